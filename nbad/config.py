@@ -1,0 +1,57 @@
+"""Settings from the environment, read when they are asked for.
+
+* `NBAD_CACHE_DIR`: folder of the disk cache; default the user's cache folder.
+* `NBAD_CACHE_BYTES`: bound of the disk cache, default 512 MiB; 0 turns it off.
+* `NBAD_POOL_BYTES`: bound of the memory kept for reuse; default an eighth of the machine's memory.
+"""
+
+import os
+from pathlib import Path
+
+from nbad.errors import ArgumentValueError, message
+
+CACHE_BYTES = 512 << 20
+POOL_BYTES = 1 << 30  # where the machine does not tell its memory
+
+
+def cache_folder() -> Path | None:
+    """Where the disk cache belongs; None where there is no home to put it in.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["NBAD_CACHE_DIR"] = "/tmp/nbad"
+    >>> cache_folder().name
+    'nbad'
+    """
+    chosen = os.environ.get("NBAD_CACHE_DIR")
+    if not chosen:
+        import platformdirs
+
+        chosen = platformdirs.user_cache_dir("nbad", appauthor=False)
+    folder = Path(os.path.expanduser(chosen))
+    return folder if folder.is_absolute() else None
+
+
+def cache_bytes() -> int:
+    """Bound of the disk cache in bytes."""
+    return _bytes("NBAD_CACHE_BYTES", CACHE_BYTES)
+
+
+def pool_bytes() -> int:
+    """Bound of the memory that waits for reuse, in bytes."""
+    try:
+        default = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+    except (AttributeError, ValueError, OSError):
+        default = POOL_BYTES
+    return _bytes("NBAD_POOL_BYTES", default)
+
+
+def _bytes(name, default):
+    text = os.environ.get(name)
+    if not text:
+        return default
+    if not text.strip().isdecimal():
+        headline = f"environment variable {name} is not a number of bytes"
+        raise ArgumentValueError(message(headline, got=repr(text), expected="a whole number", fix=f"export {name}={default}"))
+    return int(text)

@@ -1,0 +1,158 @@
+"""Pack one analysed call into the array of int64 that the driver reads, and run it.
+
+A slot says how one row of a tile kernel meets an array: which array of the call, where in it, and how far apart neighbours along
+each dimension of the element space lie. The packing is done once per combination of shapes, strides and dtypes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbad import tiles as d
+from nbad.driver import run
+from nbad.staging import CODES
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One row's place in an array.
+
+    `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
+    `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
+    """
+
+    array: int
+    dtype: np.dtype
+    strides: tuple[int, ...]
+    offset: int = 0
+    seed_stride: int | None = None
+    padded: bool = False
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Where the rows of a kernel come from and go to; `sums` rows leave one float64 per block of 256 elements."""
+
+    reads: tuple[tuple[int, Slot], ...]
+    writes: tuple[tuple[int, Slot], ...]
+    sums: tuple[tuple[int, Slot], ...] = ()
+
+
+def collapse(shape, strides):
+    """Merge dimensions that every slot walks as one.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The element space, without empty dimensions.
+    strides : sequence of tuples
+        Strides of each slot over it.
+
+    Returns
+    -------
+    shape : list of int
+        At least one dimension.
+    strides : list of list of int
+
+    Examples
+    --------
+    >>> collapse((2, 3), [(24, 8), (0, 0)])
+    ([6], [[8], [0]])
+    """
+    sizes, merged = [], [[] for _ in strides]
+    for k, size in enumerate(shape):
+        if size == 1:
+            continue
+        if sizes and all(m[-1] == size * s[k] for m, s in zip(merged, strides, strict=True)):
+            sizes[-1] *= size
+            for m, s in zip(merged, strides, strict=True):
+                m[-1] = s[k]
+        else:
+            sizes.append(size)
+            for m, s in zip(merged, strides, strict=True):
+                m.append(s[k])
+    return (sizes, merged) if sizes else ([1], [[0] for _ in strides])
+
+
+class Launch:
+    """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
+
+    def __init__(self, kernel, shape, routes, prologue=None):
+        moves = [slot for _, slot in (*routes.reads, *routes.writes)]
+        sizes, strides = collapse(shape, [slot.strides for slot in moves])
+        reads = list(zip(routes.reads, strides, strict=False))
+        writes = list(zip(routes.writes, strides[len(reads) :], strict=True))
+        self.kernels = kernel, prologue
+        self.elements = math.prod(sizes)
+        self.rows = kernel.rows + (prologue.rows - prologue.results if prologue else 0)
+        self.rows = max([self.rows, *(row + 1 for row, _ in (*routes.reads, *routes.writes))])
+        self.scratch = d.worker_bytes(self.rows, len(writes))
+        self.cost = self.elements * (self.rows + kernel.operations // 8)
+        self.table = _pack(self, kernel, prologue, sizes, reads, writes, routes)
+        self.address = self.table.ctypes.data
+
+    def __call__(self, arrays, n_seeds=1):
+        """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
+        if self.elements and n_seeds:
+            run(self, arrays, n_seeds)
+
+
+def _pack(launch, kernel, prologue, sizes, reads, writes, routes):
+    """The header and the sections, in the order that `nbad.driver` states."""
+    itemsize, ndim = kernel.dtype.itemsize, len(sizes)
+    used = [row for row, _ in (*routes.reads, *routes.writes)]
+    direct = {
+        row: slot for (row, slot), strides in (*reads, *writes)
+        if slot.dtype == kernel.dtype and used.count(row) < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
+    }
+    loads = _moves(reads, direct, ndim, _load_mode)
+    stores = _moves(writes, direct, ndim, lambda slot, strides: int(slot.accumulate))
+    sums = [[row, slot.array, slot.offset, slot.seed_stride or 0, 0] for row, slot in routes.sums]
+    rows = [_row(direct.get(row)) for row in range(launch.rows)]
+    header = np.zeros(d.HEADER + ndim - 1, np.int64)
+    header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
+    header[d.BODY_ROW] = prologue.rows - prologue.results if prologue else 0
+    header[d.COUNT], header[d.NDIM], header[d.WIDTH] = math.prod(sizes), ndim, kernel.width
+    header[d.ITEMSIZE] = itemsize
+    header[d.SHAPE : d.SHAPE + ndim] = sizes
+    return _concatenate(header, rows, loads, stores, sums)
+
+
+def _concatenate(header, rows, loads, stores, sums):
+    """Lay the sections behind the header and note there where they start and what they hold."""
+    position = header.size
+    for section, place in ((rows, d.ROWS), (loads, d.LOADS), (stores, d.STORES), (sums, d.SUMS)):
+        header[place] = position
+        if section is loads or section is stores:
+            header[place + 1] = sum(not is_direct for is_direct, _ in section)
+            section[:] = [fields for _, fields in sorted(section, key=lambda move: move[0])]
+            header[place + 2] = len(section)
+        else:
+            header[place + 1] = len(section)
+        position += sum(map(len, section))
+    flat = [field for section in (rows, loads, stores, sums) for fields in section for field in fields]
+    return np.concatenate([header, np.array(flat, np.int64)])
+
+
+def _row(slot):
+    if slot is None:
+        return [-1, 0, 0, 0]
+    return [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded)]
+
+
+def _moves(moves, direct, ndim, mode):
+    """Fields of loads or stores, each with whether a full tile can do without it."""
+    result = []
+    for (row, slot), strides in moves:
+        if slot.padded and row in direct:
+            continue
+        fields = [row, slot.array, slot.offset, slot.seed_stride or 0, mode(slot, strides), *strides[:ndim]]
+        result.append((row in direct, fields))
+    return result
+
+
+def _load_mode(slot, strides):
+    flags = (d.PER_SEED if slot.seed_stride is not None else 0) | (d.UNIFORM if not any(strides) else 0)
+    return CODES[slot.dtype] << d.MODE_SHIFT | flags

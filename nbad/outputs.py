@@ -1,0 +1,86 @@
+"""Checks of `out=`: filled, never cast, never overlapping an input."""
+
+import numpy as np
+
+from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+
+
+def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
+    """The arrays of `out=`, after every check; nothing has been written when it raises.
+
+    Parameters
+    ----------
+    call : str
+        The call, for messages.
+    out : array or tuple of arrays
+        As the user gave it.
+    names : sequence of str
+        What each array receives.
+    shapes : sequence of tuple
+    dtype : numpy.dtype
+    inputs : sequence of arrays
+        What must not overlap.
+    is_tuple : bool
+        Whether the results are a tuple.
+
+    Returns
+    -------
+    list of arrays
+    """
+    arrays = out if is_tuple else (out,)
+    if type(arrays) is not tuple or len(arrays) != len(shapes):
+        got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(out).__name__}"
+        raise ArgumentValueError(message(
+            f"{call}: out= does not have the structure of the result", source=user_line(), got=got,
+            expected=f"a tuple of {len(shapes)} arrays", fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
+        ))
+    for k, (array, name, shape) in enumerate(zip(arrays, names, shapes, strict=True)):
+        _check_one(call, array, name, shape, dtype)
+        for other in (*inputs, *arrays[:k]):
+            _check_overlap(call, array, name, other)
+    return list(arrays)
+
+
+def _check_one(call, array, name, shape, dtype):
+    make = f"np.empty({shape}, np.{dtype})"
+    if type(array) is not np.ndarray:
+        raise ArgumentTypeError(message(
+            f"{call}: out= for {name} is not an array", source=user_line(), got=type(array).__name__,
+            expected="numpy.ndarray", fix=make,
+        ))
+    if array.shape != shape:
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
+            expected=f"shape {shape}", fix=make,
+        ))
+    if array.dtype != dtype or not array.dtype.isnative:
+        raise ArgumentTypeError(message(
+            f"{call}: out= for {name} has a wrong dtype, and out= is never cast", source=user_line(), got=f"dtype {array.dtype}",
+            expected=f"dtype {dtype}", fix=make,
+        ))
+    if not array.flags.writeable:
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} is read-only", source=user_line(), got="a read-only array",
+            expected="a writeable array", fix=make,
+        ))
+    if 0 in array.strides and array.size > 1 and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} overlaps itself", source=user_line(), got=f"strides {array.strides}",
+            expected="an array whose elements have memory of their own", fix=make,
+        ))
+
+
+def _check_overlap(call, array, name, other):
+    if np.may_share_memory(array, other) and _overlap(array, other):
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} overlaps an input or another result", source=user_line(), got="shared memory",
+            expected="memory of its own", fix=f"np.empty({array.shape}, np.{array.dtype})",
+        ))
+
+
+def _overlap(array, other):
+    """Exact where that is cheap; where it is not, overlapping bounds count."""
+    try:
+        return np.shares_memory(array, other, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True

@@ -1,0 +1,55 @@
+"""Plans as text and back: what the disk cache keeps of the symbolic stages."""
+
+import json
+from dataclasses import asdict
+
+from nbad.graph import Graph, Node
+from nbad.partition import Entry, Plan, Residual, linear_maps
+
+
+def key(graph, *request):
+    """Text that identifies a plan: the whole graph with its constants, and what was asked of it."""
+    return json.dumps(["plan", _graph_data(graph), repr(request)])
+
+
+def dumps(plan):
+    """A plan as JSON; floats keep every bit."""
+    data = {
+        "policy": plan.policy, "wrt": plan.wrt, "outputs": plan.outputs, "forward": _graph_data(plan.forward),
+        "residuals": [asdict(r) for r in plan.residuals], "entries": [_entry_data(e) for e in plan.entries],
+    }
+    return json.dumps(data)
+
+
+def loads(text):
+    """The plan of a text that `dumps` wrote."""
+    data = json.loads(text)
+    entries = tuple(Entry(m, n, k, None if c is None else float.fromhex(c)) for m, n, k, c in data["entries"])
+    residuals = tuple(Residual(**r) for r in data["residuals"])
+    forward, wrt, outputs = _graph(data["forward"]), tuple(data["wrt"]), data["outputs"]
+    maps = linear_maps(forward.name, len(residuals), entries, outputs, wrt)
+    return Plan(data["policy"], wrt, outputs, forward, residuals, entries, *maps)
+
+
+def _entry_data(entry):
+    constant = None if entry.constant is None else float(entry.constant).hex()
+    return entry.output, entry.input, entry.residual, constant
+
+
+def _graph_data(graph):
+    nodes = [(n.op, n.args, _payload_data(n.payload), n.kind, n.source) for n in graph.nodes]
+    return graph.name, graph.inputs, nodes, graph.outputs
+
+
+def _payload_data(payload):
+    return payload.hex() if isinstance(payload, float) else payload
+
+
+def _graph(data):
+    name, inputs, nodes, outputs = data
+    parsed = (Node(op, tuple(args), _payload(payload), kind, source) for op, args, payload, kind, source in nodes)
+    return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
+
+
+def _payload(data):
+    return float.fromhex(data) if isinstance(data, str) else data

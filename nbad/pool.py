@@ -1,0 +1,106 @@
+"""Recycled memory for residuals and big results.
+
+Fresh memory costs a page fault for every 4096 bytes, which doubles the time of a reverse sweep. Here an array's memory is leased:
+when the array and all of its views are gone, the block returns to a bounded store, and the next array of about that size gets it.
+"""
+
+import os
+import threading
+
+import numpy as np
+
+SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
+ALIGNMENT = 64
+
+
+def _limit():
+    """Bytes that may wait for reuse: NBAD_POOL_BYTES, or an eighth of the memory."""
+    chosen = os.environ.get("NBAD_POOL_BYTES")
+    if chosen is not None:
+        return int(chosen)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+    except (AttributeError, ValueError, OSError):
+        return 1 << 30
+
+
+class Pool:
+    """Blocks that wait for reuse, by size; the oldest go first when there are too many bytes."""
+
+    def __init__(self, limit):
+        self.limit, self.waiting = limit, 0
+        self.blocks: dict[int, list[np.ndarray]] = {}
+        self._lock = threading.RLock()  # a lease may end inside a locked section, when the collector runs there
+
+    def take(self, size):
+        """A block of exactly `size` bytes, 64-byte aligned; its contents are arbitrary."""
+        with self._lock:
+            waiting = self.blocks.get(size)
+            if waiting:
+                self.waiting -= size
+                return waiting.pop()
+        raw = np.empty(size + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        return raw[start : start + size]
+
+    def give(self, block):
+        """Take a block back, if there is room."""
+        size = block.size
+        with self._lock:
+            if size <= self.limit:
+                self.blocks.setdefault(size, []).append(block)
+                self.waiting += size
+            while self.waiting > self.limit:
+                self._drop_oldest()
+
+    def _drop_oldest(self):
+        size = next(iter(self.blocks))
+        kept = self.blocks.pop(size)[1:]
+        self.waiting -= size
+        if kept:
+            self.blocks[size] = kept  # moved to the end: sizes in recent use stay
+
+    def clear(self):
+        """Free all that waits."""
+        with self._lock:
+            self.blocks.clear()
+            self.waiting = 0
+
+
+POOL = Pool(_limit())
+
+
+class _Lease:
+    """Owner of a block: NumPy keeps it alive for as long as an array or a view of it lives."""
+
+    def __init__(self, shape, dtype, size):
+        self.block = POOL.take(size)
+        self.__array_interface__ = {
+            "version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False),
+        }
+
+    def __del__(self, give=POOL.give):
+        give(self.block)
+
+
+def _rounded(size):
+    """Sizes in steps of an eighth, so that a block serves arrays of about its size."""
+    step = max(1 << (size.bit_length() - 4), 4096)
+    return (size + step - 1) // step * step
+
+
+def empty(shape, dtype):
+    """An uninitialized array, like `numpy.empty`; memory of a big one is recycled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> empty((2, 3), np.dtype(float)).shape
+    (2, 3)
+    """
+    size = dtype.itemsize
+    for length in shape:
+        size *= length
+    if size < SMALLEST:
+        return np.empty(shape, dtype)
+    return np.asarray(_Lease(shape, dtype, _rounded(size)))

@@ -1,0 +1,192 @@
+"""The pullback of one forward sweep, and what it keeps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbad import pool
+from nbad.broadcast import WEAK, as_array
+from nbad.dispatch import Reverse, scalars
+from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.outputs import check_out
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a pullback keeps; prints as a table.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The role of each residual: `∂y0/∂x` is the derivative of output 0 by `x`.
+    dtype : numpy.dtype
+    elements : int
+        Elements of the broadcast shape.
+    nbytes : int
+        Bytes of all residuals.
+    """
+
+    names: tuple[str, ...]
+    dtype: np.dtype
+    elements: int
+
+    @property
+    def bytes_per_element(self):
+        """Bytes that one element keeps."""
+        return len(self.names) * self.dtype.itemsize
+
+    @property
+    def nbytes(self):
+        """Bytes that all elements keep."""
+        return self.bytes_per_element * self.elements
+
+    def __len__(self):
+        return len(self.names)
+
+    def __str__(self):
+        head = f"{len(self)} residuals, {self.dtype}, {self.bytes_per_element} bytes per element, {self.nbytes} in all"
+        return "\n".join([head, *(f"  {k:>3}  {name}" for k, name in enumerate(self.names))])
+
+    __repr__ = __str__
+
+
+class Pullback:
+    """Apply the transposed Jacobian of one forward sweep to seeds: any number of times, in any order, from any thread.
+
+    Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
+    """
+
+    def __init__(self, program, plan, operands, arguments, rows):
+        self._program, self._rows, self._shape, self._dtype = program, rows, operands.shape, operands.dtype
+        self._results = [operands.arrays[a].shape for a in arguments]
+        self._names = [program.names[a] for a in arguments]
+        batches = [operands.batches[a] for a in arguments]
+        self._sweep = Reverse(program, plan, arguments, batches, operands.shape, operands.dtype)
+        self.residuals = Residuals(tuple(r.name for r in plan.residuals), operands.dtype, int(np.prod(operands.shape)))
+
+    def __call__(self, ct, out=None, accumulate=False):
+        """Cotangents of the differentiated arguments for one seed.
+
+        Parameters
+        ----------
+        ct : array_like or tuple of array_like
+            The seed, in the structure and shape of the value; a Python scalar may stand for any leaf.
+        out : tuple of arrays, optional
+            Filled and returned; one per differentiated argument, in its shape and in the working dtype.
+        accumulate : bool
+            Add to `out` instead of overwriting it.
+
+        Returns
+        -------
+        tuple of arrays
+            One per differentiated argument, in that argument's shape: summed over the axes it was broadcast along.
+
+        Raises
+        ------
+        ArgumentValueError
+            If the seed's structure or shape is not the value's, or `out` does not fit.
+        ArgumentTypeError
+            If a seed or `out` has a wrong dtype.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> y, pullback = nbad.vjp(square, 3.0)
+        >>> pullback(1.0), pullback(1.0)
+        ((np.float64(6.0),), (np.float64(6.0),))
+        """
+        seeds = self._seeds(ct, "pullback(ct)", None)
+        return self._sweep_into(seeds, None, out, accumulate)
+
+    def batched(self, cts, out=None, accumulate=False):
+        """Cotangents for many seeds: every seed array and every result has one leading axis.
+
+        Parameters
+        ----------
+        cts : array_like or tuple of array_like
+            Seeds of shape `(S, *shape of the leaf)`; a Python scalar stands for a leaf of all seeds.
+        out, accumulate
+            As for one seed, with the leading axis.
+
+        Returns
+        -------
+        tuple of arrays
+            Shape `(S, *shape of the argument)`; row `s` has the bits of `pullback` of seed `s`.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            As for one seed; also if no leaf is an array, for then the number of seeds is not known.
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> y, pullback = nbad.vjp(square, np.array([1.0, 2.0]))
+        >>> pullback.batched(np.eye(2))
+        (array([[2., 0.],
+               [0., 4.]]),)
+        """
+        seeds = self._seeds(cts, "pullback.batched(cts)", ...)
+        counts = {s.shape[0] for s in seeds if s.ndim}
+        if len(counts) != 1:
+            raise ArgumentValueError(message(
+                "`pullback.batched(cts)`: the number of seeds is not known", source=user_line(),
+                got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
+                expected="at least one seed array, all with the same leading axis", fix="np.ones((S, *y.shape))",
+            ))
+        return self._sweep_into(seeds, counts.pop(), out, accumulate)
+
+    def _seeds(self, ct, call, lead):
+        """The leaves of a seed as arrays, checked against the value's structure and shapes."""
+        program = self._program
+        leaves = ct if program.is_tuple else (ct,)
+        if program.is_tuple and (type(ct) is not tuple or len(ct) != len(program.leaves)):
+            got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
+            raise ArgumentValueError(message(
+                f"`{call}`: the seed does not have the structure of the value", source=user_line(), got=got,
+                expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
+                fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
+            ))
+        shapes = [(*self._shape, *core) for core in program.leaves]
+        return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in enumerate(zip(leaves, shapes, strict=True))]
+
+    def _seed(self, call, k, leaf, shape, lead):
+        name = f"ct[{k}]" if self._program.is_tuple else "ct"
+        if isinstance(leaf, tuple):
+            raise ArgumentValueError(message(
+                f"`{call}`: the seed does not have the structure of the value", source=user_line(),
+                got=f"a tuple of {len(leaf)}", expected=f"one array of shape {shape}", fix="pullback(ct[0])",
+            ))
+        array = as_array(f"`{call}`", name, leaf)
+        if type(leaf) in WEAK or isinstance(leaf, np.generic):
+            return array
+        found = array.shape if lead is None else array.shape[1:]
+        if found != shape or (lead is not None and array.ndim == 0):
+            wanted = str(shape) if lead is None else _batched_shape(shape)
+            raise ArgumentValueError(message(
+                f"`{call}`: {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
+                expected=f"shape {wanted}", fix=f"np.broadcast_to({name}, {wanted})",
+            ))
+        return array
+
+    def _sweep_into(self, seeds, count, out, accumulate):
+        lead = () if count is None else (count,)
+        shapes = [(*lead, *shape) for shape in self._results]
+        if accumulate and out is None:
+            raise ArgumentTypeError(message(
+                "`pullback(ct, accumulate=True)`: there is nothing to add to", source=user_line(), got="out=None",
+                expected="out= with one array per differentiated argument", fix="pullback(ct, out=cts, accumulate=True)",
+            ))
+        if out is None:
+            results = [pool.empty(shape, self._dtype) for shape in shapes]
+        else:
+            results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)
+        if count != 0:
+            self._sweep(self._rows, seeds, results, count or 1, count is not None, accumulate)
+        return tuple(scalars(results) if out is None else out)
+
+
+def _batched_shape(shape):
+    return "(S, " + ", ".join(map(str, shape)) + ")" if shape else "(S,)"

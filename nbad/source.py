@@ -1,0 +1,75 @@
+"""Where in the user's own files an operation or an error comes from."""
+
+import dis
+import linecache
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+
+PACKAGE = str(Path(__file__).parent) + os.sep
+LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
+_LOOKAHEAD = 50
+_WIDTH = 120
+
+Line = tuple[str, str, int]
+
+
+def user_frame() -> FrameType | None:
+    """The innermost running frame that belongs neither to nbad nor to a library."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_foreign(frame):
+        frame = frame.f_back
+    return frame
+
+
+def _is_foreign(frame):
+    if frame.f_code.co_filename.startswith(PACKAGE):
+        return True
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in LIBRARIES
+
+
+def place() -> str | None:
+    """Text "file.py:12" of the user's line that is running."""
+    frame = user_frame()
+    return None if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+@lru_cache(maxsize=4096)
+def _place(file, line):
+    return f"{Path(file).name}:{line}"
+
+
+def running_line() -> Line | None:
+    """Text, file and number of the user's line that is running, for `nbad.errors.message`."""
+    frame = user_frame()
+    return None if frame is None else line_of(frame.f_code, frame.f_lineno)
+
+
+def line_of(code: CodeType, number: int) -> Line:
+    """Text, file and number of line `number` of the file that holds `code`."""
+    text = linecache.getline(code.co_filename, number).strip() or f"in `{code.co_name}`"
+    return (text if len(text) <= _WIDTH else f"{text[:_WIDTH]} ..."), Path(code.co_filename).name, number
+
+
+def definition_line(code: CodeType) -> Line:
+    """The line of the `def` or `lambda`, below any decorators."""
+    first = code.co_firstlineno
+    for number in range(first, first + _LOOKAHEAD):
+        text = linecache.getline(code.co_filename, number)
+        if "def " in text or "lambda" in text:
+            return line_of(code, number)
+    return line_of(code, first)
+
+
+def return_line(code: CodeType) -> Line:
+    """The line of the only `return`, else of the `def`."""
+    lines = {line_number(i) for i in dis.get_instructions(code) if i.opname in ("RETURN_VALUE", "RETURN_CONST")} - {0}
+    return line_of(code, lines.pop()) if len(lines) == 1 else definition_line(code)
+
+
+def line_number(instruction: dis.Instruction) -> int:
+    """The line that an instruction was compiled from; 0 if it has none."""
+    positions = instruction.positions
+    return (positions.lineno or 0) if positions else 0

@@ -1,0 +1,246 @@
+"""One worker's share of a launch: stage, compute, scatter and sum, tile by tile.
+
+A launch is one table of int64 that `nbad.launch` packs: a header and four sections.
+
+* rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
+* loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
+* stores: scratch rows to write to arrays.
+* sums: scratch rows to add up, one float64 per block of 256 elements.
+
+The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once for
+all kernels, printed as LLVM IR like the kernels themselves.
+"""
+
+import functools
+
+import numpy as np
+from llvmlite import ir
+
+from nbad.compile import compile_module
+from nbad.staging import CODES, DOUBLE, FLOAT, stage_function
+from nbad.structured import Code
+
+TILE = 256
+PITCH = 8 * TILE + 64  # scratch rows a multiple of 4096 bytes apart would share cache sets
+LANES = 16
+TARGET = 4  # entries of a store's target: source, target, stride, mode
+
+# header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
+BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
+ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT, SUMS, SUM_COUNT, SHAPE = range(7, 18)
+HEADER = 18
+# fields of a row, and of a load, store or sum (followed by one stride per dimension)
+R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
+M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
+PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
+FLOATS = {8: DOUBLE, 4: FLOAT}
+DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
+
+
+def worker_bytes(rows, stores):
+    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum."""
+    return rows * PITCH + 8 * (rows + TARGET * stores + LANES)
+
+
+@functools.cache
+def worker():
+    """Address of `work(launch, ids, scratch, tile, last tile, seed, last seed)`: one worker's share of a launch.
+
+    Examples
+    --------
+    >>> worker() != 0
+    True
+    """
+    module = ir.Module("worker")
+    parts = _Parts(module)
+    code = Code(module, "work", 7, internal=False)
+    _Share(code, parts).work()
+    code.finish()
+    return compile_module(str(module), "work")
+
+
+class _Parts:
+    """The functions that the worker calls."""
+
+    def __init__(self, module):
+        self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
+        self.load = _load(Code(module, "load", 8), self.stages)
+        self.scatter = _scatter(Code(module, "scatter", 8))
+        self.block_sum = _block_sum(Code(module, "block_sum", 5))
+
+
+def _base(code, launch, ids, move, seed):
+    """Address of the first element that a load, store or sum touches for one seed."""
+    data = code.load(code.field(ids, code.field(launch, move + M_ARRAY)) + DATA_FIELD)
+    return data + code.field(launch, move + M_OFFSET) + seed * code.field(launch, move + M_SEED_STRIDE)
+
+
+def _locate(code, launch, strides, element):
+    """Byte offset of an element, and how many elements from it on lie along the innermost dimension."""
+    last = code.field(launch, NDIM) - 1
+    size = code.field(launch, SHAPE + last)
+    position = element - element // size * size
+    rest, dimension = code.variable(element // size), code.variable(last)
+    offset = code.variable(position * code.field(launch, strides + last))
+    with code.repeat(lambda: code.int(0) < code.read(dimension)):
+        code.assign(dimension, code.read(dimension) - 1)
+        d, number = code.read(dimension), code.read(rest)
+        above = number // code.field(launch, SHAPE + d)
+        index = number - above * code.field(launch, SHAPE + d)
+        code.assign(offset, code.read(offset) + index * code.field(launch, strides + d))
+        code.assign(rest, above)
+    return code.read(offset), size - position
+
+
+def _load(code, stages):
+    """Stage one load: `count` elements from number `first` on, the last repeated up to `padded`.
+
+    Padding must not meet a slow path that the data does not.
+    """
+    launch, ids, scratch, first, count, padded, seed, move = code.parameters
+    itemsize, kind = code.field(launch, ITEMSIZE), code.field(launch, move + M_MODE) >> MODE_SHIFT
+    row = scratch + code.field(launch, move + M_ROW) * PITCH
+    source, strides = _base(code, launch, ids, move, seed), move + M_SIZE
+    stride = code.field(launch, strides + code.field(launch, NDIM) - 1)
+    done = code.variable(0)
+
+    def stage(*args):
+        for size, function in stages.items():
+            with code.when(itemsize.equals(size)):
+                code.call(function, *args)
+
+    with code.repeat(lambda: code.read(done) < count):
+        start = code.read(done)
+        offset, left = _locate(code, launch, strides, first + start)
+        run = code.smaller(left, count - start)
+        stage(row + start * itemsize, source + offset, stride, run, kind)
+        code.assign(done, start + run)
+    same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
+    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, same)
+    return code.finish()
+
+
+def _scatter(code):
+    """Write the staged results of one tile and seed, element by element: blocks of neighbouring results are written in order."""
+    launch, ids, scratch, targets, first, count, number, seed = code.parameters
+    size, done, left = code.field(launch, NDIM) + M_SIZE, code.variable(0), code.variable(0)
+    with code.repeat(lambda: code.read(done) < count):
+        start = code.read(done)
+        with code.loop(0, number) as k:
+            move = code.field(launch, STORES) + k * size
+            offset, along = _locate(code, launch, move + M_SIZE, first + start)
+            code.assign(left, along)
+            source = scratch + code.field(launch, move + M_ROW) * PITCH + start * code.field(launch, ITEMSIZE)
+            stride, mode = code.field(launch, move + size - 1), code.field(launch, move + M_MODE)
+            fields = source, _base(code, launch, ids, move, seed) + offset, stride, mode
+            for f, value in enumerate(fields):
+                code.store(targets + (k * TARGET + f) * 8, value)
+        run = code.smaller(code.read(left), count - start)
+        for itemsize, kind in FLOATS.items():
+            with code.when(code.field(launch, ITEMSIZE).equals(itemsize)):
+                _write(code, targets, number, run, itemsize, kind)
+        code.assign(done, start + run)
+    return code.finish()
+
+
+def _write(code, targets, number, run, itemsize, kind):
+    bits = ir.IntType(8 * itemsize)
+    with code.loop(0, run) as i, code.loop(0, number) as k:
+        source, target, stride, mode = (code.field(targets, k * TARGET + f) for f in range(TARGET))
+        source, target = source + i * itemsize, target + i * stride
+        with code.when(mode.equals(0)):
+            code.store(target, code.load(source, bits), bits)
+        with code.when(mode.differs(0)):
+            total = code.builder.fadd(code.load(target, kind), code.load(source, kind))
+            code.store(target, total, kind)
+
+
+def _block_sum(code):
+    """Sum of one block in float64, in an order that depends on nothing: 16 lanes first, then across them."""
+    row, itemsize, count, lanes, target = code.parameters
+    zero = ir.Constant(DOUBLE, 0.0)
+    with code.loop(0, LANES) as j:
+        code.store(lanes + j * 8, zero, DOUBLE)
+    for size, kind in FLOATS.items():
+        with code.when(itemsize.equals(size)), code.loop(0, count) as i:
+            value, lane = code.load(row + i * size, kind), lanes + (i & (LANES - 1)) * 8
+            wide = value if kind is DOUBLE else code.builder.fpext(value, DOUBLE)
+            code.store(lane, code.builder.fadd(code.load(lane, DOUBLE), wide), DOUBLE)
+    with code.loop(1, LANES) as j:
+        code.store(lanes, code.builder.fadd(code.load(lanes, DOUBLE), code.load(lanes + j * 8, DOUBLE)), DOUBLE)
+    code.store(target, code.load(lanes, DOUBLE), DOUBLE)
+    return code.finish()
+
+
+class _Share:
+    """The body of the worker."""
+
+    def __init__(self, code, parts):
+        self.code, self.parts = code, parts
+        self.launch, self.ids, self.scratch, self.tile, self.last_tile, self.seed, self.last_seed = code.parameters
+        self.rows = self.field(ROW_COUNT)
+        self.table = self.scratch + self.rows * PITCH
+        self.lanes = self.table + self.rows * 8
+        self.targets = self.lanes + 8 * LANES
+
+    def field(self, index):
+        return self.code.field(self.launch, index)
+
+    def work(self):
+        code = self.code
+        with code.loop(self.tile, self.last_tile) as tile:
+            first = tile * TILE
+            count = code.smaller(code.int(TILE), self.field(COUNT) - first)
+            width = self.field(WIDTH)
+            padded = (count + width - 1) // width * width
+            span = first, count, padded
+            self.loads(span, code.int(0), 0, tile.equals(self.tile))
+            with code.when(self.field(PROLOGUE).differs(0)):
+                self.point(span, self.seed)
+                code.call(self.field(PROLOGUE), self.table, padded)
+            with code.loop(self.seed, self.last_seed) as seed:
+                self.one_seed(span, seed, tile)
+
+    def one_seed(self, span, seed, tile):
+        """Point, stage, compute, write and sum for one seed."""
+        first, count, padded = span
+        code = self.code
+        self.point(span, seed)
+        self.loads(span, seed, PER_SEED, code.int(0).equals(0))
+        code.call(self.field(BODY), self.table + self.field(BODY_ROW) * 8, padded)
+        number = code.select(count.equals(padded), self.field(STAGED_STORES), self.field(STORE_COUNT))
+        with code.when(number.differs(0)):
+            code.call(self.parts.scatter, self.launch, self.ids, self.scratch, self.targets, first, count, number, seed)
+        with code.loop(0, self.field(SUM_COUNT)) as k:
+            move = self.field(SUMS) + k * M_SIZE
+            row = self.scratch + self.field(move + M_ROW) * PITCH
+            target = _base(code, self.launch, self.ids, move, seed) + tile * 8
+            code.call(self.parts.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
+
+    def loads(self, span, seed, per_seed, fresh):
+        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh."""
+        first, count, padded = span
+        code = self.code
+        number = code.select(count.equals(padded), self.field(STAGED_LOADS), self.field(LOAD_COUNT))
+        with code.loop(0, number) as k:
+            move = self.field(LOADS) + k * (self.field(NDIM) + M_SIZE)
+            mode = self.field(move + M_MODE)
+            with code.when((mode & PER_SEED).equals(per_seed)):
+                with code.when((mode & UNIFORM).equals(0)):
+                    code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
+                with code.when(code.builder.and_((mode & UNIFORM).differs(0), fresh)):
+                    code.call(self.parts.load, self.launch, self.ids, self.scratch, 0, 1, TILE, seed, move)
+
+    def point(self, span, seed):
+        """Fill the kernel's table: direct rows point into arrays, all others into scratch."""
+        first, count, padded = span
+        code = self.code
+        shift = first * self.field(ITEMSIZE)
+        with code.loop(0, self.rows) as r:
+            code.store(self.table + r * 8, self.scratch + r * PITCH)
+            row = self.field(ROWS) + r * R_SIZE
+            array, whole = self.field(row + R_ARRAY), count.equals(padded)
+            direct = code.builder.or_(whole, self.field(row + R_PADDED).differs(0))
+            with code.when(code.builder.and_(array >= 0, direct)):
+                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + R_OFFSET)
+                code.store(self.table + r * 8, data + seed * self.field(row + R_SEED_STRIDE) + shift)

@@ -1,0 +1,158 @@
+"""Run a kernel once on traced values and keep what it computed as a graph."""
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from nbad import source
+from nbad.graph import Graph
+from nbad.ops import BOOL, REAL
+from nbad.rebind import Rebinder
+from nbad.values import Trace, Tracer, plain_number
+
+DEEPEST_NESTING = 20
+MAX_OPERATIONS = 5000
+
+
+class _Running(threading.local):
+    """The functions that this thread is tracing, outermost first."""
+
+    def __init__(self):
+        self.functions = []
+
+
+_RUNNING = _Running()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A traced argument and its core shape; `()` is a scalar."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of its scalar slots in C order: "x", or "r[0]", "r[1]", or "m[0,1]"."""
+        if not self.shape:
+            return (self.name,)
+        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape))
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
+
+    graph: Graph
+    outputs: tuple[tuple[int, ...], ...]
+    is_tuple: bool
+
+
+def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations=MAX_OPERATIONS) -> Traced:
+    """Trace a kernel: call a rebound copy of it once, with traced values for its arguments.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel. It is not changed.
+    arguments : sequence of Argument
+        The traced arguments, in the order of the graph's inputs.
+    constants : dict
+        Plain values for other arguments: defaults and static ones.
+    max_operations : int
+        A kernel that needs more operations is refused.
+
+    Returns
+    -------
+    Traced
+
+    Examples
+    --------
+    >>> import math
+    >>> def wave(x, k=2.0):
+    ...     return k * math.sin(x)
+    >>> trace(wave, (Argument("x"),), {"k": 2.0}).graph.outputs
+    (3,)
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations)
+    with _running(run, function):
+        rebinder = Rebinder(run)
+        returned = _call(rebinder, function, arguments, constants)
+        run.line = functools.partial(_line, function, returned)
+        outputs = _outputs(run, returned)
+    return Traced(run.builder.build(outputs), ((),) * len(outputs), isinstance(returned, tuple))
+
+
+@contextmanager
+def _running(run: Trace, function: Callable) -> Iterator[None]:
+    """Keep the trace open, and refuse a kernel that calls itself through other kernels without end."""
+    running = _RUNNING.functions
+    if running.count(function) >= DEEPEST_NESTING:
+        raise run.refusal("is recursive", "for _ in range(n):  # a fixed n")
+    running.append(function)
+    try:
+        yield
+    except RecursionError:
+        run.line = functools.partial(_line, function)
+        raise run.refusal("is recursive, or nested too deeply", "for _ in range(n):  # a fixed n") from None
+    finally:
+        running.pop()
+        run.is_open = False
+
+
+def _call(rebinder, function, arguments, constants):
+    values = {name: rebinder.rebind(value) for name, value in constants.items()}
+    values |= {argument.name: rebinder.trace.value(position) for position, argument in enumerate(arguments)}
+    copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
+    parameters = inspect.signature(function).parameters.values()
+    positional = [values.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in values]
+    return copy(*positional, **values)
+
+
+def _outputs(run, returned):
+    leaves = returned if isinstance(returned, tuple) else (returned,)
+    if not leaves:
+        raise run.refusal("returns an empty tuple", "return y")
+    for leaf in leaves:
+        fault = _fault(leaf)
+        if fault is not None:
+            what, fix = fault
+            where = "" if leaf is returned else " in a tuple"
+            raise run.refusal(f"returns {what}{where}", fix, expected="a number or a tuple of numbers")
+    return [run.node(leaf, REAL) for leaf in leaves]
+
+
+_FAULTS = {
+    type(None): ("nothing", "return y"),
+    str: ("a string", "return y"),
+    list: ("a list", "return a, b"),
+    dict: ("a dict", "return a, b"),
+    tuple: ("a tuple", "return a, b, c"),
+    np.ndarray: ("an array", "return a, b"),
+}
+
+
+def _fault(leaf):
+    """What is wrong with an output and what to return instead, or None."""
+    plain = leaf if isinstance(leaf, Tracer) else plain_number(leaf)
+    if isinstance(plain, bool) or (isinstance(leaf, Tracer) and leaf.kind == BOOL):
+        return "a condition", "return np.where(condition, 1.0, 0.0)"
+    return None if plain is not None else _FAULTS.get(type(leaf), (f"a value of type {type(leaf).__name__}", "return y"))
+
+
+def _line(function, returned=None):
+    """The line of the kernel's `return`, or of its definition where it returns nothing; None without Python code."""
+    while function is not None and not isinstance(function, FunctionType):
+        inner = (getattr(function, name, None) for name in ("func", "__func__", "py_func", "__wrapped__"))
+        function = next(filter(None, inner), None)
+    if function is None:
+        return None
+    return (source.definition_line if returned is None else source.return_line)(function.__code__)

@@ -1,0 +1,54 @@
+"""What all tests share: a deterministic hypothesis profile, the gallery by path, and Python in a fresh process."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+import nbad
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(nbad.__file__).parent
+
+hypothesis.settings.register_profile("nbad", derandomize=True, database=None, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("nbad")
+
+
+def pytest_report_header():
+    return f"nbad: {PACKAGE}"
+
+
+def load_by_path(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def gallery():
+    """Every module of kernels/ by name."""
+    return {path.stem: load_by_path(path) for path in sorted((ROOT / "kernels").glob("*.py"))}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Run code in a fresh process, away from the checkout, on the same nbad; returns what it printed."""
+    def run(code, **variables):
+        environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)} | variables
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

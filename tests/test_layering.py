@@ -1,0 +1,168 @@
+"""The layers: which module may import which, in one table, read against the source of every module."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import nbad
+
+PACKAGE = Path(nbad.__file__).parent
+
+# module: modules of nbad that it may import, beside `errors` | what else, beside the standard library
+TABLE = """
+errors              |
+version             |
+config              |                                                           | platformdirs
+ops                 |                                                           | numpy
+graph               | ops                                                       | numpy
+source              |
+refusals            |
+spellings           | ops                                                       | numpy
+values              | graph ops refusals source spellings                       | numpy
+copies              | source
+rebind              | copies source spellings values                            | numpy
+tracer              | graph ops copies rebind source spellings values           | numpy
+simplify            | graph ops                                                 | numpy
+differentiate       | graph ops simplify                                        | numpy sympy
+partition           | graph ops simplify                                        | numpy
+plan_text           | graph partition
+lower               | graph ops                                                 | numpy
+python_printer      | ops lower                                                 | numpy
+vector_math         | config ops                                                | numpy numba llvmlite
+ir_printer          | ops lower vector_math                                     | numpy numba llvmlite
+cache               | config version
+compile             | config cache lower ir_printer vector_math                 | numpy numba llvmlite
+pool                | config                                                    | numpy
+structured          |                                                           | llvmlite
+staging             | structured                                                | numpy llvmlite
+tiles               | compile staging structured                                | numpy llvmlite
+driver              | compile tiles                                             | numpy numba llvmlite
+launch              | driver staging tiles                                      | numpy
+reduction           | compile tiles                                             | numpy numba
+broadcast           |                                                           | numpy
+outputs             |                                                           | numpy
+programs            | graph tracer differentiate simplify partition plan_text lower compile cache
+dispatch            | broadcast launch pool programs reduction tiles            | numpy
+pullback            | broadcast dispatch outputs pool                           | numpy
+decorate            | broadcast dispatch graph outputs programs tracer          | numpy
+gradients           | differentiate graph simplify tracer transforms
+gradients           | decorate differentiate graph simplify tracer transforms   | numpy
+transforms          | broadcast dispatch outputs partition pool programs pullback decorate | numpy
+showing             | decorate graph differentiate simplify partition lower python_printer programs compile | numpy
+harness             |
+harness.comparisons |                                                           | numpy
+harness.oracles     | graph ops                                                 | numpy mpmath
+harness.case        | harness.comparisons harness.oracles differentiate tracer transforms | numpy
+harness.checks      | harness.case harness.comparisons harness.oracles differentiate partition transforms | numpy numba
+testing             | harness.case harness.checks harness.comparisons           | numpy
+profiling           | decorate harness.comparisons testing transforms vector_math | numpy numba
+cli                 | profiling version                                         | rich
+__init__            | decorate gradients showing testing transforms version
+"""
+# imported inside a function only, and by nobody else
+LAZY = {"sympy": {"differentiate"}, "mpmath": {"harness.oracles"}, "platformdirs": {"config"}}
+
+
+def allowed():
+    rows = {}
+    for line in TABLE.strip().splitlines():
+        (name,), inside, outside = (part.split() for part in f"{line} |".split("|")[:3])
+        rows[name] = {"errors", *inside, *(f":{partner}" for partner in outside)}
+    return rows
+
+
+ALLOWED = allowed()
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def module_of(name):
+    """The longest part of a dotted name that is a module of nbad."""
+    while name not in MODULES and name:
+        name = name.rpartition(".")[0]
+    return name or "__init__"
+
+
+def imported(node):
+    """What one node imports: modules of nbad by their name (`__init__` is nbad itself), others as ":name"."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative imports are not used"
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        names = [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
+    else:
+        return
+    for name in names:
+        first, _, rest = name.partition(".")
+        if first == "nbad":
+            yield module_of(rest)
+        elif first not in sys.stdlib_module_names:
+            yield f":{first}"
+
+
+def imports(tree):
+    return {name for node in ast.walk(tree) for name in imported(node)}
+
+
+def eager_imports(tree):
+    """Imports that run when the module is loaded: those outside functions."""
+    found, nodes = set(), [tree]
+    while nodes:
+        node = nodes.pop()
+        found |= set(imported(node))
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            nodes += ast.iter_child_nodes(node)
+    return found
+
+
+def test_every_module_has_a_row():
+    assert set(MODULES) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_module_imports_what_its_row_allows(module):
+    assert imports(ast.parse(MODULES[module].read_text())) <= ALLOWED[module]
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_lazy_partners_are_imported_inside_functions_of_their_files(module):
+    tree = ast.parse(MODULES[module].read_text())
+    for partner, files in LAZY.items():
+        assert f":{partner}" not in eager_imports(tree)
+        assert module in files or f":{partner}" not in imports(tree)
+
+
+def test_table_has_no_cycle():
+    left = {module: row - {module} for module, row in ALLOWED.items()}
+    while left:
+        ready = {module for module, row in left.items() if not row & set(left)}
+        assert ready, f"a cycle among {sorted(left)}"
+        left = {module: row for module, row in left.items() if module not in ready}
+
+
+def test_walk_sees_every_way_to_import():
+    tree = ast.parse(
+        "import math, sympy\nfrom nbad import graph\nfrom nbad.ops import TABLE\nfrom nbad import vjp\n"
+        "def f():\n    import jax.numpy\n    importlib.import_module('torch')\n"
+    )
+    assert imports(tree) == {":sympy", "graph", "ops", "__init__", ":jax", ":torch"}
+    assert eager_imports(tree) == {":sympy", "graph", "ops", "__init__"}
+
+
+def test_no_module_shares_its_name_with_a_public_function():
+    functions = {name for name in nbad.__all__ if not isinstance(getattr(nbad, name), type(nbad))}
+    assert not functions & set(MODULES)
+
+
+def test_import_loads_neither_sympy_nor_partners(run_python):
+    """Numba itself imports some, such as scipy where it is installed; those are its own affair."""
+    code = "import sys, numba; before = set(sys.modules); import nbad; print(*sorted(set(sys.modules) - before))"
+    loaded = {name.partition(".")[0] for name in run_python(code).split()}
+    assert "nbad" in loaded
+    assert loaded <= {"nbad", "numba", "numpy", "llvmlite"} | set(sys.stdlib_module_names)

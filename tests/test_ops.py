@@ -1,0 +1,153 @@
+"""The primitive table: every row against 60 digits, every stable partial against SymPy's own derivative."""
+
+import importlib
+import itertools
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+
+from nbad.graph import GraphBuilder
+from nbad.harness.oracles import exact, exact_jacobian
+from nbad.ops import ROWS, TABLE
+
+ISSUED = """
+    sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc hypot
+    logaddexp logaddexp2 deg2rad rad2deg pow powi abs sign minimum maximum pymin pymax floor ceil trunc copysign square reciprocal
+"""
+MEASURED = [row for row in ROWS if row.expression and row.samples]
+EXPANDED = [row for row in ROWS if row.expansion]
+STEPS = [TABLE[name] for name in ("floor", "ceil", "trunc")]  # SymPy has no derivative for them
+STABLE = [(row, k) for row in ROWS if row not in STEPS for k, text in enumerate(row.partials or ()) if text is not None]
+HARD = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-300, 1e300, np.inf, -np.inf, np.nan)
+
+
+def name_of(case):
+    return case.name if hasattr(case, "name") else str(case)
+
+
+def payload_of(row):
+    return 5 if row.name == "powi" else None
+
+
+def graph_of(row):
+    builder = GraphBuilder(row.name, "xy"[: len(row.operands)])
+    return builder.build([builder.add(row.name, *range(len(row.operands)), payload=payload_of(row))])
+
+
+def numpy_value(row, operands):
+    payload = payload_of(row)
+    with np.errstate(all="ignore"):
+        return row.numpy(*operands) if payload is None else row.numpy(*operands, payload)
+
+
+def points(row):
+    """The samples, and the middle between every two neighbours."""
+    middles = [tuple((a + b) / 2 for a, b in zip(p, q, strict=True)) for p, q in itertools.pairwise(row.samples)]
+    return [*row.samples, *middles]
+
+
+def ulps(got, expected):
+    return abs(float(got) - float(expected)) / np.spacing(abs(float(expected)))
+
+
+class NumpyExpander:
+    """What an expansion is given, on NumPy's scalars."""
+
+    def __getattr__(self, name):
+        return TABLE["select" if name == "where" else name].numpy
+
+
+def test_every_operation_of_the_issue_has_a_row():
+    assert set(ISSUED.split()) <= set(TABLE)
+
+
+def test_names_and_spellings_are_unique():
+    spellings = [spelling for row in ROWS for spelling in row.spellings]
+    assert len(TABLE) == len(ROWS)
+    assert len(spellings) == len(set(spellings))
+
+
+@pytest.mark.parametrize("spelling", [spelling for row in ROWS for spelling in row.spellings])
+def test_spelling_is_a_function(spelling):
+    module, name = spelling.rsplit(".", 1)
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=name_of)
+def test_operation_is_either_an_instruction_or_a_call_or_expanded(row):
+    instruction = row.name in "add sub mul div neg sqrt abs floor ceil trunc copysign lt le gt ge eq ne and or not select".split()
+    assert instruction + bool(row.libm) + bool(row.expansion) == 1
+
+
+@pytest.mark.parametrize("row", MEASURED, ids=name_of)
+def test_reference_is_the_expression(row):
+    for point in points(row):
+        assert ulps(numpy_value(row, point), exact(graph_of(row), point)[0]) <= 4, point
+
+
+@pytest.mark.parametrize("row", EXPANDED, ids=name_of)
+def test_expansion_is_the_reference(row):
+    """At infinities, nan and zeros too; internal operations may differ from libm's by their rounding."""
+    for point in itertools.product(map(np.float64, HARD), repeat=len(row.operands)):
+        with np.errstate(all="ignore"):
+            got = row.expansion(NumpyExpander(), *point, *([payload_of(row)] if payload_of(row) else []))
+        assert np.allclose(got, numpy_value(row, point), rtol=1e-15, atol=0, equal_nan=True), point
+
+
+@pytest.mark.parametrize(("x", "n"), [(1.1, 0), (np.inf, 0), (np.nan, 0), (1.1, 1), (1.1, 7), (1.1, -3), (0.0, -2), (-2.0, 63)])
+def test_integer_power_multiplies_in_the_order_of_numba(x, n):
+    """`static_power_impl` in numba/cpython/numbers.py, written out."""
+    result, square, left = 1.0, np.float64(x), abs(n)
+    while left:
+        if left & 1:
+            result = result * square
+        left >>= 1
+        square = square * square
+    with np.errstate(all="ignore"):
+        expected = np.float64(1.0) / result if n < 0 else result
+        assert np.array_equal(TABLE["powi"].numpy(np.float64(x), n), expected, equal_nan=True)
+
+
+def test_python_extrema_keep_the_comparisons_of_python():
+    for x, y in itertools.product(HARD, repeat=2):
+        assert np.array_equal(TABLE["pymax"].numpy(x, y), max(x, y), equal_nan=True)
+        assert np.array_equal(TABLE["pymin"].numpy(x, y), min(x, y), equal_nan=True)
+
+
+def symbols():
+    return sympy.symbols("x y", real=True)
+
+
+def expression_of(row, *operands):
+    return sympy.sympify(row.expression).subs(dict(zip(("x", "y"), operands, strict=False)), simultaneous=True)
+
+
+def stable_text(row, k):
+    """The text of a partial, in functions that SymPy knows."""
+    x, y = symbols()
+    names = {name: lambda *args, row=TABLE[name]: expression_of(row, *args) for name in TABLE if not hasattr(sympy, name)}
+    return sympy.sympify(row.partials[k], locals=names | {"x": x, "y": y, "v": expression_of(row, x, y)})
+
+
+@pytest.mark.parametrize(("row", "k"), STABLE, ids=name_of)
+def test_stable_partial_is_the_derivative(row, k):
+    """In 40 digits, where neither form loses any: SymPy raises its precision until they are right."""
+    raw = sympy.diff(expression_of(row, *symbols()), symbols()[k])
+    for point in points(row):
+        at = {symbol: sympy.Rational(value) for symbol, value in zip(symbols(), point, strict=False)}
+        stable, expected = (mpmath.mpmathify(e.subs(at).doit().evalf(40)) for e in (stable_text(row, k), raw))
+        with mpmath.workdps(40):
+            assert abs(stable - expected) <= mpmath.mpf("1e-37") * abs(expected), point
+
+
+@pytest.mark.parametrize("row", STEPS, ids=name_of)
+def test_steps_are_flat(row):
+    assert row.partials == ("0",)
+    assert all(exact_jacobian(graph_of(row), point, (0,)) == 0 for point in points(row))
+
+
+@pytest.mark.parametrize("name", "abs sign floor sqrt cbrt hypot atan2 pow maximum minimum pymax pymin asin acosh".split())
+def test_row_tells_its_convention(name):
+    assert TABLE[name].kink

@@ -1,0 +1,169 @@
+"""Pullbacks shared among Python threads, forked children, thread counts, and life without a compiler."""
+
+import importlib.util
+
+import pytest
+
+LAYERS = ["omp", "workqueue", *(["tbb"] if importlib.util.find_spec("tbb") else [])]
+
+PRELUDE = """
+import math, os, sys, threading
+import numba
+import numpy as np
+import nbad
+
+@nbad.kernel
+def decay(x, rate):
+    return math.exp(-rate * x), rate * x * x
+
+def bits(arrays):
+    return [np.asarray(a).tobytes() for a in arrays]
+
+def job(n):
+    x = np.linspace(0.1, 3.0, n)
+    _, pullback = nbad.vjp(decay, x, 0.7)
+    return pullback, [(x * (k + 1), np.cos(k * x)) for k in range(8)]
+"""
+
+SHARE = PRELUDE + """
+def hammer(n, repeats):
+    pullback, seeds = job(n)
+    expected = [bits(pullback(seed)) for seed in seeds]
+    wrong, barrier = [], threading.Barrier(8)
+
+    def work(k):
+        barrier.wait()
+        for call in range(repeats):
+            if bits(pullback(seeds[k])) != expected[k]:
+                wrong.append((k, call))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    return wrong
+"""
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_eight_threads_share_one_pullback(layer, run_python):
+    """1,000 calls each on a small array, fewer on one that is large enough for the parallel driver."""
+    code = SHARE + "print(hammer(100, 1000), hammer(100_003, 20), numba.threading_layer())"
+    assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["[]", "[]", layer]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_eight_threads_meet_a_kernel_for_the_first_time(layer, run_python):
+    """Tracing, compiling and the first launch race; every thread gets the same bits."""
+    code = SHARE + """
+results, barrier = [None] * 8, threading.Barrier(8)
+x = np.linspace(0.1, 3.0, 70_001)
+def work(k):
+    barrier.wait()
+    y, pullback = nbad.vjp(decay, x, 0.7)
+    results[k] = bits([*y, *pullback((x, 1.0)), *decay(x, 0.7), nbad.jacobian(decay)(x, 0.7)])
+threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(all(r is not None and r == results[0] for r in results))
+"""
+    assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "True"
+
+
+FORK = PRELUDE + """
+pullback, seeds = job(100_003)
+expected = bits(pullback(seeds[3]))
+
+def same():
+    y, fresh = nbad.vjp(decay, np.linspace(0.1, 3.0, 100_003), 0.7)
+    return bits(pullback(seeds[3])) == expected and bits(fresh(seeds[3])) == expected
+"""
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_forked_child_goes_on(layer, run_python):
+    """GNU OpenMP kills a child that starts threads after its parent did; nbad starts none there."""
+    code = FORK + """
+child = os.fork()
+if child == 0:
+    os._exit(0 if same() else 3)
+print(os.waitpid(child, 0)[1], same())
+"""
+    assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
+
+
+def test_a_forked_pool_goes_on(run_python):
+    code = FORK + """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print([pool.apply(same) for _ in range(3)], same())
+"""
+    assert run_python(code).split("\n")[0] == "[True, True, True] True"
+
+
+def test_a_child_compiles_what_its_parent_did_not(run_python):
+    code = FORK + """
+child = os.fork()
+if child == 0:
+    cube = nbad.kernel(lambda x: x**3)
+    ok = nbad.vjp(cube, np.full(100_003, 2.0))[1](1.0)[0].tolist() == [12.0] * 100_003
+    os._exit(0 if ok else 3)
+print(os.waitpid(child, 0)[1])
+"""
+    assert run_python(code).strip() == "0"
+
+
+def test_thread_counts_are_obeyed(run_python):
+    """Counted from outside, by the time that the process's threads spend: only the caller works when one thread is asked for."""
+    code = PRELUDE + """
+def spent():
+    times = {}
+    for tid in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{tid}/schedstat") as file:
+            times[tid] = int(file.read().split()[0])
+    own = times.pop(str(os.getpid()))
+    return np.array([own, sum(times.values())])
+
+def share_of_others(count):
+    numba.set_num_threads(count)
+    before = spent()
+    for _ in range(20):
+        pullback(seeds[1])
+    own, others = spent() - before
+    return others / (own + others)
+
+pullback, seeds = job(500_000)
+share_of_others(2)
+print(share_of_others(1) < 0.05, share_of_others(2) > 0.2, share_of_others(1) < 0.05, numba.get_num_threads())
+"""
+    assert run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="workqueue").split() == ["True", "True", "True", "1"]
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_bits_do_not_depend_on_the_number_of_threads(count, run_python):
+    code = PRELUDE + """
+import hashlib
+pullback, seeds = job(200_003)
+print(hashlib.sha256(b"".join(bits(pullback(seeds[5])))).hexdigest(), numba.config.NUMBA_NUM_THREADS)
+"""
+    digest, threads = run_python(code, NUMBA_NUM_THREADS=count).split()
+    assert threads == count
+    assert digest == run_python(code, NUMBA_NUM_THREADS="2").split()[0]
+
+
+def test_without_a_compiler_the_answers_are_the_same(run_python):
+    """NUMBA_DISABLE_JIT=1: kernels run on the graph's interpreter, to rounding."""
+    code = PRELUDE + """
+x = np.linspace(0.1, 3.0, 50)
+y, pullback = nbad.vjp(decay, x, 0.7)
+cts, many = pullback((x, 1.0)), pullback.batched((np.stack([x, 0 * x]), 1.0))
+assert np.allclose(y[0], np.exp(-0.7 * x), rtol=1e-14) and np.allclose(y[1], 0.7 * x * x, rtol=1e-14)
+expected = -0.7 * np.exp(-0.7 * x) * x + 1.4 * x
+assert np.allclose(cts[0], expected, rtol=1e-12)
+assert np.isclose(cts[1], np.sum(-x * np.exp(-0.7 * x) * x + x * x), rtol=1e-12)
+assert bits(ct[0] for ct in many) == bits(cts)
+assert np.allclose(nbad.jvp(decay, (x, 0.7), (1.0, 0.0))[1][1], 1.4 * x)
+assert nbad.jacobian(decay)(x, 0.7).shape == (50, 2, 2)
+assert nbad.value_and_jacobian(decay)(2.0, 0.5)[0][1] == 2.0
+print(type(decay(1.0, 0.5)[0]).__name__)
+"""
+    assert run_python(code, NUMBA_DISABLE_JIT="1").strip() == "float64"

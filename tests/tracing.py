@@ -1,0 +1,38 @@
+"""What the tests of the tracer share: kernels as graphs, as text, and against their own values."""
+
+import numpy as np
+
+from nbad.graph import evaluate
+from nbad.tracer import Argument, trace
+
+
+def traced(function, names="x", **constants):
+    return trace(function, tuple(map(Argument, names.split())), constants)
+
+
+def text(function, names="x", **constants):
+    """The lines of the graph without the name of the kernel and the sources of its nodes."""
+    lines = str(traced(function, names, **constants).graph).splitlines()[1:]
+    return [line.partition("#")[0].strip() for line in lines]
+
+
+def check_values(function, *xs):
+    """Compare graph and function at one point."""
+    names = " ".join(function.__code__.co_varnames[: len(xs)])
+    values = evaluate(traced(function, names).graph, *xs)
+    expected = function(*map(np.float64, xs))
+    np.testing.assert_allclose(values, expected if isinstance(expected, tuple) else (expected,), rtol=1e-13)
+
+
+class FakeKernel:
+    """What another nbad kernel looks like to the tracer."""
+
+    def __init__(self, function, names):
+        self.function, self.names = function, names.split()
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+    def bind_traced(self, args, kwargs):
+        given = dict(zip(self.names, args, strict=False)) | kwargs
+        return traced(self.function, " ".join(given)), list(given.values())
