@@ -2,14 +2,22 @@
 
 import importlib
 
+from nbad.nonfinite import NonFiniteError, debugging
 from nbad.decorate import Kernel, kernel
 from nbad.errors import NbadError
-from nbad.gradients import grad, hessian
+from nbad.explanation import explain
+from nbad.gradients import grad, hessian, hvp, value_and_grad
+from nbad.jacobians import jacobian, value_and_jacobian
+from nbad.linearization import linearize
 from nbad.showing import show
-from nbad.transforms import jacobian, jvp, value_and_jacobian, vjp
+from nbad.sympy_bridge import from_sympy
+from nbad.transforms import jvp, vjp
 from nbad.version import VERSION as __version__
 
-__all__ = ["Kernel", "NbadError", "grad", "hessian", "jacobian", "jvp", "kernel", "show", "value_and_jacobian", "vjp"]
+__all__ = [
+    "Kernel", "NbadError", "NonFiniteError", "debugging", "explain", "from_sympy", "grad", "hessian", "hvp", "jacobian",
+    "jvp", "kernel", "linearize", "show", "value_and_grad", "value_and_jacobian", "vjp",
+]
 
 
 def __getattr__(name):

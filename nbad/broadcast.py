@@ -1,7 +1,7 @@
 """Arguments as arrays: what is accepted, the working dtype, the broadcast shape, strides over it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,19 @@ class Operands:
     shape: tuple[int, ...]
 
     @property
+    def shapes(self):
+        """Shape of each array."""
+        return [a.shape for a in self.arrays]
+
+    @property
     def batches(self):
         """Shape of each array without its core dimensions."""
         return [batch(a.shape, core) for a, core in zip(self.arrays, self.cores, strict=True)]
+
+    def without_arrays(self):
+        """The same shapes and dtypes in arrays of one element: what a pullback may keep of its caller's arrays."""
+        hollow = tuple(np.broadcast_to(np.empty((), a.dtype), a.shape) for a in self.arrays)
+        return replace(self, arrays=hollow)
 
 
 def batch(shape, core):

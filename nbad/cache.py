@@ -7,11 +7,18 @@ Writing is atomic. Where the folder cannot be made, is not ours or may be writte
 import functools
 import hashlib
 import os
+import platform
 import stat
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
+
+import numpy as np
+from llvmlite import binding
 
 from nbad import config
 from nbad.version import VERSION
@@ -81,7 +88,7 @@ def store(key: str, data: bytes) -> bool:
 
 
 def load_text(key: str) -> str | None:
-    """A stored text that this very nbad wrote; None where there is none.
+    """A stored text that this very nbad wrote, with the same libraries and on the same CPU; None where there is none.
 
     Examples
     --------
@@ -92,8 +99,23 @@ def load_text(key: str) -> str | None:
 
 
 def store_text(key: str, text: str) -> bool:
-    """Keep a text that follows from the key by nbad's own rules: a later version of nbad does not see it."""
+    """Keep a text that follows from the key by nbad's own rules: another version of nbad or of SymPy does not see it."""
     return store(f"{_stamp()} {key}", text.encode())
+
+
+def text_of(key: str, make: Callable[[], str]) -> str:
+    """The text under a key, made and stored where there is none.
+
+    Examples
+    --------
+    >>> text_of("greeting", lambda: "hello")
+    'hello'
+    """
+    text = load_text(key)
+    if text is None:
+        text = make()
+        store_text(key, text)
+    return text
 
 
 def info() -> CacheInfo:
@@ -111,10 +133,34 @@ def clear() -> int:
 
 @functools.cache
 def _stamp():
-    """nbad's version and the state of its sources, as the file system tells it."""
-    sources = sorted(Path(__file__).parent.glob("**/*.py"))
-    states = [(path.name, status.st_mtime_ns, status.st_size) for path in sources for status in (path.stat(),)]
-    return hashlib.sha256(repr((VERSION, states)).encode()).hexdigest()
+    """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256(repr((VERSION, sys.version, np.__version__, _sympy(), _libc(), _cpu())).encode())
+    for path in sorted(package.glob("**/*.py")):
+        digest.update(f"\n{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sympy():
+    """The version of the SymPy that would be imported, without importing it; where that cannot be read, one of our own."""
+    spec = util.find_spec("sympy")
+    try:
+        return spec.loader.get_data(str(Path(spec.origin).with_name("release.py")))
+    except (AttributeError, TypeError, OSError):
+        return os.urandom(16)
+
+
+def _libc():
+    """The version of the C library, whose functions compute constants."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError):
+        return platform.platform()
+
+
+def _cpu():
+    """This machine's own CPU: the C library and NumPy choose their functions by it."""
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
 def _name(key):
@@ -204,17 +250,20 @@ def _write(folder, name, data):
 
 
 def _files(folder):
-    """Our files as (time of use, size, path), oldest first; temporary ones only if their writer is dead."""
-    found = []
+    """Our files as (time of use, size, path), oldest first; temporary ones only if their writer is dead.
+
+    Clocks go wrong: a file from the future counts as the oldest.
+    """
+    found, now = [], time.time()
     try:
         entries = list(os.scandir(folder)) if folder else []
     except OSError:
         entries = []
     for entry in entries:
         status = _status(entry)
-        leftover = entry.name.endswith(".tmp") and status and time.time() - status.st_mtime > LEFTOVER
-        if status and (entry.name.endswith(SUFFIX) or leftover):
-            found.append((status.st_mtime, status.st_size, entry.path))
+        age = now - status.st_mtime if status else 0.0
+        if status and (entry.name.endswith(SUFFIX) or (entry.name.endswith(".tmp") and abs(age) > LEFTOVER)):
+            found.append((status.st_mtime if age > -LEFTOVER else 0.0, status.st_size, entry.path))
     return sorted(found)
 
 

@@ -3,15 +3,27 @@
 * `NBAD_CACHE_DIR`: folder of the disk cache; default the user's cache folder.
 * `NBAD_CACHE_BYTES`: bound of the disk cache, default 512 MiB; 0 turns it off.
 * `NBAD_POOL_BYTES`: bound of the memory kept for reuse; default an eighth of the machine's memory.
+* `NBAD_DEBUG`: 1 checks every value and derivative for nan and inf.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbad.errors import ArgumentValueError, message
 
 CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where the machine does not tell its memory
+
+
+@dataclass
+class Debug:
+    """Whether every value and derivative is checked for nan and inf."""
+
+    is_on: bool
+
+
+debug = Debug(os.environ.get("NBAD_DEBUG", "0") not in ("", "0"))
 
 
 def cache_folder() -> Path | None:

@@ -3,22 +3,24 @@
 import functools
 import inspect
 import math
-import re
+import pickle
+import sys
 import threading
 
 import numpy as np
 
-from nbad import dispatch
+from nbad import config, dispatch
+from nbad import quick as quick_path
 from nbad.broadcast import read
+from nbad.nonfinite import check_value
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
 from nbad.graph import evaluate
 from nbad.outputs import check_out
 from nbad.programs import Program
+from nbad.signatures import cores_of, group, groups, identity, parameters_of, static_names
 from nbad.tracer import Argument, trace
 
-RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
 MATH = ("simd", "libm")
-GROUP = re.compile(r"\(\s*((?:\d+\s*(?:,\s*\d+\s*)*)?)\)")
 
 
 class Kernel:
@@ -45,16 +47,24 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._tracer = tracer or functools.partial(trace, function, max_operations=max_operations)
-        self._parameters = _parameters(function, self.__name__)
-        self._static = _static_names(self, static)
+        self._parameters = parameters_of(function, self.__name__)
+        self._static = static_names(self.__name__, self.parameters, static)
         self._math, self.max_operations = _check_math(self.__name__, math), max_operations
-        arrays = [p.name for p in self._parameters if p.name not in self._static]
-        self._cores, self._leaves = _parse_signature(self.__name__, signature, arrays)
+        arrays = [name for name in self.parameters if name not in self._static]
+        self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._programs: dict = {}
+        self._quick_value: dict = {}
+        self.quick_forward: dict = {}
         self._lock = threading.RLock()
 
     def __call__(self, *args, out=None, **kwargs):
+        is_usual = out is None and not kwargs and not config.debug.is_on
+        if is_usual:
+            quick = self._quick_value.get(len(args))
+            result = quick(args) if quick is not None else None
+            if result is not None:
+                return result
         program, values = self.bind(args, kwargs)
         operands = read(program.call, program.names, program.cores, values)
         if out is None:
@@ -62,73 +72,173 @@ class Kernel:
         else:
             leaves = self._check_out(program, operands, out)
         dispatch.value(program, operands, leaves)
+        if config.debug.is_on:
+            check_value(program, operands)
+        if is_usual and len(args) == len(program.names) and quick_path.serves(program, operands):
+            self._quick_value.setdefault(len(args), quick_path.value_call(program))
         if out is not None:
             return out
-        results = dispatch.scalars(leaves)
-        return tuple(results) if program.is_tuple else results[0]
+        return dispatch.structured(program, leaves)
 
     def __repr__(self):
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
 
+    def __reduce__(self):
+        """Pickle by name; a kernel that has none to be found by, through cloudpickle, where that is in use."""
+        found = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        cloudpickle = sys.modules.get("cloudpickle")
+        if cloudpickle is None or (found is self and self.__module__ != "__main__"):
+            return self.__qualname__
+        options = self.signature, self.static, self._math, self.max_operations
+        return _unpickled, (cloudpickle.dumps((self.__wrapped__, self._tracer)), *options)
+
+    def precompile(self, *dtypes):
+        """Compile, or load from the disk cache, what value, forward and reverse sweep and Jacobian need.
+
+        Parameters
+        ----------
+        *dtypes : dtype
+            Working dtypes, float64 and float32; float64 alone by default.
+
+        Returns
+        -------
+        Kernel
+            This kernel.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x: x * x).precompile("float64", "float32")(3.0)
+        np.float64(9.0)
+        """
+        program = self.whole_program()
+        plan = program.plan(program.input_slots(range(len(program.names))), "partials")
+        for dtype in map(np.dtype, dtypes or ("float64",)):
+            if dtype not in (np.float32, np.float64):
+                raise ArgumentTypeError(message(
+                    f"`{self.__name__}.precompile({dtype})`: not a working dtype", source=user_line(), got=str(dtype),
+                    expected="float64 or float32", fix=f"{self.__name__}.precompile('float64')",
+                ))
+            program.value(dtype), program.forward(plan, dtype), program.reverse(plan, dtype)
+        return self
+
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
-
-    def _inputs(self):
-        """The input side of the signature, with an output side that says nothing."""
-        return f"{self._inputs_text()}->..." if any(self._cores.values()) else None
-
-    def _inputs_text(self):
-        return ",".join(map(_group, self._cores.values()))
 
     def _check_out(self, program, operands, out):
         names = [f"y{k}" for k in range(len(program.leaves))]
         shapes = [(*operands.shape, *core) for core in program.leaves]
         return check_out(program.call, out, names, shapes, operands.dtype, operands.arrays, program.is_tuple)
 
+    @property
+    def parameters(self):
+        """Names of all parameters, static ones included."""
+        return tuple(p.name for p in self._parameters)
+
     def parameter(self, which):
         """The name of the parameter at a position, or of a name."""
-        names = [p.name for p in self._parameters]
-        if isinstance(which, str) and which in names and which not in self._static:
-            return which
-        if isinstance(which, int) and not isinstance(which, bool) and -len(names) <= which < len(names):
-            return self.parameter(names[which])
+        names = self.parameters
+        is_position = isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names)
+        name = names[which] if is_position else which
+        if isinstance(name, str) and name in self._cores:
+            return name
         raise ArgumentValueError(message(
-            f"`{self.__name__}({', '.join(names)})`: {which!r} does not select an argument to differentiate by", source=user_line(),
-            got=repr(which), expected=f"a position from 0 to {len(names) - 1} or a name", fix=repr(names[0]) if names else None,
+            f"`{self.__name__}({', '.join(names)})`: {which!r} does not select an argument to differentiate by",
+            source=user_line(), got=f"{name}, which is static" if name in self._static else repr(which),
+            expected=f"a position from 0 to {len(names) - 1} or a name among {', '.join(self._cores)}",
+            fix=repr(next(iter(self._cores), None)),
         ))
+
+    def core(self, name):
+        """Core shape of an argument."""
+        return self._cores[name]
 
     def traced(self, arguments, constants):
         """The traced graph for the given array arguments and plain values."""
         return self._tracer(arguments, constants)
 
-    def derived(self, name, tracer):
-        """A kernel with this one's parameters whose graph `tracer(arguments, constants)` makes."""
+    def derived(self, name, tracer, outputs):
+        """A kernel with this one's parameters and outputs of these core shapes, whose graph `tracer(arguments, constants)` makes."""
         function = _interpreted(self, name, tracer)
-        return Kernel(function, self._inputs(), self._static, self._math, self.max_operations, tracer)
+        signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
+        return Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
+
+    def fixed(self, statics):
+        """The kernel of the other arguments, for the given values of static ones."""
+        def function(*args, **kwargs):
+            return self.__wrapped__(**dict(zip(names, args, strict=False)), **kwargs, **statics)
+
+        def tracer(arguments, constants):
+            return self._tracer(arguments, {**constants, **statics})
+
+        names = [name for name in self.parameters if name not in statics]
+        functools.update_wrapper(function, self.__wrapped__)
+        function.__signature__ = inspect.Signature([p for p in self._parameters if p.name in names])
+        left = [name for name in self.static if name in names]
+        return Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
+
+    def sympy(self, *operands):
+        """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
+
+        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. A tuple where the kernel returns a tuple.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
+        x*y + 1/2
+        """
+        from nbad.formulas import expressions
+
+        return expressions(self, *operands)
+
+    def latex(self):
+        """The outputs and the partials that are not zero as aligned lines of LaTeX.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> print(nbad.kernel(lambda x: 3 * x).latex())
+        \\begin{aligned}
+        f &= 3 x \\\\
+        \\frac{\\partial f}{\\partial x} &= 3
+        \\end{aligned}
+        """
+        from nbad.typeset import latex
+
+        return latex(self)
 
     def bind(self, args, kwargs):
         """The specialization that a call uses, and the values of its array arguments."""
         given = self._given(args, kwargs)
-        statics = tuple((name, _hashable(self, name, given[name])) for name in self._static if name in given)
         names = tuple(name for name in given if name not in self._static)
-        key = names, statics
+        statics = {name: given[name] for name in self._static if name in given}
+        key = names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
         program = self._programs.get(key)
         if program is None:
             with self._lock:
-                program = self._programs.get(key) or self._specialize(key)
+                program = self._programs.get(key) or self._specialize(key, names, statics)
         return program, tuple(given[name] for name in names)
 
     def whole_program(self):
         """The specialization in which every argument is passed; static ones have their defaults."""
-        defaults = {p.name: p.default for p in self._parameters if p.name in self._static}
-        return self.bind((), {**{p.name: None for p in self._parameters}, **defaults})[0]
+        values = {p.name: p.default if p.name in self._static else None for p in self._parameters}
+        for name, value in values.items():
+            if value is inspect.Parameter.empty:
+                raise ArgumentTypeError(message(
+                    f"`{self.__name__}`: there is one graph for each value of the static argument {name}", source=user_line(),
+                    got="no value", expected=f"a default of {name}", fix=f"def {self.__name__}(..., {name}=2)",
+                ))
+        return self.bind((), values)[0]
 
     def bind_traced(self, args, kwargs):
-        """What another kernel's trace needs to call this one: the traced graph, and the operand of each of its arguments."""
+        """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
         statics = {name: given[name] for name in self._static if name in given}
-        return self._trace(names, statics), [given[name] for name in names]
+        return self._trace(names, statics), [given[name] for name in names], [self._cores[name] for name in names]
 
     def _given(self, args, kwargs):
         """The arguments that a call passes, by name, in the order of the parameters."""
@@ -144,9 +254,8 @@ class Kernel:
                 expected=f"{len(parameters)} at most: {names}", fix=f"{self.__name__}({names})",
             )) from None
 
-    def _specialize(self, key):
-        names, statics = key
-        traced = self._trace(names, dict(statics))
+    def _specialize(self, key, names, statics):
+        traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math)
         self._programs[key] = program
         return program
@@ -156,17 +265,44 @@ class Kernel:
 
     def _trace(self, names, statics):
         traced = self._tracer(self._arguments(names), {**self._defaults(names), **statics})
+        returned, arguments = groups(traced.outputs), groups(self._cores.values())
+        if self._leaves is None and any(traced.outputs):
+            raise TraceError(message(
+                f"kernel `{self.__name__}` returns an array, but has no signature that says so", source=user_line(),
+                got=returned, expected="one number, or a tuple of numbers",
+                fix=f'@nbad.kernel(signature="{arguments}->{returned}")',
+            ))
         if self._leaves is not None and traced.outputs != self._leaves:
             raise TraceError(message(
                 f"kernel `{self.__name__}` does not return what its signature says", source=user_line(),
-                got=", ".join(map(_group, traced.outputs)), expected=", ".join(map(_group, self._leaves)),
-                fix=f"signature={self._inputs_text()}->{','.join(map(_group, traced.outputs))}",
+                got=returned, expected=groups(self._leaves), fix=f'signature="{arguments}->{returned}"',
             ))
         return traced
 
     def _defaults(self, names):
         """Defaults of the parameters that a call omits: constants of the trace."""
-        return {p.name: p.default for p in self._parameters if p.default is not p.empty and p.name not in names}
+        omitted = [p for p in self._parameters if p.default is not p.empty and p.name not in names]
+        return {p.name: self._constant(p.name, p.default) for p in omitted}
+
+    def _constant(self, name, default):
+        """A default in the core shape of its argument."""
+        core = self._cores.get(name, ())
+        if not core:
+            return default
+        array = np.array(default, dtype=float)
+        if array.shape != core:
+            raise ArgumentValueError(message(
+                f"kernel `{self.__name__}`: the default of {name} does not have its core shape", source=user_line(),
+                got=f"shape {array.shape}", expected=f"shape {core}, as in the signature {group(core)}",
+                fix=f"np.broadcast_to(default, {core})",
+            ))
+        return array
+
+
+def _unpickled(made_of, *options):
+    """The kernel of the function and the tracer that cloudpickle wrote."""
+    function, tracer = pickle.loads(made_of)
+    return Kernel(function, *options, tracer=tracer)
 
 
 def _interpreted(kernel, name, tracer):
@@ -189,50 +325,6 @@ def _interpreted(kernel, name, tracer):
     return function
 
 
-def _parameters(function, name):
-    if not callable(function):
-        raise ArgumentTypeError(message(
-            "`nbad.kernel(fn)`: fn is not a function", source=user_line(), got=type(function).__name__,
-            expected="a Python function of scalars", fix="@nbad.kernel above `def f(x): ...`",
-        ))
-    parameters = tuple(inspect.signature(function).parameters.values())
-    for p in parameters:
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            raise TraceError(message(
-                f"kernel `{name}` takes `{p}`, but every argument needs a name", source=user_line(), got=str(p),
-                expected="named parameters", fix=f"def {name}(x, y): ...",
-            ))
-        if p.name in RESERVED:
-            raise TraceError(message(
-                f"kernel `{name}` has a parameter named `{p.name}`, which nbad's own calls use", source=user_line(),
-                got=f"def {name}(... {p.name} ...)", expected="another name", fix=f"{p.name}_",
-            ))
-    return parameters
-
-
-def _static_names(kernel, static):
-    names = (static,) if isinstance(static, str) else tuple(static)
-    known = [p.name for p in kernel._parameters]
-    for name in names:
-        if name not in known:
-            raise ArgumentValueError(message(
-                f"`nbad.kernel(static={static!r})`: `{kernel.__name__}` has no parameter `{name}`", source=user_line(),
-                got=name, expected=f"names among {', '.join(known)}", fix=f"static=({known[-1]!r},)" if known else "static=()",
-            ))
-    return names
-
-
-def _hashable(kernel, name, value):
-    try:
-        hash(value)
-    except TypeError:
-        raise ArgumentTypeError(message(
-            f"`{kernel.__name__}`: the static argument {name} is not hashable", source=user_line(), got=type(value).__name__,
-            expected="a number, text or tuple: one specialization is kept for each value", fix=f"tuple({name})",
-        )) from None
-    return value
-
-
 def _check_math(name, library):
     if library not in MATH:
         raise ArgumentValueError(message(
@@ -240,30 +332,6 @@ def _check_math(name, library):
             expected="'simd' or 'libm'", fix="math='simd'",
         ))
     return library
-
-
-def _parse_signature(name, text, arguments):
-    """Core shapes of the arguments by name, and of the outputs or None."""
-    if text is None:
-        return dict.fromkeys(arguments, ()), None
-    sides = [[_shape(group) for group in GROUP.findall(side)] for side in text.split("->")]
-    clean = [re.sub(r"[\s,]", "", GROUP.sub("", side)) for side in text.split("->")]
-    derived = text.endswith("->...")
-    if not derived and (len(sides) != 2 or any(clean) or len(sides[0]) != len(arguments) or not sides[1]):
-        raise ArgumentValueError(message(
-            f"`nbad.kernel(signature={text!r})` does not fit `{name}({', '.join(arguments)})`", source=user_line(), got=repr(text),
-            expected=f"{len(arguments)} groups of literal sizes, an arrow, and a group for each output",
-            fix="signature=" + repr(",".join(["()"] * len(arguments)) + "->()"),
-        ))
-    return dict(zip(arguments, sides[0], strict=True)), None if derived else tuple(sides[1])
-
-
-def _group(core):
-    return "(" + ",".join(map(str, core)) + ")"
-
-
-def _shape(group):
-    return tuple(int(size) for size in group.split(",") if size.strip())
 
 
 def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):
@@ -277,7 +345,9 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     fn : callable
         Plain Python with `math.*` and `numpy.*` functions; returns one value or a tuple of values.
     signature : str, optional
-        Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)"; scalars without it.
+        Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
+        static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
+        Sums, products and other reductions run from left to right, as a loop would.
     static : tuple of str
         Arguments that are Python values fixed when the kernel is traced; one specialization for each value.
     math : {"simd", "libm"}

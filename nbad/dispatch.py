@@ -9,17 +9,23 @@ from dataclasses import replace
 import numpy as np
 
 from nbad import pool
-from nbad.broadcast import DOUBLE, contiguous_strides, core_offsets, strides_over
+from nbad.broadcast import contiguous_strides, core_offsets, strides_over
 from nbad.tiles import TILE
-from nbad.launch import Launch, Routes, Slot
-from nbad.reduction import add_blocks, sum_to
+from nbad.launch import Launch, Preceded, Routes, Slot
 
+MANY = 1 << 12  # elements from which it pays to compile uniform work apart
 ROW_GAP = 64  # residual rows a multiple of 4096 bytes apart would share cache sets
 
 
 def scalars(arrays):
     """Results as users get them: 0-d arrays become NumPy scalars."""
     return [a[()] if a.ndim == 0 else a for a in arrays]
+
+
+def structured(program, leaves):
+    """Results in the structure that the kernel returns."""
+    results = scalars(leaves)
+    return tuple(results) if program.is_tuple else results[0]
 
 
 def launch_for(program, tag, arrays, build):
@@ -61,6 +67,25 @@ def leaf_slots(program, leaves, shape, first):
     return [slot for slots in each for slot in slots]
 
 
+def element_launch(program, key, graph, operands, routes, number):
+    """The launch of a graph from inputs on; what broadcast scalars alone decide is computed once, before it.
+
+    `number` is how many arrays the routes name; the uniform values are one more.
+    """
+    shape, dtype, inputs = operands.shape, operands.dtype, len(program.graph.inputs)
+    uniform = [row for row, slot in routes.reads if row < inputs and not any(slot.strides)]
+    parts = program.parts(key, graph, frozenset(uniform), dtype) if uniform and math.prod(shape) >= MANY else None
+    if parts is None:
+        return Launch(program.kernel(key, graph, dtype), shape, routes)
+    head, body = parts
+    own = [(row, replace(slot, strides=())) for row, slot in routes.reads if row in uniform]
+    values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
+    before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
+    given = numbered([replace(v, strides=(0,) * len(shape)) for v in values], inputs)
+    reads, writes = ([(row + (row >= inputs) * head.results, slot) for row, slot in side] for side in (routes.reads, routes.writes))
+    return Preceded(before, Launch(body, shape, Routes((*reads, *given), tuple(writes))), head.results)
+
+
 def value(program, operands, leaves):
     """Compute the outputs into `leaves`."""
     arrays = [*operands.arrays, *leaves]
@@ -69,18 +94,20 @@ def value(program, operands, leaves):
         reads = input_slots(program, operands)
         writes = leaf_slots(program, leaves, operands.shape, len(operands.arrays))
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
-        return Launch(program.value(operands.dtype), operands.shape, routes)
+        return element_launch(program, "value", program.simple, operands, routes, len(arrays))
 
     launch_for(program, (value, operands.dtype), arrays, build)(arrays)
 
 
 def residual_rows(count, shape, dtype):
     """The residual buffer: one padded row for each residual."""
-    elements = math.prod(shape)
+    return pool.empty((count, row_length(math.prod(shape), dtype)), dtype)
+
+
+def row_length(elements, dtype):
+    """Elements in a residual row, padding included."""
     pitch = -(-elements // TILE) * TILE
-    if pitch * dtype.itemsize % 4096 == 0:
-        pitch += ROW_GAP // dtype.itemsize
-    return pool.empty((count, pitch), dtype)
+    return pitch + ROW_GAP // dtype.itemsize if pitch * dtype.itemsize % 4096 == 0 else pitch
 
 
 def residual_slots(number, rows, shape):
@@ -98,15 +125,14 @@ def forward(program, plan, operands, leaves, rows):
         writes = leaf_slots(program, leaves, operands.shape, len(operands.arrays))
         writes += residual_slots(len(arrays) - 1, rows, operands.shape)
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
-        return Launch(program.forward(plan, operands.dtype), operands.shape, routes)
+        return element_launch(program, program.forward_key(plan), plan.forward, operands, routes, len(arrays))
 
-    launch_for(program, (forward, plan.wrt, plan.policy, operands.dtype), arrays, build)(arrays)
+    launch_for(program, (program.forward_key(plan), operands.dtype), arrays, build)(arrays)
 
 
 def jacobian(program, plan, operands, leaves, blocks):
     """Compute the outputs into `leaves`, if there are any, and the Jacobian into `blocks` of shape (*B, M, N)."""
-    kernel = program.forward(plan, operands.dtype)
-    constants = np.array([0.0, *(e.constant for e in plan.entries if e.residual is None)], operands.dtype)
+    constants = np.array([0.0, *(e.constant for e in plan.entries if e.partial is None)], operands.dtype)
     arrays = [*operands.arrays, *leaves, blocks, constants]
 
     def build():
@@ -118,9 +144,10 @@ def jacobian(program, plan, operands, leaves, blocks):
         reads = numbered(reads) + numbered(fixed, len(reads) + plan.outputs + len(plan.residuals))
         writes = numbered(writes, len(program.graph.inputs))
         targets = array_slots(len(arrays) - 2, blocks, blocks.shape[-2:], operands.shape)
-        return Launch(kernel, operands.shape, Routes(reads, (*writes, *zip(entries, targets, strict=True))))
+        routes = Routes(reads, (*writes, *zip(entries, targets, strict=True)))
+        return element_launch(program, program.forward_key(plan), plan.forward, operands, routes, len(arrays))
 
-    tag = (jacobian, plan.wrt, plan.policy, bool(leaves), operands.dtype)
+    tag = (jacobian, *program.forward_key(plan), bool(leaves), operands.dtype)
     launch_for(program, tag, arrays, build)(arrays)
 
 
@@ -129,7 +156,7 @@ def _entry_rows(plan, first, fixed):
     rows = {}
     constants = iter(range(fixed + 1, fixed + 1 + len(plan.entries)))
     for e in plan.entries:
-        rows[e.output, e.input] = next(constants) if e.residual is None else first + plan.outputs + e.residual
+        rows[e.output, e.input] = next(constants) if e.partial is None else first + plan.outputs + e.partial
     return [rows.get((m, n), fixed) for m in range(plan.outputs) for n in plan.wrt]
 
 
@@ -140,10 +167,8 @@ def jvp(program, wrt, operands, tangents, leaves, dots):
     def build():
         count, shape = len(operands.arrays), operands.shape
         reads = input_slots(program, operands)
-        for k, (a, t) in enumerate(zip(_arguments_of(program, wrt), tangents, strict=True)):
-            core = program.cores[a] if t.ndim else ()
-            slots = array_slots(count + k, t, core, shape)
-            reads += slots if t.ndim or not program.cores[a] else slots * len(program.slots[a])
+        for k, (a, t) in enumerate(zip(_arguments_of(program, wrt), tangents, strict=True), count):
+            reads += tangent_slots(program, a, k, t, shape, False)
         count += len(tangents)
         writes = leaf_slots(program, leaves, shape, count) + leaf_slots(program, dots, shape, count + len(leaves))
         return Launch(program.jvp(wrt, operands.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
@@ -151,95 +176,34 @@ def jvp(program, wrt, operands, tangents, leaves, dots):
     launch_for(program, (jvp, wrt, operands.dtype), arrays, build)(arrays)
 
 
+def tangent_slots(program, argument, number, tangent, shape, batched):
+    """The slots of one tangent array, which broadcasts as its primal does; a scalar stands for all its values."""
+    core = program.cores[argument]
+    if tangent.ndim == 0:
+        return [Slot(number, tangent.dtype, (0,) * len(shape))] * len(program.slots[argument])
+    body, step = (tangent[0], tangent.strides[0]) if batched else (tangent, None)
+    return array_slots(number, body, core, shape, step)
+
+
+def pushforward(call, plan, rows, tangents, dots, count):
+    """Fill `dots`, one array per output leaf, from the residual rows and the tangents; `count` is None for a single one."""
+    program, shape, dtype = call.program, call.operands.shape, call.operands.dtype
+    batched, arrays = count is not None, [rows, *tangents, *dots]
+
+    def build():
+        reads = residual_slots(0, rows, shape)
+        for k, (argument, tangent) in enumerate(zip(call.arguments, tangents, strict=True), 1):
+            reads += tangent_slots(program, argument, k, tangent, shape, batched)
+        writes, number = [], 1 + len(tangents)
+        for k, (dot, core) in enumerate(zip(dots, program.leaves, strict=True), number):
+            body, step = (dot[0], dot.strides[0]) if batched else (dot, 0)
+            writes += array_slots(k, body, core, shape, step)
+        return Launch(program.pushforward(plan, dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
+
+    tag = (pushforward, plan.wrt, dtype, shape, batched, *call.operands.batches)
+    launch_for(program, tag, arrays, build)(arrays, 1 if count is None else count)
+
+
 def _arguments_of(program, wrt):
     """The arguments whose slots are differentiated."""
     return [k for k, slots in enumerate(program.slots) if slots and slots[0] in wrt]
-
-
-def is_repeated(own, shape):
-    """Whether an argument of batch shape `own` is used by several elements of `shape`."""
-    return math.prod(own) != math.prod(shape)
-
-
-class Reverse:
-    """One reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch.
-
-    `batches` are the argument shapes without core dimensions. A cotangent of an argument that is not repeated is written in
-    place; that of a wholly repeated one leaves a sum for each block; any other is written in full and summed afterwards.
-    """
-
-    def __init__(self, program, plan, arguments, batches, shape, dtype):
-        self.program, self.plan, self.arguments = program, plan, arguments
-        self.batches, self.shape, self.dtype = batches, shape, dtype
-
-    def __call__(self, rows, seeds, results, n_seeds, batched, accumulate):
-        """Fill `results`, one array per argument, from the residual rows and the seed arrays."""
-        temporaries = [self._temporary(k, result, n_seeds) for k, result in enumerate(results)]
-        arrays = [rows, *seeds, *temporaries]
-        tag = (Reverse, self.plan.wrt, self.plan.policy, self.dtype, self.shape, batched, accumulate, *self.batches)
-
-        def build():
-            return self._build(rows, seeds, results, temporaries, batched, accumulate)
-
-        launch_for(self.program, tag, arrays, build)(arrays, n_seeds)
-        for k, (result, temporary) in enumerate(zip(results, temporaries, strict=True)):
-            if temporary is not result:
-                self._finish(k, result, temporary, accumulate)
-
-    def _temporary(self, k, result, n_seeds):
-        """The result itself; or block sums; or full-size rows."""
-        own, core = self.batches[k], self.program.cores[self.arguments[k]]
-        if not is_repeated(own, self.shape):
-            return result
-        elements, values = math.prod(self.shape), math.prod(core)
-        if math.prod(own) == 1:
-            return np.empty((n_seeds, values, -(-elements // TILE)))
-        return pool.empty((n_seeds, values, elements), self.dtype)
-
-    def _build(self, rows, seeds, results, temporaries, batched, accumulate):
-        reads = residual_slots(0, rows, self.shape)
-        for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
-            reads += self._seed_slots(k, seed, core, batched)
-        row, writes, sums = len(reads), [], []
-        for k, temporary in enumerate(temporaries):
-            slots = self._result_slots(k, 1 + len(seeds) + k, results[k], temporary, batched)
-            if accumulate and temporary is results[k]:
-                slots = [replace(slot, accumulate=True) for slot in slots]
-            target = sums if temporary is not results[k] and math.prod(self.batches[k]) == 1 else writes
-            target += numbered(slots, row)
-            row += len(slots)
-        routes = Routes(numbered(reads), tuple(writes), tuple(sums))
-        return Launch(self.program.reverse(self.plan, self.dtype), self.shape, routes)
-
-    def _seed_slots(self, number, seed, core, batched):
-        """Slots of one seed leaf; a scalar stands for all its values."""
-        if seed.ndim == 0:
-            return [Slot(number, seed.dtype, (0,) * len(self.shape), 0)] * math.prod(core)
-        step = seed.strides[0] if batched else None
-        body = seed[0] if batched else seed
-        return array_slots(number, body, core, self.shape, step)
-
-    def _result_slots(self, k, number, result, temporary, batched):
-        core = self.program.cores[self.arguments[k]]
-        if temporary is not result:
-            strides = contiguous_strides(self.shape, self.dtype.itemsize)
-            step, width = temporary.strides[:2]
-            return [Slot(number, self.dtype, strides, v * width, step) for v in range(math.prod(core))]
-        step = result.strides[0] if batched else 0
-        body = result[0] if batched else result
-        return array_slots(number, body, core, self.shape, step)
-
-    def _finish(self, k, result, temporary, accumulate):
-        """Sum a temporary to the argument's shape."""
-        own, core = self.batches[k], self.program.cores[self.arguments[k]]
-        rows = temporary.reshape(temporary.shape[0] * temporary.shape[1], temporary.shape[2])
-        if math.prod(own) == 1:
-            totals = add_blocks(rows)
-        else:
-            totals = sum_to(rows, self.shape, own)
-        totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
-        totals = totals.reshape(result.shape)
-        result[...] = result + totals if accumulate else totals
-
-
-__all__ = ["DOUBLE", "Reverse", "forward", "jacobian", "jvp", "new_leaves", "residual_rows", "scalars", "value"]

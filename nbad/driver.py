@@ -109,12 +109,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_threads.after_fork)
 
 
-def run(launch, arrays, n_seeds):
+def run(launch, table, arrays, n_seeds):
     """Run a launch, serially or in parallel, whichever its size asks for.
 
     Parameters
     ----------
     launch : Launch
+    table : int64 array
+        What the launch packed.
     arrays : sequence of arrays
         In the order in which its slots number them.
     n_seeds : int
@@ -125,9 +127,9 @@ def run(launch, arrays, n_seeds):
     ids = array("q", map(id, arrays))
     _held, scratch = _scratch.reserve(launch.scratch * workers)
     if workers == 1:
-        _serial()(launch.address, ids.buffer_info()[0], scratch, 0, tiles, 0, n_seeds)
+        _serial()(table.ctypes.data, ids.buffer_info()[0], scratch, 0, tiles, 0, n_seeds)
         return
-    call = worker(), launch.address, ids.buffer_info()[0], scratch, launch.scratch, workers, tiles, n_seeds
+    call = worker(), table.ctypes.data, ids.buffer_info()[0], scratch, launch.scratch, workers, tiles, n_seeds
     if not _threads.needs_lock():
         drive_parallel(*call)
         return

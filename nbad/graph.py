@@ -115,7 +115,8 @@ class GraphBuilder:
 
     def build(self, outputs: Iterable[int]) -> Graph:
         """Freeze the graph."""
-        return Graph(self.name, self.inputs, tuple(self.nodes), tuple(outputs))
+        outputs = tuple(outputs)  # first: a generator may still add nodes
+        return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
     def _intern(self, node: Node) -> int:
         key = _key(node)
@@ -145,15 +146,21 @@ def evaluate(graph: Graph, *inputs) -> list[Any]:
     list of numpy.ndarray
         One per output, in the broadcast shape of the inputs.
     """
-    arrays = np.broadcast_arrays(*(np.asarray(x) for x in inputs)) if inputs else []
+    shape = np.broadcast_shapes(*(np.shape(x) for x in inputs))
+    values = evaluate_all(graph, *inputs)
+    return [np.broadcast_to(values[k], shape) for k in graph.outputs]
+
+
+def evaluate_all(graph: Graph, *inputs) -> list[Any]:
+    """The value of every node, each in a shape that broadcasts to that of the inputs."""
+    arrays = [np.asarray(x) for x in inputs]
     single = bool(arrays) and all(a.dtype == np.float32 for a in arrays)
     dtype = np.dtype(np.float32 if single else np.float64)
-    shape = arrays[0].shape if arrays else ()
     values: list[Any] = []
     with np.errstate(all="ignore"):
         for node in graph.nodes:
             values.append(_evaluate_node(node, values, arrays, dtype))
-    return [np.broadcast_to(values[k], shape) for k in graph.outputs]
+    return values
 
 
 def _evaluate_node(node, values, arrays, dtype):

@@ -4,6 +4,7 @@ A slot says how one row of a tile kernel meets an array: which array of the call
 each dimension of the element space lie. The packing is done once per combination of shapes, strides and dtypes.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ import numpy as np
 from nbad import tiles as d
 from nbad.driver import run
 from nbad.staging import CODES
+
+STREAM_ABOVE = 1 << 22  # bytes of results: beyond what the caches keep, stores that pass them by save reading every line first
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +92,44 @@ class Launch:
         self.rows = kernel.rows + (prologue.rows - prologue.results if prologue else 0)
         self.rows = max([self.rows, *(row + 1 for row, _ in (*routes.reads, *routes.writes))])
         self.scratch = d.worker_bytes(self.rows, len(writes))
-        self.cost = self.elements * (self.rows + kernel.operations // 8)
-        self.table = _pack(self, kernel, prologue, sizes, reads, writes, routes)
-        self.address = self.table.ctypes.data
+        operations = kernel.operations + (prologue.operations if prologue else 0)
+        self.cost = self.elements * (self.rows + operations // 8)
+        self.written = self.elements * len(writes) * kernel.dtype.itemsize
+        self._pack = functools.cache(lambda streams: _pack(self, kernel, prologue, sizes, reads, writes, routes, streams))
 
     def __call__(self, arrays, n_seeds=1):
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
         if self.elements and n_seeds:
-            run(self, arrays, n_seeds)
+            run(self, self._pack(self.written * n_seeds > STREAM_ABOVE), arrays, n_seeds)
 
 
-def _pack(launch, kernel, prologue, sizes, reads, writes, routes):
-    """The header and the sections, in the order that `nbad.driver` states."""
+class Preceded:
+    """A launch that needs uniform values, and the launch over one element that computes them."""
+
+    def __init__(self, head, body, values):
+        self.head, self.body, self.values = head, body, values
+
+    def __call__(self, arrays, n_seeds=1):
+        """Compute the uniform values, then run; they follow the other arrays."""
+        uniform = np.empty(self.values, self.body.kernels[0].dtype)
+        arrays = [*arrays, uniform]
+        self.head(arrays)
+        self.body(arrays, n_seeds)
+
+
+def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
+    """The header and the sections, in the order that `nbad.tiles` states; direct rows that are written may be streamed instead."""
     itemsize, ndim = kernel.dtype.itemsize, len(sizes)
     used = [row for row, _ in (*routes.reads, *routes.writes)]
     direct = {
         row: slot for (row, slot), strides in (*reads, *writes)
         if slot.dtype == kernel.dtype and used.count(row) < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
     }
+    streamed = {row: direct.pop(row) for row, _ in routes.writes if streams and row in direct}
+    writes = [move for move in writes if move[0][0] not in streamed]
     loads = _moves(reads, direct, ndim, _load_mode)
     stores = _moves(writes, direct, ndim, lambda slot, strides: int(slot.accumulate))
-    sums = [[row, slot.array, slot.offset, slot.seed_stride or 0, 0] for row, slot in routes.sums]
+    sums, lines = ([_contiguous(*move) for move in part] for part in (routes.sums, streamed.items()))
     rows = [_row(direct.get(row)) for row in range(launch.rows)]
     header = np.zeros(d.HEADER + ndim - 1, np.int64)
     header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
@@ -117,23 +137,28 @@ def _pack(launch, kernel, prologue, sizes, reads, writes, routes):
     header[d.COUNT], header[d.NDIM], header[d.WIDTH] = math.prod(sizes), ndim, kernel.width
     header[d.ITEMSIZE] = itemsize
     header[d.SHAPE : d.SHAPE + ndim] = sizes
-    return _concatenate(header, rows, loads, stores, sums)
+    return _concatenate(header, ((d.ROWS, rows), (d.LOADS, loads), (d.STORES, stores), (d.SUMS, sums), (d.STREAMS, lines)))
 
 
-def _concatenate(header, rows, loads, stores, sums):
+def _concatenate(header, sections):
     """Lay the sections behind the header and note there where they start and what they hold."""
-    position = header.size
-    for section, place in ((rows, d.ROWS), (loads, d.LOADS), (stores, d.STORES), (sums, d.SUMS)):
+    position, flat = header.size, []
+    for place, section in sections:
         header[place] = position
-        if section is loads or section is stores:
+        if place in (d.LOADS, d.STORES):
             header[place + 1] = sum(not is_direct for is_direct, _ in section)
-            section[:] = [fields for _, fields in sorted(section, key=lambda move: move[0])]
             header[place + 2] = len(section)
+            section = [fields for _, fields in sorted(section, key=lambda move: move[0])]
         else:
             header[place + 1] = len(section)
-        position += sum(map(len, section))
-    flat = [field for section in (rows, loads, stores, sums) for fields in section for field in fields]
+        flat += [field for fields in section for field in fields]
+        position = header.size + len(flat)
     return np.concatenate([header, np.array(flat, np.int64)])
+
+
+def _contiguous(row, slot):
+    """Fields of a sum or a stream."""
+    return [row, slot.array, slot.offset, slot.seed_stride or 0, 0]
 
 
 def _row(slot):

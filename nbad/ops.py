@@ -47,7 +47,7 @@ class Operation:
     libm : str or None
         Name of the C function in float64; float32 adds an `f`.
     cost : float
-        Rough cost of one element in units of one multiplication.
+        Rough cost of one element in units of one multiplication, as vector code on AVX-512.
     samples : tuple of tuples
         Points of the domain at which tests check values and partials.
     kink : str
@@ -88,7 +88,7 @@ def _machine(name, expression, *partials, function=None, operands=(REAL,), **mor
                      partials=partials or None, **more)
 
 
-def _call(name, expression, *partials, function=None, spellings=None, cost=15.0, **more):
+def _call(name, expression, *partials, function=None, spellings=None, cost=20.0, **more):
     """A function of the C library."""
     return Operation(name=name, numpy=function or getattr(np, name), spellings=spellings or _both(name), expression=expression,
                      partials=partials or None, libm=name, cost=cost, **more)
@@ -155,15 +155,15 @@ ARITHMETIC = (
     _machine("sub", "x - y", function=np.subtract, spellings=("numpy.subtract",), operands=PAIR, samples=_PAIRS),
     _machine("mul", "x * y", function=np.multiply, spellings=("numpy.multiply",), operands=PAIR, samples=_PAIRS),
     _machine("div", "x / y", "reciprocal(y)", "-v*reciprocal(y)", function=np.divide,
-             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=_PAIRS, cost=4.0),
+             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=_PAIRS, cost=16.0),
     _machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
     _composite("powi", "x**n", lambda g, x, n: _power(x, n), function=_power, cost=2.0),
     _call("pow", "x**y", "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (y*x**(y - 1), True))",
-          "Piecewise((0, Eq(x, 0) & (y > 0)), (v*log(x), True))", function=np.power, operands=PAIR, cost=25.0,
+          "Piecewise((0, Eq(x, 0) & (y > 0)), (v*log(x), True))", function=np.power, operands=PAIR, cost=75.0,
           spellings=_both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
           kink="by the exponent: 0 at base 0 where the exponent is positive, nan for negative bases; by the base: 0 at (0, 0)"),
     _composite("square", "x**2", lambda g, x: x * x, spellings=("numpy.square",)),
-    _composite("reciprocal", "1/x", lambda g, x: 1.0 / x, "-v**2", spellings=("numpy.reciprocal",), cost=4.0),
+    _composite("reciprocal", "1/x", lambda g, x: 1.0 / x, "-v**2", spellings=("numpy.reciprocal",), cost=16.0),
     _composite("deg2rad", "x*pi/180", lambda g, x: x * (math.pi / 180.0),
                spellings=("math.radians", "numpy.deg2rad", "numpy.radians")),
     _composite("rad2deg", "x*180/pi", lambda g, x: x * (180.0 / math.pi),
@@ -202,55 +202,57 @@ ROUNDING = (
 )
 
 EXPONENTIAL = (
-    _machine("sqrt", "sqrt(x)", spellings=_both("sqrt"), cost=5.0, samples=_POSITIVE, kink="inf at 0, -inf at -0.0"),
-    _call("cbrt", "cbrt(x)", "1/(3*v**2)", kink="inf at 0"),
+    _machine("sqrt", "sqrt(x)", spellings=_both("sqrt"), cost=25.0, samples=_POSITIVE, kink="inf at 0, -inf at -0.0"),
+    _composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "Piecewise((0, Eq(v, 0)), (1/(2*v), True))", function=np.sqrt,
+               cost=25.0, samples=_POSITIVE, kink="0 at 0: the root of a sum of squares, for `np.linalg.norm`"),
+    _call("cbrt", "cbrt(x)", "1/(3*v**2)", cost=30.0, kink="inf at 0"),
     _call("exp", "exp(x)"),
     _call("exp2", "2**x", "v*log(2)"),
     _call("expm1", "exp(x) - 1", samples=((-40.0,), (-1e-12,), (0.3,), (2.5,))),
-    _call("log", "log(x)", samples=_POSITIVE),
-    _call("log2", "log(x)/log(2)", samples=_POSITIVE),
-    _call("log10", "log(x)/log(10)", samples=_POSITIVE),
-    _call("log1p", "log(1 + x)", samples=((-0.999,), (-1e-12,), (0.3,), (2.5,))),
+    _call("log", "log(x)", cost=26.0, samples=_POSITIVE),
+    _call("log2", "log(x)/log(2)", cost=23.0, samples=_POSITIVE),
+    _call("log10", "log(x)/log(10)", cost=22.0, samples=_POSITIVE),
+    _call("log1p", "log(1 + x)", cost=30.0, samples=((-0.999,), (-1e-12,), (0.3,), (2.5,))),
     _composite("logistic", "1/(1 + exp(-x))", lambda g, x: 1.0 / (1.0 + g.exp(-x)), "v*logistic(-x)",
-               function=lambda x: 1.0 / (1.0 + np.exp(-x)), cost=20.0, samples=((-40.0,), (0.3,), (40.0,))),
+               function=lambda x: 1.0 / (1.0 + np.exp(-x)), cost=33.0, samples=((-40.0,), (0.3,), (40.0,))),
     _composite("logistic2", "1/(1 + 2**(-x))", lambda g, x: 1.0 / (1.0 + g.exp2(-x)), "v*logistic2(-x)*log(2)",
-               function=lambda x: 1.0 / (1.0 + np.exp2(-x)), cost=20.0, samples=((-40.0,), (0.3,), (40.0,))),
+               function=lambda x: 1.0 / (1.0 + np.exp2(-x)), cost=33.0, samples=((-40.0,), (0.3,), (40.0,))),
     _composite("logaddexp", "log(exp(x) + exp(y))",
                lambda g, x, y: _logaddexp(g, x, y, math.log(2.0), lambda d: g.log1p(g.exp(d))),
-               "logistic(x - y)", "logistic(y - x)", operands=PAIR, spellings=("numpy.logaddexp",), cost=34.0,
+               "logistic(x - y)", "logistic(y - x)", operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
                samples=(*_PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
     _composite("logaddexp2", "log(2**x + 2**y)/log(2)",
                lambda g, x, y: _logaddexp(g, x, y, 1.0, lambda d: math.log2(math.e) * g.log1p(g.exp2(d))),
-               "logistic2(x - y)", "logistic2(y - x)", operands=PAIR, spellings=("numpy.logaddexp2",), cost=34.0,
+               "logistic2(x - y)", "logistic2(y - x)", operands=PAIR, spellings=("numpy.logaddexp2",), cost=60.0,
                samples=(*_PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
 )
 
 TRIGONOMETRIC = (
     _call("sin", "sin(x)"),
     _call("cos", "cos(x)"),
-    _call("tan", "tan(x)"),
-    _inverse("asin", "asin(x)", "1/sqrt(cosquare(x))", samples=_INSIDE, kink="inf at -1 and 1"),
-    _inverse("acos", "acos(x)", "-1/sqrt(cosquare(x))", samples=_INSIDE, kink="-inf at -1 and 1"),
-    _inverse("atan", "atan(x)", "1/(1 + x**2)"),
-    _call("sinh", "sinh(x)"),
+    _call("tan", "tan(x)", cost=28.0),
+    _inverse("asin", "asin(x)", "1/sqrt(cosquare(x))", cost=31.0, samples=_INSIDE, kink="inf at -1 and 1"),
+    _inverse("acos", "acos(x)", "-1/sqrt(cosquare(x))", cost=33.0, samples=_INSIDE, kink="-inf at -1 and 1"),
+    _inverse("atan", "atan(x)", "1/(1 + x**2)", cost=34.0),
+    _call("sinh", "sinh(x)", cost=32.0),
     _call("cosh", "cosh(x)"),
-    _call("tanh", "tanh(x)", "sech(x)**2", samples=((-20.0,), (0.3,), (2.5,))),
-    _inverse("asinh", "asinh(x)", "1/hypot(1, x)", samples=((-1e8,), (0.3,), (2.5,))),
-    _inverse("acosh", "acosh(x)", None, samples=((1.0001,), (2.5,), (1e8,)), kink="inf at 1"),
-    _inverse("atanh", "atanh(x)", "1/cosquare(x)", samples=_INSIDE, kink="inf at -1 and 1"),
-    _composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), function=lambda x: 1.0 / np.cosh(x), cost=20.0),
+    _call("tanh", "tanh(x)", "sech(x)**2", cost=48.0, samples=((-20.0,), (0.3,), (2.5,))),
+    _inverse("asinh", "asinh(x)", "1/hypot(1, x)", cost=60.0, samples=((-1e8,), (0.3,), (2.5,))),
+    _inverse("acosh", "acosh(x)", None, cost=60.0, samples=((1.0001,), (2.5,), (1e8,)), kink="inf at 1"),
+    _inverse("atanh", "atanh(x)", "1/cosquare(x)", cost=44.0, samples=_INSIDE, kink="inf at -1 and 1"),
+    _composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), function=lambda x: 1.0 / np.cosh(x), cost=40.0),
     _composite("cosquare", "1 - x**2", lambda g, x: (1.0 - x) * (1.0 + x), function=lambda x: (1.0 - x) * (1.0 + x), cost=3.0,
                samples=_INSIDE),
     _call("atan2", "atan2(x, y)", "y*reciprocal(hypot(x, y))*reciprocal(hypot(x, y))",
           "-x*reciprocal(hypot(x, y))*reciprocal(hypot(x, y))", function=np.arctan2, spellings=_both("atan2", "arctan2"),
-          operands=PAIR, cost=20.0, samples=(*_PAIRS, (1e200, -1e200)),
+          operands=PAIR, cost=45.0, samples=(*_PAIRS, (1e200, -1e200)),
           kink="nan at (0, 0), where the value jumps in every direction"),
     _call("hypot", "sqrt(x**2 + y**2)", *(f"Piecewise((0, Eq(v, 0)), ({operand}/v, True))" for operand in "xy"), operands=PAIR,
-          cost=8.0, samples=(*_PAIRS, (1e200, -1e200)), kink="0 at (0, 0)"),
+          cost=14.0, samples=(*_PAIRS, (1e200, -1e200)), kink="0 at (0, 0)"),
     _call("erf", "erf(x)", "2/sqrt(pi)*exp(-x**2)", function=_scalar(math.erf), spellings=("math.erf", "scipy.special.erf"),
-          cost=18.0, kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes"),
+          cost=33.0, kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes"),
     _call("erfc", "erfc(x)", "-2/sqrt(pi)*exp(-x**2)", function=_scalar(math.erfc), spellings=("math.erfc", "scipy.special.erfc"),
-          cost=22.0, kink="as erf"),
+          cost=42.0, kink="as erf"),
 )
 
 ROWS = ARITHMETIC + LOGIC + ROUNDING + EXPONENTIAL + TRIGONOMETRIC

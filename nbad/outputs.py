@@ -36,14 +36,13 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
         ))
     for k, (array, name, shape) in enumerate(zip(arrays, names, shapes, strict=True)):
         _check_one(call, array, name, shape, dtype)
-        for other in (*inputs, *arrays[:k]):
-            _check_overlap(call, array, name, other)
+        check_overlaps(call, array, name, (*inputs, *arrays[:k]))
     return list(arrays)
 
 
 def _check_one(call, array, name, shape, dtype):
     make = f"np.empty({shape}, np.{dtype})"
-    if type(array) is not np.ndarray:
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise ArgumentTypeError(message(
             f"{call}: out= for {name} is not an array", source=user_line(), got=type(array).__name__,
             expected="numpy.ndarray", fix=make,
@@ -70,8 +69,9 @@ def _check_one(call, array, name, shape, dtype):
         ))
 
 
-def _check_overlap(call, array, name, other):
-    if np.may_share_memory(array, other) and _overlap(array, other):
+def check_overlaps(call, array, name, others):
+    """Refuse an array of `out=` that shares memory with any other."""
+    if any(np.may_share_memory(array, other) and _overlap(array, other) for other in others):
         raise ArgumentValueError(message(
             f"{call}: out= for {name} overlaps an input or another result", source=user_line(), got="shared memory",
             expected="memory of its own", fix=f"np.empty({array.shape}, np.{array.dtype})",

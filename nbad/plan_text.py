@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from nbad.graph import Graph, Node
-from nbad.partition import Entry, Plan, Residual, linear_maps
+from nbad.partition import Entry, Plan, Residual
 
 
 def key(graph, *request):
@@ -16,7 +16,8 @@ def dumps(plan):
     """A plan as JSON; floats keep every bit."""
     data = {
         "policy": plan.policy, "wrt": plan.wrt, "outputs": plan.outputs, "forward": _graph_data(plan.forward),
-        "residuals": [asdict(r) for r in plan.residuals], "entries": [_entry_data(e) for e in plan.entries],
+        "prologue": plan.prologue and _graph_data(plan.prologue), "residuals": [asdict(r) for r in plan.residuals],
+        "entries": [_entry_data(e) for e in plan.entries], "mode": plan.mode,
     }
     return json.dumps(data)
 
@@ -24,16 +25,16 @@ def dumps(plan):
 def loads(text):
     """The plan of a text that `dumps` wrote."""
     data = json.loads(text)
+    policy = data["policy"] if isinstance(data["policy"], str) else tuple(data["policy"])
     entries = tuple(Entry(m, n, k, None if c is None else float.fromhex(c)) for m, n, k, c in data["entries"])
     residuals = tuple(Residual(**r) for r in data["residuals"])
-    forward, wrt, outputs = _graph(data["forward"]), tuple(data["wrt"]), data["outputs"]
-    maps = linear_maps(forward.name, len(residuals), entries, outputs, wrt)
-    return Plan(data["policy"], wrt, outputs, forward, residuals, entries, *maps)
+    prologue = data["prologue"] and _graph(data["prologue"])
+    return Plan(policy, tuple(data["wrt"]), data["outputs"], _graph(data["forward"]), residuals, prologue, entries, data["mode"])
 
 
 def _entry_data(entry):
     constant = None if entry.constant is None else float(entry.constant).hex()
-    return entry.output, entry.input, entry.residual, constant
+    return entry.output, entry.input, entry.partial, constant
 
 
 def _graph_data(graph):

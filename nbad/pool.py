@@ -9,19 +9,10 @@ import threading
 
 import numpy as np
 
+from nbad import config
+
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
 ALIGNMENT = 64
-
-
-def _limit():
-    """Bytes that may wait for reuse: NBAD_POOL_BYTES, or an eighth of the memory."""
-    chosen = os.environ.get("NBAD_POOL_BYTES")
-    if chosen is not None:
-        return int(chosen)
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
-    except (AttributeError, ValueError, OSError):
-        return 1 << 30
 
 
 class Pool:
@@ -35,10 +26,8 @@ class Pool:
     def take(self, size):
         """A block of exactly `size` bytes, 64-byte aligned; its contents are arbitrary."""
         with self._lock:
-            waiting = self.blocks.get(size)
-            if waiting:
-                self.waiting -= size
-                return waiting.pop()
+            if size in self.blocks:
+                return self._pop(size)
         raw = np.empty(size + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         return raw[start : start + size]
@@ -51,14 +40,20 @@ class Pool:
                 self.blocks.setdefault(size, []).append(block)
                 self.waiting += size
             while self.waiting > self.limit:
-                self._drop_oldest()
+                self._pop(next(iter(self.blocks)))
 
-    def _drop_oldest(self):
-        size = next(iter(self.blocks))
-        kept = self.blocks.pop(size)[1:]
+    def _pop(self, size):
+        """Remove a block; sizes in recent use come last."""
         self.waiting -= size
+        kept = self.blocks.pop(size)
+        block = kept.pop()
         if kept:
-            self.blocks[size] = kept  # moved to the end: sizes in recent use stay
+            self.blocks[size] = kept
+        return block
+
+    def after_fork(self):
+        """A lock that another thread of the parent held would never be released here."""
+        self._lock = threading.RLock()
 
     def clear(self):
         """Free all that waits."""
@@ -67,7 +62,10 @@ class Pool:
             self.waiting = 0
 
 
-POOL = Pool(_limit())
+POOL = Pool(config.pool_bytes())
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.after_fork)
 
 
 class _Lease:

@@ -5,12 +5,15 @@ process needs no SymPy.
 """
 
 import threading
+from dataclasses import replace
 
-from nbad import plan_text
+from nbad import cost, plan_text
 from nbad.cache import load_text, store_text
 from nbad.compile import compile_tile
 from nbad.lower import lower
-from nbad.partition import jvp_graph, partition
+from nbad.partition import fuse, jvp_graph, partition
+
+from nbad.uniform import split
 
 
 class Program:
@@ -56,21 +59,60 @@ class Program:
         """The tile kernel of a graph."""
         return self.remember((key, dtype), lambda: compile_tile(lower(graph, dtype.name, self.math)))
 
+    @property
+    def simple(self):
+        """The simplified graph."""
+        return self.remember("simple", self._simple)
+
     def value(self, dtype):
         """The kernel from inputs to outputs."""
-        return self.kernel("value", self.remember("simple", self._simple), dtype)
+        return self.kernel("value", self.simple, dtype)
 
-    def plan(self, wrt, policy):
-        """The plan for the given input slots."""
-        return self.remember(("plan", wrt, policy), lambda: self._load_plan(wrt, policy))
+    def parts(self, key, graph, uniform, dtype):
+        """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""
+        pair = self.remember(("split", key, uniform), lambda: split(graph, uniform))
+        return pair and [self.kernel((key, side, uniform), part, dtype) for side, part in zip(("head", "body"), pair, strict=True)]
+
+    def forward_key(self, plan):
+        """What tells one forward graph from another."""
+        return "forward", plan.wrt, plan.policy, plan.mode
+
+    def plan(self, wrt, policy, seeds=1):
+        """The plan for the given input slots; `seeds`, the number to expect, matters to policy "auto"."""
+        request = (wrt, policy, seeds) if policy == "auto" else (wrt, policy)
+        return self.remember(("plan", *request), lambda: self._load_plan("reverse", *request))
+
+    def jacobian_plan(self, wrt, mode):
+        """The plan that stores the whole Jacobian, accumulated in a mode; "auto" takes the cheaper, and reverse of equals."""
+        if mode == "reverse" or (mode == "auto" and len(self.graph.outputs) <= len(wrt)):
+            return self.plan(wrt, "partials")
+        forward = self.remember(("plan", "forward", wrt), lambda: self._load_plan("forward", wrt, "partials"))
+        if mode == "forward":
+            return forward
+        reverse = self.plan(wrt, "partials")
+        return min(reverse, forward, key=lambda plan: cost.total(plan.forward))
 
     def forward(self, plan, dtype):
         """The kernel from inputs to outputs and residuals."""
-        return self.kernel(("forward", plan.wrt, plan.policy), plan.forward, dtype)
+        return self.kernel(self.forward_key(plan), plan.forward, dtype)
+
+    def prologue(self, plan, dtype):
+        """The kernel from residuals to partials; None where they are the same."""
+        return self.kernel(("prologue", plan.wrt, plan.policy), plan.prologue, dtype) if plan.prologue else None
 
     def reverse(self, plan, dtype):
-        """The kernel from residuals and seeds to cotangents."""
+        """The kernel from partials and seeds to cotangents."""
         return self.kernel(("reverse", plan.wrt, plan.policy), plan.reverse, dtype)
+
+    def fused_reverse(self, plan, dtype):
+        """The kernel from residuals and seeds to cotangents, prologue and all: for one seed and few elements."""
+        if plan.prologue is None:
+            return self.reverse(plan, dtype)
+        return self.kernel(("fused", plan.wrt, plan.policy), fuse(plan.prologue, plan.reverse), dtype)
+
+    def pushforward(self, plan, dtype):
+        """The kernel from residuals and tangents to output tangents."""
+        return self.kernel(("pushforward", plan.wrt, plan.policy), plan.pushforward, dtype)
 
     def jvp(self, wrt, dtype):
         """The kernel from inputs and tangents to outputs and output tangents."""
@@ -88,12 +130,13 @@ class Program:
 
         return simplify(self.graph)
 
-    def _load_plan(self, wrt, policy):
-        key = plan_text.key(self.graph, wrt, policy)
+    def _load_plan(self, mode, wrt, *policy):
+        key = plan_text.key(self.graph, mode, wrt, *policy)
         text = load_text(key)
         plan = plan_text.loads(text) if text is not None else None
         if plan is None:
-            plan = partition(self.joint(wrt, "reverse"), wrt, policy)
+            joint = self.remember(("joint", mode, wrt), lambda: self.joint(wrt, mode))
+            plan = replace(partition(joint, wrt, *policy), mode=mode)
             store_text(key, plan_text.dumps(plan))
         return plan
 

@@ -1,14 +1,19 @@
 """The pullback of one forward sweep, and what it keeps."""
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from nbad import pool
-from nbad.broadcast import WEAK, as_array
-from nbad.dispatch import Reverse, scalars
+from nbad.broadcast import DOUBLE, WEAK, as_array, batch
+from nbad.budget import check_fits, require, seeds_at_once
+from nbad.dispatch import scalars
 from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
 from nbad.outputs import check_out
+from nbad.reverse import Reverse
+from nbad.partition import Residual
 
 
 @dataclass(frozen=True)
@@ -17,23 +22,27 @@ class Residuals:
 
     Attributes
     ----------
-    names : tuple of str
-        The role of each residual: `∂y0/∂x` is the derivative of output 0 by `x`.
+    values : tuple of Residual
+        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `%7` the value of that number in
+        `nbad.show(f, "plan")`; an input goes by its name.
     dtype : numpy.dtype
     elements : int
         Elements of the broadcast shape.
-    nbytes : int
-        Bytes of all residuals.
     """
 
-    names: tuple[str, ...]
+    values: tuple[Residual, ...]
     dtype: np.dtype
     elements: int
 
     @property
+    def names(self):
+        """The name of each residual."""
+        return tuple(value.name for value in self.values)
+
+    @property
     def bytes_per_element(self):
         """Bytes that one element keeps."""
-        return len(self.names) * self.dtype.itemsize
+        return len(self.values) * self.dtype.itemsize
 
     @property
     def nbytes(self):
@@ -41,11 +50,13 @@ class Residuals:
         return self.bytes_per_element * self.elements
 
     def __len__(self):
-        return len(self.names)
+        return len(self.values)
 
     def __str__(self):
         head = f"{len(self)} residuals, {self.dtype}, {self.bytes_per_element} bytes per element, {self.nbytes} in all"
-        return "\n".join([head, *(f"  {k:>3}  {name}" for k, name in enumerate(self.names))])
+        each = self.dtype.itemsize * self.elements
+        lines = (f"  {k:>3}  {v.name:<20} {each:>12} bytes  {v.source or '':<24} {v.reason}" for k, v in enumerate(self.values))
+        return "\n".join([head, *lines])
 
     __repr__ = __str__
 
@@ -56,13 +67,33 @@ class Pullback:
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, program, plan, operands, arguments, rows):
-        self._program, self._rows, self._shape, self._dtype = program, rows, operands.shape, operands.dtype
-        self._results = [operands.arrays[a].shape for a in arguments]
-        self._names = [program.names[a] for a in arguments]
-        batches = [operands.batches[a] for a in arguments]
-        self._sweep = Reverse(program, plan, arguments, batches, operands.shape, operands.dtype)
-        self.residuals = Residuals(tuple(r.name for r in plan.residuals), operands.dtype, int(np.prod(operands.shape)))
+    def __init__(self, program, plan, arguments, shapes, shape, dtype, rows, max_bytes=None):
+        self._program, self._plan, self._arguments, self._max_bytes = program, plan, arguments, max_bytes
+        self._shapes, self._shape, self._dtype, self._rows = shapes, shape, dtype, rows
+        self._quick = None
+
+    @classmethod
+    def quick(cls, program, plan, shape, shapes, rows, call):
+        """The pullback of a quick forward sweep, in which every argument is differentiated."""
+        pullback = cls(program, plan, range(len(shapes)), shapes, shape, DOUBLE, rows)
+        if all(own == shape for own in shapes):
+            pullback._quick = call
+        return pullback
+
+    @functools.cached_property
+    def _names(self):
+        return [self._program.names[a] for a in self._arguments]
+
+    @functools.cached_property
+    def _sweep(self):
+        cores = (len(self._program.cores[a]) for a in self._arguments)
+        batches = [batch(shape, core) for shape, core in zip(self._shapes, cores, strict=True)]
+        return Reverse(self._program, self._plan, self._arguments, batches, self._shape, self._dtype)
+
+    @functools.cached_property
+    def residuals(self):
+        """What is kept: names, dtype, bytes."""
+        return Residuals(self._plan.residuals, self._dtype, math.prod(self._shape))
 
     def __call__(self, ct, out=None, accumulate=False):
         """Cotangents of the differentiated arguments for one seed.
@@ -96,6 +127,10 @@ class Pullback:
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
+        if self._quick is not None and out is None and not accumulate:
+            results = self._quick(ct, self._rows, self._shape)
+            if results is not None:
+                return results
         seeds = self._seeds(ct, "pullback(ct)", None)
         return self._sweep_into(seeds, None, out, accumulate)
 
@@ -173,19 +208,52 @@ class Pullback:
 
     def _sweep_into(self, seeds, count, out, accumulate):
         lead = () if count is None else (count,)
-        shapes = [(*lead, *shape) for shape in self._results]
+        shapes = [(*lead, *shape) for shape in self._shapes]
         if accumulate and out is None:
             raise ArgumentTypeError(message(
                 "`pullback(ct, accumulate=True)`: there is nothing to add to", source=user_line(), got="out=None",
                 expected="out= with one array per differentiated argument", fix="pullback(ct, out=cts, accumulate=True)",
             ))
+        at_once = self._seeds_at_once()
         if out is None:
+            require("`pullback`", self._dtype.itemsize * sum(map(math.prod, shapes)), "pullback.batched(cts[:S // 2]), twice")
             results = [pool.empty(shape, self._dtype) for shape in shapes]
         else:
             results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)
         if count != 0:
-            self._sweep(self._rows, seeds, results, count or 1, count is not None, accumulate)
+            self._sweep(self._rows, seeds, results, count, accumulate, at_once)
         return tuple(scalars(results) if out is None else out)
+
+    def _seeds_at_once(self):
+        """How many seeds may have their temporaries at a time; None for all."""
+        if self._rows is None:
+            raise ArgumentValueError(message(
+                "`pullback` is closed", source=user_line(), got="a call after close()", expected="calls before it",
+                fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
+            ))
+        one = self._sweep.temporary_bytes
+        if self._max_bytes is None:
+            return seeds_at_once(one, None)
+        check_fits("`pullback`", self._rows.nbytes + one, self._max_bytes, "the residuals and one seed's sums over broadcast axes")
+        return seeds_at_once(one, self._max_bytes - self._rows.nbytes)
+
+    def close(self):
+        """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> with nbad.vjp(nbad.kernel(lambda x: x * x), 3.0)[1] as pullback:
+        ...     pullback(1.0)
+        (np.float64(6.0),)
+        """
+        self._rows = self._quick = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
 
 def _batched_shape(shape):

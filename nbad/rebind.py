@@ -11,7 +11,7 @@ from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 
-from nbad import copies, source, spellings
+from nbad import arrays, copies, source, spellings
 from nbad.values import TracedReal, Tracer, first_traced
 
 DEEPEST_RECURSION = 100
@@ -124,15 +124,26 @@ class Rebinder:
         return StandIn(value, path, self, invoke)
 
     def _library_function(self, value, path):
-        return self._acting(value, path, lambda args, kwargs: spellings.call(self.trace, value, args, kwargs, path))
+        def invoke(args, kwargs):
+            return self.trace.call(value, *_originals(args, kwargs), path)
+
+        return StandIn(value, path, self, invoke)
 
     def _kernel(self, value, path):
-        return self._acting(value, path, lambda args, kwargs: self.trace.splice(value, args, kwargs))
-
-    def _acting(self, value, path, act):
-        """A stand-in that acts on traced values, and leaves calls without any to the original."""
+        """Another nbad kernel; without traced arguments it runs, compiled."""
         def invoke(args, kwargs):
-            return _call(value, args, kwargs) if first_traced((args, kwargs)) is None else act(args, kwargs)
+            if first_traced((args, kwargs)) is None:
+                return arrays.call_plain(self.trace, value, *_originals(args, kwargs))
+            return self.trace.splice(value, args, kwargs)
+
+        return StandIn(value, path, self, invoke)
+
+    def _verb(self, value, path):
+        """A function of nbad itself: it takes and makes kernels, but takes no traced values."""
+        def invoke(args, kwargs):
+            if first_traced((args, kwargs)) is not None:
+                raise self.trace.refusal(f"calls `{path}` with a traced value", "nbad.grad(f)(x)")
+            return self.rebind(_call(value, args, kwargs), f"{path}(f)")
 
         return StandIn(value, path, self, invoke)
 
@@ -178,7 +189,12 @@ def _original(value):
 
 def _call(value, args, kwargs):
     """Call an outer object as it is."""
-    return value(*map(_original, args), **{name: _original(argument) for name, argument in kwargs.items()})
+    args, kwargs = _originals(args, kwargs)
+    return value(*args, **kwargs)
+
+
+def _originals(args, kwargs):
+    return tuple(map(_original, args)), {name: _original(argument) for name, argument in kwargs.items()}
 
 
 def _is_plain(value):
@@ -204,6 +220,11 @@ def _is_users(function):
     if not isinstance(function, FunctionType) or function.__code__.co_filename.startswith(source.PACKAGE):
         return False
     return not _is_known(str(function.__globals__.get("__name__")))
+
+
+def _is_own(value):
+    """Whether a function is nbad's."""
+    return isinstance(value, FunctionType) and value.__code__.co_filename.startswith(source.PACKAGE)
 
 
 def _is_known(module):
@@ -245,6 +266,7 @@ _RULES = (
     (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
     (lambda value, path: spellings.find(value) is not None, Rebinder._library_function),
     (lambda value, path: hasattr(type(value), "bind_traced"), Rebinder._kernel),
+    (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),
     (lambda value, path: isinstance(value, MethodType) and _is_users(value.__func__), Rebinder._method),

@@ -29,6 +29,18 @@ PROTOCOL = {
     "__delitem__": _WRITE,
 }
 
+_ITEM_WRITE = re.compile(r"[^=]*\]\s*([-+*/@]|\*\*|//)?=(?!=)")
+_OUTSIDE = (
+    "writes {value} into an array that was made outside the kernel",
+    "table = np.array(table)  # a copy, made in the kernel",
+)
+
+
+def protocol(name: str, line: str) -> tuple[str, str]:
+    """What a source line does that asks a traced value for a Python protocol, and the rewrite."""
+    return _OUTSIDE if name == "__float__" and _ITEM_WRITE.match(line) else PROTOCOL[name]
+
+
 OPERATORS = {
     "floordiv": ("uses `//` on a traced value", "np.floor(x / y)"),
     "mod": ("uses `%` on a traced value", "x - np.floor(x / y) * y"),

@@ -28,8 +28,13 @@ def simplify(graph: Graph) -> Graph:
     """
     builder = SimplifyingBuilder(graph.name, graph.inputs)
     outputs = _repeat(graph, builder)
-    compact = GraphBuilder(graph.name, graph.inputs)  # rules may leave nodes behind that nobody uses
-    return compact.build(_repeat(builder.build(outputs), compact))
+    return compact(builder.build(outputs))  # rules may leave nodes behind that nobody uses
+
+
+def compact(graph: Graph) -> Graph:
+    """The same outputs and inputs without the nodes that no output needs."""
+    builder = GraphBuilder(graph.name, graph.inputs)
+    return builder.build(_repeat(graph, builder))
 
 
 def _repeat(graph, builder):

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from nbad import arrays
 from nbad.ops import TABLE
 
 REWRITES = {
@@ -18,28 +21,39 @@ REWRITES = {
     "math.fsum": "x + y + z",
     "math.isnan": "x != x",
     "math.prod": "x * y * z",
-    "numpy.array": "write the kernel for one element: nbad applies it to whole arrays",
-    "numpy.asarray": "write the kernel for one element: nbad applies it to whole arrays",
+    "numpy.argmax": "np.max(x)  # the place of an item is not known when a kernel is traced",
+    "numpy.argmin": "np.min(x)  # the place of an item is not known when a kernel is traced",
+    "numpy.argsort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
     "numpy.clip": "np.minimum(np.maximum(x, low), high)",
-    "numpy.dot": "x0 * y0 + x1 * y1",
     "numpy.float32": "call the kernel with float32 arrays",
     "numpy.heaviside": "np.where(x > 0, 1.0, 0.0)",
     "numpy.isnan": "x != x",
-    "numpy.linalg.norm": "np.sqrt(x * x + y * y)",
-    "numpy.mean": "(x + y) / 2",
-    "numpy.prod": "x * y * z",
-    "numpy.sum": "x + y + z",
+    "numpy.sort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.std": "np.sqrt(np.mean((x - np.mean(x)) ** 2))",
+    "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
+    "numpy.var": "np.mean((x - np.mean(x)) ** 2)",
 }
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """How a function acts on traced values: `act(trace, *operands)`, with `arity` operands (None: any number)."""
+    """How a function acts on traced values: `act(trace, *operands, **options)`.
+
+    `arity` is the number of operands; None leaves it to `act`. The operands at positions `each` may be arrays, on whose items the
+    function acts one by one; None stands for all. `always` is set where it acts on plain values too.
+    """
 
     original: Any
     path: str
     act: Callable[..., Any]
     arity: int | None
+    each: tuple[int, ...] | None = None
+    always: bool = False
+
+    @property
+    def takes_plain_arrays(self):
+        """Whether it acts on the kernel's arrays of plain numbers too: views must stay views. Linear algebra makes new arrays."""
+        return not self.path.startswith("numpy.linalg.")
 
 
 def find(function) -> Meaning | None:
@@ -53,11 +67,56 @@ def call(trace, function, args, options, path=None):
     meaning = find(function)
     if meaning is None:
         raise unknown(trace, path or path_of(function))
-    if options:
-        raise trace.refusal(f"passes `{next(iter(options))}=` to `{meaning.path}`", f"{meaning.path}(x)")
-    if meaning.arity not in (None, len(args)):
+    _check_call(trace, meaning, args, options)
+    places = [k for k in range(len(args)) if meaning.each is None or k in meaning.each]
+    if any(map(_is_array, map(args.__getitem__, places))):
+        return _each(trace, meaning, args, options, places)
+    return meaning.act(trace, *args, **options)
+
+
+def _is_array(value):
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _each(trace, meaning, args, options, places):
+    """Act on the items of the operands at `places`."""
+    if meaning.path.startswith("math.") or meaning.original is float:
+        raise trace.refusal(f"calls `{meaning.path}` on an array", f"[{meaning.path.replace('builtins.', '')}(v) for v in x]")
+
+    def with_others(function):
+        def act(*values):
+            operands = list(args)
+            for k, value in zip(places, values, strict=True):
+                operands[k] = value
+            return function(*operands, **options)
+
+        return act
+
+    def act(trace, *values):
+        return with_others(functools.partial(meaning.act, trace))(*values)
+
+    return arrays.each(trace, act, with_others(meaning.original), [args[k] for k in places])
+
+
+def _check_call(trace, meaning, args, options):
+    """Refuse a call with the wrong number of operands, or with options that mean nothing here."""
+    for name in options:
+        if not _takes(meaning.act, name):
+            raise trace.refusal(f"passes `{name}=` to `{meaning.path}`", f"{meaning.path}(x)")
+    if meaning.arity is not None and meaning.arity != len(args):
         raise trace.refusal(f"calls `{meaning.path}` with {len(args)} arguments", expected=f"{meaning.arity}")
-    return meaning.act(trace, *args)
+    if meaning.arity is None:
+        try:
+            inspect.signature(meaning.act).bind(trace, *args, **options)
+        except TypeError as error:
+            raise trace.refusal(f"calls `{meaning.path}` in a way that nbad does not know", expected=str(error)) from None
+
+
+@functools.cache
+def _takes(act, name):
+    """Whether `act` has an operand that may be passed by this keyword."""
+    specification = inspect.getfullargspec(act)
+    return bool(specification.varkw) or name in (*specification.args, *specification.kwonlyargs)
 
 
 def unknown(trace, path):
@@ -94,11 +153,11 @@ def module_of(value) -> str:
 def _meanings(scipy_is_loaded, rows):
     """All meanings by the identity of the function; built anew when scipy is loaded or the table grows."""
     known = {}
-    for path, (act, arity) in _paths().items():
+    for path, meaning in _paths().items():
         module, _, name = path.rpartition(".")
         original = getattr(sys.modules.get(module), name, None)
         if original is not None:
-            known[id(original)] = Meaning(original, path, act, arity)
+            known[id(original)] = Meaning(original, path, *meaning)
     return known
 
 
@@ -111,21 +170,22 @@ def _action(op):
     return lambda trace, *operands: trace.apply(op, operands)
 
 
-_COMPOSITES: dict[str, tuple[Callable[..., Any], int | None]] = {}
+_COMPOSITES: dict[str, tuple[Any, ...]] = {}
 
 
-def _means(*paths):
-    """Decorator: the function is what these library functions do."""
+def means(*paths, each=None, always=False):
+    """Decorator: the function is what these library functions do; see `Meaning` for `each` and `always`."""
     def register(function):
         specification = inspect.getfullargspec(function)
-        is_open = specification.varargs or specification.defaults
-        _COMPOSITES.update(dict.fromkeys(paths, (function, None if is_open else len(specification.args) - 1)))
+        is_open = specification.varargs or specification.varkw or specification.defaults or specification.kwonlyargs
+        arity = None if is_open else len(specification.args) - 1
+        _COMPOSITES.update(dict.fromkeys(paths, (function, arity, each, always)))
         return function
 
     return register
 
 
-@_means("numpy.where")
+@means("numpy.where")
 def _where(trace, condition, x, y):
     condition = trace.condition(condition)
     if all(trace.is_condition(value) for value in (x, y)):
@@ -133,48 +193,48 @@ def _where(trace, condition, x, y):
     return trace.apply("select", (condition, x, y))
 
 
-@_means("builtins.float", "numpy.float64", "numpy.positive")
+@means("builtins.float", "numpy.float64", "numpy.positive")
 def _float(trace, x):
     return trace.real(x)
 
 
-@_means("math.log")
+@means("math.log")
 def _log(trace, x, *base):
     logarithms = [trace.apply("log", (value,)) for value in (x, *base)]
     return functools.reduce(lambda x, y: x / y, logarithms)
 
 
-@_means("numpy.bitwise_and")
+@means("numpy.bitwise_and")
 def _bitwise_and(trace, x, y):
     return trace.logic("and", x, y)
 
 
-@_means("numpy.bitwise_or")
+@means("numpy.bitwise_or")
 def _bitwise_or(trace, x, y):
     return trace.logic("or", x, y)
 
 
-@_means("numpy.bitwise_xor")
+@means("numpy.bitwise_xor")
 def _bitwise_xor(trace, x, y):
     return trace.exclusive(x, y)
 
 
-@_means("numpy.logical_xor")
+@means("numpy.logical_xor")
 def _logical_xor(trace, x, y):
     return trace.exclusive(trace.condition(x), trace.condition(y))
 
 
-@_means("numpy.invert")
+@means("numpy.invert")
 def _invert(trace, x):
     return trace.logic("not", x)
 
 
-@_means("builtins.max")
+@means("builtins.max", each=())
 def _max(trace, *values):
     return _fold(trace, "pymax", values)
 
 
-@_means("builtins.min")
+@means("builtins.min", each=())
 def _min(trace, *values):
     return _fold(trace, "pymin", values)
 

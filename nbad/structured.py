@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-I64 = ir.IntType(64)
+I64, VOID = ir.IntType(64), ir.VoidType()
 
 
 class Int:
@@ -67,10 +67,10 @@ class Int:
 
 
 class Code:
-    """A function `void name(i64, ...)` under construction."""
+    """A function of integers under construction; it returns nothing, or an integer."""
 
-    def __init__(self, module, name, parameters, internal=True):
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * parameters), name)
+    def __init__(self, module, name, parameters, internal=True, returns=VOID):
+        function = ir.Function(module, ir.FunctionType(returns, [I64] * parameters), name)
         if internal:
             function.linkage = "internal"
         self.function = function
@@ -92,6 +92,11 @@ class Code:
         pointer = self.builder.inttoptr(address.value, kind.as_pointer())
         self.builder.store(value.value if isinstance(value, Int) else value, pointer, align=1)
 
+    def store_line(self, address, value):
+        """Put a vector at an address that it fills a cache line at, past the caches."""
+        store = self.builder.store(value, self.builder.inttoptr(address.value, value.type.as_pointer()), align=64)
+        store.set_metadata("nontemporal", self.function.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+
     def field(self, table, index):
         """Entry `index` of a table of int64."""
         return self.load(table + index * 8)
@@ -104,14 +109,20 @@ class Code:
         """The smaller of two integers."""
         return self.select(a < b, a, b)
 
-    def call(self, function, *args):
+    def call(self, function, *args, returns=VOID):
         """Call another function under construction, or an address."""
         raw = [self.int(0)._raw(a) for a in args]
-        if isinstance(function, Int):
-            kind = ir.FunctionType(ir.VoidType(), [I64] * len(raw))
-            self.builder.call(self.builder.inttoptr(function.value, kind.as_pointer()), raw)
-        else:
-            self.builder.call(function.function, raw)
+        target = function.function if isinstance(function, Code) else self._pointer(function, len(raw), returns)
+        return Int(self.builder, self.builder.call(target, raw))
+
+    def _pointer(self, address, arguments, returns):
+        return self.builder.inttoptr(address.value, ir.FunctionType(returns, [I64] * arguments).as_pointer())
+
+    def stack(self, size):
+        """Address of `size` bytes on the stack."""
+        room = self.builder.alloca(ir.IntType(8), size=size.value)
+        room.align = 64
+        return Int(self.builder, self.builder.ptrtoint(room, I64))
 
     def variable(self, value):
         """Memory for an integer that changes."""
@@ -136,16 +147,28 @@ class Code:
 
     @contextmanager
     def loop(self, start, stop):
-        """Do the body for each integer from `start` to `stop`."""
-        counter = self.variable(start)
-        with self.repeat(lambda: self.read(counter) < stop):
-            yield self.read(counter)
-            self.assign(counter, self.read(counter) + 1)
+        """Do the body for each integer from `start` to `stop`; the counter lives in a register."""
+        before, (test, body, done) = self.builder.block, self._blocks()
+        self.builder.branch(test)
+        self.builder.position_at_end(test)
+        phi = self.builder.phi(I64)
+        phi.add_incoming(self.int(0)._raw(start), before)
+        counter = Int(self.builder, phi)
+        self.builder.cbranch(counter < stop, body, done)
+        self.builder.position_at_end(body)
+        yield counter
+        phi.add_incoming((counter + 1).value, self.builder.block)
+        self.builder.branch(test)
+        self.builder.position_at_end(done)
+
+    def _blocks(self):
+        """Blocks for a loop's test and body, and for what follows."""
+        return [self.builder.append_basic_block() for _ in range(3)]
 
     @contextmanager
     def repeat(self, condition):
         """Do the body while a condition, computed anew each time, holds."""
-        test, body, done = (self.builder.append_basic_block() for _ in range(3))
+        test, body, done = self._blocks()
         self.builder.branch(test)
         self.builder.position_at_end(test)
         self.builder.cbranch(condition(), body, done)
@@ -154,7 +177,10 @@ class Code:
         self.builder.branch(test)
         self.builder.position_at_end(done)
 
-    def finish(self):
+    def finish(self, value=None):
         """Return from the function."""
-        self.builder.ret_void()
+        if value is None:
+            self.builder.ret_void()
+        else:
+            self.builder.ret(value.value)
         return self

@@ -42,7 +42,8 @@ def check_kernel(f, *xs):
     ----------
     f : Kernel
     *xs : array_like
-        Inputs in the kernel's domain; their elements are what the checks run on. A few dozen that vary are better than one.
+        Inputs in the kernel's domain, and values of its static arguments. The checks run on the elements of the inputs; a few
+        dozen that vary are better than one.
 
     Returns
     -------
@@ -63,6 +64,9 @@ def check_kernel(f, *xs):
     >>> [entry.check for entry in report.entries][:2]
     ['value', 'partials']
     """
+    given = dict(zip(f.parameters, xs, strict=False))
+    statics = {name: given.pop(name) for name in f.static if name in given}
+    f, xs = f.fixed(statics) if statics else f, tuple(given.values())
     with np.errstate(all="ignore"):
         case = Case.of(f, xs)
         return Report(f.__name__, tuple(_run(check, case) for check in CHECKS))

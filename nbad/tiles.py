@@ -6,6 +6,7 @@ A launch is one table of int64 that `nbad.launch` packs: a header and four secti
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
 * stores: scratch rows to write to arrays.
 * sums: scratch rows to add up, one float64 per block of 256 elements.
+* streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would first read.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once for
 all kernels, printed as LLVM IR like the kernels themselves.
@@ -16,9 +17,10 @@ import functools
 import numpy as np
 from llvmlite import ir
 
+from nbad.cache import text_of
 from nbad.compile import compile_module
 from nbad.staging import CODES, DOUBLE, FLOAT, stage_function
-from nbad.structured import Code
+from nbad.structured import I64, Code
 
 TILE = 256
 PITCH = 8 * TILE + 64  # scratch rows a multiple of 4096 bytes apart would share cache sets
@@ -27,13 +29,14 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 
 # header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
-ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT, SUMS, SUM_COUNT, SHAPE = range(7, 18)
-HEADER = 18
-# fields of a row, and of a load, store or sum (followed by one stride per dimension)
+ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
+SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, SHAPE, HEADER = 15, 16, 17, 18, 19, 20
+# fields of a row, and of a load, store, sum or stream (in loads and stores one stride per dimension follows)
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
 PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
 FLOATS = {8: DOUBLE, 4: FLOAT}
+LINE = 64  # bytes of a cache line, which is streamed whole
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 
 
@@ -51,12 +54,16 @@ def worker():
     >>> worker() != 0
     True
     """
+    return compile_module(text_of(f"worker {DATA_FIELD}", _print_worker), "work")
+
+
+def _print_worker():
     module = ir.Module("worker")
     parts = _Parts(module)
     code = Code(module, "work", 7, internal=False)
     _Share(code, parts).work()
     code.finish()
-    return compile_module(str(module), "work")
+    return str(module)
 
 
 class _Parts:
@@ -67,6 +74,7 @@ class _Parts:
         self.load = _load(Code(module, "load", 8), self.stages)
         self.scatter = _scatter(Code(module, "scatter", 8))
         self.block_sum = _block_sum(Code(module, "block_sum", 5))
+        self.stream = _stream(Code(module, "stream", 3))
 
 
 def _base(code, launch, ids, move, seed):
@@ -172,6 +180,26 @@ def _block_sum(code):
     return code.finish()
 
 
+def _stream(code):
+    """Copy bytes past the caches, a line at a time; what does not fill a line goes the usual way."""
+    target, source, size = code.parameters
+    lines, half = ir.VectorType(I64, LINE // 8), ir.IntType(32)
+    to_line = code.select((target & 3).equals(0), (code.int(0) - target) & (LINE - 1), size)  # odd addresses never meet a line
+    head = code.smaller(to_line, size)
+    body = (size - head) // LINE
+
+    def plainly(start, stop):
+        with code.loop(start // 4, stop // 4) as i:
+            code.store(target + i * 4, code.load(source + i * 4, half), half)
+
+    plainly(code.int(0), head)
+    with code.loop(0, body) as k:
+        place = head + k * LINE
+        code.store_line(target + place, code.load(source + place, lines))
+    plainly(head + body * LINE, size)
+    return code.finish()
+
+
 class _Share:
     """The body of the worker."""
 
@@ -200,6 +228,7 @@ class _Share:
                 code.call(self.field(PROLOGUE), self.table, padded)
             with code.loop(self.seed, self.last_seed) as seed:
                 self.one_seed(span, seed, tile)
+        code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
 
     def one_seed(self, span, seed, tile):
         """Point, stage, compute, write and sum for one seed."""
@@ -216,6 +245,11 @@ class _Share:
             row = self.scratch + self.field(move + M_ROW) * PITCH
             target = _base(code, self.launch, self.ids, move, seed) + tile * 8
             code.call(self.parts.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
+        with code.loop(0, self.field(STREAM_COUNT)) as k:
+            move, itemsize = self.field(STREAMS) + k * M_SIZE, self.field(ITEMSIZE)
+            row = self.scratch + self.field(move + M_ROW) * PITCH
+            target = _base(code, self.launch, self.ids, move, seed) + first * itemsize
+            code.call(self.parts.stream, target, row, count * itemsize)
 
     def loads(self, span, seed, per_seed, fresh):
         """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh."""

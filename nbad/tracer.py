@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nbad import source
+from nbad import array_functions, arrays, matrices, source  # noqa: F401, two of them say what functions of NumPy mean
+from nbad.errors import TraceError
 from nbad.graph import Graph
 from nbad.ops import BOOL, REAL
 from nbad.rebind import Rebinder
@@ -87,8 +89,9 @@ def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str
         rebinder = Rebinder(run)
         returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned)
-        outputs = _outputs(run, returned)
-    return Traced(run.builder.build(outputs), ((),) * len(outputs), isinstance(returned, tuple))
+        leaves = _leaves(run, returned)
+        outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
+    return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple))
 
 
 @contextmanager
@@ -103,31 +106,52 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
     except RecursionError:
         run.line = functools.partial(_line, function)
         raise run.refusal("is recursive, or nested too deeply", "for _ in range(n):  # a fixed n") from None
+    except ValueError as error:  # NumPy's, of an item that refused to become a number
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None
+        raise
     finally:
         running.pop()
         run.is_open = False
 
 
 def _call(rebinder, function, arguments, constants):
-    values = {name: rebinder.rebind(value) for name, value in constants.items()}
-    values |= {argument.name: rebinder.trace.value(position) for position, argument in enumerate(arguments)}
+    run = rebinder.trace
+    values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
+    values |= _traced_values(run, arguments)
     copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
     parameters = inspect.signature(function).parameters.values()
     positional = [values.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in values]
     return copy(*positional, **values)
 
 
-def _outputs(run, returned):
+def _traced_values(run, arguments):
+    """A traced value for each scalar argument, a read-only array of them for each other one."""
+    values, slots = {}, map(run.value, range(len(run.builder.inputs)))
+    for argument in arguments:
+        items = itertools.islice(slots, len(argument.slots))
+        values[argument.name] = arrays.read_only(run, arrays.filled(items, argument.shape), argument.name)
+    return values
+
+
+def _constant(run, name, value):
+    """A constant argument; an array of floats becomes one that the kernel may copy and fill."""
+    is_array = isinstance(value, np.ndarray) and value.dtype == float
+    return arrays.read_only(run, arrays.items(run, value), name) if is_array else value
+
+
+def _leaves(run, returned):
+    """The outputs as arrays of objects."""
     leaves = returned if isinstance(returned, tuple) else (returned,)
     if not leaves:
         raise run.refusal("returns an empty tuple", "return y")
     for leaf in leaves:
-        fault = _fault(leaf)
+        fault = next(filter(None, map(_fault, leaf.flat if isinstance(leaf, np.ndarray) else (leaf,))), None)
         if fault is not None:
             what, fix = fault
-            where = "" if leaf is returned else " in a tuple"
-            raise run.refusal(f"returns {what}{where}", fix, expected="a number or a tuple of numbers")
-    return [run.node(leaf, REAL) for leaf in leaves]
+            where = " in an array" if isinstance(leaf, np.ndarray) else "" if leaf is returned else " in a tuple"
+            raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array or a tuple of these")
+    return [arrays.items(run, leaf) for leaf in leaves]
 
 
 _FAULTS = {
@@ -136,7 +160,6 @@ _FAULTS = {
     list: ("a list", "return a, b"),
     dict: ("a dict", "return a, b"),
     tuple: ("a tuple", "return a, b, c"),
-    np.ndarray: ("an array", "return a, b"),
 }
 
 

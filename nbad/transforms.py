@@ -1,107 +1,20 @@
-"""The verbs: `vjp`, `jvp`, `jacobian`, `value_and_jacobian`."""
+"""The verbs `vjp` and `jvp`."""
 
-import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 
 import numpy as np
 
-from nbad import dispatch, pool
-from nbad.broadcast import WEAK, Operands, as_array, read
+from nbad import config, cost, dispatch
+from nbad import quick as quick_path
+from nbad.broadcast import WEAK, as_array
+from nbad.budget import check_bound, check_fits, require
+from nbad.calls import analyse, leaves_for, pair_of
+from nbad.decorate import Kernel
 from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
-from nbad.outputs import check_out
-from nbad.partition import POLICIES
-from nbad.programs import Program
+from nbad.outputs import check_overlaps
+from nbad.policies import POLICIES, check_policy, check_seeds
 from nbad.pullback import Pullback
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A kernel's call, analysed: the specialization, the operands, and which arguments are differentiated."""
-
-    program: Program
-    operands: Operands
-    arguments: tuple[int, ...]
-
-    @property
-    def wrt(self):
-        """The input slots to differentiate."""
-        return self.program.input_slots(self.arguments)
-
-    @property
-    def names(self):
-        """The names of the differentiated arguments."""
-        return tuple(self.program.names[k] for k in self.arguments)
-
-
-def analyse(f, xs, kwargs, argnums):
-    """Bind, read and check a call; `argnums` as the user gave them."""
-    check_kernel(f)
-    program, values = f.bind(xs, kwargs)
-    operands = read(program.call, program.names, program.cores, values)
-    return Call(program, operands, _select(program, operands, values, argnums))
-
-
-def check_kernel(f):
-    """Refuse what `nbad.kernel` did not make."""
-    if not hasattr(f, "bind"):
-        raise ArgumentTypeError(message(
-            "the first argument is not a kernel", source=user_line(), got=type(f).__name__,
-            expected="a function decorated with @nbad.kernel", fix="nbad.kernel(f)",
-        ))
-
-
-def _is_discrete(array):
-    return array.dtype.kind in "iub"
-
-
-def _select(program, operands, values, argnums):
-    """Numbers of the differentiated arguments: all real ones, or those that `argnums` names."""
-    if argnums is None:
-        return tuple(k for k, a in enumerate(operands.arrays) if not _is_discrete(a))
-    chosen = (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
-    numbers = tuple(_argument(program, which) for which in chosen)
-    for which, k in zip(chosen, numbers, strict=True):
-        if numbers.count(k) > 1:
-            raise _wrong_argnums(program, argnums, f"{which!r} twice")
-        if _is_discrete(operands.arrays[k]):
-            raise ArgumentTypeError(message(
-                f"{program.call}: argnums names {program.names[k]}, which has no derivative", source=user_line(),
-                got=f"dtype {operands.arrays[k].dtype}", expected="a floating dtype",
-                fix=f"{program.names[k]}.astype(float)",
-            ))
-    return numbers
-
-
-def _argument(program, which):
-    count = len(program.names)
-    if isinstance(which, str) and which in program.names:
-        return program.names.index(which)
-    if isinstance(which, int | np.integer) and not isinstance(which, bool) and -count <= which < count:
-        return int(which) % count
-    raise _wrong_argnums(program, which, repr(which))
-
-
-def _wrong_argnums(program, argnums, got):
-    return ArgumentValueError(message(
-        f"{program.call}: argnums={argnums!r} does not select arguments", source=user_line(), got=got,
-        expected=f"positions 0 to {len(program.names) - 1} or names among {', '.join(program.names)}, each once",
-        fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",
-    ))
-
-
-def _policy(program, residuals):
-    if residuals == "auto" or residuals in POLICIES:
-        return "partials" if residuals == "auto" else residuals
-    raise ArgumentValueError(message(
-        f"{program.call}: unknown residual policy", source=user_line(), got=repr(residuals),
-        expected="'auto' or one of " + ", ".join(map(repr, POLICIES)), fix="residuals='auto'",
-    ))
-
-
-def _result(program, leaves):
-    results = dispatch.scalars(leaves)
-    return tuple(results) if program.is_tuple else results[0]
 
 
 def vjp(f, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kwargs):
@@ -113,13 +26,14 @@ def vjp(f, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kw
     *xs, **kwargs : array_like
         The kernel's arguments.
     argnums : int, str or tuple of these, optional
-        Arguments to differentiate, by position or name, in order; by default all but integer and bool arrays.
-    residuals : str
-        What to keep for the pullback: "auto" or the name of a policy.
+        Arguments to differentiate, by position or name, in order; by default all but integer and bool arrays. Positions count all
+        parameters, static ones included.
+    residuals : str or tuple of str
+        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them.
     seeds : int, optional
-        The expected number of seeds, a hint for "auto".
+        The expected number of seeds, a hint for "auto"; 1 if not given.
     max_bytes : int, optional
-        Bound of the working set.
+        Bound of what the pullback keeps and of its temporaries, beside arguments, seeds and results.
 
     Returns
     -------
@@ -147,16 +61,58 @@ def vjp(f, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kw
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
+    is_usual = argnums is None and residuals == "auto" and seeds is None and max_bytes is None and not kwargs
+    is_usual = is_usual and not config.debug.is_on
+    if is_usual and isinstance(f, Kernel):
+        quick = f.quick_forward.get(len(xs))
+        result = quick(xs) if quick is not None else None
+        if result is not None:
+            return result
     call = analyse(f, xs, kwargs, argnums)
     program, operands = call.program, call.operands
-    plan = program.plan(call.wrt, _policy(program, residuals))
+    plan = _plan(call, check_policy(program.call, residuals), check_seeds(program.call, 1 if seeds is None else seeds), max_bytes)
+    leaf_bytes = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
+    require(program.call, leaf_bytes + _residual_bytes(call, plan), f"two halves of the arguments; or max_bytes={leaf_bytes // 2}")
     leaves = dispatch.new_leaves(program, operands)
     rows = dispatch.residual_rows(len(plan.residuals), operands.shape, operands.dtype)
     dispatch.forward(program, plan, operands, leaves, rows)
-    return _result(program, leaves), Pullback(program, plan, operands, call.arguments, rows)
+    if is_usual and len(call.arguments) == len(xs) and quick_path.serves(program, operands):
+        f.quick_forward.setdefault(len(xs), _quick_forward(program, plan))
+    shapes = [operands.shapes[a] for a in call.arguments]
+    pullback = Pullback(program, plan, call.arguments, shapes, operands.shape, operands.dtype, rows, max_bytes)
+    return dispatch.structured(program, leaves), pullback
 
 
-def jvp(f, primals, tangents):
+def _residual_bytes(call, plan):
+    """Bytes of the residual buffer."""
+    dtype = call.operands.dtype
+    return len(plan.residuals) * dispatch.row_length(math.prod(call.operands.shape), dtype) * dtype.itemsize
+
+
+def _plan(call, policy, seeds, max_bytes):
+    """The plan of a policy; "auto" gives way to one that keeps less where `max_bytes` asks for it."""
+    program = call.program
+    check_bound(program.call, max_bytes)
+    plan = program.plan(call.wrt, policy, seeds)
+    if max_bytes is None or _residual_bytes(call, plan) <= max_bytes:
+        return plan
+    plans = [program.plan(call.wrt, p) for p in POLICIES] if policy == "auto" else [plan]
+    sizes = [_residual_bytes(call, p) for p in plans]
+    check_fits(program.call, min(sizes), max_bytes, "the residuals")
+    return cost.best([p for p, size in zip(plans, sizes, strict=True) if size <= max_bytes], seeds)
+
+
+def _quick_forward(program, plan):
+    """`vjp` for few elements."""
+    reverse = quick_path.reverse_call(program, plan)
+
+    def finish(y, rows, shape, shapes):
+        return y, Pullback.quick(program, plan, shape, shapes, rows, reverse)
+
+    return quick_path.forward_call(program, plan, finish)
+
+
+def jvp(f, primals, tangents, out=None, **kwargs):
     """Value and directional derivative.
 
     Parameters
@@ -165,7 +121,11 @@ def jvp(f, primals, tangents):
     primals : tuple of array_like
         The kernel's arguments.
     tangents : tuple of array_like
-        One per argument, in its shape; a Python scalar may stand for one. An integer argument takes 0.
+        One per primal, in its shape; a Python scalar may stand for one. An integer or static argument takes 0 or None.
+    out : pair, optional
+        `(y, y_dot)`, each an array or a tuple of arrays, filled and returned.
+    **kwargs
+        Arguments that are passed by keyword are held fixed.
 
     Returns
     -------
@@ -185,12 +145,22 @@ def jvp(f, primals, tangents):
     (np.float64(8.0), np.float64(12.0))
     """
     primals, tangents = _as_tuple("primals", primals), _as_tuple("tangents", tangents)
-    call = analyse(f, primals, {}, None)
-    program, operands = call.program, call.operands
-    arrays = _tangents(program, operands, call.arguments, tangents)
-    leaves, dots = dispatch.new_leaves(program, operands), dispatch.new_leaves(program, operands)
+    call = analyse(f, primals, kwargs, None)
+    program, operands, given = call.program, call.operands, f.parameters[: len(primals)]
+    call = replace(call, arguments=tuple(k for k in call.arguments if program.names[k] in given))
+    arrays = _tangents(call, given, tangents)
+    y, y_dot = pair_of(out, f"jvp of {program.call}", ("y", "y_dot"))
+    leaves, dots = (leaves_for(call, given, f"jvp of {program.call}") for given in (y, y_dot))
+    _check_apart(out, leaves, dots, program.call)
     dispatch.jvp(program, call.wrt, operands, arrays, leaves, dots)
-    return _result(program, leaves), _result(program, dots)
+    return out or (dispatch.structured(program, leaves), dispatch.structured(program, dots))
+
+
+def _check_apart(out, leaves, dots, call):
+    """Refuse two results in the same memory."""
+    if out is not None:
+        for k, dot in enumerate(dots):
+            check_overlaps(f"jvp of {call}", dot, f"y_dot{k}", leaves)
 
 
 def _as_tuple(name, value):
@@ -202,20 +172,22 @@ def _as_tuple(name, value):
     ))
 
 
-def _tangents(program, operands, arguments, tangents):
-    """The tangents of the differentiated arguments as arrays, checked."""
-    if len(tangents) != len(program.names):
+def _tangents(call, given, tangents):
+    """The tangents of the differentiated arguments as arrays, checked; `given` are the names of the primals."""
+    program = call.program
+    if len(tangents) != len(given):
         raise ArgumentValueError(message(
             f"{program.call}: there must be one tangent per argument", source=user_line(), got=f"{len(tangents)} tangents",
-            expected=f"{len(program.names)}", fix=f"({', '.join(f'{name}_dot' for name in program.names)},)",
+            expected=f"{len(given)}", fix=f"({', '.join(f'{name}_dot' for name in given)},)",
         ))
-    for k, tangent in enumerate(tangents):
-        if k not in arguments and tangent is not None and np.any(tangent):
+    for name, tangent in zip(given, tangents, strict=True):
+        if name not in call.names and tangent is not None and np.any(tangent):
             raise ArgumentTypeError(message(
-                f"{program.call}: {program.names[k]} has no derivative, so its tangent must be 0", source=user_line(),
-                got=repr(tangent), expected="0 or None", fix=f"{program.names[k]}.astype(float)",
+                f"{program.call}: {name} has no derivative, so its tangent must be 0", source=user_line(),
+                got=repr(tangent), expected="0 or None", fix=f"{name}.astype(float)" if name in program.names else "None",
             ))
-    return [_tangent(program, operands, k, tangents[k]) for k in arguments]
+    by_name = dict(zip(given, tangents, strict=True))
+    return [_tangent(program, call.operands, k, by_name[program.names[k]]) for k in call.arguments]
 
 
 def _tangent(program, operands, k, tangent):
@@ -227,105 +199,3 @@ def _tangent(program, operands, k, tangent):
             expected=f"shape {wanted}", fix=f"np.broadcast_to(tangent, {wanted})",
         ))
     return array
-
-
-def jacobian(f, argnums=None, mode="auto"):
-    """The function that computes the per-element Jacobian.
-
-    Parameters
-    ----------
-    f : Kernel
-    argnums : int, str or tuple of these, optional
-        Arguments to differentiate; by default all but integer and bool arrays.
-    mode : {"auto"}
-        How the entries are accumulated.
-
-    Returns
-    -------
-    callable
-        `jacobian(f)(*xs, out=None)` of shape `(*B, M, N)`: M runs over the outputs, N over the chosen arguments, in order, core values
-        in C order. Both axes are always there.
-
-    Raises
-    ------
-    ArgumentTypeError, ArgumentValueError
-        For arguments or options that do not fit.
-
-    Examples
-    --------
-    >>> import nbad, numpy as np
-    >>> area = nbad.kernel(lambda a, b: a * b)
-    >>> nbad.jacobian(area)(np.array([2.0, 3.0]), 5.0)
-    array([[[5., 2.]],
-           [[5., 3.]]])
-    """
-    check_kernel(f)
-    _check_mode(mode)
-
-    @functools.wraps(f, updated=())
-    def compute(*xs, out=None, **kwargs):
-        call = analyse(f, xs, kwargs, argnums)
-        blocks = _blocks(call, out)
-        dispatch.jacobian(call.program, call.program.plan(call.wrt, "partials"), call.operands, [], blocks)
-        return blocks
-
-    return compute
-
-
-def _check_mode(mode):
-    if mode != "auto":
-        raise ArgumentValueError(message(
-            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode", source=user_line(), got=repr(mode),
-            expected="'auto'", fix="nbad.jacobian(f)",
-        ))
-
-
-def _blocks(call, out):
-    """The array that receives the Jacobian."""
-    outputs = sum(len(slots) for slots in call.program.leaf_slots)
-    shape = (*call.operands.shape, outputs, len(call.wrt))
-    if out is None:
-        return pool.empty(shape, call.operands.dtype)
-    headline = f"jacobian of {call.program.call}"
-    return check_out(headline, out, ["out"], [shape], call.operands.dtype, call.operands.arrays, False)[0]
-
-
-def value_and_jacobian(f, argnums=None):
-    """The function that computes value and per-element Jacobian in one sweep.
-
-    Parameters
-    ----------
-    f : Kernel
-    argnums : int, str or tuple of these, optional
-        As for `jacobian`.
-
-    Returns
-    -------
-    callable
-        `value_and_jacobian(f)(*xs)` returns `(y, J)`.
-
-    Raises
-    ------
-    ArgumentTypeError, ArgumentValueError
-        For arguments or options that do not fit.
-
-    Examples
-    --------
-    >>> import nbad, numpy as np
-    >>> area = nbad.kernel(lambda a, b: a * b)
-    >>> y, J = nbad.value_and_jacobian(area)(2.0, 5.0)
-    >>> y, J
-    (np.float64(10.0), array([[5., 2.]]))
-    """
-    check_kernel(f)
-
-    @functools.wraps(f, updated=())
-    def compute(*xs, **kwargs):
-        call = analyse(f, xs, kwargs, argnums)
-        leaves, blocks = dispatch.new_leaves(call.program, call.operands), _blocks(call, None)
-        dispatch.jacobian(call.program, call.program.plan(call.wrt, "partials"), call.operands, leaves, blocks)
-        return _result(call.program, leaves), blocks
-
-    return compute
-
-

@@ -1,10 +1,11 @@
 """The values that a kernel computes with while it is traced: real scalars and conditions, and the trace they grow."""
 
+import functools
 import numbers
 
 import numpy as np
 
-from nbad import refusals, source, spellings
+from nbad import arrays, refusals, source, spellings
 from nbad.errors import TraceError, message
 from nbad.graph import GraphBuilder
 from nbad.ops import BOOL, REAL, TABLE
@@ -24,6 +25,7 @@ class Trace:
         self.builder = GraphBuilder(name, inputs)
         self.max_operations = max_operations
         self.operations = 0
+        self.applied = 0
         self.is_open = True
         self.line = source.running_line
 
@@ -33,6 +35,7 @@ class Trace:
 
     def apply(self, op, operands, payload=None):
         """The value of operation `op`: traced values and plain numbers go in, a traced value comes out."""
+        self.applied += 1
         row = TABLE.get(op)
         if row is None:
             raise self.refusal(*refusals.OPERATORS[op])
@@ -76,24 +79,57 @@ class Trace:
         """The node of an operand: a traced value of this trace, or a plain number."""
         if isinstance(value, Tracer):
             return self._own(value)._node if value.kind == kind else self._converted(value, kind)
+        plain = self._plain(value)
+        return self.builder.constant(bool(plain) if kind == BOOL else float(plain))
+
+    def item(self, value):
+        """An item of an array: a traced value, a float or a bool."""
+        if isinstance(value, Tracer):
+            return value
+        plain = self._plain(value)
+        return plain if isinstance(plain, bool) else np.float64(plain)
+
+    def is_traced(self, value):
+        """Whether this is a traced value itself."""
+        return isinstance(value, Tracer)
+
+    def holds_traced(self, value):
+        """Whether a value, or a container or array, holds a traced value."""
+        return first_traced((value,)) is not None
+
+    def call(self, function, args, options, path=None):
+        """A library function on plain values, or what it means on traced ones."""
+        meaning, values = spellings.find(function), (args, options)
+        is_known = meaning is not None and (meaning.always or (meaning.takes_plain_arrays and _holds(values, arrays.TracedArray)))
+        if is_known or first_traced(values) is not None:
+            return spellings.call(self, function, args, options, path)
+        return arrays.call_plain(self, function, args, options)
+
+    def splice(self, kernel, args, kwargs):
+        """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
+        traced, operands, cores = kernel.bind_traced(args, kwargs)
+        before = len(self.builder.nodes)
+        name = getattr(kernel, "__name__", "kernel")
+        results = arrays.each_element(self, name, operands, cores, traced.outputs, functools.partial(self._repeat, traced.graph))
+        self._count(before)
+        return results if traced.is_tuple else results[0]
+
+    def _repeat(self, graph, slots):
+        """The outputs of a graph, for the values of its inputs."""
+        places = self.builder.splice(graph, [self.node(value, REAL) for value in slots])
+        return [self.value(places[node]) for node in graph.outputs]
+
+    def refusal(self, what, fix=None, *, line=None, got=None, expected=None):
+        """The error that says what this kernel does, where, and what to write instead."""
+        where = line or self.line()
+        return TraceError(message(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix))
+
+    def _plain(self, value):
         plain = plain_number(value)
         if plain is None:
             what = f"uses {_described(value)} where a real number is needed"
             raise self.refusal(what, _advice(value), expected="a traced value, a Python or NumPy number")
-        return self.builder.constant(bool(plain) if kind == BOOL else float(plain))
-
-    def splice(self, kernel, args, kwargs):
-        """The results of another nbad kernel, whose graph is repeated in this one."""
-        traced, operands = kernel.bind_traced(args, kwargs)
-        before = len(self.builder.nodes)
-        places = self.builder.splice(traced.graph, [self.node(value, REAL) for value in operands])
-        self._count(before)
-        results = tuple(self.value(places[node]) for node in traced.graph.outputs)
-        return results if traced.is_tuple else results[0]
-
-    def refusal(self, what, fix=None, *, line=None, expected=None):
-        """The error that says what this kernel does, where, and what to write instead."""
-        return TraceError(message(f"kernel `{self.name}` {what}:", source=line or self.line(), expected=expected, fix=fix))
+        return plain
 
     def _own(self, value):
         if value._trace is self and self.is_open:
@@ -155,6 +191,13 @@ def _traced_in(value):
     return None
 
 
+def _holds(value, kind):
+    """Whether a value is of a kind, or a list, tuple or dict that holds one."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, kind) or (isinstance(value, list | tuple) and any(_holds(part, kind) for part in value))
+
+
 _NUMERIC = (float, int, np.generic, numbers.Number)
 _BUILTIN = (*_NUMERIC, str, bytes, list, tuple, dict, type(None))
 
@@ -170,9 +213,9 @@ def _operator(op, reflected=False, operable=_BUILTIN):
 
 
 def _refused(name):
-    what, fix = refusals.PROTOCOL[name]
-
     def method(self, *args, **kwargs):
+        line = source.running_line()
+        what, fix = refusals.protocol(name, line[0] if line else "")
         raise self._trace.refusal(what.format(value=self._described()), fix)
 
     return method
@@ -281,12 +324,10 @@ class Tracer:
         raise self._trace.refusal(f"writes the attribute `{name}` of {self._described()}", refusals.PROTOCOL["__setitem__"][1])
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
-        if method != "__call__":
-            raise self._trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", f"{ufunc.__name__}(x, y)")
-        return spellings.call(self._trace, ufunc, inputs, options)
+        return arrays.apply_ufunc(self._trace, ufunc, method, inputs, options)
 
     def __array_function__(self, function, types, args, kwargs):
-        return spellings.call(self._trace, function, args, kwargs)
+        return self._trace.call(function, args, kwargs)
 
 
 for _name in refusals.PROTOCOL:

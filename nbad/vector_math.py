@@ -51,11 +51,15 @@ class Host:
         symbol = _symbol(self.letter, self.width(dtype), function, arity, dtype)
         return symbol if symbol in self.offered else None
 
+    @property
+    def instructions(self) -> str:
+        """What the instruction set is called."""
+        return INSTRUCTION_SETS.get(self.letter, self.triple.split("-")[0])
+
     def __str__(self):
-        instructions = INSTRUCTION_SETS.get(self.letter, self.triple.split("-")[0])
         widths = " or ".join(f"{self.width(dtype)} x {dtype}" for dtype in ITEMSIZE)
         functions = f"{len(self.offered)} vector functions of {LIBRARY}" if self.offered else "libm lane by lane"
-        return f"{widths} ({instructions}), {functions}"
+        return f"{widths} ({self.instructions}), {functions}"
 
 
 @functools.cache

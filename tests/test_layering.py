@@ -19,50 +19,89 @@ ops                 |                                                           
 graph               | ops                                                       | numpy
 source              |
 refusals            |
-spellings           | ops                                                       | numpy
-values              | graph ops refusals source spellings                       | numpy
+arrays              |                                                           | numpy
+spellings           | arrays ops                                                | numpy
+array_functions     | arrays spellings                                          | numpy
+matrices            | array_functions arrays spellings                          | numpy
+values              | arrays graph ops refusals source spellings                | numpy
 copies              | source
-rebind              | copies source spellings values                            | numpy
-tracer              | graph ops copies rebind source spellings values           | numpy
+rebind              | arrays copies source spellings values                     | numpy
+tracer              | array_functions arrays graph matrices ops rebind source values | numpy
 simplify            | graph ops                                                 | numpy
-differentiate       | graph ops simplify                                        | numpy sympy
-partition           | graph ops simplify                                        | numpy
+differentiate       | graph ops simplify                                        | sympy
+mincut              |
+cost                | ops
+policies            | cost mincut
+partition           | cost graph policies simplify
 plan_text           | graph partition
-lower               | graph ops                                                 | numpy
-python_printer      | ops lower                                                 | numpy
-vector_math         | config ops                                                | numpy numba llvmlite
-ir_printer          | ops lower vector_math                                     | numpy numba llvmlite
-cache               | config version
-compile             | config cache lower ir_printer vector_math                 | numpy numba llvmlite
+lower               | graph ops
+python_printer      | lower ops
+vector_math         | ops                                                       | llvmlite numba
+ir_printer          | lower ops vector_math
+cache               | config version                                            | llvmlite numpy
+compile             | cache ir_printer lower vector_math                        | llvmlite numba numpy
 pool                | config                                                    | numpy
 structured          |                                                           | llvmlite
-staging             | structured                                                | numpy llvmlite
-tiles               | compile staging structured                                | numpy llvmlite
-driver              | compile tiles                                             | numpy numba llvmlite
+staging             | structured                                                | llvmlite numpy
+tiles               | cache compile staging structured                          | llvmlite numpy
+driver              | compile tiles                                             | llvmlite numba numpy
 launch              | driver staging tiles                                      | numpy
-reduction           | compile tiles                                             | numpy numba
+reduction           | compile tiles                                             | numpy
 broadcast           |                                                           | numpy
 outputs             |                                                           | numpy
-programs            | graph tracer differentiate simplify partition plan_text lower compile cache
-dispatch            | broadcast launch pool programs reduction tiles            | numpy
-pullback            | broadcast dispatch outputs pool                           | numpy
-decorate            | broadcast dispatch graph outputs programs tracer          | numpy
-gradients           | differentiate graph simplify tracer transforms
-gradients           | decorate differentiate graph simplify tracer transforms   | numpy
-transforms          | broadcast dispatch outputs partition pool programs pullback decorate | numpy
-showing             | decorate graph differentiate simplify partition lower python_printer programs compile | numpy
+uniform             | graph ops simplify
+programs            | cache compile cost differentiate lower partition plan_text simplify uniform
+dispatch            | broadcast launch pool tiles                               | numpy
+budget              | config pool
+reverse             | broadcast dispatch launch pool reduction tiles            | numpy
+pullback            | broadcast budget dispatch outputs partition pool reverse  | numpy
+signatures          |
+formulas            | graph ops simplify                                        | sympy
+nonfinite           | config graph                                              | numpy
+thunk               | cache compile structured                                  | llvmlite numpy
+quick               | broadcast thunk tiles                                     | numpy
+sympy_walk          | graph ops simplify                                        | sympy
+typeset             | formulas simplify                                         | numpy sympy
+decorate            | broadcast config dispatch formulas graph nonfinite outputs programs quick signatures tracer typeset | numpy
+calls               | broadcast config dispatch nonfinite outputs programs      | numpy
+jacobians           | budget calls dispatch outputs pool
+transforms          | broadcast budget calls config cost decorate dispatch outputs policies pullback quick | numpy
+gradients           | calls differentiate graph jacobians simplify tracer transforms
+linearization       | broadcast calls dispatch outputs pool                     | numpy
+sympy_bridge        | decorate signatures sympy_walk tracer                     | sympy
+explanation         | broadcast calls cost decorate dispatch partition policies tiles | numpy
+showing             | lower python_printer                                      | numpy
 harness             |
 harness.comparisons |                                                           | numpy
-harness.oracles     | graph ops                                                 | numpy mpmath
-harness.case        | harness.comparisons harness.oracles differentiate tracer transforms | numpy
-harness.checks      | harness.case harness.comparisons harness.oracles differentiate partition transforms | numpy numba
+harness.oracles     | ops                                                       | mpmath numpy
+harness.case        | differentiate harness.comparisons harness.oracles transforms | numpy
+harness.checks      | differentiate gradients harness.case harness.comparisons harness.oracles jacobians partition transforms | numba numpy
 testing             | harness.case harness.checks harness.comparisons           | numpy
-profiling           | decorate harness.comparisons testing transforms vector_math | numpy numba
-cli                 | profiling version                                         | rich
-__init__            | decorate gradients showing testing transforms version
+subjects            | decorate                                                  | numpy
+profiling           | cost explanation harness.comparisons jacobians policies subjects testing transforms vector_math | numba numpy
+roofs               | cost decorate explanation                                 | numpy
+plots               |                                                           | matplotlib numpy
+doctor              | cache compile config decorate graph lower ops transforms vector_math version | llvmlite numba numpy
+cli                 | cache doctor plots profiling roofs subjects version       | rich
+heap                | arrays source                                             | numpy
+merging             | arrays values                                             | numpy
+forks               | heap merging refusals source
+branches            | forks merging refusals source
+choices             | forks merging refusals
+lookup              | merging refusals values                                   | numpy
+returns             | forks heap merging refusals source
+shared              | heap source                                               | numpy
+flow                | branches choices heap lookup merging refusals returns shared source values | numpy
+origin              |
+__init__            | decorate explanation gradients jacobians linearization nonfinite showing sympy_bridge testing transforms version
 """
 # imported inside a function only, and by nobody else
-LAZY = {"sympy": {"differentiate"}, "mpmath": {"harness.oracles"}, "platformdirs": {"config"}}
+LAZY = {
+    "sympy": {"differentiate", "formulas", "sympy_bridge", "sympy_walk", "typeset"},
+    "mpmath": {"harness.oracles"},
+    "platformdirs": {"config"},
+    "matplotlib": {"plots"},
+}
 
 
 def allowed():

@@ -99,8 +99,10 @@ def test_constant_powers_have_the_bits_of_the_users_own_function(exponent):
 
 def test_text_of_the_python_source():
     builder = GraphBuilder("<lambda>", ["r[0]", "m[0,1]", "np", "v6"])
-    inside = builder.add("and", builder.add("lt", 0, 1, source="f.py:3"), builder.add("not", builder.constant(True)), source="f.py:3")
-    root = builder.add("select", inside, builder.add("sqrt", 2, source="f.py:4"), builder.constant(float("-inf")), source="f.py:4")
+    less = builder.add("lt", 0, 1, source="f.py:3")
+    inside = builder.add("and", less, builder.add("not", builder.constant(True)), source="f.py:3")
+    root = builder.add("sqrt", 2, source="f.py:4")
+    root = builder.add("select", inside, root, builder.constant(float("-inf")), source="f.py:4")
     text = print_python(lower(builder.build([root, builder.add("pow", 3, 0, source="f.py:5")])))
     assert text == """\
 import math

@@ -259,7 +259,7 @@ def test_stand_ins_behave_like_the_originals():
     def kernel(x):
         assert tables[math.sin] + tables[np.cos] == 5.0
         assert math.sin is math.sin
-        assert np.zeros(2, dtype=float).dtype == np.float64
+        assert np.zeros(2, dtype=int).dtype == np.int64
         assert np.arange(3).astype(float).dtype == float
         assert np.dtype(float) == np.float64
         assert np.finfo(float).eps == np.finfo(np.float64).eps

@@ -2,12 +2,20 @@
 
 import math
 
-import numba
 import numpy as np
 import pytest
+from planted_faults import (
+    BATCH_SPOILS,
+    SPOILS,
+    Faulty,
+    SpoiledBatch,
+    accumulates,
+    changed,
+    shape_of_elements,
+)
 
 import nbad
-from nbad import differentiate, transforms
+from nbad import differentiate, gradients, jacobians, transforms
 from nbad.decorate import Kernel
 from nbad.graph import GraphBuilder
 from nbad.harness import case as case_module
@@ -85,20 +93,22 @@ def test_samples_keep_arguments_together():
     np.testing.assert_array_equal(columns[1], 2 * columns[0])
 
 
+@nbad.kernel(signature="(3),(2,2),()->(2),()", static="twice")
+def turned(a, m, twice, s=2.0):
+    return m @ a[:2] * s, np.linalg.norm(a) * m[0, 1] * (2 if twice else 1)
+
+
+VECTORS = np.random.default_rng(5).normal(size=(30, 3)), np.random.default_rng(6).normal(size=(30, 2, 2))
+
+
+def test_vector_and_static_arguments_pass():
+    report = check_kernel(turned, *VECTORS, True, X[:30])
+    assert [entry.check for entry in report.entries] == [check.__name__ for check in CHECKS]
+    assert check_kernel(turned, VECTORS[0], VECTORS[1][:1], False).entries[0].compared > 3 * ELEMENTS
+    assert check_kernel(nbad.grad(nbad.kernel(lambda a: (a**2).sum() * a[0], signature="(3)->()")), VECTORS[0]).entries
+
+
 # planted faults: each a context in which nbad is wrong in one way
-
-
-class Faulty:
-    """A pullback that does its work rightly, and then `spoil`s it; `state` lives as long as the pullback does."""
-
-    def __init__(self, real, xs, spoil):
-        self.real, self.xs, self.spoil, self.state = real, xs, spoil, {}
-
-    def __call__(self, ct):
-        return self.spoil(self, self.real(ct), ct)
-
-    def batched(self, cts):
-        return self.real.batched(cts)
 
 
 def plant(monkeypatch, spoil, kind=Faulty):
@@ -109,145 +119,6 @@ def plant(monkeypatch, spoil, kind=Faulty):
         return y, kind(pullback, xs, spoil)
 
     monkeypatch.setattr(transforms, "vjp", vjp)
-
-
-def changed(cts, function):
-    """Cotangents with the first one changed."""
-    return (function(cts[0]), *cts[1:])
-
-
-def accumulates(pullback, cts, ct):
-    total = pullback.state.get("total", 0.0)
-    pullback.state["total"] = total + cts[0]
-    return changed(cts, lambda a: total + a)
-
-
-def writes_input(pullback, cts, ct):
-    x = pullback.xs[0]
-    if x.ndim and x.flags.writeable:
-        x[...] = 0.0
-    return cts
-
-
-def writes_seed(pullback, cts, ct):
-    seed = ct[0] if isinstance(ct, tuple) else ct
-    if np.ndim(seed) and seed.flags.writeable:
-        seed *= 2.0
-    return cts
-
-
-def returns_one_buffer(pullback, cts, ct):
-    buffer = pullback.state.setdefault("buffer", np.empty_like(cts[0]))
-    buffer[...] = cts[0]
-    return buffer, *cts[1:]
-
-
-def returns_its_residual(pullback, cts, ct):
-    return pullback.state.setdefault("first", cts)
-
-
-def reads_input_late(pullback, cts, ct):
-    """As a pullback that kept a reference to its input instead of a copy."""
-    x = pullback.xs[0]
-    if "x" not in pullback.state:
-        pullback.state["x"] = np.copy(x)
-    return changed(cts, lambda a: a + (x - pullback.state["x"]))
-
-
-def depends_on_threads(pullback, cts, ct):
-    many = np.size(cts[0]) > 50_000 and numba.get_num_threads() > 1
-    return changed(cts, lambda a: np.nextafter(a, math.inf) if many else a)
-
-
-def sums_by_threads(pullback, cts, ct):
-    odd = np.ndim(cts[0]) == 1 and np.size(cts[0]) == 1 and numba.get_num_threads() > 1 and np.size(pullback.xs[1]) > 50_000
-    return changed(cts, lambda a: np.nextafter(a, math.inf) if odd else a)
-
-
-def wrong_at_tile_boundary(pullback, cts, ct):
-    if np.ndim(cts[0]) == 1 and cts[0].size > 256:
-        cts[0][256] = np.nextafter(cts[0][256], math.inf)
-    return cts
-
-
-def wrong_in_the_tail(pullback, cts, ct):
-    if np.ndim(cts[0]) == 1 and cts[0].size % 8:
-        cts[0][-1] = np.nextafter(cts[0][-1], math.inf)
-    return cts
-
-
-def shape_of_elements(pullback):
-    return np.broadcast_shapes(*map(np.shape, pullback.xs))
-
-
-def averages_instead_of_sum(pullback, cts, ct):
-    count = math.prod(shape_of_elements(pullback)) / max(1, np.size(cts[0]))
-    return changed(cts, lambda a: a / max(count, 1))
-
-
-def sums_the_wrong_axes(pullback, cts, ct):
-    return changed(cts, lambda a: a[::-1] if np.shape(a) != shape_of_elements(pullback) and np.ndim(a) else a)
-
-
-def nan_for_zero_seed(pullback, cts, ct):
-    seed = ct[0] if isinstance(ct, tuple) else ct
-    return changed(cts, lambda a: np.where(np.equal(seed, 0.0) & np.equal(a, 0.0), np.nan, a))
-
-
-def loses_float32(pullback, cts, ct):
-    return changed(cts, lambda a: a.astype(np.float16).astype(np.float32) if a.dtype == np.float32 else a)
-
-
-def widens_float32(pullback, cts, ct):
-    return changed(cts, lambda a: a.astype(np.float64))
-
-
-def wrong_partial(pullback, cts, ct):
-    return changed(cts, lambda a: a * (1 + 1e-12))
-
-
-def forgets_an_output(pullback, cts, ct):
-    return pullback.real((ct[0], 0.0))
-
-
-def swaps_arguments(pullback, cts, ct):
-    return (cts[1], cts[0]) if np.shape(cts[0]) == np.shape(cts[1]) else cts
-
-
-def ignores_strides(pullback, cts, ct):
-    seed = ct[0] if isinstance(ct, tuple) else ct
-    if np.ndim(seed) != 2 or seed.flags.c_contiguous:
-        return cts
-    flat = np.lib.stride_tricks.as_strided(seed, (seed.size,), (seed.itemsize if min(seed.strides) > 0 else -seed.itemsize,))
-    return pullback.real((flat.reshape(seed.shape), *ct[1:]))
-
-
-def mistakes_empty_sums(pullback, cts, ct):
-    return changed(cts, lambda a: a + math.nan if 0 in shape_of_elements(pullback) and np.size(a) else a)
-
-
-SPOILS = {
-    wrong_partial: "cotangents",
-    forgets_an_output: "cotangents",
-    swaps_arguments: "cotangents",
-    accumulates: "repeatable",
-    writes_input: "repeatable",
-    writes_seed: "repeatable",
-    returns_one_buffer: "repeatable",
-    returns_its_residual: "repeatable",
-    reads_input_late: "repeatable",
-    depends_on_threads: "threads",
-    sums_by_threads: "threads",
-    wrong_at_tile_boundary: "tiles",
-    wrong_in_the_tail: "tiles",
-    averages_instead_of_sum: "broadcasting",
-    sums_the_wrong_axes: "broadcasting",
-    nan_for_zero_seed: "zero_seed",
-    loses_float32: "single_precision",
-    widens_float32: "single_precision",
-    ignores_strides: "layouts",
-    mistakes_empty_sums: "sizes",
-}
 
 
 def run(name, f=polar, xs=(X, Y)):
@@ -273,46 +144,33 @@ def test_spoiled_pullbacks_are_caught(monkeypatch, spoil, check):
     assert caught(check).check == check
 
 
+def swaps_components(pullback, cts, ct):
+    return changed(cts, lambda a: a[..., ::-1])
+
+
+def transposes_matrices(pullback, cts, ct):
+    return cts[0], np.swapaxes(cts[1], -1, -2)
+
+
+def forgets_a_component(pullback, cts, ct):
+    return changed(cts, lambda a: a * np.array([1.0, 1.0, 0.0]))
+
+
+@pytest.mark.parametrize("spoil", [swaps_components, transposes_matrices, forgets_a_component])
+def test_spoiled_pullbacks_of_vectors_are_caught(monkeypatch, spoil):
+    case = dict(f=turned.fixed({"twice": False}), xs=VECTORS)
+    assert run("cotangents", **case) > 0
+    plant(monkeypatch, spoil)
+    assert caught("cotangents", **case).check == "cotangents"
+
+
 def test_the_seed_failure_is_caught_on_the_identity(monkeypatch):
     """1, 3, 6."""
     plant(monkeypatch, accumulates)
     assert "second call, cotangent" in caught("repeatable", f=copy, xs=(X,)).what
 
 
-class SpoiledBatch(Faulty):
-    """A pullback whose batch is wrong."""
-
-    def __call__(self, ct):
-        return self.real(ct)
-
-    def batched(self, cts):
-        return self.spoil(self, self.real.batched(cts), cts)
-
-
-def repeats_the_first_seed(pullback, cts, ct):
-    return changed(cts, lambda a: np.repeat(a[:1], len(a), axis=0) if len(a) else a)
-
-
-def stops_after_four_seeds(pullback, cts, ct):
-    cts[0][4:] = 0.0
-    return cts
-
-
-def rounds_in_a_batch(pullback, cts, ct):
-    return changed(cts, lambda a: np.nextafter(a, 0.0) if len(a) > 1 else a)
-
-
-def drops_the_axis_of_one_seed(pullback, cts, ct):
-    return changed(cts, lambda a: a[0] if len(a) == 1 else a)
-
-
-def no_seed_is_one_seed(pullback, cts, ct):
-    return changed(cts, lambda a: a if len(a) else np.zeros((1, *a.shape[1:])))
-
-
-@pytest.mark.parametrize(
-    "spoil", [repeats_the_first_seed, stops_after_four_seeds, rounds_in_a_batch, drops_the_axis_of_one_seed, no_seed_is_one_seed]
-)
+@pytest.mark.parametrize("spoil", BATCH_SPOILS)
 def test_spoiled_batches_are_caught(monkeypatch, spoil):
     plant(monkeypatch, spoil, SpoiledBatch)
     assert caught("batched_equals_loop").check == "batched_equals_loop"
@@ -373,13 +231,13 @@ def test_a_value_that_depends_on_the_call_is_caught(monkeypatch):
 
 @pytest.mark.parametrize("spoil", [lambda d: d * (1 + 1e-12), lambda d: d.swapaxes(-1, -2), lambda d: d[..., ::-1]])
 def test_a_wrong_jacobian_is_caught(monkeypatch, spoil):
-    real = transforms.jacobian
-    monkeypatch.setattr(transforms, "jacobian", lambda *setup: lambda *xs: spoil(real(*setup)(*xs)))
+    real = jacobians.jacobian
+    monkeypatch.setattr(jacobians, "jacobian", lambda *setup: lambda *xs: spoil(real(*setup)(*xs)))
     assert caught("partials").what == "jacobian"
 
 
 def test_a_wrong_value_and_jacobian_is_caught(monkeypatch):
-    real = transforms.value_and_jacobian
+    real = jacobians.value_and_jacobian
 
     def both(*setup):
         def compute(*xs):
@@ -388,7 +246,7 @@ def test_a_wrong_value_and_jacobian_is_caught(monkeypatch):
 
         return compute
 
-    monkeypatch.setattr(transforms, "value_and_jacobian", both)
+    monkeypatch.setattr(jacobians, "value_and_jacobian", both)
     assert caught("partials").what == "value_and_jacobian"
 
 
@@ -416,15 +274,15 @@ def scaled_joint(factor, of=differentiate.jacobian):
 
 def test_a_wrong_symbolic_derivative_is_caught_by_sixty_digits(monkeypatch):
     """Kernel and interpreter agree on a wrong derivative: only the oracle without symbolic derivatives can tell."""
-    real, factor = transforms.value_and_jacobian, 1 + 1e-12
+    real, factor = jacobians.value_and_jacobian, 1 + 1e-12
 
     def both(*setup):
         return lambda *xs: tuple(a * s for a, s in zip(real(*setup)(*xs), (1.0, factor), strict=True))
 
     single = nbad.kernel(lambda x: math.sin(x) * x)
     monkeypatch.setattr(case_module, "joint_graph", scaled_joint(factor))
-    monkeypatch.setattr(transforms, "value_and_jacobian", both)
-    monkeypatch.setattr(transforms, "jacobian", lambda *setup: lambda *xs: both(*setup)(*xs)[1])
+    monkeypatch.setattr(jacobians, "value_and_jacobian", both)
+    monkeypatch.setattr(jacobians, "jacobian", lambda *setup: lambda *xs: both(*setup)(*xs)[1])
     assert caught("partials", f=single, xs=(X,)).what == "jacobian of element 0 in 60 digits"
 
 
@@ -432,6 +290,12 @@ def test_a_wrong_second_derivative_is_caught(monkeypatch):
     assert run("second_order") > 0
     monkeypatch.setattr(checks, "joint_graph", scaled_joint(1 + 1e-12))
     assert caught("second_order").what == "second partials of element 0"
+
+
+def test_a_wrong_hessian_is_caught(monkeypatch):
+    real = gradients.hessian
+    monkeypatch.setattr(gradients, "hessian", lambda *setup: lambda *xs: real(*setup)(*xs) * (1 + 1e-12))
+    assert caught("second_order", f=decay).what == "hessian"
 
 
 def test_a_graph_that_is_not_the_function_is_caught(monkeypatch):

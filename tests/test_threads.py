@@ -69,6 +69,28 @@ print(all(r is not None and r == results[0] for r in results))
     assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "True"
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_threads_of_different_sizes_share_the_pool(layer, run_python):
+    """Forward and reverse sweeps of eight sizes at once, results dropped, so that memory changes hands all the time."""
+    code = SHARE + """
+sizes = [1, 17, 300, 5_000, 40_000, 70_001, 100_003, 131_072]
+expected = {n: [bits(p(s)) for s in seeds] for n in sizes for p, seeds in [job(n)]}
+wrong, barrier = [], threading.Barrier(8)
+def work(k):
+    barrier.wait()
+    for call in range(24):
+        n = sizes[(k + call) % 8]
+        pullback, seeds = job(n)
+        if bits(pullback(seeds[k])) != expected[n][k]:
+            wrong.append((k, call))
+threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(wrong)
+"""
+    assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "[]"
+
+
 FORK = PRELUDE + """
 pullback, seeds = job(100_003)
 expected = bits(pullback(seeds[3]))

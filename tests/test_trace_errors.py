@@ -154,14 +154,11 @@ def test_results_that_are_no_numbers():
     def an_empty_tuple(x):
         return ()
 
-    def an_array(x):
-        return ARRAY
-
     def a_complex_number(x):
         return 1j
 
     expect(nothing, "returns nothing", "fix: return y", "def nothing(x):")
-    expect(a_list, "returns a list", "expected: a number or a tuple of numbers\n  fix: return a, b")
+    expect(a_list, "returns a list", "expected: a number, an array or a tuple of these\n  fix: return a, b")
     expect(a_dict, "returns a dict", "fix: return a, b")
     expect(a_string, "returns a string", "fix: return y")
     expect(a_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
@@ -169,7 +166,6 @@ def test_results_that_are_no_numbers():
     expect(a_nested_tuple, "returns a tuple in a tuple", "fix: return a, b, c")
     expect(a_tuple_with_none, "returns nothing in a tuple", "fix: return y")
     expect(an_empty_tuple, "returns an empty tuple", "fix: return y")
-    expect(an_array, "returns an array", "fix: return a, b")
     expect(a_complex_number, "returns a value of type complex", "fix: return y")
 
 
@@ -204,9 +200,6 @@ def test_conversions():
     def to_complex(x):
         return complex(x).real
 
-    def to_array(x):
-        return np.asarray(x)
-
     def to_key(x):
         return {x: 1.0}[x]
 
@@ -216,7 +209,6 @@ def test_conversions():
     expect(to_index_of_array, "turns `x` into an array, or an index of one", "fix: write the kernel for one element")
     expect(to_count, "uses `x` as an index or a count", "fix: for _ in range(3)")
     expect(to_complex, "turns `x` into a complex number", "fix: keep the real and the imaginary part in two variables")
-    expect_unknown(to_array, "numpy.asarray", "write the kernel for one element")
     expect(to_key, "uses `x` as the key of a dict, set or cache", "fix: use a plain number or a string as the key")
 
 
@@ -240,7 +232,7 @@ def test_scalars_are_no_sequences():
     rewrite = "fix: def kernel(x0, x1, x2):  # one argument per component"
     for kernel in (item, length, unpacked):
         expect(kernel, "treats `x`, a scalar, as a sequence", rewrite)
-    expect(matrix, "calls `numpy.matmul` on a traced value, which nbad does not know", "expected: one of numpy: ")
+    expect(matrix, "uses `@` on a number", "fix: x * y")
     expect(computed, "treats a traced value, a scalar, as a sequence", rewrite)
 
 
@@ -323,9 +315,6 @@ def test_operands_that_are_no_real_numbers():
     def complex_operand(x):
         return x * 2j
 
-    def array_operand(x):
-        return ARRAY * x
-
     def list_operand(x):
         return x * [1, 2]
 
@@ -338,7 +327,6 @@ def test_operands_that_are_no_real_numbers():
     expected = "expected: a traced value, a Python or NumPy number"
     expect(text_operand, "uses a value of type str where a real number is needed", expected)
     expect(complex_operand, "uses the complex number 2j where a real number is needed", "fix: keep the real and the imaginary")
-    expect(array_operand, "uses an array of shape (3,) where a real number is needed", "fix: table[0] * x  # one number")
     expect(list_operand, "uses a value of type list where a real number is needed", "fix: table[0] * x")
     expect(nothing, "uses None where a real number is needed", expected)
     expect(decimal, "uses a value of type Decimal where a real number is needed", expected)
@@ -407,13 +395,13 @@ def test_unknown_functions():
         return scipy.stats.norm.cdf(x)
 
     def in_a_list(x):
-        return np.dot([x, 1.0], TABLE)
+        return np.tensordot([x, 1.0, x], TABLE, 1)
 
     def rewritten(x):
         return np.clip(x, 0, 1)
 
     def stacked(x):
-        return np.stack([x, x])
+        return np.unwrap([x, x])
 
     def of_a_dict(x):
         return FUNCTIONS["gamma"](x)
@@ -428,12 +416,12 @@ def test_unknown_functions():
     expect_unknown(listed, "numpy.i0", "one of numpy: abs, absolute, ")
     expect_unknown(nested, "numpy.fft.fft", "expected: a function of math or numpy")
     expect_unknown(submodule, "scipy.stats.norm.cdf", "expected: ")
-    expect_unknown(in_a_list, "numpy.dot", "fix: x0 * y0 + x1 * y1")
+    expect_unknown(in_a_list, "numpy.tensordot", "fix: np.einsum('ij,j->i', a, b)")
     expect_unknown(rewritten, "numpy.clip", "fix: np.minimum(np.maximum(x, low), high)")
-    expect_unknown(stacked, "numpy.stack", "expected: one of numpy: abs, ")
+    expect_unknown(stacked, "numpy.unwrap", "expected: one of numpy: abs, ")
     expect_unknown(of_a_dict, "scipy.special.gamma", "")
     expect_unknown(dispatched, "numpy.i0", "")
-    expect(reduced, "calls `fmod.outer` on a traced value", "fix: fmod(x, y)")
+    expect(reduced, "calls `fmod.outer` on a traced value", "fix: np.fmod(x, y)")
 
 
 def test_functions_whose_value_would_be_frozen():

@@ -35,4 +35,4 @@ class FakeKernel:
 
     def bind_traced(self, args, kwargs):
         given = dict(zip(self.names, args, strict=False)) | kwargs
-        return traced(self.function, " ".join(given)), list(given.values())
+        return traced(self.function, " ".join(given)), list(given.values()), [()] * len(given)

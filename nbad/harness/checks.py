@@ -3,16 +3,17 @@
 A check looks at what the public calls return, never at how they came to it.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import numba
 import numpy as np
 
-from nbad import partition, transforms
+from nbad import gradients, jacobians, partition, transforms
 from nbad.differentiate import jacobian as joint_graph
-from nbad.harness.case import ELEMENTS, Oracle, leaves
+from nbad.harness.case import ELEMENTS, MODES, Oracle, batch, flat, leaves
 from nbad.harness.comparisons import Findings, Inapplicable, Near, Same, same
-from nbad.harness.oracles import bounded, exact_jacobian, undecorated
+from nbad.harness.oracles import difference_error, exact_jacobian, undecorated
 
 PLAIN_ELEMENTS, EXACT_POINTS, SECOND_ORDER_POINTS = 64, 4, 2
 TILES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 511, 513)
@@ -28,7 +29,7 @@ def value(case) -> Findings:
     """Values against the graph's interpreter, and against the undecorated function, element by element."""
     oracle, few = case.oracle, slice(0, PLAIN_ELEMENTS)
     plain = undecorated(case.kernel.__wrapped__, [c[few] for c in case.columns])
-    for m, y in enumerate(case.outputs(*case.columns)):
+    for m, y in enumerate(flat(case.outputs(*case.columns), case.traced.outputs)):
         yield Near(f"output {m}", y, oracle.values[m], oracle.value_bounds[m])
         yield Near(f"output {m}, undecorated,", y[few], plain[m], oracle.value_bounds[m][few], unknown=np.isnan(plain[m]))
 
@@ -36,31 +37,32 @@ def value(case) -> Findings:
 def partials(case) -> Findings:
     """Jacobians against the interpreter on both joint graphs, and against differences in 60 digits."""
     expected, bound = (np.moveaxis(a, -1, 0) for a in (case.oracle.partials, case.oracle.partial_bounds))
-    _, both = transforms.value_and_jacobian(case.kernel, tuple(case.names))(*case.columns)
-    yield Near("jacobian", transforms.jacobian(case.kernel, tuple(case.names))(*case.columns), expected, bound)
+    _, both = jacobians.value_and_jacobian(case.kernel, tuple(case.names))(*case.columns)
+    yield Near("jacobian", jacobians.jacobian(case.kernel, tuple(case.names))(*case.columns), expected, bound)
     yield Near("value_and_jacobian", both, expected, bound)
     for k in range(EXACT_POINTS):
-        true = exact_jacobian(case.traced.graph, [c[k] for c in case.columns], case.wrt)
-        yield Near(f"jacobian of element {k} in 60 digits", both[k], true, bound[k], unknown=np.isnan(true))
+        true = exact_jacobian(case.traced.graph, [row[k] for row in case.rows(case.columns)], case.slots)
+        yield Near(f"jacobian of element {k} in 60 digits", both[k], true, bound[k] + difference_error(true), unknown=np.isnan(true))
 
 
 def cotangents(case) -> Findings:
     """Pullbacks of random seeds, and of the unit seeds, against the oracle."""
     pullback, seeds = case.vjp(*case.columns)[1], case.seeds(ELEMENTS)
     yield from case.pulled("cotangent", pullback(seeds), seeds)
-    for m in range(len(seeds)):
-        unit = [1.0 if k == m else 0.0 for k in range(len(seeds))]
+    for m, unit in enumerate(case.unit_seeds()):
         yield from case.pulled(f"cotangent, seed 1 for output {m},", pullback(unit), unit)
 
 
 def dot_product(case) -> Findings:
     """`<J v, w> = <v, J' w>` for each element: `jvp` against the pullback."""
-    seeds, v = case.seeds(ELEMENTS), np.random.default_rng(99).standard_normal((len(case.wrt), ELEMENTS))
+    seeds, v = case.seeds(ELEMENTS), [np.random.default_rng(99 + k).standard_normal((ELEMENTS, *case.cores[k])) for k in case.wrt]
     tangents = tuple(v[case.wrt.index(k)] if k in case.wrt else 0.0 for k in range(len(case.columns)))
     y, y_dot = transforms.jvp(case.kernel, case.columns, tangents)
-    left = sum(w * t for w, t in zip(seeds, leaves(y_dot), strict=True))
-    right = sum(a * ct for a, ct in zip(v, case.vjp(*case.columns)[1](seeds), strict=True))
-    yield Near("<J v, w>", left, right, _dot_bound(case.oracle, seeds, v), unknown=~np.isfinite(right))
+    rows, dots = flat(seeds, case.traced.outputs), flat(leaves(y_dot), case.traced.outputs)
+    directions, cts = (flat(arrays, case.wrt_cores) for arrays in (v, case.vjp(*case.columns)[1](seeds)))
+    left = sum(w * t for w, t in zip(rows, dots, strict=True))
+    right = sum(a * ct for a, ct in zip(directions, cts, strict=True))
+    yield Near("<J v, w>", left, right, _dot_bound(case.oracle, rows, directions), unknown=~np.isfinite(right))
     yield from same("value of jvp, output", leaves(y), case.outputs(*case.columns))
 
 
@@ -77,13 +79,14 @@ def single_precision(case) -> Findings:
         yield Inapplicable("an integer argument makes every computation float64")
         return
     columns, seeds = ([a.astype(np.float32) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
-    oracle = Oracle(case.joints, columns, case.wrt, np.float32)
+    oracle = Oracle(case.joints, case.rows(columns), case.slots, np.float32)
     y, pullback = case.vjp(*columns)
     yield from same("output of float32 by f and by vjp,", case.outputs(*columns), y)
-    for m, leaf in enumerate(y):
+    for m, leaf in enumerate(flat(y, case.traced.outputs)):
         yield from _single(f"output {m}", leaf, oracle.values[m], oracle.value_bounds[m])
-    for n, (name, ct) in enumerate(zip(case.names, pullback(seeds), strict=True)):
-        yield from _single(f"cotangent of `{name}`", ct, *oracle.cotangent(seeds, n))
+    rows = flat(seeds, case.traced.outputs)
+    for n, (name, ct) in enumerate(zip(case.slot_names, flat(pullback(seeds), case.wrt_cores), strict=True)):
+        yield from _single(f"cotangent of `{name}`", ct, *oracle.cotangent(rows, n))
 
 
 def _single(what, got, expected, bound):
@@ -93,17 +96,21 @@ def _single(what, got, expected, bound):
 
 
 def second_order(case) -> Findings:
-    """The Jacobian of the Jacobian's graph against differences of that graph in 60 digits."""
-    inner = case.joints[1].graph
-    outer = joint_graph(inner, case.wrt, "forward")
-    points = [c[:SECOND_ORDER_POINTS] for c in case.columns]
-    found = dict(zip(outer.positions, bounded(outer.graph, points)[outer.n_outputs :], strict=True))
+    """The Jacobian of the Jacobian's graph against differences of that graph in 60 digits; `hessian` against both."""
+    inner, points = case.joints[1], [c[:SECOND_ORDER_POINTS] for c in case.columns]
+    rows, slots = case.rows(points), case.slots
+    oracle = Oracle([joint_graph(inner.graph, slots, mode) for mode in MODES], rows, slots)
     for k in range(SECOND_ORDER_POINTS):
-        true = exact_jacobian(inner, [c[k] for c in points], case.wrt)
-        got, bound = np.zeros((2, *true.shape))
-        for (m, slot), b in found.items():
-            got[m, case.wrt.index(slot)], bound[m, case.wrt.index(slot)] = b.value[k], 2 * b.error[k]
-        yield Near(f"second partials of element {k}", got, true, bound, unknown=np.isnan(true))
+        true = exact_jacobian(inner.graph, [row[k] for row in rows], slots)
+        found, bound = oracle.partials[..., k], oracle.partial_bounds[..., k] + difference_error(true)
+        yield Near(f"second partials of element {k}", found, true, bound, unknown=np.isnan(true))
+    if case.traced.is_tuple or case.traced.outputs != ((),):
+        yield Inapplicable("`hessian` takes kernels of one number")
+        return
+    expected, bound = np.zeros((2, SECOND_ORDER_POINTS, len(slots), len(slots)))
+    for row, (_, slot) in enumerate(inner.positions, inner.n_outputs):
+        expected[:, slots.index(slot)], bound[:, slots.index(slot)] = oracle.partials[row].T, oracle.partial_bounds[row].T
+    yield Near("hessian", gradients.hessian(case.kernel, tuple(case.names))(*points), expected, bound)
 
 
 # the calls, and one another
@@ -112,7 +119,7 @@ def second_order(case) -> Findings:
 def one_value(case) -> Findings:
     """`f`, `vjp` and `value_and_jacobian` return the same bits."""
     expected = case.outputs(*case.columns)
-    both = transforms.value_and_jacobian(case.kernel, tuple(case.names))
+    both = jacobians.value_and_jacobian(case.kernel, tuple(case.names))
     yield from same("vjp, output", case.vjp(*case.columns)[0], expected)
     yield from same("value_and_jacobian, output", leaves(both(*case.columns)[0]), expected)
 
@@ -154,8 +161,8 @@ def interleaved(case) -> Findings:
 def zero_seed(case) -> Findings:
     """A zero seed gives an exact zero, even where the partial is infinite or nan."""
     pullback = case.vjp(*case.columns)[1]
-    for zero in (np.zeros(ELEMENTS), 0.0):
-        for name, ct in zip(case.names, pullback([zero] * len(case.traced.outputs)), strict=True):
+    for zeros in ([0 * w for w in case.seeds(ELEMENTS)], [0.0] * len(case.traced.outputs)):
+        for name, ct in zip(case.slot_names, flat(pullback(zeros), case.wrt_cores), strict=True):
             yield Near(f"cotangent of `{name}`", ct, np.zeros(ELEMENTS), 0.0)
 
 
@@ -173,8 +180,8 @@ def batched_equals_loop(case) -> Findings:
     for elements, count in ((ELEMENTS, 0), (ELEMENTS, 1), (ELEMENTS, 5), (17, 600)):
         pullback, seeds = case.vjp(*(c[:elements] for c in case.columns))[1], case.seeds(count, elements)
         many = pullback.batched(seeds)
-        for name, ct in zip(case.names, many, strict=True):
-            yield Same(f"shape of the cotangents of `{name}`", ct.shape, (count, elements))
+        for name, core, ct in zip(case.names, case.wrt_cores, many, strict=True):
+            yield Same(f"shape of the cotangents of `{name}`", ct.shape, (count, elements, *core))
         for s in range(0, count, max(1, count // 5)):
             one = pullback([w[s] for w in seeds])
             yield from same(f"{count} seeds, seed {s}, cotangent", [ct[s] for ct in many], one)
@@ -188,27 +195,31 @@ def broadcasting(case) -> Findings:
     yield from _against_tiling(case, "shapes as given", case.given)
     for shift in range(len(SHAPES)):
         shapes = [SHAPES[(k + shift) % len(SHAPES)] for k in range(len(case.columns))]
-        xs = [np.resize(c, shape) for c, shape in zip(case.columns, shapes, strict=True)]
+        xs = [np.resize(c, (*shape, *c.shape[1:])) for c, shape in zip(case.columns, shapes, strict=True)]
         yield from _against_tiling(case, f"shapes {shapes}", xs)
 
 
 def _against_tiling(case, what, xs):
-    shape = np.broadcast_shapes(*(x.shape for x in xs))
-    tiled = [np.array(np.broadcast_to(x, shape)) for x in xs]
+    owns = list(map(batch, xs, case.cores))
+    shape = np.broadcast_shapes(*owns)
+    tiled = [np.array(np.broadcast_to(x, (*shape, *core))) for x, core in zip(xs, case.cores, strict=True)]
     (y, pullback), (expected, plain) = case.vjp(*xs), case.vjp(*tiled)
     yield from same(f"{what}, output", y, expected)
-    seeds = _finite_seeds(plain, case.seeds(*shape))
+    seeds = _finite_seeds(case, plain, case.seeds(*shape))
     got, terms = pullback(seeds), plain(seeds)
     for n, k in enumerate(case.wrt):
-        yield _summed(f"{what}, cotangent of `{case.names[n]}`", got[n], terms[n], xs[k].shape)
+        slots = zip(*(flat([cts[n]], [case.cores[k]]) for cts in (got, terms)), strict=True)
+        for slot_got, slot_terms in slots:
+            yield _summed(f"{what}, cotangent of `{case.names[n]}`", slot_got, slot_terms, owns[k])
     many = pullback.batched([np.stack([2 * w, w]) for w in seeds])
     yield from same(f"{what}, seed 1 of 2, cotangent", [ct[1] for ct in many], got)
 
 
-def _finite_seeds(pullback, seeds):
+def _finite_seeds(case, pullback, seeds):
     """The seeds, but 0 at elements outside the domain, lest one nan hide a whole sum."""
-    finite = np.all(np.isfinite(pullback(seeds)), axis=0)
-    return [np.where(finite, w, 0.0) for w in seeds]
+    finite = np.all(np.isfinite(flat(pullback(seeds), case.wrt_cores)), axis=0)
+    return [np.where(finite.reshape((*finite.shape, *(1 for _ in core))), w, 0.0)
+            for w, core in zip(seeds, case.traced.outputs, strict=True)]
 
 
 def _summed(what, got, terms, own):
@@ -229,7 +240,7 @@ def sizes(case) -> Findings:
     full = [*y, *pullback(seeds)]
     for shape in ((), (1,), (1, 1), (0,), (3, 0)):
         def cut(arrays, shape=shape):
-            return [np.asarray(a)[: int(np.prod(shape))].reshape(shape) for a in arrays]
+            return [np.asarray(a)[: int(np.prod(shape))].reshape((*shape, *np.shape(a)[1:])) for a in arrays]
 
         y, pullback = case.vjp(*cut(case.columns))
         yield from same(f"shape {shape}, output", case.outputs(*cut(case.columns)), y)
@@ -242,9 +253,10 @@ def _empty_sums(case):
         yield Inapplicable("an empty sum needs two arguments")
         return
     y, pullback = case.vjp(*(c[0] for c in case.columns[:-1]), case.columns[-1][:0])
-    yield Same("output of a scalar with an empty array", y[0].shape, (0,))
-    for k, ct in zip(case.wrt, pullback([np.empty(0)] * len(y)), strict=True):
-        yield Near("cotangent of a scalar with an empty array", ct, np.zeros(() if k < len(case.columns) - 1 else (0,)), 0.0)
+    yield Same("output of one element with an empty array", y[0].shape, (0, *case.traced.outputs[0]))
+    for k, ct in zip(case.wrt, pullback(case.seeds(0)), strict=True):
+        own = () if k < len(case.columns) - 1 else (0,)
+        yield Near("cotangent of one element with an empty array", ct, np.zeros((*own, *case.cores[k])), 0.0)
 
 
 def _unaligned(a):
@@ -255,16 +267,24 @@ def _unaligned(a):
     return moved
 
 
+def _field(a):
+    """A field of an array of structures."""
+    structures = np.zeros(a.shape[:2], [("before", "i1"), ("x", a.dtype, a.shape[2:])])
+    structures["x"] = a
+    return structures["x"]
+
+
 def _read_only(a):
     a = a.copy()
     a.flags.writeable = False
     return a
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable] = {
     "Fortran order": np.asfortranarray,
     "negative strides": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
-    "every other element": lambda a: np.repeat(a, 2, axis=-1)[:, ::2],
+    "every other element": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "field of structures": _field,
     "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
     "unaligned": _unaligned,
     "read-only": _read_only,
@@ -273,7 +293,7 @@ LAYOUTS = {
 
 def layouts(case) -> Findings:
     """Memory layout and byte order of inputs and seeds do not show in the bits."""
-    columns, seeds = ([a[:1026].reshape(19, 54) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
+    columns, seeds = ([a[:1026].reshape(19, 54, *a.shape[1:]) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
     y, pullback = case.vjp(*columns)
     expected = [*y, *pullback(seeds)]
     for what, layout in LAYOUTS.items():
@@ -303,7 +323,7 @@ def _threads(count):
 
 def threads(case) -> Findings:
     """One thread and all threads give the same bits, sums over broadcast axes included."""
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     if most == 1:
         yield Inapplicable("NUMBA_NUM_THREADS is 1")
     with _threads(1):
@@ -314,7 +334,7 @@ def threads(case) -> Findings:
 
 def _many(case):
     """Every kind of result over more elements than one thread is given; the first argument is broadcast in the second half."""
-    columns, seeds = ([np.resize(a, MANY) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
+    columns, seeds = ([np.resize(a, (MANY, *a.shape[1:])) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
     y, pullback = case.vjp(*columns)
     results = [*case.outputs(*columns), *y, *pullback(seeds), *pullback.batched([np.stack([w, -w]) for w in seeds])]
     y, pullback = case.vjp(*(c[:1] for c in columns[:1]), *columns[1:])

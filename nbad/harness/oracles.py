@@ -57,7 +57,7 @@ def _call(function, point):
         result = function(*point)
     except (ArithmeticError, ValueError):
         return ()
-    return result if isinstance(result, tuple) else (result,)
+    return tuple(value for leaf in (result if isinstance(result, tuple) else (result,)) for value in np.ravel(leaf))
 
 
 def bounded(graph, inputs, dtype=np.float64):
@@ -248,3 +248,9 @@ def _slope(behind, center, ahead, step):
     """The central slope, or nan where the slopes to the left and to the right differ."""
     left, right = (center - behind) / step, (ahead - center) / step
     return float((left + right) / 2) if abs(left - right) <= 1e-6 * (abs(left) + abs(right)) + 1e-15 else math.nan
+
+
+def difference_error(slopes):
+    """How far differences may be off where the slope itself is 0: the square of the relative step, of the largest slope."""
+    finite = np.abs(slopes[np.isfinite(slopes)])
+    return 10.0 ** (-1.5 * STEP_DIGITS) * max(finite.max(initial=0.0), 1.0)

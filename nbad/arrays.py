@@ -1,0 +1,267 @@
+"""Small arrays of traced values: what vector arguments are inside a kernel.
+
+Such an array is a `numpy.ndarray` of dtype object that holds traced values and plain floats, so that NumPy itself does indexing,
+views, iteration and reshaping. Operators, ufuncs and other functions of NumPy go to the trace, which works item by item.
+"""
+
+import math
+
+import numpy as np
+
+_TO_FUNCTIONS = (
+    "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum dot max mean min nonzero prod "
+    "round searchsorted std sum trace var"
+).split()
+_IN_PLACE = "partition put sort".split()
+
+
+class TracedArray(np.ndarray):
+    """An array of traced values and plain floats; a read-only one is an argument, or a part of it.
+
+    Attributes
+    ----------
+    _trace : Trace
+    _name : str or None
+        The argument that it belongs to, for messages.
+    """
+
+    __array_priority__ = 20.0
+    _trace = None
+    _name = None
+
+    def __array_finalize__(self, source):
+        self._trace, name = getattr(source, "_trace", None), getattr(source, "_name", None)
+        self._name = None if name is None or source.flags.writeable else name
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        return apply_ufunc(self._trace, ufunc, method, inputs, options)
+
+    def __array_function__(self, function, types, args, kwargs):
+        return self._trace.call(function, args, kwargs)
+
+    def __getitem__(self, index):
+        return _scalar(super().__getitem__(self._index(index)))
+
+    def __setitem__(self, index, value):
+        if not self.flags.writeable:
+            name = self._name or "x"
+            what = f"writes to its argument {name}" if self._name else "writes into a read-only array"
+            raise self._trace.refusal(what, f"{name} = {name}.copy()")
+        index, new, target = self._index(index), items(self._trace, value), self.view(np.ndarray)
+        target[index] = new if isinstance(target[index], np.ndarray) or new.ndim else new[()]
+
+    def _index(self, index):
+        """An index as NumPy understands it: masks that were computed in the kernel hold plain bools."""
+        if self._trace.holds_traced(index) and not self._trace.is_traced(index):
+            raise self._trace.refusal("picks items of an array by traced conditions or values", "np.where(condition, x, 0.0)")
+        return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
+
+    def __pow__(self, exponent):
+        if isinstance(exponent, int | np.integer):
+            return each(self._trace, lambda trace, x: trace.power(x, exponent), lambda x: x**exponent, (self,))
+        return self._trace.call(np.power, (self, exponent), {})
+
+    def __ipow__(self, exponent):
+        self[...] = self**exponent
+        return self
+
+    def __bool__(self):
+        if self.size == 1:
+            return bool(self.item())
+        raise self._trace.refusal("uses an array as True or False", "np.all(x > 0), or np.any(x > 0)")
+
+    def __repr__(self):
+        return f"array({self.tolist()!r})"
+
+    __str__ = __repr__
+
+    def __format__(self, spec):
+        return repr(self)
+
+    def astype(self, dtype, copy=True):
+        """A copy; the items are real numbers and cannot become anything else."""
+        if dtype not in (float, np.float64, np.object_):
+            raise self._trace.refusal(f"turns an array into {np.dtype(dtype).name}", "np.trunc(x)")
+        return self.copy(order="K") if copy else self
+
+    def fill(self, value):
+        """Set all items."""
+        self[...] = value
+
+
+def _to_function(name):
+    def method(self, *args, **kwargs):
+        return self._trace.call(getattr(np, name), (self, *args), kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _in_place(name):
+    """A method that changes the array by comparing items: NumPy's own, for plain items."""
+    def method(self, *args, **kwargs):
+        if self._trace.holds_traced([self, args]):
+            return self._trace.call(getattr(np, name), (self, *args), kwargs)
+        return getattr(np.ndarray, name)(self, *args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place)):
+    for _name in _names:
+        setattr(TracedArray, _name, _make(_name))
+
+
+def wrap(trace, array, name=None):
+    """An array of objects as the kernel sees it; the item itself where it has no dimension."""
+    if array.ndim == 0:
+        return array[()]
+    result = array.view(TracedArray)
+    result._trace, result._name = trace, name
+    return result
+
+
+def read_only(trace, array, name):
+    """An argument as the kernel sees it."""
+    array.flags.writeable = False
+    return wrap(trace, array, name)
+
+
+def _scalar(value):
+    """The item of an array without dimensions; anything else as it is."""
+    return value.view(np.ndarray)[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def filled(values, shape):
+    """A new array of objects from a sequence in C order."""
+    values = list(values)
+    array = np.empty(len(values), object)
+    for k, value in enumerate(values):  # NumPy would look for sequences in them
+        array[k] = value
+    return array.reshape(shape)
+
+
+def items(trace, value):
+    """Anything array_like as an array of objects: traced values, floats and bools. Arrays of the kernel are not copied."""
+    if isinstance(value, TracedArray):
+        return value.view(np.ndarray)
+    if isinstance(value, np.ndarray) and value.ndim:
+        return filled(map(trace.item, value.ravel()), value.shape)
+    if not isinstance(value, list | tuple):
+        return filled([trace.item(value)], ())
+    parts = [items(trace, part) for part in value]
+    if len({part.shape for part in parts}) > 1:
+        raise trace.refusal("makes an array of parts of different shapes", "np.array([[a, b], [c, d]])  # rows of one length")
+    return np.stack(parts) if parts else np.empty(0, object)
+
+
+def each(trace, act, plain, operands):
+    """Apply a function of scalars item by item, with NumPy's broadcasting.
+
+    Parameters
+    ----------
+    trace : Trace
+    act : callable
+        `act(trace, *values)`, for items of which at least one is traced.
+    plain : callable
+        The same on plain floats.
+    operands : sequence of array_like
+    """
+    arrays = [items(trace, value) for value in operands]
+    rows = zip(*(array.ravel() for array in broadcast(trace, arrays)), strict=True)
+    with np.errstate(all="ignore"):
+        values = [trace.item(act(trace, *row) if any(map(trace.is_traced, row)) else plain(*row)) for row in rows]
+    (result,) = np.nditer([*arrays, None], ["refs_ok", "zerosize_ok"], op_dtypes=[object] * (len(arrays) + 1)).operands[-1:]
+    result[...] = filled(values, result.shape)  # in the memory order that NumPy gives it, on which `ravel` depends
+    return wrap(trace, result)
+
+
+def broadcast(trace, arrays):
+    """Arrays of objects, repeated to their common shape."""
+    try:
+        return np.broadcast_arrays(*arrays)
+    except ValueError:
+        shapes = " and ".join(str(array.shape) for array in arrays)
+        raise trace.refusal(f"combines arrays of shapes {shapes}, which do not broadcast", "x[:, None] * y") from None
+
+
+def each_element(trace, name, operands, cores, leaves, compute):
+    """Apply a kernel of the given core shapes to operands that broadcast among themselves.
+
+    Parameters
+    ----------
+    trace : Trace
+    name : str
+        The kernel, for messages.
+    operands : sequence of array_like
+    cores, leaves : sequences of tuples
+        Core shapes of its arguments and of its outputs.
+    compute : callable
+        From the values of all input slots of one element to those of all output slots.
+
+    Returns
+    -------
+    tuple
+        One array or value for each output.
+    """
+    given = [items(trace, value) for value in operands]
+    for array, core in zip(given, cores, strict=True):
+        if array.shape[array.ndim - len(core) :] != core:
+            what = f"calls `{name}` with an array of shape {array.shape} for an argument of core shape {core}"
+            raise trace.refusal(what, f"x[:{core[0]}]" if len(core) == 1 else f"x.reshape{core}")
+    parts = [array.reshape(*array.shape[: array.ndim - len(core)], -1) for array, core in zip(given, cores, strict=True)]
+    shape = broadcast(trace, [part[..., 0] for part in parts])[0].shape if parts else ()
+    parts = [np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts]
+    elements = [compute([value for part in parts for value in part[index]]) for index in np.ndindex(shape)]
+    return _leaves(trace, elements, shape, leaves)
+
+
+def _leaves(trace, elements, shape, leaves):
+    results, start = [], 0
+    for core in leaves:
+        stop = start + math.prod(core)
+        values = [value for element in elements for value in element[start:stop]]
+        results.append(wrap(trace, filled(values, (*shape, *core))))
+        start = stop
+    return tuple(results)
+
+
+def apply_ufunc(trace, ufunc, method, inputs, options):
+    """What a ufunc of NumPy does to traced values and arrays; `out=` comes from operators like `+=`."""
+    if method != "__call__":
+        fix = f"np.{ufunc.__name__}(x, y)  # on one pair at a time"
+        raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
+    (target,) = options.pop("out", (None,))
+    if target is not None and not isinstance(target, TracedArray):
+        raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
+    result = trace.call(ufunc, inputs, options)
+    if target is None:
+        return result
+    target[...] = result
+    return target
+
+
+def call_plain(trace, function, args, kwargs):
+    """Call a library function on plain values; an array of floats that it returns can be filled with traced values."""
+    given = [_plain(value) for value in (*args, *kwargs.values())]
+    result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+    if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
+        return result  # integers and bools stay indices and masks
+    shared = [k for k, value in enumerate(given) if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
+    if not shared:
+        return wrap(trace, items(trace, result))
+    if isinstance((*args, *kwargs.values())[shared[0]], TracedArray):
+        raise trace.refusal(f"takes a view of an array by `{function.__name__}`, which nbad does not know", "x[1:]")
+    return result
+
+
+def _plain(value):
+    """Plain values without the dress that they wear inside a kernel; its arrays become read-only arrays of floats."""
+    if isinstance(value, TracedArray):
+        array = value.view(np.ndarray).astype(bool if all(isinstance(v, bool) for v in value.flat) else float)
+        array.flags.writeable = False
+        return array
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value

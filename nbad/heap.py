@@ -1,0 +1,220 @@
+"""The containers that code can reach, and what they held at one moment: what was written since, and how to undo it.
+
+Lists and arrays of traced values can be set back; of everything else that Python can change, a change is only noticed.
+"""
+
+import functools
+import operator
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import BuiltinMethodType, FunctionType, GeneratorType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad import arrays, source
+
+_ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
+
+
+class Contents(NamedTuple):
+    """What a container holds: items, compared by identity, and all else, compared by value."""
+
+    rest: Any
+    items: list[Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of container; `write` sets its items back."""
+
+    noun: str
+    read: Callable[[Any], Contents]
+    write: Callable[[Any, list[Any]], None] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A container, the variable that leads to it, and what it held."""
+
+    container: Any
+    name: str
+    is_outer: bool
+    kind: Kind
+    contents: Contents
+
+
+class Heap:
+    """All containers within reach of some variables, and what they hold now.
+
+    Parameters
+    ----------
+    variables : iterable of (str, object)
+    outer : iterable of (str, object)
+        Variables of code outside the kernel.
+
+    Examples
+    --------
+    >>> items = [1.0, 2.0]
+    >>> heap = Heap([("items", items)])
+    >>> items[0] = 3.0
+    >>> [(entry.name, contents.items) for entry, contents in heap.changes()]
+    [('items', [3.0, 2.0])]
+    """
+
+    def __init__(self, variables: Iterable[tuple[str, Any]], outer: Iterable[tuple[str, Any]] = ()):
+        self.entries: list[Entry] = []
+        self._seen: dict[int, Any] = {}
+        self.add(outer, is_outer=True)
+        self.add(variables)
+
+    def add(self, variables, is_outer=False):
+        """Take in all that these variables lead to."""
+        stack = list(variables)
+        while stack:
+            name, value = stack.pop()
+            if _is_atom(type(value)) or id(value) in self._seen:
+                continue
+            self._seen[id(value)] = value
+            kind = kind_of(value)
+            contents = kind.read(value) if kind else Contents(None, _carried(value))
+            if kind:
+                self.entries.append(Entry(value, name, is_outer, kind, contents))
+            if not _ATOMS.issuperset(map(type, contents.items)):
+                stack += ((name, item) for item in contents.items)
+
+    def holds(self, value) -> bool:
+        """Whether a container was within reach; a view of an array counts as the array."""
+        return id(value) in self._seen or id(owner(value)) in {id(owner(seen)) for seen in self._seen.values()}
+
+    def changes(self) -> list[tuple[Entry, Contents]]:
+        """The containers that hold something else now, and what."""
+        now = ((entry, entry.kind.read(entry.container)) for entry in self.entries)
+        return [(entry, contents) for entry, contents in now if not same(entry.contents, contents)]
+
+
+def kind_of(value) -> Kind | None:
+    """The kind of a container; None for what cannot be changed."""
+    if isinstance(value, np.ndarray):
+        return _array_kind(value)
+    for types, kind in _KINDS:
+        if isinstance(value, types):
+            return kind
+    return _OBJECT if _attributes(value) is not None else None
+
+
+def same(a: Contents, b: Contents) -> bool:
+    """Whether a container holds the same things."""
+    return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
+
+
+def owner(value):
+    """The array that owns the memory of an array; any other value itself."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
+
+
+def _array_kind(value):
+    if not value.flags.writeable:
+        return None
+    return _OBJECTS if value.dtype == object else _NUMBERS
+
+
+def _read_objects(value):
+    return Contents(value.shape, list(value.view(np.ndarray).flat))
+
+
+def _write_objects(value, items):
+    value.view(np.ndarray)[...] = arrays.filled(items, value.shape)
+
+
+def _write_list(value, items):
+    list.__setitem__(value, slice(None), items)
+
+
+def _read_dict(value):
+    return Contents(None, [*value.keys(), *value.values()])
+
+
+def _read_generator(value):
+    frame = value.gi_frame
+    return Contents(frame and frame.f_lasti, list(frame.f_locals.values()) if frame else [])
+
+
+def _read_iterator(value):
+    """How far an iterator is, and what it runs over, as far as it says so."""
+    left = operator.length_hint(value)
+    if type(value).__name__.startswith(("dict", "set")):  # they tell by emptying a copy
+        return Contents(left, [])
+    try:
+        state = value.__reduce__()[1:]
+    except TypeError:
+        return Contents(left, [])
+    parts = [part for group in state for part in (group if isinstance(group, tuple) else (group,))]
+    plain = [part for part in parts if type(part) in _ATOMS]
+    return Contents((left, plain), [part for part in parts if type(part) not in _ATOMS])
+
+
+def _read_object(value):
+    attributes = _attributes(value)
+    return Contents(list(attributes), list(attributes.values()))
+
+
+def _attributes(value) -> dict[str, Any] | None:
+    """The attributes of a user's object."""
+    if isinstance(value, (type, ModuleType, FunctionType)) or _is_foreign(type(value)):
+        return None
+    slots = [name for cls in type(value).__mro__ for name in _names(cls.__dict__.get("__slots__", ()))]
+    return getattr(value, "__dict__", {}) | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+
+
+def _names(slots):
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _is_foreign(cls):
+    return cls.__module__.partition(".")[0] in source.LIBRARIES
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_atom(cls):
+    """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
+    return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
+
+
+def _carried(value) -> list[Any]:
+    """What an unchangeable value leads to."""
+    if isinstance(value, (tuple, frozenset)):
+        return list(value)
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+    if isinstance(value, MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    return [value.__self__] if isinstance(value, BuiltinMethodType) and not isinstance(value.__self__, ModuleType) else []
+
+
+def _is_filled(cell):
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+_OBJECTS = Kind("array", _read_objects, _write_objects)
+_NUMBERS = Kind("array", lambda value: Contents((value.shape, value.tobytes()), []))
+_OBJECT = Kind("object", _read_object)
+_KINDS = (
+    (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
+    (dict, Kind("dict", _read_dict)),
+    (set, Kind("set", lambda value: Contents(None, list(value)))),
+    (deque, Kind("deque", lambda value: Contents(None, list(value)))),
+    ((bytearray, array), Kind("array", lambda value: Contents(bytes(value), []))),
+    (GeneratorType, Kind("generator", _read_generator)),
+    (Iterator, Kind("iterator", _read_iterator)),
+)

@@ -1,0 +1,120 @@
+"""The verbs `jacobian` and `value_and_jacobian`."""
+
+import functools
+import math
+
+from nbad import dispatch, pool
+from nbad.budget import require
+from nbad.calls import analyse, check_kernel, leaves_for, pair_of
+from nbad.errors import ArgumentValueError, message, user_line
+from nbad.outputs import check_out, check_overlaps
+
+MODES = ("auto", "reverse", "forward")
+
+
+def jacobian(f, argnums=None, mode="auto"):
+    """The function that computes the per-element Jacobian.
+
+    Parameters
+    ----------
+    f : Kernel
+    argnums : int, str or tuple of these, optional
+        Arguments to differentiate; by default all but integer and bool arrays.
+    mode : {"auto", "reverse", "forward"}
+        How the entries are accumulated: one sweep per output, one per input, or whichever costs less. They agree to rounding.
+
+    Returns
+    -------
+    callable
+        `jacobian(f)(*xs, out=None)` of shape `(*B, M, N)`: M runs over the outputs, N over the chosen arguments, in order, core values
+        in C order. Both axes are always there.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For arguments or options that do not fit.
+
+    Examples
+    --------
+    >>> import nbad, numpy as np
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> nbad.jacobian(area)(np.array([2.0, 3.0]), 5.0)
+    array([[[5., 2.]],
+           [[5., 3.]]])
+    """
+    check_kernel(f)
+    _check_mode(mode)
+
+    @functools.wraps(f, updated=())
+    def compute(*xs, out=None, **kwargs):
+        call = analyse(f, xs, kwargs, argnums)
+        blocks = _blocks(call, out)
+        dispatch.jacobian(call.program, call.program.jacobian_plan(call.wrt, mode), call.operands, [], blocks)
+        return blocks
+
+    return compute
+
+
+def _check_mode(mode):
+    if mode not in MODES:
+        raise ArgumentValueError(message(
+            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode", source=user_line(), got=repr(mode),
+            expected=", ".join(map(repr, MODES)), fix="nbad.jacobian(f)",
+        ))
+
+
+def _blocks(call, out):
+    """The array that receives the Jacobian."""
+    outputs = sum(len(slots) for slots in call.program.leaf_slots)
+    shape = (*call.operands.shape, outputs, len(call.wrt))
+    if out is None:
+        nbytes = math.prod(shape) * call.operands.dtype.itemsize
+        require(f"jacobian of {call.program.call}", nbytes, "the Jacobian of a part of the arguments, out= another")
+        return pool.empty(shape, call.operands.dtype)
+    headline = f"jacobian of {call.program.call}"
+    return check_out(headline, out, ["out"], [shape], call.operands.dtype, call.operands.arrays, False)[0]
+
+
+def value_and_jacobian(f, argnums=None):
+    """The function that computes value and per-element Jacobian in one sweep.
+
+    Parameters
+    ----------
+    f : Kernel
+    argnums : int, str or tuple of these, optional
+        As for `jacobian`.
+
+    Returns
+    -------
+    callable
+        `value_and_jacobian(f)(*xs, out=None)` returns `(y, J)`; `out` is such a pair, filled.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For arguments or options that do not fit.
+
+    Examples
+    --------
+    >>> import nbad, numpy as np
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> y, J = nbad.value_and_jacobian(area)(2.0, 5.0)
+    >>> y, J
+    (np.float64(10.0), array([[5., 2.]]))
+    """
+    check_kernel(f)
+
+    @functools.wraps(f, updated=())
+    def compute(*xs, out=None, **kwargs):
+        call = analyse(f, xs, kwargs, argnums)
+        headline = f"value_and_jacobian of {call.program.call}"
+        y, J = pair_of(out, headline, ("y", "J"))
+        leaves, blocks = leaves_for(call, y, headline), _blocks(call, J)
+        if out is not None:
+            check_overlaps(headline, blocks, "J", leaves)
+        dispatch.jacobian(call.program, call.program.jacobian_plan(call.wrt, "auto"), call.operands, leaves, blocks)
+        return out or (dispatch.structured(call.program, leaves), blocks)
+
+    return compute
+
+

@@ -1,0 +1,132 @@
+"""The syntax tree of a function: found in its file or notebook cell, and proved to be what the function was compiled from."""
+
+import __future__
+import ast
+import functools
+import inspect
+import linecache
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+
+_FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+_COMPARED = (
+    "co_name co_code co_names co_varnames co_freevars co_cellvars co_argcount co_posonlyargcount co_kwonlyargcount"
+).split()
+_MISSING = "its source text cannot be found (made by exec, `python -c` or typed at a prompt)"
+_CHANGED = "its source text is not what it was compiled from (edited since, or changed by an import hook)"
+_NESTED = "its source text is nested too deeply"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+class NoSource(Exception):
+    """The text says why the source of a function cannot be used."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A function's syntax tree, which nobody may change, and the class whose private names it may use."""
+
+    node: Function
+    owner: str | None
+
+
+def find(code: CodeType) -> Origin:
+    """The origin of a code object; raises `NoSource` where there is none."""
+    origin = _search(code)
+    if origin is None:
+        linecache.checkcache(code.co_filename)
+        origin = _search(code)
+    if origin is None:
+        raise NoSource(_CHANGED if linecache.getlines(code.co_filename) else _MISSING)
+    return origin
+
+
+def compiled(node: Function, origin: Origin, code: CodeType) -> CodeType:
+    """The code of `node`, compiled to see the same outer names as `code` does."""
+    flags = code.co_flags & _FUTURE
+    module = _module(_bare(node), origin.owner, code.co_freevars)
+    try:
+        outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
+    except RecursionError:
+        raise NoSource(_NESTED) from None
+    for _ in range(3 if origin.owner else 2):
+        outer = next(constant for constant in outer.co_consts if isinstance(constant, CodeType))
+    return outer
+
+
+def _search(code):
+    text = "".join(linecache.getlines(code.co_filename))
+    candidates = _functions(text).get((code.co_name, code.co_firstlineno), ())
+    return next((origin for origin in candidates if _same(compiled(origin.node, origin, code), code)), None)
+
+
+def _bare(node: Function) -> Function:
+    """The function without what runs outside of it: decorators, defaults, annotations."""
+    kept = node.args
+    arguments = {name: [_unannotated(a) for a in getattr(kept, name)] for name in ("posonlyargs", "args", "kwonlyargs")}
+    starred = {name: (a := getattr(kept, name)) and _unannotated(a) for name in ("vararg", "kwarg")}
+    args = ast.arguments(**arguments, **starred, kw_defaults=[None] * len(kept.kwonlyargs), defaults=[])
+    if isinstance(node, ast.Lambda):
+        return ast.copy_location(ast.Lambda(args=args, body=node.body), node)
+    new = type(node)(name=node.name, args=args, body=node.body, decorator_list=[], type_params=[])
+    return ast.copy_location(new, node)
+
+
+def _unannotated(argument):
+    return ast.copy_location(ast.arg(arg=argument.arg), argument)
+
+
+def _module(node, owner, free):
+    """A module in which `node` is compiled as it was at first: in a function with the variables `free`, in a class."""
+    line = ast.Pass(lineno=node.lineno, col_offset=0, end_lineno=node.lineno, end_col_offset=0)
+    body = [ast.copy_location(ast.Expr(node), node) if isinstance(node, ast.Lambda) else node]
+    if owner:
+        body = [ast.copy_location(ast.ClassDef(name=owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]), line)]
+    names = [ast.copy_location(ast.arg(arg=name), line) for name in free]
+    args = ast.arguments(posonlyargs=[], args=names, kwonlyargs=[], kw_defaults=[], defaults=[])
+    outer = ast.FunctionDef(name="<outer>", args=args, body=body, decorator_list=[], type_params=[])
+    return ast.Module(body=[ast.copy_location(outer, line)], type_ignores=[])
+
+
+@functools.lru_cache(maxsize=64)
+def _functions(text):
+    """All functions in a text by name and first line."""
+    found = defaultdict(list)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, RecursionError):
+        return found
+    for node, owner in _walk(tree):
+        name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+        first = node.decorator_list[0].lineno if getattr(node, "decorator_list", ()) else node.lineno
+        found[name, first].append(Origin(node, owner))
+    return found
+
+
+def _walk(tree) -> Iterator[tuple[Function, str | None]]:
+    """Every function with the innermost class around it."""
+    nodes: list[tuple[ast.AST, str | None]] = [(tree, None)]
+    while nodes:
+        node, owner = nodes.pop()
+        if isinstance(node, Function):
+            yield node, owner
+        inner = node.name if isinstance(node, ast.ClassDef) else owner
+        nodes += ((child, inner) for child in ast.iter_child_nodes(node))
+
+
+def _same(a, b):
+    """Whether two code objects do the same; where they stand does not matter."""
+    if any(getattr(a, field) != getattr(b, field) for field in _COMPARED) or len(a.co_consts) != len(b.co_consts):
+        return False
+    if (a.co_flags ^ b.co_flags) & ~inspect.CO_NESTED:
+        return False
+    return all(map(_same_constant, a.co_consts, b.co_consts))
+
+
+def _same_constant(a, b):
+    if isinstance(a, CodeType) and isinstance(b, CodeType):
+        return _same(a, b)
+    return type(a) is type(b) and repr(a) == repr(b)

@@ -1,0 +1,273 @@
+"""Rewrite a function's syntax tree so that its control flow goes through `__nbad__`, a `nbad.flow.Flow`.
+
+`if` becomes two arms that can both run, on the same variables:
+
+    _nbad1 = __nbad__.branch(test, ('y',), 12)
+    if _nbad1.then:
+        ...
+    if _nbad1.turn():
+        <set y to what it was, where the test is traced>
+        ...
+    if _nbad1.join():
+        <set y to what it is now>
+
+A `return` from within a branch records its value; what follows runs only where the call is still alive. Every node keeps the
+place of the one that it stems from, so that errors and graphs name the user's lines.
+"""
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from types import CodeType
+
+from nbad import origin
+from nbad.expressions import Expressions, At
+from nbad.scopes import bound_names, is_plain_function, returns, without_continue
+
+_HARMLESS = set(
+    "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
+    "RuntimeError StopIteration TypeError UnboundLocalError".split()
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def rewritten(code: CodeType, filename: str) -> CodeType:
+    """The code of the rewritten function; raises `NoSource` where there is nothing to rewrite."""
+    found = origin.find(code)
+    return origin.compiled(Rewriter().function(found.node), found, code)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a statement stands.
+
+    Attributes
+    ----------
+    kind : str
+        "function" or "loop" for a statement of their bodies, else "block".
+    has_call : bool
+        Whether the function returns from within branches.
+    is_in_loop : bool
+    around, in_loop, in_endless : tuples of str
+        The variables of the branches around it: all, those inside the innermost loop, those inside a `while True`.
+    """
+
+    kind: str
+    has_call: bool
+    is_in_loop: bool = False
+    around: tuple[str, ...] = ()
+    in_loop: tuple[str, ...] = ()
+    in_endless: tuple[str, ...] | None = None
+
+    def block(self, branch=None):
+        """The place of a block in a statement here; `branch` is the variable of the branch whose arm it is."""
+        if branch is None:
+            return replace(self, kind="block")
+        endless = None if self.in_endless is None else (*self.in_endless, branch)
+        return replace(self, kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
+
+    def loop(self, is_endless):
+        """The place of the body of a loop here."""
+        endless = () if is_endless else self.in_endless
+        return replace(self, kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
+
+
+class Rewriter(Expressions):
+    """Rewrites one function and those nested in it; statements here, expressions in the base class."""
+
+    def function(self, node):
+        """The rewritten function, with decorators and defaults."""
+        if isinstance(node, ast.Lambda):
+            return self.copy(node)
+        if not is_plain_function(node):
+            return node
+        has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
+        body = self.block(node.body, Place("function", has_call))
+        if has_call:
+            at = At(node.body[-1])
+            docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
+            start, end = at.lines("_nbad_call = __nbad__.call()"), at.lines("return _nbad_call.end()")
+            body = docstring + At(node.body[0]).lines("_nbad_call = __nbad__.call()") + body[len(docstring) :] + end
+        outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
+        return ast.copy_location(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
+
+    def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
+        """The rewritten statements of a block; what follows a possible return is run only if there was none."""
+        done: list[ast.stmt] = []
+        into = done
+        for statement in statements:
+            if into is None:
+                guard = At(statement).lines("if _nbad_call.alive:\n    pass")[0]
+                done.append(guard)
+                into = guard.body
+            into += self.statement(statement, place)
+            if place.has_call and returns(statement):
+                into = self._after_return(statement, place, into, done)
+        return done or [ast.Pass(lineno=1, col_offset=0)]
+
+    def _after_return(self, statement, place, into, done):
+        """End what surrounds a statement that may have returned; gives the list for the statements that follow."""
+        if place.kind == "function":
+            into += At(statement).lines("if not _nbad_call.alive:\n    return _nbad_call.result()")
+        elif place.kind == "loop":
+            into += At(statement).lines("if not _nbad_call.alive:\n    break")
+        else:
+            return None
+        return into
+
+    def statement(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
+        """What one statement becomes."""
+        rewrite = getattr(self, f"rewrite_{type(node).__name__.lower()}", None)
+        return [self.copy(node)] if rewrite is None else rewrite(node, place)
+
+    def rewrite_functiondef(self, node, place):
+        return [self.function(node)]
+
+    def rewrite_classdef(self, node, place):
+        """Only its methods are rewritten."""
+        body = [self.function(part) if isinstance(part, ast.FunctionDef) else part for part in node.body]
+        return [ast.copy_location(ast.ClassDef(**{**dict(ast.iter_fields(node)), "body": body}), node)]
+
+    def rewrite_if(self, node, place):
+        """A chain of `elif` from its end, so that a long one needs no deep recursion."""
+        chain = [node]
+        while len(chain[-1].orelse) == 1 and isinstance(chain[-1].orelse[0], ast.If):
+            chain.append(chain[-1].orelse[0])
+        variables = [self.temporary() for _ in chain]
+        places = [place]
+        for variable in variables:
+            places.append(places[-1].block(variable))
+        rest = self.block(chain[-1].orelse, places[-1]) if chain[-1].orelse else []
+        names = bound_names(chain[-1].orelse)
+        for link, variable, outside in zip(reversed(chain), reversed(variables), reversed(places[:-1]), strict=True):
+            names |= bound_names(link.body)
+            body = self.block(link.body, outside.block(variable))
+            rest = self._branch(link, variable, outside, sorted(names), body, rest)
+        return rest
+
+    def _branch(self, node, variable, place, names, body, rest):
+        at = At(node)
+        call = ", _nbad_call" if place.has_call and returns(node) else ""
+        begin = at.lines(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
+        begin[0].value.args[0] = self.visit(node.test)
+        then = at.lines(f"if {variable}.then:\n    pass")
+        then[0].body = body
+        turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
+        if rest:
+            turn[0].body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
+        join = _settings(at, f"if {variable}.join():", variable, names) if names else at.lines(f"{variable}.join()")
+        return [*begin, *then, *turn, *join]
+
+    def rewrite_for(self, node, place):
+        body = self.block(without_continue(node.body), place.loop(is_endless=False))
+        fields = dict(target=self.visit(node.target), iter=self.visit(node.iter), body=body)
+        return [ast.copy_location(ast.For(**fields, orelse=self._rest(node.orelse, place)), node)]
+
+    def rewrite_while(self, node, place):
+        """The test is asked through a counter, which also refuses traced tests."""
+        variable, at = self.temporary(), At(node)
+        is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
+        begin, loop = at.lines(f"{variable} = __nbad__.loop()\nwhile {variable}.again(test):\n    pass")
+        loop.test.args = [self.visit(node.test)]
+        loop.body = self.block(without_continue(node.body), place.loop(is_endless))
+        loop.orelse = self._rest(node.orelse, place)
+        return [begin, loop]
+
+    def _rest(self, statements, place):
+        return self.block(statements, place.block()) if statements else []
+
+    def rewrite_with(self, node, place):
+        items = self.visit_field(node.items)
+        for item in items:
+            item.context_expr = At(node).call("manager", item.context_expr)
+        return [ast.copy_location(ast.With(items=items, body=self.block(node.body, place.block())), node)]
+
+    def rewrite_try(self, node, place):
+        variable, at, inside = self.temporary(), At(node), place.block()
+        handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
+        orelse = self._rest(node.orelse, place)
+        if place.has_call and any(map(returns, node.body)) and orelse:
+            guard = at.lines("if _nbad_call.alive:\n    pass")
+            guard[0].body, orelse = orelse, guard
+        final = at.lines(f"{variable}.ran()") if _catches_arithmetic(node.handlers) else []
+        final += self._rest(node.finalbody, place)
+        new = type(node)(body=self.block(node.body, inside), handlers=handlers, orelse=orelse, finalbody=final)
+        return [*at.lines(f"{variable} = __nbad__.guard()"), ast.copy_location(new, node)]
+
+    def _handler(self, node, variable, place):
+        body = At(node).lines(f"{variable}.caught()") + self.block(node.body, place)
+        new = ast.ExceptHandler(type=self.visit_field(node.type), name=node.name, body=body)
+        return ast.copy_location(new, node)
+
+    def rewrite_match(self, node, place):
+        cases = []
+        for case in node.cases:
+            guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
+            cases.append(ast.match_case(pattern=case.pattern, guard=guard, body=self.block(case.body, place.block())))
+        return [ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
+
+    def rewrite_return(self, node, place):
+        value = self.visit(node.value) if node.value else At(node).constant(None)
+        if not place.has_call:
+            return [ast.copy_location(ast.Return(value=value), node)]
+        give = At(node).lines("if _nbad_call.give(value):\n    return _nbad_call.result()")
+        give[0].test.args = [value]
+        leave = self._leave("return", place.in_endless or (), node)
+        return leave + give + (At(node).lines("break") if place.is_in_loop else [])
+
+    def rewrite_break(self, node, place):
+        return [*self._leave("break", place.in_loop, node), node]
+
+    def rewrite_continue(self, node, place):
+        return [*self._leave("continue", place.in_loop, node), node]
+
+    def rewrite_raise(self, node, place):
+        return [*self._leave("raise", place.around, node), self.copy(node)]
+
+    def _leave(self, word, branches, node):
+        return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []
+
+    def rewrite_assert(self, node, place):
+        new = self.copy(node)
+        new.test = At(node).call("known", new.test, "assert")
+        return [new]
+
+    def rewrite_assign(self, node, place):
+        return [self.copy(node), *self._wrote(node.targets)]
+
+    def rewrite_augassign(self, node, place):
+        return [self.copy(node), *self._wrote([node.target])]
+
+    def _wrote(self, targets):
+        """Tell of writes to items: the container is evaluated again where that has no effect."""
+        containers = [target.value for target in targets if isinstance(target, ast.Subscript)]
+        simple = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.expr_context)
+        for container in containers:
+            if all(isinstance(part, simple) for part in ast.walk(container)):
+                at = At(container)
+                yield ast.copy_location(ast.Expr(at.call("wrote", self.visit(container))), container)
+
+
+def _settings(at, head, variable, names):
+    """Statements that set the variables to what a branch says; one without a value is deleted."""
+    lines = [head]
+    for name in names:
+        lines += [f"    {name} = {variable}.values.get({name!r})", f"    if {name!r} not in {variable}.values: del {name}"]
+    return at.lines("\n".join(lines)) if names else []
+
+
+def _returns_last_only(body):
+    """Whether the last statement is the only one that returns."""
+    return isinstance(body[-1], ast.Return) and not any(map(returns, body[:-1]))
+
+
+def _catches_arithmetic(handlers) -> bool:
+    """Whether handlers may be meant for errors that arithmetic on plain numbers raises."""
+    return not all(_is_harmless(handler.type) for handler in handlers)
+
+
+def _is_harmless(kind):
+    if isinstance(kind, ast.Tuple):
+        return all(map(_is_harmless, kind.elts))
+    return isinstance(kind, ast.Name) and kind.id in _HARMLESS

@@ -1,0 +1,88 @@
+"""Facts about statements: what they bind, whether they return; and loops without the `continue`s that can be arms."""
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def is_plain_function(node: ast.AST) -> bool:
+    """Whether a function is neither a generator nor asynchronous."""
+    inside = _own_nodes(node.body)
+    return isinstance(node, ast.FunctionDef) and not any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in inside)
+
+
+def returns(statement: ast.stmt) -> bool:
+    """Whether a statement contains a `return` of the function that it stands in."""
+    return any(isinstance(node, ast.Return) for node in _own_nodes([statement]))
+
+
+def bound_names(statements: Iterable[ast.AST]) -> set[str]:
+    """The names that statements or expressions bind or delete."""
+    return {name for node in _own_nodes(statements) for name in _names(node)}
+
+
+def _own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All nodes of the same scope; of functions and classes only the node itself."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, _COMPREHENSIONS):
+            stack += (part for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
+        elif not isinstance(node, _SCOPES):
+            stack += ast.iter_child_nodes(node)
+
+
+def _names(node):
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, _SCOPES[:3]):
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield node.asname or node.name.partition(".")[0]
+    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+        yield node.name
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest
+
+
+def without_continue(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The body of a loop, or a block at its end, with what follows `if ...: continue` as the other arm of that `if`."""
+    for k, statement in enumerate(body):
+        if isinstance(statement, ast.Continue):
+            return [*body[:k], *_unreachable(body[k + 1 :], statement)]
+        if isinstance(statement, ast.If) and (arms := _arms(statement, body[k + 1 :])) is not None:
+            then, other = arms
+            new = ast.If(test=statement.test, body=then or [_pass(statement)], orelse=other)
+            return [*body[:k], ast.copy_location(new, statement)]
+    return list(body)
+
+
+def _arms(statement, rest):
+    """The two arms of an `if` that is followed by `rest`, one of which continues, or nothing follows; else None."""
+    then, other = statement.body, statement.orelse
+    if not rest:
+        return without_continue(then), without_continue(other)
+    if _continues(then):
+        return without_continue(then), without_continue([*other, *rest])
+    if _continues(other):
+        return without_continue([*then, *rest]), without_continue(other)
+    return None
+
+
+def _continues(block):
+    return bool(block) and isinstance(block[-1], ast.Continue)
+
+
+def _unreachable(statements, place):
+    """Statements that never run, but whose variables belong to the function."""
+    if not statements:
+        return []
+    never = ast.copy_location(ast.Constant(value=False), place)
+    return [ast.copy_location(ast.If(test=never, body=list(statements), orelse=[]), place)]
+
+
+def _pass(place):
+    return ast.copy_location(ast.Pass(), place)

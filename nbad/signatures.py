@@ -1,0 +1,97 @@
+"""What the parameters of a kernel are: their names, core shapes and static values."""
+
+import inspect
+import re
+
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+
+RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
+GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
+
+
+def parameters_of(function, name):
+    """The parameters of a function that is to be a kernel, checked."""
+    if not callable(function):
+        raise ArgumentTypeError(message(
+            "`nbad.kernel(fn)`: fn is not a function", source=user_line(), got=type(function).__name__,
+            expected="a Python function of scalars", fix="@nbad.kernel above `def f(x): ...`",
+        ))
+    parameters = tuple(inspect.signature(function).parameters.values())
+    for p in parameters:
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise TraceError(message(
+                f"kernel `{name}` takes `{p}`, but every argument needs a name", source=user_line(), got=str(p),
+                expected="named parameters", fix=f"def {name}(x, y): ...",
+            ))
+        if p.name in RESERVED:
+            raise TraceError(message(
+                f"kernel `{name}` has a parameter named `{p.name}`, which nbad's own calls use", source=user_line(),
+                got=f"def {name}(... {p.name} ...)", expected="another name", fix=f"{p.name}_",
+            ))
+    return parameters
+
+
+def static_names(kernel, known, static):
+    """The names in `static=`, checked against the parameters `known` of the kernel."""
+    names = (static,) if isinstance(static, str) else tuple(static)
+    for name in names:
+        if name not in known:
+            raise ArgumentValueError(message(
+                f"`nbad.kernel(static={static!r})`: `{kernel}` has no parameter `{name}`", source=user_line(),
+                got=name, expected=f"names among {', '.join(known)}", fix=f"static=({known[-1]!r},)" if known else "static=()",
+            ))
+    return names
+
+
+def identity(kernel, name, value):
+    """What tells one static value from another: with their types, for 2, 2.0 and True are equal but not the same exponent."""
+    try:
+        hash(value)
+    except TypeError:
+        raise ArgumentTypeError(message(
+            f"`{kernel}`: the static argument {name} is not hashable", source=user_line(), got=type(value).__name__,
+            expected="a number, text or tuple: one specialization is kept for each value", fix=f"tuple({name})",
+        )) from None
+    return _typed(value)
+
+
+def _typed(value):
+    if isinstance(value, tuple | frozenset):
+        return type(value), tuple(map(_typed, value)) if isinstance(value, tuple) else frozenset(map(_typed, value))
+    return type(value), repr(value) if isinstance(value, float) else value  # as text 0.0 and -0.0 differ, and nan equals itself
+
+
+def cores_of(kernel, signature, arguments):
+    """Core shapes of the arguments by name, and of the outputs or None.
+
+    Examples
+    --------
+    >>> cores_of("f", "(3),()->(2,2)", ["x", "y"])
+    ({'x': (3,), 'y': ()}, ((2, 2),))
+    """
+    if signature is None:
+        return dict.fromkeys(arguments, ()), None
+    sides = [[_shape(sizes) for sizes in GROUP.findall(side)] for side in signature.split("->")]
+    rests = [re.sub(r"\s", "", GROUP.sub("", side)) for side in signature.split("->")]
+    fits = len(sides) == 2 and len(sides[0]) == len(arguments) and bool(sides[1])
+    if not fits or any(rest != "," * max(len(side) - 1, 0) for rest, side in zip(rests, sides, strict=True)):
+        raise ArgumentValueError(message(
+            f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`", source=user_line(),
+            got=repr(signature), expected=f"{len(arguments)} groups of literal sizes, an arrow, and a group for each output",
+            fix="signature=" + repr(",".join(["()"] * len(arguments)) + "->()"),
+        ))
+    return dict(zip(arguments, sides[0], strict=True)), tuple(sides[1])
+
+
+def _shape(sizes):
+    return tuple(int(size) for size in sizes.split(",") if size.strip())
+
+
+def group(core):
+    """A core shape as the signature writes it."""
+    return "(" + ",".join(map(str, core)) + ")"
+
+
+def groups(cores):
+    """One side of a signature."""
+    return ",".join(map(group, cores))

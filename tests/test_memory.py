@@ -1,0 +1,112 @@
+"""The working set: bounded by `max_bytes=` with the same bits, given back by `close`, and refused before it is taken."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import nbad
+from nbad import budget, pool
+
+
+@nbad.kernel
+def curve(x, a, b):
+    return a * math.exp(-b * x) + math.sin(a * x)
+
+
+@pytest.fixture
+def sweep(rng):
+    x, a, b = rng.uniform(0.1, 1.0, (40, 300)), rng.uniform(0.5, 1.0, 300), 0.7
+    return (x, a, b), rng.standard_normal((6, 40, 300))
+
+
+def test_fewer_seeds_at_once_give_the_same_bits(sweep):
+    xs, seeds = sweep
+    _, free = nbad.vjp(curve, *xs, residuals="partials")
+    _, bounded = nbad.vjp(curve, *xs, residuals="partials", max_bytes=free._rows.nbytes + free._sweep.temporary_bytes)
+    assert bounded._seeds_at_once() == 1
+    expected = free.batched(seeds)
+    assert all(np.array_equal(a, b) for a, b in zip(bounded.batched(seeds), expected, strict=True))
+    out = tuple(c.copy() for c in expected)
+    bounded.batched(seeds, out=out, accumulate=True)
+    assert all(np.array_equal(a, 2 * b) for a, b in zip(out, expected, strict=True))
+
+
+def test_temporaries_stay_under_the_bound(monkeypatch, rng):
+    monkeypatch.setattr(pool, "SMALLEST", 1 << 60)  # so that tracemalloc sees every array
+    x, a = rng.uniform(0.1, 1.0, (50, 4000)), rng.uniform(0.5, 1.0, 4000)
+    seeds = np.broadcast_to(rng.standard_normal((50, 4000)), (64, 50, 4000))
+    _, pullback = nbad.vjp(curve, x, a, 0.7, argnums=("a", "b"), residuals="partials", max_bytes=8_000_000)
+    expected = pullback(seeds[0])
+    tracemalloc.start()
+    found = pullback.batched(seeds)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - sum(c.nbytes for c in found) + pullback._rows.nbytes < 8_000_000
+    assert all(np.array_equal(many[63], one) for many, one in zip(found, expected, strict=True))
+
+
+def test_auto_keeps_less_where_the_bound_asks_for_it():
+    @nbad.kernel
+    def wide(x):
+        return x * x, math.exp(x), math.sin(x), math.cos(x) * x
+
+    x = np.linspace(0.0, 1.0, 10_000)
+    _, plenty = nbad.vjp(wide, x, seeds=1000)
+    _, little = nbad.vjp(wide, x, seeds=1000, max_bytes=90_000)
+    assert little.residuals.nbytes == 80_000 < plenty.residuals.nbytes
+    assert np.allclose(little((1.0, 1.0, 1.0, 1.0)), plenty((1.0, 1.0, 1.0, 1.0)), rtol=1e-14)
+
+
+def test_a_bound_below_the_least_working_set_is_refused(sweep):
+    xs, seeds = sweep
+    with pytest.raises(ValueError, match=r"max_bytes=1000 is too small for the residuals\n.*\n  got: 1,000 bytes\n  expected: at least"):
+        nbad.vjp(curve, *xs, max_bytes=1000)
+    _, free = nbad.vjp(curve, *xs, residuals="partials")
+    _, pullback = nbad.vjp(curve, *xs, residuals="partials", max_bytes=free._rows.nbytes)
+    with pytest.raises(ValueError, match="too small for the residuals and one seed's sums over broadcast axes"):
+        pullback(seeds[0])
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "1GB", True])
+def test_what_is_not_a_number_of_bytes(wrong):
+    with pytest.raises(ValueError, match="is not a number of bytes"):
+        nbad.vjp(curve, 1.0, 2.0, 3.0, max_bytes=wrong)
+
+
+def test_more_than_the_machine_has_is_refused_before_anything_is_taken(monkeypatch):
+    monkeypatch.setattr(budget, "CAREFUL", 1000)
+    monkeypatch.setattr(budget, "available", lambda: 100_000)
+    x = np.ones(10_000)
+    monkeypatch.setattr(pool, "empty", None)
+    with pytest.raises(MemoryError, match=r"`curve\(x, a, b\)` needs [\d,]+ bytes"):
+        nbad.vjp(curve, x, 1.0, 2.0)
+    with pytest.raises(MemoryError, match=r"jacobian of `curve\(x, a, b\)` needs 240,000 bytes"):
+        nbad.jacobian(curve)(x, 1.0, 2.0)
+
+
+def test_many_seeds_of_a_pullback_are_refused_too(monkeypatch):
+    _, pullback = nbad.vjp(curve, np.ones(100), 1.0, 2.0)
+    monkeypatch.setattr(budget, "CAREFUL", 1000)
+    monkeypatch.setattr(budget, "available", lambda: 100_000)
+    with pytest.raises(MemoryError, match=r"`pullback` needs [\d,]+ bytes"):
+        pullback.batched(np.ones((1000, 100)))
+
+
+def test_available_memory_is_a_sensible_number():
+    assert 1 << 20 < budget.available() < 1 << 50
+
+
+def test_closed_pullbacks_give_back_and_refuse():
+    with nbad.vjp(curve, np.ones(50_000), 1.0, 2.0)[1] as pullback:
+        before = pool.POOL.waiting
+        assert pullback(1.0)[1] != 0.0
+    assert pool.POOL.waiting > before
+    for call in (pullback, pullback.batched):
+        with pytest.raises(ValueError, match="`pullback` is closed"):
+            call(np.ones((1, 50_000)) if call is not pullback else 1.0)
+    small = nbad.vjp(nbad.kernel(lambda x: x * x), 2.0)[1]
+    small.close()
+    with pytest.raises(ValueError, match="`pullback` is closed"):
+        small(1.0)

@@ -1,0 +1,60 @@
+"""The debug mode: the first nan or inf is named with its line and element, and untaken branches do not count."""
+
+import math
+
+import numpy as np
+import pytest
+
+import nbad
+
+
+@nbad.kernel
+def loss(x, y):
+    ratio = x / y
+    return math.log(ratio)
+
+
+@nbad.kernel
+def root(x):
+    return np.where(x > 0, np.sqrt(x), 0.0)
+
+
+def test_value_names_operation_line_and_element():
+    what = r"output 0 is -inf at element \(2,\), first in `log` of test_nonfinite.py:14"
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match=what):
+        loss([1.0, 2.0, 0.0], 2.0)
+
+
+def test_the_first_operation_is_named_not_the_last():
+    what = r"first in `div` of test_nonfinite.py:13\n  got: div\(1.0, 0.0\) = inf"
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match=what):
+        loss(1.0, 0.0)
+
+
+def test_derivative_that_is_infinite_where_the_value_is_finite():
+    plain = nbad.kernel(lambda x: math.sqrt(x))
+    with nbad.debugging():
+        assert plain(0.0) == 0.0
+        with pytest.raises(nbad.NonFiniteError, match="the derivative of output 0 by x is inf at element"):
+            nbad.vjp(plain, [1.0, 0.0])
+
+
+def test_untaken_branches_and_bad_inputs_are_not_reported():
+    with nbad.debugging():
+        assert root([-1.0, 4.0]).tolist() == [0.0, 2.0]
+        y, pullback = nbad.vjp(root, [-1.0, 4.0])
+        assert pullback(1.0)[0].tolist() == [0.0, 0.25]
+        assert math.isnan(root(math.nan)) or root(math.nan) == 0.0
+
+
+def test_off_again_after_the_block():
+    assert loss(0.0, 1.0) == -math.inf
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match="log"):
+        loss(0.0, 1.0)
+    assert loss(0.0, 1.0) == -math.inf
+
+
+def test_environment_variable(run_python):
+    lines = "import nbad, math", "f = nbad.kernel(lambda x: math.log(x))", "try:", "    f(0.0)", "except nbad.NonFiniteError:", "    print('caught')"
+    code = "\n".join(lines)
+    assert "caught" in run_python(code, NBAD_DEBUG="1")
