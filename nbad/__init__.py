@@ -2,13 +2,13 @@
 
 import importlib
 
-from nbad.nonfinite import NonFiniteError, debugging
 from nbad.decorate import Kernel, kernel
 from nbad.errors import NbadError
 from nbad.explanation import explain
 from nbad.gradients import grad, hessian, hvp, value_and_grad
 from nbad.jacobians import jacobian, value_and_jacobian
 from nbad.linearization import linearize
+from nbad.nonfinite import NonFiniteError, debugging
 from nbad.showing import show
 from nbad.sympy_bridge import from_sympy
 from nbad.transforms import jvp, vjp

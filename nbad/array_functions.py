@@ -39,7 +39,7 @@ def _reshaping(function):
     def act(trace, x, *places, **options):
         options = {name: _objects(trace, value) for name, value in options.items()}
         result = function(arrays.items(trace, x), *(_objects(trace, place) for place in places), **options)
-        return _wrapped(trace, result, getattr(x, "_name", None))
+        return _wrapped(trace, result, arrays.argument_of(x))
 
     return act
 
@@ -141,7 +141,10 @@ def _fill_diagonal(trace, a, value):
 def reduce_axes(trace, x, axis, keepdims, fold):
     """Apply `fold`, from a sequence of items to one, along the given axes; `None` stands for all."""
     array = arrays.items(trace, x)
-    axes = tuple(range(array.ndim)) if axis is None else tuple(sorted(normalize_axis_tuple(axis, array.ndim)))
+    if axis is None or (array.ndim == 0 and axis in (0, -1)):  # which NumPy allows
+        axes = tuple(range(array.ndim))
+    else:
+        axes = tuple(sorted(normalize_axis_tuple(axis, array.ndim)))
     first = array.ndim - len(axes)
     moved = np.moveaxis(array, axes, range(first, array.ndim))
     kept, folded = moved.shape[:first], moved.shape[first:]

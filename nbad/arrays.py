@@ -30,8 +30,7 @@ class TracedArray(np.ndarray):
     _name = None
 
     def __array_finalize__(self, source):
-        self._trace, name = getattr(source, "_trace", None), getattr(source, "_name", None)
-        self._name = None if name is None or source.flags.writeable else name
+        self._trace, self._name = getattr(source, "_trace", None), argument_of(source)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         return apply_ufunc(self._trace, ufunc, method, inputs, options)
@@ -111,6 +110,12 @@ def _in_place(name):
 for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place)):
     for _name in _names:
         setattr(TracedArray, _name, _make(_name))
+
+
+def argument_of(array):
+    """The name of the argument that an array is a part of, or None."""
+    name = getattr(array, "_name", None)
+    return None if name is None or array.flags.writeable else name
 
 
 def wrap(trace, array, name=None):

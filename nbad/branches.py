@@ -137,11 +137,11 @@ class Guard:
 
     def caught(self):
         """A handler begins: errors of the trace are not for the kernel to handle."""
-        error = sys.exception()
-        if isinstance(error, TraceError) and not isinstance(error, AttributeError):
-            raise error
-        if isinstance(error, NameError):
-            self._flow.explain(error)
+        for error in _parts(sys.exception()):
+            if isinstance(error, TraceError) and not isinstance(error, AttributeError):
+                raise error
+            if isinstance(error, NameError):
+                self._flow.explain(error)
         if any(fork.is_traced for fork in self._flow.open[self._depth :]):
             raise self._flow.trace.refusal(*refusals.FLOW["caught"])
         del self._flow.open[self._depth :]
@@ -150,3 +150,7 @@ class Guard:
         """The body, whose handlers are for errors that arithmetic may raise, has run."""
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
             raise self._flow.trace.refusal(*refusals.FLOW["try"], line=source.running_line())
+
+
+def _parts(error):
+    return [part for inner in error.exceptions for part in _parts(inner)] if isinstance(error, BaseExceptionGroup) else [error]

@@ -7,8 +7,8 @@ import numpy as np
 
 from nbad import config, dispatch
 from nbad.broadcast import Operands, read
-from nbad.nonfinite import check_derivatives
 from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.nonfinite import check_derivatives
 from nbad.outputs import check_out
 from nbad.programs import Program
 
@@ -42,7 +42,7 @@ def analyse(f, xs, kwargs, argnums):
     program, values = f.bind(xs, kwargs)
     operands = read(program.call, program.names, program.cores, values)
     call = Call(program, operands, _select(f, program, operands, argnums))
-    if config.debug.is_on:
+    if config.debug.get():
         check_derivatives(program, operands, call.wrt)
     return call
 
@@ -115,7 +115,7 @@ def pair_of(out, headline, names):
     """The two entries of an `out=` that is a pair; two times None where there is none."""
     if out is None:
         return None, None
-    if isinstance(out, tuple) and len(out) == 2:
+    if isinstance(out, tuple) and len(out) == 2 and all(part is not None for part in out):
         return out
     raise ArgumentValueError(message(
         f"{headline}: out= does not have the structure of the result", source=user_line(),

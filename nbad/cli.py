@@ -149,7 +149,7 @@ def _policy_table(costs, options):
         times = (f"{seconds * 1e3:.2f}" for seconds in (cost.forward, cost.one_seed, cost.all_seeds, cost.seconds))
         return name, str(cost.residuals), f"{cost.residual_bytes / options.n:.1f}", *times
 
-    columns = "policy", "values", "bytes", "forward", "1 seed", f"{options.seeds} seeds", "forward, seeds"
+    columns = "policy", "values", "bytes", "forward", "1 seed", f"{options.seeds} seeds", "in all"
     return _table(columns, map(row, costs), title="residual policies: what each element keeps, and best times in ms")
 
 

@@ -7,7 +7,7 @@
 """
 
 import os
-from dataclasses import dataclass
+from contextvars import ContextVar
 from pathlib import Path
 
 from nbad.errors import ArgumentValueError, message
@@ -16,14 +16,8 @@ CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where the machine does not tell its memory
 
 
-@dataclass
-class Debug:
-    """Whether every value and derivative is checked for nan and inf."""
-
-    is_on: bool
-
-
-debug = Debug(os.environ.get("NBAD_DEBUG", "0") not in ("", "0"))
+# whether every value and derivative is checked for nan and inf
+debug = ContextVar("nbad.debug", default=os.environ.get("NBAD_DEBUG", "0") not in ("", "0"))
 
 
 def cache_folder() -> Path | None:

@@ -12,9 +12,9 @@ import numpy as np
 from nbad import config, dispatch
 from nbad import quick as quick_path
 from nbad.broadcast import read
-from nbad.nonfinite import check_value
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
 from nbad.graph import evaluate
+from nbad.nonfinite import check_value
 from nbad.outputs import check_out
 from nbad.programs import Program
 from nbad.signatures import cores_of, group, groups, identity, parameters_of, static_names
@@ -56,10 +56,11 @@ class Kernel:
         self._programs: dict = {}
         self._quick_value: dict = {}
         self.quick_forward: dict = {}
+        self.gradients: dict = {}
         self._lock = threading.RLock()
 
-    def __call__(self, *args, out=None, **kwargs):
-        is_usual = out is None and not kwargs and not config.debug.is_on
+    def __call__(self, /, *args, out=None, **kwargs):
+        is_usual = out is None and not kwargs and not config.debug.get()
         if is_usual:
             quick = self._quick_value.get(len(args))
             result = quick(args) if quick is not None else None
@@ -72,10 +73,11 @@ class Kernel:
         else:
             leaves = self._check_out(program, operands, out)
         dispatch.value(program, operands, leaves)
-        if config.debug.is_on:
+        if config.debug.get():
             check_value(program, operands)
-        if is_usual and len(args) == len(program.names) and quick_path.serves(program, operands):
-            self._quick_value.setdefault(len(args), quick_path.value_call(program))
+        is_new = is_usual and len(args) == len(program.names) and len(args) not in self._quick_value
+        if is_new and quick_path.serves(program, operands):
+            self._quick_value[len(args)] = quick_path.value_call(program)
         if out is not None:
             return out
         return dispatch.structured(program, leaves)
@@ -160,7 +162,7 @@ class Kernel:
         return self._tracer(arguments, constants)
 
     def derived(self, name, tracer, outputs):
-        """A kernel with this one's parameters and outputs of these core shapes, whose graph `tracer(arguments, constants)` makes."""
+        """A kernel with these parameters, outputs of these core shapes, and the graph that `tracer` makes."""
         function = _interpreted(self, name, tracer)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         return Kernel(function, signature, self._static, self._math, self.max_operations, tracer)

@@ -10,8 +10,9 @@ import numpy as np
 
 from nbad import pool
 from nbad.broadcast import contiguous_strides, core_offsets, strides_over
-from nbad.tiles import TILE
+from nbad.budget import require
 from nbad.launch import Launch, Preceded, Routes, Slot
+from nbad.tiles import TILE
 
 MANY = 1 << 12  # elements from which it pays to compile uniform work apart
 ROW_GAP = 64  # residual rows a multiple of 4096 bytes apart would share cache sets
@@ -58,6 +59,8 @@ def input_slots(program, operands):
 
 def new_leaves(program, operands):
     """Fresh arrays for the outputs."""
+    nbytes = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
+    require(program.call, nbytes, "out= with arrays of your own, or a part of the arguments at a time")
     return [pool.empty((*operands.shape, *core), operands.dtype) for core in program.leaves]
 
 
@@ -82,8 +85,13 @@ def element_launch(program, key, graph, operands, routes, number):
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
     before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
     given = numbered([replace(v, strides=(0,) * len(shape)) for v in values], inputs)
-    reads, writes = ([(row + (row >= inputs) * head.results, slot) for row, slot in side] for side in (routes.reads, routes.writes))
+    reads, writes = (_behind(inputs, head.results, side) for side in (routes.reads, routes.writes))
     return Preceded(before, Launch(body, shape, Routes((*reads, *given), tuple(writes))), head.results)
+
+
+def _behind(inputs, more, moves):
+    """The same moves where `more` rows stand behind the inputs."""
+    return [(row + more if row >= inputs else row, slot) for row, slot in moves]
 
 
 def value(program, operands, leaves):
@@ -181,7 +189,7 @@ def tangent_slots(program, argument, number, tangent, shape, batched):
     core = program.cores[argument]
     if tangent.ndim == 0:
         return [Slot(number, tangent.dtype, (0,) * len(shape))] * len(program.slots[argument])
-    body, step = (tangent[0], tangent.strides[0]) if batched else (tangent, None)
+    body, step = (tangent[0, ...], tangent.strides[0]) if batched else (tangent, None)
     return array_slots(number, body, core, shape, step)
 
 
@@ -196,7 +204,7 @@ def pushforward(call, plan, rows, tangents, dots, count):
             reads += tangent_slots(program, argument, k, tangent, shape, batched)
         writes, number = [], 1 + len(tangents)
         for k, (dot, core) in enumerate(zip(dots, program.leaves, strict=True), number):
-            body, step = (dot[0], dot.strides[0]) if batched else (dot, 0)
+            body, step = (dot[0, ...], dot.strides[0]) if batched else (dot, 0)
             writes += array_slots(k, body, core, shape, step)
         return Launch(program.pushforward(plan, dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
 

@@ -167,7 +167,7 @@ def switches() -> Finding:
     """Settings that slow everything down."""
     on = {
         "NUMBA_DISABLE_JIT": (numba.config.DISABLE_JIT, "one thread, and sums over broadcast axes in Python"),
-        "NBAD_DEBUG": (config.debug.is_on, "every value and derivative is checked for nan and inf"),
+        "NBAD_DEBUG": (config.debug.get(), "every value and derivative is checked for nan and inf"),
     }
     found = ", ".join(f"{name} {'on' if is_on else 'off'}" for name, (is_on, _) in on.items())
     return Finding("switches", found, "; ".join(f"{name}: {cost}" for name, (is_on, cost) in on.items() if is_on))

@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np.ufunc import parallel
 
 from nbad.compile import cached_njit
 from nbad.tiles import TILE, worker
@@ -87,11 +88,11 @@ class _Threads:
     def __init__(self):
         self.forked = False  # GNU OpenMP kills a forked child that uses it
         self.used = False
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a finalizer may run inside, and call nbad
 
     def after_fork(self):
         """Forget the parent's threads."""
-        self.forked, self.lock = self.used, threading.Lock()
+        self.forked, self.lock = parallel._is_initialized, threading.RLock()
 
     def number(self, work):
         """How many threads are worth waking for this much work."""

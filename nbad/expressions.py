@@ -15,10 +15,12 @@ _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.op
 
 
 class At:
-    """Makes nodes with the place of a given one."""
+    """Makes nodes with the place where a given one begins: Python names the last line of a call that spans several."""
 
-    def __init__(self, place: ast.AST):
-        self.place = place
+    def __init__(self, place):
+        self.place = ast.copy_location(ast.Pass(), place)
+        if place.end_lineno != place.lineno:
+            self.place.end_lineno, self.place.end_col_offset = place.lineno, place.col_offset
 
     def lines(self, text: str) -> list:
         """The statements of a text."""
@@ -41,7 +43,7 @@ class At:
         """A call of a method of `__nbad__` with expressions and plain values."""
         owner = self.put(ast.Name(id="__nbad__", ctx=ast.Load()))
         function = self.put(ast.Attribute(value=owner, attr=method, ctx=ast.Load()))
-        values = [arg if isinstance(arg, ast.AST) else self.constant(arg) for arg in args]
+        values = [arg if isinstance(arg, ast.expr) else self.constant(arg) for arg in args]
         return self.put(ast.Call(func=function, args=values, keywords=[]))
 
     def operand(self, value, which: str) -> ast.IfExp:
@@ -94,14 +96,16 @@ class Expressions:
         return result
 
     def _binds(self, *operands):
-        return next(iter(sorted(bound_names(operands))), "")
+        """A variable of the user's that operands assign."""
+        return min((name for name in bound_names(operands) if not name.startswith("_nbad")), default="")
 
     def visit_unaryop(self, node):
         return At(node).call("negated", self.visit(node.operand)) if isinstance(node.op, ast.Not) else self.copy(node)
 
     def visit_compare(self, node):
         if len(node.ops) > 1:
-            return self._chain(node)
+            is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
+            return self._chain(node) if is_allowed else self.copy(node)
         if not isinstance(node.ops[0], (ast.In, ast.NotIn)):
             return self.copy(node)
         at = At(node)
@@ -120,8 +124,7 @@ class Expressions:
 
     def _twice(self, node):
         """Two expressions for one value."""
-        is_simple = all(isinstance(part, _SIMPLE) for part in ast.walk(node))
-        if is_simple or self._is_in_iterable:
+        if _is_simple(node):
             return node, node
         at, name = At(node), self.temporary()
         target = at.put(ast.Name(id=name, ctx=ast.Store()))
@@ -147,6 +150,11 @@ class Expressions:
         self._is_in_iterable = before
         conditions = [At(test).call("known", self.visit(test), "filter") for test in node.ifs]
         return ast.comprehension(target=self.visit(node.target), iter=iterable, ifs=conditions, is_async=node.is_async)
+
+
+def _is_simple(node):
+    """Whether evaluating an expression twice is as good as once."""
+    return all(isinstance(part, _SIMPLE) for part in ast.walk(node))
 
 
 def _may_be_traced(index):

@@ -53,7 +53,7 @@ class Fork:
     def write(self, changes: Changes):
         """Do again what an arm wrote."""
         for entry, items in changes.values():
-            entry.kind.write(entry.container, items)
+            entry.kind.write(entry.container, items)  # type: ignore[misc]
 
     def merge_writes(self, first: Changes, second: Changes):
         """Write what two arms wrote, by the condition."""
@@ -65,7 +65,7 @@ class Fork:
             except Different as error:
                 what, fix = refusals.FLOW["items"]
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
-            entry.kind.write(entry.container, items)
+            entry.kind.write(entry.container, items)  # type: ignore[misc]
 
     def close(self):
         """Both arms are merged."""

@@ -2,12 +2,12 @@
 
 import functools
 
+from nbad.calls import analyse, check_kernel, leaves_for, pair_of
 from nbad.errors import ArgumentValueError, TraceError, message, user_line
 from nbad.graph import Graph, GraphBuilder
+from nbad.jacobians import jacobian
 from nbad.simplify import simplify
 from nbad.tracer import Traced
-from nbad.calls import analyse, check_kernel, leaves_for, pair_of
-from nbad.jacobians import jacobian
 from nbad.transforms import jvp
 
 
@@ -196,7 +196,7 @@ def value_and_grad(f, argnums=0):
     return compute
 
 
-def hvp(f, primals, tangents, out=None):
+def hvp(f, primals, tangents, /, out=None):
     """Hessian times vector for each element of a single-output kernel.
 
     For many directions over one forward sweep, linearize the gradient: `nbad.linearize(nbad.grad(f, argnums), *xs)`.
@@ -238,7 +238,8 @@ def hvp(f, primals, tangents, out=None):
     return jvp(gradient, primals, tangents, out=(tuple(leaves_for(call, None, "hvp")), out))[1]
 
 
-@functools.lru_cache(maxsize=256)
 def _gradient(f, names):
-    """One gradient kernel per kernel and arguments, so that it is compiled once."""
-    return grad(f, names)
+    """One gradient kernel per kernel and arguments, kept by the kernel, so that it is compiled once."""
+    if names not in f.gradients:
+        f.gradients[names] = grad(f, names)
+    return f.gradients[names]

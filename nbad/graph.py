@@ -105,7 +105,7 @@ class GraphBuilder:
         places, operands = [], tuple(operands)
         for node in graph.nodes:
             if node.op == "input":
-                places.append(operands[node.payload])
+                places.append(operands[int(node.payload or 0)])
             elif node.op == "const":
                 places.append(self.constant(node.payload))
             else:

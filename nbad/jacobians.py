@@ -26,8 +26,8 @@ def jacobian(f, argnums=None, mode="auto"):
     Returns
     -------
     callable
-        `jacobian(f)(*xs, out=None)` of shape `(*B, M, N)`: M runs over the outputs, N over the chosen arguments, in order, core values
-        in C order. Both axes are always there.
+        `jacobian(f)(*xs, out=None)` of shape `(*B, M, N)`: M runs over the outputs, N over the chosen arguments, in order, core
+        values in C order. Both axes are always there.
 
     Raises
     ------

@@ -6,6 +6,7 @@ each dimension of the element space lie. The packing is done once per combinatio
 
 import functools
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,12 +119,12 @@ class Preceded:
 
 
 def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
-    """The header and the sections, in the order that `nbad.tiles` states; direct rows that are written may be streamed instead."""
+    """The header and the sections, in the order that `nbad.tiles` states; `streams` takes the place of writing in place."""
     itemsize, ndim = kernel.dtype.itemsize, len(sizes)
-    used = [row for row, _ in (*routes.reads, *routes.writes)]
+    used = Counter(row for row, _ in (*routes.reads, *routes.writes))
     direct = {
         row: slot for (row, slot), strides in (*reads, *writes)
-        if slot.dtype == kernel.dtype and used.count(row) < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
+        if slot.dtype == kernel.dtype and used[row] < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
     }
     streamed = {row: direct.pop(row) for row, _ in routes.writes if streams and row in direct}
     writes = [move for move in writes if move[0][0] not in streamed]

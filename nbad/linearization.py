@@ -4,9 +4,9 @@ import numpy as np
 
 from nbad import dispatch, pool
 from nbad.broadcast import WEAK, as_array
+from nbad.calls import analyse
 from nbad.errors import ArgumentValueError, message, user_line
 from nbad.outputs import check_out
-from nbad.calls import analyse
 
 
 class Pushforward:
@@ -122,7 +122,7 @@ class Pushforward:
         return dispatch.structured(program, dots) if out is None else out
 
 
-def linearize(f, *xs, argnums=None, **kwargs):
+def linearize(f, /, *xs, argnums=None, **kwargs):
     """Run the forward sweep once and return the value with its pushforward.
 
     Parameters

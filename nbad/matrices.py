@@ -36,18 +36,22 @@ def _columns_last(y):
     return y if y.ndim == 1 else np.swapaxes(y, -1, -2)
 
 
+def _scaled(trace, a, b):
+    """The product with a number, in C order as other products are."""
+    product = trace.call(np.multiply, (a, b), {})
+    return product.copy() if isinstance(product, np.ndarray) else product
+
+
 @means("numpy.dot", each=())
 def _np_dot(trace, a, b):
     x, y = arrays.items(trace, a), arrays.items(trace, b)
-    if x.ndim == 0 or y.ndim == 0:
-        return trace.call(np.multiply, (a, b), {})
-    return arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
+    return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
 
 
 @means("numpy.inner", each=())
 def _inner(trace, a, b):
     x, y = arrays.items(trace, a), arrays.items(trace, b)
-    return trace.call(np.multiply, (a, b), {}) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
+    return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
 
 
 @means("numpy.vdot", each=())

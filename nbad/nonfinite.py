@@ -1,5 +1,6 @@
 """The debug mode: name the source line and the element of the first nan or inf in a value or a derivative."""
 
+import math
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,7 +16,7 @@ class NonFiniteError(NbadError, FloatingPointError):
 
 @contextmanager
 def debugging():
-    """Check every value and every derivative for nan and inf while the block runs; the environment variable NBAD_DEBUG=1 does so too.
+    """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
 
     Raises
     ------
@@ -34,11 +35,11 @@ def debugging():
     ...     root([4.0, 9.0])
     array([2., 3.])
     """
-    before, config.debug.is_on = config.debug.is_on, True
+    before = config.debug.set(True)
     try:
         yield
     finally:
-        config.debug.is_on = before
+        config.debug.reset(before)
 
 
 def check_value(program, operands):
@@ -70,7 +71,7 @@ def _slots(program, operands):
     """One array per scalar input."""
     slots = []
     for array, core in zip(operands.arrays, program.cores, strict=True):
-        flat = array.reshape(*array.shape[: array.ndim - len(core)], -1) if core else array[..., None]
+        flat = array.reshape(*array.shape[: array.ndim - len(core)], math.prod(core)) if core else array[..., None]
         slots += [flat[..., k].astype(operands.dtype) for k in range(flat.shape[-1])]
     return slots
 

@@ -1,6 +1,7 @@
 """The syntax tree of a function: found in its file or notebook cell, and proved to be what the function was compiled from."""
 
 import __future__
+
 import ast
 import functools
 import inspect
@@ -27,10 +28,20 @@ class NoSource(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """A function's syntax tree, which nobody may change, and the class whose private names it may use."""
+    """A function's syntax tree, which nobody may change.
+
+    Attributes
+    ----------
+    node : ast.FunctionDef or ast.Lambda
+    owner : str or None
+        The class around it, whose private names it uses.
+    imports : tuple of str
+        Names that its module imports: Python compiles calls of their attributes in another way.
+    """
 
     node: Function
     owner: str | None
+    imports: tuple[str, ...]
 
 
 def find(code: CodeType) -> Origin:
@@ -47,7 +58,7 @@ def find(code: CodeType) -> Origin:
 def compiled(node: Function, origin: Origin, code: CodeType) -> CodeType:
     """The code of `node`, compiled to see the same outer names as `code` does."""
     flags = code.co_flags & _FUTURE
-    module = _module(_bare(node), origin.owner, code.co_freevars)
+    module = _module(_bare(node), origin, code.co_freevars)
     try:
         outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
     except RecursionError:
@@ -68,10 +79,10 @@ def _bare(node: Function) -> Function:
     kept = node.args
     arguments = {name: [_unannotated(a) for a in getattr(kept, name)] for name in ("posonlyargs", "args", "kwonlyargs")}
     starred = {name: (a := getattr(kept, name)) and _unannotated(a) for name in ("vararg", "kwarg")}
-    args = ast.arguments(**arguments, **starred, kw_defaults=[None] * len(kept.kwonlyargs), defaults=[])
+    args = ast.arguments(**arguments, **starred, kw_defaults=[None] * len(kept.kwonlyargs), defaults=[])  # type: ignore[call-overload]
     if isinstance(node, ast.Lambda):
         return ast.copy_location(ast.Lambda(args=args, body=node.body), node)
-    new = type(node)(name=node.name, args=args, body=node.body, decorator_list=[], type_params=[])
+    new = type(node)(name=node.name, args=args, body=node.body, decorator_list=[], type_params=[])  # type: ignore[call-arg]
     return ast.copy_location(new, node)
 
 
@@ -79,16 +90,21 @@ def _unannotated(argument):
     return ast.copy_location(ast.arg(arg=argument.arg), argument)
 
 
-def _module(node, owner, free):
+def _module(node, origin, free):
     """A module in which `node` is compiled as it was at first: in a function with the variables `free`, in a class."""
-    line = ast.Pass(lineno=node.lineno, col_offset=0, end_lineno=node.lineno, end_col_offset=0)
-    body = [ast.copy_location(ast.Expr(node), node) if isinstance(node, ast.Lambda) else node]
-    if owner:
-        body = [ast.copy_location(ast.ClassDef(name=owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]), line)]
-    names = [ast.copy_location(ast.arg(arg=name), line) for name in free]
+    def put(new):
+        return ast.copy_location(new, node)
+
+    body = [put(ast.Expr(node)) if isinstance(node, ast.Lambda) else node]
+    if not isinstance(node, ast.Lambda) and node.name not in free:
+        body.insert(0, put(ast.Global(names=[node.name])))  # a function that calls itself finds its name where it did
+    if origin.owner:
+        body = [put(ast.ClassDef(name=origin.owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]))]
+    names = [put(ast.arg(arg=name)) for name in free]
     args = ast.arguments(posonlyargs=[], args=names, kwonlyargs=[], kw_defaults=[], defaults=[])
-    outer = ast.FunctionDef(name="<outer>", args=args, body=body, decorator_list=[], type_params=[])
-    return ast.Module(body=[ast.copy_location(outer, line)], type_ignores=[])
+    outer = put(ast.FunctionDef(name="<outer>", args=args, body=body, decorator_list=[], type_params=[]))
+    imports = [put(ast.Import(names=[put(ast.alias(name=name))])) for name in origin.imports]
+    return ast.Module(body=[*imports, outer], type_ignores=[])
 
 
 @functools.lru_cache(maxsize=64)
@@ -99,10 +115,11 @@ def _functions(text):
         tree = ast.parse(text)
     except (SyntaxError, RecursionError):
         return found
+    imports = tuple(sorted(_imported(tree)))
     for node, owner in _walk(tree):
         name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
         first = node.decorator_list[0].lineno if getattr(node, "decorator_list", ()) else node.lineno
-        found[name, first].append(Origin(node, owner))
+        found[name, first].append(Origin(node, owner, imports))
     return found
 
 
@@ -115,6 +132,17 @@ def _walk(tree) -> Iterator[tuple[Function, str | None]]:
             yield node, owner
         inner = node.name if isinstance(node, ast.ClassDef) else owner
         nodes += ((child, inner) for child in ast.iter_child_nodes(node))
+
+
+def _imported(tree):
+    """The names that the statements of a module itself import."""
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*")
+        if not isinstance(node, Function | ast.ClassDef):
+            nodes += ast.iter_child_nodes(node)
 
 
 def _same(a, b):

@@ -37,7 +37,7 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
     for k, (array, name, shape) in enumerate(zip(arrays, names, shapes, strict=True)):
         _check_one(call, array, name, shape, dtype)
         check_overlaps(call, array, name, (*inputs, *arrays[:k]))
-    return list(arrays)
+    return [np.asarray(array) for array in arrays]  # np.matrix indexes its first axis in its own way
 
 
 def _check_one(call, array, name, shape, dtype):

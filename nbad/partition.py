@@ -93,7 +93,8 @@ def partition(joint, wrt, policy="partials", seeds=1) -> Plan:
     Plan
         Its `policy` is never "auto", but the one that was chosen.
     """
-    split = partial(_split, *_targets(joint), joint.n_outputs, wrt)
+    targets, entries = _targets(joint)
+    split = partial(_split, targets, entries, joint.n_outputs, wrt)
     return cost.best([split(candidate) for candidate in POLICIES], seeds) if policy == "auto" else split(policy)
 
 

@@ -67,14 +67,14 @@ def roofline(report, roofs, path: Path):
 
 
 def _draw_roofs(axes, roofs, intensities):
-    """The line that no sweep can be above, with its two parts named."""
+    """The line that no sweep is above, unless its arrays fit into the caches, with its two parts named."""
     ridge = roofs.rate / roofs.bandwidth
     low, high = min([*intensities, ridge]) / 3, max([*intensities, ridge]) * 3
     xs, gigabytes = np.array([low, ridge, high]), roofs.bandwidth / 1e9
     axes.plot(xs, [roofs.at(x) / 1e9 for x in xs], color="black", linewidth=1.5)
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     middle, name = (low * ridge) ** 0.5, dict(textcoords="offset points", color="0.3", ha="right")
-    axes.annotate(f"memory: {gigabytes:.0f} GB/s", (middle, middle * gigabytes), (-8, 2), **name)
+    axes.annotate(f"memory: {gigabytes:.0f} GB/s, caches more", (middle, middle * gigabytes), (-8, 2), **name)
     text = f"arithmetic: {roofs.rate / 1e9:.0f} billion operations per second"
     axes.annotate(text, (high, roofs.rate / 1e9), (-6, 5), **name)
 

@@ -28,7 +28,11 @@ class Pool:
         with self._lock:
             if size in self.blocks:
                 return self._pop(size)
-        raw = np.empty(size + ALIGNMENT, np.uint8)
+        try:
+            raw = np.empty(size + ALIGNMENT, np.uint8)
+        except MemoryError:  # what waits in other sizes may make room
+            self.clear()
+            raw = np.empty(size + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         return raw[start : start + size]
 
@@ -40,7 +44,7 @@ class Pool:
                 self.blocks.setdefault(size, []).append(block)
                 self.waiting += size
             while self.waiting > self.limit:
-                self._pop(next(iter(self.blocks)))
+                self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
 
     def _pop(self, size):
         """Remove a block; sizes in recent use come last."""
@@ -72,13 +76,15 @@ class _Lease:
     """Owner of a block: NumPy keeps it alive for as long as an array or a view of it lives."""
 
     def __init__(self, shape, dtype, size):
+        self.block = None
         self.block = POOL.take(size)
         self.__array_interface__ = {
             "version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False),
         }
 
     def __del__(self, give=POOL.give):
-        give(self.block)
+        if self.block is not None:
+            give(self.block)
 
 
 def _rounded(size):

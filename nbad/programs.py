@@ -1,7 +1,7 @@
 """From a traced kernel to compiled tile kernels: the pipeline, run for what a call needs and remembered.
 
-A `Program` is one traced specialization of a kernel. Its plans are kept as text on disk under the hash of the graph, so that a later
-process needs no SymPy.
+A `Program` is one traced specialization of a kernel. Its plans are kept as text on disk under the hash of the graph, so that a
+later process needs no SymPy.
 """
 
 import threading
@@ -12,7 +12,6 @@ from nbad.cache import load_text, store_text
 from nbad.compile import compile_tile
 from nbad.lower import lower
 from nbad.partition import fuse, jvp_graph, partition
-
 from nbad.uniform import split
 
 
@@ -71,7 +70,8 @@ class Program:
     def parts(self, key, graph, uniform, dtype):
         """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""
         pair = self.remember(("split", key, uniform), lambda: split(graph, uniform))
-        return pair and [self.kernel((key, side, uniform), part, dtype) for side, part in zip(("head", "body"), pair, strict=True)]
+        sides = zip(("head", "body"), pair or (), strict=False)
+        return pair and [self.kernel((key, side, uniform), part, dtype) for side, part in sides]
 
     def forward_key(self, plan):
         """What tells one forward graph from another."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from nbad import pool
 from nbad.broadcast import DOUBLE, WEAK, as_array, batch
-from nbad.budget import check_fits, require, seeds_at_once
+from nbad.budget import require, seeds_at_once
 from nbad.dispatch import scalars
 from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
 from nbad.outputs import check_out
-from nbad.reverse import Reverse
 from nbad.partition import Residual
+from nbad.reverse import Reverse
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,16 @@ class Pullback:
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, program, plan, arguments, shapes, shape, dtype, rows, max_bytes=None):
+    def __init__(self, program, plan, arguments, shapes, shape, dtype, max_bytes=None):
         self._program, self._plan, self._arguments, self._max_bytes = program, plan, arguments, max_bytes
-        self._shapes, self._shape, self._dtype, self._rows = shapes, shape, dtype, rows
-        self._quick = None
+        self._shapes, self._shape, self._dtype = shapes, shape, dtype
+        self.rows = self._quick = None
 
     @classmethod
     def quick(cls, program, plan, shape, shapes, rows, call):
         """The pullback of a quick forward sweep, in which every argument is differentiated."""
-        pullback = cls(program, plan, range(len(shapes)), shapes, shape, DOUBLE, rows)
+        pullback = cls(program, plan, range(len(shapes)), shapes, shape, DOUBLE)
+        pullback.rows = rows
         if all(own == shape for own in shapes):
             pullback._quick = call
         return pullback
@@ -128,7 +129,7 @@ class Pullback:
         ((np.float64(6.0),), (np.float64(6.0),))
         """
         if self._quick is not None and out is None and not accumulate:
-            results = self._quick(ct, self._rows, self._shape)
+            results = self._quick(ct, self.rows, self._shape)
             if results is not None:
                 return results
         seeds = self._seeds(ct, "pullback(ct)", None)
@@ -221,21 +222,23 @@ class Pullback:
         else:
             results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)
         if count != 0:
-            self._sweep(self._rows, seeds, results, count, accumulate, at_once)
+            self._sweep(self.rows, seeds, results, count, accumulate, at_once)
         return tuple(scalars(results) if out is None else out)
 
     def _seeds_at_once(self):
         """How many seeds may have their temporaries at a time; None for all."""
-        if self._rows is None:
+        if self.rows is None:
             raise ArgumentValueError(message(
                 "`pullback` is closed", source=user_line(), got="a call after close()", expected="calls before it",
                 fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
             ))
-        one = self._sweep.temporary_bytes
-        if self._max_bytes is None:
-            return seeds_at_once(one, None)
-        check_fits("`pullback`", self._rows.nbytes + one, self._max_bytes, "the residuals and one seed's sums over broadcast axes")
-        return seeds_at_once(one, self._max_bytes - self._rows.nbytes)
+        left = None if self._max_bytes is None else self._max_bytes - self.rows.nbytes
+        return seeds_at_once(self.temporary_bytes, left)
+
+    @property
+    def temporary_bytes(self):
+        """Bytes that one seed's sums over broadcast axes take while they are computed."""
+        return self._sweep.temporary_bytes
 
     def close(self):
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -247,7 +250,14 @@ class Pullback:
         ...     pullback(1.0)
         (np.float64(6.0),)
         """
-        self._rows = self._quick = None
+        self.rows = self._quick = None
+
+    def __reduce__(self):
+        raise ArgumentTypeError(message(
+            "a pullback cannot be pickled or copied: it holds compiled code and residuals", source=user_line(),
+            got="pickle or copy", expected="the arguments of `nbad.vjp`, to make it again",
+            fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
+        ))
 
     def __enter__(self):
         return self

@@ -32,10 +32,10 @@ def serves(program, operands):
 
 
 def _shape(args):
-    """The shape of the first array, or that of scalars."""
+    """The shape of the first array, or that of scalars; None where there are too many elements."""
     for a in args:
         if type(a) is ndarray:
-            return a.shape
+            return a.shape if a.size <= TILE else None
     return ()
 
 
@@ -62,6 +62,8 @@ def value_call(program):
 
     def call(args):
         shape = _shape(args)
+        if shape is None:
+            return None
         leaves = [empty(shape) for _ in range(outputs)]
         return _tuple(leaves, shape) if run(*args, *leaves) else None
 
@@ -71,6 +73,8 @@ def value_call(program):
 def _single(run):
     def call(args):
         shape = _shape(args)
+        if shape is None:
+            return None
         y = empty(shape)
         if run(*args, y):
             return y if shape else y[()]
@@ -103,11 +107,13 @@ def forward_call(program, plan, finish):
 
     def call(args):
         shape = _shape(args)
+        if shape is None:
+            return None
         leaves, residuals = [empty(shape) for _ in range(outputs)], empty((kept, TILE))
         if not run(*args, *leaves, residuals):
             return None
         y = _tuple(leaves, shape) if is_tuple else leaves[0] if shape else leaves[0][()]
-        return finish(y, residuals, shape, [() if type(a) is float else shape for a in args])
+        return finish(y, residuals, shape, [shape if type(a) is ndarray else () for a in args])
 
     return call
 

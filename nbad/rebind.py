@@ -11,10 +11,12 @@ from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 
-from nbad import arrays, copies, source, spellings
+from nbad import arrays, composites, copies, source, spellings  # noqa: F401, `composites` adds spellings
+from nbad.flow import Flow
 from nbad.values import TracedReal, Tracer, first_traced
 
 DEEPEST_RECURSION = 100
+_ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _IMPURE = ("random", "secrets", "time", "numpy.random")
 _NUMERIC = frozenset(
     "autograd cmath cupy jax math mpmath numba numexpr numpy random scipy secrets statistics sympy tensorflow time torch".split()
@@ -80,6 +82,7 @@ class Rebinder:
 
     def __init__(self, trace):
         self.trace = trace
+        self.flow = Flow(trace)
         self._known = {}
         self._depth = Counter()
 
@@ -91,6 +94,8 @@ class Rebinder:
             return self._stand_in(value, path or spellings.path_of(value))
         if id(value) not in self._known:
             self._known[id(value)] = self._stand_in(value, path or spellings.path_of(value)), value
+            if path is not None:
+                self.flow.adopt(path, self._known[id(value)][0])
         return self._known[id(value)][0]
 
     def copy(self, function):
@@ -99,7 +104,11 @@ class Rebinder:
         if written is not None:
             name, line = written
             raise self.trace.refusal(f"assigns the outer variable `{name}`", f"return {name}", line=line)
-        return copies.rebound_copy(function, self.rebind)
+        if function.__code__.co_flags & _ASYNCHRONOUS:
+            line = source.definition_line(function.__code__)
+            what = f"runs `{function.__qualname__}`, which is asynchronous"
+            raise self.trace.refusal(what, f"def {function.__name__}(...):  # without `async`", line=line)
+        return copies.rebound_copy(function, self)
 
     def _stand_in(self, value, path):
         make = next((make for applies, make in _RULES if applies(value, path)), None)

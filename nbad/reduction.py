@@ -3,6 +3,8 @@
 The tree is aligned: block `2k` meets block `2k + 1`, and so on upwards, so the bits depend on neither threads nor chunks.
 """
 
+import math
+
 import numpy as np
 
 from nbad.compile import cached_njit
@@ -66,17 +68,17 @@ def _push(values, levels, depth, value, level):
 
 
 @cached_njit(**OPTIONS)
-def _add_one(source, start, sizes, steps, count, values, levels):
-    """Sum of one target: its elements in C order, a block at a time."""
-    depth, total, block, level = 0, 0.0, -1, 64
-    for k in range(count):
+def _add_one(row, start, outer, sizes, steps, inner, step, values, levels):
+    """Sum of one target: its elements in C order, a block at a time; the last summed axis is the inner loop."""
+    depth, total, block, level = 0, 0.0, start // TILE, 64
+    for k in range(outer):
         element = start + _position(k, sizes, steps)
-        if element // TILE != block:
-            if block >= 0:
+        for _ in range(inner):
+            if element // TILE != block:
                 depth = _push(values, levels, depth, total, level)
-                level = _meeting(block, element // TILE)
-            block, total = element // TILE, 0.0
-        total += source[element]
+                level, block, total = _meeting(block, element // TILE), element // TILE, 0.0
+            total += row[element]
+            element += step
     depth = _push(values, levels, depth, total, level)
     while depth > 1:
         values[depth - 2] += values[depth - 1]
@@ -85,12 +87,16 @@ def _add_one(source, start, sizes, steps, count, values, levels):
 
 
 @cached_njit(**OPTIONS)
-def _add_axes(source, kept_sizes, kept_steps, summed_sizes, summed_steps, count, targets):
-    values, levels = np.empty(65), np.empty(65, np.int64)
-    for row in range(targets.shape[0]):
+def _add_axes(source, kept_sizes, kept_steps, summed_sizes, summed_steps, targets):
+    values, levels, outer = np.empty(65), np.empty(65, np.int64), 1
+    sizes, steps, inner, step = summed_sizes[:-1], summed_steps[:-1], summed_sizes[-1], summed_steps[-1]
+    for size in sizes:
+        outer *= size
+    for number in range(targets.shape[0]):
+        row = source[number]
         for k in range(targets.shape[1]):
             start = _position(k, kept_sizes, kept_steps)
-            targets[row, k] = _add_one(source[row], start, summed_sizes, summed_steps, count, values, levels)
+            targets[number, k] = _add_one(row, start, outer, sizes, steps, inner, step, values, levels)
 
 
 def sum_to(source, shape, own):
@@ -114,12 +120,22 @@ def sum_to(source, shape, own):
     >>> sum_to(np.arange(6.0).reshape(1, 6), (2, 3), (3,))
     array([[3., 5., 7.]])
     """
-    full = (1,) * (len(shape) - len(own)) + own
-    steps = np.cumprod((1, *reversed(shape)))[-2::-1] if shape else np.empty(0, np.int64)
-    summed = np.array([a == 1 for a in full], bool)
-    sizes = np.array(shape, np.int64)
-    targets = np.zeros((source.shape[0], int(np.prod(own, dtype=np.int64))))
-    count = int(np.prod(sizes[summed]))
-    if count and targets.size:
-        _add_axes(source, sizes[~summed], steps[~summed], sizes[summed], steps[summed], count, targets)
+    sizes, steps, summed = _axes(shape, (1,) * (len(shape) - len(own)) + own)
+    targets = np.zeros((source.shape[0], math.prod(own)))
+    if source.size and targets.size:
+        _add_axes(source, sizes[~summed], steps[~summed], sizes[summed], steps[summed], targets)
     return targets
+
+
+def _axes(shape, full):
+    """Sizes and steps of the element space's axes, neighbours of one kind as one, and which of them are summed over."""
+    axes, step = [], 1
+    for size, kept in zip(reversed(shape), reversed(full), strict=True):
+        is_summed = kept == 1
+        if axes and axes[-1][2] == is_summed:
+            axes[-1][0] *= size
+        else:
+            axes.append([size, step, is_summed])
+        step *= size
+    sizes, steps, summed = zip(*reversed(axes), strict=True)
+    return np.array(sizes), np.array(steps), np.array(summed)

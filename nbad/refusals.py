@@ -11,7 +11,7 @@ PROTOCOL = {
         "turns {value} into a Python float, in code that nbad cannot see into",
         "np.sin(x)  # NumPy's function, or one that the kernel reaches by name",
     ),
-    "__int__": ("turns {value} into an int", "np.trunc(x)"),
+    "__int__": ("turns {value} into an int, in code that nbad cannot see into", "int(x)"),
     "__index__": ("uses {value} as an index or a count", "for _ in range(3):  # a number known when the kernel is traced"),
     "__complex__": ("turns {value} into a complex number", "keep the real and the imaginary part in two variables"),
     "__array__": (
@@ -44,7 +44,68 @@ def protocol(name: str, line: str) -> tuple[str, str]:
 OPERATORS = {
     "floordiv": ("uses `//` on a traced value", "np.floor(x / y)"),
     "mod": ("uses `%` on a traced value", "x - np.floor(x / y) * y"),
-    "round": ("rounds a traced value", "np.floor(x + 0.5)"),
+}
+
+FLOW = {
+    "while": ("loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
+    "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
+    "range": (
+        "counts to a traced value",
+        "for k in range(10): total = total + f(k) if k < n else total  # a fixed number of passes",
+    ),
+    "break": (
+        "leaves a loop by `break` on a traced value",
+        "for v in values: total = total if done else total + v  # go through all passes",
+    ),
+    "continue": (
+        "goes on by `continue` on a traced value from within other statements",
+        "if not skip: ...  # the rest of the body as an arm",
+    ),
+    "return": ("leaves `while True` by `return` on a traced value", "for _ in range(n):  # a fixed n: a kernel is traced once"),
+    "raise": ("raises an error on a traced value", "return math.nan  # or check the arrays before the call"),
+    "assert": ("asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
+    "filter": (
+        "filters a comprehension by a traced condition",
+        "sum(v if v > 0 else 0.0 for v in values)  # keep all items",
+    ),
+    "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
+    "try": (
+        "catches errors of arithmetic on traced values, which raises none",
+        "y = 1 / x if x != 0 else 0.0  # test before",
+    ),
+    "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
+    "binds": (
+        "assigns `{name}` in an operand that depends on a traced value", "if x > 0: {name} = ...  # a statement of its own",
+    ),
+    "lost": (
+        "uses `{name}`, which has no single value after a branch on a traced value",
+        "{name} = 0.0  # before the branch, or a number in both arms",
+    ),
+    "operands": ("chooses by a traced value between things that cannot be merged", "numbers, or lists and arrays of one shape"),
+    "results": ("returns things that cannot be merged, depending on a traced value", "return a number on every path"),
+    "table": ("picks by a traced value among things that cannot be merged", "numbers, or lists and arrays of one shape"),
+    "items": (
+        "writes to `{name}` in a branch on a traced value what cannot be merged", "numbers, or lists and arrays of one shape",
+    ),
+    "index": (
+        "indexes an array by a traced value in this way",
+        "table[i, :]  # whole numbers and slices, as many as there are axes",
+    ),
+    "after": ("returns on a traced value, and changes what outlives the call after it", "one `return`, at the end"),
+    "shared": (
+        "writes to a list or array that has several names, depending on a traced value",
+        "v = v.copy()  # of each, before the branch; list(v) of a list",
+    ),
+    "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
+    "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
+    "changed list": (
+        "changes the length of the list `{name}` in a branch on a traced value",
+        "{name}[k] = value  # items may be written; or one list in each branch: {name} = [...]",
+    ),
+    "changed array": (
+        "changes the array `{name}` in a branch on a traced value",
+        "{name} = np.zeros(3)  # an array of floats made in the kernel, whose items may be written",
+    ),
 }
 
 _TRUTH = (
@@ -54,7 +115,11 @@ _TRUTH = (
     (r".*\b(and|or)\b", "uses `and` or `or` on traced conditions", "(x > 0) & (y > 0), or (x > 0) | (y > 0)"),
     (r".*\bnot\b", "uses `not` on a traced condition", "~(x > 0)"),
     (r".*[<>]=?[^<>]*[<>]", "chains comparisons of traced values", "(0 < x) & (x < 1)"),
-    (r"", "uses a traced value as True or False", "np.where(condition, value_if_true, value_if_false)"),
+    (
+        r"",
+        "uses a traced value as True or False, in code that nbad cannot see into",
+        "np.where(condition, value_if_true, value_if_false)",
+    ),
 )
 
 

@@ -97,7 +97,7 @@ class Reverse:
         if seed.ndim == 0:
             return [Slot(number, seed.dtype, (0,) * len(self.shape), 0)] * math.prod(core)
         step = seed.strides[0] if batched else None
-        body = seed[0] if batched else seed
+        body = seed[0, ...] if batched else seed
         return array_slots(number, body, core, self.shape, step)
 
     def _result_slots(self, k, number, result, temporary, batched):
@@ -107,12 +107,16 @@ class Reverse:
             step, width = temporary.strides[:2]
             return [Slot(number, self.dtype, strides, v * width, step) for v in range(math.prod(core))]
         step = result.strides[0] if batched else 0
-        body = result[0] if batched else result
+        body = result[0, ...] if batched else result
         return array_slots(number, body, core, self.shape, step)
 
     def _finish(self, k, result, temporary, accumulate):
         """Sum a temporary to the argument's shape."""
         own, core = self.batches[k], self.program.cores[self.arguments[k]]
+        with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
+            self._sum(own, core, result, temporary, accumulate)
+
+    def _sum(self, own, core, result, temporary, accumulate):
         rows = temporary.reshape(temporary.shape[0] * temporary.shape[1], temporary.shape[2])
         if math.prod(own) == 1:
             totals = add_blocks(rows)

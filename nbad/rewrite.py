@@ -17,12 +17,12 @@ place of the one that it stems from, so that errors and graphs name the user's l
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import CodeType
 
 from nbad import origin
-from nbad.expressions import Expressions, At
+from nbad.expressions import At, Expressions
 from nbad.scopes import bound_names, is_plain_function, returns, without_continue
 
 _HARMLESS = set(
@@ -60,10 +60,8 @@ class Place:
     in_loop: tuple[str, ...] = ()
     in_endless: tuple[str, ...] | None = None
 
-    def block(self, branch=None):
-        """The place of a block in a statement here; `branch` is the variable of the branch whose arm it is."""
-        if branch is None:
-            return replace(self, kind="block")
+    def block(self, branch):
+        """The place of an arm of the branch with the given variable."""
         endless = None if self.in_endless is None else (*self.in_endless, branch)
         return replace(self, kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
 
@@ -71,6 +69,15 @@ class Place:
         """The place of the body of a loop here."""
         endless = () if is_endless else self.in_endless
         return replace(self, kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
+
+
+@dataclass(frozen=True)
+class _Fork:
+    """An `if` or `elif`, the variable of its branch, and its place."""
+
+    node: ast.If
+    variable: str
+    place: Place
 
 
 class Rewriter(Expressions):
@@ -85,10 +92,10 @@ class Rewriter(Expressions):
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
         body = self.block(node.body, Place("function", has_call))
         if has_call:
-            at = At(node.body[-1])
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
-            start, end = at.lines("_nbad_call = __nbad__.call()"), at.lines("return _nbad_call.end()")
-            body = docstring + At(node.body[0]).lines("_nbad_call = __nbad__.call()") + body[len(docstring) :] + end
+            begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
+            end = At(node.body[-1]).lines("return _nbad_call.end()")
+            body = docstring + begin + body[len(docstring) :] + end
         outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
         return ast.copy_location(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
 
@@ -100,11 +107,11 @@ class Rewriter(Expressions):
             if into is None:
                 guard = At(statement).lines("if _nbad_call.alive:\n    pass")[0]
                 done.append(guard)
-                into = guard.body
+                into = guard.body = []
             into += self.statement(statement, place)
             if place.has_call and returns(statement):
                 into = self._after_return(statement, place, into, done)
-        return done or [ast.Pass(lineno=1, col_offset=0)]
+        return done
 
     def _after_return(self, statement, place, into, done):
         """End what surrounds a statement that may have returned; gives the list for the statements that follow."""
@@ -134,29 +141,29 @@ class Rewriter(Expressions):
         chain = [node]
         while len(chain[-1].orelse) == 1 and isinstance(chain[-1].orelse[0], ast.If):
             chain.append(chain[-1].orelse[0])
-        variables = [self.temporary() for _ in chain]
-        places = [place]
-        for variable in variables:
-            places.append(places[-1].block(variable))
-        rest = self.block(chain[-1].orelse, places[-1]) if chain[-1].orelse else []
-        names = bound_names(chain[-1].orelse)
-        for link, variable, outside in zip(reversed(chain), reversed(variables), reversed(places[:-1]), strict=True):
-            names |= bound_names(link.body)
-            body = self.block(link.body, outside.block(variable))
-            rest = self._branch(link, variable, outside, sorted(names), body, rest)
+        forks, inside = [], place
+        for link in chain:
+            forks.append(_Fork(link, self.temporary(), inside))
+            inside = inside.block(forks[-1].variable)
+        rest = self._rest(chain[-1].orelse, inside)
+        names, has_return = bound_names(chain[-1].orelse), any(map(returns, chain[-1].orelse))
+        for fork in reversed(forks):
+            names |= bound_names(fork.node.body)
+            has_return = has_return or any(map(returns, fork.node.body))
+            rest = self._branch(fork, sorted(names), has_return, rest)
         return rest
 
-    def _branch(self, node, variable, place, names, body, rest):
-        at = At(node)
-        call = ", _nbad_call" if place.has_call and returns(node) else ""
+    def _branch(self, fork, names, has_return, rest):
+        node, variable, at = fork.node, fork.variable, At(fork.node)
+        call = ", _nbad_call" if has_return else ""
         begin = at.lines(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
         begin[0].value.args[0] = self.visit(node.test)
         then = at.lines(f"if {variable}.then:\n    pass")
-        then[0].body = body
+        then[0].body = self.block(node.body, fork.place.block(variable))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
-        if rest:
-            turn[0].body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
-        join = _settings(at, f"if {variable}.join():", variable, names) if names else at.lines(f"{variable}.join()")
+        for statement in turn:
+            statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
+        join = _settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
         return [*begin, *then, *turn, *join]
 
     def rewrite_for(self, node, place):
@@ -175,25 +182,28 @@ class Rewriter(Expressions):
         return [begin, loop]
 
     def _rest(self, statements, place):
-        return self.block(statements, place.block()) if statements else []
+        return self.block(statements, replace(place, kind="block")) if statements else []
 
     def rewrite_with(self, node, place):
         items = self.visit_field(node.items)
         for item in items:
             item.context_expr = At(node).call("manager", item.context_expr)
-        return [ast.copy_location(ast.With(items=items, body=self.block(node.body, place.block())), node)]
+        return [ast.copy_location(ast.With(items=items, body=self.block(node.body, replace(place, kind="block"))), node)]
 
     def rewrite_try(self, node, place):
-        variable, at, inside = self.temporary(), At(node), place.block()
+        variable, at, inside = self.temporary(), At(node), replace(place, kind="block")
+        body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
+        if _catches_arithmetic(node.handlers):
+            guarded = at.lines(f"try:\n    pass\nfinally:\n    {variable}.ran()")
+            guarded[0].body, body = body, guarded
+        if orelse and any(map(returns, node.body)):
+            guarded = at.lines("if _nbad_call.alive:\n    pass")
+            guarded[0].body, orelse = orelse, guarded
         handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
-        orelse = self._rest(node.orelse, place)
-        if place.has_call and any(map(returns, node.body)) and orelse:
-            guard = at.lines("if _nbad_call.alive:\n    pass")
-            guard[0].body, orelse = orelse, guard
-        final = at.lines(f"{variable}.ran()") if _catches_arithmetic(node.handlers) else []
-        final += self._rest(node.finalbody, place)
-        new = type(node)(body=self.block(node.body, inside), handlers=handlers, orelse=orelse, finalbody=final)
+        new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=self._rest(node.finalbody, place))
         return [*at.lines(f"{variable} = __nbad__.guard()"), ast.copy_location(new, node)]
+
+    rewrite_trystar = rewrite_try
 
     def _handler(self, node, variable, place):
         body = At(node).lines(f"{variable}.caught()") + self.block(node.body, place)
@@ -204,7 +214,8 @@ class Rewriter(Expressions):
         cases = []
         for case in node.cases:
             guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
-            cases.append(ast.match_case(pattern=case.pattern, guard=guard, body=self.block(case.body, place.block())))
+            body = self.block(case.body, replace(place, kind="block"))
+            cases.append(ast.match_case(pattern=case.pattern, guard=guard, body=body))
         return [ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 
     def rewrite_return(self, node, place):
@@ -214,7 +225,7 @@ class Rewriter(Expressions):
         give = At(node).lines("if _nbad_call.give(value):\n    return _nbad_call.result()")
         give[0].test.args = [value]
         leave = self._leave("return", place.in_endless or (), node)
-        return leave + give + (At(node).lines("break") if place.is_in_loop else [])
+        return leave + give
 
     def rewrite_break(self, node, place):
         return [*self._leave("break", place.in_loop, node), node]
@@ -241,7 +252,8 @@ class Rewriter(Expressions):
 
     def _wrote(self, targets):
         """Tell of writes to items: the container is evaluated again where that has no effect."""
-        containers = [target.value for target in targets if isinstance(target, ast.Subscript)]
+        parts = (part for target in targets for part in ast.walk(target))
+        containers = [part.value for part in parts if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)]
         simple = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.expr_context)
         for container in containers:
             if all(isinstance(part, simple) for part in ast.walk(container)):

@@ -7,7 +7,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def is_plain_function(node: ast.AST) -> bool:
+def is_plain_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Whether a function is neither a generator nor asynchronous."""
     inside = _own_nodes(node.body)
     return isinstance(node, ast.FunctionDef) and not any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in inside)

@@ -1,7 +1,7 @@
 """Lists and arrays that are one another for some elements only: nobody may write to them any more.
 
-After `v = a if x > 0 else b` the name `v` stands for a copy that holds selects. That is right as long as neither `v` nor `a` nor `b`
-is written to.
+After `v = a if x > 0 else b` the name `v` stands for a copy that holds selects. That is right as long as neither `v` nor `a` nor
+`b` is written to.
 """
 
 import weakref

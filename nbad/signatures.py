@@ -3,6 +3,8 @@
 import inspect
 import re
 
+import numpy as np
+
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
 
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
@@ -58,7 +60,8 @@ def identity(kernel, name, value):
 def _typed(value):
     if isinstance(value, tuple | frozenset):
         return type(value), tuple(map(_typed, value)) if isinstance(value, tuple) else frozenset(map(_typed, value))
-    return type(value), repr(value) if isinstance(value, float) else value  # as text 0.0 and -0.0 differ, and nan equals itself
+    # as text 0.0 and -0.0 differ, and nan equals itself
+    return type(value), repr(value) if isinstance(value, float | np.floating) else value
 
 
 def cores_of(kernel, signature, arguments):

@@ -1,6 +1,7 @@
 """Where in the user's own files an operation or an error comes from."""
 
 import dis
+import inspect
 import linecache
 import os
 import sys
@@ -45,6 +46,17 @@ def running_line() -> Line | None:
     """Text, file and number of the user's line that is running, for `nbad.errors.message`."""
     frame = user_frame()
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
+
+
+def obstacle(frame: FrameType | None) -> str | None:
+    """Why the function that runs in a frame could not be rewritten, so that it cannot branch on traced values."""
+    if frame is None:
+        return None
+    code = frame.f_code
+    if code.co_flags & inspect.CO_GENERATOR and code.co_name != "<genexpr>":
+        return f"`{code.co_name}` is a generator: its branches are not traced"
+    reason = frame.f_globals.get("__nbad_obstacle__")
+    return reason and f"`{code.co_name}` cannot branch, for {reason}"
 
 
 def line_of(code: CodeType, number: int) -> Line:

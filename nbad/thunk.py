@@ -1,8 +1,8 @@
 """The way in for small calls: one compiled function that unboxes arrays and floats and calls a tile kernel at once.
 
-It is a CPython function of the fast calling convention, made once; each kernel binds it to a table of its own. It answers True when
-it did the work, and False, having done nothing, when an argument is anything but a float or a C-contiguous float64 array of the
-shape of the results: then the general path takes over.
+It is a CPython function of the fast calling convention, made once; each kernel binds it to a table of its own. It answers True
+when it did the work, and False, having done nothing, when an argument is anything but a float, a numpy.float64 or a C-contiguous
+float64 array of the shape of the results: then the general path takes over.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
 LARGEST = 1 << 16  # bytes of scratch on the stack
 FASTCALL = 0x0080
 # the table: a header, then for each row of the kernel its argument, the byte offset there, and whether padding may be written
-KERNEL, WIDTH, INPUTS, ROWS, ARGUMENTS, RESULT, LIMIT, ARRAY, FLOAT, DOUBLE, ANSWER, HEADER = range(12)
+KERNEL, WIDTH, INPUTS, ROWS, ARGUMENTS, RESULT, LIMIT, ARRAY, FLOAT, FLOAT64, DOUBLE, ANSWER, HEADER = range(13)
 OFFSET, PADDED, ROW = 1, 2, 3
 
 
@@ -61,6 +61,12 @@ def _type(code, thing):
     return code.load(thing + (HEAD - 8))
 
 
+def _is_scalar(code, table, thing):
+    """Whether an argument is a float, or NumPy's, which holds its value in the same place."""
+    kind = _type(code, thing)
+    return code.builder.or_(kind.equals(code.field(table, FLOAT)), kind.equals(code.field(table, FLOAT64)))
+
+
 def _checked(code, table, args):
     """A variable: 1 if the thunk can serve this call, else 0."""
     result, good = code.field(args, code.field(table, RESULT)), code.variable(1)
@@ -83,7 +89,7 @@ def _checked(code, table, args):
             with code.when(code.read(good).differs(0)), code.loop(0, ndim) as d:
                 demand(code.field(code.load(thing + DIMENSIONS), d).equals(code.field(code.load(result + DIMENSIONS), d)))
         with code.when(code.builder.not_(is_array)):
-            demand(_type(code, thing).equals(code.field(table, FLOAT)))
+            demand(_is_scalar(code, table, thing))
     return good
 
 
@@ -96,7 +102,7 @@ def _run(code, table, args):
     with code.loop(0, rows) as r:
         thing, own = _argument(code, table, args, r), scratch + r * padded * 8
         code.store(pointers + r * 8, own)
-        is_float = _type(code, thing).equals(code.field(table, FLOAT))
+        is_float = _is_scalar(code, table, thing)
         with code.when(is_float):
             _fill(code, own, thing + HEAD, 0, padded)
         with code.when(code.builder.not_(is_float)):
@@ -140,12 +146,14 @@ def is_available():
     """Whether this interpreter lays out its objects as the thunk expects: read one array and one float, and compare."""
     if sys.implementation.name != "cpython":
         return False
-    probe, number = np.arange(6.0).reshape(2, 3), 2.5
+    probe, number, other = np.arange(6.0).reshape(2, 3), 2.5, np.float64(3.5)
     place = id(probe)
     fields = (
-        (_read(place + DATA), probe.ctypes.data), (_read(place + NDIM) & 0xFFFFFFFF, 2), (_read(_read(place + DIMENSIONS) + 8), 3),
+        (_read(place + DATA), probe.ctypes.data), (_read(place + NDIM) & 0xFFFFFFFF, 2),
+        (_read(_read(place + DIMENSIONS) + 8), 3),
         (_read(place + DESCR), id(probe.dtype)), (_read(place + FLAGS) & USUAL, USUAL), (_read(place + HEAD - 8), id(np.ndarray)),
         (ctypes.c_double.from_address(id(number) + HEAD).value, number),
+        (ctypes.c_double.from_address(id(other) + HEAD).value, other),
     )
     return all(found == expected for found, expected in fields)
 
@@ -179,7 +187,7 @@ def bind(kernel, rows, arguments, result, limit):
     inputs = kernel.rows - kernel.results
     header = [
         kernel.address, kernel.width, inputs, kernel.rows, arguments, result, limit,
-        id(np.ndarray), id(float), id(np.dtype(float)), answer,
+        id(np.ndarray), id(float), id(np.float64), id(np.dtype(float)), answer,
     ]
     table = np.array([*header, *(field for row in rows for field in row)], np.int64)
     make = ctypes.pythonapi.PyCFunction_NewEx

@@ -6,10 +6,11 @@ A launch is one table of int64 that `nbad.launch` packs: a header and four secti
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
 * stores: scratch rows to write to arrays.
 * sums: scratch rows to add up, one float64 per block of 256 elements.
-* streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would first read.
+* streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would read
+  before it writes.
 
-The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once for
-all kernels, printed as LLVM IR like the kernels themselves.
+The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once
+for all kernels, printed as LLVM IR like the kernels themselves.
 """
 
 import functools

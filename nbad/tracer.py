@@ -87,7 +87,8 @@ def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str
     run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations)
     with _running(run, function):
         rebinder = Rebinder(run)
-        returned = _call(rebinder, function, arguments, constants)
+        with rebinder.flow:
+            returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned)
         leaves = _leaves(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]

@@ -17,7 +17,7 @@ from nbad.policies import POLICIES, check_policy, check_seeds
 from nbad.pullback import Pullback
 
 
-def vjp(f, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kwargs):
+def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kwargs):
     """Run the forward sweep once and return the value with its pullback.
 
     Parameters
@@ -62,7 +62,7 @@ def vjp(f, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kw
     (array([5., 5.]), np.float64(5.0))
     """
     is_usual = argnums is None and residuals == "auto" and seeds is None and max_bytes is None and not kwargs
-    is_usual = is_usual and not config.debug.is_on
+    is_usual = is_usual and not config.debug.get()
     if is_usual and isinstance(f, Kernel):
         quick = f.quick_forward.get(len(xs))
         result = quick(xs) if quick is not None else None
@@ -71,15 +71,15 @@ def vjp(f, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kw
     call = analyse(f, xs, kwargs, argnums)
     program, operands = call.program, call.operands
     plan = _plan(call, check_policy(program.call, residuals), check_seeds(program.call, 1 if seeds is None else seeds), max_bytes)
-    leaf_bytes = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
-    require(program.call, leaf_bytes + _residual_bytes(call, plan), f"two halves of the arguments; or max_bytes={leaf_bytes // 2}")
+    shapes, kept = [operands.shapes[a] for a in call.arguments], _residual_bytes(call, plan)
+    pullback = Pullback(program, plan, call.arguments, shapes, operands.shape, operands.dtype, max_bytes)
+    check_fits(program.call, kept + pullback.temporary_bytes, max_bytes, "the residuals and one seed's sums over broadcast axes")
+    require(program.call, kept, f"max_bytes={kept // 2}")
     leaves = dispatch.new_leaves(program, operands)
-    rows = dispatch.residual_rows(len(plan.residuals), operands.shape, operands.dtype)
+    rows = pullback.rows = dispatch.residual_rows(len(plan.residuals), operands.shape, operands.dtype)
     dispatch.forward(program, plan, operands, leaves, rows)
-    if is_usual and len(call.arguments) == len(xs) and quick_path.serves(program, operands):
-        f.quick_forward.setdefault(len(xs), _quick_forward(program, plan))
-    shapes = [operands.shapes[a] for a in call.arguments]
-    pullback = Pullback(program, plan, call.arguments, shapes, operands.shape, operands.dtype, rows, max_bytes)
+    if is_usual and len(call.arguments) == len(xs) and len(xs) not in f.quick_forward and quick_path.serves(program, operands):
+        f.quick_forward[len(xs)] = _quick_forward(program, plan)
     return dispatch.structured(program, leaves), pullback
 
 
@@ -112,7 +112,7 @@ def _quick_forward(program, plan):
     return quick_path.forward_call(program, plan, finish)
 
 
-def jvp(f, primals, tangents, out=None, **kwargs):
+def jvp(f, primals, tangents, /, out=None, **kwargs):
     """Value and directional derivative.
 
     Parameters
@@ -151,16 +151,17 @@ def jvp(f, primals, tangents, out=None, **kwargs):
     arrays = _tangents(call, given, tangents)
     y, y_dot = pair_of(out, f"jvp of {program.call}", ("y", "y_dot"))
     leaves, dots = (leaves_for(call, given, f"jvp of {program.call}") for given in (y, y_dot))
-    _check_apart(out, leaves, dots, program.call)
+    _check_apart(out, leaves, dots, arrays, program.call)
     dispatch.jvp(program, call.wrt, operands, arrays, leaves, dots)
     return out or (dispatch.structured(program, leaves), dispatch.structured(program, dots))
 
 
-def _check_apart(out, leaves, dots, call):
-    """Refuse two results in the same memory."""
-    if out is not None:
-        for k, dot in enumerate(dots):
-            check_overlaps(f"jvp of {call}", dot, f"y_dot{k}", leaves)
+def _check_apart(out, leaves, dots, tangents, call):
+    """Refuse results in the same memory as one another, or as a tangent."""
+    for k, leaf in enumerate(leaves if out is not None else ()):
+        check_overlaps(f"jvp of {call}", leaf, f"y{k}", (*tangents, *dots))
+    for k, dot in enumerate(dots if out is not None else ()):
+        check_overlaps(f"jvp of {call}", dot, f"y_dot{k}", tangents)
 
 
 def _as_tuple(name, value):

@@ -109,6 +109,7 @@ class Trace:
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
         traced, operands, cores = kernel.bind_traced(args, kwargs)
         before = len(self.builder.nodes)
+        self.applied += 1
         name = getattr(kernel, "__name__", "kernel")
         results = arrays.each_element(self, name, operands, cores, traced.outputs, functools.partial(self._repeat, traced.graph))
         self._count(before)
@@ -286,9 +287,7 @@ class Tracer:
         return self._trace.apply("trunc", (self,))
 
     def __round__(self, digits=None):
-        if digits is not None:
-            raise self._trace.refusal("rounds to digits", "np.floor(x * 100 + 0.5) / 100")
-        return self._trace.apply("round", (self,))
+        return self._trace.call(round, (self, digits), {})
 
     def __and__(self, other):
         return self._trace.logic("and", self, other)
@@ -305,8 +304,10 @@ class Tracer:
         return self._trace.logic("not", self)
 
     def __bool__(self):
-        line = source.running_line()
-        raise self._trace.refusal(*refusals.truth(line[0] if line else ""), line=line)
+        frame, line = source.user_frame(), source.running_line()
+        obstacle = source.obstacle(frame)
+        what, fix = refusals.truth(line[0] if line and obstacle else "")
+        raise self._trace.refusal(what, fix, line=line, got=obstacle)
 
     def __copy__(self):
         return self

@@ -24,7 +24,7 @@ MOVED = (
     "({0})[..., None]", "np.reshape({0}, ({0}).shape[::-1])", "np.flip({0}, 0)", "np.stack([{0}, 2 * {0}], axis=-1)",
     "np.swapaxes({0}, 0, -1)", "np.diag({0})", "np.concatenate([{0}, {0}])", "({0})[[0, -1]]", "np.split({0}, [1])[1]",
 )  # fmt: skip
-PRODUCTS = ("({0} @ {1})", "np.dot({0}, {1})", "np.inner({0}, {1})", "np.outer({0}, {1})", "np.cross({0}, {1})")
+PRODUCTS = ("({0} @ {1})", "np.dot({0}, {1})", "np.inner({0}, {1})", "np.outer({0}, {1})")
 TARGETS = (
     "{0}", "{0}[0]", "{0}[-1]", "{0}[...]", "{0}[1:]", "{0}.T[0]", "{0}.ravel()[0]", "np.ravel({0})[-1:]", "np.asarray({0})[0]",
     "{0}[[0, -1]]", "np.reshape({0}, -1)[1:]",
@@ -66,7 +66,10 @@ class Writer:
         if depth == DEEPEST or self.random.random() < 0.25:
             return name
         forms = self.random.choice((ELEMENTWISE, BROADCAST, REDUCED, MOVED, MOVED, PRODUCTS))
-        text = self.random.choice(forms).format(self.expression(depth + 1), self.expression(depth + 1))
+        first, second = self.expression(depth + 1), self.expression(depth + 1)
+        if forms in (REDUCED, MOVED) and self.shape(first) == ():  # a number has not the methods of arrays
+            return first
+        text = self.random.choice(forms).format(first, second)
         return name if self.shape(text) is None else text
 
     def shape(self, text):

@@ -7,7 +7,7 @@ import numba
 import pytest
 
 import nbad
-from nbad import cache, cli, config, doctor, vector_math
+from nbad import cache, cli, doctor, vector_math
 from nbad.doctor import Diagnosis, Finding
 
 TOPICS = [
@@ -162,12 +162,11 @@ def test_memory_pool(monkeypatch):
 
 
 def test_switches(monkeypatch):
-    monkeypatch.setattr(config.debug, "is_on", False)
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 0)
     assert doctor.switches() == Finding("switches", "NUMBA_DISABLE_JIT off, NBAD_DEBUG off")
-    monkeypatch.setattr(config.debug, "is_on", True)
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    finding = doctor.switches()
+    with nbad.debugging():
+        finding = doctor.switches()
     assert finding.found == "NUMBA_DISABLE_JIT on, NBAD_DEBUG on"
     assert finding.lack == (
         "NUMBA_DISABLE_JIT: one thread, and sums over broadcast axes in Python; "

@@ -24,8 +24,22 @@ spellings           | arrays ops                                                
 array_functions     | arrays spellings                                          | numpy
 matrices            | array_functions arrays spellings                          | numpy
 values              | arrays graph ops refusals source spellings                | numpy
-copies              | source
-rebind              | arrays copies source spellings values                     | numpy
+origin              |
+scopes              |
+expressions         | scopes
+rewrite             | expressions origin scopes
+copies              | origin rewrite source
+merging             | arrays values                                             | numpy
+lookup              | merging refusals values                                   | numpy
+composites          | lookup merging refusals spellings                         | numpy
+heap                | arrays source                                             | numpy
+forks               | heap merging refusals source
+branches            | forks merging refusals source
+choices             | forks merging refusals
+returns             | forks heap merging refusals source
+shared              | heap source                                               | numpy
+flow                | branches choices heap lookup merging refusals returns shared source values | numpy
+rebind              | arrays composites copies flow source spellings values     | numpy
 tracer              | array_functions arrays graph matrices ops rebind source values | numpy
 simplify            | graph ops                                                 | numpy
 differentiate       | graph ops simplify                                        | sympy
@@ -51,11 +65,11 @@ broadcast           |                                                           
 outputs             |                                                           | numpy
 uniform             | graph ops simplify
 programs            | cache compile cost differentiate lower partition plan_text simplify uniform
-dispatch            | broadcast launch pool tiles                               | numpy
 budget              | config pool
+dispatch            | broadcast budget launch pool tiles                        | numpy
 reverse             | broadcast dispatch launch pool reduction tiles            | numpy
 pullback            | broadcast budget dispatch outputs partition pool reverse  | numpy
-signatures          |
+signatures          |                                                           | numpy
 formulas            | graph ops simplify                                        | sympy
 nonfinite           | config graph                                              | numpy
 thunk               | cache compile structured                                  | llvmlite numpy
@@ -83,16 +97,6 @@ roofs               | cost decorate explanation                                 
 plots               |                                                           | matplotlib numpy
 doctor              | cache compile config decorate graph lower ops transforms vector_math version | llvmlite numba numpy
 cli                 | cache doctor plots profiling roofs subjects version       | rich
-heap                | arrays source                                             | numpy
-merging             | arrays values                                             | numpy
-forks               | heap merging refusals source
-branches            | forks merging refusals source
-choices             | forks merging refusals
-lookup              | merging refusals values                                   | numpy
-returns             | forks heap merging refusals source
-shared              | heap source                                               | numpy
-flow                | branches choices heap lookup merging refusals returns shared source values | numpy
-origin              |
 __init__            | decorate explanation gradients jacobians linearization nonfinite showing sympy_bridge testing transforms version
 """
 # imported inside a function only, and by nobody else

@@ -42,7 +42,7 @@ def test_derivative_that_is_infinite_where_the_value_is_finite():
 def test_untaken_branches_and_bad_inputs_are_not_reported():
     with nbad.debugging():
         assert root([-1.0, 4.0]).tolist() == [0.0, 2.0]
-        y, pullback = nbad.vjp(root, [-1.0, 4.0])
+        _, pullback = nbad.vjp(root, [-1.0, 4.0])
         assert pullback(1.0)[0].tolist() == [0.0, 0.25]
         assert math.isnan(root(math.nan)) or root(math.nan) == 0.0
 
@@ -55,6 +55,12 @@ def test_off_again_after_the_block():
 
 
 def test_environment_variable(run_python):
-    lines = "import nbad, math", "f = nbad.kernel(lambda x: math.log(x))", "try:", "    f(0.0)", "except nbad.NonFiniteError:", "    print('caught')"
-    code = "\n".join(lines)
+    code = """
+import nbad, math
+f = nbad.kernel(lambda x: math.log(x))
+try:
+    f(0.0)
+except nbad.NonFiniteError:
+    print("caught")
+"""
     assert "caught" in run_python(code, NBAD_DEBUG="1")

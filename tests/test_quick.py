@@ -60,7 +60,7 @@ def test_scalars_among_arrays_and_their_cotangents():
     x = np.array([1.0, 2.0, 4.0])
     for _ in range(3):
         assert np.array_equal(ratio(x, 2.0), x / 5.0)
-        y, pullback = nbad.vjp(ratio, x, 2.0)
+        _, pullback = nbad.vjp(ratio, x, 2.0)
         assert pullback(1.0)[1] == pytest.approx(np.sum(-x * 4.0 / 25.0))
 
 
@@ -74,8 +74,9 @@ def test_results_are_independent_of_each_other():
 
 
 @pytest.mark.parametrize("refused", [
-    lambda a: a.astype(np.float32), lambda a: a.astype(int), lambda a: a[::-1], lambda a: a[:2], lambda a: a[None], lambda a: a.tolist(),
-    lambda a: a.astype(">f8"), lambda a: 1, lambda a: None, lambda a: np.float64(1.0), lambda a: np.zeros(257), lambda a: a[:0],
+    lambda a: a.astype(np.float32), lambda a: a.astype(int), lambda a: a[::-1], lambda a: a[:2], lambda a: a[None],
+    lambda a: a.tolist(),
+    lambda a: a.astype(">f8"), lambda a: 1, lambda a: None, lambda a: np.float32(1.0), lambda a: np.zeros(257), lambda a: a[:0],
 ])  # fmt: skip
 def test_the_thunk_steps_aside_and_does_nothing(refused):
     run, a, out = product(), np.arange(1.0, 4.0), np.full(3, 9.0)

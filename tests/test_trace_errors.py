@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from tracing import FakeKernel, text, traced
+from tracing import FakeKernel, check_values, text, traced
 
 from nbad.errors import TraceError
 from nbad.source import line_of
@@ -48,22 +48,13 @@ def expect_frozen(kernel, path):
 # control flow
 
 
-def test_branches():
-    def branch(x):
-        if x > 0:
-            return x
-        return -x
-
-    def conditional(x):
-        return x if x > 0 else -x
-
+def test_conditions_that_python_turns_into_bools():
     def truth(x):
         return bool(x > 0) * x
 
-    rewrite = "fix: np.where(condition, value_if_true, value_if_false)"
-    expect(branch, "branches on a traced value", rewrite)
-    expect(conditional, "branches on a traced value", rewrite)
-    expect(truth, "uses a traced value as True or False", rewrite)
+    check_values(truth, 2.0)
+    check_values(truth, -2.0)
+    assert "select" in "".join(text(truth))
 
 
 def test_loop_while_traced():
@@ -75,25 +66,11 @@ def test_loop_while_traced():
     expect(decay, "loops while a traced condition holds", "fix: for _ in range(n):  # a fixed n: a kernel is traced once")
 
 
-def test_boolean_operators_and_chains():
-    def both(x):
-        y = x > 0 and x < 1
-        return np.where(y, x, 0)
-
-    def neither(x):
-        y = not x > 0
-        return np.where(y, x, 0)
-
-    def chained(x):
-        return np.where(0 < x < 1, x, 0)
-
+def test_asserts():
     def asserted(x):
         assert x > 0
         return x
 
-    expect(both, "uses `and` or `or` on traced conditions", "fix: (x > 0) & (y > 0), or (x > 0) | (y > 0)")
-    expect(neither, "uses `not` on a traced condition", "fix: ~(x > 0)")
-    expect(chained, "chains comparisons of traced values", "fix: (0 < x) & (x < 1)")
     expect(asserted, "asserts a traced condition", "fix: check the arrays before the call")
 
 
@@ -185,15 +162,6 @@ def test_conversions():
     def to_float(x):
         return FUNCTIONS["sin"](x)
 
-    def to_int(x):
-        return int(x)
-
-    def to_index(x):
-        return TABLE[x]
-
-    def to_index_of_array(x):
-        return ARRAY[x]
-
     def to_count(x):
         return sum(range(x))
 
@@ -204,10 +172,7 @@ def test_conversions():
         return {x: 1.0}[x]
 
     expect(to_float, "turns `x` into a Python float, in code that nbad cannot see into", "fix: np.sin(x)  # NumPy's function")
-    expect(to_int, "turns `x` into an int", "fix: np.trunc(x)")
-    expect(to_index, "uses `x` as an index or a count", "fix: for _ in range(3)")
-    expect(to_index_of_array, "turns `x` into an array, or an index of one", "fix: write the kernel for one element")
-    expect(to_count, "uses `x` as an index or a count", "fix: for _ in range(3)")
+    expect(to_count, "counts to a traced value", "fix: for k in range(10):")
     expect(to_complex, "turns `x` into a complex number", "fix: keep the real and the imaginary part in two variables")
     expect(to_key, "uses `x` as the key of a dict, set or cache", "fix: use a plain number or a string as the key")
 
@@ -351,9 +316,6 @@ def test_operators_without_a_derivative_rule():
     def remainder(x):
         return 7 % x
 
-    def rounded(x):
-        return round(x)
-
     def digits(x):
         return round(x, 2)
 
@@ -362,7 +324,6 @@ def test_operators_without_a_derivative_rule():
 
     expect(floor_division, "uses `//` on a traced value", "fix: np.floor(x / y)")
     expect(remainder, "uses `%` on a traced value", "fix: x - np.floor(x / y) * y")
-    expect(rounded, "rounds a traced value", "fix: np.floor(x + 0.5)")
     expect(digits, "rounds to digits", "fix: np.floor(x * 100 + 0.5) / 100")
     expect(modulus, "calls pow() with a modulus", "fix: pow(x, y)")
 
@@ -397,9 +358,6 @@ def test_unknown_functions():
     def in_a_list(x):
         return np.tensordot([x, 1.0, x], TABLE, 1)
 
-    def rewritten(x):
-        return np.clip(x, 0, 1)
-
     def stacked(x):
         return np.unwrap([x, x])
 
@@ -417,7 +375,6 @@ def test_unknown_functions():
     expect_unknown(nested, "numpy.fft.fft", "expected: a function of math or numpy")
     expect_unknown(submodule, "scipy.stats.norm.cdf", "expected: ")
     expect_unknown(in_a_list, "numpy.tensordot", "fix: np.einsum('ij,j->i', a, b)")
-    expect_unknown(rewritten, "numpy.clip", "fix: np.minimum(np.maximum(x, low), high)")
     expect_unknown(stacked, "numpy.unwrap", "expected: one of numpy: abs, ")
     expect_unknown(of_a_dict, "scipy.special.gamma", "")
     expect_unknown(dispatched, "numpy.i0", "")
@@ -460,12 +417,12 @@ def test_wrong_calls_of_known_functions():
 
 def test_error_in_a_helper_names_the_helpers_line():
     def helper(x):
-        return np.sinc(x)  # in the helper
+        return np.i0(x)  # in the helper
 
     def kernel(x):
         return helper(x)
 
-    expect_unknown(kernel, "numpy.sinc", "fix: numpy.sin", "np.sinc(x)  # in the helper")
+    expect_unknown(kernel, "numpy.i0", "one of numpy: abs", "np.i0(x)  # in the helper")
 
 
 # leaks
@@ -514,7 +471,10 @@ def test_inner_kernel_may_not_see_the_values_of_the_outer_one():
 def test_kernels_without_source_are_named_by_place():
     namespace = {}
     exec(compile("def f(x):\n    if x > 0:\n        return x\n    return -x", "<cell>", "exec"), namespace)
-    text = r"^kernel `f` uses a traced value as True or False:\n    in `f` +\(<cell>:2\)\n  fix: np.where"
+    text = (
+        r"^kernel `f` uses a traced value as True or False, in code that nbad cannot see into:\n    in `f` +\(<cell>:2\)\n"
+        r"  got: `f` cannot branch, for its source text cannot be found[\s\S]*\n  fix: np.where"
+    )
     with pytest.raises(TraceError, match=text):
         traced(namespace["f"])
 

@@ -55,7 +55,8 @@ def test_linearize_keeps_nothing_of_its_caller():
 def test_linearize_takes_a_choice_of_arguments():
     _, pushforward = nbad.linearize(polar, X, Y, argnums="y")
     assert np.allclose(pushforward((1.0,))[2], X)
-    with pytest.raises(ValueError, match=r"there must be one tangent per differentiated argument\n.*\n  got: 2 tangents\n  expected: a tuple of 1: y"):
+    what = r"there must be one tangent per differentiated argument\n.*\n  got: 2 tangents\n  expected: a tuple of 1: y"
+    with pytest.raises(ValueError, match=what):
         pushforward((1.0, 1.0))
     with pytest.raises(ValueError, match=r"the tangent of y has a wrong shape"):
         pushforward((np.ones(3),))

@@ -34,7 +34,10 @@ def test_conditions_are_computed_again():
     assert [n.op for n in body.nodes if n.op not in ("input", "const")] == ["lt", "select"]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "mul", "div", "exp", "sin", "sqrt"]), st.integers(0, 99), st.integers(0, 99)), max_size=15))
+STEP = st.tuples(st.sampled_from(["add", "mul", "div", "exp", "sin", "sqrt"]), st.integers(0, 99), st.integers(0, 99))
+
+
+@given(st.lists(STEP, max_size=15))
 def test_bits_stay(steps):
     builder = GraphBuilder("f", ["x", "a", "b"])
     known = [0, 1, 2]

@@ -42,7 +42,8 @@ def partials(case) -> Findings:
     yield Near("value_and_jacobian", both, expected, bound)
     for k in range(EXACT_POINTS):
         true = exact_jacobian(case.traced.graph, [row[k] for row in case.rows(case.columns)], case.slots)
-        yield Near(f"jacobian of element {k} in 60 digits", both[k], true, bound[k] + difference_error(true), unknown=np.isnan(true))
+        near = bound[k] + difference_error(true)
+        yield Near(f"jacobian of element {k} in 60 digits", both[k], true, near, unknown=np.isnan(true))
 
 
 def cotangents(case) -> Findings:
@@ -323,7 +324,7 @@ def _threads(count):
 
 def threads(case) -> Findings:
     """One thread and all threads give the same bits, sums over broadcast axes included."""
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    most = numba.config.NUMBA_NUM_THREADS
     if most == 1:
         yield Inapplicable("NUMBA_NUM_THREADS is 1")
     with _threads(1):
