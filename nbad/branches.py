@@ -10,7 +10,6 @@ from nbad.forks import Changes, Fork
 from nbad.merging import Different
 
 LARGEST_LOOP = 1_000_000
-_ONE_SIDED = "assigned in one branch only"
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,13 @@ class Branch(Fork):
                 try:
                     yield name, self.merger.merge(first[name], second[name])
                 except Different as error:
-                    self._lose(name, str(error))
+                    self._lose(name, "unlike", str(error))
             elif name in first or name in second:
-                self._lose(name, _ONE_SIDED)
+                self._lose(name, "one-sided", "assigned in one branch only")
 
-    def _lose(self, name, why):
+    def _lose(self, name, case, why):
         text, file, number = self.line
-        self.flow.lost[self.code, name] = f"{why}: {text} ({file}:{number})"
+        self.flow.lost[self.code, name] = case, f"{why}: {text} ({file}:{number})"
 
     def _end_arm(self):
         ends = ([], None) if self.call is None else self.call.end_arm()

@@ -80,6 +80,8 @@ def _cell(name, cell, rebinder):
         value = cell.cell_contents
     except ValueError:
         return CellType()
+    if name == "__class__":  # for `super()`
+        return CellType(value)
     return CellType(_rebound(name, value, rebinder))
 
 

@@ -33,7 +33,7 @@ class Flow:
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
-        Why a variable has no value after a branch, by code object and name.
+        Why a variable has no value after a branch, by code object and name: a case of `refusals.FLOW`, and what happened.
     """
 
     slice = builtins.slice
@@ -188,8 +188,8 @@ class Flow:
             traceback = traceback.tb_next
         for code, _ in reversed(frames):
             if (code, name[1]) in self.lost:
-                what, fix = refusals.FLOW["lost"]
-                got, line = self.lost[code, name[1]], source.line_of(*frames[-1])
+                (case, got), line = self.lost[code, name[1]], source.line_of(*frames[-1])
+                what, fix = refusals.FLOW[case]
                 raise self.trace.refusal(what.format(name=name[1]), fix.format(name=name[1]), line=line, got=got) from None
 
     def _check_shared(self):

@@ -79,6 +79,8 @@ class Fork:
             case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"
         else:
             return
+        if entry.kind.write is not None:
+            entry.kind.write(entry.container, entry.contents.items)  # what is outside the kernel stays as it was
         what, fix = refusals.FLOW[case]
         text = what.format(name=entry.name, noun=entry.kind.noun)
         raise self.flow.trace.refusal(text, fix.format(name=entry.name), line=self._line_of_change(entry.name))

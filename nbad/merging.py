@@ -56,7 +56,7 @@ class Merger:
             return self._sequence(a, b)
         if isinstance(a, list):
             return self._container(a, b, self._sequence)
-        raise Different(f"two different values, each {described(a)}")
+        raise Different(f"{described(a)} in one branch and another one in the other")
 
     def _number(self, a, b):
         if isinstance(a, Tracer) or isinstance(b, Tracer):
@@ -88,7 +88,7 @@ class Merger:
             return type(a)(items)
         if hasattr(a, "_make"):
             return a._make(items)
-        raise Different(f"two different values, each {described(a)}")
+        raise Different(f"{described(a)} in one branch and another one in the other")
 
     def _array(self, a, b):
         if a.shape != b.shape:
@@ -139,6 +139,8 @@ def described(value) -> str:
         return "None"
     if is_number(value):
         return "a number"
+    if callable(value):
+        return "a function"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 

@@ -77,9 +77,13 @@ FLOW = {
     "binds": (
         "assigns `{name}` in an operand that depends on a traced value", "if x > 0: {name} = ...  # a statement of its own",
     ),
-    "lost": (
+    "one-sided": (
+        "uses `{name}`, which has no value on one side of a branch on a traced value",
+        "{name} = 0.0  # before the branch, or in both arms",
+    ),
+    "unlike": (
         "uses `{name}`, which has no single value after a branch on a traced value",
-        "{name} = 0.0  # before the branch, or a number in both arms",
+        "{name} = ...  # numbers, or lists and arrays of one shape, in both arms",
     ),
     "operands": ("chooses by a traced value between things that cannot be merged", "numbers, or lists and arrays of one shape"),
     "results": ("returns things that cannot be merged, depending on a traced value", "return a number on every path"),
@@ -109,6 +113,7 @@ FLOW = {
 }
 
 _TRUTH = (
+    (r"case\b", *FLOW["case"]),
     (r"while\b", "loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     (r"assert\b", "asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
     (r"(el)?if\b|.*\bif\b", "branches on a traced value", "np.where(condition, value_if_true, value_if_false)"),
@@ -123,6 +128,7 @@ _TRUTH = (
 )
 
 
-def truth(line: str) -> tuple[str, str]:
+def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
     """What a source line does that asks a traced value for its truth, and the rewrite."""
-    return next((what, fix) for pattern, what, fix in _TRUTH if re.match(pattern, line))
+    rows = (_TRUTH[0], _TRUTH[-1]) if is_rewritten else _TRUTH
+    return next((what, fix) for pattern, what, fix in rows if re.match(pattern, line))

@@ -122,7 +122,8 @@ def _call(rebinder, function, arguments, constants):
     values |= _traced_values(run, arguments)
     copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
     parameters = inspect.signature(function).parameters.values()
-    positional = [values.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in values]
+    leading = itertools.takewhile(lambda p: p.name in values and p.kind is not p.KEYWORD_ONLY, parameters)
+    positional = [values.pop(p.name) for p in leading]  # a wrapper may take `*args` only
     return copy(*positional, **values)
 
 

@@ -306,7 +306,8 @@ class Tracer:
     def __bool__(self):
         frame, line = source.user_frame(), source.running_line()
         obstacle = source.obstacle(frame)
-        what, fix = refusals.truth(line[0] if line and obstacle else "")
+        text = line[0] if line and not line[0].startswith("in `") else ""
+        what, fix = refusals.truth(text, is_rewritten=obstacle is None)
         raise self._trace.refusal(what, fix, line=line, got=obstacle)
 
     def __copy__(self):

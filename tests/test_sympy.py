@@ -483,7 +483,8 @@ def slots(kernel, module):
     """Columns of one length, one for each scalar slot."""
     told_apart = "name" in inspect.signature(module.sample_inputs).parameters
     inputs = module.sample_inputs(random(3), 9, np.float64, **({"name": kernel.__name__} if told_apart else {}))
-    program = kernel.whole_program()
+    defaults = [parameter.default for parameter in inspect.signature(kernel.__wrapped__).parameters.values()]
+    inputs, program = (*inputs, *defaults[len(inputs) :]), kernel.whole_program()
     shape = np.broadcast_shapes(*(np.shape(a)[: np.ndim(a) - len(core)] for a, core in zip(inputs, program.cores, strict=True)))
     for a, core in zip(inputs, program.cores, strict=True):
         yield from np.broadcast_to(a, shape + core).reshape(math.prod(shape), -1).T

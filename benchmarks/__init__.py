@@ -1,0 +1,1 @@
+"""What kernels cost, beside other tools: see README.md in this folder."""

@@ -1,0 +1,41 @@
+"""The command line: `python -m benchmarks [run | compile | targets | report] ...`; each command is a module."""
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    "run": ("run_matrix", "workloads x sizes x seeds x dtypes x threads, every peer (default)"),
+    "compile": ("compile_time", "compile times, start of a second process, calls of one element"),
+    "targets": ("targets", "the figures that nbad promises, each with its contestant in one run"),
+    "report": ("report_files", "Markdown from the JSON files of the other commands"),
+}
+
+
+def main(arguments):
+    """Run one command; without a name it is `run`.
+
+    Parameters
+    ----------
+    arguments : list of str
+
+    Returns
+    -------
+    int
+    """
+    words = arguments if arguments and arguments[0] in (*COMMANDS, "-h", "--help") else ["run", *arguments]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What kernels cost, beside other tools.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (_, about) in COMMANDS.items():
+        add_options = _module(name).add_options if name == words[0] else lambda parser: None
+        add_options(commands.add_parser(name, help=about, description=about))
+    options = parser.parse_args(words)
+    return _module(options.command).command(options)
+
+
+def _module(name):
+    return importlib.import_module(f"benchmarks.{COMMANDS[name][0]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,23 @@
+"""PyTorch with `torch.compile`: forward and backward compiled for each shape by a C++ compiler, one backward for each seed."""
+
+import functools
+
+import torch
+from torch._functorch import config
+
+from benchmarks.peers.torch_peer import function_of, sweeps
+from benchmarks.workloads import workloads
+
+PACKAGES = ("torch",)
+
+config.donated_buffer = False  # a pullback that is called again needs its buffers
+
+
+def contestants(task):
+    """The same as eager, with the compiled function."""
+    return sweeps(task, _compiled(task.workload.name))
+
+
+@functools.cache
+def _compiled(name):
+    return torch.compile(function_of(workloads()[name]), dynamic=False, fullgraph=True)

@@ -1,0 +1,101 @@
+"""One peer's process: `python -m benchmarks.worker PEER THREADS`. It answers each line of JSON that it reads with one.
+
+Whatever goes wrong ends the process; the parent reports the last line of its stderr.
+"""
+
+import gc
+import json
+import math
+import os
+import sys
+import time
+from importlib import metadata
+
+from benchmarks import peers
+from benchmarks.reference import TOLERANCE, Reference
+from benchmarks.task import Case, Task
+
+SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
+MOST = 20_000  # repetitions
+PAUSE = 0.02  # seconds: idle threads of the contestant before may spin for a while
+
+clock = time.perf_counter
+
+
+class Session:
+    """What the parent may ask of a peer."""
+
+    def __init__(self, module):
+        self.module, self.calls, self.reference = module, {}, (None, None)
+
+    def versions(self):
+        """Versions of the peer's packages."""
+        return {name: _version(name) for name in self.module.PACKAGES}
+
+    def release(self):
+        """Forget all cases and their data."""
+        self.calls = {}
+        gc.collect()
+
+    def prepare(self, case):
+        """Build every contestant of a case, run it once, check its result, and find how often to repeat it."""
+        task = Task(Case(**case))
+        found = []
+        for contestant in self.module.contestants(task):
+            start = clock()
+            result = contestant.call()
+            first = clock() - start
+            self._reference(task).check(task.sweep, contestant.normal(result), task.seeds, TOLERANCE[task.case.dtype])
+            del result
+            self.calls[task.case, contestant.name] = contestant.call, _repetitions(contestant.call)
+            found.append({"contestant": contestant.name, "reuses": contestant.reuses, "first": first})
+        return found
+
+    def measure(self, case, contestant):
+        """Seconds of one call, the mean of some repetitions where it is short."""
+        call, number = self.calls[Case(**case), contestant]
+        time.sleep(PAUSE)
+        gc.disable()
+        start = clock()
+        for _ in range(number):
+            call()
+        seconds = clock() - start
+        gc.enable()
+        return seconds / number
+
+    def _reference(self, task):
+        key = task.case.workload, task.case.n, task.case.dtype
+        if self.reference[0] != key:
+            self.reference = key, Reference(task.workload, task.inputs, task.n)
+        return self.reference[1]
+
+
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "from the checkout" if name == "nbad" else "not installed"
+
+
+def _repetitions(call):
+    start = clock()
+    call()
+    seconds = clock() - start
+    return min(MOST, max(1, math.ceil(SHORTEST / max(seconds, 1e-9))))
+
+
+def main(name, threads):
+    """Answer until the input ends."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not meet the answers
+    session = Session(peers.load(name))
+    for line in sys.stdin:
+        request = json.loads(line)
+        reply = getattr(session, request.pop("do"))(**request)
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
