@@ -20,7 +20,7 @@ from numba.np.ufunc import parallel
 from nbad.compile import cached_njit
 from nbad.tiles import TILE, worker
 
-SERIAL_BELOW = 1 << 15  # elements times rows times seeds: below this, waking a thread costs more than it saves
+SERIAL_BELOW = 1 << 17  # elements times rows times seeds: below this, waking a thread costs more than it saves
 ALIGNMENT = 64
 
 

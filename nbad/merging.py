@@ -154,7 +154,7 @@ def kept(value, known=None):
         copy = value.copy()
     elif type(value) in (list, tuple):
         copy = type(value)(kept(item, known) for item in value)
-    elif hasattr(value, "_make"):
+    elif isinstance(value, tuple) and hasattr(value, "_make"):
         copy = value._make(kept(item, known) for item in value)
     else:
         return value

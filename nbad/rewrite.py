@@ -254,7 +254,7 @@ class Rewriter(Expressions):
         """Tell of writes to items: the container is evaluated again where that has no effect."""
         parts = (part for target in targets for part in ast.walk(target))
         containers = [part.value for part in parts if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)]
-        simple = (ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.expr_context)
+        simple = (ast.Name, ast.Subscript, ast.Constant, ast.expr_context)
         for container in containers:
             if all(isinstance(part, simple) for part in ast.walk(container)):
                 at = At(container)

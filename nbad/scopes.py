@@ -73,7 +73,7 @@ def _arms(statement, rest):
 
 
 def _continues(block):
-    return bool(block) and isinstance(block[-1], ast.Continue)
+    return any(isinstance(statement, ast.Continue) for statement in block)
 
 
 def _unreachable(statements, place):

@@ -1,0 +1,71 @@
+"""`scipy.optimize.least_squares` with nbad's Jacobian, on NIST models and a small bundle adjustment.
+
+The contestant has exact slopes from complex steps: a step of 1e-100 cancels nothing.
+"""
+
+import numpy as np
+import pytest
+import scipy.optimize
+from gallery_reference import NIST, load
+
+import nbad
+
+STEP = 1e-100
+OPTIONS = dict(x_scale="jac", xtol=1e-9, ftol=1e-9, gtol=1e-9)
+MODELS = {
+    "misra1a": lambda x, b1, b2: b1 * (1 - np.exp(-b2 * x)),
+    "danwood": lambda x, b1, b2: b1 * x**b2,
+    "rat42": lambda x, b1, b2, b3: b1 / (1 + np.exp(b2 - b3 * x)),
+    "eckerle4": lambda x, b1, b2, b3: b1 / b2 * np.exp(-(((x - b3) / b2) ** 2) / 2),
+}
+
+
+def complex_steps(function, b):
+    return np.stack([function(b + 1j * STEP * e).imag / STEP for e in np.eye(b.size)], -1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_nist_model_reaches_the_certified_parameters(name):
+    problem, model, plain = NIST[name], load("nonlinear_regression").MODELS[name], MODELS[name]
+    slopes = nbad.jacobian(model, argnums=tuple(range(1, 1 + problem.parameters.size)))
+    start = problem.parameters * 1.02
+
+    def residuals(b):
+        return plain(problem.x, *b) - problem.y
+
+    ours = scipy.optimize.least_squares(residuals, start, lambda b: slopes(problem.x, *b)[:, 0], **OPTIONS)
+    exact = scipy.optimize.least_squares(residuals, start, lambda b: complex_steps(residuals, b), **OPTIONS)
+    assert np.allclose(ours.x, problem.parameters, rtol=1e-6)
+    assert 2 * ours.cost == pytest.approx(problem.residual_sum, rel=1e-7)
+    assert ours.njev <= exact.njev
+
+
+def rotate(rotation, d):
+    angle = np.sqrt(rotation @ rotation)
+    axis = rotation / angle
+    return d * np.cos(angle) + np.cross(axis, d) * np.sin(angle) + np.outer(d @ axis, axis) * (1 - np.cos(angle))
+
+
+def project(camera, points):
+    r = rotate(camera[:3], points - camera[3:6])
+    image = r[:, :2] / r[:, 2:]
+    s = np.sum(image * image, axis=1, keepdims=True)
+    return image * (camera[6] * (1 + camera[9] * s + camera[10] * s * s)) + camera[7:9]
+
+
+def test_a_camera_is_found_again(rng):
+    truth = np.array([0.2, -0.1, 0.3, 0.5, -0.4, -6.0, 800.0, 5.0, -3.0, -0.05, 0.01])
+    points = rng.uniform(-1.5, 1.5, (30, 3))
+    features = project(truth, points)
+    reprojection = load("reprojection").reprojection
+    slopes = nbad.jacobian(reprojection, argnums="camera")
+    start = truth + np.array([0.02, 0.02, -0.02, 0.05, 0.05, -0.1, 10.0, 1.0, 1.0, 0.01, 0.005])
+
+    def residuals(camera):
+        return (project(camera, points) - features).ravel()
+
+    assert np.allclose(reprojection(start, points, 1.0, features).ravel(), residuals(start), rtol=1e-9)
+    ours = scipy.optimize.least_squares(residuals, start, lambda c: slopes(c, points, 1.0, features).reshape(60, 11), **OPTIONS)
+    exact = scipy.optimize.least_squares(residuals, start, lambda c: complex_steps(residuals, c), **OPTIONS)
+    assert np.allclose(ours.x, truth, rtol=1e-6, atol=1e-8)
+    assert ours.njev <= exact.njev
