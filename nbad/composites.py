@@ -12,9 +12,6 @@ from nbad import merging, refusals
 from nbad.lookup import select_tree
 from nbad.spellings import means
 
-_SINC_TERMS = 10  # of its series in (pi x)**2, exact to the last bit up to pi |x| = 1
-
-
 # builtins
 
 
@@ -33,17 +30,20 @@ def _range(trace, *bounds):
     raise trace.refusal(*refusals.FLOW["range"])
 
 
-@means("builtins.round", "numpy.round", "numpy.around", "numpy.rint")
-def _round(trace, x, digits=None, *, decimals=None):
+@means("builtins.round")
+def _round(trace, x, digits=None):
     """To the nearest whole number; halves go to the even one."""
-    if digits or decimals:
-        raise trace.refusal("rounds to digits", "np.floor(x * 100 + 0.5) / 100")
-    x = trace.real(x)
-    below = trace.apply("floor", (x,))
-    rest = x - below
-    even = 2.0 * trace.apply("floor", (0.5 * below + 0.5,))
-    nearest = trace.apply("select", (rest == 0.5, even, trace.apply("select", (rest < 0.5, below, below + 1.0))))
-    return trace.apply("copysign", (nearest, x))
+    if digits:
+        raise trace.refusal("rounds to digits", "np.round(x, 2)")
+    return trace.apply("round", (x,))
+
+
+@means("numpy.round", "numpy.around", each=(0,))
+def _numpy_round(trace, x, decimals=0):
+    scale = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return trace.apply("round", (trace.real(x) * scale,)) / scale
+    return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
 
 
 @means("builtins.any", each=(), always=True)
@@ -132,25 +132,6 @@ def _clip(trace, x, a_min=None, a_max=None):
     for function, bound in ((np.maximum, a_min), (np.minimum, a_max)):
         x = x if bound is None else trace.call(function, (x, bound), {})
     return x
-
-
-@means("numpy.heaviside")
-def _heaviside(trace, x, at_zero):
-    x = trace.real(x)
-    side = trace.apply("select", (x > 0, 1.0, trace.apply("select", (x < 0, 0.0, math.nan))))
-    return trace.apply("select", (x == 0, at_zero, side))
-
-
-@means("numpy.sinc")
-def _sinc(trace, x):
-    """sin(pi x) / (pi x), by its series where the quotient's derivatives cancel."""
-    y = math.pi * trace.real(x)
-    is_small = abs(y) < 1.0
-    square = trace.apply("select", (is_small, y * y, 0.0))
-    coefficients = [(-1) ** k / math.factorial(2 * k + 1) for k in reversed(range(_SINC_TERMS))]
-    series = functools.reduce(lambda sum_, coefficient: sum_ * square + coefficient, coefficients, 0.0)
-    far = trace.apply("select", (is_small, 1.0, y))
-    return trace.apply("select", (is_small, series, trace.apply("sin", (far,)) / far))
 
 
 @means("numpy.polyval", each=(1,))

@@ -1,11 +1,13 @@
-"""Symbolic derivatives of a graph: local partials from SymPy, one operation at a time, and sweeps over the whole graph.
+"""Symbolic derivatives of a graph: local partials, one operation at a time, and sweeps over the whole graph.
 
-A partial is derived, or parsed from its row, once per operation and kept as a recipe: a small graph in the operands and the
-value, which every node of that operation repeats. The builder simplifies and merges: primal and partials share their nodes.
+A partial is SymPy's own derivative of the operation, or a stable form of it, as text. It is read once per operation and kept as
+a recipe: a small graph in the operands and the value, which every node of that operation repeats. The builder simplifies and
+merges: primal and partials share their nodes.
 
 Branches are guarded by predicate. A node has the condition under which an output uses it; its cotangent means something only
-where that holds, and a contribution to an operand that is used more widely is `select(condition, contribution, 0)`. No value
-is ever tested, so a joint graph can be differentiated again, to any order.
+where that holds, and a contribution to an operand that is used more widely is `select(condition, contribution, 0)`. Its tangent,
+likewise, means something only where the node depends on the input. No value is ever tested, so a joint graph can be
+differentiated again, to any order.
 """
 
 import functools
@@ -14,11 +16,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from nbad.derived import DERIVED
 from nbad.graph import Graph
 from nbad.ops import REAL, TABLE
+from nbad.partial_text import read_partial
 from nbad.simplify import SimplifyingBuilder
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
+CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,15 @@ class _Sweeps:
     def forward(self):
         """The same rows, from one tangent sweep per input slot."""
         columns = {n: self._tangents(n) for n in self.wrt}
-        return [{n: column[output] for n, column in columns.items() if output in column} for output in self.graph.outputs]
+        return [self._row(output, columns) for output in self.graph.outputs]
+
+    def _row(self, output, columns):
+        row = {}
+        for n, tangents in columns.items():
+            if output in tangents:
+                tangent, region = tangents[output]
+                row[n] = self.conditions.merge({region: tangent}, self.conditions.always)
+        return {n: entry for n, entry in row.items() if not self._is_zero(entry)}
 
     def _cotangents(self, output):
         regions, found = self._regions(output), {}
@@ -129,18 +142,33 @@ class _Sweeps:
                 yield condition, edge
 
     def _tangents(self, n):
-        tangents = {n: self.one}
+        """Every node that depends on input `n`: its tangent, and the condition under which it depends on it."""
+        tangents = {n: (self.one, self.conditions.always)}
         for k, edges in self.edges.items():
             self.builder.source = self.graph.nodes[k].source
-            group: dict[int, int] = {}
-            for edge in edges:
-                if edge.operand in tangents:
-                    condition = self.conditions.under(self.conditions.always, edge.literal)
-                    self.conditions.contribute(group, condition, self._scaled(edge, tangents[edge.operand]))
-            tangent = self.conditions.merge(group, self.conditions.always)
-            if not self._is_zero(tangent):
-                tangents[k] = tangent
+            parts = list(self._parts(edges, tangents))
+            if parts:
+                tangents[k] = self._joined(self.graph.nodes[k], parts)
         return tangents
+
+    def _parts(self, edges, tangents):
+        """What comes through each operand, with its condition."""
+        for edge in edges:
+            if edge.operand in tangents:
+                tangent, region = tangents[edge.operand]
+                condition, scaled = self.conditions.under(region, edge.literal), self._scaled(edge, tangent)
+                if condition != self.conditions.never and not self._is_zero(scaled):
+                    yield condition, scaled
+
+    def _joined(self, node, parts):
+        """The sum of all parts, right where one of their conditions holds, and the union of these."""
+        region = functools.reduce(lambda p, q: self.builder.add("or", p, q), (condition for condition, _ in parts))
+        if node.op == "select" and len(parts) == 2:
+            return self.builder.add("select", node.args[0], *(tangent for _, tangent in parts)), region
+        group: dict[int, int] = {}
+        for condition, tangent in parts:
+            self.conditions.contribute(group, condition, tangent)
+        return self.conditions.merge(group, region), region
 
     def _scaled(self, edge, weight):
         """`weight * partial`, the weight inside the cases, so that an unused case cannot spoil the product."""
@@ -247,97 +275,12 @@ def _half_integer_exponent(graph, node):
 
 @functools.cache
 def _partials(op, payload, exponent) -> tuple[Graph, ...]:
-    """The partial by each operand as a recipe: a graph in the operands and the value.
-
-    Its outputs are the condition and the factor of each case in turn, then the factor where no condition holds.
-    """
+    """The partial by each operand as a recipe: a graph in the operands and the value."""
     row = TABLE[op]
-    operands = ("x", "y")[: len(row.operands)]
-    texts = row.partials if row.partials and exponent is None else (None,) * len(operands)
-    known = {"n": payload, "y": exponent}
-    given = {name: value for name, value in known.items() if value is not None}
-    expressions = (
-        _derivative(row.expression, x, given) if text is None else _parse(text, evaluate=False)
-        for x, text in zip(operands, texts, strict=True)
-    )
-    return tuple(_Recipe((*operands, "v")).of(expression) for expression in expressions)
-
-
-def _derivative(text, operand, given):
-    return _parse(text, **given).diff(_symbol(operand))
-
-
-def _symbol(name):
-    import sympy
-
-    return sympy.Symbol(name, real=True)
-
-
-def _parse(text, evaluate=True, **given):
-    """The SymPy expression of a text; with `evaluate` False its operations stay in the order written."""
-    import sympy
-    from sympy.parsing.sympy_parser import parse_expr
-
-    names = {name: sympy.Function(name) for name in TABLE if not hasattr(sympy, name)}
-    names |= {name: _symbol(name) for name in "xyv"} | {name: sympy.sympify(value) for name, value in given.items()}
-    with sympy.evaluate(evaluate):
-        return parse_expr(text, local_dict=names)
-
-
-NAMES = {"Abs": "abs", "ceiling": "ceil"}  # in SymPy, and here
-RELATIONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "eq"}
-
-
-class _Recipe:
-    """Walks a SymPy expression into a graph."""
-
-    def __init__(self, inputs):
-        self.inputs = inputs
-        self.builder = SimplifyingBuilder("partial", inputs)
-
-    def of(self, expression):
-        """The recipe; a choice at the root becomes cases."""
-        cases = list(expression.args) if expression.is_Piecewise else [(expression, True)]
-        *guarded, (otherwise, _) = cases
-        pairs = [self.node(part) for factor, condition in guarded for part in (condition, factor)]
-        return self.builder.build([*pairs, self.node(otherwise)])
-
-    def node(self, e):
-        """The node of one expression."""
-        if e.is_Symbol:
-            return self.inputs.index(e.name)
-        if e.is_number:
-            return self.builder.constant(float(e.evalf(30)))
-        if e.is_Add:
-            return self.chain("add", map(self.node, e.args))
-        if e.is_Mul or e.is_Pow:
-            return self.quotient(e.args if e.is_Mul else (e,))
-        if e.is_Relational:
-            relation = self.builder.add(RELATIONS[e.rel_op], self.node(e.lhs), self.node(e.rhs))
-            return self.builder.add("not", relation) if e.rel_op == "!=" else relation
-        if e.is_Boolean:
-            return self.chain(type(e).__name__.lower(), map(self.node, e.args))
-        name = type(e).__name__
-        return self.builder.add(NAMES.get(name, name), *map(self.node, e.args))
-
-    def quotient(self, factors):
-        """A product, its negative powers in one denominator."""
-        inverse = [f for f in factors if f.is_Pow and f.exp.is_negative]
-        direct = [self.power(f.base, f.exp) if f.is_Pow else self.node(f) for f in factors if f not in inverse]
-        numerator = self.chain("mul", direct or [self.builder.constant(1.0)])
-        if not inverse:
-            return numerator
-        return self.builder.add("div", numerator, self.chain("mul", [self.power(f.base, -f.exp) for f in inverse]))
-
-    def power(self, base, exponent):
-        """Integer powers as products, halves with a square root."""
-        add, x = self.builder.add, self.node(base)
-        if not (2 * exponent).is_Integer:
-            return add("pow", x, self.node(exponent))
-        whole, half = divmod(int(2 * exponent), 2)
-        root = add("sqrt", x) if half else self.builder.constant(1.0)
-        return add("mul", add("powi", x, payload=whole), root)
-
-    def chain(self, op, nodes):
-        """One operation from left to right."""
-        return functools.reduce(lambda a, b: self.builder.add(op, a, b), nodes)
+    if row.recipes:
+        return row.recipes()
+    texts = CONSTANT_POWER if exponent is not None else row.partials or ()
+    operands = ("x", "y", "z")[: len(row.operands)]
+    numbers = {name: number for name, number in (("n", payload), ("y", exponent)) if number is not None}
+    inputs = (*(f"{name}_" if name in numbers else name for name in operands), "v")
+    return tuple(read_partial(text or DERIVED[op][k], inputs, numbers) for k, text in enumerate(texts))

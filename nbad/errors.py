@@ -25,6 +25,10 @@ class ArgumentValueError(NbadError, ValueError):
     """An argument, seed or option has a wrong shape, structure or value."""
 
 
+class MissingExtraError(NbadError, ImportError):
+    """An operation needs a package that is not installed."""
+
+
 class InternalError(NbadError, RuntimeError):
     """nbad broke one of its own invariants: a bug of ours, never of the caller's."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from nbad import lookup, refusals, source
 from nbad.branches import Branch, Guard, Loop, PlainBranch
 from nbad.choices import Choice, PlainChoice
+from nbad.errors import NbadError
 from nbad.heap import kind_of
 from nbad.merging import both, containers, either
 from nbad.returns import Call
@@ -53,6 +54,10 @@ class Flow:
             self.explain(error)
         if error is None:
             self._check_shared()
+        traced = [fork for fork in self.open if fork.is_traced]
+        if error is not None and traced and not isinstance(error, NbadError):
+            text, file, number = traced[-1].line
+            error.add_note(f"nbad runs both arms of a branch on a traced value: {text} ({file}:{number})")
 
     # statements
 

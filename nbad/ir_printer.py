@@ -3,7 +3,7 @@
 Every value is a vector of the host's one width from the start, so nothing depends on LLVM's vectorizer, and an element's bits
 depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and results stored as
 soon as they are known, which keeps few values alive. A C function without a vector variant becomes a small function that calls
-it lane by lane.
+it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is.
 """
 
 import struct
@@ -11,7 +11,7 @@ import struct
 from nbad.errors import InternalError
 from nbad.lower import OpList
 from nbad.ops import TABLE
-from nbad.vector_math import ITEMSIZE, Host, scalar_function
+from nbad.vector_math import ITEMSIZE, Host, foreign_function, scalar_function
 
 ENTRY = "tile"
 INSTRUCTIONS = {
@@ -21,7 +21,8 @@ INSTRUCTIONS = {
     "ge": "fcmp oge {v} {0}, {1}", "eq": "fcmp oeq {v} {0}, {1}", "ne": "fcmp une {v} {0}, {1}",
     "and": "and {m} {0}, {1}", "or": "or {m} {0}, {1}", "not": "xor {m} {0}, splat (i1 true)",
 }
-INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "copysign": "copysign"}
+INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint",
+              "copysign": "copysign"}
 
 KERNEL = """\
 define void @tile(ptr %table, i64 %n) #0 {{
@@ -44,7 +45,7 @@ SLOT = """\
   %a{row} = getelementptr ptr, ptr %table, i64 {row}
   %s{row} = load ptr, ptr %a{row}"""
 LANES = """\
-declare {scalar} @{function}({scalars}) #1
+declare {own} @{function}({types}) #1
 define internal {vector} @lanes_{function}({parameters}) noinline #0 {{
 entry:
 {spills}
@@ -53,7 +54,8 @@ entry:
 loop:
   %i = phi i64 [ 0, %entry ], [ %next, %loop ]
 {lanes}
-  %value = call {scalar} @{function}({arguments})
+  %own = call {own} @{function}({arguments})
+  %value = {result} {own} %own to {scalar}
   %target = getelementptr {scalar}, ptr %results, i64 %i
   store {scalar} %value, ptr %target
   %next = add nuw nsw i64 %i, 1
@@ -68,7 +70,8 @@ SPILL = """\
   store {vector} %x{k}, ptr %p{k}"""
 LANE = """\
   %q{k} = getelementptr {scalar}, ptr %p{k}, i64 %i
-  %l{k} = load {scalar}, ptr %q{k}"""
+  %s{k} = load {scalar}, ptr %q{k}
+  %l{k} = {operand} {scalar} %s{k} to {own}"""
 
 
 def print_ir(oplist: OpList, host: Host) -> str:
@@ -158,23 +161,29 @@ class _Printer:
         if op in INTRINSICS:
             name = f"llvm.{INTRINSICS[op]}.v{self.width}f{8 * ITEMSIZE[self.oplist.dtype]}"
         else:
-            name = self._vector_function(TABLE[op].libm, arity)
+            name = self._vector_function(TABLE[op])
         if name not in self.functions:
             self.functions[name] = f"declare {self.vector} @{name}({', '.join([self.vector] * arity)}) #1"
         return name
 
-    def _vector_function(self, function, arity):
-        variant = self.host.vector_function(function, arity, self.oplist.dtype) if self.oplist.math == "simd" else None
-        return variant or self._lanes(scalar_function(function, self.oplist.dtype), arity)
+    def _vector_function(self, row):
+        if not row.libm:
+            return self._lanes(foreign_function(row.name), row, "double")
+        variant = None
+        if self.oplist.math == "simd":
+            variant = self.host.vector_function(row.libm, len(row.operands), self.oplist.dtype)
+        return variant or self._lanes(scalar_function(row.libm, self.oplist.dtype), row, self.scalar)
 
-    def _lanes(self, function, arity):
-        """The name of a helper that calls a scalar function lane by lane."""
-        each = range(arity)
-        names = dict(scalar=self.scalar, vector=self.vector)
+    def _lanes(self, function, row, own):
+        """The name of a helper that calls a scalar function lane by lane, with operands of the function's own type."""
+        each, last = range(len(row.operands)), [] if row.scipy is None else ["i32"]
+        names = dict(scalar=self.scalar, vector=self.vector, own=own, function=function, width=self.width)
+        casts = dict(operand="bitcast", result="bitcast") if own == self.scalar else dict(operand="fpext", result="fptrunc")
         self.functions[f"lanes_{function}"] = LANES.format(
-            **names, function=function, width=self.width, scalars=", ".join([self.scalar] * arity),
+            **names, **casts, types=", ".join([own] * len(each) + last),
             parameters=", ".join(f"{self.vector} %x{k}" for k in each),
-            arguments=", ".join(f"{self.scalar} %l{k}" for k in each),
-            spills="\n".join(SPILL.format(k=k, **names) for k in each), lanes="\n".join(LANE.format(k=k, **names) for k in each),
+            arguments=", ".join([*(f"{own} %l{k}" for k in each), *(f"{kind} 0" for kind in last)]),
+            spills="\n".join(SPILL.format(k=k, **names) for k in each),
+            lanes="\n".join(LANE.format(k=k, **names, **casts) for k in each),
         )
         return f"lanes_{function}"

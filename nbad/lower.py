@@ -14,7 +14,7 @@ from nbad.graph import Graph, GraphBuilder, Node
 from nbad.ops import TABLE
 
 INSTRUCTIONS = frozenset(
-    "input const add sub mul div neg sqrt abs floor ceil trunc copysign lt le gt ge eq ne and or not select".split()
+    "input const add sub mul div neg sqrt abs floor ceil trunc round copysign lt le gt ge eq ne and or not select".split()
 )
 LARGEST_POWER = 0x10000  # Numba calls pow for a greater integer exponent
 LARGEST_BASE = 62  # LLVM writes 2**62 to a power as exp2, greater bases as pow
@@ -115,7 +115,7 @@ class Expander:
             return reduced
         if row.expansion and op not in INSTRUCTIONS:
             return self._value(row.expansion(self, *values, *payload))
-        if op not in INSTRUCTIONS and not row.libm:
+        if op not in INSTRUCTIONS and not row.is_call:
             raise InternalError(f"`{op}` has neither an expansion nor a C function")
         return Value(self, self.builder.add(op, *(v.node for v in values)))
 

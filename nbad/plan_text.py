@@ -4,12 +4,13 @@ import json
 from dataclasses import asdict
 
 from nbad.graph import Graph, Node
+from nbad.ops import TABLE
 from nbad.partition import Entry, Plan, Residual
 
 
 def key(graph, *request):
-    """Text that identifies a plan: the whole graph with its constants, and what was asked of it."""
-    return json.dumps(["plan", _graph_data(graph), repr(request)])
+    """Text that identifies a plan: the whole graph with its constants, the partials of the user's own operations, the request."""
+    return json.dumps(["plan", _graph_data(graph), _own_partials(graph), repr(request)])
 
 
 def dumps(plan):
@@ -30,6 +31,18 @@ def loads(text):
     residuals = tuple(Residual(**r) for r in data["residuals"])
     prologue = data["prologue"] and _graph(data["prologue"])
     return Plan(policy, tuple(data["wrt"]), data["outputs"], _graph(data["forward"]), residuals, prologue, entries, data["mode"])
+
+
+def _own_partials(graph):
+    """The partials of every primitive of the user's in a graph, and in these partials."""
+    found, graphs = {}, [graph]
+    while graphs:
+        operations = {node.op for node in graphs.pop().nodes} - found.keys() - {"input", "const"}
+        for op in sorted(op for op in operations if TABLE[op].recipes):
+            recipes = TABLE[op].recipes()
+            found[op] = [_graph_data(recipe) for recipe in recipes]
+            graphs += recipes
+    return found
 
 
 def _entry_data(entry):

@@ -1,7 +1,7 @@
 """Op list to readable Python: one scalar function, one statement per operation, the user's source lines as comments.
 
 Under `numba.njit(error_model="numpy")` its bits are those of the vector code with `math="libm"`: Numba takes the functions that
-it calls from the same C library. One exception: the float32 `cbrt` of Numba is that of float64, rounded.
+it calls from the same C library. Exceptions: its float32 `cbrt` is that of float64, rounded; `gamma` and `lgamma` are Python's.
 """
 
 import keyword
@@ -16,7 +16,8 @@ OPERATORS = {
     "lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}",
     "and": "{} and {}", "or": "{} or {}", "not": "not {}", "select": "{1} if {0} else {2}",
     "floor": "np.floor({})", "ceil": "np.ceil({})", "trunc": "np.trunc({})",  # those of `math` return integers
-    "cbrt": "np.cbrt({})",  # Numba lacks `math.cbrt`
+    "round": "np.rint({})",
+    "cbrt": "np.cbrt({})", "fmod": "np.fmod({}, {})",  # Numba lacks those of `math`
 }
 MARGIN = 60
 
@@ -58,20 +59,23 @@ def print_python(oplist: OpList) -> str:
         last = node.source
     lines.append(f"return {', '.join(names[k] for k in oplist.outputs)}")
     head = f"def {_identifier(oplist.name)}({', '.join(names[: len(oplist.inputs)])}):"
-    return "\n".join(["import math", "", "import numpy as np", "", "", head, *(f"    {line}" for line in lines), ""])
+    scipy = ["from scipy import special"] if any(node.op in TABLE and TABLE[node.op].scipy for node in oplist.nodes) else []
+    return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *(f"    {line}" for line in lines), ""])
 
 
 def _template(op):
     if op in OPERATORS:
         return OPERATORS[op]
-    arity = len(TABLE[op].operands)
-    spelling = next((s for s in TABLE[op].spellings if s.startswith("math.")), f"math.{op}")
+    row, arity = TABLE[op], len(TABLE[op].operands)
+    spelling = next((s for s in row.spellings if s.startswith("math.")), f"math.{op}")
+    if row.scipy or row.address:
+        spelling = f"special.{op}" if row.scipy else op.partition(".")[0]  # SciPy's, or the user's own
     return f"{spelling}({', '.join(['{}'] * arity)})"
 
 
 def _names(oplist):
     """How each node is written where it is used."""
-    taken, names = {"math", "np", "abs"}, []
+    taken, names = {"math", "np", "abs", "special"} | {op.partition(".")[0] for op in TABLE if TABLE[op].address}, []
     for k, node in enumerate(oplist.nodes):
         if node.op == "const":
             names.append(_constant(node.payload, oplist.dtype))

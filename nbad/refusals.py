@@ -41,11 +41,6 @@ def protocol(name: str, line: str) -> tuple[str, str]:
     return _OUTSIDE if name == "__float__" and _ITEM_WRITE.match(line) else PROTOCOL[name]
 
 
-OPERATORS = {
-    "floordiv": ("uses `//` on a traced value", "np.floor(x / y)"),
-    "mod": ("uses `%` on a traced value", "x - np.floor(x / y) * y"),
-}
-
 FLOW = {
     "while": ("loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),

@@ -11,6 +11,7 @@ import numpy as np
 from nbad.graph import Graph, GraphBuilder
 from nbad.ops import TABLE
 
+UNFOLDED = ("gamma", "lgamma")  # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
 # the operation that is the same with its operands exchanged
 MIRRORED = {op: op for op in ("add", "mul", "eq", "ne", "and", "or")} | {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 
@@ -100,7 +101,9 @@ class SimplifyingBuilder(GraphBuilder):
 
     def _folded(self, op, args, payload):
         values = [self.value(a) for a in args]
-        return None if None in values else self.constant(_compute(op, values, payload))
+        row = TABLE[op]
+        is_known = None not in values and not (row.scipy or row.address or op in UNFOLDED)
+        return self.constant(_compute(op, values, payload)) if is_known else None
 
 
 def _compute(op, values, payload):
@@ -224,7 +227,7 @@ def _logic(op, dual, neutral):
         if b.nodes[p].op != dual or b.nodes[q].op != dual:
             return None
         for shared in set(b.nodes[p].args) & set(b.nodes[q].args):
-            rests = [next(a for a in b.nodes[k].args if a != shared) for k in (p, q)]
+            rests = [next((a for a in b.nodes[k].args if a != shared), shared) for k in (p, q)]  # `c and c` has no other
             if b.opposite(*rests):
                 return shared
         return None

@@ -10,7 +10,7 @@ import re
 
 from nbad.errors import ArgumentValueError, TraceError, message, user_line
 from nbad.graph import Graph
-from nbad.ops import REAL, TABLE
+from nbad.ops import REAL, TABLE, newest
 from nbad.simplify import SimplifyingBuilder, simplify
 
 DIGITS = 30
@@ -238,10 +238,21 @@ class _Walk:
     def named(self, e):
         """A function that has the name of an operation, in SymPy or here."""
         name = type(e).__name__
-        op = _operations(len(TABLE)).get(name, name)
+        op = newest(_operations(len(TABLE)).get(name, name))
         if op not in TABLE or TABLE[op].operands != (REAL,) * len(e.args):
             self.unknown(e)
         return (yield from self.apply(op, e.args))
+
+    def polygamma(self, e):
+        """A derivative of digamma, of which the number is known."""
+        order, operand = e.args
+        if not (order.is_Integer and order >= 0):
+            return (yield from self.unknown(e))
+        if order == 0:
+            return (yield from self.apply("digamma", (operand,)))
+        x = yield operand
+        self.check(REAL, x, operand)
+        return self.builder.add("polygamma", x, payload=int(order))
 
     def unknown(self, e):
         name = type(e).__name__
@@ -254,10 +265,10 @@ RULES = {
     "Symbol": _Walk.symbol, "Number": _Walk.constant, "NumberSymbol": _Walk.constant, "BooleanAtom": _Walk.truth,
     "Add": _Walk.add, "Mul": _Walk.mul, "Pow": _Walk.pow, "Relational": _Walk.relation, "And": _Walk.logic, "Or": _Walk.logic,
     "Not": _Walk.negation, "Piecewise": _Walk.piecewise, "MinMaxBase": _Walk.extremum, "UnevaluatedExpr": _Walk.only,
-    "AppliedUndef": _Walk.named, "Application": _Walk.function, "Basic": _Walk.unknown,
+    "AppliedUndef": _Walk.named, "polygamma": _Walk.polygamma, "Application": _Walk.function, "Basic": _Walk.unknown,
 }
 # functions of SymPy's that an operation of another name computes, where the table has it
-EXACT = {"Sqrt": "sqrt", "Cbrt": "cbrt", "Mod": "mod", "loggamma": "lgamma"}
+EXACT = {"Sqrt": "sqrt", "Cbrt": "cbrt", "Mod": "mod"}
 UNEVALUATED = ("Integral", "Sum", "Product", "Limit", "Subs")
 
 # a function of SymPy's and its number of operands: the same in other functions, with `s` for SymPy
@@ -280,7 +291,7 @@ REWRITES = {
     ("cosm1", 1): lambda s, x: -2 * s.sin(x / 2) ** 2,
     ("Heaviside", 2): lambda s, x, tie: s.Piecewise((0, x < 0), (tie, s.Eq(x, 0)), (1, x > 0)),
     ("sinc", 1): lambda s, x: s.Function("sinc")(x / s.pi),  # NumPy's
-    ("polygamma", 2): lambda s, order, x: s.Function({0: "digamma", 1: "trigamma"}.get(order, f"polygamma{order}"))(x),
+    ("loggamma", 1): lambda s, x: s.Piecewise((s.Function("lgamma")(x), x > 0)),
     ("factorial", 1): lambda s, x: s.gamma(x + 1),
     ("Xor", 2): lambda s, p, q: (p & ~q) | (~p & q),
     ("ITE", 3): lambda s, c, p, q: (c & p) | (~c & q),

@@ -36,10 +36,7 @@ class Trace:
     def apply(self, op, operands, payload=None):
         """The value of operation `op`: traced values and plain numbers go in, a traced value comes out."""
         self.applied += 1
-        row = TABLE.get(op)
-        if row is None:
-            raise self.refusal(*refusals.OPERATORS[op])
-        nodes = [self.node(value, kind) for value, kind in zip(operands, row.operands, strict=True)]
+        nodes = [self.node(value, kind) for value, kind in zip(operands, TABLE[op].operands, strict=True)]
         before = len(self.builder.nodes)
         node = self.builder.add(op, *nodes, payload=payload, source=source.place())
         self._count(before)

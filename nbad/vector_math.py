@@ -2,7 +2,8 @@
 
 Functions are called by name and resolved when code is loaded, so that no address is ever baked into cached code. libmvec is
 opened before the first name is looked up, and so before any cached code that needs it. A function without a vector variant is
-called lane by lane from the scalar C library.
+called lane by lane from the scalar C library. Functions of SciPy and the user's own have no name that a linker knows: they are
+given one with their address in this process.
 """
 
 import functools
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 from numba.core import codegen, config
 
+from nbad import scipy_special
 from nbad.ops import TABLE
 
 LIBRARY = "libmvec.so.1"
@@ -83,6 +85,25 @@ def describe() -> str:
 def scalar_function(function: str, dtype: str) -> str:
     """Name of a C function in one dtype."""
     return function if dtype == "float64" else f"{function}f"
+
+
+@functools.cache
+def foreign_function(op: str) -> str:
+    """Name of a function of doubles that is in no C library, made known to the linker with its address in this process.
+
+    Raises
+    ------
+    MissingExtraError
+        If SciPy has the function, and is not installed.
+
+    Examples
+    --------
+    >>> foreign_function("erfinv")
+    'nbad.erfinv'
+    """
+    row, name = TABLE[op], f"nbad.{op}"
+    llvm.add_symbol(name, row.address() if row.address else scipy_special.address(str(row.scipy), len(row.operands)))
+    return name
 
 
 def _vectors(triple, features):

@@ -71,7 +71,8 @@ class Writer:
     def _statement(self, indent, scope, depth, can_return, loop):
         choices = [
             (5, self._assign), (2, self._augment), (1, self._swap), (2, self._make_list), (3, self._write_item), (1, self._alias),
-            (1, self._comprehension), (2, self._array), (1, self._closure), (1, self._call_for_effect),
+            (1, self._comprehension), (2, self._array), (1, self._closure), (1, self._call_for_effect), (1, self._choose_list),
+            (1, self._rows), (1, self._several_results), (1, self._writing_closure), (1, self._attempt),
         ]  # fmt: skip
         if depth < 3:
             choices += [(7, self._if), (2, self._for), (1, self._while), (1, self._plain_if), (1, self._one_sided)]
@@ -146,6 +147,68 @@ class Writer:
         self._line(indent, f"{result} = {name}({self._number(scope)}) + {name}({self._number(scope)})")
         self._line(indent, f"{result} = math.tanh({result})")
         scope.numbers.append(result)
+
+    def _choose_list(self, indent, scope, *_):
+        """A list that depends on a condition; a later write to it or its sources must be refused."""
+        lists = [name for name in scope.lists if name[0] == "l"]
+        if lists:
+            a, b = self.random.choice(lists), self.random.choice(lists)
+            if scope.lists[a] == scope.lists[b]:
+                name = self._new("l")
+                copy = self.random.choice(("{}", "list({})", "{}[:]"))
+                self._line(indent, f"{name} = {copy.format(a)} if {self._condition(scope)} else {copy.format(b)}")
+                scope.lists[name] = scope.lists[a]
+
+    def _rows(self, indent, scope, *_):
+        """A matrix whose rows are views or lists, written in a branch and perhaps exchanged."""
+        m, row = self._new("m"), self._new("l")
+        rows = f"[{self._bounded(scope)}, {self._number(scope)}], [{self._number(scope)}, {self._bounded(scope)}]"
+        form = self.random.choice(("[{}]", "np.array([{}])"))
+        self._line(indent, f"{m} = {form.format(rows)}")
+        self._line(indent, f"{row} = {m}[{self.random.randint(0, 1)}]")
+        self._line(indent, f"if {self._condition(scope)}:")
+        self._line(indent + 1, f"{m}[{self.random.randint(0, 1)}][{self.random.randint(0, 1)}] = {self._bounded(scope)}")
+        if form == "[{}]" and self._chance(0.3):
+            self._line(indent + 1, f"{m}[0], {m}[1] = {m}[1], {m}[0]")
+        name = self._new("v")
+        self._line(indent, f"{name} = {m}[0][1] * {m}[1][0] - {row}[0]")
+        scope.numbers.append(name)
+        scope.lists[row] = 2
+
+    def _several_results(self, indent, scope, *_):
+        name, a, b = self._new("g"), self._new("v"), self._new("v")
+        inner = scope.copy()
+        inner.numbers.append("t")
+        self._line(indent, f"def {name}(t):")
+        self._line(indent + 1, f"for s in (t, {self._number(scope)}):")
+        self._line(indent + 2, f"if {self._condition(inner)}:")
+        self._line(indent + 3, f"return [s, {self._bounded(inner)}], t")
+        self._line(indent + 1, f"return [t, {self._number(inner)}], {self._bounded(inner)}")
+        self._line(indent, f"({a}, {self._new('v')}), {b} = {name}({self._number(scope)})")
+        scope.numbers += [a, b]
+
+    def _writing_closure(self, indent, scope, *_):
+        if scope.lists:
+            name, target = self._new("g"), self.random.choice(list(scope.lists))
+            inner = scope.copy()
+            inner.numbers.append("t")
+            self._line(indent, f"def {name}(t):")
+            self._line(indent + 1, f"if {self._condition(inner)}:")
+            self._line(indent + 2, "return")
+            self._line(indent + 1, f"{target}[{self._place(scope, scope.lists[target])}] += {self._bounded(inner)}")
+            self._line(indent, f"{name}({self._number(scope)})")
+
+    def _attempt(self, indent, scope, *_):
+        name = self.random.choice(scope.numbers)
+        self._line(indent, "try:")
+        self._line(indent + 1, f"{name} = {self._bounded(scope)}")
+        if self._chance(0.5):
+            self._line(indent + 1, f"{name} = {{}}['key'] * {name}")
+        self._line(indent, "except KeyError:")
+        self._line(indent + 1, f"{name} = {self._bounded(scope)}")
+        if self._chance(0.5):
+            self._line(indent, "finally:")
+            self._line(indent + 1, f"{name} = 0.5 * {name}")
 
     def _call_for_effect(self, indent, scope, *_):
         """A helper that may write to a list of ours."""

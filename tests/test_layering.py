@@ -15,7 +15,11 @@ TABLE = """
 errors              |
 version             |
 config              |                                                           | platformdirs
-ops                 |                                                           | numpy
+scipy_special       |                                                           | scipy
+operation           |                                                           | numpy
+expansions          | scipy_special                                             | numpy
+special_ops         | expansions operation scipy_special                        | numpy
+ops                 | operation special_ops                                     | numpy
 graph               | ops                                                       | numpy
 source              |
 refusals            |
@@ -42,15 +46,20 @@ flow                | branches choices heap lookup merging refusals returns shar
 rebind              | arrays composites copies flow source spellings values     | numpy
 tracer              | array_functions arrays graph matrices ops rebind source values | numpy
 simplify            | graph ops                                                 | numpy
-differentiate       | graph ops simplify                                        | sympy
+derive              | ops                                                       | sympy
+derived             |
+partial_text        | graph ops simplify
+differentiate       | derived graph ops partial_text simplify
+special             | ops spellings values                                      | numpy
+primitives          | graph operation ops partial_text sympy_walk tracer values | numba numpy
 mincut              |
 cost                | ops
 policies            | cost mincut
 partition           | cost graph policies simplify
-plan_text           | graph partition
+plan_text           | graph ops partition
 lower               | graph ops
 python_printer      | lower ops
-vector_math         | ops                                                       | llvmlite numba
+vector_math         | ops scipy_special                                         | llvmlite numba
 ir_printer          | lower ops vector_math
 cache               | config version                                            | llvmlite numpy
 compile             | cache ir_printer lower vector_math                        | llvmlite numba numpy
@@ -89,21 +98,24 @@ harness             |
 harness.comparisons |                                                           | numpy
 harness.oracles     | ops                                                       | mpmath numpy
 harness.case        | differentiate harness.comparisons harness.oracles transforms | numpy
-harness.checks      | differentiate gradients harness.case harness.comparisons harness.oracles jacobians partition transforms | numba numpy
+harness.own_operations | graph harness.comparisons ops                        | numpy
+harness.checks      | differentiate gradients harness.case harness.comparisons harness.oracles harness.own_operations jacobians partition transforms | numba numpy
 testing             | harness.case harness.checks harness.comparisons           | numpy
+accuracy            | decorate differentiate graph harness.oracles ops simplify tracer | mpmath numpy
 subjects            | decorate                                                  | numpy
 profiling           | cost explanation harness.comparisons jacobians policies subjects testing transforms vector_math | numba numpy
 roofs               | cost decorate explanation                                 | numpy
 plots               |                                                           | matplotlib numpy
 doctor              | cache compile config decorate graph lower ops transforms vector_math version | llvmlite numba numpy
 cli                 | cache doctor plots profiling roofs subjects version       | rich
-__init__            | decorate explanation gradients jacobians linearization nonfinite showing sympy_bridge testing transforms version
+__init__            | decorate explanation gradients jacobians linearization nonfinite primitives showing special sympy_bridge testing transforms version
 """
 # imported inside a function only, and by nobody else
 LAZY = {
-    "sympy": {"differentiate", "formulas", "sympy_bridge", "sympy_walk", "typeset"},
-    "mpmath": {"harness.oracles"},
+    "sympy": {"derive", "formulas", "sympy_bridge", "sympy_walk", "typeset"},
+    "mpmath": {"accuracy", "harness.oracles"},
     "platformdirs": {"config"},
+    "scipy": {"scipy_special"},
     "matplotlib": {"plots"},
 }
 

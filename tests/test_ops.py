@@ -1,25 +1,35 @@
 """The primitive table: every row against 60 digits, every stable partial against SymPy's own derivative."""
 
+import functools
 import importlib
 import itertools
+from pathlib import Path
 
 import mpmath
 import numpy as np
 import pytest
 import sympy
+from sympy.parsing.sympy_parser import parse_expr
 
+import nbad
+from nbad.derive import derived_source
 from nbad.graph import GraphBuilder
 from nbad.harness.oracles import exact, exact_jacobian
+from nbad.lower import INSTRUCTIONS
 from nbad.ops import ROWS, TABLE
 
 ISSUED = """
     sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc hypot
     logaddexp logaddexp2 deg2rad rad2deg pow powi abs sign minimum maximum pymin pymax floor ceil trunc copysign square reciprocal
+    logistic logit softplus log_ndtr ndtr erfinv erfcx xlogy xlog1py sinc gamma lgamma digamma polygamma fmod mod floordiv round
+    heaviside stop_gradient
 """
 MEASURED = [row for row in ROWS if row.expression and row.samples]
 EXPANDED = [row for row in ROWS if row.expansion]
-STEPS = [TABLE[name] for name in ("floor", "ceil", "trunc")]  # SymPy has no derivative for them
-STABLE = [(row, k) for row in ROWS if row not in STEPS for k, text in enumerate(row.partials or ()) if text is not None]
+STEPS = [TABLE[name] for name in ("floor", "ceil", "trunc", "round", "floordiv")]  # SymPy has no derivative for them
+OTHER = [TABLE[name] for name in ("fmod", "mod", "stop_gradient", "heaviside")]
+PROVEN = [row for row in ROWS if row.partials and row not in (*STEPS, *OTHER)]
+STABLE = [(row, k) for row in PROVEN for k, text in enumerate(row.partials) if text is not None]
 HARD = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-300, 1e300, np.inf, -np.inf, np.nan)
 
 
@@ -27,19 +37,14 @@ def name_of(case):
     return case.name if hasattr(case, "name") else str(case)
 
 
-def payload_of(row):
-    return 5 if row.name == "powi" else None
-
-
 def graph_of(row):
-    builder = GraphBuilder(row.name, "xy"[: len(row.operands)])
-    return builder.build([builder.add(row.name, *range(len(row.operands)), payload=payload_of(row))])
+    builder = GraphBuilder(row.name, "xyz"[: len(row.operands)])
+    return builder.build([builder.add(row.name, *range(len(row.operands)), payload=row.payload)])
 
 
 def numpy_value(row, operands):
-    payload = payload_of(row)
     with np.errstate(all="ignore"):
-        return row.numpy(*operands) if payload is None else row.numpy(*operands, payload)
+        return row.numpy(*operands) if row.payload is None else row.numpy(*operands, row.payload)
 
 
 def points(row):
@@ -65,7 +70,7 @@ def test_every_operation_of_the_issue_has_a_row():
 
 def test_names_and_spellings_are_unique():
     spellings = [spelling for row in ROWS for spelling in row.spellings]
-    assert len(TABLE) == len(ROWS)
+    assert len({row.name for row in ROWS}) == len(ROWS)
     assert len(spellings) == len(set(spellings))
 
 
@@ -77,14 +82,15 @@ def test_spelling_is_a_function(spelling):
 
 @pytest.mark.parametrize("row", ROWS, ids=name_of)
 def test_operation_is_either_an_instruction_or_a_call_or_expanded(row):
-    instruction = row.name in "add sub mul div neg sqrt abs floor ceil trunc copysign lt le gt ge eq ne and or not select".split()
-    assert instruction + bool(row.libm) + bool(row.expansion) == 1
+    assert (row.name in INSTRUCTIONS) + row.is_call + bool(row.expansion) == 1
 
 
 @pytest.mark.parametrize("row", MEASURED, ids=name_of)
 def test_reference_is_the_expression(row):
+    """SciPy and Python's own `math.lgamma` are not quite as good as the C library."""
+    bound = 8 if row.name in ("ndtr", "lgamma") else 4
     for point in points(row):
-        assert ulps(numpy_value(row, point), exact(graph_of(row), point)[0]) <= 4, point
+        assert ulps(numpy_value(row, point), exact(graph_of(row), point)[0]) <= bound, point
 
 
 @pytest.mark.parametrize("row", EXPANDED, ids=name_of)
@@ -92,7 +98,7 @@ def test_expansion_is_the_reference(row):
     """At infinities, nan and zeros too; internal operations may differ from libm's by their rounding."""
     for point in itertools.product(map(np.float64, HARD), repeat=len(row.operands)):
         with np.errstate(all="ignore"):
-            got = row.expansion(NumpyExpander(), *point, *([payload_of(row)] if payload_of(row) else []))
+            got = row.expansion(NumpyExpander(), *point, *([] if row.payload is None else [row.payload]))
         assert np.allclose(got, numpy_value(row, point), rtol=1e-15, atol=0, equal_nan=True), point
 
 
@@ -117,34 +123,44 @@ def test_python_extrema_keep_the_comparisons_of_python():
 
 
 def symbols():
-    return sympy.symbols("x y", real=True)
+    return sympy.symbols("x y z", real=True)
 
 
 def expression_of(row, *operands):
-    return sympy.sympify(row.expression).subs(dict(zip(("x", "y"), operands, strict=False)), simultaneous=True)
+    """The value of an operation; a payload comes first."""
+    names = dict(zip("xyz" if row.payload is None else "nxyz", operands, strict=False))
+    return parse_expr(row.expression, local_dict=names)
 
 
-def stable_text(row, k):
+def stable_partial(row, k):
     """The text of a partial, in functions that SymPy knows."""
-    x, y = symbols()
-    names = {name: lambda *args, row=TABLE[name]: expression_of(row, *args) for name in TABLE if not hasattr(sympy, name)}
-    return sympy.sympify(row.partials[k], locals=names | {"x": x, "y": y, "v": expression_of(row, x, y)})
+    names = {name: functools.partial(expression_of, TABLE[name]) for name in TABLE if TABLE[name].expression}
+    given = {"n": row.payload, "v": expression_of(row, *payload_of(row), *symbols())}
+    return parse_expr(row.partials[k], local_dict=names | given | dict(zip("xyz", symbols(), strict=True)))
+
+
+def payload_of(row):
+    return [] if row.payload is None else [sympy.Integer(row.payload)]
 
 
 @pytest.mark.parametrize(("row", "k"), STABLE, ids=name_of)
 def test_stable_partial_is_the_derivative(row, k):
     """In 40 digits, where neither form loses any: SymPy raises its precision until they are right."""
-    raw = sympy.diff(expression_of(row, *symbols()), symbols()[k])
+    raw = sympy.diff(expression_of(row, *payload_of(row), *symbols()), symbols()[k])
     for point in points(row):
         at = {symbol: sympy.Rational(value) for symbol, value in zip(symbols(), point, strict=False)}
-        stable, expected = (mpmath.mpmathify(e.subs(at).doit().evalf(40)) for e in (stable_text(row, k), raw))
+        stable, expected = (mpmath.mpmathify(e.subs(at).doit().evalf(40)) for e in (stable_partial(row, k), raw))
         with mpmath.workdps(40):
             assert abs(stable - expected) <= mpmath.mpf("1e-37") * abs(expected), point
 
 
+def test_other_partials_are_what_sympy_derives():
+    assert (Path(nbad.__file__).parent / "derived.py").read_text() == derived_source()
+
+
 @pytest.mark.parametrize("row", STEPS, ids=name_of)
 def test_steps_are_flat(row):
-    assert row.partials == ("0",)
+    assert set(row.partials) == {"0"}
     assert all(exact_jacobian(graph_of(row), point, (0,)) == 0 for point in points(row))
 
 

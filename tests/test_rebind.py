@@ -19,9 +19,12 @@ from numpy import exp as e
 from scipy.special import erf as error_function
 from tracing import check_values, text, traced
 
+import nbad
 from nbad.ops import BOOL, TABLE
 
-MODULES = {"math": math, "numpy": np, "scipy.special": scipy.special, "builtins": builtins}
+MODULES = {
+    "math": math, "numpy": np, "scipy.special": scipy.special, "builtins": builtins, "nbad": nbad, "nbad.special": nbad.special,
+}
 SPELLINGS = [
     (module, name, row.name)
     for row in TABLE.values()

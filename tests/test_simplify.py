@@ -188,6 +188,14 @@ def test_dead_nodes_go_and_inputs_stay():
     assert graph.outputs == (2, 1, 2)
 
 
+def test_an_extended_graph_may_hold_what_simplification_would_not_make():
+    graph = graph_of("or and c c and c d")
+    builder = SimplifyingBuilder.extending(graph)
+    p, q = (k for k, node in enumerate(graph.nodes) if node.op == "and")
+    assert builder.nodes[builder.add("or", p, q)].op == "or"
+    assert len(simplify(graph).nodes) < len(graph.nodes)
+
+
 def test_source_lines_survive():
     builder = GraphBuilder("f", ["x", "y"])
     negative = builder.add("neg", 1, source="k.py:1")

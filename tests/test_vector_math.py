@@ -118,7 +118,8 @@ def reference(name):
     """The function in mpmath, at 40 digits."""
     special = {
         "pow": mpmath.power, "exp2": lambda x: mpmath.power(2, x), "log2": lambda x: mpmath.log(x, 2),
-        "cbrt": lambda x: mpmath.sign(x) * mpmath.root(abs(x), 3),
+        "cbrt": lambda x: mpmath.sign(x) * mpmath.root(abs(x), 3), "lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))),
+        "fmod": lambda x, y: mpmath.sign(x) * mpmath.fmod(abs(x), abs(y)),
     }
 
     def evaluated(*args):

@@ -1,6 +1,7 @@
 """Tile kernels without the driver: one call through the address, on whole arrays."""
 
 import ctypes
+import itertools
 
 import numpy as np
 
@@ -47,9 +48,9 @@ def apply(builder, name):
     """One operation on the first inputs; a bool operand is a comparison of an input with 0.5."""
     row, half = TABLE[name], builder.constant(0.5)
     kinds = list(row.operands)
-    reals = iter(range(2))
+    reals = itertools.cycle(range(2))
     operands = [next(reals) if kind == "real" else builder.add("gt", k % 2, half) for k, kind in enumerate(kinds)]
-    return builder.add(name, *operands, payload=5 if name == "powi" else None)
+    return builder.add(name, *operands, payload=row.payload)
 
 
 def as_real(builder, node):

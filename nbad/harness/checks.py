@@ -14,6 +14,7 @@ from nbad.differentiate import jacobian as joint_graph
 from nbad.harness.case import ELEMENTS, MODES, Oracle, batch, flat, leaves
 from nbad.harness.comparisons import Findings, Inapplicable, Near, Same, same
 from nbad.harness.oracles import difference_error, exact_jacobian, undecorated
+from nbad.harness.own_operations import own_partials
 
 PLAIN_ELEMENTS, EXACT_POINTS, SECOND_ORDER_POINTS = 64, 4, 2
 TILES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 511, 513)
@@ -44,6 +45,7 @@ def partials(case) -> Findings:
         true = exact_jacobian(case.traced.graph, [row[k] for row in case.rows(case.columns)], case.slots)
         near = bound[k] + difference_error(true)
         yield Near(f"jacobian of element {k} in 60 digits", both[k], true, near, unknown=np.isnan(true))
+    yield from own_partials(case.traced.graph, case.rows(case.columns))
 
 
 def cotangents(case) -> Findings:

@@ -1,0 +1,42 @@
+"""SciPy's special functions, where SciPy is installed: for NumPy values, and as addresses for compiled code."""
+
+import ctypes
+
+from nbad.errors import MissingExtraError, message, user_line
+
+SIGNATURE = "double ({}, int"  # the last number is one that Cython's own callers pass
+get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+
+
+def reference(name):
+    """A function of `scipy.special` on NumPy values, imported when it is called.
+
+    Examples
+    --------
+    >>> reference("erfinv")(0.0)
+    np.float64(0.0)
+    """
+    return lambda *operands: getattr(_special(name), name)(*operands)
+
+
+def address(name: str, arity: int) -> int:
+    """Address of `double name(double..., int)` in `scipy.special.cython_special`."""
+    _special(name)
+    from scipy.special import cython_special
+
+    capsules = [cython_special.__pyx_capi__.get(key) for key in (name, f"__pyx_fuse_0{name}", f"__pyx_fuse_1{name}")]
+    signature = SIGNATURE.format(", ".join(["double"] * arity)).encode()
+    found = next(c for c in capsules if c is not None and get_name(c).startswith(signature))
+    return get_pointer(found, get_name(found))
+
+
+def _special(name):
+    try:
+        import scipy.special
+    except ImportError:
+        raise MissingExtraError(message(
+            f"`{name}` takes its values from SciPy, which is not installed", source=user_line(), expected="the extra `scipy`",
+            fix='pip install "nbad[scipy]"',
+        )) from None
+    return scipy.special
