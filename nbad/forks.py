@@ -3,6 +3,7 @@
 What an arm writes is undone at its end. Once both have run, what they wrote is merged by the condition.
 """
 
+import functools
 import linecache
 import re
 from collections.abc import Iterable
@@ -35,7 +36,9 @@ class Fork:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self.merger = Merger(flow.trace, condition, self.heap.holds)
+        self._sides: tuple[Changes, Changes] = ({}, {})
+        sides = functools.partial(self._held, 0), functools.partial(self._held, 1)
+        self.merger = Merger(flow.trace, condition, self.heap.holds, sides)
 
     @property
     def line(self) -> source.Line:
@@ -47,25 +50,35 @@ class Fork:
         changes = self.heap.changes()
         for entry, contents in changes:
             self._check(entry, contents)
-            entry.kind.write(entry.container, entry.contents.items)
+            entry.write(entry.contents.items)
         return {id(entry.container): (entry, contents.items) for entry, contents in changes}
 
     def write(self, changes: Changes):
         """Do again what an arm wrote."""
         for entry, items in changes.values():
-            entry.kind.write(entry.container, items)  # type: ignore[misc]
+            entry.write(items)
 
     def merge_writes(self, first: Changes, second: Changes):
-        """Write what two arms wrote, by the condition."""
-        for key in {**first, **second}:
-            entry = (first.get(key) or second[key])[0]
-            pair = [changes[key][1] if key in changes else entry.contents.items for changes in (first, second)]
+        """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
+        self._sides = first, second
+        entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
+        for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
             try:
-                items = [self.merger.merge(a, b) for a, b in zip(*pair, strict=True)]
+                items = [self.merger.merge(a, b) for a, b in zip(*self._both(entry.container), strict=True)]
             except Different as error:
                 what, fix = refusals.FLOW["items"]
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
-            entry.kind.write(entry.container, items)  # type: ignore[misc]
+            entry.write(items)
+
+    def _both(self, container):
+        return self._held(0, container), self._held(1, container)
+
+    def _held(self, which, container):
+        """What a list or array held at the end of an arm; None if it was made in the branch."""
+        key = id(container)
+        if key in self._sides[which]:
+            return self._sides[which][key][1]
+        return self.heap.entries[key].contents.items if key in self.heap.entries else None
 
     def close(self):
         """Both arms are merged."""
@@ -80,7 +93,7 @@ class Fork:
         else:
             return
         if entry.kind.write is not None:
-            entry.kind.write(entry.container, entry.contents.items)  # what is outside the kernel stays as it was
+            entry.write(entry.contents.items)  # what is outside the kernel stays as it was
         what, fix = refusals.FLOW[case]
         text = what.format(name=entry.name, noun=entry.kind.noun)
         raise self.flow.trace.refusal(text, fix.format(name=entry.name), line=self._line_of_change(entry.name))

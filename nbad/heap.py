@@ -45,6 +45,15 @@ class Entry:
     kind: Kind
     contents: Contents
 
+    def read(self) -> Contents:
+        """What it holds now."""
+        return self.kind.read(self.container)
+
+    def write(self, items: list[Any]):
+        """Set its items, where its kind allows that."""
+        assert self.kind.write is not None
+        self.kind.write(self.container, items)
+
 
 class Heap:
     """All containers within reach of some variables, and what they hold now.
@@ -54,6 +63,13 @@ class Heap:
     variables : iterable of (str, object)
     outer : iterable of (str, object)
         Variables of code outside the kernel.
+
+    Attributes
+    ----------
+    entries : dict
+        By the identity of the container.
+    seen : dict
+        Everything that the variables lead to, by identity, also what cannot be changed.
 
     Examples
     --------
@@ -65,8 +81,8 @@ class Heap:
     """
 
     def __init__(self, variables: Iterable[tuple[str, Any]], outer: Iterable[tuple[str, Any]] = ()):
-        self.entries: list[Entry] = []
-        self._seen: dict[int, Any] = {}
+        self.entries: dict[int, Entry] = {}
+        self.seen: dict[int, Any] = {}
         self.add(outer, is_outer=True)
         self.add(variables)
 
@@ -75,23 +91,23 @@ class Heap:
         stack = list(variables)
         while stack:
             name, value = stack.pop()
-            if _is_atom(type(value)) or id(value) in self._seen:
+            if _is_atom(type(value)) or id(value) in self.seen:
                 continue
-            self._seen[id(value)] = value
+            self.seen[id(value)] = value
             kind = kind_of(value)
-            contents = kind.read(value) if kind else Contents(None, _carried(value))
+            contents = kind.read(value) if kind else Contents(None, carried(value))
             if kind:
-                self.entries.append(Entry(value, name, is_outer, kind, contents))
+                self.entries[id(value)] = Entry(value, name, is_outer, kind, contents)
             if not _ATOMS.issuperset(map(type, contents.items)):
                 stack += ((name, item) for item in contents.items)
 
     def holds(self, value) -> bool:
         """Whether a container was within reach; a view of an array counts as the array."""
-        return id(value) in self._seen or id(owner(value)) in {id(owner(seen)) for seen in self._seen.values()}
+        return id(value) in self.seen or id(owner(value)) in {id(owner(seen)) for seen in self.seen.values()}
 
     def changes(self) -> list[tuple[Entry, Contents]]:
         """The containers that hold something else now, and what."""
-        now = ((entry, entry.kind.read(entry.container)) for entry in self.entries)
+        now = ((entry, entry.read()) for entry in self.entries.values())
         return [(entry, contents) for entry, contents in now if not same(entry.contents, contents)]
 
 
@@ -185,7 +201,7 @@ def _is_atom(cls):
     return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
 
 
-def _carried(value) -> list[Any]:
+def carried(value) -> list[Any]:
     """What an unchangeable value leads to."""
     if isinstance(value, (tuple, frozenset)):
         return list(value)

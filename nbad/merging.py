@@ -1,6 +1,5 @@
 """One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,10 @@ from nbad import arrays
 from nbad.values import Trace, TracedCondition, Tracer, plain_number
 
 _COMPARABLE = (str, bytes, range, complex, slice)
+
+
+def _as_it_is(container):
+    """What a container holds is what it holds now."""
 
 
 class Different(Exception):
@@ -27,6 +30,8 @@ class Merger:
     condition : TracedCondition
     is_old : callable
         Whether other names may lead to a container.
+    sides : pair of callables
+        What a list or array of either side held there, as a list of items; None for what it holds now.
 
     Attributes
     ----------
@@ -34,8 +39,8 @@ class Merger:
         Merged lists and arrays, and those that they may be, depending on the condition: a write to one could not be traced.
     """
 
-    def __init__(self, trace: Trace, condition: TracedCondition, is_old: Callable[[Any], bool] = lambda value: False):
-        self.trace, self.condition, self._is_old = trace, condition, is_old
+    def __init__(self, trace: Trace, condition: TracedCondition, is_old=lambda value: False, sides=(_as_it_is, _as_it_is)):
+        self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
         self.entangled: list[tuple[Any, list[Any]]] = []
         self._merged: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
         self._partners: dict[tuple[str, int], int] = {}
@@ -55,7 +60,7 @@ class Merger:
         if isinstance(a, tuple):
             return self._sequence(a, b)
         if isinstance(a, list):
-            return self._container(a, b, self._sequence)
+            return self._container(a, b, self._list)
         raise Different(f"{described(a)} in one branch and another one in the other")
 
     def _number(self, a, b):
@@ -80,15 +85,29 @@ class Merger:
             self.entangled.append((merged, [a, b]))
         return merged
 
+    def _list(self, a, b):
+        if type(a) is not list:
+            raise Different(f"{described(a)} in one branch and another one in the other")
+        return self._items(a, *self._held(a, b))
+
     def _sequence(self, a, b):
+        if type(a) is not tuple and not hasattr(a, "_make"):
+            raise Different(f"{described(a)} in one branch and another one in the other")
+        items = self._items(a, a, b)
+        return tuple(items) if type(a) is tuple else a._make(items)
+
+    def _items(self, whole, a, b):
         if len(a) != len(b):
-            raise Different(f"{described(a)} of {len(a)} items in one branch and of {len(b)} in the other")
-        items = [self.merge(x, y) for x, y in zip(a, b, strict=True)]
-        if type(a) in (list, tuple):
-            return type(a)(items)
-        if hasattr(a, "_make"):
-            return a._make(items)
-        raise Different(f"{described(a)} in one branch and another one in the other")
+            raise Different(f"{described(whole)} of {len(a)} items in one branch and of {len(b)} in the other")
+        return [self.merge(x, y) for x, y in zip(a, b, strict=True)]
+
+    def _held(self, *containers):
+        """The items of two lists or arrays, each as its side has it."""
+        for container, side in zip(containers, self._sides, strict=True):
+            items = side(container)
+            if items is None:
+                items = list(arrays.items(self.trace, container).flat) if isinstance(container, np.ndarray) else container
+            yield items
 
     def _array(self, a, b):
         if a.shape != b.shape:
@@ -97,7 +116,7 @@ class Merger:
             if np.array_equal(a, b):
                 return a.copy()
             raise Different(f"two different arrays of dtype {a.dtype}")
-        pairs = zip(arrays.items(self.trace, a).flat, arrays.items(self.trace, b).flat, strict=True)
+        pairs = zip(*self._held(a, b), strict=True)
         return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
 
 
@@ -169,6 +188,15 @@ def containers(value):
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from containers(item)
+
+
+def uncopied(values):
+    """What `kept` does not copy among values and in the lists and tuples among them."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from uncopied(value)
+        elif not isinstance(value, np.ndarray) and not is_number(value):
+            yield value
 
 
 def _plain(condition):

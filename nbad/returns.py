@@ -5,18 +5,22 @@ from typing import Any
 
 from nbad import refusals, source
 from nbad.forks import variables
-from nbad.heap import Contents, Entry, Heap, same
-from nbad.merging import Different, Merger, both, containers, kept
+from nbad.heap import Contents, Entry, Heap, carried, kind_of, same
+from nbad.merging import Different, Merger, both, described, kept, uncopied
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A result, what the containers that outlive the call hold with it, and which of its lists and arrays may live on."""
+    """A result, and what the containers that outlive the call hold with it, by their identity."""
 
     value: Any
-    contents: list[Contents]
-    originals: list[Any]
+    contents: dict[int, Contents]
     line: source.Line | None
+
+    def held(self, container):
+        """The items of a container with this outcome; None if it does not outlive the call."""
+        contents = self.contents.get(id(container))
+        return None if contents is None else contents.items
 
 
 class Call:
@@ -30,11 +34,12 @@ class Call:
 
     def __init__(self, flow, frame):
         self.flow = flow
-        self._arguments = variables(frame)
-        self._heap = Heap(self._arguments)
+        self._heap = Heap(variables(frame))
         self._final: Outcome | None = None
         self._exits: list[tuple[Any, Outcome]] = []  # in the order of the source: the first whose condition holds counts
         self._outer_exits: list[list[tuple[Any, Outcome]]] = []
+        self._entangled: list[tuple[Any, list[Any]]] = []
+        self._fixed: list[tuple[Any, Contents]] = []
 
     @property
     def alive(self):
@@ -44,24 +49,25 @@ class Call:
         """Return a value; says whether that ends the call, or only this path of it."""
         is_last = not self._outer_exits
         if is_last and not self._exits:
-            self._final = Outcome(value, [], [], None)
+            self._final = Outcome(value, {}, None)
         else:
-            line = source.running_line()
-            self._final = Outcome(value if is_last else kept(value), self._contents(), list(containers(value)), line)
+            value, contents = self._kept(value)
+            self._final = Outcome(value, contents, source.running_line())
         return is_last
 
     def result(self):
         """What the call returns in the end."""
         if not self._exits:
             return self._final.value
+        for value, contents in self._fixed:
+            if not same(_state(value), contents):
+                raise self._refusal(described(value))
         outcome = self._chain(self._exits, self._final)
-        for entry, contents in zip(self._heap.entries, outcome.contents, strict=True):
-            if not same(entry.kind.read(entry.container), contents):
-                entry.kind.write(entry.container, contents.items)
-        survivors = Heap(self._arguments, self.flow.outer)
-        shared = [value for value in outcome.originals if survivors.holds(value)]
-        if shared:
-            self.flow.watch([(value, shared) for value in containers(outcome.value)], outcome.line)
+        for key, contents in outcome.contents.items():
+            entry = self._heap.entries[key]
+            if not same(entry.read(), contents):
+                entry.write(contents.items)
+        self.flow.watch(self._entangled, outcome.line)
         return outcome.value
 
     def end(self):
@@ -104,27 +110,47 @@ class Call:
         return final
 
     def _merged(self, condition, a: Outcome, b: Outcome):
-        merger = Merger(self.flow.trace, condition)
+        merger = Merger(self.flow.trace, condition, self._heap.holds, (a.held, b.held))
+        contents = {key: self._merged_contents(merger, entry, a, b) for key, entry in self._heap.entries.items()}
         try:
             value = merger.merge(a.value, b.value)
         except Different as error:
             what, fix = refusals.FLOW["results"]
             raise self.flow.trace.refusal(what, fix, line=a.line, got=str(error)) from None
-        contents = [self._merged_contents(merger, *row) for row in zip(self._heap.entries, a.contents, b.contents, strict=True)]
-        self.flow.watch(merger.entangled, a.line)
-        return Outcome(value, contents, a.originals + b.originals, a.line)
+        self._entangled += merger.entangled
+        return Outcome(value, contents, a.line)
 
-    def _merged_contents(self, merger, entry: Entry, a: Contents, b: Contents):
+    def _merged_contents(self, merger, entry: Entry, *outcomes: Outcome):
+        a, b = (outcome.contents[id(entry.container)] for outcome in outcomes)
         if same(a, b):
             return a
         is_same_size = a.rest == b.rest and len(a.items) == len(b.items)
         try:
             if entry.is_outer or entry.kind.write is None or not is_same_size:
-                raise Different(f"the {entry.kind.noun} `{entry.name}` is changed after it")
+                raise self._refusal(f"the {entry.kind.noun} `{entry.name}`")
             return Contents(a.rest, [merger.merge(x, y) for x, y in zip(a.items, b.items, strict=True)])
-        except Different as error:
-            what, fix = refusals.FLOW["after"]
-            raise self.flow.trace.refusal(what.format(name=entry.name), fix, got=str(error)) from None
+        except Different:
+            raise self._refusal(f"the {entry.kind.noun} `{entry.name}`") from None
 
-    def _contents(self):
-        return [entry.kind.read(entry.container) for entry in self._heap.entries]
+    def _refusal(self, changed):
+        what, fix = refusals.FLOW["after"]
+        return self.flow.trace.refusal(what, fix, got=f"{changed} is changed after the first return")
+
+    def _kept(self, value):
+        """A value and the contents of what outlives the call; what does not, and may still be written to, is copied."""
+        copies = {key: (entry.container, entry.container) for key, entry in self._heap.entries.items()}
+        now = {key: entry.read() for key, entry in self._heap.entries.items()}
+        self._fix([value, *(item for _, items in now.values() for item in items)])
+        contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
+        return kept(value, copies), contents
+
+    def _fix(self, values):
+        """Remember what values lead to that is neither copied nor outlives the call: it may not change any more."""
+        within = Heap(("a result", value) for value in uncopied(values))
+        self._fixed += [(value, _state(value)) for key, value in within.seen.items() if key not in self._heap.entries]
+
+
+def _state(value):
+    """What a container holds, or a function sees."""
+    kind = kind_of(value)
+    return Contents(None, carried(value)) if kind is None else kind.read(value)

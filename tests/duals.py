@@ -89,7 +89,7 @@ def _lifted(function, partial):
 MATH = SimpleNamespace(
     sin=_lifted(math.sin, math.cos),
     cos=_lifted(math.cos, lambda x: -math.sin(x)),
-    tanh=_lifted(math.tanh, lambda x: 1.0 / math.cosh(x) ** 2),
+    tanh=_lifted(math.tanh, lambda x: (1.0 - math.tanh(x)) * (1.0 + math.tanh(x))),
     exp=_lifted(math.exp, math.exp),
     sqrt=_lifted(math.sqrt, lambda x: 0.5 / math.sqrt(x)),
     atan=_lifted(math.atan, lambda x: 1.0 / (1.0 + x * x)),

@@ -275,6 +275,58 @@ def exchanged_rows(x, y):
     return m[0][0] - m[1][1]
 
 
+def exchanged_and_written(x, y):
+    m = [[[x], [y]], [[1.0], [2.0]]]
+    if x > 0:
+        m[0][0][0] = 9.0
+        m[0], m[1] = m[1], m[0]
+        m[0][1] = [y * 2]
+    else:
+        m[1][1][0] = 8.0
+        m[0][0], m[0][1] = m[0][1], m[0][0]
+    return m[0][0][0] + 2 * m[0][1][0] + 3 * m[1][0][0] + 5 * m[1][1][0]
+
+
+def lists_of_views(x, y):
+    m = np.array([[x, y], [1.0, 2.0]])
+    rows = [m[0], m[1]]
+    if x > 0:
+        rows[0], rows[1] = rows[1], rows[0]
+        m[0, 0] = 7.0
+    return rows[0][0] + 2 * rows[0][1] + 3 * rows[1][0] + 5 * rows[1][1]
+
+
+def writes_between_returns(x, y):
+    m = [[x, y], [1.0, 2.0]]
+
+    def change(t):
+        if t > 1:
+            return 0.0
+        m[0][0] = 5.0
+        m[0], m[1] = m[1], m[0]
+        if t < 0:
+            return 1.0
+        m[0] = [t, 7.0]
+        m[1][1] = t
+        return 2.0
+
+    return change(x) + m[0][0] * 3 + m[0][1] * 5 + m[1][0] * 7 + m[1][1] * 11
+
+
+def the_same_list_on_every_path(x, y):
+    items = [x, y]
+
+    def change(v):
+        if x > 0:
+            return v
+        v[0] = 3.0
+        return v
+
+    same = change(items)
+    same[1] = 8.0
+    return items[0] + items[1] * 2 + same[0] * 3
+
+
 def arrays(x, y):
     m = np.zeros((2, 2))
     row = m[0]
@@ -434,7 +486,8 @@ KERNELS = [
     chain, nested, arms_that_leave, unused_variables, flags, in_both_arms_the_same, named_tuples, walrus, conditional_expressions,
     boolean_operators, chained_comparisons, plain_operands_decide, membership, conditions_in_comprehensions, any_and_all, loops,
     continues, returns_in_loops, returns_in_while, returns_from_while_true, returns_at_the_end_of_else, aliases, rebound_aliases,
-    nested_lists, exchanged_rows, arrays, new_lists_may_grow, writes_in_helpers, written_results, returned_arguments, closures,
+    nested_lists, exchanged_rows, exchanged_and_written, lists_of_views, writes_between_returns, the_same_list_on_every_path,
+    arrays, new_lists_may_grow, writes_in_helpers, written_results, returned_arguments, closures,
     contexts, returns_through_finally, cases, unreachable, generators,
 ]  # fmt: skip
 

@@ -472,8 +472,42 @@ def test_changes_after_a_return_on_a_traced_value():
 
         return grow(items) + items[0]
 
-    what = "returns on a traced value, and changes what outlives the call after it"
-    expect(late, what, "one `return`, at the end", "the list `values` is changed after it")
+    def a_dict(x):
+        def make():
+            table = {"a": 1.0}
+            if x > 0:
+                return table
+            table["a"] = 2.0
+            return table  # !
+
+        return make()["a"]
+
+    def an_object(x):
+        def make():
+            p = Point([1.0])
+            if x > 0:
+                return p
+            p.x[0] = 2.0
+            return p  # !
+
+        return make().x[0]
+
+    def a_function(x):
+        def make():
+            v = 1.0
+            f = lambda: v  # noqa: E731
+            if x > 0:
+                return f
+            v = 2.0
+            return f  # !
+
+        return make()()
+
+    what, fix = "returns on a traced value, and changes what outlives the call after it", "one `return`, at the end"
+    expect(late, what, fix, "the list `values` is changed after the first return")
+    expect(a_dict, what, fix, "a dict is changed after the first return")
+    expect(an_object, what, fix, "a list is changed after the first return")
+    expect(a_function, what, fix, "a function is changed after the first return")
 
 
 def test_expressions():
