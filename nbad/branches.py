@@ -77,7 +77,7 @@ class Branch(Fork):
             self.call.join(self.condition, first.ends, second.ends)
         self.values = self._joined(first, second)
         self.close()
-        self._frame = None
+        self._frame = self.before = self._first = None
         return True
 
     def _joined(self, first, second):

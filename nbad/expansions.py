@@ -47,15 +47,14 @@ def polygamma(g, x, n):
 
 
 def _polygamma_right(x, n):
-    """For positive x: terms of the sum up to where the remainder's series converges."""
+    """For positive x: terms of the sum, smallest first, and the series of what they leave."""
     count = TERMS + n
     inverse = 1.0 / (x + float(count))
-    series = [coefficient * math.factorial(2 * k + n - 1) for k, coefficient in enumerate(BERNOULLI, start=1)]
-    remainder = _polynomial(inverse * inverse, [float(math.factorial(n - 1)), *map(float, series)])
-    total = inverse**n * (remainder + inverse * (0.5 * math.factorial(n)))
+    series = [1.0 / n, *(float(b * math.factorial(2 * k + n - 1) / math.factorial(n)) for k, b in enumerate(BERNOULLI, start=1))]
+    total = inverse**n * (_polynomial(inverse * inverse, series) + 0.5 * inverse)
     for k in reversed(range(count)):
-        total = total + float(math.factorial(n)) * (1.0 / (x + float(k))) ** (n + 1)
-    return (-1.0) ** (n + 1) * total
+        total = total + (1.0 / (x + float(k))) ** (n + 1)
+    return (-1.0) ** (n + 1) * math.factorial(n) * total
 
 
 def _cotangent_slope(n):

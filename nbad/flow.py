@@ -139,6 +139,7 @@ class Flow:
         if not self._are_conditions(choice.value, b):
             return choice.merge_and(b)
         choice.merge_writes(choice.end_arm(), {})
+        choice.close()
         return both(self.trace, choice.value, b)
 
     def either(self, _, b):
@@ -149,6 +150,7 @@ class Flow:
         if not self._are_conditions(choice.value, b):
             return choice.merge_or(b)
         choice.merge_writes({}, choice.end_arm())
+        choice.close()
         return either(self.trace, choice.value, b)
 
     def negated(self, value):

@@ -81,8 +81,9 @@ class Fork:
         return self.heap.entries[key].contents.items if key in self.heap.entries else None
 
     def close(self):
-        """Both arms are merged."""
+        """Both arms are merged: keep nothing alive that nobody else uses."""
         self.flow.watch(self.merger.entangled, self.line)
+        del self.heap, self.merger, self._sides
 
     def _check(self, entry, contents: Contents):
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)

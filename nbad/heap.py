@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import arrays, source
+from nbad.errors import InternalError
 
 _ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
 
@@ -51,7 +52,8 @@ class Entry:
 
     def write(self, items: list[Any]):
         """Set its items, where its kind allows that."""
-        assert self.kind.write is not None
+        if self.kind.write is None:
+            raise InternalError(f"the items of a {self.kind.noun} are written")
         self.kind.write(self.container, items)
 
 

@@ -75,19 +75,22 @@ def primitive(name, implementation, partials):
         op = _free_name(name)
         TABLE[op] = Operation(name=op, numpy=reference, operands=(REAL,) * len(names), recipes=recipes, cost=COST,
                               address=lambda: compiled().address)
-    return Primitive(op, implementation, names)
+    return Primitive(op, names, (name, implementation, partials))
 
 
 class Primitive:
     """An operation of the user's own, made by `nbad.primitive`."""
 
-    def __init__(self, op, implementation, names):
-        functools.update_wrapper(self, implementation)
-        self._op, self._names = op, names
+    def __init__(self, op, names, definition):
+        self._op, self._names, self._definition = op, names, definition
+        self.__name__, self.__doc__ = definition[0], definition[1].__doc__
         self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
 
     def __repr__(self):
-        return f"<nbad.primitive {self._op.partition('.')[0]}({', '.join(self._names)})>"
+        return f"<nbad.primitive {self.__name__}({', '.join(self._names)})>"
+
+    def __reduce__(self):
+        return primitive, self._definition
 
     def __call__(self, *args, **kwargs):
         traced = first_traced((args, kwargs))
@@ -107,7 +110,7 @@ class Primitive:
             return list(self.__signature__.bind(*args, **kwargs).args)
         except TypeError as error:
             raise ArgumentTypeError(message(
-                f"`{self._op.partition('.')[0]}({', '.join(self._names)})`: {error}", source=user_line(),
+                f"`{self.__name__}({', '.join(self._names)})`: {error}", source=user_line(),
                 got=f"{len(args) + len(kwargs)} arguments", expected=f"{len(self._names)}: {', '.join(self._names)}",
             )) from None
 

@@ -39,7 +39,10 @@ class Shared:
 
     def is_written(self) -> bool:
         """Whether any of them holds something else than when they were merged."""
-        now = [(self._merged(), self._merged_contents), *self._sources]
+        merged = self._merged()
+        if merged is None:  # it may go at any time
+            return False
+        now = [(merged, self._merged_contents), *self._sources]
         return any(contents is not None and not same(_read(value), contents) for value, contents in now)
 
 

@@ -1,6 +1,8 @@
 """Operations of the user's own: values, partials to any order, the caches, the harness and the errors."""
 
+import copy
 import math
+import pickle
 import re
 
 import mpmath
@@ -174,6 +176,13 @@ def test_no_process_sees_what_another_cached(run_python, tmp_path):
         assert tuple(map(float, printed.split())) == pytest.approx(expected, rel=1e-14)
         files.append(sorted(path.name for path in (tmp_path / "cache").iterdir()))
     assert files[-1] == files[-2] != files[0]
+
+
+def test_pickled_and_copied():
+    kept = nbad.primitive("kept", clip, FORMS["text"])
+    for again in (pickle.loads(pickle.dumps(kept)), copy.deepcopy(kept)):
+        f = nbad.kernel(lambda x, operation=again: operation(x, 2.0))
+        assert (f(1.0), nbad.grad(f)(1.0)) == (kept(1.0, 2.0), by_x(1.0, 2.0, 0.0))
 
 
 def test_interpreter(run_python):

@@ -14,6 +14,7 @@ from nbad.ops import BOOL, TABLE
 
 DIGITS = 60
 STEP_DIGITS = 20  # of a relative step: a central difference is off by its square, and 60 digits leave 40 after the division
+SCALED = ("sinc", "jn_pi", "ndtr", "log_ndtr", "mills")  # they multiply the operand by a constant, and round it
 ULPS = {"libm": 4.0, "expansion": 8.0, "instruction": 1.0}
 
 
@@ -117,6 +118,8 @@ def _apply(node, operands, info):
         return Bounded(value, _uncertain(node, operands))
     if node.op == "select":
         return Bounded(value, _select_error(*operands))
+    if node.op in SCALED:
+        operands = [Bounded(o.value, o.error + info.eps * np.abs(o.value)) for o in operands]
     moved = sum((_moved(operation, operands, k, value) for k in range(len(operands))), np.zeros(()))
     size = np.abs(value) + (node.op == "lgamma")  # Python's has no digits near its zeros
     rounding = _ulps(node) * info.eps * size + info.tiny
