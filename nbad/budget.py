@@ -65,8 +65,3 @@ def check_fits(call, needed, max_bytes, what):
             f"{call}: max_bytes={max_bytes} is too small for {what}", source=user_line(), got=f"{max_bytes:,} bytes",
             expected=f"at least {needed:,} bytes", fix=f"max_bytes={needed}",
         ))
-
-
-def seeds_at_once(per_seed, left):
-    """How many seeds' temporaries fit into the bytes that are left; at least one."""
-    return max(1, (TEMPORARY if left is None else left) // per_seed) if per_seed else None

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from nbad import cost, dispatch
-from nbad.broadcast import batch
+from nbad.budget import TEMPORARY
 from nbad.calls import analyse
 from nbad.cost import Work
 from nbad.decorate import kernel
 from nbad.partition import POLICIES, Residual
 from nbad.policies import check_seeds
-from nbad.tiles import TILE
+from nbad.reverse import reverse_of
 
 STREAM = 1 << 21  # elements of each array whose sum measures the bandwidth
 REPEATS = 5
@@ -185,22 +185,13 @@ def _account(call, plan, seeds):
 
 
 def _peak_bytes(call, plan, seeds):
-    """Bytes of the residuals, the seeds, the cotangents, and the rows that are summed over broadcast axes."""
-    operands, itemsize = call.operands, call.operands.dtype.itemsize
-    elements = math.prod(operands.shape)
-    kept = len(plan.residuals) * dispatch.row_length(elements, operands.dtype) * itemsize
-    return kept + seeds * (plan.outputs * elements * itemsize + sum(_cotangent_bytes(call, a) for a in call.arguments))
-
-
-def _cotangent_bytes(call, argument):
-    """Bytes of one argument's cotangent for one seed."""
-    operands, core = call.operands, call.program.cores[argument]
-    shape, values = operands.arrays[argument].shape, math.prod(core)
-    own, elements = math.prod(batch(shape, len(core))), math.prod(operands.shape)
-    result = own * values * operands.dtype.itemsize
-    if own == elements:
-        return result
-    return result + (-(-elements // TILE) * values * 8 if own == 1 else elements * values * operands.dtype.itemsize)
+    """Bytes of the residuals, the seeds, the cotangents, and what is summed over broadcast axes."""
+    operands, dtype = call.operands, call.operands.dtype
+    elements, shapes = math.prod(operands.shape), [operands.arrays[a].shape for a in call.arguments]
+    kept = len(plan.residuals) * dispatch.row_length(elements, dtype)
+    each = plan.outputs * elements + sum(map(math.prod, shapes))
+    sweep = reverse_of(call.program, plan, call.arguments, shapes, operands.shape, dtype)
+    return (kept + seeds * each) * dtype.itemsize + sweep.temporaries(seeds, TEMPORARY)
 
 
 @functools.cache

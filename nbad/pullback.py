@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from nbad import pool
-from nbad.broadcast import DOUBLE, WEAK, as_array, batch
-from nbad.budget import require, seeds_at_once
+from nbad.broadcast import DOUBLE, WEAK, as_array
+from nbad.budget import TEMPORARY, require
 from nbad.dispatch import scalars
 from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
 from nbad.outputs import check_out
 from nbad.partition import Residual
-from nbad.reverse import Reverse
+from nbad.reverse import reverse_of
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ class Pullback:
 
     @functools.cached_property
     def _sweep(self):
-        cores = (len(self._program.cores[a]) for a in self._arguments)
-        batches = [batch(shape, core) for shape, core in zip(self._shapes, cores, strict=True)]
-        return Reverse(self._program, self._plan, self._arguments, batches, self._shape, self._dtype)
+        return reverse_of(self._program, self._plan, self._arguments, self._shapes, self._shape, self._dtype)
 
     @functools.cached_property
     def residuals(self):
@@ -215,30 +213,29 @@ class Pullback:
                 "`pullback(ct, accumulate=True)`: there is nothing to add to", source=user_line(), got="out=None",
                 expected="out= with one array per differentiated argument", fix="pullback(ct, out=cts, accumulate=True)",
             ))
-        at_once = self._seeds_at_once()
+        room = self._room()
         if out is None:
             require("`pullback`", self._dtype.itemsize * sum(map(math.prod, shapes)), "pullback.batched(cts[:S // 2]), twice")
             results = [pool.empty(shape, self._dtype) for shape in shapes]
         else:
             results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)
         if count != 0:
-            self._sweep(self.rows, seeds, results, count, accumulate, at_once)
+            self._sweep(self.rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)
 
-    def _seeds_at_once(self):
-        """How many seeds may have their temporaries at a time; None for all."""
+    def _room(self):
+        """Bytes that temporaries may take at a time."""
         if self.rows is None:
             raise ArgumentValueError(message(
                 "`pullback` is closed", source=user_line(), got="a call after close()", expected="calls before it",
                 fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
             ))
-        left = None if self._max_bytes is None else self._max_bytes - self.rows.nbytes
-        return seeds_at_once(self.temporary_bytes, left)
+        return TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
     @property
     def temporary_bytes(self):
-        """Bytes that one seed's sums over broadcast axes take while they are computed."""
-        return self._sweep.temporary_bytes
+        """Bytes that sums over broadcast axes need at least while they are computed."""
+        return self._sweep.least_bytes
 
     def close(self):
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.

@@ -68,17 +68,24 @@ def _push(values, levels, depth, value, level):
 
 
 @cached_njit(**OPTIONS)
-def _add_one(row, start, outer, sizes, steps, inner, step, values, levels):
-    """Sum of one target: its elements in C order, a block at a time; the last summed axis is the inner loop."""
-    depth, total, block, level = 0, 0.0, start // TILE, 64
+def _add_one(row, first, element, sizes, steps, inner, step, values, levels):
+    """Sum of one target: its elements in C order, a block at a time; the last summed axis is the inner loop.
+
+    `first`, `steps[0]` and `step[0]` are places in the row; `element`, `steps[1]` and `step[1]` are element numbers in the whole
+    space, which decide where blocks end.
+    """
+    depth, total, block, level, outer = 0, 0.0, element // TILE, 64, 1
+    for size in sizes:
+        outer *= size
     for k in range(outer):
-        element = start + _position(k, sizes, steps)
+        place, number = first + _position(k, sizes, steps[0]), element + _position(k, sizes, steps[1])
         for _ in range(inner):
-            if element // TILE != block:
+            if number // TILE != block:
                 depth = _push(values, levels, depth, total, level)
-                level, block, total = _meeting(block, element // TILE), element // TILE, 0.0
-            total += row[element]
-            element += step
+                level, block, total = _meeting(block, number // TILE), number // TILE, 0.0
+            total += row[place]
+            place += step[0]
+            number += step[1]
     depth = _push(values, levels, depth, total, level)
     while depth > 1:
         values[depth - 2] += values[depth - 1]
@@ -87,28 +94,25 @@ def _add_one(row, start, outer, sizes, steps, inner, step, values, levels):
 
 
 @cached_njit(**OPTIONS)
-def _add_axes(source, kept_sizes, kept_steps, summed_sizes, summed_steps, targets):
-    values, levels, outer = np.empty(65), np.empty(65, np.int64), 1
-    sizes, steps, inner, step = summed_sizes[:-1], summed_steps[:-1], summed_sizes[-1], summed_steps[-1]
-    for size in sizes:
-        outer *= size
+def _add_axes(source, start, kept_sizes, kept_steps, summed_sizes, summed_steps, targets):
+    values, levels = np.empty(65), np.empty(65, np.int64)
+    sizes, steps, inner, step = summed_sizes[:-1], summed_steps[:, :-1], summed_sizes[-1], summed_steps[:, -1]
     for number in range(targets.shape[0]):
-        row = source[number]
         for k in range(targets.shape[1]):
-            start = _position(k, kept_sizes, kept_steps)
-            targets[number, k] = _add_one(row, start, outer, sizes, steps, inner, step, values, levels)
+            first, element = _position(k, kept_sizes, kept_steps[0]), start + _position(k, kept_sizes, kept_steps[1])
+            targets[number, k] = _add_one(source[number], first, element, sizes, steps, inner, step, values, levels)
 
 
-def sum_to(source, shape, own):
+def sum_to(source, region, own):
     """Sum full-size rows to the shape of a broadcast argument.
 
     Parameters
     ----------
     source : array (rows, elements), C-contiguous
-    shape : tuple of int
-        The element space.
+    region : Region
+        The elements.
     own : tuple of int
-        The argument's shape; broadcasts to `shape`.
+        The argument's shape; broadcasts to that of the region.
 
     Returns
     -------
@@ -117,25 +121,27 @@ def sum_to(source, shape, own):
     Examples
     --------
     >>> import numpy as np
-    >>> sum_to(np.arange(6.0).reshape(1, 6), (2, 3), (3,))
+    >>> from nbad.regions import Region
+    >>> sum_to(np.arange(6.0).reshape(1, 6), Region.whole((2, 3)), (3,))
     array([[3., 5., 7.]])
     """
-    sizes, steps, summed = _axes(shape, (1,) * (len(shape) - len(own)) + own)
+    sizes, steps, summed = _axes(region, (1,) * (len(region.shape) - len(own)) + own)
     targets = np.zeros((source.shape[0], math.prod(own)))
     if source.size and targets.size:
-        _add_axes(source, sizes[~summed], steps[~summed], sizes[summed], steps[summed], targets)
+        kept, summed = (sizes[~summed], steps[:, ~summed]), (sizes[summed], steps[:, summed])
+        _add_axes(source, region.start, *kept, *summed, targets)
     return targets
 
 
-def _axes(shape, full):
-    """Sizes and steps of the element space's axes, neighbours of one kind as one, and which of them are summed over."""
+def _axes(region, full):
+    """Sizes of the region's axes, their steps in it and in the whole space, and which are summed; like neighbours as one."""
     axes, step = [], 1
-    for size, kept in zip(reversed(shape), reversed(full), strict=True):
+    for size, kept, whole in zip(reversed(region.shape), reversed(full), reversed(region.steps), strict=True):
         is_summed = kept == 1
-        if axes and axes[-1][2] == is_summed:
+        if axes and axes[-1][3] == is_summed and whole == axes[-1][0] * axes[-1][2]:
             axes[-1][0] *= size
         else:
-            axes.append([size, step, is_summed])
+            axes.append([size, step, whole, is_summed])
         step *= size
-    sizes, steps, summed = zip(*reversed(axes), strict=True)
-    return np.array(sizes), np.array(steps), np.array(summed)
+    sizes, local, whole, summed = zip(*reversed(axes), strict=True)
+    return np.array(sizes), np.array([local, whole]), np.array(summed)

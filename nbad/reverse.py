@@ -6,123 +6,160 @@ from dataclasses import replace
 import numpy as np
 
 from nbad import pool
-from nbad.broadcast import contiguous_strides
+from nbad.broadcast import batch, contiguous_strides
 from nbad.dispatch import array_slots, launch_for, numbered, residual_slots
 from nbad.launch import Launch, Routes, Slot
 from nbad.reduction import add_blocks, sum_to
+from nbad.regions import Region, Target, part_of
 from nbad.tiles import TILE
 
 
-def is_repeated(own, shape):
-    """Whether an argument of batch shape `own` is used by several elements of `shape`."""
-    return math.prod(own) != math.prod(shape)
+def reverse_of(program, plan, arguments, shapes, shape, dtype):
+    """The reverse sweeps by all differentiated arguments, whose shapes are given, over all elements."""
+    targets, row = [], 0
+    for argument, own in zip(arguments, shapes, strict=True):
+        core = program.cores[argument]
+        targets.append(Target.of(batch(own, len(core)), core, row, shape))
+        row += targets[-1].values
+    return Reverse(program, plan, targets, Region.whole(shape), dtype)
 
 
 class Reverse:
-    """The reverse sweeps of one pullback.
+    """The reverse sweeps of one pullback, over a region of the elements and for some of the differentiated arguments."""
 
-    `batches` are the argument shapes without core dimensions. A cotangent of an argument that is not repeated is written in
-    place; that of a wholly repeated one leaves a sum for each block; any other is written in full and summed afterwards.
-    """
+    def __init__(self, program, plan, targets, region, dtype):
+        self.program, self.plan, self.targets, self.region, self.dtype = program, plan, tuple(targets), region, dtype
 
-    def __init__(self, program, plan, arguments, batches, shape, dtype):
-        self.program, self.plan, self.arguments = program, plan, arguments
-        self.batches, self.shape, self.dtype = batches, shape, dtype
+    def __call__(self, rows, seeds, results, count, accumulate, room):
+        """Fill `results`, one array per target, from the residual rows and the seed arrays.
 
-    def __call__(self, rows, seeds, results, count, accumulate, at_once):
-        """Fill `results`, one array per argument, from the residual rows and the seed arrays.
-
-        `count` is None for a single seed without a leading axis; `at_once` is how many seeds may have temporaries at a time.
+        `count` is None for a single seed without a leading axis; `room` is how many bytes temporaries may take at a time.
         """
-        for low in range(0, count or 1, at_once or count or 1):
-            part = slice(low, low + at_once if at_once else None)
-            given = seeds if count is None else [seed[part] if seed.ndim else seed for seed in seeds]
-            taken = results if count is None else [result[part] for result in results]
-            self._sweep(rows, given, taken, count is not None, accumulate)
+        at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
+        sweep = self._sweep if at_once else self._in_slabs(room)
+        if count is None:
+            return sweep(rows, seeds, results, False, accumulate)
+        for low in range(0, count, at_once or 1):
+            part = slice(low, low + (at_once or 1))
+            given, taken = ([part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
+            sweep(rows, given, taken, True, accumulate)
 
     @property
     def temporary_bytes(self):
         """Bytes of the temporaries of one seed."""
-        return sum(self._temporary_bytes(k) for k in range(len(self.arguments)))
+        return sum(t.temporary_bytes(self.region, self.dtype.itemsize) for t in self.targets)
 
-    def _temporary_bytes(self, k):
-        own, values, elements = self.batches[k], math.prod(self.program.cores[self.arguments[k]]), math.prod(self.shape)
-        if not is_repeated(own, self.shape):
-            return 0
-        return 8 * values * -(-elements // TILE) if math.prod(own) == 1 else self.dtype.itemsize * values * elements
+    @property
+    def least_bytes(self):
+        """Bytes of temporaries without which no seed can be swept."""
+        partial, other = self._by_kind()
+        slabs = (t.index_bytes(self.region, self.dtype.itemsize) for _, t in partial)
+        return max(sum(t.temporary_bytes(self.region, self.dtype.itemsize) for _, t in other), *slabs, 0)
+
+    def temporaries(self, count, room):
+        """Bytes that the temporaries of `count` seeds take at a time."""
+        each = self.temporary_bytes
+        return min(count, room // each) * each if each <= room and each else min(each, max(room, self.least_bytes))
+
+    def _by_kind(self):
+        """The numbered targets whose cotangents are written in full before they are summed, and all others."""
+        numbered_targets = list(enumerate(self.targets))
+        return [(k, t) for k, t in numbered_targets if t.is_partial], [(k, t) for k, t in numbered_targets if not t.is_partial]
+
+    def _in_slabs(self, room):
+        """A sweep of one seed: first all that is not written in full, then each other target, a slab of elements at a time."""
+        partial, other = self._by_kind()
+
+        def sweep(rows, seeds, results, batched, accumulate):
+            self._of([t for _, t in other])._sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
+            for k, target in partial:
+                for axis, part in self._slabs(target, room):
+                    given = [part_of(seed, axis + batched, part) for seed in seeds]
+                    taken = part_of(results[k], axis + batched - len(self.region.shape) + len(target.own), part)
+                    region = self.region.slab(axis, part)
+                    self._of([target.cut(region, axis)], region)._sweep(rows, given, [taken], batched, accumulate)
+
+        return sweep
+
+    def _slabs(self, target, room):
+        """The axis and the part of each slab."""
+        axis, many = target.axis(self.region), max(1, room // target.index_bytes(self.region, self.dtype.itemsize))
+        size = self.region.shape[axis]
+        return [(axis, slice(low, min(low + many, size))) for low in range(0, size, many)]
+
+    def _of(self, targets, region=None):
+        return Reverse(self.program, self.plan, targets, region or self.region, self.dtype)
 
     def _sweep(self, rows, seeds, results, batched, accumulate):
         n_seeds = results[0].shape[0] if batched and results else 1
-        temporaries = [self._temporary(k, result, n_seeds) for k, result in enumerate(results)]
+        temporaries = [self._temporary(t, result, n_seeds) for t, result in zip(self.targets, results, strict=True)]
+        region = self.region
+        rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
         arrays = [rows, *seeds, *temporaries]
-        tag = (Reverse, self.plan.wrt, self.plan.policy, self.dtype, self.shape, batched, accumulate, *self.batches)
+        tag = (Reverse, self.plan.wrt, self.plan.policy, self.dtype, region.shape, region.steps, batched, accumulate, self.targets)
 
         def build():
             return self._build(rows, seeds, results, temporaries, batched, accumulate)
 
         launch_for(self.program, tag, arrays, build)(arrays, n_seeds)
-        for k, (result, temporary) in enumerate(zip(results, temporaries, strict=True)):
-            if temporary is not result:
-                self._finish(k, result, temporary, accumulate)
+        with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
+            for target, result, temporary in zip(self.targets, results, temporaries, strict=True):
+                if temporary is not result:
+                    self._sum(target, result, temporary, accumulate)
 
-    def _temporary(self, k, result, n_seeds):
+    def _temporary(self, target, result, n_seeds):
         """The result itself; or block sums; or full-size rows."""
-        own, core = self.batches[k], self.program.cores[self.arguments[k]]
-        if not is_repeated(own, self.shape):
+        if not target.is_shared:
             return result
-        elements, values = math.prod(self.shape), math.prod(core)
-        if math.prod(own) == 1:
-            return np.empty((n_seeds, values, -(-elements // TILE)))
-        return pool.empty((n_seeds, values, elements), self.dtype)
+        if target.is_partial:
+            return pool.empty((n_seeds, target.values, self.region.elements), self.dtype)
+        return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
     def _build(self, rows, seeds, results, temporaries, batched, accumulate):
         prologue = self.program.prologue(self.plan, self.dtype)
-        residuals, given = residual_slots(0, rows, self.shape), []
+        residuals, given = self._residual_slots(rows), []
         for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
             given += self._seed_slots(k, seed, core, batched)
         first = len(residuals) + (prologue.results if prologue else 0)
         row, writes, sums = first + len(given), [], []
-        for k, temporary in enumerate(temporaries):
-            slots = self._result_slots(k, 1 + len(seeds) + k, results[k], temporary, batched)
+        for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
+            slots = self._result_slots(target, 1 + len(seeds) + k, results[k], temporary, batched)
             if accumulate and temporary is results[k]:
                 slots = [replace(slot, accumulate=True) for slot in slots]
-            target = sums if temporary is not results[k] and math.prod(self.batches[k]) == 1 else writes
-            target += numbered(slots, row)
-            row += len(slots)
+            is_summed = target.is_shared and not target.is_partial
+            (sums if is_summed else writes).extend(numbered(slots, row + target.row))
         routes = Routes(numbered(residuals) + numbered(given, first), tuple(writes), tuple(sums))
-        return Launch(self.program.reverse(self.plan, self.dtype), self.shape, routes, prologue)
+        return Launch(self.program.reverse(self.plan, self.dtype), self.region.shape, routes, prologue)
+
+    def _residual_slots(self, rows):
+        slots = residual_slots(0, rows, self.region.shape)
+        if self.region.is_whole:
+            return slots
+        strides = tuple(step * rows.itemsize for step in self.region.steps)
+        return [replace(slot, strides=strides, padded=False) for slot in slots]
 
     def _seed_slots(self, number, seed, core, batched):
         """Slots of one seed leaf; a scalar stands for all its values."""
         if seed.ndim == 0:
-            return [Slot(number, seed.dtype, (0,) * len(self.shape), 0)] * math.prod(core)
+            return [Slot(number, seed.dtype, (0,) * len(self.region.shape), 0)] * math.prod(core)
         step = seed.strides[0] if batched else None
         body = seed[0, ...] if batched else seed
-        return array_slots(number, body, core, self.shape, step)
+        return array_slots(number, body, core, self.region.shape, step)
 
-    def _result_slots(self, k, number, result, temporary, batched):
-        core = self.program.cores[self.arguments[k]]
+    def _result_slots(self, target, number, result, temporary, batched):
         if temporary is not result:
-            strides = contiguous_strides(self.shape, self.dtype.itemsize)
+            strides = contiguous_strides(self.region.shape, self.dtype.itemsize)
             step, width = temporary.strides[:2]
-            return [Slot(number, self.dtype, strides, v * width, step) for v in range(math.prod(core))]
+            return [Slot(number, self.dtype, strides, v * width, step) for v in range(target.values)]
         step = result.strides[0] if batched else 0
         body = result[0, ...] if batched else result
-        return array_slots(number, body, core, self.shape, step)
+        return array_slots(number, body, target.core, self.region.shape, step)
 
-    def _finish(self, k, result, temporary, accumulate):
+    def _sum(self, target, result, temporary, accumulate):
         """Sum a temporary to the argument's shape."""
-        own, core = self.batches[k], self.program.cores[self.arguments[k]]
-        with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
-            self._sum(own, core, result, temporary, accumulate)
-
-    def _sum(self, own, core, result, temporary, accumulate):
+        core, own = target.core, target.own
         rows = temporary.reshape(temporary.shape[0] * temporary.shape[1], temporary.shape[2])
-        if math.prod(own) == 1:
-            totals = add_blocks(rows)
-        else:
-            totals = sum_to(rows, self.shape, own)
+        totals = sum_to(rows, self.region, own) if target.is_partial else add_blocks(rows)
         totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
         totals = totals.reshape(result.shape)
         result[...] = result + totals if accumulate else totals
-

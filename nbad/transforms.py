@@ -73,7 +73,7 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     plan = _plan(call, check_policy(program.call, residuals), check_seeds(program.call, 1 if seeds is None else seeds), max_bytes)
     shapes, kept = [operands.shapes[a] for a in call.arguments], _residual_bytes(call, plan)
     pullback = Pullback(program, plan, call.arguments, shapes, operands.shape, operands.dtype, max_bytes)
-    check_fits(program.call, kept + pullback.temporary_bytes, max_bytes, "the residuals and one seed's sums over broadcast axes")
+    check_fits(program.call, kept + pullback.temporary_bytes, max_bytes, "the residuals and sums over broadcast axes")
     require(program.call, kept, f"max_bytes={kept // 2}")
     leaves = dispatch.new_leaves(program, operands)
     rows = pullback.rows = dispatch.residual_rows(len(plan.residuals), operands.shape, operands.dtype)

@@ -51,6 +51,7 @@ derived             |
 partial_text        | graph ops simplify
 differentiate       | derived graph ops partial_text simplify
 special             | ops spellings values                                      | numpy
+sympy_walk          | graph ops simplify                                        | sympy
 primitives          | graph operation ops partial_text sympy_walk tracer values | numba numpy
 mincut              |
 cost                | ops
@@ -76,14 +77,14 @@ uniform             | graph ops simplify
 programs            | cache compile cost differentiate lower partition plan_text simplify uniform
 budget              | config pool
 dispatch            | broadcast budget launch pool tiles                        | numpy
-reverse             | broadcast dispatch launch pool reduction tiles            | numpy
+regions             | broadcast tiles
+reverse             | broadcast dispatch launch pool reduction regions tiles    | numpy
 pullback            | broadcast budget dispatch outputs partition pool reverse  | numpy
 signatures          |                                                           | numpy
 formulas            | graph ops simplify                                        | sympy
 nonfinite           | config graph                                              | numpy
 thunk               | cache compile structured                                  | llvmlite numpy
 quick               | broadcast thunk tiles                                     | numpy
-sympy_walk          | graph ops simplify                                        | sympy
 typeset             | formulas simplify                                         | numpy sympy
 decorate            | broadcast config dispatch formulas graph nonfinite outputs programs quick signatures tracer typeset | numpy
 calls               | broadcast config dispatch nonfinite outputs programs      | numpy
@@ -92,13 +93,13 @@ transforms          | broadcast budget calls config cost decorate dispatch outpu
 gradients           | calls differentiate graph jacobians simplify tracer transforms
 linearization       | broadcast calls dispatch outputs pool                     | numpy
 sympy_bridge        | decorate signatures sympy_walk tracer                     | sympy
-explanation         | broadcast calls cost decorate dispatch partition policies tiles | numpy
+explanation         | budget calls cost decorate dispatch partition policies reverse | numpy
 showing             | lower python_printer                                      | numpy
 harness             |
 harness.comparisons |                                                           | numpy
 harness.oracles     | ops                                                       | mpmath numpy
 harness.case        | differentiate harness.comparisons harness.oracles transforms | numpy
-harness.own_operations | graph harness.comparisons ops                        | numpy
+harness.own_operations | graph harness.comparisons ops                             | numpy
 harness.checks      | differentiate gradients harness.case harness.comparisons harness.oracles harness.own_operations jacobians partition transforms | numba numpy
 testing             | harness.case harness.checks harness.comparisons           | numpy
 accuracy            | decorate differentiate graph harness.oracles ops simplify tracer | mpmath numpy

@@ -21,16 +21,50 @@ def sweep(rng):
     return (x, a, b), rng.standard_normal((6, 40, 300))
 
 
-def test_fewer_seeds_at_once_give_the_same_bits(sweep):
+def bounded_by(free, temporaries):
+    """The bound that leaves so many bytes for temporaries, beside the residuals of a pullback."""
+    return free.rows.nbytes + temporaries
+
+
+@pytest.mark.parametrize("seeds_at_once", [0.01, 0.4, 1, 2.5])
+def test_fewer_seeds_or_elements_at_once_give_the_same_bits(sweep, seeds_at_once):
     xs, seeds = sweep
     _, free = nbad.vjp(curve, *xs, residuals="partials")
-    _, bounded = nbad.vjp(curve, *xs, residuals="partials", max_bytes=free.rows.nbytes + free.temporary_bytes)
-    assert bounded._seeds_at_once() == 1
+    bound = bounded_by(free, max(int(seeds_at_once * free._sweep.temporary_bytes), free.temporary_bytes))
+    _, bounded = nbad.vjp(curve, *xs, residuals="partials", max_bytes=bound)
+    assert (bounded._room() < bounded._sweep.temporary_bytes) == (seeds_at_once < 1)
     expected = free.batched(seeds)
     assert all(np.array_equal(a, b) for a, b in zip(bounded.batched(seeds), expected, strict=True))
+    assert all(np.array_equal(a, b[2]) for a, b in zip(bounded(seeds[2]), expected, strict=True))
     out = tuple(c.copy() for c in expected)
     bounded.batched(seeds, out=out, accumulate=True)
     assert all(np.array_equal(a, 2 * b) for a, b in zip(out, expected, strict=True))
+
+
+SHAPES = [((7, 1, 5), (300, 1), ()), ((1, 260, 3), (7, 1, 3), (7, 260, 3)), ((9,), (400, 9), (400, 1)), ((400, 1), (1, 9), (1, 1))]
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_slabs_along_any_axis_give_the_same_bits(rng, shapes, dtype):
+    xs = [rng.uniform(0.5, 1.0, shape).astype(dtype) for shape in shapes]
+    y, free = nbad.vjp(curve, *xs)
+    seed = rng.standard_normal((2, *y.shape[::-1])).astype(dtype).transpose(0, *range(y.ndim, 0, -1))  # in no usual order
+    _, bounded = nbad.vjp(curve, *xs, max_bytes=bounded_by(free, free.temporary_bytes))
+    assert bounded._room() < bounded._sweep.temporary_bytes
+    assert all(np.array_equal(a, b) for a, b in zip(bounded.batched(seed), free.batched(seed), strict=True))
+
+
+def test_slabs_of_a_kernel_with_vectors(rng):
+    @nbad.kernel(signature="(2),(3)->(2)")
+    def f(a, b):
+        return np.array([a[0] * b[0] + b[1], np.sin(a[1]) * b[2]])
+
+    a, b = rng.uniform(0.5, 1.0, (50, 30, 2)), rng.uniform(0.5, 1.0, (30, 3))
+    _, free = nbad.vjp(f, a, b)
+    _, bounded = nbad.vjp(f, a, b, max_bytes=bounded_by(free, free.temporary_bytes))
+    seed = rng.standard_normal((4, 50, 30, 2))
+    assert all(np.array_equal(x, y) for x, y in zip(bounded.batched(seed), free.batched(seed), strict=True))
 
 
 def test_temporaries_stay_under_the_bound(monkeypatch, rng):
@@ -65,7 +99,7 @@ def test_a_bound_below_the_least_working_set_is_refused(sweep):
     with pytest.raises(ValueError, match=what):
         nbad.vjp(curve, *xs, max_bytes=1000)
     _, free = nbad.vjp(curve, *xs, residuals="partials")
-    with pytest.raises(ValueError, match="too small for the residuals and one seed's sums over broadcast axes"):
+    with pytest.raises(ValueError, match="too small for the residuals and sums over broadcast axes"):
         nbad.vjp(curve, *xs, residuals="partials", max_bytes=free.rows.nbytes)
 
 
