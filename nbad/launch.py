@@ -6,7 +6,7 @@ each dimension of the element space lie. The packing is done once per combinatio
 
 import functools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,11 +92,12 @@ class Launch:
         self.elements = math.prod(sizes)
         self.rows = kernel.rows + (prologue.rows - prologue.results if prologue else 0)
         self.rows = max([self.rows, *(row + 1 for row, _ in (*routes.reads, *routes.writes))])
-        self.scratch = d.worker_bytes(self.rows, len(writes))
+        self.block, stores = _block(writes, kernel.dtype)
+        self.scratch = d.worker_bytes(self.rows, len(writes), len(self.block))
         operations = kernel.operations + (prologue.operations if prologue else 0)
         self.cost = self.elements * (self.rows + operations // 8)
         self.written = self.elements * len(writes) * kernel.dtype.itemsize
-        self._pack = functools.cache(lambda streams: _pack(self, kernel, prologue, sizes, reads, writes, routes, streams))
+        self._pack = functools.cache(lambda streams: _pack(self, kernel, prologue, sizes, reads, stores, routes, streams))
 
     def __call__(self, arrays, n_seeds=1):
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
@@ -136,9 +137,28 @@ def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
     header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
     header[d.BODY_ROW] = prologue.rows - prologue.results if prologue else 0
     header[d.COUNT], header[d.NDIM], header[d.WIDTH] = math.prod(sizes), ndim, kernel.width
-    header[d.ITEMSIZE] = itemsize
+    header[d.ITEMSIZE], header[d.BLOCK_STREAMS] = itemsize, streams
+    header[d.BLOCK_BYTES] = d.block_bytes(len(launch.block))
     header[d.SHAPE : d.SHAPE + ndim] = sizes
-    return _concatenate(header, ((d.ROWS, rows), (d.LOADS, loads), (d.STORES, stores), (d.SUMS, sums), (d.STREAMS, lines)))
+    block = [fields for _, fields in _moves(launch.block, {}, ndim, lambda slot, strides: 0)]
+    sections = (d.ROWS, rows), (d.LOADS, loads), (d.STORES, stores), (d.SUMS, sums), (d.STREAMS, lines), (d.BLOCK, block)
+    return _concatenate(header, sections)
+
+
+def _block(writes, dtype):
+    """The writes that together fill contiguous memory, an element after another, in that order, and all others."""
+    together = defaultdict(list)
+    for move in writes:
+        slot, strides = move[0][1], move[1]
+        if slot.dtype == dtype and not slot.accumulate and not slot.padded and len(strides) == 1:
+            together[slot.array, slot.seed_stride, strides[0]].append(move)
+    for (_, _, stride), moves in together.items():
+        moves.sort(key=lambda move: move[0][1].offset)
+        first = moves[0][0][1].offset
+        if 1 < len(moves) == stride // dtype.itemsize and [m[0][1].offset for m in moves] == list(
+                range(first, first + stride, dtype.itemsize)):
+            return moves, [move for move in writes if move not in moves]
+    return [], writes
 
 
 def _concatenate(header, sections):

@@ -8,6 +8,7 @@ A launch is one table of int64 that `nbad.launch` packs: a header and four secti
 * sums: scratch rows to add up, one float64 per block of 256 elements.
 * streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would read
   before it writes.
+* block: stores that together fill contiguous memory, as those of a Jacobian do; see `nbad.interleave`.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once
 for all kernels, printed as LLVM IR like the kernels themselves.
@@ -20,6 +21,7 @@ from llvmlite import ir
 
 from nbad.cache import text_of
 from nbad.compile import compile_module
+from nbad.interleave import block_bytes, interleave_function, part_of_tile
 from nbad.staging import CODES, DOUBLE, FLOAT, stage_function
 from nbad.structured import I64, Code
 
@@ -31,7 +33,7 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 # header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
 ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
-SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, SHAPE, HEADER = 15, 16, 17, 18, 19, 20
+SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, BLOCK, BLOCK_SIZE, BLOCK_STREAMS, BLOCK_BYTES, SHAPE, HEADER = range(15, 25)
 # fields of a row, and of a load, store, sum or stream (in loads and stores one stride per dimension follows)
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
@@ -41,9 +43,9 @@ LINE = 64  # bytes of a cache line, which is streamed whole
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 
 
-def worker_bytes(rows, stores):
-    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum."""
-    return rows * PITCH + 8 * (rows + TARGET * stores + LANES)
+def worker_bytes(rows, stores, block):
+    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, a part of a block."""
+    return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + block_bytes(block)
 
 
 @functools.cache
@@ -73,9 +75,10 @@ class _Parts:
     def __init__(self, module):
         self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
         self.load = _load(Code(module, "load", 8), self.stages)
-        self.scatter = _scatter(Code(module, "scatter", 8))
+        self.scatter = _scatter(Code(module, "scatter", 9))
         self.block_sum = _block_sum(Code(module, "block_sum", 5))
         self.stream = _stream(Code(module, "stream", 3))
+        self.interleave = interleave_function(module)
 
 
 def _base(code, launch, ids, move, seed):
@@ -131,12 +134,12 @@ def _load(code, stages):
 
 def _scatter(code):
     """Write the staged results of one tile and seed, element by element: blocks of neighbouring results are written in order."""
-    launch, ids, scratch, targets, first, count, number, seed = code.parameters
+    launch, ids, scratch, targets, moves, first, count, number, seed = code.parameters
     size, done, left = code.field(launch, NDIM) + M_SIZE, code.variable(0), code.variable(0)
     with code.repeat(lambda: code.read(done) < count):
         start = code.read(done)
         with code.loop(0, number) as k:
-            move = code.field(launch, STORES) + k * size
+            move = moves + k * size
             offset, along = _locate(code, launch, move + M_SIZE, first + start)
             code.assign(left, along)
             source = scratch + code.field(launch, move + M_ROW) * PITCH + start * code.field(launch, ITEMSIZE)
@@ -210,7 +213,8 @@ class _Share:
         self.rows = self.field(ROW_COUNT)
         self.table = self.scratch + self.rows * PITCH
         self.lanes = self.table + self.rows * 8
-        self.targets = self.lanes + 8 * LANES
+        self.gathered = self.lanes + 8 * LANES
+        self.targets = self.gathered + code.field(self.launch, BLOCK_BYTES)
 
     def field(self, index):
         return self.code.field(self.launch, index)
@@ -240,7 +244,9 @@ class _Share:
         code.call(self.field(BODY), self.table + self.field(BODY_ROW) * 8, padded)
         number = code.select(count.equals(padded), self.field(STAGED_STORES), self.field(STORE_COUNT))
         with code.when(number.differs(0)):
-            code.call(self.parts.scatter, self.launch, self.ids, self.scratch, self.targets, first, count, number, seed)
+            self.scatter(self.field(STORES), number, span, seed)
+        with code.when(self.field(BLOCK_SIZE).differs(0)):
+            self.block(span, seed)
         with code.loop(0, self.field(SUM_COUNT)) as k:
             move = self.field(SUMS) + k * M_SIZE
             row = self.scratch + self.field(move + M_ROW) * PITCH
@@ -251,6 +257,30 @@ class _Share:
             row = self.scratch + self.field(move + M_ROW) * PITCH
             target = _base(code, self.launch, self.ids, move, seed) + first * itemsize
             code.call(self.parts.stream, target, row, count * itemsize)
+
+    def scatter(self, moves, number, span, seed):
+        """Write some stores element by element."""
+        first, count, _ = span
+        self.code.call(self.parts.scatter, self.launch, self.ids, self.scratch, self.targets, moves, first, count, number, seed)
+
+    def block(self, span, seed):
+        """Write the block: the part of a full tile at a time, by vectors."""
+        first, count, _ = span
+        code, number = self.code, self.field(BLOCK_SIZE)
+        with code.when(count.differs(TILE)):
+            self.scatter(self.field(BLOCK), number, span, seed)
+        with code.when(count.equals(TILE)):
+            pitch, elements = number * self.field(ITEMSIZE), part_of_tile(code, number)
+            with code.loop(0, number) as k:
+                move = self.field(BLOCK) + k * (self.field(NDIM) + M_SIZE)
+                code.store(self.targets + k * 8, self.scratch + self.field(move + M_ROW) * PITCH)
+            memory = _base(code, self.launch, self.ids, self.field(BLOCK), seed) + first * pitch
+            with code.loop(0, code.int(TILE) // elements) as k:
+                place, shift = memory + k * elements * pitch, k * elements * self.field(ITEMSIZE)
+                target = code.select(self.field(BLOCK_STREAMS).equals(0), place, self.gathered)
+                code.call(self.parts.interleave, self.targets, target, number, elements, shift, self.field(ITEMSIZE))
+                with code.when(self.field(BLOCK_STREAMS).differs(0)):
+                    code.call(self.parts.stream, place, self.gathered, elements * pitch)
 
     def loads(self, span, seed, per_seed, fresh):
         """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh."""

@@ -67,7 +67,8 @@ compile             | cache ir_printer lower vector_math                        
 pool                | config                                                    | numpy
 structured          |                                                           | llvmlite
 staging             | structured                                                | llvmlite numpy
-tiles               | cache compile staging structured                          | llvmlite numpy
+interleave          | structured                                                | llvmlite
+tiles               | cache compile interleave staging structured               | llvmlite numpy
 driver              | compile tiles                                             | llvmlite numba numpy
 launch              | driver staging tiles                                      | numpy
 reduction           | compile tiles                                             | numpy
