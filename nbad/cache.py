@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import binding
@@ -31,8 +31,7 @@ LOOKS = 64  # one write in so many looks at the size of the whole cache, and so 
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True)
-class CacheInfo:
+class CacheInfo(NamedTuple):
     """What the disk cache holds; `problem` says why there is none, or why it does not grow."""
 
     folder: Path | None

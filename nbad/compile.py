@@ -11,8 +11,8 @@ import functools
 import hashlib
 import pickle
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import llvmlite
 import numba
@@ -34,8 +34,7 @@ PLAIN = (bool, int, float, str, tuple)  # kinds of globals that Numba compiles i
 _addresses: dict[str, int] = {}
 
 
-@dataclass(frozen=True)
-class TileKernel:
+class TileKernel(NamedTuple):
     """Compiled code, which stays loaded until the process ends, and what a driver must know of it.
 
     Attributes

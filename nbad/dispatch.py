@@ -4,7 +4,6 @@ Every function here analyses a combination of shapes, strides and dtypes once, a
 """
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -81,10 +80,10 @@ def element_launch(program, key, graph, operands, routes, number):
     if parts is None:
         return Launch(program.kernel(key, graph, dtype), shape, routes)
     head, body = parts
-    own = [(row, replace(slot, strides=())) for row, slot in routes.reads if row in uniform]
+    own = [(row, slot._replace(strides=())) for row, slot in routes.reads if row in uniform]
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
     before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
-    given = numbered([replace(v, strides=(0,) * len(shape)) for v in values], inputs)
+    given = numbered([v._replace(strides=(0,) * len(shape)) for v in values], inputs)
     reads, writes = (_behind(inputs, head.results, side) for side in (routes.reads, routes.writes))
     return Preceded(before, Launch(body, shape, Routes((*reads, *given), tuple(writes))), head.results)
 

@@ -7,7 +7,7 @@ each dimension of the element space lie. The packing is done once per combinatio
 import functools
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from nbad.staging import CODES
 STREAM_ABOVE = 1 << 22  # bytes of results: beyond what the caches keep, stores that pass them by save reading every line first
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One row's place in an array.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
@@ -35,8 +34,7 @@ class Slot:
     accumulate: bool = False
 
 
-@dataclass(frozen=True)
-class Routes:
+class Routes(NamedTuple):
     """Where the rows of a kernel come from and go to; `sums` rows leave one float64 per block of 256 elements."""
 
     reads: tuple[tuple[int, Slot], ...]

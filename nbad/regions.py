@@ -1,14 +1,13 @@
 """Parts of the element space, and what the cotangent of one argument needs there."""
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from nbad.broadcast import contiguous_strides
 from nbad.tiles import TILE
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """A part of the element space: its shape, the steps of its axes in the whole space, and its first element there."""
 
     shape: tuple[int, ...]
@@ -38,8 +37,7 @@ class Region:
         return Region(shape, self.steps, self.start + part.start * self.steps[axis])
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A differentiated argument: its batch shape, its core shape, its first row among all cotangents, and how it is shared.
 
     Where several elements share the argument, its cotangent is a sum. A wholly shared one leaves a partial sum for each block of
@@ -93,7 +91,7 @@ class Target:
     def cut(self, region, axis):
         """The same argument in a slab along an axis of its own."""
         at = axis - len(region.shape) + len(self.own)
-        return replace(self, own=(*self.own[:at], region.shape[axis], *self.own[at + 1 :]))
+        return self._replace(own=(*self.own[:at], region.shape[axis], *self.own[at + 1 :]))
 
 
 def part_of(array, axis, part):

@@ -1,7 +1,6 @@
 """The reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -96,7 +95,7 @@ class Reverse:
         region = self.region
         rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
         arrays = [rows, *seeds, *temporaries]
-        tag = (Reverse, self.plan.wrt, self.plan.policy, self.dtype, region.shape, region.steps, batched, accumulate, self.targets)
+        tag = Reverse, self.plan.wrt, self.plan.policy, self.dtype, region.shape, region.steps, self.targets, batched, accumulate
 
         def build():
             return self._build(rows, seeds, results, temporaries, batched, accumulate)
@@ -125,7 +124,7 @@ class Reverse:
         for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
             slots = self._result_slots(target, 1 + len(seeds) + k, results[k], temporary, batched)
             if accumulate and temporary is results[k]:
-                slots = [replace(slot, accumulate=True) for slot in slots]
+                slots = [slot._replace(accumulate=True) for slot in slots]
             is_summed = target.is_shared and not target.is_partial
             (sums if is_summed else writes).extend(numbered(slots, row + target.row))
         routes = Routes(numbered(residuals) + numbered(given, first), tuple(writes), tuple(sums))
@@ -136,7 +135,7 @@ class Reverse:
         if self.region.is_whole:
             return slots
         strides = tuple(step * rows.itemsize for step in self.region.steps)
-        return [replace(slot, strides=strides, padded=False) for slot in slots]
+        return [slot._replace(strides=strides, padded=False) for slot in slots]
 
     def _seed_slots(self, number, seed, core, batched):
         """Slots of one seed leaf; a scalar stands for all its values."""

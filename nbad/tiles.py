@@ -44,7 +44,7 @@ DATA_FIELD = object.__basicsize__  # an array object's first own field is the ad
 
 
 def worker_bytes(rows, stores, block):
-    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, a part of a block."""
+    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
     return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + block_bytes(block)
 
 

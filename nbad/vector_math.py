@@ -7,7 +7,7 @@ given one with their address in this process.
 """
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import llvmlite.binding as llvm
 from numba.core import codegen, config
@@ -21,8 +21,7 @@ INSTRUCTION_SETS = {"e": "AVX-512", "d": "AVX2", "c": "AVX", "b": "SSE2", "n": "
 ITEMSIZE = {"float64": 8, "float32": 4}
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """What code is compiled for: CPU, width and vector functions.
 
     Attributes

@@ -1,7 +1,6 @@
 """What `nbad doctor` finds here, and what it says of every lack."""
 
 import re
-from dataclasses import replace
 
 import numba
 import pytest
@@ -29,7 +28,7 @@ def short(monkeypatch, tmp_path):
 def pretend(monkeypatch):
     """Say that this host is another in some respects."""
     def use(**changes):
-        pretended = replace(vector_math.host(), **changes)
+        pretended = vector_math.host()._replace(**changes)
         monkeypatch.setattr(vector_math, "host", lambda: pretended)
 
     return use
