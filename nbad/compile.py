@@ -61,11 +61,6 @@ class TileKernel(NamedTuple):
         return len(self.oplist.outputs)
 
     @property
-    def operations(self) -> int:
-        """Operations for one element."""
-        return self.oplist.operations
-
-    @property
     def dtype(self) -> np.dtype:
         """Of every row."""
         return np.dtype(self.oplist.dtype)

@@ -20,7 +20,7 @@ from numba.np.ufunc import parallel
 from nbad.compile import cached_njit
 from nbad.tiles import TILE, worker
 
-SERIAL_BELOW = 1 << 17  # elements times rows times seeds: below this, waking a thread costs more than it saves
+SERIAL_BELOW = 40_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
 ALIGNMENT = 64
 
 
@@ -123,7 +123,7 @@ def run(launch, table, arrays, n_seeds):
     n_seeds : int
         Number of seeds; 1 where nothing depends on a seed.
     """
-    workers = _threads.number(launch.cost * n_seeds)
+    workers = _threads.number(launch.nanoseconds * n_seeds)
     tiles = -(-launch.elements // TILE)
     ids = array("q", map(id, arrays))
     _held, scratch = _scratch.reserve(launch.scratch * workers)

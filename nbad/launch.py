@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad import tiles as d
+from nbad.cost import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.driver import run
 from nbad.staging import CODES
 
@@ -78,6 +79,11 @@ def collapse(shape, strides):
     return (sizes, merged) if sizes else ([1], [[0] for _ in strides])
 
 
+def flops(*kernels):
+    """Operations of kernels for one element, in units of a float64 multiplication."""
+    return sum(total(kernel.oplist) * kernel.dtype.itemsize / WORD for kernel in kernels if kernel)
+
+
 class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
@@ -92,8 +98,9 @@ class Launch:
         self.rows = max([self.rows, *(row + 1 for row, _ in (*routes.reads, *routes.writes))])
         self.block, stores = _block(writes, kernel.dtype)
         self.scratch = d.worker_bytes(self.rows, len(writes), len(self.block))
-        operations = kernel.operations + (prologue.operations if prologue else 0)
-        self.cost = self.elements * (self.rows + operations // 8)
+        work = Work(sum(move.dtype.itemsize for move in moves if any(move.strides)), flops(kernel, prologue))
+        self.nanoseconds = self.elements * work.nanoseconds
+        self.waits_for_memory = work.bytes / BYTES_PER_NS > work.flops / FLOPS_PER_NS
         self.written = self.elements * len(writes) * kernel.dtype.itemsize
         self._pack = functools.cache(lambda streams: _pack(self, kernel, prologue, sizes, reads, stores, routes, streams))
 
@@ -118,14 +125,18 @@ class Preceded:
 
 
 def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
-    """The header and the sections, in the order that `nbad.tiles` states; `streams` takes the place of writing in place."""
+    """The header and the sections, in the order that `nbad.tiles` states.
+
+    With `streams` a block passes the caches; so do rows, which else are written in place, where the kernel waits for memory: one
+    that computes for longer has its plain stores done meanwhile, for nothing.
+    """
     itemsize, ndim = kernel.dtype.itemsize, len(sizes)
     used = Counter(row for row, _ in (*routes.reads, *routes.writes))
     direct = {
         row: slot for (row, slot), strides in (*reads, *writes)
         if slot.dtype == kernel.dtype and used[row] < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
     }
-    streamed = {row: direct.pop(row) for row, _ in routes.writes if streams and row in direct}
+    streamed = {row: direct.pop(row) for row, _ in routes.writes if streams and launch.waits_for_memory and row in direct}
     writes = [move for move in writes if move[0][0] not in streamed]
     loads = _moves(reads, direct, ndim, _load_mode)
     stores = _moves(writes, direct, ndim, lambda slot, strides: int(slot.accumulate))

@@ -30,11 +30,6 @@ class OpList(Graph):
     def __str__(self):
         return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"
 
-    @property
-    def operations(self) -> int:
-        """Number of operations."""
-        return sum(node.op not in ("input", "const") for node in self.nodes)
-
 
 def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
     """Reduce a graph to instructions and calls.

@@ -70,7 +70,7 @@ staging             | structured                                                
 interleave          | structured                                                | llvmlite
 tiles               | cache compile interleave staging structured               | llvmlite numpy
 driver              | compile tiles                                             | llvmlite numba numpy
-launch              | driver staging tiles                                      | numpy
+launch              | cost driver staging tiles                                 | numpy
 reduction           | compile tiles                                             | numpy
 broadcast           |                                                           | numpy
 outputs             |                                                           | numpy
