@@ -5,8 +5,8 @@ node. Kinds are "real" and "bool"; the working dtype, float32 or float64, is cho
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from nbad.ops import TABLE
 Key = tuple[str, tuple[int, ...], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One value: an operation of `nbad.ops.TABLE` on earlier nodes, an input, or a constant.
 
     `payload` is the input's position, the constant, or the exponent of `powi`; `source` is "file.py:12" of the user's line.
@@ -27,7 +26,7 @@ class Node:
     args: tuple[int, ...] = ()
     payload: float | int | bool | None = None
     kind: str = "real"
-    source: str | None = field(default=None, compare=False)
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,8 @@ class GraphBuilder:
 
 def _key(node: Node) -> Key:
     """Identity of a node. The text of a float tells 0.0 from -0.0 and holds nan, which `==` does not."""
-    payload = (type(node.payload).__name__, repr(node.payload))
-    return node.op, node.args, payload
+    payload = node.payload
+    return node.op, node.args, payload if payload is None else (type(payload).__name__, repr(payload))
 
 
 def evaluate(graph: Graph, *inputs) -> list[Any]:

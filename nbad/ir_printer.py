@@ -30,7 +30,7 @@ entry:
 {slots}
   br label %loop
 loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %i = phi i64 [ 0, %entry ], [ %next, %{last} ]
 {body}
   %next = add nuw nsw i64 %i, {width}
   %more = icmp slt i64 %next, %n
@@ -41,6 +41,11 @@ done:
 attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
 attributes #1 = {{ nounwind willreturn memory(none) }}
 """
+PART = 400  # lines of a block; in longer ones LLVM takes more than proportional time to allocate registers
+BREAK = """\
+  %c{k} = icmp sge i64 %i, 0
+  br i1 %c{k}, label %part{k}, label %done
+part{k}:"""
 SLOT = """\
   %a{row} = getelementptr ptr, ptr %table, i64 {row}
   %s{row} = load ptr, ptr %a{row}"""
@@ -102,8 +107,17 @@ def print_ir(oplist: OpList, host: Host) -> str:
             printer.value(k, node)
         printer.results(k)
     slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
-    kernel = KERNEL.format(slots=slots, body="\n".join(printer.lines), width=printer.width, bits=8 * host.nbytes)
+    body, last = _in_parts(printer.lines)
+    kernel = KERNEL.format(slots=slots, body=body, last=last, width=printer.width, bits=8 * host.nbytes)
     return "\n".join([*printer.functions.values(), kernel])
+
+
+def _in_parts(lines):
+    """The body as blocks, each of which leads to the next, by a condition that always holds; and the name of the last one."""
+    parts = ["\n".join(lines[start : start + PART]) for start in range(0, len(lines), PART)] or [""]
+    breaks = [BREAK.format(k=k) for k in range(1, len(parts))]
+    body = [text for pair in zip(parts, [*breaks, ""], strict=True) for text in pair]
+    return "\n".join(body[:-1]), f"part{len(breaks)}" if breaks else "loop"
 
 
 class _Printer:

@@ -165,3 +165,14 @@ def test_a_bool_output_is_our_bug():
     graph = builder.build([builder.add("lt", 0, builder.constant(1.0))])
     with pytest.raises(InternalError, match="output 1 of `f` is a bool"):
         print_ir(lower(graph), host())
+
+
+def test_long_bodies_come_in_blocks():
+    builder = GraphBuilder("long", ["x", "y"])
+    values = [0, 1]
+    for k in range(1, 1000):
+        values.append(builder.add(("mul", "add", "sub")[k % 3], values[-1], values[k // 2]))
+    graph = builder.build([values[-1], values[300], 0])
+    assert re.findall(r"^part\d+:", print_ir(lower(graph), host()), re.M) == ["part1:", "part2:"]
+    x, y = np.random.default_rng(2).uniform(-0.1, 0.1, (2, 40))
+    check_bits(graph, x, y)
