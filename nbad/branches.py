@@ -6,7 +6,8 @@ from typing import Any
 
 from nbad import refusals, source
 from nbad.errors import TraceError
-from nbad.forks import Changes, Fork
+from nbad.forks import Changes, Fork, variables
+from nbad.heap import Heap
 from nbad.merging import Different
 
 LARGEST_LOOP = 1_000_000
@@ -131,8 +132,10 @@ class Loop:
 class Guard:
     """A `try` statement: its handlers may not hide that traced operations raise nothing."""
 
-    def __init__(self, flow):
+    def __init__(self, flow, call):
         self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
+        self._call, self._returns = call, call and call.merged_returns
+        self._heap: Heap | None = None
 
     def caught(self):
         """A handler begins: errors of the trace are not for the kernel to handle."""
@@ -149,6 +152,19 @@ class Guard:
         """The body, whose handlers are for errors that arithmetic may raise, has run."""
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
             raise self._flow.trace.refusal(*refusals.FLOW["try"], line=source.running_line())
+
+    def finish(self, has_return):
+        """The `finally` begins: it runs once, behind the returns of some elements and of others not."""
+        if self._call.merged_returns == self._returns or sys.exception() is not None:
+            return
+        self._heap = Heap(variables(sys._getframe(1)), self._flow.outer)
+        if has_return:
+            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+
+    def finished(self):
+        """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
+        if self._heap is not None and self._heap.changes():
+            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
 
 
 def _parts(error):

@@ -1,8 +1,7 @@
 """Arguments as arrays: what is accepted, the working dtype, the broadcast shape, strides over it."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +9,9 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_lin
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 WEAK = (float, int, bool)
+PLAIN = frozenset({float, np.float64})  # numbers that become float64 arrays as they are
+NUMBERS = frozenset({*WEAK, *PLAIN})
+MANY = 1000  # values in one place that are remembered
 REFUSED = {
     "c": ("is complex", "{0}.real, or one kernel argument for each of {0}.real and {0}.imag"),
     "O": ("holds Python objects", "np.asarray({0}, dtype=float)"),
@@ -22,29 +24,63 @@ REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Operands:
-    """The arguments of one call as arrays, their working dtype and their common element space."""
+class Layout(NamedTuple):
+    """Shapes, strides and dtypes of the arguments of one call, analysed: all that a call depends on beside its numbers.
 
-    arrays: tuple[np.ndarray, ...]
-    cores: tuple[int, ...]
+    Attributes
+    ----------
+    shapes : tuple of tuples
+        Shape of each array.
+    dtype : numpy.dtype
+        The working dtype.
+    shape : tuple of int
+        The element space.
+    leaf_shapes : tuple of tuples
+        Shape of each output.
+    is_plain : bool
+        Whether no argument is a number, which an array must be made of.
+    known : dict
+        What follows from the layout, by whoever found it.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
     dtype: np.dtype
     shape: tuple[int, ...]
+    leaf_shapes: tuple[tuple[int, ...], ...]
+    is_plain: bool
+    known: dict
+
+    def remember(self, key, make):
+        """The value under a key, made at the first asking."""
+        found = self.known.get(key)
+        return remember(self.known, key, make) if found is None else found
+
+
+class Operands(NamedTuple):
+    """The arguments of one call as arrays, and their layout."""
+
+    arrays: tuple[np.ndarray, ...]
+    layout: Layout
 
     @property
-    def shapes(self):
-        """Shape of each array."""
-        return [a.shape for a in self.arrays]
+    def dtype(self):
+        """The working dtype."""
+        return self.layout.dtype
 
     @property
-    def batches(self):
-        """Shape of each array without its core dimensions."""
-        return [batch(a.shape, core) for a, core in zip(self.arrays, self.cores, strict=True)]
+    def shape(self):
+        """The element space."""
+        return self.layout.shape
 
-    def without_arrays(self):
-        """The same shapes and dtypes in arrays of one element: what a pullback may keep of its caller's arrays."""
-        hollow = tuple(np.broadcast_to(np.empty((), a.dtype), a.shape) for a in self.arrays)
-        return replace(self, arrays=hollow)
+
+def remember(known, key, make):
+    """The value under a key, made at the first asking; a dict of too many starts anew."""
+    found = known.get(key)
+    if found is None:
+        if len(known) > MANY:
+            known.clear()
+        found = known.setdefault(key, make())
+    return found
 
 
 def batch(shape, core):
@@ -71,6 +107,8 @@ def as_array(call, name, value):
     ArgumentTypeError
         For complex, longdouble, object, datetime, text and masked arrays.
     """
+    if type(value) in PLAIN:
+        return np.asarray(value)
     if type(value) is not np.ndarray:
         value = _convert(call, name, value)
     kind = value.dtype.kind
@@ -101,32 +139,47 @@ def _convert(call, name, value):
     return array.astype(float) if array.dtype.kind in "iub" else array
 
 
-def read(call, names, cores, values):
+def read(program, values):
     """Convert and check the arguments of one call.
 
     Parameters
     ----------
-    call : str
-        The call, for messages.
-    names : tuple of str
-    cores : tuple of tuples
-        Core shape of each argument.
+    program : Program
     values : tuple of array_like
 
     Returns
     -------
     Operands
     """
-    arrays = tuple(
-        v if type(v) is np.ndarray and (v.dtype is DOUBLE or v.dtype is SINGLE) else as_array(call, name, v)
-        for name, v in zip(names, values, strict=True)
-    )
+    layout = program.layouts.get(_key(values))
+    if layout is None:
+        return _analysed(program, values)
+    if layout.is_plain:
+        return Operands(values, layout)
+    named = zip(program.names, values, strict=True)
+    return Operands(tuple([v if type(v) is np.ndarray else as_array(program.call, name, v) for name, v in named]), layout)
+
+
+def _key(values):
+    """What a layout depends on."""
+    return tuple([(v.shape, v.strides, v.dtype) if type(v) is np.ndarray else type(v) for v in values])
+
+
+def _analysed(program, values):
+    """The operands of a call, whose layout is remembered for others of that kind."""
+    arrays = tuple(as_array(program.call, name, v) for name, v in zip(program.names, values, strict=True))
+    key = _key([v if type(v) in NUMBERS else a for v, a in zip(values, arrays, strict=True)])
+    return Operands(arrays, remember(program.layouts, key, lambda: _layout(program, values, arrays)))
+
+
+def _layout(program, values, arrays):
     strong = [a.dtype for a, v in zip(arrays, values, strict=True) if type(v) not in WEAK]
     dtype = SINGLE if strong and all(t.kind == "f" and t.itemsize == 4 for t in strong) else DOUBLE
-    ranks = tuple(map(len, cores))
-    _check_cores(call, names, cores, arrays)
-    shapes = [batch(a.shape, rank) for a, rank in zip(arrays, ranks, strict=True)]
-    return Operands(arrays, ranks, dtype, _common_shape(call, names, shapes))
+    _check_cores(program.call, program.names, program.cores, arrays)
+    batches = [batch(a.shape, len(core)) for a, core in zip(arrays, program.cores, strict=True)]
+    shape = _common_shape(program.call, program.names, batches)
+    leaf_shapes = tuple((*shape, *core) for core in program.leaves)
+    return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, not any(type(v) in NUMBERS for v in values), {})
 
 
 def _check_cores(call, names, cores, arrays):

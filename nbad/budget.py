@@ -31,7 +31,8 @@ def require(call, needed, fix):
     call : str
     needed : int
         Bytes.
-    fix : str
+    fix : str or callable
+        Text, or a function that makes it of the bytes available.
 
     Raises
     ------
@@ -44,14 +45,16 @@ def require(call, needed, fix):
     if needed > CAREFUL and needed > (free := available()):
         raise NotEnoughMemoryError(message(
             f"{call} needs {needed:,} bytes", source=user_line(), got=f"{free:,} bytes available",
-            expected="less than that", fix=fix,
+            expected="less than that", fix=fix if isinstance(fix, str) else fix(free),
         ))
 
 
 def check_bound(call, max_bytes):
-    """Raise where `max_bytes=` is not a number of bytes."""
-    if max_bytes is None or (isinstance(max_bytes, int) and not isinstance(max_bytes, bool) and max_bytes > 0):
-        return
+    """The option `max_bytes=` as an int, or None."""
+    if max_bytes is None:
+        return None
+    if hasattr(max_bytes, "__index__") and not isinstance(max_bytes, bool) and max_bytes > 0:
+        return int(max_bytes)
     raise ArgumentValueError(message(
         f"{call}: max_bytes={max_bytes!r} is not a number of bytes", source=user_line(), got=repr(max_bytes),
         expected="a positive int", fix="max_bytes=2**30",

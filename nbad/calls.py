@@ -1,7 +1,7 @@
 """A call of a transform, analysed: the specialization, the operands, the differentiated arguments, the arrays for results."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,35 +13,35 @@ from nbad.outputs import check_out
 from nbad.programs import Program
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A kernel's call, analysed: the specialization, the operands, and which arguments are differentiated."""
 
     program: Program
     operands: Operands
     arguments: tuple[int, ...]
+    wrt: tuple[int, ...]  # the input slots of these
+    names: tuple[str, ...]
 
-    @property
-    def wrt(self):
-        """The input slots to differentiate."""
-        return self.program.input_slots(self.arguments)
+    def by(self, names):
+        """The same call, differentiated by the arguments of these names only."""
+        arguments = tuple(k for k in self.arguments if self.program.names[k] in names)
+        return Call(self.program, self.operands, *_differentiated(self.program, arguments))
 
-    def without_arrays(self):
-        """The same call, holding on to none of the caller's arrays."""
-        return replace(self, operands=self.operands.without_arrays())
 
-    @property
-    def names(self):
-        """The names of the differentiated arguments."""
-        return tuple(self.program.names[k] for k in self.arguments)
+def _differentiated(program, arguments):
+    """Numbers of arguments, their input slots and their names."""
+    return arguments, program.input_slots(arguments), tuple(program.names[k] for k in arguments)
 
 
 def analyse(f, xs, kwargs, argnums):
     """Bind, read and check a call; `argnums` as the user gave them."""
     check_kernel(f)
     program, values = f.bind(xs, kwargs)
-    operands = read(program.call, program.names, program.cores, values)
-    call = Call(program, operands, _select(f, program, operands, argnums))
+    operands = read(program, values)
+    chosen = _chosen(argnums)
+    key = "arguments", repr(chosen)  # as text 1, 1.0 and True differ
+    found = operands.layout.remember(key, lambda: _differentiated(program, _select(f, program, operands, chosen)))
+    call = Call(program, operands, *found)
     if config.debug.get():
         check_derivatives(program, operands, call.wrt)
     return call
@@ -60,15 +60,21 @@ def _is_discrete(array):
     return array.dtype.kind in "iub"
 
 
-def _select(f, program, operands, argnums):
-    """Numbers of the differentiated arguments: all real ones, or those that `argnums` names."""
-    if argnums is None:
+def _chosen(argnums):
+    """What `argnums` selects by, as a tuple or list; None for all real arguments."""
+    if argnums is None or isinstance(argnums, tuple | list):
+        return argnums
+    return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
+
+
+def _select(f, program, operands, chosen):
+    """Numbers of the differentiated arguments: all real ones, or the chosen."""
+    if chosen is None:
         return tuple(k for k, a in enumerate(operands.arrays) if not _is_discrete(a))
-    chosen = (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
     numbers = tuple(_argument(f, program, which) for which in chosen)
     for which, k in zip(chosen, numbers, strict=True):
         if numbers.count(k) > 1:
-            raise _wrong_argnums(f, program, argnums, f"{which!r} twice")
+            raise _wrong_argnums(f, program, chosen, f"{which!r} twice")
         if _is_discrete(operands.arrays[k]):
             raise ArgumentTypeError(message(
                 f"{program.call}: argnums names {program.names[k]}, which has no derivative", source=user_line(),
@@ -106,9 +112,8 @@ def leaves_for(call, out, headline):
     program, operands = call.program, call.operands
     if out is None:
         return dispatch.new_leaves(program, operands)
-    names = [f"y{k}" for k in range(len(program.leaves))]
-    shapes = [(*operands.shape, *core) for core in program.leaves]
-    return check_out(headline, out, names, shapes, operands.dtype, operands.arrays, program.is_tuple)
+    arrays, layout = operands
+    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
 
 
 def pair_of(out, headline, names):

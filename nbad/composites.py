@@ -83,10 +83,20 @@ def _extreme(trace, function, op, values, options):
     if not trace.holds_traced(values):
         return function(*values, **options)
     if options:
-        path = f"builtins.{function.__name__}"
-        raise trace.refusal(f"passes `{next(iter(options))}=` to `{path}`", f"{path}(x)")
+        name = function.__name__
+        raise trace.refusal(f"passes `{next(iter(options))}=` to `builtins.{name}`", f"{name}(x)")
     items = list(values[0]) if len(values) == 1 else values  # a scalar refuses to be iterated over
     return functools.reduce(lambda x, y: trace.apply(op, (x, y)), items)
+
+
+@means("numpy.isscalar", each=())
+def _isscalar(trace, x):
+    return trace.is_traced(x)
+
+
+@means("numpy.iterable", each=())
+def _iterable(trace, x):
+    return not trace.is_traced(x)
 
 
 # conditions

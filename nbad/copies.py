@@ -17,7 +17,9 @@ _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
 _STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
 _INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
-_TELLING = ("POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO")
+_TELLING = (
+    "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
+)  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 

@@ -3,8 +3,6 @@
 import functools
 import inspect
 import math
-import pickle
-import sys
 import threading
 
 import numpy as np
@@ -16,8 +14,9 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, messa
 from nbad.graph import evaluate
 from nbad.nonfinite import check_value
 from nbad.outputs import check_out
+from nbad.pickling import reduced
 from nbad.programs import Program
-from nbad.signatures import cores_of, group, groups, identity, parameters_of, static_names
+from nbad.signatures import RECEIVERS, cores_of, group, groups, identity, parameters_of, static_names
 from nbad.tracer import Argument, trace
 
 MATH = ("simd", "libm")
@@ -30,6 +29,8 @@ class Kernel:
     ----------
     __wrapped__ : callable
         The function as it was written.
+    parameters : tuple of str
+        Names of all parameters, static ones included.
     signature : str or None
     static : tuple of str
 
@@ -48,26 +49,32 @@ class Kernel:
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._tracer = tracer or functools.partial(trace, function, max_operations=max_operations)
         self._parameters = parameters_of(function, self.__name__)
+        self._parameters_signature = inspect.Signature(self._parameters)
+        self.parameters = tuple(p.name for p in self._parameters)
+        self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
+        self._required = {p.name for p in self._parameters if p.default is p.empty}
         self._static = static_names(self.__name__, self.parameters, static)
         self._math, self.max_operations = _check_math(self.__name__, math), max_operations
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._programs: dict = {}
+        self._whole = None  # the specialization of all parameters, where none is static
         self._quick_value: dict = {}
         self.quick_forward: dict = {}
         self.gradients: dict = {}
+        self._made_from = None
         self._lock = threading.RLock()
 
     def __call__(self, /, *args, out=None, **kwargs):
-        is_usual = out is None and not kwargs and not config.debug.get()
+        is_usual = not kwargs and not config.debug.get()
         if is_usual:
             quick = self._quick_value.get(len(args))
-            result = quick(args) if quick is not None else None
+            result = quick(args, out) if quick is not None else None
             if result is not None:
                 return result
         program, values = self.bind(args, kwargs)
-        operands = read(program.call, program.names, program.cores, values)
+        operands = read(program, values)
         if out is None:
             leaves = dispatch.new_leaves(program, operands)
         else:
@@ -86,15 +93,9 @@ class Kernel:
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
 
     def __reduce__(self):
-        """Pickle by name; a kernel that has none to be found by, through cloudpickle, where that is in use."""
-        found = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
-            found = getattr(found, part, None)
-        cloudpickle = sys.modules.get("cloudpickle")
-        if cloudpickle is None or (found is self and self.__module__ != "__main__"):
-            return self.__qualname__
+        """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
         options = self.signature, self.static, self._math, self.max_operations
-        return _unpickled, (cloudpickle.dumps((self.__wrapped__, self._tracer)), *options)
+        return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
     def precompile(self, *dtypes):
         """Compile, or load from the disk cache, what value, forward and reverse sweep and Jacobian need.
@@ -116,28 +117,23 @@ class Kernel:
         np.float64(9.0)
         """
         program = self.whole_program()
-        plan = program.plan(program.input_slots(range(len(program.names))), "partials")
         for dtype in map(np.dtype, dtypes or ("float64",)):
             if dtype not in (np.float32, np.float64):
                 raise ArgumentTypeError(message(
                     f"`{self.__name__}.precompile({dtype})`: not a working dtype", source=user_line(), got=str(dtype),
                     expected="float64 or float32", fix=f"{self.__name__}.precompile('float64')",
                 ))
-            program.value(dtype), program.forward(plan, dtype), program.reverse(plan, dtype)
+            program.precompile(dtype)
         return self
 
     def __get__(self, instance, owner=None):
-        return self if instance is None else functools.partial(self, instance)
+        """A method where `self` comes first, a new kernel with the attributes as they are; else, like a ufunc, this kernel."""
+        is_method = instance is not None and self.parameters[:1] and self.parameters[0] in RECEIVERS
+        return self.fixed({self.parameters[0]: instance}) if is_method else self
 
     def _check_out(self, program, operands, out):
-        names = [f"y{k}" for k in range(len(program.leaves))]
-        shapes = [(*operands.shape, *core) for core in program.leaves]
-        return check_out(program.call, out, names, shapes, operands.dtype, operands.arrays, program.is_tuple)
-
-    @property
-    def parameters(self):
-        """Names of all parameters, static ones included."""
-        return tuple(p.name for p in self._parameters)
+        shapes = operands.layout.leaf_shapes
+        return check_out(program.call, out, program.leaf_names, shapes, operands.dtype, operands.arrays, program.is_tuple)
 
     def parameter(self, which):
         """The name of the parameter at a position, or of a name."""
@@ -163,9 +159,11 @@ class Kernel:
 
     def derived(self, name, tracer, outputs):
         """A kernel with these parameters, outputs of these core shapes, and the graph that `tracer` makes."""
-        function = _interpreted(self, name, tracer)
+        function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
-        return Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
+        kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
+        kernel._made_from = self, "derived", (name, tracer, outputs)
+        return kernel
 
     def fixed(self, statics):
         """The kernel of the other arguments, for the given values of static ones."""
@@ -179,7 +177,9 @@ class Kernel:
         functools.update_wrapper(function, self.__wrapped__)
         function.__signature__ = inspect.Signature([p for p in self._parameters if p.name in names])
         left = [name for name in self.static if name in names]
-        return Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
+        kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
+        kernel._made_from = self, "fixed", (statics,)
+        return kernel
 
     def sympy(self, *operands):
         """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
@@ -214,6 +214,8 @@ class Kernel:
 
     def bind(self, args, kwargs):
         """The specialization that a call uses, and the values of its array arguments."""
+        if self._whole is not None and not kwargs and len(args) == len(self.parameters):
+            return self._whole, args
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
         statics = {name: given[name] for name in self._static if name in given}
@@ -244,22 +246,27 @@ class Kernel:
 
     def _given(self, args, kwargs):
         """The arguments that a call passes, by name, in the order of the parameters."""
-        parameters = self._parameters
-        if not kwargs and len(args) == len(parameters):
-            return {p.name: value for p, value in zip(parameters, args, strict=True)}
+        names = self.parameters
+        if self._is_plain:
+            passed = dict(zip(names, args, strict=False)) | kwargs
+            given = {name: passed[name] for name in names if name in passed}
+            if len(given) == len(args) + len(kwargs) and self._required <= given.keys():
+                return given
         try:
-            return dict(inspect.Signature(parameters).bind(*args, **kwargs).arguments)
+            return dict(self._parameters_signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
-            names = ", ".join(p.name for p in parameters)
+            listing = ", ".join(names)
             raise ArgumentTypeError(message(
-                f"`{self.__name__}({names})`: {error}", source=user_line(), got=f"{len(args) + len(kwargs)} arguments",
-                expected=f"{len(parameters)} at most: {names}", fix=f"{self.__name__}({names})",
+                f"`{self.__name__}({listing})`: {error}", source=user_line(), got=f"{len(args) + len(kwargs)} arguments",
+                expected=f"{len(names)} at most: {listing}", fix=f"{self.__name__}({listing})",
             )) from None
 
     def _specialize(self, key, names, statics):
         traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math)
         self._programs[key] = program
+        if names == self.parameters:
+            self._whole = program
         return program
 
     def _arguments(self, names):
@@ -299,12 +306,6 @@ class Kernel:
                 fix=f"np.broadcast_to(default, {core})",
             ))
         return array
-
-
-def _unpickled(made_of, *options):
-    """The kernel of the function and the tracer that cloudpickle wrote."""
-    function, tracer = pickle.loads(made_of)
-    return Kernel(function, *options, tracer=tracer)
 
 
 def _interpreted(kernel, name, tracer):
@@ -351,7 +352,9 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
         static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
         Sums, products and other reductions run from left to right, as a loop would.
     static : tuple of str
-        Arguments that are Python values fixed when the kernel is traced; one specialization for each value.
+        Arguments that are Python values fixed when the kernel is traced; one specialization for each value. The `self` of a
+        method is static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is
+        written; `f = obj.f` keeps it.
     math : {"simd", "libm"}
         Vector functions within a few ulp, or the C library's scalar ones bit for bit.
     max_operations : int

@@ -1,6 +1,7 @@
 """Run the compiled kernels of a program on arrays: results, residuals, cotangents, Jacobians.
 
-Every function here analyses a combination of shapes, strides and dtypes once, and remembers the packed launch in the program.
+Every function here analyses a combination of shapes, strides and dtypes once, and remembers the packed launch in the layout of
+the arguments.
 """
 
 import math
@@ -28,17 +29,6 @@ def structured(program, leaves):
     return tuple(results) if program.is_tuple else results[0]
 
 
-def launch_for(program, tag, arrays, build):
-    """The packed launch of these shapes, strides and dtypes, built at the first meeting."""
-    key = (tag, *[(a.shape, a.strides, a.dtype) for a in arrays])
-    launch = program.launches.get(key)
-    if launch is None:
-        if len(program.launches) > 1000:
-            program.launches.clear()
-        launch = program.launches[key] = build()
-    return launch
-
-
 def array_slots(number, array, core, shape, seed_stride=None):
     """One slot for each core value of an array."""
     strides = strides_over(array, len(core), shape)
@@ -58,9 +48,10 @@ def input_slots(program, operands):
 
 def new_leaves(program, operands):
     """Fresh arrays for the outputs."""
-    nbytes = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
+    layout = operands.layout
+    nbytes = layout.dtype.itemsize * math.prod(layout.shape) * len(program.graph.outputs)
     require(program.call, nbytes, "out= with arrays of your own, or a part of the arguments at a time")
-    return [pool.empty((*operands.shape, *core), operands.dtype) for core in program.leaves]
+    return [pool.empty(shape, layout.dtype) for shape in layout.leaf_shapes]
 
 
 def leaf_slots(program, leaves, shape, first):
@@ -93,6 +84,11 @@ def _behind(inputs, more, moves):
     return [(row + more if row >= inputs else row, slot) for row, slot in moves]
 
 
+def strides(arrays):
+    """Strides of results: all that a launch must know of them beside the layout."""
+    return [a.strides for a in arrays]
+
+
 def value(program, operands, leaves):
     """Compute the outputs into `leaves`."""
     arrays = [*operands.arrays, *leaves]
@@ -103,12 +99,14 @@ def value(program, operands, leaves):
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
         return element_launch(program, "value", program.simple, operands, routes, len(arrays))
 
-    launch_for(program, (value, operands.dtype), arrays, build)(arrays)
+    operands.layout.remember(("value", *strides(leaves)), build)(arrays)
 
 
-def residual_rows(count, shape, dtype):
+def residual_rows(plan, operands):
     """The residual buffer: one padded row for each residual."""
-    return pool.empty((count, row_length(math.prod(shape), dtype)), dtype)
+    layout = operands.layout
+    pitch = layout.remember("pitch", lambda: row_length(math.prod(layout.shape), layout.dtype))
+    return pool.empty((len(plan.residuals), pitch), layout.dtype)
 
 
 def row_length(elements, dtype):
@@ -134,28 +132,29 @@ def forward(program, plan, operands, leaves, rows):
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
         return element_launch(program, program.forward_key(plan), plan.forward, operands, routes, len(arrays))
 
-    launch_for(program, (program.forward_key(plan), operands.dtype), arrays, build)(arrays)
+    operands.layout.remember((program.forward_key(plan), *strides(leaves)), build)(arrays)
 
 
 def jacobian(program, plan, operands, leaves, blocks):
     """Compute the outputs into `leaves`, if there are any, and the Jacobian into `blocks` of shape (*B, M, N)."""
-    constants = np.array([0.0, *(e.constant for e in plan.entries if e.partial is None)], operands.dtype)
-    arrays = [*operands.arrays, *leaves, blocks, constants]
+    arrays = [*operands.arrays, *leaves, blocks]
 
     def build():
+        constants = np.array([0.0, *(e.constant for e in plan.entries if e.partial is None)], operands.dtype)
         reads = input_slots(program, operands)
         writes = leaf_slots(program, leaves, operands.shape, len(operands.arrays)) if leaves else []
         entries = _entry_rows(plan, len(reads), len(reads) + plan.outputs + len(plan.residuals))
         nothing = (0,) * len(operands.shape)
-        fixed = [Slot(len(arrays) - 1, constants.dtype, nothing, k * constants.itemsize) for k in range(constants.size)]
+        fixed = [Slot(len(arrays), constants.dtype, nothing, k * constants.itemsize) for k in range(constants.size)]
         reads = numbered(reads) + numbered(fixed, len(reads) + plan.outputs + len(plan.residuals))
         writes = numbered(writes, len(program.graph.inputs))
-        targets = array_slots(len(arrays) - 2, blocks, blocks.shape[-2:], operands.shape)
+        targets = array_slots(len(arrays) - 1, blocks, blocks.shape[-2:], operands.shape)
         routes = Routes(reads, (*writes, *zip(entries, targets, strict=True)))
-        return element_launch(program, program.forward_key(plan), plan.forward, operands, routes, len(arrays))
+        return element_launch(program, program.forward_key(plan), plan.forward, operands, routes, len(arrays) + 1), constants
 
-    tag = (jacobian, *program.forward_key(plan), bool(leaves), operands.dtype)
-    launch_for(program, tag, arrays, build)(arrays)
+    key = "jacobian", program.forward_key(plan), blocks.strides, *strides(leaves)
+    launch, constants = operands.layout.remember(key, build)
+    launch([*arrays, constants])
 
 
 def _entry_rows(plan, first, fixed):
@@ -180,7 +179,8 @@ def jvp(program, wrt, operands, tangents, leaves, dots):
         writes = leaf_slots(program, leaves, shape, count) + leaf_slots(program, dots, shape, count + len(leaves))
         return Launch(program.jvp(wrt, operands.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
 
-    launch_for(program, (jvp, wrt, operands.dtype), arrays, build)(arrays)
+    key = "jvp", wrt, *[(t.shape, t.strides, t.dtype) for t in tangents], *strides(leaves), *strides(dots)
+    operands.layout.remember(key, build)(arrays)
 
 
 def tangent_slots(program, argument, number, tangent, shape, batched):
@@ -192,14 +192,14 @@ def tangent_slots(program, argument, number, tangent, shape, batched):
     return array_slots(number, body, core, shape, step)
 
 
-def pushforward(call, plan, rows, tangents, dots, count):
+def pushforward(program, layout, plan, rows, tangents, dots, count):
     """Fill `dots`, one array per output leaf, from the residual rows and the tangents; `count` is None for a single one."""
-    program, shape, dtype = call.program, call.operands.shape, call.operands.dtype
+    shape, dtype = layout.shape, layout.dtype
     batched, arrays = count is not None, [rows, *tangents, *dots]
 
     def build():
         reads = residual_slots(0, rows, shape)
-        for k, (argument, tangent) in enumerate(zip(call.arguments, tangents, strict=True), 1):
+        for k, (argument, tangent) in enumerate(zip(_arguments_of(program, plan.wrt), tangents, strict=True), 1):
             reads += tangent_slots(program, argument, k, tangent, shape, batched)
         writes, number = [], 1 + len(tangents)
         for k, (dot, core) in enumerate(zip(dots, program.leaves, strict=True), number):
@@ -207,10 +207,11 @@ def pushforward(call, plan, rows, tangents, dots, count):
             writes += array_slots(k, body, core, shape, step)
         return Launch(program.pushforward(plan, dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
 
-    tag = (pushforward, plan.wrt, dtype, shape, batched, *call.operands.batches)
-    launch_for(program, tag, arrays, build)(arrays, 1 if count is None else count)
+    key = "pushforward", plan.wrt, batched, *[(t.strides, t.dtype) for t in tangents], *strides(dots)
+    layout.remember(key, build)(arrays, 1 if count is None else count)
 
 
 def _arguments_of(program, wrt):
-    """The arguments whose slots are differentiated."""
-    return [k for k, slots in enumerate(program.slots) if slots and slots[0] in wrt]
+    """The arguments whose slots are differentiated, in the order of these."""
+    numbers = {slots[0]: k for k, slots in enumerate(program.slots) if slots}
+    return [numbers[slot] for slot in wrt if slot in numbers]

@@ -1,7 +1,7 @@
 """The drivers: hand the tiles and seeds of a launch to one worker, or to many in a `prange` loop.
 
-Both call the worker of `nbad.tiles` through its address. The serial driver needs nothing of Numba, so that a process that makes
-small calls only never waits for Numba's compiler to start.
+All call the worker of `nbad.tiles` through its address. The serial ones need nothing of Numba, so that a process that makes small
+calls only never waits for Numba's compiler to start; the one for the smallest calls keeps the interpreter's lock.
 """
 
 import ctypes
@@ -17,10 +17,12 @@ from numba.core import types
 from numba.extending import intrinsic
 from numba.np.ufunc import parallel
 
+from nbad import thunk
 from nbad.compile import cached_njit
 from nbad.tiles import TILE, worker
 
 SERIAL_BELOW = 40_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
+HELD_BELOW = 10_000  # likewise: below this, giving the interpreter's lock to others costs more than they would gain
 ALIGNMENT = 64
 
 
@@ -110,31 +112,54 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_threads.after_fork)
 
 
-def run(launch, table, arrays, n_seeds):
-    """Run a launch, serially or in parallel, whichever its size asks for.
+class Driver:
+    """Runs one packed launch.
 
     Parameters
     ----------
-    launch : Launch
     table : int64 array
-        What the launch packed.
-    arrays : sequence of arrays
-        In the order in which its slots number them.
-    n_seeds : int
-        Number of seeds; 1 where nothing depends on a seed.
+        What `nbad.launch` packed.
+    elements : int
+    nanoseconds : float
+        Estimated for one seed.
+    scratch : int
+        Bytes that each worker needs.
     """
-    workers = _threads.number(launch.nanoseconds * n_seeds)
-    tiles = -(-launch.elements // TILE)
-    ids = array("q", map(id, arrays))
-    _held, scratch = _scratch.reserve(launch.scratch * workers)
-    if workers == 1:
-        _serial()(table.ctypes.data, ids.buffer_info()[0], scratch, 0, tiles, 0, n_seeds)
-        return
-    call = worker(), table.ctypes.data, ids.buffer_info()[0], scratch, launch.scratch, workers, tiles, n_seeds
+
+    def __init__(self, table, elements, nanoseconds, scratch):
+        self._table, self._address = table, table.ctypes.data
+        self._tiles, self._nanoseconds, self._scratch = -(-elements // TILE), max(nanoseconds, 1), scratch  # seeds are work too
+        may_hold = scratch <= thunk.LARGEST and thunk.is_available()
+        self._held_below = HELD_BELOW if may_hold else 0
+        self._held = thunk.launcher(worker(), self._address, scratch, self._tiles) if may_hold else None
+
+    def __call__(self, arrays, n_seeds):
+        """Run, serially or in parallel, whichever the size asks for.
+
+        Parameters
+        ----------
+        arrays : sequence of arrays
+            In the order in which the launch's slots number them.
+        n_seeds : int
+            Number of seeds; 1 where nothing depends on a seed.
+        """
+        nanoseconds = self._nanoseconds * n_seeds
+        if nanoseconds < self._held_below:
+            self._held(*arrays, n_seeds)
+            return
+        workers, ids = _threads.number(nanoseconds), array("q", map(id, arrays))
+        _block, scratch = _scratch.reserve(self._scratch * workers)
+        if workers == 1:
+            _serial()(self._address, ids.buffer_info()[0], scratch, 0, self._tiles, 0, n_seeds)
+        else:
+            call = worker(), self._address, ids.buffer_info()[0], scratch, self._scratch, workers, self._tiles, n_seeds
+            _drive(call)
+
+
+def _drive(call):
     if not _threads.needs_lock():
         drive_parallel(*call)
         return
     with _threads.lock:
         _threads.used = True
         drive_parallel(*call)
-

@@ -4,6 +4,7 @@
     a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)
     a < f(b) < c        a < (t := f(b)) and t < c
     table[i]            __nbad__.item(table, i)
+    a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 """
 
 import ast
@@ -11,6 +12,7 @@ import itertools
 
 from nbad.scopes import bound_names
 
+_ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
 
 
@@ -106,11 +108,12 @@ class Expressions:
         if len(node.ops) > 1:
             is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
             return self._chain(node) if is_allowed else self.copy(node)
-        if not isinstance(node.ops[0], (ast.In, ast.NotIn)):
+        method = _ASKED.get(type(node.ops[0]))
+        if method is None or ast.unparse(node.comparators[0]) == "None":
             return self.copy(node)
         at = At(node)
-        found = at.call("contained", self.visit(node.left), self.visit(node.comparators[0]))
-        return found if isinstance(node.ops[0], ast.In) else at.call("negated", found)
+        answer = at.call(method, self.visit(node.left), self.visit(node.comparators[0]))
+        return answer if isinstance(node.ops[0], (ast.In, ast.Is)) else at.call("negated", answer)
 
     def _chain(self, node):
         """Comparisons joined by `and`; an operand between two of them is evaluated once."""

@@ -29,6 +29,8 @@ class Flow:
     Attributes
     ----------
     trace : Trace
+    original : callable
+        What a stand-in stands for; anything else itself.
     open : list
         Branches and choices whose arms are being run, outermost first.
     outer : list of (str, object)
@@ -39,8 +41,9 @@ class Flow:
 
     slice = builtins.slice
 
-    def __init__(self, trace):
+    def __init__(self, trace, original):
         self.trace = trace
+        self.original = original
         self.open = []
         self.outer = []
         self.lost = {}
@@ -52,6 +55,9 @@ class Flow:
     def __exit__(self, kind, error, traceback):
         if isinstance(error, NameError):
             self.explain(error)
+        if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
+            case, got = misuse
+            raise self.trace.refusal(*refusals.FLOW[case], line=source.raising_line(error), got=got) from None
         if error is None:
             self._check_shared()
         traced = [fork for fork in self.open if fork.is_traced]
@@ -77,9 +83,9 @@ class Flow:
         """Begin a `while` loop."""
         return Loop(self)
 
-    def guard(self):
+    def guard(self, call=None):
         """Begin a `try` statement."""
-        return Guard(self)
+        return Guard(self, call)
 
     def leave(self, word, *branches):
         """Refuse a jump out of branches on traced values."""
@@ -161,6 +167,12 @@ class Flow:
     def contained(self, item, container):
         """`item in container`."""
         return lookup.contained(self.trace, item, container)
+
+    def identical(self, a, b):
+        """`a is b`; a condition stands for True and False, which are what they are equal to."""
+        if a is b or not self._are_conditions(a, b) or not (isinstance(a, Tracer) or isinstance(b, Tracer)):
+            return self.original(a) is self.original(b)
+        return self.negated(self.trace.exclusive(a, b))
 
     def item(self, container, index):
         """`container[index]`."""

@@ -148,10 +148,16 @@ def hessian(f, argnums=None):
     check_kernel(f)
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
-        names = analyse(f, xs, kwargs, argnums).names
-        return jacobian(_gradient(f, names), argnums=names)(*xs, out=out, **kwargs)
+        return _hessian(f, analyse(f, xs, kwargs, argnums).names)(*xs, out=out, **kwargs)
 
     return compute
+
+
+def _hessian(f, names):
+    """The Jacobian of a gradient kernel, kept as that is."""
+    if ("hessian", names) not in f.gradients:
+        f.gradients["hessian", names] = jacobian(_gradient(f, names), argnums=names)
+    return f.gradients["hessian", names]
 
 
 def value_and_grad(f, argnums=0):

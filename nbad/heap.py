@@ -5,6 +5,7 @@ Lists and arrays of traced values can be set back; of everything else that Pytho
 
 import functools
 import operator
+import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ import numpy as np
 from nbad import arrays, source
 from nbad.errors import InternalError
 
+_BUSY = ("asyncio", "functools", "logging", "threading")  # their objects change when they are merely used
 _ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
 
 
@@ -100,8 +102,9 @@ class Heap:
             contents = kind.read(value) if kind else Contents(None, carried(value))
             if kind:
                 self.entries[id(value)] = Entry(value, name, is_outer, kind, contents)
-            if not _ATOMS.issuperset(map(type, contents.items)):
-                stack += ((name, item) for item in contents.items)
+            items = contents.items if kind in (_OBJECT, _CLASS) else [*contents.items, *_of_subclass(value)]
+            if not _ATOMS.issuperset(map(type, items)):
+                stack += ((name, item) for item in items)
 
     def holds(self, value) -> bool:
         """Whether a container was within reach; a view of an array counts as the array."""
@@ -120,6 +123,8 @@ def kind_of(value) -> Kind | None:
     for types, kind in _KINDS:
         if isinstance(value, types):
             return kind
+    if isinstance(value, type):
+        return None if _is_foreign(value) else _CLASS
     return _OBJECT if _attributes(value) is not None else None
 
 
@@ -178,15 +183,26 @@ def _read_iterator(value):
 
 def _read_object(value):
     attributes = _attributes(value)
-    return Contents(list(attributes), list(attributes.values()))
+    return Contents(list(attributes), [*attributes.values(), *carried(value), type(value)])
+
+
+def _read_class(value):
+    return Contents(list(vars(value)), list(vars(value).values()))
 
 
 def _attributes(value) -> dict[str, Any] | None:
-    """The attributes of a user's object."""
-    if isinstance(value, (type, ModuleType, FunctionType)) or _is_foreign(type(value)):
+    """The attributes of an object, its own ones; None where it can have none, or where they are a library's business."""
+    cls = type(value)
+    if issubclass(cls, _CARRIERS) or (_is_foreign(cls) and not (cls.__dictoffset__ and _is_pythons(cls))):
         return None
-    slots = [name for cls in type(value).__mro__ for name in _names(cls.__dict__.get("__slots__", ()))]
+    slots = [name for base in cls.__mro__ for name in _names(base.__dict__.get("__slots__", ()))]
     return getattr(value, "__dict__", {}) | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+
+
+def _of_subclass(value):
+    """What an instance of a user's subclass of a built-in container leads to beside its items."""
+    cls = type(value)
+    return [] if _is_foreign(cls) else [cls, *([vars(value)] if cls.__dictoffset__ else [])]
 
 
 def _names(slots):
@@ -194,7 +210,16 @@ def _names(slots):
 
 
 def _is_foreign(cls):
-    return cls.__module__.partition(".")[0] in source.LIBRARIES
+    """Whether a class belongs to Python, to nbad or to a library."""
+    return _top(cls) in source.LIBRARIES or _top(cls) == "nbad"
+
+
+def _is_pythons(cls):
+    return _top(cls) in sys.stdlib_module_names and _top(cls) not in _BUSY
+
+
+def _top(cls):
+    return str(cls.__module__).partition(".")[0]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -204,16 +229,20 @@ def _is_atom(cls):
 
 
 def carried(value) -> list[Any]:
-    """What an unchangeable value leads to."""
+    """What an unchangeable value leads to, and a function."""
     if isinstance(value, (tuple, frozenset)):
         return list(value)
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
-        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), value.__dict__]
     if isinstance(value, MethodType):
         return [value.__self__, value.__func__]
     if isinstance(value, functools.partial):
         return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, (staticmethod, classmethod)):
+        return [value.__func__]
+    if isinstance(value, property):
+        return [value.fget, value.fset]
     return [value.__self__] if isinstance(value, BuiltinMethodType) and not isinstance(value.__self__, ModuleType) else []
 
 
@@ -227,12 +256,14 @@ def _is_filled(cell):
 _OBJECTS = Kind("array", _read_objects, _write_objects)
 _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.tobytes()), []))
 _OBJECT = Kind("object", _read_object)
+_CLASS = Kind("class", _read_class)
+_CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
 _KINDS = (
     (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
     (dict, Kind("dict", _read_dict)),
     (set, Kind("set", lambda value: Contents(None, list(value)))),
     (deque, Kind("deque", lambda value: Contents(None, list(value)))),
-    ((bytearray, array), Kind("array", lambda value: Contents(bytes(value), []))),
+    ((bytearray, array, memoryview), Kind("array", lambda value: Contents(bytes(value), []))),
     (GeneratorType, Kind("generator", _read_generator)),
     (Iterator, Kind("iterator", _read_iterator)),
 )

@@ -65,14 +65,12 @@ def _check_mode(mode):
 
 def _blocks(call, out):
     """The array that receives the Jacobian."""
-    outputs = sum(len(slots) for slots in call.program.leaf_slots)
-    shape = (*call.operands.shape, outputs, len(call.wrt))
+    program, (arrays, layout) = call.program, call.operands
+    shape, headline = (*layout.shape, len(program.graph.outputs), len(call.wrt)), f"jacobian of {program.call}"
     if out is None:
-        nbytes = math.prod(shape) * call.operands.dtype.itemsize
-        require(f"jacobian of {call.program.call}", nbytes, "the Jacobian of a part of the arguments, out= another")
-        return pool.empty(shape, call.operands.dtype)
-    headline = f"jacobian of {call.program.call}"
-    return check_out(headline, out, ["out"], [shape], call.operands.dtype, call.operands.arrays, False)[0]
+        require(headline, math.prod(shape) * layout.dtype.itemsize, "the Jacobian of a part of the arguments, out= another")
+        return pool.empty(shape, layout.dtype)
+    return check_out(headline, out, ["out"], [shape], layout.dtype, arrays, False)[0]
 
 
 def value_and_jacobian(f, argnums=None):

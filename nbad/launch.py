@@ -4,7 +4,6 @@ A slot says how one row of a tile kernel meets an array: which array of the call
 each dimension of the element space lie. The packing is done once per combination of shapes, strides and dtypes.
 """
 
-import functools
 import math
 from collections import Counter, defaultdict
 from typing import NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 
 from nbad import tiles as d
 from nbad.cost import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.driver import run
+from nbad.driver import Driver
 from nbad.staging import CODES
 
 STREAM_ABOVE = 1 << 22  # bytes of results: beyond what the caches keep, stores that pass them by save reading every line first
@@ -79,9 +78,9 @@ def collapse(shape, strides):
     return (sizes, merged) if sizes else ([1], [[0] for _ in strides])
 
 
-def flops(*kernels):
-    """Operations of kernels for one element, in units of a float64 multiplication."""
-    return sum(total(kernel.oplist) * kernel.dtype.itemsize / WORD for kernel in kernels if kernel)
+def flops(kernel):
+    """Operations of a kernel for one element, in units of a float64 multiplication."""
+    return total(kernel.oplist) * kernel.dtype.itemsize / WORD if kernel else 0.0
 
 
 class Launch:
@@ -96,18 +95,28 @@ class Launch:
         self.elements = math.prod(sizes)
         self.rows = kernel.rows + (prologue.rows - prologue.results if prologue else 0)
         self.rows = max([self.rows, *(row + 1 for row, _ in (*routes.reads, *routes.writes))])
-        self.block, stores = _block(writes, kernel.dtype)
-        self.scratch = d.worker_bytes(self.rows, len(writes), len(self.block))
-        work = Work(sum(move.dtype.itemsize for move in moves if any(move.strides)), flops(kernel, prologue))
-        self.nanoseconds = self.elements * work.nanoseconds
-        self.waits_for_memory = work.bytes / BYTES_PER_NS > work.flops / FLOPS_PER_NS
+        self.gathers, loads = _blocks(reads, kernel.dtype)
+        self.blocks, stores = _blocks(writes, kernel.dtype)
+        self.scratch = d.worker_bytes(self.rows, max([len(writes), *map(len, self.gathers)]), _longest(self.blocks))
+        moved = sum(move.dtype.itemsize for move in moves if any(move.strides))
+        self.spare = moved / BYTES_PER_NS - flops(kernel) / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
+        self.once = flops(prologue) / FLOPS_PER_NS
+        self.nanoseconds = self.elements * (Work(moved, flops(kernel)).nanoseconds + self.once)
         self.written = self.elements * len(writes) * kernel.dtype.itemsize
-        self._pack = functools.cache(lambda streams: _pack(self, kernel, prologue, sizes, reads, stores, routes, streams))
+        self._pack = lambda streams: _pack(self, kernel, prologue, sizes, loads, stores, routes, streams)
+        self._drivers = {}
 
     def __call__(self, arrays, n_seeds=1):
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
         if self.elements and n_seeds:
-            run(self, self._pack(self.written * n_seeds > STREAM_ABOVE), arrays, n_seeds)
+            is_big = self.written * n_seeds > STREAM_ABOVE
+            streams = is_big, is_big and self.spare * n_seeds > self.once
+            driver = self._drivers.get(streams) or self._new_driver(streams)
+            driver(arrays, n_seeds)
+
+    def _new_driver(self, streams):
+        driver = self._drivers[streams] = Driver(self._pack(streams), self.elements, self.nanoseconds, self.scratch)
+        return driver
 
 
 class Preceded:
@@ -127,8 +136,8 @@ class Preceded:
 def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
     """The header and the sections, in the order that `nbad.tiles` states.
 
-    With `streams` a block passes the caches; so do rows, which else are written in place, where the kernel waits for memory: one
-    that computes for longer has its plain stores done meanwhile, for nothing.
+    `streams` says whether a block passes the caches, and whether rows do, which else are written in place. Both do where they are
+    big, but rows only of a kernel that waits for memory: one that computes for longer has its plain stores done meanwhile.
     """
     itemsize, ndim = kernel.dtype.itemsize, len(sizes)
     used = Counter(row for row, _ in (*routes.reads, *routes.writes))
@@ -136,7 +145,7 @@ def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
         row: slot for (row, slot), strides in (*reads, *writes)
         if slot.dtype == kernel.dtype and used[row] < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
     }
-    streamed = {row: direct.pop(row) for row, _ in routes.writes if streams and launch.waits_for_memory and row in direct}
+    streamed = {row: direct.pop(row) for row, _ in routes.writes if streams[1] and row in direct}
     writes = [move for move in writes if move[0][0] not in streamed]
     loads = _moves(reads, direct, ndim, _load_mode)
     stores = _moves(writes, direct, ndim, lambda slot, strides: int(slot.accumulate))
@@ -146,28 +155,38 @@ def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
     header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
     header[d.BODY_ROW] = prologue.rows - prologue.results if prologue else 0
     header[d.COUNT], header[d.NDIM], header[d.WIDTH] = math.prod(sizes), ndim, kernel.width
-    header[d.ITEMSIZE], header[d.BLOCK_STREAMS] = itemsize, streams
-    header[d.BLOCK_BYTES] = d.block_bytes(len(launch.block))
+    header[d.ITEMSIZE], header[d.BLOCK_STREAMS] = itemsize, streams[0]
+    header[d.BLOCK_BYTES] = d.block_bytes(_longest(launch.blocks))
     header[d.SHAPE : d.SHAPE + ndim] = sizes
-    block = [fields for _, fields in _moves(launch.block, {}, ndim, lambda slot, strides: 0)]
-    sections = (d.ROWS, rows), (d.LOADS, loads), (d.STORES, stores), (d.SUMS, sums), (d.STREAMS, lines), (d.BLOCK, block)
-    return _concatenate(header, sections)
+    blocks = [_block(moves, ndim, lambda slot, strides: 0) for moves in launch.blocks]
+    gathers = [_block(moves, ndim, _load_mode) for moves in launch.gathers]
+    contiguous = (d.SUMS, sums), (d.STREAMS, lines), (d.BLOCKS, blocks), (d.GATHERS, gathers)
+    return _concatenate(header, ((d.ROWS, rows), (d.LOADS, loads), (d.STORES, stores), *contiguous))
 
 
-def _block(writes, dtype):
-    """The writes that together fill contiguous memory, an element after another, in that order, and all others."""
-    together = defaultdict(list)
-    for move in writes:
+def _blocks(moves, dtype):
+    """The moves that together meet contiguous memory, an element after another: one list for each block; and all others."""
+    together, blocks = defaultdict(list), []
+    for move in moves:
         slot, strides = move[0][1], move[1]
         if slot.dtype == dtype and not slot.accumulate and not slot.padded and len(strides) == 1:
             together[slot.array, slot.seed_stride, strides[0]].append(move)
-    for (_, _, stride), moves in together.items():
-        moves.sort(key=lambda move: move[0][1].offset)
-        first = moves[0][0][1].offset
-        if 1 < len(moves) == stride // dtype.itemsize and [m[0][1].offset for m in moves] == list(
-                range(first, first + stride, dtype.itemsize)):
-            return moves, [move for move in writes if move not in moves]
-    return [], writes
+    for (_, _, stride), members in together.items():
+        members.sort(key=lambda move: move[0][1].offset)
+        first = members[0][0][1].offset
+        if len(members) > 1 and [m[0][1].offset for m in members] == list(range(first, first + stride, dtype.itemsize)):
+            blocks.append(members)
+    taken = {id(move) for members in blocks for move in members}
+    return blocks, [move for move in moves if id(move) not in taken]
+
+
+def _longest(blocks):
+    return max(map(len, blocks), default=0)
+
+
+def _block(moves, ndim, mode):
+    """Fields of a block: the number of its moves, and these."""
+    return [len(moves), *(field for _, fields in _moves(moves, {}, ndim, mode) for field in fields)]
 
 
 def _concatenate(header, sections):

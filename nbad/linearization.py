@@ -1,11 +1,14 @@
 """`linearize`: one forward sweep, then the Jacobian times tangents as often as one likes."""
 
+import math
+
 import numpy as np
 
 from nbad import dispatch, pool
 from nbad.broadcast import WEAK, as_array
+from nbad.budget import require
 from nbad.calls import analyse
-from nbad.errors import ArgumentValueError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
 from nbad.outputs import check_out
 
 
@@ -16,7 +19,8 @@ class Pushforward:
     """
 
     def __init__(self, call, plan, rows):
-        self._call, self._plan, self._rows = call, plan, rows
+        self._program, self._arguments, self._layout = call.program, call.arguments, call.operands.layout
+        self._plan, self._rows = plan, rows
 
     def __call__(self, tangents, out=None):
         """Output tangents for one tangent per differentiated argument.
@@ -85,19 +89,29 @@ class Pushforward:
             ))
         return self._push(arrays, counts.pop(), out)
 
+    def __reduce__(self):
+        raise ArgumentTypeError(message(
+            "a pushforward cannot be pickled or copied: it holds compiled code and residuals", source=user_line(),
+            got="pickle or copy", expected="the arguments of `nbad.linearize`, to make it again",
+            fix=f"y, pushforward = nbad.linearize({self._program.name}, ...)",
+        ))
+
     def _read(self, call, tangents, batched):
-        names = self._call.names
+        names = [self._program.names[k] for k in self._arguments]
         if not isinstance(tangents, tuple | list) or len(tangents) != len(names):
             got = f"{len(tangents)} tangents" if isinstance(tangents, tuple | list) else type(tangents).__name__
             raise ArgumentValueError(message(
                 f"`{call}`: there must be one tangent per differentiated argument", source=user_line(), got=got,
                 expected=f"a tuple of {len(names)}: {', '.join(names)}", fix=f"({', '.join(f'{n}_dot' for n in names)},)",
             ))
-        return [self._tangent(call, k, tangent, batched) for k, tangent in zip(self._call.arguments, tangents, strict=True)]
+        return [self._tangent(call, k, tangent, batched) for k, tangent in zip(self._arguments, tangents, strict=True)]
 
     def _tangent(self, call, k, tangent, batched):
-        name = f"the tangent of {self._call.program.names[k]}"
-        array, wanted = as_array(f"`{call}`", name, tangent), self._call.operands.shapes[k]
+        wanted = self._layout.shapes[k]
+        if not batched and type(tangent) is np.ndarray and tangent.dtype is self._layout.dtype and tangent.shape == wanted:
+            return tangent
+        name = f"the tangent of {self._program.names[k]}"
+        array = as_array(f"`{call}`", name, tangent)
         if type(tangent) in WEAK or isinstance(tangent, np.generic):
             return array
         if array.ndim < batched or array.shape[int(batched) :] != wanted:
@@ -109,16 +123,17 @@ class Pushforward:
         return array
 
     def _push(self, tangents, count, out):
-        call, lead = self._call, () if count is None else (count,)
-        program, dtype = call.program, call.operands.dtype
-        shapes = [(*lead, *call.operands.shape, *core) for core in program.leaves]
+        program, layout, dtype = self._program, self._layout, self._layout.dtype
+        shapes = layout.leaf_shapes if count is None else [(count, *shape) for shape in layout.leaf_shapes]
         if out is None:
+            nbytes = dtype.itemsize * sum(map(math.prod, shapes))
+            require("`pushforward`", nbytes, "a part of the tangents at a time, or out=")
             dots = [pool.empty(shape, dtype) for shape in shapes]
         else:
             names = [f"y{k}_dot" for k in range(len(shapes))]
             dots = check_out("`pushforward`", out, names, shapes, dtype, tangents, program.is_tuple)
         if count != 0:
-            dispatch.pushforward(call, self._plan, self._rows, tangents, dots, count)
+            dispatch.pushforward(program, layout, self._plan, self._rows, tangents, dots, count)
         return dispatch.structured(program, dots) if out is None else out
 
 
@@ -156,7 +171,10 @@ def linearize(f, /, *xs, argnums=None, **kwargs):
     call = analyse(f, xs, kwargs, argnums)
     program, operands = call.program, call.operands
     plan = program.plan(call.wrt, "partials")
+    elements, itemsize = math.prod(operands.shape), operands.dtype.itemsize
+    kept = len(plan.residuals) * dispatch.row_length(elements, operands.dtype) + elements * len(program.graph.outputs)
+    require(program.call, kept * itemsize, "a part of the arguments at a time, or `nbad.jvp`, which keeps nothing")
     leaves = dispatch.new_leaves(program, operands)
-    rows = dispatch.residual_rows(len(plan.residuals), operands.shape, operands.dtype)
+    rows = dispatch.residual_rows(plan, operands)
     dispatch.forward(program, plan, operands, leaves, rows)
-    return dispatch.structured(program, leaves), Pushforward(call.without_arrays(), plan, rows)
+    return dispatch.structured(program, leaves), Pushforward(call, plan, rows)

@@ -1,5 +1,6 @@
 """One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -171,10 +172,13 @@ def kept(value, known=None):
         return known[id(value)][0]
     if isinstance(value, np.ndarray) and value.ndim:
         copy = value.copy()
-    elif type(value) in (list, tuple):
-        copy = type(value)(kept(item, known) for item in value)
-    elif isinstance(value, tuple) and hasattr(value, "_make"):
-        copy = value._make(kept(item, known) for item in value)
+    elif type(value) is list:
+        copy = [kept(item, known) for item in value]
+    elif type(value) is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
+        items = [kept(item, known) for item in value]
+        if all(map(operator.is_, items, value)):
+            return value
+        copy = tuple(items) if type(value) is tuple else value._make(items)
     else:
         return value
     known[id(value)] = copy, value

@@ -18,6 +18,8 @@ class NonFiniteError(NbadError, FloatingPointError):
 def debugging():
     """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
 
+    Elements whose inputs are nan or inf themselves are passed over.
+
     Raises
     ------
     NonFiniteError
@@ -58,12 +60,11 @@ def check_derivatives(program, operands, wrt):
 def _check(program, operands, graph, labels):
     slots = _slots(program, operands)
     values = evaluate_all(graph, *slots)
-    if not _all_finite(slots):
-        return
+    is_sound = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(True, *map(np.isfinite, slots))), operands.shape)
     for label, k in zip(labels, graph.outputs, strict=True):
-        bad = np.argwhere(~np.isfinite(np.broadcast_to(values[k], operands.shape)))
-        if bad.size or (not operands.shape and not np.isfinite(values[k])):
-            element = tuple(map(int, bad[0])) if operands.shape else ()
+        bad = np.argwhere(is_sound & ~np.isfinite(values[k]))
+        if len(bad):
+            element = tuple(map(int, bad[0]))
             raise _error(program, graph, label, element, [_at(v, operands.shape, element) for v in values], k)
 
 
@@ -74,10 +75,6 @@ def _slots(program, operands):
         flat = array.reshape(*array.shape[: array.ndim - len(core)], math.prod(core)) if core else array[..., None]
         slots += [flat[..., k].astype(operands.dtype) for k in range(flat.shape[-1])]
     return slots
-
-
-def _all_finite(slots):
-    return all(np.isfinite(slot).all() for slot in slots)
 
 
 def _at(value, shape, element):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.thunk import are_apart
 
 
 def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
@@ -34,9 +35,13 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
             f"{call}: out= does not have the structure of the result", source=user_line(), got=got,
             expected=f"a tuple of {len(shapes)} arrays", fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
         ))
-    for k, (array, name, shape) in enumerate(zip(arrays, names, shapes, strict=True)):
-        _check_one(call, array, name, shape, dtype)
-        check_overlaps(call, array, name, (*inputs, *arrays[:k]))
+    for array, name, shape in zip(arrays, names, shapes, strict=True):
+        is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
+        if not is_plain:
+            _check_one(call, array, name, shape, dtype)
+    if not are_apart(arrays, inputs):
+        for k, (array, name) in enumerate(zip(arrays, names, strict=True)):
+            check_overlaps(call, array, name, (*inputs, *arrays[:k]))
     return [np.asarray(array) for array in arrays]  # np.matrix indexes its first axis in its own way
 
 
@@ -71,7 +76,7 @@ def _check_one(call, array, name, shape, dtype):
 
 def check_overlaps(call, array, name, others):
     """Refuse an array of `out=` that shares memory with any other."""
-    if any(np.may_share_memory(array, other) and _overlap(array, other) for other in others):
+    if not are_apart((array,), others) and any(_overlap(array, other) for other in others):
         raise ArgumentValueError(message(
             f"{call}: out= for {name} overlaps an input or another result", source=user_line(), got="shared memory",
             expected="memory of its own", fix=f"np.empty({array.shape}, np.{array.dtype})",
@@ -79,7 +84,7 @@ def check_overlaps(call, array, name, others):
 
 
 def _overlap(array, other):
-    """Exact where that is cheap; where it is not, overlapping bounds count."""
+    """Whether two arrays share memory: exact where that is cheap; where it is not, overlapping bounds count."""
     try:
         return np.shares_memory(array, other, max_work=10_000)
     except np.exceptions.TooHardError:

@@ -1,7 +1,7 @@
 """Texts of partial derivatives to graphs: one walk over Python's own syntax tree.
 
-A text is computed in the order written. Numbers are exact until they meet a value; integer powers are products, half ones have a
-square root, and a factor with a negative power divides.
+A text is computed in the order written. Numbers are exact until they meet a value; integer powers are products, the
+power 1/2 is a square root, and a factor with a negative power divides.
 """
 
 import ast
@@ -13,6 +13,7 @@ from nbad.graph import Graph
 from nbad.ops import TABLE, newest
 from nbad.simplify import SimplifyingBuilder
 
+HALF = Fraction(1, 2)
 NAMES = {"Abs": "abs", "ceiling": "ceil", "Eq": "eq"}  # in SymPy, and here
 BINARY = {
     ast.Add: ("add", operator.add), ast.Sub: ("sub", operator.sub), ast.Mult: ("mul", operator.mul),
@@ -50,9 +51,9 @@ def read_partial(text: str, inputs, numbers=None) -> Graph:
     --------
     >>> print(read_partial("1/(3*v**2)", ("x", "v")))
     partial(x, v):
-      %3 = mul(v, v)
-      %5 = mul(3.0, %3)
-      %6 = div(1.0, %5)
+      %2 = mul(v, v)
+      %4 = mul(3.0, %2)
+      %6 = div(1.0, %4)
       return %6
     """
     reader = _Reader(inputs, numbers or {})
@@ -102,7 +103,7 @@ class _Reader(ast.NodeVisitor):
         if type(tree.op) not in BINARY:
             return self.generic_visit(tree)
         if isinstance(tree.op, ast.Mult) and self.is_inverse(tree.right):
-            return self.builder.add("div", self.node(tree.left), self.power(tree.right, -1))
+            return self.builder.add("div", self.node(tree.left), self.divisor(tree.right))
         return self.apply(*BINARY[type(tree.op)], tree.left, tree.right)
 
     def visit_Compare(self, tree):
@@ -144,16 +145,22 @@ class _Reader(ast.NodeVisitor):
         exponent = self.visit(tree.right)
         return isinstance(exponent, Fraction) and exponent < 0
 
-    def power(self, tree, sign=1):
-        """Integer powers as products, halves with a square root."""
+    def power(self, tree):
+        """Integer powers as products, 1/2 as a square root."""
         x, exponent = self.node(tree.left), self.visit(tree.right)
         if not isinstance(exponent, Fraction):
             return self.builder.add("pow", x, exponent)
-        return self.number_power(x, sign * exponent)
-
-    def number_power(self, x, exponent):
         if exponent < 0:
-            return self.builder.add("div", self.builder.constant(1.0), self.number_power(x, -exponent))
+            return self.builder.add("div", self.builder.constant(1.0), self.divisor(tree))
+        if exponent == HALF:
+            return self.builder.add("sqrt", x)
+        if exponent.denominator > 1:
+            return self.builder.add("pow", x, self.builder.constant(float(exponent)))
+        return self.builder.add("powi", x, payload=int(exponent))
+
+    def divisor(self, tree):
+        """What a negative power divides by: halves as products with a square root, cheap, and of use but at 0, a pole here."""
+        x, exponent = self.node(tree.left), -self.visit(tree.right)
         if exponent.denominator > 2:
             return self.builder.add("pow", x, self.builder.constant(float(exponent)))
         whole, half = divmod(exponent.numerator, exponent.denominator)

@@ -19,7 +19,8 @@ def check_policy(call, residuals):
         return residuals
     raise ArgumentValueError(message(
         f"{call}: unknown residual policy", source=user_line(), got=repr(residuals),
-        expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values", fix="residuals='auto'",
+        expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values",
+        fix="residuals='auto'" + f", or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
     ))
 
 

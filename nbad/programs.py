@@ -14,6 +14,8 @@ from nbad.lower import lower
 from nbad.partition import fuse, jvp_graph, partition
 from nbad.uniform import split
 
+MISSING = object()
+
 
 class Program:
     """One specialization: its graph, and every kernel compiled from it so far.
@@ -26,8 +28,10 @@ class Program:
     leaves : tuple of tuples
         Core shape of every output.
     is_tuple : bool
-    launches : dict
-        Packed calls by shapes, strides and dtypes; `nbad.dispatch` fills it.
+    layouts : dict
+        What follows from shapes, strides and dtypes of arguments; `nbad.broadcast` fills it.
+    sweeps : dict
+        Reverse sweeps by plan and shapes; `nbad.reverse` fills it.
     """
 
     def __init__(self, name, traced, arguments, math):
@@ -35,24 +39,29 @@ class Program:
         self.graph, self.leaves, self.is_tuple = traced.graph, traced.outputs, traced.is_tuple
         self.cores = tuple(a.shape for a in arguments)
         self.names = tuple(a.name for a in arguments)
+        self.is_scalar = not any(self.cores) and not any(self.leaves)
         self.call = f"`{name}({', '.join(self.names)})`"
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)
-        self.launches: dict = {}
+        self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
+        self.layouts: dict = {}
+        self.sweeps: dict = {}
         self._known: dict = {}
         self._lock = threading.RLock()
 
     def remember(self, key, make):
         """The value under `key`, made at the first asking; one thread at a time makes anything."""
-        if key not in self._known:
-            with self._lock:
-                if key not in self._known:
-                    self._known[key] = make()
-        return self._known[key]
+        found = self._known.get(key, MISSING)
+        if found is not MISSING:
+            return found
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = make()
+            return self._known[key]
 
     def input_slots(self, arguments):
         """The input slots of the given arguments, in order."""
-        return tuple(k for a in arguments for k in self.slots[a])
+        return self.remember(("slots", arguments), lambda: tuple(k for a in arguments for k in self.slots[a]))
 
     def kernel(self, key, graph, dtype):
         """The tile kernel of a graph."""
@@ -66,6 +75,15 @@ class Program:
     def value(self, dtype):
         """The kernel from inputs to outputs."""
         return self.kernel("value", self.simple, dtype)
+
+    def precompile(self, dtype):
+        """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need."""
+        wrt = self.input_slots(range(len(self.names)))
+        usual, blocks = self.plan(wrt, "auto"), self.jacobian_plan(wrt, "auto")
+        self.value(dtype)
+        for plan in (usual, blocks, self.plan(wrt, "partials")):
+            self.forward(plan, dtype), self.prologue(plan, dtype), self.reverse(plan, dtype)
+        self.fused_reverse(usual, dtype)
 
     def parts(self, key, graph, uniform, dtype):
         """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""
@@ -84,6 +102,9 @@ class Program:
 
     def jacobian_plan(self, wrt, mode):
         """The plan that stores the whole Jacobian, accumulated in a mode; "auto" takes the cheaper, and reverse of equals."""
+        return self.remember(("jacobian", wrt, mode), lambda: self._jacobian_plan(wrt, mode))
+
+    def _jacobian_plan(self, wrt, mode):
         if mode == "reverse" or (mode == "auto" and len(self.graph.outputs) <= len(wrt)):
             return self.plan(wrt, "partials")
         forward = self.remember(("plan", "forward", wrt), lambda: self._load_plan("forward", wrt, "partials"))

@@ -1,6 +1,5 @@
 """The pullback of one forward sweep, and what it keeps."""
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -70,26 +69,28 @@ class Pullback:
     def __init__(self, program, plan, arguments, shapes, shape, dtype, max_bytes=None):
         self._program, self._plan, self._arguments, self._max_bytes = program, plan, arguments, max_bytes
         self._shapes, self._shape, self._dtype = shapes, shape, dtype
-        self.rows = self._quick = None
+        self.rows = self._quick = self._reverse = None
 
     @classmethod
-    def quick(cls, program, plan, shape, shapes, rows, call):
-        """The pullback of a quick forward sweep, in which every argument is differentiated."""
-        pullback = cls(program, plan, range(len(shapes)), shapes, shape, DOUBLE)
+    def quick(cls, program, plan, arguments, shapes, shape, rows, call):
+        """The pullback of a quick forward sweep."""
+        pullback = cls(program, plan, arguments, shapes, shape, DOUBLE)
         pullback.rows = rows
         if all(own == shape for own in shapes):
             pullback._quick = call
         return pullback
 
-    @functools.cached_property
+    @property
     def _names(self):
         return [self._program.names[a] for a in self._arguments]
 
-    @functools.cached_property
+    @property
     def _sweep(self):
-        return reverse_of(self._program, self._plan, self._arguments, self._shapes, self._shape, self._dtype)
+        if self._reverse is None:
+            self._reverse = reverse_of(self._program, self._plan, self._arguments, self._shapes, self._shape, self._dtype)
+        return self._reverse
 
-    @functools.cached_property
+    @property
     def residuals(self):
         """What is kept: names, dtype, bytes."""
         return Residuals(self._plan.residuals, self._dtype, math.prod(self._shape))
@@ -126,11 +127,11 @@ class Pullback:
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
-        if self._quick is not None and out is None and not accumulate:
-            results = self._quick(ct, self.rows, self._shape)
+        if self._quick is not None and not accumulate:
+            results = self._quick(ct, self.rows, self._shape, out)
             if results is not None:
                 return results
-        seeds = self._seeds(ct, "pullback(ct)", None)
+        seeds = self._seeds(ct, "pullback(ct)", 0)
         return self._sweep_into(seeds, None, out, accumulate)
 
     def batched(self, cts, out=None, accumulate=False):
@@ -162,7 +163,7 @@ class Pullback:
         (array([[2., 0.],
                [0., 4.]]),)
         """
-        seeds = self._seeds(cts, "pullback.batched(cts)", ...)
+        seeds = self._seeds(cts, "pullback.batched(cts)", 1)
         counts = {s.shape[0] for s in seeds if s.ndim}
         if len(counts) != 1:
             raise ArgumentValueError(message(
@@ -183,10 +184,13 @@ class Pullback:
                 expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
                 fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
             ))
-        shapes = [(*self._shape, *core) for core in program.leaves]
-        return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in enumerate(zip(leaves, shapes, strict=True))]
+        named = enumerate(zip(leaves, self._sweep.leaf_shapes, strict=True))
+        return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in named]
 
     def _seed(self, call, k, leaf, shape, lead):
+        is_plain = type(leaf) is np.ndarray and leaf.dtype is self._dtype
+        if is_plain and leaf.shape[lead:] == shape and leaf.ndim == len(shape) + lead:
+            return leaf
         name = f"ct[{k}]" if self._program.is_tuple else "ct"
         if isinstance(leaf, tuple):
             raise ArgumentValueError(message(
@@ -196,9 +200,8 @@ class Pullback:
         array = as_array(f"`{call}`", name, leaf)
         if type(leaf) in WEAK or isinstance(leaf, np.generic):
             return array
-        found = array.shape if lead is None else array.shape[1:]
-        if found != shape or (lead is not None and array.ndim == 0):
-            wanted = str(shape) if lead is None else _batched_shape(shape)
+        if array.shape[lead:] != shape or array.ndim < lead:
+            wanted = _batched_shape(shape) if lead else str(shape)
             raise ArgumentValueError(message(
                 f"`{call}`: {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
                 expected=f"shape {wanted}", fix=f"np.broadcast_to({name}, {wanted})",
@@ -206,8 +209,7 @@ class Pullback:
         return array
 
     def _sweep_into(self, seeds, count, out, accumulate):
-        lead = () if count is None else (count,)
-        shapes = [(*lead, *shape) for shape in self._shapes]
+        shapes = self._shapes if count is None else [(count, *shape) for shape in self._shapes]
         if accumulate and out is None:
             raise ArgumentTypeError(message(
                 "`pullback(ct, accumulate=True)`: there is nothing to add to", source=user_line(), got="out=None",
@@ -215,7 +217,8 @@ class Pullback:
             ))
         room = self._room()
         if out is None:
-            require("`pullback`", self._dtype.itemsize * sum(map(math.prod, shapes)), "pullback.batched(cts[:S // 2]), twice")
+            nbytes = self._sweep.result_bytes * (1 if count is None else count)
+            require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             results = [pool.empty(shape, self._dtype) for shape in shapes]
         else:
             results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)

@@ -27,8 +27,8 @@ def serves(program, operands):
     -------
     bool
     """
-    is_scalar = not any(program.cores) and not any(program.leaves)
-    return is_scalar and operands.dtype is DOUBLE and math.prod(operands.shape) <= TILE and thunk.is_available()
+    is_small = math.prod(operands.shape) <= TILE and operands.dtype is DOUBLE
+    return is_small and program.is_scalar and thunk.is_available()
 
 
 def _shape(args):
@@ -43,8 +43,16 @@ def _plain_rows(count):
     return [(k, 0, False) for k in range(count)]
 
 
+def _fits(out, count, shape, args):
+    """Whether the arrays of `out=` may be written to at once; the thunk checks the rest."""
+    if type(out) is not tuple or len(out) != count:
+        return False
+    is_fit = all(type(y) is ndarray and y.shape == shape and y.flags.writeable for y in out)
+    return is_fit and thunk.are_apart(out, [a for a in args if type(a) is ndarray])
+
+
 def value_call(program):
-    """`call(args)`: the value of the kernel, or None.
+    """`call(args, out)`: the value of the kernel, in new arrays or in those of `out`; or None.
 
     Parameters
     ----------
@@ -60,10 +68,12 @@ def value_call(program):
     if not program.is_tuple:
         return _single(run)
 
-    def call(args):
+    def call(args, out):
         shape = _shape(args)
         if shape is None:
             return None
+        if out is not None:
+            return out if _fits(out, outputs, shape, args) and run(*args, *out) else None
         leaves = [empty(shape) for _ in range(outputs)]
         return _tuple(leaves, shape) if run(*args, *leaves) else None
 
@@ -71,10 +81,12 @@ def value_call(program):
 
 
 def _single(run):
-    def call(args):
+    def call(args, out):
         shape = _shape(args)
         if shape is None:
             return None
+        if out is not None:
+            return out if _fits((out,), 1, shape, args) and run(*args, out) else None
         y = empty(shape)
         if run(*args, y):
             return y if shape else y[()]
@@ -119,7 +131,7 @@ def forward_call(program, plan, finish):
 
 
 def reverse_call(program, plan):
-    """`call(ct, rows, shape)`: the cotangents for one seed, where every argument has the shape of the value; or None.
+    """`call(ct, rows, shape, out)`: the cotangents for one seed, where every argument has the shape of the value; or None.
 
     Parameters
     ----------
@@ -136,10 +148,12 @@ def reverse_call(program, plan):
     run = thunk.bind(program.fused_reverse(plan, DOUBLE), table, seeds + results, seeds, TILE)
     is_tuple = program.is_tuple
 
-    def call(ct, rows, shape):
+    def call(ct, rows, shape, out):
         leaves = ct if is_tuple else (ct,)
         if type(leaves) is not tuple or len(leaves) != seeds:
             return None
+        if out is not None:
+            return out if _fits(out, results, shape, leaves) and run(*leaves, *out, rows) else None
         cotangents = [empty(shape) for _ in range(results)]
         return _tuple(cotangents, shape) if run(*leaves, *cotangents, rows) else None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from nbad import arrays, composites, copies, source, spellings  # noqa: F401, `composites` adds spellings
 from nbad.flow import Flow
-from nbad.values import TracedReal, Tracer, first_traced
+from nbad.values import Tracer, first_traced
 
 DEEPEST_RECURSION = 100
 _ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -62,7 +62,7 @@ class StandIn:
         return other | self._original
 
     def __instancecheck__(self, instance):
-        return isinstance(instance, self._original) or (self._original is float and isinstance(instance, TracedReal))
+        return isinstance(instance, self._original)
 
     def __subclasscheck__(self, subclass):
         return issubclass(_original(subclass), self._original)
@@ -82,12 +82,14 @@ class Rebinder:
 
     def __init__(self, trace):
         self.trace = trace
-        self.flow = Flow(trace)
+        self.flow = Flow(trace, _original)
         self._known = {}
         self._depth = Counter()
 
     def rebind(self, value, path=None):
         """The stand-in for an outer value, or the value itself where none is needed."""
+        if isinstance(value, StandIn) and value._rebinder is not self:  # of a kernel around this one
+            return self.rebind(value._original, value._path)
         if isinstance(value, _UNTOUCHED):
             return value
         if isinstance(value, MethodType):
@@ -128,7 +130,7 @@ class Rebinder:
         def invoke(args, kwargs):
             if len(args) != 1:
                 return _call(type, args, kwargs)
-            return self.rebind(float if isinstance(args[0], TracedReal) else type(_original(args[0])))
+            return self.rebind(_original(args[0]).__class__)
 
         return StandIn(value, path, self, invoke)
 
@@ -212,6 +214,8 @@ def _is_plain(value):
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(map(_is_plain, value.values()))
+    if isinstance(value, Tracer):
+        return False
     return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
 
 
@@ -257,7 +261,7 @@ def _has_functions(cls):
 def _has_methods(value):
     """Whether a user's object is used through its attributes and calls only, and some of these are methods."""
     members = () if _is_known(type(value).__module__) else tuple(_members(type(value)))
-    methods = {name for name, member in members if isinstance(member, FunctionType)}
+    methods = {name for name, member in members if isinstance(member, FunctionType) or hasattr(type(member), "bind_traced")}
     return _OVERLOADS.isdisjoint(name for name, _ in members) and any(name[0] != "_" or name == "__call__" for name in methods)
 
 

@@ -11,6 +11,7 @@ from nbad.compile import cached_njit
 from nbad.tiles import TILE
 
 OPTIONS = dict(error_model="numpy", nogil=True)
+AT_ONCE = 1 << 18  # bytes of block sums that are added at a time
 
 
 def add_blocks(blocks):
@@ -30,11 +31,17 @@ def add_blocks(blocks):
     >>> add_blocks(np.ones((1, 5)))
     array([5.])
     """
-    while blocks.shape[1] > 1:
-        even = blocks.shape[1] // 2 * 2
-        pairs = blocks[:, 0:even:2] + blocks[:, 1:even:2]
-        blocks = np.concatenate([pairs, blocks[:, even:]], axis=1)
-    return blocks[:, 0] if blocks.shape[1] else np.zeros(blocks.shape[0])
+    rows, count = blocks.shape
+    many = max(1, AT_ONCE // max(1, 8 * count))
+    if rows > many:
+        return np.concatenate([add_blocks(blocks[k : k + many]) for k in range(0, rows, many)])
+    while count > 1:
+        half, odd = divmod(count, 2)
+        pairs = np.empty((rows, half + odd))
+        np.add(blocks[:, : 2 * half : 2], blocks[:, 1 : 2 * half : 2], out=pairs[:, :half])
+        pairs[:, half:] = blocks[:, 2 * half :]
+        blocks, count = pairs, half + odd
+    return blocks[:, 0] if count else np.zeros(rows)
 
 
 @cached_njit(**OPTIONS)

@@ -2,7 +2,6 @@
 
 import re
 
-_SEQUENCE = ("treats {value}, a scalar, as a sequence", "def kernel(x0, x1, x2):  # one argument per component")
 _MATRIX = ("uses `@` on {value}, a scalar", "x * y")
 _WRITE = ("writes into {value}", "return the new value: a kernel changes nothing in place")
 
@@ -19,10 +18,6 @@ PROTOCOL = {
         "write the kernel for one element: nbad applies it to whole arrays",
     ),
     "__hash__": ("uses {value} as the key of a dict, set or cache", "use a plain number or a string as the key"),
-    "__len__": _SEQUENCE,
-    "__iter__": _SEQUENCE,
-    "__reversed__": _SEQUENCE,
-    "__getitem__": _SEQUENCE,
     "__matmul__": _MATRIX,
     "__rmatmul__": _MATRIX,
     "__setitem__": _WRITE,
@@ -34,14 +29,35 @@ _OUTSIDE = (
     "writes {value} into an array that was made outside the kernel",
     "table = np.array(table)  # a copy, made in the kernel",
 )
+_AT = (
+    "uses {value} as the place of an item that is written, or as a bound",
+    "x = [new if k == i else old for k, old in enumerate(x)]  # all items",
+)
+_WRITES = {"__float__": _OUTSIDE, "__index__": _AT, "__array__": _AT}
 
 
 def protocol(name: str, line: str) -> tuple[str, str]:
     """What a source line does that asks a traced value for a Python protocol, and the rewrite."""
-    return _OUTSIDE if name == "__float__" and _ITEM_WRITE.match(line) else PROTOCOL[name]
+    return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
+
+
+_SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")  # in Python's words
+
+
+def misuse(error: TypeError) -> tuple[str, str | None] | None:
+    """What Python has against a traced value: a case of `FLOW` and its words, of a float; None where it is about other values."""
+    words = str(error).replace("TracedReal", "float").replace("TracedCondition", "bool")
+    if words == str(error):
+        return None
+    return ("sequence", None) if _SEQUENCE.match(words) else ("operand", words)
 
 
 FLOW = {
+    "sequence": ("treats a traced value, a scalar, as a sequence", "def kernel(x0, x1, x2):  # one argument per component"),
+    "operand": (
+        "does with a traced value what a float cannot do",
+        "n // 2, n * 2, n % 2  # integer arguments are floats when a kernel is traced",
+    ),
     "while": ("loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
     "range": (
@@ -57,6 +73,10 @@ FLOW = {
         "if not skip: ...  # the rest of the body as an arm",
     ),
     "return": ("leaves `while True` by `return` on a traced value", "for _ in range(n):  # a fixed n: a kernel is traced once"),
+    "finally": (
+        "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call",
+        "one `return`, behind the `try` or `with`",
+    ),
     "raise": ("raises an error on a traced value", "return math.nan  # or check the arrays before the call"),
     "assert": ("asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
     "filter": (

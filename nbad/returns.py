@@ -30,11 +30,14 @@ class Call:
     ----------
     alive : bool
         Whether the path that is run has not returned.
+    merged_returns : int
+        How often it returned for some elements only.
     """
 
     def __init__(self, flow, frame):
         self.flow = flow
         self._heap = Heap(variables(frame))
+        self.merged_returns = 0
         self._final: Outcome | None = None
         self._exits: list[tuple[Any, Outcome]] = []  # in the order of the source: the first whose condition holds counts
         self._outer_exits: list[list[tuple[Any, Outcome]]] = []
@@ -51,6 +54,7 @@ class Call:
         if is_last and not self._exits:
             self._final = Outcome(value, {}, None)
         else:
+            self.merged_returns += 1
             value, contents = self._kept(value)
             self._final = Outcome(value, contents, source.running_line())
         return is_last
@@ -121,7 +125,7 @@ class Call:
         return Outcome(value, contents, a.line)
 
     def _merged_contents(self, merger, entry: Entry, *outcomes: Outcome):
-        a, b = (outcome.contents[id(entry.container)] for outcome in outcomes)
+        a, b = (outcome.contents.get(id(entry.container), entry.contents) for outcome in outcomes)  # or it was not known then
         if same(a, b):
             return a
         is_same_size = a.rest == b.rest and len(a.items) == len(b.items)

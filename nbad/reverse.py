@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from nbad import pool
-from nbad.broadcast import batch, contiguous_strides
-from nbad.dispatch import array_slots, launch_for, numbered, residual_slots
+from nbad.broadcast import batch, contiguous_strides, remember
+from nbad.dispatch import array_slots, numbered, residual_slots
 from nbad.launch import Launch, Routes, Slot
 from nbad.reduction import add_blocks, sum_to
 from nbad.regions import Region, Target, part_of
@@ -15,6 +15,11 @@ from nbad.tiles import TILE
 
 def reverse_of(program, plan, arguments, shapes, shape, dtype):
     """The reverse sweeps by all differentiated arguments, whose shapes are given, over all elements."""
+    key = plan.wrt, plan.policy, arguments, tuple(shapes), shape, dtype
+    return remember(program.sweeps, key, lambda: _reverse(program, plan, arguments, shapes, shape, dtype))
+
+
+def _reverse(program, plan, arguments, shapes, shape, dtype):
     targets, row = [], 0
     for argument, own in zip(arguments, shapes, strict=True):
         core = program.cores[argument]
@@ -24,10 +29,26 @@ def reverse_of(program, plan, arguments, shapes, shape, dtype):
 
 
 class Reverse:
-    """The reverse sweeps of one pullback, over a region of the elements and for some of the differentiated arguments."""
+    """The reverse sweeps of pullbacks of one plan, over a region of the elements and for some of the differentiated arguments.
+
+    Attributes
+    ----------
+    leaf_shapes : list of tuples
+        Shape of each leaf of a seed.
+    result_bytes : int
+        Bytes of the cotangents of one seed.
+    temporary_bytes : int
+        Bytes of the temporaries of one seed.
+    """
 
     def __init__(self, program, plan, targets, region, dtype):
         self.program, self.plan, self.targets, self.region, self.dtype = program, plan, tuple(targets), region, dtype
+        self.leaf_shapes = [(*region.shape, *core) for core in program.leaves]
+        self.result_bytes = dtype.itemsize * sum(math.prod(t.own) * t.values for t in self.targets)
+        self.temporary_bytes = sum(t.temporary_bytes(region, dtype.itemsize) for t in self.targets)
+        self._has_sums = any(t.is_shared for t in self.targets)
+        self._launches: dict = {}
+        self._parts: dict = {}
 
     def __call__(self, rows, seeds, results, count, accumulate, room):
         """Fill `results`, one array per target, from the residual rows and the seed arrays.
@@ -36,17 +57,12 @@ class Reverse:
         """
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
         sweep = self._sweep if at_once else self._in_slabs(room)
-        if count is None:
-            return sweep(rows, seeds, results, False, accumulate)
+        if count is None or count <= at_once:
+            return sweep(rows, seeds, results, count is not None, accumulate)
         for low in range(0, count, at_once or 1):
             part = slice(low, low + (at_once or 1))
             given, taken = ([part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
             sweep(rows, given, taken, True, accumulate)
-
-    @property
-    def temporary_bytes(self):
-        """Bytes of the temporaries of one seed."""
-        return sum(t.temporary_bytes(self.region, self.dtype.itemsize) for t in self.targets)
 
     @property
     def least_bytes(self):
@@ -87,20 +103,26 @@ class Reverse:
         return [(axis, slice(low, min(low + many, size))) for low in range(0, size, many)]
 
     def _of(self, targets, region=None):
-        return Reverse(self.program, self.plan, targets, region or self.region, self.dtype)
+        key = tuple(targets), region or self.region
+        return remember(self._parts, key, lambda: Reverse(self.program, self.plan, *key, self.dtype))
 
     def _sweep(self, rows, seeds, results, batched, accumulate):
         n_seeds = results[0].shape[0] if batched and results else 1
-        temporaries = [self._temporary(t, result, n_seeds) for t, result in zip(self.targets, results, strict=True)]
+        named = zip(self.targets, results, strict=True)
+        temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
         region = self.region
         rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
         arrays = [rows, *seeds, *temporaries]
-        tag = Reverse, self.plan.wrt, self.plan.policy, self.dtype, region.shape, region.steps, self.targets, batched, accumulate
+        key = batched, accumulate, *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
 
         def build():
             return self._build(rows, seeds, results, temporaries, batched, accumulate)
 
-        launch_for(self.program, tag, arrays, build)(arrays, n_seeds)
+        remember(self._launches, key, build)(arrays, n_seeds)
+        if self._has_sums:
+            self._sum_up(results, temporaries, accumulate)
+
+    def _sum_up(self, results, temporaries, accumulate):
         with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
             for target, result, temporary in zip(self.targets, results, temporaries, strict=True):
                 if temporary is not result:

@@ -151,6 +151,7 @@ class Rewriter(Expressions):
             names |= bound_names(fork.node.body)
             has_return = has_return or any(map(returns, fork.node.body))
             rest = self._branch(fork, sorted(names), has_return, rest)
+            names |= bound_names([fork.node.test])  # an arm of the branch around it
         return rest
 
     def _branch(self, fork, names, has_return, rest):
@@ -188,7 +189,17 @@ class Rewriter(Expressions):
         items = self.visit_field(node.items)
         for item in items:
             item.context_expr = At(node).call("manager", item.context_expr)
-        return [ast.copy_location(ast.With(items=items, body=self.block(node.body, replace(place, kind="block"))), node)]
+        body = self.block(node.body, replace(place, kind="block"))
+        new = ast.copy_location(ast.With(items=items, body=body), node)
+        return self._watched_end(new) if place.has_call and any(map(returns, node.body)) else [new]
+
+    def _watched_end(self, node):
+        """What the end of a `with` does after a return is watched like a `finally`."""
+        variable, at = self.temporary(), At(node)
+        begin, outer = at.lines(f"{variable} = __nbad__.guard(_nbad_call)\ntry:\n    pass\nfinally:\n    {variable}.finished()")
+        inner = at.lines(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")[0]
+        inner.body, node.body, outer.body = node.body, [inner], [node]
+        return [begin, outer]
 
     def rewrite_try(self, node, place):
         variable, at, inside = self.temporary(), At(node), replace(place, kind="block")
@@ -200,8 +211,13 @@ class Rewriter(Expressions):
             guarded = at.lines("if _nbad_call.alive:\n    pass")
             guarded[0].body, orelse = orelse, guarded
         handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
-        new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=self._rest(node.finalbody, place))
-        return [*at.lines(f"{variable} = __nbad__.guard()"), ast.copy_location(new, node)]
+        finalbody = self._rest(node.finalbody, place)
+        if finalbody and place.has_call:
+            has_return = any(map(returns, node.finalbody))
+            finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
+        new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
+        call = "_nbad_call" if place.has_call else ""
+        return [*at.lines(f"{variable} = __nbad__.guard({call})"), ast.copy_location(new, node)]
 
     rewrite_trystar = rewrite_try
 
@@ -211,12 +227,26 @@ class Rewriter(Expressions):
         return ast.copy_location(new, node)
 
     def rewrite_match(self, node, place):
-        cases = []
+        begin, cases = [], []
         for case in node.cases:
             guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
             body = self.block(case.body, replace(place, kind="block"))
-            cases.append(ast.match_case(pattern=case.pattern, guard=guard, body=body))
-        return [ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
+            cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
+        return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
+
+    def _pattern(self, node, begin):
+        """A pattern with variables for its classes, which are set before: Python takes no stand-ins in patterns."""
+        if isinstance(node, list):
+            return [self._pattern(part, begin) for part in node]
+        if not isinstance(node, ast.pattern):
+            return node
+        fields = {name: self._pattern(value, begin) for name, value in ast.iter_fields(node)}
+        if isinstance(node, ast.MatchClass):
+            at, variable = At(node), self.temporary()
+            begin += at.lines(f"{variable} = __nbad__.original(cls)")
+            begin[-1].value.args = [node.cls]
+            fields["cls"] = at.put(ast.Name(id=variable, ctx=ast.Load()))
+        return ast.copy_location(type(node)(**fields), node)
 
     def rewrite_return(self, node, place):
         value = self.visit(node.value) if node.value else At(node).constant(None)

@@ -7,6 +7,7 @@ import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
 
+RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
 GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
 
@@ -18,7 +19,13 @@ def parameters_of(function, name):
             "`nbad.kernel(fn)`: fn is not a function", source=user_line(), got=type(function).__name__,
             expected="a Python function of scalars", fix="@nbad.kernel above `def f(x): ...`",
         ))
-    parameters = tuple(inspect.signature(function).parameters.values())
+    try:
+        parameters = tuple(inspect.signature(function).parameters.values())
+    except ValueError:
+        raise ArgumentTypeError(message(
+            f"`nbad.kernel({name})`: Python does not know the parameters of {name}", source=user_line(), got=repr(function),
+            expected="a Python function of scalars", fix=f"nbad.kernel(lambda x, y: {name}(x, y))",
+        )) from None
     for p in parameters:
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise TraceError(message(
@@ -34,8 +41,9 @@ def parameters_of(function, name):
 
 
 def static_names(kernel, known, static):
-    """The names in `static=`, checked against the parameters `known` of the kernel."""
+    """The names in `static=`, checked against the parameters `known` of the kernel; the object of a method is static too."""
     names = (static,) if isinstance(static, str) else tuple(static)
+    names += tuple(name for name in known[:1] if name in RECEIVERS and name not in names)
     for name in names:
         if name not in known:
             raise ArgumentValueError(message(

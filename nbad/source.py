@@ -5,6 +5,7 @@ import inspect
 import linecache
 import os
 import sys
+import traceback
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -48,6 +49,12 @@ def running_line() -> Line | None:
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
 
 
+def raising_line(error: BaseException) -> Line | None:
+    """The same for the user's innermost line that an error came through."""
+    frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if not _is_foreign(frame)]
+    return line_of(frames[-1][0].f_code, frames[-1][1]) if frames else None
+
+
 def obstacle(frame: FrameType | None) -> str | None:
     """Why the function that runs in a frame could not be rewritten, so that it cannot branch on traced values."""
     if frame is None:
@@ -55,6 +62,8 @@ def obstacle(frame: FrameType | None) -> str | None:
     code = frame.f_code
     if code.co_flags & inspect.CO_GENERATOR and code.co_name != "<genexpr>":
         return f"`{code.co_name}` is a generator: its branches are not traced"
+    if "__nbad__" not in frame.f_globals:
+        return f"`{code.co_name}` is run as it is: nbad sees into functions and methods that the kernel reaches by name only"
     reason = frame.f_globals.get("__nbad_obstacle__")
     return reason and f"`{code.co_name}` cannot branch, for {reason}"
 

@@ -1,6 +1,7 @@
 """Special functions for kernels, and for numbers and arrays outside of them.
 
-The names are those of `scipy.special`, whose own functions mean the same in a kernel; `softplus` and `sinc` are there as well.
+The names are those of `scipy.special`, whose own functions mean the same in a kernel; `softplus`, which older SciPy lacks, and
+`sinc` are there as well.
 `digamma`, `erfcx`, `erfinv` and `log_ndtr` take their values from SciPy, which the extra `nbad[scipy]` installs, and so do the
 derivatives of `gamma` and `gammaln`; the others need no SciPy.
 

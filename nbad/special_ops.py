@@ -64,7 +64,7 @@ LOGISTIC = (
     composite("parabola", "x*(1 - x)", lambda g, x: x * (1.0 - x), "1 - 2*x", function=lambda x: x * (1.0 - x), cost=2.0,
               samples=INSIDE),
     composite("softplus", "log(1 + exp(x))", _softplus, "logistic(x)", function=lambda x: np.logaddexp(x, 0.0), cost=54.0,
-              spellings=("nbad.special.softplus",), samples=SIGMOID, domain=((-700.0, 700.0),)),
+              spellings=special("softplus"), samples=SIGMOID, domain=((-700.0, 700.0),)),
     composite("log_expit", "-log(1 + exp(-x))", lambda g, x: -_softplus(g, -x), "logistic(-x)",
               function=lambda x: -np.logaddexp(-x, 0.0), cost=54.0, spellings=special("log_expit"), samples=SIGMOID,
               domain=((-700.0, 700.0),)),

@@ -7,6 +7,7 @@ import difflib
 import functools
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +17,28 @@ import numpy as np
 from nbad import arrays
 from nbad.ops import TABLE
 
+SHOWN = 400  # characters of a list of functions in a message
 REWRITES = {
     "math.dist": "np.sqrt((x0 - y0)**2 + (x1 - y1)**2)",
     "math.fsum": "x + y + z",
+    "math.hypot": "math.hypot(math.hypot(x, y), z)",
     "math.prod": "x * y * z",
+    "numpy.add.reduce": "np.sum(x)",
     "numpy.argmax": "np.max(x)  # the place of an item is not known when a kernel is traced",
     "numpy.argmin": "np.min(x)  # the place of an item is not known when a kernel is traced",
     "numpy.argsort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.average": "np.dot(w, x) / np.sum(w)",
+    "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
+    "numpy.divmod": "x // y, x % y",
     "numpy.float32": "call the kernel with float32 arrays",
+    "numpy.maximum.reduce": "np.max(x)",
     "numpy.median": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.minimum.reduce": "np.min(x)",
+    "numpy.modf": "x - np.trunc(x), np.trunc(x)",
+    "numpy.multiply.reduce": "np.prod(x)",
+    "numpy.nan_to_num": "np.where(np.isfinite(x), x, 0.0)",
+    "numpy.piecewise": "np.where(x < 0, -x, x * x)",
+    "numpy.ptp": "np.max(x) - np.min(x)",
     "numpy.sort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
     "numpy.std": "np.sqrt(np.mean((x - np.mean(x)) ** 2))",
     "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
@@ -99,14 +113,25 @@ def _check_call(trace, meaning, args, options):
     """Refuse a call with the wrong number of operands, or with options that mean nothing here."""
     for name in options:
         if not _takes(meaning.act, name):
-            raise trace.refusal(f"passes `{name}=` to `{meaning.path}`", f"{meaning.path}(x)")
+            raise trace.refusal(f"passes `{name}=` to `{meaning.path}`", _example(meaning))
     if meaning.arity is not None and meaning.arity != len(args):
-        raise trace.refusal(f"calls `{meaning.path}` with {len(args)} arguments", expected=f"{meaning.arity}")
+        what = f"calls `{meaning.path}` with {len(args)} arguments"
+        raise trace.refusal(what, REWRITES.get(meaning.path, _example(meaning)), expected=f"{meaning.arity}")
     if meaning.arity is None:
         try:
             inspect.signature(meaning.act).bind(trace, *args, **options)
         except TypeError as error:
-            raise trace.refusal(f"calls `{meaning.path}` in a way that nbad does not know", expected=str(error)) from None
+            what = f"calls `{meaning.path}` in a way that nbad does not know"
+            raise trace.refusal(what, _example(meaning), expected=str(error)) from None
+
+
+def _example(meaning):
+    """A call that nbad knows."""
+    if meaning.arity is None:
+        operands = [str(p) for p in inspect.signature(meaning.act).parameters.values()][1:]
+    else:
+        operands = ["x", "y", "z"][: meaning.arity]
+    return f"{meaning.path.removeprefix('builtins.')}({', '.join(operands)})"
 
 
 @functools.cache
@@ -119,14 +144,14 @@ def _takes(act, name):
 def unknown(trace, path):
     """The error for a library function that has no meaning on traced values."""
     what = f"calls `{path}` on a traced value, which nbad does not know"
-    if path in REWRITES:
-        return trace.refusal(what, REWRITES[path])
     module, _, name = path.rpartition(".")
     offered = sorted({p.rpartition(".")[2] for p in _paths() if p.rpartition(".")[0] == module})
-    close = difflib.get_close_matches(name, offered, 1, cutoff=0.75)
-    if close:
-        return trace.refusal(what, f"{module}.{close[0]}")
-    return trace.refusal(what, expected=f"one of {module}: {', '.join(offered)}" if offered else "a function of math or numpy")
+    close = [f"{module}.{each}" for each in difflib.get_close_matches(name, offered, 1, cutoff=0.75)]
+    if path in REWRITES or close:
+        return trace.refusal(what, REWRITES.get(path, *close))
+    known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")
+    fix = f"{name} = nbad.primitive({name!r}, function, partials)  # an operation of your own, outside the kernel"
+    return trace.refusal(what, fix, expected=known if offered else "a function of math or numpy")
 
 
 def path_of(value) -> str:

@@ -1,8 +1,9 @@
 """The walk of SymPy expressions into a graph.
 
-Operations come in the order in which SymPy keeps the operands; nothing is rewritten for speed. Integer powers are products, half
-ones have a square root, and the factors with a negative power form one denominator. Subexpressions without symbols are evaluated
-in many digits and rounded once. Equal subexpressions are one node. The walk does not recurse, so that deep expressions pass.
+Operations come in the order in which SymPy keeps the operands; nothing is rewritten for speed. Integer powers are products, the
+power 1/2 is a square root, and the factors with a negative power form one denominator. Subexpressions without symbols are
+evaluated in many digits and rounded once. Equal subexpressions are one node. The walk does not recurse, so that deep expressions
+pass.
 """
 
 import functools
@@ -184,26 +185,32 @@ class _Walk:
             return top
         bottom = None
         for factor in below:
-            node = yield from self.power(factor.base, -factor.exp)
+            node = yield from self.divisor(factor)
             bottom = node if bottom is None else self.builder.add("mul", bottom, node)
         return self.builder.add("div", top, bottom)
 
     def pow(self, e):
         if not _is_inverse(e):
             return (yield from self.power(e.base, e.exp))
-        bottom = yield from self.power(e.base, -e.exp)
+        bottom = yield from self.divisor(e)
         return self.builder.add("div", self.builder.constant(1.0), bottom)
 
     def power(self, base, exponent):
-        """Integers as products, halves with a square root, the rest by `pow`, `exp2` or `exp`."""
-        limit = {1: LARGEST_POWER, 2: LARGEST_HALF_POWER}.get(exponent.q, 0) if exponent.is_Rational else 0
-        if exponent.is_Rational and 0 <= exponent <= limit:
-            x = yield base
-            whole, half = divmod(exponent.p, exponent.q)
-            product = self.builder.add("powi", x, payload=whole)
-            return self.builder.add("mul", product, self.builder.add("sqrt", x)) if half else product
+        """Integers as products, 1/2 as a square root, the rest by `pow`, `exp2` or `exp`."""
+        if exponent.is_Rational and (exponent.p, exponent.q) == (1, 2):
+            return self.builder.add("sqrt", (yield base))
+        if exponent.is_Integer and 0 <= exponent <= LARGEST_POWER:
+            return self.builder.add("powi", (yield base), payload=int(exponent))
         op = EXPONENTIALS.get(type(base).__name__ if base.is_NumberSymbol else base)
         return (yield from (self.apply("pow", (base, exponent)) if op is None else self.apply(op, (exponent,))))
+
+    def divisor(self, e):
+        """What a negative power divides by: halves as products with a square root, cheap, and of use but at 0, a pole here."""
+        exponent = -e.exp
+        if not (exponent.is_Rational and exponent.q == 2 and exponent <= LARGEST_HALF_POWER):
+            return (yield from self.power(e.base, exponent))
+        x = yield e.base
+        return self.builder.add("mul", self.builder.add("powi", x, payload=exponent.p // 2), self.builder.add("sqrt", x))
 
     def relation(self, e):
         return (yield from self.apply(RELATIONS[e.rel_op], e.args))

@@ -1,8 +1,10 @@
-"""The way in for small calls: one compiled function that unboxes arrays and floats and calls a tile kernel at once.
+"""The way in for small calls: CPython functions of the fast calling convention, printed as IR.
 
-It is a CPython function of the fast calling convention, made once; each kernel binds it to a table of its own. It answers True
-when it did the work, and False, having done nothing, when an argument is anything but a float, a numpy.float64 or a C-contiguous
-float64 array of the shape of the results: then the general path takes over.
+* The thunk unboxes arrays and floats and calls a tile kernel at once; each kernel binds it to a table of its own. It answers
+  True when it did the work, and False, having done nothing, when an argument is anything but a float, a numpy.float64 or a
+  C-contiguous float64 array of the shape of the results: then the general path takes over.
+* A launcher runs the tiles of one launch where threads do not pay.
+* `are_apart` tells that arrays certainly share no memory.
 """
 
 import ctypes
@@ -25,12 +27,12 @@ FASTCALL = 0x0080
 # the table: a header, then for each row of the kernel its argument, the byte offset there, and whether padding may be written
 KERNEL, WIDTH, INPUTS, ROWS, ARGUMENTS, RESULT, LIMIT, ARRAY, FLOAT, FLOAT64, DOUBLE, ANSWER, HEADER = range(13)
 OFFSET, PADDED, ROW = 1, 2, 3
-
-
-@functools.cache
-def _address():
-    """Address of the thunk's code."""
-    return compile_module(text_of(f"thunk {HEAD}", _print_thunk), "thunk")
+WORK, LAUNCH, SCRATCH_BYTES, TILES, DONE = range(5)  # a launcher's table
+APART_ARRAY, APART_ANSWER = range(2)
+DIGIT = HEAD + 8  # an int's lowest 30 bits
+CONTIGUOUS = 0x0001 | 0x0002  # in C order or Fortran's
+WIDEST = 8  # bytes of an item
+_methods: dict[str, "_Method"] = {}
 
 
 def _print_thunk():
@@ -129,16 +131,71 @@ def _fill(code, target, source, step, count):
         code.store(target + i * 8, code.load(source + i * (8 * step)))
 
 
+def _print_launcher():
+    """All tiles of a launch. The arguments are the worker's array objects, and behind them the number of seeds."""
+    module = ir.Module("launcher")
+    code = Code(module, "launcher", 3, internal=False, returns=I64)
+    this, args, count = code.parameters
+    table = code.load(this + DATA)
+    launch, size, tiles = (code.field(table, f) for f in (LAUNCH, SCRATCH_BYTES, TILES))
+    seeds = _short(code, code.field(args, count - 1) + DIGIT)
+    code.call(code.field(table, WORK), launch, args, code.stack(size), 0, tiles, 0, seeds)
+    code.finish(code.call(code.field(table, DONE), 1, returns=I64))
+    return str(module)
+
+
+def _print_apart():
+    """Compare bounds: those of each of the first arrays, whose number comes last, with those of all that follow it."""
+    module = ir.Module("apart")
+    code = Code(module, "apart", 3, internal=False, returns=I64)
+    this, args, count = code.parameters
+    table, good, arrays = code.load(this + DATA), code.variable(1), count - 1
+    with code.loop(0, arrays) as k:
+        thing = code.field(args, k)
+        is_array = _type(code, thing).equals(code.field(table, APART_ARRAY))
+        code.assign(good, code.select(is_array, code.read(good), 0))
+        with code.when(is_array):
+            is_contiguous = (_short(code, thing + FLAGS) & CONTIGUOUS).differs(0)
+            code.assign(good, code.select(is_contiguous, code.read(good), 0))
+    with code.when(code.read(good).differs(0)), code.loop(0, _short(code, code.field(args, arrays) + DIGIT)) as k:
+        low, high = _bounds(code, code.field(args, k))
+        with code.loop(k + 1, arrays) as other:
+            start, end = _bounds(code, code.field(args, other))
+            is_apart = code.builder.or_(low >= end, start >= high)
+            code.assign(good, code.select(is_apart, code.read(good), 0))
+    code.finish(code.call(code.field(table, APART_ANSWER), code.read(good), returns=I64))
+    return str(module)
+
+
+def _bounds(code, array):
+    """Where the memory of a contiguous array begins, and where it ends at the latest."""
+    data = code.load(array + DATA)
+    return data, data + _size(code, array) * WIDEST
+
+
 class _Method(ctypes.Structure):
     """CPython's PyMethodDef."""
 
     _fields_ = (("name", ctypes.c_char_p), ("call", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
-@functools.cache
-def _method():
-    """The thunk's definition, which must outlive every function made of it."""
-    return _Method(b"thunk", _address(), FASTCALL, None)
+def _method(name, make):
+    """A function's definition, which must outlive every function made of it; `make` prints its code."""
+    if name not in _methods:
+        _methods.setdefault(name, _Method(name.encode(), compile_module(text_of(f"{name} {HEAD}", make), name), FASTCALL, None))
+    return _methods[name]
+
+
+def _function(name, make, fields):
+    """A Python function with a table of its own."""
+    create = ctypes.pythonapi.PyCFunction_NewEx
+    create.restype, create.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    return create(ctypes.addressof(_method(name, make)), np.array(fields, np.int64), None)
+
+
+def _answer():
+    """Address of what makes a bool of an integer."""
+    return ctypes.cast(ctypes.pythonapi.PyBool_FromLong, ctypes.c_void_p).value
 
 
 @functools.cache
@@ -146,7 +203,7 @@ def is_available():
     """Whether this interpreter lays out its objects as the thunk expects: read one array and one float, and compare."""
     if sys.implementation.name != "cpython":
         return False
-    probe, number, other = np.arange(6.0).reshape(2, 3), 2.5, np.float64(3.5)
+    probe, number, other, count = np.arange(6.0).reshape(2, 3), 2.5, np.float64(3.5), 123456789
     place = id(probe)
     fields = (
         (_read(place + DATA), probe.ctypes.data), (_read(place + NDIM) & 0xFFFFFFFF, 2),
@@ -154,6 +211,7 @@ def is_available():
         (_read(place + DESCR), id(probe.dtype)), (_read(place + FLAGS) & USUAL, USUAL), (_read(place + HEAD - 8), id(np.ndarray)),
         (ctypes.c_double.from_address(id(number) + HEAD).value, number),
         (ctypes.c_double.from_address(id(other) + HEAD).value, other),
+        (_read(id(count) + DIGIT) & 0xFFFFFFFF, count),
     )
     return all(found == expected for found, expected in fields)
 
@@ -183,13 +241,44 @@ def bind(kernel, rows, arguments, result, limit):
     callable
         Answers whether it did the work.
     """
-    answer = ctypes.cast(ctypes.pythonapi.PyBool_FromLong, ctypes.c_void_p).value
     inputs = kernel.rows - kernel.results
     header = [
         kernel.address, kernel.width, inputs, kernel.rows, arguments, result, limit,
-        id(np.ndarray), id(float), id(np.float64), id(np.dtype(float)), answer,
+        id(np.ndarray), id(float), id(np.float64), id(np.dtype(float)), _answer(),
     ]
-    table = np.array([*header, *(field for row in rows for field in row)], np.int64)
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    return make(ctypes.addressof(_method()), table, None)
+    return _function("thunk", _print_thunk, [*header, *(field for row in rows for field in row)])
+
+
+def launcher(work, launch, scratch, tiles):
+    """A function `run(*arrays, n_seeds)` that runs a launch in its caller's thread and keeps the interpreter's lock.
+
+    Parameters
+    ----------
+    work, launch : int
+        Addresses of the worker and of what `nbad.launch` packed.
+    scratch : int
+        Bytes that the worker needs, on the stack: at most `LARGEST`.
+    tiles : int
+
+    Returns
+    -------
+    callable
+    """
+    return _function("launcher", _print_launcher, [work, launch, scratch, tiles, _answer()])
+
+
+@functools.cache
+def _apart():
+    return _function("apart", _print_apart, [id(np.ndarray), _answer()]) if is_available() else lambda *arrays: False
+
+
+def are_apart(arrays, others):
+    """Whether contiguous arrays certainly share no memory with one another, nor with the others; False where that is not clear.
+
+    Examples
+    --------
+    >>> a = np.zeros(4)
+    >>> are_apart([a], [np.ones(3)]), are_apart([a], [a[1:]])
+    (True, False)
+    """
+    return _apart()(*arrays, *others, len(arrays))

@@ -8,20 +8,23 @@ A launch is one table of int64 that `nbad.launch` packs: a header and four secti
 * sums: scratch rows to add up, one float64 per block of 256 elements.
 * streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would read
   before it writes.
-* block: stores that together fill contiguous memory, as those of a Jacobian do; see `nbad.interleave`.
+* blocks: stores that together fill contiguous memory, as those of a Jacobian do; see `nbad.interleave`. A block is the number of
+  its stores, and these.
+* gathers: loads that together read contiguous memory, as those of a vector argument do.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once
 for all kernels, printed as LLVM IR like the kernels themselves.
 """
 
 import functools
+from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
 
 from nbad.cache import text_of
 from nbad.compile import compile_module
-from nbad.interleave import block_bytes, interleave_function, part_of_tile
+from nbad.interleave import block_bytes, interleave_function, part_of_tile, separate_function
 from nbad.staging import CODES, DOUBLE, FLOAT, stage_function
 from nbad.structured import I64, Code
 
@@ -33,7 +36,8 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 # header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
 ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
-SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, BLOCK, BLOCK_SIZE, BLOCK_STREAMS, BLOCK_BYTES, SHAPE, HEADER = range(15, 25)
+SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 23)
+BLOCK_STREAMS, BLOCK_BYTES, SHAPE, HEADER = range(23, 27)
 # fields of a row, and of a load, store, sum or stream (in loads and stores one stride per dimension follows)
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
@@ -78,7 +82,7 @@ class _Parts:
         self.scatter = _scatter(Code(module, "scatter", 9))
         self.block_sum = _block_sum(Code(module, "block_sum", 5))
         self.stream = _stream(Code(module, "stream", 3))
-        self.interleave = interleave_function(module)
+        self.interleave, self.separate = interleave_function(module), separate_function(module)
 
 
 def _base(code, launch, ids, move, seed):
@@ -245,8 +249,8 @@ class _Share:
         number = code.select(count.equals(padded), self.field(STAGED_STORES), self.field(STORE_COUNT))
         with code.when(number.differs(0)):
             self.scatter(self.field(STORES), number, span, seed)
-        with code.when(self.field(BLOCK_SIZE).differs(0)):
-            self.block(span, seed)
+        with self.each_block(BLOCKS) as (number, moves):
+            self.block(span, seed, number, moves)
         with code.loop(0, self.field(SUM_COUNT)) as k:
             move = self.field(SUMS) + k * M_SIZE
             row = self.scratch + self.field(move + M_ROW) * PITCH
@@ -263,27 +267,55 @@ class _Share:
         first, count, _ = span
         self.code.call(self.parts.scatter, self.launch, self.ids, self.scratch, self.targets, moves, first, count, number, seed)
 
-    def block(self, span, seed):
-        """Write the block: the part of a full tile at a time, by vectors."""
+    @contextmanager
+    def each_block(self, section):
+        """The blocks or gathers: how many moves each has, and where they are."""
+        code, at = self.code, self.code.variable(self.field(section))
+        with code.loop(0, self.field(section + 1)):
+            number, moves = self.field(code.read(at)), code.read(at) + 1
+            yield number, moves
+            code.assign(at, moves + number * (self.field(NDIM) + M_SIZE))
+
+    def name_rows(self, number, moves):
+        """The table of the scratch rows of some moves."""
+        code = self.code
+        with code.loop(0, number) as k:
+            row = self.field(moves + k * (self.field(NDIM) + M_SIZE) + M_ROW)
+            code.store(self.targets + k * 8, self.scratch + row * PITCH)
+        return self.targets
+
+    def block(self, span, seed, number, moves):
+        """Write a block: the part of a full tile at a time, by vectors."""
         first, count, _ = span
-        code, number = self.code, self.field(BLOCK_SIZE)
+        code, itemsize = self.code, self.field(ITEMSIZE)
         with code.when(count.differs(TILE)):
-            self.scatter(self.field(BLOCK), number, span, seed)
+            self.scatter(moves, number, span, seed)
         with code.when(count.equals(TILE)):
-            pitch, elements = number * self.field(ITEMSIZE), part_of_tile(code, number)
-            with code.loop(0, number) as k:
-                move = self.field(BLOCK) + k * (self.field(NDIM) + M_SIZE)
-                code.store(self.targets + k * 8, self.scratch + self.field(move + M_ROW) * PITCH)
-            memory = _base(code, self.launch, self.ids, self.field(BLOCK), seed) + first * pitch
+            rows, pitch, elements = self.name_rows(number, moves), number * itemsize, part_of_tile(code, number)
+            memory = _base(code, self.launch, self.ids, moves, seed) + first * pitch
             with code.loop(0, code.int(TILE) // elements) as k:
-                place, shift = memory + k * elements * pitch, k * elements * self.field(ITEMSIZE)
+                place, shift = memory + k * elements * pitch, k * elements * itemsize
                 target = code.select(self.field(BLOCK_STREAMS).equals(0), place, self.gathered)
-                code.call(self.parts.interleave, self.targets, target, number, elements, shift, self.field(ITEMSIZE))
+                code.call(self.parts.interleave, rows, target, number, elements, shift, itemsize)
                 with code.when(self.field(BLOCK_STREAMS).differs(0)):
                     code.call(self.parts.stream, place, self.gathered, elements * pitch)
 
+    def gather(self, span, seed, number, moves):
+        """Stage a gather: a full tile by vectors."""
+        first, count, padded = span
+        code, itemsize = self.code, self.field(ITEMSIZE)
+        with code.when(count.differs(TILE)), code.loop(0, number) as k:
+            move = moves + k * (self.field(NDIM) + M_SIZE)
+            code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
+        with code.when(count.equals(TILE)):
+            memory = _base(code, self.launch, self.ids, moves, seed) + first * number * itemsize
+            code.call(self.parts.separate, self.name_rows(number, moves), memory, number, TILE, 0, itemsize)
+
     def loads(self, span, seed, per_seed, fresh):
-        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh."""
+        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh.
+
+        No later tile is longer than that one.
+        """
         first, count, padded = span
         code = self.code
         number = code.select(count.equals(padded), self.field(STAGED_LOADS), self.field(LOAD_COUNT))
@@ -294,7 +326,9 @@ class _Share:
                 with code.when((mode & UNIFORM).equals(0)):
                     code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
                 with code.when(code.builder.and_((mode & UNIFORM).differs(0), fresh)):
-                    code.call(self.parts.load, self.launch, self.ids, self.scratch, 0, 1, TILE, seed, move)
+                    code.call(self.parts.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
+        with self.each_block(GATHERS) as (number, moves), code.when((self.field(moves + M_MODE) & PER_SEED).equals(per_seed)):
+            self.gather(span, seed, number, moves)
 
     def point(self, span, seed):
         """Fill the kernel's table: direct rows point into arrays, all others into scratch."""

@@ -1,13 +1,12 @@
 """The verbs `vjp` and `jvp`."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from nbad import config, cost, dispatch
 from nbad import quick as quick_path
-from nbad.broadcast import WEAK, as_array
+from nbad.broadcast import DOUBLE, WEAK, as_array
 from nbad.budget import check_bound, check_fits, require
 from nbad.calls import analyse, leaves_for, pair_of
 from nbad.decorate import Kernel
@@ -15,6 +14,8 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_lin
 from nbad.outputs import check_overlaps
 from nbad.policies import POLICIES, check_policy, check_seeds
 from nbad.pullback import Pullback
+
+QUICK_ARGNUMS = {type(None), int, str, tuple}
 
 
 def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kwargs):
@@ -61,26 +62,40 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
-    is_usual = argnums is None and residuals == "auto" and seeds is None and max_bytes is None and not kwargs
-    is_usual = is_usual and not config.debug.get()
-    if is_usual and isinstance(f, Kernel):
-        quick = f.quick_forward.get(len(xs))
-        result = quick(xs) if quick is not None else None
-        if result is not None:
-            return result
+    is_usual = isinstance(f, Kernel) and not kwargs and residuals == "auto" and seeds is None and max_bytes is None
+    key = _quick_key(xs, argnums) if is_usual else None
+    quick = f.quick_forward.get(key) if key else None
+    result = quick(xs) if quick is not None else None
+    if result is not None:
+        return result
     call = analyse(f, xs, kwargs, argnums)
     program, operands = call.program, call.operands
-    plan = _plan(call, check_policy(program.call, residuals), check_seeds(program.call, 1 if seeds is None else seeds), max_bytes)
-    shapes, kept = [operands.shapes[a] for a in call.arguments], _residual_bytes(call, plan)
-    pullback = Pullback(program, plan, call.arguments, shapes, operands.shape, operands.dtype, max_bytes)
-    check_fits(program.call, kept + pullback.temporary_bytes, max_bytes, "the residuals and sums over broadcast axes")
-    require(program.call, kept, f"max_bytes={kept // 2}")
-    leaves = dispatch.new_leaves(program, operands)
-    rows = pullback.rows = dispatch.residual_rows(len(plan.residuals), operands.shape, operands.dtype)
+    options = check_policy(program.call, residuals), check_seeds(program.call, 1 if seeds is None else seeds)
+    max_bytes = check_bound(program.call, max_bytes)
+    plan, kept = operands.layout.remember(("vjp", call.arguments, options, max_bytes), lambda: _plan(call, *options, max_bytes))
+    made = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
+    require(program.call, kept + made, lambda free: _leaner(call, residuals, kept, free - made))
+    pullback, leaves = _pullback(call, plan, max_bytes), dispatch.new_leaves(program, operands)
+    rows = pullback.rows = dispatch.residual_rows(plan, operands)
     dispatch.forward(program, plan, operands, leaves, rows)
-    if is_usual and len(call.arguments) == len(xs) and len(xs) not in f.quick_forward and quick_path.serves(program, operands):
-        f.quick_forward[len(xs)] = _quick_forward(program, plan)
+    is_new = key is not None and quick is None and len(program.names) == len(xs)
+    if is_new and quick_path.serves(program, operands) and (argnums is not None or len(call.arguments) == len(xs)):
+        f.quick_forward[key] = _quick_forward(program, plan, call.arguments)
     return dispatch.structured(program, leaves), pullback
+
+
+def _quick_key(xs, argnums):
+    """What the quick path of a call is remembered by; None where it has none."""
+    if type(argnums) not in QUICK_ARGNUMS or config.debug.get():
+        return None
+    return len(xs), argnums if argnums is None else repr(argnums)  # as text 1, 1.0 and True differ
+
+
+def _pullback(call, plan, max_bytes):
+    """A pullback without its residuals."""
+    layout = call.operands.layout
+    shapes = [layout.shapes[a] for a in call.arguments]
+    return Pullback(call.program, plan, call.arguments, shapes, layout.shape, layout.dtype, max_bytes)
 
 
 def _residual_bytes(call, plan):
@@ -89,25 +104,45 @@ def _residual_bytes(call, plan):
     return len(plan.residuals) * dispatch.row_length(math.prod(call.operands.shape), dtype) * dtype.itemsize
 
 
+def _leaner(call, policy, kept, room):
+    """What to do where the residuals do not fit into the memory: a bound that makes "auto" keep less, if that helps."""
+    plans = [call.program.plan(call.wrt, p) for p in POLICIES] if policy == "auto" else []
+    is_enough = any(_residual_bytes(call, plan) <= room for plan in plans) and kept > room
+    return f"max_bytes={room}" if is_enough else "a part of the arguments at a time"
+
+
 def _plan(call, policy, seeds, max_bytes):
+    """The plan for the options of a call, and the bytes of its residuals."""
+    plan = _fitting_plan(call, policy, seeds, max_bytes)
+    return plan, _residual_bytes(call, plan)
+
+
+def _fitting_plan(call, policy, seeds, max_bytes):
     """The plan of a policy; "auto" gives way to one that keeps less where `max_bytes` asks for it."""
     program = call.program
-    check_bound(program.call, max_bytes)
     plan = program.plan(call.wrt, policy, seeds)
-    if max_bytes is None or _residual_bytes(call, plan) <= max_bytes:
+    if max_bytes is None:
+        return plan
+    sums = _least_sums(call, plan)
+    if _residual_bytes(call, plan) + sums <= max_bytes:
         return plan
     plans = [program.plan(call.wrt, p) for p in POLICIES] if policy == "auto" else [plan]
-    sizes = [_residual_bytes(call, p) for p in plans]
-    check_fits(program.call, min(sizes), max_bytes, "the residuals")
+    sizes = [_residual_bytes(call, p) + sums for p in plans]
+    check_fits(program.call, min(sizes), max_bytes, "the residuals" + " and sums over broadcast axes" * (sums > 0))
     return cost.best([p for p, size in zip(plans, sizes, strict=True) if size <= max_bytes], seeds)
 
 
-def _quick_forward(program, plan):
+def _least_sums(call, plan):
+    """Bytes of sums over broadcast axes without which no seed can be swept."""
+    return _pullback(call, plan, None).temporary_bytes
+
+
+def _quick_forward(program, plan, arguments):
     """`vjp` for few elements."""
     reverse = quick_path.reverse_call(program, plan)
 
     def finish(y, rows, shape, shapes):
-        return y, Pullback.quick(program, plan, shape, shapes, rows, reverse)
+        return y, Pullback.quick(program, plan, arguments, [shapes[a] for a in arguments], shape, rows, reverse)
 
     return quick_path.forward_call(program, plan, finish)
 
@@ -147,21 +182,25 @@ def jvp(f, primals, tangents, /, out=None, **kwargs):
     primals, tangents = _as_tuple("primals", primals), _as_tuple("tangents", tangents)
     call = analyse(f, primals, kwargs, None)
     program, operands, given = call.program, call.operands, f.parameters[: len(primals)]
-    call = replace(call, arguments=tuple(k for k in call.arguments if program.names[k] in given))
+    if kwargs:
+        call = call.by(given)
     arrays = _tangents(call, given, tangents)
-    y, y_dot = pair_of(out, f"jvp of {program.call}", ("y", "y_dot"))
-    leaves, dots = (leaves_for(call, given, f"jvp of {program.call}") for given in (y, y_dot))
-    _check_apart(out, leaves, dots, arrays, program.call)
+    leaves, dots = _jvp_results(call, arrays, out)
     dispatch.jvp(program, call.wrt, operands, arrays, leaves, dots)
     return out or (dispatch.structured(program, leaves), dispatch.structured(program, dots))
 
 
-def _check_apart(out, leaves, dots, tangents, call):
-    """Refuse results in the same memory as one another, or as a tangent."""
-    for k, leaf in enumerate(leaves if out is not None else ()):
-        check_overlaps(f"jvp of {call}", leaf, f"y{k}", (*tangents, *dots))
-    for k, dot in enumerate(dots if out is not None else ()):
-        check_overlaps(f"jvp of {call}", dot, f"y_dot{k}", tangents)
+def _jvp_results(call, tangents, out):
+    """Arrays for value and derivative: fresh ones, or those of `out=`, apart from one another and from the tangents."""
+    if out is None:
+        return [dispatch.new_leaves(call.program, call.operands) for _ in range(2)]
+    headline = f"jvp of {call.program.call}"
+    leaves, dots = (leaves_for(call, given, headline) for given in pair_of(out, headline, ("y", "y_dot")))
+    for k, leaf in enumerate(leaves):
+        check_overlaps(headline, leaf, f"y{k}", (*tangents, *dots))
+    for k, dot in enumerate(dots):
+        check_overlaps(headline, dot, f"y_dot{k}", tangents)
+    return leaves, dots
 
 
 def _as_tuple(name, value):
@@ -181,19 +220,29 @@ def _tangents(call, given, tangents):
             f"{program.call}: there must be one tangent per argument", source=user_line(), got=f"{len(tangents)} tangents",
             expected=f"{len(given)}", fix=f"({', '.join(f'{name}_dot' for name in given)},)",
         ))
-    for name, tangent in zip(given, tangents, strict=True):
+    if call.names != given:
+        tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
+    return [_tangent(call, k, tangent) for k, tangent in zip(call.arguments, tangents, strict=True)]
+
+
+def _by_differentiated(call, tangents):
+    """The tangents, by name, of the differentiated arguments; those of all others must be 0."""
+    program = call.program
+    for name, tangent in tangents.items():
         if name not in call.names and tangent is not None and np.any(tangent):
             raise ArgumentTypeError(message(
                 f"{program.call}: {name} has no derivative, so its tangent must be 0", source=user_line(),
                 got=repr(tangent), expected="0 or None", fix=f"{name}.astype(float)" if name in program.names else "None",
             ))
-    by_name = dict(zip(given, tangents, strict=True))
-    return [_tangent(program, call.operands, k, by_name[program.names[k]]) for k in call.arguments]
+    return [tangents[name] for name in call.names]
 
 
-def _tangent(program, operands, k, tangent):
+def _tangent(call, k, tangent):
+    program, wanted = call.program, call.operands.layout.shapes[k]
+    if type(tangent) is np.ndarray and tangent.dtype is DOUBLE and tangent.shape == wanted:
+        return tangent
     name = f"the tangent of {program.names[k]}"
-    array, wanted = as_array(program.call, name, tangent), operands.arrays[k].shape
+    array = as_array(program.call, name, tangent)
     if array.shape != wanted and not (type(tangent) in WEAK or isinstance(tangent, np.generic)):
         raise ArgumentValueError(message(
             f"{program.call}: {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",

@@ -53,7 +53,8 @@ class Trace:
     def logic(self, op, *operands):
         """`&`, `|` or `~`, which take conditions only."""
         if not all(map(self.is_condition, operands)):
-            raise self.refusal("uses `&`, `|`, `^` or `~` on a number", "(x > 0) & (y > 0)  # a comparison in parentheses")
+            fix = "(x > 0) & (y > 0)  # comparisons in parentheses; `a and b` of flags"
+            raise self.refusal("uses `&`, `|`, `^` or `~` on a number", fix)
         return self.apply(op, operands)
 
     def exclusive(self, x, y):
@@ -149,6 +150,8 @@ class Trace:
 
 def plain_number(value) -> bool | float | None:
     """A real Python or NumPy number as bool or float; None for anything else."""
+    if isinstance(value, Tracer):
+        return None
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, (bool, np.bool_)):
@@ -334,15 +337,17 @@ for _name in refusals.PROTOCOL:
 
 
 class TracedReal(Tracer):
-    """A real number."""
+    """A real number; code that asks for its class is told what it would be told of a float."""
 
     __slots__ = ()
+    __class__ = float  # type: ignore[assignment]
 
 
 class TracedCondition(Tracer):
     """The outcome of a comparison; in arithmetic it counts 1 or 0."""
 
     __slots__ = ()
+    __class__ = bool  # type: ignore[assignment]
     kind = BOOL
 
     def __neg__(self):

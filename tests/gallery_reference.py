@@ -57,6 +57,7 @@ class Regression:
     parameters: np.ndarray
     deviations: np.ndarray
     residual_sum: float
+    start: np.ndarray
 
 
 def read_nist(path):
@@ -65,7 +66,7 @@ def read_nist(path):
     rows = np.array([line.split("=")[1].split() for line in text.splitlines() if re.match(r"\s*b\d+ =", line)], float)
     data = np.array([line.split() for line in text[text.rindex("Data:"):].splitlines()[1:] if line.strip()], float)
     residual_sum = float(re.search(r"Residual Sum of Squares:\s*(\S+)", text).group(1))
-    return Regression(data[:, 1], data[:, 0], rows[:, 2], rows[:, 3], residual_sum)
+    return Regression(data[:, 1], data[:, 0], rows[:, 2], rows[:, 3], residual_sum, rows[:, 1])
 
 
 NIST = {path.stem.lower(): read_nist(path) for path in sorted((DATA / "nist_strd").glob("*.dat"))}

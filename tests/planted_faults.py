@@ -1,9 +1,24 @@
-"""Pullbacks that are wrong in one way each, and the check of the harness that should find it."""
+"""Pullbacks that are wrong in one way each, the check of the harness that should find it, and how to plant them."""
 
 import math
 
 import numba
 import numpy as np
+import pytest
+
+import nbad
+from nbad import transforms
+from nbad.harness.case import Case
+from nbad.harness.comparisons import Inapplicable, compare
+from nbad.testing import CHECKS, CheckFailure, check_kernel
+
+X = np.linspace(0.3, 1.7, 40)
+Y = np.linspace(-1.0, 1.0, 40)
+
+
+@nbad.kernel
+def polar(r, phi):
+    return r * math.cos(phi), r * math.sin(phi)
 
 
 class Faulty:
@@ -12,11 +27,42 @@ class Faulty:
     def __init__(self, real, xs, spoil):
         self.real, self.xs, self.spoil, self.state = real, xs, spoil, {}
 
-    def __call__(self, ct):
-        return self.spoil(self, self.real(ct), ct)
+    def __call__(self, ct, **options):
+        return self.spoil(self, self.real(ct, **options), ct)
 
-    def batched(self, cts):
-        return self.real.batched(cts)
+    def batched(self, cts, **options):
+        return self.real.batched(cts, **options)
+
+    @property
+    def residuals(self):
+        return self.real.residuals
+
+
+def plant(monkeypatch, spoil, kind=Faulty):
+    """Make every pullback a spoiled one."""
+    real = transforms.vjp
+
+    def vjp(f, *xs, **options):
+        y, pullback = real(f, *xs, **options)
+        return y, kind(pullback, xs, spoil)
+
+    monkeypatch.setattr(transforms, "vjp", vjp)
+
+
+def run(name, f=polar, xs=(X, Y)):
+    """One check alone."""
+    check = next(check for check in CHECKS if check.__name__ == name)
+    findings = check(Case.of(f, xs))
+    return sum(compare(f.__name__, name, finding) for finding in findings if not isinstance(finding, Inapplicable))
+
+
+def caught(name, **case):
+    """The failure that the check finds; the whole harness must fail too."""
+    with pytest.raises(CheckFailure, match=f"{name} fails: ") as failure:
+        run(name, **case)
+    with pytest.raises(AssertionError, match="fails: "):
+        check_kernel(case.get("f", polar), *case.get("xs", (X, Y)))
+    return failure.value
 
 
 def changed(cts, function):
@@ -161,11 +207,11 @@ SPOILS = {
 class SpoiledBatch(Faulty):
     """A pullback whose batch is wrong."""
 
-    def __call__(self, ct):
-        return self.real(ct)
+    def __call__(self, ct, **options):
+        return self.real(ct, **options)
 
-    def batched(self, cts):
-        return self.spoil(self, self.real.batched(cts), cts)
+    def batched(self, cts, **options):
+        return self.spoil(self, self.real.batched(cts, **options), cts)
 
 
 def repeats_the_first_seed(pullback, cts, ct):

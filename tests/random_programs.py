@@ -7,6 +7,15 @@ import random
 
 CONSTANTS = ("0.5", "-0.25", "1.5", "2.0", "0.125", "-1.0")
 TABLE = "(0.5, -1.0, 2.0, 0.25)"
+HEADER = """\
+from collections import namedtuple
+from types import SimpleNamespace
+Pair = namedtuple("Pair", "items rest")
+class Held:
+    def __init__(self, items):
+        self.items = items
+"""
+HOLDERS = ("Pair({}, 0.5)", "SimpleNamespace(items={})", "Held({})")
 
 
 class Scope:
@@ -30,6 +39,7 @@ class Writer:
 
     def program(self):
         """The text; the kernel is `f(x, y)`, and returns `n_outputs` numbers."""
+        self.lines += HEADER.splitlines()
         for k in range(self.random.randint(0, 2)):
             self._helper(f"h{k}")
         self.n_outputs = self.random.choice((1, 1, 2))
@@ -73,6 +83,7 @@ class Writer:
             (5, self._assign), (2, self._augment), (1, self._swap), (2, self._make_list), (3, self._write_item), (1, self._alias),
             (1, self._comprehension), (2, self._array), (1, self._closure), (1, self._call_for_effect), (1, self._choose_list),
             (1, self._rows), (1, self._several_results), (1, self._writing_closure), (1, self._attempt),
+            (1, self._held),
         ]  # fmt: skip
         if depth < 3:
             choices += [(7, self._if), (2, self._for), (1, self._while), (1, self._plain_if), (1, self._one_sided)]
@@ -124,6 +135,13 @@ class Writer:
             name = self._new("l")
             self._line(indent, f"{name} = {self.random.choice((source, source, f'{source}[:]', f'list({source})'))}")
             scope.lists[name] = scope.lists[source]
+
+    def _held(self, indent, scope, *_):
+        """A list as an attribute of an object."""
+        if scope.lists:
+            source, name = self.random.choice(list(scope.lists)), self._new("o")
+            self._line(indent, f"{name} = {self.random.choice(HOLDERS).format(source)}")
+            scope.lists[f"{name}.items"] = scope.lists[source]
 
     def _comprehension(self, indent, scope, *_):
         if scope.lists:
@@ -221,7 +239,8 @@ class Writer:
     def _if(self, indent, scope, depth, can_return, loop):
         arms = []
         for k in range(self.random.choice((1, 1, 1, 2, 3))):
-            self._line(indent, f"{'el' if k else ''}if {self._condition(scope)}:")
+            test = f"({self.random.choice(scope.numbers)} := {self._bounded(scope)}) > {self.random.choice(CONSTANTS)}"
+            self._line(indent, f"{'el' if k else ''}if {test if self._chance(0.1) else self._condition(scope)}:")
             arms.append(self._arm(indent + 1, scope, depth + 1, can_return, loop))
         if self._chance(0.6):
             self._line(indent, "else:")

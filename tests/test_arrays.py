@@ -554,11 +554,11 @@ def test_functions_that_do_not_take_these_arrays():
 
     expect(of_math, "calls `math.exp` on an array", "fix: [math.exp(v) for v in x]")
     expect(to_float, "calls `builtins.float` on an array", "fix: [float(v) for v in x]")
-    expect(with_options, "passes `where=` to `numpy.sum`", "fix: numpy.sum(x)")
+    expect(with_options, "passes `where=` to `numpy.sum`", "fix: numpy.sum(x, axis=None, keepdims=False)")
     expect(large, "calls `np.linalg.inv` on a matrix of 4 rows", "fix: np.linalg.inv(a[:3, :3])")
     expect(oblong, "calls `np.linalg.det` on an array of shape (2, 3)", "fix: np.linalg.det(a)  # one square matrix")
     expect(order, "takes the norm of order 2 of an array", "fix: np.linalg.norm(x)")
-    expect(reduced, "calls `numpy.add.reduce` on a traced value, which nbad does not know", "")
+    expect(reduced, "calls `numpy.add.reduce` on a traced value, which nbad does not know", "fix: np.sum(x)")
     expect(nothing, "takes the least or greatest of no items", "fix: np.max(x)")
     expect(viewed, "takes a view of an array by `real`, which nbad does not know", "fix: x[1:]")
     expect(number, "uses `@` on a number", "fix: x * y")

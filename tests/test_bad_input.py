@@ -370,3 +370,10 @@ def test_after_every_error_a_kernel_still_works():
     with pytest.raises(TypeError, match="x is complex"):
         decay(1j, 1.0)
     np.testing.assert_allclose(decay(X, 0.5), np.exp(-0.5 * X), rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [max, int])
+def test_kernel_of_a_function_whose_parameters_nobody_knows(function):
+    name = function.__name__
+    with pytest.raises(TypeError, match=rf"know the parameters of {name}[\s\S]*fix: nbad\.kernel\(lambda x, y: {name}\("):
+        nbad.kernel(function)

@@ -335,13 +335,24 @@ def test_partials_reuse_the_value(operation, used):
     assert [node.op for node in graph.nodes if node.op not in ("input", "const", "neg")] == used
 
 
-CHEAP = [(0.5, ["sqrt", "div"]), (2.0, ["mul"]), (1.5, ["sqrt", "mul"]), (-2.0, ["powi", "div"]), (2.3, ["pow", "mul"])]
+CHEAP = [(0.5, ["sqrt", "div"]), (2.0, ["mul"]), (1.5, ["sqrt", "mul"]), (-2.0, ["powi", "div"]), (2.3, ["pow", "mul"]),
+         (-0.5, ["sqrt", "mul", "div"])]
 
 
 @pytest.mark.parametrize(("exponent", "used"), CHEAP)
 def test_constant_exponents_have_cheap_partials(exponent, used):
     graph = derivative(kernel(lambda x: x**exponent))
     assert [node.op for node in graph.nodes if node.op not in ("input", "const")] == used
+
+
+@pytest.mark.parametrize("exponent", [1.5, 2.5, 3.5, 4.3])
+def test_powers_are_flat_at_zero_as_long_as_the_exponent_is_positive(exponent):
+    """No product with a square root, whose own derivative is infinite there."""
+    graph, factor = kernel(lambda x: x**exponent), 1.0
+    for order in range(1, int(exponent) + 1):
+        graph, factor = derivative(graph), factor * (exponent - order + 1)
+        assert evaluate(graph, 0.0)[0] == 0.0
+        np.testing.assert_allclose(evaluate(graph, 1.0)[0], factor, rtol=1e-15)
 
 
 def test_a_cancelled_cotangent_is_a_structural_zero():

@@ -2,12 +2,14 @@
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
+from gallery_mpmath import cores_of, kernels, sample
 
 import nbad
-from nbad import explanation
+from nbad import explanation, pool
 from nbad.partition import POLICIES
 
 X = np.linspace(0.5, 2.0, 1000)
@@ -130,7 +132,7 @@ def test_prints_tables():
     text = "\n".join(lines)
     assert "For 8 seeds \"auto\" takes" in text
     assert "GB/s" in text
-    assert "∂y0/∂x     8 bytes  test_explain.py:19  entry of the Jacobian" in text
+    assert "∂y0/∂x     8 bytes  test_explain.py:21  entry of the Jacobian" in text
     assert "'mincut' keeps the same as 'partials'." in text
 
 
@@ -155,7 +157,7 @@ def test_as_dict_is_plain():
     assert data["bandwidth"] > 0
     assert [policy["policy"] for policy in data["policies"]] == list(POLICIES)
     residual = data["policies"][0]["residuals"][0]
-    assert residual == {"name": "∂y0/∂x", "source": "test_explain.py:19", "reason": "entry of the Jacobian"}
+    assert residual == {"name": "∂y0/∂x", "source": "test_explain.py:21", "reason": "entry of the Jacobian"}
     assert data["policies"][0]["call"]["roofline"] == pytest.approx(16 / data["bandwidth"])
 
 
@@ -164,3 +166,61 @@ def test_wrong_options():
         nbad.explain(decay, X, X, seeds=-1)
     with pytest.raises(TypeError, match="not a kernel"):
         nbad.explain(math.exp, X)
+
+
+def test_every_field_is_in_the_dict():
+    told = nbad.explain(decay, X, 0.5, seeds=3)
+    data = told.as_dict()
+    assert data.keys() == {
+        "kernel", "arguments", "elements", "dtype", "seeds", "policy", "policies", "changes", "bandwidth",
+    }
+    for account_of, found in zip(told.policies, data["policies"], strict=True):
+        assert found.keys() == {"policy", "residuals", "residual_bytes", "forward", "call", "seed", "peak_bytes"}
+        assert found["peak_bytes"] == account_of.peak_bytes
+        assert all(found[sweep].keys() == {"bytes", "flops", "roofline"} for sweep in explanation.SWEEPS)
+    assert (data["arguments"], data["elements"], data["dtype"], data["seeds"]) == (("x", "rate"), 1000, "float64", 3)
+    assert data["changes"] == told.changes
+
+
+@pytest.mark.parametrize("name", kernels())
+def test_changes_are_where_the_choice_changes_on_the_gallery(name):
+    """From each change on the choice is another, and not before."""
+    module, kernel = kernels()[name]
+    xs = sample(module, kernel, 10)
+    told = nbad.explain(kernel, *xs)
+    assert told.changes[0] == (1, told.policy)
+    for (turn, policy), (_, before) in zip(told.changes[1:], told.changes, strict=False):
+        assert nbad.explain(kernel, *xs, seeds=turn).policy == policy != before
+        assert nbad.explain(kernel, *xs, seeds=turn - 1).policy == before
+
+
+@pytest.mark.parametrize("name", kernels())
+@pytest.mark.parametrize("seeds", [1, 8, 1000])
+def test_the_choice_costs_least_by_the_numbers_that_are_shown(name, seeds):
+    module, kernel = kernels()[name]
+    xs = [np.broadcast_to(x, (10, *core)) for x, core in zip(sample(module, kernel, 10), cores_of(kernel), strict=True)]
+    told = nbad.explain(kernel, *map(np.array, xs), seeds=seeds)
+    costs = {a.policy: a.forward.nanoseconds + seeds * (a.call.nanoseconds + a.seed.nanoseconds) for a in told.policies}
+    assert costs[told.policy] == pytest.approx(min(costs.values()), rel=1e-12)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("seeds", [1, 16])
+@pytest.mark.parametrize("shapes", [((20_000,), (20_000,)), ((20_000,), ()), ((200, 100), (100,))], ids=str)
+def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
+    """Counted by tracemalloc, within a few tiles for scratch memory."""
+    xs = [np.ones(shape) for shape in shapes]
+    expected = account(nbad.explain(decay, *xs, seeds=seeds), policy).peak_bytes
+    nbad.vjp(decay, *xs, residuals=policy)[1].batched(np.ones((seeds, *shapes[0])))  # compiled
+    monkeypatch.setattr(pool, "SMALLEST", 1 << 60)  # nothing is kept for reuse
+    tracemalloc.start()
+    _, pullback = nbad.vjp(decay, *xs, residuals=policy)
+    given = np.ones((seeds, *shapes[0]))
+    _, value_peak = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    results = pullback.batched(given)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(results) == 2
+    assert value_peak <= expected + given.nbytes + 8 * 20_000 + 100_000
+    assert expected <= peak <= expected + 100_000

@@ -60,3 +60,28 @@ def test_value_beside_the_block(rng):
     y, J = nbad.value_and_jacobian(linear(3))(*xs)
     np.testing.assert_array_equal(J, expected(xs))
     np.testing.assert_array_equal(y, linear(3)(*xs))
+
+
+@pytest.mark.parametrize("above", [0, 1 << 40], ids=["streamed", "in place"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("length", [2, 3, 5, 8, 11, 16, 17])
+def test_vector_arguments_seeds_and_cotangents(monkeypatch, rng, length, dtype, above):
+    monkeypatch.setattr(launch, "STREAM_ABOVE", above)
+    f = nbad.kernel(lambda a, b: a * b + 2.0 * a, signature=f"({length}),({length})->({length})")
+    for n in (1, TILE - 1, TILE, 2 * TILE + 37):
+        a, b = rng.uniform(size=(2, n, length)).astype(dtype)
+        seeds = rng.uniform(size=(3, n, length)).astype(dtype)
+        y, pullback = nbad.vjp(f, a, b)
+        np.testing.assert_array_equal(y, a * b + 2 * a)
+        by_a, by_b = pullback.batched(seeds)
+        np.testing.assert_allclose(by_a, seeds * (b + 2), rtol=1e-6 if dtype == np.float32 else 1e-15)
+        np.testing.assert_array_equal(by_b, seeds * a)
+
+
+def test_vectors_in_any_other_order(rng):
+    f = nbad.kernel(lambda a: a * a, signature="(4)->(4)")
+    wide = rng.uniform(size=(3 * TILE, 9))
+    turned = rng.uniform(size=(4, 3 * TILE)).T
+    spread = np.broadcast_to(wide[:, :1], turned.shape)
+    for a in (wide[:, :4], wide[:, 8:0:-2], wide[::-1, 2:6], turned, wide[:, :4].astype(int), spread):
+        np.testing.assert_array_equal(f(a), np.square(a, dtype=float))

@@ -38,7 +38,7 @@ lookup              | merging refusals values                                   
 composites          | lookup merging refusals spellings                         | numpy
 heap                | arrays source                                             | numpy
 forks               | heap merging refusals source
-branches            | forks merging refusals source
+branches            | forks heap merging refusals source
 choices             | forks merging refusals
 returns             | forks heap merging refusals source
 shared              | heap source                                               | numpy
@@ -69,11 +69,12 @@ structured          |                                                           
 staging             | structured                                                | llvmlite numpy
 interleave          | structured                                                | llvmlite
 tiles               | cache compile interleave staging structured               | llvmlite numpy
-driver              | compile tiles                                             | llvmlite numba numpy
+thunk               | cache compile structured                                  | llvmlite numpy
+driver              | compile thunk tiles                                       | llvmlite numba numpy
 launch              | cost driver staging tiles                                 | numpy
 reduction           | compile tiles                                             | numpy
 broadcast           |                                                           | numpy
-outputs             |                                                           | numpy
+outputs             | thunk                                                     | numpy
 uniform             | graph ops simplify
 programs            | cache compile cost differentiate lower partition plan_text simplify uniform
 budget              | config pool
@@ -84,15 +85,15 @@ pullback            | broadcast budget dispatch outputs partition pool reverse  
 signatures          |                                                           | numpy
 formulas            | graph ops simplify                                        | sympy
 nonfinite           | config graph                                              | numpy
-thunk               | cache compile structured                                  | llvmlite numpy
 quick               | broadcast thunk tiles                                     | numpy
 typeset             | formulas simplify                                         | numpy sympy
-decorate            | broadcast config dispatch formulas graph nonfinite outputs programs quick signatures tracer typeset | numpy
+pickling            |
+decorate            | broadcast config dispatch formulas graph nonfinite outputs pickling programs quick signatures tracer typeset | numpy
 calls               | broadcast config dispatch nonfinite outputs programs      | numpy
 jacobians           | budget calls dispatch outputs pool
 transforms          | broadcast budget calls config cost decorate dispatch outputs policies pullback quick | numpy
 gradients           | calls differentiate graph jacobians simplify tracer transforms
-linearization       | broadcast calls dispatch outputs pool                     | numpy
+linearization       | broadcast budget calls dispatch outputs pool              | numpy
 sympy_bridge        | decorate signatures sympy_walk tracer                     | sympy
 explanation         | budget calls cost decorate dispatch partition policies reverse | numpy
 showing             | lower python_printer                                      | numpy
@@ -101,7 +102,9 @@ harness.comparisons |                                                           
 harness.oracles     | ops                                                       | mpmath numpy
 harness.case        | differentiate harness.comparisons harness.oracles transforms | numpy
 harness.own_operations | graph harness.comparisons ops                             | numpy
-harness.checks      | differentiate gradients harness.case harness.comparisons harness.oracles harness.own_operations jacobians partition transforms | numba numpy
+harness.memory      | harness.case harness.comparisons jacobians                | numpy
+harness.orders      | decorate differentiate gradients harness.case harness.comparisons harness.oracles jacobians linearization transforms | numpy
+harness.checks      | harness.case harness.comparisons harness.memory harness.oracles harness.orders harness.own_operations jacobians partition transforms | numba numpy
 testing             | harness.case harness.checks harness.comparisons           | numpy
 accuracy            | decorate differentiate graph harness.oracles ops simplify tracer | mpmath numpy
 subjects            | decorate                                                  | numpy

@@ -47,6 +47,55 @@ def test_untaken_branches_and_bad_inputs_are_not_reported():
         assert math.isnan(root(math.nan)) or root(math.nan) == 0.0
 
 
+def test_elements_whose_inputs_are_not_finite_are_passed_over():
+    with nbad.debugging():
+        assert math.isnan(loss([math.nan, 1.0], 1.0)[0])
+        with pytest.raises(nbad.NonFiniteError, match=r"at element \(1,\), first in `div`"):
+            loss([math.nan, 1.0], [1.0, 0.0])
+
+
+def test_elements_of_several_axes_and_broadcast_arguments():
+    x = np.array([[1.0, 2.0], [3.0, 0.0]])
+    what = r"is -inf at element \(1, 1\), first in `log` of test_nonfinite.py:14\n  got: log\(0.0\) = -inf, with x = 0.0, y = 1.0"
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match=what):
+        loss(x, 1.0)
+
+
+@nbad.kernel
+def steep(x):
+    y = x * x
+    return math.sqrt(y)
+
+
+TRANSFORMS = {
+    "vjp": lambda x: nbad.vjp(steep, x), "jacobian": lambda x: nbad.jacobian(steep)(x),
+    "value_and_jacobian": lambda x: nbad.value_and_jacobian(steep)(x), "linearize": lambda x: nbad.linearize(steep, x),
+    "jvp": lambda x: nbad.jvp(steep, (x,), (1.0,)), "grad": lambda x: nbad.grad(steep)(x),
+    "hessian": lambda x: nbad.hessian(steep)(x), "value_and_grad": lambda x: nbad.value_and_grad(steep)(x),
+    "hvp": lambda x: nbad.hvp(steep, (x,), (1.0,)),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_every_transform_names_line_and_element_of_its_derivative(transform):
+    what = r"is (nan|-?inf) at element \(1,\), first in `\w+` of test_nonfinite.py:\d+\n"
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match=what):
+        transform([1.0, 0.0])
+
+
+def test_slots_of_vectors_are_named():
+    unit = nbad.kernel(lambda r: np.dot(r, r) / r[0], signature="(2)->()")
+    what = r"element \(1,\), first in `div`[\s\S]*with r\[0\] = 0.0, r\[1\] = 1.0"
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match=what):
+        unit([[1.0, 1.0], [0.0, 1.0]])
+
+
+def test_lines_of_called_kernels():
+    outer = nbad.kernel(lambda x: loss(x, 1.0) + 1.0)
+    with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match=r"first in `log` of test_nonfinite.py:\d+"):
+        outer(0.0)
+
+
 def test_off_again_after_the_block():
     assert loss(0.0, 1.0) == -math.inf
     with nbad.debugging(), pytest.raises(nbad.NonFiniteError, match="log"):

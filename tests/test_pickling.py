@@ -1,9 +1,13 @@
 """Kernels travel: by name through pickle, by value through cloudpickle, and multiprocessing works with them."""
 
 import copy
+import math
 import multiprocessing
+import os
 import pickle
+import subprocess
 import sys
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -15,6 +19,19 @@ import nbad
 @nbad.kernel
 def square(x):
     return x * x
+
+
+@nbad.kernel(static="order")
+def power(x, order=2):
+    return x**order
+
+
+@nbad.kernel(signature="(2)->()")
+def length(r):
+    return np.linalg.norm(r)
+
+
+doubled = nbad.grad(square)
 
 
 def slope(x):
@@ -33,8 +50,28 @@ def test_copies_are_the_same_kernel():
 
 def test_what_has_no_name_is_refused_by_pickle(monkeypatch):
     monkeypatch.delitem(sys.modules, "cloudpickle")
-    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+    what = r"kernel `<lambda>` cannot be pickled: it is not found by a name[\s\S]*top level of a module\n  fix: import cloud"
+    with pytest.raises(TypeError, match=what):
         pickle.dumps(nbad.kernel(lambda x: x + 1.0))
+
+
+def test_what_is_made_from_a_kernel_with_a_name_is_made_again(monkeypatch):
+    """Without cloudpickle: derivatives of any order, of static and vector kernels, and kernels with static values fixed."""
+    monkeypatch.delitem(sys.modules, "cloudpickle")
+    second = nbad.grad(nbad.grad(power, "x"))
+    again = pickle.loads(pickle.dumps(second))
+    assert again.__name__ == "power_grad_grad"
+    assert again(2.0, order=4) == second(2.0, order=4) == 48.0
+    assert pickle.loads(pickle.dumps(power.fixed({"order": 3})))(2.0) == 8.0
+    assert np.allclose(pickle.loads(pickle.dumps(nbad.grad(length)))(np.array([3.0, 4.0])), [0.6, 0.8], rtol=1e-15)
+    with pytest.raises(TypeError, match="kernel `<lambda>` cannot be pickled"):
+        pickle.dumps(nbad.grad(nbad.kernel(lambda x: x * x)))
+
+
+@pytest.mark.parametrize("f", [lambda: nbad.vjp(square, 1.0)[1], lambda: nbad.linearize(square, 1.0)[1]])
+def test_linear_maps_do_not_travel(f):
+    with pytest.raises(TypeError, match=r"a push\w+ cannot be pickled or copied|a pullback cannot be pickled or copied"):
+        pickle.dumps(f())
 
 
 def test_by_value_through_cloudpickle():
@@ -51,11 +88,93 @@ def test_multiprocessing(method):
     with multiprocessing.get_context(method).Pool(2) as workers:
         assert workers.map(slope, [1.0, 2.0, 3.0]) == [2.0, 4.0, 6.0]
         assert workers.map(square, [np.array([2.0])])[0].tolist() == [4.0]
+        assert workers.map(doubled, [1.0, 3.0]) == [2.0, 6.0]
+
+
+def test_spawned_from_a_script(tmp_path):
+    """Kernels of `__main__`, whose name the children find in a module of another name."""
+    script = tmp_path / "script.py"
+    script.write_text("""
+import math, multiprocessing, nbad
+
+@nbad.kernel
+def decay(x, rate=0.5):
+    return math.exp(-rate * x)
+
+def slope(x):
+    return float(nbad.vjp(decay, x)[1](1.0)[0])
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as workers:
+        print(workers.map(slope, [0.0, 0.0]), workers.map(nbad.grad(decay), [0.0])[0], workers.map(decay, [0.0])[0])
+""")
+    environment = os.environ | {"PYTHONPATH": str(Path(nbad.__file__).parents[1])}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[-0.5, -0.5] -0.5 1.0\n", done.stderr
+
+
+def test_cloudpickled_kernels_of_a_script_run_in_another_process(tmp_path, run_python):
+    """Helpers, globals and called kernels travel along, and so does the text that branches are read from."""
+    path, script = tmp_path / "kernels.pickle", tmp_path / "script.py"
+    script.write_text(f"""
+import cloudpickle, math, nbad
+rate = 2.0
+def helper(x):
+    if x > 100:
+        return 0.0
+    return math.exp(-rate * x)
+inner = nbad.kernel(lambda x: x * x)
+@nbad.kernel
+def outer(x, n=2):
+    total = 0.0
+    for k in range(n):
+        total = total + k * helper(x)
+    return inner(total) if x > 0 else total
+with open({str(path)!r}, "wb") as file:
+    cloudpickle.dump((outer, nbad.grad(outer), nbad.jacobian(outer)), file)
+""")
+    run_python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")
+    script.unlink()
+    printed = run_python(f"""
+import pickle
+with open({str(path)!r}, "rb") as file:
+    f, slope, jacobian = pickle.load(file)
+print(f(0.5), slope(0.5), jacobian(0.5)[0, 0], slope(-1.0))
+""")
+    value, far = np.exp(-2.0), np.exp(2.0)
+    assert np.allclose([float(word) for word in printed.split()], [value, -4 * value, -4 * value, -2 * far], rtol=1e-14)
 
 
 def test_precompile_refuses_other_dtypes():
     with pytest.raises(TypeError, match=r"`square.precompile\(int64\)`: not a working dtype"):
         square.precompile("int64")
+
+
+def many(x):
+    """Its best plan for one seed is another than for its Jacobian, and its Jacobian is best in forward mode."""
+    e, results = math.exp(x), []
+    for k in range(6):
+        y = e
+        for power in range(7):
+            y = y * e + float(k * power + 1)
+        results.append(y)
+    return tuple(results)
+
+
+@pytest.mark.parametrize("x", [0.5, np.linspace(0.0, 1.0, 10_000)], ids=["a number", "many"])
+def test_precompiling_serves_the_usual_calls(monkeypatch, x):
+    f = nbad.kernel(many).precompile()
+    monkeypatch.setattr("nbad.programs.compile_tile", None)
+    values = f(x)
+    y, pullback = nbad.vjp(f, x)
+    assert all(np.array_equal(a, b) for a, b in zip(y, values, strict=True))
+    assert np.allclose(pullback((1.0, *[0.0] * 5))[0], nbad.jacobian(f)(x)[..., 0, 0], rtol=1e-14)
+    assert pullback._plan.policy == "mincut"
+
+
+def test_precompiling_without_a_static_value_is_refused():
+    with pytest.raises(TypeError, match=r"one graph for each value of the static argument n[\s\S]*fix: def <lambda>\(..., n=2\)"):
+        nbad.kernel(lambda x, n: x**n, static="n").precompile()
 
 
 def test_precompiled_kernels_do_not_compile_again(monkeypatch):

@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+from gallery_reference import NIST
+
 from nbad.ops import TABLE
 
 ROOT = Path(__file__).parents[1]
@@ -10,17 +14,33 @@ README = (ROOT / "README.md").read_text()
 FOLDERS = {"nbad", "kernels", "tests", "benchmarks"}
 
 
+EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)
+
+
 def block(language):
     return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL).group(1)
 
 
-def test_example_prints_what_is_shown(run_python, tmp_path):
-    (tmp_path / "example.py").write_text(block("python"))
-    assert run_python("import runpy; runpy.run_path('example.py')") == block("text")
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES, ids=["polar", "least squares"])
+def test_examples_print_what_is_shown(run_python, tmp_path, code, printed):
+    (tmp_path / "example.py").write_text(code)
+    assert run_python("import runpy; runpy.run_path('example.py')") == printed
 
 
-def test_example_is_short():
-    assert len([line for line in block("python").splitlines() if line]) <= 12
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_examples_are_short_and_run(code):
+    assert code in [example for example, _ in EXAMPLES]
+    assert len([line for line in code.splitlines() if line]) <= 12
+
+
+def test_least_squares_example_is_the_published_problem():
+    """Its data, to the last digit, and its answer, to the digits shown."""
+    code, printed = EXAMPLES[1]
+    x, y = (np.array(eval(numbers)) for numbers in re.findall(r"np\.array\((\[.*\])\)", code))
+    problem = NIST["misra1a"]
+    assert np.array_equal(x, problem.x)
+    assert np.array_equal(y, problem.y)
+    assert printed == "b1 = {:.4f}, b2 = {:.5e}\n".format(*problem.parameters)
 
 
 def test_commands():

@@ -159,6 +159,50 @@ def test_errors_that_traced_arithmetic_does_not_raise():
     expect(leaves_a_branch, "catches an error that left a branch on a traced value", "put the `try` into the branch")
 
 
+def test_returns_that_a_finally_follows():
+    def from_a_branch(x):
+        items = [x]
+        try:  # !
+            if x > 0:
+                return items[0]
+        finally:
+            items[0] = 1.0
+        return items[0]
+
+    def after_another_return(x):
+        items = [x]
+        if x > 0:
+            return items[0]
+        try:  # !
+            return items[0] * 2
+        finally:
+            items[0] = 2.0
+
+    def that_returns(x):
+        try:  # !
+            if x > 0:
+                return x
+        finally:
+            return -x  # noqa: B012
+
+    @contextlib.contextmanager
+    def doubled(items):
+        yield items
+        items[0] = items[0] * 2
+
+    def from_a_context(x):
+        items = [x]
+        with doubled(items) as held:  # !
+            if x > 0:
+                return held[0]
+            held[0] = 1.0
+        return items[0]
+
+    what = "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call"
+    for kernel in (from_a_branch, after_another_return, that_returns, from_a_context):
+        expect(kernel, what, "one `return`, behind the `try` or `with`")
+
+
 def test_errors_in_an_arm_name_the_branch():
     def kernel(x):
         if x > 0:

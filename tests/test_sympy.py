@@ -175,11 +175,19 @@ def operations(expression, *symbols):
     return lines
 
 
+def test_half_powers_are_flat_at_zero():
+    f = nbad.from_sympy(x ** sympy.Rational(5, 2), x)
+    assert [nbad.grad(f)(0.0), nbad.grad(nbad.grad(f))(0.0)] == [0.0, 0.0]
+    assert nbad.grad(nbad.from_sympy(x ** sympy.Rational(3, 2), x))(0.0) == 0.0
+
+
 @pytest.mark.parametrize(("expression", "lines"), [
     (x**3, ["powi x 3"]),
     (x**-2, ["mul x x", "div 1.0 #0"]),
     (sympy.sqrt(x), ["sqrt x"]),
-    (x ** sympy.Rational(3, 2), ["sqrt x", "mul x #0"]),
+    (x ** sympy.Rational(3, 2), ["pow x 1.5"]),
+    (x ** sympy.Rational(-3, 2), ["sqrt x", "mul x #0", "div 1.0 #1"]),
+    (3 / x ** sympy.Rational(3, 2), ["sqrt x", "mul x #0", "div 3.0 #1"]),
     (1 / sympy.sqrt(x), ["sqrt x", "div 1.0 #0"]),
     (x ** sympy.Rational(1, 3), ["pow x 0.3333333333333333"]),
     (x ** sympy.Rational(41, 2), ["pow x 20.5"]),

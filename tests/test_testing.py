@@ -7,10 +7,15 @@ import pytest
 from planted_faults import (
     BATCH_SPOILS,
     SPOILS,
-    Faulty,
     SpoiledBatch,
+    X,
+    Y,
     accumulates,
+    caught,
     changed,
+    plant,
+    polar,
+    run,
     shape_of_elements,
 )
 
@@ -19,18 +24,9 @@ from nbad import differentiate, gradients, jacobians, transforms
 from nbad.decorate import Kernel
 from nbad.graph import GraphBuilder
 from nbad.harness import case as case_module
-from nbad.harness import checks
+from nbad.harness import checks, orders
 from nbad.harness.case import ELEMENTS, Case
-from nbad.harness.comparisons import Inapplicable, compare
 from nbad.testing import CHECKS, CheckFailure, Report, check_kernel
-
-X = np.linspace(0.3, 1.7, 40)
-Y = np.linspace(-1.0, 1.0, 40)
-
-
-@nbad.kernel
-def polar(r, phi):
-    return r * math.cos(phi), r * math.sin(phi)
 
 
 @nbad.kernel
@@ -98,6 +94,24 @@ def turned(a, m, twice, s=2.0):
     return m @ a[:2] * s, np.linalg.norm(a) * m[0, 1] * (2 if twice else 1)
 
 
+def test_kernels_without_anything_to_differentiate_or_to_tell_apart_pass():
+    assert check_kernel(nbad.kernel(lambda n: n * 2.0), np.arange(10)).entries[0].compared > 0
+    assert check_kernel(nbad.kernel(lambda x: 3.0), X).entries[0].compared > 0
+    assert check_kernel(nbad.kernel(lambda x, y: x * x), X, Y).entries[0].compared > 0
+
+
+@pytest.mark.parametrize("f", [lambda x, y: max(x, y), lambda x, y: abs(x - y) * x, lambda x, y: np.sign(x - y) + y**3])
+def test_kinks_and_jumps_at_every_element_pass(f):
+    """A derivative that jumps has slopes that grow as the step shrinks: differences say nothing there."""
+    assert check_kernel(nbad.kernel(f), X, X).entries[0].compared > 0
+
+
+@pytest.mark.parametrize(("f", "xs"), [(copy, (X[:0],)), (decay, (X[:0, None], Y)), (nbad.kernel(lambda: 1.0), ())])
+def test_nothing_to_check_on_is_said(f, xs):
+    with pytest.raises(ValueError, match=r"there is no element to check on\n[\s\S]*expected: a few dozen elements that vary"):
+        check_kernel(f, *xs)
+
+
 VECTORS = np.random.default_rng(5).normal(size=(30, 3)), np.random.default_rng(6).normal(size=(30, 2, 2))
 
 
@@ -109,32 +123,6 @@ def test_vector_and_static_arguments_pass():
 
 
 # planted faults: each a context in which nbad is wrong in one way
-
-
-def plant(monkeypatch, spoil, kind=Faulty):
-    real = transforms.vjp
-
-    def vjp(f, *xs, **options):
-        y, pullback = real(f, *xs, **options)
-        return y, kind(pullback, xs, spoil)
-
-    monkeypatch.setattr(transforms, "vjp", vjp)
-
-
-def run(name, f=polar, xs=(X, Y)):
-    """One check alone."""
-    check = next(check for check in CHECKS if check.__name__ == name)
-    findings = check(Case.of(f, xs))
-    return sum(compare(f.__name__, name, finding) for finding in findings if not isinstance(finding, Inapplicable))
-
-
-def caught(name, **case):
-    """The failure that the check finds; the whole harness must fail too."""
-    with pytest.raises(CheckFailure, match=f"{name} fails: ") as failure:
-        run(name, **case)
-    with pytest.raises(AssertionError, match="fails: "):
-        check_kernel(case.get("f", polar), *case.get("xs", (X, Y)))
-    return failure.value
 
 
 @pytest.mark.parametrize(("spoil", "check"), SPOILS.items(), ids=lambda p: getattr(p, "__name__", None))
@@ -288,7 +276,7 @@ def test_a_wrong_symbolic_derivative_is_caught_by_sixty_digits(monkeypatch):
 
 def test_a_wrong_second_derivative_is_caught(monkeypatch):
     assert run("second_order") > 0
-    monkeypatch.setattr(checks, "joint_graph", scaled_joint(1 + 1e-12))
+    monkeypatch.setattr(orders, "joint_graph", scaled_joint(1 + 1e-12))
     assert caught("second_order").what == "second partials of element 0"
 
 

@@ -22,7 +22,7 @@ from nbad.tracer import DEEPEST_NESTING
 LINES = Path(__file__).read_text().splitlines()
 TABLE = [1.0, 2.0, 3.0]
 ARRAY = np.array(TABLE)
-FUNCTIONS = {"sin": math.sin, "norm": np.linalg.norm, "i0": np.i0, "j0": scipy.special.j0, "fmod": np.fmod}
+FUNCTIONS = {"sin": math.sin, "int": int, "norm": np.linalg.norm, "i0": np.i0, "j0": scipy.special.j0, "fmod": np.fmod}
 counter = 0
 generator = np.random.default_rng(0)
 
@@ -171,6 +171,18 @@ def test_conversions():
     def to_key(x):
         return {x: 1.0}[x]
 
+    def to_int(x):
+        return FUNCTIONS["int"](x)
+
+    def to_place(x):
+        return TABLE[x:][0]
+
+    def to_array(x):
+        return np.vectorize(abs)(x)
+
+    expect(to_int, "turns `x` into an int, in code that nbad cannot see into", "fix: int(x)")
+    expect(to_place, "uses `x` as an index or a count", "fix: for _ in range(3):")
+    expect(to_array, "turns `x` into an array, or an index of one", "fix: write the kernel for one element")
     expect(to_float, "turns `x` into a Python float, in code that nbad cannot see into", "fix: np.sin(x)  # NumPy's function")
     expect(to_count, "counts to a traced value", "fix: for k in range(10):")
     expect(to_complex, "turns `x` into a complex number", "fix: keep the real and the imaginary part in two variables")
@@ -194,9 +206,21 @@ def test_scalars_are_no_sequences():
     def matrix(x):
         return ARRAY @ x
 
+    def starred(x):
+        return max(*x)
+
+    def backwards(x):
+        return next(reversed(x))
+
+    def member(x):
+        return 1.0 in x
+
+    def joined(x):
+        return sum(a * b for a, b in zip(TABLE, x, strict=False))
+
     rewrite = "fix: def kernel(x0, x1, x2):  # one argument per component"
-    for kernel in (item, length, unpacked):
-        expect(kernel, "treats `x`, a scalar, as a sequence", rewrite)
+    for kernel in (item, length, unpacked, starred, backwards, member, joined):
+        expect(kernel, "treats a traced value, a scalar, as a sequence", rewrite)
     expect(matrix, "uses `@` on a number", "fix: x * y")
     expect(computed, "treats a traced value, a scalar, as a sequence", rewrite)
 
@@ -234,6 +258,24 @@ def test_writes():
     expect(to_output, "passes `out=` to `numpy.sin`", "fix: numpy.sin(x)")
     assert counter == 0
     assert math.tau == 2 * math.pi
+
+
+def test_writes_at_traced_places():
+    def list_item(x):
+        items = [x, 1.0]
+        items[x] = 2.0
+        return items[0]
+
+    def array_item(x):
+        items = np.array([x, 1.0])
+        items[x] = 2.0
+        return items[0]
+
+    fix = "fix: x = [new if k == i else old for k, old in enumerate(x)]  # all items"
+    expect(list_item, "uses `x` as the place of an item that is written, or as a bound", fix, "items[x] = 2.0")
+    line = LINES.index("        items = np.array([x, 1.0])") + 2
+    with pytest.raises(TraceError, match=rf"(?s)place of an item that is written.*_errors\.py:{line}\).*{re.escape(fix)}"):
+        traced(array_item)
 
 
 def test_writes_of_closure_variables():
@@ -304,7 +346,7 @@ def test_bitwise_operators_on_numbers():
     def ufunc(x):
         return np.bitwise_or(x, 1)
 
-    rewrite = "fix: (x > 0) & (y > 0)  # a comparison in parentheses"
+    rewrite = "fix: (x > 0) & (y > 0)  # comparisons in parentheses; `a and b` of flags"
     expect(precedence, "uses `&`, `|`, `^` or `~` on a number", rewrite)
     expect(ufunc, "uses `&`, `|`, `^` or `~` on a number", rewrite)
 
@@ -316,6 +358,11 @@ def test_operators_that_have_no_meaning():
     def modulus(x):
         return pow(x, 2, 3)
 
+    def shifted(x):
+        return x * 2.0 + (x >> 1)
+
+    what = "does with a traced value what a float cannot do"
+    expect(shifted, what, "got: unsupported operand type(s) for >>: 'float' and 'int'\n  fix: n // 2, n * 2, n % 2")
     expect(digits, "rounds to digits", "fix: np.round(x, 2)")
     expect(modulus, "calls pow() with a modulus", "fix: pow(x, y)")
 
@@ -353,6 +400,9 @@ def test_unknown_functions():
     def stacked(x):
         return np.unwrap([x, x])
 
+    def pieces(x):
+        return np.piecewise(x, [x < 0], [abs])
+
     def of_a_dict(x):
         return FUNCTIONS["j0"](x)
 
@@ -367,8 +417,9 @@ def test_unknown_functions():
     expect_unknown(nested, "numpy.fft.fft", "expected: a function of math or numpy")
     expect_unknown(submodule, "scipy.stats.norm.cdf", "expected: ")
     expect_unknown(in_a_list, "numpy.tensordot", "fix: np.einsum('ij,j->i', a, b)")
+    expect_unknown(pieces, "numpy.piecewise", "fix: np.where(x < 0, -x, x * x)")
     expect_unknown(stacked, "numpy.unwrap", "expected: one of numpy: abs, ")
-    expect_unknown(of_a_dict, "scipy.special.j0", "")
+    expect_unknown(of_a_dict, "scipy.special.j0", "fix: j0 = nbad.primitive('j0', function, partials)")
     expect_unknown(dispatched, "numpy.i0", "")
     expect(reduced, "calls `fmod.outer` on a traced value", "fix: np.fmod(x, y)")
 
@@ -402,9 +453,37 @@ def test_wrong_calls_of_known_functions():
     def by_key(x):
         return max(x, 2, key=abs)
 
-    expect(too_many, "calls `math.sin` with 2 arguments", "expected: 1")
-    expect(too_few, "calls `numpy.where` with 1 arguments", "expected: 3")
-    expect(by_key, "passes `key=` to `builtins.max`", "fix: builtins.max(x)")
+    def three_sides(x):
+        return math.hypot(x, x, x)
+
+    def into(x):
+        return np.add(x, 1.0, out=TABLE)
+
+    def unlike(x):
+        return np.clip(x, 0.0, 1.0, 2.0)
+
+    expect(too_many, "calls `math.sin` with 2 arguments", "expected: 1\n  fix: math.sin(x)")
+    expect(too_few, "calls `numpy.where` with 1 arguments", "expected: 3\n  fix: numpy.where(x, y, z)")
+    expect(by_key, "passes `key=` to `builtins.max`", "fix: max(x)")
+    expect(three_sides, "calls `math.hypot` with 3 arguments", "fix: math.hypot(math.hypot(x, y), z)")
+    expect(into, "passes `out=` to `numpy.add`", "fix: numpy.add(x, y)")
+    expect(unlike, "calls `numpy.clip` in a way that nbad does not know", "fix: numpy.clip(x, a_min=None, a_max=None)")
+
+
+class Outside:
+    def __init__(self, v):
+        self.v = v
+
+    def positive(self):
+        return self.v if self.v > 0 else 0.0
+
+
+def test_methods_that_run_as_they_are():
+    def kernel(x):
+        return Outside(x).positive()
+
+    got = "got: `positive` is run as it is: nbad sees into functions and methods that the kernel reaches by name only"
+    expect(kernel, "branches on a traced value", f"{got}\n  fix: np.where(", "return self.v if")
 
 
 def test_error_in_a_helper_names_the_helpers_line():

@@ -174,3 +174,10 @@ def test_gradients_are_kernels():
     assert np.allclose(newton(X, Y), X - energy(X, Y) / slope(X, Y), rtol=1e-14)
     assert slope(x=1.0, y=2.0) == slope(1.0, 2.0)
     nbad.testing.check_kernel(slope, X, Y)
+
+
+def test_the_gradient_by_an_argument_that_the_call_omits():
+    f = nbad.kernel(lambda x, rate=2.0: rate * x * x)
+    with pytest.raises(ValueError, match=r"the call does not pass rate, so it is a constant[\s\S]*fix: rate=\.\.\. in the call"):
+        nbad.grad(f, "rate")(3.0)
+    assert nbad.grad(f, "rate")(3.0, rate=2.0) == 9.0

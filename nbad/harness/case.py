@@ -10,6 +10,7 @@ import numpy as np
 
 from nbad import transforms
 from nbad.differentiate import jacobian as joint_graph
+from nbad.errors import ArgumentValueError, message, user_line
 from nbad.harness.comparisons import Near
 from nbad.harness.oracles import bounded
 
@@ -34,6 +35,12 @@ class Case:
         given = tuple(a.astype(float) if k in wrt else a for k, a in enumerate(arrays))
         cores = [kernel.core(name) for name in kernel.parameters[: len(given)]]
         shape = np.broadcast_shapes(*map(batch, given, cores))
+        if not arrays or 0 in shape:
+            raise ArgumentValueError(message(
+                f"`check_kernel({kernel.__name__}, ...)`: there is no element to check on", source=user_line(),
+                got=f"arguments of shape {shape}" if arrays else "no arguments", expected="a few dozen elements that vary",
+                fix=f"check_kernel({kernel.__name__}, np.linspace(0.1, 2.0, 50))",
+            ))
         rows = [np.broadcast_to(a, (*shape, *core)).reshape(-1, *core) for a, core in zip(given, cores, strict=True)]
         count = len(rows[0])
         picked = np.arange(ELEMENTS) if count >= ELEMENTS else np.random.default_rng(1).integers(count, size=ELEMENTS)
@@ -88,6 +95,10 @@ class Case:
         """Fixed random seeds, one array per output."""
         return [np.random.default_rng(k).standard_normal((*shape, *core)) for k, core in enumerate(self.traced.outputs)]
 
+    def directions(self, *shape):
+        """Fixed random tangents, one array per differentiated argument."""
+        return [np.random.default_rng(99 + k).standard_normal((*shape, *self.cores[k])) for k in self.wrt]
+
     def unit_seeds(self):
         """For each output slot the seeds that select it; numbers stand for outputs that are scalars."""
         cores = self.traced.outputs
@@ -123,11 +134,15 @@ class Pull:
     def __init__(self, case, pullback):
         self.case, self.pullback = case, pullback
 
-    def __call__(self, seeds):
-        return self.pullback(self.case.pack(seeds))
+    def __call__(self, seeds, **options):
+        return self.pullback(self.case.pack(seeds), **options)
 
-    def batched(self, seeds):
-        return self.pullback.batched(self.case.pack(seeds))
+    def batched(self, seeds, **options):
+        return self.pullback.batched(self.case.pack(seeds), **options)
+
+    @property
+    def residuals(self):
+        return self.pullback.residuals
 
 
 class Oracle:
@@ -146,14 +161,14 @@ class Oracle:
 
     def cotangent(self, seeds, n):
         """Cotangent of the `n`-th differentiated argument, and its bound."""
-        return self._contract(seeds, self.partials[:, n], self.partial_bounds[:, n])
+        return self.contract(seeds, self.partials[:, n], self.partial_bounds[:, n])
 
     def tangent(self, tangents, m):
         """Tangent of output `m`, and its bound."""
-        return self._contract(tangents, self.partials[m], self.partial_bounds[m])
+        return self.contract(tangents, self.partials[m], self.partial_bounds[m])
 
-    def _contract(self, weights, partials, bounds):
-        """Sum of weight times partial; a weight of zero makes its term zero."""
+    def contract(self, weights, partials, bounds):
+        """Sum of weight times partial, and its bound; a weight of zero makes its term zero."""
         with np.errstate(all="ignore"):
             terms = [np.where(np.equal(w, 0), 0.0, w * p) for w, p in zip(weights, partials, strict=True)]
             slack = [np.where(np.equal(w, 0), 0.0, np.abs(w) * b) for w, b in zip(weights, bounds, strict=True)]

@@ -9,14 +9,15 @@ from contextlib import contextmanager
 import numba
 import numpy as np
 
-from nbad import gradients, jacobians, partition, transforms
-from nbad.differentiate import jacobian as joint_graph
-from nbad.harness.case import ELEMENTS, MODES, Oracle, batch, flat, leaves
+from nbad import jacobians, partition, transforms
+from nbad.harness.case import ELEMENTS, Oracle, batch, flat, leaves
 from nbad.harness.comparisons import Findings, Inapplicable, Near, Same, same
+from nbad.harness.memory import accumulation, chunking
 from nbad.harness.oracles import difference_error, exact_jacobian, undecorated
+from nbad.harness.orders import modes, second_order, tangents, third_order
 from nbad.harness.own_operations import own_partials
 
-PLAIN_ELEMENTS, EXACT_POINTS, SECOND_ORDER_POINTS = 64, 4, 2
+PLAIN_ELEMENTS, EXACT_POINTS = 64, 4
 TILES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 511, 513)
 MANY = (1 << 17) + 5  # enough elements for the parallel driver
 SHAPES = ((3, 7, 53), (), (1,), (53,), (7, 1), (3, 1, 1))
@@ -58,7 +59,10 @@ def cotangents(case) -> Findings:
 
 def dot_product(case) -> Findings:
     """`<J v, w> = <v, J' w>` for each element: `jvp` against the pullback."""
-    seeds, v = case.seeds(ELEMENTS), [np.random.default_rng(99 + k).standard_normal((ELEMENTS, *case.cores[k])) for k in case.wrt]
+    if not case.wrt:
+        yield Inapplicable("no argument is differentiated")
+        return
+    seeds, v = case.seeds(ELEMENTS), case.directions(ELEMENTS)
     tangents = tuple(v[case.wrt.index(k)] if k in case.wrt else 0.0 for k in range(len(case.columns)))
     y, y_dot = transforms.jvp(case.kernel, case.columns, tangents)
     rows, dots = flat(seeds, case.traced.outputs), flat(leaves(y_dot), case.traced.outputs)
@@ -96,24 +100,6 @@ def _single(what, got, expected, bound):
     """One float32 result; where even float64 loses the bound, float32 may overflow."""
     yield Same(f"dtype of {what}", got.dtype.name, "float32")
     yield Near(what, got, expected, bound, unknown=~np.isfinite(bound))
-
-
-def second_order(case) -> Findings:
-    """The Jacobian of the Jacobian's graph against differences of that graph in 60 digits; `hessian` against both."""
-    inner, points = case.joints[1], [c[:SECOND_ORDER_POINTS] for c in case.columns]
-    rows, slots = case.rows(points), case.slots
-    oracle = Oracle([joint_graph(inner.graph, slots, mode) for mode in MODES], rows, slots)
-    for k in range(SECOND_ORDER_POINTS):
-        true = exact_jacobian(inner.graph, [row[k] for row in rows], slots)
-        found, bound = oracle.partials[..., k], oracle.partial_bounds[..., k] + difference_error(true)
-        yield Near(f"second partials of element {k}", found, true, bound, unknown=np.isnan(true))
-    if case.traced.is_tuple or case.traced.outputs != ((),):
-        yield Inapplicable("`hessian` takes kernels of one number")
-        return
-    expected, bound = np.zeros((2, SECOND_ORDER_POINTS, len(slots), len(slots)))
-    for row, (_, slot) in enumerate(inner.positions, inner.n_outputs):
-        expected[:, slots.index(slot)], bound[:, slots.index(slot)] = oracle.partials[row].T, oracle.partial_bounds[row].T
-    yield Near("hessian", gradients.hessian(case.kernel, tuple(case.names))(*points), expected, bound)
 
 
 # the calls, and one another
@@ -170,11 +156,17 @@ def zero_seed(case) -> Findings:
 
 
 def residual_policies(case) -> Findings:
-    """Every residual policy gives the same values to the bit and the same cotangents to rounding."""
+    """Every residual policy gives the same values to the bit, and cotangents to rounding that need none of the inputs any more.
+
+    The last one is a choice by name: every other value of "partials", and what else the partials need.
+    """
     expected, seeds = case.outputs(*case.columns), case.seeds(ELEMENTS)
-    for policy in ("auto", *partition.POLICIES):
-        y, pullback = case.vjp(*case.columns, residuals=policy)
+    names = case.vjp(*case.columns, residuals="partials")[1].residuals.names[::2]
+    for policy in ("auto", *partition.POLICIES, names):
+        inputs = [c.copy() for c in case.columns]
+        y, pullback = case.vjp(*inputs, residuals=policy)
         yield from same(f"policy {policy!r}, output", y, expected)
+        _overwrite([*inputs, *y])
         yield from case.pulled(f"policy {policy!r}, cotangent", pullback(seeds), seeds)
 
 
@@ -345,7 +337,7 @@ def _many(case):
 
 
 CHECKS = (
-    value, partials, cotangents, dot_product, single_precision, second_order,
-    one_value, repeatable, interleaved, zero_seed, residual_policies, batched_equals_loop,
+    value, partials, modes, cotangents, dot_product, tangents, single_precision, second_order, third_order,
+    one_value, repeatable, interleaved, zero_seed, residual_policies, batched_equals_loop, accumulation, chunking,
     broadcasting, sizes, layouts, tiles, threads,
 )

@@ -257,8 +257,19 @@ def _exact_column(graph, point, slot):
     with mpmath.workdps(digits):
         step = mpmath.mpf(size) / 10**STEP_DIGITS
         center = _exact_values(graph, _shifted(point, slot, 0))
-        behind, ahead = (_exact_values(graph, _shifted(point, slot, s), center) for s in (-step, step))
-        return [_slope(mpmath.mpf(behind[k]), mpmath.mpf(center[k]), mpmath.mpf(ahead[k]), step) for k in graph.outputs]
+        wide, may_jump = _slopes(graph, point, slot, center, step)
+        narrow, _ = _slopes(graph, point, slot, center, step / 2) if may_jump else (wide, False)
+        return [a if abs(a - b) <= 1e-6 * abs(a) + 1e-15 else math.nan for a, b in zip(wide, narrow, strict=True)]
+
+
+def _slopes(graph, point, slot, center, step):
+    """The slope of every output for one step, and whether any might be a jump, whose slope depends on the step."""
+    import mpmath
+
+    values = center, *(_exact_values(graph, _shifted(point, slot, s), center) for s in (-step, step))
+    triples = [[mpmath.mpf(v[k]) for v in values] for k in graph.outputs]
+    may_jump = any(abs(ahead - behind) > 1e-8 * (abs(ahead) + abs(behind)) for _, behind, ahead in triples)
+    return [_slope(behind, middle, ahead, step) for middle, behind, ahead in triples], may_jump
 
 
 def _shifted(point, slot, step):
