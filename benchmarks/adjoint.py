@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from benchmarks.rebinding import rebound
 from benchmarks.workloads import workloads
 
-SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "gt": ">", "ge": ">="}
 SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0
-FUNCTIONS = "sqrt exp log sin cos erf atan2".split()
+FUNCTIONS = "sqrt exp log sin cos erf atan2 pow".split()
 
 # Partial derivatives of each operation by its operands, from the operands and the result `v`.
 PARTIALS = {
@@ -28,6 +28,11 @@ PARTIALS = {
     "sin": lambda v, x: (x.call("cos"),),
     "cos": lambda v, x: (-x.call("sin"),),
     "erf": lambda v, x: (SLOPE * (-(x * x)).call("exp"),),
+    "pow": lambda v, x, y: (y * x.call("pow", y - 1.0), v * x.call("log")),
+    "abs": lambda v, x: ((x > 0.0).call("where", 1.0, -1.0),),
+    "gt": lambda v, x, y: (0.0, 0.0),
+    "ge": lambda v, x, y: (0.0, 0.0),
+    "where": lambda v, test, x, y: (0.0, test.call("where", 1.0, 0.0), test.call("where", 0.0, 1.0)),
     "atan2": lambda v, y, x: (x / (x * x + y * y), -y / (x * x + y * y)),
 }
 
@@ -87,7 +92,18 @@ class Symbol:
     def __neg__(self):
         return self.call("neg")
 
+    def __abs__(self):
+        return self.call("abs")
+
+    def __gt__(self, other):
+        return self.call("gt", other)
+
+    def __ge__(self, other):
+        return self.call("ge", other)
+
     def __pow__(self, exponent):
+        if isinstance(exponent, Symbol):
+            return self.call("pow", exponent)
         half = self ** (exponent // 2) if exponent > 1 else 1.0
         return half * half * (self if exponent % 2 else 1.0)
 
@@ -120,7 +136,7 @@ def derive(name):
     """The derivation of a workload."""
     workload, program = workloads()[name], Program()
     arguments = tuple(Symbol(program, f"a{k}") for k in range(len(workload.inputs(1, "float64"))))
-    y = rebound(workload.function, {op: functools.partial(_function, op) for op in FUNCTIONS})(*arguments)
+    y = rebound(workload.function, {op: functools.partial(_function, op) for op in (*FUNCTIONS, "where")})(*arguments)
     outputs = tuple(y) if workload.is_tuple else (y,)
     steps = list(program.steps)
     rows = tuple(_row(steps, output, [arguments[k] for k in workload.wrt]) for output in outputs)
@@ -155,4 +171,6 @@ def _text(op, operands):
     operands = [literal(o) for o in operands]
     if op in SIGNS:
         return f" {SIGNS[op]} ".join(operands)
+    if op == "where":
+        return "{1} if {0} else {2}".format(*operands)
     return f"-{operands[0]}" if op == "neg" else f"{op}({', '.join(operands)})"

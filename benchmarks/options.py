@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from benchmarks import machine, peers
 from benchmarks.schedule import Settings
@@ -83,6 +84,14 @@ def console():
     """Prints to stdout; wide tables stay whole in a file or a pipe."""
     found = Console()
     return found if found.is_terminal else Console(width=WIDTH)
+
+
+def show(titles, rows):
+    """Print a table."""
+    table = Table(*titles)
+    for row in rows:
+        table.add_row(*map(str, row))
+    console().print(table)
 
 
 @contextmanager

@@ -40,7 +40,19 @@ class Dual:
         return Dual(value, (self.dots - value * other.dots) / other.value)
 
     def __pow__(self, exponent):
-        return Dual(self.value**exponent, exponent * self.value ** (exponent - 1) * self.dots)
+        exponent = _dual(exponent)
+        by_base = exponent.value * self.value ** (exponent.value - 1) * self.dots
+        by_exponent = 0.0 if np.isscalar(exponent.dots) else self.value**exponent.value * np.log(self.value) * exponent.dots
+        return Dual(self.value**exponent.value, by_base + by_exponent)
+
+    def __abs__(self):
+        return Dual(abs(self.value), np.sign(self.value) * self.dots)
+
+    def __gt__(self, other):
+        return self.value > other
+
+    def __ge__(self, other):
+        return self.value >= other
 
     def __neg__(self):
         return Dual(-self.value, -self.dots)
@@ -75,6 +87,10 @@ def _atan2(y, x):
     return Dual(np.arctan2(y.value, x.value), (x.value * y.dots - y.value * x.dots) / (x.value**2 + y.value**2))
 
 
+def _where(test, x, y):
+    return Dual(np.where(test, x.value, y.value), np.where(test, x.dots, y.dots))
+
+
 LIBRARY = {
     "sqrt": _unary(np.sqrt, lambda x, y: 0.5 / y),
     "exp": _unary(np.exp, lambda x, y: y),
@@ -83,6 +99,7 @@ LIBRARY = {
     "cos": _unary(np.cos, lambda x, y: -np.sin(x)),
     "erf": _unary(np.vectorize(math.erf, otypes=[float]), lambda x, y: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
     "atan2": _atan2,
+    "where": _where,
 }
 
 

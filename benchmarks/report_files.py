@@ -4,14 +4,18 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import compile_time, targets
+from benchmarks import compile_time, memory, policies, targets
 from benchmarks.report import insert, summary
 from benchmarks.results import Results
+
+MARKDOWN = {  # by kind, which is the name of the section too
+    "compile": compile_time.markdown, "memory": memory.markdown, "policies": policies.markdown, "targets": targets.markdown,
+}
 
 
 def add_options(parser):
     """Options of the command."""
-    parser.add_argument("files", nargs="+", type=Path, help="results.json, compile.json or targets.json")
+    parser.add_argument("files", nargs="+", type=Path, help="JSON files of the other commands")
     parser.add_argument("--into", type=Path, help="file with markers `<!-- results: begin -->` and `<!-- results: end -->`")
 
 
@@ -29,6 +33,4 @@ def command(given):
 def render(path):
     """Name of the section, and its text."""
     kind = json.loads(path.read_text(encoding="utf-8")).get("kind", "results")
-    if kind == "compile":
-        return kind, compile_time.markdown(path)
-    return kind, targets.markdown(path) if kind == "targets" else summary(Results.load(path))
+    return kind, MARKDOWN[kind](path) if kind in MARKDOWN else summary(Results.load(path))

@@ -104,6 +104,11 @@ class Task:
         self.inputs = _inputs(case.workload, case.n, case.dtype)
         self.seeds = self.workload.seeds(case.seeds, case.n, case.dtype) if case.seeds else ()
 
+    @functools.cached_property
+    def arrays(self):
+        """The inputs as the kernel takes them: vectors whole."""
+        return self.workload.arrays(self.n, self.dtype)
+
     @property
     def active(self):
         """The inputs that are differentiated."""

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 LIBRARY = "libmvec.so.1"
 WIDTHS = {"d": ("avx2", 4), "e": ("avx512f", 8)}
-ARITIES = {"exp": 1, "log": 1, "sin": 1, "cos": 1, "erf": 1, "atan2": 2}
+ARITIES = {"exp": 1, "log": 1, "sin": 1, "cos": 1, "erf": 1, "atan2": 2, "pow": 2}
 DOUBLE = ir.DoubleType()
 ROW = types.CPointer(types.float64)
 PLAIN = ("nounwind", "willreturn", "memory(none)", "nofree", "nosync")

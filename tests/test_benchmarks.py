@@ -11,9 +11,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))  # last, so that an installed nbad stays the one that is tested
 
-from benchmarks import compile_time, peers, rebinding, report, tables, targets, task
+from benchmarks import compile_time, memory, peers, policies, rebinding, report, tables, targets, task
 from benchmarks.__main__ import main
+from benchmarks.adjoint import FUNCTIONS
 from benchmarks.costs import nbytes, operations
+from benchmarks.gallery import BROADCAST, FOLDER, subjects
 from benchmarks.loops import define, function, loops
 from benchmarks.peers import nbad_peer, numpy_peer
 from benchmarks.reference import TOLERANCE, Reference, WrongResultError
@@ -56,7 +58,7 @@ def test_adjoint_by_hand_agrees_with_the_reference(name):
     lines, work = loops(name), Task(Case(name, "jacobian", 4))
     body = lines.body(lines.value() + lines.jacobian())
     text = function(["n", *lines.arguments, *lines.outputs, "j"], "for i in range(n):", body)
-    scope = {name: getattr(math, name) for name in "sqrt exp log sin cos erf atan2".split()}
+    scope = {name: getattr(math, name) for name in FUNCTIONS}
     run, outputs = define(text, scope), [np.empty(4) for _ in lines.outputs]
     blocks = np.empty((4, len(outputs), len(lines.cotangents)))
     run(4, *work.inputs, *outputs, blocks)
@@ -179,6 +181,74 @@ def test_compile_report_holds_times_against_limits(tmp_path, capsys):
     assert "| cold | 500 ms | 700 ms | 600 ms | met |" in text
     assert "| import numba | 400 ms | 400 ms |  |  |" in text
     assert "to the power 1.00" in text
+
+
+def test_the_gallery_is_whole():
+    named = {path.stem: path.read_text().count("@nbad.kernel") for path in FOLDER.glob("*.py")}
+    assert len(subjects()) == sum(named.values()) + 1  # one of them twice: with its arguments on a grid
+    assert {file for file in named if file in workloads()} == set(named) - {"activations", "nonlinear_regression"}
+    assert all(x.dtype == np.float32 for subject in subjects().values() for x in subject.inputs(8, "float32"))
+    salinity, _, pressure = subjects()[BROADCAST[1]].inputs(1000)
+    assert salinity.ndim == pressure.ndim == 3
+    assert pressure.shape[:2] == (1, 1) != salinity.shape[:2]
+
+
+def make_trial(auto, fixed=(3.0, 2.0, 4.0)):
+    """A trial of 10 elements and 1 seed: the same seconds in each of two rounds, half of them in each sweep."""
+    times = {policy: [(t / 2, t / 2)] * 2 for policy, t in zip((*policies.FIXED, "auto"), (*fixed, auto), strict=True)}
+    model = dict.fromkeys(policies.FIXED, (2, 1e8, 2e7, 5e6))
+    return policies.Trial("f", 10, 1, "mincut", model, times)
+
+
+@pytest.mark.parametrize(("auto", "ratio", "verdict"), [(2.2, "1.10", "met"), (2.3, "1.15", "missed"), (1.9, "0.95", "met")])
+def test_auto_is_held_against_the_best_policy(auto, ratio, verdict):
+    assert make_trial(auto).cells[-3:] == ["mincut", ratio, verdict]
+
+
+def test_the_cost_model_stands_beside_the_measurement():
+    first, last = make_trial(2.0), make_trial(2.0, (3.7, 2.0, 4.0))
+    last.seeds = 8
+    partials, *_ = policies.model_rows([first, last])
+    assert partials[:3] == ["f", "partials", 2]
+    assert [float(text) for text in partials[3:]] == [1.5e8, 1e8, 1.5e8, 2.5e7, 5e6, 5e6]
+
+
+def test_policies_are_timed_and_reported(tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- policies: begin -->\n<!-- policies: end -->\n")
+    choice = "--kernels arc_distance,rigid_transform --seeds 1,3 --elements 500 --seconds 0.1".split()
+    assert main(["policies", *choice, "--out", str(tmp_path)]) == 0
+    assert "rigid_transform" in capsys.readouterr().out
+    trials = [policies.Trial(**fields) for fields in json.loads((tmp_path / "policies.json").read_text())["trials"]]
+    assert [(t.kernel, t.seeds, t.elements) for t in trials[1:3]] == [("arc_distance", 3, 500), ("rigid_transform", 1, 500)]
+    assert all(len(rounds) >= policies.LEAST for trial in trials for rounds in trial.times.values())
+    assert main(["report", str(tmp_path / "policies.json"), "--into", str(page)]) == 0
+    assert "| arc_distance | 500 | 3 |" in page.read_text()
+
+
+def test_peaks_are_what_explain_says_within_a_tile_a_thread():
+    request = dict(do="reverse", kernel="black_scholes", policy="partials", seeds=4, elements=200_000)
+    peak = memory.measure(request)
+    assert 0 <= peak.told - (9 + 4 * 7) * 200_000 * 8 < 9 * 4096  # rows are padded
+    assert peak.is_met, peak.more
+
+
+def test_a_bound_is_kept_or_missed():
+    request = dict(kernel="rat43", elements=10, seeds=64, measured=90, threads=2)
+    assert memory.Peak(told=100, **request).cells == ["rat43", 10, 64, "90", "100", "10", "met"]
+    assert memory.Peak(told=80, **request).cells[-2:] == ["-10", "missed"]
+    told = memory.Peak("rat43", 10, 1, 10**7, 2 * 10**7, 2, "partials")
+    assert told.cells[-2:] == ["-10,000,000", "missed"]
+
+
+def test_memory_is_reported(tmp_path, capsys):
+    peaks = [memory.Peak("rat43", 10, 1, 1000, 990, 2, "partials"), memory.Peak("rat43", 10**7, 64, 90, 100, 2)]
+    path = tmp_path / "memory.json"
+    path.write_text(json.dumps({"kind": "memory", "machine": {}, "peaks": [vars(peak) for peak in peaks]}))
+    assert main(["report", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "| rat43 | partials | sums over all elements | 10 | 1 | 1,000 | 990 | 10 | met |" in text
+    assert "| rat43 | 10000000 | 64 | 90 | 100 | 10 | met |" in text
 
 
 def test_a_tiny_run_writes_its_files(tmp_path, capsys):

@@ -1,4 +1,7 @@
-"""nbad: fresh results, and results in memory that the caller uses again."""
+"""nbad: fresh results, and results in memory that the caller uses again.
+
+Vectors have their core axis last, in arguments, seeds and cotangents alike; other tools get an array for each of their values.
+"""
 
 import numpy as np
 
@@ -15,33 +18,32 @@ def contestants(task):
 
 def _argnums(task):
     """Nothing where all arguments are differentiated: that is the default."""
-    return task.workload.wrt if task.passive else None
+    return task.workload.argnums if task.passive else None
 
 
 def _value(task):
-    f, xs = task.workload.kernel, task.inputs
-    normal = list if task.workload.is_tuple else lambda y: [y]
+    f, xs = task.workload.kernel, task.arrays
     out = f(*xs)
-    yield Contestant("fresh", lambda: f(*xs), normal)
-    yield Contestant("out=", lambda: f(*xs, out=out), normal, reuses=True)
+    yield Contestant("fresh", lambda: f(*xs), _of_scalars)
+    yield Contestant("out=", lambda: f(*xs, out=out), _of_scalars, reuses=True)
 
 
 def _forward(task):
-    f, xs, argnums = task.workload.kernel, task.inputs, _argnums(task)
-    normal = (lambda r: list(r[0])) if task.workload.is_tuple else lambda r: [r[0]]
-    yield Contestant("vjp", lambda: nbad.vjp(f, *xs, argnums=argnums), normal)
+    f, xs, argnums = task.workload.kernel, task.arrays, _argnums(task)
+    yield Contestant("vjp", lambda: nbad.vjp(f, *xs, argnums=argnums), lambda result: _of_scalars(result[0]))
 
 
 def _reverse(task):
-    _, pullback = nbad.vjp(task.workload.kernel, *task.inputs, argnums=_argnums(task), seeds=task.case.seeds)
-    seeds = task.seeds if task.workload.is_tuple else task.seeds[0]
+    y, pullback = nbad.vjp(task.workload.kernel, *task.arrays, argnums=_argnums(task), seeds=task.case.seeds)
+    is_vector = not isinstance(y, tuple) and y.ndim > 1
+    seeds = np.stack(task.seeds, axis=-1) if is_vector else task.seeds if isinstance(y, tuple) else task.seeds[0]
     out = pullback.batched(seeds)
-    yield Contestant("batched", lambda: pullback.batched(seeds), list)
-    yield Contestant("batched out=", lambda: pullback.batched(seeds, out=out), list, reuses=True)
+    yield Contestant("batched", lambda: pullback.batched(seeds), _of_seeds)
+    yield Contestant("batched out=", lambda: pullback.batched(seeds, out=out), _of_seeds, reuses=True)
 
 
 def _jacobian(task):
-    compute, xs = nbad.jacobian(task.workload.kernel, argnums=_argnums(task)), task.inputs
+    compute, xs = nbad.jacobian(task.workload.kernel, argnums=_argnums(task)), task.arrays
     out = compute(*xs)
     yield Contestant("(n, M, N)", lambda: compute(*xs), _rows)
     yield Contestant("(n, M, N) out=", lambda: compute(*xs, out=out), _rows, reuses=True)
@@ -49,3 +51,13 @@ def _jacobian(task):
 
 def _rows(blocks):
     return [list(row) for row in np.moveaxis(blocks, 0, -1)]
+
+
+def _of_scalars(result, axes=1):
+    """The normal form: one array for each scalar; vectors have an axis more than `axes`."""
+    leaves = result if isinstance(result, tuple) else (result,)
+    return [column for leaf in leaves for column in (np.moveaxis(leaf, -1, 0) if leaf.ndim > axes else [leaf])]
+
+
+def _of_seeds(result):
+    return _of_scalars(result, axes=2)

@@ -9,11 +9,12 @@ import math
 import numba
 import numpy as np
 
+from benchmarks.adjoint import FUNCTIONS
 from benchmarks.loops import BLOCK, define, function, loops
 from benchmarks.task import Contestant
 
 PACKAGES = ("numba", "llvmlite")
-SCOPE = {**{name: getattr(math, name) for name in "sqrt exp log sin cos erf atan2".split()}, "prange": numba.prange}
+SCOPE = {**{name: getattr(math, name) for name in FUNCTIONS}, "prange": numba.prange}
 
 
 def contestants(task):

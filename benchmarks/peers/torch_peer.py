@@ -6,7 +6,8 @@ from benchmarks.rebinding import accepting_numbers, rebound
 from benchmarks.task import Contestant, merged
 
 PACKAGES = ("torch",)
-LIBRARY = accepting_numbers({name: getattr(torch, name) for name in "sqrt exp log sin cos atan2 erf".split()})
+NAMES = "sqrt exp log sin cos atan2 erf".split()
+LIBRARY = accepting_numbers({name: getattr(torch, name) for name in NAMES}) | {"where": torch.where}
 
 
 def contestants(task):

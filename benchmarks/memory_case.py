@@ -1,0 +1,83 @@
+"""One measurement of `benchmarks.memory`, in a fresh process: `python -m benchmarks.memory_case JSON` prints a JSON object.
+
+What a process holds at most is read from Linux's `VmHWM`, which is set back before the part that counts.
+"""
+
+import gc
+import json
+import math
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+
+import nbad
+from benchmarks.gallery import subjects
+from nbad import pool
+
+WARM = 30_000  # elements of the calls that compile, start threads and fill caches before anything counts
+
+
+def reverse(kernel, elements, seeds, policy):
+    """Bytes that a forward sweep leaves and a reverse sweep of all seeds takes, its seeds and results included."""
+    subject = subjects()[kernel]
+    _sweep(subject, subject.inputs(WARM), 2, residuals=policy)
+    inputs = subject.inputs(elements)
+    told = nbad.explain(subject.kernel, *inputs, seeds=seeds, argnums=subject.argnums)
+    (account,) = (account for account in told.policies if account.policy == policy)
+    before = _settled()
+    y, pullback = nbad.vjp(subject.kernel, *inputs, argnums=subject.argnums, residuals=policy)
+    shapes, is_tuple = [leaf.shape for leaf in (y if isinstance(y, tuple) else (y,))], isinstance(y, tuple)
+    del y
+    _settled()
+    given = tuple(np.ones((seeds, *shape)) for shape in shapes)
+    pullback.batched(given if is_tuple else given[0])
+    return {"elements": told.elements, "measured": _status("VmHWM") - before, "told": account.peak_bytes}
+
+
+def bounded(kernel, elements, seeds, max_bytes, argnums=None):
+    """Bytes that `vjp` and a reverse sweep under `max_bytes=` take beside arguments, seeds and results."""
+    subject = subjects()[kernel]
+    chosen = subject.argnums if argnums is None else tuple(argnums)
+    _sweep(subject, subject.inputs(WARM), 2, argnums=chosen)
+    inputs = subject.inputs(elements)
+    shape = np.broadcast_shapes(*(x.shape for x in inputs))
+    given = np.broadcast_to(np.ones(shape), (seeds, *shape))
+    before = _settled()
+    y, pullback = nbad.vjp(subject.kernel, *inputs, argnums=chosen, seeds=seeds, max_bytes=max_bytes)
+    results = pullback.batched(given)
+    peak = _status("VmHWM")
+    measured = peak - before - y.nbytes - sum(result.nbytes for result in results)
+    return {"elements": math.prod(shape), "measured": measured, "told": max_bytes}
+
+
+def _sweep(subject, inputs, seeds, argnums=None, **options):
+    y, pullback = nbad.vjp(subject.kernel, *inputs, argnums=subject.argnums if argnums is None else argnums, **options)
+    leaves = tuple(np.ones((seeds, *leaf.shape)) for leaf in (y if isinstance(y, tuple) else (y,)))
+    pullback.batched(leaves if isinstance(y, tuple) else leaves[0])
+
+
+def _settled():
+    """Give back all that only waits for reuse, and set the peak back to what is held now, in bytes."""
+    gc.collect()
+    pool.POOL.clear()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")
+
+
+def _status(name):
+    """A line of the process's status, in bytes."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+
+
+def main(text):
+    """Run what the JSON object asks for."""
+    request = json.loads(text)
+    found = globals()[request.pop("do")](**request)
+    print(json.dumps({**found, "threads": numba.get_num_threads()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
