@@ -1,8 +1,7 @@
 """Statements that branch, loop and catch errors, as the rewritten copy of a function runs them."""
 
 import sys
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbad import refusals, source
 from nbad.errors import TraceError
@@ -13,8 +12,7 @@ from nbad.merging import Different
 LARGEST_LOOP = 1_000_000
 
 
-@dataclass(frozen=True)
-class _Arm:
+class _Arm(NamedTuple):
     """What an arm leaves: the variables, what it wrote, and how it may have ended the call."""
 
     values: dict[str, Any]

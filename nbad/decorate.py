@@ -16,8 +16,7 @@ from nbad.nonfinite import check_value
 from nbad.outputs import check_out
 from nbad.pickling import reduced
 from nbad.programs import Program
-from nbad.signatures import RECEIVERS, cores_of, group, groups, identity, parameters_of, static_names
-from nbad.tracer import Argument, trace
+from nbad.signatures import RECEIVERS, Argument, cores_of, group, groups, identity, parameters_of, static_names
 
 MATH = ("simd", "libm")
 
@@ -47,7 +46,7 @@ class Kernel:
     def __init__(self, function, signature=None, static=(), math="simd", max_operations=5000, tracer=None):
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
-        self._tracer = tracer or functools.partial(trace, function, max_operations=max_operations)
+        self._tracer = tracer or functools.partial(_trace, function, max_operations=max_operations)
         self._parameters = parameters_of(function, self.__name__)
         self._parameters_signature = inspect.Signature(self._parameters)
         self.parameters = tuple(p.name for p in self._parameters)
@@ -306,6 +305,13 @@ class Kernel:
                 fix=f"np.broadcast_to(default, {core})",
             ))
         return array
+
+
+def _trace(function, arguments, constants, max_operations):
+    """Trace a function; the modules that do it are half of nbad, and are not loaded before."""
+    from nbad.tracer import trace
+
+    return trace(function, arguments, constants, max_operations)
 
 
 def _interpreted(kernel, name, tracer):

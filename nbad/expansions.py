@@ -5,16 +5,12 @@ An expansion runs on whatever overloads the operators: on values of `nbad.lower`
 """
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
 from nbad import scipy_special
 
-# even Bernoulli numbers over factorials: Euler and Maclaurin's remainder
-BERNOULLI = [Fraction(b) / math.factorial(2 * k) for k, b in enumerate(
-    "1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510".split(), start=1,
-)]
+BERNOULLI = (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510)  # even ones, as fractions
 TERMS = 10  # of a sum before its remainder is taken
 POWERS = 12  # of a series
 
@@ -50,11 +46,17 @@ def _polygamma_right(x, n):
     """For positive x: terms of the sum, smallest first, and the series of what they leave."""
     count = TERMS + n
     inverse = 1.0 / (x + float(count))
-    series = [1.0 / n, *(float(b * math.factorial(2 * k + n - 1) / math.factorial(n)) for k, b in enumerate(BERNOULLI, start=1))]
+    series = [1.0 / n, *(_remainder_term(k, n) for k in range(1, len(BERNOULLI) + 1))]
     total = inverse**n * (_polynomial(inverse * inverse, series) + 0.5 * inverse)
     for k in reversed(range(count)):
         total = total + (1.0 / (x + float(k))) ** (n + 1)
     return (-1.0) ** (n + 1) * math.factorial(n) * total
+
+
+def _remainder_term(k, n):
+    """Euler and Maclaurin: the k-th Bernoulli number, over a factorial; whole numbers until they are divided."""
+    above, below = BERNOULLI[k - 1]
+    return above * math.factorial(2 * k + n - 1) / (below * math.factorial(2 * k) * math.factorial(n))
 
 
 def _cotangent_slope(n):

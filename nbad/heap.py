@@ -9,7 +9,6 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from types import BuiltinMethodType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -29,8 +28,7 @@ class Contents(NamedTuple):
     items: list[Any]
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind of container; `write` sets its items back."""
 
     noun: str
@@ -38,8 +36,7 @@ class Kind:
     write: Callable[[Any, list[Any]], None] | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A container, the variable that leads to it, and what it held."""
 
     container: Any

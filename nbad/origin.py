@@ -8,8 +8,8 @@ import inspect
 import linecache
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import CodeType
+from typing import NamedTuple
 
 _FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 _COMPARED = (
@@ -26,8 +26,7 @@ class NoSource(Exception):
     """The text says why the source of a function cannot be used."""
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """A function's syntax tree, which nobody may change.
 
     Attributes

@@ -7,6 +7,7 @@ computes the cotangents: it only multiplies and adds.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import NamedTuple
 
 from nbad import cost
 from nbad.graph import Graph, GraphBuilder
@@ -25,8 +26,7 @@ class Residual:
     reason: str
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of the per-element Jacobian: the number of its partial, or its constant."""
 
     output: int

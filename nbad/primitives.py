@@ -19,7 +19,8 @@ from nbad.graph import GraphBuilder
 from nbad.operation import REAL, Operation
 from nbad.ops import TABLE, newest
 from nbad.partial_text import read_partial
-from nbad.tracer import Argument, Traced, trace
+from nbad.signatures import Argument
+from nbad.tracer import Traced, trace
 from nbad.values import first_traced
 
 COST = 100.0  # of a call lane by lane, in multiplications

@@ -1,7 +1,6 @@
 """Returns on traced tests: where a call may have ended already, and with which result."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbad import refusals, source
 from nbad.forks import variables
@@ -9,8 +8,7 @@ from nbad.heap import Contents, Entry, Heap, carried, kind_of, same
 from nbad.merging import Different, Merger, both, described, kept, uncopied
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A result, and what the containers that outlive the call hold with it, by their identity."""
 
     value: Any

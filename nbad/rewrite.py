@@ -18,8 +18,8 @@ place of the one that it stems from, so that errors and graphs name the user's l
 import ast
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from types import CodeType
+from typing import NamedTuple
 
 from nbad import origin
 from nbad.expressions import At, Expressions
@@ -38,8 +38,7 @@ def rewritten(code: CodeType, filename: str) -> CodeType:
     return origin.compiled(Rewriter().function(found.node), found, code)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a statement stands.
 
     Attributes
@@ -63,16 +62,15 @@ class Place:
     def block(self, branch):
         """The place of an arm of the branch with the given variable."""
         endless = None if self.in_endless is None else (*self.in_endless, branch)
-        return replace(self, kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
+        return self._replace(kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
 
     def loop(self, is_endless):
         """The place of the body of a loop here."""
         endless = () if is_endless else self.in_endless
-        return replace(self, kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
+        return self._replace(kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
 
 
-@dataclass(frozen=True)
-class _Fork:
+class _Fork(NamedTuple):
     """An `if` or `elif`, the variable of its branch, and its place."""
 
     node: ast.If
@@ -183,13 +181,13 @@ class Rewriter(Expressions):
         return [begin, loop]
 
     def _rest(self, statements, place):
-        return self.block(statements, replace(place, kind="block")) if statements else []
+        return self.block(statements, place._replace(kind="block")) if statements else []
 
     def rewrite_with(self, node, place):
         items = self.visit_field(node.items)
         for item in items:
             item.context_expr = At(node).call("manager", item.context_expr)
-        body = self.block(node.body, replace(place, kind="block"))
+        body = self.block(node.body, place._replace(kind="block"))
         new = ast.copy_location(ast.With(items=items, body=body), node)
         return self._watched_end(new) if place.has_call and any(map(returns, node.body)) else [new]
 
@@ -202,7 +200,7 @@ class Rewriter(Expressions):
         return [begin, outer]
 
     def rewrite_try(self, node, place):
-        variable, at, inside = self.temporary(), At(node), replace(place, kind="block")
+        variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
         body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
         if _catches_arithmetic(node.handlers):
             guarded = at.lines(f"try:\n    pass\nfinally:\n    {variable}.ran()")
@@ -230,7 +228,7 @@ class Rewriter(Expressions):
         begin, cases = [], []
         for case in node.cases:
             guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
-            body = self.block(case.body, replace(place, kind="block"))
+            body = self.block(case.body, place._replace(kind="block"))
             cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
         return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,20 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, messa
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
 GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
+
+
+class Argument(NamedTuple):
+    """A traced argument and its core shape; `()` is a scalar."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of its scalar slots in C order: "x", or "r[0]", "r[1]", or "m[0,1]"."""
+        if not self.shape:
+            return (self.name,)
+        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape))
 
 
 def parameters_of(function, name):

@@ -9,8 +9,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,8 +45,7 @@ REWRITES = {
 }
 
 
-@dataclass(frozen=True)
-class Meaning:
+class Meaning(NamedTuple):
     """How a function acts on traced values: `act(trace, *operands, **options)`.
 
     `arity` is the number of operands; None leaves it to `act`. The operands at positions `each` may be arrays, on whose items the

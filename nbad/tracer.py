@@ -6,9 +6,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from nbad.errors import TraceError
 from nbad.graph import Graph
 from nbad.ops import BOOL, REAL
 from nbad.rebind import Rebinder
+from nbad.signatures import Argument
 from nbad.values import Trace, Tracer, plain_number
 
 DEEPEST_NESTING = 20
@@ -33,23 +33,7 @@ class _Running(threading.local):
 _RUNNING = _Running()
 
 
-@dataclass(frozen=True)
-class Argument:
-    """A traced argument and its core shape; `()` is a scalar."""
-
-    name: str
-    shape: tuple[int, ...] = ()
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Names of its scalar slots in C order: "x", or "r[0]", "r[1]", or "m[0,1]"."""
-        if not self.shape:
-            return (self.name,)
-        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape))
-
-
-@dataclass(frozen=True)
-class Traced:
+class Traced(NamedTuple):
     """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
 
     graph: Graph

@@ -17,7 +17,8 @@ from tracing import FakeKernel
 from nbad.differentiate import jacobian
 from nbad.errors import TraceError
 from nbad.graph import evaluate
-from nbad.tracer import Argument, trace
+from nbad.signatures import Argument
+from nbad.tracer import trace
 
 LINES = Path(__file__).read_text().splitlines()
 SHAPES = {

@@ -15,7 +15,8 @@ from tracing import FakeKernel, text, traced
 import nbad
 from nbad.differentiate import jacobian
 from nbad.graph import evaluate
-from nbad.tracer import Argument, trace
+from nbad.signatures import Argument
+from nbad.tracer import trace
 
 GRID = [(x, y) for x in (-2.0, -0.7, 0.0, 0.4, 1.3, 2.6) for y in (-1.1, 0.0, 0.6, 3.0)]
 TABLE = (1.0, 4.0, 9.0, 16.0)

@@ -44,7 +44,8 @@ returns             | forks heap merging refusals source
 shared              | heap source                                               | numpy
 flow                | branches choices heap lookup merging refusals returns shared source values | numpy
 rebind              | arrays composites copies flow source spellings values     | numpy
-tracer              | array_functions arrays graph matrices ops rebind source values | numpy
+signatures          |                                                           | numpy
+tracer              | array_functions arrays graph matrices ops rebind signatures source values | numpy
 simplify            | graph ops                                                 | numpy
 derive              | ops                                                       | sympy
 derived             |
@@ -52,7 +53,7 @@ partial_text        | graph ops simplify
 differentiate       | derived graph ops partial_text simplify
 special             | ops spellings values                                      | numpy
 sympy_walk          | graph ops simplify                                        | sympy
-primitives          | graph operation ops partial_text sympy_walk tracer values | numba numpy
+primitives          | graph operation ops partial_text signatures sympy_walk tracer values | numba numpy
 mincut              |
 cost                | ops
 policies            | cost mincut
@@ -82,7 +83,6 @@ dispatch            | broadcast budget launch pool tiles                        
 regions             | broadcast tiles
 reverse             | broadcast dispatch launch pool reduction regions tiles    | numpy
 pullback            | broadcast budget dispatch outputs partition pool reverse  | numpy
-signatures          |                                                           | numpy
 formulas            | graph ops simplify                                        | sympy
 nonfinite           | config graph                                              | numpy
 quick               | broadcast thunk tiles                                     | numpy

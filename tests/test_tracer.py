@@ -12,7 +12,8 @@ from tracing import FakeKernel, check_values, text, traced
 
 from nbad.errors import TraceError
 from nbad.graph import evaluate
-from nbad.tracer import Argument, trace
+from nbad.signatures import Argument
+from nbad.tracer import trace
 
 SCALE = np.float64(1.5)
 reals = st.floats(0.1, 3.0) | st.floats(-3.0, -0.1)

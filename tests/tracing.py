@@ -3,7 +3,8 @@
 import numpy as np
 
 from nbad.graph import evaluate
-from nbad.tracer import Argument, trace
+from nbad.signatures import Argument
+from nbad.tracer import trace
 
 
 def traced(function, names="x", **constants):
