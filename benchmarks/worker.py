@@ -18,6 +18,7 @@ from benchmarks.task import Case, Task
 SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
 MOST = 20_000  # repetitions
 PAUSE = 0.02  # seconds: idle threads of the contestant before may spin for a while
+WARM = 0.01  # seconds that a short call runs untimed before: its own threads sleep, and a kernel may take 6 ms to give them a core
 
 clock = time.perf_counter
 
@@ -52,10 +53,12 @@ class Session:
         return found
 
     def measure(self, case, contestant):
-        """Seconds of one call, the mean of some repetitions where it is short."""
+        """Seconds of one call, the mean of some repetitions in a warm loop where it is short."""
         call, number = self.calls[Case(**case), contestant]
         time.sleep(PAUSE)
         gc.disable()
+        if number > 1:
+            _spend(WARM, call)
         start = clock()
         for _ in range(number):
             call()
@@ -82,6 +85,12 @@ def _repetitions(call):
     call()
     seconds = clock() - start
     return min(MOST, max(1, math.ceil(SHORTEST / max(seconds, 1e-9))))
+
+
+def _spend(seconds, call):
+    end = clock() + seconds
+    while clock() < end:
+        call()
 
 
 def main(name, threads):

@@ -3,6 +3,7 @@
 import functools
 
 import torch
+from torch._dynamo import config as tracing
 from torch._functorch import config
 
 from benchmarks.peers.torch_peer import function_of, sweeps
@@ -11,6 +12,7 @@ from benchmarks.workloads import workloads
 PACKAGES = ("torch",)
 
 config.donated_buffer = False  # a pullback that is called again needs its buffers
+tracing.recompile_limit = 1000  # each case is a shape of its own
 
 
 def contestants(task):
