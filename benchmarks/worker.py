@@ -18,7 +18,7 @@ from benchmarks.task import Case, Task
 SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
 MOST = 20_000  # repetitions
 PAUSE = 0.02  # seconds: idle threads of the contestant before may spin for a while
-WARM = 0.01  # seconds that a short call runs untimed before: its own threads sleep, and a kernel may take 6 ms to give them a core
+WARM = 0.01  # seconds that a short call runs untimed before: its own threads sleep, and may wait 6 ms for a core
 
 clock = time.perf_counter
 

@@ -22,7 +22,7 @@ from nbad.compile import cached_njit
 from nbad.tiles import TILE, worker
 
 SERIAL_BELOW = 100_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
-HELD_BELOW = 10_000  # likewise: below this, giving the interpreter's lock to others costs more than they would gain
+HELD_BELOW = 50_000  # likewise: below this, giving the interpreter's lock to others and waiting for it costs more than they gain
 ALIGNMENT = 64
 
 
