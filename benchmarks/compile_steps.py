@@ -74,11 +74,14 @@ def growth(*counts):
 
 
 def small_calls():
-    """One element, as an array and as floats: the value, and `vjp` with one pullback."""
+    """One element, as arrays of one and as numbers or vectors: the value, and `vjp` with one pullback."""
+    from benchmarks.workloads import workloads
+
     found = {}
-    for name in ("one_operation", "black_scholes"):
-        kernel, arrays = _workload(name, FEW)
-        for kind, xs in (("array of one", arrays), ("floats", tuple(float(x[0]) for x in arrays))):
+    for name in ("one_operation", "black_scholes", "reprojection"):
+        kernel, arrays = workloads()[name].kernel, workloads()[name].arrays(FEW, "float64")
+        alone = tuple(float(x[0]) if x.ndim == 1 else x[0] for x in arrays)
+        for kind, xs in (("array of one", arrays), ("vectors" if workloads()[name].has_vectors else "floats", alone)):
             y = kernel(*xs)
             found[f"{name}, {kind}: value"] = _best(functools.partial(kernel, *xs))
             found[f"{name}, {kind}: vjp and pullback"] = _best(functools.partial(_vjp_with_seed, kernel, xs, y))

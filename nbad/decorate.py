@@ -82,7 +82,7 @@ class Kernel:
         if config.debug.get():
             check_value(program, operands)
         is_new = is_usual and len(args) == len(program.names) and len(args) not in self._quick_value
-        if is_new and quick_path.serves(program, operands):
+        if is_new and quick_path.serves(operands):
             self._quick_value[len(args)] = quick_path.value_call(program)
         if out is not None:
             return out

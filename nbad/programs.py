@@ -39,7 +39,6 @@ class Program:
         self.graph, self.leaves, self.is_tuple = traced.graph, traced.outputs, traced.is_tuple
         self.cores = tuple(a.shape for a in arguments)
         self.names = tuple(a.name for a in arguments)
-        self.is_scalar = not any(self.cores) and not any(self.leaves)
         self.call = f"`{name}({', '.join(self.names)})`"
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)

@@ -76,7 +76,7 @@ class Pullback:
         """The pullback of a quick forward sweep."""
         pullback = cls(program, plan, arguments, shapes, shape, DOUBLE)
         pullback.rows = rows
-        if all(own == shape for own in shapes):
+        if all(own == shape + program.cores[a] for own, a in zip(shapes, arguments, strict=True)):
             pullback._quick = call
         return pullback
 

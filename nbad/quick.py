@@ -15,39 +15,52 @@ from nbad.tiles import TILE
 empty, ndarray = np.empty, np.ndarray
 
 
-def serves(program, operands):
-    """Whether calls like this one may take the quick path: scalar arguments and outputs, in float64.
+def serves(operands):
+    """Whether calls like this one may take the quick path: few elements, in float64.
 
     Parameters
     ----------
-    program : Program
     operands : Operands
 
     Returns
     -------
     bool
     """
-    is_small = math.prod(operands.shape) <= TILE and operands.dtype is DOUBLE
-    return is_small and program.is_scalar and thunk.is_available()
+    return math.prod(operands.shape) <= TILE and operands.dtype is DOUBLE and thunk.is_available()
 
 
-def _shape(args):
-    """The shape of the first array, or that of scalars; None where there are too many elements."""
-    for a in args:
-        if type(a) is ndarray:
-            return a.shape if a.size <= TILE else None
-    return ()
+def _batch_of(cores):
+    """`batch(args)`: the shape of the first array without its core; None where there are too many elements."""
+    def batch(args):
+        for a, (depth, most) in zip(args, limits, strict=False):
+            if type(a) is ndarray:
+                return (a.shape[: a.ndim - depth] if depth else a.shape) if a.size <= most else None
+        return ()
+
+    limits = [(len(core), TILE * math.prod(core)) for core in cores]
+    return batch
 
 
-def _plain_rows(count):
-    return [(k, 0, False) for k in range(count)]
+def _plain_rows(cores):
+    """One row for each core value of each argument."""
+    sizes = [math.prod(core) for core in cores]
+    return [(k, 8 * j, size, False) for k, size in enumerate(sizes) for j in range(size)]
 
 
-def _fits(out, count, shape, args):
+def _residual_rows(argument, count):
+    return [(argument, 8 * TILE * k, 1, True) for k in range(count)]
+
+
+def _new(cores, shape):
+    return [empty(shape + core) for core in cores]
+
+
+def _fits(out, cores, shape, args):
     """Whether the arrays of `out=` may be written to at once; the thunk checks the rest."""
-    if type(out) is not tuple or len(out) != count:
+    if type(out) is not tuple or len(out) != len(cores):
         return False
-    is_fit = all(type(y) is ndarray and y.shape == shape and y.flags.writeable for y in out)
+    pairs = zip(out, cores, strict=True)
+    is_fit = all(type(y) is ndarray and y.shape == shape + core and y.flags.writeable for y, core in pairs)
     return is_fit and thunk.are_apart(out, [a for a in args if type(a) is ndarray])
 
 
@@ -62,41 +75,41 @@ def value_call(program):
     -------
     callable
     """
-    count, outputs = len(program.names), len(program.leaves)
-    kernel = program.value(DOUBLE)
-    run = thunk.bind(kernel, _plain_rows(count + outputs), count + outputs, count, TILE)
+    cores, leaves = program.cores, program.leaves
+    every = (*cores, *leaves)
+    run, batch = thunk.bind(program.value(DOUBLE), _plain_rows(every), every, len(cores), TILE), _batch_of(cores)
     if not program.is_tuple:
-        return _single(run)
+        return _single(run, batch, leaves[0])
 
     def call(args, out):
-        shape = _shape(args)
+        shape = batch(args)
         if shape is None:
             return None
         if out is not None:
-            return out if _fits(out, outputs, shape, args) and run(*args, *out) else None
-        leaves = [empty(shape) for _ in range(outputs)]
-        return _tuple(leaves, shape) if run(*args, *leaves) else None
+            return out if _fits(out, leaves, shape, args) and run(*args, *out) else None
+        results = _new(leaves, shape)
+        return _tuple(results, shape) if run(*args, *results) else None
 
     return call
 
 
-def _single(run):
+def _single(run, batch, core):
     def call(args, out):
-        shape = _shape(args)
+        shape = batch(args)
         if shape is None:
             return None
         if out is not None:
-            return out if _fits((out,), 1, shape, args) and run(*args, out) else None
-        y = empty(shape)
+            return out if _fits((out,), (core,), shape, args) and run(*args, out) else None
+        y = empty(shape + core)
         if run(*args, y):
-            return y if shape else y[()]
+            return y if y.ndim else y[()]
         return None
 
     return call
 
 
 def _tuple(leaves, shape):
-    return tuple(leaves) if shape else tuple([y[()] for y in leaves])
+    return tuple(leaves) if shape else tuple([y if y.ndim else y[()] for y in leaves])
 
 
 def forward_call(program, plan, finish):
@@ -112,49 +125,52 @@ def forward_call(program, plan, finish):
     -------
     callable
     """
-    count, outputs, kept = len(program.names), len(program.leaves), len(plan.residuals)
-    rows = [*_plain_rows(count + outputs), *((count + outputs, 8 * TILE * k, True) for k in range(kept))]
-    run = thunk.bind(program.forward(plan, DOUBLE), rows, count + outputs, count, TILE)
+    cores, leaves, kept = program.cores, program.leaves, len(plan.residuals)
+    every = (*cores, *leaves)
+    rows = [*_plain_rows(every), *_residual_rows(len(every), kept)]
+    run, batch = thunk.bind(program.forward(plan, DOUBLE), rows, every, len(cores), TILE), _batch_of(cores)
     is_tuple = program.is_tuple
 
     def call(args):
-        shape = _shape(args)
+        shape = batch(args)
         if shape is None:
             return None
-        leaves, residuals = [empty(shape) for _ in range(outputs)], empty((kept, TILE))
-        if not run(*args, *leaves, residuals):
+        results, residuals = _new(leaves, shape), empty((kept, TILE))
+        if not run(*args, *results, residuals):
             return None
-        y = _tuple(leaves, shape) if is_tuple else leaves[0] if shape else leaves[0][()]
-        return finish(y, residuals, shape, [shape if type(a) is ndarray else () for a in args])
+        y = _tuple(results, shape)
+        return finish(y if is_tuple else y[0], residuals, shape, [a.shape if type(a) is ndarray else () for a in args])
 
     return call
 
 
-def reverse_call(program, plan):
-    """`call(ct, rows, shape, out)`: the cotangents for one seed, where every argument has the shape of the value; or None.
+def reverse_call(program, plan, arguments):
+    """`call(ct, rows, shape, out)`: the cotangents for one seed, where every argument has the elements of the value; or None.
 
     Parameters
     ----------
     program : Program
     plan : Plan
+    arguments : tuple of int
+        The differentiated ones.
 
     Returns
     -------
     callable
     """
-    kept, seeds, results = len(plan.residuals), len(program.leaves), len(plan.wrt)
-    table = [(seeds + results, 8 * TILE * k, True) for k in range(kept)]
-    table += _plain_rows(seeds + results)
-    run = thunk.bind(program.fused_reverse(plan, DOUBLE), table, seeds + results, seeds, TILE)
+    leaves, cores = program.leaves, tuple(program.cores[a] for a in arguments)
+    every = (*leaves, *cores)
+    rows = _residual_rows(len(every), len(plan.residuals)) + _plain_rows(every)
+    run = thunk.bind(program.fused_reverse(plan, DOUBLE), rows, every, len(leaves), TILE)
     is_tuple = program.is_tuple
 
     def call(ct, rows, shape, out):
-        leaves = ct if is_tuple else (ct,)
-        if type(leaves) is not tuple or len(leaves) != seeds:
+        seeds = ct if is_tuple else (ct,)
+        if type(seeds) is not tuple or len(seeds) != len(leaves):
             return None
         if out is not None:
-            return out if _fits(out, results, shape, leaves) and run(*leaves, *out, rows) else None
-        cotangents = [empty(shape) for _ in range(results)]
-        return _tuple(cotangents, shape) if run(*leaves, *cotangents, rows) else None
+            return out if _fits(out, cores, shape, seeds) and run(*seeds, *out, rows) else None
+        cotangents = _new(cores, shape)
+        return _tuple(cotangents, shape) if run(*seeds, *cotangents, rows) else None
 
     return call

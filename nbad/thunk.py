@@ -2,7 +2,7 @@
 
 * The thunk unboxes arrays and floats and calls a tile kernel at once; each kernel binds it to a table of its own. It answers
   True when it did the work, and False, having done nothing, when an argument is anything but a float, a numpy.float64 or a
-  C-contiguous float64 array of the shape of the results: then the general path takes over.
+  C-contiguous float64 array, of the elements of the results and of its own core shape: then the general path takes over.
 * A launcher runs the tiles of one launch where threads do not pay.
 * `are_apart` tells that arrays certainly share no memory.
 """
@@ -10,6 +10,7 @@
 import ctypes
 import functools
 import sys
+from itertools import accumulate
 
 import numpy as np
 from llvmlite import ir
@@ -24,9 +25,11 @@ DATA, NDIM, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEA
 USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
 LARGEST = 1 << 16  # bytes of scratch on the stack
 FASTCALL = 0x0080
-# the table: a header, then for each row of the kernel its argument, the byte offset there, and whether padding may be written
+# the table: a header; for each row of the kernel its argument, the byte offset there, how many items lie between neighbours, and
+# whether padding may be written; for each checked argument how many core dimensions it has, and where in the table these stand
 KERNEL, WIDTH, INPUTS, ROWS, ARGUMENTS, RESULT, LIMIT, ARRAY, FLOAT, FLOAT64, DOUBLE, ANSWER, HEADER = range(13)
-OFFSET, PADDED, ROW = 1, 2, 3
+OFFSET, STEP, PADDED, ROW = range(1, 5)
+DEPTH, PLACE, CORE = range(3)
 WORK, LAUNCH, SCRATCH_BYTES, TILES, DONE = range(5)  # a launcher's table
 APART_ARRAY, APART_ANSWER = range(2)
 DIGIT = HEAD + 8  # an int's lowest 30 bits
@@ -47,12 +50,28 @@ def _print_thunk():
     return str(module)
 
 
-def _size(code, array):
-    """Number of elements of an array."""
+def _size(code, array, ndim):
+    """Number of elements along the first dimensions of an array."""
     count = code.variable(1)
-    with code.loop(0, _short(code, array + NDIM)) as d:
-        code.assign(count, code.read(count) * code.field(code.load(array + DIMENSIONS), d))
+    with code.loop(0, ndim) as d:
+        code.assign(count, code.read(count) * _length(code, array, d))
     return code.read(count)
+
+
+def _length(code, array, dimension):
+    return code.field(code.load(array + DIMENSIONS), dimension)
+
+
+def _lead(code, table, args):
+    """The first result, and how many of its dimensions are not its core's."""
+    number = code.field(table, RESULT)
+    result = code.field(args, number)
+    return result, _short(code, result + NDIM) - code.field(table, _core(code, table, number) + DEPTH)
+
+
+def _core(code, table, argument):
+    """Where the core shape of an argument is described."""
+    return HEADER + code.field(table, ROWS) * ROW + argument * CORE
 
 
 def _short(code, address):
@@ -71,64 +90,74 @@ def _is_scalar(code, table, thing):
 
 def _checked(code, table, args):
     """A variable: 1 if the thunk can serve this call, else 0."""
-    result, good = code.field(args, code.field(table, RESULT)), code.variable(1)
+    (result, lead), good = _lead(code, table, args), code.variable(1)
 
     def demand(condition):
         code.assign(good, code.select(condition, code.read(good), 0))
 
-    count = _size(code, result)
+    count = _size(code, result, lead)
+    demand(lead >= 0)
     demand(count >= 1)
     demand(code.field(table, LIMIT) >= count)
     demand(code.field(table, ROWS) * (count + code.field(table, WIDTH)) < LARGEST // 8)
     with code.loop(0, code.field(table, ARGUMENTS)) as k:
-        thing = code.field(args, k)
+        thing, own = code.field(args, k), _core(code, table, k)
+        depth, core = code.field(table, own + DEPTH), code.field(table, own + PLACE)
         is_array = _type(code, thing).equals(code.field(table, ARRAY))
         with code.when(is_array):
             demand(code.load(thing + DESCR).equals(code.field(table, DOUBLE)))
             demand((_short(code, thing + FLAGS) & USUAL).equals(USUAL))
-            ndim = _short(code, thing + NDIM)
-            demand(ndim.equals(_short(code, result + NDIM)))
-            with code.when(code.read(good).differs(0)), code.loop(0, ndim) as d:
-                demand(code.field(code.load(thing + DIMENSIONS), d).equals(code.field(code.load(result + DIMENSIONS), d)))
+            demand(_short(code, thing + NDIM).equals(lead + depth))
+            with code.when(code.read(good).differs(0)), code.loop(0, lead) as d:
+                demand(_length(code, thing, d).equals(_length(code, result, d)))
+            with code.when(code.read(good).differs(0)), code.loop(0, depth) as d:
+                demand(_length(code, thing, lead + d).equals(code.field(table, core + d)))
         with code.when(code.builder.not_(is_array)):
             demand(_is_scalar(code, table, thing))
+            demand(depth.equals(0))
     return good
 
 
 def _run(code, table, args):
     """Unbox, call the kernel, and write back."""
-    count = _size(code, code.field(args, code.field(table, RESULT)))
+    count = _size(code, *_lead(code, table, args))
     width, rows, inputs = (code.field(table, f) for f in (WIDTH, ROWS, INPUTS))
     padded = (count + width - 1) // width * width
     pointers, scratch = code.stack(rows * 8), code.stack(rows * padded * 8)
     with code.loop(0, rows) as r:
-        thing, own = _argument(code, table, args, r), scratch + r * padded * 8
+        thing, own, step = _argument(code, table, args, r), scratch + r * padded * 8, _entry(code, table, r, STEP)
         code.store(pointers + r * 8, own)
         is_float = _is_scalar(code, table, thing)
         with code.when(is_float):
-            _fill(code, own, thing + HEAD, 0, padded)
+            _fill(code, (own, 1), (thing + HEAD, 0), padded)
         with code.when(code.builder.not_(is_float)):
-            data = code.load(thing + DATA) + code.field(table, HEADER + r * ROW + OFFSET)
-            direct = code.builder.or_(padded.equals(count), code.field(table, HEADER + r * ROW + PADDED).differs(0))
+            data = code.load(thing + DATA) + _entry(code, table, r, OFFSET)
+            fills = code.builder.and_(padded.equals(count), step.equals(1))
+            direct = code.builder.or_(fills, _entry(code, table, r, PADDED).differs(0))
             with code.when(direct):
                 code.store(pointers + r * 8, data)
             with code.when(code.builder.and_(code.builder.not_(direct), r < inputs)):
-                _fill(code, own, data, 1, count)
-                _fill(code, own + count * 8, data + (count - 1) * 8, 0, padded - count)
+                _fill(code, (own, 1), (data, step), count)
+                _fill(code, (own + count * 8, 1), (own + (count - 1) * 8, 0), padded - count)
     code.call(code.field(table, KERNEL), pointers, padded)
     with code.loop(inputs, rows) as r, code.when(code.field(pointers, r).equals(scratch + r * padded * 8)):
-        thing = _argument(code, table, args, r)
-        _fill(code, code.load(thing + DATA) + code.field(table, HEADER + r * ROW + OFFSET), scratch + r * padded * 8, 1, count)
+        data = code.load(_argument(code, table, args, r) + DATA) + _entry(code, table, r, OFFSET)
+        _fill(code, (data, _entry(code, table, r, STEP)), (scratch + r * padded * 8, 1), count)
+
+
+def _entry(code, table, row, field):
+    return code.field(table, HEADER + row * ROW + field)
 
 
 def _argument(code, table, args, row):
-    return code.field(args, code.field(table, HEADER + row * ROW))
+    return code.field(args, _entry(code, table, row, 0))
 
 
-def _fill(code, target, source, step, count):
-    """Copy `count` elements, or one of them `count` times."""
+def _fill(code, target, source, count):
+    """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""
+    (target, into), (source, step) = target, source
     with code.loop(0, count) as i:
-        code.store(target + i * 8, code.load(source + i * (8 * step)))
+        code.store(target + i * (8 * into), code.load(source + i * (8 * step)))
 
 
 def _print_launcher():
@@ -170,7 +199,7 @@ def _print_apart():
 def _bounds(code, array):
     """Where the memory of a contiguous array begins, and where it ends at the latest."""
     data = code.load(array + DATA)
-    return data, data + _size(code, array) * WIDEST
+    return data, data + _size(code, array, _short(code, array + NDIM)) * WIDEST
 
 
 class _Method(ctypes.Structure):
@@ -220,17 +249,18 @@ def _read(address):
     return ctypes.c_int64.from_address(address).value
 
 
-def bind(kernel, rows, arguments, result, limit):
+def bind(kernel, rows, cores, result, limit):
     """A function of arrays and floats that runs a tile kernel on few elements.
 
     Parameters
     ----------
     kernel : TileKernel
         In float64.
-    rows : sequence of (int, int, bool)
-        For each row of the kernel the argument that holds it, the byte offset there, and whether padding may be written.
-    arguments : int
-        The leading arguments that must be floats or arrays of the shape of the results; those behind are ours.
+    rows : sequence of (int, int, int, bool)
+        For each row of the kernel the argument that holds it, the byte offset there, how many items lie between neighbours, and
+        whether padding may be written.
+    cores : sequence of tuples
+        Core shapes of the leading arguments, which must be floats or arrays of the results' elements; those behind are ours.
     result : int
         The first result among them.
     limit : int
@@ -241,12 +271,14 @@ def bind(kernel, rows, arguments, result, limit):
     callable
         Answers whether it did the work.
     """
-    inputs = kernel.rows - kernel.results
     header = [
-        kernel.address, kernel.width, inputs, kernel.rows, arguments, result, limit,
+        kernel.address, kernel.width, kernel.rows - kernel.results, kernel.rows, len(cores), result, limit,
         id(np.ndarray), id(float), id(np.float64), id(np.dtype(float)), _answer(),
     ]
-    return _function("thunk", _print_thunk, [*header, *(field for row in rows for field in row)])
+    sizes = [size for core in cores for size in core]
+    places = accumulate(map(len, cores), initial=HEADER + len(rows) * ROW + len(cores) * CORE)
+    shapes = [field for core, place in zip(cores, places, strict=False) for field in (len(core), place)]
+    return _function("thunk", _print_thunk, [*header, *(field for row in rows for field in row), *shapes, *sizes])
 
 
 def launcher(work, launch, scratch, tiles):

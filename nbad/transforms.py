@@ -79,7 +79,7 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     rows = pullback.rows = dispatch.residual_rows(plan, operands)
     dispatch.forward(program, plan, operands, leaves, rows)
     is_new = key is not None and quick is None and len(program.names) == len(xs)
-    if is_new and quick_path.serves(program, operands) and (argnums is not None or len(call.arguments) == len(xs)):
+    if is_new and quick_path.serves(operands) and (argnums is not None or len(call.arguments) == len(xs)):
         f.quick_forward[key] = _quick_forward(program, plan, call.arguments)
     return dispatch.structured(program, leaves), pullback
 
@@ -139,7 +139,7 @@ def _least_sums(call, plan):
 
 def _quick_forward(program, plan, arguments):
     """`vjp` for few elements."""
-    reverse = quick_path.reverse_call(program, plan)
+    reverse = quick_path.reverse_call(program, plan, arguments)
 
     def finish(y, rows, shape, shapes):
         return y, Pullback.quick(program, plan, arguments, [shapes[a] for a in arguments], shape, rows, reverse)

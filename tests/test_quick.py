@@ -24,10 +24,15 @@ def ratio(x, y):
     return x / (1.0 + y * y)
 
 
+@nbad.kernel(signature="(2,3),(),(3)->(2),()")
+def moved(m, s, v):
+    return m @ v * s, np.dot(v, v) / s
+
+
 def product():
     builder = GraphBuilder("product", ["a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)])))
-    return thunk.bind(kernel, [(0, 0, False), (1, 0, False), (2, 0, False)], 3, 2, 256)
+    return thunk.bind(kernel, [(0, 0, 1, False), (1, 0, 1, False), (2, 0, 1, False)], [()] * 3, 2, 256)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100, 255, 256, 257, 300])
@@ -38,6 +43,55 @@ def test_the_same_bits_as_the_general_path(n, rng):
         quick = wave(x, y)
         for result in general:
             assert all(np.array_equal(a, b) for a, b in zip(quick, result, strict=True))
+
+
+def vectors(shape, rng):
+    return rng.uniform(0.5, 2.0, (*shape, 2, 3)), rng.uniform(0.5, 2.0, shape), rng.uniform(0.5, 2.0, (*shape, 3))
+
+
+def not_contiguous(a):
+    return np.repeat(a, 2, axis=-1)[..., ::2]
+
+
+def same_bits(found, expected):
+    return all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (8,), (2, 3), (1, 1, 1), (255,), (256,), (257,)])
+def test_vectors_and_matrices(shape, rng):
+    xs, seeds = vectors(shape, rng), (rng.standard_normal((*shape, 2)), rng.standard_normal(shape))
+    apart = [not_contiguous(x) if x.ndim else x for x in xs]
+    value, cotangents = moved(*apart), nbad.vjp(moved, *apart)[1](seeds)
+    for _ in range(3):
+        found, pullback = nbad.vjp(moved, *xs)
+        assert same_bits(moved(*xs), value)
+        assert same_bits(found, value)
+        assert same_bits(pullback(seeds), cotangents)
+        assert same_bits(pullback(seeds, out=tuple(map(np.zeros_like, xs))), cotangents)
+
+
+def test_a_number_among_vectors(rng):
+    m, _, v = vectors((), rng)
+    for _ in range(3):
+        assert np.array_equal(moved(m, 2.0, v)[0], m @ v * 2.0)
+    assert type(moved(m, 2.0, v)[1]) is np.float64
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda m, s, v: (m.T, s, v), lambda m, s, v: (m, s, v[:2]), lambda m, s, v: (m[0], s, v), lambda m, s, v: (m, s, 1.0),
+])  # fmt: skip
+def test_a_wrong_core_is_explained(wrong, rng):
+    xs = vectors((), rng)
+    assert moved(*xs)[0].shape == (2,)
+    with pytest.raises(ValueError, match="does not end in its core shape"):
+        moved(*wrong(*xs))
+
+
+def test_few_vectors_broadcast_as_ever(rng):
+    m, s, v = vectors((4,), rng)
+    for _ in range(3):
+        assert np.allclose(moved(m, s, v[0])[0], m @ v[0] * s[:, None], rtol=1e-14)
+        assert np.allclose(nbad.vjp(moved, m, s, v[0])[1]((0.0, 1.0))[2], np.sum(2.0 / s) * v[0], rtol=1e-14)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (1, 1, 1)])
