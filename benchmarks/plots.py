@@ -62,8 +62,8 @@ def roofline(results, found):
 
 def against_seeds(results, found):
     """Time of a reverse sweep against the number of seeds, a panel for each workload."""
-    reverse = _largest([c for c in found if c.case.sweep == "reverse"], key=lambda c: (c.case.workload, c.case.seeds))
-    return _panels(results, reverse, lambda c: c.case.workload, lambda c: c.case.seeds, lambda record: record.best * 1e3,
+    reverse = _largest([c for c in found if c.case.sweep == "reverse"], key=lambda c: c.case.workload)
+    return _panels(results, reverse, _name_and_size, lambda c: c.case.seeds, lambda record: record.best * 1e3,
                    ("seeds", "milliseconds, reverse"))
 
 
@@ -120,7 +120,8 @@ def _panels(results, found, panel, x, y, labels):
         _plain(axes.yaxis)
     figure.supxlabel(labels[0])
     figure.supylabel(labels[1])
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside right upper")
+    lines = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()}
+    figure.legend(handles=list(lines.values()), loc="outside right upper")
     return figure
 
 
@@ -128,7 +129,8 @@ def _lines(axes, group, peers, x, y):
     axes.plot([x(c) for c in group], [y(c.ours) for c in group], "o-", color=_color(0), label="nbad", linewidth=2)
     for k, peer in enumerate(peers, 1):
         points = [(x(c), y(c.theirs[peer])) for c in group if peer in c.theirs]
-        axes.plot([p for p, _ in points], [t for _, t in points], ".-", color=_color(k), label=peer, linewidth=1)
+        if points:
+            axes.plot([p for p, _ in points], [t for _, t in points], ".-", color=_color(k), label=peer, linewidth=1)
 
 
 def _shown(results):
@@ -144,6 +146,10 @@ def _largest(found, key):
     for c in found:
         sizes[key(c)] = max(sizes.get(key(c), 0), c.case.n)
     return [c for c in found if c.case.n == sizes[key(c)]]
+
+
+def _name_and_size(c):
+    return f"{c.case.workload}, n = {short(c.case.n)}"
 
 
 def _panel_name(c):
