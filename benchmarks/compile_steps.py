@@ -74,7 +74,8 @@ def growth(*counts):
 
 
 def small_calls():
-    """One element, as arrays of one and as numbers or vectors: the value, and `vjp` with one pullback."""
+    """One element, as arrays of one and as numbers or vectors: the value, `vjp` with one pullback, and the Jacobian."""
+    import nbad
     from benchmarks.workloads import workloads
 
     found = {}
@@ -85,6 +86,7 @@ def small_calls():
             y = kernel(*xs)
             found[f"{name}, {kind}: value"] = _best(functools.partial(kernel, *xs))
             found[f"{name}, {kind}: vjp and pullback"] = _best(functools.partial(_vjp_with_seed, kernel, xs, y))
+            found[f"{name}, {kind}: Jacobian"] = _best(functools.partial(nbad.jacobian(kernel), *xs))
     return found
 
 

@@ -163,7 +163,7 @@ def _row(what, answers, key, limit=None):
 
 def _small_calls(answers):
     limits = {"value": VALUE, "vjp and pullback": PULLBACK}
-    return [_row(what, answers, what, limits[what.rsplit(": ", 1)[1]]) for what in answers[0]]
+    return [_row(what, answers, what, limits.get(what.rsplit(": ", 1)[1])) for what in answers[0]]
 
 
 def _growth_grid(growth):

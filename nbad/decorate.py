@@ -61,6 +61,7 @@ class Kernel:
         self._whole = None  # the specialization of all parameters, where none is static
         self._quick_value: dict = {}
         self.quick_forward: dict = {}
+        self.quick_jacobian: dict = {}
         self.gradients: dict = {}
         self._made_from = None
         self._lock = threading.RLock()

@@ -8,11 +8,25 @@ import math
 
 import numpy as np
 
-from nbad import thunk
+from nbad import config, thunk
 from nbad.broadcast import DOUBLE
 from nbad.tiles import TILE
 
+ARGNUMS = {type(None), int, str, tuple}
 empty, ndarray = np.empty, np.ndarray
+
+
+def key_of(xs, argnums):
+    """What the quick path of a derivative is remembered by; None where it has none."""
+    if type(argnums) not in ARGNUMS or config.debug.get():
+        return None
+    return len(xs), argnums if argnums is None else repr(argnums)  # as text 1, 1.0 and True differ
+
+
+def derives(call, xs, argnums):
+    """Whether later calls like this one differentiate by the same arguments, whatever they are given, and may be quick."""
+    is_whole = len(call.program.names) == len(xs) and (argnums is not None or len(call.arguments) == len(xs))
+    return is_whole and serves(call.operands)
 
 
 def serves(operands):
@@ -174,3 +188,51 @@ def reverse_call(program, plan, arguments):
         return _tuple(cotangents, shape) if run(*seeds, *cotangents, rows) else None
 
     return call
+
+
+def jacobian_call(program, plan):
+    """`call(args)`: the value and the Jacobian in new arrays; or None.
+
+    Parameters
+    ----------
+    program : Program
+    plan : Plan
+        Whose residuals are the partials.
+
+    Returns
+    -------
+    callable
+    """
+    cores, leaves, kept, is_tuple = program.cores, program.leaves, len(plan.residuals), program.is_tuple
+    every, (constants, index) = (*cores, *leaves), _entries(plan)
+    columns = kept + len(constants)
+    rows = [*_plain_rows(every), *((len(every), 8 * k, columns, False) for k in range(kept))]
+    run, batch = thunk.bind(program.forward(plan, DOUBLE), rows, every, len(cores), TILE), _batch_of(cores)
+
+    def call(args):
+        shape = batch(args)
+        if shape is None:
+            return None
+        results, partials = _new(leaves, shape), empty((*shape, columns))
+        if not run(*args, *results, partials):
+            return None
+        if columns > kept:
+            partials[..., kept:] = constants
+        y = _tuple(results, shape)
+        return y if is_tuple else y[0], partials.take(index, axis=-1)
+
+    return call
+
+
+def _entries(plan):
+    """The constants of a Jacobian, and for each of its entries the number among all partials and, behind them, these."""
+    entries = {(e.output, e.input): e for e in plan.entries}
+    constants, index = [], np.empty((plan.outputs, len(plan.wrt)), int)
+    for m, n in np.ndindex(index.shape):
+        e = entries.get((m, plan.wrt[n]))
+        if e is None or e.partial is None:
+            index[m, n] = len(plan.residuals) + len(constants)
+            constants.append(e.constant if e else 0.0)
+        else:
+            index[m, n] = e.partial
+    return constants, index

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nbad import config, cost, dispatch
+from nbad import cost, dispatch
 from nbad import quick as quick_path
 from nbad.broadcast import DOUBLE, WEAK, as_array
 from nbad.budget import check_bound, check_fits, require
@@ -14,8 +14,6 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_lin
 from nbad.outputs import check_overlaps
 from nbad.policies import POLICIES, check_policy, check_seeds
 from nbad.pullback import Pullback
-
-QUICK_ARGNUMS = {type(None), int, str, tuple}
 
 
 def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kwargs):
@@ -63,7 +61,7 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     (array([5., 5.]), np.float64(5.0))
     """
     is_usual = isinstance(f, Kernel) and not kwargs and residuals == "auto" and seeds is None and max_bytes is None
-    key = _quick_key(xs, argnums) if is_usual else None
+    key = quick_path.key_of(xs, argnums) if is_usual else None
     quick = f.quick_forward.get(key) if key else None
     result = quick(xs) if quick is not None else None
     if result is not None:
@@ -78,17 +76,9 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     pullback, leaves = _pullback(call, plan, max_bytes), dispatch.new_leaves(program, operands)
     rows = pullback.rows = dispatch.residual_rows(plan, operands)
     dispatch.forward(program, plan, operands, leaves, rows)
-    is_new = key is not None and quick is None and len(program.names) == len(xs)
-    if is_new and quick_path.serves(operands) and (argnums is not None or len(call.arguments) == len(xs)):
+    if key is not None and quick is None and quick_path.derives(call, xs, argnums):
         f.quick_forward[key] = _quick_forward(program, plan, call.arguments)
     return dispatch.structured(program, leaves), pullback
-
-
-def _quick_key(xs, argnums):
-    """What the quick path of a call is remembered by; None where it has none."""
-    if type(argnums) not in QUICK_ARGNUMS or config.debug.get():
-        return None
-    return len(xs), argnums if argnums is None else repr(argnums)  # as text 1, 1.0 and True differ
 
 
 def _pullback(call, plan, max_bytes):

@@ -85,13 +85,13 @@ reverse             | broadcast dispatch launch pool reduction regions tiles    
 pullback            | broadcast budget dispatch outputs partition pool reverse  | numpy
 formulas            | graph ops simplify                                        | sympy
 nonfinite           | config graph                                              | numpy
-quick               | broadcast thunk tiles                                     | numpy
+quick               | broadcast config thunk tiles                              | numpy
 typeset             | formulas simplify                                         | numpy sympy
 pickling            |
 decorate            | broadcast config dispatch formulas graph nonfinite outputs pickling programs quick signatures tracer typeset | numpy
 calls               | broadcast config dispatch nonfinite outputs programs      | numpy
-jacobians           | budget calls dispatch outputs pool
-transforms          | broadcast budget calls config cost decorate dispatch outputs policies pullback quick | numpy
+jacobians           | budget calls dispatch outputs pool quick
+transforms          | broadcast budget calls cost decorate dispatch outputs policies pullback quick | numpy
 gradients           | calls differentiate graph jacobians simplify tracer transforms
 linearization       | broadcast budget calls dispatch outputs pool              | numpy
 sympy_bridge        | decorate signatures sympy_walk tracer                     | sympy

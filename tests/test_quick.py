@@ -77,6 +77,29 @@ def test_a_number_among_vectors(rng):
     assert type(moved(m, 2.0, v)[1]) is np.float64
 
 
+@pytest.mark.parametrize("mode", ["reverse", "forward", "auto"])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (256,), (257,)])
+def test_jacobians_of_vectors(shape, mode, rng):
+    xs = vectors(shape, rng)
+    value, expected = nbad.value_and_jacobian(moved)(*[not_contiguous(x) if x.ndim else x for x in xs])
+    for _ in range(3):
+        assert np.allclose(nbad.jacobian(moved, mode=mode)(*xs), expected, rtol=1e-14, atol=0.0)
+        y, blocks = nbad.value_and_jacobian(moved)(*xs)
+        assert same_bits((*y, blocks), (*value, expected))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (256,)])
+@pytest.mark.parametrize("argnums", [None, 1, ("y", "x"), (0,)])
+def test_jacobians_of_scalars(shape, argnums, rng):
+    x, y = rng.uniform(0.5, 2.0, (2, *shape))
+    for f in (wave, ratio, nbad.kernel(lambda x, y: (x + y, 3.0 * x)), nbad.kernel(lambda x, y: x * x + y * y + 2.0 * x * y)):
+        expected = nbad.jacobian(f, argnums)(np.repeat(x, 2)[::2].reshape(shape), y)
+        for _ in range(3):
+            found = nbad.jacobian(f, argnums)(x, y)
+            assert same_bits((found,), (expected,))
+            found[...] = 0.0
+
+
 @pytest.mark.parametrize("wrong", [
     lambda m, s, v: (m.T, s, v), lambda m, s, v: (m, s, v[:2]), lambda m, s, v: (m[0], s, v), lambda m, s, v: (m, s, 1.0),
 ])  # fmt: skip
