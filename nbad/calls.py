@@ -38,7 +38,7 @@ def analyse(f, xs, kwargs, argnums):
     check_kernel(f)
     program, values = f.bind(xs, kwargs)
     operands = read(program, values)
-    chosen = _chosen(argnums)
+    chosen = selection(argnums)
     key = "arguments", repr(chosen)  # as text 1, 1.0 and True differ
     found = operands.layout.remember(key, lambda: _differentiated(program, _select(f, program, operands, chosen)))
     call = Call(program, operands, *found)
@@ -60,10 +60,10 @@ def _is_discrete(array):
     return array.dtype.kind in "iub"
 
 
-def _chosen(argnums):
-    """What `argnums` selects by, as a tuple or list; None for all real arguments."""
+def selection(argnums):
+    """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
     if argnums is None or isinstance(argnums, tuple | list):
-        return argnums
+        return argnums and argnums[:]
     return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
 
 

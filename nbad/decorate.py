@@ -3,7 +3,6 @@
 import functools
 import inspect
 import math
-import threading
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from nbad import quick as quick_path
 from nbad.broadcast import read
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
 from nbad.graph import evaluate
+from nbad.locks import Lock
 from nbad.nonfinite import check_value
 from nbad.outputs import check_out
 from nbad.pickling import reduced
@@ -64,7 +64,7 @@ class Kernel:
         self.quick_jacobian: dict = {}
         self.gradients: dict = {}
         self._made_from = None
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     def __call__(self, /, *args, out=None, **kwargs):
         is_usual = not kwargs and not config.debug.get()
@@ -214,7 +214,7 @@ class Kernel:
 
     def bind(self, args, kwargs):
         """The specialization that a call uses, and the values of its array arguments."""
-        if self._whole is not None and not kwargs and len(args) == len(self.parameters):
+        if self._whole is not None and not kwargs and len(args) == len(self.parameters) and self._is_plain:
             return self._whole, args
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
@@ -222,7 +222,7 @@ class Kernel:
         key = names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
         program = self._programs.get(key)
         if program is None:
-            with self._lock:
+            with self._lock.current:
                 program = self._programs.get(key) or self._specialize(key, names, statics)
         return program, tuple(given[name] for name in names)
 
@@ -256,9 +256,10 @@ class Kernel:
             return dict(self._parameters_signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
             listing = ", ".join(names)
+            passed = ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self._parameters)
             raise ArgumentTypeError(message(
                 f"`{self.__name__}({listing})`: {error}", source=user_line(), got=f"{len(args) + len(kwargs)} arguments",
-                expected=f"{len(names)} at most: {listing}", fix=f"{self.__name__}({listing})",
+                expected=f"{len(names)} at most: {listing}", fix=f"{self.__name__}({passed})",
             )) from None
 
     def _specialize(self, key, names, statics):

@@ -102,11 +102,11 @@ def value(program, operands, leaves):
     operands.layout.remember(("value", *strides(leaves)), build)(arrays)
 
 
-def residual_rows(plan, operands):
-    """The residual buffer: one padded row for each residual."""
+def residual_rows(plan, operands, empty=pool.empty):
+    """The residual buffer, which `empty` makes: one padded row for each residual."""
     layout = operands.layout
     pitch = layout.remember("pitch", lambda: row_length(math.prod(layout.shape), layout.dtype))
-    return pool.empty((len(plan.residuals), pitch), layout.dtype)
+    return empty((len(plan.residuals), pitch), layout.dtype)
 
 
 def row_length(elements, dtype):

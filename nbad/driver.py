@@ -19,6 +19,7 @@ from numba.np.ufunc import parallel
 
 from nbad import thunk
 from nbad.compile import cached_njit
+from nbad.locks import Lock
 from nbad.tiles import TILE, worker
 
 SERIAL_BELOW = 100_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
@@ -90,11 +91,11 @@ class _Threads:
     def __init__(self):
         self.forked = False  # GNU OpenMP kills a forked child that uses it
         self.used = False
-        self.lock = threading.RLock()  # a finalizer may run inside, and call nbad
+        self.lock = Lock()  # a finalizer may run inside, and call nbad
 
     def after_fork(self):
         """Forget the parent's threads."""
-        self.forked, self.lock = parallel._is_initialized, threading.RLock()
+        self.forked = parallel._is_initialized
 
     def number(self, work):
         """How many threads are worth waking for this much work."""
@@ -160,6 +161,6 @@ def _drive(call):
     if not _threads.needs_lock():
         drive_parallel(*call)
         return
-    with _threads.lock:
+    with _threads.lock.current:
         _threads.used = True
         drive_parallel(*call)

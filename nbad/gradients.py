@@ -2,7 +2,7 @@
 
 import functools
 
-from nbad.calls import analyse, check_kernel, leaves_for, pair_of
+from nbad.calls import analyse, check_kernel, leaves_for, pair_of, selection
 from nbad.errors import ArgumentValueError, TraceError, message, user_line
 from nbad.graph import Graph, GraphBuilder
 from nbad.jacobians import jacobian
@@ -146,6 +146,8 @@ def hessian(f, argnums=None):
            [6., 4.]])
     """
     check_kernel(f)
+    argnums = selection(argnums)
+
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
         return _hessian(f, analyse(f, xs, kwargs, argnums).names)(*xs, out=out, **kwargs)

@@ -6,7 +6,7 @@ import math
 from nbad import dispatch, pool
 from nbad import quick as quick_path
 from nbad.budget import require
-from nbad.calls import analyse, check_kernel, leaves_for, pair_of
+from nbad.calls import analyse, check_kernel, leaves_for, pair_of, selection
 from nbad.errors import ArgumentValueError, message, user_line
 from nbad.outputs import check_out, check_overlaps
 
@@ -45,6 +45,7 @@ def jacobian(f, argnums=None, mode="auto"):
     """
     check_kernel(f)
     _check_mode(mode)
+    argnums = selection(argnums)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
@@ -119,6 +120,7 @@ def value_and_jacobian(f, argnums=None):
     (np.float64(10.0), array([[5., 2.]]))
     """
     check_kernel(f)
+    argnums = selection(argnums)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):

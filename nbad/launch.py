@@ -13,6 +13,7 @@ import numpy as np
 from nbad import tiles as d
 from nbad.cost import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.driver import Driver
+from nbad.interleave import block_bytes
 from nbad.staging import CODES
 
 STREAM_ABOVE = 1 << 22  # bytes of results: beyond what the caches keep, stores that pass them by save reading every line first
@@ -97,7 +98,7 @@ class Launch:
         self.rows = max([self.rows, *(row + 1 for row, _ in (*routes.reads, *routes.writes))])
         self.gathers, loads = _blocks(reads, kernel.dtype)
         self.blocks, stores = _blocks(writes, kernel.dtype)
-        self.scratch = d.worker_bytes(self.rows, max([len(writes), *map(len, self.gathers)]), _longest(self.blocks))
+        self.scratch = d.worker_bytes(self.rows, max([len(writes), *map(len, self.gathers)]), _room(self.blocks))
         moved = sum(move.dtype.itemsize for move in moves if any(move.strides))
         self.spare = moved / BYTES_PER_NS - flops(kernel) / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.once = flops(prologue) / FLOPS_PER_NS
@@ -156,7 +157,7 @@ def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
     header[d.BODY_ROW] = prologue.rows - prologue.results if prologue else 0
     header[d.COUNT], header[d.NDIM], header[d.WIDTH] = math.prod(sizes), ndim, kernel.width
     header[d.ITEMSIZE], header[d.BLOCK_STREAMS] = itemsize, streams[0]
-    header[d.BLOCK_BYTES] = d.block_bytes(_longest(launch.blocks))
+    header[d.BLOCK_BYTES] = _room(launch.blocks)
     header[d.SHAPE : d.SHAPE + ndim] = sizes
     blocks = [_block(moves, ndim, lambda slot, strides: 0) for moves in launch.blocks]
     gathers = [_block(moves, ndim, _load_mode) for moves in launch.gathers]
@@ -180,8 +181,9 @@ def _blocks(moves, dtype):
     return blocks, [move for move in moves if id(move) not in taken]
 
 
-def _longest(blocks):
-    return max(map(len, blocks), default=0)
+def _room(blocks):
+    """Bytes for the part of a block that is gathered at a time: a narrow one may need more than a wide one."""
+    return max((block_bytes(len(moves)) for moves in blocks), default=0)
 
 
 def _block(moves, ndim, mode):

@@ -67,11 +67,21 @@ def _check_one(call, array, name, shape, dtype):
             f"{call}: out= for {name} is read-only", source=user_line(), got="a read-only array",
             expected="a writeable array", fix=make,
         ))
-    if 0 in array.strides and array.size > 1 and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+    if _may_overlap_itself(array):
         raise ArgumentValueError(message(
             f"{call}: out= for {name} overlaps itself", source=user_line(), got=f"strides {array.strides}",
             expected="an array whose elements have memory of their own", fix=make,
         ))
+
+
+def _may_overlap_itself(array):
+    """Whether some axis steps by less than what the axes within it span."""
+    span = array.itemsize
+    for step, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if step < span and array.size:
+            return True
+        span += step * (size - 1)
+    return False
 
 
 def check_overlaps(call, array, name, others):

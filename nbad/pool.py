@@ -4,12 +4,10 @@ Fresh memory costs a page fault for every 4096 bytes, which doubles the time of 
 when the array and all of its views are gone, the block returns to a bounded store, and the next array of about that size gets it.
 """
 
-import os
-import threading
-
 import numpy as np
 
 from nbad import config
+from nbad.locks import Lock
 
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
 ALIGNMENT = 64
@@ -19,13 +17,18 @@ class Pool:
     """Blocks that wait for reuse, by size; the oldest go first when there are too many bytes."""
 
     def __init__(self, limit):
-        self.limit, self.waiting = limit, 0
+        self.limit = limit
         self.blocks: dict[int, list[np.ndarray]] = {}
-        self._lock = threading.RLock()  # a lease may end inside a locked section, when the collector runs there
+        self._lock = Lock()  # a lease may end inside a locked section, when the collector runs there
+
+    @property
+    def waiting(self):
+        """How many bytes wait: counted anew, so that no interrupt can make it wrong."""
+        return sum(size * len(kept) for size, kept in list(self.blocks.items()))
 
     def take(self, size):
         """A block of exactly `size` bytes, 64-byte aligned; its contents are arbitrary."""
-        with self._lock:
+        with self._lock.current:
             if size in self.blocks:
                 return self._pop(size)
         try:
@@ -39,44 +42,35 @@ class Pool:
     def give(self, block):
         """Take a block back, if there is room."""
         size = block.size
-        with self._lock:
+        with self._lock.current:
             if size <= self.limit:
                 self.blocks.setdefault(size, []).append(block)
-                self.waiting += size
             while self.waiting > self.limit:
                 self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
 
     def _pop(self, size):
         """Remove a block; sizes in recent use come last."""
-        self.waiting -= size
         kept = self.blocks.pop(size)
         block = kept.pop()
         if kept:
             self.blocks[size] = kept
         return block
 
-    def after_fork(self):
-        """A lock that another thread of the parent held would never be released here."""
-        self._lock = threading.RLock()
-
     def clear(self):
         """Free all that waits."""
-        with self._lock:
+        with self._lock.current:
             self.blocks.clear()
-            self.waiting = 0
 
 
 POOL = Pool(config.pool_bytes())
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOL.after_fork)
 
 
 class _Lease:
     """Owner of a block: NumPy keeps it alive for as long as an array or a view of it lives."""
 
+    block = None  # until there is one: an interrupt may end `__init__` before
+
     def __init__(self, shape, dtype, size):
-        self.block = None
         self.block = POOL.take(size)
         self.__array_interface__ = {
             "version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False),
@@ -102,9 +96,23 @@ def empty(shape, dtype):
     >>> empty((2, 3), np.dtype(float)).shape
     (2, 3)
     """
+    return _leased(shape, dtype, _rounded)
+
+
+def exact(shape, dtype):
+    """The same, and not a byte more than the array needs: for what is bounded; only arrays of its size meet its memory again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> exact((2, 3), np.dtype(float)).shape
+    (2, 3)
+    """
+    return _leased(shape, dtype, int)
+
+
+def _leased(shape, dtype, rounded):
     size = dtype.itemsize
     for length in shape:
         size *= length
-    if size < SMALLEST:
-        return np.empty(shape, dtype)
-    return np.asarray(_Lease(shape, dtype, _rounded(size)))
+    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, rounded(size)))

@@ -4,12 +4,12 @@ A `Program` is one traced specialization of a kernel. Its plans are kept as text
 later process needs no SymPy.
 """
 
-import threading
 from dataclasses import replace
 
 from nbad import cost, plan_text
 from nbad.cache import load_text, store_text
 from nbad.compile import compile_tile
+from nbad.locks import Lock
 from nbad.lower import lower
 from nbad.partition import fuse, jvp_graph, partition
 from nbad.uniform import split
@@ -46,14 +46,14 @@ class Program:
         self.layouts: dict = {}
         self.sweeps: dict = {}
         self._known: dict = {}
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
     def remember(self, key, make):
         """The value under `key`, made at the first asking; one thread at a time makes anything."""
         found = self._known.get(key, MISSING)
         if found is not MISSING:
             return found
-        with self._lock:
+        with self._lock.current:
             if key not in self._known:
                 self._known[key] = make()
             return self._known[key]

@@ -90,7 +90,7 @@ def _add_one(row, first, element, sizes, steps, inner, step, values, levels):
             if number // TILE != block:
                 depth = _push(values, levels, depth, total, level)
                 level, block, total = _meeting(block, number // TILE), number // TILE, 0.0
-            total += row[place]
+            total += float(row[place])  # in the interpreter too
             place += step[0]
             number += step[1]
     depth = _push(values, levels, depth, total, level)

@@ -133,7 +133,7 @@ class Reverse:
         if not target.is_shared:
             return result
         if target.is_partial:
-            return pool.empty((n_seeds, target.values, self.region.elements), self.dtype)
+            return pool.exact((n_seeds, target.values, self.region.elements), self.dtype)
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
     def _build(self, rows, seeds, results, temporaries, batched, accumulate):

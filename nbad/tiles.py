@@ -24,7 +24,7 @@ from llvmlite import ir
 
 from nbad.cache import text_of
 from nbad.compile import compile_module
-from nbad.interleave import block_bytes, interleave_function, part_of_tile, separate_function
+from nbad.interleave import interleave_function, part_of_tile, separate_function
 from nbad.staging import CODES, DOUBLE, FLOAT, stage_function
 from nbad.structured import I64, Code
 
@@ -47,9 +47,9 @@ LINE = 64  # bytes of a cache line, which is streamed whole
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 
 
-def worker_bytes(rows, stores, block):
+def worker_bytes(rows, stores, gathered):
     """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
-    return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + block_bytes(block)
+    return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
 
 
 @functools.cache

@@ -73,7 +73,7 @@ def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str
         rebinder = Rebinder(run)
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
-        run.line = functools.partial(_line, function, returned)
+        run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         leaves = _leaves(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
     return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple))
@@ -157,11 +157,11 @@ def _fault(leaf):
     return None if plain is not None else _FAULTS.get(type(leaf), (f"a value of type {type(leaf).__name__}", "return y"))
 
 
-def _line(function, returned=None):
+def _line(function, returns=False):
     """The line of the kernel's `return`, or of its definition where it returns nothing; None without Python code."""
     while function is not None and not isinstance(function, FunctionType):
         inner = (getattr(function, name, None) for name in ("func", "__func__", "py_func", "__wrapped__"))
         function = next(filter(None, inner), None)
     if function is None:
         return None
-    return (source.definition_line if returned is None else source.return_line)(function.__code__)
+    return (source.return_line if returns else source.definition_line)(function.__code__)

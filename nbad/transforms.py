@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nbad import cost, dispatch
+from nbad import cost, dispatch, pool
 from nbad import quick as quick_path
 from nbad.broadcast import DOUBLE, WEAK, as_array
 from nbad.budget import check_bound, check_fits, require
@@ -74,7 +74,7 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     made = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
     require(program.call, kept + made, lambda free: _leaner(call, residuals, kept, free - made))
     pullback, leaves = _pullback(call, plan, max_bytes), dispatch.new_leaves(program, operands)
-    rows = pullback.rows = dispatch.residual_rows(plan, operands)
+    rows = pullback.rows = dispatch.residual_rows(plan, operands, pool.empty if max_bytes is None else pool.exact)
     dispatch.forward(program, plan, operands, leaves, rows)
     if key is not None and quick is None and quick_path.derives(call, xs, argnums):
         f.quick_forward[key] = _quick_forward(program, plan, call.arguments)

@@ -245,6 +245,7 @@ WRONG_OUT = {
     "big-endian": (lambda x: np.full(12, 5.0, ">f8"), r"has a wrong dtype[\s\S]*got: dtype >f8"),
     "read-only": (lambda x: read_only(), r"is read-only[\s\S]*expected: a writeable array"),
     "repeated memory": (lambda x: np.lib.stride_tricks.as_strided(np.full(1, 5.0), (12,), (0,)), r"overlaps itself"),
+    "overlapping memory": (lambda x: np.lib.stride_tricks.as_strided(np.full(12, 5.0), (12,), (4,)), r"overlaps itself"),
     "a list": (lambda x: [5.0] * 12, r"is not an array[\s\S]*got: list"),
     "the input": (lambda x: x, r"overlaps an input[\s\S]*fix: np\.empty"),
     "a view of the input": (lambda x: x[::-1], r"overlaps an input"),
@@ -377,3 +378,15 @@ def test_kernel_of_a_function_whose_parameters_nobody_knows(function):
     name = function.__name__
     with pytest.raises(TypeError, match=rf"know the parameters of {name}[\s\S]*fix: nbad\.kernel\(lambda x, y: {name}\("):
         nbad.kernel(function)
+
+
+def test_a_keyword_only_argument_is_never_positional():
+    @nbad.kernel
+    def f(x, *, y):
+        return x * y
+
+    assert f(2.0, y=3.0) == 6.0
+    with pytest.raises(TypeError, match=r"too many positional arguments[\s\S]*fix: f\(x, y=y\)"):
+        f(2.0, 3.0)
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        nbad.vjp(f, 2.0, 3.0)

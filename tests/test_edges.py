@@ -1,9 +1,11 @@
 """Edges of the runtime that once gave wrong results: byte orders, array subclasses, overlap, error state, forks, names."""
 
 import copy
+import gc
 import math
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -118,6 +120,31 @@ print(os.waitpid(child, 0)[1])
     assert run_python(code, PYTHONWARNINGS="ignore").strip() == "0"
 
 
+def test_a_child_whose_parent_was_tracing(run_python):
+    """Another thread holds the kernel's lock when the process forks."""
+    code = """
+import os, threading, time
+import nbad
+inside, done = threading.Event(), threading.Event()
+def slow(x):
+    inside.set()
+    done.wait(20)
+    return x * x
+f = nbad.kernel(lambda x: slow(x))
+thread = threading.Thread(target=f, args=(3.0,))
+thread.start()
+inside.wait()
+child = os.fork()
+if not child:
+    done.set()
+    os._exit(0 if f(3.0) == 9.0 else 1)
+print(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+"""
+    assert run_python(code, PYTHONWARNINGS="ignore").strip() == "0"
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shift", [0, 1, 4, 8, 16, 60])
 def test_streamed_results_at_any_address(monkeypatch, rng, dtype, shift):
@@ -144,3 +171,16 @@ def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng):
     plain = results()
     monkeypatch.setattr(launch, "STREAM_ABOVE", 0)
     assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
+
+
+def test_a_kernel_that_returns_an_array_can_be_collected():
+    class Held:
+        pass
+
+    held = Held()
+    f = nbad.kernel(lambda v: v * (2.0 if held else 1.0), signature="(3)->(3)")
+    f(np.ones(3))
+    reference = weakref.ref(held)
+    f = held = None
+    gc.collect()
+    assert reference() is None

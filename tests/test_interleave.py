@@ -85,3 +85,14 @@ def test_vectors_in_any_other_order(rng):
     spread = np.broadcast_to(wide[:, :1], turned.shape)
     for a in (wide[:, :4], wide[:, 8:0:-2], wide[::-1, 2:6], turned, wide[:, :4].astype(int), spread):
         np.testing.assert_array_equal(f(a), np.square(a, dtype=float))
+
+
+@pytest.mark.parametrize("above", [0, 1 << 40], ids=["streamed", "in place"])
+def test_blocks_of_different_widths(monkeypatch, rng, above):
+    """A narrow block is gathered by more elements at a time than a wide one, and needs more room."""
+    monkeypatch.setattr(launch, "STREAM_ABOVE", above)
+    f = nbad.kernel(lambda v: (v * 2.0, v[:20] * 3.0), signature="(70)->(70),(20)")
+    v = rng.uniform(size=(3 * TILE, 70))
+    whole, part = f(v)
+    np.testing.assert_array_equal(whole, v * 2.0)
+    np.testing.assert_array_equal(part, v[:, :20] * 3.0)

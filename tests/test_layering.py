@@ -65,19 +65,20 @@ vector_math         | ops scipy_special                                         
 ir_printer          | lower ops vector_math
 cache               | config version                                            | llvmlite numpy
 compile             | cache ir_printer lower vector_math                        | llvmlite numba numpy
-pool                | config                                                    | numpy
+locks               |
+pool                | config locks                                              | numpy
 structured          |                                                           | llvmlite
 staging             | structured                                                | llvmlite numpy
 interleave          | structured                                                | llvmlite
 tiles               | cache compile interleave staging structured               | llvmlite numpy
 thunk               | cache compile structured                                  | llvmlite numpy
-driver              | compile thunk tiles                                       | llvmlite numba numpy
-launch              | cost driver staging tiles                                 | numpy
+driver              | compile locks thunk tiles                                 | llvmlite numba numpy
+launch              | cost driver interleave staging tiles                      | numpy
 reduction           | compile tiles                                             | numpy
 broadcast           |                                                           | numpy
 outputs             | thunk                                                     | numpy
 uniform             | graph ops simplify
-programs            | cache compile cost differentiate lower partition plan_text simplify uniform
+programs            | cache compile cost differentiate locks lower partition plan_text simplify uniform
 budget              | config pool
 dispatch            | broadcast budget launch pool tiles                        | numpy
 regions             | broadcast tiles
@@ -88,10 +89,10 @@ nonfinite           | config graph                                              
 quick               | broadcast config thunk tiles                              | numpy
 typeset             | formulas simplify                                         | numpy sympy
 pickling            |
-decorate            | broadcast config dispatch formulas graph nonfinite outputs pickling programs quick signatures tracer typeset | numpy
+decorate            | broadcast config dispatch formulas graph locks nonfinite outputs pickling programs quick signatures tracer typeset | numpy
 calls               | broadcast config dispatch nonfinite outputs programs      | numpy
 jacobians           | budget calls dispatch outputs pool quick
-transforms          | broadcast budget calls cost decorate dispatch outputs policies pullback quick | numpy
+transforms          | broadcast budget calls cost decorate dispatch outputs policies pool pullback quick | numpy
 gradients           | calls differentiate graph jacobians simplify tracer transforms
 linearization       | broadcast budget calls dispatch outputs pool              | numpy
 sympy_bridge        | decorate signatures sympy_walk tracer                     | sympy

@@ -56,12 +56,11 @@ def test_small_arrays_do_not_pass_through_the_pool(own_pool):
     assert own_pool.waiting == 0
 
 
-def test_what_waits_is_bounded_and_counted(own_pool):
+def test_what_waits_is_bounded(own_pool):
     for size in (BIG, 2 * BIG, 3 * BIG, BIG, 4 * BIG):
         arrays = [pool.empty((size,), DOUBLE) for _ in range(3)]
         del arrays
         assert own_pool.waiting <= own_pool.limit
-        assert own_pool.waiting == sum(block.size for blocks in own_pool.blocks.values() for block in blocks)
 
 
 def test_a_block_larger_than_the_bound_is_freed(own_pool):
@@ -75,4 +74,18 @@ def test_clear_frees_what_waits(own_pool):
     del array
     assert own_pool.waiting > 0
     own_pool.clear()
+    assert own_pool.waiting == 0
+
+
+def test_exact_memory_is_not_rounded_and_is_recycled(own_pool):
+    array = pool.exact((BIG + 3,), DOUBLE)
+    place = address(array)
+    del array
+    assert own_pool.waiting == 8 * (BIG + 3)
+    assert address(pool.exact((BIG + 3,), DOUBLE)) == place
+
+
+def test_a_lease_that_was_interrupted_returns_nothing(own_pool):
+    lease = pool._Lease.__new__(pool._Lease)
+    del lease
     assert own_pool.waiting == 0

@@ -189,3 +189,13 @@ assert nbad.value_and_jacobian(decay)(2.0, 0.5)[0][1] == 2.0
 print(type(decay(1.0, 0.5)[0]).__name__)
 """
     assert run_python(code, NUMBA_DISABLE_JIT="1").strip() == "float64"
+
+
+def test_float32_sums_without_a_compiler_have_the_same_bits(run_python):
+    code = """
+import numpy as np, nbad
+f = nbad.kernel(lambda x, y: x * y + x * x)
+x, y = np.linspace(0.1, 1.0, 3, dtype="f4")[None], np.linspace(-2.0, 3.0, 900, dtype="f4")[:, None]
+print([ct.tobytes().hex() for ct in nbad.vjp(f, x, y)[1](1.0)])
+"""
+    assert run_python(code, NUMBA_DISABLE_JIT="1") == run_python(code)

@@ -181,3 +181,14 @@ def test_the_gradient_by_an_argument_that_the_call_omits():
     with pytest.raises(ValueError, match=r"the call does not pass rate, so it is a constant[\s\S]*fix: rate=\.\.\. in the call"):
         nbad.grad(f, "rate")(3.0)
     assert nbad.grad(f, "rate")(3.0, rate=2.0) == 9.0
+
+
+@pytest.mark.parametrize("transform", [nbad.jacobian, nbad.value_and_jacobian, nbad.hessian])
+def test_argnums_may_come_from_an_iterator_or_a_list_that_changes(transform):
+    f, chosen = nbad.kernel(lambda x, y: x * x * y), [1, 0]
+    expected = transform(f, (1, 0))(2.0, 3.0)[-1]
+    compute, other = transform(f, iter((1, 0))), transform(f, chosen)
+    chosen.pop()
+    for _ in range(3):
+        assert np.array_equal(compute(2.0, 3.0)[-1], expected)
+        assert np.array_equal(other(2.0, 3.0)[-1], expected)

@@ -1,0 +1,34 @@
+"""Locks that a forked child can take: one that another thread of its parent held would never be released there."""
+
+import os
+import threading
+import weakref
+
+
+class Lock:
+    """Holds a lock that may be taken again by the thread that has it, `current`; a forked child gets a new one.
+
+    Examples
+    --------
+    >>> lock = Lock()
+    >>> with lock.current, lock.current:
+    ...     pass
+    """
+
+    def __init__(self):
+        self.renew()
+        _LOCKS.add(self)
+
+    def renew(self):
+        """Forget who holds it."""
+        self.current = threading.RLock()
+
+
+def _renew_all():
+    for lock in list(_LOCKS):
+        lock.renew()
+
+
+_LOCKS: weakref.WeakSet = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
