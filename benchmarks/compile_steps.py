@@ -80,9 +80,10 @@ def small_calls():
 
     found = {}
     for name in ("one_operation", "black_scholes", "reprojection"):
-        kernel, arrays = workloads()[name].kernel, workloads()[name].arrays(FEW, "float64")
+        workload = workloads()[name]
+        kernel, arrays = workload.kernel, workload.arrays(FEW, "float64")
         alone = tuple(float(x[0]) if x.ndim == 1 else x[0] for x in arrays)
-        for kind, xs in (("array of one", arrays), ("vectors" if workloads()[name].has_vectors else "floats", alone)):
+        for kind, xs in (("array of one", arrays), ("vectors" if workload.has_vectors else "floats", alone)):
             y = kernel(*xs)
             found[f"{name}, {kind}: value"] = _best(functools.partial(kernel, *xs))
             found[f"{name}, {kind}: vjp and pullback"] = _best(functools.partial(_vjp_with_seed, kernel, xs, y))
@@ -102,11 +103,11 @@ def _start_numba():
     numba.njit(lambda x: x + 1.0)(1.0)
 
 
-def _workload(name, n=MANY):
+def _workload(name):
     from benchmarks.workloads import workloads
 
     workload = workloads()[name]
-    return workload.kernel, workload.inputs(n, "float64")
+    return workload.kernel, workload.inputs(MANY, "float64")
 
 
 def _vjp(kernel, xs):

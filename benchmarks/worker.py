@@ -58,7 +58,7 @@ class Session:
         time.sleep(PAUSE)
         gc.disable()
         if number > 1:
-            _spend(WARM, call)
+            _warm_up(call)
         start = clock()
         for _ in range(number):
             call()
@@ -81,19 +81,17 @@ def _version(name):
 
 
 def _repetitions(call):
-    """How often to repeat a call: judged by the fastest of a warm loop, for one that waits for threads may look long."""
+    return min(MOST, max(1, math.ceil(SHORTEST / max(_warm_up(call), 1e-9))))
+
+
+def _warm_up(call):
+    """Seconds of the fastest call of a warm loop; the first ones may wait for threads."""
     best, end = math.inf, clock() + WARM
     while clock() < end:
         start = clock()
         call()
         best = min(best, clock() - start)
-    return min(MOST, max(1, math.ceil(SHORTEST / max(best, 1e-9))))
-
-
-def _spend(seconds, call):
-    end = clock() + seconds
-    while clock() < end:
-        call()
+    return best
 
 
 def main(name, threads):

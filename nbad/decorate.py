@@ -58,7 +58,7 @@ class Kernel:
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._programs: dict = {}
-        self._whole = None  # the specialization of all parameters, where none is static
+        self._whole = None  # the specialization of all parameters, where none is static, and all may be given by position
         self._quick_value: dict = {}
         self.quick_forward: dict = {}
         self.quick_jacobian: dict = {}
@@ -214,7 +214,7 @@ class Kernel:
 
     def bind(self, args, kwargs):
         """The specialization that a call uses, and the values of its array arguments."""
-        if self._whole is not None and not kwargs and len(args) == len(self.parameters) and self._is_plain:
+        if self._whole is not None and not kwargs and len(args) == len(self.parameters):
             return self._whole, args
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
@@ -266,7 +266,7 @@ class Kernel:
         traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math)
         self._programs[key] = program
-        if names == self.parameters:
+        if names == self.parameters and self._is_plain:
             self._whole = program
         return program
 

@@ -49,29 +49,29 @@ def jacobian(f, argnums=None, mode="auto"):
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
-        few = _few(f, xs, argnums, mode) if out is None and not kwargs else None
+        key = quick_path.key_of(xs, argnums)
+        few = _few(f, key, mode, xs) if out is None and not kwargs else None
         if few is not None:
             return few[1]
         call = analyse(f, xs, kwargs, argnums)
         blocks, plan = _blocks(call, out), call.program.jacobian_plan(call.wrt, mode)
         dispatch.jacobian(call.program, plan, call.operands, [], blocks)
-        _prepare_few(f, xs, argnums, mode, call)
+        _prepare_few(f, key, mode, call)
         return blocks
 
     return compute
 
 
-def _few(f, xs, argnums, mode):
+def _few(f, key, mode, xs):
     """Value and Jacobian of few elements, or None."""
-    quick = f.quick_jacobian.get((quick_path.key_of(xs, argnums), mode))
+    quick = f.quick_jacobian.get((key, mode))
     return quick(xs) if quick is not None else None
 
 
-def _prepare_few(f, xs, argnums, mode, call):
+def _prepare_few(f, key, mode, call):
     """Make the quick path for later calls like this one."""
-    key = quick_path.key_of(xs, argnums), mode
-    if key[0] is not None and key not in f.quick_jacobian and quick_path.derives(call, xs, argnums):
-        f.quick_jacobian[key] = quick_path.jacobian_call(call.program, call.program.jacobian_plan(call.wrt, mode))
+    if (key, mode) not in f.quick_jacobian and quick_path.derives(key, call):
+        f.quick_jacobian[key, mode] = quick_path.jacobian_call(call.program, call.program.jacobian_plan(call.wrt, mode))
 
 
 def _check_mode(mode):
@@ -124,7 +124,8 @@ def value_and_jacobian(f, argnums=None):
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
-        few = _few(f, xs, argnums, "auto") if out is None and not kwargs else None
+        key = quick_path.key_of(xs, argnums)
+        few = _few(f, key, "auto", xs) if out is None and not kwargs else None
         if few is not None:
             return few
         call = analyse(f, xs, kwargs, argnums)
@@ -134,7 +135,7 @@ def value_and_jacobian(f, argnums=None):
         if out is not None:
             check_overlaps(headline, blocks, "J", leaves)
         dispatch.jacobian(call.program, call.program.jacobian_plan(call.wrt, "auto"), call.operands, leaves, blocks)
-        _prepare_few(f, xs, argnums, "auto", call)
+        _prepare_few(f, key, "auto", call)
         return out or (dispatch.structured(call.program, leaves), blocks)
 
     return compute

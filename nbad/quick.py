@@ -23,9 +23,12 @@ def key_of(xs, argnums):
     return len(xs), argnums if argnums is None else repr(argnums)  # as text 1, 1.0 and True differ
 
 
-def derives(call, xs, argnums):
-    """Whether later calls like this one differentiate by the same arguments, whatever they are given, and may be quick."""
-    is_whole = len(call.program.names) == len(xs) and (argnums is not None or len(call.arguments) == len(xs))
+def derives(key, call):
+    """Whether all later calls of this key differentiate by the same arguments, whatever they are given, and may be quick."""
+    if key is None:
+        return False
+    count, argnums = key
+    is_whole = len(call.program.names) == count and (argnums is not None or len(call.arguments) == count)
     return is_whole and serves(call.operands)
 
 

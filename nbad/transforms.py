@@ -76,7 +76,7 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     pullback, leaves = _pullback(call, plan, max_bytes), dispatch.new_leaves(program, operands)
     rows = pullback.rows = dispatch.residual_rows(plan, operands, pool.empty if max_bytes is None else pool.exact)
     dispatch.forward(program, plan, operands, leaves, rows)
-    if key is not None and quick is None and quick_path.derives(call, xs, argnums):
+    if quick is None and quick_path.derives(key, call):
         f.quick_forward[key] = _quick_forward(program, plan, call.arguments)
     return dispatch.structured(program, leaves), pullback
 

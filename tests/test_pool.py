@@ -56,11 +56,12 @@ def test_small_arrays_do_not_pass_through_the_pool(own_pool):
     assert own_pool.waiting == 0
 
 
-def test_what_waits_is_bounded(own_pool):
+def test_what_waits_is_bounded_and_counted(own_pool):
     for size in (BIG, 2 * BIG, 3 * BIG, BIG, 4 * BIG):
         arrays = [pool.empty((size,), DOUBLE) for _ in range(3)]
         del arrays
         assert own_pool.waiting <= own_pool.limit
+        assert own_pool.waiting == sum(block.size for blocks in own_pool.blocks.values() for block in blocks)
 
 
 def test_a_block_larger_than_the_bound_is_freed(own_pool):
