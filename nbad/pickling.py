@@ -1,12 +1,16 @@
 """How kernels travel: by name, as what they were made from, or by value through cloudpickle."""
 
-import inspect
+import hashlib
+import io
 import linecache
+import marshal
 import pickle
 import sys
-from types import FunctionType
+from types import CodeType
 
 from nbad.errors import ArgumentTypeError, message, user_line
+
+PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # joblib brings its own
 
 
 def reduced(kernel, made_from, parts):
@@ -20,7 +24,7 @@ def reduced(kernel, made_from, parts):
     parts : tuple
         Its class, function, tracer and options, to make it again by value.
     """
-    cloudpickle = sys.modules.get("cloudpickle")
+    cloudpickle = next(filter(None, map(sys.modules.get, PICKLERS)), None)
     is_named = _found(kernel) is kernel
     if is_named and (cloudpickle is None or kernel.__module__ != "__main__"):
         return kernel.__qualname__
@@ -33,7 +37,7 @@ def reduced(kernel, made_from, parts):
             fix="import cloudpickle, which pickles kernels by value, or define it with `def` at the top level",
         ))
     kind, function, tracer, *options = parts
-    return _unpickled, (kind, cloudpickle.dumps((function, tracer)), _sources(function), *options)
+    return _unpickled, (kind, *_by_value(cloudpickle, (function, tracer)), *options)
 
 
 def _found(kernel):
@@ -48,24 +52,52 @@ def _made_again(base, method, arguments):
     return getattr(base, method)(*arguments)
 
 
-def _sources(function):
-    """The lines of the files of a function and its helpers of `__main__`: another process may not find a notebook's cells."""
-    files, waiting, seen = {}, [function], set()
-    while waiting:
-        f = waiting.pop()
-        if not isinstance(f, FunctionType) or f in seen or f.__module__ != "__main__":
-            continue
-        seen.add(f)
-        files[f.__code__.co_filename] = linecache.getlines(f.__code__.co_filename)
-        waiting += (f.__globals__.get(name) for name in f.__code__.co_names)
-        waiting += inspect.getclosurevars(f).nonlocals.values()
-    return files
+def _by_value(cloudpickle, value):
+    """Bytes of functions and all that they use, and the text of the files that their code was read from.
+
+    Code travels as Python marshals it, with the name of its file: cloudpickle would write one name for all. Another process may
+    not find a script's file or a notebook's cell.
+    """
+    files: dict[str, list[str]] = {}
+
+    class Pickler(cloudpickle.CloudPickler):
+        def reducer_override(self, item):
+            if not isinstance(item, CodeType):
+                return super().reducer_override(item)
+            files[item.co_filename] = linecache.getlines(item.co_filename)
+            return _code, (marshal.dumps(item), item.co_filename, _digest(files[item.co_filename]))
+
+    buffer = io.BytesIO()
+    Pickler(buffer).dump(value)
+    return buffer.getvalue(), files
 
 
-def _unpickled(kind, made_of, sources, *options):
-    """The kernel of the function and the tracer that cloudpickle wrote."""
-    for file, lines in sources.items():
-        if lines and not linecache.getlines(file):
-            linecache.cache[file] = sum(map(len, lines)), None, lines, file
+def _digest(lines):
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def _code(marshalled, file, digest):
+    """Code from another process, under the name by which its text is found here."""
+    return _renamed(marshal.loads(marshalled), _name_here(file, digest))
+
+
+def _name_here(file, digest):
+    """The file's name, or one of its own where that name means another text in this process."""
+    return file if _digest(linecache.getlines(file)) == digest else f"{file} [{digest}]"
+
+
+def _renamed(code, file):
+    if code.co_filename == file:
+        return code
+    constants = tuple(_renamed(c, file) if isinstance(c, CodeType) else c for c in code.co_consts)
+    return code.replace(co_filename=file, co_consts=constants)
+
+
+def _unpickled(kind, made_of, files, *options):
+    """The kernel of the function and the tracer that were pickled by value."""
+    for file, lines in files.items():
+        name = _name_here(file, _digest(lines))
+        if name != file and lines:
+            linecache.cache[name] = sum(map(len, lines)), None, lines, name
     function, tracer = pickle.loads(made_of)
     return kind(function, *options, tracer=tracer)

@@ -145,6 +145,69 @@ print(f(0.5), slope(0.5), jacobian(0.5)[0, 0], slope(-1.0))
     assert np.allclose([float(word) for word in printed.split()], [value, -4 * value, -4 * value, -2 * far], rtol=1e-14)
 
 
+BRANCHES = """
+import math
+import numpy as np
+import nbad
+rate = 2.0
+def helper(x):
+    if x > 1:
+        return math.exp(-rate * x)
+    return x * x
+@nbad.kernel
+def f(x):
+    return helper(x) if x > 0 else -x
+def work(x):
+    return [float(v) for v in (f(x), nbad.grad(f)(x))]
+if __name__ == "__main__":
+    xs, expected = (-1.0, 0.5, 2.0), [[1.0, -1.0], [0.25, 1.0], [math.exp(-4.0), -2.0 * math.exp(-4.0)]]
+    for found in run(work, xs), run(f, xs):
+        assert np.allclose(found, expected if np.ndim(found) == 2 else [e[0] for e in expected], rtol=1e-14), found
+    print("right")
+"""
+EXECUTORS = {
+    "loky": """
+from joblib import Parallel, delayed
+def run(work, xs):
+    return Parallel(n_jobs=2, backend="loky")(delayed(work)(x) for x in xs)
+""",
+    "dask processes": """
+import dask
+def run(work, xs):
+    return dask.compute(*[dask.delayed(work, pure=True)(x) for x in xs], scheduler="processes", num_workers=2)
+""",
+    "distributed": """
+from distributed import Client, LocalCluster
+def run(work, xs):
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        return client.gather(client.map(work, xs))
+""",
+}
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_kernels_of_a_script_run_in_other_peoples_workers(tmp_path, name):
+    script = tmp_path / "script.py"
+    script.write_text(EXECUTORS[name] + BRANCHES)
+    environment = os.environ | {"PYTHONPATH": str(Path(nbad.__file__).parents[1])}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "right\n", done.stderr
+
+
+def test_a_file_of_that_name_with_another_text_is_not_taken_for_the_kernels_own(tmp_path, run_python):
+    path, script = tmp_path / "kernel.pickle", tmp_path / "script.py"
+    script.write_text(f"""
+import cloudpickle, nbad
+f = nbad.kernel(lambda x: x * x if x > 0 else 3 * x)
+with open({str(path)!r}, "wb") as file:
+    cloudpickle.dump(f, file)
+""")
+    run_python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")
+    script.write_text("\n\n\nf = lambda x: 5 * x if x > 0 else x\n")
+    printed = run_python(f"import pickle; f = pickle.load(open({str(path)!r}, 'rb')); print(f(3.0), f(-2.0))")
+    assert printed.split() == ["9.0", "-6.0"]
+
+
 def test_precompile_refuses_other_dtypes():
     with pytest.raises(TypeError, match=r"`square.precompile\(int64\)`: not a working dtype"):
         square.precompile("int64")
