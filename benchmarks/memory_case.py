@@ -14,7 +14,7 @@ import numpy as np
 
 import nbad
 from benchmarks.gallery import subjects
-from nbad import pool
+from nbad.runtime import memory
 
 WARM = 30_000  # elements of the calls that compile, start threads and fill caches before anything counts
 
@@ -61,7 +61,7 @@ def _sweep(subject, inputs, seeds, argnums=None, **options):
 def _settled():
     """Give back all that only waits for reuse, and set the peak back to what is held now, in bytes."""
     gc.collect()
-    pool.POOL.clear()
+    memory.POOL.clear()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _status("VmRSS")
 

@@ -203,5 +203,5 @@ def markdown(path):
     text = f"\"auto\" is within 10 % of the best fixed policy in {len(trials) - len(missed)} of {plural(len(trials), 'case')}."
     parts = [head(body["machine"]), text, grid(TITLES, [t.cells for t in trials])]
     shown = [t for t in trials if t.kernel in {other.kernel for other in missed} | EXAMPLES]
-    model = "Nanoseconds for one element, measured beside the cost model's (`nbad/cost.py`), for some kernels:"
+    model = "Nanoseconds for one element, measured beside the cost model's (`nbad/plans/cost.py`), for some kernels:"
     return "\n\n".join([*parts, model, grid(MODEL_TITLES, model_rows(shown))]) + "\n"

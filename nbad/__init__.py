@@ -3,21 +3,21 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from nbad.decorate import Kernel, kernel
+from nbad.api.kernel import Kernel, kernel
 from nbad.errors import NbadError
-from nbad.jacobians import jacobian, value_and_jacobian
-from nbad.transforms import jvp, vjp
+from nbad.verbs.jacobians import jacobian, value_and_jacobian
+from nbad.verbs.vjp import jvp, vjp
 from nbad.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from nbad import special, testing
-    from nbad.explanation import explain
-    from nbad.gradients import grad, hessian, hvp, value_and_grad
-    from nbad.linearization import linearize
-    from nbad.nonfinite import NonFiniteError, debugging
-    from nbad.primitives import primitive, stop_gradient
-    from nbad.showing import show
-    from nbad.sympy_bridge import from_sympy
+    from nbad.api.primitives import primitive, stop_gradient
+    from nbad.runtime.nonfinite import NonFiniteError, debugging
+    from nbad.tools.explain import explain
+    from nbad.tools.show import show
+    from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
+    from nbad.verbs.pushforward import linearize
+    from nbad.verbs.sympy_kernels import from_sympy
 
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "debugging", "explain", "from_sympy", "grad", "hessian", "hvp", "jacobian",
@@ -26,9 +26,10 @@ __all__ = [
 
 _MODULES = ("special", "testing")
 _HOMES = {
-    "NonFiniteError": "nonfinite", "debugging": "nonfinite", "explain": "explanation", "from_sympy": "sympy_bridge",
-    "grad": "gradients", "hessian": "gradients", "hvp": "gradients", "linearize": "linearization", "primitive": "primitives",
-    "show": "showing", "stop_gradient": "primitives", "value_and_grad": "gradients",
+    "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
+    "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
+    "linearize": "verbs.pushforward", "primitive": "api.primitives", "show": "tools.show", "stop_gradient": "api.primitives",
+    "value_and_grad": "verbs.gradients",
 }
 
 

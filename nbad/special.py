@@ -16,9 +16,9 @@ Examples
 
 import numpy as np
 
-from nbad.ops import TABLE
-from nbad.spellings import means
-from nbad.values import first_traced, plain_number
+from nbad.language.meanings import means
+from nbad.language.values import first_traced, plain_number
+from nbad.operations.table import TABLE
 
 
 def _function(op, name):

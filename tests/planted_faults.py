@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad import transforms
-from nbad.harness.case import Case
-from nbad.harness.comparisons import Inapplicable, compare
 from nbad.testing import CHECKS, CheckFailure, check_kernel
+from nbad.testing.case import Case
+from nbad.testing.comparisons import Inapplicable, compare
+from nbad.verbs import vjp as transforms
 
 X = np.linspace(0.3, 1.7, 40)
 Y = np.linspace(-1.0, 1.0, 40)

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from nbad.graph import GraphBuilder
+from nbad.graphs.graph import GraphBuilder
 
 ONE, TWO = ("neg", "abs", "sin", "exp", "sqrt", "log1p"), ("add", "sub", "mul", "div", "maximum", "hypot")
 POINTS = (-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 3.0)

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracing import FakeKernel
 
-from nbad.differentiate import jacobian
+from nbad.api.signatures import Argument
 from nbad.errors import TraceError
-from nbad.graph import evaluate
-from nbad.signatures import Argument
-from nbad.tracer import trace
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import evaluate
+from nbad.tracing.tracer import trace
 
 LINES = Path(__file__).read_text().splitlines()
 SHAPES = {

@@ -15,11 +15,12 @@ import platformdirs
 import pytest
 import sympy
 
-from nbad import cache, config
+from nbad import config
+from nbad.codegen import disk
 from nbad.errors import ArgumentValueError
 
 TWO_WRITERS = """
-from nbad import cache
+from nbad.codegen import disk as cache
 for k in range(40):
     text = "%d" % k * 20000
     assert cache.load_text("shared") in (None, *("%d" % j * 20000 for j in range(40)))
@@ -28,7 +29,7 @@ print(len(cache.load_text("shared")) >= 20000)
 """
 KILLED_WRITER = """
 import os
-from nbad import cache
+from nbad.codegen import disk as cache
 os.replace = lambda *paths: os._exit(0)
 cache.store("key", b"x" * 100000)
 """
@@ -100,7 +101,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def file(folder):
     """The file of a stored key."""
-    assert cache.store("key", b"value")
+    assert disk.store("key", b"value")
     (path,) = folder.iterdir()
     return path
 
@@ -112,56 +113,56 @@ def stranger(monkeypatch):
 
 
 def test_what_is_stored_is_loaded(folder):
-    assert cache.load("key") is None
-    assert cache.store("key", b"value")
-    assert cache.load("key") == b"value"
-    assert cache.load("other key") is None
-    assert cache.store("key", b"")
-    assert cache.load("key") == b""
+    assert disk.load("key") is None
+    assert disk.store("key", b"value")
+    assert disk.load("key") == b"value"
+    assert disk.load("other key") is None
+    assert disk.store("key", b"")
+    assert disk.load("key") == b""
 
 
 def test_texts(folder):
-    assert cache.load_text("plan") is None
-    assert cache.store_text("plan", "∂y/∂x\n")
-    assert cache.load_text("plan") == "∂y/∂x\n"
-    assert cache.load("plan") is None
+    assert disk.load_text("plan") is None
+    assert disk.store_text("plan", "∂y/∂x\n")
+    assert disk.load_text("plan") == "∂y/∂x\n"
+    assert disk.load("plan") is None
 
 
 def test_texts_of_other_sources_are_not_seen(folder, monkeypatch):
-    cache.store_text("plan", "old")
-    monkeypatch.setattr(cache, "_stamp", lambda: "another nbad")
-    assert cache.load_text("plan") is None
+    disk.store_text("plan", "old")
+    monkeypatch.setattr(disk, "_stamp", lambda: "another nbad")
+    assert disk.load_text("plan") is None
 
 
 def test_a_text_is_made_once(folder):
     made = []
     for _ in range(2):
-        assert cache.text_of("plan", lambda: made.append("once") or "text") == "text"
+        assert disk.text_of("plan", lambda: made.append("once") or "text") == "text"
     assert made == ["once"]
 
 
 @pytest.mark.parametrize("part", ["_sympy", "_libc", "_cpu"])
 def test_texts_depend_on_what_derives_and_computes(monkeypatch, part):
-    before = cache._stamp.__wrapped__()
-    assert cache._stamp.__wrapped__() == before
-    monkeypatch.setattr(cache, part, lambda: "another")
-    assert cache._stamp.__wrapped__() != before
+    before = disk._stamp.__wrapped__()
+    assert disk._stamp.__wrapped__() == before
+    monkeypatch.setattr(disk, part, lambda: "another")
+    assert disk._stamp.__wrapped__() != before
 
 
 def test_texts_depend_on_the_version_of_sympy(monkeypatch):
-    assert sympy.__version__ in cache._sympy().decode()
-    monkeypatch.setattr(cache.util, "find_spec", lambda name: SimpleNamespace(loader=None, origin="sympy/__init__.py"))
-    assert cache._sympy() != cache._sympy(), "unknown versions are never the same"
+    assert sympy.__version__ in disk._sympy().decode()
+    monkeypatch.setattr(disk.util, "find_spec", lambda name: SimpleNamespace(loader=None, origin="sympy/__init__.py"))
+    assert disk._sympy() != disk._sympy(), "unknown versions are never the same"
 
 
 def test_texts_depend_on_the_contents_of_nbads_sources(tmp_path, monkeypatch):
     """Not on size and time of the files, which an edit may leave as they are."""
     module, stamps = tmp_path / "ops.py", []
-    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    monkeypatch.setattr(disk, "__file__", str(tmp_path / "codegen" / "disk.py"))
     for text in ("a = 1", "a = 2", "a = 1"):
         module.write_text(text)
         os.utime(module, (0, 0))
-        stamps.append(cache._stamp.__wrapped__())
+        stamps.append(disk._stamp.__wrapped__())
     assert stamps[0] == stamps[2] != stamps[1]
 
 
@@ -170,7 +171,7 @@ def test_a_c_library_without_a_version_of_its_own(monkeypatch):
         raise ValueError("unrecognized configuration name")
 
     monkeypatch.setattr(os, "confstr", refuse)
-    assert cache._libc() == cache.platform.platform()
+    assert disk._libc() == disk.platform.platform()
 
 
 def test_folder_and_files_are_private(folder, file):
@@ -181,7 +182,7 @@ def test_folder_and_files_are_private(folder, file):
 def test_private_whatever_the_umask(folder):
     old = os.umask(0)
     try:
-        cache.store("key", b"value")
+        disk.store("key", b"value")
     finally:
         os.umask(old)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -193,84 +194,84 @@ def test_private_whatever_the_umask(folder):
 ])
 def test_damaged_files_are_misses(file, damage):
     file.write_bytes(damage(file.read_bytes()))
-    assert cache.load("key") is None
-    assert cache.store("key", b"new")
-    assert cache.load("key") == b"new"
+    assert disk.load("key") is None
+    assert disk.store("key", b"new")
+    assert disk.load("key") == b"new"
 
 
 def test_a_file_cannot_pass_for_another(folder, file):
-    (folder / cache._name("other")).write_bytes(file.read_bytes())
-    assert cache.load("other") is None
+    (folder / disk._name("other")).write_bytes(file.read_bytes())
+    assert disk.load("other") is None
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_file_that_others_may_write_is_not_read(file, mode):
     file.chmod(mode)
-    assert cache.load("key") is None
+    assert disk.load("key") is None
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777])
 def test_a_folder_that_others_may_write_is_not_used(folder, file, mode):
     folder.chmod(mode)
-    assert cache.load("key") is None
-    assert not cache.store("key", b"value")
-    assert cache.info().problem == f"{folder} may be written by others: chmod go-w {folder}"
-    assert cache.clear() == 0
+    assert disk.load("key") is None
+    assert not disk.store("key", b"value")
+    assert disk.info().problem == f"{folder} may be written by others: chmod go-w {folder}"
+    assert disk.clear() == 0
     assert file.exists()
 
 
 def test_a_folder_of_another_user_is_not_used(folder, file, stranger):
-    assert cache.load("key") is None
-    assert not cache.store("key", b"value")
-    assert str(cache.info()) == f"no disk cache: {folder} belongs to another user"
+    assert disk.load("key") is None
+    assert not disk.store("key", b"value")
+    assert str(disk.info()) == f"no disk cache: {folder} belongs to another user"
 
 
 def test_a_file_of_another_user_is_not_read(file, monkeypatch):
-    monkeypatch.setattr(cache, "_folder", lambda: (file.parent, None))
-    assert cache.load("key") == b"value"
+    monkeypatch.setattr(disk, "_folder", lambda: (file.parent, None))
+    assert disk.load("key") == b"value"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert cache.load("key") is None
+    assert disk.load("key") is None
 
 
 def test_links_and_pipes_are_not_read(folder, file):
-    link, pipe = folder / cache._name("link"), folder / cache._name("pipe")
+    link, pipe = folder / disk._name("link"), folder / disk._name("pipe")
     link.symlink_to(file)
     os.mkfifo(pipe, 0o600)
-    assert cache.load("link") is None
-    assert cache.load("pipe") is None
+    assert disk.load("link") is None
+    assert disk.load("pipe") is None
 
 
 def test_a_folder_behind_a_link_of_ours_is_used(tmp_path, monkeypatch):
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "link"))
-    assert cache.store("key", b"value")
-    assert cache.load("key") == b"value"
+    assert disk.store("key", b"value")
+    assert disk.load("key") == b"value"
 
 
 def test_a_link_of_another_user_is_not_followed(folder, monkeypatch):
-    monkeypatch.setattr(cache, "_is_mine", lambda status: not stat.S_ISLNK(status.st_mode))
+    monkeypatch.setattr(disk, "_is_mine", lambda status: not stat.S_ISLNK(status.st_mode))
     real = folder.parent / "real"
     real.mkdir(mode=0o700, parents=True)
     folder.symlink_to(real)
-    assert not cache.store("key", b"value")
-    assert "belongs to another user" in cache.info().problem
+    assert not disk.store("key", b"value")
+    assert "belongs to another user" in disk.info().problem
 
 
 @pytest.mark.parametrize("make", [lambda path: path.write_text("not a folder"), lambda path: path.symlink_to("nowhere")])
 def test_no_folder_in_its_place(tmp_path, monkeypatch, make):
     make(tmp_path / "cache")
     monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "cache"))
-    assert not cache.store("key", b"value")
-    assert cache.load("key") is None
-    assert cache.info().folder is None
-    assert cache.clear() == 0
+    assert not disk.store("key", b"value")
+    assert disk.load("key") is None
+    assert disk.info().folder is None
+    assert disk.clear() == 0
 
 
 def test_a_folder_that_cannot_be_made(monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_DIR", "/proc/nbad/cache")
-    assert not cache.store("key", b"value")
-    assert str(cache.info()).startswith("no disk cache: /proc/nbad/cache: ")
+    assert not disk.store("key", b"value")
+    assert str(disk.info()).startswith("no disk cache: /proc/nbad/cache: ")
 
 
 def test_a_read_only_folder_is_read(folder, file, monkeypatch):
@@ -281,10 +282,10 @@ def test_a_read_only_folder_is_read(folder, file, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *args: False)
     monkeypatch.setattr(os, "utime", refuse)
     monkeypatch.setattr("tempfile.mkstemp", refuse)
-    assert cache.load("key") == b"value"
-    assert not cache.store("other", b"value")
-    assert cache.info().problem == f"{folder} is read-only"
-    assert str(cache.info()).endswith("is read-only")
+    assert disk.load("key") == b"value"
+    assert not disk.store("other", b"value")
+    assert disk.info().problem == f"{folder} is read-only"
+    assert str(disk.info()).endswith("is read-only")
 
 
 @pytest.mark.parametrize("where", ["tempfile.mkstemp", "pathlib.Path.mkdir"])
@@ -295,8 +296,8 @@ def test_a_disk_that_is_full_from_the_start(folder, monkeypatch, where):
     if where == "tempfile.mkstemp":
         folder.mkdir(mode=0o700, parents=True)
     monkeypatch.setattr(where, refuse)
-    assert not cache.store("key", b"value")
-    assert cache.load("key") is None
+    assert not disk.store("key", b"value")
+    assert disk.load("key") is None
     assert not folder.exists() or not list(folder.iterdir())
 
 
@@ -305,11 +306,11 @@ def test_a_disk_that_fills_while_a_file_is_written(folder, file):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old[1]))
     try:
-        assert not cache.store("other", b"x" * 100_000)
+        assert not disk.store("other", b"x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert list(folder.iterdir()) == [file]
-    assert cache.load("other") is None
+    assert disk.load("other") is None
 
 
 def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
@@ -317,15 +318,15 @@ def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    assert not cache.store("other", b"value")
+    assert not disk.store("other", b"value")
     assert list(folder.iterdir()) == [file]
 
 
 def test_without_a_home(monkeypatch):
     monkeypatch.setattr(config, "cache_folder", lambda: None)
-    assert not cache.store("key", b"value")
-    assert cache.load("key") is None
-    assert str(cache.info()) == "no disk cache: there is no home folder"
+    assert not disk.store("key", b"value")
+    assert disk.load("key") is None
+    assert str(disk.info()) == "no disk cache: there is no home folder"
 
 
 def test_a_user_without_a_home(monkeypatch):
@@ -334,7 +335,7 @@ def test_a_user_without_a_home(monkeypatch):
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *args, **options: "~/.cache/nbad")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     assert config.cache_folder() is None
-    assert not cache.store("key", b"value")
+    assert not disk.store("key", b"value")
 
 
 def test_a_relative_folder_is_no_home(monkeypatch):
@@ -352,8 +353,8 @@ def test_the_users_cache_folder_by_default(monkeypatch, tmp_path):
 
 def test_no_bytes_turn_it_off(folder, monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_BYTES", "0")
-    assert not cache.store("key", b"value")
-    assert cache.info().problem == "NBAD_CACHE_BYTES is 0"
+    assert not disk.store("key", b"value")
+    assert disk.info().problem == "NBAD_CACHE_BYTES is 0"
     assert not folder.exists()
 
 
@@ -371,31 +372,31 @@ def test_numbers_in_the_environment(monkeypatch, name, read):
 def test_the_least_recently_used_go_first(folder, monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_BYTES", "10000")
     for k in range(8):
-        cache.store(f"key {k}", b"x" * 1000)
-        os.utime(folder / cache._name(f"key {k}"), (k, k))
-    assert cache.load("key 0") is not None
-    cache.store("large", b"x" * 4000)
-    assert [k for k in range(8) if cache.load(f"key {k}") is not None] == [0, 4, 5, 6, 7]
-    assert cache.load("large") is not None
-    assert cache.info().nbytes <= 10000
+        disk.store(f"key {k}", b"x" * 1000)
+        os.utime(folder / disk._name(f"key {k}"), (k, k))
+    assert disk.load("key 0") is not None
+    disk.store("large", b"x" * 4000)
+    assert [k for k in range(8) if disk.load(f"key {k}") is not None] == [0, 4, 5, 6, 7]
+    assert disk.load("large") is not None
+    assert disk.info().nbytes <= 10000
 
 
 def test_small_files_are_bounded_too(folder, monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_BYTES", "20000")
     for k in range(600):
-        cache.store(f"key {k}", b"x" * 100)
-    assert cache.info().nbytes <= 40000
+        disk.store(f"key {k}", b"x" * 100)
+    assert disk.info().nbytes <= 40000
 
 
 @pytest.mark.parametrize("seconds", [0, 1 << 33])
 def test_the_size_is_bounded_whatever_the_clock_says(folder, monkeypatch, seconds):
     monkeypatch.setenv("NBAD_CACHE_BYTES", "10000")
     for k in range(30):
-        cache.store(f"key {k}", b"x" * 1000)
+        disk.store(f"key {k}", b"x" * 1000)
         for path in folder.iterdir():
             os.utime(path, (seconds, seconds))
-    assert cache.info().nbytes <= 10000
-    assert cache.load("key 29") is not None
+    assert disk.info().nbytes <= 10000
+    assert disk.load("key 29") is not None
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
@@ -404,34 +405,34 @@ def test_what_dead_writers_left_is_removed_whatever_the_clock_says(folder, file,
     for path, age in ((leftover, 3600 * hours), (fresh, 0)):
         path.write_bytes(b"x" * 1000)
         os.utime(path, (0, time.time() - age))
-    assert cache.clear() == 2
+    assert disk.clear() == 2
     assert list(folder.iterdir()) == [fresh]
 
 
 def test_info_and_clear(folder, file):
     (folder / "notes.txt").write_text("not ours")
-    cache.store("second", b"x" * 2**20)
-    report = cache.info()
+    disk.store("second", b"x" * 2**20)
+    report = disk.info()
     assert (report.folder, report.files, report.problem) == (folder, 2, None)
     assert str(report) == f"{folder}: 2 files, 1.0 of at most 512 MiB"
-    assert cache.clear() == 2
+    assert disk.clear() == 2
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-    assert cache.info().files == 0
+    assert disk.info().files == 0
 
 
 def test_two_processes_at_once(folder, run_python):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run_python, [TWO_WRITERS] * 2)) == ["True\n"] * 2
-    assert cache.info().files == 1
+    assert disk.info().files == 1
 
 
 def test_a_killed_writer_leaves_nothing_that_is_read(folder, run_python):
     run_python(KILLED_WRITER)
     (leftover,) = folder.iterdir()
-    assert cache.load("key") is None
-    assert cache.info().files == 0
-    os.utime(leftover, (0, time.time() - 2 * cache.LEFTOVER))
-    assert cache.clear() == 1
+    assert disk.load("key") is None
+    assert disk.info().files == 0
+    os.utime(leftover, (0, time.time() - 2 * disk.LEFTOVER))
+    assert disk.clear() == 1
 
 
 # kernels in fresh processes

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 import nbad
-from nbad import cache, cli, plots, profiling, roofs, subjects
+from nbad.codegen import disk
 from nbad.errors import ArgumentValueError
+from nbad.tools import cli, kernel_files, plots, profiling, roofs
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--n", "3000", "--seeds", "3", "--repeats", "1"]
@@ -68,7 +69,7 @@ def test_profile_prints_the_facts(write, capsys):
     assert re.match(r"[\d.]+ s", facts["compile time"])
     assert re.fullmatch(r"[\d.]+ ms, [\d.]+ ns per element, in a batch of 3", facts["reverse per seed"])
     assert re.fullmatch(r"\d+ \(.+\)", facts["threads"])
-    assert facts["vectors"] == nbad.vector_math.describe()
+    assert facts["vectors"] == nbad.codegen.host.describe()
     assert "checks of the harness passed on 64 elements" in facts["checked"]
 
 
@@ -78,13 +79,13 @@ def test_profile_of_a_gallery_kernel(capsys):
 
 
 def test_file_of_several_kernels_gets_the_name():
-    subject = subjects.load(str(ROOT / "kernels" / "nonlinear_regression.py") + ":danwood")
+    subject = kernel_files.load(str(ROOT / "kernels" / "nonlinear_regression.py") + ":danwood")
     assert subject.name == "danwood"
     assert len(subject.inputs(10, "float64")) == 3
 
 
 def test_report_counts_bytes_and_is_frozen(write):
-    subject = subjects.load(write(KERNEL.format("area"), INPUTS))
+    subject = kernel_files.load(write(KERNEL.format("area"), INPUTS))
     report = profiling.profile(subject, profiling.Options(n=4096, seeds=2, repeats=1))
     value, forward, one, reverse, jacobian = report.sweeps
     array = 8 * 4096
@@ -102,7 +103,7 @@ def test_report_counts_bytes_and_is_frozen(write):
 
 def test_steps_are_announced(write):
     steps = []
-    subject = subjects.load(write(KERNEL.format("area"), INPUTS))
+    subject = kernel_files.load(write(KERNEL.format("area"), INPUTS))
     profiling.profile(subject, profiling.Options(n=100, seeds=1, repeats=1), steps.append)
     assert steps == ["compile", "value", "forward", "reverse, 1 seed", "Jacobian", "check"]
 
@@ -162,7 +163,7 @@ def test_progress_moves_a_bar_on_a_terminal(monkeypatch, capsys):
 
 def test_load_raises_for_callers_from_python():
     with pytest.raises(ArgumentValueError, match=r"no file missing\.py"):
-        subjects.load("missing.py")
+        kernel_files.load("missing.py")
 
 
 def test_wrong_derivative_is_reported_with_exit_code_1(write, capsys, monkeypatch):
@@ -175,13 +176,13 @@ def test_wrong_derivative_is_reported_with_exit_code_1(write, capsys, monkeypatc
 
 
 def test_results_that_differ_between_calls_are_reported(write):
-    kernel = subjects.load(write(KERNEL.format("area"), INPUTS)).kernel
+    kernel = kernel_files.load(write(KERNEL.format("area"), INPUTS)).kernel
     with pytest.raises(AssertionError, match=r"area.*f and vjp at element \(0,\)"):
         profiling._compare(kernel, "f and vjp", np.zeros(3), -np.zeros(3))
 
 
 def test_operations_are_those_of_the_cost_model(write):
-    subject = subjects.load(write(KERNEL.format("area"), INPUTS))
+    subject = kernel_files.load(write(KERNEL.format("area"), INPUTS))
     report = profiling.profile(subject, profiling.Options(n=4096, seeds=2, repeats=1))
     value, _, one, reverse, _ = report.sweeps
     assert value.operations == 4096 * 3  # x * y, 2 * y, x - 2 * y
@@ -198,7 +199,7 @@ def test_profile_of_a_kernel_of_vectors(write, capsys):
 
 
 def test_kernel_of_vectors_with_a_wrong_pullback_is_reported(write, monkeypatch):
-    subject = subjects.load(write(VECTORS))
+    subject = kernel_files.load(write(VECTORS))
     right = profiling.jacobian
     monkeypatch.setattr(profiling, "jacobian", lambda f: lambda *xs: 1.001 * right(f)(*xs))
     with pytest.raises(AssertionError, match=r"spiral.*product with the Jacobian at element \(0, 0\)"):
@@ -206,7 +207,7 @@ def test_kernel_of_vectors_with_a_wrong_pullback_is_reported(write, monkeypatch)
 
 
 def test_a_python_number_may_stand_for_an_argument_of_all_elements(write):
-    subject = subjects.load(write(VECTORS.replace("rng.random(n).astype(dtype)", "0.5")))
+    subject = kernel_files.load(write(VECTORS.replace("rng.random(n).astype(dtype)", "0.5")))
     assert profiling._products(subject.kernel, subject.inputs(8, "float32")).startswith("24 numbers")
 
 
@@ -294,8 +295,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_cache_info_and_clear(folder, capsys):
-    cache.store("key", b"value")
-    cache.store("other", b"value")
+    disk.store("key", b"value")
+    disk.store("other", b"value")
     assert cli.main(["cache", "info"]) == 0
     assert cli.main(["cache", "clear"]) == 0
     assert cli.main(["cache", "info"]) == 0
@@ -335,5 +336,5 @@ def test_version(capsys):
 
 
 def test_command_runs_in_a_fresh_process(run_python):
-    out = run_python("import sys; from nbad.cli import main; sys.exit(main(['profile', 'missing.py']) - 2)")
+    out = run_python("import sys; from nbad.tools.cli import main; sys.exit(main(['profile', 'missing.py']) - 2)")
     assert out == ""

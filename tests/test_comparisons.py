@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nbad.harness.comparisons import CheckFailure, Near, Same, compare
+from nbad.testing.comparisons import CheckFailure, Near, Same, compare
 
 
 @pytest.mark.parametrize(

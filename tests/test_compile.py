@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tiles_by_hand import ENTRY, edges, graph_of, pairs, run_tile, same_bits, ulps
 
-from nbad import cache, compile
-from nbad.compile import TileKernel, cached_njit, compile_tile
-from nbad.graph import GraphBuilder, evaluate
-from nbad.lower import lower
-from nbad.ops import TABLE
-from nbad.vector_math import host
+from nbad.codegen import compile, disk
+from nbad.codegen.compile import TileKernel, cached_njit, compile_tile
+from nbad.codegen.host import host
+from nbad.codegen.lower import lower
+from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.operations.table import TABLE
 
 REGISTERS = {"e": "zmm", "d": "ymm", "c": "ymm", "b": "xmm", "n": "v"}
 ROUNDED = {name for name in TABLE if any(node.op in TABLE and TABLE[node.op].is_call for node in lower(graph_of(name)).nodes)}
@@ -22,7 +22,7 @@ FASTER_MODULE = """
 import numba
 import numpy as np
 
-from nbad.compile import cached_njit
+from nbad.codegen.compile import cached_njit
 
 {constant}
 
@@ -166,7 +166,7 @@ def test_sources_do_not_make_a_new_kernel(folder):
 def test_constants_that_differ_in_a_bit_make_two_kernels(folder, constants):
     kernels = [compile_tile(lower(chain(1, start=constant))) for constant in constants]
     assert kernels[0].address != kernels[1].address
-    assert cache.info().files == 2
+    assert disk.info().files == 2
 
 
 def test_a_kernel_comes_from_the_disk(folder, monkeypatch):
@@ -230,7 +230,7 @@ def test_sources_and_constants_are_part_of_the_key(tmp_path, monkeypatch):
 
 
 def test_compiled_functions_of_other_modules_are_part_of_the_key():
-    texts = compile._sources("nbad.driver", set())
+    texts = compile._sources("nbad.runtime.threads", set())
     assert any("def call_work" in text for text in texts)
     assert not any("def compile_tile" in text for text in texts)
 
@@ -243,13 +243,13 @@ def test_a_closure_is_not_kept(folder):
         return factor * x
 
     assert scaled(3.0) == 6.0
-    assert cache.info().files == 0
+    assert disk.info().files == 0
 
 
 def test_without_numbas_compiler_functions_are_plain(run_python):
     code = (
-        "from nbad.compile import cached_njit\n"
-        "import nbad.cache, nbad.lower, nbad.python_printer, nbad.ir_printer, nbad.vector_math\n"
-        "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.vector_math.describe())"
+        "from nbad.codegen.compile import cached_njit\n"
+        "import nbad.codegen.disk, nbad.codegen.lower, nbad.codegen.python_source, nbad.codegen.vector_ir, nbad.codegen.host\n"
+        "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.codegen.host.describe())"
     )
     assert run_python(code, NUMBA_DISABLE_JIT="1").startswith("2 ")

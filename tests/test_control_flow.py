@@ -13,10 +13,10 @@ import pytest
 from tracing import FakeKernel, text, traced
 
 import nbad
-from nbad.differentiate import jacobian
-from nbad.graph import evaluate
-from nbad.signatures import Argument
-from nbad.tracer import trace
+from nbad.api.signatures import Argument
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import evaluate
+from nbad.tracing.tracer import trace
 
 GRID = [(x, y) for x in (-2.0, -0.7, 0.0, 0.4, 1.3, 2.6) for y in (-1.1, 0.0, 0.6, 3.0)]
 TABLE = (1.0, 4.0, 9.0, 16.0)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nbad.differentiate import jacobian
-from nbad.graph import Graph, GraphBuilder, evaluate, evaluate_all
-from nbad.harness.oracles import exact, exact_jacobian
-from nbad.ops import TABLE
-from nbad.simplify import simplify
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import Graph, GraphBuilder, evaluate, evaluate_all
+from nbad.graphs.simplify import simplify
+from nbad.operations.table import TABLE
+from nbad.testing.oracles import exact, exact_jacobian
 
 # Elementary functions and their derivatives at hard points, computed in 60-digit arithmetic.
 GOLDENS = json.loads((Path(__file__).parent / "data" / "scalar_rules_goldens.json").read_text())

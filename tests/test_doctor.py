@@ -6,8 +6,10 @@ import numba
 import pytest
 
 import nbad
-from nbad import cache, cli, doctor, vector_math
-from nbad.doctor import Diagnosis, Finding
+from nbad.codegen import disk
+from nbad.codegen import host as vector_math
+from nbad.tools import cli, doctor
+from nbad.tools.doctor import Diagnosis, Finding
 
 TOPICS = [
     "versions", "system", "CPU", "disk cache", "vectors, float64", "vectors, float32", "threads", "threading layer", "fork",
@@ -145,8 +147,8 @@ def test_disk_cache_that_is_off_or_refused(tmp_path, monkeypatch):
 
 
 def test_disk_cache_that_cannot_grow(tmp_path, monkeypatch):
-    report = cache.CacheInfo(tmp_path, 3, 1 << 20, 10 << 20, f"{tmp_path} is read-only")
-    monkeypatch.setattr(cache, "info", lambda: report)
+    report = disk.CacheInfo(tmp_path, 3, 1 << 20, 10 << 20, f"{tmp_path} is read-only")
+    monkeypatch.setattr(disk, "info", lambda: report)
     finding = doctor.disk_cache()
     assert f"private: {tmp_path}: 3 files, 1.0 of at most 10 MiB; the first" in finding.found
     assert finding.lack == f"{tmp_path} is read-only: new kernels are compiled anew in every process"

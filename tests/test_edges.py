@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad import launch
+from nbad.runtime import launch
 
 
 @nbad.kernel

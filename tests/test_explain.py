@@ -9,8 +9,9 @@ import pytest
 from gallery_mpmath import cores_of, kernels, sample
 
 import nbad
-from nbad import explanation, pool
-from nbad.partition import POLICIES
+from nbad.plans.partition import POLICIES
+from nbad.runtime import memory
+from nbad.tools import explain
 
 X = np.linspace(0.5, 2.0, 1000)
 
@@ -70,7 +71,7 @@ def test_float32_halves_the_bytes():
     double, single = nbad.explain(decay, X, X), nbad.explain(decay, *2 * [X.astype(np.float32)])
     assert single.dtype == "float32"
     for a, b in zip(double.policies, single.policies, strict=True):
-        assert [getattr(b, s).bytes * 2 for s in explanation.SWEEPS] == [getattr(a, s).bytes for s in explanation.SWEEPS]
+        assert [getattr(b, s).bytes * 2 for s in explain.SWEEPS] == [getattr(a, s).bytes for s in explain.SWEEPS]
         assert b.bytes_per_element * 2 == a.bytes_per_element
 
 
@@ -132,22 +133,22 @@ def test_prints_tables():
     text = "\n".join(lines)
     assert "For 8 seeds \"auto\" takes" in text
     assert "GB/s" in text
-    assert "∂y0/∂x     8 bytes  test_explain.py:21  entry of the Jacobian" in text
+    assert "∂y0/∂x     8 bytes  test_explain.py:22  entry of the Jacobian" in text
     assert "'mincut' keeps the same as 'partials'." in text
 
 
 def test_bandwidth_is_measured_once_and_late(monkeypatch):
-    explanation.memory_bandwidth.cache_clear()
+    explain.memory_bandwidth.cache_clear()
     measured = []
-    monkeypatch.setattr(explanation, "_seconds", lambda call: measured.append(call) or 1e-3)
+    monkeypatch.setattr(explain, "_seconds", lambda call: measured.append(call) or 1e-3)
     told = nbad.explain(decay, X, X)
     assert measured == []
-    expected = 3 * 8 * explanation.STREAM / 1e-3 / 1e9
+    expected = 3 * 8 * explain.STREAM / 1e-3 / 1e9
     assert told.bandwidth == pytest.approx(expected)
     assert told.roofline(account(told, "partials").call) == pytest.approx(16 / expected)
     assert str(told)
-    assert len(measured) == explanation.REPEATS
-    explanation.memory_bandwidth.cache_clear()
+    assert len(measured) == explain.REPEATS
+    explain.memory_bandwidth.cache_clear()
 
 
 def test_as_dict_is_plain():
@@ -157,7 +158,7 @@ def test_as_dict_is_plain():
     assert data["bandwidth"] > 0
     assert [policy["policy"] for policy in data["policies"]] == list(POLICIES)
     residual = data["policies"][0]["residuals"][0]
-    assert residual == {"name": "∂y0/∂x", "source": "test_explain.py:21", "reason": "entry of the Jacobian"}
+    assert residual == {"name": "∂y0/∂x", "source": "test_explain.py:22", "reason": "entry of the Jacobian"}
     assert data["policies"][0]["call"]["roofline"] == pytest.approx(16 / data["bandwidth"])
 
 
@@ -177,7 +178,7 @@ def test_every_field_is_in_the_dict():
     for account_of, found in zip(told.policies, data["policies"], strict=True):
         assert found.keys() == {"policy", "residuals", "residual_bytes", "forward", "call", "seed", "peak_bytes"}
         assert found["peak_bytes"] == account_of.peak_bytes
-        assert all(found[sweep].keys() == {"bytes", "flops", "roofline"} for sweep in explanation.SWEEPS)
+        assert all(found[sweep].keys() == {"bytes", "flops", "roofline"} for sweep in explain.SWEEPS)
     assert (data["arguments"], data["elements"], data["dtype"], data["seeds"]) == (("x", "rate"), 1000, "float64", 3)
     assert data["changes"] == told.changes
 
@@ -212,7 +213,7 @@ def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
     xs = [np.ones(shape) for shape in shapes]
     expected = account(nbad.explain(decay, *xs, seeds=seeds), policy).peak_bytes
     nbad.vjp(decay, *xs, residuals=policy)[1].batched(np.ones((seeds, *shapes[0])))  # compiled
-    monkeypatch.setattr(pool, "SMALLEST", 1 << 60)  # nothing is kept for reuse
+    monkeypatch.setattr(memory, "SMALLEST", 1 << 60)  # nothing is kept for reuse
     tracemalloc.start()
     _, pullback = nbad.vjp(decay, *xs, residuals=policy)
     given = np.ones((seeds, *shapes[0]))

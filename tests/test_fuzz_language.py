@@ -10,9 +10,9 @@ from duals import MATH, NUMPY, value_and_partials
 from random_programs import Writer
 from tracing import traced
 
-from nbad.differentiate import jacobian
 from nbad.errors import TraceError
-from nbad.graph import evaluate
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import evaluate
 
 POINTS = np.random.default_rng(5).uniform(-2.0, 2.0, (24, 2))
 

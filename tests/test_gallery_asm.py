@@ -7,8 +7,8 @@ import pytest
 from gallery_reference import GALLERY, load
 
 import nbad
-from nbad.policies import POLICIES
-from nbad.vector_math import host
+from nbad.codegen.host import host
+from nbad.plans.policies import POLICIES
 
 REGISTERS = {"e": "zmm", "d": "ymm", "c": "ymm", "b": "xmm", "n": "v"}
 OTHERS = {"zmm": ("ymm",), "ymm": ("zmm",), "xmm": ("ymm", "zmm")}

@@ -12,19 +12,21 @@ import pytest
 from llvmlite import binding
 
 import nbad
-from nbad import doctor, vector_math
-from nbad.ir_printer import print_ir
-from nbad.lower import lower
-from nbad.ops import TABLE
+from nbad.codegen import host as vector_math
+from nbad.codegen.lower import lower
+from nbad.codegen.vector_ir import print_ir
+from nbad.operations.table import TABLE
+from nbad.tools import doctor
 
 CODE = """
 import json, sys
 import numpy as np
 sys.path.insert(0, {kernels!r})
-from nbad import vector_math
+from nbad.codegen import host as vector_math
 vector_math.LIBRARY = {library!r}
 import nbad
-from nbad import compile, doctor
+from nbad.codegen import compile
+from nbad.tools import doctor
 from black_scholes import price, sample_inputs
 nbad.testing.check_kernel(price, *sample_inputs(np.random.default_rng(0), 64, np.float64))
 xs = sample_inputs(np.random.default_rng(1), 40000, np.float64)

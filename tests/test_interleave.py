@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad import launch
-from nbad.interleave import NARROW
-from nbad.tiles import TILE
+from nbad.native.interleave import NARROW
+from nbad.native.worker import TILE
+from nbad.runtime import launch
 
 
 def linear(count):

@@ -1,4 +1,4 @@
-"""The layers: which module may import which, in one table, read against the source of every module."""
+"""The layers: which wing may import which, in one table, read against the source of every room."""
 
 import ast
 import sys
@@ -10,127 +10,50 @@ import nbad
 
 PACKAGE = Path(nbad.__file__).parent
 
-# module: modules of nbad that it may import, beside `errors` | what else, beside the standard library
+# wing or top file: wings and top files that it may import beside its own rooms, `errors`, `lines`, `memo`, `config` and `version`
 TABLE = """
-errors              |
-version             |
-config              |                                                           | platformdirs
-scipy_special       |                                                           | scipy
-operation           |                                                           | numpy
-expansions          | scipy_special                                             | numpy
-special_ops         | expansions operation scipy_special                        | numpy
-ops                 | operation special_ops                                     | numpy
-graph               | ops                                                       | numpy
-source              |
-refusals            |
-arrays              |                                                           | numpy
-spellings           | arrays ops                                                | numpy
-array_functions     | arrays spellings                                          | numpy
-matrices            | array_functions arrays spellings                          | numpy
-values              | arrays graph ops refusals source spellings                | numpy
-origin              |
-scopes              |
-expressions         | scopes
-rewrite             | expressions origin scopes
-copies              | origin rewrite source
-merging             | arrays values                                             | numpy
-lookup              | merging refusals values                                   | numpy
-composites          | lookup merging refusals spellings                         | numpy
-heap                | arrays source                                             | numpy
-forks               | heap merging refusals source
-branches            | forks heap merging refusals source
-choices             | forks merging refusals
-returns             | forks heap merging refusals source
-shared              | heap source                                               | numpy
-flow                | branches choices heap lookup merging refusals returns shared source values | numpy
-rebind              | arrays composites copies flow source spellings values     | numpy
-signatures          |                                                           | numpy
-tracer              | array_functions arrays graph matrices ops rebind signatures source values | numpy
-simplify            | graph ops                                                 | numpy
-derive              | ops                                                       | sympy
-derived             |
-partial_text        | graph ops simplify
-differentiate       | derived graph ops partial_text simplify
-special             | ops spellings values                                      | numpy
-sympy_walk          | graph ops simplify                                        | sympy
-primitives          | graph operation ops partial_text signatures sympy_walk tracer values | numba numpy
-mincut              |
-cost                | ops
-policies            | cost mincut
-partition           | cost graph policies simplify
-plan_text           | graph ops partition
-lower               | graph ops
-python_printer      | lower ops
-vector_math         | ops scipy_special                                         | llvmlite numba
-ir_printer          | lower ops vector_math
-cache               | config version                                            | llvmlite numpy
-compile             | cache ir_printer lower vector_math                        | llvmlite numba numpy
-locks               |
-pool                | config locks                                              | numpy
-structured          |                                                           | llvmlite
-staging             | structured                                                | llvmlite numpy
-interleave          | structured                                                | llvmlite
-tiles               | cache compile interleave staging structured               | llvmlite numpy
-thunk               | cache compile structured                                  | llvmlite numpy
-driver              | compile locks thunk tiles                                 | llvmlite numba numpy
-launch              | cost driver interleave staging tiles                      | numpy
-reduction           | compile tiles                                             | numpy
-broadcast           |                                                           | numpy
-outputs             | thunk                                                     | numpy
-uniform             | graph ops simplify
-programs            | cache compile cost differentiate locks lower partition plan_text simplify uniform
-budget              | config pool
-dispatch            | broadcast budget launch pool tiles                        | numpy
-regions             | broadcast tiles
-reverse             | broadcast dispatch launch pool reduction regions tiles    | numpy
-pullback            | broadcast budget dispatch outputs partition pool reverse  | numpy
-formulas            | graph ops simplify                                        | sympy
-nonfinite           | config graph                                              | numpy
-quick               | broadcast config thunk tiles                              | numpy
-typeset             | formulas simplify                                         | numpy sympy
-pickling            |
-decorate            | broadcast config dispatch formulas graph locks nonfinite outputs pickling programs quick signatures tracer typeset | numpy
-calls               | broadcast config dispatch nonfinite outputs programs      | numpy
-jacobians           | budget calls dispatch outputs pool quick
-transforms          | broadcast budget calls cost decorate dispatch outputs policies pool pullback quick | numpy
-gradients           | calls differentiate graph jacobians simplify tracer transforms
-linearization       | broadcast budget calls dispatch outputs pool              | numpy
-sympy_bridge        | decorate signatures sympy_walk tracer                     | sympy
-explanation         | budget calls cost decorate dispatch partition policies reverse | numpy
-showing             | lower python_printer                                      | numpy
-harness             |
-harness.comparisons |                                                           | numpy
-harness.oracles     | ops                                                       | mpmath numpy
-harness.case        | differentiate harness.comparisons harness.oracles transforms | numpy
-harness.own_operations | graph harness.comparisons ops                             | numpy
-harness.memory      | harness.case harness.comparisons jacobians                | numpy
-harness.orders      | decorate differentiate gradients harness.case harness.comparisons harness.oracles jacobians linearization transforms | numpy
-harness.checks      | harness.case harness.comparisons harness.memory harness.oracles harness.orders harness.own_operations jacobians partition transforms | numba numpy
-testing             | harness.case harness.checks harness.comparisons           | numpy
-accuracy            | decorate differentiate graph harness.oracles ops simplify tracer | mpmath numpy
-subjects            | decorate                                                  | numpy
-profiling           | cost explanation harness.comparisons jacobians policies subjects testing transforms vector_math | numba numpy
-roofs               | cost decorate explanation                                 | numpy
-plots               |                                                           | matplotlib numpy
-doctor              | cache compile config decorate graph lower ops transforms vector_math version | llvmlite numba numpy
-cli                 | cache doctor plots profiling roofs subjects version       | rich
-__init__            | decorate explanation gradients jacobians linearization nonfinite primitives showing special sympy_bridge testing transforms version
+errors      |
+lines       |
+memo        |
+config      |
+version     |
+operations  |
+graphs      | operations
+formulas    | operations graphs
+plans       | operations graphs
+codegen     | operations graphs
+native      | codegen
+pipeline    | graphs plans codegen
+runtime     | graphs plans codegen native pipeline
+language    | operations graphs
+branching   | language
+tracing     | operations graphs language branching
+special     | operations language
+api         | operations graphs formulas plans pipeline runtime language tracing special
+verbs       | operations graphs formulas plans pipeline runtime language tracing special api
+testing     | operations graphs plans api verbs
+tools       | operations graphs formulas plans codegen pipeline runtime tracing special api verbs testing
+__init__    | special runtime api verbs tools testing
 """
+EVERYBODY = {"errors", "lines", "memo", "config", "version"}
 # imported inside a function only, and by nobody else
 LAZY = {
-    "sympy": {"derive", "formulas", "sympy_bridge", "sympy_walk", "typeset"},
-    "mpmath": {"accuracy", "harness.oracles"},
+    "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
+    "mpmath": {"tools.accuracy", "testing.oracles"},
     "platformdirs": {"config"},
-    "scipy": {"scipy_special"},
-    "matplotlib": {"plots"},
+    "scipy": {"operations.scipy_link"},
+    "matplotlib": {"tools.plots"},
 }
+PARTNERS = {*LAZY, "numpy", "numba", "llvmlite", "rich"}
+ROOMS, LINES = 14, 400
 
 
 def allowed():
     rows = {}
     for line in TABLE.strip().splitlines():
-        (name,), inside, outside = (part.split() for part in f"{line} |".split("|")[:3])
-        rows[name] = {"errors", *inside, *(f":{partner}" for partner in outside)}
+        name, inside = line.split("|")
+        rows[name.strip()] = {name.strip(), *inside.split(), *(EVERYBODY if name.strip() not in EVERYBODY else ())}
+    rows |= dict.fromkeys(EVERYBODY, EVERYBODY)
     return rows
 
 
@@ -139,6 +62,11 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
+
+
+def wing(module):
+    """The wing of a room, or the top file itself."""
+    return module.partition(".")[0]
 
 
 def module_of(name):
@@ -182,43 +110,76 @@ def eager_imports(tree):
     return found
 
 
-def test_every_module_has_a_row():
-    assert set(MODULES) == set(ALLOWED)
+def test_every_wing_has_a_row():
+    assert set(map(wing, MODULES)) == set(ALLOWED)
 
 
-@pytest.mark.parametrize("module", ALLOWED)
-def test_module_imports_what_its_row_allows(module):
-    assert imports(ast.parse(MODULES[module].read_text())) <= ALLOWED[module]
+@pytest.mark.parametrize("module", MODULES)
+def test_room_imports_what_the_row_of_its_wing_allows(module):
+    names = imports(ast.parse(MODULES[module].read_text()))
+    assert {wing(name) for name in names if not name.startswith(":")} <= ALLOWED[wing(module)]
+    assert {name[1:] for name in names if name.startswith(":")} <= PARTNERS
 
 
-@pytest.mark.parametrize("module", ALLOWED)
+@pytest.mark.parametrize("module", MODULES)
 def test_lazy_partners_are_imported_inside_functions_of_their_files(module):
     tree = ast.parse(MODULES[module].read_text())
-    for partner, files in LAZY.items():
+    for partner, homes in LAZY.items():
         assert f":{partner}" not in eager_imports(tree)
-        assert module in files or f":{partner}" not in imports(tree)
+        assert homes & {module, wing(module)} or f":{partner}" not in imports(tree)
+
+
+def is_acyclic(graph):
+    left = {name: row - {name} for name, row in graph.items()}
+    while left:
+        ready = {name for name, row in left.items() if not row & set(left)}
+        if not ready:
+            return sorted(left)
+        left = {name: row for name, row in left.items() if name not in ready}
+    return True
 
 
 def test_table_has_no_cycle():
-    left = {module: row - {module} for module, row in ALLOWED.items()}
-    while left:
-        ready = {module for module, row in left.items() if not row & set(left)}
-        assert ready, f"a cycle among {sorted(left)}"
-        left = {module: row for module, row in left.items() if module not in ready}
+    assert is_acyclic({name: row - EVERYBODY for name, row in ALLOWED.items()}) is True
+
+
+def test_rooms_have_no_cycle():
+    """What runs when a room is loaded."""
+    graph = {name: {m for m in eager_imports(ast.parse(path.read_text())) if m[0] != ":"} for name, path in MODULES.items()}
+    del graph["__init__"]
+    assert is_acyclic(graph) is True
+
+
+def test_wings_and_rooms_are_small():
+    rooms = {}
+    for name in MODULES:
+        if "." in name:
+            rooms.setdefault(wing(name), []).append(name)
+    assert {name: len(found) for name, found in rooms.items() if len(found) > ROOMS} == {}
+    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > LINES} == {}
+
+
+def test_a_wings_init_holds_its_promise_only():
+    for name, path in MODULES.items():
+        if path.name == "__init__.py" and name not in ("__init__", "testing"):
+            tree = ast.parse(path.read_text())
+            assert ast.get_docstring(tree), name
+            assert len(tree.body) == 1, name
 
 
 def test_walk_sees_every_way_to_import():
     tree = ast.parse(
-        "import math, sympy\nfrom nbad import graph\nfrom nbad.ops import TABLE\nfrom nbad import vjp\n"
+        "import math, sympy\nfrom nbad import graphs\nfrom nbad.operations.table import TABLE\nfrom nbad import vjp\n"
         "def f():\n    import jax.numpy\n    importlib.import_module('torch')\n"
     )
-    assert imports(tree) == {":sympy", "graph", "ops", "__init__", ":jax", ":torch"}
-    assert eager_imports(tree) == {":sympy", "graph", "ops", "__init__"}
+    assert imports(tree) == {":sympy", "graphs", "operations.table", "__init__", ":jax", ":torch"}
+    assert eager_imports(tree) == {":sympy", "graphs", "operations.table", "__init__"}
 
 
-def test_no_module_shares_its_name_with_a_public_function():
+def test_no_wing_and_no_top_file_bears_the_name_of_a_public_function():
     functions = {name for name in nbad.__all__ if not isinstance(getattr(nbad, name), type(nbad))}
-    assert not functions & set(MODULES)
+    assert not functions & set(map(wing, MODULES))
 
 
 def test_import_loads_neither_sympy_nor_partners(run_python):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiles_by_hand import graph_of
 
+from nbad.codegen.lower import INSTRUCTIONS, OpList, lower
 from nbad.errors import InternalError
-from nbad.graph import GraphBuilder, evaluate
-from nbad.lower import INSTRUCTIONS, OpList, lower
-from nbad.ops import TABLE, Operation
+from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.operations.table import TABLE, Operation
 
 
 def lowered_power(base, exponent, mode):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad import budget, pool
+from nbad.runtime import budget, memory
 
 
 @nbad.kernel
@@ -70,7 +70,7 @@ def test_slabs_of_a_kernel_with_vectors(rng):
 
 
 def test_temporaries_stay_under_the_bound(monkeypatch, rng):
-    monkeypatch.setattr(pool, "SMALLEST", 1 << 60)  # so that tracemalloc sees every array
+    monkeypatch.setattr(memory, "SMALLEST", 1 << 60)  # so that tracemalloc sees every array
     x, a = rng.uniform(0.1, 1.0, (50, 4000)), rng.uniform(0.5, 1.0, 4000)
     seeds = np.broadcast_to(rng.standard_normal((50, 4000)), (64, 50, 4000))
     _, pullback = nbad.vjp(curve, x, a, 0.7, argnums=("a", "b"), residuals="partials", max_bytes=8_000_000)
@@ -115,7 +115,7 @@ def test_more_than_the_machine_has_is_refused_before_anything_is_taken(monkeypat
     monkeypatch.setattr(budget, "CAREFUL", 1000)
     monkeypatch.setattr(budget, "available", lambda: 70_000)
     x = np.ones(10_000)
-    monkeypatch.setattr(pool, "empty", None)
+    monkeypatch.setattr(memory, "empty", None)
     tangents = 1.0, 0.0, 0.0
     verbs = lambda *xs: nbad.vjp(curve, *xs), lambda *xs: nbad.jvp(curve, xs, tangents), lambda *xs: nbad.linearize(curve, *xs)
     for call in (curve, *verbs):
@@ -139,9 +139,9 @@ def test_available_memory_is_a_sensible_number():
 
 def test_closed_pullbacks_give_back_and_refuse():
     with nbad.vjp(curve, np.ones(50_000), 1.0, 2.0)[1] as pullback:
-        before = pool.POOL.waiting
+        before = memory.POOL.waiting
         assert pullback(1.0)[1] != 0.0
-    assert pool.POOL.waiting > before
+    assert memory.POOL.waiting > before
     for call in (pullback, pullback.batched):
         with pytest.raises(ValueError, match="`pullback` is closed"):
             call(np.ones((1, 50_000)) if call is not pullback else 1.0)

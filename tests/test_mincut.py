@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbad.mincut import INFINITE, Network
+from nbad.plans.mincut import INFINITE, Network
 
 VERTICES = 6
 EDGES = st.lists(st.tuples(st.integers(0, VERTICES - 1), st.integers(0, VERTICES - 1), st.integers(0, 7)), max_size=16)

@@ -6,9 +6,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from nbad.graph import GraphBuilder
-from nbad.harness.oracles import bounded, exact, exact_jacobian, undecorated
-from nbad.ops import TABLE
+from nbad.graphs.graph import GraphBuilder
+from nbad.operations.table import TABLE
+from nbad.testing.oracles import bounded, exact, exact_jacobian, undecorated
 
 
 def graph_of(*steps, inputs=("x",)):

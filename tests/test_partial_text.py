@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nbad.graph import evaluate
-from nbad.ops import ROWS
-from nbad.partial_text import read_partial
+from nbad.graphs.graph import evaluate
+from nbad.graphs.recipes import read_partial
+from nbad.operations.table import ROWS
 
 INPUTS = ("x", "y", "v")
 

@@ -14,12 +14,12 @@ from random_graphs import POINTS, graphs
 from same_bits import bits
 
 import nbad
-from nbad import cost
-from nbad.differentiate import JointGraph, jacobian
 from nbad.errors import ArgumentValueError
-from nbad.graph import GraphBuilder, evaluate
-from nbad.partition import POLICIES, fuse, partition
-from nbad.policies import Targets, stored_values
+from nbad.graphs.differentiate import JointGraph, jacobian
+from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.plans import cost
+from nbad.plans.partition import POLICIES, fuse, partition
+from nbad.plans.policies import Targets, stored_values
 
 X, Y = np.linspace(0.5, 2.0, 300), np.linspace(-1.0, 1.0, 300)
 every_policy = pytest.mark.parametrize("policy", ["auto", *POLICIES, ()], ids=str)

@@ -5,17 +5,17 @@ import gc
 import numpy as np
 import pytest
 
-from nbad import pool
+from nbad.runtime import memory
 
 DOUBLE = np.dtype(float)
-BIG = pool.SMALLEST // 8 * 4
+BIG = memory.SMALLEST // 8 * 4
 
 
 @pytest.fixture(autouse=True)
 def own_pool(monkeypatch):
-    mine = pool.Pool(1 << 24)
-    monkeypatch.setattr(pool, "POOL", mine)
-    monkeypatch.setattr(pool._Lease.__del__, "__defaults__", (mine.give,))
+    mine = memory.Pool(1 << 24)
+    monkeypatch.setattr(memory, "POOL", mine)
+    monkeypatch.setattr(memory._Lease.__del__, "__defaults__", (mine.give,))
     return mine
 
 
@@ -24,54 +24,54 @@ def address(array):
 
 
 def test_memory_is_recycled_when_the_array_is_gone():
-    first = pool.empty((BIG,), DOUBLE)
+    first = memory.empty((BIG,), DOUBLE)
     place = address(first)
     del first
-    assert address(pool.empty((BIG,), DOUBLE)) == place
+    assert address(memory.empty((BIG,), DOUBLE)) == place
 
 
 def test_memory_is_kept_while_a_view_lives():
-    first = pool.empty((2, BIG), DOUBLE)
+    first = memory.empty((2, BIG), DOUBLE)
     view = first[1, ::2]
     view[...] = 7.0
     del first
     gc.collect()
-    second = pool.empty((2, BIG), DOUBLE)
+    second = memory.empty((2, BIG), DOUBLE)
     second[...] = 0.0
     assert (view == 7.0).all()
 
 
 def test_blocks_are_aligned_and_of_the_asked_shape():
-    array = pool.empty((3, BIG), np.dtype(np.float32))
+    array = memory.empty((3, BIG), np.dtype(np.float32))
     assert array.shape == (3, BIG)
     assert array.dtype == np.float32
     assert array.flags.c_contiguous
     assert array.flags.writeable
-    assert address(array) % pool.ALIGNMENT == 0
+    assert address(array) % memory.ALIGNMENT == 0
 
 
 def test_small_arrays_do_not_pass_through_the_pool(own_pool):
-    array = pool.empty((4,), DOUBLE)
+    array = memory.empty((4,), DOUBLE)
     del array
     assert own_pool.waiting == 0
 
 
 def test_what_waits_is_bounded_and_counted(own_pool):
     for size in (BIG, 2 * BIG, 3 * BIG, BIG, 4 * BIG):
-        arrays = [pool.empty((size,), DOUBLE) for _ in range(3)]
+        arrays = [memory.empty((size,), DOUBLE) for _ in range(3)]
         del arrays
         assert own_pool.waiting <= own_pool.limit
         assert own_pool.waiting == sum(block.size for blocks in own_pool.blocks.values() for block in blocks)
 
 
 def test_a_block_larger_than_the_bound_is_freed(own_pool):
-    array = pool.empty((1 << 22,), DOUBLE)
+    array = memory.empty((1 << 22,), DOUBLE)
     del array
     assert own_pool.waiting == 0
 
 
 def test_clear_frees_what_waits(own_pool):
-    array = pool.empty((BIG,), DOUBLE)
+    array = memory.empty((BIG,), DOUBLE)
     del array
     assert own_pool.waiting > 0
     own_pool.clear()
@@ -79,14 +79,14 @@ def test_clear_frees_what_waits(own_pool):
 
 
 def test_exact_memory_is_not_rounded_and_is_recycled(own_pool):
-    array = pool.exact((BIG + 3,), DOUBLE)
+    array = memory.exact((BIG + 3,), DOUBLE)
     place = address(array)
     del array
     assert own_pool.waiting == 8 * (BIG + 3)
-    assert address(pool.exact((BIG + 3,), DOUBLE)) == place
+    assert address(memory.exact((BIG + 3,), DOUBLE)) == place
 
 
 def test_a_lease_that_was_interrupted_returns_nothing(own_pool):
-    lease = pool._Lease.__new__(pool._Lease)
+    lease = memory._Lease.__new__(memory._Lease)
     del lease
     assert own_pool.waiting == 0

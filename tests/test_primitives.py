@@ -14,7 +14,7 @@ import sympy
 import nbad
 import nbad.testing
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
-from nbad.ops import TABLE
+from nbad.operations.table import TABLE
 
 
 @numba.njit

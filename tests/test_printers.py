@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiles_by_hand import edges, graph_of, pairs, run_tile, same_bits
 
-from nbad.compile import compile_tile
+from nbad.codegen.compile import compile_tile
+from nbad.codegen.host import Host, host, host_like
+from nbad.codegen.lower import lower
+from nbad.codegen.python_source import print_python
+from nbad.codegen.vector_ir import print_ir
 from nbad.errors import InternalError
-from nbad.graph import GraphBuilder
-from nbad.ir_printer import print_ir
-from nbad.lower import lower
-from nbad.ops import TABLE
-from nbad.python_printer import print_python
-from nbad.vector_math import Host, host, host_like
+from nbad.graphs.graph import GraphBuilder
+from nbad.operations.table import TABLE
 
 REAL = [name for name, row in TABLE.items() if row.kind == "real"]
 FOREIGN = {name for name, row in TABLE.items() if row.scipy} | {"gamma", "lgamma"}  # Numba lacks them, or has others

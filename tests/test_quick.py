@@ -8,11 +8,11 @@ import pytest
 from same_bits import bits
 
 import nbad
-from nbad import thunk
-from nbad.broadcast import DOUBLE
-from nbad.compile import compile_tile
-from nbad.graph import GraphBuilder
-from nbad.lower import lower
+from nbad.codegen.compile import compile_tile
+from nbad.codegen.lower import lower
+from nbad.graphs.graph import GraphBuilder
+from nbad.native import entry
+from nbad.runtime.operands import DOUBLE
 
 
 @nbad.kernel
@@ -33,7 +33,7 @@ def moved(m, s, v):
 def product():
     builder = GraphBuilder("product", ["a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)])))
-    return thunk.bind(kernel, [(0, 0, 1, False), (1, 0, 1, False), (2, 0, 1, False)], [()] * 3, 2, 256)
+    return entry.bind(kernel, [(0, 0, 1, False), (1, 0, 1, False), (2, 0, 1, False)], [()] * 3, 2, 256)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100, 255, 256, 257, 300])
@@ -170,7 +170,7 @@ def test_the_general_path_still_explains():
 
 
 def test_layout_of_objects_is_as_the_thunk_expects():
-    assert thunk.is_available()
+    assert entry.is_available()
     assert DOUBLE is np.dtype(float)
 
 
@@ -196,7 +196,7 @@ def flat(results):
 def test_launchers_and_drivers_give_the_same_bits(n, rng, monkeypatch):
     v, s = rng.uniform(0.5, 2.0, (n, 3)), rng.uniform(0.5, 2.0, n)
     held = verbs(v, s)
-    monkeypatch.setattr(thunk, "is_available", lambda: False)
+    monkeypatch.setattr(entry, "is_available", lambda: False)
     monkeypatch.setitem(globals(), "scaled", nbad.kernel(scaled.__wrapped__, signature=scaled.signature))
     assert all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(held, verbs(v, s), strict=True))
 
@@ -222,13 +222,13 @@ def test_what_is_apart_shares_nothing(rng):
     memory, known = np.zeros(40), 0
     for _ in range(300):
         a, b = (memory[slice(*sorted(rng.integers(0, 41, 2)), rng.integers(1, 3))] for _ in range(2))
-        is_apart = thunk.are_apart((a,), (b, np.ones((2, 2)).T))
+        is_apart = entry.are_apart((a,), (b, np.ones((2, 2)).T))
         assert not (is_apart and np.shares_memory(a, b))
         known += is_apart
     assert known > 20
-    assert not thunk.are_apart((memory, np.ones(2), memory[3:5]), ())
-    assert not thunk.are_apart((memory,), (np.zeros(1).view(np.recarray),))
-    assert not thunk.are_apart((memory,), (1.0,))
+    assert not entry.are_apart((memory, np.ones(2), memory[3:5]), ())
+    assert not entry.are_apart((memory,), (np.zeros(1).view(np.recarray),))
+    assert not entry.are_apart((memory,), (1.0,))
 
 
 def test_layouts_tell_types_apart():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gallery_reference import NIST
 
-from nbad.ops import TABLE
+from nbad.operations.table import TABLE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tracing import traced
 
-from nbad import branches
+from nbad.branching import statements
 from nbad.errors import TraceError
 
 TABLE = [1.0, 2.0]
@@ -90,7 +90,7 @@ def test_loops_without_end(monkeypatch):
             pass
         return x
 
-    monkeypatch.setattr(branches, "LARGEST_LOOP", 1000)
+    monkeypatch.setattr(statements, "LARGEST_LOOP", 1000)
     expect(waits, "loops more than 1,000 times", "for _ in range(n):  # a fixed n")
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbad.graph import GraphBuilder, evaluate
-from nbad.simplify import SimplifyingBuilder, simplify
+from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
 
 HARD = (0.0, -0.0, 1.0, -1.0, 0.5, -3.0, 1e-310, 1e300, np.inf, -np.inf, np.nan)
 # What each expression becomes, in prefix notation; `x`, `y` are inputs and `c`, `d` conditions.

@@ -13,13 +13,15 @@ import scipy.special
 
 import nbad
 import nbad.testing
-from nbad import scipy_special, special, vector_math
+from nbad import special
+from nbad.codegen import host
+from nbad.codegen.lower import lower
 from nbad.errors import MissingExtraError, TraceError
-from nbad.expansions import HALF_LINE
-from nbad.graph import GraphBuilder, evaluate
-from nbad.harness.oracles import exact
-from nbad.lower import lower
-from nbad.ops import TABLE
+from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.operations import scipy_link
+from nbad.operations.series import HALF_LINE
+from nbad.operations.table import TABLE
+from nbad.testing.oracles import exact
 
 UNARY = "digamma erfcx erfinv expit gamma gammaln log_expit log_ndtr logit ndtr".split()
 BINARY = ("xlogy", "xlog1py")
@@ -223,9 +225,9 @@ def no_scipy(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    vector_math.foreign_function.cache_clear()
+    host.foreign_function.cache_clear()
     yield
-    vector_math.foreign_function.cache_clear()
+    host.foreign_function.cache_clear()
 
 
 def test_without_scipy_the_error_names_the_extra(no_scipy):
@@ -246,7 +248,7 @@ def test_without_scipy_the_others_work(no_scipy):
 def test_every_address_is_that_of_a_function_of_doubles():
     for row in TABLE.values():
         if row.scipy:
-            function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int)(scipy_special.address(row.scipy, 1))
+            function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_int)(scipy_link.address(row.scipy, 1))
             for x in (0.3, 0.7):
                 assert function(x, 0) == row.numpy(x)
 

@@ -17,14 +17,14 @@ from sympy.codegen import cfunctions
 
 import nbad
 import nbad.testing
-from nbad.differentiate import jacobian
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
-from nbad.formulas import of_graph
-from nbad.graph import evaluate
-from nbad.harness.oracles import bounded
-from nbad.ops import TABLE
-from nbad.sympy_bridge import argument_names, evaluated, graph_of
-from nbad.sympy_walk import known_functions
+from nbad.formulas.from_sympy import known_functions
+from nbad.formulas.to_sympy import of_graph
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import evaluate
+from nbad.operations.table import TABLE
+from nbad.testing.oracles import bounded
+from nbad.verbs.sympy_kernels import argument_names, evaluated, graph_of
 
 x, y, z = sympy.symbols("x y z")
 INSIDE, ANY, POSITIVE, BEYOND = (-0.9, -0.3, 1e-6, 0.8), (-2.6, -0.7, 0.3, 1.9), (1e-3, 0.7, 25.0), (1.001, 1.7, 30.0)
@@ -545,7 +545,7 @@ def test_formula_round_trips_through_a_kernel(rng):
 
 @pytest.mark.parametrize("op", [name for name, row in TABLE.items() if row.kind == "real" and row.samples and row.expression])
 def test_formula_of_every_operation(op):
-    from nbad.graph import GraphBuilder
+    from nbad.graphs.graph import GraphBuilder
 
     row = TABLE[op]
     symbols = sympy.symbols("x y z", real=True)[: len(row.operands)]
@@ -650,8 +650,8 @@ def test_latex_grows_with_the_number_of_operations():
 
 def test_formulas_too_long(monkeypatch):
     f = nbad.from_sympy(x * sympy.exp(x), x, name="f")
-    for module, method in (("formulas", f.sympy), ("typeset", f.latex)):
-        monkeypatch.setattr(f"nbad.{module}.LONGEST", 2)
+    for module, method in (("to_sympy", f.sympy), ("latex", f.latex)):
+        monkeypatch.setattr(f"nbad.formulas.{module}.LONGEST", 2)
         parts = "the formulas are too long", "operations\n  expected: 2 at most\n  fix: nbad.show(f, 'partials')"
         with pytest.raises(ArgumentValueError, match=says(f"`f.{method.__name__}()`", *parts)):
             method()

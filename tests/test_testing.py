@@ -20,13 +20,14 @@ from planted_faults import (
 )
 
 import nbad
-from nbad import differentiate, gradients, jacobians, transforms
-from nbad.decorate import Kernel
-from nbad.graph import GraphBuilder
-from nbad.harness import case as case_module
-from nbad.harness import checks, orders
-from nbad.harness.case import ELEMENTS, Case
-from nbad.testing import CHECKS, CheckFailure, Report, check_kernel
+from nbad.api.kernel import Kernel
+from nbad.graphs import differentiate
+from nbad.graphs.graph import GraphBuilder
+from nbad.testing import CHECKS, CheckFailure, Report, check_kernel, checks, orders
+from nbad.testing import case as case_module
+from nbad.testing.case import ELEMENTS, Case
+from nbad.verbs import gradients, jacobians
+from nbad.verbs import vjp as transforms
 
 
 @nbad.kernel

@@ -7,7 +7,9 @@ import pytest
 from planted_faults import Faulty, X, Y, caught, changed, polar, reads_input_late, run
 
 import nbad
-from nbad import gradients, jacobians, linearization, transforms
+from nbad.verbs import gradients, jacobians
+from nbad.verbs import pushforward as linearization
+from nbad.verbs import vjp as transforms
 
 
 @nbad.kernel
@@ -140,7 +142,7 @@ def test_third_order_says_why_it_does_not_apply(monkeypatch):
     counted = nbad.kernel(lambda x, n: x**3 * n)
     entries = {entry.check: entry for entry in nbad.testing.check_kernel(counted, X, np.arange(40)).entries}
     assert entries["third_order"].notes == ("an integer argument does not vary along a line",)
-    monkeypatch.setattr("nbad.harness.orders.LARGEST", 2)
+    monkeypatch.setattr("nbad.testing.orders.LARGEST", 2)
     entries = {entry.check: entry for entry in nbad.testing.check_kernel(polar, X, Y).entries}
     assert entries["third_order"].notes == ("the kernel has more than 2 operations",)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad import budget, pool
+from nbad.runtime import budget
+from nbad.runtime import memory as pool
 
 N = 10_000
 X = np.ones(N)

@@ -16,8 +16,8 @@ import scipy.stats
 from tracing import FakeKernel, check_values, text, traced
 
 from nbad.errors import TraceError
-from nbad.source import line_of
-from nbad.tracer import DEEPEST_NESTING
+from nbad.lines import line_of
+from nbad.tracing.tracer import DEEPEST_NESTING
 
 LINES = Path(__file__).read_text().splitlines()
 TABLE = [1.0, 2.0, 3.0]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracing import FakeKernel, check_values, text, traced
 
+from nbad.api.signatures import Argument
 from nbad.errors import TraceError
-from nbad.graph import evaluate
-from nbad.signatures import Argument
-from nbad.tracer import trace
+from nbad.graphs.graph import evaluate
+from nbad.tracing.tracer import trace
 
 SCALE = np.float64(1.5)
 reals = st.floats(0.1, 3.0) | st.floats(-3.0, -0.1)

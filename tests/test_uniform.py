@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbad.graph import GraphBuilder, evaluate
-from nbad.uniform import split
+from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.graphs.hoist import split
 
 
 def build(make):

@@ -9,14 +9,14 @@ import pytest
 from llvmlite import binding
 from tiles_by_hand import edges, graph_of, pairs, run_tile, ulps
 
-from nbad import compile as compile_module
-from nbad import vector_math
-from nbad.compile import compile_tile
-from nbad.graph import evaluate
-from nbad.ir_printer import print_ir
-from nbad.lower import INSTRUCTIONS, lower
-from nbad.ops import TABLE
-from nbad.vector_math import host, host_like
+from nbad.codegen import compile as compile_module
+from nbad.codegen import host as vector_math
+from nbad.codegen.compile import compile_tile
+from nbad.codegen.host import host, host_like
+from nbad.codegen.lower import INSTRUCTIONS, lower
+from nbad.codegen.vector_ir import print_ir
+from nbad.graphs.graph import evaluate
+from nbad.operations.table import TABLE
 
 TRIPLE = binding.get_process_triple()
 CALLS = [name for name, row in TABLE.items() if row.libm and name not in INSTRUCTIONS]

@@ -5,8 +5,8 @@ import itertools
 
 import numpy as np
 
-from nbad.graph import GraphBuilder
-from nbad.ops import TABLE
+from nbad.graphs.graph import GraphBuilder
+from nbad.operations.table import TABLE
 
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t)
 EDGES = (

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nbad.graph import evaluate
-from nbad.signatures import Argument
-from nbad.tracer import trace
+from nbad.api.signatures import Argument
+from nbad.graphs.graph import evaluate
+from nbad.tracing.tracer import trace
 
 
 def traced(function, names="x", **constants):

@@ -1,0 +1,1 @@
+"""The `Kernel`: decorator, signatures, calls, options, pickling, users' primitives."""

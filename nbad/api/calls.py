@@ -1,0 +1,130 @@
+"""A call of a transform, analysed: the specialization, the operands, the differentiated arguments, the arrays for results."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from nbad import config
+from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.pipeline import Program
+from nbad.runtime import sweeps
+from nbad.runtime.nonfinite import check_derivatives
+from nbad.runtime.operands import Operands, read
+from nbad.runtime.out import check_out
+
+
+class Call(NamedTuple):
+    """A kernel's call, analysed: the specialization, the operands, and which arguments are differentiated."""
+
+    program: Program
+    operands: Operands
+    arguments: tuple[int, ...]
+    wrt: tuple[int, ...]  # the input slots of these
+    names: tuple[str, ...]
+
+    def by(self, names):
+        """The same call, differentiated by the arguments of these names only."""
+        arguments = tuple(k for k in self.arguments if self.program.names[k] in names)
+        return Call(self.program, self.operands, *_differentiated(self.program, arguments))
+
+
+def _differentiated(program, arguments):
+    """Numbers of arguments, their input slots and their names."""
+    return arguments, program.input_slots(arguments), tuple(program.names[k] for k in arguments)
+
+
+def analyse(f, xs, kwargs, argnums):
+    """Bind, read and check a call; `argnums` as the user gave them."""
+    check_kernel(f)
+    program, values = f.bind(xs, kwargs)
+    operands = read(program, values)
+    chosen = selection(argnums)
+    key = "arguments", repr(chosen)  # as text 1, 1.0 and True differ
+    found = operands.layout.remember(key, lambda: _differentiated(program, _select(f, program, operands, chosen)))
+    call = Call(program, operands, *found)
+    if config.debug.get():
+        check_derivatives(program, operands, call.wrt)
+    return call
+
+
+def check_kernel(f):
+    """Refuse what `nbad.kernel` did not make."""
+    if not hasattr(f, "bind"):
+        raise ArgumentTypeError(message(
+            "the first argument is not a kernel", source=user_line(), got=type(f).__name__,
+            expected="a function decorated with @nbad.kernel", fix="nbad.kernel(f)",
+        ))
+
+
+def _is_discrete(array):
+    return array.dtype.kind in "iub"
+
+
+def selection(argnums):
+    """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
+    if argnums is None or isinstance(argnums, tuple | list):
+        return argnums and argnums[:]
+    return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
+
+
+def _select(f, program, operands, chosen):
+    """Numbers of the differentiated arguments: all real ones, or the chosen."""
+    if chosen is None:
+        return tuple(k for k, a in enumerate(operands.arrays) if not _is_discrete(a))
+    numbers = tuple(_argument(f, program, which) for which in chosen)
+    for which, k in zip(chosen, numbers, strict=True):
+        if numbers.count(k) > 1:
+            raise _wrong_argnums(f, program, chosen, f"{which!r} twice")
+        if _is_discrete(operands.arrays[k]):
+            raise ArgumentTypeError(message(
+                f"{program.call}: argnums names {program.names[k]}, which has no derivative", source=user_line(),
+                got=f"dtype {operands.arrays[k].dtype}", expected="a floating dtype",
+                fix=f"{program.names[k]}.astype(float)",
+            ))
+    return numbers
+
+
+def _argument(f, program, which):
+    """Number among the array arguments of what is selected by its position among all parameters, or by its name."""
+    names, name, got = f.parameters, which, repr(which)
+    if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
+        name = names[which]
+    if isinstance(name, str) and name in program.names:
+        return program.names.index(name)
+    if isinstance(name, str) and name in names:
+        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass"
+    raise _wrong_argnums(f, program, which, got)
+
+
+def _wrong_argnums(f, program, argnums, got):
+    positions = [f.parameters.index(name) for name in program.names]
+    one_by_one = positions != list(range(len(f.parameters)))
+    listing = ", ".join(map(str, positions)) if one_by_one else f"0 to {len(positions) - 1}"
+    return ArgumentValueError(message(
+        f"{program.call}: argnums={argnums!r} does not select arguments", source=user_line(), got=got,
+        expected=f"positions {listing} or names among {', '.join(program.names)}, each once",
+        fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",
+    ))
+
+
+def leaves_for(call, out, headline):
+    """Arrays for the outputs: fresh ones, or those of `out=`, checked."""
+    program, operands = call.program, call.operands
+    if out is None:
+        return sweeps.new_leaves(program, operands)
+    arrays, layout = operands
+    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
+
+
+def pair_of(out, headline, names):
+    """The two entries of an `out=` that is a pair; two times None where there is none."""
+    if out is None:
+        return None, None
+    if isinstance(out, tuple) and len(out) == 2 and all(part is not None for part in out):
+        return out
+    raise ArgumentValueError(message(
+        f"{headline}: out= does not have the structure of the result", source=user_line(),
+        got=f"a tuple of {len(out)}" if isinstance(out, tuple) else f"a {type(out).__name__}",
+        expected=f"a pair ({', '.join(names)})", fix=f"out=({', '.join(names)})",
+    ))

@@ -1,0 +1,393 @@
+"""The decorator and the class `Kernel`: a Python function, its signature, and its traced specializations."""
+
+import functools
+import inspect
+import math
+
+import numpy as np
+
+from nbad import config
+from nbad.api.pickling import reduced
+from nbad.api.signatures import RECEIVERS, Argument, cores_of, group, groups, identity, parameters_of, static_names
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+from nbad.graphs.graph import evaluate
+from nbad.memo import Lock
+from nbad.pipeline import Program
+from nbad.runtime import small_calls as quick_path
+from nbad.runtime import sweeps
+from nbad.runtime.nonfinite import check_value
+from nbad.runtime.operands import read
+from nbad.runtime.out import check_out
+
+MATH = ("simd", "libm")
+
+
+class Kernel:
+    """An elementwise function of arrays, made by `nbad.kernel` from a function of scalars.
+
+    Attributes
+    ----------
+    __wrapped__ : callable
+        The function as it was written.
+    parameters : tuple of str
+        Names of all parameters, static ones included.
+    signature : str or None
+    static : tuple of str
+
+    Examples
+    --------
+    >>> import nbad
+    >>> square = nbad.kernel(lambda x: x * x)
+    >>> square([1.0, 2.0])
+    array([1., 4.])
+    >>> square.__wrapped__(3)
+    9
+    """
+
+    def __init__(self, function, signature=None, static=(), math="simd", max_operations=5000, tracer=None):
+        functools.update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self._tracer = tracer or functools.partial(_trace, function, max_operations=max_operations)
+        self._parameters = parameters_of(function, self.__name__)
+        self._parameters_signature = inspect.Signature(self._parameters)
+        self.parameters = tuple(p.name for p in self._parameters)
+        self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
+        self._required = {p.name for p in self._parameters if p.default is p.empty}
+        self._static = static_names(self.__name__, self.parameters, static)
+        self._math, self.max_operations = _check_math(self.__name__, math), max_operations
+        arrays = [name for name in self.parameters if name not in self._static]
+        self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
+        self.signature, self.static = signature, self._static
+        self._programs: dict = {}
+        self._whole = None  # the specialization of all parameters, where none is static, and all may be given by position
+        self._quick_value: dict = {}
+        self.quick_forward: dict = {}
+        self.quick_jacobian: dict = {}
+        self.gradients: dict = {}
+        self._made_from = None
+        self._lock = Lock()
+
+    def __call__(self, /, *args, out=None, **kwargs):
+        is_usual = not kwargs and not config.debug.get()
+        if is_usual:
+            quick = self._quick_value.get(len(args))
+            result = quick(args, out) if quick is not None else None
+            if result is not None:
+                return result
+        program, values = self.bind(args, kwargs)
+        operands = read(program, values)
+        if out is None:
+            leaves = sweeps.new_leaves(program, operands)
+        else:
+            leaves = self._check_out(program, operands, out)
+        sweeps.value(program, operands, leaves)
+        if config.debug.get():
+            check_value(program, operands)
+        is_new = is_usual and len(args) == len(program.names) and len(args) not in self._quick_value
+        if is_new and quick_path.serves(operands):
+            self._quick_value[len(args)] = quick_path.value_call(program)
+        if out is not None:
+            return out
+        return sweeps.structured(program, leaves)
+
+    def __repr__(self):
+        return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
+
+    def __reduce__(self):
+        """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
+        options = self.signature, self.static, self._math, self.max_operations
+        return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
+
+    def precompile(self, *dtypes):
+        """Compile, or load from the disk cache, what value, forward and reverse sweep and Jacobian need.
+
+        Parameters
+        ----------
+        *dtypes : dtype
+            Working dtypes, float64 and float32; float64 alone by default.
+
+        Returns
+        -------
+        Kernel
+            This kernel.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x: x * x).precompile("float64", "float32")(3.0)
+        np.float64(9.0)
+        """
+        program = self.whole_program()
+        for dtype in map(np.dtype, dtypes or ("float64",)):
+            if dtype not in (np.float32, np.float64):
+                raise ArgumentTypeError(message(
+                    f"`{self.__name__}.precompile({dtype})`: not a working dtype", source=user_line(), got=str(dtype),
+                    expected="float64 or float32", fix=f"{self.__name__}.precompile('float64')",
+                ))
+            program.precompile(dtype)
+        return self
+
+    def __get__(self, instance, owner=None):
+        """A method where `self` comes first, a new kernel with the attributes as they are; else, like a ufunc, this kernel."""
+        is_method = instance is not None and self.parameters[:1] and self.parameters[0] in RECEIVERS
+        return self.fixed({self.parameters[0]: instance}) if is_method else self
+
+    def _check_out(self, program, operands, out):
+        shapes = operands.layout.leaf_shapes
+        return check_out(program.call, out, program.leaf_names, shapes, operands.dtype, operands.arrays, program.is_tuple)
+
+    def parameter(self, which):
+        """The name of the parameter at a position, or of a name."""
+        names = self.parameters
+        is_position = isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names)
+        name = names[which] if is_position else which
+        if isinstance(name, str) and name in self._cores:
+            return name
+        raise ArgumentValueError(message(
+            f"`{self.__name__}({', '.join(names)})`: {which!r} does not select an argument to differentiate by",
+            source=user_line(), got=f"{name}, which is static" if name in self._static else repr(which),
+            expected=f"a position from 0 to {len(names) - 1} or a name among {', '.join(self._cores)}",
+            fix=repr(next(iter(self._cores), None)),
+        ))
+
+    def core(self, name):
+        """Core shape of an argument."""
+        return self._cores[name]
+
+    def traced(self, arguments, constants):
+        """The traced graph for the given array arguments and plain values."""
+        return self._tracer(arguments, constants)
+
+    def derived(self, name, tracer, outputs):
+        """A kernel with these parameters, outputs of these core shapes, and the graph that `tracer` makes."""
+        function, outputs = _interpreted(self, name, tracer), tuple(outputs)
+        signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
+        kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
+        kernel._made_from = self, "derived", (name, tracer, outputs)
+        return kernel
+
+    def fixed(self, statics):
+        """The kernel of the other arguments, for the given values of static ones."""
+        def function(*args, **kwargs):
+            return self.__wrapped__(**dict(zip(names, args, strict=False)), **kwargs, **statics)
+
+        def tracer(arguments, constants):
+            return self._tracer(arguments, {**constants, **statics})
+
+        names = [name for name in self.parameters if name not in statics]
+        functools.update_wrapper(function, self.__wrapped__)
+        function.__signature__ = inspect.Signature([p for p in self._parameters if p.name in names])
+        left = [name for name in self.static if name in names]
+        kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
+        kernel._made_from = self, "fixed", (statics,)
+        return kernel
+
+    def sympy(self, *operands):
+        """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
+
+        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. A tuple where the kernel returns a tuple.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
+        x*y + 1/2
+        """
+        from nbad.formulas.to_sympy import expressions
+
+        return expressions(self, *operands)
+
+    def latex(self):
+        """The outputs and the partials that are not zero as aligned lines of LaTeX.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> print(nbad.kernel(lambda x: 3 * x).latex())
+        \\begin{aligned}
+        f &= 3 x \\\\
+        \\frac{\\partial f}{\\partial x} &= 3
+        \\end{aligned}
+        """
+        from nbad.formulas.latex import latex
+
+        return latex(self)
+
+    def bind(self, args, kwargs):
+        """The specialization that a call uses, and the values of its array arguments."""
+        if self._whole is not None and not kwargs and len(args) == len(self.parameters):
+            return self._whole, args
+        given = self._given(args, kwargs)
+        names = tuple(name for name in given if name not in self._static)
+        statics = {name: given[name] for name in self._static if name in given}
+        key = names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
+        program = self._programs.get(key)
+        if program is None:
+            with self._lock.current:
+                program = self._programs.get(key) or self._specialize(key, names, statics)
+        return program, tuple(given[name] for name in names)
+
+    def whole_program(self):
+        """The specialization in which every argument is passed; static ones have their defaults."""
+        values = {p.name: p.default if p.name in self._static else None for p in self._parameters}
+        for name, value in values.items():
+            if value is inspect.Parameter.empty:
+                raise ArgumentTypeError(message(
+                    f"`{self.__name__}`: there is one graph for each value of the static argument {name}", source=user_line(),
+                    got="no value", expected=f"a default of {name}", fix=f"def {self.__name__}(..., {name}=2)",
+                ))
+        return self.bind((), values)[0]
+
+    def bind_traced(self, args, kwargs):
+        """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""
+        given = self._given(args, kwargs)
+        names = tuple(name for name in given if name not in self._static)
+        statics = {name: given[name] for name in self._static if name in given}
+        return self._trace(names, statics), [given[name] for name in names], [self._cores[name] for name in names]
+
+    def _given(self, args, kwargs):
+        """The arguments that a call passes, by name, in the order of the parameters."""
+        names = self.parameters
+        if self._is_plain:
+            passed = dict(zip(names, args, strict=False)) | kwargs
+            given = {name: passed[name] for name in names if name in passed}
+            if len(given) == len(args) + len(kwargs) and self._required <= given.keys():
+                return given
+        try:
+            return dict(self._parameters_signature.bind(*args, **kwargs).arguments)
+        except TypeError as error:
+            listing = ", ".join(names)
+            passed = ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self._parameters)
+            raise ArgumentTypeError(message(
+                f"`{self.__name__}({listing})`: {error}", source=user_line(), got=f"{len(args) + len(kwargs)} arguments",
+                expected=f"{len(names)} at most: {listing}", fix=f"{self.__name__}({passed})",
+            )) from None
+
+    def _specialize(self, key, names, statics):
+        traced = self._trace(names, statics)
+        program = Program(self.__name__, traced, self._arguments(names), self._math)
+        self._programs[key] = program
+        if names == self.parameters and self._is_plain:
+            self._whole = program
+        return program
+
+    def _arguments(self, names):
+        return tuple(Argument(name, self._cores[name]) for name in names)
+
+    def _trace(self, names, statics):
+        traced = self._tracer(self._arguments(names), {**self._defaults(names), **statics})
+        returned, arguments = groups(traced.outputs), groups(self._cores.values())
+        if self._leaves is None and any(traced.outputs):
+            raise TraceError(message(
+                f"kernel `{self.__name__}` returns an array, but has no signature that says so", source=user_line(),
+                got=returned, expected="one number, or a tuple of numbers",
+                fix=f'@nbad.kernel(signature="{arguments}->{returned}")',
+            ))
+        if self._leaves is not None and traced.outputs != self._leaves:
+            raise TraceError(message(
+                f"kernel `{self.__name__}` does not return what its signature says", source=user_line(),
+                got=returned, expected=groups(self._leaves), fix=f'signature="{arguments}->{returned}"',
+            ))
+        return traced
+
+    def _defaults(self, names):
+        """Defaults of the parameters that a call omits: constants of the trace."""
+        omitted = [p for p in self._parameters if p.default is not p.empty and p.name not in names]
+        return {p.name: self._constant(p.name, p.default) for p in omitted}
+
+    def _constant(self, name, default):
+        """A default in the core shape of its argument."""
+        core = self._cores.get(name, ())
+        if not core:
+            return default
+        array = np.array(default, dtype=float)
+        if array.shape != core:
+            raise ArgumentValueError(message(
+                f"kernel `{self.__name__}`: the default of {name} does not have its core shape", source=user_line(),
+                got=f"shape {array.shape}", expected=f"shape {core}, as in the signature {group(core)}",
+                fix=f"np.broadcast_to(default, {core})",
+            ))
+        return array
+
+
+def _trace(function, arguments, constants, max_operations):
+    """Trace a function; the modules that do it are half of nbad, and are not loaded before."""
+    from nbad.tracing.tracer import trace
+
+    return trace(function, arguments, constants, max_operations)
+
+
+def _interpreted(kernel, name, tracer):
+    """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
+    def function(*args, **kwargs):
+        given = kernel._given(args, kwargs)
+        names = tuple(n for n in given if n not in kernel._static)
+        statics = {n: given[n] for n in kernel._static if n in given}
+        traced = tracer(kernel._arguments(names), {**kernel._defaults(names), **statics})
+        slots = [value for n in names for value in np.ravel(given[n])]
+        values, leaves = iter(evaluate(traced.graph, *slots)), []
+        for core in traced.outputs:
+            leaf = np.array([next(values) for _ in range(math.prod(core))]).reshape(core)
+            leaves.append(leaf if core else leaf[()])
+        return tuple(leaves) if traced.is_tuple else leaves[0]
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Derived from `{kernel.__name__}`."
+    function.__signature__ = inspect.signature(kernel.__wrapped__)
+    return function
+
+
+def _check_math(name, library):
+    if library not in MATH:
+        raise ArgumentValueError(message(
+            f"`nbad.kernel(math=...)` of `{name}`: unknown library", source=user_line(), got=repr(library),
+            expected="'simd' or 'libm'", fix="math='simd'",
+        ))
+    return library
+
+
+def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):
+    """Make an elementwise kernel of a Python function of scalars.
+
+    The function is traced once for each set of passed arguments; globals, closures and defaults are read then. Derivatives come
+    from `nbad.vjp`, `nbad.jvp`, `nbad.jacobian` and their kin.
+
+    Parameters
+    ----------
+    fn : callable
+        Plain Python with `math.*` and `numpy.*` functions; returns one value or a tuple of values.
+    signature : str, optional
+        Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
+        static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
+        Sums, products and other reductions run from left to right, as a loop would.
+    static : tuple of str
+        Arguments that are Python values fixed when the kernel is traced; one specialization for each value. The `self` of a
+        method is static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is
+        written; `f = obj.f` keeps it.
+    math : {"simd", "libm"}
+        Vector functions within a few ulp, or the C library's scalar ones bit for bit.
+    max_operations : int
+        A kernel of more operations is refused.
+
+    Returns
+    -------
+    Kernel
+        With the function's name, docstring, signature, defaults and keyword arguments.
+
+    Raises
+    ------
+    TraceError
+        At decoration for `*args` and reserved parameter names; at the first call for what cannot be traced.
+
+    Examples
+    --------
+    >>> import nbad, math
+    >>> @nbad.kernel
+    ... def damped(x, rate=0.5):
+    ...     return math.exp(-rate * x) * math.cos(x)
+    >>> damped(0.0)
+    np.float64(1.0)
+    """
+    if fn is None:
+        return functools.partial(kernel, signature=signature, static=static, math=math, max_operations=max_operations)
+    return Kernel(fn, signature, static, math, max_operations)

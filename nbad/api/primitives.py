@@ -1,0 +1,273 @@
+"""Operations of the user's own: a scalar function that Numba compiles, and its partial derivatives.
+
+A primitive is a row of the primitive table like any other. Compiled code calls its function by a name, which each process
+resolves to what it compiled itself, and the key of a cached plan holds the partials as they were traced: nothing of a primitive
+is ever taken from a cache that an earlier version of it has filled.
+"""
+
+import functools
+import inspect
+import numbers
+import threading
+
+import numba
+import numpy as np
+from numba.core.errors import NumbaError
+
+from nbad.api.signatures import Argument
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.recipes import read_partial
+from nbad.language.values import first_traced
+from nbad.operations.row import REAL, Operation
+from nbad.operations.table import TABLE, newest
+from nbad.tracing.tracer import Traced, trace
+
+COST = 100.0  # of a call lane by lane, in multiplications
+_naming = threading.Lock()
+
+
+def primitive(name, implementation, partials):
+    """Make an operation of a scalar function and its partial derivatives.
+
+    Parameters
+    ----------
+    name : str
+        An identifier; nbad has no operation of this name.
+    implementation : function
+        Takes one or more floats and returns one, always the same for the same; a Python function that Numba can compile, or one
+        that `numba.njit` made.
+    partials : sequence
+        For each parameter of `implementation` the partial derivative by it: a number; a Python function of the arguments and
+        behind them the value, traced like a kernel when it is first needed; or a formula, as text or as SymPy expression, in
+        symbols with the names of the parameters, and `v` for the value.
+
+    Returns
+    -------
+    Primitive
+        To be called in kernels and in partials, its own included; with plain numbers and arrays it computes.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For an implementation that is no function, or that Numba does not compile (at the first call); for partials that do not
+        fit.
+
+    Examples
+    --------
+    >>> import math, nbad
+    >>> def bump(x):
+    ...     return math.exp(-x * x)
+    >>> gauss = nbad.primitive("gauss", bump, ["-2*x*v"])
+    >>> f = nbad.kernel(lambda x: 3.0 * gauss(x))
+    >>> f(0.0), nbad.grad(f)(1.0) == -6.0 * gauss(1.0)
+    (np.float64(3.0), np.True_)
+    """
+    call = f"`nbad.primitive({name!r}, ...)`"
+    names = _parameters(call, implementation)
+    _check_name(call, name)
+    recipes = _recipes(call, name, names, partials)
+    compiled = functools.cache(functools.partial(_compile, call, implementation, len(names)))
+
+    def reference(*operands):
+        return np.vectorize(compiled().ctypes, otypes=[float])(*operands)
+
+    with _naming:
+        op = _free_name(name)
+        TABLE[op] = Operation(name=op, numpy=reference, operands=(REAL,) * len(names), recipes=recipes, cost=COST,
+                              address=lambda: compiled().address)
+    return Primitive(op, names, (name, implementation, partials))
+
+
+class Primitive:
+    """An operation of the user's own, made by `nbad.primitive`."""
+
+    def __init__(self, op, names, definition):
+        self._op, self._names, self._definition = op, names, definition
+        self.__name__, self.__doc__ = definition[0], definition[1].__doc__
+        self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+
+    def __repr__(self):
+        return f"<nbad.primitive {self.__name__}({', '.join(self._names)})>"
+
+    def __reduce__(self):
+        return primitive, self._definition
+
+    def __call__(self, *args, **kwargs):
+        traced = first_traced((args, kwargs))
+        if traced is not None:
+            return traced._trace.splice(self, args, kwargs)
+        return TABLE[self._op].numpy(*self._operands(args, kwargs))[()]
+
+    def bind_traced(self, args, kwargs):
+        """What a trace needs to call this: a graph of one operation, each argument's operand and its core shape."""
+        operands = self._operands(args, kwargs)
+        builder = GraphBuilder(self._op, self._names)
+        graph = builder.build([builder.add(self._op, *range(len(operands)))])
+        return Traced(graph, ((),), False), operands, [()] * len(operands)
+
+    def _operands(self, args, kwargs):
+        try:
+            return list(self.__signature__.bind(*args, **kwargs).args)
+        except TypeError as error:
+            raise ArgumentTypeError(message(
+                f"`{self.__name__}({', '.join(self._names)})`: {error}", source=user_line(),
+                got=f"{len(args) + len(kwargs)} arguments", expected=f"{len(self._names)}: {', '.join(self._names)}",
+            )) from None
+
+
+def stop_gradient(x):
+    """`x` itself, of which no derivative is taken.
+
+    Parameters
+    ----------
+    x : traced value, number or array
+
+    Returns
+    -------
+    The same.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> f = nbad.kernel(lambda x: x * nbad.stop_gradient(x))
+    >>> float(f(3.0)), float(nbad.grad(f)(3.0))
+    (9.0, 3.0)
+    """
+    traced = first_traced((x,))
+    return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
+
+
+def _parameters(call, implementation):
+    """Names of the parameters of a function."""
+    function = getattr(implementation, "py_func", implementation)
+    if not inspect.isfunction(function):
+        raise ArgumentTypeError(message(
+            f"{call}: the implementation is not a function", source=user_line(), got=repr(implementation),
+            expected="a Python function, or one that numba.njit made", fix="lambda x: function(x)",
+        ))
+    parameters = inspect.signature(function).parameters.values()
+    if not parameters or any(p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty for p in parameters):
+        raise ArgumentTypeError(message(
+            f"{call}: the implementation must take one or more arguments, none of them optional", source=user_line(),
+            got=f"{function.__name__}{inspect.signature(function)}", expected="positional parameters",
+            fix="lambda x, y: function(x, y)",
+        ))
+    names = tuple(p.name for p in parameters)
+    if "v" in names:
+        raise ArgumentValueError(message(
+            f"{call}: a parameter of the implementation is named v, which stands for the value", source=user_line(),
+            got=", ".join(names), expected="other names",
+        ))
+    return names
+
+
+def _check_name(call, name):
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ArgumentTypeError(message(
+            f"{call}: the name is not an identifier", source=user_line(), got=repr(name), expected="a name like `soft_clip`",
+        ))
+    if name in TABLE and not TABLE[name].recipes:
+        raise ArgumentValueError(message(
+            f"{call}: nbad has an operation of this name", source=user_line(), got=name, expected="a name of its own",
+            fix=f"nbad.primitive('my_{name}', ...)",
+        ))
+
+
+def _free_name(name):
+    """A name that no row has yet: graphs of an earlier primitive of this name keep their own."""
+    if name not in TABLE:
+        return name
+    _, _, number = newest(name).partition(".")
+    return f"{name}.{int(number or 1) + 1}"
+
+
+def _recipes(call, name, names, partials):
+    """What returns all partials as graphs; those that are functions are traced when it is first called."""
+    if isinstance(partials, str) or not hasattr(partials, "__len__"):
+        partials = (partials,)
+    if len(partials) != len(names):
+        raise ArgumentValueError(message(
+            f"{call}: there must be one partial for each parameter of the implementation", source=user_line(),
+            got=f"{len(partials)} partials", expected=f"{len(names)}: by {', '.join(names)}",
+        ))
+    makers = [_maker(call, f"{name}_by_{by}", names, partial) for by, partial in zip(names, partials, strict=True)]
+    return functools.cache(lambda: tuple(make() for make in makers))
+
+
+def _maker(call, name, names, partial):
+    """What makes the graph of one partial."""
+    inputs = (*names, "v")
+    if isinstance(partial, str | numbers.Real):
+        graph = _from_text(call, partial, inputs)
+    elif hasattr(partial, "free_symbols"):
+        graph = _from_sympy(call, name, partial, inputs)
+    elif callable(partial):
+        return functools.partial(_from_function, name, partial, _argument_names(call, partial, inputs))
+    else:
+        raise ArgumentTypeError(message(
+            f"{call}: a partial is neither a function nor a formula", source=user_line(), got=repr(partial),
+            expected=f"a function of ({', '.join(inputs)}), or text or a SymPy expression in these",
+        ))
+    return lambda: graph
+
+
+def _from_text(call, text, inputs):
+    try:
+        return read_partial(str(text), inputs)
+    except (ValueError, SyntaxError) as error:
+        raise ArgumentValueError(message(
+            f"{call}: a partial has a part that nbad does not know", source=user_line(), got=f"{error} in {str(text)!r}",
+            expected=f"a formula in {', '.join(inputs)} and operations of nbad, such as exp, log, sqrt, tanh",
+        )) from None
+
+
+def _from_sympy(call, name, expression, inputs):
+    from nbad.formulas.from_sympy import walk
+
+    symbols = {symbol.name: symbol for symbol in expression.free_symbols}
+    if not symbols.keys() <= set(inputs):
+        raise ArgumentValueError(message(
+            f"{call}: a partial has other symbols than the arguments and v", source=user_line(), got=str(expression),
+            expected=f"symbols among {', '.join(inputs)}",
+        ))
+    return walk((expression,), {symbols.get(name, name): name for name in inputs}, name)
+
+
+def _argument_names(call, partial, inputs):
+    """How a partial that is a function names its arguments and the value."""
+    parameters = list(inspect.signature(getattr(partial, "py_func", partial)).parameters.values())
+    given, left = parameters[: len(inputs)], parameters[len(inputs) :]
+    fits = len(given) == len(inputs) and all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given)
+    if not fits or any(p.default is p.empty for p in left):
+        raise ArgumentTypeError(message(
+            f"{call}: a partial takes the arguments of the implementation and, behind them, its value", source=user_line(),
+            got=f"({', '.join(map(str, parameters))})", expected=f"({', '.join(inputs)})", fix=f"lambda {', '.join(inputs)}: ...",
+        ))
+    return [p.name for p in given]
+
+
+def _from_function(name, partial, names):
+    traced = trace(partial, [Argument(name) for name in names], {})
+    if traced.is_tuple or traced.outputs != ((),):
+        raise TraceError(message(
+            f"partial `{name}` returns more than one number", source=user_line(), got=f"{len(traced.outputs)} outputs",
+            expected="one number",
+        ))
+    return traced.graph
+
+
+def _compile(call, implementation, arity):
+    """The implementation as a C function of doubles."""
+    function = implementation
+    if hasattr(implementation, "py_func"):  # its own options hold
+        names = ", ".join(f"x{k}" for k in range(arity))
+        function = eval(f"lambda {names}: implementation({names})", {"implementation": implementation})
+    try:
+        return numba.cfunc(numba.float64(*[numba.float64] * arity), error_model="numpy")(function)
+    except NumbaError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ArgumentTypeError(message(
+            f"{call}: Numba does not compile the implementation for floats", got=" ".join(lines[:2]),
+            expected=f"a function of {arity} floats that returns one float", fix="numba.njit(implementation)(1.0)  # shows more",
+        )) from None

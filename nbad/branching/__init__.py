@@ -1,0 +1,1 @@
+"""Python's control flow on traced values: branches become selections."""

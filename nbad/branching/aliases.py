@@ -1,0 +1,51 @@
+"""Lists and arrays that are one another for some elements only: nobody may write to them any more.
+
+After `v = a if x > 0 else b` the name `v` stands for a copy that holds selects. That is right as long as neither `v` nor `a` nor
+`b` is written to.
+"""
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from nbad.branching.snapshots import kind_of, owner, same
+from nbad.lines import Line
+
+
+class Shared:
+    """A merged list or array, and those that it may be.
+
+    Attributes
+    ----------
+    line : tuple
+        Where they were merged.
+    """
+
+    def __init__(self, merged, sources: Iterable[Any], line: Line):
+        self.line = line
+        self._merged = weakref.ref(owner(merged)) if isinstance(merged, np.ndarray) else lambda: merged
+        self._merged_contents = _read(self._merged())
+        self._sources = [(value, contents) for value in sources if (contents := _read(value)) is not None]
+
+    def is_alive(self) -> bool:
+        """Whether the merged one is still in use, as far as one can know."""
+        return self._merged() is not None
+
+    def holds(self, value) -> bool:
+        """Whether a list or array is one of them."""
+        return any(owner(value) is owner(other) for other in (self._merged(), *(source for source, _ in self._sources)))
+
+    def is_written(self) -> bool:
+        """Whether any of them holds something else than when they were merged."""
+        merged = self._merged()
+        if merged is None:  # it may go at any time
+            return False
+        now = [(merged, self._merged_contents), *self._sources]
+        return any(contents is not None and not same(_read(value), contents) for value, contents in now)
+
+
+def _read(value):
+    kind = kind_of(value)
+    return None if kind is None else kind.read(value)

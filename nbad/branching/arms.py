@@ -1,0 +1,116 @@
+"""A branch on a traced value while its arms run, one after the other, on the same containers.
+
+What an arm writes is undone at its end. Once both have run, what they wrote is merged by the condition.
+"""
+
+import functools
+import linecache
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from nbad import lines
+from nbad.branching.snapshots import Contents, Entry, Heap
+from nbad.language import refusals
+from nbad.language.merging import Different, Merger
+
+Changes = dict[int, tuple[Entry, list[Any]]]
+
+
+class Fork:
+    """One branch on a traced value.
+
+    Parameters
+    ----------
+    flow : Flow
+        Of the trace; offers `trace`, `outer` and `watch`.
+    condition : TracedCondition
+    frame : frame
+        The one that branches.
+    last_line : int
+        Where the source of its arms ends.
+    """
+
+    is_traced = True
+
+    def __init__(self, flow, condition, frame, last_line=0):
+        self.flow, self.condition = flow, condition
+        self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
+        self.heap = Heap(variables(frame), flow.outer)
+        self._sides: tuple[Changes, Changes] = ({}, {})
+        sides = functools.partial(self._held, 0), functools.partial(self._held, 1)
+        self.merger = Merger(flow.trace, condition, self.heap.holds, sides)
+
+    @property
+    def line(self) -> lines.Line:
+        """The source line of the test."""
+        return lines.line_of(self.code, self.number)
+
+    def end_arm(self) -> Changes:
+        """What the arm wrote, which is undone here."""
+        changes = self.heap.changes()
+        for entry, contents in changes:
+            self._check(entry, contents)
+            entry.write(entry.contents.items)
+        return {id(entry.container): (entry, contents.items) for entry, contents in changes}
+
+    def write(self, changes: Changes):
+        """Do again what an arm wrote."""
+        for entry, items in changes.values():
+            entry.write(items)
+
+    def merge_writes(self, first: Changes, second: Changes):
+        """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
+        self._sides = first, second
+        entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
+        for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
+            try:
+                items = [self.merger.merge(a, b) for a, b in zip(*self._both(entry.container), strict=True)]
+            except Different as error:
+                what, fix = refusals.FLOW["items"]
+                raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
+            entry.write(items)
+
+    def _both(self, container):
+        return self._held(0, container), self._held(1, container)
+
+    def _held(self, which, container):
+        """What a list or array held at the end of an arm; None if it was made in the branch."""
+        key = id(container)
+        if key in self._sides[which]:
+            return self._sides[which][key][1]
+        return self.heap.entries[key].contents.items if key in self.heap.entries else None
+
+    def close(self):
+        """Both arms are merged: keep nothing alive that nobody else uses."""
+        self.flow.watch(self.merger.entangled, self.line)
+        del self.heap, self.merger, self._sides
+
+    def _check(self, entry, contents: Contents):
+        is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
+        if entry.is_outer:
+            case = "outer"
+        elif entry.kind.write is None or not is_same_size:
+            case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"
+        else:
+            return
+        if entry.kind.write is not None:
+            entry.write(entry.contents.items)  # what is outside the kernel stays as it was
+        what, fix = refusals.FLOW[case]
+        text = what.format(name=entry.name, noun=entry.kind.noun)
+        raise self.flow.trace.refusal(text, fix.format(name=entry.name), line=self._line_of_change(entry.name))
+
+    def _line_of_change(self, name):
+        """The first line of the arms that looks like the change, or that names the variable, else the test's."""
+        numbers = range(self.number, self.last_line + 1)
+        texts = [(number, linecache.getline(self.code.co_filename, number)) for number in numbers]
+        for pattern in (rf"\b{name}\b(\.\w+\(|(\[.*\]|\.\w+)+\s*[^\s=]?=[^=]|\s*\+=)|\bdel {name}\b", rf"\b{name}\b"):
+            for number, text in texts[len(texts) > 1 :]:
+                if re.search(pattern, text):
+                    return lines.line_of(self.code, number)
+        return self.line
+
+
+def variables(frame) -> Iterable[tuple[str, Any]]:
+    """The user's variables in a frame."""
+    return [(name, value) for name, value in frame.f_locals.items() if not name.startswith("_nbad")]

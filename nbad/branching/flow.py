@@ -1,0 +1,237 @@
+"""Control flow of one trace: what the rewritten copies of a kernel's functions call instead of Python's own.
+
+A test on a plain value decides, as in Python. On a traced value both arms run, and what they leave is merged by selects.
+"""
+
+import builtins
+import contextlib
+import re
+import sys
+
+import numpy as np
+
+from nbad import lines
+from nbad.branching.aliases import Shared
+from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.returns import Call
+from nbad.branching.snapshots import kind_of
+from nbad.branching.statements import Branch, Guard, Loop, PlainBranch
+from nbad.errors import NbadError
+from nbad.language import lookup, refusals
+from nbad.language.merging import both, containers, either
+from nbad.language.values import Tracer
+
+_PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
+
+
+class Flow:
+    """What `__nbad__` is in a rewritten function.
+
+    Attributes
+    ----------
+    trace : Trace
+    original : callable
+        What a stand-in stands for; anything else itself.
+    open : list
+        Branches and choices whose arms are being run, outermost first.
+    outer : list of (str, object)
+        Variables of code outside the kernel that can be changed.
+    lost : dict
+        Why a variable has no value after a branch, by code object and name: a case of `refusals.FLOW`, and what happened.
+    """
+
+    slice = builtins.slice
+
+    def __init__(self, trace, original):
+        self.trace = trace
+        self.original = original
+        self.open = []
+        self.outer = []
+        self.lost = {}
+        self._shared = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, NameError):
+            self.explain(error)
+        if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
+            case, got = misuse
+            raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
+        if error is None:
+            self._check_shared()
+        traced = [fork for fork in self.open if fork.is_traced]
+        if error is not None and traced and not isinstance(error, NbadError):
+            text, file, number = traced[-1].line
+            error.add_note(f"nbad runs both arms of a branch on a traced value: {text} ({file}:{number})")
+
+    # statements
+
+    def branch(self, test, names, last_line, call=None):
+        """Begin an `if` whose arms bind `names`."""
+        truth = self._truth(test)
+        if truth is not None:
+            return _PLAIN[truth]
+        self._check_shared()
+        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call)
+
+    def call(self):
+        """Begin a function that returns from within branches."""
+        return Call(self, sys._getframe(1))
+
+    def loop(self):
+        """Begin a `while` loop."""
+        return Loop(self)
+
+    def guard(self, call=None):
+        """Begin a `try` statement."""
+        return Guard(self, call)
+
+    def leave(self, word, *branches):
+        """Refuse a jump out of branches on traced values."""
+        if any(branch.is_traced for branch in branches):
+            raise self.trace.refusal(*refusals.FLOW[word])
+
+    def known(self, test, word):
+        """The truth of a test that must not be traced."""
+        truth = self._truth(test)
+        if truth is None:
+            raise self.trace.refusal(*refusals.FLOW[word])
+        return truth
+
+    def manager(self, value):
+        """A context manager; one that suppresses errors would hide that traced operations raise none."""
+        if isinstance(value, contextlib.suppress):
+            raise self.trace.refusal(*refusals.FLOW["try"])
+        return value
+
+    def wrote(self, container):
+        """An item of a container has been assigned."""
+        if any(shared.holds(container) for shared in self._shared):
+            self._check_shared()
+
+    # expressions
+
+    def test(self, value, binds=""):
+        """Begin a choice; `binds` is a variable that its operands assign."""
+        truth = self._truth(value)
+        if truth is not None:
+            choice = PlainChoice(value, truth)
+        elif binds:
+            what, fix = refusals.FLOW["binds"]
+            raise self.trace.refusal(what.format(name=binds), fix.format(name=binds))
+        else:
+            self._check_shared()
+            choice = Choice(self, _scalar(value), sys._getframe(1))
+        self.open.append(choice)
+
+    def first(self):
+        """Whether to evaluate the first operand of the innermost choice."""
+        return self.open[-1].first()
+
+    def second(self):
+        """Whether to evaluate its second operand."""
+        return self.open[-1].second()
+
+    def choose(self, _, a, b):
+        """`a if test else b`."""
+        return self.open.pop().merge(a, b)
+
+    def both(self, _, b):
+        """`value and b`."""
+        choice = self.open.pop()
+        if not choice.is_traced:
+            return choice.merge(b, choice.value)
+        if not self._are_conditions(choice.value, b):
+            return choice.merge_and(b)
+        choice.merge_writes(choice.end_arm(), {})
+        choice.close()
+        return both(self.trace, choice.value, b)
+
+    def either(self, _, b):
+        """`value or b`."""
+        choice = self.open.pop()
+        if not choice.is_traced:
+            return choice.merge(choice.value, b)
+        if not self._are_conditions(choice.value, b):
+            return choice.merge_or(b)
+        choice.merge_writes({}, choice.end_arm())
+        choice.close()
+        return either(self.trace, choice.value, b)
+
+    def negated(self, value):
+        """`not value`."""
+        truth = self._truth(value)
+        return self.trace.logic("not", self.trace.condition(_scalar(value))) if truth is None else not truth
+
+    def contained(self, item, container):
+        """`item in container`."""
+        return lookup.contained(self.trace, item, container)
+
+    def identical(self, a, b):
+        """`a is b`; a condition stands for True and False, which are what they are equal to."""
+        if a is b or not self._are_conditions(a, b) or not (isinstance(a, Tracer) or isinstance(b, Tracer)):
+            return self.original(a) is self.original(b)
+        return self.negated(self.trace.exclusive(a, b))
+
+    def item(self, container, index):
+        """`container[index]`."""
+        if not lookup.is_traced(index):
+            return container[index]
+        found = lookup.item(self.trace, container, index)
+        sources = list(containers(container))
+        self.watch([(value, sources) for value in containers(found)], lines.running_line())
+        return found
+
+    # variables
+
+    def adopt(self, name, value):
+        """Remember a variable of code outside the kernel, if what it holds can be changed."""
+        if kind_of(value) is not None:
+            self.outer.append((name, value))
+            for fork in self.open:
+                if fork.is_traced:
+                    fork.heap.add([(name, value)], is_outer=True)
+
+    def watch(self, entangled, line):
+        """Refuse all further writes to lists and arrays that may be one another: merged ones, each with what it may be."""
+        self._shared += [Shared(merged, sources, line) for merged, sources in entangled]
+
+    def explain(self, error):
+        """Raise what a NameError means, if a branch has left the variable without a value."""
+        name = re.search(r"'(\w+)'", str(error))
+        frames = []
+        traceback = error.__traceback__
+        while name and traceback is not None:
+            frames.append((traceback.tb_frame.f_code, traceback.tb_lineno))
+            traceback = traceback.tb_next
+        for code, _ in reversed(frames):
+            if (code, name[1]) in self.lost:
+                (case, got), line = self.lost[code, name[1]], lines.line_of(*frames[-1])
+                what, fix = refusals.FLOW[case]
+                raise self.trace.refusal(what.format(name=name[1]), fix.format(name=name[1]), line=line, got=got) from None
+
+    def _check_shared(self):
+        self._shared = [shared for shared in self._shared if shared.is_alive()]
+        for shared in self._shared:
+            if shared.is_written():
+                what, fix = refusals.FLOW["shared"]
+                text, file, number = shared.line
+                raise self.trace.refusal(what, fix, got=f"names that depend on a traced value: {text} ({file}:{number})")
+
+    def _are_conditions(self, *values):
+        return all(map(self.trace.is_condition, values))
+
+    def _truth(self, value):
+        """The truth of a plain value; None if it is traced."""
+        value = _scalar(value)
+        if not isinstance(value, Tracer):
+            return bool(value)
+        node = self.trace.builder.nodes[value._node] if value._trace is self.trace else None
+        return bool(node.payload) if node and node.op == "const" else None
+
+
+def _scalar(value):
+    """The item of an array of one."""
+    return value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1 else value

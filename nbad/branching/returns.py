@@ -1,0 +1,159 @@
+"""Returns on traced tests: where a call may have ended already, and with which result."""
+
+from typing import Any, NamedTuple
+
+from nbad import lines
+from nbad.branching.arms import variables
+from nbad.branching.snapshots import Contents, Entry, Heap, carried, kind_of, same
+from nbad.language import refusals
+from nbad.language.merging import Different, Merger, both, described, kept, uncopied
+
+
+class Outcome(NamedTuple):
+    """A result, and what the containers that outlive the call hold with it, by their identity."""
+
+    value: Any
+    contents: dict[int, Contents]
+    line: lines.Line | None
+
+    def held(self, container):
+        """The items of a container with this outcome; None if it does not outlive the call."""
+        contents = self.contents.get(id(container))
+        return None if contents is None else contents.items
+
+
+class Call:
+    """One call of a function that returns from within branches.
+
+    Attributes
+    ----------
+    alive : bool
+        Whether the path that is run has not returned.
+    merged_returns : int
+        How often it returned for some elements only.
+    """
+
+    def __init__(self, flow, frame):
+        self.flow = flow
+        self._heap = Heap(variables(frame))
+        self.merged_returns = 0
+        self._final: Outcome | None = None
+        self._exits: list[tuple[Any, Outcome]] = []  # in the order of the source: the first whose condition holds counts
+        self._outer_exits: list[list[tuple[Any, Outcome]]] = []
+        self._entangled: list[tuple[Any, list[Any]]] = []
+        self._fixed: list[tuple[Any, Contents]] = []
+
+    @property
+    def alive(self):
+        return self._final is None
+
+    def give(self, value) -> bool:
+        """Return a value; says whether that ends the call, or only this path of it."""
+        is_last = not self._outer_exits
+        if is_last and not self._exits:
+            self._final = Outcome(value, {}, None)
+        else:
+            self.merged_returns += 1
+            value, contents = self._kept(value)
+            self._final = Outcome(value, contents, lines.running_line())
+        return is_last
+
+    def result(self):
+        """What the call returns in the end."""
+        if not self._exits:
+            return self._final.value
+        for value, contents in self._fixed:
+            if not same(_state(value), contents):
+                raise self._refusal(described(value))
+        outcome = self._chain(self._exits, self._final)
+        for key, contents in outcome.contents.items():
+            entry = self._heap.entries[key]
+            if not same(entry.read(), contents):
+                entry.write(contents.items)
+        self.flow.watch(self._entangled, outcome.line)
+        return outcome.value
+
+    def end(self):
+        """What the call returns where it runs into its end."""
+        if self.alive:
+            self.give(None)
+        return self.result()
+
+    def enter(self):
+        """A branch on a traced value begins."""
+        if not self._outer_exits:
+            self._heap.add(self.flow.outer, is_outer=True)
+        self._outer_exits.append(self._exits)
+        self._exits = []
+
+    def end_arm(self):
+        """How an arm may have ended the call: the exits from within, and its outcome if it always did."""
+        ends, self._exits, self._final = (self._exits, self._final), [], None
+        return ends
+
+    def join(self, condition, first, second):
+        """Both arms of a branch have run, and ended so."""
+        (exits, final), (other_exits, other_final) = first, second
+        trace, new = self.flow.trace, []
+        if final and other_final:
+            self._final = self._merged(condition, self._chain(exits, final), self._chain(other_exits, other_final))
+        elif final:
+            new = [(condition, self._chain(exits, final)), *other_exits]
+        elif other_final:
+            new = [(trace.logic("not", condition), self._chain(other_exits, other_final)), *exits]
+        else:
+            new = [(both(trace, condition, c), outcome) for c, outcome in exits]
+            new += [(both(trace, trace.logic("not", condition), c), outcome) for c, outcome in other_exits]
+        self._exits = self._outer_exits.pop() + new
+
+    def _chain(self, exits, final):
+        """The outcome of some exits, or else the final one."""
+        for condition, outcome in reversed(exits):
+            final = self._merged(condition, outcome, final)
+        return final
+
+    def _merged(self, condition, a: Outcome, b: Outcome):
+        merger = Merger(self.flow.trace, condition, self._heap.holds, (a.held, b.held))
+        contents = {key: self._merged_contents(merger, entry, a, b) for key, entry in self._heap.entries.items()}
+        try:
+            value = merger.merge(a.value, b.value)
+        except Different as error:
+            what, fix = refusals.FLOW["results"]
+            raise self.flow.trace.refusal(what, fix, line=a.line, got=str(error)) from None
+        self._entangled += merger.entangled
+        return Outcome(value, contents, a.line)
+
+    def _merged_contents(self, merger, entry: Entry, *outcomes: Outcome):
+        a, b = (outcome.contents.get(id(entry.container), entry.contents) for outcome in outcomes)  # or it was not known then
+        if same(a, b):
+            return a
+        is_same_size = a.rest == b.rest and len(a.items) == len(b.items)
+        try:
+            if entry.is_outer or entry.kind.write is None or not is_same_size:
+                raise self._refusal(f"the {entry.kind.noun} `{entry.name}`")
+            return Contents(a.rest, [merger.merge(x, y) for x, y in zip(a.items, b.items, strict=True)])
+        except Different:
+            raise self._refusal(f"the {entry.kind.noun} `{entry.name}`") from None
+
+    def _refusal(self, changed):
+        what, fix = refusals.FLOW["after"]
+        return self.flow.trace.refusal(what, fix, got=f"{changed} is changed after the first return")
+
+    def _kept(self, value):
+        """A value and the contents of what outlives the call; what does not, and may still be written to, is copied."""
+        copies = {key: (entry.container, entry.container) for key, entry in self._heap.entries.items()}
+        now = {key: entry.read() for key, entry in self._heap.entries.items()}
+        self._fix([value, *(item for _, items in now.values() for item in items)])
+        contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
+        return kept(value, copies), contents
+
+    def _fix(self, values):
+        """Remember what values lead to that is neither copied nor outlives the call: it may not change any more."""
+        within = Heap(("a result", value) for value in uncopied(values))
+        self._fixed += [(value, _state(value)) for key, value in within.seen.items() if key not in self._heap.entries]
+
+
+def _state(value):
+    """What a container holds, or a function sees."""
+    kind = kind_of(value)
+    return Contents(None, carried(value)) if kind is None else kind.read(value)

@@ -1,0 +1,313 @@
+"""Rewrite a function's syntax tree so that its control flow goes through `__nbad__`, a `nbad.branching.flow.Flow`.
+
+`if` becomes two arms that can both run, on the same variables:
+
+    _nbad1 = __nbad__.branch(test, ('y',), 12)
+    if _nbad1.then:
+        ...
+    if _nbad1.turn():
+        <set y to what it was, where the test is traced>
+        ...
+    if _nbad1.join():
+        <set y to what it is now>
+
+A `return` from within a branch records its value; what follows runs only where the call is still alive. Every node keeps the
+place of the one that it stems from, so that errors and graphs name the user's lines.
+"""
+
+import ast
+import functools
+from collections.abc import Iterable
+from types import CodeType
+from typing import NamedTuple
+
+from nbad.branching import syntax
+from nbad.branching.rewrite_expressions import At, Expressions
+from nbad.branching.scopes import bound_names, is_plain_function, returns, without_continue
+
+_HARMLESS = set(
+    "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
+    "RuntimeError StopIteration TypeError UnboundLocalError".split()
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def rewritten(code: CodeType, filename: str) -> CodeType:
+    """The code of the rewritten function; raises `NoSource` where there is nothing to rewrite."""
+    found = syntax.find(code)
+    return syntax.compiled(Rewriter().function(found.node), found, code)
+
+
+class Place(NamedTuple):
+    """Where a statement stands.
+
+    Attributes
+    ----------
+    kind : str
+        "function" or "loop" for a statement of their bodies, else "block".
+    has_call : bool
+        Whether the function returns from within branches.
+    is_in_loop : bool
+    around, in_loop, in_endless : tuples of str
+        The variables of the branches around it: all, those inside the innermost loop, those inside a `while True`.
+    """
+
+    kind: str
+    has_call: bool
+    is_in_loop: bool = False
+    around: tuple[str, ...] = ()
+    in_loop: tuple[str, ...] = ()
+    in_endless: tuple[str, ...] | None = None
+
+    def block(self, branch):
+        """The place of an arm of the branch with the given variable."""
+        endless = None if self.in_endless is None else (*self.in_endless, branch)
+        return self._replace(kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
+
+    def loop(self, is_endless):
+        """The place of the body of a loop here."""
+        endless = () if is_endless else self.in_endless
+        return self._replace(kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
+
+
+class _Fork(NamedTuple):
+    """An `if` or `elif`, the variable of its branch, and its place."""
+
+    node: ast.If
+    variable: str
+    place: Place
+
+
+class Rewriter(Expressions):
+    """Rewrites one function and those nested in it; statements here, expressions in the base class."""
+
+    def function(self, node):
+        """The rewritten function, with decorators and defaults."""
+        if isinstance(node, ast.Lambda):
+            return self.copy(node)
+        if not is_plain_function(node):
+            return node
+        has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
+        body = self.block(node.body, Place("function", has_call))
+        if has_call:
+            docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
+            begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
+            end = At(node.body[-1]).lines("return _nbad_call.end()")
+            body = docstring + begin + body[len(docstring) :] + end
+        outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
+        return ast.copy_location(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
+
+    def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
+        """The rewritten statements of a block; what follows a possible return is run only if there was none."""
+        done: list[ast.stmt] = []
+        into = done
+        for statement in statements:
+            if into is None:
+                guard = At(statement).lines("if _nbad_call.alive:\n    pass")[0]
+                done.append(guard)
+                into = guard.body = []
+            into += self.statement(statement, place)
+            if place.has_call and returns(statement):
+                into = self._after_return(statement, place, into, done)
+        return done
+
+    def _after_return(self, statement, place, into, done):
+        """End what surrounds a statement that may have returned; gives the list for the statements that follow."""
+        if place.kind == "function":
+            into += At(statement).lines("if not _nbad_call.alive:\n    return _nbad_call.result()")
+        elif place.kind == "loop":
+            into += At(statement).lines("if not _nbad_call.alive:\n    break")
+        else:
+            return None
+        return into
+
+    def statement(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
+        """What one statement becomes."""
+        rewrite = getattr(self, f"rewrite_{type(node).__name__.lower()}", None)
+        return [self.copy(node)] if rewrite is None else rewrite(node, place)
+
+    def rewrite_functiondef(self, node, place):
+        return [self.function(node)]
+
+    def rewrite_classdef(self, node, place):
+        """Only its methods are rewritten."""
+        body = [self.function(part) if isinstance(part, ast.FunctionDef) else part for part in node.body]
+        return [ast.copy_location(ast.ClassDef(**{**dict(ast.iter_fields(node)), "body": body}), node)]
+
+    def rewrite_if(self, node, place):
+        """A chain of `elif` from its end, so that a long one needs no deep recursion."""
+        chain = [node]
+        while len(chain[-1].orelse) == 1 and isinstance(chain[-1].orelse[0], ast.If):
+            chain.append(chain[-1].orelse[0])
+        forks, inside = [], place
+        for link in chain:
+            forks.append(_Fork(link, self.temporary(), inside))
+            inside = inside.block(forks[-1].variable)
+        rest = self._rest(chain[-1].orelse, inside)
+        names, has_return = bound_names(chain[-1].orelse), any(map(returns, chain[-1].orelse))
+        for fork in reversed(forks):
+            names |= bound_names(fork.node.body)
+            has_return = has_return or any(map(returns, fork.node.body))
+            rest = self._branch(fork, sorted(names), has_return, rest)
+            names |= bound_names([fork.node.test])  # an arm of the branch around it
+        return rest
+
+    def _branch(self, fork, names, has_return, rest):
+        node, variable, at = fork.node, fork.variable, At(fork.node)
+        call = ", _nbad_call" if has_return else ""
+        begin = at.lines(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
+        begin[0].value.args[0] = self.visit(node.test)
+        then = at.lines(f"if {variable}.then:\n    pass")
+        then[0].body = self.block(node.body, fork.place.block(variable))
+        turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
+        for statement in turn:
+            statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
+        join = _settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
+        return [*begin, *then, *turn, *join]
+
+    def rewrite_for(self, node, place):
+        body = self.block(without_continue(node.body), place.loop(is_endless=False))
+        fields = dict(target=self.visit(node.target), iter=self.visit(node.iter), body=body)
+        return [ast.copy_location(ast.For(**fields, orelse=self._rest(node.orelse, place)), node)]
+
+    def rewrite_while(self, node, place):
+        """The test is asked through a counter, which also refuses traced tests."""
+        variable, at = self.temporary(), At(node)
+        is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
+        begin, loop = at.lines(f"{variable} = __nbad__.loop()\nwhile {variable}.again(test):\n    pass")
+        loop.test.args = [self.visit(node.test)]
+        loop.body = self.block(without_continue(node.body), place.loop(is_endless))
+        loop.orelse = self._rest(node.orelse, place)
+        return [begin, loop]
+
+    def _rest(self, statements, place):
+        return self.block(statements, place._replace(kind="block")) if statements else []
+
+    def rewrite_with(self, node, place):
+        items = self.visit_field(node.items)
+        for item in items:
+            item.context_expr = At(node).call("manager", item.context_expr)
+        body = self.block(node.body, place._replace(kind="block"))
+        new = ast.copy_location(ast.With(items=items, body=body), node)
+        return self._watched_end(new) if place.has_call and any(map(returns, node.body)) else [new]
+
+    def _watched_end(self, node):
+        """What the end of a `with` does after a return is watched like a `finally`."""
+        variable, at = self.temporary(), At(node)
+        begin, outer = at.lines(f"{variable} = __nbad__.guard(_nbad_call)\ntry:\n    pass\nfinally:\n    {variable}.finished()")
+        inner = at.lines(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")[0]
+        inner.body, node.body, outer.body = node.body, [inner], [node]
+        return [begin, outer]
+
+    def rewrite_try(self, node, place):
+        variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
+        body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
+        if _catches_arithmetic(node.handlers):
+            guarded = at.lines(f"try:\n    pass\nfinally:\n    {variable}.ran()")
+            guarded[0].body, body = body, guarded
+        if orelse and any(map(returns, node.body)):
+            guarded = at.lines("if _nbad_call.alive:\n    pass")
+            guarded[0].body, orelse = orelse, guarded
+        handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
+        finalbody = self._rest(node.finalbody, place)
+        if finalbody and place.has_call:
+            has_return = any(map(returns, node.finalbody))
+            finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
+        new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
+        call = "_nbad_call" if place.has_call else ""
+        return [*at.lines(f"{variable} = __nbad__.guard({call})"), ast.copy_location(new, node)]
+
+    rewrite_trystar = rewrite_try
+
+    def _handler(self, node, variable, place):
+        body = At(node).lines(f"{variable}.caught()") + self.block(node.body, place)
+        new = ast.ExceptHandler(type=self.visit_field(node.type), name=node.name, body=body)
+        return ast.copy_location(new, node)
+
+    def rewrite_match(self, node, place):
+        begin, cases = [], []
+        for case in node.cases:
+            guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
+            body = self.block(case.body, place._replace(kind="block"))
+            cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
+        return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
+
+    def _pattern(self, node, begin):
+        """A pattern with variables for its classes, which are set before: Python takes no stand-ins in patterns."""
+        if isinstance(node, list):
+            return [self._pattern(part, begin) for part in node]
+        if not isinstance(node, ast.pattern):
+            return node
+        fields = {name: self._pattern(value, begin) for name, value in ast.iter_fields(node)}
+        if isinstance(node, ast.MatchClass):
+            at, variable = At(node), self.temporary()
+            begin += at.lines(f"{variable} = __nbad__.original(cls)")
+            begin[-1].value.args = [node.cls]
+            fields["cls"] = at.put(ast.Name(id=variable, ctx=ast.Load()))
+        return ast.copy_location(type(node)(**fields), node)
+
+    def rewrite_return(self, node, place):
+        value = self.visit(node.value) if node.value else At(node).constant(None)
+        if not place.has_call:
+            return [ast.copy_location(ast.Return(value=value), node)]
+        give = At(node).lines("if _nbad_call.give(value):\n    return _nbad_call.result()")
+        give[0].test.args = [value]
+        leave = self._leave("return", place.in_endless or (), node)
+        return leave + give
+
+    def rewrite_break(self, node, place):
+        return [*self._leave("break", place.in_loop, node), node]
+
+    def rewrite_continue(self, node, place):
+        return [*self._leave("continue", place.in_loop, node), node]
+
+    def rewrite_raise(self, node, place):
+        return [*self._leave("raise", place.around, node), self.copy(node)]
+
+    def _leave(self, word, branches, node):
+        return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []
+
+    def rewrite_assert(self, node, place):
+        new = self.copy(node)
+        new.test = At(node).call("known", new.test, "assert")
+        return [new]
+
+    def rewrite_assign(self, node, place):
+        return [self.copy(node), *self._wrote(node.targets)]
+
+    def rewrite_augassign(self, node, place):
+        return [self.copy(node), *self._wrote([node.target])]
+
+    def _wrote(self, targets):
+        """Tell of writes to items: the container is evaluated again where that has no effect."""
+        parts = (part for target in targets for part in ast.walk(target))
+        containers = [part.value for part in parts if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)]
+        simple = (ast.Name, ast.Subscript, ast.Constant, ast.expr_context)
+        for container in containers:
+            if all(isinstance(part, simple) for part in ast.walk(container)):
+                at = At(container)
+                yield ast.copy_location(ast.Expr(at.call("wrote", self.visit(container))), container)
+
+
+def _settings(at, head, variable, names):
+    """Statements that set the variables to what a branch says; one without a value is deleted."""
+    lines = [head]
+    for name in names:
+        lines += [f"    {name} = {variable}.values.get({name!r})", f"    if {name!r} not in {variable}.values: del {name}"]
+    return at.lines("\n".join(lines)) if names else []
+
+
+def _returns_last_only(body):
+    """Whether the last statement is the only one that returns."""
+    return isinstance(body[-1], ast.Return) and not any(map(returns, body[:-1]))
+
+
+def _catches_arithmetic(handlers) -> bool:
+    """Whether handlers may be meant for errors that arithmetic on plain numbers raises."""
+    return not all(_is_harmless(handler.type) for handler in handlers)
+
+
+def _is_harmless(kind):
+    if isinstance(kind, ast.Tuple):
+        return all(map(_is_harmless, kind.elts))
+    return isinstance(kind, ast.Name) and kind.id in _HARMLESS

@@ -1,0 +1,169 @@
+"""Rewrite expressions: choices, conditions and traced places go through `__nbad__`, a `nbad.branching.flow.Flow`.
+
+    a if test else b    __nbad__.choose(__nbad__.test(test), a if __nbad__.first() else None, b if __nbad__.second() else None)
+    a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)
+    a < f(b) < c        a < (t := f(b)) and t < c
+    table[i]            __nbad__.item(table, i)
+    a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
+"""
+
+import ast
+import itertools
+
+from nbad.branching.scopes import bound_names
+
+_ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
+_SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
+
+
+class At:
+    """Makes nodes with the place where a given one begins: Python names the last line of a call that spans several."""
+
+    def __init__(self, place):
+        self.place = ast.copy_location(ast.Pass(), place)
+        if place.end_lineno != place.lineno:
+            self.place.end_lineno, self.place.end_col_offset = place.lineno, place.col_offset
+
+    def lines(self, text: str) -> list:
+        """The statements of a text."""
+        statements = ast.parse(text).body
+        for statement in statements:
+            for node in ast.walk(statement):
+                if hasattr(node, "lineno"):
+                    ast.copy_location(node, self.place)
+        return statements
+
+    def put(self, node):
+        """A node with this place."""
+        return ast.copy_location(node, self.place)
+
+    def constant(self, value):
+        """A constant."""
+        return self.put(ast.Constant(value=value))
+
+    def call(self, method: str, *args) -> ast.Call:
+        """A call of a method of `__nbad__` with expressions and plain values."""
+        owner = self.put(ast.Name(id="__nbad__", ctx=ast.Load()))
+        function = self.put(ast.Attribute(value=owner, attr=method, ctx=ast.Load()))
+        values = [arg if isinstance(arg, ast.expr) else self.constant(arg) for arg in args]
+        return self.put(ast.Call(func=function, args=values, keywords=[]))
+
+    def operand(self, value, which: str) -> ast.IfExp:
+        """`value`, evaluated where the innermost choice asks for it."""
+        return self.put(ast.IfExp(test=self.call(which), body=value, orelse=self.constant(None)))
+
+
+class Expressions:
+    """Makes rewritten copies of expressions; what needs no change is taken over as it is."""
+
+    def __init__(self):
+        self._numbers = itertools.count(1)
+        self._is_in_iterable = False
+
+    def temporary(self) -> str:
+        """A new variable."""
+        return f"_nbad{next(self._numbers)}"
+
+    def visit(self, node):
+        """The rewritten expression."""
+        rewrite = getattr(self, f"visit_{type(node).__name__.lower()}", None)
+        return self.copy(node) if rewrite is None else rewrite(node)
+
+    def copy(self, node):
+        """The same node with rewritten parts."""
+        if not isinstance(node, ast.AST) or not node._fields:
+            return node
+        fields = {name: self.visit_field(value) for name, value in ast.iter_fields(node)}
+        return ast.copy_location(type(node)(**fields), node)
+
+    def visit_field(self, value):
+        """The rewritten value of a field: a node, a list of nodes, or anything else as it is."""
+        if isinstance(value, list):
+            return [self.visit_field(part) for part in value]
+        return self.visit(value) if isinstance(value, ast.AST) else value
+
+    def visit_ifexp(self, node):
+        at = At(node)
+        test = at.call("test", self.visit(node.test), self._binds(node.body, node.orelse))
+        first, second = at.operand(self.visit(node.body), "first"), at.operand(self.visit(node.orelse), "second")
+        return at.call("choose", test, first, second)
+
+    def visit_boolop(self, node):
+        at = At(node)
+        method, which = ("both", "first") if isinstance(node.op, ast.And) else ("either", "second")
+        result = self.visit(node.values[0])
+        for operand in node.values[1:]:
+            test = at.call("test", result, self._binds(operand))
+            result = at.call(method, test, at.operand(self.visit(operand), which))
+        return result
+
+    def _binds(self, *operands):
+        """A variable of the user's that operands assign."""
+        return min((name for name in bound_names(operands) if not name.startswith("_nbad")), default="")
+
+    def visit_unaryop(self, node):
+        return At(node).call("negated", self.visit(node.operand)) if isinstance(node.op, ast.Not) else self.copy(node)
+
+    def visit_compare(self, node):
+        if len(node.ops) > 1:
+            is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
+            return self._chain(node) if is_allowed else self.copy(node)
+        method = _ASKED.get(type(node.ops[0]))
+        if method is None or ast.unparse(node.comparators[0]) == "None":
+            return self.copy(node)
+        at = At(node)
+        answer = at.call(method, self.visit(node.left), self.visit(node.comparators[0]))
+        return answer if isinstance(node.ops[0], (ast.In, ast.Is)) else at.call("negated", answer)
+
+    def _chain(self, node):
+        """Comparisons joined by `and`; an operand between two of them is evaluated once."""
+        at, left, links = At(node), node.left, []
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            is_last = right is node.comparators[-1]
+            here, there = (right, None) if is_last else self._twice(right)
+            links.append(at.put(ast.Compare(left=left, ops=[op], comparators=[here])))
+            left = there
+        return self.visit(at.put(ast.BoolOp(op=ast.And(), values=links)))
+
+    def _twice(self, node):
+        """Two expressions for one value."""
+        if _is_simple(node):
+            return node, node
+        at, name = At(node), self.temporary()
+        target = at.put(ast.Name(id=name, ctx=ast.Store()))
+        return at.put(ast.NamedExpr(target=target, value=node)), at.put(ast.Name(id=name, ctx=ast.Load()))
+
+    def visit_subscript(self, node):
+        if not isinstance(node.ctx, ast.Load) or not _may_be_traced(node.slice):
+            return self.copy(node)
+        return At(node).call("item", self.visit(node.value), self._index(node.slice))
+
+    def _index(self, node):
+        if isinstance(node, ast.Tuple):
+            return At(node).put(ast.Tuple(elts=[self._index(part) for part in node.elts], ctx=ast.Load()))
+        if isinstance(node, ast.Slice):
+            parts = (part and self.visit(part) for part in (node.lower, node.upper, node.step))
+            return At(node).call("slice", *parts)
+        return self.visit(node)
+
+    def visit_comprehension(self, node):
+        """One `for` of a comprehension; its iterable may not assign variables."""
+        before, self._is_in_iterable = self._is_in_iterable, True
+        iterable = self.visit(node.iter)
+        self._is_in_iterable = before
+        conditions = [At(test).call("known", self.visit(test), "filter") for test in node.ifs]
+        return ast.comprehension(target=self.visit(node.target), iter=iterable, ifs=conditions, is_async=node.is_async)
+
+
+def _is_simple(node):
+    """Whether evaluating an expression twice is as good as once."""
+    return all(isinstance(part, _SIMPLE) for part in ast.walk(node))
+
+
+def _may_be_traced(index):
+    """Whether an index may be a traced value, or a tuple with one."""
+    if isinstance(index, ast.Tuple):
+        return any(map(_may_be_traced, index.elts)) and not any(isinstance(part, ast.Starred) for part in index.elts)
+    if isinstance(index, ast.UnaryOp):
+        return _may_be_traced(index.operand)
+    return not isinstance(index, (ast.Constant, ast.Slice))

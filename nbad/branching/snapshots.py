@@ -1,0 +1,267 @@
+"""The containers that code can reach, and what they held at one moment: what was written since, and how to undo it.
+
+Lists and arrays of traced values can be set back; of everything else that Python can change, a change is only noticed.
+"""
+
+import functools
+import operator
+import sys
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import BuiltinMethodType, FunctionType, GeneratorType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad import lines
+from nbad.errors import InternalError
+from nbad.language import arrays
+
+_BUSY = ("asyncio", "functools", "logging", "threading")  # their objects change when they are merely used
+_ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
+
+
+class Contents(NamedTuple):
+    """What a container holds: items, compared by identity, and all else, compared by value."""
+
+    rest: Any
+    items: list[Any]
+
+
+class Kind(NamedTuple):
+    """A kind of container; `write` sets its items back."""
+
+    noun: str
+    read: Callable[[Any], Contents]
+    write: Callable[[Any, list[Any]], None] | None = None
+
+
+class Entry(NamedTuple):
+    """A container, the variable that leads to it, and what it held."""
+
+    container: Any
+    name: str
+    is_outer: bool
+    kind: Kind
+    contents: Contents
+
+    def read(self) -> Contents:
+        """What it holds now."""
+        return self.kind.read(self.container)
+
+    def write(self, items: list[Any]):
+        """Set its items, where its kind allows that."""
+        if self.kind.write is None:
+            raise InternalError(f"the items of a {self.kind.noun} are written")
+        self.kind.write(self.container, items)
+
+
+class Heap:
+    """All containers within reach of some variables, and what they hold now.
+
+    Parameters
+    ----------
+    variables : iterable of (str, object)
+    outer : iterable of (str, object)
+        Variables of code outside the kernel.
+
+    Attributes
+    ----------
+    entries : dict
+        By the identity of the container.
+    seen : dict
+        Everything that the variables lead to, by identity, also what cannot be changed.
+
+    Examples
+    --------
+    >>> items = [1.0, 2.0]
+    >>> heap = Heap([("items", items)])
+    >>> items[0] = 3.0
+    >>> [(entry.name, contents.items) for entry, contents in heap.changes()]
+    [('items', [3.0, 2.0])]
+    """
+
+    def __init__(self, variables: Iterable[tuple[str, Any]], outer: Iterable[tuple[str, Any]] = ()):
+        self.entries: dict[int, Entry] = {}
+        self.seen: dict[int, Any] = {}
+        self.add(outer, is_outer=True)
+        self.add(variables)
+
+    def add(self, variables, is_outer=False):
+        """Take in all that these variables lead to."""
+        stack = list(variables)
+        while stack:
+            name, value = stack.pop()
+            if _is_atom(type(value)) or id(value) in self.seen:
+                continue
+            self.seen[id(value)] = value
+            kind = kind_of(value)
+            contents = kind.read(value) if kind else Contents(None, carried(value))
+            if kind:
+                self.entries[id(value)] = Entry(value, name, is_outer, kind, contents)
+            items = contents.items if kind in (_OBJECT, _CLASS) else [*contents.items, *_of_subclass(value)]
+            if not _ATOMS.issuperset(map(type, items)):
+                stack += ((name, item) for item in items)
+
+    def holds(self, value) -> bool:
+        """Whether a container was within reach; a view of an array counts as the array."""
+        return id(value) in self.seen or id(owner(value)) in {id(owner(seen)) for seen in self.seen.values()}
+
+    def changes(self) -> list[tuple[Entry, Contents]]:
+        """The containers that hold something else now, and what."""
+        now = ((entry, entry.read()) for entry in self.entries.values())
+        return [(entry, contents) for entry, contents in now if not same(entry.contents, contents)]
+
+
+def kind_of(value) -> Kind | None:
+    """The kind of a container; None for what cannot be changed."""
+    if isinstance(value, np.ndarray):
+        return _array_kind(value)
+    for types, kind in _KINDS:
+        if isinstance(value, types):
+            return kind
+    if isinstance(value, type):
+        return None if _is_foreign(value) else _CLASS
+    return _OBJECT if _attributes(value) is not None else None
+
+
+def same(a: Contents, b: Contents) -> bool:
+    """Whether a container holds the same things."""
+    return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
+
+
+def owner(value):
+    """The array that owns the memory of an array; any other value itself."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
+
+
+def _array_kind(value):
+    if not value.flags.writeable:
+        return None
+    return _OBJECTS if value.dtype == object else _NUMBERS
+
+
+def _read_objects(value):
+    return Contents(value.shape, list(value.view(np.ndarray).flat))
+
+
+def _write_objects(value, items):
+    value.view(np.ndarray)[...] = arrays.filled(items, value.shape)
+
+
+def _write_list(value, items):
+    list.__setitem__(value, slice(None), items)
+
+
+def _read_dict(value):
+    return Contents(None, [*value.keys(), *value.values()])
+
+
+def _read_generator(value):
+    frame = value.gi_frame
+    return Contents(frame and frame.f_lasti, list(frame.f_locals.values()) if frame else [])
+
+
+def _read_iterator(value):
+    """How far an iterator is, and what it runs over, as far as it says so."""
+    left = operator.length_hint(value)
+    if type(value).__name__.startswith(("dict", "set")):  # they tell by emptying a copy
+        return Contents(left, [])
+    try:
+        state = value.__reduce__()[1:]
+    except TypeError:
+        return Contents(left, [])
+    parts = [part for group in state for part in (group if isinstance(group, tuple) else (group,))]
+    plain = [part for part in parts if type(part) in _ATOMS]
+    return Contents((left, plain), [part for part in parts if type(part) not in _ATOMS])
+
+
+def _read_object(value):
+    attributes = _attributes(value)
+    return Contents(list(attributes), [*attributes.values(), *carried(value), type(value)])
+
+
+def _read_class(value):
+    return Contents(list(vars(value)), list(vars(value).values()))
+
+
+def _attributes(value) -> dict[str, Any] | None:
+    """The attributes of an object, its own ones; None where it can have none, or where they are a library's business."""
+    cls = type(value)
+    if issubclass(cls, _CARRIERS) or (_is_foreign(cls) and not (cls.__dictoffset__ and _is_pythons(cls))):
+        return None
+    slots = [name for base in cls.__mro__ for name in _names(base.__dict__.get("__slots__", ()))]
+    return getattr(value, "__dict__", {}) | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+
+
+def _of_subclass(value):
+    """What an instance of a user's subclass of a built-in container leads to beside its items."""
+    cls = type(value)
+    return [] if _is_foreign(cls) else [cls, *([vars(value)] if cls.__dictoffset__ else [])]
+
+
+def _names(slots):
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _is_foreign(cls):
+    """Whether a class belongs to Python, to nbad or to a library."""
+    return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
+
+
+def _is_pythons(cls):
+    return _top(cls) in sys.stdlib_module_names and _top(cls) not in _BUSY
+
+
+def _top(cls):
+    return str(cls.__module__).partition(".")[0]
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_atom(cls):
+    """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
+    return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
+
+
+def carried(value) -> list[Any]:
+    """What an unchangeable value leads to, and a function."""
+    if isinstance(value, (tuple, frozenset)):
+        return list(value)
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), value.__dict__]
+    if isinstance(value, MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, (staticmethod, classmethod)):
+        return [value.__func__]
+    if isinstance(value, property):
+        return [value.fget, value.fset]
+    return [value.__self__] if isinstance(value, BuiltinMethodType) and not isinstance(value.__self__, ModuleType) else []
+
+
+def _is_filled(cell):
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+_OBJECTS = Kind("array", _read_objects, _write_objects)
+_NUMBERS = Kind("array", lambda value: Contents((value.shape, value.tobytes()), []))
+_OBJECT = Kind("object", _read_object)
+_CLASS = Kind("class", _read_class)
+_CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
+_KINDS = (
+    (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
+    (dict, Kind("dict", _read_dict)),
+    (set, Kind("set", lambda value: Contents(None, list(value)))),
+    (deque, Kind("deque", lambda value: Contents(None, list(value)))),
+    ((bytearray, array, memoryview), Kind("array", lambda value: Contents(bytes(value), []))),
+    (GeneratorType, Kind("generator", _read_generator)),
+    (Iterator, Kind("iterator", _read_iterator)),
+)

@@ -1,0 +1,170 @@
+"""Statements that branch, loop and catch errors, as the rewritten copy of a function runs them."""
+
+import sys
+from typing import Any, NamedTuple
+
+from nbad import lines
+from nbad.branching.arms import Changes, Fork, variables
+from nbad.branching.snapshots import Heap
+from nbad.errors import TraceError
+from nbad.language import refusals
+from nbad.language.merging import Different
+
+LARGEST_LOOP = 1_000_000
+
+
+class _Arm(NamedTuple):
+    """What an arm leaves: the variables, what it wrote, and how it may have ended the call."""
+
+    values: dict[str, Any]
+    changes: Changes
+    ends: tuple[list[Any], Any]
+
+    @property
+    def is_alive(self):
+        return self.ends[1] is None
+
+
+class PlainBranch:
+    """An `if` whose test is known: one arm runs."""
+
+    is_traced = False
+
+    def __init__(self, then):
+        self.then = then
+
+    def turn(self):
+        """Whether to run the second arm."""
+        return not self.then
+
+    def join(self):
+        """Whether there are variables to set."""
+        return False
+
+
+class Branch(Fork):
+    """An `if` on a traced value: both arms run, then each variable is merged.
+
+    Attributes
+    ----------
+    values : dict
+        What the variables are to be set to; the others are to be deleted.
+    """
+
+    then = True
+
+    def __init__(self, flow, condition, names, frame, last_line, call):
+        super().__init__(flow, condition, frame, last_line)
+        self.names, self.call, self._frame = names, call, frame
+        self.before = self.values = self._variables()
+        self._first = None
+        flow.open.append(self)
+        if call is not None:
+            call.enter()
+
+    def turn(self):
+        """The first arm has run; the second one is to run on the same variables."""
+        self._first = self._end_arm()
+        self.values = self.before
+        return True
+
+    def join(self):
+        """Both arms have run."""
+        second = self._end_arm()
+        first, second = (second, _Arm(self.before, {}, ([], None))) if self._first is None else (self._first, second)
+        self.flow.open.pop()
+        if self.call is not None:
+            self.call.join(self.condition, first.ends, second.ends)
+        self.values = self._joined(first, second)
+        self.close()
+        self._frame = self.before = self._first = None
+        return True
+
+    def _joined(self, first, second):
+        alive = [arm for arm in (first, second) if arm.is_alive]
+        if len(alive) == 2:
+            self.merge_writes(first.changes, second.changes)
+            return dict(self._merged(first.values, second.values))
+        if alive:
+            self.write(alive[0].changes)
+            return alive[0].values
+        return self.before
+
+    def _merged(self, first, second):
+        for name in self.names:
+            if name in first and name in second:
+                try:
+                    yield name, self.merger.merge(first[name], second[name])
+                except Different as error:
+                    self._lose(name, "unlike", str(error))
+            elif name in first or name in second:
+                self._lose(name, "one-sided", "assigned in one branch only")
+
+    def _lose(self, name, case, why):
+        text, file, number = self.line
+        self.flow.lost[self.code, name] = case, f"{why}: {text} ({file}:{number})"
+
+    def _end_arm(self):
+        ends = ([], None) if self.call is None else self.call.end_arm()
+        return _Arm(self._variables(), self.end_arm(), ends)
+
+    def _variables(self):
+        known = self._frame.f_locals
+        return {name: known[name] for name in self.names if name in known}
+
+
+class Loop:
+    """A `while` loop."""
+
+    def __init__(self, flow):
+        self._flow, self._passes = flow, 0
+
+    def again(self, test):
+        """Whether the loop goes on."""
+        self._passes += 1
+        if self._passes > LARGEST_LOOP:
+            what, fix = refusals.FLOW["endless"]
+            raise self._flow.trace.refusal(what.format(count=LARGEST_LOOP), fix)
+        return self._flow.known(test, "while")
+
+
+class Guard:
+    """A `try` statement: its handlers may not hide that traced operations raise nothing."""
+
+    def __init__(self, flow, call):
+        self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
+        self._call, self._returns = call, call and call.merged_returns
+        self._heap: Heap | None = None
+
+    def caught(self):
+        """A handler begins: errors of the trace are not for the kernel to handle."""
+        for error in _parts(sys.exception()):
+            if isinstance(error, TraceError) and not isinstance(error, AttributeError):
+                raise error
+            if isinstance(error, NameError):
+                self._flow.explain(error)
+        if any(fork.is_traced for fork in self._flow.open[self._depth :]):
+            raise self._flow.trace.refusal(*refusals.FLOW["caught"])
+        del self._flow.open[self._depth :]
+
+    def ran(self):
+        """The body, whose handlers are for errors that arithmetic may raise, has run."""
+        if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
+            raise self._flow.trace.refusal(*refusals.FLOW["try"], line=lines.running_line())
+
+    def finish(self, has_return):
+        """The `finally` begins: it runs once, behind the returns of some elements and of others not."""
+        if self._call.merged_returns == self._returns or sys.exception() is not None:
+            return
+        self._heap = Heap(variables(sys._getframe(1)), self._flow.outer)
+        if has_return:
+            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+
+    def finished(self):
+        """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
+        if self._heap is not None and self._heap.changes():
+            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+
+
+def _parts(error):
+    return [part for inner in error.exceptions for part in _parts(inner)] if isinstance(error, BaseExceptionGroup) else [error]

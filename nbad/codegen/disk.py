@@ -1,0 +1,294 @@
+"""The disk cache: files under the hash of their key, in a folder that is private to the user.
+
+A file is read only if it is the user's own, nobody else may write it, and its digest is right; anything else is a miss.
+Writing is atomic. Where the folder cannot be made, is not ours or may be written by others, nothing is kept, and nothing fails.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import binding
+
+from nbad import config
+from nbad.version import VERSION
+
+MAGIC = b"nbad cache 1\n"
+DIGEST = 32
+SUFFIX = ".nbad"
+LEFTOVER = 3600  # seconds after which a temporary file is that of a writer that died
+LOOKS = 64  # one write in so many looks at the size of the whole cache, and so does every write of that part of the limit
+READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class CacheInfo(NamedTuple):
+    """What the disk cache holds; `problem` says why there is none, or why it does not grow."""
+
+    folder: Path | None
+    files: int
+    nbytes: int
+    limit: int
+    problem: str | None
+
+    def __str__(self):
+        if self.folder is None:
+            return f"no disk cache: {self.problem}"
+        held = f"{self.folder}: {self.files} files, {self.nbytes / 2**20:.1f} of at most {self.limit / 2**20:.0f} MiB"
+        return f"{held}; {self.problem}" if self.problem else held
+
+
+def load(key: str) -> bytes | None:
+    """What was stored under a key; None where there is nothing that can be trusted.
+
+    Examples
+    --------
+    >>> load("never stored")
+    """
+    folder, _ = _folder()
+    data = None if folder is None else _read_private(folder / _name(key))
+    body = None if data is None else data[len(MAGIC) + DIGEST :]
+    return body if data is not None and data == _sealed(key, body) else None
+
+
+def store(key: str, data: bytes) -> bool:
+    """Keep data under a key; False where the disk cannot.
+
+    Parameters
+    ----------
+    key : str
+        Any text that says all that the data depend on.
+    data : bytes
+
+    Returns
+    -------
+    bool
+    """
+    folder, _ = _folder()
+    if folder is None:
+        return False
+    try:
+        _write(folder, _name(key), _sealed(key, data))
+    except OSError:
+        return False
+    limit = config.cache_bytes()
+    if len(data) * LOOKS > limit or int(_name(key)[:8], 16) % LOOKS == 0:
+        _trim(folder, limit)
+    return True
+
+
+def load_text(key: str) -> str | None:
+    """A stored text that this very nbad wrote, with the same libraries and on the same CPU; None where there is none.
+
+    Examples
+    --------
+    >>> load_text("never stored")
+    """
+    data = load(f"{_stamp()} {key}")
+    return None if data is None else data.decode()
+
+
+def store_text(key: str, text: str) -> bool:
+    """Keep a text that follows from the key by nbad's own rules: another version of nbad or of SymPy does not see it."""
+    return store(f"{_stamp()} {key}", text.encode())
+
+
+def text_of(key: str, make: Callable[[], str]) -> str:
+    """The text under a key, made and stored where there is none.
+
+    Examples
+    --------
+    >>> text_of("greeting", lambda: "hello")
+    'hello'
+    """
+    text = load_text(key)
+    if text is None:
+        text = make()
+        store_text(key, text)
+    return text
+
+
+def info() -> CacheInfo:
+    """What the disk cache holds."""
+    folder, problem = _folder()
+    files = _files(folder)
+    return CacheInfo(folder, len(files), sum(size for _, size, _ in files), config.cache_bytes(), problem)
+
+
+def clear() -> int:
+    """Remove all files of the disk cache; return how many."""
+    folder, _ = _folder()
+    return sum(_remove(path) for _, _, path in _files(folder))
+
+
+@functools.cache
+def _stamp():
+    """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256(repr((VERSION, sys.version, np.__version__, _sympy(), _libc(), _cpu())).encode())
+    for path in sorted(package.glob("**/*.py")):
+        digest.update(f"\n{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sympy():
+    """The version of the SymPy that would be imported, without importing it; where that cannot be read, one of our own."""
+    spec = util.find_spec("sympy")
+    try:
+        return spec.loader.get_data(str(Path(spec.origin).with_name("release.py")))
+    except (AttributeError, TypeError, OSError):
+        return os.urandom(16)
+
+
+def _libc():
+    """The version of the C library, whose functions compute constants."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError):
+        return platform.platform()
+
+
+def _cpu():
+    """This machine's own CPU: the C library and NumPy choose their functions by it."""
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+
+
+def _name(key):
+    return hashlib.sha256(key.encode()).hexdigest() + SUFFIX
+
+
+def _sealed(key, data):
+    """A file's contents. The digest binds them to the key, so that no file can pass for another."""
+    return MAGIC + hashlib.sha256(b"%d:" % len(key) + key.encode() + data).digest() + data
+
+
+def _folder():
+    """The folder, made where it is missing, if it is private; and what is wrong with it."""
+    folder = config.cache_folder()
+    if folder is None:
+        return None, "there is no home folder"
+    if not config.cache_bytes():
+        return None, "NBAD_CACHE_BYTES is 0"
+    try:
+        _make_private(folder)
+        problem = _problem(folder)
+    except OSError as error:
+        return None, f"{folder}: {error.strerror}"
+    if problem:
+        return None, f"{folder} {problem}"
+    return folder, None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is read-only"
+
+
+def _make_private(folder):
+    """Make a folder and those above it, for the user alone."""
+    if not folder.exists():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _problem(folder):
+    """Why a folder is not private; None where it is."""
+    status = folder.stat()
+    if not _is_mine(status) or not _is_mine(folder.lstat()):
+        return "belongs to another user"
+    if not stat.S_ISDIR(status.st_mode):
+        return "is not a folder"
+    return f"may be written by others: chmod go-w {folder}" if _is_open(status) else None
+
+
+def _is_mine(status):
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+
+
+def _is_open(status):
+    """Whether others may write. Windows says that elsewhere, and puts the folder into the user's profile."""
+    return os.name == "posix" and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _read_private(path):
+    """The bytes of a regular file of ours that nobody else may write; None for any other."""
+    try:
+        with open(os.open(path, READ), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or not _is_mine(status) or _is_open(status):
+                return None
+            data = file.read()
+    except OSError:
+        return None
+    _note_use(path)
+    return data
+
+
+def _note_use(path):
+    """The time of last change is that of last use: what was used least recently goes first."""
+    try:
+        os.utime(path)
+    except OSError:
+        return
+
+
+def _write(folder, name, data):
+    """Write a file that appears whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(temporary, folder / name)
+    except OSError:
+        _remove(temporary)
+        raise
+
+
+def _files(folder):
+    """Our files as (time of use, size, path), oldest first; temporary ones only if their writer is dead.
+
+    Clocks go wrong: a file from the future counts as the oldest.
+    """
+    found, now = [], time.time()
+    try:
+        entries = list(os.scandir(folder)) if folder else []
+    except OSError:
+        entries = []
+    for entry in entries:
+        status = _status(entry)
+        age = now - status.st_mtime if status else 0.0
+        if status and (entry.name.endswith(SUFFIX) or (entry.name.endswith(".tmp") and abs(age) > LEFTOVER)):
+            found.append((status.st_mtime if age > -LEFTOVER else 0.0, status.st_size, entry.path))
+    return sorted(found)
+
+
+def _status(entry):
+    """None where another process removed the file meanwhile."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def _trim(folder, limit):
+    """Remove the files used least recently until the rest are within the limit."""
+    files = _files(folder)
+    total = sum(size for _, size, _ in files)
+    for _, size, path in files:
+        if total <= limit:
+            return
+        total -= size
+        _remove(path)
+
+
+def _remove(path):
+    """Remove a file; whether it was there."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True

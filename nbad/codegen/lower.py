@@ -1,0 +1,198 @@
+"""Graph to op list: composite operations expanded, dead ones dropped, one dtype and one kind of math chosen.
+
+An op list has only operations that are one vector instruction or one call of a function of the C library. Powers with a constant
+are reduced as LLVM reduces them under Numba, so that `math="libm"` has the very bits of the same function under `numba.njit`.
+"""
+
+import ctypes
+import functools
+import math as scalar
+from dataclasses import dataclass
+
+from nbad.errors import InternalError
+from nbad.graphs.graph import Graph, GraphBuilder, Node
+from nbad.operations.table import TABLE
+
+INSTRUCTIONS = frozenset(
+    "input const add sub mul div neg sqrt abs floor ceil trunc round copysign lt le gt ge eq ne and or not select".split()
+)
+LARGEST_POWER = 0x10000  # Numba calls pow for a greater integer exponent
+LARGEST_BASE = 62  # LLVM writes 2**62 to a power as exp2, greater bases as pow
+
+
+@dataclass(frozen=True)
+class OpList(Graph):
+    """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for."""
+
+    dtype: str = "float64"
+    math: str = "simd"
+
+    def __str__(self):
+        return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"
+
+
+def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
+    """Reduce a graph to instructions and calls.
+
+    Parameters
+    ----------
+    graph : Graph
+    dtype : "float64" or "float32"
+        The working dtype; constants are rounded to it.
+    math : "simd" or "libm"
+        Vector functions, or the scalar functions that Numba calls.
+
+    Returns
+    -------
+    OpList
+
+    Examples
+    --------
+    >>> builder = GraphBuilder("cube", ["x"])
+    >>> print(lower(builder.build([builder.add("powi", 0, payload=3)])))
+    float64, math='simd'
+    cube(x):
+      %1 = mul(x, x)
+      %2 = mul(x, %1)
+      return %2
+    """
+    expander = Expander(GraphBuilder(graph.name, graph.inputs), dtype, math)
+    places: list[Value] = []
+    for node in graph.nodes:
+        places.append(expander.lower(node, [places[a] for a in node.args]))
+    outputs = [places[k].node for k in graph.outputs]
+    return _compact(OpList(graph.name, graph.inputs, tuple(expander.builder.nodes), tuple(outputs), dtype, math))
+
+
+class Expander:
+    """What a row's `expansion` builds with: every operation by its name, and `where`."""
+
+    def __init__(self, builder, dtype, math):
+        self.builder, self.dtype, self.math = builder, dtype, math
+
+    def __getattr__(self, name):
+        if name not in TABLE:
+            raise AttributeError(name)
+        return functools.partial(self.apply, name)
+
+    def where(self, condition, x, y):
+        """`x` where the condition holds, else `y`."""
+        return self.apply("select", condition, x, y)
+
+    def constant(self, value):
+        """A constant in the working dtype."""
+        if self.dtype == "float32" and not isinstance(value, bool):
+            value = ctypes.c_float(value).value
+        return Value(self, self.builder.constant(value))
+
+    def apply(self, op, *operands):
+        """The value of an operation, expanded where its row says so; a last operand beyond its arity is the payload."""
+        arity = len(TABLE[op].operands)
+        values = [v if isinstance(v, Value) else self.constant(v) for v in operands[:arity]]
+        return self._apply(op, values, *operands[arity:])
+
+    def lower(self, node: Node, operands):
+        """The value of one node of the graph that is being lowered."""
+        self.builder.source = node.source
+        if node.op == "input":
+            return Value(self, node.payload)
+        if node.op == "const":
+            return self.constant(node.payload)
+        return self._apply(node.op, operands, *(() if node.payload is None else (node.payload,)))
+
+    def _apply(self, op, values, *payload):
+        row, reduced = TABLE[op], None
+        if op == "powi":
+            reduced = self._integer_power(*values, *payload)
+        elif op == "pow":
+            reduced = self._power(*values)
+        if reduced is not None:
+            return reduced
+        if row.expansion and op not in INSTRUCTIONS:
+            return self._value(row.expansion(self, *values, *payload))
+        if op not in INSTRUCTIONS and not row.is_call:
+            raise InternalError(f"`{op}` has neither an expansion nor a C function")
+        return Value(self, self.builder.add(op, *(v.node for v in values)))
+
+    def _integer_power(self, x, n):
+        """The powers that Numba does not multiply out; None for the others."""
+        return self.apply("pow", x, float(n)) if abs(n) > LARGEST_POWER else None
+
+    def _power(self, x, y):
+        """LLVM's reductions of a power with one constant; None where it has none."""
+        base, exponent = x.constant, y.constant
+        if base is not None and exponent is None and self.math == "libm":
+            return self._power_of(base, y)
+        if base is not None or exponent is None:
+            return None
+        if exponent == 0.5:
+            return self.where(x == -scalar.inf, scalar.inf, self.abs(self.sqrt(x)))
+        reductions = {0.0: lambda: self.constant(1.0), 1.0: lambda: x, 2.0: lambda: x * x, -1.0: lambda: 1.0 / x}
+        return reductions[exponent]() if exponent in reductions else None
+
+    def _power_of(self, base, y):
+        """A constant to a power: LLVM writes powers of two as exp2, which costs accuracy, so only Numba's bits ask for it."""
+        mantissa, exponent = scalar.frexp(base)
+        if base == 1.0:
+            return self.constant(1.0)
+        if mantissa != 0.5 or abs(exponent - 1) > LARGEST_BASE:
+            return None
+        return self.exp2(y * float(exponent - 1))
+
+    def _value(self, result):
+        return result if isinstance(result, Value) else self.constant(result)
+
+
+def _infix(op, swapped=False):
+    def apply(self, other):
+        return self.expander.apply(op, *((other, self) if swapped else (self, other)))
+
+    return apply
+
+
+class Value:
+    """A node of the op list being built; Python's operators build on it."""
+
+    def __init__(self, expander, node):
+        self.expander, self.node = expander, node
+
+    @property
+    def constant(self):
+        """The number, where the node is a constant."""
+        node = self.expander.builder.nodes[self.node]
+        return node.payload if node.op == "const" else None
+
+    def __neg__(self):
+        return self.expander.neg(self)
+
+    def __abs__(self):
+        return self.expander.abs(self)
+
+    def __invert__(self):
+        return self.expander.apply("not", self)
+
+    def __pow__(self, exponent):
+        return self.expander.apply("powi" if isinstance(exponent, int) else "pow", self, exponent)
+
+    __add__, __radd__ = _infix("add"), _infix("add", swapped=True)
+    __sub__, __rsub__ = _infix("sub"), _infix("sub", swapped=True)
+    __mul__, __rmul__ = _infix("mul"), _infix("mul", swapped=True)
+    __truediv__, __rtruediv__ = _infix("div"), _infix("div", swapped=True)
+    __lt__, __le__, __gt__, __ge__ = _infix("lt"), _infix("le"), _infix("gt"), _infix("ge")
+    __eq__, __ne__ = _infix("eq"), _infix("ne")
+    __and__, __or__ = _infix("and"), _infix("or")
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _compact(oplist: OpList) -> OpList:
+    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table."""
+    nodes = oplist.nodes
+    live = set(oplist.outputs) | set(range(len(oplist.inputs)))
+    for k in range(len(nodes) - 1, -1, -1):
+        if k in live:
+            live.update(nodes[k].args)
+    new = {old: position for position, old in enumerate(sorted(live))}
+    kept = tuple(
+        Node(nodes[k].op, tuple(new[a] for a in nodes[k].args), nodes[k].payload, nodes[k].kind, nodes[k].source) for k in new
+    )
+    return OpList(oplist.name, oplist.inputs, kept, tuple(new[k] for k in oplist.outputs), oplist.dtype, oplist.math)

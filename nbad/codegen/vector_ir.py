@@ -1,0 +1,203 @@
+"""Op list to vector LLVM IR: one loop, one vector per value and pass, no fast-math flag anywhere.
+
+Every value is a vector of the host's one width from the start, so nothing depends on LLVM's vectorizer, and an element's bits
+depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and results stored as
+soon as they are known, which keeps few values alive. A C function without a vector variant becomes a small function that calls
+it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is.
+"""
+
+import struct
+
+from nbad.codegen.host import ITEMSIZE, Host, foreign_function, scalar_function
+from nbad.codegen.lower import OpList
+from nbad.errors import InternalError
+from nbad.operations.table import TABLE
+
+ENTRY = "tile"
+INSTRUCTIONS = {
+    "add": "fadd {v} {0}, {1}", "sub": "fsub {v} {0}, {1}", "mul": "fmul {v} {0}, {1}", "div": "fdiv {v} {0}, {1}",
+    "neg": "fneg {v} {0}", "select": "select {m} {0}, {v} {1}, {v} {2}",
+    "lt": "fcmp olt {v} {0}, {1}", "le": "fcmp ole {v} {0}, {1}", "gt": "fcmp ogt {v} {0}, {1}",
+    "ge": "fcmp oge {v} {0}, {1}", "eq": "fcmp oeq {v} {0}, {1}", "ne": "fcmp une {v} {0}, {1}",
+    "and": "and {m} {0}, {1}", "or": "or {m} {0}, {1}", "not": "xor {m} {0}, splat (i1 true)",
+}
+INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint",
+              "copysign": "copysign"}
+
+KERNEL = """\
+define void @tile(ptr %table, i64 %n) #0 {{
+entry:
+{slots}
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %{last} ]
+{body}
+  %next = add nuw nsw i64 %i, {width}
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
+attributes #1 = {{ nounwind willreturn memory(none) }}
+"""
+PART = 400  # lines of a block; in longer ones LLVM takes more than proportional time to allocate registers
+BREAK = """\
+  %c{k} = icmp sge i64 %i, 0
+  br i1 %c{k}, label %part{k}, label %done
+part{k}:"""
+SLOT = """\
+  %a{row} = getelementptr ptr, ptr %table, i64 {row}
+  %s{row} = load ptr, ptr %a{row}"""
+LANES = """\
+declare {own} @{function}({types}) #1
+define internal {vector} @lanes_{function}({parameters}) noinline #0 {{
+entry:
+{spills}
+  %results = alloca {vector}
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+{lanes}
+  %own = call {own} @{function}({arguments})
+  %value = {result} {own} %own to {scalar}
+  %target = getelementptr {scalar}, ptr %results, i64 %i
+  store {scalar} %value, ptr %target
+  %next = add nuw nsw i64 %i, 1
+  %more = icmp ult i64 %next, {width}
+  br i1 %more, label %loop, label %done
+done:
+  %result = load {vector}, ptr %results
+  ret {vector} %result
+}}"""
+SPILL = """\
+  %p{k} = alloca {vector}
+  store {vector} %x{k}, ptr %p{k}"""
+LANE = """\
+  %q{k} = getelementptr {scalar}, ptr %p{k}, i64 %i
+  %s{k} = load {scalar}, ptr %q{k}
+  %l{k} = {operand} {scalar} %s{k} to {own}"""
+
+
+def print_ir(oplist: OpList, host: Host) -> str:
+    """The LLVM module of a tile kernel: `void tile(ptr table, i64 n)`, n a positive multiple of the width.
+
+    Parameters
+    ----------
+    oplist : OpList
+    host : Host
+        Gives the width and the vector functions.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> from nbad.codegen.lower import lower
+    >>> from nbad.codegen.host import host
+    >>> builder = GraphBuilder("double", ["x"])
+    >>> "fadd" in print_ir(lower(builder.build([builder.add("add", 0, 0)])), host())
+    True
+    """
+    printer = _Printer(oplist, host)
+    for k, node in enumerate(oplist.nodes):
+        if node.op not in ("input", "const"):
+            printer.value(k, node)
+        printer.results(k)
+    slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
+    body, last = _in_parts(printer.lines)
+    kernel = KERNEL.format(slots=slots, body=body, last=last, width=printer.width, bits=8 * host.nbytes)
+    return "\n".join([*printer.functions.values(), kernel])
+
+
+def _in_parts(lines):
+    """The body as blocks, each of which leads to the next, by a condition that always holds; and the name of the last one."""
+    parts = ["\n".join(lines[start : start + PART]) for start in range(0, len(lines), PART)] or [""]
+    breaks = [BREAK.format(k=k) for k in range(1, len(parts))]
+    body = [text for pair in zip(parts, [*breaks, ""], strict=True) for text in pair]
+    return "\n".join(body[:-1]), f"part{len(breaks)}" if breaks else "loop"
+
+
+class _Printer:
+    """The lines of the loop's body, and the functions that they call."""
+
+    def __init__(self, oplist, host):
+        self.oplist, self.host, self.width = oplist, host, host.width(oplist.dtype)
+        self.scalar = "double" if oplist.dtype == "float64" else "float"
+        self.vector, self.mask = f"<{self.width} x {self.scalar}>", f"<{self.width} x i1>"
+        self.functions: dict[str, str] = {}
+        self.lines: list[str] = []
+        self.loaded: set[int] = set()
+        self.rows: dict[int, list[int]] = {}
+        for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
+            self.rows.setdefault(k, []).append(row)
+
+    def value(self, k, node):
+        """One operation."""
+        operands = [self._operand(a) for a in node.args]
+        if node.op in INSTRUCTIONS:
+            right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask)
+        else:
+            arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
+            right = f"call {self.vector} @{self._function(node.op, len(operands))}({arguments})"
+        self.lines.append(f"  %v{k} = {right}")
+
+    def results(self, k):
+        """The stores of node `k`."""
+        if k in self.rows and self.oplist.nodes[k].kind == "bool":
+            raise InternalError(f"output {self.rows[k][0]} of `{self.oplist.name}` is a bool")
+        for row in self.rows.get(k, ()):
+            operand = self._operand(k)
+            self.lines.append(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
+            self.lines.append(f"  store {self.vector} {operand}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
+
+    def _operand(self, k):
+        """How node `k` is written as an operand."""
+        node = self.oplist.nodes[k]
+        if node.op == "const":
+            return f"splat ({self._constant(node.payload)})"
+        if node.op == "input" and k not in self.loaded:
+            self.loaded.add(k)
+            self.lines.append(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
+            self.lines.append(f"  %v{k} = load {self.vector}, ptr %r{k}, align {ITEMSIZE[self.oplist.dtype]}")
+        return f"%v{k}"
+
+    def _constant(self, value):
+        """A constant in LLVM's notation, which is that of a double for either dtype."""
+        if isinstance(value, bool):
+            return f"i1 {str(value).lower()}"
+        return f"{self.scalar} 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+    def _function(self, op, arity):
+        """The name of a vector function, noting its declaration or its definition."""
+        if op in INTRINSICS:
+            name = f"llvm.{INTRINSICS[op]}.v{self.width}f{8 * ITEMSIZE[self.oplist.dtype]}"
+        else:
+            name = self._vector_function(TABLE[op])
+        if name not in self.functions:
+            self.functions[name] = f"declare {self.vector} @{name}({', '.join([self.vector] * arity)}) #1"
+        return name
+
+    def _vector_function(self, row):
+        if not row.libm:
+            return self._lanes(foreign_function(row.name), row, "double")
+        variant = None
+        if self.oplist.math == "simd":
+            variant = self.host.vector_function(row.libm, len(row.operands), self.oplist.dtype)
+        return variant or self._lanes(scalar_function(row.libm, self.oplist.dtype), row, self.scalar)
+
+    def _lanes(self, function, row, own):
+        """The name of a helper that calls a scalar function lane by lane, with operands of the function's own type."""
+        each, last = range(len(row.operands)), [] if row.scipy is None else ["i32"]
+        names = dict(scalar=self.scalar, vector=self.vector, own=own, function=function, width=self.width)
+        casts = dict(operand="bitcast", result="bitcast") if own == self.scalar else dict(operand="fpext", result="fptrunc")
+        self.functions[f"lanes_{function}"] = LANES.format(
+            **names, **casts, types=", ".join([own] * len(each) + last),
+            parameters=", ".join(f"{self.vector} %x{k}" for k in each),
+            arguments=", ".join([*(f"{own} %l{k}" for k in each), *(f"{kind} 0" for kind in last)]),
+            spills="\n".join(SPILL.format(k=k, **names) for k in each),
+            lanes="\n".join(LANE.format(k=k, **names, **casts) for k in each),
+        )
+        return f"lanes_{function}"

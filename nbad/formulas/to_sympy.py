@@ -1,0 +1,201 @@
+"""From kernels to formulas: a traced graph as SymPy expressions.
+
+Nodes become evaluated expressions: SymPy orders and merges terms as it likes. They are equal in exact arithmetic, apart from nan
+and the sign of zero, which SymPy does not know.
+"""
+
+import functools
+from fractions import Fraction
+
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+from nbad.graphs.graph import Graph
+from nbad.graphs.simplify import simplify
+from nbad.operations.table import TABLE
+
+LARGEST_DENOMINATOR = 64  # of a constant that is shown as a fraction
+LARGEST_INTEGER = 2**53
+LONGEST = 100_000  # operations of the formulas, written out
+STABLE = ("expm1", "log1p", "hypot")  # SymPy has functions for these in `sympy.codegen.cfunctions`
+
+
+def expressions(kernel, *operands):
+    """The outputs of a kernel as SymPy expressions.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    *operands : SymPy expressions, optional
+        What to put in for each scalar slot of the arguments; by default symbols without assumptions that are named after the
+        arguments, `r_0`, `r_1` for a vector and `m_0_1` for a matrix.
+
+    Returns
+    -------
+    SymPy expression, or a tuple of them where the kernel returns a tuple
+        A vector or matrix output is a SymPy array.
+
+    Examples
+    --------
+    >>> import math, nbad
+    >>> expressions(nbad.kernel(lambda x, y: x * math.sqrt(y) + 0.5))
+    x*sqrt(y) + 1/2
+    """
+    import sympy
+
+    program = kernel.whole_program()
+    given, graph = operands_of(program, operands), simplify(program.graph)
+    check_size(kernel, "sympy", max(_written_out(graph)), LONGEST)
+    found = guarded(kernel, lambda: of_graph(graph, given))
+    leaves = tuple(
+        sympy.Array([found[k] for k in slots]).reshape(*core) if core else found[slots[0]]
+        for core, slots in zip(program.leaves, program.leaf_slots, strict=True)
+    )
+    return leaves if program.is_tuple else leaves[0]
+
+
+def of_graph(graph: Graph, operands, stable=STABLE, named=lambda k, e: e):
+    """The outputs of a graph as SymPy expressions of its operands, one for each scalar input.
+
+    `named(k, e)` may put a name for the expression `e` of node `k`, wherever that is used.
+
+    Examples
+    --------
+    >>> import sympy
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> builder = GraphBuilder("f", ["x"])
+    >>> of_graph(builder.build([builder.add("mul", 0, 0)]), sympy.symbols("x,"))
+    [x**2]
+    """
+    values = []
+    for k, node in enumerate(graph.nodes):
+        if node.op == "input":
+            values.append(operands[node.payload])
+        elif node.op == "const":
+            values.append(_constant(node.payload))
+        else:
+            values.append(named(k, _applied(node, [values[a] for a in node.args], stable)))
+    return [values[k] for k in graph.outputs]
+
+
+def _constant(value):
+    """A number as an integer or a simple fraction where it is exactly that, else as a Float."""
+    import sympy
+
+    if isinstance(value, bool) or value != value or value in (float("inf"), float("-inf")):
+        return sympy.sympify(value)
+    exact = Fraction(value)
+    if abs(exact) <= LARGEST_INTEGER and exact.denominator <= LARGEST_DENOMINATOR:
+        return sympy.Rational(exact.numerator, exact.denominator)
+    return sympy.Float(value)
+
+
+def _applied(node, operands, stable):
+    """The expression of one operation."""
+    import sympy
+
+    if node.op in stable:
+        from sympy.codegen import cfunctions
+
+        return getattr(cfunctions, node.op)(*operands)
+    template = _template(node.op)
+    if template is None:
+        return sympy.Function(node.op)(*operands)
+    values = [*operands, *([] if node.payload is None else [sympy.Integer(node.payload)])]
+    return _substituted(template, dict(zip(_names(node), values, strict=True)))
+
+
+def _names(node):
+    """The symbols of an operation's expression, one for each operand and the payload."""
+    import sympy
+
+    letters = {"select": "cxy"}.get(node.op, "xyz")[: len(node.args)]
+    return map(sympy.Symbol, letters if node.payload is None else f"{letters}n")
+
+
+def _rebuilt(e, operands):
+    """The same operation on other operands. Choices stay as they stand: SymPy unfolds nested ones, at exponential cost."""
+    from sympy import Basic, Piecewise
+    from sympy.core.relational import Relational
+    from sympy.functions.elementary.piecewise import ExprCondPair
+
+    if isinstance(e, Piecewise | ExprCondPair):
+        return Basic.__new__(type(e), *operands)
+    return e.func(*operands, evaluate=False) if isinstance(e, Relational) else e.func(*operands)
+
+
+def _substituted(e, values):
+    """A small expression with other expressions for its symbols."""
+    return values.get(e, e) if not e.args else _rebuilt(e, [_substituted(a, values) for a in e.args])
+
+
+EXPRESSIONS = {
+    "cbrt": "sign(x)*Abs(x)**Rational(1, 3)",  # of negative numbers too, where SymPy's own goes complex
+    "lt": "x < y", "le": "x <= y", "gt": "x > y", "ge": "x >= y", "eq": "Eq(x, y)", "ne": "Ne(x, y)",
+    "and": "And(x, y)", "or": "Or(x, y)", "not": "Not(x)", "select": "Piecewise((x, c), (y, True))",
+}
+
+
+@functools.cache
+def _template(op):
+    """The expression of an operation in its operands and its payload n, or None."""
+    import sympy
+    from sympy.parsing.sympy_parser import parse_expr
+
+    text = EXPRESSIONS.get(op, TABLE[op].expression)
+    names = {name: sympy.Function(name) for name in TABLE if not hasattr(sympy, name)}
+    return text and parse_expr(text, local_dict=names | {name: sympy.Symbol(name) for name in "cxyzn"})
+
+
+def operands_of(program, given):
+    """What stands for each scalar slot of the arguments: the expressions given, or symbols."""
+    import sympy
+
+    slots = [slot for a in program.arguments for slot in a.slots]
+    if not given:
+        return _symbols(slots)
+    if len(given) != len(slots):
+        raise ArgumentTypeError(message(
+            f"{program.call}.sympy: there must be one expression for each scalar slot", source=user_line(),
+            got=f"{len(given)}", expected=f"{len(slots)}: {', '.join(slots)}", fix=f"{program.name}.sympy()",
+        ))
+    return tuple(map(sympy.sympify, given))
+
+
+def _symbols(slots):
+    """A symbol for each slot: `r_0` for `r[0]`, or `rv_0` where that is an argument of its own."""
+    import sympy
+
+    found: list[str] = []
+    for slot in slots:
+        base, *index = slot.rstrip("]").replace("[", ",").split(",")
+        while "_".join([base, *index]) in [*found, *(slots if index else ())]:
+            base += "v"
+        found.append("_".join([base, *index]))
+    return tuple(map(sympy.Symbol, found))
+
+
+def _written_out(graph):
+    """For each node, how many operations its formula has: what is used twice is written twice."""
+    sizes: list[int] = []
+    for node in graph.nodes:
+        sizes.append(1 + sum(sizes[a] for a in node.args))
+    return sizes
+
+
+def check_size(kernel, method, size, most):
+    """Refuse formulas that nobody could read, and SymPy could hardly build."""
+    if size > most:
+        raise ArgumentValueError(message(
+            f"`{kernel.__name__}.{method}()`: the formulas are too long", source=user_line(), got=f"{size:,} operations",
+            expected=f"{most:,} at most", fix=f"nbad.show({kernel.__name__}, 'partials')",
+        ))
+
+
+def guarded(kernel, make):
+    """Whatever `make` returns; an honest error where SymPy's recursion ends."""
+    try:
+        return make()
+    except RecursionError:
+        raise TraceError(message(
+            f"kernel `{kernel.__name__}` nests its operations too deeply for SymPy", source=user_line(),
+            fix=f"nbad.show({kernel.__name__}, 'graph')",
+        )) from None

@@ -1,0 +1,1 @@
+"""Scalar graphs: build, check, evaluate, simplify, differentiate."""

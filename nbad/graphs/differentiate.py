@@ -1,0 +1,286 @@
+"""Symbolic derivatives of a graph: local partials, one operation at a time, and sweeps over the whole graph.
+
+A partial is SymPy's own derivative of the operation, or a stable form of it, as text. It is read once per operation and kept as
+a recipe: a small graph in the operands and the value, which every node of that operation repeats. The builder simplifies and
+merges: primal and partials share their nodes.
+
+Branches are guarded by predicate. A node has the condition under which an output uses it; its cotangent means something only
+where that holds, and a contribution to an operand that is used more widely is `select(condition, contribution, 0)`. Its tangent,
+likewise, means something only where the node depends on the input. No value is ever tested, so a joint graph can be
+differentiated again, to any order.
+"""
+
+import functools
+import heapq
+from collections import defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+
+from nbad.graphs.graph import Graph
+from nbad.graphs.recipes import read_partial
+from nbad.graphs.simplify import SimplifyingBuilder
+from nbad.operations.derived import DERIVED
+from nbad.operations.table import REAL, TABLE
+
+LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
+CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")
+
+
+@dataclass(frozen=True)
+class JointGraph:
+    """Primal outputs and Jacobian entries in one graph.
+
+    Attributes
+    ----------
+    graph : Graph
+        Its first `n_outputs` outputs are the primal ones; output `n_outputs + k` is the entry at `positions[k]`.
+    n_outputs : int
+    positions : tuple of (int, int)
+        Output slot and input slot of each entry. Entries that are zero by structure are left out.
+    """
+
+    graph: Graph
+    n_outputs: int
+    positions: tuple[tuple[int, int], ...]
+
+
+def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> JointGraph:
+    """Append the entries of the Jacobian to a graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    wrt : tuple of int
+        Input slots to differentiate by.
+    mode : "reverse" or "forward"
+        One cotangent sweep per output, or one tangent sweep per input slot.
+
+    Returns
+    -------
+    JointGraph
+
+    Examples
+    --------
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> builder = GraphBuilder("f", ["x", "y"])
+    >>> joint = jacobian(builder.build([builder.add("mul", 0, 1)]), wrt=(0, 1))
+    >>> joint.positions, joint.graph.outputs
+    (((0, 0), (0, 1)), (2, 1, 0))
+    """
+    sweeps = _Sweeps(graph, frozenset(wrt))
+    sweep = {"reverse": sweeps.reverse, "forward": sweeps.forward}[mode]
+    entries = {(m, n): node for m, row in enumerate(sweep()) for n in wrt if (node := row.get(n)) is not None}
+    joint = sweeps.builder.build((*graph.outputs, *entries.values()))
+    return JointGraph(joint, len(graph.outputs), tuple(entries))
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """How an operand acts on a value where `literal` holds: by the factor of the first case whose condition holds."""
+
+    operand: int
+    cases: tuple[tuple[int, int], ...]
+    otherwise: int
+    literal: int
+
+
+class _Sweeps:
+    """Sweeps over one graph, on one builder, so that local partials are shared."""
+
+    def __init__(self, graph: Graph, wrt: frozenset[int]):
+        self.graph, self.wrt = graph, wrt
+        self.builder = SimplifyingBuilder.extending(graph)
+        self.conditions = _Conditions(self.builder)
+        self.one = self.builder.constant(1.0)
+        self.edges: dict[int, list[_Edge]] = {}
+        self._find_edges()
+
+    def reverse(self):
+        """One row of the Jacobian per output: input slot to node."""
+        return [self._cotangents(output) for output in self.graph.outputs]
+
+    def forward(self):
+        """The same rows, from one tangent sweep per input slot."""
+        columns = {n: self._tangents(n) for n in self.wrt}
+        return [self._row(output, columns) for output in self.graph.outputs]
+
+    def _row(self, output, columns):
+        row = {}
+        for n, tangents in columns.items():
+            if output in tangents:
+                tangent, region = tangents[output]
+                row[n] = self.conditions.merge({region: tangent}, self.conditions.always)
+        return {n: entry for n, entry in row.items() if not self._is_zero(entry)}
+
+    def _cotangents(self, output):
+        regions, found = self._regions(output), {}
+        groups = defaultdict(dict, {output: {self.conditions.always: self.one}})
+        for k in sorted(regions, reverse=True):
+            self.builder.source = self.graph.nodes[k].source
+            found[k] = self.conditions.merge(groups.pop(k, {}), regions[k])
+            for condition, edge in () if self._is_zero(found[k]) else self._uses(k, regions[k]):
+                self.conditions.contribute(groups[edge.operand], condition, self._scaled(edge, found[k]))
+        return {n: found[n] for n in self.wrt if n in found and not self._is_zero(found[n])}
+
+    def _regions(self, output):
+        """Every node that the output depends on, with the condition under which it uses it; results are needed always."""
+        regions = {output: self.conditions.always}
+        for k in range(output, -1, -1):
+            if k not in regions:
+                continue
+            if k in self.wrt:
+                regions[k] = self.conditions.always
+            for condition, edge in self._uses(k, regions[k]):
+                regions[edge.operand] = self.builder.add("or", regions.get(edge.operand, self.conditions.never), condition)
+        return regions
+
+    def _uses(self, k, region):
+        """The edges below node `k`, each with the condition under which it is taken."""
+        for edge in self.edges.get(k, ()):
+            condition = self.conditions.under(region, edge.literal)
+            if condition != self.conditions.never:
+                yield condition, edge
+
+    def _tangents(self, n):
+        """Every node that depends on input `n`: its tangent, and the condition under which it depends on it."""
+        tangents = {n: (self.one, self.conditions.always)}
+        for k, edges in self.edges.items():
+            self.builder.source = self.graph.nodes[k].source
+            parts = list(self._parts(edges, tangents))
+            if parts:
+                tangents[k] = self._joined(self.graph.nodes[k], parts)
+        return tangents
+
+    def _parts(self, edges, tangents):
+        """What comes through each operand, with its condition."""
+        for edge in edges:
+            if edge.operand in tangents:
+                tangent, region = tangents[edge.operand]
+                condition, scaled = self.conditions.under(region, edge.literal), self._scaled(edge, tangent)
+                if condition != self.conditions.never and not self._is_zero(scaled):
+                    yield condition, scaled
+
+    def _joined(self, node, parts):
+        """The sum of all parts, right where one of their conditions holds, and the union of these."""
+        region = functools.reduce(lambda p, q: self.builder.add("or", p, q), (condition for condition, _ in parts))
+        if node.op == "select" and len(parts) == 2:
+            return self.builder.add("select", node.args[0], *(tangent for _, tangent in parts)), region
+        group: dict[int, int] = {}
+        for condition, tangent in parts:
+            self.conditions.contribute(group, condition, tangent)
+        return self.conditions.merge(group, region), region
+
+    def _scaled(self, edge, weight):
+        """`weight * partial`, the weight inside the cases, so that an unused case cannot spoil the product."""
+        result = self._times(weight, edge.otherwise)
+        for condition, factor in reversed(edge.cases):
+            result = self.builder.add("select", condition, self._times(weight, factor), result)
+        return result
+
+    def _times(self, weight, factor):
+        return factor if self._is_zero(factor) else self.builder.add("mul", weight, factor)
+
+    def _is_zero(self, k):
+        return self.builder.value(k) == 0.0
+
+    def _find_edges(self):
+        """Edges between nodes that depend on `wrt`, zero partials left out."""
+        active = set(self.wrt)
+        for k, node in enumerate(self.graph.nodes):
+            self.builder.source = node.source
+            edges = [edge for edge in self._edges_of(k, node, active) if not self._vanishes(edge)]
+            if edges:
+                self.edges[k] = edges
+                active.add(k)
+
+    def _edges_of(self, k, node, active):
+        if active.isdisjoint(node.args):
+            return
+        if node.op == "select":
+            chosen, *arms = node.args
+            literals = chosen, self.builder.add("not", chosen)
+            yield from (_Edge(arm, (), self.one, literal) for arm, literal in zip(arms, literals, strict=True) if arm in active)
+        elif TABLE[node.op].kind == REAL:
+            recipes = _partials(node.op, node.payload, _half_integer_exponent(self.graph, node))
+            yield from (self._repeat(recipe, k, a) for recipe, a in zip(recipes, node.args, strict=True) if a in active)
+
+    def _repeat(self, recipe, k, operand):
+        places = self.builder.splice(recipe, (*self.graph.nodes[k].args, k))
+        *parts, otherwise = (places[output] for output in recipe.outputs)
+        cases = tuple(zip(parts[::2], parts[1::2], strict=True))
+        if cases and self._is_zero(cases[0][1]):  # the operand is not used there: a branch, as at a select
+            return _Edge(operand, cases[1:], otherwise, self.builder.add("not", cases[0][0]))
+        return _Edge(operand, cases, otherwise, self.conditions.always)
+
+    def _vanishes(self, edge):
+        return all(map(self._is_zero, (edge.otherwise, *(factor for _, factor in edge.cases))))
+
+
+class _Conditions:
+    """Conditions as bool nodes, and the tree of branches that they form."""
+
+    def __init__(self, builder):
+        self.builder = builder
+        self.always, self.never = builder.constant(True), builder.constant(False)
+        self._branches: dict[int, tuple[int, int, int]] = {}  # condition: its depth, its parent, its literal
+        self._children: dict[tuple[int, int], int] = {}
+
+    def under(self, parent, literal):
+        """The condition of the branch `literal` where `parent` holds."""
+        condition = self.builder.add("and", parent, literal)
+        if condition not in (parent, self.never):
+            self._branches.setdefault(condition, (self._branch(parent)[0] + 1, parent, literal))
+            self._children[parent, literal] = condition
+        return condition
+
+    def contribute(self, group, condition, contribution):
+        """Add to the sum of contributions that count under one condition."""
+        known = group.get(condition)
+        group[condition] = contribution if known is None else self.builder.add("add", known, contribution)
+
+    def merge(self, group, target):
+        """The sum of all contributions, each 0 where its condition fails, right wherever `target` holds.
+
+        Branches are closed from the innermost; two opposite ones become one select.
+        """
+        zero = self.builder.constant(0.0)
+        inmost = [(-self._branch(condition)[0], condition) for condition in group]
+        heapq.heapify(inmost)
+        while inmost:
+            _, condition = heapq.heappop(inmost)
+            if condition in (target, self.always) or condition not in group:
+                continue
+            _, parent, literal = self._branch(condition)
+            inside, outside = group.pop(condition), group.pop(self._opposite(parent, literal), zero)
+            self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
+            heapq.heappush(inmost, (-self._branch(parent)[0], parent))
+        return functools.reduce(lambda a, b: self.builder.add("add", a, b), group.values()) if group else zero
+
+    def _branch(self, condition):
+        """Depth, parent and literal; a union of branches is a branch of its own."""
+        return self._branches.get(condition, (condition != self.always, self.always, condition))
+
+    def _opposite(self, parent, literal):
+        inside = self.builder.inner(literal, "not")
+        return self._children.get((parent, self.builder.find("not", literal) if inside is None else inside))
+
+
+def _half_integer_exponent(graph, node):
+    """The exponent of `pow`, if it is a constant whose power is cheaper and more accurate as products and square roots."""
+    exponent = graph.nodes[node.args[1]].payload if node.op == "pow" else None
+    if exponent is None or graph.nodes[node.args[1]].op != "const":
+        return None
+    return Fraction(exponent) if abs(exponent) <= LARGEST_EXPONENT and (2 * exponent).is_integer() else None
+
+
+@functools.cache
+def _partials(op, payload, exponent) -> tuple[Graph, ...]:
+    """The partial by each operand as a recipe: a graph in the operands and the value."""
+    row = TABLE[op]
+    if row.recipes:
+        return row.recipes()
+    texts = CONSTANT_POWER if exponent is not None else row.partials or ()
+    operands = ("x", "y", "z")[: len(row.operands)]
+    numbers = {name: number for name, number in (("n", payload), ("y", exponent)) if number is not None}
+    inputs = (*(f"{name}_" if name in numbers else name for name in operands), "v")
+    return tuple(read_partial(text or DERIVED[op][k], inputs, numbers) for k, text in enumerate(texts))

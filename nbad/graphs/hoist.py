@@ -1,0 +1,74 @@
+"""Work that depends on broadcast scalars alone, taken out of a graph: it is done once, not for each element."""
+
+from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.simplify import simplify
+from nbad.operations.table import REAL, TABLE
+
+WORTHWHILE = 3.0  # cost of what one more input row must save
+
+
+def split(graph: Graph, uniform: frozenset[int]) -> tuple[Graph, Graph] | None:
+    """Split a graph into what is uniform and the rest.
+
+    Parameters
+    ----------
+    graph : Graph
+    uniform : frozenset of int
+        Input slots that have one value for all elements.
+
+    Returns
+    -------
+    head, body : Graph, or None where there is nothing worth taking out
+        Both take all inputs of `graph`; `body` takes the outputs of `head` behind them.
+
+    Examples
+    --------
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> b = GraphBuilder("f", ["x", "a"])
+    >>> head, body = split(b.build([b.add("mul", 0, b.add("exp", 1))]), frozenset({1}))
+    >>> print(body)
+    f(x, a, u0):
+      %3 = mul(x, u0)
+      return %3
+    """
+    costs = _costs(graph, uniform)
+    taken = _frontier(graph, costs)
+    if not taken:
+        return None
+    head = simplify(Graph(f"{graph.name}_uniform", graph.inputs, graph.nodes, tuple(taken)))
+    return head, _body(graph, taken)
+
+
+def _costs(graph, uniform):
+    """The uniform nodes, and what each costs with all below it."""
+    costs: dict[int, float] = {}
+    for k, node in enumerate(graph.nodes):
+        if node.op == "const" or (node.op == "input" and node.payload in uniform):
+            costs[k] = 0.0
+        elif node.op != "input" and all(a in costs for a in node.args):
+            costs[k] = TABLE[node.op].cost + sum(costs[a] for a in node.args)
+    return costs
+
+
+def _frontier(graph, costs):
+    """Uniform numbers worth an input row that something else, or an output, uses."""
+    def is_taken(k):
+        return graph.nodes[k].kind == REAL and costs.get(k, 0.0) >= WORTHWHILE
+
+    users = [a for k, node in enumerate(graph.nodes) if not is_taken(k) for a in node.args]
+    return sorted({k for k in (*users, *graph.outputs) if is_taken(k)})
+
+
+def _body(graph, taken):
+    builder = GraphBuilder(graph.name, [*graph.inputs, *(f"u{k}" for k in range(len(taken)))])
+    places: list[int] = []
+    for k, node in enumerate(graph.nodes):
+        if k in taken:
+            places.append(len(graph.inputs) + taken.index(k))
+        elif node.op == "input":
+            places.append(node.payload)
+        elif node.op == "const":
+            places.append(builder.constant(node.payload))
+        else:
+            places.append(builder.add(node.op, *(places[a] for a in node.args), payload=node.payload, source=node.source))
+    return simplify(builder.build([places[k] for k in graph.outputs]))

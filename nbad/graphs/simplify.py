@@ -1,0 +1,248 @@
+"""Graph to graph: constants folded, exact identities applied, equal nodes merged, dead nodes dropped.
+
+Every rule gives the same bits as the operation that it replaces: -0.0, inf and nan survive, and nothing is reassociated. Only the
+sign of a nan may change, which IEEE 754 leaves open.
+"""
+
+import math
+
+import numpy as np
+
+from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.operations.table import TABLE
+
+UNFOLDED = ("gamma", "lgamma")  # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
+# the operation that is the same with its operands exchanged
+MIRRORED = {op: op for op in ("add", "mul", "eq", "ne", "and", "or")} | {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same outputs, bit for bit, from fewer nodes; all inputs stay, in their places.
+
+    Examples
+    --------
+    >>> builder = GraphBuilder("f", ["x"])
+    >>> print(simplify(builder.build([builder.add("mul", 0, builder.constant(-1.0))])))
+    f(x):
+      %1 = neg(x)
+      return %1
+    """
+    builder = SimplifyingBuilder(graph.name, graph.inputs)
+    outputs = _repeat(graph, builder)
+    return compact(builder.build(outputs))  # rules may leave nodes behind that nobody uses
+
+
+def compact(graph: Graph) -> Graph:
+    """The same outputs and inputs without the nodes that no output needs."""
+    builder = GraphBuilder(graph.name, graph.inputs)
+    return builder.build(_repeat(graph, builder))
+
+
+def _repeat(graph, builder):
+    """Add the nodes that outputs need to `builder`; returns the places of the outputs."""
+    live, places = _live(graph), {}
+    for k, node in enumerate(graph.nodes):
+        if node.op == "input":
+            places[k] = node.payload
+        elif k in live:
+            places[k] = _repeat_node(node, [places[a] for a in node.args], builder)
+    return [places[k] for k in graph.outputs]
+
+
+def _repeat_node(node, args, builder):
+    builder.source = node.source  # also of what rules make of it
+    return builder.constant(node.payload) if node.op == "const" else builder.add(node.op, *args, payload=node.payload)
+
+
+def _live(graph):
+    live = set(graph.outputs)
+    for k in reversed(range(len(graph.nodes))):
+        if k in live:
+            live.update(graph.nodes[k].args)
+    return live
+
+
+class SimplifyingBuilder(GraphBuilder):
+    """A builder that simplifies every operation as it is added.
+
+    Examples
+    --------
+    >>> builder = SimplifyingBuilder("f", ["x"])
+    >>> builder.add("neg", builder.add("neg", 0))
+    0
+    """
+
+    def add(self, op: str, *args: int, payload=None, source: str | None = None) -> int:
+        """The node of operation `op` on earlier nodes, or a simpler one with the same bits."""
+        found = self._folded(op, args, payload)
+        if found is None and op in RULES:
+            found = RULES[op](self, *args) if payload is None else RULES[op](self, *args, payload)
+        if found is None and op in MIRRORED:
+            found = self.find(MIRRORED[op], *reversed(args))
+        return super().add(op, *args, payload=payload, source=source) if found is None else found
+
+    def value(self, k: int) -> float | bool | None:
+        """The value of a constant node, else None."""
+        node = self.nodes[k]
+        return node.payload if node.op == "const" else None
+
+    def inner(self, k: int, op: str) -> int | None:
+        """The operand of node `k` if that is a unary `op`, else None."""
+        node = self.nodes[k]
+        return node.args[0] if node.op == op else None
+
+    def is_constant(self, k: int, value: float) -> bool:
+        """Whether node `k` is this constant; 0.0 and -0.0 differ."""
+        return self.nodes[k].op == "const" and repr(self.nodes[k].payload) == repr(value)
+
+    def opposite(self, p: int, q: int) -> bool:
+        """Whether one condition is the other's `not`."""
+        return self.inner(p, "not") == q or self.inner(q, "not") == p
+
+    def _folded(self, op, args, payload):
+        values = [self.value(a) for a in args]
+        row = TABLE[op]
+        is_known = None not in values and not (row.scipy or row.address or op in UNFOLDED)
+        return self.constant(_compute(op, values, payload)) if is_known else None
+
+
+def _compute(op, values, payload):
+    """An operation on constants, as the C library computes it, where Python's `math` calls that; else as NumPy does."""
+    row = TABLE[op]
+    if row.libm and op != "hypot":  # math.hypot is Python's own
+        try:
+            return getattr(math, op)(*values)
+        except (ValueError, OverflowError):
+            pass  # Python raises where IEEE has inf or nan, and NumPy too
+    scalars = [np.asarray(value)[()] for value in values]
+    with np.errstate(all="ignore"):
+        return row.numpy(*scalars) if payload is None else row.numpy(*scalars, payload)
+
+
+def _neg(b, x):
+    return b.inner(x, "neg")
+
+
+def _abs(b, x):
+    inside = b.inner(x, "neg")
+    return None if inside is None else b.add("abs", inside)
+
+
+def _add(b, x, y):
+    for p, q in ((x, y), (y, x)):
+        if b.is_constant(q, -0.0):
+            return p
+        if (inside := b.inner(q, "neg")) is not None:
+            return b.add("sub", p, inside)
+    return None
+
+
+def _sub(b, x, y):
+    if b.is_constant(y, 0.0):
+        return x
+    if b.is_constant(x, -0.0):
+        return b.add("neg", y)
+    inside = b.inner(y, "neg")
+    return None if inside is None else b.add("add", x, inside)
+
+
+def _mul(b, x, y):
+    for p, q in ((x, y), (y, x)):
+        if (unit := _by_unit(b, p, q)) is not None:
+            return unit
+    return _without_signs(b, "mul", x, y)
+
+
+def _div(b, x, y):
+    unit = _by_unit(b, x, y)
+    return _without_signs(b, "div", x, y) if unit is None else unit
+
+
+def _by_unit(b, x, unit):
+    """x*1, x/1, x*-1, x/-1."""
+    if b.value(unit) == 1.0:
+        return x
+    return b.add("neg", x) if b.value(unit) == -1.0 else None
+
+
+def _without_signs(b, op, x, y):
+    """A product or quotient with the signs of its operands outside, where sums absorb them."""
+    a, c = b.inner(x, "neg"), b.inner(y, "neg")
+    if a is None and c is None:
+        return None
+    bare = b.add(op, x if a is None else a, y if c is None else c)
+    return b.add("neg", bare) if a is None or c is None else bare
+
+
+def _powi(b, x, n):
+    if n == 0:
+        return b.constant(1.0)
+    return {1: lambda: x, 2: lambda: b.add("mul", x, x)}.get(n, lambda: None)()
+
+
+def _square(b, x):
+    return b.add("mul", x, x)
+
+
+def _reciprocal(b, x):
+    return b.add("div", b.constant(1.0), x)
+
+
+def _not(b, c):
+    return b.inner(c, "not")
+
+
+def _select(b, c, x, y):
+    if b.value(c) is not None:
+        return x if b.value(c) else y
+    if x == y:
+        return x
+    if (inside := b.inner(c, "not")) is not None:
+        return b.add("select", inside, y, x)
+    nested = [b.nodes[k].args if b.nodes[k].op == "select" and b.nodes[k].args[0] == c else None for k in (x, y)]
+    if nested == [None, None]:
+        return None
+    return b.add("select", c, nested[0][1] if nested[0] else x, nested[1][2] if nested[1] else y)
+
+
+def _logic(op, dual, neutral):
+    """The rule for `and` (neutral True) or `or` (neutral False)."""
+
+    def one_sided(b, p, q):
+        if b.value(p) is neutral or p == q:
+            return q
+        if b.value(p) is (not neutral) or (b.nodes[q].op == dual and p in b.nodes[q].args):
+            return p
+        if b.opposite(p, q):
+            return b.constant(not neutral)
+        return _within(b, p, q) if b.nodes[q].op == op else None
+
+    def _within(b, p, q):
+        if p in b.nodes[q].args:
+            return q
+        return b.constant(not neutral) if any(b.opposite(p, a) for a in b.nodes[q].args) else None
+
+    def common(b, p, q):
+        """(c and d) or (c and not d) is c."""
+        if b.nodes[p].op != dual or b.nodes[q].op != dual:
+            return None
+        for shared in set(b.nodes[p].args) & set(b.nodes[q].args):
+            rests = [next((a for a in b.nodes[k].args if a != shared), shared) for k in (p, q)]  # `c and c` has no other
+            if b.opposite(*rests):
+                return shared
+        return None
+
+    def rule(b, x, y):
+        for p, q in ((x, y), (y, x)):
+            if (found := one_sided(b, p, q)) is not None:
+                return found
+        return common(b, x, y)
+
+    return rule
+
+
+RULES = {
+    "neg": _neg, "abs": _abs, "add": _add, "sub": _sub, "mul": _mul, "div": _div,
+    "powi": _powi, "square": _square, "reciprocal": _reciprocal, "select": _select,
+    "not": _not, "and": _logic("and", "or", True), "or": _logic("or", "and", False),
+}

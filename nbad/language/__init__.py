@@ -1,0 +1,1 @@
+"""What values and functions mean inside a kernel."""

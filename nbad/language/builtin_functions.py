@@ -1,0 +1,180 @@
+"""Functions of Python and NumPy that are made of several operations, or that mean something else on traced values."""
+
+import builtins
+import functools
+import itertools
+import math
+import operator
+
+import numpy as np
+
+from nbad.language import merging, refusals
+from nbad.language.lookup import select_tree
+from nbad.language.meanings import means
+
+# builtins
+
+
+@means("builtins.int", "numpy.fix")
+def _int(trace, x):
+    return trace.apply("trunc", (trace.real(x),))
+
+
+@means("builtins.bool", each=())
+def _bool(trace, x):
+    return trace.condition(x) if trace.is_traced(x) else bool(x)
+
+
+@means("builtins.range", each=())
+def _range(trace, *bounds):
+    raise trace.refusal(*refusals.FLOW["range"])
+
+
+@means("builtins.round")
+def _round(trace, x, digits=None):
+    """To the nearest whole number; halves go to the even one."""
+    if digits:
+        raise trace.refusal("rounds to digits", "np.round(x, 2)")
+    return trace.apply("round", (x,))
+
+
+@means("numpy.round", "numpy.around", each=(0,))
+def _numpy_round(trace, x, decimals=0):
+    scale = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return trace.apply("round", (trace.real(x) * scale,)) / scale
+    return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
+
+
+@means("builtins.any", each=(), always=True)
+def _any(trace, values):
+    return _joined(trace, values, merging.either, True)
+
+
+@means("builtins.all", each=(), always=True)
+def _all(trace, values):
+    return _joined(trace, values, merging.both, False)
+
+
+def _joined(trace, values, join, decisive):
+    """Conditions joined one by one; a plain one may decide, and then the rest is not asked for, as in Python."""
+    result = not decisive
+    for value in values:
+        result = join(trace, result, trace.condition(value) if trace.is_traced(value) else bool(value))
+        if result is decisive:
+            break
+    return result
+
+
+@means("builtins.max", each=(), always=True)
+def _max(trace, *values, **options):
+    return _extreme(trace, builtins.max, "pymax", values, options)
+
+
+@means("builtins.min", each=(), always=True)
+def _min(trace, *values, **options):
+    return _extreme(trace, builtins.min, "pymin", values, options)
+
+
+def _extreme(trace, function, op, values, options):
+    """Python's `max` or `min`, of arguments or of any iterable."""
+    if len(values) == 1 and not trace.is_traced(values[0]):
+        values = (list(values[0]),)
+    if not trace.holds_traced(values):
+        return function(*values, **options)
+    if options:
+        name = function.__name__
+        raise trace.refusal(f"passes `{next(iter(options))}=` to `builtins.{name}`", f"{name}(x)")
+    items = list(values[0]) if len(values) == 1 else values  # a scalar refuses to be iterated over
+    return functools.reduce(lambda x, y: trace.apply(op, (x, y)), items)
+
+
+@means("numpy.isscalar", each=())
+def _isscalar(trace, x):
+    return trace.is_traced(x)
+
+
+@means("numpy.iterable", each=())
+def _iterable(trace, x):
+    return not trace.is_traced(x)
+
+
+# conditions
+
+
+@means("numpy.isnan", "math.isnan")
+def _isnan(trace, x):
+    x = trace.real(x)
+    return x != x
+
+
+@means("numpy.isinf", "math.isinf")
+def _isinf(trace, x):
+    return abs(trace.real(x)) == math.inf
+
+
+@means("numpy.isfinite", "math.isfinite")
+def _isfinite(trace, x):
+    return abs(trace.real(x)) < math.inf
+
+
+@means("numpy.signbit")
+def _signbit(trace, x):
+    return trace.apply("copysign", (1.0, x)) < 0.0
+
+
+@means("numpy.select", each=())
+def _select(trace, conditions, choices, default=0.0):
+    """The first choice whose condition holds."""
+    if len(conditions) != len(choices):
+        raise trace.refusal("calls `numpy.select` with lists of different lengths", "np.select([x > 0, x < 0], [x, -x])")
+    result = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        result = trace.call(np.where, (condition, choice, result), {})
+    return result
+
+
+# functions of numbers
+
+
+@means("numpy.clip", each=())
+def _clip(trace, x, a_min=None, a_max=None):
+    for function, bound in ((np.maximum, a_min), (np.minimum, a_max)):
+        x = x if bound is None else trace.call(function, (x, bound), {})
+    return x
+
+
+@means("numpy.polyval", each=(1,))
+def _polyval(trace, p, x):
+    """The polynomial with these coefficients, the highest power first, by Horner's rule, as NumPy does it."""
+    return functools.reduce(lambda sum_, coefficient: sum_ * x + coefficient, p, 0.0)
+
+
+@means("numpy.interp", each=(0,))
+def _interp(trace, x, xp, fp):
+    """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
+    x, knots, values = trace.real(x), _knots(trace, xp), [v if trace.is_traced(v) else float(v) for v in fp]
+    if len(values) != len(xp) or not knots:
+        raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
+    last = len(knots) - 1
+    pieces = [k for k in range(last) if knots[k] < knots[k + 1]]
+    if not pieces:
+        return trace.real(values[0]) if last == 0 else trace.apply("select", (x < knots[0], values[0], values[last]))
+    slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
+
+    def pick(numbers):
+        return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
+
+    inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick([values[k] for k in pieces])
+    above = trace.apply("select", (x >= knots[last], values[last], inside))
+    return trace.apply("select", (x < knots[0], values[0], above))
+
+
+def _knots(trace, xp):
+    if trace.holds_traced(xp):
+        fix = "np.interp(x, [0.0, 1.0, 2.0], [a, b, c])  # a constant table"
+        raise trace.refusal("calls `numpy.interp` with a traced `xp`", fix)
+    knots = [float(knot) for knot in xp]
+    if not all(itertools.starmap(operator.le, itertools.pairwise(knots))):
+        raise trace.refusal("calls `numpy.interp` with an `xp` that does not increase", "np.interp(x, sorted(xp), fp)")
+    return knots

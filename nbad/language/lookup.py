@@ -1,0 +1,77 @@
+"""Tables at a traced place: `table[i]`, `x in values`, as trees of selects."""
+
+import functools
+import math
+
+import numpy as np
+
+from nbad.language import refusals
+from nbad.language.merging import Different, Merger, either
+from nbad.language.values import Tracer, first_traced
+
+
+def is_traced(index) -> bool:
+    """Whether an index is a traced value, or a tuple with one."""
+    return isinstance(index, Tracer) or (isinstance(index, tuple) and any(isinstance(part, Tracer) for part in index))
+
+
+def item(trace, container, index):
+    """The item of a tuple, list or array at a traced place; nan where the place is no whole number or out of range.
+
+    As in Python, negative places count from the end.
+    """
+    if isinstance(container, np.ndarray):
+        return _array_item(trace, container, index if isinstance(index, tuple) else (index,))
+    if not isinstance(container, (list, tuple)):
+        return container[index]
+    return _pick(trace, list(container), index)
+
+
+def _array_item(trace, array, index):
+    """The item of an array at a tuple of places, by its first traced one."""
+    axis = next((k for k, part in enumerate(index) if isinstance(part, Tracer)), None)
+    if axis is None:
+        return array[index]
+    if any(part is None or part is Ellipsis for part in index) or trace.is_condition(index[axis]) or len(index) > array.ndim:
+        raise trace.refusal(*refusals.FLOW["index"])
+    numbers = array.astype(float) if array.dtype.kind in "iub" else array
+    places = range(array.shape[axis])
+    return _pick(trace, [_array_item(trace, numbers, (*index[:axis], k, *index[axis + 1 :])) for k in places], index[axis])
+
+
+def _pick(trace, values, index):
+    size, index = len(values), trace.real(index)
+    place = trace.apply("select", (index < 0, index + size, index))
+    valid = (place >= 0) & (place < size) & (index == trace.apply("floor", (index,)))
+    try:
+        inside = select_tree(trace, values, lambda k: place < k)
+        return Merger(trace, valid).merge(inside, _like(values[0], math.nan))
+    except Different as error:
+        what, fix = refusals.FLOW["table"]
+        raise trace.refusal(what, fix, got=str(error)) from None
+
+
+def _like(value, number):
+    """The number in the shape of a value."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_like(part, number) for part in value)
+    return np.full(value.shape, number) if isinstance(value, np.ndarray) and value.ndim else number
+
+
+def select_tree(trace, values, is_below):
+    """The value at a place: `is_below(k)` is the condition that the place is below `k`."""
+    def pick(start, stop):
+        if stop - start == 1:
+            return values[start]
+        middle = (start + stop) // 2
+        return Merger(trace, is_below(middle)).merge(pick(start, middle), pick(middle, stop))
+
+    return pick(0, len(values))
+
+
+def contained(trace, item, container):
+    """Whether a container of numbers holds an item."""
+    if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
+        return item in container
+    values = container.flat if isinstance(container, np.ndarray) else container
+    return functools.reduce(functools.partial(either, trace), (value == item for value in values), False)

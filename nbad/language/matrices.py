@@ -1,0 +1,206 @@
+"""Products of traced arrays and linear algebra of small matrices.
+
+A sum of products starts with the first product and runs from left to right. Determinants, inverses and solutions are closed
+forms, for matrices of up to three rows.
+"""
+
+import functools
+import itertools
+import math
+import operator
+
+import numpy as np
+
+from nbad.language import arrays
+from nbad.language.array_functions import reduce_axes
+from nbad.language.meanings import means
+
+LARGEST_MATRIX = 3
+
+
+def _dot(u, v):
+    """Sum of products of two sequences."""
+    return functools.reduce(operator.add, map(operator.mul, u, v)) if len(u) else np.float64(0.0)
+
+
+def _all_dots(trace, x, y):
+    """The product of every vector in the last axis of `x` with every one of `y`."""
+    if x.shape[-1] != y.shape[-1]:
+        raise trace.refusal(f"multiplies vectors of lengths {x.shape[-1]} and {y.shape[-1]}", "x[:3] @ y")
+    rows, columns = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    values = [_dot(u, v) for u in rows for v in columns]
+    return arrays.filled(values, (*x.shape[:-1], *y.shape[:-1]))
+
+
+def _columns_last(y):
+    return y if y.ndim == 1 else np.swapaxes(y, -1, -2)
+
+
+def _scaled(trace, a, b):
+    """The product with a number, in C order as other products are."""
+    product = trace.call(np.multiply, (a, b), {})
+    return product.copy() if isinstance(product, np.ndarray) else product
+
+
+@means("numpy.dot", each=())
+def _np_dot(trace, a, b):
+    x, y = arrays.items(trace, a), arrays.items(trace, b)
+    return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
+
+
+@means("numpy.inner", each=())
+def _inner(trace, a, b):
+    x, y = arrays.items(trace, a), arrays.items(trace, b)
+    return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
+
+
+@means("numpy.vdot", each=())
+def _vdot(trace, a, b):
+    x, y = arrays.items(trace, a).ravel(), arrays.items(trace, b).ravel()
+    return arrays.wrap(trace, _all_dots(trace, x, y))
+
+
+@means("numpy.matmul", each=())
+def _matmul(trace, a, b):
+    x, y = arrays.items(trace, a), arrays.items(trace, b)
+    if x.ndim == 0 or y.ndim == 0:
+        raise trace.refusal("uses `@` on a number", "x * y")
+    if x.ndim <= 2 and y.ndim <= 2:
+        return arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
+    vectors = x.ndim == 1, y.ndim == 1
+    x, y = x[None, :] if vectors[0] else x, y[:, None] if vectors[1] else y
+    stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    x, y = np.broadcast_to(x, (*stack, *x.shape[-2:])), np.broadcast_to(y, (*stack, *y.shape[-2:]))
+    products = np.stack([_all_dots(trace, x[k], y[k].T) for k in np.ndindex(stack)])
+    result = products.reshape(*stack, *products.shape[1:])
+    result = result[..., 0, :] if vectors[0] else result[..., 0] if vectors[1] else result
+    return arrays.wrap(trace, result)
+
+
+@means("numpy.trace", each=())
+def _trace(trace, a, offset=0):
+    return trace.call(np.sum, (np.diagonal(arrays.items(trace, a), offset),), {"axis": -1})
+
+
+@means("numpy.einsum", each=())
+def _einsum(trace, subscripts, *operands, optimize=False):
+    """Loops over the letters of the result, and inside over the others in the order in which they appear."""
+    parts = [arrays.items(trace, operand) for operand in operands]
+    inputs, output = _subscripts(trace, subscripts, parts)
+    sizes = _sizes(trace, subscripts, inputs, parts)
+    summed = [letter for letter in sizes if letter not in output]
+
+    def term(place):
+        values = (part[tuple(place[letter] for letter in letters)] for letters, part in zip(inputs, parts, strict=True))
+        return functools.reduce(operator.mul, values)
+
+    def value(kept):
+        places = itertools.product(*(range(sizes[letter]) for letter in summed))
+        return functools.reduce(operator.add, (term(kept | dict(zip(summed, place, strict=True))) for place in places))
+
+    shape = tuple(sizes[letter] for letter in output)
+    values = [value(dict(zip(output, place, strict=True))) for place in np.ndindex(shape)]
+    return arrays.wrap(trace, arrays.filled(values, shape))
+
+
+def _subscripts(trace, text, parts):
+    """The letters of each operand, and those of the result: by default those that appear once, in order."""
+    if not isinstance(text, str) or "." in text:
+        raise trace.refusal("calls `numpy.einsum` without a letter for each axis", "np.einsum('ij,j->i', a, b)")
+    left, arrow, output = text.replace(" ", "").partition("->")
+    inputs = left.split(",")
+    if not arrow:
+        output = "".join(sorted(letter for letter in set(left) - {","} if left.count(letter) == 1))
+    if [len(letters) for letters in inputs] != [part.ndim for part in parts] or not set(output) <= set(left):
+        shapes = ", ".join(str(part.shape) for part in parts)
+        raise trace.refusal(f"calls `numpy.einsum` with {text!r} on shapes {shapes}", "np.einsum('ij,j->i', a, b)")
+    return inputs, output
+
+
+def _sizes(trace, text, inputs, parts):
+    sizes: dict[str, int] = {}
+    axes = (zip(letters, part.shape, strict=True) for letters, part in zip(inputs, parts, strict=True))
+    for letter, size in itertools.chain.from_iterable(axes):
+        if sizes.setdefault(letter, size) != size:
+            raise trace.refusal(f"calls `numpy.einsum` with {text!r}, where {letter} is {sizes[letter]} and {size} long")
+    return sizes
+
+
+# norms
+
+
+@means("numpy.linalg.norm", each=())
+def _norm(trace, x, ord=None, axis=None, keepdims=False):
+    """The derivative of the Euclidean norm is 0 at the zero vector."""
+    one_axis = arrays.items(trace, x).ndim == 1 or isinstance(axis, int)
+    folds = {1: _absolute_sum, 2: _root_of_squares, math.inf: _greatest_magnitude} if one_axis else {"fro": _root_of_squares}
+    fold = _root_of_squares if ord is None else folds.get(ord)
+    if fold is None:
+        raise trace.refusal(f"takes the norm of order {ord!r} of an array", "np.linalg.norm(x)")
+    return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
+
+
+def _root_of_squares(trace, values):
+    squares = _dot(values, values)
+    return trace.apply("norm_root", (squares,)) if trace.is_traced(squares) else np.sqrt(squares)
+
+
+def _absolute_sum(trace, values):
+    return functools.reduce(operator.add, map(abs, values))
+
+
+def _greatest_magnitude(trace, values):
+    return functools.reduce(np.maximum, map(abs, values))
+
+
+# small matrices
+
+
+def _square(trace, a, path):
+    matrix = arrays.items(trace, a)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise trace.refusal(f"calls `{path}` on an array of shape {matrix.shape}", f"{path}(a)  # one square matrix")
+    if not 0 < len(matrix) <= LARGEST_MATRIX:
+        fix = f"{path}(a[:3, :3]); or solve larger systems outside the kernel"
+        raise trace.refusal(f"calls `{path}` on a matrix of {len(matrix)} rows", fix, expected=f"up to {LARGEST_MATRIX} rows")
+    return matrix
+
+
+def _minor(matrix, row, column):
+    return np.delete(np.delete(matrix, row, 0), column, 1)
+
+
+def _determinant(matrix):
+    """Expansion along the first row."""
+    if len(matrix) == 1:
+        return matrix[0, 0]
+    terms = [matrix[0, k] * _determinant(_minor(matrix, 0, k)) for k in range(len(matrix))]
+    return functools.reduce(lambda total, k: total - terms[k] if k % 2 else total + terms[k], range(1, len(terms)), terms[0])
+
+
+def _adjugate(matrix):
+    """The transposed matrix of cofactors."""
+    size = range(len(matrix))
+    if len(matrix) == 1:
+        return arrays.filled([np.float64(1.0)], (1, 1))
+    minors = ((_determinant(_minor(matrix, column, row)), row + column) for row in size for column in size)
+    return arrays.filled((-value if place % 2 else value for value, place in minors), matrix.shape)
+
+
+@means("numpy.linalg.det", each=())
+def _det(trace, a):
+    return _determinant(_square(trace, a, "np.linalg.det"))
+
+
+@means("numpy.linalg.inv", each=())
+def _inv(trace, a):
+    matrix = _square(trace, a, "np.linalg.inv")
+    return arrays.wrap(trace, _adjugate(matrix) / _determinant(matrix))
+
+
+@means("numpy.linalg.solve", each=())
+def _solve(trace, a, b):
+    matrix, right = _square(trace, a, "np.linalg.solve"), arrays.items(trace, b)
+    if right.ndim not in (1, 2) or len(right) != len(matrix):
+        raise trace.refusal(f"calls `np.linalg.solve` with shapes {matrix.shape} and {right.shape}", "np.linalg.solve(a, b)")
+    return arrays.wrap(trace, _all_dots(trace, _adjugate(matrix), right.T) / _determinant(matrix))

@@ -1,0 +1,209 @@
+"""One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from nbad.language import arrays
+from nbad.language.values import Trace, TracedCondition, Tracer, plain_number
+
+_COMPARABLE = (str, bytes, range, complex, slice)
+
+
+def _as_it_is(container):
+    """What a container holds is what it holds now."""
+
+
+class Different(Exception):
+    """The text says why two values cannot become one."""
+
+
+class Merger:
+    """Merges pairs of values: the first where `condition` holds, else the second.
+
+    Numbers and conditions are selected, lists, tuples and arrays of one shape item by item; a pair is merged once, so that two
+    names of one list stay two names of one list.
+
+    Parameters
+    ----------
+    trace : Trace
+    condition : TracedCondition
+    is_old : callable
+        Whether other names may lead to a container.
+    sides : pair of callables
+        What a list or array of either side held there, as a list of items; None for what it holds now.
+
+    Attributes
+    ----------
+    entangled : list of (object, list)
+        Merged lists and arrays, and those that they may be, depending on the condition: a write to one could not be traced.
+    """
+
+    def __init__(self, trace: Trace, condition: TracedCondition, is_old=lambda value: False, sides=(_as_it_is, _as_it_is)):
+        self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
+        self.entangled: list[tuple[Any, list[Any]]] = []
+        self._merged: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
+        self._partners: dict[tuple[str, int], int] = {}
+
+    def merge(self, a, b):
+        """The one value; raises `Different` where there is none."""
+        if a is b:
+            return a
+        if is_number(a) and is_number(b):
+            return self._number(a, b)
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+            return self._container(a, b, self._array)
+        if type(a) is not type(b):
+            raise Different(f"{described(a)} in one branch and {described(b)} in the other")
+        if isinstance(a, _COMPARABLE) and a == b:
+            return a
+        if isinstance(a, tuple):
+            return self._sequence(a, b)
+        if isinstance(a, list):
+            return self._container(a, b, self._list)
+        raise Different(f"{described(a)} in one branch and another one in the other")
+
+    def _number(self, a, b):
+        if isinstance(a, Tracer) or isinstance(b, Tracer):
+            if isinstance(a, Tracer) and isinstance(b, Tracer) and (a._trace, a._node) == (b._trace, b._node):
+                return a
+        elif repr(float(a)) == repr(float(b)):
+            return a if type(a) is type(b) else float(a)
+        if self.trace.is_condition(a) and self.trace.is_condition(b):
+            return chosen(self.trace, self.condition, a, b)
+        return self.trace.apply("select", (self.condition, a, b))
+
+    def _container(self, a, b, merge):
+        key = id(a), id(b)
+        if key not in self._merged:
+            self._merged[key] = merge(a, b), a, b
+        merged = self._merged[key][0]
+        known = self._partners.setdefault(("first", id(a)), id(b)), self._partners.setdefault(("second", id(b)), id(a))
+        if known != (id(b), id(a)):
+            self.entangled += [(new, old) for new, *old in self._merged.values()]
+        elif self._is_old(a) or self._is_old(b):
+            self.entangled.append((merged, [a, b]))
+        return merged
+
+    def _list(self, a, b):
+        if type(a) is not list:
+            raise Different(f"{described(a)} in one branch and another one in the other")
+        return self._items(a, *self._held(a, b))
+
+    def _sequence(self, a, b):
+        if type(a) is not tuple and not hasattr(a, "_make"):
+            raise Different(f"{described(a)} in one branch and another one in the other")
+        items = self._items(a, a, b)
+        return tuple(items) if type(a) is tuple else a._make(items)
+
+    def _items(self, whole, a, b):
+        if len(a) != len(b):
+            raise Different(f"{described(whole)} of {len(a)} items in one branch and of {len(b)} in the other")
+        return [self.merge(x, y) for x, y in zip(a, b, strict=True)]
+
+    def _held(self, *containers):
+        """The items of two lists or arrays, each as its side has it."""
+        for container, side in zip(containers, self._sides, strict=True):
+            items = side(container)
+            if items is None:
+                items = list(arrays.items(self.trace, container).flat) if isinstance(container, np.ndarray) else container
+            yield items
+
+    def _array(self, a, b):
+        if a.shape != b.shape:
+            raise Different(f"an array of shape {a.shape} in one branch and of shape {b.shape} in the other")
+        if a.dtype == b.dtype and a.dtype not in (object, float):
+            if np.array_equal(a, b):
+                return a.copy()
+            raise Different(f"two different arrays of dtype {a.dtype}")
+        pairs = zip(*self._held(a, b), strict=True)
+        return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+
+
+def chosen(trace: Trace, condition, a, b):
+    """The condition that is `a` where `condition` holds, else `b`."""
+    if _plain(a) is not None and _plain(b) is not None:
+        return a if _plain(a) == _plain(b) else condition if _plain(a) else trace.logic("not", condition)
+    if _plain(a) is not None:
+        return either(trace, condition, b) if a else both(trace, trace.logic("not", condition), b)
+    if _plain(b) is not None:
+        return either(trace, trace.logic("not", condition), a) if b else both(trace, condition, a)
+    return trace.logic("or", trace.logic("and", condition, a), trace.logic("and", trace.logic("not", condition), b))
+
+
+def both(trace: Trace, a, b):
+    """`a and b` of conditions, either of which may be plain."""
+    for x, y in ((a, b), (b, a)):
+        if _plain(x) is not None:
+            return y if _plain(x) else False
+    return trace.logic("and", a, b)
+
+
+def either(trace: Trace, a, b):
+    """`a or b` of conditions, either of which may be plain."""
+    for x, y in ((a, b), (b, a)):
+        if _plain(x) is not None:
+            return True if _plain(x) else y
+    return trace.logic("or", a, b)
+
+
+def is_number(value) -> bool:
+    """Whether this is a number or a condition, traced or plain."""
+    return isinstance(value, Tracer) or plain_number(value) is not None
+
+
+def described(value) -> str:
+    """A value as messages name it."""
+    if value is None:
+        return "None"
+    if is_number(value):
+        return "a number"
+    if callable(value):
+        return "a function"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def kept(value, known=None):
+    """A copy of what may be written to later: lists and arrays, and those in them and in tuples."""
+    known = {} if known is None else known
+    if id(value) in known:
+        return known[id(value)][0]
+    if isinstance(value, np.ndarray) and value.ndim:
+        copy = value.copy()
+    elif type(value) is list:
+        copy = [kept(item, known) for item in value]
+    elif type(value) is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
+        items = [kept(item, known) for item in value]
+        if all(map(operator.is_, items, value)):
+            return value
+        copy = tuple(items) if type(value) is tuple else value._make(items)
+    else:
+        return value
+    known[id(value)] = copy, value
+    return copy
+
+
+def containers(value):
+    """The lists and arrays in a value."""
+    if isinstance(value, (list, np.ndarray)):
+        yield value
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from containers(item)
+
+
+def uncopied(values):
+    """What `kept` does not copy among values and in the lists and tuples among them."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from uncopied(value)
+        elif not isinstance(value, np.ndarray) and not is_number(value):
+            yield value
+
+
+def _plain(condition):
+    return None if isinstance(condition, Tracer) else bool(condition)
+
+

@@ -1,0 +1,345 @@
+"""One worker's share of a launch: stage, compute, scatter and sum, tile by tile.
+
+A launch is one table of int64 that `nbad.runtime.launch` packs: a header and four sections.
+
+* rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
+* loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
+* stores: scratch rows to write to arrays.
+* sums: scratch rows to add up, one float64 per block of 256 elements.
+* streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would read
+  before it writes.
+* blocks: stores that together fill contiguous memory, as those of a Jacobian do; see `nbad.native.interleave`. A block is the
+  number of its stores, and these.
+* gathers: loads that together read contiguous memory, as those of a vector argument do.
+
+The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once
+for all kernels, printed as LLVM IR like the kernels themselves.
+"""
+
+import functools
+from contextlib import contextmanager
+
+import numpy as np
+from llvmlite import ir
+
+from nbad.codegen.compile import compile_module
+from nbad.codegen.disk import text_of
+from nbad.native.builder import I64, Code
+from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
+from nbad.native.interleave import interleave_function, part_of_tile, separate_function
+
+TILE = 256
+PITCH = 8 * TILE + 64  # scratch rows a multiple of 4096 bytes apart would share cache sets
+LANES = 16
+TARGET = 4  # entries of a store's target: source, target, stride, mode
+
+# header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
+BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
+ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
+SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 23)
+BLOCK_STREAMS, BLOCK_BYTES, SHAPE, HEADER = range(23, 27)
+# fields of a row, and of a load, store, sum or stream (in loads and stores one stride per dimension follows)
+R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
+M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
+PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
+FLOATS = {8: DOUBLE, 4: FLOAT}
+LINE = 64  # bytes of a cache line, which is streamed whole
+DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
+
+
+def worker_bytes(rows, stores, gathered):
+    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
+    return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
+
+
+@functools.cache
+def worker():
+    """Address of `work(launch, ids, scratch, tile, last tile, seed, last seed)`: one worker's share of a launch.
+
+    Examples
+    --------
+    >>> worker() != 0
+    True
+    """
+    return compile_module(text_of(f"worker {DATA_FIELD}", _print_worker), "work")
+
+
+def _print_worker():
+    module = ir.Module("worker")
+    parts = _Parts(module)
+    code = Code(module, "work", 7, internal=False)
+    _Share(code, parts).work()
+    code.finish()
+    return str(module)
+
+
+class _Parts:
+    """The functions that the worker calls."""
+
+    def __init__(self, module):
+        self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
+        self.load = _load(Code(module, "load", 8), self.stages)
+        self.scatter = _scatter(Code(module, "scatter", 9))
+        self.block_sum = _block_sum(Code(module, "block_sum", 5))
+        self.stream = _stream(Code(module, "stream", 3))
+        self.interleave, self.separate = interleave_function(module), separate_function(module)
+
+
+def _base(code, launch, ids, move, seed):
+    """Address of the first element that a load, store or sum touches for one seed."""
+    data = code.load(code.field(ids, code.field(launch, move + M_ARRAY)) + DATA_FIELD)
+    return data + code.field(launch, move + M_OFFSET) + seed * code.field(launch, move + M_SEED_STRIDE)
+
+
+def _locate(code, launch, strides, element):
+    """Byte offset of an element, and how many elements from it on lie along the innermost dimension."""
+    last = code.field(launch, NDIM) - 1
+    size = code.field(launch, SHAPE + last)
+    position = element - element // size * size
+    rest, dimension = code.variable(element // size), code.variable(last)
+    offset = code.variable(position * code.field(launch, strides + last))
+    with code.repeat(lambda: code.int(0) < code.read(dimension)):
+        code.assign(dimension, code.read(dimension) - 1)
+        d, number = code.read(dimension), code.read(rest)
+        above = number // code.field(launch, SHAPE + d)
+        index = number - above * code.field(launch, SHAPE + d)
+        code.assign(offset, code.read(offset) + index * code.field(launch, strides + d))
+        code.assign(rest, above)
+    return code.read(offset), size - position
+
+
+def _load(code, stages):
+    """Stage one load: `count` elements from number `first` on, the last repeated up to `padded`.
+
+    Padding must not meet a slow path that the data does not.
+    """
+    launch, ids, scratch, first, count, padded, seed, move = code.parameters
+    itemsize, kind = code.field(launch, ITEMSIZE), code.field(launch, move + M_MODE) >> MODE_SHIFT
+    row = scratch + code.field(launch, move + M_ROW) * PITCH
+    source, strides = _base(code, launch, ids, move, seed), move + M_SIZE
+    stride = code.field(launch, strides + code.field(launch, NDIM) - 1)
+    done = code.variable(0)
+
+    def stage(*args):
+        for size, function in stages.items():
+            with code.when(itemsize.equals(size)):
+                code.call(function, *args)
+
+    with code.repeat(lambda: code.read(done) < count):
+        start = code.read(done)
+        offset, left = _locate(code, launch, strides, first + start)
+        run = code.smaller(left, count - start)
+        stage(row + start * itemsize, source + offset, stride, run, kind)
+        code.assign(done, start + run)
+    same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
+    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, same)
+    return code.finish()
+
+
+def _scatter(code):
+    """Write the staged results of one tile and seed, element by element: blocks of neighbouring results are written in order."""
+    launch, ids, scratch, targets, moves, first, count, number, seed = code.parameters
+    size, done, left = code.field(launch, NDIM) + M_SIZE, code.variable(0), code.variable(0)
+    with code.repeat(lambda: code.read(done) < count):
+        start = code.read(done)
+        with code.loop(0, number) as k:
+            move = moves + k * size
+            offset, along = _locate(code, launch, move + M_SIZE, first + start)
+            code.assign(left, along)
+            source = scratch + code.field(launch, move + M_ROW) * PITCH + start * code.field(launch, ITEMSIZE)
+            stride, mode = code.field(launch, move + size - 1), code.field(launch, move + M_MODE)
+            fields = source, _base(code, launch, ids, move, seed) + offset, stride, mode
+            for f, value in enumerate(fields):
+                code.store(targets + (k * TARGET + f) * 8, value)
+        run = code.smaller(code.read(left), count - start)
+        for itemsize, kind in FLOATS.items():
+            with code.when(code.field(launch, ITEMSIZE).equals(itemsize)):
+                _write(code, targets, number, run, itemsize, kind)
+        code.assign(done, start + run)
+    return code.finish()
+
+
+def _write(code, targets, number, run, itemsize, kind):
+    bits = ir.IntType(8 * itemsize)
+    with code.loop(0, run) as i, code.loop(0, number) as k:
+        source, target, stride, mode = (code.field(targets, k * TARGET + f) for f in range(TARGET))
+        source, target = source + i * itemsize, target + i * stride
+        with code.when(mode.equals(0)):
+            code.store(target, code.load(source, bits), bits)
+        with code.when(mode.differs(0)):
+            total = code.builder.fadd(code.load(target, kind), code.load(source, kind))
+            code.store(target, total, kind)
+
+
+def _block_sum(code):
+    """Sum of one block in float64, in an order that depends on nothing: 16 lanes first, then across them."""
+    row, itemsize, count, lanes, target = code.parameters
+    zero = ir.Constant(DOUBLE, 0.0)
+    with code.loop(0, LANES) as j:
+        code.store(lanes + j * 8, zero, DOUBLE)
+    for size, kind in FLOATS.items():
+        with code.when(itemsize.equals(size)), code.loop(0, count) as i:
+            value, lane = code.load(row + i * size, kind), lanes + (i & (LANES - 1)) * 8
+            wide = value if kind is DOUBLE else code.builder.fpext(value, DOUBLE)
+            code.store(lane, code.builder.fadd(code.load(lane, DOUBLE), wide), DOUBLE)
+    with code.loop(1, LANES) as j:
+        code.store(lanes, code.builder.fadd(code.load(lanes, DOUBLE), code.load(lanes + j * 8, DOUBLE)), DOUBLE)
+    code.store(target, code.load(lanes, DOUBLE), DOUBLE)
+    return code.finish()
+
+
+def _stream(code):
+    """Copy bytes past the caches, a line at a time; what does not fill a line goes the usual way."""
+    target, source, size = code.parameters
+    lines, half = ir.VectorType(I64, LINE // 8), ir.IntType(32)
+    to_line = code.select((target & 3).equals(0), (code.int(0) - target) & (LINE - 1), size)  # odd addresses never meet a line
+    head = code.smaller(to_line, size)
+    body = (size - head) // LINE
+
+    def plainly(start, stop):
+        with code.loop(start // 4, stop // 4) as i:
+            code.store(target + i * 4, code.load(source + i * 4, half), half)
+
+    plainly(code.int(0), head)
+    with code.loop(0, body) as k:
+        place = head + k * LINE
+        code.store_line(target + place, code.load(source + place, lines))
+    plainly(head + body * LINE, size)
+    return code.finish()
+
+
+class _Share:
+    """The body of the worker."""
+
+    def __init__(self, code, parts):
+        self.code, self.parts = code, parts
+        self.launch, self.ids, self.scratch, self.tile, self.last_tile, self.seed, self.last_seed = code.parameters
+        self.rows = self.field(ROW_COUNT)
+        self.table = self.scratch + self.rows * PITCH
+        self.lanes = self.table + self.rows * 8
+        self.gathered = self.lanes + 8 * LANES
+        self.targets = self.gathered + code.field(self.launch, BLOCK_BYTES)
+
+    def field(self, index):
+        return self.code.field(self.launch, index)
+
+    def work(self):
+        code = self.code
+        with code.loop(self.tile, self.last_tile) as tile:
+            first = tile * TILE
+            count = code.smaller(code.int(TILE), self.field(COUNT) - first)
+            width = self.field(WIDTH)
+            padded = (count + width - 1) // width * width
+            span = first, count, padded
+            self.loads(span, code.int(0), 0, tile.equals(self.tile))
+            with code.when(self.field(PROLOGUE).differs(0)):
+                self.point(span, self.seed)
+                code.call(self.field(PROLOGUE), self.table, padded)
+            with code.loop(self.seed, self.last_seed) as seed:
+                self.one_seed(span, seed, tile)
+        code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
+
+    def one_seed(self, span, seed, tile):
+        """Point, stage, compute, write and sum for one seed."""
+        first, count, padded = span
+        code = self.code
+        self.point(span, seed)
+        self.loads(span, seed, PER_SEED, code.int(0).equals(0))
+        code.call(self.field(BODY), self.table + self.field(BODY_ROW) * 8, padded)
+        number = code.select(count.equals(padded), self.field(STAGED_STORES), self.field(STORE_COUNT))
+        with code.when(number.differs(0)):
+            self.scatter(self.field(STORES), number, span, seed)
+        with self.each_block(BLOCKS) as (number, moves):
+            self.block(span, seed, number, moves)
+        with code.loop(0, self.field(SUM_COUNT)) as k:
+            move = self.field(SUMS) + k * M_SIZE
+            row = self.scratch + self.field(move + M_ROW) * PITCH
+            target = _base(code, self.launch, self.ids, move, seed) + tile * 8
+            code.call(self.parts.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
+        with code.loop(0, self.field(STREAM_COUNT)) as k:
+            move, itemsize = self.field(STREAMS) + k * M_SIZE, self.field(ITEMSIZE)
+            row = self.scratch + self.field(move + M_ROW) * PITCH
+            target = _base(code, self.launch, self.ids, move, seed) + first * itemsize
+            code.call(self.parts.stream, target, row, count * itemsize)
+
+    def scatter(self, moves, number, span, seed):
+        """Write some stores element by element."""
+        first, count, _ = span
+        self.code.call(self.parts.scatter, self.launch, self.ids, self.scratch, self.targets, moves, first, count, number, seed)
+
+    @contextmanager
+    def each_block(self, section):
+        """The blocks or gathers: how many moves each has, and where they are."""
+        code, at = self.code, self.code.variable(self.field(section))
+        with code.loop(0, self.field(section + 1)):
+            number, moves = self.field(code.read(at)), code.read(at) + 1
+            yield number, moves
+            code.assign(at, moves + number * (self.field(NDIM) + M_SIZE))
+
+    def name_rows(self, number, moves):
+        """The table of the scratch rows of some moves."""
+        code = self.code
+        with code.loop(0, number) as k:
+            row = self.field(moves + k * (self.field(NDIM) + M_SIZE) + M_ROW)
+            code.store(self.targets + k * 8, self.scratch + row * PITCH)
+        return self.targets
+
+    def block(self, span, seed, number, moves):
+        """Write a block: the part of a full tile at a time, by vectors."""
+        first, count, _ = span
+        code, itemsize = self.code, self.field(ITEMSIZE)
+        with code.when(count.differs(TILE)):
+            self.scatter(moves, number, span, seed)
+        with code.when(count.equals(TILE)):
+            rows, pitch, elements = self.name_rows(number, moves), number * itemsize, part_of_tile(code, number)
+            memory = _base(code, self.launch, self.ids, moves, seed) + first * pitch
+            with code.loop(0, code.int(TILE) // elements) as k:
+                place, shift = memory + k * elements * pitch, k * elements * itemsize
+                target = code.select(self.field(BLOCK_STREAMS).equals(0), place, self.gathered)
+                code.call(self.parts.interleave, rows, target, number, elements, shift, itemsize)
+                with code.when(self.field(BLOCK_STREAMS).differs(0)):
+                    code.call(self.parts.stream, place, self.gathered, elements * pitch)
+
+    def gather(self, span, seed, number, moves):
+        """Stage a gather: a full tile by vectors."""
+        first, count, padded = span
+        code, itemsize = self.code, self.field(ITEMSIZE)
+        with code.when(count.differs(TILE)), code.loop(0, number) as k:
+            move = moves + k * (self.field(NDIM) + M_SIZE)
+            code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
+        with code.when(count.equals(TILE)):
+            memory = _base(code, self.launch, self.ids, moves, seed) + first * number * itemsize
+            code.call(self.parts.separate, self.name_rows(number, moves), memory, number, TILE, 0, itemsize)
+
+    def loads(self, span, seed, per_seed, fresh):
+        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh.
+
+        No later tile is longer than that one.
+        """
+        first, count, padded = span
+        code = self.code
+        number = code.select(count.equals(padded), self.field(STAGED_LOADS), self.field(LOAD_COUNT))
+        with code.loop(0, number) as k:
+            move = self.field(LOADS) + k * (self.field(NDIM) + M_SIZE)
+            mode = self.field(move + M_MODE)
+            with code.when((mode & PER_SEED).equals(per_seed)):
+                with code.when((mode & UNIFORM).equals(0)):
+                    code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
+                with code.when(code.builder.and_((mode & UNIFORM).differs(0), fresh)):
+                    code.call(self.parts.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
+        with self.each_block(GATHERS) as (number, moves), code.when((self.field(moves + M_MODE) & PER_SEED).equals(per_seed)):
+            self.gather(span, seed, number, moves)
+
+    def point(self, span, seed):
+        """Fill the kernel's table: direct rows point into arrays, all others into scratch."""
+        first, count, padded = span
+        code = self.code
+        shift = first * self.field(ITEMSIZE)
+        with code.loop(0, self.rows) as r:
+            code.store(self.table + r * 8, self.scratch + r * PITCH)
+            row = self.field(ROWS) + r * R_SIZE
+            array, whole = self.field(row + R_ARRAY), count.equals(padded)
+            direct = code.builder.or_(whole, self.field(row + R_PADDED).differs(0))
+            with code.when(code.builder.and_(array >= 0, direct)):
+                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + R_OFFSET)
+                code.store(self.table + r * 8, data + seed * self.field(row + R_SEED_STRIDE) + shift)

@@ -1,0 +1,117 @@
+"""What a row of the primitive table is, and short ways to write one."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+REAL, BOOL = "real", "bool"
+PAIR = (REAL, REAL)
+
+
+class Operation(NamedTuple):
+    """One primitive.
+
+    Attributes
+    ----------
+    name : str
+    numpy : callable
+        Reference implementation on NumPy values, used by the interpreter and by the tests; the payload comes last.
+    spellings : tuple of str
+        Where a kernel finds it: "math.sin", "numpy.sin".
+    operands, kind : kinds of the operands and of the value, "real" or "bool".
+    payload : int or None
+        A sample of the whole number that the operation takes beside its operands; None where it takes none.
+    expression : str or None
+        The value as text that SymPy and mpmath read; None where it has no derivative (comparisons, logic).
+    partials : tuple of (str or None), or None
+        One per real operand; None stands for SymPy's own derivative, which `nbad.operations.derived` holds.
+    expansion : callable or None
+        `expansion(g, *operands)` builds the value from other operations; `g` offers them by name, operands overload operators.
+    libm : str or None
+        Name of the C function in float64; float32 adds an `f`.
+    scipy : str or None
+        Name of the function of `scipy.special.cython_special`, in float64.
+    address : callable or None
+        Returns the address of a C function of doubles: a user's own.
+    recipes : callable or None
+        Returns the partials as graphs in the operands and the value, where they are not text.
+    cost : float
+        Rough cost of one element in units of one multiplication, as vector code on AVX-512.
+    samples : tuple of tuples
+        Points of the domain at which tests check values and partials.
+    domain : tuple of (float, float)
+        For each operand the interval in which the published accuracy is measured.
+    kink : str
+        The convention where the derivative is not unique, and where a partial is less accurate than 8 ulp.
+    """
+
+    name: str
+    numpy: Callable[..., Any]
+    spellings: tuple[str, ...] = ()
+    operands: tuple[str, ...] = (REAL,)
+    kind: str = REAL
+    payload: int | None = None
+    expression: str | None = None
+    partials: tuple[str | None, ...] | None = None
+    expansion: Callable[..., Any] | None = None
+    libm: str | None = None
+    scipy: str | None = None
+    address: Callable[[], int] | None = None
+    recipes: Callable[[], tuple[Any, ...]] | None = None
+    cost: float = 1.0
+    samples: tuple[tuple[float, ...], ...] = ((-0.8,), (0.3,), (2.5,))
+    domain: tuple[tuple[float, float], ...] = ()
+    kink: str = ""
+
+    @property
+    def is_call(self) -> bool:
+        """Whether compiled code calls a function for it."""
+        return bool(self.libm or self.scipy or self.address)
+
+
+PAIRS = ((0.3, 0.7), (1.3, -0.4), (-2.5, -0.6), (-0.9, 3.0))
+POSITIVE = ((0.01,), (0.7,), (25.0,))
+INSIDE = ((-0.999,), (-0.3,), (1e-6,), (0.8,))
+
+
+def both(name, *others):
+    """Spellings in `math` and in `numpy`."""
+    return f"math.{name}", f"numpy.{name}", *(f"numpy.{other}" for other in others)
+
+
+def special(name, *others):
+    """Spellings in `scipy.special` and in `nbad.special`."""
+    return *(f"scipy.special.{each}" for each in (name, *others)), f"nbad.special.{name}"
+
+
+def scalar(function, pole=math.nan):
+    """A NumPy-like version of a function of `math`, which raises at poles and where it overflows."""
+    def call(*operands):
+        try:
+            return function(*operands)
+        except OverflowError:
+            return math.inf
+        except ValueError:
+            return pole
+
+    return np.vectorize(call, otypes=[float])
+
+
+def machine(name, expression, *partials, function=None, operands=(REAL,), **more):
+    """A single instruction."""
+    return Operation(name=name, numpy=function or getattr(np, name), operands=operands, expression=expression,
+                     partials=partials or (None,) * len(operands), **more)
+
+
+def call(name, expression, *partials, function=None, spellings=None, libm=None, operands=(REAL,), cost=20.0, **more):
+    """A function of the C library."""
+    return Operation(name=name, numpy=function or getattr(np, name), spellings=spellings or both(name), operands=operands,
+                     expression=expression, partials=partials or (None,) * len(operands), libm=libm or name, cost=cost, **more)
+
+
+def composite(name, expression, expansion, *partials, function=None, operands=(REAL,), **more):
+    """An operation made of others."""
+    return Operation(name=name, numpy=function or getattr(np, name), operands=operands, expression=expression,
+                     expansion=expansion, partials=partials or (None,) * len(operands), **more)

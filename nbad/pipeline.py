@@ -1,0 +1,174 @@
+"""From a traced kernel to compiled tile kernels: the pipeline, run for what a call needs and remembered.
+
+A `Program` is one traced specialization of a kernel. Its plans are kept as text on disk under the hash of the graph, so that a
+later process needs no SymPy.
+"""
+
+from dataclasses import replace
+
+from nbad.codegen.compile import compile_tile
+from nbad.codegen.disk import load_text, store_text
+from nbad.codegen.lower import lower
+from nbad.graphs.hoist import split
+from nbad.memo import Lock
+from nbad.plans import cost
+from nbad.plans import text as plan_text
+from nbad.plans.partition import fuse, jvp_graph, partition
+
+MISSING = object()
+
+
+class Program:
+    """One specialization: its graph, and every kernel compiled from it so far.
+
+    Attributes
+    ----------
+    name : str
+    arguments : tuple of Argument
+    graph : Graph
+    leaves : tuple of tuples
+        Core shape of every output.
+    is_tuple : bool
+    layouts : dict
+        What follows from shapes, strides and dtypes of arguments; `nbad.runtime.operands` fills it.
+    sweeps : dict
+        Reverse sweeps by plan and shapes; `nbad.runtime.reverse` fills it.
+    """
+
+    def __init__(self, name, traced, arguments, math):
+        self.name, self.arguments, self.math = name, arguments, math
+        self.graph, self.leaves, self.is_tuple = traced.graph, traced.outputs, traced.is_tuple
+        self.cores = tuple(a.shape for a in arguments)
+        self.names = tuple(a.name for a in arguments)
+        self.call = f"`{name}({', '.join(self.names)})`"
+        self.slots = _slot_ranges(self.cores)
+        self.leaf_slots = _slot_ranges(self.leaves)
+        self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
+        self.layouts: dict = {}
+        self.sweeps: dict = {}
+        self._known: dict = {}
+        self._lock = Lock()
+
+    def remember(self, key, make):
+        """The value under `key`, made at the first asking; one thread at a time makes anything."""
+        found = self._known.get(key, MISSING)
+        if found is not MISSING:
+            return found
+        with self._lock.current:
+            if key not in self._known:
+                self._known[key] = make()
+            return self._known[key]
+
+    def input_slots(self, arguments):
+        """The input slots of the given arguments, in order."""
+        return self.remember(("slots", arguments), lambda: tuple(k for a in arguments for k in self.slots[a]))
+
+    def kernel(self, key, graph, dtype):
+        """The tile kernel of a graph."""
+        return self.remember((key, dtype), lambda: compile_tile(lower(graph, dtype.name, self.math)))
+
+    @property
+    def simple(self):
+        """The simplified graph."""
+        return self.remember("simple", self._simple)
+
+    def value(self, dtype):
+        """The kernel from inputs to outputs."""
+        return self.kernel("value", self.simple, dtype)
+
+    def precompile(self, dtype):
+        """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need."""
+        wrt = self.input_slots(range(len(self.names)))
+        usual, blocks = self.plan(wrt, "auto"), self.jacobian_plan(wrt, "auto")
+        self.value(dtype)
+        for plan in (usual, blocks, self.plan(wrt, "partials")):
+            self.forward(plan, dtype), self.prologue(plan, dtype), self.reverse(plan, dtype)
+        self.fused_reverse(usual, dtype)
+
+    def parts(self, key, graph, uniform, dtype):
+        """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""
+        pair = self.remember(("split", key, uniform), lambda: split(graph, uniform))
+        sides = zip(("head", "body"), pair or (), strict=False)
+        return pair and [self.kernel((key, side, uniform), part, dtype) for side, part in sides]
+
+    def forward_key(self, plan):
+        """What tells one forward graph from another."""
+        return "forward", plan.wrt, plan.policy, plan.mode
+
+    def plan(self, wrt, policy, seeds=1):
+        """The plan for the given input slots; `seeds`, the number to expect, matters to policy "auto"."""
+        request = (wrt, policy, seeds) if policy == "auto" else (wrt, policy)
+        return self.remember(("plan", *request), lambda: self._load_plan("reverse", *request))
+
+    def jacobian_plan(self, wrt, mode):
+        """The plan that stores the whole Jacobian, accumulated in a mode; "auto" takes the cheaper, and reverse of equals."""
+        return self.remember(("jacobian", wrt, mode), lambda: self._jacobian_plan(wrt, mode))
+
+    def _jacobian_plan(self, wrt, mode):
+        if mode == "reverse" or (mode == "auto" and len(self.graph.outputs) <= len(wrt)):
+            return self.plan(wrt, "partials")
+        forward = self.remember(("plan", "forward", wrt), lambda: self._load_plan("forward", wrt, "partials"))
+        if mode == "forward":
+            return forward
+        reverse = self.plan(wrt, "partials")
+        return min(reverse, forward, key=lambda plan: cost.total(plan.forward))
+
+    def forward(self, plan, dtype):
+        """The kernel from inputs to outputs and residuals."""
+        return self.kernel(self.forward_key(plan), plan.forward, dtype)
+
+    def prologue(self, plan, dtype):
+        """The kernel from residuals to partials; None where they are the same."""
+        return self.kernel(("prologue", plan.wrt, plan.policy), plan.prologue, dtype) if plan.prologue else None
+
+    def reverse(self, plan, dtype):
+        """The kernel from partials and seeds to cotangents."""
+        return self.kernel(("reverse", plan.wrt, plan.policy), plan.reverse, dtype)
+
+    def fused_reverse(self, plan, dtype):
+        """The kernel from residuals and seeds to cotangents, prologue and all: for one seed and few elements."""
+        if plan.prologue is None:
+            return self.reverse(plan, dtype)
+        return self.kernel(("fused", plan.wrt, plan.policy), fuse(plan.prologue, plan.reverse), dtype)
+
+    def pushforward(self, plan, dtype):
+        """The kernel from residuals and tangents to output tangents."""
+        return self.kernel(("pushforward", plan.wrt, plan.policy), plan.pushforward, dtype)
+
+    def jvp(self, wrt, dtype):
+        """The kernel from inputs and tangents to outputs and output tangents."""
+        graph = self.remember(("jvp", wrt), lambda: jvp_graph(self.joint(wrt, "forward"), wrt))
+        return self.kernel(("jvp", wrt), graph, dtype)
+
+    def joint(self, wrt, mode):
+        """The joint graph of outputs and Jacobian entries."""
+        from nbad.graphs.differentiate import jacobian
+
+        return jacobian(self.graph, wrt, mode)
+
+    def _simple(self):
+        from nbad.graphs.simplify import simplify
+
+        return simplify(self.graph)
+
+    def _load_plan(self, mode, wrt, *policy):
+        key = plan_text.key(self.graph, mode, wrt, *policy)
+        text = load_text(key)
+        plan = plan_text.loads(text) if text is not None else None
+        if plan is None:
+            joint = self.remember(("joint", mode, wrt), lambda: self.joint(wrt, mode))
+            plan = replace(partition(joint, wrt, *policy), mode=mode)
+            store_text(key, plan_text.dumps(plan))
+        return plan
+
+
+def _slot_ranges(cores):
+    """Numbers of the scalar slots of each core shape, counted through."""
+    ranges, start = [], 0
+    for core in cores:
+        size = 1
+        for length in core:
+            size *= length
+        ranges.append(range(start, start + size))
+        start += size
+    return ranges

@@ -1,0 +1,116 @@
+"""What values and sweeps cost: the model behind the residual policies.
+
+A sweep takes the time of its floating-point operations plus that of the bytes that it moves:
+
+    time of a sweep              = flops / FLOPS_PER_NS + bytes / BYTES_PER_NS
+    time of a kernel for S seeds = forward + S * (reverse per call + reverse per seed)
+
+Flops count as the rows of `nbad.operations.table` say, in units of one multiplication: a division for 16, an exponential for 20.
+Bytes are those of the arrays that a sweep must read or write, each counted once. "Reverse per call" turns residuals into
+partials, "per seed" multiplies and adds. In a batch the first is paid once for all seeds; the model charges it for each seed,
+because seeds may also come one by one: there a wrong choice costs most, while in a large batch all policies cost nearly the same.
+"""
+
+import math
+from dataclasses import dataclass
+
+from nbad.operations.table import TABLE
+
+# Rough numbers of one core of a server with AVX-512, in float64; only their ratio matters to a choice.
+BYTES_PER_NS = 14.0
+FLOPS_PER_NS = 28.0
+PAID = 0.9  # of the time of a prologue's operations; the rest passes while the sweep waits for memory
+WORD = 8  # bytes of a value; in float32 these and the time of an operation are half as much
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one sweep does for one element."""
+
+    bytes: float
+    flops: float
+
+    @property
+    def nanoseconds(self) -> float:
+        """The time that it takes, by the model."""
+        return self.bytes / BYTES_PER_NS + self.flops / FLOPS_PER_NS
+
+
+class PrologueWork(Work):
+    """What the prologue does for one element."""
+
+    @property
+    def nanoseconds(self) -> float:
+        """The time that it takes, by the model."""
+        return self.bytes / BYTES_PER_NS + PAID * self.flops / FLOPS_PER_NS
+
+
+def sweeps(plan, inputs, cotangents, itemsize):
+    """Work of the forward sweep, and of the reverse sweep for each call and for each seed.
+
+    Parameters
+    ----------
+    plan : Plan
+    inputs, cotangents : float
+        Bytes of the inputs, and of the cotangents, for one element; less where they are broadcast.
+    itemsize : int
+
+    Returns
+    -------
+    tuple of Work
+    """
+    outputs, residuals = plan.outputs * itemsize, len(plan.residuals) * itemsize
+    forward = Work(inputs + outputs + residuals, total(plan.forward))
+    call = PrologueWork(residuals, total(plan.prologue) if plan.prologue else 0.0)
+    return forward, call, Work(outputs + cotangents, total(plan.reverse))
+
+
+def nanoseconds(plan) -> tuple[float, float]:
+    """Time of one forward sweep, and of one reverse sweep for each seed, for one element, by the model."""
+    forward, call, seed = sweeps(plan, len(plan.forward.inputs) * WORD, len(plan.wrt) * WORD, WORD)
+    return forward.nanoseconds, call.nanoseconds + seed.nanoseconds
+
+
+def best(plans, seeds):
+    """The plan that costs least for a number of seeds; of equals, the first."""
+    lines = [nanoseconds(plan) for plan in plans]
+    times = [once + seeds * each for once, each in lines]
+    return plans[times.index(min(times))]
+
+
+def changes(plans):
+    """Where the best plan changes: pairs of a number of seeds and the plan that is best from there on, the first for 1 seed."""
+    lines = [nanoseconds(plan) for plan in plans]
+    crossings = ((c - a) / (b - d) for a, b in lines for c, d in lines if b != d)
+    numbers = sorted({1, *(k for s in crossings if s >= 1 for k in (math.ceil(s), math.floor(s) + 1))})
+    found = [(seeds, best(plans, seeds)) for seeds in numbers]
+    return [pair for k, pair in enumerate(found) if k == 0 or pair[1] is not found[k - 1][1]]
+
+
+def of_keeping(node) -> int:
+    """Price of a residual in operations: it is written once and read once; a condition is made a number and compared again."""
+    return round(2 * WORD / BYTES_PER_NS * FLOPS_PER_NS) + 2 * (node.kind == "bool")
+
+
+def of_repeating(node) -> int:
+    """Price of computing a cheap node again."""
+    return round(operations(node))
+
+
+def operations(node) -> float:
+    """Operations of one node."""
+    return 0.0 if node.op in ("input", "const") else TABLE[node.op].cost
+
+
+def is_expensive(node) -> bool:
+    """Whether a policy should not repeat a node: calls of the C library, roots, and whatever divides."""
+    if node.op in ("input", "const"):
+        return False
+    divides = node.op == "powi" and node.payload < 0
+    return divides or bool(TABLE[node.op].libm) or TABLE[node.op].cost >= TABLE["div"].cost
+
+
+def total(graph) -> float:
+    """Operations of a graph; an input that is an output is copied."""
+    copies = sum(graph.nodes[k].op == "input" for k in graph.outputs)
+    return sum(map(operations, graph.nodes)) + copies

@@ -1,0 +1,130 @@
+"""Residual policies: which values of a joint graph the forward kernel stores.
+
+A policy names values to keep; what is stored are those of them that the partials need, and the inputs that the rest needs. So the
+partials always follow from what is stored. A condition is stored as 1 or 0, and counts like any other value.
+"""
+
+from nbad.errors import ArgumentValueError, message, user_line
+from nbad.plans import cost
+from nbad.plans.mincut import INFINITE, Network
+
+POLICIES = ("partials", "mincut", "recompute")
+
+
+def check_policy(call, residuals):
+    """The option `residuals=` of a call: "auto", a policy, or a tuple of names of values, which the plan checks."""
+    if isinstance(residuals, tuple | list) and all(isinstance(name, str) for name in residuals):
+        return tuple(residuals)
+    if isinstance(residuals, str) and residuals in ("auto", *POLICIES):
+        return residuals
+    raise ArgumentValueError(message(
+        f"{call}: unknown residual policy", source=user_line(), got=repr(residuals),
+        expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values",
+        fix="residuals='auto'" + f", or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
+    ))
+
+
+def check_seeds(call, seeds):
+    """The option `seeds=` of a call as an int."""
+    if isinstance(seeds, bool) or not hasattr(seeds, "__index__") or seeds < 0:
+        raise ArgumentValueError(message(
+            f"{call}: seeds={seeds!r} is not a number of seeds", source=user_line(), got=repr(seeds),
+            expected="an int, 0 or more", fix="seeds=8",
+        ))
+    return int(seeds)
+
+
+class Targets:
+    """A joint graph seen from the nonconstant entries of its Jacobian.
+
+    Attributes
+    ----------
+    graph : Graph
+        Simplified; numbers of nodes are those that `nbad.show(f, "plan")` prints.
+    entries : dict
+        Each entry's node, with the entries that it is: `∂y0/∂x`.
+    """
+
+    def __init__(self, graph, entries):
+        self.graph, self.entries = graph, entries
+
+    def name(self, k):
+        """What a node is called: an input by its name, an entry by what it is, any other by its number."""
+        return self.graph.label(k) if k not in self.entries or self.graph.nodes[k].op == "input" else ", ".join(self.entries[k])
+
+    def numbers(self):
+        """The node of every name that a value goes by."""
+        named = {role: k for k, roles in self.entries.items() for role in (*roles, ", ".join(roles))}
+        values = (k for k, node in enumerate(self.graph.nodes) if node.op != "const")
+        return named | {self.graph.label(k): k for k in values}
+
+    def below(self, kept=()):
+        """The nodes that the entries are computed from, in order, down to inputs and kept nodes; no constants."""
+        nodes, kept, waiting = self.graph.nodes, set(kept), list(self.entries)
+        found = set(waiting)
+        while waiting:
+            k = waiting.pop()
+            fresh = [] if k in kept else [a for a in nodes[k].args if a not in found and nodes[a].op != "const"]
+            found.update(fresh)
+            waiting += fresh
+        return sorted(found)
+
+
+def stored_values(targets, policy):
+    """The nodes that a policy stores, in order; those of `"partials"` in the order of the entries.
+
+    Parameters
+    ----------
+    targets : Targets
+    policy : str or tuple of str
+        One of `POLICIES`, or the names of values to keep.
+
+    Returns
+    -------
+    list of int
+    """
+    kept = CHOICES[policy](targets) if isinstance(policy, str) else _named(targets, policy)
+    stored = [k for k in targets.below(kept) if k in kept or targets.graph.nodes[k].op == "input"]
+    return list(targets.entries) if set(stored) == set(targets.entries) else stored
+
+
+def _cut(targets):
+    """The values to keep so that bytes and repeated operations together cost least, and nothing expensive is repeated.
+
+    Each node is two vertices with an edge between them, which is cut where its value is kept; the sink's side is what the reverse
+    sweep computes. A node whose operands lie there is repeated: an edge from the source charges for it.
+    """
+    nodes = targets.graph.nodes
+    source, sink = 2 * len(nodes), 2 * len(nodes) + 1
+    network = Network(2 * len(nodes) + 2)
+    for k in targets.below():
+        network.connect(2 * k, 2 * k + 1, cost.of_keeping(nodes[k]))
+        network.connect(source, 2 * k, INFINITE if _is_fixed(nodes[k]) else cost.of_repeating(nodes[k]))
+        for a in set(nodes[k].args):
+            if nodes[a].op != "const":
+                network.connect(2 * a + 1, 2 * k, INFINITE)
+    for k in targets.entries:
+        network.connect(2 * k + 1, sink, INFINITE)
+    network.flow(source, sink)
+    repeated = network.sink_side(sink)
+    return {k for k in range(len(nodes)) if 2 * k + 1 in repeated and 2 * k not in repeated}
+
+
+def _is_fixed(node):
+    return node.op == "input" or cost.is_expensive(node)
+
+
+def _named(targets, names):
+    numbers = targets.numbers()
+    unknown = [name for name in names if name not in numbers]
+    if unknown:
+        graph, known = targets.graph, [targets.name(k) for k in targets.below()]
+        raise ArgumentValueError(message(
+            f"`nbad.vjp({graph.name}, ..., residuals={names!r})`: these are not values of the kernel", source=user_line(),
+            got=", ".join(map(repr, unknown)), expected=f"names among {', '.join(known)}, as `nbad.show(f, 'plan')` prints them",
+            fix=f"residuals=({', '.join(map(repr, known[-2:]))},)" if known else "residuals='auto'",
+        ))
+    return {numbers[name] for name in names}
+
+
+CHOICES = {"partials": lambda targets: set(targets.entries), "mincut": _cut, "recompute": lambda targets: set()}

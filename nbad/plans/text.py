@@ -1,0 +1,69 @@
+"""Plans as text and back: what the disk cache keeps of the symbolic stages."""
+
+import json
+from dataclasses import asdict
+
+from nbad.graphs.graph import Graph, Node
+from nbad.operations.table import TABLE
+from nbad.plans.partition import Entry, Plan, Residual
+
+
+def key(graph, *request):
+    """Text that identifies a plan: the whole graph with its constants, the partials of the user's own operations, the request."""
+    return json.dumps(["plan", _graph_data(graph), _own_partials(graph), repr(request)])
+
+
+def dumps(plan):
+    """A plan as JSON; floats keep every bit."""
+    data = {
+        "policy": plan.policy, "wrt": plan.wrt, "outputs": plan.outputs, "forward": _graph_data(plan.forward),
+        "prologue": plan.prologue and _graph_data(plan.prologue), "residuals": [asdict(r) for r in plan.residuals],
+        "entries": [_entry_data(e) for e in plan.entries], "mode": plan.mode,
+    }
+    return json.dumps(data)
+
+
+def loads(text):
+    """The plan of a text that `dumps` wrote."""
+    data = json.loads(text)
+    policy = data["policy"] if isinstance(data["policy"], str) else tuple(data["policy"])
+    entries = tuple(Entry(m, n, k, None if c is None else float.fromhex(c)) for m, n, k, c in data["entries"])
+    residuals = tuple(Residual(**r) for r in data["residuals"])
+    prologue = data["prologue"] and _graph(data["prologue"])
+    return Plan(policy, tuple(data["wrt"]), data["outputs"], _graph(data["forward"]), residuals, prologue, entries, data["mode"])
+
+
+def _own_partials(graph):
+    """The partials of every primitive of the user's in a graph, and in these partials."""
+    found, graphs = {}, [graph]
+    while graphs:
+        operations = {node.op for node in graphs.pop().nodes} - found.keys() - {"input", "const"}
+        for op in sorted(op for op in operations if TABLE[op].recipes):
+            recipes = TABLE[op].recipes()
+            found[op] = [_graph_data(recipe) for recipe in recipes]
+            graphs += recipes
+    return found
+
+
+def _entry_data(entry):
+    constant = None if entry.constant is None else float(entry.constant).hex()
+    return entry.output, entry.input, entry.partial, constant
+
+
+def _graph_data(graph):
+    nodes = [(n.op, n.args, _payload_data(n.payload), n.kind, n.source) for n in graph.nodes]
+    return graph.name, graph.inputs, nodes, graph.outputs
+
+
+def _payload_data(payload):
+    return payload.hex() if isinstance(payload, float) else payload
+
+
+def _graph(data):
+    name, inputs, nodes, outputs = data
+    parsed = (Node(op, tuple(args), _payload(payload), kind, source) for op, args, payload, kind, source in nodes)
+    return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
+
+
+def _payload(data):
+    return float.fromhex(data) if isinstance(data, str) else data

@@ -1,0 +1,154 @@
+"""Sums over broadcast axes: blocks of 256 elements in C order, then a fixed binary tree over the blocks, in float64.
+
+The tree is aligned: block `2k` meets block `2k + 1`, and so on upwards, so the bits depend on neither threads nor chunks.
+"""
+
+import math
+
+import numpy as np
+
+from nbad.codegen.compile import cached_njit
+from nbad.native.worker import TILE
+
+OPTIONS = dict(error_model="numpy", nogil=True)
+AT_ONCE = 1 << 18  # bytes of block sums that are added at a time
+
+
+def add_blocks(blocks):
+    """Reduce each row of block sums to one total.
+
+    Parameters
+    ----------
+    blocks : float64 array (rows, number of blocks)
+
+    Returns
+    -------
+    float64 array (rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> add_blocks(np.ones((1, 5)))
+    array([5.])
+    """
+    rows, count = blocks.shape
+    many = max(1, AT_ONCE // max(1, 8 * count))
+    if rows > many:
+        return np.concatenate([add_blocks(blocks[k : k + many]) for k in range(0, rows, many)])
+    while count > 1:
+        half, odd = divmod(count, 2)
+        pairs = np.empty((rows, half + odd))
+        np.add(blocks[:, : 2 * half : 2], blocks[:, 1 : 2 * half : 2], out=pairs[:, :half])
+        pairs[:, half:] = blocks[:, 2 * half :]
+        blocks, count = pairs, half + odd
+    return blocks[:, 0] if count else np.zeros(rows)
+
+
+@cached_njit(**OPTIONS)
+def _position(number, sizes, steps):
+    """Flat element number of the `number`-th combination of the given axes."""
+    element = 0
+    for d in range(sizes.size - 1, -1, -1):
+        element += number % sizes[d] * steps[d]
+        number //= sizes[d]
+    return element
+
+
+@cached_njit(**OPTIONS)
+def _meeting(left, right):
+    """Level of the tree at which two blocks meet."""
+    different, level = left ^ right, 0
+    while different:
+        different >>= 1
+        level += 1
+    return level
+
+
+@cached_njit(**OPTIONS)
+def _push(values, levels, depth, value, level):
+    """Put a block's sum on the stack, after joining what meets below `level`; return the new depth."""
+    while depth > 1 and levels[depth - 1] < level:
+        values[depth - 2] += values[depth - 1]
+        depth -= 1
+    values[depth], levels[depth] = value, level
+    return depth + 1
+
+
+@cached_njit(**OPTIONS)
+def _add_one(row, first, element, sizes, steps, inner, step, values, levels):
+    """Sum of one target: its elements in C order, a block at a time; the last summed axis is the inner loop.
+
+    `first`, `steps[0]` and `step[0]` are places in the row; `element`, `steps[1]` and `step[1]` are element numbers in the whole
+    space, which decide where blocks end.
+    """
+    depth, total, block, level, outer = 0, 0.0, element // TILE, 64, 1
+    for size in sizes:
+        outer *= size
+    for k in range(outer):
+        place, number = first + _position(k, sizes, steps[0]), element + _position(k, sizes, steps[1])
+        for _ in range(inner):
+            if number // TILE != block:
+                depth = _push(values, levels, depth, total, level)
+                level, block, total = _meeting(block, number // TILE), number // TILE, 0.0
+            total += float(row[place])  # in the interpreter too
+            place += step[0]
+            number += step[1]
+    depth = _push(values, levels, depth, total, level)
+    while depth > 1:
+        values[depth - 2] += values[depth - 1]
+        depth -= 1
+    return values[0]
+
+
+@cached_njit(**OPTIONS)
+def _add_axes(source, start, kept_sizes, kept_steps, summed_sizes, summed_steps, targets):
+    values, levels = np.empty(65), np.empty(65, np.int64)
+    sizes, steps, inner, step = summed_sizes[:-1], summed_steps[:, :-1], summed_sizes[-1], summed_steps[:, -1]
+    for number in range(targets.shape[0]):
+        for k in range(targets.shape[1]):
+            first, element = _position(k, kept_sizes, kept_steps[0]), start + _position(k, kept_sizes, kept_steps[1])
+            targets[number, k] = _add_one(source[number], first, element, sizes, steps, inner, step, values, levels)
+
+
+def sum_to(source, region, own):
+    """Sum full-size rows to the shape of a broadcast argument.
+
+    Parameters
+    ----------
+    source : array (rows, elements), C-contiguous
+    region : Region
+        The elements.
+    own : tuple of int
+        The argument's shape; broadcasts to that of the region.
+
+    Returns
+    -------
+    float64 array (rows, prod(own))
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nbad.runtime.slabs import Region
+    >>> sum_to(np.arange(6.0).reshape(1, 6), Region.whole((2, 3)), (3,))
+    array([[3., 5., 7.]])
+    """
+    sizes, steps, summed = _axes(region, (1,) * (len(region.shape) - len(own)) + own)
+    targets = np.zeros((source.shape[0], math.prod(own)))
+    if source.size and targets.size:
+        kept, summed = (sizes[~summed], steps[:, ~summed]), (sizes[summed], steps[:, summed])
+        _add_axes(source, region.start, *kept, *summed, targets)
+    return targets
+
+
+def _axes(region, full):
+    """Sizes of the region's axes, their steps in it and in the whole space, and which are summed; like neighbours as one."""
+    axes, step = [], 1
+    for size, kept, whole in zip(reversed(region.shape), reversed(full), reversed(region.steps), strict=True):
+        is_summed = kept == 1
+        if axes and axes[-1][3] == is_summed and whole == axes[-1][0] * axes[-1][2]:
+            axes[-1][0] *= size
+        else:
+            axes.append([size, step, whole, is_summed])
+        step *= size
+    sizes, local, whole, summed = zip(*reversed(axes), strict=True)
+    return np.array(sizes), np.array([local, whole]), np.array(summed)

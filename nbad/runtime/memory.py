@@ -1,0 +1,118 @@
+"""Recycled memory for residuals and big results.
+
+Fresh memory costs a page fault for every 4096 bytes, which doubles the time of a reverse sweep. Here an array's memory is leased:
+when the array and all of its views are gone, the block returns to a bounded store, and the next array of about that size gets it.
+"""
+
+import numpy as np
+
+from nbad import config
+from nbad.memo import Lock
+
+SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
+ALIGNMENT = 64
+
+
+class Pool:
+    """Blocks that wait for reuse, by size; the oldest go first when there are too many bytes."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.blocks: dict[int, list[np.ndarray]] = {}
+        self._lock = Lock()  # a lease may end inside a locked section, when the collector runs there
+
+    @property
+    def waiting(self):
+        """How many bytes wait: counted anew, so that no interrupt can make it wrong."""
+        return sum(size * len(kept) for size, kept in list(self.blocks.items()))
+
+    def take(self, size):
+        """A block of exactly `size` bytes, 64-byte aligned; its contents are arbitrary."""
+        with self._lock.current:
+            if size in self.blocks:
+                return self._pop(size)
+        try:
+            raw = np.empty(size + ALIGNMENT, np.uint8)
+        except MemoryError:  # what waits in other sizes may make room
+            self.clear()
+            raw = np.empty(size + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        return raw[start : start + size]
+
+    def give(self, block):
+        """Take a block back, if there is room."""
+        size = block.size
+        with self._lock.current:
+            if size <= self.limit:
+                self.blocks.setdefault(size, []).append(block)
+            while self.waiting > self.limit:
+                self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
+
+    def _pop(self, size):
+        """Remove a block; sizes in recent use come last."""
+        kept = self.blocks.pop(size)
+        block = kept.pop()
+        if kept:
+            self.blocks[size] = kept
+        return block
+
+    def clear(self):
+        """Free all that waits."""
+        with self._lock.current:
+            self.blocks.clear()
+
+
+POOL = Pool(config.pool_bytes())
+
+
+class _Lease:
+    """Owner of a block: NumPy keeps it alive for as long as an array or a view of it lives."""
+
+    block = None  # until there is one: an interrupt may end `__init__` before
+
+    def __init__(self, shape, dtype, size):
+        self.block = POOL.take(size)
+        self.__array_interface__ = {
+            "version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False),
+        }
+
+    def __del__(self, give=POOL.give):
+        if self.block is not None:
+            give(self.block)
+
+
+def _rounded(size):
+    """Sizes in steps of an eighth, so that a block serves arrays of about its size."""
+    step = max(1 << (size.bit_length() - 4), 4096)
+    return (size + step - 1) // step * step
+
+
+def empty(shape, dtype):
+    """An uninitialized array, like `numpy.empty`; memory of a big one is recycled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> empty((2, 3), np.dtype(float)).shape
+    (2, 3)
+    """
+    return _leased(shape, dtype, _rounded)
+
+
+def exact(shape, dtype):
+    """The same, and not a byte more than the array needs: for what is bounded; only arrays of its size meet its memory again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> exact((2, 3), np.dtype(float)).shape
+    (2, 3)
+    """
+    return _leased(shape, dtype, int)
+
+
+def _leased(shape, dtype, rounded):
+    size = dtype.itemsize
+    for length in shape:
+        size *= length
+    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, rounded(size)))

@@ -1,0 +1,114 @@
+"""The debug mode: name the source line and the element of the first nan or inf in a value or a derivative."""
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+
+from nbad import config
+from nbad.errors import NbadError, message
+from nbad.graphs.graph import evaluate_all
+
+
+class NonFiniteError(NbadError, FloatingPointError):
+    """A value or a derivative is nan or inf where all that went into it was finite."""
+
+
+@contextmanager
+def debugging():
+    """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
+
+    Elements whose inputs are nan or inf themselves are passed over.
+
+    Raises
+    ------
+    NonFiniteError
+        In the block, from the first call that meets one: it names the operation, the source line, and the element.
+
+    Notes
+    -----
+    A checked call runs in the NumPy interpreter beside the compiled kernels: some hundred times slower.
+
+    Examples
+    --------
+    >>> import math, nbad
+    >>> root = nbad.kernel(lambda x: math.sqrt(x))
+    >>> with nbad.debugging():
+    ...     root([4.0, 9.0])
+    array([2., 3.])
+    """
+    before = config.debug.set(True)
+    try:
+        yield
+    finally:
+        config.debug.reset(before)
+
+
+def check_value(program, operands):
+    """Raise if an output of a call is not finite."""
+    _check(program, operands, program.graph, [f"output {k}" for k in range(len(program.graph.outputs))])
+
+
+def check_derivatives(program, operands, wrt):
+    """Raise if an output or a partial derivative of a call is not finite."""
+    joint, names = program.joint(wrt, "reverse"), program.graph.inputs
+    labels = [f"output {k}" for k in range(joint.n_outputs)]
+    labels += [f"the derivative of output {m} by {names[n]}" for m, n in joint.positions]
+    _check(program, operands, joint.graph, labels)
+
+
+def _check(program, operands, graph, labels):
+    slots = _slots(program, operands)
+    values = evaluate_all(graph, *slots)
+    is_sound = np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(True, *map(np.isfinite, slots))), operands.shape)
+    for label, k in zip(labels, graph.outputs, strict=True):
+        bad = np.argwhere(is_sound & ~np.isfinite(values[k]))
+        if len(bad):
+            element = tuple(map(int, bad[0]))
+            raise _error(program, graph, label, element, [_at(v, operands.shape, element) for v in values], k)
+
+
+def _slots(program, operands):
+    """One array per scalar input."""
+    slots = []
+    for array, core in zip(operands.arrays, program.cores, strict=True):
+        flat = array.reshape(*array.shape[: array.ndim - len(core)], math.prod(core)) if core else array[..., None]
+        slots += [flat[..., k].astype(operands.dtype) for k in range(flat.shape[-1])]
+    return slots
+
+
+def _at(value, shape, element):
+    return np.broadcast_to(value, shape)[element]
+
+
+def _error(program, graph, label, element, values, output):
+    k = _culprit(graph, values, output)
+    node = graph.nodes[k]
+    operands = ", ".join(f"{values[a]!s}" for a in node.args)
+    place = f"element {element}" if element else "the only element"
+    inputs = ", ".join(f"{graph.inputs[n.payload]} = {v!s}" for n, v in zip(graph.nodes, values, strict=True) if n.op == "input")
+    return NonFiniteError(message(
+        f"{program.call}: {label} is {values[output]!s} at {place}, first in `{node.op}`"
+        + (f" of {node.source}" if node.source else ""),
+        got=f"{node.op}({operands}) = {values[k]!s}, with {inputs}", expected="finite numbers",
+        fix="np.where(condition, value, other), with a condition that keeps the operation inside its domain",
+    ))
+
+
+def _culprit(graph, values, output):
+    """The node that is not finite although all it takes is: down from the output, along what is used."""
+    k = output
+    while True:
+        used = _used(graph.nodes[k], values)
+        worse = [a for a in used if graph.nodes[a].kind == "real" and not np.isfinite(values[a])]
+        if not worse:
+            return k
+        k = worse[0]
+
+
+def _used(node, values):
+    """The operands that a value depends on: of a selection, the chosen one."""
+    if node.op != "select":
+        return node.args
+    condition, yes, no = node.args
+    return (yes,) if values[condition] else (no,)

@@ -1,0 +1,101 @@
+"""Checks of `out=`: filled, never cast, never overlapping an input."""
+
+import numpy as np
+
+from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.native.entry import are_apart
+
+
+def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
+    """The arrays of `out=`, after every check; nothing has been written when it raises.
+
+    Parameters
+    ----------
+    call : str
+        The call, for messages.
+    out : array or tuple of arrays
+        As the user gave it.
+    names : sequence of str
+        What each array receives.
+    shapes : sequence of tuple
+    dtype : numpy.dtype
+    inputs : sequence of arrays
+        What must not overlap.
+    is_tuple : bool
+        Whether the results are a tuple.
+
+    Returns
+    -------
+    list of arrays
+    """
+    arrays = out if is_tuple else (out,)
+    if type(arrays) is not tuple or len(arrays) != len(shapes):
+        got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(out).__name__}"
+        raise ArgumentValueError(message(
+            f"{call}: out= does not have the structure of the result", source=user_line(), got=got,
+            expected=f"a tuple of {len(shapes)} arrays", fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
+        ))
+    for array, name, shape in zip(arrays, names, shapes, strict=True):
+        is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
+        if not is_plain:
+            _check_one(call, array, name, shape, dtype)
+    if not are_apart(arrays, inputs):
+        for k, (array, name) in enumerate(zip(arrays, names, strict=True)):
+            check_overlaps(call, array, name, (*inputs, *arrays[:k]))
+    return [np.asarray(array) for array in arrays]  # np.matrix indexes its first axis in its own way
+
+
+def _check_one(call, array, name, shape, dtype):
+    make = f"np.empty({shape}, np.{dtype})"
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+        raise ArgumentTypeError(message(
+            f"{call}: out= for {name} is not an array", source=user_line(), got=type(array).__name__,
+            expected="numpy.ndarray", fix=make,
+        ))
+    if array.shape != shape:
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
+            expected=f"shape {shape}", fix=make,
+        ))
+    if array.dtype != dtype or not array.dtype.isnative:
+        raise ArgumentTypeError(message(
+            f"{call}: out= for {name} has a wrong dtype, and out= is never cast", source=user_line(), got=f"dtype {array.dtype}",
+            expected=f"dtype {dtype}", fix=make,
+        ))
+    if not array.flags.writeable:
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} is read-only", source=user_line(), got="a read-only array",
+            expected="a writeable array", fix=make,
+        ))
+    if _may_overlap_itself(array):
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} overlaps itself", source=user_line(), got=f"strides {array.strides}",
+            expected="an array whose elements have memory of their own", fix=make,
+        ))
+
+
+def _may_overlap_itself(array):
+    """Whether some axis steps by less than what the axes within it span."""
+    span = array.itemsize
+    for step, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if step < span and array.size:
+            return True
+        span += step * (size - 1)
+    return False
+
+
+def check_overlaps(call, array, name, others):
+    """Refuse an array of `out=` that shares memory with any other."""
+    if not are_apart((array,), others) and any(_overlap(array, other) for other in others):
+        raise ArgumentValueError(message(
+            f"{call}: out= for {name} overlaps an input or another result", source=user_line(), got="shared memory",
+            expected="memory of its own", fix=f"np.empty({array.shape}, np.{array.dtype})",
+        ))
+
+
+def _overlap(array, other):
+    """Whether two arrays share memory: exact where that is cheap; where it is not, overlapping bounds count."""
+    try:
+        return np.shares_memory(array, other, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True

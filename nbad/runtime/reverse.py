@@ -1,0 +1,186 @@
+"""The reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch."""
+
+import math
+
+import numpy as np
+
+from nbad.native.worker import TILE
+from nbad.runtime import memory
+from nbad.runtime.block_sums import add_blocks, sum_to
+from nbad.runtime.launch import Launch, Routes, Slot
+from nbad.runtime.operands import batch, contiguous_strides, remember
+from nbad.runtime.slabs import Region, Target, part_of
+from nbad.runtime.sweeps import array_slots, numbered, residual_slots
+
+
+def reverse_of(program, plan, arguments, shapes, shape, dtype):
+    """The reverse sweeps by all differentiated arguments, whose shapes are given, over all elements."""
+    key = plan.wrt, plan.policy, arguments, tuple(shapes), shape, dtype
+    return remember(program.sweeps, key, lambda: _reverse(program, plan, arguments, shapes, shape, dtype))
+
+
+def _reverse(program, plan, arguments, shapes, shape, dtype):
+    targets, row = [], 0
+    for argument, own in zip(arguments, shapes, strict=True):
+        core = program.cores[argument]
+        targets.append(Target.of(batch(own, len(core)), core, row, shape))
+        row += targets[-1].values
+    return Reverse(program, plan, targets, Region.whole(shape), dtype)
+
+
+class Reverse:
+    """The reverse sweeps of pullbacks of one plan, over a region of the elements and for some of the differentiated arguments.
+
+    Attributes
+    ----------
+    leaf_shapes : list of tuples
+        Shape of each leaf of a seed.
+    result_bytes : int
+        Bytes of the cotangents of one seed.
+    temporary_bytes : int
+        Bytes of the temporaries of one seed.
+    """
+
+    def __init__(self, program, plan, targets, region, dtype):
+        self.program, self.plan, self.targets, self.region, self.dtype = program, plan, tuple(targets), region, dtype
+        self.leaf_shapes = [(*region.shape, *core) for core in program.leaves]
+        self.result_bytes = dtype.itemsize * sum(math.prod(t.own) * t.values for t in self.targets)
+        self.temporary_bytes = sum(t.temporary_bytes(region, dtype.itemsize) for t in self.targets)
+        self._has_sums = any(t.is_shared for t in self.targets)
+        self._launches: dict = {}
+        self._parts: dict = {}
+
+    def __call__(self, rows, seeds, results, count, accumulate, room):
+        """Fill `results`, one array per target, from the residual rows and the seed arrays.
+
+        `count` is None for a single seed without a leading axis; `room` is how many bytes temporaries may take at a time.
+        """
+        at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
+        sweep = self._sweep if at_once else self._in_slabs(room)
+        if count is None or count <= at_once:
+            return sweep(rows, seeds, results, count is not None, accumulate)
+        for low in range(0, count, at_once or 1):
+            part = slice(low, low + (at_once or 1))
+            given, taken = ([part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
+            sweep(rows, given, taken, True, accumulate)
+
+    @property
+    def least_bytes(self):
+        """Bytes of temporaries without which no seed can be swept."""
+        partial, other = self._by_kind()
+        slabs = (t.index_bytes(self.region, self.dtype.itemsize) for _, t in partial)
+        return max(sum(t.temporary_bytes(self.region, self.dtype.itemsize) for _, t in other), *slabs, 0)
+
+    def temporaries(self, count, room):
+        """Bytes that the temporaries of `count` seeds take at a time."""
+        each = self.temporary_bytes
+        return min(count, room // each) * each if each <= room and each else min(each, max(room, self.least_bytes))
+
+    def _by_kind(self):
+        """The numbered targets whose cotangents are written in full before they are summed, and all others."""
+        numbered_targets = list(enumerate(self.targets))
+        return [(k, t) for k, t in numbered_targets if t.is_partial], [(k, t) for k, t in numbered_targets if not t.is_partial]
+
+    def _in_slabs(self, room):
+        """A sweep of one seed: first all that is not written in full, then each other target, a slab of elements at a time."""
+        partial, other = self._by_kind()
+
+        def sweep(rows, seeds, results, batched, accumulate):
+            self._of([t for _, t in other])._sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
+            for k, target in partial:
+                for axis, part in self._slabs(target, room):
+                    given = [part_of(seed, axis + batched, part) for seed in seeds]
+                    taken = part_of(results[k], axis + batched - len(self.region.shape) + len(target.own), part)
+                    region = self.region.slab(axis, part)
+                    self._of([target.cut(region, axis)], region)._sweep(rows, given, [taken], batched, accumulate)
+
+        return sweep
+
+    def _slabs(self, target, room):
+        """The axis and the part of each slab."""
+        axis, many = target.axis(self.region), max(1, room // target.index_bytes(self.region, self.dtype.itemsize))
+        size = self.region.shape[axis]
+        return [(axis, slice(low, min(low + many, size))) for low in range(0, size, many)]
+
+    def _of(self, targets, region=None):
+        key = tuple(targets), region or self.region
+        return remember(self._parts, key, lambda: Reverse(self.program, self.plan, *key, self.dtype))
+
+    def _sweep(self, rows, seeds, results, batched, accumulate):
+        n_seeds = results[0].shape[0] if batched and results else 1
+        named = zip(self.targets, results, strict=True)
+        temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
+        region = self.region
+        rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
+        arrays = [rows, *seeds, *temporaries]
+        key = batched, accumulate, *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
+
+        def build():
+            return self._build(rows, seeds, results, temporaries, batched, accumulate)
+
+        remember(self._launches, key, build)(arrays, n_seeds)
+        if self._has_sums:
+            self._sum_up(results, temporaries, accumulate)
+
+    def _sum_up(self, results, temporaries, accumulate):
+        with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
+            for target, result, temporary in zip(self.targets, results, temporaries, strict=True):
+                if temporary is not result:
+                    self._sum(target, result, temporary, accumulate)
+
+    def _temporary(self, target, result, n_seeds):
+        """The result itself; or block sums; or full-size rows."""
+        if not target.is_shared:
+            return result
+        if target.is_partial:
+            return memory.exact((n_seeds, target.values, self.region.elements), self.dtype)
+        return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
+
+    def _build(self, rows, seeds, results, temporaries, batched, accumulate):
+        prologue = self.program.prologue(self.plan, self.dtype)
+        residuals, given = self._residual_slots(rows), []
+        for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
+            given += self._seed_slots(k, seed, core, batched)
+        first = len(residuals) + (prologue.results if prologue else 0)
+        row, writes, sums = first + len(given), [], []
+        for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
+            slots = self._result_slots(target, 1 + len(seeds) + k, results[k], temporary, batched)
+            if accumulate and temporary is results[k]:
+                slots = [slot._replace(accumulate=True) for slot in slots]
+            is_summed = target.is_shared and not target.is_partial
+            (sums if is_summed else writes).extend(numbered(slots, row + target.row))
+        routes = Routes(numbered(residuals) + numbered(given, first), tuple(writes), tuple(sums))
+        return Launch(self.program.reverse(self.plan, self.dtype), self.region.shape, routes, prologue)
+
+    def _residual_slots(self, rows):
+        slots = residual_slots(0, rows, self.region.shape)
+        if self.region.is_whole:
+            return slots
+        strides = tuple(step * rows.itemsize for step in self.region.steps)
+        return [slot._replace(strides=strides, padded=False) for slot in slots]
+
+    def _seed_slots(self, number, seed, core, batched):
+        """Slots of one seed leaf; a scalar stands for all its values."""
+        if seed.ndim == 0:
+            return [Slot(number, seed.dtype, (0,) * len(self.region.shape), 0)] * math.prod(core)
+        step = seed.strides[0] if batched else None
+        body = seed[0, ...] if batched else seed
+        return array_slots(number, body, core, self.region.shape, step)
+
+    def _result_slots(self, target, number, result, temporary, batched):
+        if temporary is not result:
+            strides = contiguous_strides(self.region.shape, self.dtype.itemsize)
+            step, width = temporary.strides[:2]
+            return [Slot(number, self.dtype, strides, v * width, step) for v in range(target.values)]
+        step = result.strides[0] if batched else 0
+        body = result[0, ...] if batched else result
+        return array_slots(number, body, target.core, self.region.shape, step)
+
+    def _sum(self, target, result, temporary, accumulate):
+        """Sum a temporary to the argument's shape."""
+        core, own = target.core, target.own
+        rows = temporary.reshape(temporary.shape[0] * temporary.shape[1], temporary.shape[2])
+        totals = sum_to(rows, self.region, own) if target.is_partial else add_blocks(rows)
+        totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
+        totals = totals.reshape(result.shape)
+        result[...] = result + totals if accumulate else totals

@@ -1,0 +1,166 @@
+"""The drivers: hand the tiles and seeds of a launch to one worker, or to many in a `prange` loop.
+
+All call the worker of `nbad.native.worker` through its address. The serial ones need nothing of Numba, so that a process that
+makes small calls only never waits for Numba's compiler to start; the one for the smallest calls keeps the interpreter's lock.
+"""
+
+import ctypes
+import functools
+import os
+import threading
+from array import array
+
+import numba as nb
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np.ufunc import parallel
+
+from nbad.codegen.compile import cached_njit
+from nbad.memo import Lock
+from nbad.native import entry
+from nbad.native.worker import TILE, worker
+
+SERIAL_BELOW = 100_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
+HELD_BELOW = 50_000  # likewise: below this, giving the interpreter's lock to others and waiting for it costs more than they gain
+ALIGNMENT = 64
+
+
+@intrinsic
+def call_work(typingctx, function, table, ids, scratch, tile, last_tile, seed, last_seed):
+    """Call the worker through its address."""
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 7)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), codegen
+
+
+@cached_njit(parallel=True, error_model="numpy", nogil=True)
+def drive_parallel(work, table, ids, scratch, size, workers, tiles, n_seeds):
+    """Share a launch among workers: by tiles or, where these are too few, by seeds.
+
+    Parameters
+    ----------
+    work : int
+        Address of the worker.
+    table : int
+        Address of what `nbad.runtime.launch` packed.
+    ids : int
+        Address of the addresses of the array objects, which the caller keeps alive.
+    scratch, size : int
+        Address of the scratch, and how much of it each worker has.
+    workers, tiles, n_seeds : int
+    """
+    by_seed = tiles < workers and n_seeds > tiles
+    shared = n_seeds if by_seed else tiles
+    for k in nb.prange(workers):
+        low, high = shared * k // workers, shared * (k + 1) // workers
+        if by_seed:
+            call_work(work, table, ids, scratch + k * size, 0, tiles, low, high)
+        else:
+            call_work(work, table, ids, scratch + k * size, low, high, 0, n_seeds)
+
+
+@functools.cache
+def _serial():
+    """The worker as a function that releases the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(worker())
+
+
+class _Scratch(threading.local):
+    """One thread's scratch, which grows with need."""
+
+    def __init__(self):
+        self.block, self.address = None, 0
+
+    def reserve(self, size):
+        """The block, which the caller must hold while it uses it, and an aligned address in it."""
+        if self.block is None or self.block.size < size + ALIGNMENT:
+            self.block = np.empty(size + ALIGNMENT, np.uint8)
+            start = self.block.ctypes.data
+            self.address = start + -start % ALIGNMENT
+        return self.block, self.address
+
+
+class _Threads:
+    """Whether, and how, this process may enter the parallel driver."""
+
+    def __init__(self):
+        self.forked = False  # GNU OpenMP kills a forked child that uses it
+        self.used = False
+        self.lock = Lock()  # a finalizer may run inside, and call nbad
+
+    def after_fork(self):
+        """Forget the parent's threads."""
+        self.forked = parallel._is_initialized
+
+    def number(self, work):
+        """How many threads are worth waking for this much work."""
+        if work < SERIAL_BELOW or self.forked or nb.config.DISABLE_JIT:
+            return 1
+        return nb.get_num_threads()
+
+    def needs_lock(self):
+        """The `workqueue` layer aborts the process when two threads enter it; before the first call the layer is not known."""
+        return not self.used or nb.threading_layer() == "workqueue"
+
+
+_scratch, _threads = _Scratch(), _Threads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.after_fork)
+
+
+class Driver:
+    """Runs one packed launch.
+
+    Parameters
+    ----------
+    table : int64 array
+        What `nbad.runtime.launch` packed.
+    elements : int
+    nanoseconds : float
+        Estimated for one seed.
+    scratch : int
+        Bytes that each worker needs.
+    """
+
+    def __init__(self, table, elements, nanoseconds, scratch):
+        self._table, self._address = table, table.ctypes.data
+        self._tiles, self._nanoseconds, self._scratch = -(-elements // TILE), max(nanoseconds, 1), scratch  # seeds are work too
+        may_hold = scratch <= entry.LARGEST and entry.is_available()
+        self._held_below = HELD_BELOW if may_hold else 0
+        self._held = entry.launcher(worker(), self._address, scratch, self._tiles) if may_hold else None
+
+    def __call__(self, arrays, n_seeds):
+        """Run, serially or in parallel, whichever the size asks for.
+
+        Parameters
+        ----------
+        arrays : sequence of arrays
+            In the order in which the launch's slots number them.
+        n_seeds : int
+            Number of seeds; 1 where nothing depends on a seed.
+        """
+        nanoseconds = self._nanoseconds * n_seeds
+        if nanoseconds < self._held_below:
+            self._held(*arrays, n_seeds)
+            return
+        workers, ids = _threads.number(nanoseconds), array("q", map(id, arrays))
+        _block, scratch = _scratch.reserve(self._scratch * workers)
+        if workers == 1:
+            _serial()(self._address, ids.buffer_info()[0], scratch, 0, self._tiles, 0, n_seeds)
+        else:
+            call = worker(), self._address, ids.buffer_info()[0], scratch, self._scratch, workers, self._tiles, n_seeds
+            _drive(call)
+
+
+def _drive(call):
+    if not _threads.needs_lock():
+        drive_parallel(*call)
+        return
+    with _threads.lock.current:
+        _threads.used = True
+        drive_parallel(*call)

@@ -1,0 +1,190 @@
+"""One kernel on trial: its inputs as columns, and what the oracles expect there.
+
+Arrays that go in and out have their core axes, as users see them; the oracles know scalar slots, each with a row of elements.
+"""
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from nbad.errors import ArgumentValueError, message, user_line
+from nbad.graphs.differentiate import jacobian as joint_graph
+from nbad.testing.comparisons import Near
+from nbad.testing.oracles import bounded
+from nbad.verbs import vjp as transforms
+
+ELEMENTS = 1027  # four tiles and a bit
+MODES = ("forward", "reverse")
+
+
+class Case:
+    """A kernel, the arguments as given, and columns of one length sampled from them; integers stay integers.
+
+    `wrt` are the positions of the arguments that are differentiated, `slots` the numbers of their scalar slots.
+    """
+
+    def __init__(self, kernel, given, wrt, columns):
+        self.kernel, self.given, self.wrt, self.columns = kernel, given, wrt, columns
+
+    @classmethod
+    def of(cls, kernel, xs):
+        """Sample the elements of the arguments jointly, so that constraints among them hold."""
+        arrays = [np.asarray(x, float) if type(x) in (int, float, bool) else np.asarray(x) for x in xs]
+        wrt = tuple(k for k, a in enumerate(arrays) if a.dtype.kind == "f")
+        given = tuple(a.astype(float) if k in wrt else a for k, a in enumerate(arrays))
+        cores = [kernel.core(name) for name in kernel.parameters[: len(given)]]
+        shape = np.broadcast_shapes(*map(batch, given, cores))
+        if not arrays or 0 in shape:
+            raise ArgumentValueError(message(
+                f"`check_kernel({kernel.__name__}, ...)`: there is no element to check on", source=user_line(),
+                got=f"arguments of shape {shape}" if arrays else "no arguments", expected="a few dozen elements that vary",
+                fix=f"check_kernel({kernel.__name__}, np.linspace(0.1, 2.0, 50))",
+            ))
+        rows = [np.broadcast_to(a, (*shape, *core)).reshape(-1, *core) for a, core in zip(given, cores, strict=True)]
+        count = len(rows[0])
+        picked = np.arange(ELEMENTS) if count >= ELEMENTS else np.random.default_rng(1).integers(count, size=ELEMENTS)
+        return cls(kernel, given, wrt, tuple(row[picked] for row in rows))
+
+    @cached_property
+    def traced(self):
+        """Graph and structure of the kernel; defaults of omitted parameters are constants."""
+        return self.kernel.bind_traced(self.columns, {})[0]
+
+    @property
+    def names(self):
+        """Names of the differentiated arguments."""
+        return [self.kernel.parameters[k] for k in self.wrt]
+
+    @property
+    def cores(self):
+        """Core shapes of all arguments."""
+        return [c.shape[1:] for c in self.columns]
+
+    @property
+    def wrt_cores(self):
+        """Core shapes of the differentiated arguments."""
+        return [self.cores[k] for k in self.wrt]
+
+    @property
+    def slots(self):
+        """Numbers of the differentiated input slots."""
+        ends = np.cumsum([0, *map(math.prod, self.cores)])
+        return tuple(slot for k in self.wrt for slot in range(ends[k], ends[k + 1]))
+
+    @property
+    def slot_names(self):
+        """Names of the differentiated input slots."""
+        return [self.traced.graph.inputs[slot] for slot in self.slots]
+
+    @cached_property
+    def joints(self):
+        """Joint graphs of both modes: one Jacobian by two orders of operations."""
+        return [joint_graph(self.traced.graph, self.slots, mode) for mode in MODES]
+
+    @cached_property
+    def oracle(self):
+        """What the interpreter makes of the columns."""
+        return Oracle(self.joints, self.rows(self.columns), self.slots)
+
+    def rows(self, columns):
+        """The input slots of arguments."""
+        return flat(columns, self.cores)
+
+    def seeds(self, *shape):
+        """Fixed random seeds, one array per output."""
+        return [np.random.default_rng(k).standard_normal((*shape, *core)) for k, core in enumerate(self.traced.outputs)]
+
+    def directions(self, *shape):
+        """Fixed random tangents, one array per differentiated argument."""
+        return [np.random.default_rng(99 + k).standard_normal((*shape, *self.cores[k])) for k in self.wrt]
+
+    def unit_seeds(self):
+        """For each output slot the seeds that select it; numbers stand for outputs that are scalars."""
+        cores = self.traced.outputs
+        for chosen in range(len(self.traced.graph.outputs)):
+            numbers = iter(range(len(self.traced.graph.outputs)))
+            slots = [[float(next(numbers) == chosen) for _ in range(math.prod(core))] for core in cores]
+            yield [np.tile(np.reshape(values, core), (ELEMENTS, *(1 for _ in core))) if core else values[0]
+                   for values, core in zip(slots, cores, strict=True)]
+
+    def pack(self, leaves):
+        """Leaves in the structure of the kernel's output."""
+        return tuple(leaves) if self.traced.is_tuple else leaves[0]
+
+    def outputs(self, *xs):
+        """The kernel's outputs as a list."""
+        return leaves(self.kernel(*xs))
+
+    def vjp(self, *xs, **options):
+        """Outputs as a list, and a pullback that takes its seeds as a list."""
+        y, pullback = transforms.vjp(self.kernel, *xs, **options)
+        return leaves(y), Pull(self, pullback)
+
+    def pulled(self, what, got, seeds):
+        """Compare cotangents of the columns with the oracle's."""
+        rows = flat(seeds, self.traced.outputs)
+        for n, (name, ct) in enumerate(zip(self.slot_names, flat(got, self.wrt_cores), strict=True)):
+            yield Near(f"{what} of `{name}`", ct, *self.oracle.cotangent(rows, n))
+
+
+class Pull:
+    """A pullback of one case: it packs lists of seeds."""
+
+    def __init__(self, case, pullback):
+        self.case, self.pullback = case, pullback
+
+    def __call__(self, seeds, **options):
+        return self.pullback(self.case.pack(seeds), **options)
+
+    def batched(self, seeds, **options):
+        return self.pullback.batched(self.case.pack(seeds), **options)
+
+    @property
+    def residuals(self):
+        return self.pullback.residuals
+
+
+class Oracle:
+    """Values and partials by the interpreter of joint graphs, with bounds on the rounding errors of all of them."""
+
+    def __init__(self, joints, columns, wrt, dtype=np.float64):
+        results = [bounded(joint.graph, columns, dtype) for joint in joints]
+        count = joints[0].n_outputs
+        self.eps = float(np.finfo(dtype).eps)
+        self.values, self.value_bounds = [b.value for b in results[0][:count]], [2 * b.error for b in results[0][:count]]
+        self.partials, self.partial_bounds = np.zeros((2, count, len(wrt), len(columns[0])))
+        for joint, found in zip(joints, results, strict=True):
+            for (m, slot), b in zip(joint.positions, found[count:], strict=True):
+                self.partials[m, wrt.index(slot)] = b.value
+                self.partial_bounds[m, wrt.index(slot)] += 2 * b.error
+
+    def cotangent(self, seeds, n):
+        """Cotangent of the `n`-th differentiated argument, and its bound."""
+        return self.contract(seeds, self.partials[:, n], self.partial_bounds[:, n])
+
+    def tangent(self, tangents, m):
+        """Tangent of output `m`, and its bound."""
+        return self.contract(tangents, self.partials[m], self.partial_bounds[m])
+
+    def contract(self, weights, partials, bounds):
+        """Sum of weight times partial, and its bound; a weight of zero makes its term zero."""
+        with np.errstate(all="ignore"):
+            terms = [np.where(np.equal(w, 0), 0.0, w * p) for w, p in zip(weights, partials, strict=True)]
+            slack = [np.where(np.equal(w, 0), 0.0, np.abs(w) * b) for w, b in zip(weights, bounds, strict=True)]
+            return sum(terms), sum(slack) + (len(terms) + 2) * self.eps * sum(map(np.abs, terms))
+
+
+def batch(array, core):
+    """Shape of an array without its core axes."""
+    return array.shape[: array.ndim - len(core)]
+
+
+def flat(arrays, cores):
+    """The slots of several arrays, in order; a number stands for all slots of a scalar output."""
+    return [a[(..., *index)] if core else a for a, core in zip(arrays, cores, strict=True) for index in np.ndindex(core)]
+
+
+def leaves(result):
+    """A tuple's values, or the only one, as a list."""
+    return list(result) if isinstance(result, tuple) else [result]

@@ -1,0 +1,82 @@
+"""The correctness harness: `check_kernel(f, *xs)` proves one kernel, through the calls that a user makes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbad.testing.case import Case
+from nbad.testing.checks import CHECKS
+from nbad.testing.comparisons import CheckFailure, Inapplicable, compare
+
+__all__ = ["CHECKS", "CheckFailure", "Entry", "Report", "check_kernel"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the report: a check, how many numbers it compared, and what did not apply."""
+
+    check: str
+    compared: int
+    notes: tuple[str, ...]
+
+    def __str__(self):
+        notes = [f"not applicable: {note}" for note in self.notes]
+        return "  ".join([f"{self.check:<24}{self.compared:>10,}", *notes])
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check_kernel` compared; prints as a table."""
+
+    kernel: str
+    entries: tuple[Entry, ...]
+
+    def __str__(self):
+        return "\n".join([f"{self.kernel}: all checks passed; numbers compared:", *(f"  {entry}" for entry in self.entries)])
+
+
+def check_kernel(f, *xs):
+    """Prove one kernel: its values, its partials, and every promise of its pullback.
+
+    Parameters
+    ----------
+    f : Kernel
+    *xs : array_like
+        Inputs in the kernel's domain, and values of its static arguments. The checks run on the elements of the inputs; a few
+        dozen that vary are better than one.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    CheckFailure
+        With the first difference found.
+
+    Examples
+    --------
+    >>> import nbad, numpy as np
+    >>> @nbad.kernel
+    ... def square(x):
+    ...     return x**2
+    >>> report = nbad.testing.check_kernel(square, np.linspace(-2, 2, 50))
+    >>> [entry.check for entry in report.entries][:2]
+    ['value', 'partials']
+    """
+    given = dict(zip(f.parameters, xs, strict=False))
+    statics = {name: given.pop(name) for name in f.static if name in given}
+    f, xs = f.fixed(statics) if statics else f, tuple(given.values())
+    with np.errstate(all="ignore"):
+        case = Case.of(f, xs)
+        return Report(f.__name__, tuple(_run(check, case) for check in CHECKS))
+
+
+def _run(check, case):
+    compared, notes = 0, []
+    for finding in check(case):
+        if isinstance(finding, Inapplicable):
+            notes.append(finding.reason)
+        else:
+            compared += compare(case.kernel.__name__, check.__name__, finding)
+    return Entry(check.__name__, compared, tuple(notes))

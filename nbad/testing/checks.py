@@ -1,0 +1,344 @@
+"""The checks: each a generator of comparisons, or of the reason why it does not apply; `CHECKS` lists them in their order.
+
+A check looks at what the public calls return, never at how they came to it.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import numba
+import numpy as np
+
+from nbad.plans import partition
+from nbad.testing.case import ELEMENTS, Oracle, batch, flat, leaves
+from nbad.testing.comparisons import Findings, Inapplicable, Near, Same, same
+from nbad.testing.oracles import difference_error, exact_jacobian, undecorated
+from nbad.testing.orders import modes, second_order, tangents, third_order
+from nbad.testing.own_operations import own_partials
+from nbad.testing.results import accumulation, chunking
+from nbad.verbs import jacobians, vjp
+
+PLAIN_ELEMENTS, EXACT_POINTS = 64, 4
+TILES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 511, 513)
+MANY = (1 << 17) + 5  # enough elements for the parallel driver
+SHAPES = ((3, 7, 53), (), (1,), (53,), (7, 1), (3, 1, 1))
+SUM_ROUNDING = 256 * float(np.finfo(np.float64).eps)  # in units of the sum of magnitudes: one block, added in order
+
+
+# what the kernel computes
+
+
+def value(case) -> Findings:
+    """Values against the graph's interpreter, and against the undecorated function, element by element."""
+    oracle, few = case.oracle, slice(0, PLAIN_ELEMENTS)
+    plain = undecorated(case.kernel.__wrapped__, [c[few] for c in case.columns])
+    for m, y in enumerate(flat(case.outputs(*case.columns), case.traced.outputs)):
+        yield Near(f"output {m}", y, oracle.values[m], oracle.value_bounds[m])
+        yield Near(f"output {m}, undecorated,", y[few], plain[m], oracle.value_bounds[m][few], unknown=np.isnan(plain[m]))
+
+
+def partials(case) -> Findings:
+    """Jacobians against the interpreter on both joint graphs, and against differences in 60 digits."""
+    expected, bound = (np.moveaxis(a, -1, 0) for a in (case.oracle.partials, case.oracle.partial_bounds))
+    _, both = jacobians.value_and_jacobian(case.kernel, tuple(case.names))(*case.columns)
+    yield Near("jacobian", jacobians.jacobian(case.kernel, tuple(case.names))(*case.columns), expected, bound)
+    yield Near("value_and_jacobian", both, expected, bound)
+    for k in range(EXACT_POINTS):
+        true = exact_jacobian(case.traced.graph, [row[k] for row in case.rows(case.columns)], case.slots)
+        near = bound[k] + difference_error(true)
+        yield Near(f"jacobian of element {k} in 60 digits", both[k], true, near, unknown=np.isnan(true))
+    yield from own_partials(case.traced.graph, case.rows(case.columns))
+
+
+def cotangents(case) -> Findings:
+    """Pullbacks of random seeds, and of the unit seeds, against the oracle."""
+    pullback, seeds = case.vjp(*case.columns)[1], case.seeds(ELEMENTS)
+    yield from case.pulled("cotangent", pullback(seeds), seeds)
+    for m, unit in enumerate(case.unit_seeds()):
+        yield from case.pulled(f"cotangent, seed 1 for output {m},", pullback(unit), unit)
+
+
+def dot_product(case) -> Findings:
+    """`<J v, w> = <v, J' w>` for each element: `jvp` against the pullback."""
+    if not case.wrt:
+        yield Inapplicable("no argument is differentiated")
+        return
+    seeds, v = case.seeds(ELEMENTS), case.directions(ELEMENTS)
+    tangents = tuple(v[case.wrt.index(k)] if k in case.wrt else 0.0 for k in range(len(case.columns)))
+    y, y_dot = vjp.jvp(case.kernel, case.columns, tangents)
+    rows, dots = flat(seeds, case.traced.outputs), flat(leaves(y_dot), case.traced.outputs)
+    directions, cts = (flat(arrays, case.wrt_cores) for arrays in (v, case.vjp(*case.columns)[1](seeds)))
+    left = sum(w * t for w, t in zip(rows, dots, strict=True))
+    right = sum(a * ct for a, ct in zip(directions, cts, strict=True))
+    yield Near("<J v, w>", left, right, _dot_bound(case.oracle, rows, directions), unknown=~np.isfinite(right))
+    yield from same("value of jvp, output", leaves(y), case.outputs(*case.columns))
+
+
+def _dot_bound(oracle, seeds, v):
+    """Rounding of both sides."""
+    slack = [np.abs(a) * oracle.cotangent(seeds, n)[1] for n, a in enumerate(v)]
+    slack += [np.abs(w) * oracle.tangent(v, m)[1] for m, w in enumerate(seeds)]
+    return 2 * sum(slack)
+
+
+def single_precision(case) -> Findings:
+    """float32 in, float32 out, within the rounding of float32, and one value whichever call computes it."""
+    if len(case.wrt) < len(case.columns):
+        yield Inapplicable("an integer argument makes every computation float64")
+        return
+    columns, seeds = ([a.astype(np.float32) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
+    oracle = Oracle(case.joints, case.rows(columns), case.slots, np.float32)
+    y, pullback = case.vjp(*columns)
+    yield from same("output of float32 by f and by vjp,", case.outputs(*columns), y)
+    for m, leaf in enumerate(flat(y, case.traced.outputs)):
+        yield from _single(f"output {m}", leaf, oracle.values[m], oracle.value_bounds[m])
+    rows = flat(seeds, case.traced.outputs)
+    for n, (name, ct) in enumerate(zip(case.slot_names, flat(pullback(seeds), case.wrt_cores), strict=True)):
+        yield from _single(f"cotangent of `{name}`", ct, *oracle.cotangent(rows, n))
+
+
+def _single(what, got, expected, bound):
+    """One float32 result; where even float64 loses the bound, float32 may overflow."""
+    yield Same(f"dtype of {what}", got.dtype.name, "float32")
+    yield Near(what, got, expected, bound, unknown=~np.isfinite(bound))
+
+
+# the calls, and one another
+
+
+def one_value(case) -> Findings:
+    """`f`, `vjp` and `value_and_jacobian` return the same bits."""
+    expected = case.outputs(*case.columns)
+    both = jacobians.value_and_jacobian(case.kernel, tuple(case.names))
+    yield from same("vjp, output", case.vjp(*case.columns)[0], expected)
+    yield from same("value_and_jacobian, output", leaves(both(*case.columns)[0]), expected)
+
+
+def repeatable(case) -> Findings:
+    """Three calls of one pullback agree, whatever is written into inputs and results between them; no call writes to either."""
+    inputs, seeds = [c.copy() for c in case.columns], case.seeds(ELEMENTS)
+    y, pullback = case.vjp(*inputs)
+    kept = [leaf.copy() for leaf in y]
+    first = pullback(seeds)
+    expected = [ct.copy() for ct in first]
+    yield from same("after the call, input", inputs, case.columns)
+    yield from same("after the call, output", y, kept)
+    yield from same("after the call, seed", seeds, case.seeds(ELEMENTS))
+    _overwrite([*inputs, *y])
+    second = pullback(seeds)
+    yield from same("second call, cotangent", second, expected)
+    _overwrite([*second, *seeds])
+    yield from same("first result after the second call, cotangent", first, expected)
+    _overwrite(first)
+    yield from same("third call, cotangent", pullback(case.seeds(ELEMENTS)), expected)
+
+
+def _overwrite(arrays):
+    for array in arrays:
+        array[...] = 77
+
+
+def interleaved(case) -> Findings:
+    """Two pullbacks of one kernel, called in turn, do not see one another."""
+    mirrored, seeds = [c[::-1].copy() for c in case.columns], case.seeds(ELEMENTS)
+    expected = [case.vjp(*xs)[1](seeds) for xs in (case.columns, mirrored)]
+    pullbacks = [case.vjp(*xs)[1] for xs in (case.columns, mirrored)]
+    for call in range(2):
+        for k, pullback in enumerate(pullbacks):
+            yield from same(f"pullback {k}, call {call}, cotangent", pullback(seeds), expected[k])
+
+
+def zero_seed(case) -> Findings:
+    """A zero seed gives an exact zero, even where the partial is infinite or nan."""
+    pullback = case.vjp(*case.columns)[1]
+    for zeros in ([0 * w for w in case.seeds(ELEMENTS)], [0.0] * len(case.traced.outputs)):
+        for name, ct in zip(case.slot_names, flat(pullback(zeros), case.wrt_cores), strict=True):
+            yield Near(f"cotangent of `{name}`", ct, np.zeros(ELEMENTS), 0.0)
+
+
+def residual_policies(case) -> Findings:
+    """Every residual policy gives the same values to the bit, and cotangents to rounding that need none of the inputs any more.
+
+    The last one is a choice by name: every other value of "partials", and what else the partials need.
+    """
+    expected, seeds = case.outputs(*case.columns), case.seeds(ELEMENTS)
+    names = case.vjp(*case.columns, residuals="partials")[1].residuals.names[::2]
+    for policy in ("auto", *partition.POLICIES, names):
+        inputs = [c.copy() for c in case.columns]
+        y, pullback = case.vjp(*inputs, residuals=policy)
+        yield from same(f"policy {policy!r}, output", y, expected)
+        _overwrite([*inputs, *y])
+        yield from case.pulled(f"policy {policy!r}, cotangent", pullback(seeds), seeds)
+
+
+def batched_equals_loop(case) -> Findings:
+    """A batch of seeds gives the bits of one call per seed: no seed, few, and many for few elements."""
+    for elements, count in ((ELEMENTS, 0), (ELEMENTS, 1), (ELEMENTS, 5), (17, 600)):
+        pullback, seeds = case.vjp(*(c[:elements] for c in case.columns))[1], case.seeds(count, elements)
+        many = pullback.batched(seeds)
+        for name, core, ct in zip(case.names, case.wrt_cores, many, strict=True):
+            yield Same(f"shape of the cotangents of `{name}`", ct.shape, (count, elements, *core))
+        for s in range(0, count, max(1, count // 5)):
+            one = pullback([w[s] for w in seeds])
+            yield from same(f"{count} seeds, seed {s}, cotangent", [ct[s] for ct in many], one)
+
+
+# shapes, layouts, tiles and threads
+
+
+def broadcasting(case) -> Findings:
+    """Broadcast arguments against explicit tiling: the same values, and cotangents summed over the axes of broadcasting."""
+    yield from _against_tiling(case, "shapes as given", case.given)
+    for shift in range(len(SHAPES)):
+        shapes = [SHAPES[(k + shift) % len(SHAPES)] for k in range(len(case.columns))]
+        xs = [np.resize(c, (*shape, *c.shape[1:])) for c, shape in zip(case.columns, shapes, strict=True)]
+        yield from _against_tiling(case, f"shapes {shapes}", xs)
+
+
+def _against_tiling(case, what, xs):
+    owns = list(map(batch, xs, case.cores))
+    shape = np.broadcast_shapes(*owns)
+    tiled = [np.array(np.broadcast_to(x, (*shape, *core))) for x, core in zip(xs, case.cores, strict=True)]
+    (y, pullback), (expected, plain) = case.vjp(*xs), case.vjp(*tiled)
+    yield from same(f"{what}, output", y, expected)
+    seeds = _finite_seeds(case, plain, case.seeds(*shape))
+    got, terms = pullback(seeds), plain(seeds)
+    for n, k in enumerate(case.wrt):
+        slots = zip(*(flat([cts[n]], [case.cores[k]]) for cts in (got, terms)), strict=True)
+        for slot_got, slot_terms in slots:
+            yield _summed(f"{what}, cotangent of `{case.names[n]}`", slot_got, slot_terms, owns[k])
+    many = pullback.batched([np.stack([2 * w, w]) for w in seeds])
+    yield from same(f"{what}, seed 1 of 2, cotangent", [ct[1] for ct in many], got)
+
+
+def _finite_seeds(case, pullback, seeds):
+    """The seeds, but 0 at elements outside the domain, lest one nan hide a whole sum."""
+    finite = np.all(np.isfinite(flat(pullback(seeds), case.wrt_cores)), axis=0)
+    return [np.where(finite.reshape((*finite.shape, *(1 for _ in core))), w, 0.0)
+            for w, core in zip(seeds, case.traced.outputs, strict=True)]
+
+
+def _summed(what, got, terms, own):
+    """A sum over the axes along which shape `own` was broadcast; to the bit where there was none."""
+    terms = np.asarray(terms)
+    if own == terms.shape:
+        return Same(what, got, terms)
+    full = (1,) * (terms.ndim - len(own)) + own
+    axes = tuple(k for k, size in enumerate(full) if size == 1)
+    total, magnitude = (np.sum(a, axis=axes).reshape(own) for a in (terms.astype(np.longdouble), np.abs(terms)))
+    return Near(what, got, total.astype(float), SUM_ROUNDING * magnitude)
+
+
+def sizes(case) -> Findings:
+    """0-d, empty and one-element inputs against the first element of the full run; an empty sum is 0."""
+    seeds = case.seeds(ELEMENTS)
+    y, pullback = case.vjp(*case.columns)
+    full = [*y, *pullback(seeds)]
+    for shape in ((), (1,), (1, 1), (0,), (3, 0)):
+        def cut(arrays, shape=shape):
+            return [np.asarray(a)[: int(np.prod(shape))].reshape((*shape, *np.shape(a)[1:])) for a in arrays]
+
+        y, pullback = case.vjp(*cut(case.columns))
+        yield from same(f"shape {shape}, output", case.outputs(*cut(case.columns)), y)
+        yield from same(f"shape {shape}, result", [*y, *pullback(cut(seeds))], cut(full))
+    yield from _empty_sums(case)
+
+
+def _empty_sums(case):
+    if len(case.columns) < 2:
+        yield Inapplicable("an empty sum needs two arguments")
+        return
+    y, pullback = case.vjp(*(c[0] for c in case.columns[:-1]), case.columns[-1][:0])
+    yield Same("output of one element with an empty array", y[0].shape, (0, *case.traced.outputs[0]))
+    for k, ct in zip(case.wrt, pullback(case.seeds(0)), strict=True):
+        own = () if k < len(case.columns) - 1 else (0,)
+        yield Near("cotangent of one element with an empty array", ct, np.zeros((*own, *case.cores[k])), 0.0)
+
+
+def _unaligned(a):
+    """The same values, one byte off their alignment."""
+    raw = np.empty(a.nbytes + 1, np.uint8)[1:]
+    moved = raw.view(a.dtype).reshape(a.shape)
+    moved[...] = a
+    return moved
+
+
+def _field(a):
+    """A field of an array of structures."""
+    structures = np.zeros(a.shape[:2], [("before", "i1"), ("x", a.dtype, a.shape[2:])])
+    structures["x"] = a
+    return structures["x"]
+
+
+def _read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+LAYOUTS: dict[str, Callable] = {
+    "Fortran order": np.asfortranarray,
+    "negative strides": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "every other element": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "field of structures": _field,
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "unaligned": _unaligned,
+    "read-only": _read_only,
+}
+
+
+def layouts(case) -> Findings:
+    """Memory layout and byte order of inputs and seeds do not show in the bits."""
+    columns, seeds = ([a[:1026].reshape(19, 54, *a.shape[1:]) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
+    y, pullback = case.vjp(*columns)
+    expected = [*y, *pullback(seeds)]
+    for what, layout in LAYOUTS.items():
+        y, pullback = case.vjp(*map(layout, columns))
+        yield from same(f"{what}, result", [*y, *pullback([layout(w) for w in seeds])], expected)
+
+
+def tiles(case) -> Findings:
+    """Any slice of the input gives the bits of the same elements of the whole."""
+    seeds, (y, pullback) = case.seeds(ELEMENTS), case.vjp(*case.columns)
+    whole = [*y, *pullback(seeds)]
+    for count in TILES:
+        for part in (slice(0, count), slice(ELEMENTS - count, ELEMENTS)):
+            y, pullback = case.vjp(*(c[part] for c in case.columns))
+            yield from same(f"{count} elements, result", [*y, *pullback([w[part] for w in seeds])], [a[part] for a in whole])
+
+
+@contextmanager
+def _threads(count):
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def threads(case) -> Findings:
+    """One thread and all threads give the same bits, sums over broadcast axes included."""
+    most = numba.config.NUMBA_NUM_THREADS
+    if most == 1:
+        yield Inapplicable("NUMBA_NUM_THREADS is 1")
+    with _threads(1):
+        alone = _many(case)
+    with _threads(most):
+        yield from same("one thread and all, result", _many(case), alone)
+
+
+def _many(case):
+    """Every kind of result over more elements than one thread is given; the first argument is broadcast in the second half."""
+    columns, seeds = ([np.resize(a, (MANY, *a.shape[1:])) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
+    y, pullback = case.vjp(*columns)
+    results = [*case.outputs(*columns), *y, *pullback(seeds), *pullback.batched([np.stack([w, -w]) for w in seeds])]
+    y, pullback = case.vjp(*(c[:1] for c in columns[:1]), *columns[1:])
+    return [*results, *y, *pullback([np.resize(w, leaf.shape) for w, leaf in zip(seeds, y, strict=True)])]
+
+
+CHECKS = (
+    value, partials, modes, cotangents, dot_product, tangents, single_precision, second_order, third_order,
+    one_value, repeatable, interleaved, zero_seed, residual_policies, batched_equals_loop, accumulation, chunking,
+    broadcasting, sizes, layouts, tiles, threads,
+)

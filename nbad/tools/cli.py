@@ -1,0 +1,193 @@
+"""The command `nbad`: measure a kernel, look at the machine, see to the disk cache; results are printed as tables."""
+
+import argparse
+import sys
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from nbad.codegen import disk
+from nbad.errors import NbadError
+from nbad.tools import doctor, kernel_files, plots, profiling, roofs
+from nbad.version import VERSION
+
+STEPS = 6  # load, compile, three sweeps, check; the reverse sweeps come on top
+
+
+def main(arguments=None) -> int:
+    """Run the command line; errors of the caller's go to stderr in a few lines, with exit code 2.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        In place of `sys.argv[1:]`.
+
+    Returns
+    -------
+    int
+        0, 1 where a check found a wrong result or a command could not do its work, 2 after an error in what was asked for.
+
+    Examples
+    --------
+    >>> main(["profile", "missing.py"])  # stderr: `nbad profile missing.py`: no file missing.py
+    2
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except NbadError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="nbad", description="Derivatives of elementwise numeric kernels.")
+    parser.add_argument("--version", action="version", version=f"nbad {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _profile_parser(commands)
+    what = "what this machine offers to nbad, and what each lack costs"
+    commands.add_parser("doctor", help=what, description=f"Print {what}.").set_defaults(run=_doctor)
+    kept = commands.add_parser("cache", help="the disk cache of compiled kernels")
+    kept.add_argument("action", choices=("info", "clear"), help="info: where it is and what it holds; clear: remove all files")
+    kept.set_defaults(run=lambda options: {"info": _cache_info, "clear": _cache_clear}[options.action]())
+    return parser
+
+
+def _profile_parser(commands):
+    profile = commands.add_parser("profile", help="time a kernel, its reverse sweep and its Jacobian, and check them")
+    profile.add_argument("target", metavar="FILE[:NAME]", help="Python file with a kernel and sample_inputs(rng, n, dtype)")
+    profile.add_argument("--n", type=_count, default=1_000_000, help="elements (default 1e6)")
+    profile.add_argument("--seeds", type=_count, default=8, help="seeds of the reverse sweep (default 8)")
+    profile.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default float64")
+    profile.add_argument("--repeats", type=_count, default=7, help="the best of so many runs is shown (default 7)")
+    profile.add_argument("--policies", action="store_true", help="compare the residual policies")
+    profile.add_argument("--plot", metavar="FILE.png", help="draw the sweeps under the roofline of this machine")
+    profile.set_defaults(run=_profile)
+
+
+def _count(text):
+    """A positive whole number; 1e6 is one."""
+    value = float(text)
+    if value < 1 or value != int(value):
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
+    return int(value)
+
+
+def _profile(options):
+    picture = plots.check_target(options.plot) if options.plot else None
+    subject = kernel_files.load(options.target)
+    run = profiling.Options(options.n, options.seeds, options.dtype, options.repeats)
+    try:
+        with _progress(_steps(options)) as step:
+            report = profiling.profile(subject, run, step)
+            costs = profiling.compare_policies(subject, run, step) if options.policies else ()
+            limits = _limits(options.dtype, step) if picture else None
+    except AssertionError as error:
+        print(f"check failed: {error}", file=sys.stderr)
+        return 1
+    console = Console()
+    _print(report, console)
+    if costs:
+        console.print(_policy_table(costs, run))
+    if limits:
+        plots.roofline(report, limits, picture)
+        console.print(f"roofline: {picture}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _limits(dtype, step):
+    step("roofs")
+    return roofs.measure(dtype)
+
+
+def _steps(options):
+    return STEPS + 1 + (options.seeds > 1) + options.policies * (len(profiling.POLICIES) + 1) + bool(options.plot)
+
+
+@contextmanager
+def _progress(steps):
+    """A bar on stderr, where that is a terminal; yields what moves it. It draws between steps, not while one is timed."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda name: None
+        return
+    columns = TextColumn("{task.description:<18}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        task = bar.add_task("load", total=steps)
+        yield lambda name: bar.update(task, description=name, advance=1, refresh=True)
+
+
+def _print(report, console):
+    subject, options = report.subject, report.options
+    console.print(f"kernel {subject.name} of {subject.path}, {options.n:,} elements, {options.dtype}", highlight=False)
+    console.print(_sweep_table(report))
+    per_seed = f"{report.seconds_per_seed * 1e3:.2f} ms, {report.seconds_per_seed * 1e9 / options.n:.2f} ns per element"
+    facts = {
+        "reverse per seed": f"{per_seed}, in a batch of {options.seeds}",
+        "residuals": f"{report.residual_bytes / options.n:.1f} bytes per element",
+        "compile time": f"{report.compile_seconds:.2f} s, the sum of first uses",
+        **profiling.machine(),
+        "checked": report.checked,
+    }
+    for name, text in facts.items():
+        console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _sweep_table(report):
+    def row(sweep):
+        time = f"{sweep.seconds * 1e3:.2f} ms", f"{sweep.seconds * 1e9 / report.options.n:.2f}"
+        return sweep.name, *time, f"{sweep.bytes_moved / sweep.seconds / 1e9:.1f}", f"{sweep.first_use:.2f} s"
+
+    return _table(("sweep", "best time", "ns per element", "GB/s", "first use"), map(row, report.sweeps))
+
+
+def _policy_table(costs, options):
+    def row(cost):
+        name = cost.policy if cost.policy == cost.chosen else f"{cost.policy} = {cost.chosen}"
+        times = (f"{seconds * 1e3:.2f}" for seconds in (cost.forward, cost.one_seed, cost.all_seeds, cost.seconds))
+        return name, str(cost.residuals), f"{cost.residual_bytes / options.n:.1f}", *times
+
+    columns = "policy", "values", "bytes", "forward", "1 seed", f"{options.seeds} seeds", "in all"
+    return _table(columns, map(row, costs), title="residual policies: what each element keeps, and best times in ms")
+
+
+def _table(columns, rows, title=None):
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title)
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="right" if k else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _doctor(options):
+    diagnosis, console = doctor.examine(), Console()
+    table = Table("topic", "found", show_lines=True)
+    for finding in diagnosis.findings:
+        table.add_row(Text(finding.topic), _found(finding))
+    console.print(table)
+    console.print(diagnosis.verdict, highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _found(finding):
+    lines = Text(finding.found)
+    return lines.append(f"\nlacking: {finding.lack}", style="bold yellow") if finding.lack else lines
+
+
+def _cache_info():
+    print(disk.info())
+    return 0
+
+
+def _cache_clear():
+    report = disk.info()
+    if report.folder is None:
+        print(report)
+        return 1
+    print(f"{report.folder}: {disk.clear()} of {report.files} files removed")
+    return 0

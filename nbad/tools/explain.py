@@ -1,0 +1,210 @@
+"""`nbad.explain`: what each residual policy stores, moves and computes, and where the choice between them changes."""
+
+import functools
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from nbad.api.calls import analyse
+from nbad.api.kernel import kernel
+from nbad.plans import cost
+from nbad.plans.cost import Work
+from nbad.plans.partition import POLICIES, Residual
+from nbad.plans.policies import check_seeds
+from nbad.runtime import sweeps
+from nbad.runtime.budget import TEMPORARY
+from nbad.runtime.reverse import reverse_of
+
+STREAM = 1 << 21  # elements of each array whose sum measures the bandwidth
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Account:
+    """One residual policy: what it keeps, and what each sweep moves and computes for one element.
+
+    Attributes
+    ----------
+    policy : str
+    residuals : tuple of Residual
+    residual_bytes : int
+        Bytes of a residual for one element.
+    forward, call, seed : Work
+        The forward sweep; a reverse sweep, without its seeds; one seed of a reverse sweep.
+    peak_bytes : int
+        What a reverse sweep of all expected seeds in one batch holds: residuals, seeds, cotangents, and rows to be summed.
+    """
+
+    policy: str
+    residuals: tuple[Residual, ...]
+    residual_bytes: int
+    forward: Work
+    call: Work
+    seed: Work
+    peak_bytes: int
+
+    @property
+    def bytes_per_element(self):
+        """Bytes that one element keeps."""
+        return len(self.residuals) * self.residual_bytes
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `nbad.explain` found; prints as tables.
+
+    Attributes
+    ----------
+    kernel : str
+    arguments : tuple of str
+        Names of the differentiated arguments.
+    elements, dtype, seeds
+        Elements of the broadcast shape, the working dtype, and the expected number of seeds.
+    policy : str
+        What policy "auto" chooses for this number of seeds.
+    policies : tuple of Account
+    changes : tuple of (int, str)
+        The best policy for 1 seed, then each number of seeds from which on another is best.
+    """
+
+    kernel: str
+    arguments: tuple[str, ...]
+    elements: int
+    dtype: str
+    seeds: int
+    policy: str
+    policies: tuple[Account, ...]
+    changes: tuple[tuple[int, str], ...]
+
+    @property
+    def bandwidth(self):
+        """Bytes that this machine moves in a nanosecond, which is GB/s; measured at the first asking."""
+        return memory_bandwidth()
+
+    def roofline(self, work):
+        """The least nanoseconds for one element of a sweep: its bytes over this machine's bandwidth."""
+        return work.bytes / self.bandwidth
+
+    def as_dict(self):
+        """Everything as plain dicts, lists and numbers, the roofline of each sweep included."""
+        data = asdict(self) | {"bandwidth": self.bandwidth}
+        for account, found in zip(self.policies, data["policies"], strict=True):
+            for sweep in SWEEPS:
+                found[sweep]["roofline"] = self.roofline(getattr(account, sweep))
+        return data
+
+    def __str__(self):
+        head = f"{self.kernel} by {', '.join(self.arguments) or 'no argument'}: {self.elements} elements of {self.dtype}"
+        turns = ", ".join(f"{policy} from {seeds} on" for seeds, policy in self.changes)
+        return "\n".join([
+            head, "", *_table([HEADINGS, *map(self._row, self.policies)]), "",
+            f"For {self.seeds} seeds \"auto\" takes {self.policy!r}. The best by number of seeds: {turns}.",
+            f"Bytes and flops are for one element; ns are the bytes over this machine's bandwidth, {self.bandwidth:.1f} GB/s.",
+            *(line for account in self.policies for line in self._residuals(account)),
+        ])
+
+    def _row(self, account):
+        works = (getattr(account, sweep) for sweep in SWEEPS)
+        numbers = (text for w in works for text in (f"{w.bytes:.4g}", f"{w.flops:.4g}", f"{self.roofline(w):.3g}"))
+        return [account.policy, str(len(account.residuals)), *numbers, f"{account.peak_bytes:,}"]
+
+    def _residuals(self, account):
+        same = next(a.policy for a in self.policies if a.residuals == account.residuals)
+        if not account.residuals or same != account.policy:
+            return ["", f"{account.policy!r} keeps {'the same as ' + repr(same) if account.residuals else 'nothing'}."]
+        rows = [[r.name, f"{account.residual_bytes} bytes", r.source or "", r.reason] for r in account.residuals]
+        return ["", f"{account.policy!r} keeps {account.bytes_per_element} bytes:", *_table(rows, left=True)]
+
+
+SWEEPS = ("forward", "call", "seed")
+UNITS = ("bytes", "flops", "ns")
+HEADINGS = ["policy", "residuals", *(f"{sweep} {unit}" for sweep in SWEEPS for unit in UNITS), "peak bytes"]
+
+
+def _table(rows, left=False):
+    """Rows as aligned lines; all but the first column to the right, unless `left`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    formats = [f"{{:{'<' if left or k == 0 else '>'}{width}}}" for k, width in enumerate(widths)]
+    return ["  " + "  ".join(formats).format(*row).rstrip() for row in rows]
+
+
+def explain(f, *xs, seeds=1, argnums=None, **kwargs):
+    """What is stored between the sweeps, what is computed again, and why.
+
+    Parameters
+    ----------
+    f : Kernel
+    *xs, **kwargs : array_like
+        The kernel's arguments; their shapes and dtypes matter, not their values.
+    seeds : int
+        The number of seeds to expect.
+    argnums : int, str or tuple of these, optional
+        Arguments to differentiate, as for `nbad.vjp`.
+
+    Returns
+    -------
+    Explanation
+        Prints as tables; `as_dict()` has the same numbers.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For arguments that do not fit.
+    TraceError
+        For a kernel that cannot be traced.
+
+    Examples
+    --------
+    >>> import nbad, numpy as np
+    >>> wave = nbad.kernel(lambda a, x: a * np.sin(x))
+    >>> told = nbad.explain(wave, 2.0, np.linspace(0.0, 1.0, 100))
+    >>> [(account.policy, len(account.residuals)) for account in told.policies]
+    [('partials', 2), ('mincut', 2), ('recompute', 2)]
+    >>> told.policy, told.changes
+    ('partials', ((1, 'partials'),))
+    """
+    call = analyse(f, xs, kwargs, argnums)
+    seeds = check_seeds(call.program.call, seeds)
+    program, operands = call.program, call.operands
+    plans = [program.plan(call.wrt, policy) for policy in POLICIES]
+    return Explanation(
+        program.name, tuple(program.names[a] for a in call.arguments), math.prod(operands.shape), operands.dtype.name, seeds,
+        cost.best(plans, seeds).policy, tuple(_account(call, plan, seeds) for plan in plans),
+        tuple((number, plan.policy) for number, plan in cost.changes(plans)),
+    )
+
+
+def _account(call, plan, seeds):
+    operands, itemsize = call.operands, call.operands.dtype.itemsize
+    elements = max(1, math.prod(operands.shape))
+    inputs = sum(a.nbytes for a in operands.arrays) / elements
+    cotangents = sum(operands.arrays[a].size for a in call.arguments) * itemsize / elements
+    works = cost.sweeps(plan, inputs, cotangents, itemsize)
+    return Account(plan.policy, plan.residuals, itemsize, *works, _peak_bytes(call, plan, seeds))
+
+
+def _peak_bytes(call, plan, seeds):
+    """Bytes of the residuals, the seeds, the cotangents, and what is summed over broadcast axes."""
+    operands, dtype = call.operands, call.operands.dtype
+    elements, shapes = math.prod(operands.shape), [operands.arrays[a].shape for a in call.arguments]
+    kept = len(plan.residuals) * sweeps.row_length(elements, dtype)
+    each = plan.outputs * elements + sum(map(math.prod, shapes))
+    sweep = reverse_of(call.program, plan, call.arguments, shapes, operands.shape, dtype)
+    return (kept + seeds * each) * dtype.itemsize + sweep.temporaries(seeds, TEMPORARY)
+
+
+@functools.cache
+def memory_bandwidth():
+    """Bytes in a nanosecond that this machine moves, with nbad's own driver and threads: two arrays read, one written."""
+    add = kernel(lambda x, y: x + y)
+    x, y, out = np.ones(STREAM), np.ones(STREAM), np.ones(STREAM)
+    seconds = min(_seconds(lambda: add(x, y, out=out)) for _ in range(REPEATS))
+    return 3 * x.nbytes / seconds / 1e9
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

@@ -1,0 +1,93 @@
+"""The subject of a run: a kernel of a Python file, and the file's own function that makes inputs for it."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+
+from nbad.api.kernel import Kernel
+from nbad.errors import ArgumentValueError, message
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kernel of a file, and the function that makes inputs for it."""
+
+    kernel: Kernel
+    sample_inputs: Callable
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.kernel.__name__
+
+    def inputs(self, n: int, dtype: str) -> tuple:
+        """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""
+        more = {"name": self.name} if "name" in inspect.signature(self.sample_inputs).parameters else {}
+        return tuple(self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more))
+
+
+def load(target: str) -> Subject:
+    """The kernel that `FILE` or `FILE:NAME` names.
+
+    Parameters
+    ----------
+    target : str
+        A Python file, and the name of the kernel in it where the file has several.
+
+    Returns
+    -------
+    Subject
+
+    Examples
+    --------
+    >>> load("missing.py")
+    Traceback (most recent call last):
+    nbad.errors.ArgumentValueError: `nbad profile missing.py`: no file missing.py
+      expected: FILE.py or FILE.py:NAME
+    """
+    path, name = _split(target)
+    module = _import(path, target)
+    kernels = {key: value for key, value in vars(module).items() if isinstance(value, Kernel)}
+    kernel = _choose(kernels, name, target, path)
+    if not callable(getattr(module, "sample_inputs", None)):
+        fix = "def sample_inputs(rng, n, dtype): return rng.uniform(0, 1, n).astype(dtype), ..."
+        raise _error(target, f"no function `sample_inputs` in {path}", fix=fix)
+    return Subject(kernel, module.sample_inputs, path)
+
+
+def _split(target):
+    file, colon, name = target.rpartition(":")
+    return (Path(file), name) if colon and name.isidentifier() else (Path(target), None)
+
+
+def _error(target, what, **more):
+    return ArgumentValueError(message(f"`nbad profile {target}`: {what}", **more))
+
+
+def _import(path, target):
+    """Import a file as `python FILE` would: its own folder comes first among the places to import from."""
+    if not path.is_file():
+        raise _error(target, f"no file {path}", expected="FILE.py or FILE.py:NAME")
+    spec = util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise _error(target, f"{path} is not a Python file", expected="FILE.py or FILE.py:NAME")
+    module = util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _choose(kernels, name, target, path):
+    if not kernels:
+        raise _error(target, f"no kernel in {path}", fix="decorate the function with @nbad.kernel")
+    first, *others = kernels
+    if name in kernels or not (name or others):
+        return kernels[name or first]
+    what = f"no kernel `{name}`" if name else "the file has several kernels"
+    raise _error(target, what, expected=f"one of {', '.join(kernels)}", fix=f"nbad profile {path}:{first}")

@@ -1,0 +1,342 @@
+"""What a kernel costs: time, memory traffic and operations of each sweep, on the inputs that the kernel's own file provides.
+
+`profile` measures and returns a `Report`, `compare_policies` the same for every residual policy; printing is `nbad.tools.cli`'s.
+The bytes of a sweep are those of every array that it must read or write, each counted once: whatever a sweep moves beyond
+that lowers its GB/s. Operations are those of the cost model: a multiplication counts 1, a call of exp 15.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numba
+import numpy as np
+
+from nbad.codegen import host
+from nbad.plans.cost import total
+from nbad.plans.policies import POLICIES
+from nbad.testing.check import check_kernel
+from nbad.testing.comparisons import Near, Same, compare
+from nbad.tools.explain import explain
+from nbad.tools.kernel_files import Subject
+from nbad.verbs.jacobians import jacobian, value_and_jacobian
+from nbad.verbs.vjp import vjp
+
+SAMPLE = 64
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Size of the run: elements, seeds of the reverse sweep, dtype of the inputs, and how often each sweep is timed."""
+
+    n: int = 1_000_000
+    seeds: int = 8
+    dtype: str = "float64"
+    repeats: int = 7
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One row of a report.
+
+    Attributes
+    ----------
+    name : str
+    seconds : float
+        The best time.
+    first_use : float
+        The time of the very first call.
+    bytes_moved : int
+        What has to be read and written.
+    operations : float
+    """
+
+    name: str
+    seconds: float
+    first_use: float
+    bytes_moved: int
+    operations: float
+
+    @property
+    def intensity(self) -> float:
+        """Operations for each byte that moves."""
+        return self.operations / self.bytes_moved
+
+    @property
+    def rate(self) -> float:
+        """Operations per second."""
+        return self.operations / self.seconds
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `profile` measured."""
+
+    subject: Subject
+    options: Options
+    sweeps: tuple[Sweep, ...]
+    residual_bytes: int
+    checked: str
+
+    @property
+    def compile_seconds(self) -> float:
+        """Everything that the first calls did beside running: tracing, derivatives, compiling or loading from disk."""
+        return sum(sweep.first_use for sweep in self.sweeps)
+
+    @property
+    def seconds_per_seed(self) -> float:
+        """The time of the reverse sweep of all seeds for each of them."""
+        return next(s.seconds for s in reversed(self.sweeps) if s.name.startswith("reverse")) / self.options.seeds
+
+
+@dataclass(frozen=True)
+class PolicyCost:
+    """What one residual policy costs: what it keeps, and the best times.
+
+    Attributes
+    ----------
+    policy : str
+    chosen : str
+        The same, or what "auto" stands for here.
+    residuals : int
+        Values kept for each element.
+    residual_bytes : int
+        Bytes kept by all elements.
+    forward, one_seed, all_seeds : float
+        Seconds of the forward sweep, and of the reverse sweep for one seed and for all.
+    """
+
+    policy: str
+    chosen: str
+    residuals: int
+    residual_bytes: int
+    forward: float
+    one_seed: float
+    all_seeds: float
+
+    @property
+    def seconds(self) -> float:
+        """Forward once, and reverse for all seeds in a batch."""
+        return self.forward + self.all_seeds
+
+
+@dataclass(frozen=True)
+class _Run:
+    name: str
+    call: Callable
+    bytes_read: int
+
+
+def profile(subject: Subject, options: Options, step: Step = lambda name: None) -> Report:
+    """Run value, forward, reverse and Jacobian of a kernel, time each, and check a sample.
+
+    Parameters
+    ----------
+    subject : Subject
+    options : Options
+    step : callable, optional
+        Called with the name of each step as it begins.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    AssertionError
+        A check found a wrong result.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> from pathlib import Path
+    >>> square = nbad.kernel(lambda x: x * x)
+    >>> subject = Subject(square, lambda rng, n, dtype: (rng.random(n).astype(dtype),), Path("square.py"))
+    >>> [sweep.name for sweep in profile(subject, Options(n=1000, seeds=3)).sweeps]
+    ['value', 'forward', 'reverse, 1 seed', 'reverse, 3 seeds', 'Jacobian']
+    """
+    sample, xs = (subject.inputs(n, options.dtype) for n in (SAMPLE, options.n))
+    step("compile")
+    first_uses = {run.name: _seconds(run.call) for run in _runs(subject.kernel, sample, options.seeds)}
+    operations = _operations(subject.kernel, sample, options.seeds)
+    sweeps = []
+    for run in _runs(subject.kernel, xs, options.seeds):
+        step(run.name)
+        seconds, bytes_moved = _best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
+        sweeps.append(Sweep(run.name, seconds, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
+    step("check")
+    residual_bytes = vjp(subject.kernel, *xs, seeds=options.seeds)[1].residuals.nbytes
+    return Report(subject, options, tuple(sweeps), residual_bytes, _check(subject.kernel, sample, xs))
+
+
+def compare_policies(subject: Subject, options: Options, step: Step = lambda name: None) -> tuple[PolicyCost, ...]:
+    """Time the forward and the reverse sweep under each residual policy.
+
+    Parameters
+    ----------
+    subject, options, step
+        As for `profile`.
+
+    Returns
+    -------
+    tuple of PolicyCost
+        Of every policy, then of "auto".
+
+    Examples
+    --------
+    >>> import nbad
+    >>> from pathlib import Path
+    >>> cube = nbad.kernel(lambda x: x**3)
+    >>> subject = Subject(cube, lambda rng, n, dtype: (rng.random(n).astype(dtype),), Path("cube.py"))
+    >>> [cost.policy for cost in compare_policies(subject, Options(n=1000, seeds=3, repeats=1))]
+    ['partials', 'mincut', 'recompute', 'auto']
+    """
+    xs = subject.inputs(options.n, options.dtype)
+    chosen = explain(subject.kernel, *xs, seeds=options.seeds).policy
+    costs = []
+    for policy in (*POLICIES, "auto"):
+        step(policy)
+        costs.append(_policy_cost(subject.kernel, xs, policy, options))
+    return (*costs[:-1], replace(costs[-1], chosen=chosen))
+
+
+def machine() -> dict[str, str]:
+    """What decides speed beside the kernel: threads, threading layer, vector width and library.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> sorted(machine())
+    ['threads', 'vectors']
+    """
+    return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host.describe())}
+
+
+def _runs(kernel, xs, count) -> Iterator[_Run]:
+    """The sweeps in an order in which each one's first call does its own compilation and no other's."""
+    inputs = _nbytes(tuple(np.asarray(x) for x in xs))
+    yield _Run("value", lambda: kernel(*xs), inputs)
+    yield _Run("forward", lambda: vjp(kernel, *xs, seeds=count), inputs)
+    yield from _reverse_runs(kernel, xs, count)
+    yield _Run("Jacobian", lambda: jacobian(kernel)(*xs), inputs)
+
+
+def _reverse_runs(kernel, xs, count):
+    y, pullback = vjp(kernel, *xs, seeds=count)
+    seeds, kept = _seeds_for(y, count), pullback.residuals.nbytes
+    one = _first(seeds)
+    yield _Run("reverse, 1 seed", lambda: pullback(one), kept + _nbytes(one))
+    if count > 1:
+        yield _Run(f"reverse, {count} seeds", lambda: pullback.batched(seeds), kept + _nbytes(seeds))
+
+
+def _operations(kernel, xs, count):
+    """Operations of each sweep for one element, by the cost model."""
+    told = explain(kernel, *xs, seeds=count)
+    accounts = {account.policy: account for account in told.policies}
+    chosen = accounts[told.policy]
+    return {
+        "value": total(kernel.bind(xs, {})[0].simple), "forward": chosen.forward.flops,
+        "reverse, 1 seed": chosen.call.flops + chosen.seed.flops,
+        f"reverse, {count} seeds": chosen.call.flops + count * chosen.seed.flops,
+        "Jacobian": accounts["partials"].forward.flops,
+    }
+
+
+def _policy_cost(kernel, xs, policy, options):
+    def sweep():
+        return vjp(kernel, *xs, residuals=policy, seeds=options.seeds)
+
+    y, pullback = sweep()
+    seeds, kept = _seeds_for(y, options.seeds), pullback.residuals
+    one = _first(seeds)
+    calls = sweep, lambda: pullback(one), lambda: pullback.batched(seeds)
+    for call in calls:
+        call()
+    return PolicyCost(policy, policy, len(kept), kept.nbytes, *(_best(call, options.repeats) for call in calls))
+
+
+def _seeds_for(y, count):
+    if isinstance(y, tuple):
+        return tuple(_seeds_for(leaf, count) for leaf in y)
+    return np.random.default_rng(1).standard_normal((count, *np.shape(y))).astype(y.dtype)
+
+
+def _best(call, repeats):
+    return min(_seconds(call) for _ in range(repeats))
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _nbytes(result):
+    """Bytes of arrays; of a pullback, those of its residuals."""
+    if isinstance(result, tuple):
+        return sum(map(_nbytes, result))
+    return result.residuals.nbytes if hasattr(result, "residuals") else result.nbytes
+
+
+def _check(kernel, sample, xs):
+    """A proof on the sample; over the whole run, every call that computes the same thing gives the same bits."""
+    proof = _harness(kernel, sample) if kernel.signature is None else _products(kernel, sample)
+    y, pullback = vjp(kernel, *xs)
+    seeds = _seeds_for(y, 2)
+    _compare(kernel, "the value from f and from vjp", kernel(*xs), y)
+    _compare(kernel, "the value from value_and_jacobian and from vjp", value_and_jacobian(kernel)(*xs)[0], y)
+    _compare(kernel, "pullback and pullback.batched", pullback(_first(seeds)), _first(pullback.batched(seeds)))
+    return f"{proof} on {SAMPLE} elements; repeated results have the same bits on all"
+
+
+def _harness(kernel, sample):
+    return f"{len(check_kernel(kernel, *sample).entries)} checks of the harness passed"
+
+
+def _products(kernel, sample):
+    """For a kernel of vectors: the pullback of a seed is its product with the Jacobian."""
+    blocks = jacobian(kernel)(*sample)
+    shape, eps = blocks.shape[:-2], np.finfo(blocks.dtype).eps
+    y, pullback = vjp(kernel, *_tiled(kernel, sample, shape, blocks.dtype))
+    seed = _first(_seeds_for(y, 1))
+    flat, cotangents = (_side_by_side(_leaves(leaves), shape) for leaves in (seed, pullback(seed)))
+    expected = np.einsum("...m,...mn->...n", flat, blocks)
+    bound = 4 * blocks.shape[-2] * eps * np.einsum("...m,...mn->...n", abs(flat), abs(blocks))
+    compared = compare(kernel.__name__, "profile", Near("pullback and product with the Jacobian", cotangents, expected, bound))
+    return f"{compared} numbers of the pullback agree with the Jacobian"
+
+
+def _tiled(kernel, xs, shape, dtype):
+    """Every argument in the full shape, so that no cotangent is a sum."""
+    cores = kernel.bind(xs, {})[0].cores
+    arrays = (x if isinstance(x, np.ndarray) else np.asarray(x, dtype) for x in xs)
+    return [np.broadcast_to(x, (*shape, *core)) for x, core in zip(arrays, cores, strict=True)]
+
+
+def _side_by_side(leaves, shape):
+    return np.concatenate([leaf.reshape(*shape, -1) for leaf in leaves], -1)
+
+
+def _compare(kernel, what, got, expected):
+    for a, b in zip(_leaves(got), _leaves(expected), strict=True):
+        compare(kernel.__name__, "profile", Same(what, a, b))
+
+
+def _first(batch):
+    return tuple(leaf[0] for leaf in batch) if isinstance(batch, tuple) else batch[0]
+
+
+def _leaves(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _threading_layer():
+    try:
+        return numba.threading_layer()
+    except ValueError:
+        return "not started"

@@ -1,0 +1,63 @@
+"""What bounds every sweep on this machine: bytes from memory and operations in a second, measured with nbad's own code."""
+
+import functools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from nbad.api.kernel import kernel
+from nbad.plans.cost import total
+from nbad.tools.explain import memory_bandwidth
+
+CHAINS, STEPS = 8, 48  # independent chains of multiplications and additions, which memory does not slow down
+ELEMENTS, REPEATS = 1 << 18, 7
+
+
+@dataclass(frozen=True)
+class Roofs:
+    """The limits: bytes, and operations in units of one multiplication or addition, in a second of all threads."""
+
+    bandwidth: float
+    rate: float
+
+    def at(self, intensity: float) -> float:
+        """The most operations per second of a sweep that does `intensity` operations for each byte it moves."""
+        return min(self.rate, self.bandwidth * intensity)
+
+
+@functools.cache
+def measure(dtype: str) -> Roofs:
+    """The roofs of this machine in one dtype.
+
+    Parameters
+    ----------
+    dtype : str
+
+    Returns
+    -------
+    Roofs
+
+    Examples
+    --------
+    >>> Roofs(bandwidth=10e9, rate=40e9).at(2.0)
+    20000000000.0
+    """
+    x, f = np.linspace(0.0, 1.0, ELEMENTS, dtype=dtype), kernel(_chains)
+    operations = total(f.bind((x,), {})[0].simple)
+    out = f(x)
+    seconds = min(_seconds(lambda: f(x, out=out)) for _ in range(REPEATS))
+    return Roofs(memory_bandwidth() * 1e9, ELEMENTS * operations / seconds)
+
+
+def _chains(x):
+    values = [x * ((k + 1) / CHAINS) for k in range(CHAINS)]
+    for _ in range(STEPS):
+        values = [value * 0.75 + 0.25 for value in values]
+    return sum(values)
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

@@ -1,0 +1,87 @@
+"""`nbad.show`: the text of one stage of the pipeline."""
+
+import numpy as np
+
+from nbad.codegen.lower import lower
+from nbad.codegen.python_source import print_python
+from nbad.errors import ArgumentValueError, message, user_line
+
+
+def show(f, stage="source", dtype=np.float64):
+    """The text of one stage, for the specialization in which every argument is passed and every one differentiated.
+
+    Parameters
+    ----------
+    f : Kernel
+    stage : {"graph", "partials", "plan", "source", "llvm", "asm"}
+        The traced graph; the graph with the entries of the Jacobian; what is stored and what is computed from it; readable
+        Python of the forward and the reverse kernel; their LLVM IR; their assembly on this machine.
+    dtype : dtype
+        Working dtype of the last three.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentValueError
+        For an unknown stage.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> print(nbad.show(nbad.kernel(lambda x: x * x), "graph"))  # doctest: +ELLIPSIS
+    <lambda>(x):
+      %1 = mul(x, x) ...
+      return %1
+    """
+    if stage not in STAGES:
+        raise ArgumentValueError(message(
+            f"`nbad.show(f, {stage!r})`: unknown stage", source=user_line(), got=repr(stage),
+            expected=", ".join(STAGES), fix="nbad.show(f, 'source')",
+        ))
+    program = f.whole_program()
+    return STAGES[stage](program, np.dtype(dtype))
+
+
+def _plan(program):
+    return program.plan(program.input_slots(range(len(program.names))), "partials")
+
+
+def _graph(program, dtype):
+    return _without_columns(str(program.graph))
+
+
+def _partials(program, dtype):
+    return _without_columns(str(program.joint(_plan(program).wrt, "reverse").graph))
+
+
+def _plan_text(program, dtype):
+    return _without_columns(str(_plan(program)))
+
+
+def _source(program, dtype):
+    plan = _plan(program)
+    lowered = (lower(graph, dtype.name, program.math) for graph in (plan.forward, plan.reverse))
+    return "\n\n".join(print_python(oplist) for oplist in lowered)
+
+
+def _kernels(program, dtype):
+    plan = _plan(program)
+    return program.forward(plan, dtype), program.reverse(plan, dtype)
+
+
+def _llvm(program, dtype):
+    return "\n".join(kernel.llvm for kernel in _kernels(program, dtype))
+
+
+def _asm(program, dtype):
+    return "\n".join(kernel.asm for kernel in _kernels(program, dtype))
+
+
+def _without_columns(text):
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+STAGES = {"graph": _graph, "partials": _partials, "plan": _plan_text, "source": _source, "llvm": _llvm, "asm": _asm}

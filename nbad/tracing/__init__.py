@@ -1,0 +1,1 @@
+"""Runs the user's function once, and notes what it does as a graph."""

@@ -1,0 +1,116 @@
+"""A copy of a user's function that reads its outer names from a namespace of its own. The original is never touched.
+
+A function that branches, loops by a test or reads items runs in the rewritten form of `nbad.branching.rewrite`, if its source can
+be found.
+"""
+
+import dis
+import opcode
+from collections.abc import Iterator
+from types import CellType, CodeType, FunctionType
+
+from nbad import lines
+from nbad.branching.rewrite import rewritten
+from nbad.branching.syntax import NoSource
+
+_MISSING = object()
+_GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
+_OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
+_STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
+_INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+_TELLING = (
+    "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
+)  # fmt: skip
+_REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
+_SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
+
+
+def rebound_copy(function: FunctionType, rebinder) -> FunctionType:
+    """The same function, with `rebinder.rebind` applied to every global, builtin, closure variable and default."""
+    original, rebind = function.__code__, rebinder.rebind
+    code, obstacle = _code(original)
+    namespace = _namespace(function, rebinder) | {"__nbad__": rebinder.flow, "__nbad_obstacle__": obstacle}
+    cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
+    closure = tuple(_cell(name, cells[name], rebinder) for name in code.co_freevars)
+    copy = FunctionType(code, namespace, function.__name__, None, closure)
+    copy.__defaults__ = function.__defaults__ and tuple(map(rebind, function.__defaults__))
+    copy.__kwdefaults__ = function.__kwdefaults__ and {k: rebind(v) for k, v in function.__kwdefaults__.items()}
+    for value in (*(copy.__defaults__ or ()), *(copy.__kwdefaults__ or {}).values()):
+        rebinder.flow.adopt("a default value", value)
+    return copy
+
+
+def _code(original):
+    """The code to run, and why it is not rewritten, if that is for want of source."""
+    if not any(map(_needs_rewriting, _codes(original))):
+        return original, None
+    try:
+        return rewritten(original, original.co_filename), None
+    except NoSource as reason:
+        return original, str(reason)
+
+
+def _needs_rewriting(code):
+    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code."""
+    instructions = code.co_code[::2]
+    if not _REWRITTEN.isdisjoint(instructions):
+        return True
+    pairs = zip(instructions, code.co_code[1::2], strict=True)
+    return any(name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs)
+
+
+def _namespace(function, rebinder):
+    """The function's globals, with rebound values for the names that its code mentions."""
+    outer, builtins = function.__globals__, function.__builtins__
+    namespace = dict(outer)
+    for name in {name for code in _codes(function.__code__) for name in code.co_names}:
+        value = outer.get(name, builtins.get(name, _MISSING))
+        if value is not _MISSING:
+            namespace[name] = _rebound(name, value, rebinder)
+    load = builtins["__import__"]
+    namespace["__builtins__"] = {**builtins, "__import__": lambda *args, **kwargs: rebinder.rebind(load(*args, **kwargs))}
+    return namespace
+
+
+def _rebound(name, value, rebinder):
+    new = rebinder.rebind(value)
+    rebinder.flow.adopt(name, new)
+    return new
+
+
+def _cell(name, cell, rebinder):
+    try:
+        value = cell.cell_contents
+    except ValueError:
+        return CellType()
+    if name == "__class__":  # for `super()`
+        return CellType(value)
+    return CellType(_rebound(name, value, rebinder))
+
+
+def outer_write(function: FunctionType) -> tuple[str, lines.Line] | None:
+    """The first variable of an outer function or module that the function or one in it assigns, and the line; else None."""
+    root = function.__code__
+    if not any(_STORES.intersection(code.co_code[::2]) for code in _codes(root)):
+        return None
+    for code in _codes(root):
+        for instruction in dis.get_instructions(code):
+            if _writes_out(instruction, root, code):
+                return instruction.argval, lines.line_of(code, lines.line_number(instruction))
+    return None
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """The code and those of the functions nested in it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)
+
+
+def _writes_out(instruction, root, code):
+    """A comprehension may assign a variable of the function around it, by `:=`."""
+    if instruction.opname in _GLOBAL_STORES:
+        return True
+    is_outer = instruction.argval in (root if code.co_name in _INLINE else code).co_freevars
+    return instruction.opname in _OUTER_STORES and is_outer

@@ -1,0 +1,296 @@
+"""What stands for an outer object inside one trace: modules, functions and classes that know traced values.
+
+A kernel runs as a copy (`nbad.tracing.copies`) whose outer names hold stand-ins. No module is patched, and what is called without
+any traced value is called as it is.
+"""
+
+import functools
+import inspect
+from collections import Counter
+from types import FunctionType, MethodType, ModuleType
+
+import numpy as np
+
+from nbad import lines
+from nbad.branching.flow import Flow
+from nbad.language import (
+    arrays,
+    builtin_functions,  # noqa: F401, `composites` adds spellings
+    meanings,
+)
+from nbad.language.values import Tracer, first_traced
+from nbad.tracing import copies
+
+DEEPEST_RECURSION = 100
+_ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_IMPURE = ("random", "secrets", "time", "numpy.random")
+_NUMERIC = frozenset(
+    "autograd cmath cupy jax math mpmath numba numexpr numpy random scipy secrets statistics sympy tensorflow time torch".split()
+)
+_PLAIN = (float, int, complex, str, bytes, type(None), np.generic)
+_OVERLOADS = {name for kind in (float, int, dict, list) for name in dir(kind) if name[:2] == "__"} - set(dir(object)) | {
+    "__getattr__", "__setattr__", "__enter__", "__array__", "__array_ufunc__",
+}  # fmt: skip
+_CachedFunction = type(functools.cache(lambda: None))
+
+
+class StandIn:
+    """Stands for `original` in a kernel: `invoke(args, kwargs)` answers a call, and attributes have stand-ins too."""
+
+    __slots__ = ("_invoke", "_original", "_path", "_rebinder")
+
+    def __init__(self, original, path, rebinder, invoke):
+        for slot, value in zip(("_original", "_path", "_rebinder", "_invoke"), (original, path, rebinder, invoke), strict=True):
+            object.__setattr__(self, slot, value)
+
+    def __call__(self, *args, **kwargs):
+        return self._invoke(args, kwargs)
+
+    def __getattr__(self, name):
+        return self._rebinder.rebind(getattr(self._original, name), f"{self._path}.{name}")
+
+    def __setattr__(self, name, value):
+        raise self._rebinder.trace.refusal(f"writes the attribute `{name}` of `{self._path}`", "return the value instead")
+
+    def __repr__(self):
+        return repr(self._original)
+
+    def __eq__(self, other):
+        return self._original == _original(other)
+
+    def __hash__(self):
+        return hash(self._original)
+
+    def __or__(self, other):
+        return self._original | _original(other)
+
+    def __ror__(self, other):
+        return other | self._original
+
+    def __instancecheck__(self, instance):
+        return isinstance(instance, self._original)
+
+    def __subclasscheck__(self, subclass):
+        return issubclass(_original(subclass), self._original)
+
+    @property  # type: ignore[misc]
+    def __class__(self):
+        return type(self._original)
+
+    @property
+    def dtype(self):
+        """NumPy asks for it where a type, such as float, is passed as a dtype."""
+        return np.dtype(self._original) if isinstance(self._original, type) else self.__getattr__("dtype")
+
+
+class Rebinder:
+    """The stand-ins of one trace, each made when it is first needed."""
+
+    def __init__(self, trace):
+        self.trace = trace
+        self.flow = Flow(trace, _original)
+        self._known = {}
+        self._depth = Counter()
+
+    def rebind(self, value, path=None):
+        """The stand-in for an outer value, or the value itself where none is needed."""
+        if isinstance(value, StandIn) and value._rebinder is not self:  # of a kernel around this one
+            return self.rebind(value._original, value._path)
+        if isinstance(value, _UNTOUCHED):
+            return value
+        if isinstance(value, MethodType):
+            return self._stand_in(value, path or meanings.path_of(value))
+        if id(value) not in self._known:
+            self._known[id(value)] = self._stand_in(value, path or meanings.path_of(value)), value
+            if path is not None:
+                self.flow.adopt(path, self._known[id(value)][0])
+        return self._known[id(value)][0]
+
+    def copy(self, function):
+        """The copy of a Python function that runs in the trace."""
+        written = copies.outer_write(function)
+        if written is not None:
+            name, line = written
+            raise self.trace.refusal(f"assigns the outer variable `{name}`", f"return {name}", line=line)
+        if function.__code__.co_flags & _ASYNCHRONOUS:
+            line = lines.definition_line(function.__code__)
+            what = f"runs `{function.__qualname__}`, which is asynchronous"
+            raise self.trace.refusal(what, f"def {function.__name__}(...):  # without `async`", line=line)
+        return copies.rebound_copy(function, self)
+
+    def _stand_in(self, value, path):
+        make = next((make for applies, make in _RULES if applies(value, path)), None)
+        return value if make is None else make(self, value, path)
+
+    def _namespace(self, value, path):
+        return StandIn(value, path, self, functools.partial(_call, value))
+
+    def _object(self, value, path):
+        return StandIn(value, path, self, lambda args, kwargs: self.rebind(value.__call__)(*args, **kwargs))
+
+    def _module(self, value, path):
+        return self._namespace(value, value.__name__)
+
+    def _type(self, value, path):
+        """`type(x) is float` must see the stand-in of float on both sides."""
+        def invoke(args, kwargs):
+            if len(args) != 1:
+                return _call(type, args, kwargs)
+            return self.rebind(_original(args[0]).__class__)
+
+        return StandIn(value, path, self, invoke)
+
+    def _library_function(self, value, path):
+        def invoke(args, kwargs):
+            return self.trace.call(value, *_originals(args, kwargs), path)
+
+        return StandIn(value, path, self, invoke)
+
+    def _kernel(self, value, path):
+        """Another nbad kernel; without traced arguments it runs, compiled."""
+        def invoke(args, kwargs):
+            if first_traced((args, kwargs)) is None:
+                return arrays.call_plain(self.trace, value, *_originals(args, kwargs))
+            return self.trace.splice(value, args, kwargs)
+
+        return StandIn(value, path, self, invoke)
+
+    def _verb(self, value, path):
+        """A function of nbad itself: it takes and makes kernels, but takes no traced values."""
+        def invoke(args, kwargs):
+            if first_traced((args, kwargs)) is not None:
+                raise self.trace.refusal(f"calls `{path}` with a traced value", "nbad.grad(f)(x)")
+            return self.rebind(_call(value, args, kwargs), f"{path}(f)")
+
+        return StandIn(value, path, self, invoke)
+
+    def _impure(self, value, path):
+        def refuse(args, kwargs):
+            what = f"calls `{path}`, whose value in the first trace would be kept for ever"
+            raise self.trace.refusal(what, "pass the value as an argument")
+
+        return StandIn(value, path, self, refuse)
+
+    def _partial(self, value, path):
+        keywords = {name: self.rebind(argument) for name, argument in value.keywords.items()}
+        return functools.partial(self.rebind(value.func), *map(self.rebind, value.args), **keywords)
+
+    def _method(self, value, path):
+        return MethodType(self.rebind(value.__func__), self.rebind(value.__self__))
+
+    def _helper(self, value, path):
+        function = _python_function(value)
+        copy = functools.cache(lambda: self.copy(function))
+
+        def invoke(args, kwargs):
+            return _call(value, args, kwargs) if _is_plain((args, kwargs)) else self._descend(function, copy, args, kwargs)
+
+        return StandIn(value, path, self, invoke)
+
+    def _descend(self, function, copy, args, kwargs):
+        if self._depth[function] >= DEEPEST_RECURSION:
+            raise self.trace.refusal(f"calls `{function.__qualname__}`, which is recursive", "for _ in range(n):  # a fixed n")
+        self._depth[function] += 1
+        try:
+            return copy()(*args, **kwargs)
+        finally:
+            self._depth[function] -= 1
+
+
+_UNTOUCHED = (*_PLAIN, Tracer, StandIn)
+
+
+def _original(value):
+    return value._original if isinstance(value, StandIn) else value
+
+
+def _call(value, args, kwargs):
+    """Call an outer object as it is."""
+    args, kwargs = _originals(args, kwargs)
+    return value(*args, **kwargs)
+
+
+def _originals(args, kwargs):
+    return tuple(map(_original, args)), {name: _original(argument) for name, argument in kwargs.items()}
+
+
+def _is_plain(value):
+    """Whether a value is data through and through: numbers, strings, arrays, and containers of them."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, Tracer):
+        return False
+    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
+
+
+def _python_function(value):
+    """The Python function in a function, a cached function, or a function compiled by Numba; else None."""
+    if isinstance(value, _CachedFunction):
+        return _python_function(value.__wrapped__)
+    if type(value).__module__.startswith("numba."):
+        return getattr(getattr(value, "_dispatcher", value), "py_func", None)
+    return value if isinstance(value, FunctionType) else None
+
+
+def _is_users(function):
+    """Whether a Python function is neither nbad's nor a library's."""
+    if not isinstance(function, FunctionType) or function.__code__.co_filename.startswith(lines.PACKAGE):
+        return False
+    return not _is_known(str(function.__globals__.get("__name__")))
+
+
+def _is_own(value):
+    """Whether a function is nbad's."""
+    return isinstance(value, FunctionType) and value.__code__.co_filename.startswith(lines.PACKAGE)
+
+
+def _is_known(module):
+    """Whether a module belongs to Python or to a library that computes with numbers."""
+    top = module.partition(".")[0]
+    return top in lines.LIBRARIES or top in _NUMERIC
+
+
+def _is_numeric(value):
+    """Whether a callable belongs to a library that computes with numbers, or is compiled code outside Python's own library."""
+    module = meanings.module_of(value)
+    is_python = isinstance(value, FunctionType) or isinstance(inspect.getattr_static(type(value), "__call__", None), FunctionType)
+    return module.partition(".")[0] in _NUMERIC or not (is_python or _is_known(module))
+
+
+def _has_functions(cls):
+    """Whether a class offers static or class methods, so that it serves as a namespace."""
+    return type(cls) is type and any(name[0] != "_" and isinstance(m, (staticmethod, classmethod)) for name, m in _members(cls))
+
+
+def _has_methods(value):
+    """Whether a user's object is used through its attributes and calls only, and some of these are methods."""
+    members = () if _is_known(type(value).__module__) else tuple(_members(type(value)))
+    methods = {name for name, member in members if isinstance(member, FunctionType) or hasattr(type(member), "bind_traced")}
+    return _OVERLOADS.isdisjoint(name for name, _ in members) and any(name[0] != "_" or name == "__call__" for name in methods)
+
+
+def _members(cls):
+    return [item for base in cls.__mro__[:-1] for item in vars(base).items()]
+
+
+def _is_from(path, modules):
+    return any(path == module or path.startswith(module + ".") for module in modules)
+
+
+# The first rule that applies makes the stand-in; what no rule applies to stands for itself.
+_RULES = (
+    (lambda value, path: value is type, Rebinder._type),
+    (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
+    (lambda value, path: meanings.find(value) is not None, Rebinder._library_function),
+    (lambda value, path: hasattr(type(value), "bind_traced"), Rebinder._kernel),
+    (lambda value, path: _is_own(value), Rebinder._verb),
+    (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
+    (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),
+    (lambda value, path: isinstance(value, MethodType) and _is_users(value.__func__), Rebinder._method),
+    (lambda value, path: _is_users(_python_function(value)), Rebinder._helper),
+    (lambda value, path: isinstance(value, type) and _has_functions(value), Rebinder._namespace),
+    (lambda value, path: _has_methods(value), Rebinder._object),
+    (lambda value, path: not isinstance(value, type) and callable(value) and _is_numeric(value), Rebinder._library_function),
+)

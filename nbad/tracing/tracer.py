@@ -1,0 +1,172 @@
+"""Run a kernel once on traced values and keep what it computed as a graph."""
+
+import functools
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad import lines
+from nbad.api.signatures import Argument
+from nbad.errors import TraceError
+from nbad.graphs.graph import Graph
+from nbad.language import (
+    array_functions,  # noqa: F401, two of them say what functions of NumPy mean
+    arrays,
+    matrices,  # noqa: F401, two of them say what functions of NumPy mean
+)
+from nbad.language.values import Trace, Tracer, plain_number
+from nbad.operations.table import BOOL, REAL
+from nbad.tracing.stand_ins import Rebinder
+
+DEEPEST_NESTING = 20
+MAX_OPERATIONS = 5000
+
+
+class _Running(threading.local):
+    """The functions that this thread is tracing, outermost first."""
+
+    def __init__(self):
+        self.functions = []
+
+
+_RUNNING = _Running()
+
+
+class Traced(NamedTuple):
+    """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
+
+    graph: Graph
+    outputs: tuple[tuple[int, ...], ...]
+    is_tuple: bool
+
+
+def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations=MAX_OPERATIONS) -> Traced:
+    """Trace a kernel: call a rebound copy of it once, with traced values for its arguments.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel. It is not changed.
+    arguments : sequence of Argument
+        The traced arguments, in the order of the graph's inputs.
+    constants : dict
+        Plain values for other arguments: defaults and static ones.
+    max_operations : int
+        A kernel that needs more operations is refused.
+
+    Returns
+    -------
+    Traced
+
+    Examples
+    --------
+    >>> import math
+    >>> def wave(x, k=2.0):
+    ...     return k * math.sin(x)
+    >>> trace(wave, (Argument("x"),), {"k": 2.0}).graph.outputs
+    (3,)
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations)
+    with _running(run, function):
+        rebinder = Rebinder(run)
+        with rebinder.flow:
+            returned = _call(rebinder, function, arguments, constants)
+        run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
+        leaves = _leaves(run, returned)
+        outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
+    return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple))
+
+
+@contextmanager
+def _running(run: Trace, function: Callable) -> Iterator[None]:
+    """Keep the trace open, and refuse a kernel that calls itself through other kernels without end."""
+    running = _RUNNING.functions
+    if running.count(function) >= DEEPEST_NESTING:
+        raise run.refusal("is recursive", "for _ in range(n):  # a fixed n")
+    running.append(function)
+    try:
+        yield
+    except RecursionError:
+        run.line = functools.partial(_line, function)
+        raise run.refusal("is recursive, or nested too deeply", "for _ in range(n):  # a fixed n") from None
+    except ValueError as error:  # NumPy's, of an item that refused to become a number
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None
+        raise
+    finally:
+        running.pop()
+        run.is_open = False
+
+
+def _call(rebinder, function, arguments, constants):
+    run = rebinder.trace
+    values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
+    values |= _traced_values(run, arguments)
+    copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
+    parameters = inspect.signature(function).parameters.values()
+    leading = itertools.takewhile(lambda p: p.name in values and p.kind is not p.KEYWORD_ONLY, parameters)
+    positional = [values.pop(p.name) for p in leading]  # a wrapper may take `*args` only
+    return copy(*positional, **values)
+
+
+def _traced_values(run, arguments):
+    """A traced value for each scalar argument, a read-only array of them for each other one."""
+    values, slots = {}, map(run.value, range(len(run.builder.inputs)))
+    for argument in arguments:
+        items = itertools.islice(slots, len(argument.slots))
+        values[argument.name] = arrays.read_only(run, arrays.filled(items, argument.shape), argument.name)
+    return values
+
+
+def _constant(run, name, value):
+    """A constant argument; an array of floats becomes one that the kernel may copy and fill."""
+    is_array = isinstance(value, np.ndarray) and value.dtype == float
+    return arrays.read_only(run, arrays.items(run, value), name) if is_array else value
+
+
+def _leaves(run, returned):
+    """The outputs as arrays of objects."""
+    leaves = returned if isinstance(returned, tuple) else (returned,)
+    if not leaves:
+        raise run.refusal("returns an empty tuple", "return y")
+    for leaf in leaves:
+        fault = next(filter(None, map(_fault, leaf.flat if isinstance(leaf, np.ndarray) else (leaf,))), None)
+        if fault is not None:
+            what, fix = fault
+            where = " in an array" if isinstance(leaf, np.ndarray) else "" if leaf is returned else " in a tuple"
+            raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array or a tuple of these")
+    return [arrays.items(run, leaf) for leaf in leaves]
+
+
+_FAULTS = {
+    type(None): ("nothing", "return y"),
+    str: ("a string", "return y"),
+    list: ("a list", "return a, b"),
+    dict: ("a dict", "return a, b"),
+    tuple: ("a tuple", "return a, b, c"),
+}
+
+
+def _fault(leaf):
+    """What is wrong with an output and what to return instead, or None."""
+    plain = leaf if isinstance(leaf, Tracer) else plain_number(leaf)
+    if isinstance(plain, bool) or (isinstance(leaf, Tracer) and leaf.kind == BOOL):
+        return "a condition", "return np.where(condition, 1.0, 0.0)"
+    return None if plain is not None else _FAULTS.get(type(leaf), (f"a value of type {type(leaf).__name__}", "return y"))
+
+
+def _line(function, returns=False):
+    """The line of the kernel's `return`, or of its definition where it returns nothing; None without Python code."""
+    while function is not None and not isinstance(function, FunctionType):
+        inner = (getattr(function, name, None) for name in ("func", "__func__", "py_func", "__wrapped__"))
+        function = next(filter(None, inner), None)
+    if function is None:
+        return None
+    return (lines.return_line if returns else lines.definition_line)(function.__code__)

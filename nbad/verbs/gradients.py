@@ -1,0 +1,253 @@
+"""Kernels made from kernels: `grad`, closed under itself, and what is built on it."""
+
+import functools
+
+from nbad.api.calls import analyse, check_kernel, leaves_for, pair_of, selection
+from nbad.errors import ArgumentValueError, TraceError, message, user_line
+from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.simplify import simplify
+from nbad.tracing.tracer import Traced
+from nbad.verbs.jacobians import jacobian
+from nbad.verbs.vjp import jvp
+
+
+def grad(f, argnums=0):
+    """The kernel of the partial derivatives of a single-output kernel.
+
+    Parameters
+    ----------
+    f : Kernel
+    argnums : int, str or tuple of these
+        The argument to differentiate by, as a position among the parameters or a name; a tuple gives a tuple of outputs.
+
+    Returns
+    -------
+    Kernel
+        Elementwise, with the parameters, `signature` inputs and `static` of `f`; each output has the core shape of its argument.
+        As a kernel it may be differentiated again, and called inside other kernels.
+
+    Raises
+    ------
+    ArgumentValueError
+        If `argnums` does not select parameters.
+    TraceError
+        At the first trace, if `f` has several outputs.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> cube = nbad.kernel(lambda x: x**3)
+    >>> slope = nbad.grad(cube)
+    >>> slope(2.0), nbad.grad(slope)(2.0)
+    (np.float64(12.0), np.float64(12.0))
+    """
+    names = _parameters(f, argnums)
+    tracer = functools.partial(_trace_grad, f, names, _is_many(argnums))
+    return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names))
+
+
+def _is_many(argnums):
+    return isinstance(argnums, tuple | list)
+
+
+def _parameters(f, argnums):
+    """Names of the parameters that `argnums` selects."""
+    check_kernel(f)
+    chosen = argnums if _is_many(argnums) else (argnums,)
+    names = tuple(f.parameter(which) for which in chosen)
+    if len(set(names)) != len(names):
+        raise ArgumentValueError(message(
+            f"`nbad.grad({f.__name__}, argnums={argnums!r})` names an argument twice", source=user_line(), got=repr(argnums),
+            expected="each argument once", fix=f"argnums={tuple(dict.fromkeys(chosen))!r}",
+        ))
+    return names
+
+
+def _trace_grad(f, names, is_tuple, arguments, constants):
+    """Trace `f`, and return its Jacobian entries in place of its output."""
+    return _partials(f, names, arguments, constants, is_tuple, False)
+
+
+def _trace_value_and_grad(f, names, arguments, constants):
+    """Trace `f`, and return its output and behind it its Jacobian entries."""
+    return _partials(f, names, arguments, constants, True, True)
+
+
+def _partials(f, names, arguments, constants, is_tuple, with_value):
+    from nbad.graphs.differentiate import jacobian
+
+    traced = f.traced(arguments, constants)
+    if traced.is_tuple or traced.outputs != ((),):
+        got = "a tuple" if traced.is_tuple else f"an array of shape {traced.outputs[0]}"
+        raise TraceError(message(
+            f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}", source=user_line(),
+            got=got, expected="one number", fix=f"nbad.jacobian({f.__name__})",
+        ))
+    slots = _slots(f, arguments, names)
+    wrt = tuple(slot for name in names for slot in slots[name])
+    joint = jacobian(traced.graph, wrt)
+    found = {n: node for (_, n), node in zip(joint.positions, joint.graph.outputs[1:], strict=True)}
+    graph, zero = _with_zero(joint.graph)
+    outputs = (*graph.outputs[:with_value], *(found.get(slot, zero) for slot in wrt))
+    graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
+    shapes = {a.name: a.shape for a in arguments}
+    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple)
+
+
+def _slots(f, arguments, names):
+    slots, start = {}, 0
+    for argument in arguments:
+        slots[argument.name] = range(start, start + len(argument.slots))
+        start += len(argument.slots)
+    for name in names:
+        if name not in slots:
+            raise ArgumentValueError(message(
+                f"`nbad.grad({f.__name__}, {name!r})`: the call does not pass {name}, so it is a constant", source=user_line(),
+                got=f"arguments {', '.join(slots)}", expected=f"{name} among them", fix=f"{name}=... in the call",
+            ))
+    return slots
+
+
+def _with_zero(graph):
+    """The graph with a node for 0."""
+    builder = GraphBuilder.extending(graph)
+    zero = builder.constant(0.0)
+    return builder.build(graph.outputs), zero
+
+
+
+def hessian(f, argnums=None):
+    """The function that computes the per-element Hessian of a single-output kernel.
+
+    Parameters
+    ----------
+    f : Kernel
+    argnums : int, str or tuple of these, optional
+        Arguments to differentiate, in order; by default all but integer and bool arrays.
+
+    Returns
+    -------
+    callable
+        `hessian(f)(*xs, out=None)` of shape `(*B, N, N)`: both axes run over the chosen arguments, core values in C order.
+
+    Raises
+    ------
+    TraceError
+        If `f` has several outputs.
+    ArgumentTypeError, ArgumentValueError
+        For arguments or options that do not fit.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> area = nbad.kernel(lambda a, b: a * b * b)
+    >>> nbad.hessian(area)(2.0, 3.0)
+    array([[0., 6.],
+           [6., 4.]])
+    """
+    check_kernel(f)
+    argnums = selection(argnums)
+
+    @functools.wraps(f, updated=())
+    def compute(*xs, out=None, **kwargs):
+        return _hessian(f, analyse(f, xs, kwargs, argnums).names)(*xs, out=out, **kwargs)
+
+    return compute
+
+
+def _hessian(f, names):
+    """The Jacobian of a gradient kernel, kept as that is."""
+    if ("hessian", names) not in f.gradients:
+        f.gradients["hessian", names] = jacobian(_gradient(f, names), argnums=names)
+    return f.gradients["hessian", names]
+
+
+def value_and_grad(f, argnums=0):
+    """The function that computes the value and the partial derivatives of a single-output kernel in one sweep.
+
+    Parameters
+    ----------
+    f : Kernel
+    argnums : int, str or tuple of these
+        As for `grad`.
+
+    Returns
+    -------
+    callable
+        `value_and_grad(f)(*xs, out=None)` returns `(y, partials)`; a tuple of partials where `argnums` is a tuple.
+
+    Raises
+    ------
+    TraceError
+        If `f` has several outputs.
+    ArgumentTypeError, ArgumentValueError
+        For arguments or options that do not fit.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> cube = nbad.kernel(lambda x: x**3)
+    >>> nbad.value_and_grad(cube)(2.0)
+    (np.float64(8.0), np.float64(12.0))
+    """
+    names = _parameters(f, argnums)
+    tracer = functools.partial(_trace_value_and_grad, f, names)
+    both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)])
+
+    @functools.wraps(f, updated=())
+    def compute(*xs, out=None, **kwargs):
+        y, partials = pair_of(out, f"value_and_grad of `{f.__name__}`", ("y", "partials"))
+        flat = None if out is None else (y, *(partials if _is_many(argnums) else (partials,)))
+        y, *partials = both(*xs, out=flat, **kwargs)
+        return out or (y, tuple(partials) if _is_many(argnums) else partials[0])
+
+    return compute
+
+
+def hvp(f, primals, tangents, /, out=None):
+    """Hessian times vector for each element of a single-output kernel.
+
+    For many directions over one forward sweep, linearize the gradient: `nbad.linearize(nbad.grad(f, argnums), *xs)`.
+
+    Parameters
+    ----------
+    f : Kernel
+    primals : tuple of array_like
+        The kernel's arguments.
+    tangents : tuple of array_like
+        One per argument, in its shape; a Python scalar may stand for one. An integer argument takes 0.
+    out : tuple of arrays, optional
+        Filled and returned.
+
+    Returns
+    -------
+    tuple of arrays
+        One per differentiated argument, in the broadcast shape and that argument's core shape.
+
+    Raises
+    ------
+    TraceError
+        If `f` has several outputs.
+    ArgumentTypeError, ArgumentValueError
+        For arguments or tangents that do not fit.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> area = nbad.kernel(lambda a, b: a * b * b)
+    >>> nbad.hvp(area, (2.0, 3.0), (1.0, 0.0))
+    (np.float64(0.0), np.float64(6.0))
+    """
+    names = analyse(f, tuple(primals), {}, None).names
+    gradient = _gradient(f, names)
+    if out is None:
+        return jvp(gradient, primals, tangents)[1]
+    call = analyse(gradient, tuple(primals), {}, None)
+    return jvp(gradient, primals, tangents, out=(tuple(leaves_for(call, None, "hvp")), out))[1]
+
+
+def _gradient(f, names):
+    """One gradient kernel per kernel and arguments, kept by the kernel, so that it is compiled once."""
+    if names not in f.gradients:
+        f.gradients[names] = grad(f, names)
+    return f.gradients[names]
