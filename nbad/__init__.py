@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from nbad.api.kernel import Kernel, kernel
 from nbad.errors import NbadError
 from nbad.verbs.jacobians import jacobian, value_and_jacobian
-from nbad.verbs.vjp import jvp, vjp
+from nbad.verbs.pushforward import jvp
+from nbad.verbs.vjp import vjp
 from nbad.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from nbad import special, testing
-    from nbad.api.primitives import primitive, stop_gradient
+    from nbad.api.primitives import primitive
+    from nbad.language.values import stop_gradient
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
     from nbad.tools.show import show
@@ -28,7 +30,7 @@ _MODULES = ("special", "testing")
 _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
-    "linearize": "verbs.pushforward", "primitive": "api.primitives", "show": "tools.show", "stop_gradient": "api.primitives",
+    "linearize": "verbs.pushforward", "primitive": "api.primitives", "show": "tools.show", "stop_gradient": "language.values",
     "value_and_grad": "verbs.gradients",
 }
 

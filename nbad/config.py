@@ -10,7 +10,7 @@ import os
 from contextvars import ContextVar
 from pathlib import Path
 
-from nbad.errors import ArgumentValueError, message
+from nbad.errors import ArgumentValueError
 
 CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where the machine does not tell its memory
@@ -59,5 +59,5 @@ def _bytes(name, default):
         return default
     if not text.strip().isdecimal():
         headline = f"environment variable {name} is not a number of bytes"
-        raise ArgumentValueError(message(headline, got=repr(text), expected="a whole number", fix=f"export {name}={default}"))
+        raise ArgumentValueError(headline, got=repr(text), expected="a whole number", fix=f"export {name}={default}", source=None)
     return int(text)

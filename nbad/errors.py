@@ -3,14 +3,40 @@
 Errors of a user's derive from `NbadError` and from the builtin that NumPy would raise; a bug of ours is an `InternalError`.
 """
 
-import linecache
-import os
-import sys
-from pathlib import Path
+from nbad.lines import Line, running_line
+
+HERE: Line = ("", "", 0)  # stands for the user's line that is running
 
 
 class NbadError(Exception):
-    """Base of every error that nbad raises on purpose."""
+    """Base of every error that nbad raises on purpose; it composes its own message.
+
+    Parameters
+    ----------
+    headline : str
+        The call as the user wrote it, or the kernel, and what is wrong with it.
+    got, expected, fix : str, optional
+        Each becomes a line of its own; the fix is code.
+    source : (text, file, line number) or None
+        The line to show; by default the user's that is running.
+
+    Examples
+    --------
+    >>> print(NbadError("`f(x)`: x has a complex dtype", got="complex128", fix="f(x.real)", source=None))
+    `f(x)`: x has a complex dtype
+      got: complex128
+      fix: f(x.real)
+    """
+
+    def __init__(
+        self, headline: str = "", *, got: str | None = None, expected: str | None = None, fix: str | None = None,
+        source: Line | None = HERE,
+    ):
+        parts = [(label, text) for label, text in (("got", got), ("expected", expected), ("fix", fix)) if text]
+        if source is HERE:
+            source = running_line() if parts else None  # without parts it is made again, as by pickle: the text is whole
+        shown = [f"    {source[0]:<40} ({source[1]}:{source[2]})"] if source else []
+        super().__init__("\n".join([headline, *shown, *(f"  {label}: {text}" for label, text in parts)]))
 
 
 class TraceError(NbadError, TypeError):
@@ -31,45 +57,3 @@ class MissingExtraError(NbadError, ImportError):
 
 class InternalError(NbadError, RuntimeError):
     """nbad broke one of its own invariants: a bug of ours, never of the caller's."""
-
-
-def message(headline, *, source=None, got=None, expected=None, fix=None):
-    """One message: what was called, the source line, what it got and expected, and the fix as code.
-
-    Parameters
-    ----------
-    headline : str
-        The call as the user wrote it, or the kernel, and what is wrong with it.
-    source : tuple of (str, str, int), optional
-        Text of the source line, file and line number.
-    got, expected, fix : str, optional
-        Each becomes a line of its own.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> print(message("`f(x)`: x has a complex dtype", got="complex128", fix="f(x.real)"))
-    `f(x)`: x has a complex dtype
-      got: complex128
-      fix: f(x.real)
-    """
-    lines = [headline]
-    if source is not None:
-        text, file, number = source
-        lines.append(f"    {text.strip():<40} ({file}:{number})")
-    parts = (("got", got), ("expected", expected), ("fix", fix))
-    lines += [f"  {label}: {text}" for label, text in parts if text]
-    return "\n".join(lines)
-
-
-def user_line():
-    """Text, file name and number of the innermost source line outside nbad, for `message(source=...)`."""
-    package = str(Path(__file__).parent) + os.sep
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
-        frame = frame.f_back
-    file, number = frame.f_code.co_filename, frame.f_lineno
-    return linecache.getline(file, number).strip(), Path(file).name, number

@@ -44,7 +44,7 @@ def _place(file, line):
 
 
 def running_line() -> Line | None:
-    """Text, file and number of the user's line that is running, for `nbad.errors.message`."""
+    """Text, file and number of the user's line that is running."""
     frame = user_frame()
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
 

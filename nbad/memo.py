@@ -1,5 +1,7 @@
 """Locks that a forked child can take: one that another thread of its parent held would never be released there."""
 
+
+
 import os
 import threading
 import weakref
@@ -32,3 +34,16 @@ def _renew_all():
 _LOCKS: weakref.WeakSet = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+
+
+MANY = 1000  # values in one place that are remembered
+
+
+def remember(known, key, make):
+    """The value under a key, made at the first asking; a dict of too many starts anew."""
+    found = known.get(key)
+    if found is None:
+        if len(known) > MANY:
+            known.clear()
+        found = known.setdefault(key, make())
+    return found

@@ -13,7 +13,8 @@ from nbad.graphs.hoist import split
 from nbad.memo import Lock
 from nbad.plans import cost
 from nbad.plans import text as plan_text
-from nbad.plans.partition import fuse, jvp_graph, partition
+from nbad.plans.partition import partition
+from nbad.plans.plan import fuse, jvp_graph
 
 MISSING = object()
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracing import FakeKernel
 
-from nbad.api.signatures import Argument
 from nbad.errors import TraceError
 from nbad.graphs.differentiate import jacobian
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
+from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 LINES = Path(__file__).read_text().splitlines()

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from tiles_by_hand import ENTRY, edges, graph_of, pairs, run_tile, same_bits, ulps
 
-from nbad.codegen import compile, disk
-from nbad.codegen.compile import TileKernel, cached_njit, compile_tile
+from nbad.codegen import compile, disk, numba_cache
+from nbad.codegen.compile import TileKernel, compile_tile
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
-from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.codegen.numba_cache import cached_njit
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
 from nbad.operations.table import TABLE
 
 REGISTERS = {"e": "zmm", "d": "ymm", "c": "ymm", "b": "xmm", "n": "v"}
@@ -22,7 +24,7 @@ FASTER_MODULE = """
 import numba
 import numpy as np
 
-from nbad.codegen.compile import cached_njit
+from nbad.codegen.numba_cache import cached_njit
 
 {constant}
 
@@ -223,14 +225,14 @@ def test_sources_and_constants_are_part_of_the_key(tmp_path, monkeypatch):
         (tmp_path / "settings.py").write_text("FACTOR = 4.0")
         (tmp_path / f"drive_{name}.py").write_text(FASTER_MODULE.format(constant=constant))
         module = importlib.import_module(f"drive_{name}")
-        seen |= {"\n".join(compile._sources(module.__name__, set()))}
+        seen |= {"\n".join(numba_cache._sources(module.__name__, set()))}
     module.FACTOR = 5.0
-    seen |= {"\n".join(compile._sources(module.__name__, set()))}
+    seen |= {"\n".join(numba_cache._sources(module.__name__, set()))}
     assert len(seen) == 4
 
 
 def test_compiled_functions_of_other_modules_are_part_of_the_key():
-    texts = compile._sources("nbad.runtime.threads", set())
+    texts = numba_cache._sources("nbad.runtime.threads", set())
     assert any("def call_work" in text for text in texts)
     assert not any("def compile_tile" in text for text in texts)
 
@@ -248,7 +250,7 @@ def test_a_closure_is_not_kept(folder):
 
 def test_without_numbas_compiler_functions_are_plain(run_python):
     code = (
-        "from nbad.codegen.compile import cached_njit\n"
+        "from nbad.codegen.numba_cache import cached_njit\n"
         "import nbad.codegen.disk, nbad.codegen.lower, nbad.codegen.python_source, nbad.codegen.vector_ir, nbad.codegen.host\n"
         "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.codegen.host.describe())"
     )

@@ -9,7 +9,7 @@ from tracing import traced
 
 from nbad.errors import TraceError
 from nbad.graphs.differentiate import jacobian
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
 
 XS = np.array([-2.5, -1.5, -0.5, -0.3, -0.0, 0.0, 0.2, 0.49999999999999994, 0.5, 1.0, 1.5, 2.0, 2.5, 3.7])
 SPECIAL = np.array([-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf, np.nan])

@@ -13,9 +13,9 @@ import pytest
 from tracing import FakeKernel, text, traced
 
 import nbad
-from nbad.api.signatures import Argument
 from nbad.graphs.differentiate import jacobian
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
+from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 GRID = [(x, y) for x in (-2.0, -0.7, 0.0, 0.4, 1.3, 2.6) for y in (-1.1, 0.0, 0.6, 3.0)]

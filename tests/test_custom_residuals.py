@@ -9,7 +9,7 @@ from gallery_reference import random
 from same_bits import bits
 
 import nbad
-from nbad.plans.partition import POLICIES
+from nbad.plans.policies import POLICIES
 
 X = np.linspace(0.5, 2.0, 300)
 

@@ -13,7 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nbad.graphs.differentiate import jacobian
-from nbad.graphs.graph import Graph, GraphBuilder, evaluate, evaluate_all
+from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.interpreter import evaluate, evaluate_all
 from nbad.graphs.simplify import simplify
 from nbad.operations.table import TABLE
 from nbad.testing.oracles import exact, exact_jacobian

@@ -9,7 +9,7 @@ import pytest
 from gallery_mpmath import cores_of, kernels, sample
 
 import nbad
-from nbad.plans.partition import POLICIES
+from nbad.plans.policies import POLICIES
 from nbad.runtime import memory
 from nbad.tools import explain
 

@@ -12,7 +12,7 @@ from tracing import traced
 
 from nbad.errors import TraceError
 from nbad.graphs.differentiate import jacobian
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
 
 POINTS = np.random.default_rng(5).uniform(-2.0, 2.0, (24, 2))
 

@@ -5,7 +5,7 @@ import pytest
 
 import nbad
 from nbad.native.interleave import NARROW
-from nbad.native.worker import TILE
+from nbad.native.launch_table import TILE
 from nbad.runtime import launch
 
 

@@ -33,7 +33,7 @@ api         | operations graphs formulas plans pipeline runtime language tracing
 verbs       | operations graphs formulas plans pipeline runtime language tracing special api
 testing     | operations graphs plans api verbs
 tools       | operations graphs formulas plans codegen pipeline runtime tracing special api verbs testing
-__init__    | special runtime api verbs tools testing
+__init__    | special language runtime api verbs tools testing
 """
 EVERYBODY = {"errors", "lines", "memo", "config", "version"}
 # imported inside a function only, and by nobody else

@@ -8,8 +8,10 @@ from tiles_by_hand import graph_of
 
 from nbad.codegen.lower import INSTRUCTIONS, OpList, lower
 from nbad.errors import InternalError
-from nbad.graphs.graph import GraphBuilder, evaluate
-from nbad.operations.table import TABLE, Operation
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
+from nbad.operations.row import Operation
+from nbad.operations.table import TABLE
 
 
 def lowered_power(base, exponent, mode):

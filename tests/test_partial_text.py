@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
 from nbad.graphs.recipes import read_partial
 from nbad.operations.table import ROWS
 

@@ -16,10 +16,12 @@ from same_bits import bits
 import nbad
 from nbad.errors import ArgumentValueError
 from nbad.graphs.differentiate import JointGraph, jacobian
-from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
 from nbad.plans import cost
-from nbad.plans.partition import POLICIES, fuse, partition
-from nbad.plans.policies import Targets, stored_values
+from nbad.plans.partition import partition
+from nbad.plans.plan import fuse
+from nbad.plans.policies import POLICIES, Targets, stored_values
 
 X, Y = np.linspace(0.5, 2.0, 300), np.linspace(-1.0, 1.0, 300)
 every_policy = pytest.mark.parametrize("policy", ["auto", *POLICIES, ()], ids=str)

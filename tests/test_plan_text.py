@@ -12,7 +12,8 @@ import nbad
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.plans import text
-from nbad.plans.partition import POLICIES, partition
+from nbad.plans.partition import partition
+from nbad.plans.policies import POLICIES
 
 KERNEL = """
 import math, sys

@@ -20,7 +20,8 @@ from scipy.special import erf as error_function
 from tracing import check_values, text, traced
 
 import nbad
-from nbad.operations.table import BOOL, TABLE
+from nbad.operations.row import BOOL
+from nbad.operations.table import TABLE
 
 MODULES = {
     "math": math, "numpy": np, "scipy.special": scipy.special, "builtins": builtins, "nbad": nbad, "nbad.special": nbad.special,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 
 HARD = (0.0, -0.0, 1.0, -1.0, 0.5, -3.0, 1e-310, 1e300, np.inf, -np.inf, np.nan)

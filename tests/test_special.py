@@ -17,7 +17,8 @@ from nbad import special
 from nbad.codegen import host
 from nbad.codegen.lower import lower
 from nbad.errors import MissingExtraError, TraceError
-from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
 from nbad.operations import scipy_link
 from nbad.operations.series import HALF_LINE
 from nbad.operations.table import TABLE

@@ -21,7 +21,7 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.formulas.from_sympy import known_functions
 from nbad.formulas.to_sympy import of_graph
 from nbad.graphs.differentiate import jacobian
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
 from nbad.operations.table import TABLE
 from nbad.testing.oracles import bounded
 from nbad.verbs.sympy_kernels import argument_names, evaluated, graph_of

@@ -27,6 +27,7 @@ from nbad.testing import CHECKS, CheckFailure, Report, check_kernel, checks, ord
 from nbad.testing import case as case_module
 from nbad.testing.case import ELEMENTS, Case
 from nbad.verbs import gradients, jacobians
+from nbad.verbs import pushforward as linearization
 from nbad.verbs import vjp as transforms
 
 
@@ -201,8 +202,9 @@ def test_a_wrong_residual_policy_is_caught(monkeypatch):
 
 def replace(monkeypatch, name, spoil):
     """Change what a verb returns."""
-    real = getattr(transforms, name)
-    monkeypatch.setattr(transforms, name, lambda *args, **options: spoil(real(*args, **options)))
+    home = linearization if name == "jvp" else transforms
+    real = getattr(home, name)
+    monkeypatch.setattr(home, name, lambda *args, **options: spoil(real(*args, **options)))
 
 
 def test_a_wrong_value_is_caught(monkeypatch):

@@ -95,8 +95,8 @@ def test_a_linearize_whose_value_differs_is_caught(monkeypatch):
 
 
 def test_a_jvp_that_swaps_its_tangents_is_caught(monkeypatch):
-    real = transforms.jvp
-    monkeypatch.setattr(transforms, "jvp", lambda f, primals, tangents: real(f, primals, tangents[::-1]))
+    real = linearization.jvp
+    monkeypatch.setattr(linearization, "jvp", lambda f, primals, tangents: real(f, primals, tangents[::-1]))
     assert caught("tangents").what == "jvp of output 0"
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracing import FakeKernel, check_values, text, traced
 
-from nbad.api.signatures import Argument
 from nbad.errors import TraceError
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
+from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 SCALE = np.float64(1.5)

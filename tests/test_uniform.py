@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbad.graphs.graph import GraphBuilder, evaluate
+from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.hoist import split
+from nbad.graphs.interpreter import evaluate
 
 
 def build(make):

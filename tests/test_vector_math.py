@@ -15,7 +15,7 @@ from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import host, host_like
 from nbad.codegen.lower import INSTRUCTIONS, lower
 from nbad.codegen.vector_ir import print_ir
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
 from nbad.operations.table import TABLE
 
 TRIPLE = binding.get_process_triple()

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad
 from nbad.errors import NbadError, TraceError
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
 
 CORES = (3,), (2, 2), ()
 SLOTS = 8

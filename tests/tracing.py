@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nbad.api.signatures import Argument
-from nbad.graphs.graph import evaluate
+from nbad.graphs.interpreter import evaluate
+from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad import config
-from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
 from nbad.runtime import sweeps
 from nbad.runtime.nonfinite import check_derivatives
@@ -51,10 +51,10 @@ def analyse(f, xs, kwargs, argnums):
 def check_kernel(f):
     """Refuse what `nbad.kernel` did not make."""
     if not hasattr(f, "bind"):
-        raise ArgumentTypeError(message(
-            "the first argument is not a kernel", source=user_line(), got=type(f).__name__,
+        raise ArgumentTypeError(
+            "the first argument is not a kernel", got=type(f).__name__,
             expected="a function decorated with @nbad.kernel", fix="nbad.kernel(f)",
-        ))
+        )
 
 
 def _is_discrete(array):
@@ -77,11 +77,11 @@ def _select(f, program, operands, chosen):
         if numbers.count(k) > 1:
             raise _wrong_argnums(f, program, chosen, f"{which!r} twice")
         if _is_discrete(operands.arrays[k]):
-            raise ArgumentTypeError(message(
-                f"{program.call}: argnums names {program.names[k]}, which has no derivative", source=user_line(),
+            raise ArgumentTypeError(
+                f"{program.call}: argnums names {program.names[k]}, which has no derivative",
                 got=f"dtype {operands.arrays[k].dtype}", expected="a floating dtype",
                 fix=f"{program.names[k]}.astype(float)",
-            ))
+            )
     return numbers
 
 
@@ -101,11 +101,11 @@ def _wrong_argnums(f, program, argnums, got):
     positions = [f.parameters.index(name) for name in program.names]
     one_by_one = positions != list(range(len(f.parameters)))
     listing = ", ".join(map(str, positions)) if one_by_one else f"0 to {len(positions) - 1}"
-    return ArgumentValueError(message(
-        f"{program.call}: argnums={argnums!r} does not select arguments", source=user_line(), got=got,
+    return ArgumentValueError(
+        f"{program.call}: argnums={argnums!r} does not select arguments", got=got,
         expected=f"positions {listing} or names among {', '.join(program.names)}, each once",
         fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",
-    ))
+    )
 
 
 def leaves_for(call, out, headline):
@@ -123,8 +123,8 @@ def pair_of(out, headline, names):
         return None, None
     if isinstance(out, tuple) and len(out) == 2 and all(part is not None for part in out):
         return out
-    raise ArgumentValueError(message(
-        f"{headline}: out= does not have the structure of the result", source=user_line(),
+    raise ArgumentValueError(
+        f"{headline}: out= does not have the structure of the result",
         got=f"a tuple of {len(out)}" if isinstance(out, tuple) else f"a {type(out).__name__}",
         expected=f"a pair ({', '.join(names)})", fix=f"out=({', '.join(names)})",
-    ))
+    )

@@ -8,9 +8,9 @@ import numpy as np
 
 from nbad import config
 from nbad.api.pickling import reduced
-from nbad.api.signatures import RECEIVERS, Argument, cores_of, group, groups, identity, parameters_of, static_names
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
-from nbad.graphs.graph import evaluate
+from nbad.api.signatures import RECEIVERS, cores_of, group, groups, identity, parameters_of, static_names
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.graphs.interpreter import evaluate
 from nbad.memo import Lock
 from nbad.pipeline import Program
 from nbad.runtime import small_calls as quick_path
@@ -18,6 +18,7 @@ from nbad.runtime import sweeps
 from nbad.runtime.nonfinite import check_value
 from nbad.runtime.operands import read
 from nbad.runtime.out import check_out
+from nbad.tracing.arguments import Argument
 
 MATH = ("simd", "libm")
 
@@ -120,10 +121,10 @@ class Kernel:
         program = self.whole_program()
         for dtype in map(np.dtype, dtypes or ("float64",)):
             if dtype not in (np.float32, np.float64):
-                raise ArgumentTypeError(message(
-                    f"`{self.__name__}.precompile({dtype})`: not a working dtype", source=user_line(), got=str(dtype),
+                raise ArgumentTypeError(
+                    f"`{self.__name__}.precompile({dtype})`: not a working dtype", got=str(dtype),
                     expected="float64 or float32", fix=f"{self.__name__}.precompile('float64')",
-                ))
+                )
             program.precompile(dtype)
         return self
 
@@ -143,12 +144,12 @@ class Kernel:
         name = names[which] if is_position else which
         if isinstance(name, str) and name in self._cores:
             return name
-        raise ArgumentValueError(message(
+        raise ArgumentValueError(
             f"`{self.__name__}({', '.join(names)})`: {which!r} does not select an argument to differentiate by",
-            source=user_line(), got=f"{name}, which is static" if name in self._static else repr(which),
+            got=f"{name}, which is static" if name in self._static else repr(which),
             expected=f"a position from 0 to {len(names) - 1} or a name among {', '.join(self._cores)}",
             fix=repr(next(iter(self._cores), None)),
-        ))
+        )
 
     def core(self, name):
         """Core shape of an argument."""
@@ -232,10 +233,10 @@ class Kernel:
         values = {p.name: p.default if p.name in self._static else None for p in self._parameters}
         for name, value in values.items():
             if value is inspect.Parameter.empty:
-                raise ArgumentTypeError(message(
-                    f"`{self.__name__}`: there is one graph for each value of the static argument {name}", source=user_line(),
+                raise ArgumentTypeError(
+                    f"`{self.__name__}`: there is one graph for each value of the static argument {name}",
                     got="no value", expected=f"a default of {name}", fix=f"def {self.__name__}(..., {name}=2)",
-                ))
+                )
         return self.bind((), values)[0]
 
     def bind_traced(self, args, kwargs):
@@ -258,10 +259,10 @@ class Kernel:
         except TypeError as error:
             listing = ", ".join(names)
             passed = ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self._parameters)
-            raise ArgumentTypeError(message(
-                f"`{self.__name__}({listing})`: {error}", source=user_line(), got=f"{len(args) + len(kwargs)} arguments",
+            raise ArgumentTypeError(
+                f"`{self.__name__}({listing})`: {error}", got=f"{len(args) + len(kwargs)} arguments",
                 expected=f"{len(names)} at most: {listing}", fix=f"{self.__name__}({passed})",
-            )) from None
+            ) from None
 
     def _specialize(self, key, names, statics):
         traced = self._trace(names, statics)
@@ -278,16 +279,16 @@ class Kernel:
         traced = self._tracer(self._arguments(names), {**self._defaults(names), **statics})
         returned, arguments = groups(traced.outputs), groups(self._cores.values())
         if self._leaves is None and any(traced.outputs):
-            raise TraceError(message(
-                f"kernel `{self.__name__}` returns an array, but has no signature that says so", source=user_line(),
+            raise TraceError(
+                f"kernel `{self.__name__}` returns an array, but has no signature that says so",
                 got=returned, expected="one number, or a tuple of numbers",
                 fix=f'@nbad.kernel(signature="{arguments}->{returned}")',
-            ))
+            )
         if self._leaves is not None and traced.outputs != self._leaves:
-            raise TraceError(message(
-                f"kernel `{self.__name__}` does not return what its signature says", source=user_line(),
+            raise TraceError(
+                f"kernel `{self.__name__}` does not return what its signature says",
                 got=returned, expected=groups(self._leaves), fix=f'signature="{arguments}->{returned}"',
-            ))
+            )
         return traced
 
     def _defaults(self, names):
@@ -302,11 +303,11 @@ class Kernel:
             return default
         array = np.array(default, dtype=float)
         if array.shape != core:
-            raise ArgumentValueError(message(
-                f"kernel `{self.__name__}`: the default of {name} does not have its core shape", source=user_line(),
+            raise ArgumentValueError(
+                f"kernel `{self.__name__}`: the default of {name} does not have its core shape",
                 got=f"shape {array.shape}", expected=f"shape {core}, as in the signature {group(core)}",
                 fix=f"np.broadcast_to(default, {core})",
-            ))
+            )
         return array
 
 
@@ -339,10 +340,10 @@ def _interpreted(kernel, name, tracer):
 
 def _check_math(name, library):
     if library not in MATH:
-        raise ArgumentValueError(message(
-            f"`nbad.kernel(math=...)` of `{name}`: unknown library", source=user_line(), got=repr(library),
+        raise ArgumentValueError(
+            f"`nbad.kernel(math=...)` of `{name}`: unknown library", got=repr(library),
             expected="'simd' or 'libm'", fix="math='simd'",
-        ))
+        )
     return library
 
 

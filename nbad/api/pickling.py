@@ -8,7 +8,7 @@ import pickle
 import sys
 from types import CodeType
 
-from nbad.errors import ArgumentTypeError, message, user_line
+from nbad.errors import ArgumentTypeError
 
 PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # joblib brings its own
 
@@ -31,11 +31,11 @@ def reduced(kernel, made_from, parts):
     if made_from is not None:
         return _made_again, made_from
     if cloudpickle is None:
-        raise ArgumentTypeError(message(
-            f"kernel `{kernel.__name__}` cannot be pickled: it is not found by a name", source=user_line(),
+        raise ArgumentTypeError(
+            f"kernel `{kernel.__name__}` cannot be pickled: it is not found by a name",
             got=f"{kernel.__module__}.{kernel.__qualname__}", expected="a kernel at the top level of a module",
             fix="import cloudpickle, which pickles kernels by value, or define it with `def` at the top level",
-        ))
+        )
     kind, function, tracer, *options = parts
     return _unpickled, (kind, *_by_value(cloudpickle, (function, tracer)), *options)
 

@@ -14,13 +14,13 @@ import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
-from nbad.api.signatures import Argument
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.recipes import read_partial
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
+from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import Traced, trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
@@ -110,68 +110,46 @@ class Primitive:
         try:
             return list(self.__signature__.bind(*args, **kwargs).args)
         except TypeError as error:
-            raise ArgumentTypeError(message(
-                f"`{self.__name__}({', '.join(self._names)})`: {error}", source=user_line(),
+            raise ArgumentTypeError(
+                f"`{self.__name__}({', '.join(self._names)})`: {error}",
                 got=f"{len(args) + len(kwargs)} arguments", expected=f"{len(self._names)}: {', '.join(self._names)}",
-            )) from None
-
-
-def stop_gradient(x):
-    """`x` itself, of which no derivative is taken.
-
-    Parameters
-    ----------
-    x : traced value, number or array
-
-    Returns
-    -------
-    The same.
-
-    Examples
-    --------
-    >>> import nbad
-    >>> f = nbad.kernel(lambda x: x * nbad.stop_gradient(x))
-    >>> float(f(3.0)), float(nbad.grad(f)(3.0))
-    (9.0, 3.0)
-    """
-    traced = first_traced((x,))
-    return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
+            ) from None
 
 
 def _parameters(call, implementation):
     """Names of the parameters of a function."""
     function = getattr(implementation, "py_func", implementation)
     if not inspect.isfunction(function):
-        raise ArgumentTypeError(message(
-            f"{call}: the implementation is not a function", source=user_line(), got=repr(implementation),
+        raise ArgumentTypeError(
+            f"{call}: the implementation is not a function", got=repr(implementation),
             expected="a Python function, or one that numba.njit made", fix="lambda x: function(x)",
-        ))
+        )
     parameters = inspect.signature(function).parameters.values()
     if not parameters or any(p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty for p in parameters):
-        raise ArgumentTypeError(message(
-            f"{call}: the implementation must take one or more arguments, none of them optional", source=user_line(),
+        raise ArgumentTypeError(
+            f"{call}: the implementation must take one or more arguments, none of them optional",
             got=f"{function.__name__}{inspect.signature(function)}", expected="positional parameters",
             fix="lambda x, y: function(x, y)",
-        ))
+        )
     names = tuple(p.name for p in parameters)
     if "v" in names:
-        raise ArgumentValueError(message(
-            f"{call}: a parameter of the implementation is named v, which stands for the value", source=user_line(),
+        raise ArgumentValueError(
+            f"{call}: a parameter of the implementation is named v, which stands for the value",
             got=", ".join(names), expected="other names",
-        ))
+        )
     return names
 
 
 def _check_name(call, name):
     if not isinstance(name, str) or not name.isidentifier():
-        raise ArgumentTypeError(message(
-            f"{call}: the name is not an identifier", source=user_line(), got=repr(name), expected="a name like `soft_clip`",
-        ))
+        raise ArgumentTypeError(
+            f"{call}: the name is not an identifier", got=repr(name), expected="a name like `soft_clip`",
+        )
     if name in TABLE and not TABLE[name].recipes:
-        raise ArgumentValueError(message(
-            f"{call}: nbad has an operation of this name", source=user_line(), got=name, expected="a name of its own",
+        raise ArgumentValueError(
+            f"{call}: nbad has an operation of this name", got=name, expected="a name of its own",
             fix=f"nbad.primitive('my_{name}', ...)",
-        ))
+        )
 
 
 def _free_name(name):
@@ -187,10 +165,10 @@ def _recipes(call, name, names, partials):
     if isinstance(partials, str) or not hasattr(partials, "__len__"):
         partials = (partials,)
     if len(partials) != len(names):
-        raise ArgumentValueError(message(
-            f"{call}: there must be one partial for each parameter of the implementation", source=user_line(),
+        raise ArgumentValueError(
+            f"{call}: there must be one partial for each parameter of the implementation",
             got=f"{len(partials)} partials", expected=f"{len(names)}: by {', '.join(names)}",
-        ))
+        )
     makers = [_maker(call, f"{name}_by_{by}", names, partial) for by, partial in zip(names, partials, strict=True)]
     return functools.cache(lambda: tuple(make() for make in makers))
 
@@ -205,10 +183,10 @@ def _maker(call, name, names, partial):
     elif callable(partial):
         return functools.partial(_from_function, name, partial, _argument_names(call, partial, inputs))
     else:
-        raise ArgumentTypeError(message(
-            f"{call}: a partial is neither a function nor a formula", source=user_line(), got=repr(partial),
+        raise ArgumentTypeError(
+            f"{call}: a partial is neither a function nor a formula", got=repr(partial),
             expected=f"a function of ({', '.join(inputs)}), or text or a SymPy expression in these",
-        ))
+        )
     return lambda: graph
 
 
@@ -216,10 +194,10 @@ def _from_text(call, text, inputs):
     try:
         return read_partial(str(text), inputs)
     except (ValueError, SyntaxError) as error:
-        raise ArgumentValueError(message(
-            f"{call}: a partial has a part that nbad does not know", source=user_line(), got=f"{error} in {str(text)!r}",
+        raise ArgumentValueError(
+            f"{call}: a partial has a part that nbad does not know", got=f"{error} in {str(text)!r}",
             expected=f"a formula in {', '.join(inputs)} and operations of nbad, such as exp, log, sqrt, tanh",
-        )) from None
+        ) from None
 
 
 def _from_sympy(call, name, expression, inputs):
@@ -227,10 +205,10 @@ def _from_sympy(call, name, expression, inputs):
 
     symbols = {symbol.name: symbol for symbol in expression.free_symbols}
     if not symbols.keys() <= set(inputs):
-        raise ArgumentValueError(message(
-            f"{call}: a partial has other symbols than the arguments and v", source=user_line(), got=str(expression),
+        raise ArgumentValueError(
+            f"{call}: a partial has other symbols than the arguments and v", got=str(expression),
             expected=f"symbols among {', '.join(inputs)}",
-        ))
+        )
     return walk((expression,), {symbols.get(name, name): name for name in inputs}, name)
 
 
@@ -240,20 +218,20 @@ def _argument_names(call, partial, inputs):
     given, left = parameters[: len(inputs)], parameters[len(inputs) :]
     fits = len(given) == len(inputs) and all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given)
     if not fits or any(p.default is p.empty for p in left):
-        raise ArgumentTypeError(message(
-            f"{call}: a partial takes the arguments of the implementation and, behind them, its value", source=user_line(),
+        raise ArgumentTypeError(
+            f"{call}: a partial takes the arguments of the implementation and, behind them, its value",
             got=f"({', '.join(map(str, parameters))})", expected=f"({', '.join(inputs)})", fix=f"lambda {', '.join(inputs)}: ...",
-        ))
+        )
     return [p.name for p in given]
 
 
 def _from_function(name, partial, names):
     traced = trace(partial, [Argument(name) for name in names], {})
     if traced.is_tuple or traced.outputs != ((),):
-        raise TraceError(message(
-            f"partial `{name}` returns more than one number", source=user_line(), got=f"{len(traced.outputs)} outputs",
+        raise TraceError(
+            f"partial `{name}` returns more than one number", got=f"{len(traced.outputs)} outputs",
             expected="one number",
-        ))
+        )
     return traced.graph
 
 
@@ -267,7 +245,7 @@ def _compile(call, implementation, arity):
         return numba.cfunc(numba.float64(*[numba.float64] * arity), error_model="numpy")(function)
     except NumbaError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ArgumentTypeError(message(
+        raise ArgumentTypeError(
             f"{call}: Numba does not compile the implementation for floats", got=" ".join(lines[:2]),
             expected=f"a function of {arity} floats that returns one float", fix="numba.njit(implementation)(1.0)  # shows more",
-        )) from None
+        source=None) from None

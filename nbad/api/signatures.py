@@ -2,56 +2,41 @@
 
 import inspect
 import re
-from typing import NamedTuple
 
 import numpy as np
 
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
 GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
 
 
-class Argument(NamedTuple):
-    """A traced argument and its core shape; `()` is a scalar."""
-
-    name: str
-    shape: tuple[int, ...] = ()
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Names of its scalar slots in C order: "x", or "r[0]", "r[1]", or "m[0,1]"."""
-        if not self.shape:
-            return (self.name,)
-        return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape))
-
-
 def parameters_of(function, name):
     """The parameters of a function that is to be a kernel, checked."""
     if not callable(function):
-        raise ArgumentTypeError(message(
-            "`nbad.kernel(fn)`: fn is not a function", source=user_line(), got=type(function).__name__,
+        raise ArgumentTypeError(
+            "`nbad.kernel(fn)`: fn is not a function", got=type(function).__name__,
             expected="a Python function of scalars", fix="@nbad.kernel above `def f(x): ...`",
-        ))
+        )
     try:
         parameters = tuple(inspect.signature(function).parameters.values())
     except ValueError:
-        raise ArgumentTypeError(message(
-            f"`nbad.kernel({name})`: Python does not know the parameters of {name}", source=user_line(), got=repr(function),
+        raise ArgumentTypeError(
+            f"`nbad.kernel({name})`: Python does not know the parameters of {name}", got=repr(function),
             expected="a Python function of scalars", fix=f"nbad.kernel(lambda x, y: {name}(x, y))",
-        )) from None
+        ) from None
     for p in parameters:
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            raise TraceError(message(
-                f"kernel `{name}` takes `{p}`, but every argument needs a name", source=user_line(), got=str(p),
+            raise TraceError(
+                f"kernel `{name}` takes `{p}`, but every argument needs a name", got=str(p),
                 expected="named parameters", fix=f"def {name}(x, y): ...",
-            ))
+            )
         if p.name in RESERVED:
-            raise TraceError(message(
-                f"kernel `{name}` has a parameter named `{p.name}`, which nbad's own calls use", source=user_line(),
+            raise TraceError(
+                f"kernel `{name}` has a parameter named `{p.name}`, which nbad's own calls use",
                 got=f"def {name}(... {p.name} ...)", expected="another name", fix=f"{p.name}_",
-            ))
+            )
     return parameters
 
 
@@ -61,10 +46,10 @@ def static_names(kernel, known, static):
     names += tuple(name for name in known[:1] if name in RECEIVERS and name not in names)
     for name in names:
         if name not in known:
-            raise ArgumentValueError(message(
-                f"`nbad.kernel(static={static!r})`: `{kernel}` has no parameter `{name}`", source=user_line(),
+            raise ArgumentValueError(
+                f"`nbad.kernel(static={static!r})`: `{kernel}` has no parameter `{name}`",
                 got=name, expected=f"names among {', '.join(known)}", fix=f"static=({known[-1]!r},)" if known else "static=()",
-            ))
+            )
     return names
 
 
@@ -73,10 +58,10 @@ def identity(kernel, name, value):
     try:
         hash(value)
     except TypeError:
-        raise ArgumentTypeError(message(
-            f"`{kernel}`: the static argument {name} is not hashable", source=user_line(), got=type(value).__name__,
+        raise ArgumentTypeError(
+            f"`{kernel}`: the static argument {name} is not hashable", got=type(value).__name__,
             expected="a number, text or tuple: one specialization is kept for each value", fix=f"tuple({name})",
-        )) from None
+        ) from None
     return _typed(value)
 
 
@@ -101,11 +86,11 @@ def cores_of(kernel, signature, arguments):
     rests = [re.sub(r"\s", "", GROUP.sub("", side)) for side in signature.split("->")]
     fits = len(sides) == 2 and len(sides[0]) == len(arguments) and bool(sides[1])
     if not fits or any(rest != "," * max(len(side) - 1, 0) for rest, side in zip(rests, sides, strict=True)):
-        raise ArgumentValueError(message(
-            f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`", source=user_line(),
+        raise ArgumentValueError(
+            f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`",
             got=repr(signature), expected=f"{len(arguments)} groups of literal sizes, an arrow, and a group for each output",
             fix="signature=" + repr(",".join(["()"] * len(arguments)) + "->()"),
-        ))
+        )
     return dict(zip(arguments, sides[0], strict=True)), tuple(sides[1])
 
 

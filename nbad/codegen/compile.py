@@ -9,19 +9,13 @@ Numba's own functions, the drivers, are kept in the same folder by `cached_njit`
 
 import functools
 import hashlib
-import pickle
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import llvmlite
 import numba
 import numpy as np
 from llvmlite import binding
-from numba.core.caching import NullCache
-from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.serialize import dumps
 
 from nbad.codegen import disk
 from nbad.codegen.host import host
@@ -30,7 +24,6 @@ from nbad.codegen.vector_ir import ENTRY, print_ir
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
-PLAIN = (bool, int, float, str, tuple)  # kinds of globals that Numba compiles in as constants
 _addresses: dict[str, int] = {}
 
 
@@ -156,67 +149,3 @@ def _engine():
     return binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())
 
 
-def cached_njit(**options):
-    """`numba.njit(**options)` for nbad's own functions, compiled code kept in nbad's private cache folder.
-
-    The key holds the source of the function's module, those of nbad's compiled functions that it imports, and the constants among
-    its globals.
-
-    Examples
-    --------
-    >>> @cached_njit(error_model="numpy")
-    ... def twice(x):
-    ...     return 2 * x
-    >>> twice(4.0)
-    8.0
-    """
-    def decorate(function):
-        compiled = numba.njit(**options)(function)
-        if hasattr(compiled, "enable_caching") and function.__closure__ is None:
-            compiled._cache = _FunctionCache(function, repr(sorted(options.items())))
-        return compiled
-
-    return decorate
-
-
-class _FunctionCache(NullCache):
-    """What Numba asks for a function's compiled code; backed by `nbad.codegen.disk`."""
-
-    def __init__(self, function, options):
-        self.function, self.options = function, options
-
-    @property
-    def cache_path(self):
-        """Where the code is kept; None where it is not."""
-        folder = disk.info().folder
-        return None if folder is None else str(folder)
-
-    def load_overload(self, signature, target_context):
-        """The compiled function for a signature; None where the disk does not have it."""
-        target_context.refresh()
-        data = disk.load(self._key(signature, target_context.codegen()))
-        return None if data is None else CompileResult._rebuild(target_context, *pickle.loads(data))
-
-    def save_overload(self, signature, result):
-        """Keep a compiled function."""
-        if not result.library.has_dynamic_globals:
-            disk.store(self._key(signature, result.codegen), dumps(result._reduce()))
-
-    def _key(self, signature, codegen):
-        parts = "function", VERSIONS, sys.version, codegen.magic_tuple(), self.function.__qualname__, self.options, signature
-        return "\n".join([*map(str, parts), *_sources(self.function.__module__, set())])
-
-
-def _sources(name, seen):
-    """Text of a module and its plain globals, and the same for the modules of nbad whose compiled functions it uses."""
-    seen.add(name)
-    module = sys.modules[name]
-    file = getattr(module, "__file__", None)
-    texts = [Path(file).read_text(encoding="utf-8") if file else ""]
-    for key, value in sorted(vars(module).items()):
-        if isinstance(value, PLAIN) and not key.startswith("__"):
-            texts.append(f"{key} = {value!r}")
-        owner = getattr(value, "__module__", None)
-        if type(value).__module__.startswith("numba.") and str(owner).startswith("nbad.") and owner not in seen:
-            texts += _sources(owner, seen)
-    return texts

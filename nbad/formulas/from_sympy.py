@@ -9,10 +9,11 @@ pass.
 import functools
 import re
 
-from nbad.errors import ArgumentValueError, TraceError, message, user_line
+from nbad.errors import ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
-from nbad.operations.table import REAL, TABLE, newest
+from nbad.operations.row import REAL
+from nbad.operations.table import TABLE, newest
 
 DIGITS = 30
 LARGEST_POWER = 65536
@@ -50,10 +51,10 @@ def walk(expressions, inputs, name) -> Graph:
         steps = _Walk(name, inputs, parts_of(expressions))
         outputs = [steps.real(e) for e in expressions]
     except RecursionError:
-        raise TraceError(message(
-            f"kernel `{name}` has expressions nested too deeply for SymPy to compare", source=user_line(),
+        raise TraceError(
+            f"kernel `{name}` has expressions nested too deeply for SymPy to compare",
             fix="sympy.cse(expression)",
-        )) from None
+        ) from None
     return simplify(steps.builder.build(outputs))
 
 
@@ -145,7 +146,7 @@ class _Walk:
 
     def refusal(self, what, **parts):
         """The error that says what this expression does."""
-        return TraceError(message(f"kernel `{self.name}` {what}", source=user_line(), **parts))
+        return TraceError(f"kernel `{self.name}` {what}", **parts)
 
     def symbol(self, e):
         """A symbol that is no input."""
@@ -153,12 +154,12 @@ class _Walk:
         alike = next((s.name for s in missing if s.name in {known.name for known in self.inputs}), None)
         note = f"; this `{alike}` is another one, with other assumptions" if alike else ""
         known = ", ".join(s.name for s in self.inputs)
-        raise ArgumentValueError(message(
-            f"`nbad.from_sympy(expressions, ({known}))`: the expression has symbols that are not among these", source=user_line(),
+        raise ArgumentValueError(
+            f"`nbad.from_sympy(expressions, ({known}))`: the expression has symbols that are not among these",
             got=", ".join(s.name for s in missing) + note, expected=f"only {known}" if known else "none",
             fix=f"expression.subs({alike}_of_the_expression, {alike})" if alike
             else f"nbad.from_sympy(expressions, ({', '.join(s.name for s in (*self.inputs, *missing))}))",
-        ))
+        )
 
     def constant(self, e):
         value = e.evalf(DIGITS)

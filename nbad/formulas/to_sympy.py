@@ -7,7 +7,7 @@ and the sign of zero, which SymPy does not know.
 import functools
 from fractions import Fraction
 
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import simplify
 from nbad.operations.table import TABLE
@@ -153,10 +153,10 @@ def operands_of(program, given):
     if not given:
         return _symbols(slots)
     if len(given) != len(slots):
-        raise ArgumentTypeError(message(
-            f"{program.call}.sympy: there must be one expression for each scalar slot", source=user_line(),
+        raise ArgumentTypeError(
+            f"{program.call}.sympy: there must be one expression for each scalar slot",
             got=f"{len(given)}", expected=f"{len(slots)}: {', '.join(slots)}", fix=f"{program.name}.sympy()",
-        ))
+        )
     return tuple(map(sympy.sympify, given))
 
 
@@ -184,10 +184,10 @@ def _written_out(graph):
 def check_size(kernel, method, size, most):
     """Refuse formulas that nobody could read, and SymPy could hardly build."""
     if size > most:
-        raise ArgumentValueError(message(
-            f"`{kernel.__name__}.{method}()`: the formulas are too long", source=user_line(), got=f"{size:,} operations",
+        raise ArgumentValueError(
+            f"`{kernel.__name__}.{method}()`: the formulas are too long", got=f"{size:,} operations",
             expected=f"{most:,} at most", fix=f"nbad.show({kernel.__name__}, 'partials')",
-        ))
+        )
 
 
 def guarded(kernel, make):
@@ -195,7 +195,7 @@ def guarded(kernel, make):
     try:
         return make()
     except RecursionError:
-        raise TraceError(message(
-            f"kernel `{kernel.__name__}` nests its operations too deeply for SymPy", source=user_line(),
+        raise TraceError(
+            f"kernel `{kernel.__name__}` nests its operations too deeply for SymPy",
             fix=f"nbad.show({kernel.__name__}, 'graph')",
-        )) from None
+        ) from None

@@ -11,16 +11,17 @@ differentiated again, to any order.
 """
 
 import functools
-import heapq
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from nbad.graphs.conditions import Conditions
 from nbad.graphs.graph import Graph
 from nbad.graphs.recipes import read_partial
 from nbad.graphs.simplify import SimplifyingBuilder
 from nbad.operations.derived import DERIVED
-from nbad.operations.table import REAL, TABLE
+from nbad.operations.row import REAL
+from nbad.operations.table import TABLE
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
 CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")
@@ -90,7 +91,7 @@ class _Sweeps:
     def __init__(self, graph: Graph, wrt: frozenset[int]):
         self.graph, self.wrt = graph, wrt
         self.builder = SimplifyingBuilder.extending(graph)
-        self.conditions = _Conditions(self.builder)
+        self.conditions = Conditions(self.builder)
         self.one = self.builder.constant(1.0)
         self.edges: dict[int, list[_Edge]] = {}
         self._find_edges()
@@ -214,55 +215,6 @@ class _Sweeps:
 
     def _vanishes(self, edge):
         return all(map(self._is_zero, (edge.otherwise, *(factor for _, factor in edge.cases))))
-
-
-class _Conditions:
-    """Conditions as bool nodes, and the tree of branches that they form."""
-
-    def __init__(self, builder):
-        self.builder = builder
-        self.always, self.never = builder.constant(True), builder.constant(False)
-        self._branches: dict[int, tuple[int, int, int]] = {}  # condition: its depth, its parent, its literal
-        self._children: dict[tuple[int, int], int] = {}
-
-    def under(self, parent, literal):
-        """The condition of the branch `literal` where `parent` holds."""
-        condition = self.builder.add("and", parent, literal)
-        if condition not in (parent, self.never):
-            self._branches.setdefault(condition, (self._branch(parent)[0] + 1, parent, literal))
-            self._children[parent, literal] = condition
-        return condition
-
-    def contribute(self, group, condition, contribution):
-        """Add to the sum of contributions that count under one condition."""
-        known = group.get(condition)
-        group[condition] = contribution if known is None else self.builder.add("add", known, contribution)
-
-    def merge(self, group, target):
-        """The sum of all contributions, each 0 where its condition fails, right wherever `target` holds.
-
-        Branches are closed from the innermost; two opposite ones become one select.
-        """
-        zero = self.builder.constant(0.0)
-        inmost = [(-self._branch(condition)[0], condition) for condition in group]
-        heapq.heapify(inmost)
-        while inmost:
-            _, condition = heapq.heappop(inmost)
-            if condition in (target, self.always) or condition not in group:
-                continue
-            _, parent, literal = self._branch(condition)
-            inside, outside = group.pop(condition), group.pop(self._opposite(parent, literal), zero)
-            self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
-            heapq.heappush(inmost, (-self._branch(parent)[0], parent))
-        return functools.reduce(lambda a, b: self.builder.add("add", a, b), group.values()) if group else zero
-
-    def _branch(self, condition):
-        """Depth, parent and literal; a union of branches is a branch of its own."""
-        return self._branches.get(condition, (condition != self.always, self.always, condition))
-
-    def _opposite(self, parent, literal):
-        inside = self.builder.inner(literal, "not")
-        return self._children.get((parent, self.builder.find("not", literal) if inside is None else inside))
 
 
 def _half_integer_exponent(graph, node):

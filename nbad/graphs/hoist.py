@@ -2,7 +2,8 @@
 
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
-from nbad.operations.table import REAL, TABLE
+from nbad.operations.row import REAL
+from nbad.operations.table import TABLE
 
 WORTHWHILE = 3.0  # cost of what one more input row must save
 

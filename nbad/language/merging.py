@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from nbad.language import arrays
-from nbad.language.values import Trace, TracedCondition, Tracer, plain_number
+from nbad.language.trace import Trace
+from nbad.language.values import TracedCondition, Tracer, plain_number
 
 _COMPARABLE = (str, bytes, range, complex, slice)
 

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 _MATRIX = ("uses `@` on {value}, a scalar", "x * y")
 _WRITE = ("writes into {value}", "return the new value: a kernel changes nothing in place")
 
@@ -147,3 +149,19 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
     """What a source line does that asks a traced value for its truth, and the rewrite."""
     rows = (_TRUTH[0], _TRUTH[-1]) if is_rewritten else _TRUTH
     return next((what, fix) for pattern, what, fix in rows if re.match(pattern, line))
+
+
+def described(value):
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape}"
+    if isinstance(value, (complex, np.complexfloating)):
+        return f"the complex number {value!r}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def advice(value):
+    if isinstance(value, (complex, np.complexfloating)):
+        return "keep the real and the imaginary part in two variables"
+    if isinstance(value, (np.ndarray, list, tuple)):
+        return "table[0] * x  # one number at a time"
+    return None

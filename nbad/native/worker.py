@@ -27,29 +27,54 @@ from nbad.codegen.disk import text_of
 from nbad.native.builder import I64, Code
 from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
 from nbad.native.interleave import interleave_function, part_of_tile, separate_function
+from nbad.native.launch_table import (
+    BLOCK_BYTES,
+    BLOCK_STREAMS,
+    BLOCKS,
+    BODY,
+    BODY_ROW,
+    COUNT,
+    GATHERS,
+    ITEMSIZE,
+    LANES,
+    LOAD_COUNT,
+    LOADS,
+    M_ARRAY,
+    M_MODE,
+    M_OFFSET,
+    M_ROW,
+    M_SEED_STRIDE,
+    M_SIZE,
+    MODE_SHIFT,
+    NDIM,
+    PER_SEED,
+    PITCH,
+    PROLOGUE,
+    R_ARRAY,
+    R_OFFSET,
+    R_PADDED,
+    R_SEED_STRIDE,
+    R_SIZE,
+    ROW_COUNT,
+    ROWS,
+    SHAPE,
+    STAGED_LOADS,
+    STAGED_STORES,
+    STORE_COUNT,
+    STORES,
+    STREAM_COUNT,
+    STREAMS,
+    SUM_COUNT,
+    SUMS,
+    TARGET,
+    TILE,
+    UNIFORM,
+    WIDTH,
+)
 
-TILE = 256
-PITCH = 8 * TILE + 64  # scratch rows a multiple of 4096 bytes apart would share cache sets
-LANES = 16
-TARGET = 4  # entries of a store's target: source, target, stride, mode
-
-# header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
-BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
-ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
-SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 23)
-BLOCK_STREAMS, BLOCK_BYTES, SHAPE, HEADER = range(23, 27)
-# fields of a row, and of a load, store, sum or stream (in loads and stores one stride per dimension follows)
-R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
-M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
-PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
 FLOATS = {8: DOUBLE, 4: FLOAT}
 LINE = 64  # bytes of a cache line, which is streamed whole
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
-
-
-def worker_bytes(rows, stores, gathered):
-    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
-    return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
 
 
 @functools.cache

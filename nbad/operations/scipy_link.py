@@ -2,7 +2,7 @@
 
 import ctypes
 
-from nbad.errors import MissingExtraError, message, user_line
+from nbad.errors import MissingExtraError
 
 SIGNATURE = "double ({}, int"  # the last number is one that Cython's own callers pass
 get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
@@ -35,8 +35,8 @@ def _special(name):
     try:
         import scipy.special
     except ImportError:
-        raise MissingExtraError(message(
-            f"`{name}` takes its values from SciPy, which is not installed", source=user_line(), expected="the extra `scipy`",
+        raise MissingExtraError(
+            f"`{name}` takes its values from SciPy, which is not installed", expected="the extra `scipy`",
             fix='pip install "nbad[scipy]"',
-        )) from None
+        ) from None
     return scipy.special

@@ -5,75 +5,14 @@ Jacobian, once for each tile; where the residuals are these there is no prologue
 computes the cotangents: it only multiplies and adds.
 """
 
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import NamedTuple
+from dataclasses import replace
+from functools import partial
 
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.simplify import compact, simplify
 from nbad.plans import cost
+from nbad.plans.plan import Entry, Plan, Residual
 from nbad.plans.policies import POLICIES, Targets, stored_values
-
-__all__ = ["POLICIES", "Entry", "Plan", "Residual", "fuse", "jvp_graph", "partition"]
-
-
-@dataclass(frozen=True)
-class Residual:
-    """A value that the forward kernel stores: its name, the user's line it stems from, and why it is kept."""
-
-    name: str
-    source: str | None
-    reason: str
-
-
-class Entry(NamedTuple):
-    """One entry of the per-element Jacobian: the number of its partial, or its constant."""
-
-    output: int
-    input: int
-    partial: int | None
-    constant: float | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The forward graph (inputs to outputs and residuals), and the way from residuals to cotangents and tangents.
-
-    `prologue` takes residuals to partials, each nonconstant entry of the Jacobian once; None where the residuals are these.
-    `mode` says how the entries were accumulated.
-    """
-
-    policy: str | tuple[str, ...]
-    wrt: tuple[int, ...]
-    outputs: int
-    forward: Graph
-    residuals: tuple[Residual, ...]
-    prologue: Graph | None
-    entries: tuple[Entry, ...]
-    mode: str = "reverse"
-
-    @property
-    def partials(self) -> int:
-        """Number of nonconstant entries, each counted once."""
-        return len(self.prologue.outputs) if self.prologue else len(self.residuals)
-
-    @cached_property
-    def reverse(self) -> Graph:
-        """Partials and one seed per output slot to one cotangent per differentiated input slot."""
-        return _linear_map(self, "reverse", "seed", range(self.outputs), self.wrt, lambda e: (e.output, e.input))
-
-    @cached_property
-    def pushforward(self) -> Graph:
-        """Partials and tangents to output tangents."""
-        return _linear_map(self, "pushforward", "tangent", self.wrt, range(self.outputs), lambda e: (e.input, e.output))
-
-    def __str__(self):
-        lines = [f"plan of {self.forward.name}, policy {self.policy!r}: {len(self.residuals)} residuals"]
-        for k, residual in enumerate(self.residuals):
-            lines.append(f"  residual {k}: {residual.name:<28} {residual.reason}")
-        lines += ["forward:", str(self.forward)]
-        lines += ["prologue:", str(self.prologue)] if self.prologue else []
-        return "\n".join([*lines, "reverse:", str(self.reverse)])
 
 
 def partition(joint, wrt, policy="partials", seeds=1) -> Plan:
@@ -169,52 +108,3 @@ def _reason(targets, k, policy):
     return "in place of what it is computed from"
 
 
-def _linear_map(plan, name, given, sources, targets, ends):
-    """The graph of one product with the Jacobian or its transpose; `ends` says from where to where an entry leads."""
-    letter = "p" if plan.prologue else "r"
-    partials = [f"{letter}{k}" for k in range(plan.partials)]
-    builder = GraphBuilder(f"{plan.forward.name}_{name}", [*partials, *(f"{given}{k}" for k in range(len(sources)))])
-    column = {source: len(partials) + k for k, source in enumerate(sources)}
-    sums = dict.fromkeys(targets)
-    for entry in plan.entries:
-        source, target = ends(entry)
-        factor = builder.constant(entry.constant) if entry.partial is None else entry.partial
-        term = guarded_product(builder, factor, column[source])
-        sums[target] = term if sums[target] is None else builder.add("add", sums[target], term)
-    return builder.build(builder.constant(0.0) if s is None else s for s in sums.values())
-
-
-def guarded_product(builder, entry, seed):
-    """`entry * seed`, which a zero seed makes 0 whatever the entry is."""
-    node = builder.nodes[entry]
-    if node.op == "const" and node.payload == 1.0:
-        return seed
-    product = builder.add("mul", entry, seed)
-    if node.op == "const" and abs(node.payload) < float("inf"):
-        return product
-    zero = builder.constant(0.0)
-    return builder.add("select", builder.add("eq", seed, zero), zero, product)
-
-
-def fuse(prologue, following) -> Graph:
-    """One graph of two: the second one's first inputs are the outputs of the first."""
-    given = following.inputs[len(prologue.outputs) :]
-    builder = GraphBuilder(following.name, [*prologue.inputs, *given])
-    partials = builder.splice(prologue, range(len(prologue.inputs)))
-    operands = [partials[k] for k in prologue.outputs]
-    places = builder.splice(following, [*operands, *range(len(prologue.inputs), len(builder.inputs))])
-    return builder.build(places[k] for k in following.outputs)
-
-
-def jvp_graph(joint, wrt) -> Graph:
-    """One graph from inputs and tangents to outputs and output tangents, from a joint graph in forward mode."""
-    names = [f"tangent_{joint.graph.inputs[n]}" for n in wrt]
-    builder = GraphBuilder(f"{joint.graph.name}_jvp", [*joint.graph.inputs, *names])
-    places = builder.splice(joint.graph, range(len(joint.graph.inputs)))
-    outputs = [places[k] for k in joint.graph.outputs]
-    tangents: list[int | None] = [None] * joint.n_outputs
-    for (m, n), entry in zip(joint.positions, outputs[joint.n_outputs :], strict=True):
-        term = guarded_product(builder, entry, len(joint.graph.inputs) + wrt.index(n))
-        tangents[m] = term if tangents[m] is None else builder.add("add", tangents[m], term)
-    dots = [builder.constant(0.0) if t is None else t for t in tangents]
-    return simplify(builder.build([*outputs[: joint.n_outputs], *dots]))

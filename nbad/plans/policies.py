@@ -4,34 +4,11 @@ A policy names values to keep; what is stored are those of them that the partial
 partials always follow from what is stored. A condition is stored as 1 or 0, and counts like any other value.
 """
 
-from nbad.errors import ArgumentValueError, message, user_line
+from nbad.errors import ArgumentValueError
 from nbad.plans import cost
 from nbad.plans.mincut import INFINITE, Network
 
 POLICIES = ("partials", "mincut", "recompute")
-
-
-def check_policy(call, residuals):
-    """The option `residuals=` of a call: "auto", a policy, or a tuple of names of values, which the plan checks."""
-    if isinstance(residuals, tuple | list) and all(isinstance(name, str) for name in residuals):
-        return tuple(residuals)
-    if isinstance(residuals, str) and residuals in ("auto", *POLICIES):
-        return residuals
-    raise ArgumentValueError(message(
-        f"{call}: unknown residual policy", source=user_line(), got=repr(residuals),
-        expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values",
-        fix="residuals='auto'" + f", or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
-    ))
-
-
-def check_seeds(call, seeds):
-    """The option `seeds=` of a call as an int."""
-    if isinstance(seeds, bool) or not hasattr(seeds, "__index__") or seeds < 0:
-        raise ArgumentValueError(message(
-            f"{call}: seeds={seeds!r} is not a number of seeds", source=user_line(), got=repr(seeds),
-            expected="an int, 0 or more", fix="seeds=8",
-        ))
-    return int(seeds)
 
 
 class Targets:
@@ -119,11 +96,11 @@ def _named(targets, names):
     unknown = [name for name in names if name not in numbers]
     if unknown:
         graph, known = targets.graph, [targets.name(k) for k in targets.below()]
-        raise ArgumentValueError(message(
-            f"`nbad.vjp({graph.name}, ..., residuals={names!r})`: these are not values of the kernel", source=user_line(),
+        raise ArgumentValueError(
+            f"`nbad.vjp({graph.name}, ..., residuals={names!r})`: these are not values of the kernel",
             got=", ".join(map(repr, unknown)), expected=f"names among {', '.join(known)}, as `nbad.show(f, 'plan')` prints them",
             fix=f"residuals=({', '.join(map(repr, known[-2:]))},)" if known else "residuals='auto'",
-        ))
+        )
     return {numbers[name] for name in names}
 
 

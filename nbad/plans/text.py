@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from nbad.graphs.graph import Graph, Node
 from nbad.operations.table import TABLE
-from nbad.plans.partition import Entry, Plan, Residual
+from nbad.plans.plan import Entry, Plan, Residual
 
 
 def key(graph, *request):

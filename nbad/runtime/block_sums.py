@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from nbad.codegen.compile import cached_njit
-from nbad.native.worker import TILE
+from nbad.codegen.numba_cache import cached_njit
+from nbad.native.launch_table import TILE
 
 OPTIONS = dict(error_model="numpy", nogil=True)
 AT_ONCE = 1 << 18  # bytes of block sums that are added at a time

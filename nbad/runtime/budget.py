@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nbad import config
-from nbad.errors import ArgumentValueError, NbadError, message, user_line
+from nbad.errors import ArgumentValueError, NbadError
 from nbad.runtime import memory
 
 CAREFUL = 1 << 28  # bytes; asking the system costs more than a smaller array
@@ -44,28 +44,16 @@ def require(call, needed, fix):
     >>> require("`f(x)`", 1000, "")
     """
     if needed > CAREFUL and needed > (free := available()):
-        raise NotEnoughMemoryError(message(
-            f"{call} needs {needed:,} bytes", source=user_line(), got=f"{free:,} bytes available",
+        raise NotEnoughMemoryError(
+            f"{call} needs {needed:,} bytes", got=f"{free:,} bytes available",
             expected="less than that", fix=fix if isinstance(fix, str) else fix(free),
-        ))
-
-
-def check_bound(call, max_bytes):
-    """The option `max_bytes=` as an int, or None."""
-    if max_bytes is None:
-        return None
-    if hasattr(max_bytes, "__index__") and not isinstance(max_bytes, bool) and max_bytes > 0:
-        return int(max_bytes)
-    raise ArgumentValueError(message(
-        f"{call}: max_bytes={max_bytes!r} is not a number of bytes", source=user_line(), got=repr(max_bytes),
-        expected="a positive int", fix="max_bytes=2**30",
-    ))
+        )
 
 
 def check_fits(call, needed, max_bytes, what):
     """Raise where even the least working set is larger than the user allows."""
     if max_bytes is not None and needed > max_bytes:
-        raise ArgumentValueError(message(
-            f"{call}: max_bytes={max_bytes} is too small for {what}", source=user_line(), got=f"{max_bytes:,} bytes",
+        raise ArgumentValueError(
+            f"{call}: max_bytes={max_bytes} is too small for {what}", got=f"{max_bytes:,} bytes",
             expected=f"at least {needed:,} bytes", fix=f"max_bytes={needed}",
-        ))
+        )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nbad.native import worker as d
+from nbad.native import launch_table as d
 from nbad.native.convert import CODES
 from nbad.native.interleave import block_bytes
 from nbad.plans.cost import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total

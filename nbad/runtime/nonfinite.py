@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from nbad import config
-from nbad.errors import NbadError, message
-from nbad.graphs.graph import evaluate_all
+from nbad.errors import NbadError
+from nbad.graphs.interpreter import evaluate_all
 
 
 class NonFiniteError(NbadError, FloatingPointError):
@@ -87,12 +87,12 @@ def _error(program, graph, label, element, values, output):
     operands = ", ".join(f"{values[a]!s}" for a in node.args)
     place = f"element {element}" if element else "the only element"
     inputs = ", ".join(f"{graph.inputs[n.payload]} = {v!s}" for n, v in zip(graph.nodes, values, strict=True) if n.op == "input")
-    return NonFiniteError(message(
+    return NonFiniteError(
         f"{program.call}: {label} is {values[output]!s} at {place}, first in `{node.op}`"
         + (f" of {node.source}" if node.source else ""),
         got=f"{node.op}({operands}) = {values[k]!s}, with {inputs}", expected="finite numbers",
         fix="np.where(condition, value, other), with a condition that keeps the operation inside its domain",
-    ))
+    source=None)
 
 
 def _culprit(graph, values, output):

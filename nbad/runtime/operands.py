@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.memo import remember
+from nbad.runtime.strides import batch
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 WEAK = (float, int, bool)
 PLAIN = frozenset({float, np.float64})  # numbers that become float64 arrays as they are
 NUMBERS = frozenset({*WEAK, *PLAIN})
-MANY = 1000  # values in one place that are remembered
 REFUSED = {
     "c": ("is complex", "{0}.real, or one kernel argument for each of {0}.real and {0}.imag"),
     "O": ("holds Python objects", "np.asarray({0}, dtype=float)"),
@@ -73,21 +74,6 @@ class Operands(NamedTuple):
         return self.layout.shape
 
 
-def remember(known, key, make):
-    """The value under a key, made at the first asking; a dict of too many starts anew."""
-    found = known.get(key)
-    if found is None:
-        if len(known) > MANY:
-            known.clear()
-        found = known.setdefault(key, make())
-    return found
-
-
-def batch(shape, core):
-    """A shape without its last `core` dimensions."""
-    return shape[: len(shape) - core]
-
-
 def as_array(call, name, value):
     """An array of a dtype that nbad computes with.
 
@@ -115,27 +101,27 @@ def as_array(call, name, value):
     if kind in "fiub" and value.dtype.itemsize <= 8:
         return value
     what, fix = REFUSED.get(kind, ("is a long double", "{0}.astype(np.float64)"))
-    raise ArgumentTypeError(message(
-        f"{call}: {name} {what}", source=user_line(), got=f"dtype {value.dtype}",
+    raise ArgumentTypeError(
+        f"{call}: {name} {what}", got=f"dtype {value.dtype}",
         expected="float64, float32, float16, an integer dtype or bool", fix=fix.format(name),
-    ))
+    )
 
 
 def _convert(call, name, value):
     if isinstance(value, np.ma.MaskedArray):
-        raise ArgumentTypeError(message(
-            f"{call}: {name} is a masked array", source=user_line(), got="numpy.ma.MaskedArray",
+        raise ArgumentTypeError(
+            f"{call}: {name} is a masked array", got="numpy.ma.MaskedArray",
             expected="an array without a mask", fix=f"{name}.filled(np.nan)",
-        ))
+        )
     if isinstance(value, np.generic | np.ndarray) or hasattr(value, "__array__"):
         return np.asarray(value)
     try:
         array = np.asarray(value, dtype=float) if type(value) in WEAK else np.asarray(value)
     except (ValueError, OverflowError) as error:
-        raise ArgumentTypeError(message(
-            f"{call}: {name} is not an array of numbers", source=user_line(), got=f"{type(value).__name__}: {error}",
+        raise ArgumentTypeError(
+            f"{call}: {name} is not an array of numbers", got=f"{type(value).__name__}: {error}",
             expected="a number, an array, or nested lists of equal lengths", fix=f"np.asarray({name}, dtype=float)",
-        )) from None
+        ) from None
     return array.astype(float) if array.dtype.kind in "iub" else array
 
 
@@ -185,10 +171,10 @@ def _layout(program, values, arrays):
 def _check_cores(call, names, cores, arrays):
     for name, core, array in zip(names, cores, arrays, strict=True):
         if core and array.shape[-len(core) :] != core:
-            raise ArgumentValueError(message(
-                f"{call}: {name} does not end in its core shape", source=user_line(), got=f"shape {array.shape}",
+            raise ArgumentValueError(
+                f"{call}: {name} does not end in its core shape", got=f"shape {array.shape}",
                 expected=f"shape {_dots(core)}", fix=f"np.moveaxis({name}, axis, -1), if the vector lies along another axis",
-            ))
+            )
 
 
 def _dots(core):
@@ -203,10 +189,10 @@ def _common_shape(call, names, shapes):
         return np.broadcast_shapes(*shapes)
     except ValueError:
         listing = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
-        raise ArgumentValueError(message(
-            f"{call}: the arguments do not broadcast", source=user_line(), got=listing,
+        raise ArgumentValueError(
+            f"{call}: the arguments do not broadcast", got=listing,
             expected="shapes that NumPy broadcasts to one", fix=_fix(names, shapes),
-        )) from None
+        ) from None
 
 
 def _fix(names, shapes):
@@ -215,31 +201,6 @@ def _fix(names, shapes):
         if len(shape) == 1:
             return f"{name}[:, None], for all combinations"
     return "np.expand_dims on one of them"
-
-
-def strides_over(array, core, shape):
-    """Strides in bytes over the element space; 0 along the axes that the array is broadcast along."""
-    own = batch(array.shape, core)
-    missing = len(shape) - len(own)
-    kept = (0 if size == 1 else stride for size, stride in zip(own, array.strides, strict=False))
-    return (0,) * missing + tuple(kept)
-
-
-def contiguous_strides(shape, itemsize):
-    """Strides of a C-contiguous array."""
-    strides = []
-    for size in reversed(shape):
-        strides.append(itemsize)
-        itemsize *= size
-    return tuple(reversed(strides))
-
-
-def core_offsets(strides, core):
-    """Byte offset of each core value, in C order."""
-    offsets = [0]
-    for size, stride in zip(core, strides[len(strides) - len(core) :], strict=True):
-        offsets = [offset + k * stride for offset in offsets for k in range(size)]
-    return offsets
 
 
 def is_broadcast(own, shape):

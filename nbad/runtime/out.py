@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.native.entry import are_apart
 
 
@@ -31,10 +31,10 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
     arrays = out if is_tuple else (out,)
     if type(arrays) is not tuple or len(arrays) != len(shapes):
         got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(out).__name__}"
-        raise ArgumentValueError(message(
-            f"{call}: out= does not have the structure of the result", source=user_line(), got=got,
+        raise ArgumentValueError(
+            f"{call}: out= does not have the structure of the result", got=got,
             expected=f"a tuple of {len(shapes)} arrays", fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
-        ))
+        )
     for array, name, shape in zip(arrays, names, shapes, strict=True):
         is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
         if not is_plain:
@@ -48,30 +48,30 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
 def _check_one(call, array, name, shape, dtype):
     make = f"np.empty({shape}, np.{dtype})"
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
-        raise ArgumentTypeError(message(
-            f"{call}: out= for {name} is not an array", source=user_line(), got=type(array).__name__,
+        raise ArgumentTypeError(
+            f"{call}: out= for {name} is not an array", got=type(array).__name__,
             expected="numpy.ndarray", fix=make,
-        ))
+        )
     if array.shape != shape:
-        raise ArgumentValueError(message(
-            f"{call}: out= for {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
+        raise ArgumentValueError(
+            f"{call}: out= for {name} has a wrong shape", got=f"shape {array.shape}",
             expected=f"shape {shape}", fix=make,
-        ))
+        )
     if array.dtype != dtype or not array.dtype.isnative:
-        raise ArgumentTypeError(message(
-            f"{call}: out= for {name} has a wrong dtype, and out= is never cast", source=user_line(), got=f"dtype {array.dtype}",
+        raise ArgumentTypeError(
+            f"{call}: out= for {name} has a wrong dtype, and out= is never cast", got=f"dtype {array.dtype}",
             expected=f"dtype {dtype}", fix=make,
-        ))
+        )
     if not array.flags.writeable:
-        raise ArgumentValueError(message(
-            f"{call}: out= for {name} is read-only", source=user_line(), got="a read-only array",
+        raise ArgumentValueError(
+            f"{call}: out= for {name} is read-only", got="a read-only array",
             expected="a writeable array", fix=make,
-        ))
+        )
     if _may_overlap_itself(array):
-        raise ArgumentValueError(message(
-            f"{call}: out= for {name} overlaps itself", source=user_line(), got=f"strides {array.strides}",
+        raise ArgumentValueError(
+            f"{call}: out= for {name} overlaps itself", got=f"strides {array.strides}",
             expected="an array whose elements have memory of their own", fix=make,
-        ))
+        )
 
 
 def _may_overlap_itself(array):
@@ -87,10 +87,10 @@ def _may_overlap_itself(array):
 def check_overlaps(call, array, name, others):
     """Refuse an array of `out=` that shares memory with any other."""
     if not are_apart((array,), others) and any(_overlap(array, other) for other in others):
-        raise ArgumentValueError(message(
-            f"{call}: out= for {name} overlaps an input or another result", source=user_line(), got="shared memory",
+        raise ArgumentValueError(
+            f"{call}: out= for {name} overlaps an input or another result", got="shared memory",
             expected="memory of its own", fix=f"np.empty({array.shape}, np.{array.dtype})",
-        ))
+        )
 
 
 def _overlap(array, other):

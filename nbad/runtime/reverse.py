@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
-from nbad.native.worker import TILE
+from nbad.memo import remember
+from nbad.native.launch_table import TILE
 from nbad.runtime import memory
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.launch import Launch, Routes, Slot
-from nbad.runtime.operands import batch, contiguous_strides, remember
 from nbad.runtime.slabs import Region, Target, part_of
+from nbad.runtime.strides import batch, contiguous_strides
 from nbad.runtime.sweeps import array_slots, numbered, residual_slots
 
 

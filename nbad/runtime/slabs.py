@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
-from nbad.native.worker import TILE
-from nbad.runtime.operands import contiguous_strides
+from nbad.native.launch_table import TILE
+from nbad.runtime.strides import contiguous_strides
 
 
 class Region(NamedTuple):

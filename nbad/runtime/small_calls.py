@@ -10,7 +10,7 @@ import numpy as np
 
 from nbad import config
 from nbad.native import entry
-from nbad.native.worker import TILE
+from nbad.native.launch_table import TILE
 from nbad.runtime.operands import DOUBLE
 
 ARGNUMS = {type(None), int, str, tuple}

@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from nbad.native.worker import TILE
+from nbad.native.launch_table import TILE
 from nbad.runtime import memory
 from nbad.runtime.budget import require
 from nbad.runtime.launch import Launch, Preceded, Routes, Slot
-from nbad.runtime.operands import contiguous_strides, core_offsets, strides_over
+from nbad.runtime.strides import contiguous_strides, core_offsets, strides_over
 
 MANY = 1 << 12  # elements from which it pays to compile uniform work apart
 ROW_GAP = 64  # residual rows a multiple of 4096 bytes apart would share cache sets

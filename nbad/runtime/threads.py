@@ -17,10 +17,11 @@ from numba.core import types
 from numba.extending import intrinsic
 from numba.np.ufunc import parallel
 
-from nbad.codegen.compile import cached_njit
+from nbad.codegen.numba_cache import cached_njit
 from nbad.memo import Lock
 from nbad.native import entry
-from nbad.native.worker import TILE, worker
+from nbad.native.launch_table import TILE
+from nbad.native.worker import worker
 
 SERIAL_BELOW = 100_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
 HELD_BELOW = 50_000  # likewise: below this, giving the interpreter's lock to others and waiting for it costs more than they gain

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbad.errors import NbadError, message
+from nbad.errors import NbadError
 
 DIGITS_WITHOUT_BOUND = 1e-8
 
@@ -29,7 +29,7 @@ class CheckFailure(NbadError, AssertionError):
     def __init__(self, kernel, check, what, index, got, expected):
         self.check, self.what, self.index, self.got, self.expected = check, what, index, got, expected
         place = f" at element {index}" if index else ""
-        super().__init__(message(f"`check_kernel({kernel}, ...)`: {check} fails: {what}{place}", got=got, expected=expected))
+        super().__init__(f"`check_kernel({kernel}, ...)`: {check} fails: {what}{place}", got=got, expected=expected, source=None)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from nbad.operations.table import BOOL, TABLE
+from nbad.operations.row import BOOL
+from nbad.operations.table import TABLE
 
 DIGITS = 60
 STEP_DIGITS = 20  # of a relative step: a central difference is off by its square, and 60 digits leave 40 after the division

@@ -9,7 +9,7 @@ from nbad.graphs.differentiate import jacobian as joint_graph
 from nbad.testing.case import ELEMENTS, MODES, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, same
 from nbad.testing.oracles import bounded, difference_error, exact_jacobian
-from nbad.verbs import gradients, jacobians, vjp
+from nbad.verbs import gradients, jacobians
 from nbad.verbs import pushforward as linearization
 
 POINTS, TANGENTS, ORDERS = 2, 3, 3
@@ -39,7 +39,7 @@ def tangents(case) -> Findings:
         yield from _pushed(case, f"tangent {s}", [dot[s] for dot in dots], v)
     given = iter(v)
     primals = tuple(next(given) if k in case.wrt else 0.0 for k in range(len(case.columns)))
-    yield from _pushed(case, "jvp", leaves(vjp.jvp(case.kernel, case.columns, primals)[1]), v)
+    yield from _pushed(case, "jvp", leaves(linearization.jvp(case.kernel, case.columns, primals)[1]), v)
 
 
 def _pushed(case, what, dots, v):

@@ -5,7 +5,7 @@ A smoke test, not more: the 60 digits of the other oracles are not to be had fro
 
 import numpy as np
 
-from nbad.graphs.graph import evaluate, evaluate_all
+from nbad.graphs.interpreter import evaluate, evaluate_all
 from nbad.operations.table import TABLE
 from nbad.testing.comparisons import Findings, Near
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from nbad.api.calls import analyse
 from nbad.api.kernel import kernel
+from nbad.api.options import check_seeds
 from nbad.plans import cost
 from nbad.plans.cost import Work
-from nbad.plans.partition import POLICIES, Residual
-from nbad.plans.policies import check_seeds
+from nbad.plans.plan import Residual
+from nbad.plans.policies import POLICIES
 from nbad.runtime import sweeps
 from nbad.runtime.budget import TEMPORARY
 from nbad.runtime.reverse import reverse_of

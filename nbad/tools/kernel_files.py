@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nbad.api.kernel import Kernel
-from nbad.errors import ArgumentValueError, message
+from nbad.errors import ArgumentValueError
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _split(target):
 
 
 def _error(target, what, **more):
-    return ArgumentValueError(message(f"`nbad profile {target}`: {what}", **more))
+    return ArgumentValueError(f"`nbad profile {target}`: {what}", source=None, **more)
 
 
 def _import(path, target):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nbad.errors import ArgumentValueError, message
+from nbad.errors import ArgumentValueError
 
 FORMATS = (".png", ".svg", ".pdf")
 MARKS = "osD^v"
@@ -36,11 +36,11 @@ def check_target(path: str) -> Path:
     target, headline = Path(path), f"`nbad profile --plot {path}`"
     if target.suffix not in FORMATS:
         expected, fix = f"a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}", f"--plot {target.stem}.png"
-        raise ArgumentValueError(message(f"{headline}: not a kind of picture", expected=expected, fix=fix))
+        raise ArgumentValueError(f"{headline}: not a kind of picture", expected=expected, fix=fix, source=None)
     if not target.resolve().parent.is_dir():
-        raise ArgumentValueError(message(f"{headline}: no folder {target.parent}", fix=f"mkdir -p {target.parent}"))
+        raise ArgumentValueError(f"{headline}: no folder {target.parent}", fix=f"mkdir -p {target.parent}", source=None)
     if util.find_spec("matplotlib") is None:
-        raise ArgumentValueError(message(f"{headline}: matplotlib is not installed", fix='pip install "nbad[plot]"'))
+        raise ArgumentValueError(f"{headline}: matplotlib is not installed", fix='pip install "nbad[plot]"', source=None)
     return target
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from nbad.codegen.lower import lower
 from nbad.codegen.python_source import print_python
-from nbad.errors import ArgumentValueError, message, user_line
+from nbad.errors import ArgumentValueError
 
 
 def show(f, stage="source", dtype=np.float64):
@@ -37,10 +37,10 @@ def show(f, stage="source", dtype=np.float64):
       return %1
     """
     if stage not in STAGES:
-        raise ArgumentValueError(message(
-            f"`nbad.show(f, {stage!r})`: unknown stage", source=user_line(), got=repr(stage),
+        raise ArgumentValueError(
+            f"`nbad.show(f, {stage!r})`: unknown stage", got=repr(stage),
             expected=", ".join(STAGES), fix="nbad.show(f, 'source')",
-        ))
+        )
     program = f.whole_program()
     return STAGES[stage](program, np.dtype(dtype))
 

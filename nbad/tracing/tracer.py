@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import lines
-from nbad.api.signatures import Argument
 from nbad.errors import TraceError
 from nbad.graphs.graph import Graph
 from nbad.language import (
@@ -20,8 +19,10 @@ from nbad.language import (
     arrays,
     matrices,  # noqa: F401, two of them say what functions of NumPy mean
 )
-from nbad.language.values import Trace, Tracer, plain_number
-from nbad.operations.table import BOOL, REAL
+from nbad.language.trace import Trace
+from nbad.language.values import Tracer, plain_number
+from nbad.operations.row import BOOL, REAL
+from nbad.tracing.arguments import Argument
 from nbad.tracing.stand_ins import Rebinder
 
 DEEPEST_NESTING = 20

@@ -3,12 +3,12 @@
 import functools
 
 from nbad.api.calls import analyse, check_kernel, leaves_for, pair_of, selection
-from nbad.errors import ArgumentValueError, TraceError, message, user_line
+from nbad.errors import ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
 from nbad.tracing.tracer import Traced
 from nbad.verbs.jacobians import jacobian
-from nbad.verbs.vjp import jvp
+from nbad.verbs.pushforward import jvp
 
 
 def grad(f, argnums=0):
@@ -56,10 +56,10 @@ def _parameters(f, argnums):
     chosen = argnums if _is_many(argnums) else (argnums,)
     names = tuple(f.parameter(which) for which in chosen)
     if len(set(names)) != len(names):
-        raise ArgumentValueError(message(
-            f"`nbad.grad({f.__name__}, argnums={argnums!r})` names an argument twice", source=user_line(), got=repr(argnums),
+        raise ArgumentValueError(
+            f"`nbad.grad({f.__name__}, argnums={argnums!r})` names an argument twice", got=repr(argnums),
             expected="each argument once", fix=f"argnums={tuple(dict.fromkeys(chosen))!r}",
-        ))
+        )
     return names
 
 
@@ -79,10 +79,10 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     traced = f.traced(arguments, constants)
     if traced.is_tuple or traced.outputs != ((),):
         got = "a tuple" if traced.is_tuple else f"an array of shape {traced.outputs[0]}"
-        raise TraceError(message(
-            f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}", source=user_line(),
+        raise TraceError(
+            f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}",
             got=got, expected="one number", fix=f"nbad.jacobian({f.__name__})",
-        ))
+        )
     slots = _slots(f, arguments, names)
     wrt = tuple(slot for name in names for slot in slots[name])
     joint = jacobian(traced.graph, wrt)
@@ -101,10 +101,10 @@ def _slots(f, arguments, names):
         start += len(argument.slots)
     for name in names:
         if name not in slots:
-            raise ArgumentValueError(message(
-                f"`nbad.grad({f.__name__}, {name!r})`: the call does not pass {name}, so it is a constant", source=user_line(),
+            raise ArgumentValueError(
+                f"`nbad.grad({f.__name__}, {name!r})`: the call does not pass {name}, so it is a constant",
                 got=f"arguments {', '.join(slots)}", expected=f"{name} among them", fix=f"{name}=... in the call",
-            ))
+            )
     return slots
 
 

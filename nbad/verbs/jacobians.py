@@ -4,7 +4,7 @@ import functools
 import math
 
 from nbad.api.calls import analyse, check_kernel, leaves_for, pair_of, selection
-from nbad.errors import ArgumentValueError, message, user_line
+from nbad.errors import ArgumentValueError
 from nbad.runtime import memory, sweeps
 from nbad.runtime import small_calls as quick_path
 from nbad.runtime.budget import require
@@ -76,10 +76,10 @@ def _prepare_few(f, key, mode, call):
 
 def _check_mode(mode):
     if mode not in MODES:
-        raise ArgumentValueError(message(
-            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode", source=user_line(), got=repr(mode),
+        raise ArgumentValueError(
+            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode", got=repr(mode),
             expected=", ".join(map(repr, MODES)), fix="nbad.jacobian(f)",
-        ))
+        )
 
 
 def _blocks(call, out):

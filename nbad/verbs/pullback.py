@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
-from nbad.plans.partition import Residual
+from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.plans.plan import Residual
 from nbad.runtime import memory
 from nbad.runtime.budget import TEMPORARY, require
 from nbad.runtime.operands import DOUBLE, WEAK, as_array
@@ -166,11 +166,11 @@ class Pullback:
         seeds = self._seeds(cts, "pullback.batched(cts)", 1)
         counts = {s.shape[0] for s in seeds if s.ndim}
         if len(counts) != 1:
-            raise ArgumentValueError(message(
-                "`pullback.batched(cts)`: the number of seeds is not known", source=user_line(),
+            raise ArgumentValueError(
+                "`pullback.batched(cts)`: the number of seeds is not known",
                 got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
                 expected="at least one seed array, all with the same leading axis", fix="np.ones((S, *y.shape))",
-            ))
+            )
         return self._sweep_into(seeds, counts.pop(), out, accumulate)
 
     def _seeds(self, ct, call, lead):
@@ -179,11 +179,11 @@ class Pullback:
         leaves = ct if program.is_tuple else (ct,)
         if program.is_tuple and (type(ct) is not tuple or len(ct) != len(program.leaves)):
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
-            raise ArgumentValueError(message(
-                f"`{call}`: the seed does not have the structure of the value", source=user_line(), got=got,
+            raise ArgumentValueError(
+                f"`{call}`: the seed does not have the structure of the value", got=got,
                 expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
                 fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
-            ))
+            )
         named = enumerate(zip(leaves, self._sweep.leaf_shapes, strict=True))
         return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in named]
 
@@ -193,28 +193,28 @@ class Pullback:
             return leaf
         name = f"ct[{k}]" if self._program.is_tuple else "ct"
         if isinstance(leaf, tuple):
-            raise ArgumentValueError(message(
-                f"`{call}`: the seed does not have the structure of the value", source=user_line(),
+            raise ArgumentValueError(
+                f"`{call}`: the seed does not have the structure of the value",
                 got=f"a tuple of {len(leaf)}", expected=f"one array of shape {shape}", fix="pullback(ct[0])",
-            ))
+            )
         array = as_array(f"`{call}`", name, leaf)
         if type(leaf) in WEAK or isinstance(leaf, np.generic):
             return array
         if array.shape[lead:] != shape or array.ndim < lead:
             wanted = _batched_shape(shape) if lead else str(shape)
-            raise ArgumentValueError(message(
-                f"`{call}`: {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
+            raise ArgumentValueError(
+                f"`{call}`: {name} has a wrong shape", got=f"shape {array.shape}",
                 expected=f"shape {wanted}", fix=f"np.broadcast_to({name}, {wanted})",
-            ))
+            )
         return array
 
     def _sweep_into(self, seeds, count, out, accumulate):
         shapes = self._shapes if count is None else [(count, *shape) for shape in self._shapes]
         if accumulate and out is None:
-            raise ArgumentTypeError(message(
-                "`pullback(ct, accumulate=True)`: there is nothing to add to", source=user_line(), got="out=None",
+            raise ArgumentTypeError(
+                "`pullback(ct, accumulate=True)`: there is nothing to add to", got="out=None",
                 expected="out= with one array per differentiated argument", fix="pullback(ct, out=cts, accumulate=True)",
-            ))
+            )
         room = self._room()
         if out is None:
             nbytes = self._sweep.result_bytes * (1 if count is None else count)
@@ -229,10 +229,10 @@ class Pullback:
     def _room(self):
         """Bytes that temporaries may take at a time."""
         if self.rows is None:
-            raise ArgumentValueError(message(
-                "`pullback` is closed", source=user_line(), got="a call after close()", expected="calls before it",
+            raise ArgumentValueError(
+                "`pullback` is closed", got="a call after close()", expected="calls before it",
                 fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
-            ))
+            )
         return TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
     @property
@@ -253,11 +253,11 @@ class Pullback:
         self.rows = self._quick = None
 
     def __reduce__(self):
-        raise ArgumentTypeError(message(
-            "a pullback cannot be pickled or copied: it holds compiled code and residuals", source=user_line(),
+        raise ArgumentTypeError(
+            "a pullback cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy", expected="the arguments of `nbad.vjp`, to make it again",
             fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
-        ))
+        )
 
     def __enter__(self):
         return self

@@ -9,7 +9,7 @@ import unicodedata
 
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import RESERVED
-from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
 from nbad.tracing.tracer import Traced
 
@@ -132,27 +132,27 @@ def _as_expression(e):
 
 
 def _not_an_expression(e, fix):
-    return ArgumentTypeError(message(
-        "`nbad.from_sympy(expressions, symbols)`: there is no expression to compute", source=user_line(),
+    return ArgumentTypeError(
+        "`nbad.from_sympy(expressions, symbols)`: there is no expression to compute",
         got=f"{type(e).__name__} {shown(e)}", expected="a SymPy expression of numbers, or a tuple of them", fix=fix,
-    ))
+    )
 
 
 def _as_symbols(symbols):
     symbols = (symbols,) if isinstance(symbols, str) or not hasattr(symbols, "__iter__") else tuple(symbols)
     for symbol in symbols:
         if not getattr(symbol, "is_Symbol", False):
-            raise ArgumentTypeError(message(
-                "`nbad.from_sympy(expressions, symbols)`: not all of symbols are symbols", source=user_line(),
+            raise ArgumentTypeError(
+                "`nbad.from_sympy(expressions, symbols)`: not all of symbols are symbols",
                 got=f"{type(symbol).__name__} {shown(symbol)}", expected="SymPy symbols", fix='x, y = sympy.symbols("x y")',
-            ))
+            )
     for symbol in symbols:
         if symbols.count(symbol) > 1:
-            raise ArgumentValueError(message(
-                f"`nbad.from_sympy(expressions, symbols)`: `{symbol}` comes twice in symbols", source=user_line(),
+            raise ArgumentValueError(
+                f"`nbad.from_sympy(expressions, symbols)`: `{symbol}` comes twice in symbols",
                 got=", ".join(map(str, symbols)), expected="each symbol once",
                 fix=f"({', '.join(map(str, dict.fromkeys(symbols)))},)",
-            ))
+            )
     return symbols
 
 

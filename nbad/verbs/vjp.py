@@ -2,18 +2,14 @@
 
 import math
 
-import numpy as np
-
-from nbad.api.calls import analyse, leaves_for, pair_of
+from nbad.api.calls import analyse
 from nbad.api.kernel import Kernel
-from nbad.errors import ArgumentTypeError, ArgumentValueError, message, user_line
+from nbad.api.options import check_bound, check_policy, check_seeds
 from nbad.plans import cost
-from nbad.plans.policies import POLICIES, check_policy, check_seeds
+from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, sweeps
 from nbad.runtime import small_calls as quick_path
-from nbad.runtime.budget import check_bound, check_fits, require
-from nbad.runtime.operands import DOUBLE, WEAK, as_array
-from nbad.runtime.out import check_overlaps
+from nbad.runtime.budget import check_fits, require
 from nbad.verbs.pullback import Pullback
 
 
@@ -138,105 +134,3 @@ def _quick_forward(program, plan, arguments):
     return quick_path.forward_call(program, plan, finish)
 
 
-def jvp(f, primals, tangents, /, out=None, **kwargs):
-    """Value and directional derivative.
-
-    Parameters
-    ----------
-    f : Kernel
-    primals : tuple of array_like
-        The kernel's arguments.
-    tangents : tuple of array_like
-        One per primal, in its shape; a Python scalar may stand for one. An integer or static argument takes 0 or None.
-    out : pair, optional
-        `(y, y_dot)`, each an array or a tuple of arrays, filled and returned.
-    **kwargs
-        Arguments that are passed by keyword are held fixed.
-
-    Returns
-    -------
-    y, y_dot : arrays or tuples of arrays
-        Both in the structure and shape of the value.
-
-    Raises
-    ------
-    ArgumentTypeError, ArgumentValueError
-        For arguments or tangents that do not fit.
-
-    Examples
-    --------
-    >>> import nbad
-    >>> cube = nbad.kernel(lambda x: x**3)
-    >>> nbad.jvp(cube, (2.0,), (1.0,))
-    (np.float64(8.0), np.float64(12.0))
-    """
-    primals, tangents = _as_tuple("primals", primals), _as_tuple("tangents", tangents)
-    call = analyse(f, primals, kwargs, None)
-    program, operands, given = call.program, call.operands, f.parameters[: len(primals)]
-    if kwargs:
-        call = call.by(given)
-    arrays = _tangents(call, given, tangents)
-    leaves, dots = _jvp_results(call, arrays, out)
-    sweeps.jvp(program, call.wrt, operands, arrays, leaves, dots)
-    return out or (sweeps.structured(program, leaves), sweeps.structured(program, dots))
-
-
-def _jvp_results(call, tangents, out):
-    """Arrays for value and derivative: fresh ones, or those of `out=`, apart from one another and from the tangents."""
-    if out is None:
-        return [sweeps.new_leaves(call.program, call.operands) for _ in range(2)]
-    headline = f"jvp of {call.program.call}"
-    leaves, dots = (leaves_for(call, given, headline) for given in pair_of(out, headline, ("y", "y_dot")))
-    for k, leaf in enumerate(leaves):
-        check_overlaps(headline, leaf, f"y{k}", (*tangents, *dots))
-    for k, dot in enumerate(dots):
-        check_overlaps(headline, dot, f"y_dot{k}", tangents)
-    return leaves, dots
-
-
-def _as_tuple(name, value):
-    if isinstance(value, tuple | list):
-        return tuple(value)
-    raise ArgumentTypeError(message(
-        f"`nbad.jvp(f, primals, tangents)`: {name} is not a tuple", source=user_line(), got=type(value).__name__,
-        expected="a tuple with one entry per argument", fix=f"({name},)",
-    ))
-
-
-def _tangents(call, given, tangents):
-    """The tangents of the differentiated arguments as arrays, checked; `given` are the names of the primals."""
-    program = call.program
-    if len(tangents) != len(given):
-        raise ArgumentValueError(message(
-            f"{program.call}: there must be one tangent per argument", source=user_line(), got=f"{len(tangents)} tangents",
-            expected=f"{len(given)}", fix=f"({', '.join(f'{name}_dot' for name in given)},)",
-        ))
-    if call.names != given:
-        tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
-    return [_tangent(call, k, tangent) for k, tangent in zip(call.arguments, tangents, strict=True)]
-
-
-def _by_differentiated(call, tangents):
-    """The tangents, by name, of the differentiated arguments; those of all others must be 0."""
-    program = call.program
-    for name, tangent in tangents.items():
-        if name not in call.names and tangent is not None and np.any(tangent):
-            raise ArgumentTypeError(message(
-                f"{program.call}: {name} has no derivative, so its tangent must be 0", source=user_line(),
-                got=repr(tangent), expected="0 or None", fix=f"{name}.astype(float)" if name in program.names else "None",
-            ))
-    return [tangents[name] for name in call.names]
-
-
-def _tangent(call, k, tangent):
-    program, wanted = call.program, call.operands.layout.shapes[k]
-    if type(tangent) is np.ndarray and tangent.dtype is DOUBLE and tangent.shape == wanted:
-        return tangent
-    name = f"the tangent of {program.names[k]}"
-    array = as_array(program.call, name, tangent)
-    if array.shape != wanted and not (type(tangent) in WEAK or isinstance(tangent, np.generic)):
-        raise ArgumentValueError(message(
-            f"{program.call}: {name} has a wrong shape", source=user_line(), got=f"shape {array.shape}",
-            expected=f"shape {wanted}", fix=f"np.broadcast_to(tangent, {wanted})",
-        ))
-    return array

@@ -1,0 +1,39 @@
+"""The options of `vjp`, checked."""
+
+from nbad.errors import ArgumentValueError
+from nbad.plans.policies import POLICIES
+
+
+def check_bound(call, max_bytes):
+    """The option `max_bytes=` as an int, or None."""
+    if max_bytes is None:
+        return None
+    if hasattr(max_bytes, "__index__") and not isinstance(max_bytes, bool) and max_bytes > 0:
+        return int(max_bytes)
+    raise ArgumentValueError(
+        f"{call}: max_bytes={max_bytes!r} is not a number of bytes", got=repr(max_bytes),
+        expected="a positive int", fix="max_bytes=2**30",
+    )
+
+
+def check_policy(call, residuals):
+    """The option `residuals=` of a call: "auto", a policy, or a tuple of names of values, which the plan checks."""
+    if isinstance(residuals, tuple | list) and all(isinstance(name, str) for name in residuals):
+        return tuple(residuals)
+    if isinstance(residuals, str) and residuals in ("auto", *POLICIES):
+        return residuals
+    raise ArgumentValueError(
+        f"{call}: unknown residual policy", got=repr(residuals),
+        expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values",
+        fix="residuals='auto'" + f", or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
+    )
+
+
+def check_seeds(call, seeds):
+    """The option `seeds=` of a call as an int."""
+    if isinstance(seeds, bool) or not hasattr(seeds, "__index__") or seeds < 0:
+        raise ArgumentValueError(
+            f"{call}: seeds={seeds!r} is not a number of seeds", got=repr(seeds),
+            expected="an int, 0 or more", fix="seeds=8",
+        )
+    return int(seeds)

@@ -1,0 +1,53 @@
+"""Under which condition a value is used: conditions as nodes, and the tree of branches that they form."""
+
+import functools
+import heapq
+
+
+class Conditions:
+    """Conditions as bool nodes, and the tree of branches that they form."""
+
+    def __init__(self, builder):
+        self.builder = builder
+        self.always, self.never = builder.constant(True), builder.constant(False)
+        self._branches: dict[int, tuple[int, int, int]] = {}  # condition: its depth, its parent, its literal
+        self._children: dict[tuple[int, int], int] = {}
+
+    def under(self, parent, literal):
+        """The condition of the branch `literal` where `parent` holds."""
+        condition = self.builder.add("and", parent, literal)
+        if condition not in (parent, self.never):
+            self._branches.setdefault(condition, (self._branch(parent)[0] + 1, parent, literal))
+            self._children[parent, literal] = condition
+        return condition
+
+    def contribute(self, group, condition, contribution):
+        """Add to the sum of contributions that count under one condition."""
+        known = group.get(condition)
+        group[condition] = contribution if known is None else self.builder.add("add", known, contribution)
+
+    def merge(self, group, target):
+        """The sum of all contributions, each 0 where its condition fails, right wherever `target` holds.
+
+        Branches are closed from the innermost; two opposite ones become one select.
+        """
+        zero = self.builder.constant(0.0)
+        inmost = [(-self._branch(condition)[0], condition) for condition in group]
+        heapq.heapify(inmost)
+        while inmost:
+            _, condition = heapq.heappop(inmost)
+            if condition in (target, self.always) or condition not in group:
+                continue
+            _, parent, literal = self._branch(condition)
+            inside, outside = group.pop(condition), group.pop(self._opposite(parent, literal), zero)
+            self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
+            heapq.heappush(inmost, (-self._branch(parent)[0], parent))
+        return functools.reduce(lambda a, b: self.builder.add("add", a, b), group.values()) if group else zero
+
+    def _branch(self, condition):
+        """Depth, parent and literal; a union of branches is a branch of its own."""
+        return self._branches.get(condition, (condition != self.always, self.always, condition))
+
+    def _opposite(self, parent, literal):
+        inside = self.builder.inner(literal, "not")
+        return self._children.get((parent, self.builder.find("not", literal) if inside is None else inside))

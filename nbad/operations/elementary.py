@@ -1,0 +1,245 @@
+"""The rows of arithmetic, comparison, rounding and the elementary functions."""
+
+import math
+
+import numpy as np
+
+from nbad.operations.row import (
+    BOOL,
+    INSIDE,
+    PAIR,
+    PAIRS,
+    POSITIVE,
+    REAL,
+    Operation,
+    both,
+    call,
+    composite,
+    machine,
+    scalar,
+    special,
+)
+
+
+def _inverse(name, expression, partial, **more):
+    """An inverse function, which NumPy spells in two ways."""
+    long = name.replace("a", "arc", 1)
+    return call(name, expression, partial, function=getattr(np, long), spellings=both(name, long), **more)
+
+
+def _extremum(name, expression, spellings, function, expansion):
+    """A choice between two operands; a tie goes half and half."""
+    x, y = (f"Piecewise((0, Ne(v, {operand})), (1/2, Eq(x, y)), (1, True))" for operand in "xy")
+    return composite(name, expression, expansion, x, y, function=function, spellings=spellings, operands=PAIR, cost=2.0,
+                     samples=PAIRS, kink="ties half and half")
+
+
+def _comparison(name, function):
+    return Operation(name=name, numpy=function, spellings=(f"numpy.{function.__name__}",), operands=PAIR, kind=BOOL)
+
+
+def _logic(name, arity=2):
+    function = getattr(np, f"logical_{name}")
+    return Operation(name=name, numpy=function, spellings=(f"numpy.logical_{name}",), operands=(BOOL,) * arity, kind=BOOL)
+
+
+def _power(x, n):
+    """Integer power by repeated squaring, in the order of Numba's own lowering."""
+    result, square, left = None, x, abs(n)
+    while left:
+        if left & 1:
+            result = square if result is None else result * square
+        left >>= 1
+        if left:
+            square = square * square
+    result = 1.0 if result is None else result
+    return 1.0 / result if n < 0 else result
+
+
+def _mod(g, x, y):
+    """As npymath does it: the sign of the divisor, as in Python."""
+    rest = g.fmod(x, y)
+    return g.where(g.ne(rest, 0.0), g.where(_differ(rest < 0.0, y < 0.0), rest + y, rest), g.copysign(0.0, y))
+
+
+def _floordiv(g, x, y):
+    rest = g.fmod(x, y)
+    quotient = (x - rest) / y
+    quotient = g.where(g.ne(rest, 0.0) & _differ(rest < 0.0, y < 0.0), quotient - 1.0, quotient)
+    below = g.floor(quotient)
+    nearest = g.where(quotient - below > 0.5, below + 1.0, below)
+    return g.where(g.eq(y, 0.0), x / y, g.where(g.ne(quotient, 0.0), nearest, g.copysign(0.0, x / y)))
+
+
+def _differ(p, q):
+    return (p & ~q) | (~p & q)
+
+
+def _heaviside(g, x, y):
+    return g.where(x < 0.0, 0.0, g.where(x > 0.0, 1.0, g.where(g.eq(x, 0.0), y, x)))
+
+
+def _logaddexp(g, x, y, tie, log1p_exp):
+    """As npymath does it; equal operands include equal infinities."""
+    larger = g.where(x > y, x, y)
+    return g.where(g.eq(x, y), x + tie, larger + log1p_exp(-g.abs(x - y)))
+
+
+def _logistic(g, x, e):
+    """With `e = exp(-abs(x))`, which does not overflow."""
+    return g.where(x < 0.0, e, 1.0) / (1.0 + e)
+
+
+def _logistic_slope(e):
+    """The slope of the logistic function."""
+    return e / ((1.0 + e) * (1.0 + e))
+
+
+def _sign(g, x):
+    return g.where(x > 0.0, 1.0, g.where(x < 0.0, -1.0, x + 0.0))
+
+
+def _choose(g, first, x, y, lone):
+    """`x` where it comes first, else `y`; where `lone` is nan, `x` in any case."""
+    return g.where(first, x, g.where(g.ne(lone, lone), x, y))
+
+
+ABOVE_0 = ((1e-300, 1e300),)
+INTERVAL = ((-1.0, 1.0),)
+TAILS = ((-40.0,), (0.3,), (40.0,))
+FAR = (*PAIRS, (1e200, -1e200))
+TRIANGLES = ((3.0, -4.0, 5.0), (15.0, -20.0, 25.0))
+MULTIPLES = ((13.7, 5.2), (0.3, 7.0), (1e10, 0.3), (-13.7, 5.2), (-1e-20, 1.0), (13.7, -5.2))
+REMAINDER = "1 by x, minus the quotient in whole numbers by y, at the jumps too"
+ARITHMETIC = (
+    machine("add", "x + y", function=np.add, spellings=("numpy.add",), operands=PAIR, samples=PAIRS),
+    machine("sub", "x - y", function=np.subtract, spellings=("numpy.subtract",), operands=PAIR, samples=PAIRS),
+    machine("mul", "x * y", function=np.multiply, spellings=("numpy.multiply",), operands=PAIR, samples=PAIRS),
+    machine("div", "x / y", "reciprocal(y)", "-v*reciprocal(y)", function=np.divide,
+            spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
+    machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
+    composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", function=_power, payload=5, cost=2.0),
+    call("pow", "x**y", "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (y*x**(y - 1), True))",
+         "Piecewise((0, Eq(x, 0) & (y > 0)), (v*log(x), True))", function=np.power, operands=PAIR, cost=75.0,
+         spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
+         domain=((1e-3, 30.0), (-5.0, 5.0)),
+         kink="by the exponent: 0 at base 0 where the exponent is positive, nan for negative bases; by the base: 0 at (0, 0)"),
+    composite("square", "x**2", lambda g, x: x * x, spellings=("numpy.square",)),
+    composite("reciprocal", "1/x", lambda g, x: 1.0 / x, "-v**2", spellings=("numpy.reciprocal",), cost=16.0),
+    composite("deg2rad", "x*pi/180", lambda g, x: x * (math.pi / 180.0),
+              spellings=("math.radians", "numpy.deg2rad", "numpy.radians")),
+    composite("rad2deg", "x*180/pi", lambda g, x: x * (180.0 / math.pi),
+              spellings=("math.degrees", "numpy.rad2deg", "numpy.degrees")),
+)
+LOGIC = (
+    _comparison("lt", np.less),
+    _comparison("le", np.less_equal),
+    _comparison("gt", np.greater),
+    _comparison("ge", np.greater_equal),
+    _comparison("eq", np.equal),
+    _comparison("ne", np.not_equal),
+    _logic("and"),
+    _logic("or"),
+    _logic("not", arity=1),
+    Operation(name="select", numpy=np.where, spellings=("numpy.where",), operands=(BOOL, REAL, REAL),
+              expression="Piecewise((x, c), (y, True))", samples=()),
+)
+ROUNDING = (
+    machine("abs", "Abs(x)", "sign(x)", spellings=("builtins.abs", "math.fabs", "numpy.abs", "numpy.absolute", "numpy.fabs"),
+            kink="0 at 0"),
+    machine("floor", "floor(x)", "0", spellings=both("floor"), kink="0 everywhere"),
+    machine("ceil", "ceiling(x)", "0", spellings=both("ceil"), kink="0 everywhere"),
+    machine("trunc", "sign(x)*floor(Abs(x))", "0", spellings=both("trunc"), kink="0 everywhere"),
+    machine("copysign", "Abs(x)*sign(sign(y) + 1/2)", "sign(x)*copysign(1, y)", "0", operands=PAIR, spellings=both("copysign"),
+            samples=PAIRS, kink="0 at x = 0, 0 by the sign"),
+    composite("sign", "sign(x)", _sign, "0", spellings=("numpy.sign",), cost=2.0, kink="0 everywhere"),
+    _extremum("maximum", "Max(x, y)", ("numpy.maximum",), np.maximum, lambda g, x, y: _choose(g, x >= y, x, y, x)),
+    _extremum("minimum", "Min(x, y)", ("numpy.minimum",), np.minimum, lambda g, x, y: _choose(g, x <= y, x, y, x)),
+    _extremum("fmax", "Max(x, y)", ("numpy.fmax",), np.fmax, lambda g, x, y: _choose(g, x >= y, x, y, y)),
+    _extremum("fmin", "Min(x, y)", ("numpy.fmin",), np.fmin, lambda g, x, y: _choose(g, x <= y, x, y, y)),
+    _extremum("pymax", "Max(x, y)", ("builtins.max",), lambda x, y: np.where(y > x, y, x), lambda g, x, y: g.where(y > x, y, x)),
+    _extremum("pymin", "Min(x, y)", ("builtins.min",), lambda x, y: np.where(y < x, y, x), lambda g, x, y: g.where(y < x, y, x)),
+    machine("round", "floor(x/2 + 1/4) + ceiling(x/2 - 1/4)", "0", function=np.rint, spellings=("numpy.rint",),
+            samples=((-0.8,), (0.3,), (2.4,)),
+            kink="0 everywhere; halves go to even numbers"),
+    call("fmod", "x - y*sign(x/y)*floor(Abs(x/y))", "1", "-round((x - v)/y)", operands=PAIR, samples=MULTIPLES, cost=100.0,
+         kink=REMAINDER),
+    composite("mod", "x - y*floor(x/y)", _mod, "1", "-round((x - v)/y)", function=np.remainder, operands=PAIR,
+              spellings=("numpy.remainder", "numpy.mod"), samples=MULTIPLES, cost=108.0, kink=REMAINDER),
+    composite("floordiv", "floor(x/y)", _floordiv, "0", "0", function=np.floor_divide, operands=PAIR,
+              spellings=("numpy.floor_divide",), samples=MULTIPLES, cost=140.0, kink="0 everywhere"),
+    composite("heaviside", "Piecewise((0, x < 0), (y, Eq(x, 0)), (1, True))", _heaviside, "0",
+              "Piecewise((0, Ne(x, 0)), (1, True))", operands=PAIR, spellings=("numpy.heaviside",), samples=PAIRS, cost=4.0,
+              kink="0 by the first operand, also at the step; by the second 1 at the step"),
+    composite("stop_gradient", "x", lambda g, x: x, "0", function=np.positive, spellings=("nbad.stop_gradient",), cost=0.0,
+              kink="0 everywhere: that is its purpose"),
+)
+EXPONENTIAL = (
+    machine("sqrt", "sqrt(x)", "1/2/v", spellings=both("sqrt"), cost=25.0, samples=POSITIVE, domain=ABOVE_0,
+            kink="inf at 0, -inf at -0.0"),
+    composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "Piecewise((0, Eq(v, 0)), (1/(2*v), True))", function=np.sqrt,
+              cost=25.0, samples=POSITIVE, kink="0 at 0: the root of a sum of squares, for `np.linalg.norm`"),
+    call("cbrt", "cbrt(x)", "1/(3*v**2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
+    call("exp", "exp(x)", "v", domain=((-700.0, 700.0),)),
+    call("exp2", "2**x", "v*log(2)", spellings=(*both("exp2"), "scipy.special.exp2"), domain=((-1000.0, 1000.0),)),
+    call("expm1", "exp(x) - 1", spellings=(*both("expm1"), "scipy.special.expm1"),
+         samples=((-40.0,), (-1e-12,), (0.3,), (2.5,)), domain=((-700.0, 700.0),)),
+    call("log", "log(x)", cost=26.0, samples=POSITIVE, domain=ABOVE_0),
+    call("log2", "log(x)/log(2)", cost=23.0, samples=POSITIVE, domain=ABOVE_0),
+    call("log10", "log(x)/log(10)", cost=22.0, samples=POSITIVE, domain=ABOVE_0),
+    call("log1p", "log(1 + x)", spellings=(*both("log1p"), "scipy.special.log1p"), cost=30.0,
+         samples=((-0.999,), (-1e-12,), (0.3,), (2.5,)), domain=((-0.999999, 1e100),)),
+    composite("logistic", "1/(1 + exp(-x))", lambda g, x: _logistic(g, x, g.exp(-g.abs(x))), "logistic_slope(x)",
+              function=lambda x: _logistic(np, x, np.exp(-np.abs(x))), spellings=special("expit"), cost=37.0, samples=TAILS,
+              domain=((-700.0, 700.0),)),
+    composite("logistic_slope", "exp(-x)/(1 + exp(-x))**2", lambda g, x: _logistic_slope(g.exp(-g.abs(x))), "-v*tanh(x/2)",
+              function=lambda x: _logistic_slope(np.exp(-np.abs(x))), cost=38.0, samples=TAILS),
+    composite("logistic2", "1/(1 + 2**(-x))", lambda g, x: _logistic(g, x, g.exp2(-g.abs(x))), "logistic2_slope(x)*log(2)",
+              function=lambda x: _logistic(np, x, np.exp2(-np.abs(x))), cost=37.0, samples=TAILS),
+    composite("logistic2_slope", "2**(-x)/(1 + 2**(-x))**2", lambda g, x: _logistic_slope(g.exp2(-g.abs(x))),
+              "-v*tanh(x*(log(2)/2))*log(2)", function=lambda x: _logistic_slope(np.exp2(-np.abs(x))), cost=38.0, samples=TAILS),
+    composite("logaddexp", "log(exp(x) + exp(y))",
+              lambda g, x, y: _logaddexp(g, x, y, math.log(2.0), lambda d: g.log1p(g.exp(d))),
+              "logistic(x - y)", "logistic(y - x)", operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
+              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
+    composite("logaddexp2", "log(2**x + 2**y)/log(2)",
+              lambda g, x, y: _logaddexp(g, x, y, 1.0, lambda d: math.log2(math.e) * g.log1p(g.exp2(d))),
+              "logistic2(x - y)", "logistic2(y - x)", operands=PAIR, spellings=("numpy.logaddexp2",), cost=60.0,
+              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
+)
+TRIGONOMETRIC = (
+    call("sin", "sin(x)", domain=((-1e5, 1e5),)),
+    call("cos", "cos(x)", domain=((-1e5, 1e5),)),
+    call("tan", "tan(x)", "1 + v**2", cost=28.0, domain=((-1e5, 1e5),)),
+    _inverse("asin", "asin(x)", "1/sqrt(cosquare(x))", cost=31.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
+    _inverse("acos", "acos(x)", "-1/sqrt(cosquare(x))", cost=33.0, samples=INSIDE, domain=INTERVAL, kink="-inf at -1 and 1"),
+    _inverse("atan", "atan(x)", "1/(1 + x**2)", cost=34.0, domain=((-1e8, 1e8),)),
+    call("sinh", "sinh(x)", cost=32.0, domain=((-700.0, 700.0),)),
+    call("cosh", "cosh(x)", domain=((-700.0, 700.0),)),
+    call("tanh", "tanh(x)", "sech(x)**2", cost=48.0, samples=((-20.0,), (0.3,), (2.5,)), domain=((-350.0, 350.0),)),
+    _inverse("asinh", "asinh(x)", "1/hypot(1, x)", cost=60.0, samples=((-1e8,), (0.3,), (2.5,)), domain=((-1e100, 1e100),)),
+    _inverse("acosh", "acosh(x)", "1/(sqrt(x - 1)*sqrt(x + 1))", cost=60.0, samples=((1.0001,), (2.5,), (1e8,)),
+             domain=((1.0, 1e100),), kink="inf at 1"),
+    _inverse("atanh", "atanh(x)", "1/cosquare(x)", cost=44.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
+    composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), "-v*tanh(x)", function=lambda x: 1.0 / np.cosh(x), cost=40.0),
+    composite("cosquare", "1 - x**2", lambda g, x: (1.0 - x) * (1.0 + x), "-2*x", function=lambda x: (1.0 - x) * (1.0 + x),
+              cost=3.0, samples=INSIDE),
+    call("atan2", "atan2(x, y)", "over_square(y, x, hypot(x, y))", "-over_square(x, y, hypot(x, y))", function=np.arctan2,
+         spellings=both("atan2", "arctan2"), operands=PAIR, cost=45.0, samples=FAR,
+         kink="nan at (0, 0), where the value jumps in every direction"),
+    call("hypot", "sqrt(x**2 + y**2)", "Piecewise((0, Eq(v, 0)), (over_hypot(x, y, v), True))",
+         "Piecewise((0, Eq(v, 0)), (over_hypot(y, x, v), True))", operands=PAIR, cost=14.0, samples=FAR, kink="0 at (0, 0)"),
+    # Partials of these two, where z is hypot(x, y): their own partials do not cancel, as those of plain quotients would.
+    composite("over_square", "x/(x**2 + y**2)", lambda g, x, y, z: x * (1.0 / z) * (1.0 / z),
+              "(y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)**2",
+              "-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)**2", "0", function=lambda x, y, z: x * (1.0 / z) * (1.0 / z),
+              operands=(REAL,) * 3, cost=18.0, samples=TRIANGLES),
+    composite("over_hypot", "x/sqrt(x**2 + y**2)", lambda g, x, y, z: x / z, "(y*reciprocal(z))**2*reciprocal(z)",
+              "-(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)", "0", function=lambda x, y, z: x / z, operands=(REAL,) * 3,
+              cost=16.0, samples=TRIANGLES),
+    call("erf", "erf(x)", "2/sqrt(pi)*exp(-x**2)", function=scalar(math.erf), spellings=("math.erf", "scipy.special.erf"),
+         domain=((-5.5, 5.5),), cost=33.0,
+         kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes"),
+    call("erfc", "erfc(x)", "-2/sqrt(pi)*exp(-x**2)", function=scalar(math.erfc), spellings=("math.erfc", "scipy.special.erfc"),
+         domain=((-5.5, 26.0),), cost=42.0, kink="as erf"),
+)
