@@ -8,7 +8,7 @@ COMMANDS = {
     "run": ("run_matrix", "workloads x sizes x seeds x dtypes x threads, every peer (default)"),
     "compile": ("compile_time", "compile times, start of a second process, calls of one element"),
     "targets": ("targets", "the figures that nbad promises, each with its contestant in one run"),
-    "policies": ("policies", "residual policies for 1, 8 and 64 seeds, and what \"auto\" takes"),
+    "policies": ("policies", 'residual policies for 1, 8 and 64 seeds, and what "auto" takes'),
     "memory": ("memory", "what sweeps hold at most, beside what `explain` and `max_bytes=` say"),
     "report": ("report_files", "Markdown from the JSON files of the other commands"),
 }

@@ -137,6 +137,7 @@ def _seconds(call, *args):
 
 def _best(call, rounds=30, number=300):
     """Seconds of one call, the best of some rounds."""
+
     def once():
         for _ in range(number):
             call()

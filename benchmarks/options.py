@@ -33,6 +33,7 @@ def numbers(text):
 
 def names(known):
     """What parses names between commas, each one of `known`."""
+
     def parse(text):
         chosen = text.split(",")
         for name in chosen:

@@ -46,6 +46,7 @@ def one_operation(x, y):
 
 def many_operations(count):
     """A kernel of `count` operations, ten in each pass of a loop; one of the ten is a sine. All values stay near 1."""
+
     def chain(x, y):
         u, v = x, y
         for k in range(count // 10):

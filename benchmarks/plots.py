@@ -63,16 +63,28 @@ def roofline(results, found):
 def against_seeds(results, found):
     """Time of a reverse sweep against the number of seeds, a panel for each workload."""
     reverse = _largest([c for c in found if c.case.sweep == "reverse"], key=lambda c: c.case.workload)
-    return _panels(results, reverse, _name_and_size, lambda c: c.case.seeds, lambda record: record.best * 1e3,
-                   ("seeds", "milliseconds, reverse"))
+    return _panels(
+        results,
+        reverse,
+        _name_and_size,
+        lambda c: c.case.seeds,
+        lambda record: record.best * 1e3,
+        ("seeds", "milliseconds, reverse"),
+    )
 
 
 def against_sizes(results, found):
     """Time for one element against n, a panel for each workload and sweep; reverse with the middle number of seeds."""
     seeds = sorted({c.case.seeds for c in found if c.case.sweep == "reverse"})
     chosen = [c for c in found if c.case.sweep != "reverse" or c.case.seeds == seeds[len(seeds) // 2]]
-    return _panels(results, chosen, _panel_name, lambda c: c.case.n, lambda record: record.best * 1e9 / record.case.n,
-                   ("n", "nanoseconds an element"))
+    return _panels(
+        results,
+        chosen,
+        _panel_name,
+        lambda c: c.case.n,
+        lambda record: record.best * 1e9 / record.case.n,
+        ("n", "nanoseconds an element"),
+    )
 
 
 def side_by_side(results, found):

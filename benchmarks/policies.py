@@ -200,7 +200,7 @@ def markdown(path):
     body = json.loads(Path(path).read_text(encoding="utf-8"))
     trials = [Trial(**fields) for fields in body["trials"]]
     missed = [t for t in trials if t.ratio > ALLOWED]
-    text = f"\"auto\" is within 10 % of the best fixed policy in {len(trials) - len(missed)} of {plural(len(trials), 'case')}."
+    text = f'"auto" is within 10 % of the best fixed policy in {len(trials) - len(missed)} of {plural(len(trials), "case")}.'
     parts = [head(body["machine"]), text, grid(TITLES, [t.cells for t in trials])]
     shown = [t for t in trials if t.kernel in {other.kernel for other in missed} | EXAMPLES]
     model = "Nanoseconds for one element, measured beside the cost model's (`nbad/plans/cost.py`), for some kernels:"

@@ -9,7 +9,10 @@ from benchmarks.report import insert, summary
 from benchmarks.results import Results
 
 MARKDOWN = {  # by kind, which is the name of the section too
-    "compile": compile_time.markdown, "memory": memory.markdown, "policies": policies.markdown, "targets": targets.markdown,
+    "compile": compile_time.markdown,
+    "memory": memory.markdown,
+    "policies": policies.markdown,
+    "targets": targets.markdown,
 }
 
 

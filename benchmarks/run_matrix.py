@@ -34,8 +34,12 @@ def command(given):
     with options.progress(len(cases)) as step:
         outcome = run([[case] for case in cases], chosen_peers, options.settings(given), step)
     results = Results(
-        outcome.records, {**description, "load after the run": machine.load()}, {"rounds": given.rounds, **_roofs(choice)},
-        outcome.versions, outcome.failures, outcome.left_out,
+        outcome.records,
+        {**description, "load after the run": machine.load()},
+        {"rounds": given.rounds, **_roofs(choice)},
+        outcome.versions,
+        outcome.failures,
+        outcome.left_out,
     )
     show(results)
     write(results, given.out)

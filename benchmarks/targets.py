@@ -163,7 +163,12 @@ def row(target, records):
     found = other.best / ours.best
     verdict = "met" if found >= target.bound else "missed"
     return (
-        target.what, f"{target.bound:.2f}", f"{found:.2f}", verdict, seconds(ours.best), seconds(other.best),
+        target.what,
+        f"{target.bound:.2f}",
+        f"{found:.2f}",
+        verdict,
+        seconds(ours.best),
+        seconds(other.best),
         f"{other.peer} {other.contestant}",
     )
 

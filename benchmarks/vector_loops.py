@@ -50,6 +50,7 @@ def tile(text_function, signature):
 @intrinsic
 def pointer(typingctx, address):
     """A row of float64 at an address."""
+
     def codegen(context, builder, signature, args):
         return builder.inttoptr(args[0], DOUBLE.as_pointer())
 
@@ -68,13 +69,16 @@ def _function(name, arity):
         return builder.call(builder.module.globals[name], args)
 
     if arity == 1:
+
         @intrinsic
         def call(typingctx, x):
             return types.float64(types.float64), codegen
     else:
+
         @intrinsic
         def call(typingctx, y, x):
             return types.float64(types.float64, types.float64), codegen
+
     return call
 
 

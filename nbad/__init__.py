@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nbad.verbs.pushforward import linearize
     from nbad.verbs.sympy_kernels import from_sympy
 
+# fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "debugging", "explain", "from_sympy", "grad", "hessian", "hvp", "jacobian",
     "jvp", "kernel", "linearize", "primitive", "show", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
@@ -33,6 +34,7 @@ _HOMES = {
     "linearize": "verbs.pushforward", "primitive": "api.primitives", "show": "tools.show", "stop_gradient": "language.values",
     "value_and_grad": "verbs.gradients",
 }
+# fmt: on
 
 
 def __getattr__(name):

@@ -29,7 +29,12 @@ class NbadError(Exception):
     """
 
     def __init__(
-        self, headline: str = "", *, got: str | None = None, expected: str | None = None, fix: str | None = None,
+        self,
+        headline: str = "",
+        *,
+        got: str | None = None,
+        expected: str | None = None,
+        fix: str | None = None,
         source: Line | None = HERE,
     ):
         parts = [(label, text) for label, text in (("got", got), ("expected", expected), ("fix", fix)) if text]

@@ -1,7 +1,5 @@
 """Locks that a forked child can take: one that another thread of its parent held would never be released there."""
 
-
-
 import os
 import threading
 import weakref

@@ -44,6 +44,7 @@ def rng():
 @pytest.fixture
 def run_python(tmp_path):
     """Run code in a fresh process, away from the checkout, on the same nbad; returns what it printed."""
+
     def run(code, **variables):
         environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)} | variables
         command = [sys.executable, "-c", code]

@@ -64,7 +64,7 @@ def read_nist(path):
     """Read one `.dat` file: lines `bK = start start parameter deviation`, the sum of squares, then rows y, x."""
     text = path.read_text()
     rows = np.array([line.split("=")[1].split() for line in text.splitlines() if re.match(r"\s*b\d+ =", line)], float)
-    data = np.array([line.split() for line in text[text.rindex("Data:"):].splitlines()[1:] if line.strip()], float)
+    data = np.array([line.split() for line in text[text.rindex("Data:") :].splitlines()[1:] if line.strip()], float)
     residual_sum = float(re.search(r"Residual Sum of Squares:\s*(\S+)", text).group(1))
     return Regression(data[:, 1], data[:, 0], rows[:, 2], rows[:, 3], residual_sum, rows[:, 1])
 

@@ -236,5 +236,9 @@ def no_seed_is_one_seed(pullback, cts, ct):
 
 
 BATCH_SPOILS = (
-    repeats_the_first_seed, stops_after_four_seeds, rounds_in_a_batch, drops_the_axis_of_one_seed, no_seed_is_one_seed,
+    repeats_the_first_seed,
+    stops_after_four_seeds,
+    rounds_in_a_batch,
+    drops_the_axis_of_one_seed,
+    no_seed_is_one_seed,
 )

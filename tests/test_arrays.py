@@ -125,7 +125,7 @@ PRODUCTS = st.sampled_from(["({}) @ ({})", "np.dot({}, {})", "np.einsum('ij,kj->
 def _grown(inner):
     two = st.one_of(BINARY, PRODUCTS)
     return st.one_of(
-        st.builds(lambda form, x, y: form.format(f"({x})", f"({y})"), two, inner, inner), st.builds(str.format, UNARY, inner),
+        st.builds(lambda form, x, y: form.format(f"({x})", f"({y})"), two, inner, inner), st.builds(str.format, UNARY, inner)
     )
 
 
@@ -235,6 +235,7 @@ def test_what_arrays_look_like():
 
 def test_views_of_arrays_that_hold_plain_numbers_yet():
     """Aliases stay aliases, copies copies, whichever function makes them, in the memory order that NumPy would choose."""
+
     def kernel(s):
         a = np.zeros((2, 3))
         same, flat, turned, copy = np.asarray(a), np.ravel(a), np.transpose(a), np.array(a)
@@ -254,6 +255,7 @@ def test_views_of_arrays_that_hold_plain_numbers_yet():
 
 def test_plain_arrays_of_the_kernel_stay_plain():
     """Conditions on them are known, they pick items and are sorted, and any function takes them."""
+
     def kernel(a):
         steps = np.linspace(1, 2, 3) * 2
         assert (steps > 1).all()
@@ -270,6 +272,7 @@ def test_plain_arrays_of_the_kernel_stay_plain():
 
 def test_arrays_in_branches():
     """Items, parts and views that only one branch writes to, and branches that give different arrays."""
+
     def thresholded(m, s):
         result = np.zeros((3, 3))
         for i, j in np.ndindex(3, 3):

@@ -106,7 +106,9 @@ def test_costs_count_what_must_move():
 
 def test_comparisons_keep_fresh_and_reused_memory_apart():
     results = make_results(
-        ("nbad", "fresh", False, [2.0, 4.0]), ("jax", "slow", False, [9.0]), ("jax", "quick", False, [1.0]),
+        ("nbad", "fresh", False, [2.0, 4.0]),
+        ("jax", "slow", False, [9.0]),
+        ("jax", "quick", False, [1.0]),
         ("ddx", "buffer", True, [3.0]),
     )
     fresh, reused = comparisons(results.records)

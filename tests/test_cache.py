@@ -188,10 +188,18 @@ def test_private_whatever_the_umask(folder):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: b"", lambda data: data[:10], lambda data: data[:-1], lambda data: data + b"!", lambda data: data[:-1] + b"E",
-    lambda data: b"x" + data[1:], lambda data: b"\x80\x04N.",
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:10],
+        lambda data: data[:-1],
+        lambda data: data + b"!",
+        lambda data: data[:-1] + b"E",
+        lambda data: b"x" + data[1:],
+        lambda data: b"\x80\x04N.",
+    ],
+)
 def test_damaged_files_are_misses(file, damage):
     file.write_bytes(damage(file.read_bytes()))
     assert disk.load("key") is None
@@ -276,6 +284,7 @@ def test_a_folder_that_cannot_be_made(monkeypatch):
 
 def test_a_read_only_folder_is_read(folder, file, monkeypatch):
     """Root may write anywhere, so the refusal is simulated."""
+
     def refuse(*args, **options):
         raise PermissionError(13, "Permission denied")
 
@@ -470,8 +479,10 @@ def test_two_processes_meet_a_kernel_at_once(warm, first, run_python):
 
 def test_damaged_and_foreign_code_is_not_run(warm, run_python):
     damages = (
-        lambda path: os.truncate(path, path.stat().st_size // 2), lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[:-9] + b"\x90" * 9), lambda path: path.chmod(0o666),
+        lambda path: os.truncate(path, path.stat().st_size // 2),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-9] + b"\x90" * 9),
+        lambda path: path.chmod(0o666),
         lambda path: shutil.copyfile(warm.files[0], path),
     )
     for k, path in enumerate(warm.files[1:]):
@@ -480,9 +491,11 @@ def test_damaged_and_foreign_code_is_not_run(warm, run_python):
     assert digits(run_python) == warm.printed
 
 
-@pytest.mark.parametrize("variables", [
-    {"NBAD_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": "/proc/nowhere"}, {"NBAD_CACHE_BYTES": "0"},
-], ids=["no home", "off"])
+@pytest.mark.parametrize(
+    "variables",
+    [{"NBAD_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": "/proc/nowhere"}, {"NBAD_CACHE_BYTES": "0"}],
+    ids=["no home", "off"],
+)
 def test_without_a_cache_results_are_the_same(warm, run_python, variables):
     assert digits(run_python, **variables) == warm.printed
 

@@ -129,16 +129,19 @@ def test_the_bar_has_as_many_steps_as_are_announced(write, monkeypatch, more):
         ((), "mine.txt", "`nbad profile mine.txt`: mine.txt is not a Python file\n  expected: FILE.py or FILE.py:NAME\n"),
         ((INPUTS,), "mine.py", "`nbad profile mine.py`: no kernel in mine.py\n  fix: decorate the function with @nbad.kernel\n"),
         (
-            (KERNEL.format("area"), INPUTS), "mine.py:volume",
+            (KERNEL.format("area"), INPUTS),
+            "mine.py:volume",
             "`nbad profile mine.py:volume`: no kernel `volume`\n  expected: one of area\n  fix: nbad profile mine.py:area\n",
         ),
         (
-            (KERNEL.format("area"), KERNEL.format("volume"), INPUTS), "mine.py",
+            (KERNEL.format("area"), KERNEL.format("volume"), INPUTS),
+            "mine.py",
             "`nbad profile mine.py`: the file has several kernels\n"
             "  expected: one of area, volume\n  fix: nbad profile mine.py:area\n",
         ),
         (
-            (KERNEL.format("area"),), "mine.py",
+            (KERNEL.format("area"),),
+            "mine.py",
             "`nbad profile mine.py`: no function `sample_inputs` in mine.py\n"
             "  fix: def sample_inputs(rng, n, dtype): return rng.uniform(0, 1, n).astype(dtype), ...\n",
         ),
@@ -266,14 +269,17 @@ def test_roofs_are_measured_and_remembered():
     assert found.at(1e9) == found.rate
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    (
-        "roofline.txt",
-        "`nbad profile --plot roofline.txt`: not a kind of picture\n"
-        "  expected: a name that ends in .png, .svg or .pdf\n  fix: --plot roofline.png\n",
-    ),
-    ("no/roofline.png", "`nbad profile --plot no/roofline.png`: no folder no\n  fix: mkdir -p no\n"),
-])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "roofline.txt",
+            "`nbad profile --plot roofline.txt`: not a kind of picture\n"
+            "  expected: a name that ends in .png, .svg or .pdf\n  fix: --plot roofline.png\n",
+        ),
+        ("no/roofline.png", "`nbad profile --plot no/roofline.png`: no folder no\n  fix: mkdir -p no\n"),
+    ],
+)
 def test_where_no_picture_can_be_drawn_nothing_is_measured(write, capsys, name, text):
     assert cli.main(["profile", write(KERNEL.format("area"), INPUTS), "--plot", name]) == 2
     assert capsys.readouterr() == ("", text)

@@ -11,8 +11,12 @@ from nbad.testing.comparisons import CheckFailure, Near, Same, compare
 @pytest.mark.parametrize(
     ("got", "expected"),
     [
-        (0.0, -0.0), (1.0, np.nextafter(1.0, 2.0)), (np.float32(1.0), np.float64(1.0)), (np.ones(2), np.ones(3)),
-        (np.nan, 1.0), ((), (0,)),
+        (0.0, -0.0),
+        (1.0, np.nextafter(1.0, 2.0)),
+        (np.float32(1.0), np.float64(1.0)),
+        (np.ones(2), np.ones(3)),
+        (np.nan, 1.0),
+        ((), (0,)),
     ],
 )
 def test_same_means_the_same_bits(got, expected):

@@ -137,8 +137,14 @@ def test_keyword_arguments_are_the_same_arguments():
 @pytest.mark.parametrize(
     ("argnums", "order"),
     [
-        (None, (0, 1, 2)), (0, (0,)), ("b", (1,)), ((2, 0), (2, 0)), (("c", "a"), (2, 0)),
-        (("c", 0, "b"), (2, 0, 1)), ((), ()), ([1, "c"], (1, 2)),
+        (None, (0, 1, 2)),
+        (0, (0,)),
+        ("b", (1,)),
+        ((2, 0), (2, 0)),
+        (("c", "a"), (2, 0)),
+        (("c", 0, "b"), (2, 0, 1)),
+        ((), ()),
+        ([1, "c"], (1, 2)),
     ],
     ids=str,
 )
@@ -171,10 +177,18 @@ def test_integer_arrays_are_not_differentiated(dtype):
 @pytest.mark.parametrize(
     ("a", "b", "dtype"),
     [
-        (np.float32, np.float32, np.float32), (np.float32, float, np.float32), (np.float32, int, np.float32),
-        (np.float32, np.float64, np.float64), (np.float16, np.float16, np.float64), (np.float16, np.float32, np.float64),
-        (np.int32, np.int32, np.float64), (np.bool_, np.bool_, np.float64), (np.float32, np.int8, np.float64),
-        (np.float32, np.bool_, np.float64), (float, int, np.float64), (np.uint64, np.float32, np.float64),
+        (np.float32, np.float32, np.float32),
+        (np.float32, float, np.float32),
+        (np.float32, int, np.float32),
+        (np.float32, np.float64, np.float64),
+        (np.float16, np.float16, np.float64),
+        (np.float16, np.float32, np.float64),
+        (np.int32, np.int32, np.float64),
+        (np.bool_, np.bool_, np.float64),
+        (np.float32, np.int8, np.float64),
+        (np.float32, np.bool_, np.float64),
+        (float, int, np.float64),
+        (np.uint64, np.float32, np.float64),
     ],
     ids=lambda t: getattr(t, "__name__", str(t)),
 )

@@ -532,6 +532,7 @@ def test_an_early_return_is_one_select():
 
 
 def test_nodes_name_the_lines_of_the_user():
+    # fmt: off
     def kernel(x):
         if x > 0:
             y = (
@@ -543,6 +544,7 @@ def test_nodes_name_the_lines_of_the_user():
         return y if y > 1 else (
             1.0
         )
+    # fmt: on
 
     first = kernel.__code__.co_firstlineno
     lines = [int(node.source.rpartition(":")[2]) - first for node in traced(kernel).graph.nodes if node.source]

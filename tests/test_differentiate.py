@@ -336,8 +336,14 @@ def test_partials_reuse_the_value(operation, used):
     assert [node.op for node in graph.nodes if node.op not in ("input", "const", "neg")] == used
 
 
-CHEAP = [(0.5, ["sqrt", "div"]), (2.0, ["mul"]), (1.5, ["sqrt", "mul"]), (-2.0, ["powi", "div"]), (2.3, ["pow", "mul"]),
-         (-0.5, ["sqrt", "mul", "div"])]
+CHEAP = [
+    (0.5, ["sqrt", "div"]),
+    (2.0, ["mul"]),
+    (1.5, ["sqrt", "mul"]),
+    (-2.0, ["powi", "div"]),
+    (2.3, ["pow", "mul"]),
+    (-0.5, ["sqrt", "mul", "div"]),
+]
 
 
 @pytest.mark.parametrize(("exponent", "used"), CHEAP)

@@ -12,8 +12,17 @@ from nbad.tools import cli, doctor
 from nbad.tools.doctor import Diagnosis, Finding
 
 TOPICS = [
-    "versions", "system", "CPU", "disk cache", "vectors, float64", "vectors, float32", "threads", "threading layer", "fork",
-    "memory pool", "switches",
+    "versions",
+    "system",
+    "CPU",
+    "disk cache",
+    "vectors, float64",
+    "vectors, float32",
+    "threads",
+    "threading layer",
+    "fork",
+    "memory pool",
+    "switches",
 ]
 NUMBER = r"\d+\.\d+"
 
@@ -29,6 +38,7 @@ def short(monkeypatch, tmp_path):
 @pytest.fixture
 def pretend(monkeypatch):
     """Say that this host is another in some respects."""
+
     def use(**changes):
         pretended = vector_math.host()._replace(**changes)
         monkeypatch.setattr(vector_math, "host", lambda: pretended)
@@ -111,9 +121,9 @@ def test_one_thread(monkeypatch):
         numba.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("layer", "lack"), [
-    ("omp", ""), ("workqueue", "calls from several Python threads wait for one another: install tbb"),
-])
+@pytest.mark.parametrize(
+    ("layer", "lack"), [("omp", ""), ("workqueue", "calls from several Python threads wait for one another: install tbb")]
+)
 def test_threading_layer(monkeypatch, layer, lack):
     monkeypatch.setattr(numba, "threading_layer", lambda: layer)
     finding = doctor.threading_layer()

@@ -131,7 +131,7 @@ def test_prints_tables():
     assert lines[2].split()[:4] == ["policy", "residuals", "forward", "bytes"]
     assert [line.split()[0] for line in lines[3:6]] == list(POLICIES)
     text = "\n".join(lines)
-    assert "For 8 seeds \"auto\" takes" in text
+    assert 'For 8 seeds "auto" takes' in text
     assert "GB/s" in text
     assert "∂y0/∂x     8 bytes  test_explain.py:22  entry of the Jacobian" in text
     assert "'mincut' keeps the same as 'partials'." in text
@@ -172,9 +172,7 @@ def test_wrong_options():
 def test_every_field_is_in_the_dict():
     told = nbad.explain(decay, X, 0.5, seeds=3)
     data = told.as_dict()
-    assert data.keys() == {
-        "kernel", "arguments", "elements", "dtype", "seeds", "policy", "policies", "changes", "bandwidth",
-    }
+    assert data.keys() == {"kernel", "arguments", "elements", "dtype", "seeds", "policy", "policies", "changes", "bandwidth"}
     for account_of, found in zip(told.policies, data["policies"], strict=True):
         assert found.keys() == {"policy", "residuals", "residual_bytes", "forward", "call", "seed", "peak_bytes"}
         assert found["peak_bytes"] == account_of.peak_bytes

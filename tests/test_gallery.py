@@ -137,7 +137,8 @@ def test_arc_distance_from_the_pole_is_the_colatitude():
     latitude = np.linspace(-1.4, 1.4, 29)
     pole = np.pi / 2
     value, jacobian = nbad.value_and_jacobian(load("arc_distance").arc_distance, argnums=("theta_2", "phi_2"))(
-        pole, 0.3, latitude, 1.1)
+        pole, 0.3, latitude, 1.1
+    )
     assert_allclose(value, pole - latitude, rtol=1e-14)
     assert_allclose(jacobian[:, 0, 0], -1.0, rtol=1e-13)
     assert_allclose(jacobian[:, 0, 1], 0.0, atol=1e-15)

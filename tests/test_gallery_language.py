@@ -214,8 +214,16 @@ SMOOTH = {
 }
 POINTS = np.array([-800.0, -700.0, -40.0, -8.5, -2.5, -1.0, -1e-3, 1e-3, 1.0, 2.5, 8.5, 40.0, 700.0, 800.0])
 SLOPES_AT_ZERO = {
-    "relu": 0.0, "leaky_relu": 0.01, "elu": 1.0, "selu": 1.7580993408473766, "hard_swish": 0.5,
-    "sigmoid": 0.25, "silu": 0.5, "softplus": 0.5, "mish": 0.6, "gelu": 0.5,
+    "relu": 0.0,
+    "leaky_relu": 0.01,
+    "elu": 1.0,
+    "selu": 1.7580993408473766,
+    "hard_swish": 0.5,
+    "sigmoid": 0.25,
+    "silu": 0.5,
+    "softplus": 0.5,
+    "mish": 0.6,
+    "gelu": 0.5,
 }
 
 

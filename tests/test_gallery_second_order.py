@@ -77,12 +77,15 @@ def test_stiffness_of_lennard_jones_at_its_minimum():
     assert_allclose(hessian, np.diag([72 / 2 ** (1 / 3), 0.0, 0.0]), atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "function"), [
-    ("sigmoid", lambda x: 1 / (1 + mpmath.exp(-x))),
-    ("softplus", lambda x: mpmath.log1p(mpmath.exp(x))),
-    ("silu", lambda x: x / (1 + mpmath.exp(-x))),
-    ("gelu", lambda x: x * mpmath.ncdf(x)),
-])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("sigmoid", lambda x: 1 / (1 + mpmath.exp(-x))),
+        ("softplus", lambda x: mpmath.log1p(mpmath.exp(x))),
+        ("silu", lambda x: x / (1 + mpmath.exp(-x))),
+        ("gelu", lambda x: x * mpmath.ncdf(x)),
+    ],
+)
 def test_curvature_of_activations(name, function):
     points = np.array([-30.0, -3.0, -0.5, 0.5, 3.0, 30.0])
     with mpmath.workdps(80):

@@ -50,6 +50,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def on_host(shared, run_python):
     """What the kernel and the doctor say in a fresh process."""
+
     def run(library=vector_math.LIBRARY, **variables):
         kernels = str(Path(__file__).parents[1] / "kernels")
         return json.loads(run_python(CODE.format(kernels=kernels, library=library), NBAD_CACHE_DIR=str(shared), **variables))

@@ -5,7 +5,12 @@ import pytest
 import nbad
 
 LATER = [
-    "sympy", "nbad.tools.explain", "nbad.verbs.gradients", "nbad.api.primitives", "nbad.special", "nbad.verbs.sympy_kernels",
+    "sympy",
+    "nbad.tools.explain",
+    "nbad.verbs.gradients",
+    "nbad.api.primitives",
+    "nbad.special",
+    "nbad.verbs.sympy_kernels",
     "nbad.testing",
 ]
 
@@ -22,8 +27,10 @@ def test_a_name_that_is_not_there():
 
 
 def test_what_not_every_program_needs_is_loaded_later(run_python):
-    program = (f"import sys, nbad; before = set(sys.modules); nbad.grad; "
-               f"print([name in before for name in {LATER}], 'nbad.verbs.gradients' in sys.modules)")
+    program = (
+        f"import sys, nbad; before = set(sys.modules); nbad.grad; "
+        f"print([name in before for name in {LATER}], 'nbad.verbs.gradients' in sys.modules)"
+    )
     assert run_python(program).strip() == f"{[False] * len(LATER)} True"
 
 

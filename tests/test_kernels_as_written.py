@@ -218,6 +218,7 @@ def statements_of_all_kinds(x: float, y: float = 2.0) -> float:
     if (n := x * x) > 1:
         z = z * n
     from operator import neg as minus
+
     del x
     return minus(z) * y
 

@@ -111,8 +111,9 @@ def test_cameras_and_points_are_found_together(rng):
 
     start = truth + 0.02 * rng.standard_normal(truth.size)
     assert np.allclose(jacobian(start), complex_steps(residuals, start), rtol=1e-9, atol=1e-8)
-    ours, exact = (scipy.optimize.least_squares(residuals, start, j, **OPTIONS) for j in
-                   (jacobian, lambda z: complex_steps(residuals, z)))
+    ours, exact = (
+        scipy.optimize.least_squares(residuals, start, j, **OPTIONS) for j in (jacobian, lambda z: complex_steps(residuals, z))
+    )
     assert 2 * ours.cost < 1e-12
     assert ours.njev <= exact.njev
     assert ours.nfev <= exact.nfev

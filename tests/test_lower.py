@@ -39,15 +39,17 @@ def test_text_of_an_oplist():
     builder = GraphBuilder("f", ["x", "y"])
     power = builder.add("powi", 0, payload=-3, source="f.py:2")
     oplist = lower(builder.build([builder.add("add", power, 1, source="f.py:3")]), "float32", "libm")
-    assert str(oplist) == "\n".join([
-        "float32, math='libm'",
-        "f(x, y):",
-        "  %2 = mul(x, x)                               # f.py:2",
-        "  %3 = mul(x, %2)                              # f.py:2",
-        "  %5 = div(1.0, %3)                            # f.py:2",
-        "  %6 = add(%5, y)                              # f.py:3",
-        "  return %6",
-    ])
+    assert str(oplist) == "\n".join(
+        [
+            "float32, math='libm'",
+            "f(x, y):",
+            "  %2 = mul(x, x)                               # f.py:2",
+            "  %3 = mul(x, %2)                              # f.py:2",
+            "  %5 = div(1.0, %3)                            # f.py:2",
+            "  %6 = add(%5, y)                              # f.py:3",
+            "  return %6",
+        ]
+    )
 
 
 def test_dead_nodes_go_and_inputs_stay():
@@ -81,8 +83,18 @@ def test_square_root_written_as_a_power(mode):
 
 @pytest.mark.parametrize(
     ("base", "operations"),
-    [(1.0, []), (2.0, ["mul", "exp2"]), (0.125, ["mul", "exp2"]), (2.0**62, ["mul", "exp2"]), (2.0**63, ["pow"]),
-     (2.0**-63, ["pow"]), (10.0, ["pow"]), (-2.0, ["pow"]), (0.0, ["pow"]), (math.inf, ["pow"])],
+    [
+        (1.0, []),
+        (2.0, ["mul", "exp2"]),
+        (0.125, ["mul", "exp2"]),
+        (2.0**62, ["mul", "exp2"]),
+        (2.0**63, ["pow"]),
+        (2.0**-63, ["pow"]),
+        (10.0, ["pow"]),
+        (-2.0, ["pow"]),
+        (0.0, ["pow"]),
+        (math.inf, ["pow"]),
+    ],
 )
 def test_constant_bases_as_llvm_reduces_them(base, operations):
     assert lowered_power(base, "x", "libm") == operations

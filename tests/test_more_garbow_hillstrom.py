@@ -51,17 +51,24 @@ class Problem:
 PROBLEMS = (
     Problem(rosenbrock, (-1.2, 1.0), 24.2, (1.0, 1.0), 0.0, lambda x, y: [[-20 * x, 10], [-1, 0]]),
     Problem(
-        freudenstein_roth, (0.5, -2.0), 400.5, (5.0, 4.0), 0.0,
+        freudenstein_roth,
+        (0.5, -2.0),
+        400.5,
+        (5.0, 4.0),
+        0.0,
         lambda x, y: [[1, (10 - 3 * y) * y - 2], [1, (3 * y + 2) * y - 14]],
     ),
     Problem(
-        powell_badly_scaled, (0.0, 1.0), 1.1352617173483783, (1.098159329699759e-5, 9.106146739867453), 0.0,
+        powell_badly_scaled,
+        (0.0, 1.0),
+        1.1352617173483783,
+        (1.098159329699759e-5, 9.106146739867453),
+        0.0,
         lambda x, y: [[1e4 * y, 1e4 * x], [-np.exp(-x), -np.exp(-y)]],
     ),
     Problem(brown_badly_scaled, (1.0, 1.0), 999998000003.0, (1e6, 2e-6), 0.0, lambda x, y: [[1, 0], [0, 1], [y, x]]),
     Problem(
-        beale, (1.0, 1.0), 14.203125, (3.0, 0.5), 0.0,
-        lambda x, y: [[y - 1, x], [y**2 - 1, 2 * x * y], [y**3 - 1, 3 * x * y**2]],
+        beale, (1.0, 1.0), 14.203125, (3.0, 0.5), 0.0, lambda x, y: [[y - 1, x], [y**2 - 1, 2 * x * y], [y**3 - 1, 3 * x * y**2]]
     ),
 )
 IDS = [problem.kernel.__name__ for problem in PROBLEMS]

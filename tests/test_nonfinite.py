@@ -68,10 +68,14 @@ def steep(x):
 
 
 TRANSFORMS = {
-    "vjp": lambda x: nbad.vjp(steep, x), "jacobian": lambda x: nbad.jacobian(steep)(x),
-    "value_and_jacobian": lambda x: nbad.value_and_jacobian(steep)(x), "linearize": lambda x: nbad.linearize(steep, x),
-    "jvp": lambda x: nbad.jvp(steep, (x,), (1.0,)), "grad": lambda x: nbad.grad(steep)(x),
-    "hessian": lambda x: nbad.hessian(steep)(x), "value_and_grad": lambda x: nbad.value_and_grad(steep)(x),
+    "vjp": lambda x: nbad.vjp(steep, x),
+    "jacobian": lambda x: nbad.jacobian(steep)(x),
+    "value_and_jacobian": lambda x: nbad.value_and_jacobian(steep)(x),
+    "linearize": lambda x: nbad.linearize(steep, x),
+    "jvp": lambda x: nbad.jvp(steep, (x,), (1.0,)),
+    "grad": lambda x: nbad.grad(steep)(x),
+    "hessian": lambda x: nbad.hessian(steep)(x),
+    "value_and_grad": lambda x: nbad.value_and_grad(steep)(x),
     "hvp": lambda x: nbad.hvp(steep, (x,), (1.0,)),
 }
 

@@ -58,8 +58,15 @@ def test_a_choice_at_the_root_becomes_cases():
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("z + 1", "z"), ("besselj(0, x)", "besselj"), ("x.real", "x.real"), ("[x]", "[x]"), ("sin(x, y)", r"sin\(x, y\)"),
-        ("x % 2", "x % 2"), ("~x", "~x"), ("(lambda: x)()", r"\(lambda: x\)\(\)"), ("__import__('os')", "__import__"),
+        ("z + 1", "z"),
+        ("besselj(0, x)", "besselj"),
+        ("x.real", "x.real"),
+        ("[x]", "[x]"),
+        ("sin(x, y)", r"sin\(x, y\)"),
+        ("x % 2", "x % 2"),
+        ("~x", "~x"),
+        ("(lambda: x)()", r"\(lambda: x\)\(\)"),
+        ("__import__('os')", "__import__"),
     ],
 )
 def test_other_text_is_refused(text, part):
@@ -67,8 +74,14 @@ def test_other_text_is_refused(text, part):
         read_partial(text, INPUTS)
 
 
-CONSTANTS = {"2/sqrt(pi)": 1.1283791670955126, "sqrt(pi)/2": 0.8862269254527580, "1/sqrt(2*pi)": 0.3989422804014327,
-             "sqrt(2/pi)": 0.7978845608028654, "log(2)": 0.6931471805599453, "pi/180": 0.017453292519943295}
+CONSTANTS = {
+    "2/sqrt(pi)": 1.1283791670955126,
+    "sqrt(pi)/2": 0.8862269254527580,
+    "1/sqrt(2*pi)": 0.3989422804014327,
+    "sqrt(2/pi)": 0.7978845608028654,
+    "log(2)": 0.6931471805599453,
+    "pi/180": 0.017453292519943295,
+}
 
 
 @pytest.mark.parametrize("text", CONSTANTS)

@@ -113,8 +113,12 @@ def reference(seeds, *xs):
 def test_shapes_and_dtypes(policy):
     """Broadcast arguments, subsets of them, float32, several seeds, one and none."""
     cases = [
-        ((0.5, X, Y), {}), ((0.5, X, Y), {"argnums": ("t", "a")}), ((X[:, None], Y[None, :40], 0.3), {}),
-        ((X.astype(np.float32), Y.astype(np.float32), np.float32(0.3)), {}), ((0.5, 0.25, 2.0), {}), ((X[:0], 1.0, 2.0), {}),
+        ((0.5, X, Y), {}),
+        ((0.5, X, Y), {"argnums": ("t", "a")}),
+        ((X[:, None], Y[None, :40], 0.3), {}),
+        ((X.astype(np.float32), Y.astype(np.float32), np.float32(0.3)), {}),
+        ((0.5, 0.25, 2.0), {}),
+        ((X[:0], 1.0, 2.0), {}),
     ]
     for xs, options in cases:
         y, pullback = nbad.vjp(wave, *xs, residuals=policy, **options)
@@ -168,9 +172,7 @@ COUNTS = {  # residuals by "partials", "mincut" and "recompute"
     "square": (lambda x: x * x, (1, 1, 1)),
     "shared exponential": (lambda x, y: (math.exp(x) * y, math.exp(x) * y * y, math.exp(x) * y**3), (6, 2, 2)),
     "one factor for many": (lambda a, b, c, x: math.sin(x) * (a + 2.0 * b + 3.0 * c), (4, 2, 4)),
-    "outer product": (
-        lambda a, b, c, d: tuple(math.exp(u) * math.log(v) for u in (a, b) for v in (c, d)), (8, 6, 4),
-    ),
+    "outer product": (lambda a, b, c, d: tuple(math.exp(u) * math.log(v) for u in (a, b) for v in (c, d)), (8, 6, 4)),
 }
 
 

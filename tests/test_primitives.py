@@ -112,8 +112,13 @@ def test_it_works_in_helpers_kernels_arrays_and_sympy(rng, soft_clip):
     x = rng.normal(size=20)
     expected = soft_clip(x, 0.1)
     by_sympy = nbad.from_sympy(sympy.Function("soft_clip")(X, sympy.Float("0.1")), (X,))
-    kernels = (inner, nbad.kernel(lambda x: inner(x)), nbad.kernel(lambda x: Holder.operation(x, 0.1)), by_sympy,
-               nbad.kernel(lambda x: table[0](x, low=0.1)))
+    kernels = (
+        inner,
+        nbad.kernel(lambda x: inner(x)),
+        nbad.kernel(lambda x: Holder.operation(x, 0.1)),
+        by_sympy,
+        nbad.kernel(lambda x: table[0](x, low=0.1)),
+    )
     for f in kernels:
         np.testing.assert_array_equal(f(x), expected)
         np.testing.assert_allclose(nbad.grad(f)(x), 1 / (1 + np.exp(0.1 - x)), rtol=1e-14)
@@ -197,8 +202,11 @@ def says(*parts):
 @pytest.mark.parametrize(
     ("arguments", "error", "parts"),
     [
-        (("sin", clip, ["1", "1"]), ArgumentValueError, (
-            "`nbad.primitive('sin', ...)`: nbad has an operation of this name", "fix: nbad.primitive('my_sin', ...)")),
+        (
+            ("sin", clip, ["1", "1"]),
+            ArgumentValueError,
+            ("`nbad.primitive('sin', ...)`: nbad has an operation of this name", "fix: nbad.primitive('my_sin', ...)"),
+        ),
         (("soft clip", clip, ["1", "1"]), ArgumentTypeError, ("the name is not an identifier", "got: 'soft clip'")),
         (("a", 3.0, ["1"]), ArgumentTypeError, ("the implementation is not a function", "got: 3.0", "numba.njit made")),
         (("a", math.sin, ["1"]), ArgumentTypeError, ("the implementation is not a function", "fix: lambda x: function(x)")),
@@ -214,9 +222,15 @@ def says(*parts):
         (("a", clip, ["1", "y"]), ArgumentValueError, ("a part that nbad does not know", "got: y in 'y'", "in x, low, v")),
         (("a", clip, ["1", X * sympy.Symbol("t")]), ArgumentValueError, ("other symbols than the arguments and v", "got: t*x")),
         (("a", clip, ["1", sympy.besselj(0, X)]), TraceError, ("uses `besselj`, for which nbad has no operation",)),
-        (("a", clip, ["1", lambda x, low: x]), ArgumentTypeError, (
-            "a partial takes the arguments of the implementation and, behind them, its value", "got: (x, low)",
-            "fix: lambda x, low, v: ...")),
+        (
+            ("a", clip, ["1", lambda x, low: x]),
+            ArgumentTypeError,
+            (
+                "a partial takes the arguments of the implementation and, behind them, its value",
+                "got: (x, low)",
+                "fix: lambda x, low, v: ...",
+            ),
+        ),
     ],
 )
 def test_refusals(arguments, error, parts):

@@ -20,8 +20,34 @@ from nbad.operations.table import TABLE
 
 REAL = [name for name, row in TABLE.items() if row.kind == "real"]
 FOREIGN = {name for name, row in TABLE.items() if row.scipy} | {"gamma", "lgamma"}  # Numba lacks them, or has others
-MIXED = ("add", "sub", "mul", "mul", "div", "neg", "abs", "exp", "log", "sin", "cos", "tanh", "erf", "sqrt", "atan2", "hypot",
-         "maximum", "floor", "copysign", "expm1", "cbrt", "exp2", "log2", "pow", "powi", "choose")
+MIXED = (
+    "add",
+    "sub",
+    "mul",
+    "mul",
+    "div",
+    "neg",
+    "abs",
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tanh",
+    "erf",
+    "sqrt",
+    "atan2",
+    "hypot",
+    "maximum",
+    "floor",
+    "copysign",
+    "expm1",
+    "cbrt",
+    "exp2",
+    "log2",
+    "pow",
+    "powi",
+    "choose",
+)
 
 
 def under_numba(oplist, *inputs):
@@ -84,6 +110,7 @@ def test_every_function_has_the_bits_of_numba(dtype):
 @pytest.mark.parametrize("exponent", [0.5, -0.5, 2.0, -1.0, 1 / 3, 0.0, 2.5])
 def test_constant_powers_have_the_bits_of_the_users_own_function(exponent):
     """Numba compiles `x ** c` and `c ** x` as LLVM reduces them; so must we. Its negative integer powers raise at 0."""
+
     @numba.njit(error_model="numpy")
     def own(x):
         return x**exponent, (exponent * 8.0) ** x, x**3, x**9, x**-5 if x**5 != 0.0 else 1.0 / x**5
@@ -104,7 +131,9 @@ def test_text_of_the_python_source():
     root = builder.add("sqrt", 2, source="f.py:4")
     root = builder.add("select", inside, root, builder.constant(float("-inf")), source="f.py:4")
     text = print_python(lower(builder.build([root, builder.add("pow", 3, 0, source="f.py:5")])))
-    assert text == """\
+    assert (
+        text
+        == """\
 import math
 
 import numpy as np
@@ -119,6 +148,7 @@ def lambda_(r_0, m_0_1, np_, v6):
     v11 = math.pow(v6, r_0)                                       # f.py:5
     return v10, v11
 """
+    )
 
 
 def test_float32_constants_are_typed():

@@ -24,7 +24,12 @@ from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
 
 MODULES = {
-    "math": math, "numpy": np, "scipy.special": scipy.special, "builtins": builtins, "nbad": nbad, "nbad.special": nbad.special,
+    "math": math,
+    "numpy": np,
+    "scipy.special": scipy.special,
+    "builtins": builtins,
+    "nbad": nbad,
+    "nbad.special": nbad.special,
 }
 SPELLINGS = [
     (module, name, row.name)
@@ -284,8 +289,6 @@ def test_stand_ins_behave_like_the_originals():
         return x
 
     assert text(kernel) == ["return x"]
-
-
 
 
 def test_functions_compiled_by_numba_as_ufuncs():

@@ -81,8 +81,15 @@ def number_to_array(a, cotangent):
     """The same by broadcasting: x is one number, a constant array holds the multiples."""
     slope = a * np.cos(a * X)
     return Scenario(
-        sine_of_multiple, (X, a), (DX, 0.0), cotangent, np.sin(a * X), slope * DX, (np.sum(slope * cotangent),),
-        slope[..., None, None], argnums="x",
+        sine_of_multiple,
+        (X, a),
+        (DX, 0.0),
+        cotangent,
+        np.sin(a * X),
+        slope * DX,
+        (np.sum(slope * cotangent),),
+        slope[..., None, None],
+        argnums="x",
     )
 
 
@@ -97,17 +104,29 @@ def elementwise(x, dx, first, second):
 def array_to_number():
     gradient = 4 * X6**3 * np.sum(X6**6) + 6 * X6**5 * np.sum(X6**4)
     return Scenario(
-        fourth_times_sixth_powers, tuple(X6), tuple(DX6), DY, np.sum(X6**4) * np.sum(X6**6), gradient @ DX6,
-        tuple(gradient * DY), gradient[None, :],
+        fourth_times_sixth_powers,
+        tuple(X6),
+        tuple(DX6),
+        DY,
+        np.sum(X6**4) * np.sum(X6**6),
+        gradient @ DX6,
+        tuple(gradient * DY),
+        gradient[None, :],
     )
 
 
 SCENARIOS = {
-    "num_to_num": Scenario(
-        sine, (X,), (DX,), DY, math.sin(X), math.cos(X) * DX, (math.cos(X) * DY,), np.array([[math.cos(X)]])),
+    "num_to_num": Scenario(sine, (X,), (DX,), DY, math.sin(X), math.cos(X) * DX, (math.cos(X) * DY,), np.array([[math.cos(X)]])),
     "num_to_num of size one": Scenario(
-        sine, (np.array([X]),), (np.array([DX]),), np.array([DY]), np.sin([X]), np.cos([X]) * DX, (np.cos([X]) * DY,),
-        np.cos([[[X]]])),
+        sine,
+        (np.array([X]),),
+        (np.array([DX]),),
+        np.array([DY]),
+        np.sin([X]),
+        np.cos([X]) * DX,
+        (np.cos([X]) * DY,),
+        np.cos([[[X]]]),
+    ),
     "num_to_vec, two outputs": of_number(two_sines, A6[:2], np.array([-3.0, 4.0])),
     "num_to_vec, six outputs": of_number(six_sines, A6, DY6),
     "num_to_vec, broadcast": number_to_array(A6, DY6),

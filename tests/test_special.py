@@ -26,8 +26,15 @@ from nbad.testing.oracles import exact
 
 UNARY = "digamma erfcx erfinv expit gamma gammaln log_expit log_ndtr logit ndtr".split()
 BINARY = ("xlogy", "xlog1py")
-DOMAIN = {"erfinv": (-0.99, 0.99), "logit": (0.01, 0.99), "xlogy": (0.01, 5.0), "xlog1py": (-0.9, 5.0), "gamma": (0.1, 9.0),
-          "gammaln": (0.1, 9.0), "digamma": (0.1, 9.0)}
+DOMAIN = {
+    "erfinv": (-0.99, 0.99),
+    "logit": (0.01, 0.99),
+    "xlogy": (0.01, 5.0),
+    "xlog1py": (-0.9, 5.0),
+    "gamma": (0.1, 9.0),
+    "gammaln": (0.1, 9.0),
+    "digamma": (0.1, 9.0),
+}
 EDGES = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-300, 1e300, -1e300, 5e-324, np.inf, -np.inf, np.nan, 7.0, -3.0, 1e10)
 
 

@@ -160,6 +160,7 @@ def test_missing_static_argument():
 
 def test_static_and_vector_arguments():
     """The signature has a group for each argument that is not static."""
+
     @nbad.kernel(signature="(3),()->(2)", static="axes")
     def projected(x, axes, scale):
         return scale * x[list(axes)]

@@ -181,28 +181,31 @@ def test_half_powers_are_flat_at_zero():
     assert nbad.grad(nbad.from_sympy(x ** sympy.Rational(3, 2), x))(0.0) == 0.0
 
 
-@pytest.mark.parametrize(("expression", "lines"), [
-    (x**3, ["powi x 3"]),
-    (x**-2, ["mul x x", "div 1.0 #0"]),
-    (sympy.sqrt(x), ["sqrt x"]),
-    (x ** sympy.Rational(3, 2), ["pow x 1.5"]),
-    (x ** sympy.Rational(-3, 2), ["sqrt x", "mul x #0", "div 1.0 #1"]),
-    (3 / x ** sympy.Rational(3, 2), ["sqrt x", "mul x #0", "div 3.0 #1"]),
-    (1 / sympy.sqrt(x), ["sqrt x", "div 1.0 #0"]),
-    (x ** sympy.Rational(1, 3), ["pow x 0.3333333333333333"]),
-    (x ** sympy.Rational(41, 2), ["pow x 20.5"]),
-    (x ** sympy.Float(2.0), ["pow x 2.0"]),
-    (sympy.Rational(1, 3) * x, ["mul 0.3333333333333333 x"]),
-    (sympy.pi * x, ["mul 3.141592653589793 x"]),
-    (2**x, ["exp2 x"]),
-    (3**x, ["pow 3.0 x"]),
-    (sympy.E**x, ["exp x"]),
-    (x / (1 + x), ["add 1.0 x", "div x #0"]),
-    (x / (sympy.sin(x) * (1 + x) ** 2), ["add 1.0 x", "mul #0 #0", "sin x", "mul #1 #2", "div x #3"]),
-    (sympy.sin(x) - x, ["sin x", "sub #0 x"]),
-    (sympy.Max(x, 1, 2 * x), ["maximum 1.0 x", "mul 2.0 x", "maximum #0 #1"]),
-    (sympy.UnevaluatedExpr(x) + 1, ["add 1.0 x"]),
-])
+@pytest.mark.parametrize(
+    ("expression", "lines"),
+    [
+        (x**3, ["powi x 3"]),
+        (x**-2, ["mul x x", "div 1.0 #0"]),
+        (sympy.sqrt(x), ["sqrt x"]),
+        (x ** sympy.Rational(3, 2), ["pow x 1.5"]),
+        (x ** sympy.Rational(-3, 2), ["sqrt x", "mul x #0", "div 1.0 #1"]),
+        (3 / x ** sympy.Rational(3, 2), ["sqrt x", "mul x #0", "div 3.0 #1"]),
+        (1 / sympy.sqrt(x), ["sqrt x", "div 1.0 #0"]),
+        (x ** sympy.Rational(1, 3), ["pow x 0.3333333333333333"]),
+        (x ** sympy.Rational(41, 2), ["pow x 20.5"]),
+        (x ** sympy.Float(2.0), ["pow x 2.0"]),
+        (sympy.Rational(1, 3) * x, ["mul 0.3333333333333333 x"]),
+        (sympy.pi * x, ["mul 3.141592653589793 x"]),
+        (2**x, ["exp2 x"]),
+        (3**x, ["pow 3.0 x"]),
+        (sympy.E**x, ["exp x"]),
+        (x / (1 + x), ["add 1.0 x", "div x #0"]),
+        (x / (sympy.sin(x) * (1 + x) ** 2), ["add 1.0 x", "mul #0 #0", "sin x", "mul #1 #2", "div x #3"]),
+        (sympy.sin(x) - x, ["sin x", "sub #0 x"]),
+        (sympy.Max(x, 1, 2 * x), ["maximum 1.0 x", "mul 2.0 x", "maximum #0 #1"]),
+        (sympy.UnevaluatedExpr(x) + 1, ["add 1.0 x"]),
+    ],
+)
 def test_operations_of_an_expression(expression, lines):
     assert operations(expression, x) == lines
 
@@ -364,7 +367,8 @@ def says(*parts):
 
 def test_missing_symbols():
     parts = (
-        "`nbad.from_sympy(expressions, (x))`: the expression has symbols that are not among these\n    ", "(test_sympy.py:",
+        "`nbad.from_sympy(expressions, (x))`: the expression has symbols that are not among these\n    ",
+        "(test_sympy.py:",
         "got: y, z\n  expected: only x\n  fix: nbad.from_sympy(expressions, (x, y, z))",
     )
     with pytest.raises(ArgumentValueError, match=says(*parts)):
@@ -378,47 +382,59 @@ def test_symbols_with_other_assumptions():
         nbad.from_sympy(other**2, x)
 
 
-@pytest.mark.parametrize(("symbols", "parts"), [
-    ((x, y, x), ("`x` comes twice in symbols", "got: x, y, x\n  expected: each symbol once\n  fix: (x, y,)")),
-    ("x y", ("not all of symbols are symbols", "got: str x y\n  expected: SymPy symbols", 'fix: x, y = sympy.symbols("x y")')),
-    ((x, 2 * y), ("not all of symbols are symbols", "got: Mul 2*y")),
-    ((x, sympy.IndexedBase("y")[0]), ("not all of symbols are symbols", "got: Indexed y[0]")),
-])
+@pytest.mark.parametrize(
+    ("symbols", "parts"),
+    [
+        ((x, y, x), ("`x` comes twice in symbols", "got: x, y, x\n  expected: each symbol once\n  fix: (x, y,)")),
+        (
+            "x y",
+            ("not all of symbols are symbols", "got: str x y\n  expected: SymPy symbols", 'fix: x, y = sympy.symbols("x y")'),
+        ),
+        ((x, 2 * y), ("not all of symbols are symbols", "got: Mul 2*y")),
+        ((x, sympy.IndexedBase("y")[0]), ("not all of symbols are symbols", "got: Indexed y[0]")),
+    ],
+)
 def test_wrong_symbols(symbols, parts):
     with pytest.raises((ArgumentTypeError, ArgumentValueError), match=says(*parts)):
         nbad.from_sympy(x, symbols)
 
 
-@pytest.mark.parametrize(("expression", "parts"), [
-    (sympy.Matrix([x, y]), ("got: MutableDenseMatrix", "fix: nbad.from_sympy(tuple(M), symbols)")),
-    ((x, sympy.Matrix([x, y])), ("fix: nbad.from_sympy(tuple(M), symbols)",)),
-    (sympy.MatrixSymbol("A", 2, 2), ("got: MatrixSymbol A",)),
-    (sympy.Array([x, y]), ("fix: nbad.from_sympy(tuple(M), symbols)",)),
-    (sympy.Eq(y, x**2), ("got: Equality Eq(y, x**2)", "fix: equation.rhs")),
-    (x > y, ("got: StrictGreaterThan x > y", "fix: sympy.Piecewise((1, condition), (0, True))")),
-    ("x + y", ("got: str x + y", "fix: sympy.sympify('x + y')")),
-    (None, ("got: NoneType None", "expected: a SymPy expression of numbers, or a tuple of them")),
-    ((), ("got: tuple ()",)),
-])
+@pytest.mark.parametrize(
+    ("expression", "parts"),
+    [
+        (sympy.Matrix([x, y]), ("got: MutableDenseMatrix", "fix: nbad.from_sympy(tuple(M), symbols)")),
+        ((x, sympy.Matrix([x, y])), ("fix: nbad.from_sympy(tuple(M), symbols)",)),
+        (sympy.MatrixSymbol("A", 2, 2), ("got: MatrixSymbol A",)),
+        (sympy.Array([x, y]), ("fix: nbad.from_sympy(tuple(M), symbols)",)),
+        (sympy.Eq(y, x**2), ("got: Equality Eq(y, x**2)", "fix: equation.rhs")),
+        (x > y, ("got: StrictGreaterThan x > y", "fix: sympy.Piecewise((1, condition), (0, True))")),
+        ("x + y", ("got: str x + y", "fix: sympy.sympify('x + y')")),
+        (None, ("got: NoneType None", "expected: a SymPy expression of numbers, or a tuple of them")),
+        ((), ("got: tuple ()",)),
+    ],
+)
 def test_wrong_expressions(expression, parts):
     with pytest.raises(ArgumentTypeError, match=says("there is no expression to compute", *parts)):
         nbad.from_sympy(expression, (x, y))
 
 
-@pytest.mark.parametrize(("expression", "parts"), [
-    (sympy.besselj(0, x), ("kernel `expression` uses `besselj`, for which nbad has no operation", "functions among Abs, ")),
-    (1 + sympy.Function("g")(x), ("uses `g`", "got: g(x)", "fix: expression.rewrite(...), or its definition")),
-    (sympy.Integral(sympy.exp(-x**2), (x, 0, y)), ("uses `Integral`", "fix: expression.doit()")),
-    (sympy.Sum(z * x, (z, 1, 3)), ("uses `Sum`", "fix: expression.doit()")),
-    (sympy.Derivative(sympy.Function("g")(x), x), ("uses `Derivative`", "fix: expression.doit()")),
-    (sympy.DiracDelta(x), ("uses `DiracDelta`",)),
-    (sympy.polygamma(y, x), ("uses `polygamma`", "got: polygamma(y, x)")),
-    (sympy.MatrixSymbol("A", 2, 2)[0, 0], ("uses `MatrixElement`",)),
-    (sympy.I * x, ("has a constant that is not a real number", "got: I", "fix: real, imaginary = expression.as_real_imag()")),
-    (sympy.cbrt(-8) + x, ("has a constant that is not a real number", "got: 2*(-1)**(1/3)")),
-    (sympy.zoo, ("has a constant that is not a real number", "got: zoo")),
-    (sympy.Piecewise((x, y), (1, True)), ("needs a condition where the expression has a number", "got: y", "sympy.Ne(x, 0)")),
-])
+@pytest.mark.parametrize(
+    ("expression", "parts"),
+    [
+        (sympy.besselj(0, x), ("kernel `expression` uses `besselj`, for which nbad has no operation", "functions among Abs, ")),
+        (1 + sympy.Function("g")(x), ("uses `g`", "got: g(x)", "fix: expression.rewrite(...), or its definition")),
+        (sympy.Integral(sympy.exp(-(x**2)), (x, 0, y)), ("uses `Integral`", "fix: expression.doit()")),
+        (sympy.Sum(z * x, (z, 1, 3)), ("uses `Sum`", "fix: expression.doit()")),
+        (sympy.Derivative(sympy.Function("g")(x), x), ("uses `Derivative`", "fix: expression.doit()")),
+        (sympy.DiracDelta(x), ("uses `DiracDelta`",)),
+        (sympy.polygamma(y, x), ("uses `polygamma`", "got: polygamma(y, x)")),
+        (sympy.MatrixSymbol("A", 2, 2)[0, 0], ("uses `MatrixElement`",)),
+        (sympy.I * x, ("has a constant that is not a real number", "got: I", "fix: real, imaginary = expression.as_real_imag()")),
+        (sympy.cbrt(-8) + x, ("has a constant that is not a real number", "got: 2*(-1)**(1/3)")),
+        (sympy.zoo, ("has a constant that is not a real number", "got: zoo")),
+        (sympy.Piecewise((x, y), (1, True)), ("needs a condition where the expression has a number", "got: y", "sympy.Ne(x, 0)")),
+    ],
+)
 def test_what_cannot_be_computed(expression, parts):
     with pytest.raises(TraceError, match=says(*parts)):
         nbad.from_sympy(expression, (x, y))
@@ -426,6 +442,7 @@ def test_what_cannot_be_computed(expression, parts):
 
 def test_deep_twins():
     """SymPy compares two equal expressions that were built apart by recursion."""
+
     def tower():
         e = x
         for _ in range(3000):
@@ -442,14 +459,33 @@ def test_deep_twins():
 
 def expressions_of(symbols):
     leaves = st.sampled_from((*symbols, sympy.Integer(2), sympy.Rational(-1, 3), sympy.Float(0.7), sympy.pi))
-    unary = st.sampled_from((
-        sympy.sin, sympy.atan, sympy.tanh, sympy.Abs, sympy.exp, lambda e: e**2, lambda e: -e, lambda e: 1 / (1 + e**2),
-        lambda e: sympy.sqrt(1 + e**2), lambda e: sympy.Abs(e) ** sympy.Rational(3, 2), lambda e: cfunctions.log1p(e**2),
-    ))
-    binary = st.sampled_from((
-        lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - b, lambda a, b: a / (2 + sympy.cos(b)), sympy.Max, sympy.Min,
-        lambda a, b: sympy.Piecewise((a, a < b), (b + 1, True)), lambda a, b: sympy.atan2(a, 1 + sympy.Abs(b)),
-    ))
+    unary = st.sampled_from(
+        (
+            sympy.sin,
+            sympy.atan,
+            sympy.tanh,
+            sympy.Abs,
+            sympy.exp,
+            lambda e: e**2,
+            lambda e: -e,
+            lambda e: 1 / (1 + e**2),
+            lambda e: sympy.sqrt(1 + e**2),
+            lambda e: sympy.Abs(e) ** sympy.Rational(3, 2),
+            lambda e: cfunctions.log1p(e**2),
+        )
+    )
+    binary = st.sampled_from(
+        (
+            lambda a, b: a + b,
+            lambda a, b: a * b,
+            lambda a, b: a - b,
+            lambda a, b: a / (2 + sympy.cos(b)),
+            sympy.Max,
+            sympy.Min,
+            lambda a, b: sympy.Piecewise((a, a < b), (b + 1, True)),
+            lambda a, b: sympy.atan2(a, 1 + sympy.Abs(b)),
+        )
+    )
 
     def grow(inner):
         return st.builds(lambda f, a: f(a), unary, inner) | st.builds(lambda f, a, b: f(a, b), binary, inner, inner)
@@ -502,7 +538,7 @@ def slots(kernel, module):
 def values_and_partials(graph, columns):
     joint = jacobian(graph, tuple(range(len(columns))))
     found = evaluate(joint.graph, *columns)
-    return found[: joint.n_outputs], dict(zip(joint.positions, found[joint.n_outputs:], strict=True))
+    return found[: joint.n_outputs], dict(zip(joint.positions, found[joint.n_outputs :], strict=True))
 
 
 @pytest.mark.parametrize(("module", "kernel"), CASES.values(), ids=CASES.keys())
@@ -593,11 +629,14 @@ def test_latex_of_one_output():
     def f(x, sigma_0):
         return x * math.sqrt(sigma_0)
 
-    assert nbad.kernel(f).latex() == r"""\begin{aligned}
+    assert (
+        nbad.kernel(f).latex()
+        == r"""\begin{aligned}
 f &= \sqrt{\sigma_{0}} x \\
 \frac{\partial f}{\partial x} &= \sqrt{\sigma_{0}} \\
 \frac{\partial f}{\partial \sigma_{0}} &= \frac{x}{2 \sqrt{\sigma_{0}}}
 \end{aligned}"""
+    )
 
 
 def test_latex_of_several_outputs_names_them():
@@ -659,6 +698,7 @@ def test_formulas_too_long(monkeypatch):
 
 def test_formula_of_branches_on_branches():
     """SymPy's own constructors take exponential time here."""
+
     def f(x, y):
         for k in range(6):
             x = np.where(x > 0.1 * k, x * y + 0.3, x - math.sin(y))

@@ -56,8 +56,15 @@ def branches(x):
 
 @pytest.mark.parametrize(
     ("f", "xs"),
-    [(polar, (X, Y)), (decay, (X, 0.7)), (copy, (X,)), (scaled, (X, np.arange(40))), (branches, (X,)), (copy, (2,)),
-     (decay, (X[:, None], Y[:30].astype(np.float32)))],
+    [
+        (polar, (X, Y)),
+        (decay, (X, 0.7)),
+        (copy, (X,)),
+        (scaled, (X, np.arange(40))),
+        (branches, (X,)),
+        (copy, (2,)),
+        (decay, (X[:, None], Y[:30].astype(np.float32))),
+    ],
     ids=["two outputs", "broadcast parameter", "copy", "integer argument", "branches", "one element", "two shapes"],
 )
 def test_right_kernels_pass(f, xs):
@@ -253,6 +260,7 @@ def test_a_jvp_whose_value_differs_is_caught(monkeypatch):
 
 def scaled_joint(factor, of=differentiate.jacobian):
     """A differentiation whose every partial is off by `factor`."""
+
     def jacobian(graph, wrt, mode="reverse"):
         joint = of(graph, wrt, mode)
         builder = GraphBuilder.extending(joint.graph)

@@ -67,10 +67,15 @@ def rounded(dots):
     return changed(dots, lambda dot: np.nextafter(dot, 9.0))
 
 
-@pytest.mark.parametrize(("one", "many", "what"), [
-    (negative, negative, "tangent 0 of output 0"), (right, first_tangent_for_all, "tangent 1 of 3, output 0"),
-    (right, rounded, "tangent 0 of 3, output 0"), (rounded, right, "tangent 0 of 3, output 0"),
-])
+@pytest.mark.parametrize(
+    ("one", "many", "what"),
+    [
+        (negative, negative, "tangent 0 of output 0"),
+        (right, first_tangent_for_all, "tangent 1 of 3, output 0"),
+        (right, rounded, "tangent 0 of 3, output 0"),
+        (rounded, right, "tangent 0 of 3, output 0"),
+    ],
+)
 def test_a_wrong_pushforward_is_caught(monkeypatch, one, many, what):
     real = linearization.linearize
 
@@ -111,10 +116,13 @@ def test_a_wrong_hvp_is_caught(monkeypatch, spoil):
     assert caught("second_order", **ONE_NUMBER).what == "hvp by `x`"
 
 
-@pytest.mark.parametrize(("spoil", "what"), [
-    (lambda y, partials: (np.nextafter(y, 9.0), partials), "value of value_and_grad, output 0"),
-    (lambda y, partials: (y, partials[::-1]), "partial by `x` of value_and_grad"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda y, partials: (np.nextafter(y, 9.0), partials), "value of value_and_grad, output 0"),
+        (lambda y, partials: (y, partials[::-1]), "partial by `x` of value_and_grad"),
+    ],
+)
 def test_a_wrong_value_and_grad_is_caught(monkeypatch, spoil, what):
     real = gradients.value_and_grad
     monkeypatch.setattr(gradients, "value_and_grad", lambda *setup: lambda *xs: spoil(*real(*setup)(*xs)))
@@ -226,9 +234,10 @@ def adds_one_seed_of_a_batch(pullback, call, ct, out, accumulate):
     return out
 
 
-@pytest.mark.parametrize("spoil", [
-    overwrites, adds_twice, always_adds, leaves_out_alone, returns_a_copy, forgets_shared_arguments, adds_one_seed_of_a_batch,
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [overwrites, adds_twice, always_adds, leaves_out_alone, returns_a_copy, forgets_shared_arguments, adds_one_seed_of_a_batch],
+)
 def test_wrong_accumulation_is_caught(monkeypatch, spoil):
     assert run("accumulation") > 0
     plant_where(monkeypatch, "max_bytes", lambda bound: bound is None, spoil, FaultyMemory)
@@ -296,13 +305,19 @@ class AddsPerChunk(FaultyMemory):
         return result
 
 
-@pytest.mark.parametrize(("spoil", "kind", "what"), [
-    (loses_the_last_index, FaultyChunks, "one seed under a bound, cotangent 0"),
-    (sums_in_another_order, FaultyChunks, "one seed under a bound, cotangent 0"),
-    (lambda pullback, cts, ct: loses_the_last_index(pullback, cts, ct) if cts[0].ndim == 3 else cts, FaultyChunks,
-     "many seeds under a bound, cotangent 0"),
-    (None, AddsPerChunk, "accumulated under a bound, cotangent 0"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "kind", "what"),
+    [
+        (loses_the_last_index, FaultyChunks, "one seed under a bound, cotangent 0"),
+        (sums_in_another_order, FaultyChunks, "one seed under a bound, cotangent 0"),
+        (
+            lambda pullback, cts, ct: loses_the_last_index(pullback, cts, ct) if cts[0].ndim == 3 else cts,
+            FaultyChunks,
+            "many seeds under a bound, cotangent 0",
+        ),
+        (None, AddsPerChunk, "accumulated under a bound, cotangent 0"),
+    ],
+)
 def test_wrong_chunks_are_caught(monkeypatch, spoil, kind, what):
     assert run("chunking") > 0
     plant_where(monkeypatch, "max_bytes", lambda bound: bound is not None, spoil, kind)

@@ -25,7 +25,9 @@ def job(n):
     return pullback, [(x * (k + 1), np.cos(k * x)) for k in range(8)]
 """
 
-SHARE = PRELUDE + """
+SHARE = (
+    PRELUDE
+    + """
 def hammer(n, repeats):
     pullback, seeds = job(n)
     expected = [bits(pullback(seed)) for seed in seeds]
@@ -42,6 +44,7 @@ def hammer(n, repeats):
     for t in threads: t.join()
     return wrong
 """
+)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -54,7 +57,9 @@ def test_eight_threads_share_one_pullback(layer, run_python):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_eight_threads_meet_a_kernel_for_the_first_time(layer, run_python):
     """Tracing, compiling and the first launch race; every thread gets the same bits."""
-    code = SHARE + """
+    code = (
+        SHARE
+        + """
 results, barrier = [None] * 8, threading.Barrier(8)
 x = np.linspace(0.1, 3.0, 70_001)
 def work(k):
@@ -66,13 +71,16 @@ for t in threads: t.start()
 for t in threads: t.join()
 print(all(r is not None and r == results[0] for r in results))
 """
+    )
     assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "True"
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_threads_of_different_sizes_share_the_pool(layer, run_python):
     """Forward and reverse sweeps of eight sizes at once, results dropped, so that memory changes hands all the time."""
-    code = SHARE + """
+    code = (
+        SHARE
+        + """
 sizes = [1, 17, 300, 5_000, 40_000, 70_001, 100_003, 131_072]
 expected = {n: [bits(p(s)) for s in seeds] for n in sizes for p, seeds in [job(n)]}
 wrong, barrier = [], threading.Barrier(8)
@@ -88,10 +96,13 @@ for t in threads: t.start()
 for t in threads: t.join()
 print(wrong)
 """
+    )
     assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "[]"
 
 
-FORK = PRELUDE + """
+FORK = (
+    PRELUDE
+    + """
 pullback, seeds = job(100_003)
 expected = bits(pullback(seeds[3]))
 
@@ -99,31 +110,40 @@ def same():
     y, fresh = nbad.vjp(decay, np.linspace(0.1, 3.0, 100_003), 0.7)
     return bits(pullback(seeds[3])) == expected and bits(fresh(seeds[3])) == expected
 """
+)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_forked_child_goes_on(layer, run_python):
     """GNU OpenMP kills a child that starts threads after its parent did; nbad starts none there."""
-    code = FORK + """
+    code = (
+        FORK
+        + """
 child = os.fork()
 if child == 0:
     os._exit(0 if same() else 3)
 print(os.waitpid(child, 0)[1], same())
 """
+    )
     assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
 
 
 def test_a_forked_pool_goes_on(run_python):
-    code = FORK + """
+    code = (
+        FORK
+        + """
 import multiprocessing
 with multiprocessing.get_context("fork").Pool(2) as pool:
     print([pool.apply(same) for _ in range(3)], same())
 """
+    )
     assert run_python(code).split("\n")[0] == "[True, True, True] True"
 
 
 def test_a_child_compiles_what_its_parent_did_not(run_python):
-    code = FORK + """
+    code = (
+        FORK
+        + """
 child = os.fork()
 if child == 0:
     cube = nbad.kernel(lambda x: x**3)
@@ -131,12 +151,15 @@ if child == 0:
     os._exit(0 if ok else 3)
 print(os.waitpid(child, 0)[1])
 """
+    )
     assert run_python(code).strip() == "0"
 
 
 def test_thread_counts_are_obeyed(run_python):
     """Counted from outside, by the time that the process's threads spend: only the caller works when one thread is asked for."""
-    code = PRELUDE + """
+    code = (
+        PRELUDE
+        + """
 def spent():
     times = {}
     for tid in os.listdir("/proc/self/task"):
@@ -157,16 +180,20 @@ pullback, seeds = job(500_000)
 share_of_others(2)
 print(share_of_others(1) < 0.05, share_of_others(2) > 0.2, share_of_others(1) < 0.05, numba.get_num_threads())
 """
+    )
     assert run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="workqueue").split() == ["True", "True", "True", "1"]
 
 
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_bits_do_not_depend_on_the_number_of_threads(count, run_python):
-    code = PRELUDE + """
+    code = (
+        PRELUDE
+        + """
 import hashlib
 pullback, seeds = job(200_003)
 print(hashlib.sha256(b"".join(bits(pullback(seeds[5])))).hexdigest(), numba.config.NUMBA_NUM_THREADS)
 """
+    )
     digest, threads = run_python(code, NUMBA_NUM_THREADS=count).split()
     assert threads == count
     assert digest == run_python(code, NUMBA_NUM_THREADS="2").split()[0]
@@ -174,7 +201,9 @@ print(hashlib.sha256(b"".join(bits(pullback(seeds[5])))).hexdigest(), numba.conf
 
 def test_without_a_compiler_the_answers_are_the_same(run_python):
     """NUMBA_DISABLE_JIT=1: kernels run on the graph's interpreter, to rounding."""
-    code = PRELUDE + """
+    code = (
+        PRELUDE
+        + """
 x = np.linspace(0.1, 3.0, 50)
 y, pullback = nbad.vjp(decay, x, 0.7)
 cts, many = pullback((x, 1.0)), pullback.batched((np.stack([x, 0 * x]), 1.0))
@@ -188,6 +217,7 @@ assert nbad.jacobian(decay)(x, 0.7).shape == (50, 2, 2)
 assert nbad.value_and_jacobian(decay)(2.0, 0.5)[0][1] == 2.0
 print(type(decay(1.0, 0.5)[0]).__name__)
 """
+    )
     assert run_python(code, NUMBA_DISABLE_JIT="1").strip() == "float64"
 
 

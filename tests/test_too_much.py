@@ -33,6 +33,7 @@ def many(x):
 @pytest.fixture
 def memory(monkeypatch):
     """A machine with so many bytes, and no way to allocate any."""
+
     def machine(size):
         monkeypatch.setattr(budget, "CAREFUL", 1000)
         monkeypatch.setattr(budget, "available", lambda: size)
@@ -42,9 +43,12 @@ def memory(monkeypatch):
 
 
 WHOLE = {  # what a call needs in all, in bytes of float64 for each element
-    "value": (lambda: wave(X, X), 1), "jvp": (lambda: nbad.jvp(wave, (X, X), (1.0, 1.0)), 1),
-    "linearize": (lambda: nbad.linearize(wave, X, X), 3), "jacobian": (lambda: nbad.jacobian(wave)(X, X), 2),
-    "hessian": (lambda: nbad.hessian(wave)(X, X), 4), "grad": (lambda: nbad.grad(wave)(X, X), 1),
+    "value": (lambda: wave(X, X), 1),
+    "jvp": (lambda: nbad.jvp(wave, (X, X), (1.0, 1.0)), 1),
+    "linearize": (lambda: nbad.linearize(wave, X, X), 3),
+    "jacobian": (lambda: nbad.jacobian(wave)(X, X), 2),
+    "hessian": (lambda: nbad.hessian(wave)(X, X), 4),
+    "grad": (lambda: nbad.grad(wave)(X, X), 1),
     "value_and_grad": (lambda: nbad.value_and_grad(wave, (0, 1))(X, X), 3),
     "hvp": (lambda: nbad.hvp(wave, (X, X), (1.0, 1.0)), 2),
 }

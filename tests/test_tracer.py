@@ -32,13 +32,15 @@ def test_printed_graph_names_the_lines_of_the_user():
         return math.sin(phase) / 2, k
 
     first = wave.__code__.co_firstlineno
-    assert str(traced(wave, "x k").graph) == "\n".join([
-        "wave(x, k):",
-        f"  %2 = mul(k, x)                               # test_tracer.py:{first + 1}",
-        f"  %3 = sin(%2)                                 # test_tracer.py:{first + 2}",
-        f"  %5 = div(%3, 2.0)                            # test_tracer.py:{first + 2}",
-        "  return %5, k",
-    ])
+    assert str(traced(wave, "x k").graph) == "\n".join(
+        [
+            "wave(x, k):",
+            f"  %2 = mul(k, x)                               # test_tracer.py:{first + 1}",
+            f"  %3 = sin(%2)                                 # test_tracer.py:{first + 2}",
+            f"  %5 = div(%3, 2.0)                            # test_tracer.py:{first + 2}",
+            "  return %5, k",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,17 @@ def taken_apart(x, y):
 
 
 FUNCTIONS = [
-    number, whole_number, float_or_int, condition, scalar_for_numpy, scalar_by_attributes, scalar_by_protocols, scalar_by_trial,
-    dispatched, matched, taken_apart,
+    number,
+    whole_number,
+    float_or_int,
+    condition,
+    scalar_for_numpy,
+    scalar_by_attributes,
+    scalar_by_protocols,
+    scalar_by_trial,
+    dispatched,
+    matched,
+    taken_apart,
 ]
 
 

@@ -28,6 +28,7 @@ BOUND = 4  # ulp, glibc's own for its vector functions
 @pytest.fixture
 def pretend(monkeypatch):
     """Compile for the vectors that these features give."""
+
     def use(features):
         # what a CPU of this name has and this machine hides (AVX-512 under some hypervisors) must stay off
         hidden = [f for f in host().features.split(",") if f.startswith("-")]
@@ -42,9 +43,15 @@ def pretend(monkeypatch):
 
 @pytest.mark.parametrize(
     ("triple", "features", "nbytes", "letter"),
-    [("x86_64-pc-linux-gnu", "-avx512f,+avx2,+avx", 32, "d"), ("x86_64-pc-linux-gnu", "+avx2,+avx512f", 64, "e"),
-     ("x86_64-pc-linux-gnu", "+avx,-avx2", 32, "c"), ("x86_64-pc-linux-gnu", "", 16, "b"),
-     ("aarch64-linux-gnu", "+neon", 16, "n"), ("arm64-apple-darwin", "", 16, "n"), ("powerpc64le-linux-gnu", "+vsx", 16, "")],
+    [
+        ("x86_64-pc-linux-gnu", "-avx512f,+avx2,+avx", 32, "d"),
+        ("x86_64-pc-linux-gnu", "+avx2,+avx512f", 64, "e"),
+        ("x86_64-pc-linux-gnu", "+avx,-avx2", 32, "c"),
+        ("x86_64-pc-linux-gnu", "", 16, "b"),
+        ("aarch64-linux-gnu", "+neon", 16, "n"),
+        ("arm64-apple-darwin", "", 16, "n"),
+        ("powerpc64le-linux-gnu", "+vsx", 16, ""),
+    ],
 )
 def test_width_follows_the_features(triple, features, nbytes, letter):
     other = host_like(triple, "any", features)
@@ -119,8 +126,11 @@ def test_accuracy_against_mpmath(name):
 def reference(name):
     """The function in mpmath, at 40 digits."""
     special = {
-        "pow": mpmath.power, "exp2": lambda x: mpmath.power(2, x), "log2": lambda x: mpmath.log(x, 2),
-        "cbrt": lambda x: mpmath.sign(x) * mpmath.root(abs(x), 3), "lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))),
+        "pow": mpmath.power,
+        "exp2": lambda x: mpmath.power(2, x),
+        "log2": lambda x: mpmath.log(x, 2),
+        "cbrt": lambda x: mpmath.sign(x) * mpmath.root(abs(x), 3),
+        "lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))),
         "fmod": lambda x, y: mpmath.sign(x) * mpmath.fmod(abs(x), abs(y)),
     }
 

@@ -76,8 +76,7 @@ def cotangents(jacobian, xs, seeds):
 
 def tangent_of(jacobian, tangents):
     shape = jacobian.shape[:-2]
-    flat = [np.broadcast_to(t, (*shape, *core)).reshape(*shape, math.prod(core))
-            for t, core in zip(tangents, CORES, strict=True)]
+    flat = [np.broadcast_to(t, (*shape, *core)).reshape(*shape, math.prod(core)) for t, core in zip(tangents, CORES, strict=True)]
     return np.einsum("...mn,...n->...m", jacobian, np.concatenate(flat, -1))
 
 
@@ -355,6 +354,7 @@ def test_norm_at_zero_is_flat_next_to_elements_where_it_is_not():
 
 def test_reductions_have_the_bits_of_a_plain_loop(rng):
     """`np.sum` of plain arrays adds in pairs; here it is a loop from left to right."""
+
     @nbad.kernel(signature="(40),(40)->(),()", math="libm")
     def sums(x, y):
         return np.sum(x), x @ y

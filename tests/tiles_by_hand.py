@@ -10,8 +10,36 @@ from nbad.operations.table import TABLE
 
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t)
 EDGES = (
-    0.0, 5e-324, 1e-310, 2.2e-308, 1.4e-45, 1.2e-38, 1e-30, 1e-8, 0.1, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 20.0, 88.5, 89.0, 104.0,
-    128.0, 709.5, 710.4, 745.0, 1024.0, 1e5, 1e15, 1e22, 1e38, 1e308, np.inf,
+    0.0,
+    5e-324,
+    1e-310,
+    2.2e-308,
+    1.4e-45,
+    1.2e-38,
+    1e-30,
+    1e-8,
+    0.1,
+    0.5,
+    0.7,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    20.0,
+    88.5,
+    89.0,
+    104.0,
+    128.0,
+    709.5,
+    710.4,
+    745.0,
+    1024.0,
+    1e5,
+    1e15,
+    1e22,
+    1e38,
+    1e308,
+    np.inf,
 )
 
 
@@ -68,6 +96,7 @@ def same_bits(x, y):
 
 def ulps(x, y):
     """Distance in units in the last place; nan and nan are 0 apart, nan and a number infinitely far."""
+
     def position(a):
         bits = a.view(np.int64 if a.dtype == np.float64 else np.int32).astype(np.int64)
         lowest = np.iinfo(np.int64 if a.dtype == np.float64 else np.int32).min

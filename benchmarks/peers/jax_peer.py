@@ -14,9 +14,9 @@ from benchmarks.workloads import workloads
 PACKAGES = ("jax", "jaxlib")
 
 jax.config.update("jax_enable_x64", True)
-LIBRARY = accepting_numbers({
-    "sqrt": jnp.sqrt, "exp": jnp.exp, "log": jnp.log, "sin": jnp.sin, "cos": jnp.cos, "atan2": jnp.arctan2, "erf": erf,
-}) | {"where": jnp.where}
+LIBRARY = accepting_numbers(
+    {"sqrt": jnp.sqrt, "exp": jnp.exp, "log": jnp.log, "sin": jnp.sin, "cos": jnp.cos, "atan2": jnp.arctan2, "erf": erf}
+) | {"where": jnp.where}
 
 
 def contestants(task):

@@ -52,8 +52,10 @@ def check_kernel(f):
     """Refuse what `nbad.kernel` did not make."""
     if not hasattr(f, "bind"):
         raise ArgumentTypeError(
-            "the first argument is not a kernel", got=type(f).__name__,
-            expected="a function decorated with @nbad.kernel", fix="nbad.kernel(f)",
+            "the first argument is not a kernel",
+            got=type(f).__name__,
+            expected="a function decorated with @nbad.kernel",
+            fix="nbad.kernel(f)",
         )
 
 
@@ -79,7 +81,8 @@ def _select(f, program, operands, chosen):
         if _is_discrete(operands.arrays[k]):
             raise ArgumentTypeError(
                 f"{program.call}: argnums names {program.names[k]}, which has no derivative",
-                got=f"dtype {operands.arrays[k].dtype}", expected="a floating dtype",
+                got=f"dtype {operands.arrays[k].dtype}",
+                expected="a floating dtype",
                 fix=f"{program.names[k]}.astype(float)",
             )
     return numbers
@@ -102,7 +105,8 @@ def _wrong_argnums(f, program, argnums, got):
     one_by_one = positions != list(range(len(f.parameters)))
     listing = ", ".join(map(str, positions)) if one_by_one else f"0 to {len(positions) - 1}"
     return ArgumentValueError(
-        f"{program.call}: argnums={argnums!r} does not select arguments", got=got,
+        f"{program.call}: argnums={argnums!r} does not select arguments",
+        got=got,
         expected=f"positions {listing} or names among {', '.join(program.names)}, each once",
         fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",
     )
@@ -126,5 +130,6 @@ def pair_of(out, headline, names):
     raise ArgumentValueError(
         f"{headline}: out= does not have the structure of the result",
         got=f"a tuple of {len(out)}" if isinstance(out, tuple) else f"a {type(out).__name__}",
-        expected=f"a pair ({', '.join(names)})", fix=f"out=({', '.join(names)})",
+        expected=f"a pair ({', '.join(names)})",
+        fix=f"out=({', '.join(names)})",
     )

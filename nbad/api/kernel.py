@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from nbad import config
+from nbad.api.options import check_math
 from nbad.api.pickling import reduced
 from nbad.api.signatures import RECEIVERS, cores_of, group, groups, identity, parameters_of, static_names
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
@@ -19,8 +20,6 @@ from nbad.runtime.nonfinite import check_value
 from nbad.runtime.operands import read
 from nbad.runtime.out import check_out
 from nbad.tracing.arguments import Argument
-
-MATH = ("simd", "libm")
 
 
 class Kernel:
@@ -55,7 +54,7 @@ class Kernel:
         self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
         self._required = {p.name for p in self._parameters if p.default is p.empty}
         self._static = static_names(self.__name__, self.parameters, static)
-        self._math, self.max_operations = _check_math(self.__name__, math), max_operations
+        self._math, self.max_operations = check_math(self.__name__, math), max_operations
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
@@ -122,8 +121,10 @@ class Kernel:
         for dtype in map(np.dtype, dtypes or ("float64",)):
             if dtype not in (np.float32, np.float64):
                 raise ArgumentTypeError(
-                    f"`{self.__name__}.precompile({dtype})`: not a working dtype", got=str(dtype),
-                    expected="float64 or float32", fix=f"{self.__name__}.precompile('float64')",
+                    f"`{self.__name__}.precompile({dtype})`: not a working dtype",
+                    got=str(dtype),
+                    expected="float64 or float32",
+                    fix=f"{self.__name__}.precompile('float64')",
                 )
             program.precompile(dtype)
         return self
@@ -169,6 +170,7 @@ class Kernel:
 
     def fixed(self, statics):
         """The kernel of the other arguments, for the given values of static ones."""
+
         def function(*args, **kwargs):
             return self.__wrapped__(**dict(zip(names, args, strict=False)), **kwargs, **statics)
 
@@ -235,7 +237,9 @@ class Kernel:
             if value is inspect.Parameter.empty:
                 raise ArgumentTypeError(
                     f"`{self.__name__}`: there is one graph for each value of the static argument {name}",
-                    got="no value", expected=f"a default of {name}", fix=f"def {self.__name__}(..., {name}=2)",
+                    got="no value",
+                    expected=f"a default of {name}",
+                    fix=f"def {self.__name__}(..., {name}=2)",
                 )
         return self.bind((), values)[0]
 
@@ -260,8 +264,10 @@ class Kernel:
             listing = ", ".join(names)
             passed = ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self._parameters)
             raise ArgumentTypeError(
-                f"`{self.__name__}({listing})`: {error}", got=f"{len(args) + len(kwargs)} arguments",
-                expected=f"{len(names)} at most: {listing}", fix=f"{self.__name__}({passed})",
+                f"`{self.__name__}({listing})`: {error}",
+                got=f"{len(args) + len(kwargs)} arguments",
+                expected=f"{len(names)} at most: {listing}",
+                fix=f"{self.__name__}({passed})",
             ) from None
 
     def _specialize(self, key, names, statics):
@@ -281,13 +287,16 @@ class Kernel:
         if self._leaves is None and any(traced.outputs):
             raise TraceError(
                 f"kernel `{self.__name__}` returns an array, but has no signature that says so",
-                got=returned, expected="one number, or a tuple of numbers",
+                got=returned,
+                expected="one number, or a tuple of numbers",
                 fix=f'@nbad.kernel(signature="{arguments}->{returned}")',
             )
         if self._leaves is not None and traced.outputs != self._leaves:
             raise TraceError(
                 f"kernel `{self.__name__}` does not return what its signature says",
-                got=returned, expected=groups(self._leaves), fix=f'signature="{arguments}->{returned}"',
+                got=returned,
+                expected=groups(self._leaves),
+                fix=f'signature="{arguments}->{returned}"',
             )
         return traced
 
@@ -305,7 +314,8 @@ class Kernel:
         if array.shape != core:
             raise ArgumentValueError(
                 f"kernel `{self.__name__}`: the default of {name} does not have its core shape",
-                got=f"shape {array.shape}", expected=f"shape {core}, as in the signature {group(core)}",
+                got=f"shape {array.shape}",
+                expected=f"shape {core}, as in the signature {group(core)}",
                 fix=f"np.broadcast_to(default, {core})",
             )
         return array
@@ -320,6 +330,7 @@ def _trace(function, arguments, constants, max_operations):
 
 def _interpreted(kernel, name, tracer):
     """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
+
     def function(*args, **kwargs):
         given = kernel._given(args, kwargs)
         names = tuple(n for n in given if n not in kernel._static)
@@ -336,15 +347,6 @@ def _interpreted(kernel, name, tracer):
     function.__doc__ = f"Derived from `{kernel.__name__}`."
     function.__signature__ = inspect.signature(kernel.__wrapped__)
     return function
-
-
-def _check_math(name, library):
-    if library not in MATH:
-        raise ArgumentValueError(
-            f"`nbad.kernel(math=...)` of `{name}`: unknown library", got=repr(library),
-            expected="'simd' or 'libm'", fix="math='simd'",
-        )
-    return library
 
 
 def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):

@@ -1,7 +1,21 @@
-"""The options of `vjp`, checked."""
+"""The options of `nbad.kernel` and `nbad.vjp`, checked."""
 
 from nbad.errors import ArgumentValueError
 from nbad.plans.policies import POLICIES
+
+MATH = ("simd", "libm")
+
+
+def check_math(name, library):
+    """The option `math=`."""
+    if library not in MATH:
+        raise ArgumentValueError(
+            f"`nbad.kernel(math=...)` of `{name}`: unknown library",
+            got=repr(library),
+            expected="'simd' or 'libm'",
+            fix="math='simd'",
+        )
+    return library
 
 
 def check_bound(call, max_bytes):
@@ -11,8 +25,10 @@ def check_bound(call, max_bytes):
     if hasattr(max_bytes, "__index__") and not isinstance(max_bytes, bool) and max_bytes > 0:
         return int(max_bytes)
     raise ArgumentValueError(
-        f"{call}: max_bytes={max_bytes!r} is not a number of bytes", got=repr(max_bytes),
-        expected="a positive int", fix="max_bytes=2**30",
+        f"{call}: max_bytes={max_bytes!r} is not a number of bytes",
+        got=repr(max_bytes),
+        expected="a positive int",
+        fix="max_bytes=2**30",
     )
 
 
@@ -23,7 +39,8 @@ def check_policy(call, residuals):
     if isinstance(residuals, str) and residuals in ("auto", *POLICIES):
         return residuals
     raise ArgumentValueError(
-        f"{call}: unknown residual policy", got=repr(residuals),
+        f"{call}: unknown residual policy",
+        got=repr(residuals),
         expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values",
         fix="residuals='auto'" + f", or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
     )
@@ -33,7 +50,6 @@ def check_seeds(call, seeds):
     """The option `seeds=` of a call as an int."""
     if isinstance(seeds, bool) or not hasattr(seeds, "__index__") or seeds < 0:
         raise ArgumentValueError(
-            f"{call}: seeds={seeds!r} is not a number of seeds", got=repr(seeds),
-            expected="an int, 0 or more", fix="seeds=8",
+            f"{call}: seeds={seeds!r} is not a number of seeds", got=repr(seeds), expected="an int, 0 or more", fix="seeds=8"
         )
     return int(seeds)

@@ -33,7 +33,8 @@ def reduced(kernel, made_from, parts):
     if cloudpickle is None:
         raise ArgumentTypeError(
             f"kernel `{kernel.__name__}` cannot be pickled: it is not found by a name",
-            got=f"{kernel.__module__}.{kernel.__qualname__}", expected="a kernel at the top level of a module",
+            got=f"{kernel.__module__}.{kernel.__qualname__}",
+            expected="a kernel at the top level of a module",
             fix="import cloudpickle, which pickles kernels by value, or define it with `def` at the top level",
         )
     kind, function, tracer, *options = parts

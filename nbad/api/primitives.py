@@ -74,8 +74,14 @@ def primitive(name, implementation, partials):
 
     with _naming:
         op = _free_name(name)
-        TABLE[op] = Operation(name=op, numpy=reference, operands=(REAL,) * len(names), recipes=recipes, cost=COST,
-                              address=lambda: compiled().address)
+        TABLE[op] = Operation(
+            name=op,
+            numpy=reference,
+            operands=(REAL,) * len(names),
+            recipes=recipes,
+            cost=COST,
+            address=lambda: compiled().address,
+        )
     return Primitive(op, names, (name, implementation, partials))
 
 
@@ -112,7 +118,8 @@ class Primitive:
         except TypeError as error:
             raise ArgumentTypeError(
                 f"`{self.__name__}({', '.join(self._names)})`: {error}",
-                got=f"{len(args) + len(kwargs)} arguments", expected=f"{len(self._names)}: {', '.join(self._names)}",
+                got=f"{len(args) + len(kwargs)} arguments",
+                expected=f"{len(self._names)}: {', '.join(self._names)}",
             ) from None
 
 
@@ -121,33 +128,37 @@ def _parameters(call, implementation):
     function = getattr(implementation, "py_func", implementation)
     if not inspect.isfunction(function):
         raise ArgumentTypeError(
-            f"{call}: the implementation is not a function", got=repr(implementation),
-            expected="a Python function, or one that numba.njit made", fix="lambda x: function(x)",
+            f"{call}: the implementation is not a function",
+            got=repr(implementation),
+            expected="a Python function, or one that numba.njit made",
+            fix="lambda x: function(x)",
         )
     parameters = inspect.signature(function).parameters.values()
     if not parameters or any(p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty for p in parameters):
         raise ArgumentTypeError(
             f"{call}: the implementation must take one or more arguments, none of them optional",
-            got=f"{function.__name__}{inspect.signature(function)}", expected="positional parameters",
+            got=f"{function.__name__}{inspect.signature(function)}",
+            expected="positional parameters",
             fix="lambda x, y: function(x, y)",
         )
     names = tuple(p.name for p in parameters)
     if "v" in names:
         raise ArgumentValueError(
             f"{call}: a parameter of the implementation is named v, which stands for the value",
-            got=", ".join(names), expected="other names",
+            got=", ".join(names),
+            expected="other names",
         )
     return names
 
 
 def _check_name(call, name):
     if not isinstance(name, str) or not name.isidentifier():
-        raise ArgumentTypeError(
-            f"{call}: the name is not an identifier", got=repr(name), expected="a name like `soft_clip`",
-        )
+        raise ArgumentTypeError(f"{call}: the name is not an identifier", got=repr(name), expected="a name like `soft_clip`")
     if name in TABLE and not TABLE[name].recipes:
         raise ArgumentValueError(
-            f"{call}: nbad has an operation of this name", got=name, expected="a name of its own",
+            f"{call}: nbad has an operation of this name",
+            got=name,
+            expected="a name of its own",
             fix=f"nbad.primitive('my_{name}', ...)",
         )
 
@@ -167,7 +178,8 @@ def _recipes(call, name, names, partials):
     if len(partials) != len(names):
         raise ArgumentValueError(
             f"{call}: there must be one partial for each parameter of the implementation",
-            got=f"{len(partials)} partials", expected=f"{len(names)}: by {', '.join(names)}",
+            got=f"{len(partials)} partials",
+            expected=f"{len(names)}: by {', '.join(names)}",
         )
     makers = [_maker(call, f"{name}_by_{by}", names, partial) for by, partial in zip(names, partials, strict=True)]
     return functools.cache(lambda: tuple(make() for make in makers))
@@ -184,7 +196,8 @@ def _maker(call, name, names, partial):
         return functools.partial(_from_function, name, partial, _argument_names(call, partial, inputs))
     else:
         raise ArgumentTypeError(
-            f"{call}: a partial is neither a function nor a formula", got=repr(partial),
+            f"{call}: a partial is neither a function nor a formula",
+            got=repr(partial),
             expected=f"a function of ({', '.join(inputs)}), or text or a SymPy expression in these",
         )
     return lambda: graph
@@ -195,7 +208,8 @@ def _from_text(call, text, inputs):
         return read_partial(str(text), inputs)
     except (ValueError, SyntaxError) as error:
         raise ArgumentValueError(
-            f"{call}: a partial has a part that nbad does not know", got=f"{error} in {str(text)!r}",
+            f"{call}: a partial has a part that nbad does not know",
+            got=f"{error} in {str(text)!r}",
             expected=f"a formula in {', '.join(inputs)} and operations of nbad, such as exp, log, sqrt, tanh",
         ) from None
 
@@ -206,7 +220,8 @@ def _from_sympy(call, name, expression, inputs):
     symbols = {symbol.name: symbol for symbol in expression.free_symbols}
     if not symbols.keys() <= set(inputs):
         raise ArgumentValueError(
-            f"{call}: a partial has other symbols than the arguments and v", got=str(expression),
+            f"{call}: a partial has other symbols than the arguments and v",
+            got=str(expression),
             expected=f"symbols among {', '.join(inputs)}",
         )
     return walk((expression,), {symbols.get(name, name): name for name in inputs}, name)
@@ -220,7 +235,9 @@ def _argument_names(call, partial, inputs):
     if not fits or any(p.default is p.empty for p in left):
         raise ArgumentTypeError(
             f"{call}: a partial takes the arguments of the implementation and, behind them, its value",
-            got=f"({', '.join(map(str, parameters))})", expected=f"({', '.join(inputs)})", fix=f"lambda {', '.join(inputs)}: ...",
+            got=f"({', '.join(map(str, parameters))})",
+            expected=f"({', '.join(inputs)})",
+            fix=f"lambda {', '.join(inputs)}: ...",
         )
     return [p.name for p in given]
 
@@ -229,8 +246,7 @@ def _from_function(name, partial, names):
     traced = trace(partial, [Argument(name) for name in names], {})
     if traced.is_tuple or traced.outputs != ((),):
         raise TraceError(
-            f"partial `{name}` returns more than one number", got=f"{len(traced.outputs)} outputs",
-            expected="one number",
+            f"partial `{name}` returns more than one number", got=f"{len(traced.outputs)} outputs", expected="one number"
         )
     return traced.graph
 
@@ -246,6 +262,9 @@ def _compile(call, implementation, arity):
     except NumbaError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise ArgumentTypeError(
-            f"{call}: Numba does not compile the implementation for floats", got=" ".join(lines[:2]),
-            expected=f"a function of {arity} floats that returns one float", fix="numba.njit(implementation)(1.0)  # shows more",
-        source=None) from None
+            f"{call}: Numba does not compile the implementation for floats",
+            got=" ".join(lines[:2]),
+            expected=f"a function of {arity} floats that returns one float",
+            fix="numba.njit(implementation)(1.0)  # shows more",
+            source=None,
+        ) from None

@@ -16,26 +16,34 @@ def parameters_of(function, name):
     """The parameters of a function that is to be a kernel, checked."""
     if not callable(function):
         raise ArgumentTypeError(
-            "`nbad.kernel(fn)`: fn is not a function", got=type(function).__name__,
-            expected="a Python function of scalars", fix="@nbad.kernel above `def f(x): ...`",
+            "`nbad.kernel(fn)`: fn is not a function",
+            got=type(function).__name__,
+            expected="a Python function of scalars",
+            fix="@nbad.kernel above `def f(x): ...`",
         )
     try:
         parameters = tuple(inspect.signature(function).parameters.values())
     except ValueError:
         raise ArgumentTypeError(
-            f"`nbad.kernel({name})`: Python does not know the parameters of {name}", got=repr(function),
-            expected="a Python function of scalars", fix=f"nbad.kernel(lambda x, y: {name}(x, y))",
+            f"`nbad.kernel({name})`: Python does not know the parameters of {name}",
+            got=repr(function),
+            expected="a Python function of scalars",
+            fix=f"nbad.kernel(lambda x, y: {name}(x, y))",
         ) from None
     for p in parameters:
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise TraceError(
-                f"kernel `{name}` takes `{p}`, but every argument needs a name", got=str(p),
-                expected="named parameters", fix=f"def {name}(x, y): ...",
+                f"kernel `{name}` takes `{p}`, but every argument needs a name",
+                got=str(p),
+                expected="named parameters",
+                fix=f"def {name}(x, y): ...",
             )
         if p.name in RESERVED:
             raise TraceError(
                 f"kernel `{name}` has a parameter named `{p.name}`, which nbad's own calls use",
-                got=f"def {name}(... {p.name} ...)", expected="another name", fix=f"{p.name}_",
+                got=f"def {name}(... {p.name} ...)",
+                expected="another name",
+                fix=f"{p.name}_",
             )
     return parameters
 
@@ -48,7 +56,9 @@ def static_names(kernel, known, static):
         if name not in known:
             raise ArgumentValueError(
                 f"`nbad.kernel(static={static!r})`: `{kernel}` has no parameter `{name}`",
-                got=name, expected=f"names among {', '.join(known)}", fix=f"static=({known[-1]!r},)" if known else "static=()",
+                got=name,
+                expected=f"names among {', '.join(known)}",
+                fix=f"static=({known[-1]!r},)" if known else "static=()",
             )
     return names
 
@@ -59,8 +69,10 @@ def identity(kernel, name, value):
         hash(value)
     except TypeError:
         raise ArgumentTypeError(
-            f"`{kernel}`: the static argument {name} is not hashable", got=type(value).__name__,
-            expected="a number, text or tuple: one specialization is kept for each value", fix=f"tuple({name})",
+            f"`{kernel}`: the static argument {name} is not hashable",
+            got=type(value).__name__,
+            expected="a number, text or tuple: one specialization is kept for each value",
+            fix=f"tuple({name})",
         ) from None
     return _typed(value)
 
@@ -88,7 +100,8 @@ def cores_of(kernel, signature, arguments):
     if not fits or any(rest != "," * max(len(side) - 1, 0) for rest, side in zip(rests, sides, strict=True)):
         raise ArgumentValueError(
             f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`",
-            got=repr(signature), expected=f"{len(arguments)} groups of literal sizes, an arrow, and a group for each output",
+            got=repr(signature),
+            expected=f"{len(arguments)} groups of literal sizes, an arrow, and a group for each output",
             fix="signature=" + repr(",".join(["()"] * len(arguments)) + "->()"),
         )
     return dict(zip(arguments, sides[0], strict=True)), tuple(sides[1])

@@ -1,10 +1,10 @@
 """Rewrite expressions: choices, conditions and traced places go through `__nbad__`, a `nbad.branching.flow.Flow`.
 
-    a if test else b    __nbad__.choose(__nbad__.test(test), a if __nbad__.first() else None, b if __nbad__.second() else None)
-    a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)
-    a < f(b) < c        a < (t := f(b)) and t < c
-    table[i]            __nbad__.item(table, i)
-    a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
+a if test else b    __nbad__.choose(__nbad__.test(test), a if __nbad__.first() else None, b if __nbad__.second() else None)
+a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)
+a < f(b) < c        a < (t := f(b)) and t < c
+table[i]            __nbad__.item(table, i)
+a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 """
 
 import ast

@@ -91,6 +91,7 @@ def _unannotated(argument):
 
 def _module(node, origin, free):
     """A module in which `node` is compiled as it was at first: in a function with the variables `free`, in a class."""
+
     def put(new):
         return ast.copy_location(new, node)
 

@@ -147,5 +147,3 @@ def _machine():
 def _engine():
     """Holds the loaded code of all kernels, and owns a machine of its own."""
     return binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())
-
-

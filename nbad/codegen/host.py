@@ -128,6 +128,8 @@ def _offered(nbytes, letter):
         return frozenset()
     symbols = (
         _symbol(letter, nbytes // itemsize, row.libm, len(row.operands), dtype)
-        for row in TABLE.values() if row.libm for dtype, itemsize in ITEMSIZE.items()
+        for row in TABLE.values()
+        if row.libm
+        for dtype, itemsize in ITEMSIZE.items()
     )
     return frozenset(symbol for symbol in symbols if llvm.address_of_symbol(symbol))

@@ -29,6 +29,7 @@ def cached_njit(**options):
     >>> twice(4.0)
     8.0
     """
+
     def decorate(function):
         compiled = numba.njit(**options)(function)
         if hasattr(compiled, "enable_caching") and function.__closure__ is None:

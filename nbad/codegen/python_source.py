@@ -12,12 +12,28 @@ from nbad.codegen.lower import OpList
 from nbad.operations.table import TABLE
 
 OPERATORS = {
-    "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "neg": "-{}", "abs": "abs({})",
-    "lt": "{} < {}", "le": "{} <= {}", "gt": "{} > {}", "ge": "{} >= {}", "eq": "{} == {}", "ne": "{} != {}",
-    "and": "{} and {}", "or": "{} or {}", "not": "not {}", "select": "{1} if {0} else {2}",
-    "floor": "np.floor({})", "ceil": "np.ceil({})", "trunc": "np.trunc({})",  # those of `math` return integers
+    "add": "{} + {}",
+    "sub": "{} - {}",
+    "mul": "{} * {}",
+    "div": "{} / {}",
+    "neg": "-{}",
+    "abs": "abs({})",
+    "lt": "{} < {}",
+    "le": "{} <= {}",
+    "gt": "{} > {}",
+    "ge": "{} >= {}",
+    "eq": "{} == {}",
+    "ne": "{} != {}",
+    "and": "{} and {}",
+    "or": "{} or {}",
+    "not": "not {}",
+    "select": "{1} if {0} else {2}",
+    "floor": "np.floor({})",
+    "ceil": "np.ceil({})",
+    "trunc": "np.trunc({})",  # those of `math` return integers
     "round": "np.rint({})",
-    "cbrt": "np.cbrt({})", "fmod": "np.fmod({}, {})",  # Numba lacks those of `math`
+    "cbrt": "np.cbrt({})",
+    "fmod": "np.fmod({}, {})",  # Numba lacks those of `math`
 }
 MARGIN = 60
 

@@ -15,14 +15,31 @@ from nbad.operations.table import TABLE
 
 ENTRY = "tile"
 INSTRUCTIONS = {
-    "add": "fadd {v} {0}, {1}", "sub": "fsub {v} {0}, {1}", "mul": "fmul {v} {0}, {1}", "div": "fdiv {v} {0}, {1}",
-    "neg": "fneg {v} {0}", "select": "select {m} {0}, {v} {1}, {v} {2}",
-    "lt": "fcmp olt {v} {0}, {1}", "le": "fcmp ole {v} {0}, {1}", "gt": "fcmp ogt {v} {0}, {1}",
-    "ge": "fcmp oge {v} {0}, {1}", "eq": "fcmp oeq {v} {0}, {1}", "ne": "fcmp une {v} {0}, {1}",
-    "and": "and {m} {0}, {1}", "or": "or {m} {0}, {1}", "not": "xor {m} {0}, splat (i1 true)",
+    "add": "fadd {v} {0}, {1}",
+    "sub": "fsub {v} {0}, {1}",
+    "mul": "fmul {v} {0}, {1}",
+    "div": "fdiv {v} {0}, {1}",
+    "neg": "fneg {v} {0}",
+    "select": "select {m} {0}, {v} {1}, {v} {2}",
+    "lt": "fcmp olt {v} {0}, {1}",
+    "le": "fcmp ole {v} {0}, {1}",
+    "gt": "fcmp ogt {v} {0}, {1}",
+    "ge": "fcmp oge {v} {0}, {1}",
+    "eq": "fcmp oeq {v} {0}, {1}",
+    "ne": "fcmp une {v} {0}, {1}",
+    "and": "and {m} {0}, {1}",
+    "or": "or {m} {0}, {1}",
+    "not": "xor {m} {0}, splat (i1 true)",
 }
-INTRINSICS = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint",
-              "copysign": "copysign"}
+INTRINSICS = {
+    "sqrt": "sqrt",
+    "abs": "fabs",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "round": "rint",
+    "copysign": "copysign",
+}
 
 KERNEL = """\
 define void @tile(ptr %table, i64 %n) #0 {{
@@ -194,7 +211,9 @@ class _Printer:
         names = dict(scalar=self.scalar, vector=self.vector, own=own, function=function, width=self.width)
         casts = dict(operand="bitcast", result="bitcast") if own == self.scalar else dict(operand="fpext", result="fptrunc")
         self.functions[f"lanes_{function}"] = LANES.format(
-            **names, **casts, types=", ".join([own] * len(each) + last),
+            **names,
+            **casts,
+            types=", ".join([own] * len(each) + last),
             parameters=", ".join(f"{self.vector} %x{k}" for k in each),
             arguments=", ".join([*(f"{own} %l{k}" for k in each), *(f"{kind} 0" for kind in last)]),
             spills="\n".join(SPILL.format(k=k, **names) for k in each),

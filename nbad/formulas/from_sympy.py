@@ -52,8 +52,7 @@ def walk(expressions, inputs, name) -> Graph:
         outputs = [steps.real(e) for e in expressions]
     except RecursionError:
         raise TraceError(
-            f"kernel `{name}` has expressions nested too deeply for SymPy to compare",
-            fix="sympy.cse(expression)",
+            f"kernel `{name}` has expressions nested too deeply for SymPy to compare", fix="sympy.cse(expression)"
         ) from None
     return simplify(steps.builder.build(outputs))
 
@@ -141,8 +140,11 @@ class _Walk:
         """Numbers and conditions are different kinds."""
         if self.builder.nodes[node].kind != kind:
             words = ("a number", "a condition") if kind == REAL else ("a condition", "a number")
-            raise self.refusal(f"needs {words[0]} where the expression has {words[1]}", got=shown(e),
-                               fix="sympy.Piecewise((1, condition), (0, True))" if kind == REAL else "sympy.Ne(x, 0)")
+            raise self.refusal(
+                f"needs {words[0]} where the expression has {words[1]}",
+                got=shown(e),
+                fix="sympy.Piecewise((1, condition), (0, True))" if kind == REAL else "sympy.Ne(x, 0)",
+            )
 
     def refusal(self, what, **parts):
         """The error that says what this expression does."""
@@ -156,8 +158,10 @@ class _Walk:
         known = ", ".join(s.name for s in self.inputs)
         raise ArgumentValueError(
             f"`nbad.from_sympy(expressions, ({known}))`: the expression has symbols that are not among these",
-            got=", ".join(s.name for s in missing) + note, expected=f"only {known}" if known else "none",
-            fix=f"expression.subs({alike}_of_the_expression, {alike})" if alike
+            got=", ".join(s.name for s in missing) + note,
+            expected=f"only {known}" if known else "none",
+            fix=f"expression.subs({alike}_of_the_expression, {alike})"
+            if alike
             else f"nbad.from_sympy(expressions, ({', '.join(s.name for s in (*self.inputs, *missing))}))",
         )
 
@@ -166,8 +170,12 @@ class _Walk:
         if value.is_Number:
             return self.builder.constant(float(value))
         if value.is_number:
-            raise self.refusal("has a constant that is not a real number", got=shown(e), expected="real numbers only",
-                               fix="real, imaginary = expression.as_real_imag()")
+            raise self.refusal(
+                "has a constant that is not a real number",
+                got=shown(e),
+                expected="real numbers only",
+                fix="real, imaginary = expression.as_real_imag()",
+            )
         self.constants.discard(e)
         return (yield from self.rule(e))
 
@@ -265,15 +273,33 @@ class _Walk:
     def unknown(self, e):
         name = type(e).__name__
         fix = "expression.doit()" if e.is_Derivative or name in UNEVALUATED else "expression.rewrite(...), or its definition"
-        raise self.refusal(f"uses `{name}`, for which nbad has no operation", got=shown(e),
-                           expected=f"functions among {', '.join(known_functions())}", fix=fix)
+        raise self.refusal(
+            f"uses `{name}`, for which nbad has no operation",
+            got=shown(e),
+            expected=f"functions among {', '.join(known_functions())}",
+            fix=fix,
+        )
 
 
 RULES = {
-    "Symbol": _Walk.symbol, "Number": _Walk.constant, "NumberSymbol": _Walk.constant, "BooleanAtom": _Walk.truth,
-    "Add": _Walk.add, "Mul": _Walk.mul, "Pow": _Walk.pow, "Relational": _Walk.relation, "And": _Walk.logic, "Or": _Walk.logic,
-    "Not": _Walk.negation, "Piecewise": _Walk.piecewise, "MinMaxBase": _Walk.extremum, "UnevaluatedExpr": _Walk.only,
-    "AppliedUndef": _Walk.named, "polygamma": _Walk.polygamma, "Application": _Walk.function, "Basic": _Walk.unknown,
+    "Symbol": _Walk.symbol,
+    "Number": _Walk.constant,
+    "NumberSymbol": _Walk.constant,
+    "BooleanAtom": _Walk.truth,
+    "Add": _Walk.add,
+    "Mul": _Walk.mul,
+    "Pow": _Walk.pow,
+    "Relational": _Walk.relation,
+    "And": _Walk.logic,
+    "Or": _Walk.logic,
+    "Not": _Walk.negation,
+    "Piecewise": _Walk.piecewise,
+    "MinMaxBase": _Walk.extremum,
+    "UnevaluatedExpr": _Walk.only,
+    "AppliedUndef": _Walk.named,
+    "polygamma": _Walk.polygamma,
+    "Application": _Walk.function,
+    "Basic": _Walk.unknown,
 }
 # functions of SymPy's that an operation of another name computes, where the table has it
 EXACT = {"Sqrt": "sqrt", "Cbrt": "cbrt", "Mod": "mod"}

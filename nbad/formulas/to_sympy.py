@@ -129,8 +129,16 @@ def _substituted(e, values):
 
 EXPRESSIONS = {
     "cbrt": "sign(x)*Abs(x)**Rational(1, 3)",  # of negative numbers too, where SymPy's own goes complex
-    "lt": "x < y", "le": "x <= y", "gt": "x > y", "ge": "x >= y", "eq": "Eq(x, y)", "ne": "Ne(x, y)",
-    "and": "And(x, y)", "or": "Or(x, y)", "not": "Not(x)", "select": "Piecewise((x, c), (y, True))",
+    "lt": "x < y",
+    "le": "x <= y",
+    "gt": "x > y",
+    "ge": "x >= y",
+    "eq": "Eq(x, y)",
+    "ne": "Ne(x, y)",
+    "and": "And(x, y)",
+    "or": "Or(x, y)",
+    "not": "Not(x)",
+    "select": "Piecewise((x, c), (y, True))",
 }
 
 
@@ -155,7 +163,9 @@ def operands_of(program, given):
     if len(given) != len(slots):
         raise ArgumentTypeError(
             f"{program.call}.sympy: there must be one expression for each scalar slot",
-            got=f"{len(given)}", expected=f"{len(slots)}: {', '.join(slots)}", fix=f"{program.name}.sympy()",
+            got=f"{len(given)}",
+            expected=f"{len(slots)}: {', '.join(slots)}",
+            fix=f"{program.name}.sympy()",
         )
     return tuple(map(sympy.sympify, given))
 
@@ -185,8 +195,10 @@ def check_size(kernel, method, size, most):
     """Refuse formulas that nobody could read, and SymPy could hardly build."""
     if size > most:
         raise ArgumentValueError(
-            f"`{kernel.__name__}.{method}()`: the formulas are too long", got=f"{size:,} operations",
-            expected=f"{most:,} at most", fix=f"nbad.show({kernel.__name__}, 'partials')",
+            f"`{kernel.__name__}.{method}()`: the formulas are too long",
+            got=f"{size:,} operations",
+            expected=f"{most:,} at most",
+            fix=f"nbad.show({kernel.__name__}, 'partials')",
         )
 
 
@@ -196,6 +208,5 @@ def guarded(kernel, make):
         return make()
     except RecursionError:
         raise TraceError(
-            f"kernel `{kernel.__name__}` nests its operations too deeply for SymPy",
-            fix=f"nbad.show({kernel.__name__}, 'graph')",
+            f"kernel `{kernel.__name__}` nests its operations too deeply for SymPy", fix=f"nbad.show({kernel.__name__}, 'graph')"
         ) from None

@@ -129,5 +129,3 @@ def _key(node: Node) -> Key:
     """Identity of a node. The text of a float tells 0.0 from -0.0 and holds nan, which `==` does not."""
     payload = node.payload
     return node.op, node.args, payload if payload is None else (type(payload).__name__, repr(payload))
-
-

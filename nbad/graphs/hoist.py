@@ -53,6 +53,7 @@ def _costs(graph, uniform):
 
 def _frontier(graph, costs):
     """Uniform numbers worth an input row that something else, or an output, uses."""
+
     def is_taken(k):
         return graph.nodes[k].kind == REAL and costs.get(k, 0.0) >= WORTHWHILE
 

@@ -16,12 +16,20 @@ from nbad.operations.table import TABLE, newest
 HALF = Fraction(1, 2)
 NAMES = {"Abs": "abs", "ceiling": "ceil", "Eq": "eq"}  # in SymPy, and here
 BINARY = {
-    ast.Add: ("add", operator.add), ast.Sub: ("sub", operator.sub), ast.Mult: ("mul", operator.mul),
-    ast.Div: ("div", operator.truediv), ast.BitAnd: ("and", None), ast.BitOr: ("or", None),
+    ast.Add: ("add", operator.add),
+    ast.Sub: ("sub", operator.sub),
+    ast.Mult: ("mul", operator.mul),
+    ast.Div: ("div", operator.truediv),
+    ast.BitAnd: ("and", None),
+    ast.BitOr: ("or", None),
 }
 RELATIONS = {
-    ast.Lt: ("lt", operator.lt), ast.LtE: ("le", operator.le), ast.Gt: ("gt", operator.gt), ast.GtE: ("ge", operator.ge),
-    ast.Eq: ("eq", operator.eq), ast.NotEq: ("ne", operator.ne),
+    ast.Lt: ("lt", operator.lt),
+    ast.LtE: ("le", operator.le),
+    ast.Gt: ("gt", operator.gt),
+    ast.GtE: ("ge", operator.ge),
+    ast.Eq: ("eq", operator.eq),
+    ast.NotEq: ("ne", operator.ne),
 }
 
 

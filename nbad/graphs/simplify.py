@@ -242,7 +242,17 @@ def _logic(op, dual, neutral):
 
 
 RULES = {
-    "neg": _neg, "abs": _abs, "add": _add, "sub": _sub, "mul": _mul, "div": _div,
-    "powi": _powi, "square": _square, "reciprocal": _reciprocal, "select": _select,
-    "not": _not, "and": _logic("and", "or", True), "or": _logic("or", "and", False),
+    "neg": _neg,
+    "abs": _abs,
+    "add": _add,
+    "sub": _sub,
+    "mul": _mul,
+    "div": _div,
+    "powi": _powi,
+    "square": _square,
+    "reciprocal": _reciprocal,
+    "select": _select,
+    "not": _not,
+    "and": _logic("and", "or", True),
+    "or": _logic("or", "and", False),
 }

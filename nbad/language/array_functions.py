@@ -36,6 +36,7 @@ def _parts(trace, value):
 
 def _reshaping(function):
     """NumPy's own function on an array of objects, of which it moves or combines the items."""
+
     def act(trace, x, *places, **options):
         options = {name: _objects(trace, value) for name, value in options.items()}
         result = function(arrays.items(trace, x), *(_objects(trace, place) for place in places), **options)

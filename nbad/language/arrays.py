@@ -98,6 +98,7 @@ def _to_function(name):
 
 def _in_place(name):
     """A method that changes the array by comparing items: NumPy's own, for plain items."""
+
     def method(self, *args, **kwargs):
         if self._trace.holds_traced([self, args]):
             return self._trace.call(getattr(np, name), (self, *args), kwargs)

@@ -60,6 +60,7 @@ def _like(value, number):
 
 def select_tree(trace, values, is_below):
     """The value at a place: `is_below(k)` is the condition that the place is below `k`."""
+
     def pick(start, stop):
         if stop - start == 1:
             return values[start]

@@ -196,6 +196,7 @@ _COMPOSITES: dict[str, tuple[Any, ...]] = {}
 
 def means(*paths, each=None, always=False):
     """Decorator: the function is what these library functions do; see `Meaning` for `each` and `always`."""
+
     def register(function):
         specification = inspect.getfullargspec(function)
         is_open = specification.varargs or specification.varkw or specification.defaults or specification.kwonlyargs

@@ -206,5 +206,3 @@ def uncopied(values):
 
 def _plain(condition):
     return None if isinstance(condition, Tracer) else bool(condition)
-
-

@@ -81,18 +81,13 @@ FLOW = {
     ),
     "raise": ("raises an error on a traced value", "return math.nan  # or check the arrays before the call"),
     "assert": ("asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
-    "filter": (
-        "filters a comprehension by a traced condition",
-        "sum(v if v > 0 else 0.0 for v in values)  # keep all items",
-    ),
+    "filter": ("filters a comprehension by a traced condition", "sum(v if v > 0 else 0.0 for v in values)  # keep all items"),
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
-    "try": (
-        "catches errors of arithmetic on traced values, which raises none",
-        "y = 1 / x if x != 0 else 0.0  # test before",
-    ),
+    "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
     "binds": (
-        "assigns `{name}` in an operand that depends on a traced value", "if x > 0: {name} = ...  # a statement of its own",
+        "assigns `{name}` in an operand that depends on a traced value",
+        "if x > 0: {name} = ...  # a statement of its own",
     ),
     "one-sided": (
         "uses `{name}`, which has no value on one side of a branch on a traced value",
@@ -106,7 +101,8 @@ FLOW = {
     "results": ("returns things that cannot be merged, depending on a traced value", "return a number on every path"),
     "table": ("picks by a traced value among things that cannot be merged", "numbers, or lists and arrays of one shape"),
     "items": (
-        "writes to `{name}` in a branch on a traced value what cannot be merged", "numbers, or lists and arrays of one shape",
+        "writes to `{name}` in a branch on a traced value what cannot be merged",
+        "numbers, or lists and arrays of one shape",
     ),
     "index": (
         "indexes an array by a traced value in this way",

@@ -48,6 +48,7 @@ _BUILTIN = (*_NUMERIC, str, bytes, list, tuple, dict, type(None))
 
 def _operator(op, reflected=False, operable=_BUILTIN):
     """A binary operator method. Types that nbad does not know may answer for themselves."""
+
     def method(self, other):
         if isinstance(other, Tracer) or isinstance(other, operable):  # noqa: SIM101, ready-made tuple: this is the hot path
             return self._trace.apply(op, (other, self) if reflected else (self, other))

@@ -235,9 +235,12 @@ def is_available():
     probe, number, other, count = np.arange(6.0).reshape(2, 3), 2.5, np.float64(3.5), 123456789
     place = id(probe)
     fields = (
-        (_read(place + DATA), probe.ctypes.data), (_read(place + NDIM) & 0xFFFFFFFF, 2),
+        (_read(place + DATA), probe.ctypes.data),
+        (_read(place + NDIM) & 0xFFFFFFFF, 2),
         (_read(_read(place + DIMENSIONS) + 8), 3),
-        (_read(place + DESCR), id(probe.dtype)), (_read(place + FLAGS) & USUAL, USUAL), (_read(place + HEAD - 8), id(np.ndarray)),
+        (_read(place + DESCR), id(probe.dtype)),
+        (_read(place + FLAGS) & USUAL, USUAL),
+        (_read(place + HEAD - 8), id(np.ndarray)),
         (ctypes.c_double.from_address(id(number) + HEAD).value, number),
         (ctypes.c_double.from_address(id(other) + HEAD).value, other),
         (_read(id(count) + DIGIT) & 0xFFFFFFFF, count),
@@ -272,8 +275,18 @@ def bind(kernel, rows, cores, result, limit):
         Answers whether it did the work.
     """
     header = [
-        kernel.address, kernel.width, kernel.rows - kernel.results, kernel.rows, len(cores), result, limit,
-        id(np.ndarray), id(float), id(np.float64), id(np.dtype(float)), _answer(),
+        kernel.address,
+        kernel.width,
+        kernel.rows - kernel.results,
+        kernel.rows,
+        len(cores),
+        result,
+        limit,
+        id(np.ndarray),
+        id(float),
+        id(np.float64),
+        id(np.dtype(float)),
+        _answer(),
     ]
     sizes = [size for core in cores for size in core]
     places = accumulate(map(len, cores), initial=HEADER + len(rows) * ROW + len(cores) * CORE)

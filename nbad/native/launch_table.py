@@ -1,6 +1,5 @@
 """The table of a launch, which Python packs and the worker reads: names of its fields, and the sizes of what a worker needs."""
 
-
 TILE = 256
 PITCH = 8 * TILE + 64  # scratch rows a multiple of 4096 bytes apart would share cache sets
 LANES = 16

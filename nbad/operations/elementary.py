@@ -30,8 +30,19 @@ def _inverse(name, expression, partial, **more):
 def _extremum(name, expression, spellings, function, expansion):
     """A choice between two operands; a tie goes half and half."""
     x, y = (f"Piecewise((0, Ne(v, {operand})), (1/2, Eq(x, y)), (1, True))" for operand in "xy")
-    return composite(name, expression, expansion, x, y, function=function, spellings=spellings, operands=PAIR, cost=2.0,
-                     samples=PAIRS, kink="ties half and half")
+    return composite(
+        name,
+        expression,
+        expansion,
+        x,
+        y,
+        function=function,
+        spellings=spellings,
+        operands=PAIR,
+        cost=2.0,
+        samples=PAIRS,
+        kink="ties half and half",
+    )
 
 
 def _comparison(name, function):
@@ -104,6 +115,8 @@ def _choose(g, first, x, y, lone):
     return g.where(first, x, g.where(g.ne(lone, lone), x, y))
 
 
+# a table reads best with a row a line
+# fmt: off
 ABOVE_0 = ((1e-300, 1e300),)
 INTERVAL = ((-1.0, 1.0),)
 TAILS = ((-40.0,), (0.3,), (40.0,))
@@ -243,3 +256,4 @@ TRIGONOMETRIC = (
     call("erfc", "erfc(x)", "-2/sqrt(pi)*exp(-x**2)", function=scalar(math.erfc), spellings=("math.erfc", "scipy.special.erfc"),
          domain=((-5.5, 26.0),), cost=42.0, kink="as erf"),
 )
+# fmt: on

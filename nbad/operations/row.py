@@ -88,6 +88,7 @@ def special(name, *others):
 
 def scalar(function, pole=math.nan):
     """A NumPy-like version of a function of `math`, which raises at poles and where it overflows."""
+
     def call(*operands):
         try:
             return function(*operands)
@@ -101,17 +102,39 @@ def scalar(function, pole=math.nan):
 
 def machine(name, expression, *partials, function=None, operands=(REAL,), **more):
     """A single instruction."""
-    return Operation(name=name, numpy=function or getattr(np, name), operands=operands, expression=expression,
-                     partials=partials or (None,) * len(operands), **more)
+    return Operation(
+        name=name,
+        numpy=function or getattr(np, name),
+        operands=operands,
+        expression=expression,
+        partials=partials or (None,) * len(operands),
+        **more,
+    )
 
 
 def call(name, expression, *partials, function=None, spellings=None, libm=None, operands=(REAL,), cost=20.0, **more):
     """A function of the C library."""
-    return Operation(name=name, numpy=function or getattr(np, name), spellings=spellings or both(name), operands=operands,
-                     expression=expression, partials=partials or (None,) * len(operands), libm=libm or name, cost=cost, **more)
+    return Operation(
+        name=name,
+        numpy=function or getattr(np, name),
+        spellings=spellings or both(name),
+        operands=operands,
+        expression=expression,
+        partials=partials or (None,) * len(operands),
+        libm=libm or name,
+        cost=cost,
+        **more,
+    )
 
 
 def composite(name, expression, expansion, *partials, function=None, operands=(REAL,), **more):
     """An operation made of others."""
-    return Operation(name=name, numpy=function or getattr(np, name), operands=operands, expression=expression,
-                     expansion=expansion, partials=partials or (None,) * len(operands), **more)
+    return Operation(
+        name=name,
+        numpy=function or getattr(np, name),
+        operands=operands,
+        expression=expression,
+        expansion=expansion,
+        partials=partials or (None,) * len(operands),
+        **more,
+    )

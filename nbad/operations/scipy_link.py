@@ -36,7 +36,8 @@ def _special(name):
         import scipy.special
     except ImportError:
         raise MissingExtraError(
-            f"`{name}` takes its values from SciPy, which is not installed", expected="the extra `scipy`",
+            f"`{name}` takes its values from SciPy, which is not installed",
+            expected="the extra `scipy`",
             fix='pip install "nbad[scipy]"',
         ) from None
     return scipy.special

@@ -125,6 +125,7 @@ NUMPY = _NumPy()
 
 def by_expansion(expansion):
     """The reference implementation of an operation that only its expansion defines."""
+
     def reference(x, n):
         with np.errstate(all="ignore"):  # in the branch that is not taken
             return expansion(NUMPY, np.asarray(x)[()], n)

@@ -17,8 +17,6 @@ Some operations have no spelling: kernels cannot name them, they are there for p
 whose own derivative neither cancels nor overflows, so that derivatives of every order stay accurate.
 """
 
-
-
 from nbad.operations.elementary import ARITHMETIC, EXPONENTIAL, LOGIC, ROUNDING, TRIGONOMETRIC
 from nbad.operations.special import SPECIAL
 

@@ -106,5 +106,3 @@ def _reason(targets, k, policy):
     if cost.is_expensive(node):
         return f"`{node.op}` is too expensive to repeat"
     return "in place of what it is computed from"
-
-

@@ -98,7 +98,8 @@ def _named(targets, names):
         graph, known = targets.graph, [targets.name(k) for k in targets.below()]
         raise ArgumentValueError(
             f"`nbad.vjp({graph.name}, ..., residuals={names!r})`: these are not values of the kernel",
-            got=", ".join(map(repr, unknown)), expected=f"names among {', '.join(known)}, as `nbad.show(f, 'plan')` prints them",
+            got=", ".join(map(repr, unknown)),
+            expected=f"names among {', '.join(known)}, as `nbad.show(f, 'plan')` prints them",
             fix=f"residuals=({', '.join(map(repr, known[-2:]))},)" if known else "residuals='auto'",
         )
     return {numbers[name] for name in names}

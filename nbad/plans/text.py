@@ -16,9 +16,14 @@ def key(graph, *request):
 def dumps(plan):
     """A plan as JSON; floats keep every bit."""
     data = {
-        "policy": plan.policy, "wrt": plan.wrt, "outputs": plan.outputs, "forward": _graph_data(plan.forward),
-        "prologue": plan.prologue and _graph_data(plan.prologue), "residuals": [asdict(r) for r in plan.residuals],
-        "entries": [_entry_data(e) for e in plan.entries], "mode": plan.mode,
+        "policy": plan.policy,
+        "wrt": plan.wrt,
+        "outputs": plan.outputs,
+        "forward": _graph_data(plan.forward),
+        "prologue": plan.prologue and _graph_data(plan.prologue),
+        "residuals": [asdict(r) for r in plan.residuals],
+        "entries": [_entry_data(e) for e in plan.entries],
+        "mode": plan.mode,
     }
     return json.dumps(data)
 

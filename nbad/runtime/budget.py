@@ -45,8 +45,10 @@ def require(call, needed, fix):
     """
     if needed > CAREFUL and needed > (free := available()):
         raise NotEnoughMemoryError(
-            f"{call} needs {needed:,} bytes", got=f"{free:,} bytes available",
-            expected="less than that", fix=fix if isinstance(fix, str) else fix(free),
+            f"{call} needs {needed:,} bytes",
+            got=f"{free:,} bytes available",
+            expected="less than that",
+            fix=fix if isinstance(fix, str) else fix(free),
         )
 
 
@@ -54,6 +56,8 @@ def check_fits(call, needed, max_bytes, what):
     """Raise where even the least working set is larger than the user allows."""
     if max_bytes is not None and needed > max_bytes:
         raise ArgumentValueError(
-            f"{call}: max_bytes={max_bytes} is too small for {what}", got=f"{max_bytes:,} bytes",
-            expected=f"at least {needed:,} bytes", fix=f"max_bytes={needed}",
+            f"{call}: max_bytes={max_bytes} is too small for {what}",
+            got=f"{max_bytes:,} bytes",
+            expected=f"at least {needed:,} bytes",
+            fix=f"max_bytes={needed}",
         )

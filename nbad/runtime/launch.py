@@ -143,7 +143,8 @@ def _pack(launch, kernel, prologue, sizes, reads, writes, routes, streams):
     itemsize, ndim = kernel.dtype.itemsize, len(sizes)
     used = Counter(row for row, _ in (*routes.reads, *routes.writes))
     direct = {
-        row: slot for (row, slot), strides in (*reads, *writes)
+        row: slot
+        for (row, slot), strides in (*reads, *writes)
         if slot.dtype == kernel.dtype and used[row] < 2 and not slot.accumulate and (strides == [itemsize] or slot.padded)
     }
     streamed = {row: direct.pop(row) for row, _ in routes.writes if streams[1] and row in direct}

@@ -72,9 +72,7 @@ class _Lease:
 
     def __init__(self, shape, dtype, size):
         self.block = POOL.take(size)
-        self.__array_interface__ = {
-            "version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False),
-        }
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False)}
 
     def __del__(self, give=POOL.give):
         if self.block is not None:

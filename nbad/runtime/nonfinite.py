@@ -90,9 +90,11 @@ def _error(program, graph, label, element, values, output):
     return NonFiniteError(
         f"{program.call}: {label} is {values[output]!s} at {place}, first in `{node.op}`"
         + (f" of {node.source}" if node.source else ""),
-        got=f"{node.op}({operands}) = {values[k]!s}, with {inputs}", expected="finite numbers",
+        got=f"{node.op}({operands}) = {values[k]!s}, with {inputs}",
+        expected="finite numbers",
         fix="np.where(condition, value, other), with a condition that keeps the operation inside its domain",
-    source=None)
+        source=None,
+    )
 
 
 def _culprit(graph, values, output):

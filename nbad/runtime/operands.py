@@ -102,16 +102,20 @@ def as_array(call, name, value):
         return value
     what, fix = REFUSED.get(kind, ("is a long double", "{0}.astype(np.float64)"))
     raise ArgumentTypeError(
-        f"{call}: {name} {what}", got=f"dtype {value.dtype}",
-        expected="float64, float32, float16, an integer dtype or bool", fix=fix.format(name),
+        f"{call}: {name} {what}",
+        got=f"dtype {value.dtype}",
+        expected="float64, float32, float16, an integer dtype or bool",
+        fix=fix.format(name),
     )
 
 
 def _convert(call, name, value):
     if isinstance(value, np.ma.MaskedArray):
         raise ArgumentTypeError(
-            f"{call}: {name} is a masked array", got="numpy.ma.MaskedArray",
-            expected="an array without a mask", fix=f"{name}.filled(np.nan)",
+            f"{call}: {name} is a masked array",
+            got="numpy.ma.MaskedArray",
+            expected="an array without a mask",
+            fix=f"{name}.filled(np.nan)",
         )
     if isinstance(value, np.generic | np.ndarray) or hasattr(value, "__array__"):
         return np.asarray(value)
@@ -119,8 +123,10 @@ def _convert(call, name, value):
         array = np.asarray(value, dtype=float) if type(value) in WEAK else np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(
-            f"{call}: {name} is not an array of numbers", got=f"{type(value).__name__}: {error}",
-            expected="a number, an array, or nested lists of equal lengths", fix=f"np.asarray({name}, dtype=float)",
+            f"{call}: {name} is not an array of numbers",
+            got=f"{type(value).__name__}: {error}",
+            expected="a number, an array, or nested lists of equal lengths",
+            fix=f"np.asarray({name}, dtype=float)",
         ) from None
     return array.astype(float) if array.dtype.kind in "iub" else array
 
@@ -172,8 +178,10 @@ def _check_cores(call, names, cores, arrays):
     for name, core, array in zip(names, cores, arrays, strict=True):
         if core and array.shape[-len(core) :] != core:
             raise ArgumentValueError(
-                f"{call}: {name} does not end in its core shape", got=f"shape {array.shape}",
-                expected=f"shape {_dots(core)}", fix=f"np.moveaxis({name}, axis, -1), if the vector lies along another axis",
+                f"{call}: {name} does not end in its core shape",
+                got=f"shape {array.shape}",
+                expected=f"shape {_dots(core)}",
+                fix=f"np.moveaxis({name}, axis, -1), if the vector lies along another axis",
             )
 
 
@@ -190,8 +198,10 @@ def _common_shape(call, names, shapes):
     except ValueError:
         listing = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
         raise ArgumentValueError(
-            f"{call}: the arguments do not broadcast", got=listing,
-            expected="shapes that NumPy broadcasts to one", fix=_fix(names, shapes),
+            f"{call}: the arguments do not broadcast",
+            got=listing,
+            expected="shapes that NumPy broadcasts to one",
+            fix=_fix(names, shapes),
         ) from None
 
 

@@ -32,8 +32,10 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
     if type(arrays) is not tuple or len(arrays) != len(shapes):
         got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(out).__name__}"
         raise ArgumentValueError(
-            f"{call}: out= does not have the structure of the result", got=got,
-            expected=f"a tuple of {len(shapes)} arrays", fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
+            f"{call}: out= does not have the structure of the result",
+            got=got,
+            expected=f"a tuple of {len(shapes)} arrays",
+            fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
         )
     for array, name, shape in zip(arrays, names, shapes, strict=True):
         is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
@@ -49,28 +51,29 @@ def _check_one(call, array, name, shape, dtype):
     make = f"np.empty({shape}, np.{dtype})"
     if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
         raise ArgumentTypeError(
-            f"{call}: out= for {name} is not an array", got=type(array).__name__,
-            expected="numpy.ndarray", fix=make,
+            f"{call}: out= for {name} is not an array", got=type(array).__name__, expected="numpy.ndarray", fix=make
         )
     if array.shape != shape:
         raise ArgumentValueError(
-            f"{call}: out= for {name} has a wrong shape", got=f"shape {array.shape}",
-            expected=f"shape {shape}", fix=make,
+            f"{call}: out= for {name} has a wrong shape", got=f"shape {array.shape}", expected=f"shape {shape}", fix=make
         )
     if array.dtype != dtype or not array.dtype.isnative:
         raise ArgumentTypeError(
-            f"{call}: out= for {name} has a wrong dtype, and out= is never cast", got=f"dtype {array.dtype}",
-            expected=f"dtype {dtype}", fix=make,
+            f"{call}: out= for {name} has a wrong dtype, and out= is never cast",
+            got=f"dtype {array.dtype}",
+            expected=f"dtype {dtype}",
+            fix=make,
         )
     if not array.flags.writeable:
         raise ArgumentValueError(
-            f"{call}: out= for {name} is read-only", got="a read-only array",
-            expected="a writeable array", fix=make,
+            f"{call}: out= for {name} is read-only", got="a read-only array", expected="a writeable array", fix=make
         )
     if _may_overlap_itself(array):
         raise ArgumentValueError(
-            f"{call}: out= for {name} overlaps itself", got=f"strides {array.strides}",
-            expected="an array whose elements have memory of their own", fix=make,
+            f"{call}: out= for {name} overlaps itself",
+            got=f"strides {array.strides}",
+            expected="an array whose elements have memory of their own",
+            fix=make,
         )
 
 
@@ -88,8 +91,10 @@ def check_overlaps(call, array, name, others):
     """Refuse an array of `out=` that shares memory with any other."""
     if not are_apart((array,), others) and any(_overlap(array, other) for other in others):
         raise ArgumentValueError(
-            f"{call}: out= for {name} overlaps an input or another result", got="shared memory",
-            expected="memory of its own", fix=f"np.empty({array.shape}, np.{array.dtype})",
+            f"{call}: out= for {name} overlaps an input or another result",
+            got="shared memory",
+            expected="memory of its own",
+            fix=f"np.empty({array.shape}, np.{array.dtype})",
         )
 
 

@@ -49,6 +49,7 @@ def serves(operands):
 
 def _batch_of(cores):
     """`batch(args)`: the shape of the first array without its core; None where there are too many elements."""
+
     def batch(args):
         for a, (depth, most) in zip(args, limits, strict=False):
             if type(a) is ndarray:

@@ -31,6 +31,7 @@ ALIGNMENT = 64
 @intrinsic
 def call_work(typingctx, function, table, ids, scratch, tile, last_tile, seed, last_seed):
     """Call the worker through its address."""
+
     def codegen(context, builder, signature, args):
         kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 7)
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])

@@ -38,7 +38,8 @@ class Case:
         if not arrays or 0 in shape:
             raise ArgumentValueError(
                 f"`check_kernel({kernel.__name__}, ...)`: there is no element to check on",
-                got=f"arguments of shape {shape}" if arrays else "no arguments", expected="a few dozen elements that vary",
+                got=f"arguments of shape {shape}" if arrays else "no arguments",
+                expected="a few dozen elements that vary",
                 fix=f"check_kernel({kernel.__name__}, np.linspace(0.1, 2.0, 50))",
             )
         rows = [np.broadcast_to(a, (*shape, *core)).reshape(-1, *core) for a, core in zip(given, cores, strict=True)]
@@ -105,8 +106,10 @@ class Case:
         for chosen in range(len(self.traced.graph.outputs)):
             numbers = iter(range(len(self.traced.graph.outputs)))
             slots = [[float(next(numbers) == chosen) for _ in range(math.prod(core))] for core in cores]
-            yield [np.tile(np.reshape(values, core), (ELEMENTS, *(1 for _ in core))) if core else values[0]
-                   for values, core in zip(slots, cores, strict=True)]
+            yield [
+                np.tile(np.reshape(values, core), (ELEMENTS, *(1 for _ in core))) if core else values[0]
+                for values, core in zip(slots, cores, strict=True)
+            ]
 
     def pack(self, leaves):
         """Leaves in the structure of the kernel's output."""

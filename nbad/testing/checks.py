@@ -3,7 +3,6 @@
 A check looks at what the public calls return, never at how they came to it.
 """
 
-
 import numpy as np
 
 from nbad.plans import partition
@@ -181,7 +180,26 @@ def batched_equals_loop(case) -> Findings:
 
 
 CHECKS = (
-    value, partials, modes, cotangents, dot_product, tangents, single_precision, second_order, third_order,
-    one_value, repeatable, interleaved, zero_seed, residual_policies, batched_equals_loop, accumulation, chunking,
-    broadcasting, sizes, layouts, tiles, threads,
+    value,
+    partials,
+    modes,
+    cotangents,
+    dot_product,
+    tangents,
+    single_precision,
+    second_order,
+    third_order,
+    one_value,
+    repeatable,
+    interleaved,
+    zero_seed,
+    residual_policies,
+    batched_equals_loop,
+    accumulation,
+    chunking,
+    broadcasting,
+    sizes,
+    layouts,
+    tiles,
+    threads,
 )

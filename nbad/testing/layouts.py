@@ -43,8 +43,10 @@ def _against_tiling(case, what, xs):
 def _finite_seeds(case, pullback, seeds):
     """The seeds, but 0 at elements outside the domain, lest one nan hide a whole sum."""
     finite = np.all(np.isfinite(flat(pullback(seeds), case.wrt_cores)), axis=0)
-    return [np.where(finite.reshape((*finite.shape, *(1 for _ in core))), w, 0.0)
-            for w, core in zip(seeds, case.traced.outputs, strict=True)]
+    return [
+        np.where(finite.reshape((*finite.shape, *(1 for _ in core))), w, 0.0)
+        for w, core in zip(seeds, case.traced.outputs, strict=True)
+    ]
 
 
 def _summed(what, got, terms, own):
@@ -64,6 +66,7 @@ def sizes(case) -> Findings:
     y, pullback = case.vjp(*case.columns)
     full = [*y, *pullback(seeds)]
     for shape in ((), (1,), (1, 1), (0,), (3, 0)):
+
         def cut(arrays, shape=shape):
             return [np.asarray(a)[: int(np.prod(shape))].reshape((*shape, *np.shape(a)[1:])) for a in arrays]
 

@@ -129,6 +129,7 @@ def _apply(node, operands, info):
 
 def _moved(operation, operands, k, value):
     """How far the value goes when operand `k` moves by its error, either way; a step out of the domain does not count."""
+
     def step(error):
         return np.abs(operation(*(o.value + error if i == k else o.value for i, o in enumerate(operands))) - value)
 

@@ -187,8 +187,10 @@ def read_table() -> dict[str, list[Errors]]:
     """The published errors of each operation, for each kind of math."""
     lines = README.read_text(encoding="utf-8").partition(HEAD)[2].partition("\n\n")[0].splitlines()
     cells = [[cell.strip() for cell in text.strip("|").split("|")] for text in lines]
-    return {name.strip("`"): [Errors(*map(float, found)) for found in zip(*(c.split(" / ") for c in rest), strict=True)]
-            for name, _, *rest in cells}
+    return {
+        name.strip("`"): [Errors(*map(float, found)) for found in zip(*(c.split(" / ") for c in rest), strict=True)]
+        for name, _, *rest in cells
+    }
 
 
 def _worst(measured, known):

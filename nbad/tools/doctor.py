@@ -177,7 +177,17 @@ def switches() -> Finding:
 
 # the disk cache before anything that uses a kernel, because it times the first use of one
 PROBES = (
-    versions, system, cpu, disk_cache, float64_vectors, float32_vectors, threads, threading_layer, forks, memory_pool, switches,
+    versions,
+    system,
+    cpu,
+    disk_cache,
+    float64_vectors,
+    float32_vectors,
+    threads,
+    threading_layer,
+    forks,
+    memory_pool,
+    switches,
 )
 
 

@@ -99,12 +99,18 @@ class Explanation:
     def __str__(self):
         head = f"{self.kernel} by {', '.join(self.arguments) or 'no argument'}: {self.elements} elements of {self.dtype}"
         turns = ", ".join(f"{policy} from {seeds} on" for seeds, policy in self.changes)
-        return "\n".join([
-            head, "", *_table([HEADINGS, *map(self._row, self.policies)]), "",
-            f"For {self.seeds} seeds \"auto\" takes {self.policy!r}. The best by number of seeds: {turns}.",
-            f"Bytes and flops are for one element; ns are the bytes over this machine's bandwidth, {self.bandwidth:.1f} GB/s.",
-            *(line for account in self.policies for line in self._residuals(account)),
-        ])
+        return "\n".join(
+            [
+                head,
+                "",
+                *_table([HEADINGS, *map(self._row, self.policies)]),
+                "",
+                f'For {self.seeds} seeds "auto" takes {self.policy!r}. The best by number of seeds: {turns}.',
+                "Bytes and flops are for one element; "
+                f"ns are the bytes over this machine's bandwidth, {self.bandwidth:.1f} GB/s.",
+                *(line for account in self.policies for line in self._residuals(account)),
+            ]
+        )
 
     def _row(self, account):
         works = (getattr(account, sweep) for sweep in SWEEPS)
@@ -171,8 +177,13 @@ def explain(f, *xs, seeds=1, argnums=None, **kwargs):
     program, operands = call.program, call.operands
     plans = [program.plan(call.wrt, policy) for policy in POLICIES]
     return Explanation(
-        program.name, tuple(program.names[a] for a in call.arguments), math.prod(operands.shape), operands.dtype.name, seeds,
-        cost.best(plans, seeds).policy, tuple(_account(call, plan, seeds) for plan in plans),
+        program.name,
+        tuple(program.names[a] for a in call.arguments),
+        math.prod(operands.shape),
+        operands.dtype.name,
+        seeds,
+        cost.best(plans, seeds).policy,
+        tuple(_account(call, plan, seeds) for plan in plans),
         tuple((number, plan.policy) for number, plan in cost.changes(plans)),
     )
 

@@ -240,7 +240,8 @@ def _operations(kernel, xs, count):
     accounts = {account.policy: account for account in told.policies}
     chosen = accounts[told.policy]
     return {
-        "value": total(kernel.bind(xs, {})[0].simple), "forward": chosen.forward.flops,
+        "value": total(kernel.bind(xs, {})[0].simple),
+        "forward": chosen.forward.flops,
         "reverse, 1 seed": chosen.call.flops + chosen.seed.flops,
         f"reverse, {count} seeds": chosen.call.flops + count * chosen.seed.flops,
         "Jacobian": accounts["partials"].forward.flops,

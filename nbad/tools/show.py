@@ -38,8 +38,7 @@ def show(f, stage="source", dtype=np.float64):
     """
     if stage not in STAGES:
         raise ArgumentValueError(
-            f"`nbad.show(f, {stage!r})`: unknown stage", got=repr(stage),
-            expected=", ".join(STAGES), fix="nbad.show(f, 'source')",
+            f"`nbad.show(f, {stage!r})`: unknown stage", got=repr(stage), expected=", ".join(STAGES), fix="nbad.show(f, 'source')"
         )
     program = f.whole_program()
     return STAGES[stage](program, np.dtype(dtype))

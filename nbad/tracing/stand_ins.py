@@ -133,6 +133,7 @@ class Rebinder:
 
     def _type(self, value, path):
         """`type(x) is float` must see the stand-in of float on both sides."""
+
         def invoke(args, kwargs):
             if len(args) != 1:
                 return _call(type, args, kwargs)
@@ -148,6 +149,7 @@ class Rebinder:
 
     def _kernel(self, value, path):
         """Another nbad kernel; without traced arguments it runs, compiled."""
+
         def invoke(args, kwargs):
             if first_traced((args, kwargs)) is None:
                 return arrays.call_plain(self.trace, value, *_originals(args, kwargs))
@@ -157,6 +159,7 @@ class Rebinder:
 
     def _verb(self, value, path):
         """A function of nbad itself: it takes and makes kernels, but takes no traced values."""
+
         def invoke(args, kwargs):
             if first_traced((args, kwargs)) is not None:
                 raise self.trace.refusal(f"calls `{path}` with a traced value", "nbad.grad(f)(x)")

@@ -57,8 +57,10 @@ def _parameters(f, argnums):
     names = tuple(f.parameter(which) for which in chosen)
     if len(set(names)) != len(names):
         raise ArgumentValueError(
-            f"`nbad.grad({f.__name__}, argnums={argnums!r})` names an argument twice", got=repr(argnums),
-            expected="each argument once", fix=f"argnums={tuple(dict.fromkeys(chosen))!r}",
+            f"`nbad.grad({f.__name__}, argnums={argnums!r})` names an argument twice",
+            got=repr(argnums),
+            expected="each argument once",
+            fix=f"argnums={tuple(dict.fromkeys(chosen))!r}",
         )
     return names
 
@@ -81,7 +83,9 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
         got = "a tuple" if traced.is_tuple else f"an array of shape {traced.outputs[0]}"
         raise TraceError(
             f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}",
-            got=got, expected="one number", fix=f"nbad.jacobian({f.__name__})",
+            got=got,
+            expected="one number",
+            fix=f"nbad.jacobian({f.__name__})",
         )
     slots = _slots(f, arguments, names)
     wrt = tuple(slot for name in names for slot in slots[name])
@@ -103,7 +107,9 @@ def _slots(f, arguments, names):
         if name not in slots:
             raise ArgumentValueError(
                 f"`nbad.grad({f.__name__}, {name!r})`: the call does not pass {name}, so it is a constant",
-                got=f"arguments {', '.join(slots)}", expected=f"{name} among them", fix=f"{name}=... in the call",
+                got=f"arguments {', '.join(slots)}",
+                expected=f"{name} among them",
+                fix=f"{name}=... in the call",
             )
     return slots
 
@@ -113,7 +119,6 @@ def _with_zero(graph):
     builder = GraphBuilder.extending(graph)
     zero = builder.constant(0.0)
     return builder.build(graph.outputs), zero
-
 
 
 def hessian(f, argnums=None):

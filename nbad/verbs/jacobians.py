@@ -77,8 +77,10 @@ def _prepare_few(f, key, mode, call):
 def _check_mode(mode):
     if mode not in MODES:
         raise ArgumentValueError(
-            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode", got=repr(mode),
-            expected=", ".join(map(repr, MODES)), fix="nbad.jacobian(f)",
+            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode",
+            got=repr(mode),
+            expected=", ".join(map(repr, MODES)),
+            fix="nbad.jacobian(f)",
         )
 
 
@@ -139,5 +141,3 @@ def value_and_jacobian(f, argnums=None):
         return out or (sweeps.structured(call.program, leaves), blocks)
 
     return compute
-
-

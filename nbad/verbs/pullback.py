@@ -169,7 +169,8 @@ class Pullback:
             raise ArgumentValueError(
                 "`pullback.batched(cts)`: the number of seeds is not known",
                 got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
-                expected="at least one seed array, all with the same leading axis", fix="np.ones((S, *y.shape))",
+                expected="at least one seed array, all with the same leading axis",
+                fix="np.ones((S, *y.shape))",
             )
         return self._sweep_into(seeds, counts.pop(), out, accumulate)
 
@@ -180,7 +181,8 @@ class Pullback:
         if program.is_tuple and (type(ct) is not tuple or len(ct) != len(program.leaves)):
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
             raise ArgumentValueError(
-                f"`{call}`: the seed does not have the structure of the value", got=got,
+                f"`{call}`: the seed does not have the structure of the value",
+                got=got,
                 expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
                 fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
             )
@@ -195,7 +197,9 @@ class Pullback:
         if isinstance(leaf, tuple):
             raise ArgumentValueError(
                 f"`{call}`: the seed does not have the structure of the value",
-                got=f"a tuple of {len(leaf)}", expected=f"one array of shape {shape}", fix="pullback(ct[0])",
+                got=f"a tuple of {len(leaf)}",
+                expected=f"one array of shape {shape}",
+                fix="pullback(ct[0])",
             )
         array = as_array(f"`{call}`", name, leaf)
         if type(leaf) in WEAK or isinstance(leaf, np.generic):
@@ -203,8 +207,10 @@ class Pullback:
         if array.shape[lead:] != shape or array.ndim < lead:
             wanted = _batched_shape(shape) if lead else str(shape)
             raise ArgumentValueError(
-                f"`{call}`: {name} has a wrong shape", got=f"shape {array.shape}",
-                expected=f"shape {wanted}", fix=f"np.broadcast_to({name}, {wanted})",
+                f"`{call}`: {name} has a wrong shape",
+                got=f"shape {array.shape}",
+                expected=f"shape {wanted}",
+                fix=f"np.broadcast_to({name}, {wanted})",
             )
         return array
 
@@ -212,8 +218,10 @@ class Pullback:
         shapes = self._shapes if count is None else [(count, *shape) for shape in self._shapes]
         if accumulate and out is None:
             raise ArgumentTypeError(
-                "`pullback(ct, accumulate=True)`: there is nothing to add to", got="out=None",
-                expected="out= with one array per differentiated argument", fix="pullback(ct, out=cts, accumulate=True)",
+                "`pullback(ct, accumulate=True)`: there is nothing to add to",
+                got="out=None",
+                expected="out= with one array per differentiated argument",
+                fix="pullback(ct, out=cts, accumulate=True)",
             )
         room = self._room()
         if out is None:
@@ -230,7 +238,9 @@ class Pullback:
         """Bytes that temporaries may take at a time."""
         if self.rows is None:
             raise ArgumentValueError(
-                "`pullback` is closed", got="a call after close()", expected="calls before it",
+                "`pullback` is closed",
+                got="a call after close()",
+                expected="calls before it",
                 fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
             )
         return TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
@@ -255,7 +265,8 @@ class Pullback:
     def __reduce__(self):
         raise ArgumentTypeError(
             "a pullback cannot be pickled or copied: it holds compiled code and residuals",
-            got="pickle or copy", expected="the arguments of `nbad.vjp`, to make it again",
+            got="pickle or copy",
+            expected="the arguments of `nbad.vjp`, to make it again",
             fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
         )
 

@@ -85,14 +85,16 @@ class Pushforward:
             raise ArgumentValueError(
                 "`pushforward.batched(tangents)`: the number of tangents is not known",
                 got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
-                expected="at least one array, all with the same leading axis", fix="np.ones((S, *x.shape))",
+                expected="at least one array, all with the same leading axis",
+                fix="np.ones((S, *x.shape))",
             )
         return self._push(arrays, counts.pop(), out)
 
     def __reduce__(self):
         raise ArgumentTypeError(
             "a pushforward cannot be pickled or copied: it holds compiled code and residuals",
-            got="pickle or copy", expected="the arguments of `nbad.linearize`, to make it again",
+            got="pickle or copy",
+            expected="the arguments of `nbad.linearize`, to make it again",
             fix=f"y, pushforward = nbad.linearize({self._program.name}, ...)",
         )
 
@@ -101,8 +103,10 @@ class Pushforward:
         if not isinstance(tangents, tuple | list) or len(tangents) != len(names):
             got = f"{len(tangents)} tangents" if isinstance(tangents, tuple | list) else type(tangents).__name__
             raise ArgumentValueError(
-                f"`{call}`: there must be one tangent per differentiated argument", got=got,
-                expected=f"a tuple of {len(names)}: {', '.join(names)}", fix=f"({', '.join(f'{n}_dot' for n in names)},)",
+                f"`{call}`: there must be one tangent per differentiated argument",
+                got=got,
+                expected=f"a tuple of {len(names)}: {', '.join(names)}",
+                fix=f"({', '.join(f'{n}_dot' for n in names)},)",
             )
         return [self._tangent(call, k, tangent, batched) for k, tangent in zip(self._arguments, tangents, strict=True)]
 
@@ -117,8 +121,10 @@ class Pushforward:
         if array.ndim < batched or array.shape[int(batched) :] != wanted:
             expected = f"(S, *{wanted})" if batched else str(wanted)
             raise ArgumentValueError(
-                f"`{call}`: {name} has a wrong shape", got=f"shape {array.shape}",
-                expected=f"shape {expected}", fix=f"np.broadcast_to(tangent, {expected})",
+                f"`{call}`: {name} has a wrong shape",
+                got=f"shape {array.shape}",
+                expected=f"shape {expected}",
+                fix=f"np.broadcast_to(tangent, {expected})",
             )
         return array
 
@@ -240,8 +246,10 @@ def _as_tuple(name, value):
     if isinstance(value, tuple | list):
         return tuple(value)
     raise ArgumentTypeError(
-        f"`nbad.jvp(f, primals, tangents)`: {name} is not a tuple", got=type(value).__name__,
-        expected="a tuple with one entry per argument", fix=f"({name},)",
+        f"`nbad.jvp(f, primals, tangents)`: {name} is not a tuple",
+        got=type(value).__name__,
+        expected="a tuple with one entry per argument",
+        fix=f"({name},)",
     )
 
 
@@ -250,8 +258,10 @@ def _tangents(call, given, tangents):
     program = call.program
     if len(tangents) != len(given):
         raise ArgumentValueError(
-            f"{program.call}: there must be one tangent per argument", got=f"{len(tangents)} tangents",
-            expected=f"{len(given)}", fix=f"({', '.join(f'{name}_dot' for name in given)},)",
+            f"{program.call}: there must be one tangent per argument",
+            got=f"{len(tangents)} tangents",
+            expected=f"{len(given)}",
+            fix=f"({', '.join(f'{name}_dot' for name in given)},)",
         )
     if call.names != given:
         tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
@@ -265,7 +275,9 @@ def _by_differentiated(call, tangents):
         if name not in call.names and tangent is not None and np.any(tangent):
             raise ArgumentTypeError(
                 f"{program.call}: {name} has no derivative, so its tangent must be 0",
-                got=repr(tangent), expected="0 or None", fix=f"{name}.astype(float)" if name in program.names else "None",
+                got=repr(tangent),
+                expected="0 or None",
+                fix=f"{name}.astype(float)" if name in program.names else "None",
             )
     return [tangents[name] for name in call.names]
 
@@ -278,7 +290,9 @@ def _tangent(call, k, tangent):
     array = as_array(program.call, name, tangent)
     if array.shape != wanted and not (type(tangent) in WEAK or isinstance(tangent, np.generic)):
         raise ArgumentValueError(
-            f"{program.call}: {name} has a wrong shape", got=f"shape {array.shape}",
-            expected=f"shape {wanted}", fix=f"np.broadcast_to(tangent, {wanted})",
+            f"{program.call}: {name} has a wrong shape",
+            got=f"shape {array.shape}",
+            expected=f"shape {wanted}",
+            fix=f"np.broadcast_to(tangent, {wanted})",
         )
     return array

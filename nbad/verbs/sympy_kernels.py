@@ -134,7 +134,9 @@ def _as_expression(e):
 def _not_an_expression(e, fix):
     return ArgumentTypeError(
         "`nbad.from_sympy(expressions, symbols)`: there is no expression to compute",
-        got=f"{type(e).__name__} {shown(e)}", expected="a SymPy expression of numbers, or a tuple of them", fix=fix,
+        got=f"{type(e).__name__} {shown(e)}",
+        expected="a SymPy expression of numbers, or a tuple of them",
+        fix=fix,
     )
 
 
@@ -144,13 +146,16 @@ def _as_symbols(symbols):
         if not getattr(symbol, "is_Symbol", False):
             raise ArgumentTypeError(
                 "`nbad.from_sympy(expressions, symbols)`: not all of symbols are symbols",
-                got=f"{type(symbol).__name__} {shown(symbol)}", expected="SymPy symbols", fix='x, y = sympy.symbols("x y")',
+                got=f"{type(symbol).__name__} {shown(symbol)}",
+                expected="SymPy symbols",
+                fix='x, y = sympy.symbols("x y")',
             )
     for symbol in symbols:
         if symbols.count(symbol) > 1:
             raise ArgumentValueError(
                 f"`nbad.from_sympy(expressions, symbols)`: `{symbol}` comes twice in symbols",
-                got=", ".join(map(str, symbols)), expected="each symbol once",
+                got=", ".join(map(str, symbols)),
+                expected="each symbol once",
                 fix=f"({', '.join(map(str, dict.fromkeys(symbols)))},)",
             )
     return symbols

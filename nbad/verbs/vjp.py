@@ -132,5 +132,3 @@ def _quick_forward(program, plan, arguments):
         return y, Pullback.quick(program, plan, arguments, [shapes[a] for a in arguments], shape, rows, reverse)
 
     return quick_path.forward_call(program, plan, finish)
-
-
