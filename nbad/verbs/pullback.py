@@ -8,10 +8,8 @@ import numpy as np
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.plans.plan import Residual
 from nbad.runtime import memory
-from nbad.runtime.budget import TEMPORARY, require
-from nbad.runtime.operands import DOUBLE, WEAK, as_array
+from nbad.runtime.operands import WEAK, as_array
 from nbad.runtime.out import check_out
-from nbad.runtime.reverse import reverse_of
 from nbad.runtime.sweeps import scalars
 
 
@@ -66,34 +64,19 @@ class Pullback:
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, program, plan, arguments, shapes, shape, dtype, max_bytes=None):
-        self._program, self._plan, self._arguments, self._max_bytes = program, plan, arguments, max_bytes
-        self._shapes, self._shape, self._dtype = shapes, shape, dtype
-        self.rows = self._quick = self._reverse = None
-
-    @classmethod
-    def quick(cls, program, plan, arguments, shapes, shape, rows, call):
-        """The pullback of a quick forward sweep."""
-        pullback = cls(program, plan, arguments, shapes, shape, DOUBLE)
-        pullback.rows = rows
-        if all(own == shape + program.cores[a] for own, a in zip(shapes, arguments, strict=True)):
-            pullback._quick = call
-        return pullback
+    def __init__(self, reverse, rows, shape, shapes, max_bytes=None):
+        self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
+        cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
+        self._is_plain = all(own == shape + core for own, core in zip(shapes, cores, strict=True))
 
     @property
-    def _names(self):
-        return [self._program.names[a] for a in self._arguments]
-
-    @property
-    def _sweep(self):
-        if self._reverse is None:
-            self._reverse = reverse_of(self._program, self._plan, self._arguments, self._shapes, self._shape, self._dtype)
-        return self._reverse
+    def _sweeps(self):
+        return self._reverse.over(self._shape, self._shapes)
 
     @property
     def residuals(self):
         """What is kept: names, dtype, bytes."""
-        return Residuals(self._plan.residuals, self._dtype, math.prod(self._shape))
+        return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
 
     def __call__(self, ct, out=None, accumulate=False):
         """Cotangents of the differentiated arguments for one seed.
@@ -127,10 +110,11 @@ class Pullback:
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
-        if self._quick is not None and not accumulate:
-            results = self._quick(ct, self.rows, self._shape, out)
-            if results is not None:
-                return results
+        rows, reverse = self.rows, self._reverse
+        if self._is_plain and rows is not None and not accumulate:
+            made = reverse.plain_case(self._shape, rows, ct, out)
+            if made is not False:
+                return made
         seeds = self._seeds(ct, "pullback(ct)", 0)
         return self._sweep_into(seeds, None, out, accumulate)
 
@@ -176,7 +160,7 @@ class Pullback:
 
     def _seeds(self, ct, call, lead):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
-        program = self._program
+        program = self._reverse.program
         leaves = ct if program.is_tuple else (ct,)
         if program.is_tuple and (type(ct) is not tuple or len(ct) != len(program.leaves)):
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
@@ -186,14 +170,14 @@ class Pullback:
                 expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
                 fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
             )
-        named = enumerate(zip(leaves, self._sweep.leaf_shapes, strict=True))
+        named = enumerate(zip(leaves, self._sweeps.leaf_shapes, strict=True))
         return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in named]
 
     def _seed(self, call, k, leaf, shape, lead):
-        is_plain = type(leaf) is np.ndarray and leaf.dtype is self._dtype
+        is_plain = type(leaf) is np.ndarray and leaf.dtype is self._reverse.dtype
         if is_plain and leaf.shape[lead:] == shape and leaf.ndim == len(shape) + lead:
             return leaf
-        name = f"ct[{k}]" if self._program.is_tuple else "ct"
+        name = f"ct[{k}]" if self._reverse.program.is_tuple else "ct"
         if isinstance(leaf, tuple):
             raise ArgumentValueError(
                 f"`{call}`: the seed does not have the structure of the value",
@@ -215,6 +199,7 @@ class Pullback:
         return array
 
     def _sweep_into(self, seeds, count, out, accumulate):
+        reverse = self._reverse
         shapes = self._shapes if count is None else [(count, *shape) for shape in self._shapes]
         if accumulate and out is None:
             raise ArgumentTypeError(
@@ -225,13 +210,13 @@ class Pullback:
             )
         room = self._room()
         if out is None:
-            nbytes = self._sweep.result_bytes * (1 if count is None else count)
-            require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
-            results = [memory.empty(shape, self._dtype) for shape in shapes]
+            nbytes = self._sweeps.result_bytes * (1 if count is None else count)
+            memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
+            results = [memory.empty(shape, reverse.dtype) for shape in shapes]
         else:
-            results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)
+            results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds, True)
         if count != 0:
-            self._sweep(self.rows, seeds, results, count, accumulate, room)
+            self._sweeps(self.rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)
 
     def _room(self):
@@ -241,14 +226,9 @@ class Pullback:
                 "`pullback` is closed",
                 got="a call after close()",
                 expected="calls before it",
-                fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
+                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
             )
-        return TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
-
-    @property
-    def temporary_bytes(self):
-        """Bytes that sums over broadcast axes need at least while they are computed."""
-        return self._sweep.least_bytes
+        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
     def close(self):
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -260,14 +240,14 @@ class Pullback:
         ...     pullback(1.0)
         (np.float64(6.0),)
         """
-        self.rows = self._quick = None
+        self.rows = None
 
     def __reduce__(self):
         raise ArgumentTypeError(
             "a pullback cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
+            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
         )
 
     def __enter__(self):
