@@ -35,7 +35,7 @@ class Move(NamedTuple):
 class Rows(NamedTuple):
     """A residual buffer among arguments or results, of so many rows."""
 
-    count: int
+    number: int
 
 
 class Plain(NamedTuple):
@@ -54,6 +54,8 @@ class Plain(NamedTuple):
         Results are numbered on behind the inputs.
     constants : tuple of float
         Values of rows behind the kernel's.
+    batched : bool
+        Whether all but residual rows have a leading axis of seeds.
     """
 
     kernel: TileKernel
@@ -62,6 +64,7 @@ class Plain(NamedTuple):
     loads: tuple
     stores: tuple
     constants: tuple = ()
+    batched: bool = False
 
 
 def plain_rows(cores, first=0):
@@ -105,11 +108,11 @@ def entry(sweep, limit, few):
         *(id(np.ndarray), id(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
-        *(moves_at, constants_at, groups_at),
+        *(moves_at, constants_at, groups_at, sweep.batched),
     ]
     for a, core, place in zip(arguments, cores, places, strict=False):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, a.count if is_rows else len(core), cores_at + place, int(np.prod(core))]
+        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core))]
     fields += [field for m in moves for field in (*m, uses[m.row] == 1 and m.step < 2)]
     fields += [field for k, value in enumerate(bits) for field in (kernel.rows + k, value)]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]

@@ -13,7 +13,7 @@ from nbad.native.launch_table import TILE
 # the table: a header; then for each argument (inputs first, then results), move, constant and group of results its fields
 KERNEL, WIDTH, INPUTS, RESULTS, ROWS, LIMIT, FEW, TILE_SIZE, IN_PLACE, FROM_ROWS, LOADS, MOVES, CONSTANTS, GROUPS = range(14)
 ARRAY, ITEM_TYPE, FLOAT, NUMBER, TYPE_NUMBER, NEW, RETURN, TUPLE_NEW, TUPLE_SET, TUPLE_SIZE, TUPLE_GET = range(14, 25)
-AS_SIZE, ANSWER, MOVES_AT, CONSTANTS_AT, GROUPS_AT, HEADER = range(25, 31)
+AS_SIZE, ANSWER, MOVES_AT, CONSTANTS_AT, GROUPS_AT, BATCHED, HEADER = range(25, 32)
 IS_ROWS, DEPTH, CORE, CORE_SIZE, ARGUMENT = range(5)
 ROW, OF, OFFSET, STEP, ALONE, MOVE = range(6)
 VALUE, CONSTANT = range(1, 3)
@@ -36,7 +36,8 @@ class _Printer:
         self.from_rows = self.field(FROM_ROWS)
         self.shape_tuple, self.args, self.given = self.code.load(args), args + self.from_rows * 8, given - self.from_rows
         self.inputs, self.results = self.field(INPUTS), self.field(RESULTS)
-        self.good, self.lead, self.count = (self.code.variable(k) for k in (1, 0, 1))
+        self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
+        self.batched = self.field(BATCHED)  # 1 where all but residual rows have one axis more in front, along which seeds differ
         sizes = MOST_DIMENSIONS, 2 * MOST_DIMENSIONS, MOST_ARGUMENTS, MOST_ARGUMENTS
         self.lengths, self.new_lengths, self.things, self.data = (self.code.stack(self.code.int(8 * n)) for n in sizes)
         self.numbers = self.code.variable(0)  # whether any input is a number
@@ -119,8 +120,21 @@ class _Printer:
             with code.loop(0, code.read(self.lead)) as d:
                 code.assign(self.count, code.read(self.count) * code.field(self.lengths, d))
             self.demand(code.read(self.count) >= 1)
+            with code.when(self.batched.differs(0)):
+                self.find_seeds()
             limit = code.select(code.read(self.numbers).differs(0), self.field(FEW), self.field(LIMIT))
-            self.demand(limit >= code.read(self.count))
+            self.demand(limit >= code.read(self.count) * code.read(self.seeds))
+
+    def find_seeds(self):
+        """Their number, from the first array among them."""
+        code = self.code
+        code.assign(self.seeds, 0)
+        with code.loop(self.from_rows, self.inputs) as k:
+            thing = code.field(self.args, k)
+            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_array(thing))
+            with code.when(code.builder.and_(is_first, short(code, thing + NDIM).differs(0))):
+                code.assign(self.seeds, length(code, thing, 0))
+        self.demand(code.read(self.seeds) >= 1)
 
     def check_input(self, k):
         """Note where an argument's values lie."""
@@ -134,15 +148,17 @@ class _Printer:
                 self.check_array(k, thing, USUAL)
 
     def check_array(self, k, thing, flags):
-        code, lead, depth = self.code, self.code.read(self.lead), self.argument(k, DEPTH)
+        code, lead, depth, first = self.code, self.code.read(self.lead), self.argument(k, DEPTH), self.batched
         self.demand(code.load(thing + DESCR).equals(self.field(ITEM_TYPE)))
         self.demand((short(code, thing + FLAGS) & flags).equals(flags))
-        self.demand(short(code, thing + NDIM).equals(lead + depth))
+        self.demand(short(code, thing + NDIM).equals(first + lead + depth))
         with self.so_far():
+            with code.when(first.differs(0)):
+                self.demand(length(code, thing, 0).equals(code.read(self.seeds)))
             with code.loop(0, lead) as d:
-                self.demand(length(code, thing, d).equals(code.field(self.lengths, d)))
+                self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
             with code.loop(0, depth) as d:
-                self.demand(length(code, thing, lead + d).equals(self.field(self.argument(k, CORE) + d)))
+                self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, CORE) + d)))
 
     def check_out(self, k):
         """It must have memory of its own."""
@@ -157,18 +173,23 @@ class _Printer:
 
     def bounds(self, k):
         start = self.code.field(self.data, k)
-        return start, start + self.code.read(self.count) * self.argument(k, CORE_SIZE) * self.item
+        return start, start + self.code.read(self.seeds) * self.bytes_of(k)
+
+    def bytes_of(self, k):
+        """What one seed has of an argument."""
+        return self.code.read(self.count) * self.argument(k, CORE_SIZE) * self.item
 
     # --- results
 
     def new_result(self, k):
         code, is_rows, lead = self.code, self.argument(k, IS_ROWS), self.code.read(self.lead)
         lengths, depth = self.new_lengths, self.argument(k, DEPTH)
+        code.store(lengths, code.read(self.seeds))  # written over where there is one seed only
         with code.loop(0, lead) as d:
-            code.store(lengths + d * 8, code.field(self.lengths, d))
-        ndim = code.variable(lead + depth)
+            code.store(lengths + (self.batched + d) * 8, code.field(self.lengths, d))
+        ndim = code.variable(self.batched + lead + depth)
         with code.when(is_rows.equals(0)), code.loop(0, depth) as d:
-            code.store(lengths + (lead + d) * 8, self.field(self.argument(k, CORE) + d))
+            code.store(lengths + (self.batched + lead + d) * 8, self.field(self.argument(k, CORE) + d))
         with code.when(is_rows.differs(0)):
             code.store(lengths, depth)
             code.store(lengths + 8, self.pitch())
@@ -221,24 +242,34 @@ class _Printer:
     # --- the work
 
     def run(self):
-        code, width = self.code, self.field(WIDTH)
-        count, rows, tile = code.read(self.count), self.field(ROWS), self.field(TILE_SIZE)
-        table = code.stack(rows * 8)
+        """All seeds, one after the other; memory on the stack is taken once."""
+        code, width, rows = self.code, self.field(WIDTH), self.field(ROWS)
+        count = code.read(self.count)
         is_short = code.builder.or_(count < width, code.read(self.numbers).differs(0))
         in_place = code.builder.and_(code.builder.not_(is_short), self.field(IN_PLACE).differs(0))
-        with code.when(in_place):
-            whole = count // width * width
-            self.point(table, 0)
-            self.call_kernel(table, whole)
-            with code.when(whole.differs(count)):
-                self.point(table, count - width)
-                self.call_kernel(table, width)
+        size = code.smaller(self.field(TILE_SIZE), (count + width - 1) // width * width)
+        table, scratch = code.stack(rows * 8), code.stack(code.select(in_place, 0, rows * size * self.item))
         with code.when(code.builder.not_(in_place)):
-            size = code.smaller(tile, (count + width - 1) // width * width)
-            scratch = code.stack(rows * size * self.item)
             self.fill_constants(scratch, size)
-            with code.loop(0, (count + size - 1) // size) as t:
+        with code.loop(0, code.read(self.seeds)):
+            with code.when(in_place):
+                self.all_at_once(table, count, width)
+            with code.when(code.builder.not_(in_place)), code.loop(0, (count + size - 1) // size) as t:
                 self.tile(table, scratch, size, t * size)
+            with code.loop(self.from_rows, self.inputs + self.results) as k:
+                self.go_to_next_seed(k)
+
+    def go_to_next_seed(self, k):
+        with self.code.when(self.is_array(self.code.field(self.things, k))):
+            self.code.store(self.data + k * 8, self.code.field(self.data, k) + self.bytes_of(k))
+
+    def all_at_once(self, table, count, width):
+        whole = count // width * width
+        self.point(table, 0)
+        self.call_kernel(table, whole)
+        with self.code.when(whole.differs(count)):
+            self.point(table, count - width)
+            self.call_kernel(table, width)
 
     def moves(self, start, stop):
         return self.code.loop(start, stop)

@@ -29,16 +29,16 @@ def forward(program, plan, dtype):
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
-def reverse(program, plan, arguments, dtype):
+def reverse(program, plan, arguments, dtype, batched):
     """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents, where all arguments have the elements of the value."""
     cores = tuple(program.cores[a] for a in arguments)
-    return _made(program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)])
+    return _made(program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched)
 
 
-def pushforward(program, plan, arguments, dtype):
+def pushforward(program, plan, arguments, dtype, batched):
     """`entry(shape, rows, *tangents)`, or with `*out` behind: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
-    return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)])
+    return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)], batched)
 
 
 def jvp(program, wrt, arguments, dtype):
@@ -67,17 +67,17 @@ def jacobian(program, plan, dtype, with_value):
     return _entry(Plain(kernel, program.cores, tuple(groups), tuple(loads), tuple(stores), tuple(constants)))
 
 
-def _made(kernel, inputs, groups):
+def _made(kernel, inputs, groups, batched=False):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results."""
     results = [result for group, _ in groups for result in group]
     places = [place for k, a in enumerate((*inputs, *results)) for place in _places(k, a)]
     moves = [Move(row, *place) for row, place in enumerate(places)]
     reads = kernel.rows - kernel.results
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(moves[:reads]), tuple(moves[reads:])))
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(moves[:reads]), tuple(moves[reads:]), batched=batched))
 
 
 def _places(number, argument):
-    return residual_rows(number, argument.count) if isinstance(argument, Rows) else plain_rows([argument], number)
+    return residual_rows(number, argument.number) if isinstance(argument, Rows) else plain_rows([argument], number)
 
 
 class Entries:
@@ -123,6 +123,6 @@ def _entry(sweep):
     size = kernel.dtype.itemsize
     work = Work(size * kernel.rows, total(kernel.oplist) * size / WORD)
     results = [result for group, _ in sweep.groups for result in group]
-    widest = size * max([1, *(r.count if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
+    widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
     limit = min(int(HELD_BELOW / work.nanoseconds), SMALLEST // widest - 1)
     return entry(sweep, limit, MANY - 1)

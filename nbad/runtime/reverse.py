@@ -24,19 +24,24 @@ class Reverse:
         self._over = Memo()
 
     @cached_property
-    def plain(self):
-        """The sweep of one seed in the plain case, from the element space, the rows and the leaves of the seed; or None."""
-        return plain.reverse(self.program, self.plan, self.arguments, self.dtype)
+    def one(self):
+        """The sweep of one seed in the plain case, from the element space, the rows and the leaves of the seed."""
+        return plain.reverse(self.program, self.plan, self.arguments, self.dtype, False)
 
-    def plain_case(self, shape, rows, ct, out):
-        """The cotangents of one seed where all is plain, in new arrays or in those of `out`; else False."""
+    @cached_property
+    def many(self):
+        """The same of many seeds, which have one more axis in front."""
+        return plain.reverse(self.program, self.plan, self.arguments, self.dtype, True)
+
+    def plain_case(self, run, given, ct, out):
+        """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
         seeds = ct if self.program.is_tuple else (ct,)
         if type(seeds) is not tuple or len(seeds) != len(self.program.leaves):
             return False
         if out is None:
-            return self.plain(shape, rows, *seeds)
+            return run(*given, *seeds)
         is_whole = type(out) is tuple and len(out) == len(self.arguments) > 0
-        return is_whole and self.plain(shape, rows, *seeds, *out) and out
+        return is_whole and run(*given, *seeds, *out) and out
 
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""

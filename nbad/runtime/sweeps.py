@@ -5,13 +5,13 @@ analysed at the first call that has them, and packed into a launch.
 """
 
 import math
+from functools import cached_property
 
 import numpy as np
 
 from nbad.native.launch_table import TILE
-from nbad.runtime import memory
+from nbad.runtime import memory, plain
 from nbad.runtime.launch import Launch, Preceded, Routes, Slot
-from nbad.runtime.plain import MANY
 from nbad.runtime.strides import contiguous_strides, core_offsets, strides_over
 
 ROW_GAP = 64  # residual rows a multiple of 4096 bytes apart would share cache sets
@@ -208,8 +208,20 @@ class Pushing:
     """The linear map of one forward sweep, from tangents to output tangents: made once for a program, a plan and a layout."""
 
     def __init__(self, program, plan, arguments, layout):
-        self.program, self.plan, self.layout = program, plan, layout
+        self.program, self.plan, self.layout, self.arguments = program, plan, layout, arguments
         self._cores, self._launches = [program.cores[a] for a in arguments], {}
+        own = [layout.shapes[a] for a in arguments]
+        self.is_plain = own == [layout.shape + core for core in self._cores]
+
+    @cached_property
+    def one(self):
+        """The plain case for one tangent of each argument, from the element space, the rows and the tangents."""
+        return plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, False)
+
+    @cached_property
+    def many(self):
+        """The same of many tangents, which have one more axis in front."""
+        return plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, True)
 
     def __call__(self, rows, tangents, dots, count):
         """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one."""
@@ -237,7 +249,7 @@ def _element_launch(program, graph, layout, routes, number):
     """
     (key, graph), shape, dtype, inputs = graph, layout.shape, layout.dtype, len(program.graph.inputs)
     uniform = [row for row, slot in routes.reads if row < inputs and not any(slot.strides)]
-    parts = program.parts(key, graph, frozenset(uniform), dtype) if uniform and math.prod(shape) >= MANY else None
+    parts = program.parts(key, graph, frozenset(uniform), dtype) if uniform and math.prod(shape) >= plain.MANY else None
     if parts is None:
         return Launch(program.kernel(key, graph, dtype), shape, routes)
     head, body = parts

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nbad.api.linear import Given, as_given, count_of
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.plans.plan import Residual
 from nbad.runtime import memory
-from nbad.runtime.operands import WEAK, as_array
 from nbad.runtime.out import check_out
 from nbad.runtime.sweeps import scalars
 
@@ -67,7 +67,7 @@ class Pullback:
     def __init__(self, reverse, rows, shape, shapes, max_bytes=None):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
         cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
-        self._is_plain = all(own == shape + core for own, core in zip(shapes, cores, strict=True))
+        self._is_plain = shapes == tuple([shape + core for core in cores])
 
     @property
     def _sweeps(self):
@@ -112,10 +112,10 @@ class Pullback:
         """
         rows, reverse = self.rows, self._reverse
         if self._is_plain and rows is not None and not accumulate:
-            made = reverse.plain_case(self._shape, rows, ct, out)
+            made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
             if made is not False:
                 return made
-        seeds = self._seeds(ct, "pullback(ct)", 0)
+        seeds = self._seeds(Given("`pullback(ct)`", reverse.dtype, False), ct)
         return self._sweep_into(seeds, None, out, accumulate)
 
     def batched(self, cts, out=None, accumulate=False):
@@ -147,56 +147,28 @@ class Pullback:
         (array([[2., 0.],
                [0., 4.]]),)
         """
-        seeds = self._seeds(cts, "pullback.batched(cts)", 1)
-        counts = {s.shape[0] for s in seeds if s.ndim}
-        if len(counts) != 1:
-            raise ArgumentValueError(
-                "`pullback.batched(cts)`: the number of seeds is not known",
-                got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
-                expected="at least one seed array, all with the same leading axis",
-                fix="np.ones((S, *y.shape))",
-            )
-        return self._sweep_into(seeds, counts.pop(), out, accumulate)
+        rows, reverse = self.rows, self._reverse
+        if self._is_plain and rows is not None and not accumulate:
+            made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
+            if made is not False:
+                return made
+        given = Given("`pullback.batched(cts)`", reverse.dtype, True)
+        seeds = self._seeds(given, cts)
+        return self._sweep_into(seeds, count_of(given, seeds, "seed", "np.ones((S, *y.shape))"), out, accumulate)
 
-    def _seeds(self, ct, call, lead):
+    def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
-        program = self._reverse.program
-        leaves = ct if program.is_tuple else (ct,)
-        if program.is_tuple and (type(ct) is not tuple or len(ct) != len(program.leaves)):
+        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
+        if program.is_tuple and (type(ct) is not tuple or len(ct) != len(shapes)):
+            names = [f"ct{k}" for k in range(len(shapes))]
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
-            raise ArgumentValueError(
-                f"`{call}`: the seed does not have the structure of the value",
-                got=got,
-                expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
-                fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
-            )
-        named = enumerate(zip(leaves, self._sweeps.leaf_shapes, strict=True))
-        return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in named]
-
-    def _seed(self, call, k, leaf, shape, lead):
-        is_plain = type(leaf) is np.ndarray and leaf.dtype is self._reverse.dtype
-        if is_plain and leaf.shape[lead:] == shape and leaf.ndim == len(shape) + lead:
-            return leaf
-        name = f"ct[{k}]" if self._reverse.program.is_tuple else "ct"
-        if isinstance(leaf, tuple):
-            raise ArgumentValueError(
-                f"`{call}`: the seed does not have the structure of the value",
-                got=f"a tuple of {len(leaf)}",
-                expected=f"one array of shape {shape}",
-                fix="pullback(ct[0])",
-            )
-        array = as_array(f"`{call}`", name, leaf)
-        if type(leaf) in WEAK or isinstance(leaf, np.generic):
-            return array
-        if array.shape[lead:] != shape or array.ndim < lead:
-            wanted = _batched_shape(shape) if lead else str(shape)
-            raise ArgumentValueError(
-                f"`{call}`: {name} has a wrong shape",
-                got=f"shape {array.shape}",
-                expected=f"shape {wanted}",
-                fix=f"np.broadcast_to({name}, {wanted})",
-            )
-        return array
+            fix = f"pullback(({', '.join(names)}{',' if len(names) == 1 else ''}))"
+            raise _wrong_structure(given, got, f"a tuple of {len(shapes)}, as `{program.name}` returns", fix)
+        named = [(f"ct[{k}]", leaf) for k, leaf in enumerate(ct)] if program.is_tuple else [("ct", ct)]
+        for (_, leaf), shape in zip(named, shapes, strict=True):
+            if isinstance(leaf, tuple):
+                raise _wrong_structure(given, f"a tuple of {len(leaf)}", f"one array of shape {shape}", "pullback(ct[0])")
+        return [as_given(given, name, leaf, shape, name) for (name, leaf), shape in zip(named, shapes, strict=True)]
 
     def _sweep_into(self, seeds, count, out, accumulate):
         reverse = self._reverse
@@ -257,5 +229,6 @@ class Pullback:
         self.close()
 
 
-def _batched_shape(shape):
-    return "(S, " + ", ".join(map(str, shape)) + ")" if shape else "(S,)"
+def _wrong_structure(given, got, expected, fix):
+    headline = f"{given.call}: the seed does not have the structure of the value"
+    return ArgumentValueError(headline, got=got, expected=expected, fix=fix)
