@@ -197,6 +197,41 @@ def test_an_entry_in_every_size_and_dtype(dtype, rng):
     assert run(a[:4].reshape(2, 2), b[:4]) is False
 
 
+def test_arrays_without_axes_are_numbers_of_a_forward_sweep_only(rng):
+    x, seed = rng.uniform(0.5, 2.0, 5), rng.standard_normal(5)
+    scale = np.array(2.0)
+    for _ in range(3):
+        y, pullback = nbad.vjp(ratio, x, scale)
+        assert np.array_equal(y, x / 5.0)
+        assert pullback(seed)[1] == pytest.approx(np.sum(-seed * x * 4.0 / 25.0))
+        assert ratio(x.astype(np.float32), scale.astype(np.float32)).dtype == np.float32
+        assert ratio(x.astype(np.float32), scale).dtype == np.float64
+        _, pullback = nbad.vjp(ratio, x, x)
+        assert np.array_equal(pullback(2.0)[0], pullback(np.full(5, 2.0))[0])
+        with pytest.raises(ValueError, match="ct has a wrong shape"):
+            pullback(scale)
+
+
+@pytest.mark.parametrize("tangent", [np.ones(5), np.ones(1), np.ones((2, 5))], ids=str)
+def test_a_tangent_has_the_axes_of_its_primal(tangent):
+    x = np.ones(5)
+    for _ in range(3):
+        assert np.allclose(nbad.jvp(ratio, (x, 2.0), (x, 1.0))[1], 1.0 / 5.0 - 4.0 / 25.0, rtol=1e-15)
+        nbad.jvp(ratio, (x, x), (x, x)), nbad.jvp(ratio, (x, np.array(2.0)), (1.0, np.array(1.0)))
+        with pytest.raises(ValueError, match="the tangent of y has a wrong shape"):
+            nbad.jvp(ratio, (x, 2.0), (x, tangent))
+        with pytest.raises(ValueError, match="the tangent of x has a wrong shape"):
+            nbad.jvp(ratio, (x, x), (np.array(1.0), x))
+
+
+def test_kernels_of_very_many_arguments():
+    names = [f"x{k}" for k in range(90)]
+    f = nbad.kernel(eval(f"lambda {', '.join(names)}: {' + '.join(names)}"))
+    for _ in range(3):
+        assert f(*range(90)) == f(*map(float, range(90))) == sum(range(90))
+        assert nbad.vjp(f, *map(float, range(90)))[1](1.0) == (1.0,) * 90
+
+
 def test_an_entry_counts_its_arguments():
     run, a = product(), np.ones(3)
     assert run() is run(a) is run(a, a, a.copy(), a.copy()) is False

@@ -56,6 +56,8 @@ class Plain(NamedTuple):
         Values of rows behind the kernel's.
     batched : bool
         Whether all but residual rows have a leading axis of seeds.
+    primals : int
+        How many of the inputs are primals, where the rest are their tangents.
     """
 
     kernel: TileKernel
@@ -65,6 +67,7 @@ class Plain(NamedTuple):
     stores: tuple
     constants: tuple = ()
     batched: bool = False
+    primals: int = 0
 
 
 def plain_rows(cores, first=0):
@@ -79,7 +82,7 @@ def residual_rows(argument, count):
 
 
 def entry(sweep, limit, few):
-    """A Python function that runs a sweep of at most `limit` elements, or answers False.
+    """A Python function that runs a sweep of at most `limit` elements, or answers False; None if there is too much of anything.
 
     It takes the inputs, and behind them, if they are given, arrays for the results; then it answers True. A sweep from residual
     rows takes the element space, a tuple, before them. `few` is the limit where numbers are among the inputs.
@@ -101,14 +104,15 @@ def entry(sweep, limit, few):
     bits = np.array(sweep.constants, dtype).view(f"i{dtype.itemsize}").tolist()
     from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
     limit = limit if in_place else TILE  # what goes through scratch is better staged by the worker, but for few
-    limit = limit if tile and len(arguments) <= code.MOST_ARGUMENTS else 0
+    if not tile or len(arguments) > code.MOST_ARGUMENTS:
+        return None
     fields = [
         *(kernel.address, kernel.width, len(sweep.inputs), len(results), rows, limit, min(limit, few), tile, in_place, from_rows),
         *(len(sweep.loads), len(moves), len(sweep.constants), len(sweep.groups)),
         *(id(np.ndarray), id(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
-        *(moves_at, constants_at, groups_at, sweep.batched),
+        *(moves_at, constants_at, groups_at, sweep.batched, sweep.primals),
     ]
     for a, core, place in zip(arguments, cores, places, strict=False):
         is_rows = isinstance(a, Rows)

@@ -13,12 +13,13 @@ from nbad.native.launch_table import TILE
 # the table: a header; then for each argument (inputs first, then results), move, constant and group of results its fields
 KERNEL, WIDTH, INPUTS, RESULTS, ROWS, LIMIT, FEW, TILE_SIZE, IN_PLACE, FROM_ROWS, LOADS, MOVES, CONSTANTS, GROUPS = range(14)
 ARRAY, ITEM_TYPE, FLOAT, NUMBER, TYPE_NUMBER, NEW, RETURN, TUPLE_NEW, TUPLE_SET, TUPLE_SIZE, TUPLE_GET = range(14, 25)
-AS_SIZE, ANSWER, MOVES_AT, CONSTANTS_AT, GROUPS_AT, BATCHED, HEADER = range(25, 32)
+AS_SIZE, ANSWER, MOVES_AT, CONSTANTS_AT, GROUPS_AT, BATCHED, PRIMALS, HEADER = range(25, 33)
 IS_ROWS, DEPTH, CORE, CORE_SIZE, ARGUMENT = range(5)
 ROW, OF, OFFSET, STEP, ALONE, MOVE = range(6)
 VALUE, CONSTANT = range(1, 3)
 COUNT, IS_TUPLE, GROUP = range(3)
 MOST_DIMENSIONS, MOST_ARGUMENTS = 32, 64
+AN_ARRAY, A_NUMBER, WITHOUT_AXES = range(3)  # what an argument is: the last two have one value for all elements
 GAP_EVERY, GAP = 4096, 64  # bytes: rows a multiple of 4096 bytes apart would share cache sets
 
 
@@ -38,8 +39,8 @@ class _Printer:
         self.inputs, self.results = self.field(INPUTS), self.field(RESULTS)
         self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
         self.batched = self.field(BATCHED)  # 1 where all but residual rows have one axis more in front, along which seeds differ
-        sizes = MOST_DIMENSIONS, 2 * MOST_DIMENSIONS, MOST_ARGUMENTS, MOST_ARGUMENTS
-        self.lengths, self.new_lengths, self.things, self.data = (self.code.stack(self.code.int(8 * n)) for n in sizes)
+        self.lengths, self.new_lengths = (self.code.stack(self.code.int(8 * n)) for n in (MOST_DIMENSIONS, 2 * MOST_DIMENSIONS))
+        self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * MOST_ARGUMENTS)) for _ in range(3))
         self.numbers = self.code.variable(0)  # whether any input is a number
 
     def text(self):
@@ -47,6 +48,8 @@ class _Printer:
         code = self.code
         has_out = code.builder.and_(self.given.equals(self.inputs + self.results), self.results.differs(0))
         self.demand(code.builder.or_(self.given.equals(self.inputs), has_out))
+        with code.loop(0, self.inputs + self.results) as k:
+            code.store(self.kinds + k * 8, code.int(AN_ARRAY))
         with self.so_far():
             self.check_types()
         with self.so_far():
@@ -84,17 +87,35 @@ class _Printer:
     # --- what is given
 
     def check_types(self):
-        """Fields of an object may be read only when its type is known; numbers have theirs where arrays have their data."""
+        """Fields of an object may be read only when its type is known."""
         code = self.code
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)
-            kind = type_of(code, thing)
+            kind, is_scalar = type_of(code, thing), self.argument(k, DEPTH).equals(0)
             is_number = code.builder.or_(kind.equals(self.field(FLOAT)), kind.equals(self.field(NUMBER)))
-            is_scalar = code.builder.and_(is_number, self.argument(k, DEPTH).equals(0))
-            code.assign(self.numbers, code.select(is_scalar, 1, code.read(self.numbers)))
-            self.demand(code.builder.or_(self.is_array(thing), is_scalar))
+            self.note(k, code.builder.and_(is_number, is_scalar), A_NUMBER)
+            self.demand(code.builder.or_(self.is_array(thing), self.is_a(k, A_NUMBER)))
+            with code.when(self.is_array(thing)):
+                has_no_axis = code.builder.and_(short(code, thing + NDIM).equals(0), self.from_rows.equals(0))
+                self.note(k, code.builder.and_(has_no_axis, is_scalar), WITHOUT_AXES)
+        with code.when(self.field(PRIMALS).differs(0)), code.loop(self.field(PRIMALS), self.inputs) as k:
+            self.check_tangent(k, k - self.field(PRIMALS))
         with code.loop(self.inputs, self.given) as k:
             self.demand(self.is_array(code.field(self.args, k)))
+
+    def check_tangent(self, k, primal):
+        """It has axes if its primal has; a number stands for any."""
+        both, has = self.is_a(primal, AN_ARRAY), self.is_a(k, AN_ARRAY)
+        differ = self.code.builder.xor(both, has)
+        self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, A_NUMBER)))
+
+    def note(self, k, condition, kind):
+        """One value for all elements: a number, or an array without axes."""
+        self.code.store(self.kinds + k * 8, self.code.select(condition, kind, 0))
+        self.code.assign(self.numbers, self.code.select(condition, 1, self.code.read(self.numbers)))
+
+    def is_a(self, k, kind):
+        return self.code.field(self.kinds, k).equals(kind)
 
     def find_shape(self):
         """The element space: the one that is given, or that of the first array; of numbers alone it is empty."""
@@ -107,7 +128,7 @@ class _Printer:
                 code.store(self.lengths + d * 8, code.call(self.field(AS_SIZE), number, returns=I64))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(found).equals(0), self.is_array(thing))
+            is_first = code.builder.and_(code.read(found).equals(0), self.is_a(k, AN_ARRAY))
             with code.when(is_first):
                 lead = short(code, thing + NDIM) - self.argument(k, DEPTH)
                 code.assign(found, 1)
@@ -131,7 +152,7 @@ class _Printer:
         code.assign(self.seeds, 0)
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_array(thing))
+            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_a(k, AN_ARRAY))
             with code.when(code.builder.and_(is_first, short(code, thing + NDIM).differs(0))):
                 code.assign(self.seeds, length(code, thing, 0))
         self.demand(code.read(self.seeds) >= 1)
@@ -141,16 +162,20 @@ class _Printer:
         code, thing = self.code, self.code.field(self.args, k)
         code.store(self.things + k * 8, thing)
         code.store(self.data + k * 8, thing + HEAD)
-        is_array = self.is_array(thing)
-        with code.when(is_array):
+        with code.when(code.builder.not_(self.is_a(k, A_NUMBER))):
             code.store(self.data + k * 8, code.load(thing + DATA))
-            with code.when(self.argument(k, IS_ROWS).equals(0)):
-                self.check_array(k, thing, USUAL)
+        with code.when(self.is_a(k, WITHOUT_AXES)):
+            self.check_items(thing, USUAL)
+        with code.when(code.builder.and_(self.is_a(k, AN_ARRAY), self.argument(k, IS_ROWS).equals(0))):
+            self.check_array(k, thing, USUAL)
+
+    def check_items(self, thing, flags):
+        self.demand(self.code.load(thing + DESCR).equals(self.field(ITEM_TYPE)))
+        self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
 
     def check_array(self, k, thing, flags):
         code, lead, depth, first = self.code, self.code.read(self.lead), self.argument(k, DEPTH), self.batched
-        self.demand(code.load(thing + DESCR).equals(self.field(ITEM_TYPE)))
-        self.demand((short(code, thing + FLAGS) & flags).equals(flags))
+        self.check_items(thing, flags)
         self.demand(short(code, thing + NDIM).equals(first + lead + depth))
         with self.so_far():
             with code.when(first.differs(0)):
@@ -166,7 +191,7 @@ class _Printer:
         code.store(self.things + k * 8, thing)
         code.store(self.data + k * 8, code.load(thing + DATA))
         self.check_array(k, thing, USUAL | WRITEABLE)
-        with self.so_far(), code.loop(self.from_rows, k) as other, code.when(self.is_array(code.field(self.things, other))):
+        with self.so_far(), code.loop(self.from_rows, k) as other, code.when(code.builder.not_(self.is_a(other, A_NUMBER))):
             own, end = self.bounds(k)
             start, stop = self.bounds(other)
             self.demand(code.builder.or_(own >= stop, start >= end))
@@ -260,7 +285,7 @@ class _Printer:
                 self.go_to_next_seed(k)
 
     def go_to_next_seed(self, k):
-        with self.code.when(self.is_array(self.code.field(self.things, k))):
+        with self.code.when(self.is_a(k, AN_ARRAY)):
             self.code.store(self.data + k * 8, self.code.field(self.data, k) + self.bytes_of(k))
 
     def all_at_once(self, table, count, width):
@@ -312,13 +337,13 @@ class _Printer:
             code.store(table + r * 8, scratch + r * size * self.item)
         with self.moves(0, self.field(MOVES)) as m:
             own, is_load = code.field(table, self.move(m, ROW)), m < self.field(LOADS)
-            is_number = code.builder.not_(self.is_array(code.field(self.things, self.move(m, OF))))
+            is_number = code.builder.not_(self.is_a(self.move(m, OF), AN_ARRAY))
             fits = code.builder.or_(padded.equals(count), self.move(m, STEP).equals(0))
             direct = code.builder.and_(code.builder.and_(fits, self.move(m, ALONE).differs(0)), code.builder.not_(is_number))
             with code.when(direct):
                 code.store(table + self.move(m, ROW) * 8, self.place(m, start))
             with code.when(code.builder.and_(is_number, is_load)):
-                self.fill_number(own, code.field(self.data, self.move(m, OF)), padded)
+                self.fill_number(own, self.move(m, OF), padded)
             staged = code.builder.not_(code.builder.or_(direct, is_number))
             with code.when(code.builder.and_(staged, is_load)):
                 self.copy((own, 1), (self.place(m, start), self.move(m, STEP)), count)
@@ -329,12 +354,16 @@ class _Printer:
             with code.when(code.field(table, self.move(m, ROW)).equals(own)):
                 self.copy((self.place(m, start), self.move(m, STEP)), (own, 1), count)
 
-    def fill_number(self, row, address, count):
+    def fill_number(self, row, k, count):
         """A number is a double, whatever the dtype."""
-        code, value = self.code, self.code.load(address, ir.DoubleType())
-        value = value if self.item == 8 else code.builder.fptrunc(value, self.kind)
-        with code.loop(0, count) as i:
-            code.store(row + i * self.item, value, self.kind)
+        code, address = self.code, self.code.field(self.data, k)
+        with code.when(self.is_a(k, WITHOUT_AXES)):
+            self.copy((row, 1), (address, 0), count)
+        with code.when(self.is_a(k, A_NUMBER)):
+            value = code.load(address, ir.DoubleType())
+            value = value if self.item == 8 else code.builder.fptrunc(value, self.kind)
+            with code.loop(0, count) as i:
+                code.store(row + i * self.item, value, self.kind)
 
     def copy(self, target, source, count):
         """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""

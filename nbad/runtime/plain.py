@@ -32,19 +32,21 @@ def forward(program, plan, dtype):
 def reverse(program, plan, arguments, dtype, batched):
     """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents, where all arguments have the elements of the value."""
     cores = tuple(program.cores[a] for a in arguments)
-    return _made(program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched)
+    return _made(
+        program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched=batched
+    )
 
 
 def pushforward(program, plan, arguments, dtype, batched):
     """`entry(shape, rows, *tangents)`, or with `*out` behind: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
-    return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)], batched)
+    return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)], batched=batched)
 
 
 def jvp(program, wrt, arguments, dtype):
     """`entry(*xs, *tangents)`: the value and the output tangents."""
     inputs = (*program.cores, *(program.cores[a] for a in arguments))
-    return _made(program.jvp(wrt, dtype), inputs, [(program.leaves, program.is_tuple)] * 2)
+    return _made(program.jvp(wrt, dtype), inputs, [(program.leaves, program.is_tuple)] * 2, primals=len(program.cores))
 
 
 def jacobian(program, plan, dtype, with_value):
@@ -67,13 +69,13 @@ def jacobian(program, plan, dtype, with_value):
     return _entry(Plain(kernel, program.cores, tuple(groups), tuple(loads), tuple(stores), tuple(constants)))
 
 
-def _made(kernel, inputs, groups, batched=False):
+def _made(kernel, inputs, groups, **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results."""
     results = [result for group, _ in groups for result in group]
     places = [place for k, a in enumerate((*inputs, *results)) for place in _places(k, a)]
     moves = [Move(row, *place) for row, place in enumerate(places)]
     reads = kernel.rows - kernel.results
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(moves[:reads]), tuple(moves[reads:]), batched=batched))
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(moves[:reads]), tuple(moves[reads:]), **more))
 
 
 def _places(number, argument):
@@ -125,4 +127,4 @@ def _entry(sweep):
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
     limit = min(int(HELD_BELOW / work.nanoseconds), SMALLEST // widest - 1)
-    return entry(sweep, limit, MANY - 1)
+    return entry(sweep, limit, MANY - 1) or _never

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class Pullback:
         cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
         self._is_plain = shapes == tuple([shape + core for core in cores])
 
-    @property
+    @cached_property
     def _sweeps(self):
         return self._reverse.over(self._shape, self._shapes)
 
@@ -180,15 +181,15 @@ class Pullback:
                 expected="out= with one array per differentiated argument",
                 fix="pullback(ct, out=cts, accumulate=True)",
             )
-        room = self._room()
+        room, sweeps = self._room(), self._sweeps
         if out is None:
-            nbytes = self._sweeps.result_bytes * (1 if count is None else count)
+            nbytes = sweeps.result_bytes * (1 if count is None else count)
             memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             results = [memory.empty(shape, reverse.dtype) for shape in shapes]
         else:
             results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds, True)
         if count != 0:
-            self._sweeps(self.rows, seeds, results, count, accumulate, room)
+            sweeps(self.rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)
 
     def _room(self):
