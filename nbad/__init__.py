@@ -3,7 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from nbad.api.kernel import Kernel, kernel
+from nbad.api.decorate import kernel
+from nbad.api.kernel import Kernel
 from nbad.errors import NbadError
 from nbad.verbs.jacobians import jacobian, value_and_jacobian
 from nbad.verbs.pushforward import jvp

@@ -8,7 +8,6 @@ import numpy as np
 from nbad import config
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
-from nbad.runtime import plain
 from nbad.runtime.nonfinite import check_derivatives
 from nbad.runtime.operands import Layout, read
 from nbad.runtime.out import check_out
@@ -58,7 +57,7 @@ def keep_plain(f, key, call, make):
     """Keep an entry for later calls like this one, which differentiate by the same arguments whatever they are given."""
     count, argnums = key[1:3]
     is_whole = len(call.program.names) == count and (argnums is not None or len(call.arguments) == count)
-    if is_whole and plain.serves(call.layout) and not config.debug.get():
+    if is_whole and call.layout.is_small and not config.debug.get():
         f.plain.keep((key,), call.layout.dtype, make)
 
 

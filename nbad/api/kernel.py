@@ -1,15 +1,18 @@
-"""The decorator and the class `Kernel`: a Python function, its signature, and its traced specializations."""
+"""The class `Kernel`: a Python function, its signature, and its traced specializations."""
 
 import functools
 import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from nbad import config
-from nbad.api.options import check_math
+from nbad.api.options import Out, check_math
 from nbad.api.pickling import reduced
-from nbad.api.signatures import RECEIVERS, cores_of, group, groups, identity, parameters_of, static_names
+from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, identity, parameters_of, static_names
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.interpreter import evaluate
 from nbad.memo import Memo
@@ -44,6 +47,8 @@ class Kernel:
     9
     """
 
+    __wrapped__: Callable[..., Any]
+
     def __init__(self, function, signature=None, static=(), math="simd", max_operations=5000, tracer=None):
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
@@ -59,11 +64,11 @@ class Kernel:
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._programs = Memo()
-        self._whole = None  # the specialization of all parameters, where none is static, and all may be given by position
+        self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
 
-    def __call__(self, /, *args, out=None, **kwargs):
+    def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
             if out is None:
                 made = self.plain(("value", len(args)), args)
@@ -83,12 +88,12 @@ class Kernel:
             sweep.into(arrays, leaves)
         if config.debug.get():
             check_value(program, operands)
-        elif not kwargs and len(args) == len(program.names) and plain.serves(layout):
+        elif layout.is_small and not kwargs and len(args) == len(program.names):
             keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
             self.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
         return sweeps.structured(program, leaves) if out is None else out
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
 
     def __reduce__(self):
@@ -96,7 +101,7 @@ class Kernel:
         options = self.signature, self.static, self._math, self.max_operations
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
-    def precompile(self, *dtypes):
+    def precompile(self, *dtypes: DTypeLike) -> "Kernel":
         """Compile, or load from the disk cache, what value, forward and reverse sweep and Jacobian need.
 
         Parameters
@@ -116,7 +121,7 @@ class Kernel:
         np.float64(9.0)
         """
         program = self.whole_program()
-        for dtype in map(np.dtype, dtypes or ("float64",)):
+        for dtype in [np.dtype(d) for d in dtypes or ("float64",)]:
             if dtype not in (np.float32, np.float64):
                 raise ArgumentTypeError(
                     f"`{self.__name__}.precompile({dtype})`: not a working dtype",
@@ -132,7 +137,7 @@ class Kernel:
         is_method = instance is not None and self.parameters[:1] and self.parameters[0] in RECEIVERS
         return self.fixed({self.parameters[0]: instance}) if is_method else self
 
-    def parameter(self, which):
+    def parameter(self, which: Any) -> str:
         """The name of the parameter at a position, or of a name."""
         names = self.parameters
         is_position = isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names)
@@ -146,7 +151,7 @@ class Kernel:
             fix=repr(next(iter(self._cores), None)),
         )
 
-    def core(self, name):
+    def core(self, name: str) -> tuple[int, ...]:
         """Core shape of an argument."""
         return self._cores[name]
 
@@ -162,7 +167,7 @@ class Kernel:
         kernel._made_from = self, "derived", (name, tracer, outputs)
         return kernel
 
-    def fixed(self, statics):
+    def fixed(self, statics: dict[str, Any]) -> "Kernel":
         """The kernel of the other arguments, for the given values of static ones."""
 
         def function(*args, **kwargs):
@@ -173,13 +178,14 @@ class Kernel:
 
         names = [name for name in self.parameters if name not in statics]
         functools.update_wrapper(function, self.__wrapped__)
-        function.__signature__ = inspect.Signature([p for p in self._parameters if p.name in names])
+        left_over = inspect.Signature([p for p in self._parameters if p.name in names])
+        dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
         kernel._made_from = self, "fixed", (statics,)
         return kernel
 
-    def sympy(self, *operands):
+    def sympy(self, *operands: Any) -> Any:
         """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
 
         They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. A tuple where the kernel returns a tuple.
@@ -194,7 +200,7 @@ class Kernel:
 
         return expressions(self, *operands)
 
-    def latex(self):
+    def latex(self) -> str:
         """The outputs and the partials that are not zero as aligned lines of LaTeX.
 
         Examples
@@ -210,7 +216,7 @@ class Kernel:
 
         return latex(self)
 
-    def bind(self, args, kwargs):
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""
         if self._whole is not None and not kwargs and len(args) == len(self.parameters):
             return self._whole, args
@@ -221,7 +227,7 @@ class Kernel:
         program = self._programs(key, lambda: self._specialize(names, statics))
         return program, tuple(given[name] for name in names)
 
-    def whole_program(self):
+    def whole_program(self) -> Program:
         """The specialization in which every argument is passed; static ones have their defaults."""
         values = {p.name: p.default if p.name in self._static else None for p in self._parameters}
         for name, value in values.items():
@@ -333,54 +339,4 @@ def _interpreted(kernel, name, tracer):
             leaves.append(leaf if core else leaf[()])
         return tuple(leaves) if traced.is_tuple else leaves[0]
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Derived from `{kernel.__name__}`."
-    function.__signature__ = inspect.signature(kernel.__wrapped__)
-    return function
-
-
-def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):
-    """Make an elementwise kernel of a Python function of scalars.
-
-    The function is traced once for each set of passed arguments; globals, closures and defaults are read then. Derivatives come
-    from `nbad.vjp`, `nbad.jvp`, `nbad.jacobian` and their kin.
-
-    Parameters
-    ----------
-    fn : callable
-        Plain Python with `math.*` and `numpy.*` functions; returns one value or a tuple of values.
-    signature : str, optional
-        Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
-        static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
-        Sums, products and other reductions run from left to right, as a loop would.
-    static : tuple of str
-        Arguments that are Python values fixed when the kernel is traced; one specialization for each value. The `self` of a
-        method is static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is
-        written; `f = obj.f` keeps it.
-    math : {"simd", "libm"}
-        Vector functions within a few ulp, or the C library's scalar ones bit for bit.
-    max_operations : int
-        A kernel of more operations is refused.
-
-    Returns
-    -------
-    Kernel
-        With the function's name, docstring, signature, defaults and keyword arguments.
-
-    Raises
-    ------
-    TraceError
-        At decoration for `*args` and reserved parameter names; at the first call for what cannot be traced.
-
-    Examples
-    --------
-    >>> import nbad, math
-    >>> @nbad.kernel
-    ... def damped(x, rate=0.5):
-    ...     return math.exp(-rate * x) * math.cos(x)
-    >>> damped(0.0)
-    np.float64(1.0)
-    """
-    if fn is None:
-        return functools.partial(kernel, signature=signature, static=static, math=math, max_operations=max_operations)
-    return Kernel(fn, signature, static, math, max_operations)
+    return dressed(function, name, f"Derived from `{kernel.__name__}`.", inspect.signature(kernel.__wrapped__))

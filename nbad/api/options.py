@@ -1,12 +1,23 @@
 """The options of `nbad.kernel` and `nbad.vjp`, checked."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
 from nbad.errors import ArgumentValueError
 from nbad.plans.policies import POLICIES
 
+Array = NDArray[Any]
+Argnums = int | str | Sequence[int | str] | None  # arguments by position or name
+Residuals = Literal["auto", "partials", "mincut", "recompute"] | tuple[str, ...] | list[str]  # a policy, or names of values
+Math = Literal["simd", "libm"]
+Mode = Literal["auto", "reverse", "forward"]
+Out = Array | tuple[Array, ...] | None
 MATH = ("simd", "libm")
 
 
-def check_math(name, library):
+def check_math(name: str, library: str) -> str:
     """The option `math=`."""
     if library not in MATH:
         raise ArgumentValueError(
@@ -18,7 +29,7 @@ def check_math(name, library):
     return library
 
 
-def check_bound(call, max_bytes):
+def check_bound(call: str, max_bytes: Any) -> int | None:
     """The option `max_bytes=` as an int, or None."""
     if max_bytes is None:
         return None
@@ -32,7 +43,7 @@ def check_bound(call, max_bytes):
     )
 
 
-def check_policy(call, residuals):
+def check_policy(call: str, residuals: Any) -> str | tuple[str, ...]:
     """The option `residuals=` of a call: "auto", a policy, or a tuple of names of values, which the plan checks."""
     if isinstance(residuals, tuple | list) and all(isinstance(name, str) for name in residuals):
         return tuple(residuals)
@@ -46,7 +57,7 @@ def check_policy(call, residuals):
     )
 
 
-def check_seeds(call, seeds):
+def check_seeds(call: str, seeds: Any) -> int:
     """The option `seeds=` of a call as an int."""
     if isinstance(seeds, bool) or not hasattr(seeds, "__index__") or seeds < 0:
         raise ArgumentValueError(

@@ -7,6 +7,7 @@ import marshal
 import pickle
 import sys
 from types import CodeType
+from typing import Any
 
 from nbad.errors import ArgumentTypeError
 
@@ -53,7 +54,7 @@ def _made_again(base, method, arguments):
     return getattr(base, method)(*arguments)
 
 
-def _by_value(cloudpickle, value):
+def _by_value(cloudpickle: Any, value: Any) -> tuple[bytes, dict[str, list[str]]]:
     """Bytes of functions and all that they use, and the text of the files that their code was read from.
 
     Code travels as Python marshals it, with the name of its file: cloudpickle would write one name for all. Another process may

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 import numpy as np
 
@@ -119,3 +120,10 @@ def group(core):
 def groups(cores):
     """One side of a signature."""
     return ",".join(map(group, cores))
+
+
+def dressed(function: Any, name: str, doc: str | None, signature: inspect.Signature) -> Any:
+    """A function that we made, with the name, docstring and signature that a user sees."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__, function.__signature__ = doc, signature
+    return function

@@ -72,7 +72,7 @@ def numpy_api(number):
     """Address of a function in the table that NumPy exports to C, whose order is part of its binary interface."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    table = get(np._core._multiarray_umath._ARRAY_API, None)
+    table = get(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
     return ctypes.c_void_p.from_address(table + 8 * number).value
 
 

@@ -4,6 +4,7 @@ The tree is aligned: block `2k` meets block `2k + 1`, and so on upwards, so the 
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -110,6 +111,15 @@ def _add_axes(source, start, kept_sizes, kept_steps, summed_sizes, summed_steps,
             targets[number, k] = _add_one(source[number], first, element, sizes, steps, inner, step, values, levels)
 
 
+class _Axis(NamedTuple):
+    """An axis of a region: its step in the region and in the whole space, and whether it is summed."""
+
+    size: int
+    step: int
+    whole_step: int
+    is_summed: bool
+
+
 def sum_to(source, region, own):
     """Sum full-size rows to the shape of a broadcast argument.
 
@@ -142,13 +152,15 @@ def sum_to(source, region, own):
 
 def _axes(region, full):
     """Sizes of the region's axes, their steps in it and in the whole space, and which are summed; like neighbours as one."""
-    axes, step = [], 1
+    axes: list[_Axis] = []
+    step = 1
     for size, kept, whole in zip(reversed(region.shape), reversed(full), reversed(region.steps), strict=True):
-        is_summed = kept == 1
-        if axes and axes[-1][3] == is_summed and whole == axes[-1][0] * axes[-1][2]:
-            axes[-1][0] *= size
+        last, is_summed = axes[-1] if axes else None, kept == 1
+        if last and last.is_summed == is_summed and whole == last.size * last.whole_step:
+            axes[-1] = last._replace(size=last.size * size)
         else:
-            axes.append([size, step, whole, is_summed])
+            axes.append(_Axis(size, step, whole, is_summed))
         step *= size
-    sizes, local, whole, summed = zip(*reversed(axes), strict=True)
-    return np.array(sizes), np.array([local, whole]), np.array(summed)
+    axes.reverse()
+    steps = [[axis.step for axis in axes], [axis.whole_step for axis in axes]]
+    return np.array([axis.size for axis in axes]), np.array(steps), np.array([axis.is_summed for axis in axes])

@@ -64,7 +64,8 @@ def collapse(shape, strides):
     >>> collapse((2, 3), [(24, 8), (0, 0)])
     ([6], [[8], [0]])
     """
-    sizes, merged = [], [[] for _ in strides]
+    sizes: list[int] = []
+    merged: list[list[int]] = [[] for _ in strides]
     for k, size in enumerate(shape):
         if size == 1:
             continue

@@ -1,6 +1,7 @@
 """The debug mode: name the source line and the element of the first nan or inf in a value or a derivative."""
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,7 +16,7 @@ class NonFiniteError(NbadError, FloatingPointError):
 
 
 @contextmanager
-def debugging():
+def debugging() -> Iterator[None]:
     """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
 
     Elements whose inputs are nan or inf themselves are passed over.

@@ -7,6 +7,7 @@ import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.memo import Memo
+from nbad.runtime.memory import SMALLEST
 from nbad.runtime.strides import batch
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
@@ -40,6 +41,8 @@ class Layout(NamedTuple):
         Shape of each output.
     is_plain : bool
         Whether no argument is a number, which an array must be made of.
+    is_small : bool
+        Whether results need no recycled memory; then the plain case is worth an entry.
     remember : Memo
         What follows from the layout, by whoever found it.
     """
@@ -49,6 +52,7 @@ class Layout(NamedTuple):
     shape: tuple[int, ...]
     leaf_shapes: tuple[tuple[int, ...], ...]
     is_plain: bool
+    is_small: bool
     remember: Memo
 
 
@@ -166,7 +170,8 @@ def _layout(program, values, arrays):
     batches = [batch(a.shape, len(core)) for a, core in zip(arrays, program.cores, strict=True)]
     shape = _common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
-    return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, not any(type(v) in NUMBERS for v in values), Memo())
+    is_plain, is_small = not any(type(v) in NUMBERS for v in values), math.prod(shape) * dtype.itemsize < SMALLEST
+    return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, is_plain, is_small, Memo())
 
 
 def _check_cores(call, names, cores, arrays):

@@ -101,6 +101,6 @@ def check_overlaps(call, array, name, others):
 def _overlap(array, other):
     """Whether two arrays share memory: exact where that is cheap; where it is not, overlapping bounds count."""
     try:
-        return np.shares_memory(array, other, max_work=10_000)
+        return np.shares_memory(array, other, max_work=10_000)  # type: ignore[arg-type]  # NumPy's stub knows two numbers only
     except np.exceptions.TooHardError:
         return True

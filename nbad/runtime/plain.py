@@ -108,11 +108,6 @@ class Entries:
                 self._entries[key] = (*self._entries.get(key, ()), run)
 
 
-def serves(layout):
-    """Whether calls of this layout may be small enough for an entry."""
-    return math.prod(layout.shape) * layout.dtype.itemsize < SMALLEST
-
-
 def _never(*_):
     return False
 

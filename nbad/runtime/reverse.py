@@ -171,11 +171,14 @@ class ReverseSweeps:
 
     def _build(self, rows, seeds, results, temporaries, batched, accumulate):
         prologue = self.program.prologue(self.plan, self.dtype)
-        residuals, given = self._residual_slots(rows), []
+        residuals = self._residual_slots(rows)
+        given: list[Slot] = []
+        writes: list[tuple[int, Slot]] = []
+        sums: list[tuple[int, Slot]] = []
         for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
             given += tangent_slots(core, k, seed, self.region.shape, batched)
         first = len(residuals) + (prologue.results if prologue else 0)
-        row, writes, sums = first + len(given), [], []
+        row = first + len(given)
         for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
             slots = self._result_slots(target, 1 + len(seeds) + k, results[k], temporary, batched)
             if accumulate and temporary is results[k]:

@@ -134,7 +134,6 @@ class Driver:
         self._table, self._address = table, table.ctypes.data
         self._tiles, self._nanoseconds, self._scratch = -(-elements // TILE), max(nanoseconds, 1), scratch  # seeds are work too
         may_hold = scratch <= cpython.LARGEST and cpython.is_available()
-        self._held_below = HELD_BELOW if may_hold else 0
         self._held = launcher(worker(), self._address, scratch, self._tiles) if may_hold else None
 
     def __call__(self, arrays, n_seeds):
@@ -148,7 +147,7 @@ class Driver:
             Number of seeds; 1 where nothing depends on a seed.
         """
         nanoseconds = self._nanoseconds * n_seeds
-        if nanoseconds < self._held_below:
+        if self._held is not None and nanoseconds < HELD_BELOW:
             self._held(*arrays, n_seeds)
             return
         workers, ids = _threads.number(nanoseconds), array("q", map(id, arrays))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nbad.api.kernel import kernel
+from nbad.api.decorate import kernel
 from nbad.graphs.differentiate import jacobian as joint_graph
 from nbad.testing.case import ELEMENTS, MODES, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, same

@@ -22,7 +22,7 @@ from llvmlite import binding
 from numba.core import codegen
 
 from nbad import config
-from nbad.api.kernel import kernel
+from nbad.api.decorate import kernel
 from nbad.codegen import disk
 from nbad.codegen import host as vector_math
 from nbad.codegen.compile import compile_tile

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from nbad.api.calls import analyse
-from nbad.api.kernel import kernel
+from nbad.api.decorate import kernel
 from nbad.api.options import check_seeds
 from nbad.plans import cost
 from nbad.plans.cost import Work

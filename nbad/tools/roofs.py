@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nbad.api.kernel import kernel
+from nbad.api.decorate import kernel
 from nbad.plans.cost import total
 from nbad.tools.explain import memory_bandwidth
 

@@ -1,8 +1,14 @@
 """Kernels made from kernels: `grad`, closed under itself, and what is built on it."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from nbad.api.calls import analyse, check_kernel, pair_of, selection
+from nbad.api.kernel import Kernel
+from nbad.api.options import Argnums, Array
 from nbad.errors import ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
@@ -12,7 +18,7 @@ from nbad.verbs.jacobians import jacobian
 from nbad.verbs.pushforward import jvp
 
 
-def grad(f, argnums=0):
+def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     """The kernel of the partial derivatives of a single-output kernel.
 
     Parameters
@@ -122,7 +128,7 @@ def _with_zero(graph):
     return builder.build(graph.outputs), zero
 
 
-def hessian(f, argnums=None):
+def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
     """The function that computes the per-element Hessian of a single-output kernel.
 
     Parameters
@@ -166,7 +172,7 @@ def _hessian(f, names):
     return f.remember(("hessian", names), lambda: jacobian(_gradient(f, names), argnums=names))
 
 
-def value_and_grad(f, argnums=0):
+def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, Any]]:
     """The function that computes the value and the partial derivatives of a single-output kernel in one sweep.
 
     Parameters
@@ -208,7 +214,9 @@ def value_and_grad(f, argnums=0):
     return compute
 
 
-def hvp(f, primals, tangents, /, out=None):
+def hvp(
+    f: Kernel, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None
+) -> tuple[Any, ...]:
     """Hessian times vector for each element of a single-output kernel.
 
     For many directions over one forward sweep, linearize the gradient: `nbad.linearize(nbad.grad(f, argnums), *xs)`.

@@ -1,8 +1,12 @@
 """The verbs `jacobian` and `value_and_jacobian`."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, selection
+from nbad.api.kernel import Kernel
+from nbad.api.options import Argnums, Array, Mode
 from nbad.errors import ArgumentValueError
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -10,7 +14,7 @@ from nbad.runtime.out import check_out, check_overlaps
 MODES = ("auto", "reverse", "forward")
 
 
-def jacobian(f, argnums=None, mode="auto"):
+def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., Array]:
     """The function that computes the per-element Jacobian.
 
     Parameters
@@ -79,7 +83,7 @@ def _blocks(call, sweep, out):
     return check_out(sweep.call, out, ["out"], [sweep.shapes[-1]], call.layout.dtype, call.arrays, False)[0]
 
 
-def value_and_jacobian(f, argnums=None):
+def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, Array]]:
     """The function that computes value and per-element Jacobian in one sweep.
 
     Parameters

@@ -3,15 +3,23 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from nbad.api.linear import Given, as_given, count_of
+from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.plans.plan import Residual
 from nbad.runtime import memory
+from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.out import check_out
+from nbad.runtime.reverse import Reverse
+from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+
+ONE = {dtype: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
+MANY = {dtype: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
 
 
 @dataclass(frozen=True)
@@ -33,24 +41,24 @@ class Residuals:
     elements: int
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """The name of each residual."""
         return tuple(value.name for value in self.values)
 
     @property
-    def bytes_per_element(self):
+    def bytes_per_element(self) -> int:
         """Bytes that one element keeps."""
         return len(self.values) * self.dtype.itemsize
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes that all elements keep."""
         return self.bytes_per_element * self.elements
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = f"{len(self)} residuals, {self.dtype}, {self.bytes_per_element} bytes per element, {self.nbytes} in all"
         each = self.dtype.itemsize * self.elements
         lines = (f"  {k:>3}  {v.name:<20} {each:>12} bytes  {v.source or '':<24} {v.reason}" for k, v in enumerate(self.values))
@@ -65,7 +73,9 @@ class Pullback:
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, reverse, rows, shape, shapes, max_bytes=None):
+    def __init__(
+        self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None
+    ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
         cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
         self._is_plain = shapes == tuple([shape + core for core in cores])
@@ -75,11 +85,11 @@ class Pullback:
         return self._reverse.over(self._shape, self._shapes)
 
     @property
-    def residuals(self):
+    def residuals(self) -> Residuals:
         """What is kept: names, dtype, bytes."""
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
 
-    def __call__(self, ct, out=None, accumulate=False):
+    def __call__(self, ct: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Any, ...]:
         """Cotangents of the differentiated arguments for one seed.
 
         Parameters
@@ -116,10 +126,10 @@ class Pullback:
             made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
             if made is not False:
                 return made
-        seeds = self._seeds(Given("`pullback(ct)`", reverse.dtype, False), ct)
+        seeds = self._seeds(ONE[reverse.dtype], ct)
         return self._sweep_into(seeds, None, out, accumulate)
 
-    def batched(self, cts, out=None, accumulate=False):
+    def batched(self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Array, ...]:
         """Cotangents for many seeds: every seed array and every result has one leading axis.
 
         Parameters
@@ -153,7 +163,7 @@ class Pullback:
             made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
             if made is not False:
                 return made
-        given = Given("`pullback.batched(cts)`", reverse.dtype, True)
+        given = MANY[reverse.dtype]
         seeds = self._seeds(given, cts)
         return self._sweep_into(seeds, count_of(given, seeds, "seed", "np.ones((S, *y.shape))"), out, accumulate)
 
@@ -203,7 +213,7 @@ class Pullback:
             )
         return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
-    def close(self):
+    def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
 
         Examples
@@ -223,10 +233,10 @@ class Pullback:
             fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
         )
 
-    def __enter__(self):
+    def __enter__(self) -> "Pullback":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -1,12 +1,16 @@
 """`linearize`: one forward sweep, then the Jacobian times tangents as often as one likes."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nbad.api.calls import analyse, keep_plain, leaves_for, pair_of, plain_key
 from nbad.api.kernel import Kernel
 from nbad.api.linear import Given, as_given, count_of
+from nbad.api.options import Argnums, Out
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -22,7 +26,7 @@ class Pushforward:
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
         self._pushing, self._rows = pushing, rows
 
-    def __call__(self, tangents, out=None):
+    def __call__(self, tangents: Sequence[ArrayLike], out: Out = None) -> Any:
         """Output tangents for one tangent per differentiated argument.
 
         Parameters
@@ -54,7 +58,7 @@ class Pushforward:
             return made
         return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
 
-    def batched(self, tangents, out=None):
+    def batched(self, tangents: Sequence[ArrayLike], out: Out = None) -> Any:
         """Output tangents for many tangents: every tangent array and every result has one leading axis.
 
         Parameters
@@ -129,7 +133,7 @@ class Pushforward:
         return sweeps.structured(program, dots) if out is None else out
 
 
-def linearize(f, /, *xs, argnums=None, **kwargs):
+def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
     """Run the forward sweep once and return the value with its pushforward.
 
     Parameters
@@ -174,7 +178,14 @@ def _linearized(call):
     return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
-def jvp(f, primals, tangents, /, out=None, **kwargs):
+def jvp(
+    f: Kernel,
+    primals: Sequence[ArrayLike],
+    tangents: Sequence[ArrayLike | None],
+    /,
+    out: tuple[Any, Any] | None = None,
+    **kwargs: Any,
+) -> tuple[Any, Any]:
     """Value and directional derivative.
 
     Parameters

@@ -6,15 +6,16 @@ import keyword
 import re
 import sys
 import unicodedata
+from typing import Any
 
 from nbad.api.kernel import Kernel
-from nbad.api.signatures import RESERVED
+from nbad.api.signatures import RESERVED, dressed
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
 from nbad.tracing.tracer import Traced
 
 
-def from_sympy(expressions, symbols, name=None):
+def from_sympy(expressions: Any, symbols: Any, name: str | None = None) -> Kernel:
     """Make a kernel of SymPy expressions.
 
     Operations are evaluated in the order in which SymPy keeps their operands. Where SymPy would go on with complex numbers, as in
@@ -170,10 +171,7 @@ def _reference(expressions, symbols, name, is_tuple):
         values = evaluated(expressions, dict(zip(symbols, signature.bind(*args, **kwargs).args, strict=True)))
         return values if is_tuple else values[0]
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"SymPy expressions of {', '.join(names)}."
-    function.__signature__ = signature
-    return function
+    return dressed(function, name, f"SymPy expressions of {', '.join(names)}.", signature)
 
 
 def evaluated(expressions, values):

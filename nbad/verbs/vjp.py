@@ -2,13 +2,14 @@
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nbad.api.calls import analyse, keep_plain, plain_key
 from nbad.api.kernel import Kernel
-from nbad.api.options import check_bound, check_policy, check_seeds
+from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -17,7 +18,16 @@ from nbad.runtime.sweeps import structured
 from nbad.verbs.pullback import Pullback
 
 
-def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, **kwargs):
+def vjp(
+    f: Kernel,
+    /,
+    *xs: ArrayLike,
+    argnums: Argnums = None,
+    residuals: Residuals = "auto",
+    seeds: int | None = None,
+    max_bytes: int | None = None,
+    **kwargs: Any,
+) -> tuple[Any, Pullback]:
     """Run the forward sweep once and return the value with its pullback.
 
     Parameters

@@ -1,0 +1,77 @@
+"""The decorator `nbad.kernel`."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import overload
+
+from nbad.api.kernel import Kernel
+from nbad.api.options import Math
+
+
+@overload
+def kernel(
+    fn: Callable[..., object],
+    *,
+    signature: str | None = None,
+    static: str | Iterable[str] = (),
+    math: Math = "simd",
+    max_operations: int = 5000,
+) -> Kernel: ...
+
+
+@overload
+def kernel(
+    fn: None = None,
+    *,
+    signature: str | None = None,
+    static: str | Iterable[str] = (),
+    math: Math = "simd",
+    max_operations: int = 5000,
+) -> Callable[[Callable[..., object]], Kernel]: ...
+
+
+def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):
+    """Make an elementwise kernel of a Python function of scalars.
+
+    The function is traced once for each set of passed arguments; globals, closures and defaults are read then. Derivatives come
+    from `nbad.vjp`, `nbad.jvp`, `nbad.jacobian` and their kin.
+
+    Parameters
+    ----------
+    fn : callable
+        Plain Python with `math.*` and `numpy.*` functions; returns one value or a tuple of values.
+    signature : str, optional
+        Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
+        static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
+        Sums, products and other reductions run from left to right, as a loop would.
+    static : tuple of str
+        Arguments that are Python values fixed when the kernel is traced; one specialization for each value. The `self` of a
+        method is static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is
+        written; `f = obj.f` keeps it.
+    math : {"simd", "libm"}
+        Vector functions within a few ulp, or the C library's scalar ones bit for bit.
+    max_operations : int
+        A kernel of more operations is refused.
+
+    Returns
+    -------
+    Kernel
+        With the function's name, docstring, signature, defaults and keyword arguments.
+
+    Raises
+    ------
+    TraceError
+        At decoration for `*args` and reserved parameter names; at the first call for what cannot be traced.
+
+    Examples
+    --------
+    >>> import nbad, math
+    >>> @nbad.kernel
+    ... def damped(x, rate=0.5):
+    ...     return math.exp(-rate * x) * math.cos(x)
+    >>> damped(0.0)
+    np.float64(1.0)
+    """
+    if fn is None:
+        return functools.partial(kernel, signature=signature, static=static, math=math, max_operations=max_operations)
+    return Kernel(fn, signature, static, math, max_operations)
