@@ -1,4 +1,4 @@
-"""How exact values and derivatives are: `python -m nbad.tools.accuracy` measures it and writes the table of `nbad/README.md`.
+"""How exact values and derivatives are: `python -m nbad.tools.accuracy` writes the table of `nbad/operations/README.md`.
 
 Every function of the primitive table is compiled as a kernel that returns its value, its partials and its second partials. At
 random points of its domain and at its hard points they are compared with differences of its definition in 420 digits.
@@ -19,7 +19,7 @@ from nbad.operations.table import ROWS
 from nbad.testing.oracles import exact
 from nbad.tracing.tracer import Traced
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[1] / "operations" / "README.md"
 POINTS, SEED = 300, 1
 DIGITS, STEP_DIGITS = 420, 30  # of the arithmetic and of a relative step: what is 1e-304 beside 1 keeps 20 digits
 WIDE = (-20.0, 20.0)  # where a row names no domain
@@ -199,7 +199,7 @@ def _worst(measured, known):
 
 
 def write_table(count=POINTS):
-    """Measure everything, and put the worst of it and of what is published into `nbad/README.md`: hosts differ."""
+    """Measure everything, and put the worst of it and of what is published into the README of `nbad/operations`: hosts differ."""
     known = read_table()
     lines = [line(row, _worst([measure(row, math, count) for math in MATHS], known.get(row.name))) for row in rows()]
     before, _, after = README.read_text(encoding="utf-8").partition(HEAD)
