@@ -1,4 +1,7 @@
-"""Locks that a forked child can take: one that another thread of its parent held would never be released there."""
+"""What threads share: locks that a forked child can take, and one bounded `remember`.
+
+A lock that another thread of the parent held would never be released in the child.
+"""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""From a traced kernel to compiled tile kernels: the pipeline, run for what a call needs and remembered.
+"""`Program`: from a traced kernel to compiled tile kernels, the pipeline, run for what a call needs and remembered.
 
 A `Program` is one traced specialization of a kernel. Its plans are kept as text on disk under the hash of the graph, so that a
 later process needs no SymPy.

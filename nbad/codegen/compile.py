@@ -43,6 +43,10 @@ class TileKernel(NamedTuple):
     oplist: OpList
     width: int
 
+    def __str__(self):
+        rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
+        return f"tile kernel of {self.oplist.name}: rows {rows}, {self.oplist.dtype}, {self.width} in a vector"
+
     @property
     def rows(self) -> int:
         """Entries of the table."""

@@ -1,4 +1,4 @@
-"""The verbs `vjp` and `jvp`."""
+"""The verb `vjp`: one forward sweep, and a pullback of what it kept."""
 
 import math
 
