@@ -103,7 +103,7 @@ def store_text(key: str, text: str) -> bool:
 
 
 def text_of(key: str, make: Callable[[], str]) -> str:
-    """The text under a key, made and stored where there is none.
+    """The text under a key, made and stored where there is none: the worker's IR takes 50 ms to print, and 1 to find.
 
     Examples
     --------
