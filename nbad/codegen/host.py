@@ -76,11 +76,6 @@ def host_like(triple: str, cpu: str, features: str) -> Host:
     return Host(triple, cpu, features, nbytes, letter, _offered(nbytes, letter))
 
 
-def describe() -> str:
-    """One line on width and vector library, for reports."""
-    return str(host())
-
-
 def scalar_function(function: str, dtype: str) -> str:
     """Name of a C function in one dtype."""
     return function if dtype == "float64" else f"{function}f"

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import platform
 import re
-import time
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -29,6 +28,7 @@ from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
+from nbad.tools.timing import best, seconds
 from nbad.verbs.vjp import vjp
 from nbad.version import VERSION
 
@@ -240,7 +240,7 @@ def _nanoseconds(dtype, library):
     x, y = np.linspace(-1.0, 1.0, TILE, dtype=dtype), np.empty(TILE, dtype)
     table = np.array([x.ctypes.data, y.ctypes.data])
     entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(tile.address)
-    return _best(lambda: entry(table.ctypes.data, TILE)) / TILE * 1e9
+    return best(lambda: entry(table.ctypes.data, TILE), FEWEST, ENOUGH) / TILE * 1e9
 
 
 @functools.cache
@@ -253,42 +253,23 @@ def _seconds_on(number):
     before, f, x, y = numba.get_num_threads(), _exponential(), np.linspace(-1.0, 1.0, MANY), np.empty(MANY)
     numba.set_num_threads(number)
     try:
-        return _best(lambda: f(x, out=y))
+        return best(lambda: f(x, out=y), FEWEST, ENOUGH)
     finally:
         numba.set_num_threads(before)
 
 
 def _first_use():
     """Time of tracing, deriving, and compiling or loading a small kernel, and what all kernels share."""
-    start = time.perf_counter()
-    vjp(_exponential(), np.linspace(-1.0, 1.0, 8))
-    return time.perf_counter() - start
-
-
-def _best(call):
-    """The best time of a call among as many as fit into `ENOUGH`, one more not timed."""
-    call()
-    times, until = [], time.perf_counter() + ENOUGH
-    while len(times) < FEWEST or time.perf_counter() < until:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return seconds(lambda: vjp(_exponential(), np.linspace(-1.0, 1.0, 8)))
 
 
 def _memory():
     """Milliseconds to fill a block of fresh memory, and to fill it again."""
     with mmap.mmap(-1, BLOCK) as block:
         array = np.frombuffer(block, np.uint8)
-        times = [_filling(array) * 1e3 for _ in range(2)]
+        times = [seconds(functools.partial(array.fill, 1)) * 1e3 for _ in range(2)]
         del array
     return times
-
-
-def _filling(array):
-    start = time.perf_counter()
-    array.fill(1)
-    return time.perf_counter() - start
 
 
 def _cores():

@@ -1,14 +1,9 @@
 """`nbad.explain`: what each residual policy stores, moves and computes, and where the choice between them changes."""
 
-import functools
 import math
-import time
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from nbad.api.calls import analyse
-from nbad.api.kernel import kernel
 from nbad.api.options import check_seeds
 from nbad.plans import cost
 from nbad.plans.cost import Work
@@ -17,9 +12,7 @@ from nbad.plans.policies import POLICIES
 from nbad.runtime import sweeps
 from nbad.runtime.budget import TEMPORARY
 from nbad.runtime.reverse import reverse_of
-
-STREAM = 1 << 21  # elements of each array whose sum measures the bandwidth
-REPEATS = 5
+from nbad.tools.roofs import memory_bandwidth
 
 
 @dataclass(frozen=True)
@@ -205,18 +198,3 @@ def _peak_bytes(call, plan, seeds):
     each = plan.outputs * elements + sum(map(math.prod, shapes))
     sweep = reverse_of(call.program, plan, call.arguments, shapes, operands.shape, dtype)
     return (kept + seeds * each) * dtype.itemsize + sweep.temporaries(seeds, TEMPORARY)
-
-
-@functools.cache
-def memory_bandwidth():
-    """Bytes in a nanosecond that this machine moves, with nbad's own driver and threads: two arrays read, one written."""
-    add = kernel(lambda x, y: x + y)
-    x, y, out = np.ones(STREAM), np.ones(STREAM), np.ones(STREAM)
-    seconds = min(_seconds(lambda: add(x, y, out=out)) for _ in range(REPEATS))
-    return 3 * x.nbytes / seconds / 1e9
-
-
-def _seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -88,7 +88,7 @@ def _scale(axes, rates):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
     axes.set_ylim(min(rates) / 3, max(rates) * 2)
-    axes.set_xlabel("operations per byte that has to move (a multiplication counts 1, a call of exp 15)")
+    axes.set_xlabel("operations per byte that has to move (a multiplication counts 1, a call of exp 20)")
     axes.set_ylabel("billion operations per second")
     axes.grid(which="major", color="0.92")
     axes.set_axisbelow(True)

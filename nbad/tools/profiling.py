@@ -2,23 +2,23 @@
 
 `profile` measures and returns a `Report`, `compare_policies` the same for every residual policy; printing is `nbad.tools.cli`'s.
 The bytes of a sweep are those of every array that it must read or write, each counted once: whatever a sweep moves beyond
-that lowers its GB/s. Operations are those of the cost model: a multiplication counts 1, a call of exp 15.
+that lowers its GB/s. Operations are those of the cost model: a multiplication counts 1, a call of exp 20.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
 
-from nbad.codegen import host
+from nbad.codegen.host import host
 from nbad.plans.cost import total
 from nbad.plans.policies import POLICIES
 from nbad.testing.check import check_kernel
 from nbad.testing.comparisons import Near, Same, compare
 from nbad.tools.explain import explain
 from nbad.tools.kernel_files import Subject
+from nbad.tools.timing import best, seconds
 from nbad.verbs.jacobians import jacobian, value_and_jacobian
 from nbad.verbs.vjp import vjp
 
@@ -158,13 +158,13 @@ def profile(subject: Subject, options: Options, step: Step = lambda name: None) 
     """
     sample, xs = (subject.inputs(n, options.dtype) for n in (SAMPLE, options.n))
     step("compile")
-    first_uses = {run.name: _seconds(run.call) for run in _runs(subject.kernel, sample, options.seeds)}
+    first_uses = {run.name: seconds(run.call) for run in _runs(subject.kernel, sample, options.seeds)}
     operations = _operations(subject.kernel, sample, options.seeds)
     sweeps = []
     for run in _runs(subject.kernel, xs, options.seeds):
         step(run.name)
-        seconds, bytes_moved = _best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
-        sweeps.append(Sweep(run.name, seconds, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
+        shortest, bytes_moved = best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
+        sweeps.append(Sweep(run.name, shortest, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
     step("check")
     residual_bytes = vjp(subject.kernel, *xs, seeds=options.seeds)[1].residuals.nbytes
     return Report(subject, options, tuple(sweeps), residual_bytes, _check(subject.kernel, sample, xs))
@@ -213,7 +213,7 @@ def machine() -> dict[str, str]:
     >>> sorted(machine())
     ['threads', 'vectors']
     """
-    return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host.describe())}
+    return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host())}
 
 
 def _runs(kernel, xs, count) -> Iterator[_Run]:
@@ -258,23 +258,13 @@ def _policy_cost(kernel, xs, policy, options):
     calls = sweep, lambda: pullback(one), lambda: pullback.batched(seeds)
     for call in calls:
         call()
-    return PolicyCost(policy, policy, len(kept), kept.nbytes, *(_best(call, options.repeats) for call in calls))
+    return PolicyCost(policy, policy, len(kept), kept.nbytes, *(best(call, options.repeats) for call in calls))
 
 
 def _seeds_for(y, count):
     if isinstance(y, tuple):
         return tuple(_seeds_for(leaf, count) for leaf in y)
     return np.random.default_rng(1).standard_normal((count, *np.shape(y))).astype(y.dtype)
-
-
-def _best(call, repeats):
-    return min(_seconds(call) for _ in range(repeats))
-
-
-def _seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def _nbytes(result):
