@@ -43,7 +43,7 @@ class TileKernel(NamedTuple):
     oplist: OpList
     width: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
         return f"tile kernel of {self.oplist.name}: rows {rows}, {self.oplist.dtype}, {self.width} in a vector"
 
@@ -107,7 +107,7 @@ def compile_module(ir: str, name: str) -> int:
     return _addresses[symbol]
 
 
-def _object_code(ir):
+def _object_code(ir: str) -> bytes:
     """Machine code of a module, from the disk where it is there."""
     target = host()
     key = "\n".join(["kernel", VERSIONS, target.triple, target.cpu, target.features, repr(MACHINE), ir])
@@ -118,7 +118,7 @@ def _object_code(ir):
     return code
 
 
-def _load(code, symbol):
+def _load(code: bytes, symbol: str) -> int:
     """Load machine code; return the address of a symbol in it."""
     engine = _engine()
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
@@ -126,13 +126,13 @@ def _load(code, symbol):
     return engine.get_function_address(symbol)
 
 
-def _parse(ir):
+def _parse(ir: str) -> binding.ModuleRef:
     module = binding.parse_assembly(ir)
     module.verify()
     return module
 
 
-def _new_machine():
+def _new_machine() -> binding.TargetMachine:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target = host()
@@ -142,12 +142,12 @@ def _new_machine():
 
 
 @functools.cache
-def _machine():
+def _machine() -> binding.TargetMachine:
     """Compiles for this host."""
     return _new_machine()
 
 
 @functools.cache
-def _engine():
+def _engine() -> binding.ExecutionEngine:
     """Holds the loaded code of all kernels, and owns a machine of its own."""
     return binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())
