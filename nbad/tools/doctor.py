@@ -21,7 +21,7 @@ from llvmlite import binding
 from numba.core import codegen
 
 from nbad import config
-from nbad.api.kernel import kernel
+from nbad.api.kernel import Kernel, kernel
 from nbad.codegen import disk
 from nbad.codegen import host as vector_math
 from nbad.codegen.compile import compile_tile
@@ -191,14 +191,14 @@ PROBES = (
 )
 
 
-def _version(name):
+def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "absent"
 
 
-def _processor():
+def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -207,18 +207,18 @@ def _processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _load():
+def _load() -> str:
     """What else runs, where the machine tells."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f"; other work, at load {load:.1f}, slows what is timed here" if load >= 1 else ""
 
 
-def _own_host():
+def _own_host() -> vector_math.Host:
     """The host without what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say."""
     return vector_math.host_like(binding.get_process_triple(), binding.get_host_cpu_name(), codegen.get_host_cpu_features())
 
 
-def _vectors(dtype):
+def _vectors(dtype: str) -> Finding:
     host, topic = vector_math.host(), f"vectors, {dtype}"
     functions = {row.libm: len(row.operands) for row in TABLE.values() if row.libm}
     lanes = [name for name, arity in functions.items() if host.vector_function(name, arity, dtype) is None]
@@ -233,7 +233,7 @@ def _vectors(dtype):
     return Finding(topic, found, f"{missing}; exp would take {alone / together:.1f} times as long" if lanes else "")
 
 
-def _nanoseconds(dtype, library):
+def _nanoseconds(dtype: str, library: str) -> float:
     """Time of exp for one element of a tile, on one thread."""
     builder = GraphBuilder("exp", ["x"])
     tile = compile_tile(lower(builder.build([builder.add("exp", 0)]), dtype, library))
@@ -244,11 +244,11 @@ def _nanoseconds(dtype, library):
 
 
 @functools.cache
-def _exponential():
+def _exponential() -> Kernel:
     return kernel(lambda x: math.exp(x))
 
 
-def _seconds_on(number):
+def _seconds_on(number: int) -> float:
     """Time of exp of many elements on some of the threads."""
     before, f, x, y = numba.get_num_threads(), _exponential(), np.linspace(-1.0, 1.0, MANY), np.empty(MANY)
     numba.set_num_threads(number)
@@ -258,12 +258,12 @@ def _seconds_on(number):
         numba.set_num_threads(before)
 
 
-def _first_use():
+def _first_use() -> float:
     """Time of tracing, deriving, and compiling or loading a small kernel, and what all kernels share."""
     return seconds(lambda: vjp(_exponential(), np.linspace(-1.0, 1.0, 8)))
 
 
-def _memory():
+def _memory() -> list[float]:
     """Milliseconds to fill a block of fresh memory, and to fill it again."""
     with mmap.mmap(-1, BLOCK) as block:
         array = np.frombuffer(block, np.uint8)
@@ -272,11 +272,11 @@ def _memory():
     return times
 
 
-def _cores():
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _has_library():
+def _has_library() -> bool:
     try:
         binding.load_library_permanently(vector_math.LIBRARY)
     except RuntimeError:
@@ -284,7 +284,7 @@ def _has_library():
     return True
 
 
-def _can_import(module):
+def _can_import(module: str) -> bool:
     try:
         importlib.import_module(module)
     except ImportError:
@@ -292,5 +292,5 @@ def _can_import(module):
     return True
 
 
-def _held(report):
+def _held(report: disk.CacheInfo) -> str:
     return str(report).partition("; ")[0]

@@ -7,10 +7,12 @@ that lowers its GB/s. Operations are those of the cost model: a multiplication c
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numba
 import numpy as np
 
+from nbad.api.kernel import Kernel
 from nbad.codegen.host import host
 from nbad.plans.cost import total
 from nbad.plans.policies import POLICIES
@@ -23,7 +25,8 @@ from nbad.verbs.jacobians import jacobian, value_and_jacobian
 from nbad.verbs.vjp import vjp
 
 SAMPLE = 64
-Step = Callable[[str], None]
+Step = Callable[[str], object]
+Arrays = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def machine() -> dict[str, str]:
     return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host())}
 
 
-def _runs(kernel, xs, count) -> Iterator[_Run]:
+def _runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
     """The sweeps in an order in which each one's first call does its own compilation and no other's."""
     inputs = _nbytes(tuple(np.asarray(x) for x in xs))
     yield _Run("value", lambda: kernel(*xs), inputs)
@@ -225,7 +228,7 @@ def _runs(kernel, xs, count) -> Iterator[_Run]:
     yield _Run("Jacobian", lambda: jacobian(kernel)(*xs), inputs)
 
 
-def _reverse_runs(kernel, xs, count):
+def _reverse_runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
     y, pullback = vjp(kernel, *xs, seeds=count)
     seeds, kept = _seeds_for(y, count), pullback.residuals.nbytes
     one = _first(seeds)
@@ -234,7 +237,7 @@ def _reverse_runs(kernel, xs, count):
         yield _Run(f"reverse, {count} seeds", lambda: pullback.batched(seeds), kept + _nbytes(seeds))
 
 
-def _operations(kernel, xs, count):
+def _operations(kernel: Kernel, xs: Arrays, count: int) -> dict[str, float]:
     """Operations of each sweep for one element, by the cost model."""
     told = explain(kernel, *xs, seeds=count)
     accounts = {account.policy: account for account in told.policies}
@@ -248,8 +251,8 @@ def _operations(kernel, xs, count):
     }
 
 
-def _policy_cost(kernel, xs, policy, options):
-    def sweep():
+def _policy_cost(kernel: Kernel, xs: Arrays, policy: str, options: Options) -> PolicyCost:
+    def sweep() -> Any:
         return vjp(kernel, *xs, residuals=policy, seeds=options.seeds)
 
     y, pullback = sweep()
@@ -261,20 +264,20 @@ def _policy_cost(kernel, xs, policy, options):
     return PolicyCost(policy, policy, len(kept), kept.nbytes, *(best(call, options.repeats) for call in calls))
 
 
-def _seeds_for(y, count):
+def _seeds_for(y: Any, count: int) -> Any:
     if isinstance(y, tuple):
         return tuple(_seeds_for(leaf, count) for leaf in y)
     return np.random.default_rng(1).standard_normal((count, *np.shape(y))).astype(y.dtype)
 
 
-def _nbytes(result):
+def _nbytes(result: Any) -> int:
     """Bytes of arrays; of a pullback, those of its residuals."""
     if isinstance(result, tuple):
         return sum(map(_nbytes, result))
     return result.residuals.nbytes if hasattr(result, "residuals") else result.nbytes
 
 
-def _check(kernel, sample, xs):
+def _check(kernel: Kernel, sample: Arrays, xs: Arrays) -> str:
     """A proof on the sample; over the whole run, every call that computes the same thing gives the same bits."""
     proof = _harness(kernel, sample) if kernel.signature is None else _products(kernel, sample)
     y, pullback = vjp(kernel, *xs)
@@ -285,11 +288,11 @@ def _check(kernel, sample, xs):
     return f"{proof} on {SAMPLE} elements; repeated results have the same bits on all"
 
 
-def _harness(kernel, sample):
+def _harness(kernel: Kernel, sample: Arrays) -> str:
     return f"{len(check_kernel(kernel, *sample).entries)} checks of the harness passed"
 
 
-def _products(kernel, sample):
+def _products(kernel: Kernel, sample: Arrays) -> str:
     """For a kernel of vectors: the pullback of a seed is its product with the Jacobian."""
     blocks = jacobian(kernel)(*sample)
     shape, eps = blocks.shape[:-2], np.finfo(blocks.dtype).eps
@@ -302,31 +305,31 @@ def _products(kernel, sample):
     return f"{compared} numbers of the pullback agree with the Jacobian"
 
 
-def _tiled(kernel, xs, shape, dtype):
+def _tiled(kernel: Kernel, xs: Arrays, shape: tuple[int, ...], dtype: np.dtype) -> list[np.ndarray]:
     """Every argument in the full shape, so that no cotangent is a sum."""
     cores = kernel.bind(xs, {})[0].cores
     arrays = (x if isinstance(x, np.ndarray) else np.asarray(x, dtype) for x in xs)
     return [np.broadcast_to(x, (*shape, *core)) for x, core in zip(arrays, cores, strict=True)]
 
 
-def _side_by_side(leaves, shape):
+def _side_by_side(leaves: Arrays, shape: tuple[int, ...]) -> np.ndarray:
     return np.concatenate([leaf.reshape(*shape, -1) for leaf in leaves], -1)
 
 
-def _compare(kernel, what, got, expected):
+def _compare(kernel: Kernel, what: str, got: Any, expected: Any) -> None:
     for a, b in zip(_leaves(got), _leaves(expected), strict=True):
         compare(kernel.__name__, "profile", Same(what, a, b))
 
 
-def _first(batch):
+def _first(batch: Any) -> Any:
     return tuple(leaf[0] for leaf in batch) if isinstance(batch, tuple) else batch[0]
 
 
-def _leaves(result):
+def _leaves(result: Any) -> Arrays:
     return result if isinstance(result, tuple) else (result,)
 
 
-def _threading_layer():
+def _threading_layer() -> str:
     try:
         return numba.threading_layer()
     except ValueError:

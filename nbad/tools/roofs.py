@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def memory_bandwidth() -> float:
     return 3 * x.nbytes / best(lambda: add(x, y, out=out), REPEATS) / 1e9
 
 
-def _chains(x):
+def _chains(x: Any) -> Any:
     values = [x * ((k + 1) / CHAINS) for k in range(CHAINS)]
     for _ in range(STEPS):
         values = [value * 0.75 + 0.25 for value in values]

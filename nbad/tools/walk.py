@@ -8,15 +8,18 @@ the machine: the code is that for a host with AVX-512, and addresses are not sho
 import ast
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nbad.api.kernel import Kernel
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import Host
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
 from nbad.codegen.vector_ir import print_ir
+from nbad.pipeline import Program
+from nbad.plans.plan import Plan
 from nbad.testing.check import check_kernel
 from nbad.tools.show import show
 
@@ -37,17 +40,17 @@ class Walker(NamedTuple):
     names: dict[str, Any]
 
     @property
-    def kernel(self):
+    def kernel(self) -> Kernel:
         """The kernel itself."""
         return self.names["decay"]
 
     @property
-    def program(self):
+    def program(self) -> Program:
         """Its specialization for two arrays."""
         return self.kernel.whole_program()
 
     @property
-    def plan(self):
+    def plan(self) -> Plan:
         """What is kept between its sweeps."""
         return self.program.plan(self.program.input_slots((0, 1)), "auto")
 
@@ -86,7 +89,7 @@ def wings() -> list[str]:
     return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
-def _run(code):
+def _run(code: str) -> dict[str, Any]:
     """The names that a file with this code defines; its lines can be looked up like those of a file on disk."""
     linecache.cache[FILE] = len(code), None, code.splitlines(keepends=True), FILE
     names: dict[str, Any] = {"__name__": "decay"}
@@ -94,7 +97,7 @@ def _run(code):
     return names
 
 
-def _rooms(wing):
+def _rooms(wing: str) -> Iterator[str]:
     """One row for each file of a wing, or of the package itself."""
     folder = PACKAGE if wing == PACKAGE.name else PACKAGE / wing
     for path in sorted(folder.glob("*.py")):
@@ -102,18 +105,18 @@ def _rooms(wing):
             yield f"| `{path.stem}` | {_first_line(path)} |\n"
 
 
-def _first_line(path):
+def _first_line(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return docstring.partition("\n")[0]
 
 
-def _loop(walker):
+def _loop(walker: Walker) -> str:
     """The loop of the forward kernel, without what leads there."""
     lines = print_ir(walker.oplist, HOST).splitlines()
     return "\n".join(lines[lines.index("loop:") : lines.index("done:")])
 
 
-def _report(walker):
+def _report(walker: Walker) -> str:
     lines = str(check_kernel(walker.kernel, walker.names["a"], walker.names["t"])).splitlines()
     return "\n".join([*lines[: CHECKS + 1], "  ..."])
 
@@ -135,7 +138,7 @@ DOORS: dict[str, Callable[[Walker], str]] = {
 }
 
 
-def main():
+def main() -> None:
     """Renew the README."""
     README.write_text(walk(README.read_text(encoding="utf-8")), encoding="utf-8")
 
