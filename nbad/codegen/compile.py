@@ -99,6 +99,7 @@ def compile_tile(oplist: OpList) -> TileKernel:
 
 def compile_module(ir: str, name: str) -> int:
     """Address of the function `name` of an LLVM module: loaded already, loaded from disk, or compiled."""
+    # one engine holds the code of all kernels, so each needs a symbol of its own
     symbol = f"{name}_{hashlib.sha256(ir.encode()).hexdigest()[:32]}"
     with global_compiler_lock:
         if symbol not in _addresses:

@@ -129,7 +129,7 @@ class Expander:
             return self._power_of(base, y)
         if base is not None or exponent is None:
             return None
-        if exponent == 0.5:
+        if exponent == 0.5:  # beside the root: that of -inf is inf, and that of -0.0 is 0.0
             return self.where(x == -scalar.inf, scalar.inf, self.abs(self.sqrt(x)))
         reductions = {0.0: lambda: self.constant(1.0), 1.0: lambda: x, 2.0: lambda: x * x, -1.0: lambda: 1.0 / x}
         return reductions[exponent]() if exponent in reductions else None

@@ -20,7 +20,8 @@ PLAIN = (bool, int, float, str, tuple)  # kinds of globals that Numba compiles i
 def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
     """`numba.njit(**options)` for nbad's own functions, compiled code kept in nbad's private cache folder.
 
-    The key holds the source of the function's module, those of nbad's compiled functions that it imports, and the constants among
+    Numba's own cache looks at the time stamp of the function's file alone, and not at what the function uses of other files. Here
+    the key holds the source of the function's module, those of nbad's compiled functions that it imports, and the constants among
     its globals.
 
     Examples

@@ -14,6 +14,7 @@ because seeds may also come one by one: there a wrong choice costs most, while i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nbad.graphs.graph import Graph, Node
 from nbad.operations.table import TABLE
@@ -48,8 +49,27 @@ class PrologueWork(Work):
         return self.bytes / BYTES_PER_NS + PAID * self.flops / FLOPS_PER_NS
 
 
-def sweeps(plan: Plan, inputs: float, cotangents: float, itemsize: int) -> tuple[Work, Work, Work]:
-    """Work of the forward sweep, and of the reverse sweep for each call and for each seed.
+class Sweeps(NamedTuple):
+    """Work of the forward sweep, and of a reverse sweep for each call and for each seed."""
+
+    forward: Work
+    call: Work
+    seed: Work
+
+
+class Line(NamedTuple):
+    """Nanoseconds of one forward sweep, and of a reverse sweep for each seed."""
+
+    once: float
+    each: float
+
+    def at(self, seeds: int) -> float:
+        """The time of both."""
+        return self.once + seeds * self.each
+
+
+def sweeps(plan: Plan, inputs: float, cotangents: float, itemsize: int) -> Sweeps:
+    """Work of the sweeps of a plan.
 
     Parameters
     ----------
@@ -60,31 +80,29 @@ def sweeps(plan: Plan, inputs: float, cotangents: float, itemsize: int) -> tuple
 
     Returns
     -------
-    tuple of Work
+    Sweeps
     """
     outputs, residuals = plan.outputs * itemsize, len(plan.residuals) * itemsize
     forward = Work(inputs + outputs + residuals, total(plan.forward))
     call = PrologueWork(residuals, total(plan.prologue) if plan.prologue else 0.0)
-    return forward, call, Work(outputs + cotangents, total(plan.reverse))
+    return Sweeps(forward, call, Work(outputs + cotangents, total(plan.reverse)))
 
 
-def nanoseconds(plan: Plan) -> tuple[float, float]:
-    """Time of one forward sweep, and of one reverse sweep for each seed, for one element, by the model."""
-    forward, call, seed = sweeps(plan, len(plan.forward.inputs) * WORD, len(plan.wrt) * WORD, WORD)
-    return forward.nanoseconds, call.nanoseconds + seed.nanoseconds
+def nanoseconds(plan: Plan) -> Line:
+    """Time of a plan for one element, by the model."""
+    work = sweeps(plan, len(plan.forward.inputs) * WORD, len(plan.wrt) * WORD, WORD)
+    return Line(work.forward.nanoseconds, work.call.nanoseconds + work.seed.nanoseconds)
 
 
 def best(plans: Sequence[Plan], seeds: int) -> Plan:
     """The plan that costs least for a number of seeds; of equals, the first."""
-    lines = [nanoseconds(plan) for plan in plans]
-    times = [once + seeds * each for once, each in lines]
-    return plans[times.index(min(times))]
+    return min(plans, key=lambda plan: nanoseconds(plan).at(seeds))
 
 
 def changes(plans: Sequence[Plan]) -> list[tuple[int, Plan]]:
     """Where the best plan changes: pairs of a number of seeds and the plan that is best from there on, the first for 1 seed."""
     lines = [nanoseconds(plan) for plan in plans]
-    crossings = ((c - a) / (b - d) for a, b in lines for c, d in lines if b != d)
+    crossings = ((b.once - a.once) / (a.each - b.each) for a in lines for b in lines if a.each != b.each)
     numbers = sorted({1, *(k for s in crossings if s >= 1 for k in (math.ceil(s), math.floor(s) + 1))})
     found = [(seeds, best(plans, seeds)) for seeds in numbers]
     return [pair for k, pair in enumerate(found) if k == 0 or pair[1] is not found[k - 1][1]]

@@ -65,7 +65,7 @@ def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
 
 
 def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
-    """Inputs to outputs and stored values; a condition is stored as 1 or 0."""
+    """Inputs to outputs and stored values; a condition is stored as 1 or 0, because all rows of the buffer have one dtype."""
     builder = GraphBuilder.extending(targets.graph)
     one, zero = builder.constant(1.0), builder.constant(0.0)
     results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]

@@ -1,4 +1,4 @@
-"""The one timer: how long a call takes, at its best."""
+"""The one timer: how long a call takes, at its best, because other work can only add to it."""
 
 import time
 from collections.abc import Callable
