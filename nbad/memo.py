@@ -1,15 +1,19 @@
-"""What threads share: locks that a forked child can take, and one bounded `remember`.
-
-A lock that another thread of the parent held would never be released in the child.
-"""
+"""What is made once and kept, and locks that a forked child can take."""
 
 import os
 import threading
 import weakref
+from collections.abc import Callable, Hashable
+from typing import Any
+
+MANY = 1000  # values in one place that are remembered
+MISSING = object()
 
 
 class Lock:
     """Holds a lock that may be taken again by the thread that has it, `current`; a forked child gets a new one.
+
+    One that another thread of its parent held would never be released there.
 
     Examples
     --------
@@ -37,14 +41,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
 
 
-MANY = 1000  # values in one place that are remembered
+class Memo:
+    """Values under keys, each made at the first asking by one thread at a time; one of too many starts anew.
 
+    Examples
+    --------
+    >>> memo = Memo()
+    >>> memo("key", lambda: 3), memo("key", lambda: 4)
+    (3, 3)
+    """
 
-def remember(known, key, make):
-    """The value under a key, made at the first asking; a dict of too many starts anew."""
-    found = known.get(key)
-    if found is None:
-        if len(known) > MANY:
-            known.clear()
-        found = known.setdefault(key, make())
-    return found
+    __slots__ = ("_lock", "_most", "known")
+
+    def __init__(self, most: int = MANY):
+        self.known: dict[Hashable, Any] = {}
+        self._lock, self._most = Lock(), most
+
+    def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value under `key`."""
+        found = self.known.get(key, MISSING)
+        if found is not MISSING:
+            return found
+        with self._lock.current:
+            found = self.known.get(key, MISSING)
+            if found is MISSING:
+                found = make()
+                if len(self.known) >= self._most:
+                    self.known.clear()
+                self.known[key] = found
+        return found

@@ -10,13 +10,11 @@ from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
 from nbad.graphs.hoist import split
-from nbad.memo import Lock
+from nbad.memo import Memo
 from nbad.plans import cost
 from nbad.plans import text as plan_text
 from nbad.plans.partition import partition
 from nbad.plans.plan import fuse, jvp_graph
-
-MISSING = object()
 
 
 class Program:
@@ -30,10 +28,10 @@ class Program:
     leaves : tuple of tuples
         Core shape of every output.
     is_tuple : bool
-    layouts : dict
-        What follows from shapes, strides and dtypes of arguments; `nbad.runtime.operands` fills it.
-    sweeps : dict
-        Reverse sweeps by plan and shapes; `nbad.runtime.reverse` fills it.
+    layouts : Memo
+        What follows from shapes, strides and dtypes of arguments.
+    remember : Memo
+        Plans, kernels and what else follows from the program alone.
     """
 
     def __init__(self, name, traced, arguments, math):
@@ -45,20 +43,8 @@ class Program:
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)
         self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
-        self.layouts: dict = {}
-        self.sweeps: dict = {}
-        self._known: dict = {}
-        self._lock = Lock()
-
-    def remember(self, key, make):
-        """The value under `key`, made at the first asking; one thread at a time makes anything."""
-        found = self._known.get(key, MISSING)
-        if found is not MISSING:
-            return found
-        with self._lock.current:
-            if key not in self._known:
-                self._known[key] = make()
-            return self._known[key]
+        self.layouts = Memo()
+        self.remember = Memo()
 
     def input_slots(self, arguments):
         """The input slots of the given arguments, in order."""

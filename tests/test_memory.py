@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad.runtime import budget, memory
+from nbad.runtime import memory
 
 
 @nbad.kernel
@@ -30,9 +30,9 @@ def bounded_by(free, temporaries):
 def test_fewer_seeds_or_elements_at_once_give_the_same_bits(sweep, seeds_at_once):
     xs, seeds = sweep
     _, free = nbad.vjp(curve, *xs, residuals="partials")
-    bound = bounded_by(free, max(int(seeds_at_once * free._sweep.temporary_bytes), free.temporary_bytes))
+    bound = bounded_by(free, max(int(seeds_at_once * free._sweeps.temporary_bytes), free._sweeps.least_bytes))
     _, bounded = nbad.vjp(curve, *xs, residuals="partials", max_bytes=bound)
-    assert (bounded._room() < bounded._sweep.temporary_bytes) == (seeds_at_once < 1)
+    assert (bounded._room() < bounded._sweeps.temporary_bytes) == (seeds_at_once < 1)
     expected = free.batched(seeds)
     assert all(np.array_equal(a, b) for a, b in zip(bounded.batched(seeds), expected, strict=True))
     assert all(np.array_equal(a, b[2]) for a, b in zip(bounded(seeds[2]), expected, strict=True))
@@ -55,8 +55,8 @@ def test_slabs_along_any_axis_give_the_same_bits(rng, shapes, dtype):
     xs = [rng.uniform(0.5, 1.0, shape).astype(dtype) for shape in shapes]
     y, free = nbad.vjp(curve, *xs)
     seed = rng.standard_normal((2, *y.shape[::-1])).astype(dtype).transpose(0, *range(y.ndim, 0, -1))  # in no usual order
-    _, bounded = nbad.vjp(curve, *xs, max_bytes=bounded_by(free, free.temporary_bytes))
-    assert bounded._room() < bounded._sweep.temporary_bytes
+    _, bounded = nbad.vjp(curve, *xs, max_bytes=bounded_by(free, free._sweeps.least_bytes))
+    assert bounded._room() < bounded._sweeps.temporary_bytes
     assert all(np.array_equal(a, b) for a, b in zip(bounded.batched(seed), free.batched(seed), strict=True))
 
 
@@ -67,7 +67,7 @@ def test_slabs_of_a_kernel_with_vectors(rng):
 
     a, b = rng.uniform(0.5, 1.0, (50, 30, 2)), rng.uniform(0.5, 1.0, (30, 3))
     _, free = nbad.vjp(f, a, b)
-    _, bounded = nbad.vjp(f, a, b, max_bytes=bounded_by(free, free.temporary_bytes))
+    _, bounded = nbad.vjp(f, a, b, max_bytes=bounded_by(free, free._sweeps.least_bytes))
     seed = rng.standard_normal((4, 50, 30, 2))
     assert all(np.array_equal(x, y) for x, y in zip(bounded.batched(seed), free.batched(seed), strict=True))
 
@@ -115,8 +115,8 @@ def test_what_is_not_a_number_of_bytes(wrong):
 
 
 def test_more_than_the_machine_has_is_refused_before_anything_is_taken(monkeypatch):
-    monkeypatch.setattr(budget, "CAREFUL", 1000)
-    monkeypatch.setattr(budget, "available", lambda: 70_000)
+    monkeypatch.setattr(memory, "CAREFUL", 1000)
+    monkeypatch.setattr(memory, "available", lambda: 70_000)
     x = np.ones(10_000)
     monkeypatch.setattr(memory, "empty", None)
     tangents = 1.0, 0.0, 0.0
@@ -130,14 +130,14 @@ def test_more_than_the_machine_has_is_refused_before_anything_is_taken(monkeypat
 
 def test_many_seeds_of_a_pullback_are_refused_too(monkeypatch):
     _, pullback = nbad.vjp(curve, np.ones(100), 1.0, 2.0)
-    monkeypatch.setattr(budget, "CAREFUL", 1000)
-    monkeypatch.setattr(budget, "available", lambda: 100_000)
+    monkeypatch.setattr(memory, "CAREFUL", 1000)
+    monkeypatch.setattr(memory, "available", lambda: 100_000)
     with pytest.raises(MemoryError, match=r"`pullback` needs [\d,]+ bytes"):
         pullback.batched(np.ones((1000, 100)))
 
 
 def test_available_memory_is_a_sensible_number():
-    assert 1 << 20 < budget.available() < 1 << 50
+    assert 1 << 20 < memory.available() < 1 << 50
 
 
 def test_closed_pullbacks_give_back_and_refuse():

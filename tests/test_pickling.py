@@ -232,7 +232,7 @@ def test_precompiling_serves_the_usual_calls(monkeypatch, x):
     y, pullback = nbad.vjp(f, x)
     assert all(np.array_equal(a, b) for a, b in zip(y, values, strict=True))
     assert np.allclose(pullback((1.0, *[0.0] * 5))[0], nbad.jacobian(f)(x)[..., 0, 0], rtol=1e-14)
-    assert pullback._plan.policy == "mincut"
+    assert pullback._reverse.plan.policy == "mincut"
 
 
 def test_precompiling_without_a_static_value_is_refused():

@@ -1,6 +1,7 @@
 """The quick path for few elements: the same bits as the general one, and it steps aside for everything else."""
 
 import math
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +12,9 @@ import nbad
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
-from nbad.native import entry
+from nbad.native import cpython
+from nbad.native.apart import are_apart
+from nbad.native.entry import Move, Plain, entry
 from nbad.runtime.operands import DOUBLE
 
 
@@ -30,10 +33,11 @@ def moved(m, s, v):
     return m @ v * s, np.dot(v, v) / s
 
 
-def product():
+def product(limit=256, few=256, dtype="float64"):
     builder = GraphBuilder("product", ["a", "b"])
-    kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)])))
-    return entry.bind(kernel, [(0, 0, 1, False), (1, 0, 1, False), (2, 0, 1, False)], [()] * 3, 2, 256)
+    kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), dtype))
+    loads, stores = (Move(0, 0), Move(1, 1)), (Move(2, 2),)
+    return entry(Plain(kernel, ((), ()), ((((),), False),), loads, stores), limit, few)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100, 255, 256, 257, 300])
@@ -153,12 +157,123 @@ def test_results_are_independent_of_each_other():
     lambda a: a.tolist(),
     lambda a: a.astype(">f8"), lambda a: 1, lambda a: None, lambda a: np.float32(1.0), lambda a: np.zeros(257), lambda a: a[:0],
 ])  # fmt: skip
-def test_the_thunk_steps_aside_and_does_nothing(refused):
+def test_an_entry_steps_aside_and_does_nothing(refused):
     run, a, out = product(), np.arange(1.0, 4.0), np.full(3, 9.0)
     assert run(a, a, out) is True
     out[:] = 9.0
     assert run(a, refused(a), out) is False
     assert (out == 9.0).all()
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda a, out: out[::-1], lambda a, out: a, lambda a, out: a[:2], lambda a, out: out.astype(np.float32), lambda a, out: 1.0,
+    lambda a, out: np.frombuffer(out.tobytes()), lambda a, out: out[None], lambda a, out: out[:2], lambda a, out: out.tolist(),
+])  # fmt: skip
+def test_an_entry_writes_to_memory_of_its_own_only(wrong):
+    run, a, out = product(), np.arange(1.0, 4.0), np.full(3, 9.0)
+    assert run(a, a, wrong(a, out)) is False
+    assert a.tolist() == [1.0, 2.0, 3.0]
+    assert out.tolist() == [9.0, 9.0, 9.0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_entry_in_every_size_and_dtype(dtype, rng):
+    run = product(1000, 600, dtype)
+    for n in (*range(1, 70), 255, 256, 257, 511, 513, 999, 1000, 1001):
+        a, b = rng.standard_normal((2, n)).astype(dtype)
+        made, out = run(a, b), np.empty(n, dtype)
+        if n > 1000:
+            assert made is False
+            continue
+        assert made.dtype == dtype
+        assert np.array_equal(made, a * b)
+        assert run(a, b, out) is True
+        assert np.array_equal(out, made)
+        if n <= 600:
+            assert np.array_equal(run(a, 2.5), a * np.dtype(dtype).type(2.5))
+        else:
+            assert run(a, 2.5) is False
+    assert run(a[:4].reshape(2, 2), b[:4].reshape(2, 2)).shape == (2, 2)
+    assert run(a[:4].reshape(2, 2), b[:4]) is False
+
+
+def test_arrays_without_axes_are_numbers_of_a_forward_sweep_only(rng):
+    x, seed = rng.uniform(0.5, 2.0, 5), rng.standard_normal(5)
+    scale = np.array(2.0)
+    for _ in range(3):
+        y, pullback = nbad.vjp(ratio, x, scale)
+        assert np.array_equal(y, x / 5.0)
+        assert pullback(seed)[1] == pytest.approx(np.sum(-seed * x * 4.0 / 25.0))
+        assert ratio(x.astype(np.float32), scale.astype(np.float32)).dtype == np.float32
+        assert ratio(x.astype(np.float32), scale).dtype == np.float64
+        _, pullback = nbad.vjp(ratio, x, x)
+        assert np.array_equal(pullback(2.0)[0], pullback(np.full(5, 2.0))[0])
+        with pytest.raises(ValueError, match="ct has a wrong shape"):
+            pullback(scale)
+
+
+@pytest.mark.parametrize("tangent", [np.ones(5), np.ones(1), np.ones((2, 5))], ids=str)
+def test_a_tangent_has_the_axes_of_its_primal(tangent):
+    x = np.ones(5)
+    for _ in range(3):
+        assert np.allclose(nbad.jvp(ratio, (x, 2.0), (x, 1.0))[1], 1.0 / 5.0 - 4.0 / 25.0, rtol=1e-15)
+        nbad.jvp(ratio, (x, x), (x, x)), nbad.jvp(ratio, (x, np.array(2.0)), (1.0, np.array(1.0)))
+        with pytest.raises(ValueError, match="the tangent of y has a wrong shape"):
+            nbad.jvp(ratio, (x, 2.0), (x, tangent))
+        with pytest.raises(ValueError, match="the tangent of x has a wrong shape"):
+            nbad.jvp(ratio, (x, x), (np.array(1.0), x))
+
+
+def test_kernels_of_very_many_arguments():
+    names = [f"x{k}" for k in range(90)]
+    f = nbad.kernel(eval(f"lambda {', '.join(names)}: {' + '.join(names)}"))
+    for _ in range(3):
+        assert f(*range(90)) == f(*map(float, range(90))) == sum(range(90))
+        assert nbad.vjp(f, *map(float, range(90)))[1](1.0) == (1.0,) * 90
+
+
+def test_an_entry_counts_its_arguments():
+    run, a = product(), np.ones(3)
+    assert run() is run(a) is run(a, a, a.copy(), a.copy()) is False
+
+
+def test_numbers_alone_give_a_number():
+    found = product()(2.0, np.float64(3.0))
+    assert type(found) is np.float64
+    assert found == 6.0
+    assert product()(np.array(2.0), np.array(3.0)) == 6.0
+    assert type(product()(np.array(2.0), 3.0)) is np.float64
+
+
+def test_entries_of_both_dtypes_serve_one_kernel(rng):
+    x, y = rng.uniform(0.5, 2.0, (2, 5))
+    for _ in range(3):
+        for dtype in (np.float64, np.float32):
+            a, b = x.astype(dtype), y.astype(dtype)
+            (found, _), pullback = nbad.vjp(wave, a, b)
+            assert found.dtype == pullback((a, b))[0].dtype == nbad.jacobian(wave)(a, b).dtype == dtype
+            assert np.array_equal(found, wave(a, np.repeat(b, 2)[::2])[0])
+
+
+def test_results_and_arguments_are_counted(rng):
+    """What an entry makes belongs to its caller alone, and it keeps nothing of what it got."""
+    x, y = rng.uniform(0.5, 2.0, (2, 5))
+    seeds, out = (x, y), (np.empty(5), np.empty(5))
+    verbs = [
+        lambda: wave(x, y), lambda: wave(x, y, out=out), lambda: nbad.vjp(wave, x, y)[1](seeds),
+        lambda: nbad.jacobian(wave)(x, y),
+        lambda: nbad.vjp(wave, x, y)[1](seeds, out=out), lambda: nbad.jvp(wave, (x, y), (x, 1.0)), lambda: wave(1.0, 2.0),
+    ]  # fmt: skip
+    for verb in verbs:
+        verb(), verb()
+        before = [sys.getrefcount(thing) for thing in (x, y, *out, seeds, out, np.ndarray, x.dtype)]
+        results = [verb() for _ in range(100)]
+        del results
+        after = [sys.getrefcount(thing) for thing in (x, y, *out, seeds, out, np.ndarray, x.dtype)]
+        assert after == before
+    fresh, plain = wave(x, y), (np.empty(5), np.empty(5))
+    counts = [(sys.getrefcount(pair), sys.getrefcount(pair[0])) for pair in (fresh, plain)]
+    assert counts[0] == counts[1]
 
 
 def test_the_general_path_still_explains():
@@ -169,8 +284,8 @@ def test_the_general_path_still_explains():
         ratio(1j, 2.0)
 
 
-def test_layout_of_objects_is_as_the_thunk_expects():
-    assert entry.is_available()
+def test_layout_of_objects_is_as_entries_expect():
+    assert cpython.is_available()
     assert DOUBLE is np.dtype(float)
 
 
@@ -196,7 +311,7 @@ def flat(results):
 def test_launchers_and_drivers_give_the_same_bits(n, rng, monkeypatch):
     v, s = rng.uniform(0.5, 2.0, (n, 3)), rng.uniform(0.5, 2.0, n)
     held = verbs(v, s)
-    monkeypatch.setattr(entry, "is_available", lambda: False)
+    monkeypatch.setattr(cpython, "is_available", lambda: False)
     monkeypatch.setitem(globals(), "scaled", nbad.kernel(scaled.__wrapped__, signature=scaled.signature))
     assert all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(held, verbs(v, s), strict=True))
 
@@ -222,13 +337,13 @@ def test_what_is_apart_shares_nothing(rng):
     memory, known = np.zeros(40), 0
     for _ in range(300):
         a, b = (memory[slice(*sorted(rng.integers(0, 41, 2)), rng.integers(1, 3))] for _ in range(2))
-        is_apart = entry.are_apart((a,), (b, np.ones((2, 2)).T))
+        is_apart = are_apart((a,), (b, np.ones((2, 2)).T))
         assert not (is_apart and np.shares_memory(a, b))
         known += is_apart
     assert known > 20
-    assert not entry.are_apart((memory, np.ones(2), memory[3:5]), ())
-    assert not entry.are_apart((memory,), (np.zeros(1).view(np.recarray),))
-    assert not entry.are_apart((memory,), (1.0,))
+    assert not are_apart((memory, np.ones(2), memory[3:5]), ())
+    assert not are_apart((memory,), (np.zeros(1).view(np.recarray),))
+    assert not are_apart((memory,), (1.0,))
 
 
 def test_layouts_tell_types_apart():

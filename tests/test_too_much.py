@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad.runtime import budget
 from nbad.runtime import memory as pool
+from nbad.runtime import memory as room
 
 N = 10_000
 X = np.ones(N)
@@ -35,8 +35,8 @@ def memory(monkeypatch):
     """A machine with so many bytes, and no way to allocate any."""
 
     def machine(size):
-        monkeypatch.setattr(budget, "CAREFUL", 1000)
-        monkeypatch.setattr(budget, "available", lambda: size)
+        monkeypatch.setattr(room, "CAREFUL", 1000)
+        monkeypatch.setattr(room, "available", lambda: size)
         monkeypatch.setattr(pool, "empty", None)
 
     return machine

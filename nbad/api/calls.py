@@ -8,9 +8,9 @@ import numpy as np
 from nbad import config
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
-from nbad.runtime import sweeps
+from nbad.runtime import plain
 from nbad.runtime.nonfinite import check_derivatives
-from nbad.runtime.operands import Operands, read
+from nbad.runtime.operands import Layout, read
 from nbad.runtime.out import check_out
 
 
@@ -18,7 +18,8 @@ class Call(NamedTuple):
     """A kernel's call, analysed: the specialization, the operands, and which arguments are differentiated."""
 
     program: Program
-    operands: Operands
+    arrays: tuple[np.ndarray, ...]
+    layout: Layout
     arguments: tuple[int, ...]
     wrt: tuple[int, ...]  # the input slots of these
     names: tuple[str, ...]
@@ -26,7 +27,7 @@ class Call(NamedTuple):
     def by(self, names):
         """The same call, differentiated by the arguments of these names only."""
         arguments = tuple(k for k in self.arguments if self.program.names[k] in names)
-        return Call(self.program, self.operands, *_differentiated(self.program, arguments))
+        return Call(self.program, self.arrays, self.layout, *_differentiated(self.program, arguments))
 
 
 def _differentiated(program, arguments):
@@ -40,12 +41,25 @@ def analyse(f, xs, kwargs, argnums):
     program, values = f.bind(xs, kwargs)
     operands = read(program, values)
     chosen = selection(argnums)
-    key = "arguments", repr(chosen)  # as text 1, 1.0 and True differ
+    key = "arguments", None if chosen is None else repr(chosen)  # as text 1, 1.0 and True differ
     found = operands.layout.remember(key, lambda: _differentiated(program, _select(f, program, operands, chosen)))
-    call = Call(program, operands, *found)
+    call = Call(program, *operands, *found)
     if config.debug.get():
         check_derivatives(program, operands, call.wrt)
     return call
+
+
+def plain_key(verb, xs, *options):
+    """What the entry of a verb is kept under: how many arguments it got, and its options."""
+    return verb, len(xs), *[None if option is None else repr(option) for option in options]  # as text 1, 1.0 and True differ
+
+
+def keep_plain(f, key, call, make):
+    """Keep an entry for later calls like this one, which differentiate by the same arguments whatever they are given."""
+    count, argnums = key[1:3]
+    is_whole = len(call.program.names) == count and (argnums is not None or len(call.arguments) == count)
+    if is_whole and plain.serves(call.layout) and not config.debug.get():
+        f.plain.keep((key,), call.layout.dtype, make)
 
 
 def check_kernel(f):
@@ -113,12 +127,9 @@ def _wrong_argnums(f, program, argnums, got):
 
 
 def leaves_for(call, out, headline):
-    """Arrays for the outputs: fresh ones, or those of `out=`, checked."""
-    program, operands = call.program, call.operands
-    if out is None:
-        return sweeps.new_leaves(program, operands)
-    arrays, layout = operands
-    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
+    """The arrays of `out=` for the outputs, checked."""
+    program, layout = call.program, call.layout
+    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays, program.is_tuple)
 
 
 def pair_of(out, headline, names):

@@ -12,13 +12,13 @@ from nbad.api.pickling import reduced
 from nbad.api.signatures import RECEIVERS, cores_of, group, groups, identity, parameters_of, static_names
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.interpreter import evaluate
-from nbad.memo import Lock
+from nbad.memo import Memo
 from nbad.pipeline import Program
-from nbad.runtime import small_calls as quick_path
-from nbad.runtime import sweeps
+from nbad.runtime import plain, sweeps
 from nbad.runtime.nonfinite import check_value
 from nbad.runtime.operands import read
 from nbad.runtime.out import check_out
+from nbad.runtime.plain import Entries
 from nbad.tracing.arguments import Argument
 
 
@@ -58,37 +58,35 @@ class Kernel:
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
-        self._programs: dict = {}
+        self._programs = Memo()
         self._whole = None  # the specialization of all parameters, where none is static, and all may be given by position
-        self._quick_value: dict = {}
-        self.quick_forward: dict = {}
-        self.quick_jacobian: dict = {}
-        self.gradients: dict = {}
+        self.plain, self.remember = Entries(), Memo()
         self._made_from = None
-        self._lock = Lock()
 
     def __call__(self, /, *args, out=None, **kwargs):
-        is_usual = not kwargs and not config.debug.get()
-        if is_usual:
-            quick = self._quick_value.get(len(args))
-            result = quick(args, out) if quick is not None else None
-            if result is not None:
-                return result
+        if not kwargs:
+            if out is None:
+                made = self.plain(("value", len(args)), args)
+            else:
+                given = out if type(out) is tuple else (out,)
+                made = self.plain(("out", len(args), type(out) is tuple, len(given)), (*args, *given)) and out
+            if made is not False:
+                return made
         program, values = self.bind(args, kwargs)
         operands = read(program, values)
+        arrays, layout = operands
+        sweep = sweeps.value(program, layout)
         if out is None:
-            leaves = sweeps.new_leaves(program, operands)
+            leaves = sweep(arrays)
         else:
-            leaves = self._check_out(program, operands, out)
-        sweeps.value(program, operands, leaves)
+            leaves = check_out(program.call, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
+            sweep.into(arrays, leaves)
         if config.debug.get():
             check_value(program, operands)
-        is_new = is_usual and len(args) == len(program.names) and len(args) not in self._quick_value
-        if is_new and quick_path.serves(operands):
-            self._quick_value[len(args)] = quick_path.value_call(program)
-        if out is not None:
-            return out
-        return sweeps.structured(program, leaves)
+        elif not kwargs and len(args) == len(program.names) and plain.serves(layout):
+            keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
+            self.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
+        return sweeps.structured(program, leaves) if out is None else out
 
     def __repr__(self):
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
@@ -133,10 +131,6 @@ class Kernel:
         """A method where `self` comes first, a new kernel with the attributes as they are; else, like a ufunc, this kernel."""
         is_method = instance is not None and self.parameters[:1] and self.parameters[0] in RECEIVERS
         return self.fixed({self.parameters[0]: instance}) if is_method else self
-
-    def _check_out(self, program, operands, out):
-        shapes = operands.layout.leaf_shapes
-        return check_out(program.call, out, program.leaf_names, shapes, operands.dtype, operands.arrays, program.is_tuple)
 
     def parameter(self, which):
         """The name of the parameter at a position, or of a name."""
@@ -224,10 +218,7 @@ class Kernel:
         names = tuple(name for name in given if name not in self._static)
         statics = {name: given[name] for name in self._static if name in given}
         key = names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
-        program = self._programs.get(key)
-        if program is None:
-            with self._lock.current:
-                program = self._programs.get(key) or self._specialize(key, names, statics)
+        program = self._programs(key, lambda: self._specialize(names, statics))
         return program, tuple(given[name] for name in names)
 
     def whole_program(self):
@@ -270,10 +261,9 @@ class Kernel:
                 fix=f"{self.__name__}({passed})",
             ) from None
 
-    def _specialize(self, key, names, statics):
+    def _specialize(self, names, statics):
         traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math)
-        self._programs[key] = program
         if names == self.parameters and self._is_plain:
             self._whole = program
         return program

@@ -54,6 +54,9 @@ class Int:
     def __lt__(self, other):
         return self._compare("<", other)
 
+    def __le__(self, other):
+        return self._compare("<=", other)
+
     def __ge__(self, other):
         return self._compare(">=", other)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.memo import remember
+from nbad.memo import Memo
 from nbad.runtime.strides import batch
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
@@ -40,7 +40,7 @@ class Layout(NamedTuple):
         Shape of each output.
     is_plain : bool
         Whether no argument is a number, which an array must be made of.
-    known : dict
+    remember : Memo
         What follows from the layout, by whoever found it.
     """
 
@@ -49,12 +49,7 @@ class Layout(NamedTuple):
     shape: tuple[int, ...]
     leaf_shapes: tuple[tuple[int, ...], ...]
     is_plain: bool
-    known: dict
-
-    def remember(self, key, make):
-        """The value under a key, made at the first asking."""
-        found = self.known.get(key)
-        return remember(self.known, key, make) if found is None else found
+    remember: Memo
 
 
 class Operands(NamedTuple):
@@ -143,7 +138,7 @@ def read(program, values):
     -------
     Operands
     """
-    layout = program.layouts.get(_key(values))
+    layout = program.layouts.known.get(_key(values))
     if layout is None:
         return _analysed(program, values)
     if layout.is_plain:
@@ -161,7 +156,7 @@ def _analysed(program, values):
     """The operands of a call, whose layout is remembered for others of that kind."""
     arrays = tuple(as_array(program.call, name, v) for name, v in zip(program.names, values, strict=True))
     key = _key([v if type(v) in NUMBERS else a for v, a in zip(values, arrays, strict=True)])
-    return Operands(arrays, remember(program.layouts, key, lambda: _layout(program, values, arrays)))
+    return Operands(arrays, program.layouts(key, lambda: _layout(program, values, arrays)))
 
 
 def _layout(program, values, arrays):
@@ -171,7 +166,7 @@ def _layout(program, values, arrays):
     batches = [batch(a.shape, len(core)) for a, core in zip(arrays, program.cores, strict=True)]
     shape = _common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
-    return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, not any(type(v) in NUMBERS for v in values), {})
+    return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, not any(type(v) in NUMBERS for v in values), Memo())
 
 
 def _check_cores(call, names, cores, arrays):

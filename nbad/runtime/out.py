@@ -3,7 +3,7 @@
 import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.native.entry import are_apart
+from nbad.native.apart import are_apart
 
 
 def check_out(call, out, names, shapes, dtype, inputs, is_tuple):

@@ -1,35 +1,68 @@
 """The reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch."""
 
 import math
+from functools import cached_property
 
 import numpy as np
 
-from nbad.memo import remember
+from nbad.memo import Memo
 from nbad.native.launch_table import TILE
-from nbad.runtime import memory
+from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.launch import Launch, Routes, Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
-from nbad.runtime.sweeps import array_slots, numbered, residual_slots
-
-
-def reverse_of(program, plan, arguments, shapes, shape, dtype):
-    """The reverse sweeps by all differentiated arguments, whose shapes are given, over all elements."""
-    key = plan.wrt, plan.policy, arguments, tuple(shapes), shape, dtype
-    return remember(program.sweeps, key, lambda: _reverse(program, plan, arguments, shapes, shape, dtype))
-
-
-def _reverse(program, plan, arguments, shapes, shape, dtype):
-    targets, row = [], 0
-    for argument, own in zip(arguments, shapes, strict=True):
-        core = program.cores[argument]
-        targets.append(Target.of(batch(own, len(core)), core, row, shape))
-        row += targets[-1].values
-    return Reverse(program, plan, targets, Region.whole(shape), dtype)
+from nbad.runtime.sweeps import array_slots, numbered, residual_slots, tangent_slots
 
 
 class Reverse:
+    """From residual rows and seeds to cotangents: made once for a program, a plan, the differentiated arguments and a dtype."""
+
+    def __init__(self, program, plan, arguments, dtype):
+        self.program, self.plan, self.arguments, self.dtype = program, plan, arguments, dtype
+        self.names, self.cores = [program.names[a] for a in arguments], [program.cores[a] for a in arguments]
+        self._over = Memo()
+
+    @cached_property
+    def one(self):
+        """The sweep of one seed in the plain case, from the element space, the rows and the leaves of the seed."""
+        return plain.reverse(self.program, self.plan, self.arguments, self.dtype, False)
+
+    @cached_property
+    def many(self):
+        """The same of many seeds, which have one more axis in front."""
+        return plain.reverse(self.program, self.plan, self.arguments, self.dtype, True)
+
+    def plain_case(self, run, given, ct, out):
+        """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
+        seeds = ct if self.program.is_tuple else (ct,)
+        if type(seeds) is not tuple or len(seeds) != len(self.program.leaves):
+            return False
+        if out is None:
+            return run(*given, *seeds)
+        is_whole = type(out) is tuple and len(out) == len(self.arguments) > 0
+        return is_whole and run(*given, *seeds, *out) and out
+
+    def over(self, shape, shapes):
+        """The sweeps over an element space, for arguments of these shapes."""
+        return self._over((shape, shapes), lambda: self._sweeps(shape, shapes))
+
+    def _sweeps(self, shape, shapes):
+        targets, row = [], 0
+        for argument, own in zip(self.arguments, shapes, strict=True):
+            core = self.program.cores[argument]
+            targets.append(Target.of(batch(own, len(core)), core, row, shape))
+            row += targets[-1].values
+        return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape), self.dtype)
+
+
+def reverse_of(program, plan, arguments, dtype):
+    """The station of a program's pullbacks."""
+    key = "reverse of", plan.wrt, plan.policy, arguments, dtype
+    return program.remember(key, lambda: Reverse(program, plan, arguments, dtype))
+
+
+class ReverseSweeps:
     """The reverse sweeps of pullbacks of one plan, over a region of the elements and for some of the differentiated arguments.
 
     Attributes
@@ -48,8 +81,7 @@ class Reverse:
         self.result_bytes = dtype.itemsize * sum(math.prod(t.own) * t.values for t in self.targets)
         self.temporary_bytes = sum(t.temporary_bytes(region, dtype.itemsize) for t in self.targets)
         self._has_sums = any(t.is_shared for t in self.targets)
-        self._launches: dict = {}
-        self._parts: dict = {}
+        self._launches, self._parts = Memo(), Memo()
 
     def __call__(self, rows, seeds, results, count, accumulate, room):
         """Fill `results`, one array per target, from the residual rows and the seed arrays.
@@ -105,7 +137,7 @@ class Reverse:
 
     def _of(self, targets, region=None):
         key = tuple(targets), region or self.region
-        return remember(self._parts, key, lambda: Reverse(self.program, self.plan, *key, self.dtype))
+        return self._parts(key, lambda: ReverseSweeps(self.program, self.plan, *key, self.dtype))
 
     def _sweep(self, rows, seeds, results, batched, accumulate):
         n_seeds = results[0].shape[0] if batched and results else 1
@@ -119,7 +151,7 @@ class Reverse:
         def build():
             return self._build(rows, seeds, results, temporaries, batched, accumulate)
 
-        remember(self._launches, key, build)(arrays, n_seeds)
+        self._launches(key, build)(arrays, n_seeds)
         if self._has_sums:
             self._sum_up(results, temporaries, accumulate)
 
@@ -141,7 +173,7 @@ class Reverse:
         prologue = self.program.prologue(self.plan, self.dtype)
         residuals, given = self._residual_slots(rows), []
         for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
-            given += self._seed_slots(k, seed, core, batched)
+            given += tangent_slots(core, k, seed, self.region.shape, batched)
         first = len(residuals) + (prologue.results if prologue else 0)
         row, writes, sums = first + len(given), [], []
         for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
@@ -159,14 +191,6 @@ class Reverse:
             return slots
         strides = tuple(step * rows.itemsize for step in self.region.steps)
         return [slot._replace(strides=strides, padded=False) for slot in slots]
-
-    def _seed_slots(self, number, seed, core, batched):
-        """Slots of one seed leaf; a scalar stands for all its values."""
-        if seed.ndim == 0:
-            return [Slot(number, seed.dtype, (0,) * len(self.region.shape), 0)] * math.prod(core)
-        step = seed.strides[0] if batched else None
-        body = seed[0, ...] if batched else seed
-        return array_slots(number, body, core, self.region.shape, step)
 
     def _result_slots(self, target, number, result, temporary, batched):
         if temporary is not result:

@@ -19,8 +19,9 @@ from numba.np.ufunc import parallel
 
 from nbad.codegen.numba_cache import cached_njit
 from nbad.memo import Lock
-from nbad.native import entry
+from nbad.native import cpython
 from nbad.native.launch_table import TILE
+from nbad.native.launcher import launcher
 from nbad.native.worker import worker
 
 SERIAL_BELOW = 100_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
@@ -132,9 +133,9 @@ class Driver:
     def __init__(self, table, elements, nanoseconds, scratch):
         self._table, self._address = table, table.ctypes.data
         self._tiles, self._nanoseconds, self._scratch = -(-elements // TILE), max(nanoseconds, 1), scratch  # seeds are work too
-        may_hold = scratch <= entry.LARGEST and entry.is_available()
+        may_hold = scratch <= cpython.LARGEST and cpython.is_available()
         self._held_below = HELD_BELOW if may_hold else 0
-        self._held = entry.launcher(worker(), self._address, scratch, self._tiles) if may_hold else None
+        self._held = launcher(worker(), self._address, scratch, self._tiles) if may_hold else None
 
     def __call__(self, arrays, n_seeds):
         """Run, serially or in parallel, whichever the size asks for.

@@ -12,7 +12,7 @@ from nbad.plans.cost import Work
 from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
 from nbad.runtime import sweeps
-from nbad.runtime.budget import TEMPORARY
+from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.reverse import reverse_of
 from nbad.tools.roofs import memory_bandwidth
 
@@ -171,13 +171,13 @@ def explain(
     """
     call = analyse(f, xs, kwargs, argnums)
     seeds = check_seeds(call.program.call, seeds)
-    program, operands = call.program, call.operands
+    program = call.program
     plans = [program.plan(call.wrt, policy) for policy in POLICIES]
     return Explanation(
         program.name,
         tuple(program.names[a] for a in call.arguments),
-        math.prod(operands.shape),
-        operands.dtype.name,
+        math.prod(call.layout.shape),
+        call.layout.dtype.name,
         seeds,
         str(cost.best(plans, seeds).policy),
         tuple(_account(call, plan, seeds) for plan in plans),
@@ -186,19 +186,18 @@ def explain(
 
 
 def _account(call: Call, plan: Plan, seeds: int) -> Account:
-    operands, itemsize = call.operands, call.operands.dtype.itemsize
-    elements = max(1, math.prod(operands.shape))
-    inputs = sum(a.nbytes for a in operands.arrays) / elements
-    cotangents = sum(operands.arrays[a].size for a in call.arguments) * itemsize / elements
+    itemsize, elements = call.layout.dtype.itemsize, max(1, math.prod(call.layout.shape))
+    inputs = sum(a.nbytes for a in call.arrays) / elements
+    cotangents = sum(call.arrays[a].size for a in call.arguments) * itemsize / elements
     works = cost.sweeps(plan, inputs, cotangents, itemsize)
     return Account(str(plan.policy), plan.residuals, itemsize, *works, _peak_bytes(call, plan, seeds))
 
 
 def _peak_bytes(call: Call, plan: Plan, seeds: int) -> int:
     """Bytes of the residuals, the seeds, the cotangents, and what is summed over broadcast axes."""
-    operands, dtype = call.operands, call.operands.dtype
-    elements, shapes = math.prod(operands.shape), [operands.arrays[a].shape for a in call.arguments]
-    kept = len(plan.residuals) * sweeps.row_length(elements, dtype)
-    each = plan.outputs * elements + sum(map(math.prod, shapes))
-    sweep = reverse_of(call.program, plan, call.arguments, shapes, operands.shape, dtype)
+    layout, dtype = call.layout, call.layout.dtype
+    shapes = tuple(layout.shapes[a] for a in call.arguments)
+    kept = math.prod(sweeps.residual_shape(plan, layout))
+    each = plan.outputs * math.prod(layout.shape) + sum(map(math.prod, shapes))
+    sweep = reverse_of(call.program, plan, call.arguments, dtype).over(layout.shape, shapes)
     return (kept + seeds * each) * dtype.itemsize + sweep.temporaries(seeds, TEMPORARY)

@@ -2,10 +2,11 @@
 
 import functools
 
-from nbad.api.calls import analyse, check_kernel, leaves_for, pair_of, selection
+from nbad.api.calls import analyse, check_kernel, pair_of, selection
 from nbad.errors import ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
+from nbad.runtime import sweeps
 from nbad.tracing.tracer import Traced
 from nbad.verbs.jacobians import jacobian
 from nbad.verbs.pushforward import jvp
@@ -162,9 +163,7 @@ def hessian(f, argnums=None):
 
 def _hessian(f, names):
     """The Jacobian of a gradient kernel, kept as that is."""
-    if ("hessian", names) not in f.gradients:
-        f.gradients["hessian", names] = jacobian(_gradient(f, names), argnums=names)
-    return f.gradients["hessian", names]
+    return f.remember(("hessian", names), lambda: jacobian(_gradient(f, names), argnums=names))
 
 
 def value_and_grad(f, argnums=0):
@@ -248,11 +247,10 @@ def hvp(f, primals, tangents, /, out=None):
     if out is None:
         return jvp(gradient, primals, tangents)[1]
     call = analyse(gradient, tuple(primals), {}, None)
-    return jvp(gradient, primals, tangents, out=(tuple(leaves_for(call, None, "hvp")), out))[1]
+    unused = tuple(sweeps.value(call.program, call.layout).new())
+    return jvp(gradient, primals, tangents, out=(unused, out))[1]
 
 
 def _gradient(f, names):
     """One gradient kernel per kernel and arguments, kept by the kernel, so that it is compiled once."""
-    if names not in f.gradients:
-        f.gradients[names] = grad(f, names)
-    return f.gradients[names]
+    return f.remember(("gradient", names), lambda: grad(f, names))

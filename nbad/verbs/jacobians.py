@@ -1,13 +1,10 @@
 """The verbs `jacobian` and `value_and_jacobian`."""
 
 import functools
-import math
 
-from nbad.api.calls import analyse, check_kernel, leaves_for, pair_of, selection
+from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, selection
 from nbad.errors import ArgumentValueError
-from nbad.runtime import memory, sweeps
-from nbad.runtime import small_calls as quick_path
-from nbad.runtime.budget import require
+from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
 
 MODES = ("auto", "reverse", "forward")
@@ -49,29 +46,22 @@ def jacobian(f, argnums=None, mode="auto"):
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
-        key = quick_path.key_of(xs, argnums)
-        few = _few(f, key, mode, xs) if out is None and not kwargs else None
-        if few is not None:
-            return few[1]
+        key = plain_key("jacobian", xs, argnums, mode)
+        made = f.plain(key, xs) if out is None and not kwargs else False
+        if made is not False:
+            return made
         call = analyse(f, xs, kwargs, argnums)
-        blocks, plan = _blocks(call, out), call.program.jacobian_plan(call.wrt, mode)
-        sweeps.jacobian(call.program, plan, call.operands, [], blocks)
-        _prepare_few(f, key, mode, call)
+        plan = call.program.jacobian_plan(call.wrt, mode)
+        sweep = sweeps.jacobian(call.program, plan, call.layout, False)
+        if out is not None:
+            sweep.into(call.arrays, [_blocks(call, sweep, out)])
+            return out
+        (blocks,) = sweep(call.arrays)
+        if not kwargs:
+            keep_plain(f, key, call, lambda: plain.jacobian(call.program, plan, call.layout.dtype, False))
         return blocks
 
     return compute
-
-
-def _few(f, key, mode, xs):
-    """Value and Jacobian of few elements, or None."""
-    quick = f.quick_jacobian.get((key, mode))
-    return quick(xs) if quick is not None else None
-
-
-def _prepare_few(f, key, mode, call):
-    """Make the quick path for later calls like this one."""
-    if (key, mode) not in f.quick_jacobian and quick_path.derives(key, call):
-        f.quick_jacobian[key, mode] = quick_path.jacobian_call(call.program, call.program.jacobian_plan(call.wrt, mode))
 
 
 def _check_mode(mode):
@@ -84,14 +74,9 @@ def _check_mode(mode):
         )
 
 
-def _blocks(call, out):
-    """The array that receives the Jacobian."""
-    program, (arrays, layout) = call.program, call.operands
-    shape, headline = (*layout.shape, len(program.graph.outputs), len(call.wrt)), f"jacobian of {program.call}"
-    if out is None:
-        require(headline, math.prod(shape) * layout.dtype.itemsize, "the Jacobian of a part of the arguments, out= another")
-        return memory.empty(shape, layout.dtype)
-    return check_out(headline, out, ["out"], [shape], layout.dtype, arrays, False)[0]
+def _blocks(call, sweep, out):
+    """The array of `out=` for the Jacobian, checked."""
+    return check_out(sweep.call, out, ["out"], [sweep.shapes[-1]], call.layout.dtype, call.arrays, False)[0]
 
 
 def value_and_jacobian(f, argnums=None):
@@ -126,18 +111,23 @@ def value_and_jacobian(f, argnums=None):
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
-        key = quick_path.key_of(xs, argnums)
-        few = _few(f, key, "auto", xs) if out is None and not kwargs else None
-        if few is not None:
-            return few
+        key = plain_key("value_and_jacobian", xs, argnums)
+        made = f.plain(key, xs) if out is None and not kwargs else False
+        if made is not False:
+            return made
         call = analyse(f, xs, kwargs, argnums)
-        headline = f"value_and_jacobian of {call.program.call}"
-        y, J = pair_of(out, headline, ("y", "J"))
-        leaves, blocks = leaves_for(call, y, headline), _blocks(call, J)
+        plan = call.program.jacobian_plan(call.wrt, "auto")
+        sweep = sweeps.jacobian(call.program, plan, call.layout, True)
         if out is not None:
+            headline = f"value_and_jacobian of {call.program.call}"
+            y, J = pair_of(out, headline, ("y", "J"))
+            leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, J)
             check_overlaps(headline, blocks, "J", leaves)
-        sweeps.jacobian(call.program, call.program.jacobian_plan(call.wrt, "auto"), call.operands, leaves, blocks)
-        _prepare_few(f, key, "auto", call)
-        return out or (sweeps.structured(call.program, leaves), blocks)
+            sweep.into(call.arrays, [*leaves, blocks])
+            return out
+        *leaves, blocks = sweep(call.arrays)
+        if not kwargs:
+            keep_plain(f, key, call, lambda: plain.jacobian(call.program, plan, call.layout.dtype, True))
+        return sweeps.structured(call.program, leaves), blocks
 
     return compute

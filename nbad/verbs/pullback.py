@@ -2,16 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from nbad.api.linear import Given, as_given, count_of
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.plans.plan import Residual
 from nbad.runtime import memory
-from nbad.runtime.budget import TEMPORARY, require
-from nbad.runtime.operands import DOUBLE, WEAK, as_array
 from nbad.runtime.out import check_out
-from nbad.runtime.reverse import reverse_of
 from nbad.runtime.sweeps import scalars
 
 
@@ -66,34 +65,19 @@ class Pullback:
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, program, plan, arguments, shapes, shape, dtype, max_bytes=None):
-        self._program, self._plan, self._arguments, self._max_bytes = program, plan, arguments, max_bytes
-        self._shapes, self._shape, self._dtype = shapes, shape, dtype
-        self.rows = self._quick = self._reverse = None
+    def __init__(self, reverse, rows, shape, shapes, max_bytes=None):
+        self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
+        cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
+        self._is_plain = shapes == tuple([shape + core for core in cores])
 
-    @classmethod
-    def quick(cls, program, plan, arguments, shapes, shape, rows, call):
-        """The pullback of a quick forward sweep."""
-        pullback = cls(program, plan, arguments, shapes, shape, DOUBLE)
-        pullback.rows = rows
-        if all(own == shape + program.cores[a] for own, a in zip(shapes, arguments, strict=True)):
-            pullback._quick = call
-        return pullback
-
-    @property
-    def _names(self):
-        return [self._program.names[a] for a in self._arguments]
-
-    @property
-    def _sweep(self):
-        if self._reverse is None:
-            self._reverse = reverse_of(self._program, self._plan, self._arguments, self._shapes, self._shape, self._dtype)
-        return self._reverse
+    @cached_property
+    def _sweeps(self):
+        return self._reverse.over(self._shape, self._shapes)
 
     @property
     def residuals(self):
         """What is kept: names, dtype, bytes."""
-        return Residuals(self._plan.residuals, self._dtype, math.prod(self._shape))
+        return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
 
     def __call__(self, ct, out=None, accumulate=False):
         """Cotangents of the differentiated arguments for one seed.
@@ -127,11 +111,12 @@ class Pullback:
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
-        if self._quick is not None and not accumulate:
-            results = self._quick(ct, self.rows, self._shape, out)
-            if results is not None:
-                return results
-        seeds = self._seeds(ct, "pullback(ct)", 0)
+        rows, reverse = self.rows, self._reverse
+        if self._is_plain and rows is not None and not accumulate:
+            made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
+            if made is not False:
+                return made
+        seeds = self._seeds(Given("`pullback(ct)`", reverse.dtype, False), ct)
         return self._sweep_into(seeds, None, out, accumulate)
 
     def batched(self, cts, out=None, accumulate=False):
@@ -163,58 +148,31 @@ class Pullback:
         (array([[2., 0.],
                [0., 4.]]),)
         """
-        seeds = self._seeds(cts, "pullback.batched(cts)", 1)
-        counts = {s.shape[0] for s in seeds if s.ndim}
-        if len(counts) != 1:
-            raise ArgumentValueError(
-                "`pullback.batched(cts)`: the number of seeds is not known",
-                got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
-                expected="at least one seed array, all with the same leading axis",
-                fix="np.ones((S, *y.shape))",
-            )
-        return self._sweep_into(seeds, counts.pop(), out, accumulate)
+        rows, reverse = self.rows, self._reverse
+        if self._is_plain and rows is not None and not accumulate:
+            made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
+            if made is not False:
+                return made
+        given = Given("`pullback.batched(cts)`", reverse.dtype, True)
+        seeds = self._seeds(given, cts)
+        return self._sweep_into(seeds, count_of(given, seeds, "seed", "np.ones((S, *y.shape))"), out, accumulate)
 
-    def _seeds(self, ct, call, lead):
+    def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
-        program = self._program
-        leaves = ct if program.is_tuple else (ct,)
-        if program.is_tuple and (type(ct) is not tuple or len(ct) != len(program.leaves)):
+        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
+        if program.is_tuple and (type(ct) is not tuple or len(ct) != len(shapes)):
+            names = [f"ct{k}" for k in range(len(shapes))]
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
-            raise ArgumentValueError(
-                f"`{call}`: the seed does not have the structure of the value",
-                got=got,
-                expected=f"a tuple of {len(program.leaves)}, as `{program.name}` returns",
-                fix=f"pullback(({', '.join(f'ct{k}' for k in range(len(program.leaves)))}{',' * (len(program.leaves) == 1)}))",
-            )
-        named = enumerate(zip(leaves, self._sweep.leaf_shapes, strict=True))
-        return [self._seed(call, k, leaf, shape, lead) for k, (leaf, shape) in named]
-
-    def _seed(self, call, k, leaf, shape, lead):
-        is_plain = type(leaf) is np.ndarray and leaf.dtype is self._dtype
-        if is_plain and leaf.shape[lead:] == shape and leaf.ndim == len(shape) + lead:
-            return leaf
-        name = f"ct[{k}]" if self._program.is_tuple else "ct"
-        if isinstance(leaf, tuple):
-            raise ArgumentValueError(
-                f"`{call}`: the seed does not have the structure of the value",
-                got=f"a tuple of {len(leaf)}",
-                expected=f"one array of shape {shape}",
-                fix="pullback(ct[0])",
-            )
-        array = as_array(f"`{call}`", name, leaf)
-        if type(leaf) in WEAK or isinstance(leaf, np.generic):
-            return array
-        if array.shape[lead:] != shape or array.ndim < lead:
-            wanted = _batched_shape(shape) if lead else str(shape)
-            raise ArgumentValueError(
-                f"`{call}`: {name} has a wrong shape",
-                got=f"shape {array.shape}",
-                expected=f"shape {wanted}",
-                fix=f"np.broadcast_to({name}, {wanted})",
-            )
-        return array
+            fix = f"pullback(({', '.join(names)}{',' if len(names) == 1 else ''}))"
+            raise _wrong_structure(given, got, f"a tuple of {len(shapes)}, as `{program.name}` returns", fix)
+        named = [(f"ct[{k}]", leaf) for k, leaf in enumerate(ct)] if program.is_tuple else [("ct", ct)]
+        for (_, leaf), shape in zip(named, shapes, strict=True):
+            if isinstance(leaf, tuple):
+                raise _wrong_structure(given, f"a tuple of {len(leaf)}", f"one array of shape {shape}", "pullback(ct[0])")
+        return [as_given(given, name, leaf, shape, name) for (name, leaf), shape in zip(named, shapes, strict=True)]
 
     def _sweep_into(self, seeds, count, out, accumulate):
+        reverse = self._reverse
         shapes = self._shapes if count is None else [(count, *shape) for shape in self._shapes]
         if accumulate and out is None:
             raise ArgumentTypeError(
@@ -223,15 +181,15 @@ class Pullback:
                 expected="out= with one array per differentiated argument",
                 fix="pullback(ct, out=cts, accumulate=True)",
             )
-        room = self._room()
+        room, sweeps = self._room(), self._sweeps
         if out is None:
-            nbytes = self._sweep.result_bytes * (1 if count is None else count)
-            require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
-            results = [memory.empty(shape, self._dtype) for shape in shapes]
+            nbytes = sweeps.result_bytes * (1 if count is None else count)
+            memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
+            results = [memory.empty(shape, reverse.dtype) for shape in shapes]
         else:
-            results = check_out("`pullback`", out, self._names, shapes, self._dtype, seeds, True)
+            results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds, True)
         if count != 0:
-            self._sweep(self.rows, seeds, results, count, accumulate, room)
+            sweeps(self.rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)
 
     def _room(self):
@@ -241,14 +199,9 @@ class Pullback:
                 "`pullback` is closed",
                 got="a call after close()",
                 expected="calls before it",
-                fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
+                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
             )
-        return TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
-
-    @property
-    def temporary_bytes(self):
-        """Bytes that sums over broadcast axes need at least while they are computed."""
-        return self._sweep.least_bytes
+        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
     def close(self):
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -260,14 +213,14 @@ class Pullback:
         ...     pullback(1.0)
         (np.float64(6.0),)
         """
-        self.rows = self._quick = None
+        self.rows = None
 
     def __reduce__(self):
         raise ArgumentTypeError(
             "a pullback cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._program.name}, ...)",
+            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
         )
 
     def __enter__(self):
@@ -277,5 +230,6 @@ class Pullback:
         self.close()
 
 
-def _batched_shape(shape):
-    return "(S, " + ", ".join(map(str, shape)) + ")" if shape else "(S,)"
+def _wrong_structure(given, got, expected, fix):
+    headline = f"{given.call}: the seed does not have the structure of the value"
+    return ArgumentValueError(headline, got=got, expected=expected, fix=fix)

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from nbad.api.calls import analyse, leaves_for, pair_of
+from nbad.api.calls import analyse, keep_plain, leaves_for, pair_of, plain_key
+from nbad.api.kernel import Kernel
+from nbad.api.linear import Given, as_given, count_of
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.runtime import memory, sweeps
-from nbad.runtime.budget import require
-from nbad.runtime.operands import DOUBLE, WEAK, as_array
+from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
 
 
@@ -18,9 +18,9 @@ class Pushforward:
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.
     """
 
-    def __init__(self, call, plan, rows):
-        self._program, self._arguments, self._layout = call.program, call.arguments, call.operands.layout
-        self._plan, self._rows = plan, rows
+    def __init__(self, pushing, arguments, rows):
+        self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
+        self._pushing, self._rows = pushing, rows
 
     def __call__(self, tangents, out=None):
         """Output tangents for one tangent per differentiated argument.
@@ -49,8 +49,10 @@ class Pushforward:
         >>> pushforward((1.0,)), pushforward((2.0,))
         (np.float64(6.0), np.float64(12.0))
         """
-        arrays = self._read("pushforward(tangents)", tangents, False)
-        return self._push(arrays, None, out)
+        made = self._plain_case("one", tangents) if out is None else False
+        if made is not False:
+            return made
+        return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
 
     def batched(self, tangents, out=None):
         """Output tangents for many tangents: every tangent array and every result has one leading axis.
@@ -79,16 +81,12 @@ class Pushforward:
         >>> pushforward.batched((np.array([1.0, 2.0]),))
         array([ 6., 12.])
         """
-        arrays = self._read("pushforward.batched(tangents)", tangents, True)
-        counts = {a.shape[0] for a in arrays if a.ndim}
-        if len(counts) != 1:
-            raise ArgumentValueError(
-                "`pushforward.batched(tangents)`: the number of tangents is not known",
-                got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
-                expected="at least one array, all with the same leading axis",
-                fix="np.ones((S, *x.shape))",
-            )
-        return self._push(arrays, counts.pop(), out)
+        made = self._plain_case("many", tangents) if out is None else False
+        if made is not False:
+            return made
+        given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
+        arrays = self._read(given, tangents)
+        return self._push(arrays, count_of(given, arrays, "tangent", "np.ones((S, *x.shape))"), out)
 
     def __reduce__(self):
         raise ArgumentTypeError(
@@ -98,48 +96,36 @@ class Pushforward:
             fix=f"y, pushforward = nbad.linearize({self._program.name}, ...)",
         )
 
-    def _read(self, call, tangents, batched):
+    def _plain_case(self, run, tangents):
+        is_whole = self._pushing.is_plain and type(tangents) is tuple and len(tangents) == len(self._arguments)
+        return is_whole and getattr(self._pushing, run)(self._layout.shape, self._rows, *tangents)
+
+    def _read(self, given, tangents):
         names = [self._program.names[k] for k in self._arguments]
         if not isinstance(tangents, tuple | list) or len(tangents) != len(names):
             got = f"{len(tangents)} tangents" if isinstance(tangents, tuple | list) else type(tangents).__name__
             raise ArgumentValueError(
-                f"`{call}`: there must be one tangent per differentiated argument",
+                f"{given.call}: there must be one tangent per differentiated argument",
                 got=got,
                 expected=f"a tuple of {len(names)}: {', '.join(names)}",
                 fix=f"({', '.join(f'{n}_dot' for n in names)},)",
             )
-        return [self._tangent(call, k, tangent, batched) for k, tangent in zip(self._arguments, tangents, strict=True)]
-
-    def _tangent(self, call, k, tangent, batched):
-        wanted = self._layout.shapes[k]
-        if not batched and type(tangent) is np.ndarray and tangent.dtype is self._layout.dtype and tangent.shape == wanted:
-            return tangent
-        name = f"the tangent of {self._program.names[k]}"
-        array = as_array(f"`{call}`", name, tangent)
-        if type(tangent) in WEAK or isinstance(tangent, np.generic):
-            return array
-        if array.ndim < batched or array.shape[int(batched) :] != wanted:
-            expected = f"(S, *{wanted})" if batched else str(wanted)
-            raise ArgumentValueError(
-                f"`{call}`: {name} has a wrong shape",
-                got=f"shape {array.shape}",
-                expected=f"shape {expected}",
-                fix=f"np.broadcast_to(tangent, {expected})",
-            )
-        return array
+        shapes = [self._layout.shapes[k] for k in self._arguments]
+        each = zip(names, tangents, shapes, strict=True)
+        return [as_given(given, f"the tangent of {name}", tangent, shape, "tangent") for name, tangent, shape in each]
 
     def _push(self, tangents, count, out):
         program, layout, dtype = self._program, self._layout, self._layout.dtype
         shapes = layout.leaf_shapes if count is None else [(count, *shape) for shape in layout.leaf_shapes]
         if out is None:
             nbytes = dtype.itemsize * sum(map(math.prod, shapes))
-            require("`pushforward`", nbytes, "a part of the tangents at a time, or out=")
+            memory.require("`pushforward`", nbytes, "a part of the tangents at a time, or out=")
             dots = [memory.empty(shape, dtype) for shape in shapes]
         else:
             names = [f"y{k}_dot" for k in range(len(shapes))]
             dots = check_out("`pushforward`", out, names, shapes, dtype, tangents, program.is_tuple)
         if count != 0:
-            sweeps.pushforward(program, layout, self._plan, self._rows, tangents, dots, count)
+            self._pushing(self._rows, tangents, dots, count)
         return sweeps.structured(program, dots) if out is None else out
 
 
@@ -175,15 +161,17 @@ def linearize(f, /, *xs, argnums=None, **kwargs):
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
     call = analyse(f, xs, kwargs, argnums)
-    program, operands = call.program, call.operands
+    sweep, pushing = call.layout.remember(("linearize", call.arguments), lambda: _linearized(call))
+    *leaves, rows = sweep(call.arrays)
+    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows)
+
+
+def _linearized(call):
+    """The stations of a forward sweep and of its linear map."""
+    program, layout = call.program, call.layout
     plan = program.plan(call.wrt, "partials")
-    elements, itemsize = math.prod(operands.shape), operands.dtype.itemsize
-    kept = len(plan.residuals) * sweeps.row_length(elements, operands.dtype) + elements * len(program.graph.outputs)
-    require(program.call, kept * itemsize, "a part of the arguments at a time, or `nbad.jvp`, which keeps nothing")
-    leaves = sweeps.new_leaves(program, operands)
-    rows = sweeps.residual_rows(plan, operands)
-    sweeps.forward(program, plan, operands, leaves, rows)
-    return sweeps.structured(program, leaves), Pushforward(call, plan, rows)
+    advice = "a part of the arguments at a time, or `nbad.jvp`, which keeps nothing"
+    return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
 def jvp(f, primals, tangents, /, out=None, **kwargs):
@@ -219,20 +207,30 @@ def jvp(f, primals, tangents, /, out=None, **kwargs):
     (np.float64(8.0), np.float64(12.0))
     """
     primals, tangents = _as_tuple("primals", primals), _as_tuple("tangents", tangents)
+    key = None
+    if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
+        key = plain_key("jvp", primals, None)
+        made = f.plain(key, (*primals, *tangents))
+        if made is not False:
+            return made
     call = analyse(f, primals, kwargs, None)
-    program, operands, given = call.program, call.operands, f.parameters[: len(primals)]
+    program, given = call.program, f.parameters[: len(primals)]
     if kwargs:
         call = call.by(given)
     arrays = _tangents(call, given, tangents)
+    sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
+    if out is None:
+        results = sweep((*call.arrays, *arrays))
+        if key is not None:
+            keep_plain(f, key, call, lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
+        return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
     leaves, dots = _jvp_results(call, arrays, out)
-    sweeps.jvp(program, call.wrt, operands, arrays, leaves, dots)
-    return out or (sweeps.structured(program, leaves), sweeps.structured(program, dots))
+    sweep.into((*call.arrays, *arrays), [*leaves, *dots])
+    return out
 
 
 def _jvp_results(call, tangents, out):
-    """Arrays for value and derivative: fresh ones, or those of `out=`, apart from one another and from the tangents."""
-    if out is None:
-        return [sweeps.new_leaves(call.program, call.operands) for _ in range(2)]
+    """The arrays of `out=` for value and derivative, apart from one another and from the tangents."""
     headline = f"jvp of {call.program.call}"
     leaves, dots = (leaves_for(call, given, headline) for given in pair_of(out, headline, ("y", "y_dot")))
     for k, leaf in enumerate(leaves):
@@ -265,7 +263,9 @@ def _tangents(call, given, tangents):
         )
     if call.names != given:
         tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
-    return [_tangent(call, k, tangent) for k, tangent in zip(call.arguments, tangents, strict=True)]
+    given_to, shapes = Given(program.call, call.layout.dtype, False), [call.layout.shapes[k] for k in call.arguments]
+    each = zip(call.names, tangents, shapes, strict=True)
+    return [as_given(given_to, f"the tangent of {name}", tangent, shape, "tangent") for name, tangent, shape in each]
 
 
 def _by_differentiated(call, tangents):
@@ -280,19 +280,3 @@ def _by_differentiated(call, tangents):
                 fix=f"{name}.astype(float)" if name in program.names else "None",
             )
     return [tangents[name] for name in call.names]
-
-
-def _tangent(call, k, tangent):
-    program, wanted = call.program, call.operands.layout.shapes[k]
-    if type(tangent) is np.ndarray and tangent.dtype is DOUBLE and tangent.shape == wanted:
-        return tangent
-    name = f"the tangent of {program.names[k]}"
-    array = as_array(program.call, name, tangent)
-    if array.shape != wanted and not (type(tangent) in WEAK or isinstance(tangent, np.generic)):
-        raise ArgumentValueError(
-            f"{program.call}: {name} has a wrong shape",
-            got=f"shape {array.shape}",
-            expected=f"shape {wanted}",
-            fix=f"np.broadcast_to(tangent, {wanted})",
-        )
-    return array

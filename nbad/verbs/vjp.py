@@ -1,15 +1,19 @@
 """The verb `vjp`: one forward sweep, and a pullback of what it kept."""
 
 import math
+from functools import partial
+from typing import NamedTuple
 
-from nbad.api.calls import analyse
+import numpy as np
+
+from nbad.api.calls import analyse, keep_plain, plain_key
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_bound, check_policy, check_seeds
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
-from nbad.runtime import memory, sweeps
-from nbad.runtime import small_calls as quick_path
-from nbad.runtime.budget import check_fits, require
+from nbad.runtime import memory, plain, sweeps
+from nbad.runtime.reverse import Reverse, reverse_of
+from nbad.runtime.sweeps import structured
 from nbad.verbs.pullback import Pullback
 
 
@@ -57,78 +61,104 @@ def vjp(f, /, *xs, argnums=None, residuals="auto", seeds=None, max_bytes=None, *
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
-    is_usual = isinstance(f, Kernel) and not kwargs and residuals == "auto" and seeds is None and max_bytes is None
-    key = quick_path.key_of(xs, argnums) if is_usual else None
-    quick = f.quick_forward.get(key) if key else None
-    result = quick(xs) if quick is not None else None
-    if result is not None:
-        return result
+    key = None
+    if isinstance(f, Kernel) and not kwargs and max_bytes is None:
+        key = plain_key("vjp", xs, argnums, residuals, seeds)
+        made = f.plain(key, xs)
+        if made is not False:
+            return made
     call = analyse(f, xs, kwargs, argnums)
-    program, operands = call.program, call.operands
-    options = check_policy(program.call, residuals), check_seeds(program.call, 1 if seeds is None else seeds)
-    max_bytes = check_bound(program.call, max_bytes)
-    plan, kept = operands.layout.remember(("vjp", call.arguments, options, max_bytes), lambda: _plan(call, *options, max_bytes))
-    made = operands.dtype.itemsize * math.prod(operands.shape) * len(program.graph.outputs)
-    require(program.call, kept + made, lambda free: _leaner(call, residuals, kept, free - made))
-    pullback, leaves = _pullback(call, plan, max_bytes), sweeps.new_leaves(program, operands)
-    rows = pullback.rows = sweeps.residual_rows(plan, operands, memory.empty if max_bytes is None else memory.exact)
-    sweeps.forward(program, plan, operands, leaves, rows)
-    if quick is None and quick_path.derives(key, call):
-        f.quick_forward[key] = _quick_forward(program, plan, call.arguments)
-    return sweeps.structured(program, leaves), pullback
+    options = _options(call.program.call, residuals, seeds, max_bytes)
+    forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
+    *leaves, rows = forward.sweep(call.arrays)
+    if key is not None:
+        keep_plain(f, key, call, lambda: _plain(call.program, forward.reverse))
+    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes)
+    return structured(call.program, leaves), pullback
 
 
-def _pullback(call, plan, max_bytes):
-    """A pullback without its residuals."""
-    layout = call.operands.layout
-    shapes = [layout.shapes[a] for a in call.arguments]
-    return Pullback(call.program, plan, call.arguments, shapes, layout.shape, layout.dtype, max_bytes)
+class Options(NamedTuple):
+    """What one may say of the pullback, checked."""
+
+    policy: str | tuple[str, ...] = "auto"
+    seeds: int = 1
+    max_bytes: int | None = None
 
 
-def _residual_bytes(call, plan):
+class Forward(NamedTuple):
+    """The forward sweep of one layout and these options, the station of its pullbacks, and the shapes of their cotangents."""
+
+    sweep: sweeps.Sweep
+    reverse: Reverse
+    shapes: tuple[tuple[int, ...], ...]
+
+
+USUAL = Options()
+
+
+def _options(call, residuals, seeds, max_bytes):
+    if residuals == "auto" and seeds is None and max_bytes is None:
+        return USUAL
+    return Options(check_policy(call, residuals), check_seeds(call, 1 if seeds is None else seeds), check_bound(call, max_bytes))
+
+
+def _forward(call, options):
+    program, layout = call.program, call.layout
+    shapes = tuple(layout.shapes[a] for a in call.arguments)
+    plan = _fitting_plan(call, shapes, options)
+    reverse = reverse_of(program, plan, call.arguments, layout.dtype)
+    policies = POLICIES if options.policy == "auto" else ()
+    advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy) for policy in policies])
+    kind = sweeps.Sweep if options.max_bytes is None else sweeps.Bounded
+    return Forward(sweeps.forward(program, plan, layout, advice, kind), reverse, shapes)
+
+
+def _plain(program, reverse):
+    """`vjp` in the plain case."""
+    run, depth, is_tuple = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.is_tuple
+
+    def call(*xs):
+        made = run(*xs)
+        if made is False:
+            return False
+        y, rows = made
+        first = y[0] if is_tuple else y
+        shape = first.shape[: first.ndim - depth]
+        shapes = tuple([xs[a].shape if type(xs[a]) is np.ndarray else () for a in reverse.arguments])
+        return y, Pullback(reverse, rows, shape, shapes)
+
+    return call
+
+
+def _residual_bytes(layout, plan):
     """Bytes of the residual buffer."""
-    dtype = call.operands.dtype
-    return len(plan.residuals) * sweeps.row_length(math.prod(call.operands.shape), dtype) * dtype.itemsize
+    return math.prod(sweeps.residual_shape(plan, layout)) * layout.dtype.itemsize
 
 
-def _leaner(call, policy, kept, room):
-    """What to do where the residuals do not fit into the memory: a bound that makes "auto" keep less, if that helps."""
-    plans = [call.program.plan(call.wrt, p) for p in POLICIES] if policy == "auto" else []
-    is_enough = any(_residual_bytes(call, plan) <= room for plan in plans) and kept > room
-    return f"max_bytes={room}" if is_enough else "a part of the arguments at a time"
+def _advice(layout, plan, others):
+    """What to do where the residuals do not fit into the memory: a bound that makes "auto" keep less, if that helps.
+
+    `others` make the plans that it may choose.
+    """
+
+    def advice(free):
+        room = free - layout.dtype.itemsize * sum(map(math.prod, layout.leaf_shapes))
+        is_enough = any(_residual_bytes(layout, other()) <= room for other in others) and _residual_bytes(layout, plan) > room
+        return f"max_bytes={room}" if is_enough else "a part of the arguments at a time"
+
+    return advice
 
 
-def _plan(call, policy, seeds, max_bytes):
-    """The plan for the options of a call, and the bytes of its residuals."""
-    plan = _fitting_plan(call, policy, seeds, max_bytes)
-    return plan, _residual_bytes(call, plan)
-
-
-def _fitting_plan(call, policy, seeds, max_bytes):
+def _fitting_plan(call, shapes, options):
     """The plan of a policy; "auto" gives way to one that keeps less where `max_bytes` asks for it."""
-    program = call.program
-    plan = program.plan(call.wrt, policy, seeds)
-    if max_bytes is None:
+    program, layout, bound = call.program, call.layout, options.max_bytes
+    plan = program.plan(call.wrt, options.policy, options.seeds)
+    if bound is None:
         return plan
-    sums = _least_sums(call, plan)
-    if _residual_bytes(call, plan) + sums <= max_bytes:
+    sums = reverse_of(program, plan, call.arguments, layout.dtype).over(layout.shape, shapes).least_bytes
+    if _residual_bytes(layout, plan) + sums <= bound:
         return plan
-    plans = [program.plan(call.wrt, p) for p in POLICIES] if policy == "auto" else [plan]
-    sizes = [_residual_bytes(call, p) + sums for p in plans]
-    check_fits(program.call, min(sizes), max_bytes, "the residuals" + " and sums over broadcast axes" * (sums > 0))
-    return cost.best([p for p, size in zip(plans, sizes, strict=True) if size <= max_bytes], seeds)
-
-
-def _least_sums(call, plan):
-    """Bytes of sums over broadcast axes without which no seed can be swept."""
-    return _pullback(call, plan, None).temporary_bytes
-
-
-def _quick_forward(program, plan, arguments):
-    """`vjp` for few elements."""
-    reverse = quick_path.reverse_call(program, plan, arguments)
-
-    def finish(y, rows, shape, shapes):
-        return y, Pullback.quick(program, plan, arguments, [shapes[a] for a in arguments], shape, rows, reverse)
-
-    return quick_path.forward_call(program, plan, finish)
+    plans = [program.plan(call.wrt, p) for p in POLICIES] if options.policy == "auto" else [plan]
+    sizes = [_residual_bytes(layout, p) + sums for p in plans]
+    memory.check_fits(program.call, min(sizes), bound, "the residuals" + " and sums over broadcast axes" * (sums > 0))
+    return cost.best([p for p, size in zip(plans, sizes, strict=True) if size <= bound], options.seeds)

@@ -1,0 +1,50 @@
+"""Seeds and tangents, what linear maps are given: read and checked."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nbad.errors import ArgumentValueError
+from nbad.runtime.operands import WEAK, as_array
+
+
+class Given(NamedTuple):
+    """How a linear map is called: the call as text, the dtype that needs no conversion, and whether many are given at once."""
+
+    call: str
+    dtype: np.dtype
+    batched: bool
+
+
+def as_given(given, name, value, shape, spelling):
+    """A seed or a tangent of this shape as an array, behind a leading axis where many are given; a number stands for all values.
+
+    `spelling` is what the fix calls it.
+    """
+    lead = int(given.batched)
+    is_usual = type(value) is np.ndarray and value.dtype is given.dtype
+    array = value if is_usual else as_array(given.call, name, value)
+    if type(value) in WEAK or isinstance(value, np.generic):
+        return array
+    if array.ndim < lead or array.shape[lead:] != shape:
+        wanted = "(" + ", ".join(["S", *map(str, shape)]) + ("," if not shape else "") + ")" if lead else str(shape)
+        raise ArgumentValueError(
+            f"{given.call}: {name} has a wrong shape",
+            got=f"shape {array.shape}",
+            expected=f"shape {wanted}",
+            fix=f"np.broadcast_to({spelling}, {wanted})",
+        )
+    return array
+
+
+def count_of(given, arrays, what, fix):
+    """How many seeds or tangents are given: the leading axis of every array among them."""
+    counts = {a.shape[0] for a in arrays if a.ndim}
+    if len(counts) != 1:
+        raise ArgumentValueError(
+            f"{given.call}: the number of {what}s is not known",
+            got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
+            expected=f"at least one {what} array, all with the same leading axis",
+            fix=fix,
+        )
+    return counts.pop()

@@ -1,0 +1,69 @@
+"""Whether arrays certainly share no memory, told from their bounds."""
+
+import functools
+
+import numpy as np
+
+from nbad.native.builder import I64
+from nbad.native.cpython import (
+    CONTIGUOUS,
+    DATA,
+    DIGIT,
+    FLAGS,
+    NDIM,
+    api,
+    function,
+    is_available,
+    new_function,
+    short,
+    size,
+    type_of,
+)
+
+ARRAY, ANSWER = range(2)  # the table
+WIDEST = 8  # bytes of an item
+
+
+def are_apart(arrays, others):
+    """Whether contiguous arrays certainly share no memory with one another, nor with the others; False where that is not clear.
+
+    Examples
+    --------
+    >>> a = np.zeros(4)
+    >>> are_apart([a], [np.ones(3)]), are_apart([a], [a[1:]])
+    (True, False)
+    """
+    return _apart()(*arrays, *others, len(arrays))
+
+
+@functools.cache
+def _apart():
+    fields = [id(np.ndarray), api("PyBool_FromLong")]
+    return function("apart", _print, fields) if is_available() else lambda *arrays: False
+
+
+def _print():
+    """Compare bounds: those of each of the first arrays, whose number comes last, with those of all that follow it."""
+    code, table, args, count = new_function("apart")
+    good, arrays = code.variable(1), count - 1
+    with code.loop(0, arrays) as k:
+        thing = code.field(args, k)
+        is_array = type_of(code, thing).equals(code.field(table, ARRAY))
+        code.assign(good, code.select(is_array, code.read(good), 0))
+        with code.when(is_array):
+            is_contiguous = (short(code, thing + FLAGS) & CONTIGUOUS).differs(0)
+            code.assign(good, code.select(is_contiguous, code.read(good), 0))
+    with code.when(code.read(good).differs(0)), code.loop(0, short(code, code.field(args, arrays) + DIGIT)) as k:
+        low, high = _bounds(code, code.field(args, k))
+        with code.loop(k + 1, arrays) as other:
+            start, end = _bounds(code, code.field(args, other))
+            is_apart = code.builder.or_(low >= end, start >= high)
+            code.assign(good, code.select(is_apart, code.read(good), 0))
+    code.finish(code.call(code.field(table, ANSWER), code.read(good), returns=I64))
+    return str(code.function.module)
+
+
+def _bounds(code, array):
+    """Where the memory of a contiguous array begins, and where it ends at the latest."""
+    data = code.load(array + DATA)
+    return data, data + size(code, array, short(code, array + NDIM)) * WIDEST

@@ -1,0 +1,34 @@
+"""Runs the tiles of one launch in the caller's thread, with the interpreter's lock: where threads do not pay."""
+
+from nbad.native.builder import I64
+from nbad.native.cpython import DIGIT, api, function, new_function, short
+
+WORK, LAUNCH, SCRATCH_BYTES, TILES, DONE = range(5)  # the table
+
+
+def launcher(work, launch, scratch, tiles):
+    """A function `run(*arrays, n_seeds)` that runs a launch in its caller's thread and keeps the interpreter's lock.
+
+    Parameters
+    ----------
+    work, launch : int
+        Addresses of the worker and of what `nbad.runtime.launch` packed.
+    scratch : int
+        Bytes that the worker needs, on the stack: at most `nbad.native.cpython.LARGEST`.
+    tiles : int
+
+    Returns
+    -------
+    callable
+    """
+    return function("launcher", _print, [work, launch, scratch, tiles, api("PyBool_FromLong")])
+
+
+def _print():
+    """The arguments are the worker's array objects, and behind them the number of seeds."""
+    code, table, args, count = new_function("launcher")
+    launch, size, tiles = (code.field(table, f) for f in (LAUNCH, SCRATCH_BYTES, TILES))
+    seeds = short(code, code.field(args, count - 1) + DIGIT)
+    code.call(code.field(table, WORK), launch, args, code.stack(size), 0, tiles, 0, seeds)
+    code.finish(code.call(code.field(table, DONE), 1, returns=I64))
+    return str(code.function.module)

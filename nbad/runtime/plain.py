@@ -1,0 +1,130 @@
+"""The plain case of each sweep as one call: what `nbad.native.entry` needs to know of a program's kernels.
+
+Each function makes the entry of one sweep. Where this interpreter's objects cannot be read, an entry answers False always.
+"""
+
+import math
+from itertools import product
+
+import numpy as np
+
+from nbad import config
+from nbad.native import cpython
+from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
+from nbad.plans.cost import WORD, Work, total
+from nbad.runtime.memory import SMALLEST
+from nbad.runtime.threads import HELD_BELOW
+
+MANY = 1 << 12  # elements from which it pays to compile uniform work apart; numbers among the arguments are uniform
+
+
+def value(program, dtype):
+    """`entry(*xs)` or `entry(*xs, *out)`: the value."""
+    return _made(program.value(dtype), program.cores, [(program.leaves, program.is_tuple)])
+
+
+def forward(program, plan, dtype):
+    """`entry(*xs)`: the value, and the residual rows."""
+    groups = [(program.leaves, program.is_tuple), ((Rows(len(plan.residuals)),), False)]
+    return _made(program.forward(plan, dtype), program.cores, groups)
+
+
+def reverse(program, plan, arguments, dtype, batched):
+    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents, where all arguments have the elements of the value."""
+    cores = tuple(program.cores[a] for a in arguments)
+    return _made(
+        program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched=batched
+    )
+
+
+def pushforward(program, plan, arguments, dtype, batched):
+    """`entry(shape, rows, *tangents)`, or with `*out` behind: the output tangents."""
+    inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
+    return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)], batched=batched)
+
+
+def jvp(program, wrt, arguments, dtype):
+    """`entry(*xs, *tangents)`: the value and the output tangents."""
+    inputs = (*program.cores, *(program.cores[a] for a in arguments))
+    return _made(program.jvp(wrt, dtype), inputs, [(program.leaves, program.is_tuple)] * 2, primals=len(program.cores))
+
+
+def jacobian(program, plan, dtype, with_value):
+    """`entry(*xs)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
+    kernel, block = program.forward(plan, dtype), (plan.outputs, len(plan.wrt))
+    leaves = program.leaves if with_value else ()
+    groups = [(leaves, program.is_tuple)] * with_value + [((block,), False)]
+    loads = [Move(k, *place) for k, place in enumerate(plain_rows(program.cores))]
+    stores = [Move(len(loads) + k, *place) for k, place in enumerate(plain_rows(leaves, len(program.cores)))]
+    constants: list[float] = []
+    entries = {(e.output, e.input): e for e in plan.entries}
+    for offset, (m, n) in enumerate(product(range(plan.outputs), plan.wrt)):
+        e = entries.get((m, n))
+        if e is None or e.partial is None:
+            row = kernel.rows + len(constants)
+            constants.append(e.constant if e else 0.0)
+        else:
+            row = len(loads) + plan.outputs + e.partial
+        stores.append(Move(row, len(program.cores) + len(leaves), offset, math.prod(block)))
+    return _entry(Plain(kernel, program.cores, tuple(groups), tuple(loads), tuple(stores), tuple(constants)))
+
+
+def _made(kernel, inputs, groups, **more):
+    """The entry of a kernel whose rows are those of the inputs, and behind them those of the results."""
+    results = [result for group, _ in groups for result in group]
+    places = [place for k, a in enumerate((*inputs, *results)) for place in _places(k, a)]
+    moves = [Move(row, *place) for row, place in enumerate(places)]
+    reads = kernel.rows - kernel.results
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(moves[:reads]), tuple(moves[reads:]), **more))
+
+
+def _places(number, argument):
+    return residual_rows(number, argument.number) if isinstance(argument, Rows) else plain_rows([argument], number)
+
+
+class Entries:
+    """What serves the plain case of one kernel's calls, by their kind: an entry for each working dtype that was met."""
+
+    def __init__(self):
+        self._entries: dict[tuple, tuple] = {}
+        self._kept: set[tuple] = set()
+
+    def __call__(self, key, args):
+        """What the entry for calls of a kind makes of the arguments; False where there is none, or this is not its case."""
+        if config.debug.get():
+            return False
+        for run in self._entries.get(key, ()):
+            made = run(*args)
+            if made is not False:
+                return made
+        return False
+
+    def keep(self, keys, dtype, make):
+        """Keep what `make` makes under keys."""
+        if (keys[0], dtype) not in self._kept:
+            self._kept.add((keys[0], dtype))
+            run = make()
+            for key in keys:
+                self._entries[key] = (*self._entries.get(key, ()), run)
+
+
+def serves(layout):
+    """Whether calls of this layout may be small enough for an entry."""
+    return math.prod(layout.shape) * layout.dtype.itemsize < SMALLEST
+
+
+def _never(*_):
+    return False
+
+
+def _entry(sweep):
+    """At most so much that neither threads nor recycled memory would pay."""
+    if not cpython.is_available():
+        return _never
+    kernel = sweep.kernel
+    size = kernel.dtype.itemsize
+    work = Work(size * kernel.rows, total(kernel.oplist) * size / WORD)
+    results = [result for group, _ in sweep.groups for result in group]
+    widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
+    limit = min(int(HELD_BELOW / work.nanoseconds), SMALLEST // widest - 1)
+    return entry(sweep, limit, MANY - 1) or _never
