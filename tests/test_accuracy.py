@@ -1,4 +1,4 @@
-"""The table of `nbad/README.md`: whole, and kept at points that are measured again."""
+"""The table of `nbad/operations/README.md`: whole, and kept at points that are measured again."""
 
 import math
 

@@ -69,7 +69,7 @@ def test_profile_prints_the_facts(write, capsys):
     assert re.match(r"[\d.]+ s", facts["compile time"])
     assert re.fullmatch(r"[\d.]+ ms, [\d.]+ ns per element, in a batch of 3", facts["reverse per seed"])
     assert re.fullmatch(r"\d+ \(.+\)", facts["threads"])
-    assert facts["vectors"] == nbad.codegen.host.describe()
+    assert facts["vectors"] == str(nbad.codegen.host.host())
     assert "checks of the harness passed on 64 elements" in facts["checked"]
 
 

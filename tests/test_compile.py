@@ -252,6 +252,6 @@ def test_without_numbas_compiler_functions_are_plain(run_python):
     code = (
         "from nbad.codegen.numba_cache import cached_njit\n"
         "import nbad.codegen.disk, nbad.codegen.lower, nbad.codegen.python_source, nbad.codegen.vector_ir, nbad.codegen.host\n"
-        "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.codegen.host.describe())"
+        "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.codegen.host.host())"
     )
     assert run_python(code, NUMBA_DISABLE_JIT="1").startswith("2 ")

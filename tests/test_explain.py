@@ -11,7 +11,7 @@ from gallery_mpmath import cores_of, kernels, sample
 import nbad
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory
-from nbad.tools import explain
+from nbad.tools import explain, roofs, timing
 
 X = np.linspace(0.5, 2.0, 1000)
 
@@ -138,17 +138,17 @@ def test_prints_tables():
 
 
 def test_bandwidth_is_measured_once_and_late(monkeypatch):
-    explain.memory_bandwidth.cache_clear()
+    roofs.memory_bandwidth.cache_clear()
     measured = []
-    monkeypatch.setattr(explain, "_seconds", lambda call: measured.append(call) or 1e-3)
+    monkeypatch.setattr(timing, "seconds", lambda call: measured.append(call) or 1e-3)
     told = nbad.explain(decay, X, X)
     assert measured == []
-    expected = 3 * 8 * explain.STREAM / 1e-3 / 1e9
+    expected = 3 * 8 * roofs.STREAM / 1e-3 / 1e9
     assert told.bandwidth == pytest.approx(expected)
     assert told.roofline(account(told, "partials").call) == pytest.approx(16 / expected)
     assert str(told)
-    assert len(measured) == explain.REPEATS
-    explain.memory_bandwidth.cache_clear()
+    assert len(measured) == roofs.REPEATS
+    roofs.memory_bandwidth.cache_clear()
 
 
 def test_as_dict_is_plain():

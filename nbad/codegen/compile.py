@@ -43,6 +43,10 @@ class TileKernel(NamedTuple):
     oplist: OpList
     width: int
 
+    def __str__(self) -> str:
+        rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
+        return f"tile kernel of {self.oplist.name}: rows {rows}, {self.oplist.dtype}, {self.width} in a vector"
+
     @property
     def rows(self) -> int:
         """Entries of the table."""
@@ -95,6 +99,7 @@ def compile_tile(oplist: OpList) -> TileKernel:
 
 def compile_module(ir: str, name: str) -> int:
     """Address of the function `name` of an LLVM module: loaded already, loaded from disk, or compiled."""
+    # one engine holds the code of all kernels, so each needs a symbol of its own
     symbol = f"{name}_{hashlib.sha256(ir.encode()).hexdigest()[:32]}"
     with global_compiler_lock:
         if symbol not in _addresses:
@@ -103,7 +108,7 @@ def compile_module(ir: str, name: str) -> int:
     return _addresses[symbol]
 
 
-def _object_code(ir):
+def _object_code(ir: str) -> bytes:
     """Machine code of a module, from the disk where it is there."""
     target = host()
     key = "\n".join(["kernel", VERSIONS, target.triple, target.cpu, target.features, repr(MACHINE), ir])
@@ -114,7 +119,7 @@ def _object_code(ir):
     return code
 
 
-def _load(code, symbol):
+def _load(code: bytes, symbol: str) -> int:
     """Load machine code; return the address of a symbol in it."""
     engine = _engine()
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
@@ -122,13 +127,13 @@ def _load(code, symbol):
     return engine.get_function_address(symbol)
 
 
-def _parse(ir):
+def _parse(ir: str) -> binding.ModuleRef:
     module = binding.parse_assembly(ir)
     module.verify()
     return module
 
 
-def _new_machine():
+def _new_machine() -> binding.TargetMachine:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target = host()
@@ -138,12 +143,12 @@ def _new_machine():
 
 
 @functools.cache
-def _machine():
+def _machine() -> binding.TargetMachine:
     """Compiles for this host."""
     return _new_machine()
 
 
 @functools.cache
-def _engine():
+def _engine() -> binding.ExecutionEngine:
     """Holds the loaded code of all kernels, and owns a machine of its own."""
     return binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())

@@ -57,7 +57,7 @@ class Host(NamedTuple):
         """What the instruction set is called."""
         return INSTRUCTION_SETS.get(self.letter, self.triple.split("-")[0])
 
-    def __str__(self):
+    def __str__(self) -> str:
         widths = " or ".join(f"{self.width(dtype)} x {dtype}" for dtype in ITEMSIZE)
         functions = f"{len(self.offered)} vector functions of {LIBRARY}" if self.offered else "libm lane by lane"
         return f"{widths} ({self.instructions}), {functions}"
@@ -74,11 +74,6 @@ def host_like(triple: str, cpu: str, features: str) -> Host:
     """A host with these features and the vector functions of this machine's C library."""
     nbytes, letter = _vectors(triple, features)
     return Host(triple, cpu, features, nbytes, letter, _offered(nbytes, letter))
-
-
-def describe() -> str:
-    """One line on width and vector library, for reports."""
-    return str(host())
 
 
 def scalar_function(function: str, dtype: str) -> str:
@@ -105,7 +100,7 @@ def foreign_function(op: str) -> str:
     return name
 
 
-def _vectors(triple, features):
+def _vectors(triple: str, features: str) -> tuple[int, str]:
     """Bytes of a vector and the letter of its ABI."""
     architecture = triple.split("-")[0]
     if architecture in ("aarch64", "arm64"):
@@ -116,11 +111,11 @@ def _vectors(triple, features):
     return next(((nbytes, letter) for name, nbytes, letter in X86 if f"+{name}" in enabled), (16, "b"))
 
 
-def _symbol(letter, width, function, arity, dtype):
+def _symbol(letter: str, width: int, function: str, arity: int, dtype: str) -> str:
     return f"_ZGV{letter}N{width}{'v' * arity}_{scalar_function(function, dtype)}"
 
 
-def _offered(nbytes, letter):
+def _offered(nbytes: int, letter: str) -> frozenset[str]:
     """The symbols of the vector library for every function of the table; nothing where there is no library."""
     try:
         llvm.load_library_permanently(LIBRARY)

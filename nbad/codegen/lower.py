@@ -7,7 +7,9 @@ are reduced as LLVM reduces them under Numba, so that `math="libm"` has the very
 import ctypes
 import functools
 import math as scalar
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Union
 
 from nbad.errors import InternalError
 from nbad.graphs.graph import Graph, GraphBuilder, Node
@@ -19,6 +21,8 @@ INSTRUCTIONS = frozenset(
 LARGEST_POWER = 0x10000  # Numba calls pow for a greater integer exponent
 LARGEST_BASE = 62  # LLVM writes 2**62 to a power as exp2, greater bases as pow
 
+Operand = Union["Value", float]
+
 
 @dataclass(frozen=True)
 class OpList(Graph):
@@ -27,7 +31,7 @@ class OpList(Graph):
     dtype: str = "float64"
     math: str = "simd"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"
 
 
@@ -67,31 +71,31 @@ def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
 class Expander:
     """What a row's `expansion` builds with: every operation by its name, and `where`."""
 
-    def __init__(self, builder, dtype, math):
+    def __init__(self, builder: GraphBuilder, dtype: str, math: str):
         self.builder, self.dtype, self.math = builder, dtype, math
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., "Value"]:
         if name not in TABLE:
             raise AttributeError(name)
         return functools.partial(self.apply, name)
 
-    def where(self, condition, x, y):
+    def where(self, condition: "Value", x: Operand, y: Operand) -> "Value":
         """`x` where the condition holds, else `y`."""
         return self.apply("select", condition, x, y)
 
-    def constant(self, value):
+    def constant(self, value: float) -> "Value":
         """A constant in the working dtype."""
         if self.dtype == "float32" and not isinstance(value, bool):
             value = ctypes.c_float(value).value
         return Value(self, self.builder.constant(value))
 
-    def apply(self, op, *operands):
+    def apply(self, op: str, *operands: Any) -> "Value":
         """The value of an operation, expanded where its row says so; a last operand beyond its arity is the payload."""
         arity = len(TABLE[op].operands)
         values = [v if isinstance(v, Value) else self.constant(v) for v in operands[:arity]]
         return self._apply(op, values, *operands[arity:])
 
-    def lower(self, node: Node, operands):
+    def lower(self, node: Node, operands: list["Value"]) -> "Value":
         """The value of one node of the graph that is being lowered."""
         self.builder.source = node.source
         if node.op == "input":
@@ -100,10 +104,10 @@ class Expander:
             return self.constant(node.payload)
         return self._apply(node.op, operands, *(() if node.payload is None else (node.payload,)))
 
-    def _apply(self, op, values, *payload):
+    def _apply(self, op: str, values: list["Value"], *payload: Any) -> "Value":
         row, reduced = TABLE[op], None
         if op == "powi":
-            reduced = self._integer_power(*values, *payload)
+            reduced = self._integer_power(values[0], *payload)
         elif op == "pow":
             reduced = self._power(*values)
         if reduced is not None:
@@ -114,23 +118,23 @@ class Expander:
             raise InternalError(f"`{op}` has neither an expansion nor a C function")
         return Value(self, self.builder.add(op, *(v.node for v in values)))
 
-    def _integer_power(self, x, n):
+    def _integer_power(self, x: "Value", n: int) -> "Value | None":
         """The powers that Numba does not multiply out; None for the others."""
         return self.apply("pow", x, float(n)) if abs(n) > LARGEST_POWER else None
 
-    def _power(self, x, y):
+    def _power(self, x: "Value", y: "Value") -> "Value | None":
         """LLVM's reductions of a power with one constant; None where it has none."""
         base, exponent = x.constant, y.constant
         if base is not None and exponent is None and self.math == "libm":
             return self._power_of(base, y)
         if base is not None or exponent is None:
             return None
-        if exponent == 0.5:
+        if exponent == 0.5:  # beside the root: that of -inf is inf, and that of -0.0 is 0.0
             return self.where(x == -scalar.inf, scalar.inf, self.abs(self.sqrt(x)))
         reductions = {0.0: lambda: self.constant(1.0), 1.0: lambda: x, 2.0: lambda: x * x, -1.0: lambda: 1.0 / x}
         return reductions[exponent]() if exponent in reductions else None
 
-    def _power_of(self, base, y):
+    def _power_of(self, base: float, y: "Value") -> "Value | None":
         """A constant to a power: LLVM writes powers of two as exp2, which costs accuracy, so only Numba's bits ask for it."""
         mantissa, exponent = scalar.frexp(base)
         if base == 1.0:
@@ -139,12 +143,12 @@ class Expander:
             return None
         return self.exp2(y * float(exponent - 1))
 
-    def _value(self, result):
+    def _value(self, result: Operand) -> "Value":
         return result if isinstance(result, Value) else self.constant(result)
 
 
-def _infix(op, swapped=False):
-    def apply(self, other):
+def _infix(op: str, swapped: bool = False) -> Callable[["Value", Operand], "Value"]:
+    def apply(self: "Value", other: Operand) -> "Value":
         return self.expander.apply(op, *((other, self) if swapped else (self, other)))
 
     return apply
@@ -153,25 +157,25 @@ def _infix(op, swapped=False):
 class Value:
     """A node of the op list being built; Python's operators build on it."""
 
-    def __init__(self, expander, node):
+    def __init__(self, expander: Expander, node: int):
         self.expander, self.node = expander, node
 
     @property
-    def constant(self):
+    def constant(self) -> Any:
         """The number, where the node is a constant."""
         node = self.expander.builder.nodes[self.node]
         return node.payload if node.op == "const" else None
 
-    def __neg__(self):
+    def __neg__(self) -> "Value":
         return self.expander.neg(self)
 
-    def __abs__(self):
+    def __abs__(self) -> "Value":
         return self.expander.abs(self)
 
-    def __invert__(self):
+    def __invert__(self) -> "Value":
         return self.expander.apply("not", self)
 
-    def __pow__(self, exponent):
+    def __pow__(self, exponent: float) -> "Value":
         return self.expander.apply("powi" if isinstance(exponent, int) else "pow", self, exponent)
 
     __add__, __radd__ = _infix("add"), _infix("add", swapped=True)
@@ -179,7 +183,7 @@ class Value:
     __mul__, __rmul__ = _infix("mul"), _infix("mul", swapped=True)
     __truediv__, __rtruediv__ = _infix("div"), _infix("div", swapped=True)
     __lt__, __le__, __gt__, __ge__ = _infix("lt"), _infix("le"), _infix("gt"), _infix("ge")
-    __eq__, __ne__ = _infix("eq"), _infix("ne")
+    __eq__, __ne__ = _infix("eq"), _infix("ne")  # type: ignore[assignment]
     __and__, __or__ = _infix("and"), _infix("or")
     __hash__ = None  # type: ignore[assignment]
 

@@ -2,7 +2,9 @@
 
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import NullCache
@@ -15,10 +17,11 @@ from nbad.codegen.compile import VERSIONS
 PLAIN = (bool, int, float, str, tuple)  # kinds of globals that Numba compiles in as constants
 
 
-def cached_njit(**options):
+def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
     """`numba.njit(**options)` for nbad's own functions, compiled code kept in nbad's private cache folder.
 
-    The key holds the source of the function's module, those of nbad's compiled functions that it imports, and the constants among
+    Numba's own cache looks at the time stamp of the function's file alone, and not at what the function uses of other files. Here
+    the key holds the source of the function's module, those of nbad's compiled functions that it imports, and the constants among
     its globals.
 
     Examples
@@ -30,7 +33,7 @@ def cached_njit(**options):
     8.0
     """
 
-    def decorate(function):
+    def decorate(function: Any) -> Callable:
         compiled = numba.njit(**options)(function)
         if hasattr(compiled, "enable_caching") and function.__closure__ is None:
             compiled._cache = _FunctionCache(function, repr(sorted(options.items())))
@@ -42,32 +45,32 @@ def cached_njit(**options):
 class _FunctionCache(NullCache):
     """What Numba asks for a function's compiled code; backed by `nbad.codegen.disk`."""
 
-    def __init__(self, function, options):
+    def __init__(self, function: Any, options: str):
         self.function, self.options = function, options
 
     @property
-    def cache_path(self):
+    def cache_path(self) -> str | None:
         """Where the code is kept; None where it is not."""
         folder = disk.info().folder
         return None if folder is None else str(folder)
 
-    def load_overload(self, signature, target_context):
+    def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
         """The compiled function for a signature; None where the disk does not have it."""
         target_context.refresh()
         data = disk.load(self._key(signature, target_context.codegen()))
         return None if data is None else CompileResult._rebuild(target_context, *pickle.loads(data))
 
-    def save_overload(self, signature, result):
+    def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a compiled function."""
         if not result.library.has_dynamic_globals:
             disk.store(self._key(signature, result.codegen), dumps(result._reduce()))
 
-    def _key(self, signature, codegen):
+    def _key(self, signature: Any, codegen: Any) -> str:
         parts = "function", VERSIONS, sys.version, codegen.magic_tuple(), self.function.__qualname__, self.options, signature
         return "\n".join([*map(str, parts), *_sources(self.function.__module__, set())])
 
 
-def _sources(name, seen):
+def _sources(name: str, seen: set[str]) -> list[str]:
     """Text of a module and its plain globals, and the same for the modules of nbad whose compiled functions it uses."""
     seen.add(name)
     module = sys.modules[name]
@@ -76,7 +79,7 @@ def _sources(name, seen):
     for key, value in sorted(vars(module).items()):
         if isinstance(value, PLAIN) and not key.startswith("__"):
             texts.append(f"{key} = {value!r}")
-        owner = getattr(value, "__module__", None)
-        if type(value).__module__.startswith("numba.") and str(owner).startswith("nbad.") and owner not in seen:
+        owner = str(getattr(value, "__module__", ""))
+        if type(value).__module__.startswith("numba.") and owner.startswith("nbad.") and owner not in seen:
             texts += _sources(owner, seen)
     return texts

@@ -7,6 +7,7 @@ it calls from the same C library. Exceptions: its float32 `cbrt` is that of floa
 import keyword
 import math
 import re
+from typing import Any
 
 from nbad.codegen.lower import OpList
 from nbad.operations.table import TABLE
@@ -79,7 +80,7 @@ def print_python(oplist: OpList) -> str:
     return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *(f"    {line}" for line in lines), ""])
 
 
-def _template(op):
+def _template(op: str) -> str:
     if op in OPERATORS:
         return OPERATORS[op]
     row, arity = TABLE[op], len(TABLE[op].operands)
@@ -89,7 +90,7 @@ def _template(op):
     return f"{spelling}({', '.join(['{}'] * arity)})"
 
 
-def _names(oplist):
+def _names(oplist: OpList) -> list[str]:
     """How each node is written where it is used."""
     taken, names = {"math", "np", "abs", "special"} | {op.partition(".")[0] for op in TABLE if TABLE[op].address}, []
     for k, node in enumerate(oplist.nodes):
@@ -104,13 +105,13 @@ def _names(oplist):
     return names
 
 
-def _identifier(name):
+def _identifier(name: str) -> str:
     """A Python name like `name`: `r[0]` becomes `r_0`."""
     plain = re.sub(r"\W+", "_", name).strip("_") or "kernel"
     return f"{plain}_" if keyword.iskeyword(plain) or plain[0].isdigit() else plain
 
 
-def _constant(value, dtype):
+def _constant(value: Any, dtype: str) -> str:
     if isinstance(value, bool):
         return repr(value)
     text = repr(value) if math.isfinite(value) else f"{'-' if value < 0 else ''}math.{abs(value)!r}"

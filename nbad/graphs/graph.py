@@ -24,7 +24,7 @@ class Node(NamedTuple):
 
     op: str
     args: tuple[int, ...] = ()
-    payload: float | int | bool | None = None
+    payload: Any = None
     kind: str = "real"
     source: str | None = None
 

@@ -1,4 +1,4 @@
-"""Structured code for the driver: integers with operators, loops and conditions, printed as LLVM IR.
+"""Structured code for the worker and the ways into it: integers with operators, loops and conditions, printed as LLVM IR.
 
 Numba would type and optimize the same hundred lines for seconds; printed, they compile in a tenth of one. Everything is an int64
 or a value in memory at an address.

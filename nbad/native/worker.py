@@ -1,6 +1,6 @@
 """One worker's share of a launch: stage, compute, scatter and sum, tile by tile.
 
-A launch is one table of int64 that `nbad.runtime.launch` packs: a header and four sections.
+A launch is one table of int64 that `nbad.runtime.launch` packs: a header and seven sections.
 
 * rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.

@@ -1,4 +1,4 @@
-"""Rows of the primitive table: special functions. See `nbad.operations.table` for what a row says."""
+"""The rows of special functions. See `nbad.operations.table` for what a row says."""
 
 import math
 

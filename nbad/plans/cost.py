@@ -12,9 +12,13 @@ because seeds may also come one by one: there a wrong choice costs most, while i
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from nbad.graphs.graph import Graph, Node
 from nbad.operations.table import TABLE
+from nbad.plans.plan import Plan
 
 # Rough numbers of one core of a server with AVX-512, in float64; only their ratio matters to a choice.
 BYTES_PER_NS = 14.0
@@ -45,8 +49,27 @@ class PrologueWork(Work):
         return self.bytes / BYTES_PER_NS + PAID * self.flops / FLOPS_PER_NS
 
 
-def sweeps(plan, inputs, cotangents, itemsize):
-    """Work of the forward sweep, and of the reverse sweep for each call and for each seed.
+class Sweeps(NamedTuple):
+    """Work of the forward sweep, and of a reverse sweep for each call and for each seed."""
+
+    forward: Work
+    call: Work
+    seed: Work
+
+
+class Line(NamedTuple):
+    """Nanoseconds of one forward sweep, and of a reverse sweep for each seed."""
+
+    once: float
+    each: float
+
+    def at(self, seeds: int) -> float:
+        """The time of both."""
+        return self.once + seeds * self.each
+
+
+def sweeps(plan: Plan, inputs: float, cotangents: float, itemsize: int) -> Sweeps:
+    """Work of the sweeps of a plan.
 
     Parameters
     ----------
@@ -57,52 +80,50 @@ def sweeps(plan, inputs, cotangents, itemsize):
 
     Returns
     -------
-    tuple of Work
+    Sweeps
     """
     outputs, residuals = plan.outputs * itemsize, len(plan.residuals) * itemsize
     forward = Work(inputs + outputs + residuals, total(plan.forward))
     call = PrologueWork(residuals, total(plan.prologue) if plan.prologue else 0.0)
-    return forward, call, Work(outputs + cotangents, total(plan.reverse))
+    return Sweeps(forward, call, Work(outputs + cotangents, total(plan.reverse)))
 
 
-def nanoseconds(plan) -> tuple[float, float]:
-    """Time of one forward sweep, and of one reverse sweep for each seed, for one element, by the model."""
-    forward, call, seed = sweeps(plan, len(plan.forward.inputs) * WORD, len(plan.wrt) * WORD, WORD)
-    return forward.nanoseconds, call.nanoseconds + seed.nanoseconds
+def nanoseconds(plan: Plan) -> Line:
+    """Time of a plan for one element, by the model."""
+    work = sweeps(plan, len(plan.forward.inputs) * WORD, len(plan.wrt) * WORD, WORD)
+    return Line(work.forward.nanoseconds, work.call.nanoseconds + work.seed.nanoseconds)
 
 
-def best(plans, seeds):
+def best(plans: Sequence[Plan], seeds: int) -> Plan:
     """The plan that costs least for a number of seeds; of equals, the first."""
-    lines = [nanoseconds(plan) for plan in plans]
-    times = [once + seeds * each for once, each in lines]
-    return plans[times.index(min(times))]
+    return min(plans, key=lambda plan: nanoseconds(plan).at(seeds))
 
 
-def changes(plans):
+def changes(plans: Sequence[Plan]) -> list[tuple[int, Plan]]:
     """Where the best plan changes: pairs of a number of seeds and the plan that is best from there on, the first for 1 seed."""
     lines = [nanoseconds(plan) for plan in plans]
-    crossings = ((c - a) / (b - d) for a, b in lines for c, d in lines if b != d)
+    crossings = ((b.once - a.once) / (a.each - b.each) for a in lines for b in lines if a.each != b.each)
     numbers = sorted({1, *(k for s in crossings if s >= 1 for k in (math.ceil(s), math.floor(s) + 1))})
     found = [(seeds, best(plans, seeds)) for seeds in numbers]
     return [pair for k, pair in enumerate(found) if k == 0 or pair[1] is not found[k - 1][1]]
 
 
-def of_keeping(node) -> int:
+def of_keeping(node: Node) -> int:
     """Price of a residual in operations: it is written once and read once; a condition is made a number and compared again."""
     return round(2 * WORD / BYTES_PER_NS * FLOPS_PER_NS) + 2 * (node.kind == "bool")
 
 
-def of_repeating(node) -> int:
+def of_repeating(node: Node) -> int:
     """Price of computing a cheap node again."""
     return round(operations(node))
 
 
-def operations(node) -> float:
+def operations(node: Node) -> float:
     """Operations of one node."""
     return 0.0 if node.op in ("input", "const") else TABLE[node.op].cost
 
 
-def is_expensive(node) -> bool:
+def is_expensive(node: Node) -> bool:
     """Whether a policy should not repeat a node: calls of the C library, roots, and whatever divides."""
     if node.op in ("input", "const"):
         return False
@@ -110,7 +131,7 @@ def is_expensive(node) -> bool:
     return divides or bool(TABLE[node.op].libm) or TABLE[node.op].cost >= TABLE["div"].cost
 
 
-def total(graph) -> float:
+def total(graph: Graph) -> float:
     """Operations of a graph; an input that is an output is copied."""
     copies = sum(graph.nodes[k].op == "input" for k in graph.outputs)
     return sum(map(operations, graph.nodes)) + copies

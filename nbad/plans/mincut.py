@@ -4,6 +4,8 @@ The search starts at the sink, where the cuts of joint graphs lie, and stops whe
 arrays, because a graph can be deeper than Python's stack.
 """
 
+from collections.abc import Iterator
+
 INFINITE = 1 << 60
 
 
@@ -24,7 +26,7 @@ class Network:
         self.heads: list[int] = []
         self.capacities: list[int] = []
 
-    def connect(self, tail: int, head: int, capacity: int):
+    def connect(self, tail: int, head: int, capacity: int) -> None:
         """Add an edge."""
         self.edges[tail].append(len(self.heads))
         self.edges[head].append(len(self.heads) + 1)
@@ -43,7 +45,7 @@ class Network:
         distances = self._distances(sink)
         return {vertex for vertex, distance in enumerate(distances) if distance >= 0}
 
-    def _distances(self, sink, source=None):
+    def _distances(self, sink: int, source: int | None = None) -> list[int]:
         """Edges from each vertex to the sink along free capacity, as far as the source; -1 where there is no way."""
         distances = [-1] * len(self.edges)
         distances[sink] = 0
@@ -52,7 +54,7 @@ class Network:
             level = list(self._level_above(level, distances))
         return distances
 
-    def _level_above(self, level, distances):
+    def _level_above(self, level: list[int], distances: list[int]) -> Iterator[int]:
         """The vertices that are one edge further from the sink, marked as they are found."""
         for vertex in level:
             for edge in self.edges[vertex]:
@@ -61,9 +63,10 @@ class Network:
                     distances[before] = distances[vertex] + 1
                     yield before
 
-    def _saturate(self, source, sink, distances):
+    def _saturate(self, source: int, sink: int, distances: list[int]) -> int:
         """Send flow along shortest paths until none is left."""
-        total, path, vertex = 0, [], source
+        total, vertex = 0, source
+        path: list[int] = []
         tried = [0] * len(self.edges)
         while True:
             if vertex == sink:
@@ -80,7 +83,7 @@ class Network:
             else:
                 return total
 
-    def _next(self, vertex, tried, distances):
+    def _next(self, vertex: int, tried: list[int], distances: list[int]) -> int | None:
         """A free edge towards the sink; those before it lead nowhere."""
         edges, nearer = self.edges[vertex], distances[vertex] - 1
         for k in range(tried[vertex], len(edges)):
@@ -90,7 +93,7 @@ class Network:
         tried[vertex] = len(edges)
         return None
 
-    def _send(self, path):
+    def _send(self, path: list[int]) -> tuple[int, int]:
         """Fill a path; returns the flow, and how much of the path comes before its first full edge."""
         amount = min(self.capacities[edge] for edge in path)
         for edge in path:

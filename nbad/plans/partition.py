@@ -8,14 +8,15 @@ computes the cotangents: it only multiplies and adds.
 from dataclasses import replace
 from functools import partial
 
-from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.differentiate import JointGraph
+from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import compact, simplify
 from nbad.plans import cost
-from nbad.plans.plan import Entry, Plan, Residual
+from nbad.plans.plan import Entry, Plan, Policy, Residual
 from nbad.plans.policies import POLICIES, Targets, stored_values
 
 
-def partition(joint, wrt, policy="partials", seeds=1) -> Plan:
+def partition(joint: JointGraph, wrt: tuple[int, ...], policy: Policy = "partials", seeds: int = 1) -> Plan:
     """Split a joint graph into a forward graph and the maps from its residuals.
 
     Parameters
@@ -37,7 +38,7 @@ def partition(joint, wrt, policy="partials", seeds=1) -> Plan:
     return cost.best([split(candidate) for candidate in POLICIES], seeds) if policy == "auto" else split(policy)
 
 
-def _split(targets, entries, outputs, wrt, policy):
+def _split(targets: Targets, entries: tuple[Entry, ...], outputs: int, wrt: tuple[int, ...], policy: Policy) -> Plan:
     """The plan of one policy."""
     stored = stored_values(targets, policy)
     prologue = None if stored == list(targets.entries) else _prologue(targets, stored)
@@ -45,7 +46,7 @@ def _split(targets, entries, outputs, wrt, policy):
     return Plan(policy, wrt, outputs, _forward(targets, stored, outputs), residuals, prologue, entries)
 
 
-def _targets(joint):
+def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
     """The joint graph with each nonconstant entry once among its outputs, and how the Jacobian is made of them."""
     graph = simplify(joint.graph)
     primal, found = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs :]
@@ -56,22 +57,22 @@ def _targets(joint):
     )
     graph = compact(replace(graph, outputs=(*primal, *kept)))
     partials = graph.outputs[joint.n_outputs :]
-    roles = {k: [] for k in partials}
+    roles: dict[int, list[str]] = {k: [] for k in partials}
     for entry in entries:
         if entry.partial is not None:
             roles[partials[entry.partial]].append(f"∂y{entry.output}/∂{graph.inputs[entry.input]}")
     return Targets(graph, roles), entries
 
 
-def _forward(targets, stored, outputs):
-    """Inputs to outputs and stored values; a condition is stored as 1 or 0."""
+def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
+    """Inputs to outputs and stored values; a condition is stored as 1 or 0, because all rows of the buffer have one dtype."""
     builder = GraphBuilder.extending(targets.graph)
     one, zero = builder.constant(1.0), builder.constant(0.0)
     results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]
     return compact(builder.build((*targets.graph.outputs[:outputs], *results)))
 
 
-def _prologue(targets, stored):
+def _prologue(targets: Targets, stored: list[int]) -> Graph:
     """Stored values to partials."""
     graph = targets.graph
     builder = GraphBuilder(f"{graph.name}_prologue", [f"r{k}" for k in range(len(stored))])
@@ -85,16 +86,16 @@ def _prologue(targets, stored):
     return simplify(builder.build(places[k] for k in targets.entries))
 
 
-def _is_condition(targets, k):
+def _is_condition(targets: Targets, k: int) -> bool:
     return targets.graph.nodes[k].kind == "bool"
 
 
-def _describe(targets, k, policy):
+def _describe(targets: Targets, k: int, policy: Policy) -> Residual:
     node = targets.graph.nodes[k]
     return Residual(targets.name(k), node.source, _reason(targets, k, policy))
 
 
-def _reason(targets, k, policy):
+def _reason(targets: Targets, k: int, policy: Policy) -> str:
     """Why a value is kept."""
     node = targets.graph.nodes[k]
     if k in targets.entries:

@@ -1,11 +1,15 @@
 """A plan: what the forward kernel stores, and the linear map that the reverse kernel and the pushforward apply."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
+
+Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Plan:
     `mode` says how the entries were accumulated.
     """
 
-    policy: str | tuple[str, ...]
+    policy: Policy
     wrt: tuple[int, ...]
     outputs: int
     forward: Graph
@@ -58,7 +62,7 @@ class Plan:
         """Partials and tangents to output tangents."""
         return _linear_map(self, "pushforward", "tangent", self.wrt, range(self.outputs), lambda e: (e.input, e.output))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"plan of {self.forward.name}, policy {self.policy!r}: {len(self.residuals)} residuals"]
         for k, residual in enumerate(self.residuals):
             lines.append(f"  residual {k}: {residual.name:<28} {residual.reason}")
@@ -67,22 +71,24 @@ class Plan:
         return "\n".join([*lines, "reverse:", str(self.reverse)])
 
 
-def _linear_map(plan, name, given, sources, targets, ends):
+def _linear_map(
+    plan: Plan, name: str, given: str, sources: Sequence[int], targets: Sequence[int], ends: Callable[[Entry], tuple[int, int]]
+) -> Graph:
     """The graph of one product with the Jacobian or its transpose; `ends` says from where to where an entry leads."""
     letter = "p" if plan.prologue else "r"
     partials = [f"{letter}{k}" for k in range(plan.partials)]
     builder = GraphBuilder(f"{plan.forward.name}_{name}", [*partials, *(f"{given}{k}" for k in range(len(sources)))])
     column = {source: len(partials) + k for k, source in enumerate(sources)}
-    sums = dict.fromkeys(targets)
+    sums: dict[int, int] = {}
     for entry in plan.entries:
         source, target = ends(entry)
         factor = builder.constant(entry.constant) if entry.partial is None else entry.partial
         term = guarded_product(builder, factor, column[source])
-        sums[target] = term if sums[target] is None else builder.add("add", sums[target], term)
-    return builder.build(builder.constant(0.0) if s is None else s for s in sums.values())
+        sums[target] = builder.add("add", sums[target], term) if target in sums else term
+    return builder.build(sums[target] if target in sums else builder.constant(0.0) for target in targets)
 
 
-def guarded_product(builder, entry, seed):
+def guarded_product(builder: GraphBuilder, entry: int, seed: int) -> int:
     """`entry * seed`, which a zero seed makes 0 whatever the entry is."""
     node = builder.nodes[entry]
     if node.op == "const" and node.payload == 1.0:
@@ -94,7 +100,7 @@ def guarded_product(builder, entry, seed):
     return builder.add("select", builder.add("eq", seed, zero), zero, product)
 
 
-def fuse(prologue, following) -> Graph:
+def fuse(prologue: Graph, following: Graph) -> Graph:
     """One graph of two: the second one's first inputs are the outputs of the first."""
     given = following.inputs[len(prologue.outputs) :]
     builder = GraphBuilder(following.name, [*prologue.inputs, *given])
@@ -104,15 +110,15 @@ def fuse(prologue, following) -> Graph:
     return builder.build(places[k] for k in following.outputs)
 
 
-def jvp_graph(joint, wrt) -> Graph:
+def jvp_graph(joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
     """One graph from inputs and tangents to outputs and output tangents, from a joint graph in forward mode."""
     names = [f"tangent_{joint.graph.inputs[n]}" for n in wrt]
     builder = GraphBuilder(f"{joint.graph.name}_jvp", [*joint.graph.inputs, *names])
     places = builder.splice(joint.graph, range(len(joint.graph.inputs)))
     outputs = [places[k] for k in joint.graph.outputs]
-    tangents: list[int | None] = [None] * joint.n_outputs
+    tangents: dict[int, int] = {}
     for (m, n), entry in zip(joint.positions, outputs[joint.n_outputs :], strict=True):
         term = guarded_product(builder, entry, len(joint.graph.inputs) + wrt.index(n))
-        tangents[m] = term if tangents[m] is None else builder.add("add", tangents[m], term)
-    dots = [builder.constant(0.0) if t is None else t for t in tangents]
+        tangents[m] = builder.add("add", tangents[m], term) if m in tangents else term
+    dots = [tangents[m] if m in tangents else builder.constant(0.0) for m in range(joint.n_outputs)]
     return simplify(builder.build([*outputs[: joint.n_outputs], *dots]))

@@ -4,9 +4,13 @@ A policy names values to keep; what is stored are those of them that the partial
 partials always follow from what is stored. A condition is stored as 1 or 0, and counts like any other value.
 """
 
+from collections.abc import Callable, Iterable
+
 from nbad.errors import ArgumentValueError
+from nbad.graphs.graph import Graph, Node
 from nbad.plans import cost
 from nbad.plans.mincut import INFINITE, Network
+from nbad.plans.plan import Policy
 
 POLICIES = ("partials", "mincut", "recompute")
 
@@ -22,20 +26,20 @@ class Targets:
         Each entry's node, with the entries that it is: `∂y0/∂x`.
     """
 
-    def __init__(self, graph, entries):
+    def __init__(self, graph: Graph, entries: dict[int, list[str]]):
         self.graph, self.entries = graph, entries
 
-    def name(self, k):
+    def name(self, k: int) -> str:
         """What a node is called: an input by its name, an entry by what it is, any other by its number."""
         return self.graph.label(k) if k not in self.entries or self.graph.nodes[k].op == "input" else ", ".join(self.entries[k])
 
-    def numbers(self):
+    def numbers(self) -> dict[str, int]:
         """The node of every name that a value goes by."""
         named = {role: k for k, roles in self.entries.items() for role in (*roles, ", ".join(roles))}
         values = (k for k, node in enumerate(self.graph.nodes) if node.op != "const")
         return named | {self.graph.label(k): k for k in values}
 
-    def below(self, kept=()):
+    def below(self, kept: Iterable[int] = ()) -> list[int]:
         """The nodes that the entries are computed from, in order, down to inputs and kept nodes; no constants."""
         nodes, kept, waiting = self.graph.nodes, set(kept), list(self.entries)
         found = set(waiting)
@@ -47,7 +51,7 @@ class Targets:
         return sorted(found)
 
 
-def stored_values(targets, policy):
+def stored_values(targets: Targets, policy: Policy) -> list[int]:
     """The nodes that a policy stores, in order; those of `"partials"` in the order of the entries.
 
     Parameters
@@ -65,7 +69,7 @@ def stored_values(targets, policy):
     return list(targets.entries) if set(stored) == set(targets.entries) else stored
 
 
-def _cut(targets):
+def _cut(targets: Targets) -> set[int]:
     """The values to keep so that bytes and repeated operations together cost least, and nothing expensive is repeated.
 
     Each node is two vertices with an edge between them, which is cut where its value is kept; the sink's side is what the reverse
@@ -87,11 +91,11 @@ def _cut(targets):
     return {k for k in range(len(nodes)) if 2 * k + 1 in repeated and 2 * k not in repeated}
 
 
-def _is_fixed(node):
+def _is_fixed(node: Node) -> bool:
     return node.op == "input" or cost.is_expensive(node)
 
 
-def _named(targets, names):
+def _named(targets: Targets, names: tuple[str, ...]) -> set[int]:
     numbers = targets.numbers()
     unknown = [name for name in names if name not in numbers]
     if unknown:
@@ -105,4 +109,8 @@ def _named(targets, names):
     return {numbers[name] for name in names}
 
 
-CHOICES = {"partials": lambda targets: set(targets.entries), "mincut": _cut, "recompute": lambda targets: set()}
+CHOICES: dict[str, Callable[[Targets], set[int]]] = {
+    "partials": lambda targets: set(targets.entries),
+    "mincut": _cut,
+    "recompute": lambda targets: set(),
+}

@@ -2,18 +2,22 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from nbad.graphs.graph import Graph, Node
 from nbad.operations.table import TABLE
 from nbad.plans.plan import Entry, Plan, Residual
 
+Payload = float | int | bool | None
+Data = Any  # what JSON holds
 
-def key(graph, *request):
+
+def key(graph: Graph, *request: object) -> str:
     """Text that identifies a plan: the whole graph with its constants, the partials of the user's own operations, the request."""
     return json.dumps(["plan", _graph_data(graph), _own_partials(graph), repr(request)])
 
 
-def dumps(plan):
+def dumps(plan: Plan) -> str:
     """A plan as JSON; floats keep every bit."""
     data = {
         "policy": plan.policy,
@@ -28,7 +32,7 @@ def dumps(plan):
     return json.dumps(data)
 
 
-def loads(text):
+def loads(text: str) -> Plan:
     """The plan of a text that `dumps` wrote."""
     data = json.loads(text)
     policy = data["policy"] if isinstance(data["policy"], str) else tuple(data["policy"])
@@ -38,37 +42,39 @@ def loads(text):
     return Plan(policy, tuple(data["wrt"]), data["outputs"], _graph(data["forward"]), residuals, prologue, entries, data["mode"])
 
 
-def _own_partials(graph):
+def _own_partials(graph: Graph) -> dict[str, list[Data]]:
     """The partials of every primitive of the user's in a graph, and in these partials."""
-    found, graphs = {}, [graph]
+    found: dict[str, list[Data]] = {}
+    graphs = [graph]
     while graphs:
         operations = {node.op for node in graphs.pop().nodes} - found.keys() - {"input", "const"}
-        for op in sorted(op for op in operations if TABLE[op].recipes):
-            recipes = TABLE[op].recipes()
-            found[op] = [_graph_data(recipe) for recipe in recipes]
+        for op in sorted(operations):
+            make = TABLE[op].recipes
+            recipes = make() if make else ()
+            found |= {op: [_graph_data(recipe) for recipe in recipes]} if make else {}
             graphs += recipes
     return found
 
 
-def _entry_data(entry):
+def _entry_data(entry: Entry) -> tuple[int, int, int | None, str | None]:
     constant = None if entry.constant is None else float(entry.constant).hex()
     return entry.output, entry.input, entry.partial, constant
 
 
-def _graph_data(graph):
+def _graph_data(graph: Graph) -> Data:
     nodes = [(n.op, n.args, _payload_data(n.payload), n.kind, n.source) for n in graph.nodes]
     return graph.name, graph.inputs, nodes, graph.outputs
 
 
-def _payload_data(payload):
+def _payload_data(payload: Payload) -> int | str | None:
     return payload.hex() if isinstance(payload, float) else payload
 
 
-def _graph(data):
+def _graph(data: Data) -> Graph:
     name, inputs, nodes, outputs = data
     parsed = (Node(op, tuple(args), _payload(payload), kind, source) for op, args, payload, kind, source in nodes)
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 
 
-def _payload(data):
+def _payload(data: int | str | None) -> Payload:
     return float.fromhex(data) if isinstance(data, str) else data

@@ -1,4 +1,4 @@
-"""Pack one analysed call into the array of int64 that the driver reads, and run it.
+"""Pack one analysed call into the table of int64 that the worker reads, and run it.
 
 A slot says how one row of a tile kernel meets an array: which array of the call, where in it, and how far apart neighbours along
 each dimension of the element space lie. The packing is done once per combination of shapes, strides and dtypes.

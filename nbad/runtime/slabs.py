@@ -1,4 +1,4 @@
-"""Parts of the element space, and what the cotangent of one argument needs there."""
+"""Slabs of the element space, for sweeps in parts under `max_bytes=`, and what the cotangent of one argument needs there."""
 
 import math
 from typing import NamedTuple

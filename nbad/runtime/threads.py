@@ -62,9 +62,9 @@ def drive_parallel(work, table, ids, scratch, size, workers, tiles, n_seeds):
     for k in nb.prange(workers):
         low, high = shared * k // workers, shared * (k + 1) // workers
         if by_seed:
-            call_work(work, table, ids, scratch + k * size, 0, tiles, low, high)
+            call_work(work, table, ids, scratch + k * size, 0, tiles, low, high)  # type: ignore[call-arg]
         else:
-            call_work(work, table, ids, scratch + k * size, low, high, 0, n_seeds)
+            call_work(work, table, ids, scratch + k * size, low, high, 0, n_seeds)  # type: ignore[call-arg]
 
 
 @functools.cache

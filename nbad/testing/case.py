@@ -4,18 +4,28 @@ Arrays that go in and out have their core axes, as users see them; the oracles k
 """
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from nbad.api.kernel import Kernel
+from nbad.api.options import Mode
 from nbad.errors import ArgumentValueError
+from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.differentiate import jacobian as joint_graph
-from nbad.testing.comparisons import Near
+from nbad.testing.comparisons import Findings, Near
 from nbad.testing.oracles import bounded
 from nbad.verbs import vjp as transforms
 
 ELEMENTS = 1027  # four tiles and a bit
-MODES = ("forward", "reverse")
+MODES: tuple[Mode, ...] = ("forward", "reverse")
+
+Array = np.ndarray
+Columns = tuple[Array, ...]
+Shape = tuple[int, ...]
 
 
 class Case:
@@ -24,11 +34,11 @@ class Case:
     `wrt` are the positions of the arguments that are differentiated, `slots` the numbers of their scalar slots.
     """
 
-    def __init__(self, kernel, given, wrt, columns):
+    def __init__(self, kernel: Kernel, given: Columns, wrt: tuple[int, ...], columns: Columns):
         self.kernel, self.given, self.wrt, self.columns = kernel, given, wrt, columns
 
     @classmethod
-    def of(cls, kernel, xs):
+    def of(cls, kernel: Kernel, xs: Iterable[Any]) -> "Case":
         """Sample the elements of the arguments jointly, so that constraints among them hold."""
         arrays = [np.asarray(x, float) if type(x) in (int, float, bool) else np.asarray(x) for x in xs]
         wrt = tuple(k for k, a in enumerate(arrays) if a.dtype.kind == "f")
@@ -48,59 +58,59 @@ class Case:
         return cls(kernel, given, wrt, tuple(row[picked] for row in rows))
 
     @cached_property
-    def traced(self):
+    def traced(self) -> Any:
         """Graph and structure of the kernel; defaults of omitted parameters are constants."""
         return self.kernel.bind_traced(self.columns, {})[0]
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """Names of the differentiated arguments."""
         return [self.kernel.parameters[k] for k in self.wrt]
 
     @property
-    def cores(self):
+    def cores(self) -> list[Shape]:
         """Core shapes of all arguments."""
         return [c.shape[1:] for c in self.columns]
 
     @property
-    def wrt_cores(self):
+    def wrt_cores(self) -> list[Shape]:
         """Core shapes of the differentiated arguments."""
         return [self.cores[k] for k in self.wrt]
 
     @property
-    def slots(self):
+    def slots(self) -> tuple[int, ...]:
         """Numbers of the differentiated input slots."""
         ends = np.cumsum([0, *map(math.prod, self.cores)])
         return tuple(slot for k in self.wrt for slot in range(ends[k], ends[k + 1]))
 
     @property
-    def slot_names(self):
+    def slot_names(self) -> list[str]:
         """Names of the differentiated input slots."""
         return [self.traced.graph.inputs[slot] for slot in self.slots]
 
     @cached_property
-    def joints(self):
+    def joints(self) -> list[JointGraph]:
         """Joint graphs of both modes: one Jacobian by two orders of operations."""
         return [joint_graph(self.traced.graph, self.slots, mode) for mode in MODES]
 
     @cached_property
-    def oracle(self):
+    def oracle(self) -> "Oracle":
         """What the interpreter makes of the columns."""
         return Oracle(self.joints, self.rows(self.columns), self.slots)
 
-    def rows(self, columns):
+    def rows(self, columns: Iterable[Array]) -> list[Array]:
         """The input slots of arguments."""
         return flat(columns, self.cores)
 
-    def seeds(self, *shape):
+    def seeds(self, *shape: int) -> list[Array]:
         """Fixed random seeds, one array per output."""
         return [np.random.default_rng(k).standard_normal((*shape, *core)) for k, core in enumerate(self.traced.outputs)]
 
-    def directions(self, *shape):
+    def directions(self, *shape: int) -> list[Array]:
         """Fixed random tangents, one array per differentiated argument."""
         return [np.random.default_rng(99 + k).standard_normal((*shape, *self.cores[k])) for k in self.wrt]
 
-    def unit_seeds(self):
+    def unit_seeds(self) -> Iterator[list[Any]]:
         """For each output slot the seeds that select it; numbers stand for outputs that are scalars."""
         cores = self.traced.outputs
         for chosen in range(len(self.traced.graph.outputs)):
@@ -111,20 +121,20 @@ class Case:
                 for values, core in zip(slots, cores, strict=True)
             ]
 
-    def pack(self, leaves):
+    def pack(self, leaves: Sequence[Any]) -> Any:
         """Leaves in the structure of the kernel's output."""
         return tuple(leaves) if self.traced.is_tuple else leaves[0]
 
-    def outputs(self, *xs):
+    def outputs(self, *xs: Any) -> list[Array]:
         """The kernel's outputs as a list."""
         return leaves(self.kernel(*xs))
 
-    def vjp(self, *xs, **options):
+    def vjp(self, *xs: Any, **options: Any) -> tuple[list[Array], "Pull"]:
         """Outputs as a list, and a pullback that takes its seeds as a list."""
         y, pullback = transforms.vjp(self.kernel, *xs, **options)
         return leaves(y), Pull(self, pullback)
 
-    def pulled(self, what, got, seeds):
+    def pulled(self, what: str, got: Iterable[Array], seeds: Iterable[Any]) -> Findings:
         """Compare cotangents of the columns with the oracle's."""
         rows = flat(seeds, self.traced.outputs)
         for n, (name, ct) in enumerate(zip(self.slot_names, flat(got, self.wrt_cores), strict=True)):
@@ -134,24 +144,26 @@ class Case:
 class Pull:
     """A pullback of one case: it packs lists of seeds."""
 
-    def __init__(self, case, pullback):
+    def __init__(self, case: Case, pullback: Any):
         self.case, self.pullback = case, pullback
 
-    def __call__(self, seeds, **options):
+    def __call__(self, seeds: Sequence[Any], **options: Any) -> tuple[Array, ...]:
         return self.pullback(self.case.pack(seeds), **options)
 
-    def batched(self, seeds, **options):
+    def batched(self, seeds: Sequence[Any], **options: Any) -> tuple[Array, ...]:
         return self.pullback.batched(self.case.pack(seeds), **options)
 
     @property
-    def residuals(self):
+    def residuals(self) -> Any:
         return self.pullback.residuals
 
 
 class Oracle:
     """Values and partials by the interpreter of joint graphs, with bounds on the rounding errors of all of them."""
 
-    def __init__(self, joints, columns, wrt, dtype=np.float64):
+    def __init__(
+        self, joints: Sequence[JointGraph], columns: Sequence[Array], wrt: tuple[int, ...], dtype: DTypeLike = np.float64
+    ):
         results = [bounded(joint.graph, columns, dtype) for joint in joints]
         count = joints[0].n_outputs
         self.eps = float(np.finfo(dtype).eps)
@@ -162,32 +174,32 @@ class Oracle:
                 self.partials[m, wrt.index(slot)] = b.value
                 self.partial_bounds[m, wrt.index(slot)] += 2 * b.error
 
-    def cotangent(self, seeds, n):
+    def cotangent(self, seeds: Iterable[Any], n: int) -> tuple[Array, Array]:
         """Cotangent of the `n`-th differentiated argument, and its bound."""
         return self.contract(seeds, self.partials[:, n], self.partial_bounds[:, n])
 
-    def tangent(self, tangents, m):
+    def tangent(self, tangents: Iterable[Any], m: int) -> tuple[Array, Array]:
         """Tangent of output `m`, and its bound."""
         return self.contract(tangents, self.partials[m], self.partial_bounds[m])
 
-    def contract(self, weights, partials, bounds):
+    def contract(self, weights: Iterable[Any], partials: Array, bounds: Array) -> tuple[Array, Array]:
         """Sum of weight times partial, and its bound; a weight of zero makes its term zero."""
         with np.errstate(all="ignore"):
-            terms = [np.where(np.equal(w, 0), 0.0, w * p) for w, p in zip(weights, partials, strict=True)]
-            slack = [np.where(np.equal(w, 0), 0.0, np.abs(w) * b) for w, b in zip(weights, bounds, strict=True)]
+            terms: list[Any] = [np.where(np.equal(w, 0), 0.0, w * p) for w, p in zip(weights, partials, strict=True)]
+            slack: list[Any] = [np.where(np.equal(w, 0), 0.0, np.abs(w) * b) for w, b in zip(weights, bounds, strict=True)]
             return sum(terms), sum(slack) + (len(terms) + 2) * self.eps * sum(map(np.abs, terms))
 
 
-def batch(array, core):
+def batch(array: Array, core: Shape) -> Shape:
     """Shape of an array without its core axes."""
     return array.shape[: array.ndim - len(core)]
 
 
-def flat(arrays, cores):
+def flat(arrays: Iterable[Any], cores: Iterable[Shape]) -> list[Any]:
     """The slots of several arrays, in order; a number stands for all slots of a scalar output."""
     return [a[(..., *index)] if core else a for a, core in zip(arrays, cores, strict=True) for index in np.ndindex(core)]
 
 
-def leaves(result):
+def leaves(result: Any) -> list[Array]:
     """A tuple's values, or the only one, as a list."""
     return list(result) if isinstance(result, tuple) else [result]

@@ -1,12 +1,15 @@
 """The correctness harness: `check_kernel(f, *xs)` proves one kernel, through the calls that a user makes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from nbad.api.kernel import Kernel
 from nbad.testing.case import Case
 from nbad.testing.checks import CHECKS
-from nbad.testing.comparisons import CheckFailure, Inapplicable, compare
+from nbad.testing.comparisons import CheckFailure, Findings, Inapplicable, compare
 
 __all__ = ["CHECKS", "CheckFailure", "Entry", "Report", "check_kernel"]
 
@@ -19,7 +22,7 @@ class Entry:
     compared: int
     notes: tuple[str, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         notes = [f"not applicable: {note}" for note in self.notes]
         return "  ".join([f"{self.check:<24}{self.compared:>10,}", *notes])
 
@@ -31,11 +34,11 @@ class Report:
     kernel: str
     entries: tuple[Entry, ...]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join([f"{self.kernel}: all checks passed; numbers compared:", *(f"  {entry}" for entry in self.entries)])
 
 
-def check_kernel(f, *xs):
+def check_kernel(f: Kernel, *xs: Any) -> Report:
     """Prove one kernel: its values, its partials, and every promise of its pullback.
 
     Parameters
@@ -72,7 +75,7 @@ def check_kernel(f, *xs):
         return Report(f.__name__, tuple(_run(check, case) for check in CHECKS))
 
 
-def _run(check, case):
+def _run(check: Callable[[Case], Findings], case: Case) -> Entry:
     compared, notes = 0, []
     for finding in check(case):
         if isinstance(finding, Inapplicable):

@@ -3,10 +3,13 @@
 A check looks at what the public calls return, never at how they came to it.
 """
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 
 from nbad.plans import partition
-from nbad.testing.case import ELEMENTS, Oracle, flat, leaves
+from nbad.testing.case import ELEMENTS, Case, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, Same, same
 from nbad.testing.layouts import broadcasting, layouts, sizes, threads, tiles
 from nbad.testing.oracles import difference_error, exact_jacobian, undecorated
@@ -21,16 +24,16 @@ PLAIN_ELEMENTS, EXACT_POINTS = 64, 4
 # what the kernel computes
 
 
-def value(case) -> Findings:
+def value(case: Case) -> Findings:
     """Values against the graph's interpreter, and against the undecorated function, element by element."""
     oracle, few = case.oracle, slice(0, PLAIN_ELEMENTS)
-    plain = undecorated(case.kernel.__wrapped__, [c[few] for c in case.columns])
+    plain = undecorated(vars(case.kernel)["__wrapped__"], [c[few] for c in case.columns])
     for m, y in enumerate(flat(case.outputs(*case.columns), case.traced.outputs)):
         yield Near(f"output {m}", y, oracle.values[m], oracle.value_bounds[m])
         yield Near(f"output {m}, undecorated,", y[few], plain[m], oracle.value_bounds[m][few], unknown=np.isnan(plain[m]))
 
 
-def partials(case) -> Findings:
+def partials(case: Case) -> Findings:
     """Jacobians against the interpreter on both joint graphs, and against differences in 60 digits."""
     expected, bound = (np.moveaxis(a, -1, 0) for a in (case.oracle.partials, case.oracle.partial_bounds))
     _, both = jacobians.value_and_jacobian(case.kernel, tuple(case.names))(*case.columns)
@@ -43,7 +46,7 @@ def partials(case) -> Findings:
     yield from own_partials(case.traced.graph, case.rows(case.columns))
 
 
-def cotangents(case) -> Findings:
+def cotangents(case: Case) -> Findings:
     """Pullbacks of random seeds, and of the unit seeds, against the oracle."""
     pullback, seeds = case.vjp(*case.columns)[1], case.seeds(ELEMENTS)
     yield from case.pulled("cotangent", pullback(seeds), seeds)
@@ -51,7 +54,7 @@ def cotangents(case) -> Findings:
         yield from case.pulled(f"cotangent, seed 1 for output {m},", pullback(unit), unit)
 
 
-def dot_product(case) -> Findings:
+def dot_product(case: Case) -> Findings:
     """`<J v, w> = <v, J' w>` for each element: `jvp` against the pullback."""
     if not case.wrt:
         yield Inapplicable("no argument is differentiated")
@@ -67,14 +70,14 @@ def dot_product(case) -> Findings:
     yield from same("value of jvp, output", leaves(y), case.outputs(*case.columns))
 
 
-def _dot_bound(oracle, seeds, v):
+def _dot_bound(oracle: Oracle, seeds: list[Any], v: list[Any]) -> Any:
     """Rounding of both sides."""
     slack = [np.abs(a) * oracle.cotangent(seeds, n)[1] for n, a in enumerate(v)]
     slack += [np.abs(w) * oracle.tangent(v, m)[1] for m, w in enumerate(seeds)]
     return 2 * sum(slack)
 
 
-def single_precision(case) -> Findings:
+def single_precision(case: Case) -> Findings:
     """float32 in, float32 out, within the rounding of float32, and one value whichever call computes it."""
     if len(case.wrt) < len(case.columns):
         yield Inapplicable("an integer argument makes every computation float64")
@@ -90,7 +93,7 @@ def single_precision(case) -> Findings:
         yield from _single(f"cotangent of `{name}`", ct, *oracle.cotangent(rows, n))
 
 
-def _single(what, got, expected, bound):
+def _single(what: str, got: Any, expected: Any, bound: Any) -> Findings:
     """One float32 result; where even float64 loses the bound, float32 may overflow."""
     yield Same(f"dtype of {what}", got.dtype.name, "float32")
     yield Near(what, got, expected, bound, unknown=~np.isfinite(bound))
@@ -99,7 +102,7 @@ def _single(what, got, expected, bound):
 # the calls, and one another
 
 
-def one_value(case) -> Findings:
+def one_value(case: Case) -> Findings:
     """`f`, `vjp` and `value_and_jacobian` return the same bits."""
     expected = case.outputs(*case.columns)
     both = jacobians.value_and_jacobian(case.kernel, tuple(case.names))
@@ -107,7 +110,7 @@ def one_value(case) -> Findings:
     yield from same("value_and_jacobian, output", leaves(both(*case.columns)[0]), expected)
 
 
-def repeatable(case) -> Findings:
+def repeatable(case: Case) -> Findings:
     """Three calls of one pullback agree, whatever is written into inputs and results between them; no call writes to either."""
     inputs, seeds = [c.copy() for c in case.columns], case.seeds(ELEMENTS)
     y, pullback = case.vjp(*inputs)
@@ -126,12 +129,12 @@ def repeatable(case) -> Findings:
     yield from same("third call, cotangent", pullback(case.seeds(ELEMENTS)), expected)
 
 
-def _overwrite(arrays):
+def _overwrite(arrays: Iterable[Any]) -> None:
     for array in arrays:
         array[...] = 77
 
 
-def interleaved(case) -> Findings:
+def interleaved(case: Case) -> Findings:
     """Two pullbacks of one kernel, called in turn, do not see one another."""
     mirrored, seeds = [c[::-1].copy() for c in case.columns], case.seeds(ELEMENTS)
     expected = [case.vjp(*xs)[1](seeds) for xs in (case.columns, mirrored)]
@@ -141,7 +144,7 @@ def interleaved(case) -> Findings:
             yield from same(f"pullback {k}, call {call}, cotangent", pullback(seeds), expected[k])
 
 
-def zero_seed(case) -> Findings:
+def zero_seed(case: Case) -> Findings:
     """A zero seed gives an exact zero, even where the partial is infinite or nan."""
     pullback = case.vjp(*case.columns)[1]
     for zeros in ([0 * w for w in case.seeds(ELEMENTS)], [0.0] * len(case.traced.outputs)):
@@ -149,7 +152,7 @@ def zero_seed(case) -> Findings:
             yield Near(f"cotangent of `{name}`", ct, np.zeros(ELEMENTS), 0.0)
 
 
-def residual_policies(case) -> Findings:
+def residual_policies(case: Case) -> Findings:
     """Every residual policy gives the same values to the bit, and cotangents to rounding that need none of the inputs any more.
 
     The last one is a choice by name: every other value of "partials", and what else the partials need.
@@ -164,7 +167,7 @@ def residual_policies(case) -> Findings:
         yield from case.pulled(f"policy {policy!r}, cotangent", pullback(seeds), seeds)
 
 
-def batched_equals_loop(case) -> Findings:
+def batched_equals_loop(case: Case) -> Findings:
     """A batch of seeds gives the bits of one call per seed: no seed, few, and many for few elements."""
     for elements, count in ((ELEMENTS, 0), (ELEMENTS, 1), (ELEMENTS, 5), (17, 600)):
         pullback, seeds = case.vjp(*(c[:elements] for c in case.columns))[1], case.seeds(count, elements)
@@ -179,7 +182,7 @@ def batched_equals_loop(case) -> Findings:
 # shapes, layouts, tiles and threads
 
 
-CHECKS = (
+CHECKS: tuple[Callable[[Case], Findings], ...] = (
     value,
     partials,
     modes,

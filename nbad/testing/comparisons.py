@@ -1,6 +1,6 @@
 """What a check may find: results that must be the same bits, results that must be near, and why it does not apply."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ class CheckFailure(NbadError, AssertionError):
         The two values there, or the two dtypes and shapes.
     """
 
-    def __init__(self, kernel, check, what, index, got, expected):
+    def __init__(self, kernel: str, check: str, what: str, index: tuple[int, ...], got: str, expected: str):
         self.check, self.what, self.index, self.got, self.expected = check, what, index, got, expected
         place = f" at element {index}" if index else ""
         super().__init__(f"`check_kernel({kernel}, ...)`: {check} fails: {what}{place}", got=got, expected=expected, source=None)
@@ -62,13 +62,13 @@ class Inapplicable:
 Findings = Iterator[Same | Near | Inapplicable]
 
 
-def same(what, got, expected):
+def same(what: str, got: Iterable[Any], expected: Iterable[Any]) -> Iterator[Same]:
     """One `Same` per leaf."""
     for k, (a, b) in enumerate(zip(got, expected, strict=True)):
         yield Same(f"{what} {k}", a, b)
 
 
-def compare(kernel, check, finding):
+def compare(kernel: str, check: str, finding: Same | Near) -> int:
     """Judge one finding.
 
     Parameters
@@ -86,19 +86,19 @@ def compare(kernel, check, finding):
     ------
     CheckFailure
     """
-    got, expected, bits = np.asarray(finding.got), np.asarray(finding.expected), isinstance(finding, Same)
-    forms = [f"{a.dtype.name if bits else 'array'} of shape {a.shape}" for a in (got, expected)]
+    got, expected = np.asarray(finding.got), np.asarray(finding.expected)
+    forms = [f"{'array' if isinstance(finding, Near) else a.dtype.name} of shape {a.shape}" for a in (got, expected)]
     if forms[0] != forms[1]:
         raise CheckFailure(kernel, check, finding.what, (), *forms)
-    wrong = _different(got, expected) if bits else _too_far(got, expected, finding)
+    wrong = _too_far(got, expected, finding) if isinstance(finding, Near) else _different(got, expected)
     if wrong.any():
         index = tuple(map(int, np.argwhere(wrong)[0]))
-        room = "" if bits else f" within {np.broadcast_to(finding.bound, got.shape)[index]:.3g}"
+        room = f" within {np.broadcast_to(finding.bound, got.shape)[index]:.3g}" if isinstance(finding, Near) else ""
         raise CheckFailure(kernel, check, finding.what, index, repr(got[index]), repr(expected[index]) + room)
     return got.size
 
 
-def _different(got, expected):
+def _different(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Where bits differ."""
     if got.dtype.kind != "f":
         return np.asarray(got != expected)
@@ -106,7 +106,7 @@ def _different(got, expected):
     return (bits[0] != bits[1]) & ~(np.isnan(got) & np.isnan(expected))
 
 
-def _too_far(got, expected, finding):
+def _too_far(got: np.ndarray, expected: np.ndarray, finding: Near) -> np.ndarray:
     """Where the difference exceeds the bound; a lost bound stands for eight digits."""
     with np.errstate(all="ignore"):
         bound = np.where(np.isfinite(finding.bound), finding.bound, DIGITS_WITHOUT_BOUND * np.abs(expected))

@@ -1,12 +1,13 @@
 """Checks of shapes, strides, sizes, tile boundaries and threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numba
 import numpy as np
 
-from nbad.testing.case import ELEMENTS, batch, flat
+from nbad.testing.case import ELEMENTS, Case, Pull, batch, flat
 from nbad.testing.comparisons import Findings, Inapplicable, Near, Same, same
 
 TILES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 511, 513)
@@ -15,7 +16,7 @@ SHAPES = ((3, 7, 53), (), (1,), (53,), (7, 1), (3, 1, 1))
 SUM_ROUNDING = 256 * float(np.finfo(np.float64).eps)  # in units of the sum of magnitudes: one block, added in order
 
 
-def broadcasting(case) -> Findings:
+def broadcasting(case: Case) -> Findings:
     """Broadcast arguments against explicit tiling: the same values, and cotangents summed over the axes of broadcasting."""
     yield from _against_tiling(case, "shapes as given", case.given)
     for shift in range(len(SHAPES)):
@@ -24,7 +25,7 @@ def broadcasting(case) -> Findings:
         yield from _against_tiling(case, f"shapes {shapes}", xs)
 
 
-def _against_tiling(case, what, xs):
+def _against_tiling(case: Case, what: str, xs: Iterable[Any]) -> Findings:
     owns = list(map(batch, xs, case.cores))
     shape = np.broadcast_shapes(*owns)
     tiled = [np.array(np.broadcast_to(x, (*shape, *core))) for x, core in zip(xs, case.cores, strict=True)]
@@ -40,7 +41,7 @@ def _against_tiling(case, what, xs):
     yield from same(f"{what}, seed 1 of 2, cotangent", [ct[1] for ct in many], got)
 
 
-def _finite_seeds(case, pullback, seeds):
+def _finite_seeds(case: Case, pullback: Pull, seeds: list[Any]) -> list[Any]:
     """The seeds, but 0 at elements outside the domain, lest one nan hide a whole sum."""
     finite = np.all(np.isfinite(flat(pullback(seeds), case.wrt_cores)), axis=0)
     return [
@@ -49,7 +50,7 @@ def _finite_seeds(case, pullback, seeds):
     ]
 
 
-def _summed(what, got, terms, own):
+def _summed(what: str, got: Any, terms: Any, own: tuple[int, ...]) -> Same | Near:
     """A sum over the axes along which shape `own` was broadcast; to the bit where there was none."""
     terms = np.asarray(terms)
     if own == terms.shape:
@@ -60,14 +61,14 @@ def _summed(what, got, terms, own):
     return Near(what, got, total.astype(float), SUM_ROUNDING * magnitude)
 
 
-def sizes(case) -> Findings:
+def sizes(case: Case) -> Findings:
     """0-d, empty and one-element inputs against the first element of the full run; an empty sum is 0."""
     seeds = case.seeds(ELEMENTS)
     y, pullback = case.vjp(*case.columns)
     full = [*y, *pullback(seeds)]
     for shape in ((), (1,), (1, 1), (0,), (3, 0)):
 
-        def cut(arrays, shape=shape):
+        def cut(arrays: Iterable[Any], shape: tuple[int, ...] = shape) -> list[np.ndarray]:
             return [np.asarray(a)[: int(np.prod(shape))].reshape((*shape, *np.shape(a)[1:])) for a in arrays]
 
         y, pullback = case.vjp(*cut(case.columns))
@@ -76,7 +77,7 @@ def sizes(case) -> Findings:
     yield from _empty_sums(case)
 
 
-def _empty_sums(case):
+def _empty_sums(case: Case) -> Findings:
     if len(case.columns) < 2:
         yield Inapplicable("an empty sum needs two arguments")
         return
@@ -87,7 +88,7 @@ def _empty_sums(case):
         yield Near("cotangent of one element with an empty array", ct, np.zeros((*own, *case.cores[k])), 0.0)
 
 
-def _unaligned(a):
+def _unaligned(a: np.ndarray) -> np.ndarray:
     """The same values, one byte off their alignment."""
     raw = np.empty(a.nbytes + 1, np.uint8)[1:]
     moved = raw.view(a.dtype).reshape(a.shape)
@@ -95,14 +96,14 @@ def _unaligned(a):
     return moved
 
 
-def _field(a):
+def _field(a: np.ndarray) -> np.ndarray:
     """A field of an array of structures."""
     structures = np.zeros(a.shape[:2], [("before", "i1"), ("x", a.dtype, a.shape[2:])])
     structures["x"] = a
     return structures["x"]
 
 
-def _read_only(a):
+def _read_only(a: np.ndarray) -> np.ndarray:
     a = a.copy()
     a.flags.writeable = False
     return a
@@ -119,7 +120,7 @@ LAYOUTS: dict[str, Callable] = {
 }
 
 
-def layouts(case) -> Findings:
+def layouts(case: Case) -> Findings:
     """Memory layout and byte order of inputs and seeds do not show in the bits."""
     columns, seeds = ([a[:1026].reshape(19, 54, *a.shape[1:]) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
     y, pullback = case.vjp(*columns)
@@ -129,7 +130,7 @@ def layouts(case) -> Findings:
         yield from same(f"{what}, result", [*y, *pullback([layout(w) for w in seeds])], expected)
 
 
-def tiles(case) -> Findings:
+def tiles(case: Case) -> Findings:
     """Any slice of the input gives the bits of the same elements of the whole."""
     seeds, (y, pullback) = case.seeds(ELEMENTS), case.vjp(*case.columns)
     whole = [*y, *pullback(seeds)]
@@ -140,7 +141,7 @@ def tiles(case) -> Findings:
 
 
 @contextmanager
-def _threads(count):
+def _threads(count: int) -> Iterator[None]:
     before = numba.get_num_threads()
     numba.set_num_threads(count)
     try:
@@ -149,7 +150,7 @@ def _threads(count):
         numba.set_num_threads(before)
 
 
-def threads(case) -> Findings:
+def threads(case: Case) -> Findings:
     """One thread and all threads give the same bits, sums over broadcast axes included."""
     most = numba.config.NUMBA_NUM_THREADS
     if most == 1:
@@ -160,7 +161,7 @@ def threads(case) -> Findings:
         yield from same("one thread and all, result", _many(case), alone)
 
 
-def _many(case):
+def _many(case: Case) -> list[Any]:
     """Every kind of result over more elements than one thread is given; the first argument is broadcast in the second half."""
     columns, seeds = ([np.resize(a, (MANY, *a.shape[1:])) for a in arrays] for arrays in (case.columns, case.seeds(ELEMENTS)))
     y, pullback = case.vjp(*columns)

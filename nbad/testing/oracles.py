@@ -5,11 +5,15 @@ None of them runs compiled code, and the 60 digits do without symbolic derivativ
 
 import math
 import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from nbad.graphs.graph import Graph, Node
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
 
@@ -26,11 +30,11 @@ class Bounded:
     For a bool `error` is a mask: the comparison may go either way.
     """
 
-    value: np.ndarray
-    error: np.ndarray
+    value: Any
+    error: Any
 
 
-def undecorated(function, columns):
+def undecorated(function: Callable[..., Any], columns: Sequence[Any]) -> np.ndarray:
     """Run a plain Python function element by element.
 
     Parameters
@@ -55,7 +59,7 @@ def undecorated(function, columns):
     return np.array([row or (math.nan,) * width for row in rows], float).reshape(len(rows), -1).T
 
 
-def _call(function, point):
+def _call(function: Callable[..., Any], point: tuple[Any, ...]) -> tuple[Any, ...]:
     try:
         result = function(*point)
     except (ArithmeticError, ValueError):
@@ -63,7 +67,7 @@ def _call(function, point):
     return tuple(value for leaf in (result if isinstance(result, tuple) else (result,)) for value in np.ravel(leaf))
 
 
-def bounded(graph, inputs, dtype=np.float64):
+def bounded(graph: Graph, inputs: Sequence[Any], dtype: DTypeLike = np.float64) -> list[Bounded]:
     """Running error analysis: every output with a bound on its rounding error in `dtype`.
 
     Each operation is repeated with each operand moved by that operand's own error, so that cancellation and ill-conditioned
@@ -90,7 +94,8 @@ def bounded(graph, inputs, dtype=np.float64):
     >>> bool(bounded(graph, [1e-12])[0].error > 1e-4 * 1e-12)
     True
     """
-    values, info = [], np.finfo(dtype)
+    values: list[Bounded] = []
+    info = np.finfo(dtype)
     arrays = [np.asarray(x, np.float64) for x in inputs]
     with np.errstate(all="ignore"):
         for node in graph.nodes:
@@ -100,7 +105,7 @@ def bounded(graph, inputs, dtype=np.float64):
     return [Bounded(np.broadcast_to(values[k].value, shape), np.broadcast_to(values[k].error, shape)) for k in graph.outputs]
 
 
-def _leaf(node, arrays, info):
+def _leaf(node: Node, arrays: list[np.ndarray], info: Any) -> Bounded:
     if node.op == "input":
         return Bounded(arrays[node.payload], np.zeros(()))
     if node.kind == BOOL:
@@ -108,10 +113,10 @@ def _leaf(node, arrays, info):
     return Bounded(np.float64(node.payload), np.abs(info.dtype.type(node.payload) - np.float64(node.payload)))
 
 
-def _apply(node, operands, info):
+def _apply(node: Node, operands: list[Bounded], info: Any) -> Bounded:
     payload = () if node.payload is None else (node.payload,)
 
-    def operation(*args):
+    def operation(*args: Any) -> Any:
         return TABLE[node.op].numpy(*args, *payload)
 
     value = operation(*(o.value for o in operands))
@@ -127,35 +132,35 @@ def _apply(node, operands, info):
     return Bounded(value, np.where(np.abs(value) > info.max, np.nan, moved + rounding))
 
 
-def _moved(operation, operands, k, value):
+def _moved(operation: Callable[..., Any], operands: list[Bounded], k: int, value: Any) -> Any:
     """How far the value goes when operand `k` moves by its error, either way; a step out of the domain does not count."""
 
-    def step(error):
+    def step(error: Any) -> Any:
         return np.abs(operation(*(o.value + error if i == k else o.value for i, o in enumerate(operands))) - value)
 
     return np.fmax(step(operands[k].error), step(-operands[k].error))
 
 
-def _uncertain(node, operands):
+def _uncertain(node: Node, operands: list[Bounded]) -> Any:
     if TABLE[node.op].operands[0] == BOOL:
         return np.logical_or.reduce(np.broadcast_arrays(*(o.error for o in operands)))
     room = operands[0].error + operands[1].error
     return (np.abs(operands[0].value - operands[1].value) <= room) & (room > 0)
 
 
-def _select_error(condition, chosen, other):
+def _select_error(condition: Bounded, chosen: Bounded, other: Bounded) -> np.ndarray:
     either = np.abs(chosen.value - other.value) + np.fmax(chosen.error, other.error)
     return np.where(condition.error, either, np.where(condition.value, chosen.error, other.error))
 
 
-def _ulps(node):
+def _ulps(node: Node) -> float:
     row = TABLE[node.op]
     if node.op == "powi":
         return max(abs(node.payload), 1.0)
     return ULPS["libm" if row.libm else "expansion" if row.expansion else "instruction"]
 
 
-def exact(graph, point, digits=DIGITS):
+def exact(graph: Graph, point: Sequence[Any], digits: int = DIGITS) -> list[Any]:
     """Run the graph in 60 digits at one point.
 
     Parameters
@@ -176,17 +181,17 @@ def exact(graph, point, digits=DIGITS):
         return [mpmath.mpf(values[k]) for k in graph.outputs]
 
 
-def _exact_values(graph, point, center=None):
+def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None = None) -> list[Any]:
     """The value of every node; what no derivative is taken of has its value at the center."""
     values: list = []
     for k, node in enumerate(graph.nodes):
         operands = [values[a] for a in node.args]
-        is_frozen = center is not None and node.op == "stop_gradient"
-        values.append(center[k] if is_frozen else _exact_node(node, operands, point))
+        frozen = center if node.op == "stop_gradient" else None
+        values.append(frozen[k] if frozen else _exact_node(node, operands, point))
     return values
 
 
-def _exact_node(node, operands, point):
+def _exact_node(node: Node, operands: list[Any], point: Sequence[Any]) -> Any:
     import mpmath
 
     if node.op == "input":
@@ -208,22 +213,22 @@ def _exact_node(node, operands, point):
 
 
 @cache
-def _code(op):
-    return compile(TABLE[op].expression, op, "eval")
+def _code(op: str) -> Any:
+    return compile(str(TABLE[op].expression), op, "eval")
 
 
 @cache
-def _names():
+def _names() -> dict[str, Any]:
     """What the expressions of the primitive table call, in mpmath."""
     import mpmath
 
-    def cbrt(x):
+    def cbrt(x: Any) -> Any:
         return mpmath.sign(x) * mpmath.cbrt(abs(x))
 
-    def choose(*cases):
+    def choose(*cases: Any) -> Any:
         return mpmath.mpf(next(value for value, condition in cases if condition))
 
-    def jn(n, x):
+    def jn(n: int, x: Any) -> Any:
         return mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(n + 0.5, x)
 
     own = {"cbrt": cbrt, "Abs": abs, "Max": max, "Min": min, "ceiling": mpmath.ceil}
@@ -231,7 +236,7 @@ def _names():
     return {name: getattr(mpmath, name) for name in dir(mpmath) if not name.startswith("_")} | own
 
 
-def exact_jacobian(graph, point, wrt):
+def exact_jacobian(graph: Graph, point: Sequence[Any], wrt: Sequence[int]) -> np.ndarray:
     """Partials by central differences in 60 digits: no symbolic derivative is involved.
 
     Parameters
@@ -250,7 +255,7 @@ def exact_jacobian(graph, point, wrt):
     return np.array(columns, float).reshape(len(columns), len(graph.outputs)).T
 
 
-def _exact_column(graph, point, slot):
+def _exact_column(graph: Graph, point: Sequence[Any], slot: int) -> list[float]:
     """Slopes along one input; its size sets the step, and the digits that the step needs."""
     import mpmath
 
@@ -264,7 +269,7 @@ def _exact_column(graph, point, slot):
         return [a if abs(a - b) <= 1e-6 * abs(a) + 1e-15 else math.nan for a, b in zip(wide, narrow, strict=True)]
 
 
-def _slopes(graph, point, slot, center, step):
+def _slopes(graph: Graph, point: Sequence[Any], slot: int, center: list[Any], step: Any) -> tuple[list[float], bool]:
     """The slope of every output for one step, and whether any might be a jump, whose slope depends on the step."""
     import mpmath
 
@@ -274,19 +279,19 @@ def _slopes(graph, point, slot, center, step):
     return [_slope(behind, middle, ahead, step) for middle, behind, ahead in triples], may_jump
 
 
-def _shifted(point, slot, step):
+def _shifted(point: Sequence[Any], slot: int, step: Any) -> list[Any]:
     import mpmath
 
     return [mpmath.mpf(float(x)) + step if k == slot else x for k, x in enumerate(point)]
 
 
-def _slope(behind, center, ahead, step):
+def _slope(behind: Any, center: Any, ahead: Any, step: Any) -> float:
     """The central slope, or nan where the slopes to the left and to the right differ."""
     left, right = (center - behind) / step, (ahead - center) / step
     return float((left + right) / 2) if abs(left - right) <= 1e-6 * (abs(left) + abs(right)) + 1e-15 else math.nan
 
 
-def difference_error(slopes):
+def difference_error(slopes: np.ndarray) -> float:
     """How far differences may be off where the slope itself is 0: the square of the relative step, of the largest slope."""
     finite = np.abs(slopes[np.isfinite(slopes)])
     return 10.0 ** (-1.5 * STEP_DIGITS) * max(finite.max(initial=0.0), 1.0)

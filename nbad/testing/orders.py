@@ -1,12 +1,16 @@
 """Checks of derivatives: by forward and reverse mode, along tangents, of second and third order."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from nbad.api.decorate import kernel
+from nbad.api.kernel import Kernel
+from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.differentiate import jacobian as joint_graph
-from nbad.testing.case import ELEMENTS, MODES, Oracle, flat, leaves
+from nbad.testing.case import ELEMENTS, MODES, Case, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, same
 from nbad.testing.oracles import bounded, difference_error, exact_jacobian
 from nbad.verbs import gradients, jacobians
@@ -16,7 +20,7 @@ POINTS, TANGENTS, ORDERS = 2, 3, 3
 LARGEST = 1000  # operations of a kernel that is differentiated three times
 
 
-def modes(case) -> Findings:
+def modes(case: Case) -> Findings:
     """Forward and reverse mode of the Jacobian against the interpreter on both joint graphs, and so against each other."""
     expected, bound = (np.moveaxis(a, -1, 0) for a in (case.oracle.partials, case.oracle.partial_bounds))
     for mode in MODES:
@@ -24,7 +28,7 @@ def modes(case) -> Findings:
         yield Near(f"jacobian in {mode} mode", found, expected, bound)
 
 
-def tangents(case) -> Findings:
+def tangents(case: Case) -> Findings:
     """Jacobian times tangents: `linearize`, one and many at a time, and `jvp`, against the oracle."""
     if not case.wrt:
         yield Inapplicable("no argument is differentiated")
@@ -42,14 +46,14 @@ def tangents(case) -> Findings:
     yield from _pushed(case, "jvp", leaves(linearization.jvp(case.kernel, case.columns, primals)[1]), v)
 
 
-def _pushed(case, what, dots, v):
+def _pushed(case: Case, what: str, dots: Iterable[Any], v: Iterable[Any]) -> Findings:
     """Compare tangents of the outputs with the oracle's."""
     rows = flat(v, case.wrt_cores)
     for m, dot in enumerate(flat(dots, case.traced.outputs)):
         yield Near(f"{what} of output {m}", dot, *case.oracle.tangent(rows, m))
 
 
-def second_order(case) -> Findings:
+def second_order(case: Case) -> Findings:
     """The Jacobian of the Jacobian's graph against differences of that graph in 60 digits; `hessian` and `hvp` against both."""
     inner, points = case.joints[1], [c[:POINTS] for c in case.columns]
     rows, slots = case.rows(points), case.slots
@@ -65,7 +69,7 @@ def second_order(case) -> Findings:
     yield from _value_and_grad(case)
 
 
-def _hessian(case, points, inner, oracle):
+def _hessian(case: Case, points: list[Any], inner: JointGraph, oracle: Oracle) -> Findings:
     """`hessian`, and `hvp` for a direction."""
     slots = case.slots
     expected, bound = np.zeros((2, POINTS, len(slots), len(slots)))
@@ -79,7 +83,7 @@ def _hessian(case, points, inner, oracle):
         yield Near(f"hvp by `{case.slot_names[m]}`", dot, *oracle.contract(columns, expected[:, m].T, bound[:, m].T))
 
 
-def _value_and_grad(case):
+def _value_and_grad(case: Case) -> Findings:
     """Value and partials in one sweep."""
     y, partials = gradients.value_and_grad(case.kernel, tuple(case.names))(*case.columns)
     yield from same("value of value_and_grad, output", [y], case.outputs(*case.columns))
@@ -88,7 +92,7 @@ def _value_and_grad(case):
         yield Near(f"partial by `{case.slot_names[n]}` of value_and_grad", found, expected, bound)
 
 
-def third_order(case) -> Findings:
+def third_order(case: Case) -> Findings:
     """`grad` three times, along a line on which every partial of third order takes part.
 
     Each derivative is held against differences, in 60 digits, of the graph of the one before it.
@@ -112,13 +116,13 @@ def third_order(case) -> Findings:
             yield Near(f"derivative {order} along a line from element {k}", found[k], true, bound, unknown=np.isnan(true))
 
 
-def _line(case):
+def _line(case: Case) -> Kernel:
     """The kernel along a line through its slots, its outputs added up with weights: one number of one number."""
     cores, slots, outputs = case.cores, len(case.traced.graph.inputs), len(case.traced.graph.outputs)
     ends, f = np.cumsum([0, *map(math.prod, cores)]).tolist(), case.kernel
     is_tuple, leaf_cores = case.traced.is_tuple, case.traced.outputs
 
-    def along(t, start, direction, weights):
+    def along(t: Any, start: Any, direction: Any, weights: Any) -> Any:
         point = start + t * direction
         parts = [point[a:b].reshape(core) if core else point[a] for a, b, core in zip(ends, ends[1:], cores)]  # noqa: B905
         y = f(*parts) if is_tuple else (f(*parts),)
@@ -128,7 +132,7 @@ def _line(case):
     return kernel(along, signature=f"(),({slots}),({slots}),({outputs})->()", max_operations=100 * LARGEST)
 
 
-def _line_inputs(case):
+def _line_inputs(case: Case) -> tuple[np.ndarray, ...]:
     """Where the lines start, where they lead, and the weights."""
     starts = np.stack([row[:POINTS] for row in case.rows(case.columns)], axis=1)
     directions = 0.1 * np.abs(starts) * np.random.default_rng(7).standard_normal(starts.shape)

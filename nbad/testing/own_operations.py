@@ -3,9 +3,14 @@
 A smoke test, not more: the 60 digits of the other oracles are not to be had from compiled code.
 """
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 
+from nbad.graphs.graph import Graph
 from nbad.graphs.interpreter import evaluate, evaluate_all
+from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 from nbad.testing.comparisons import Findings, Near
 
@@ -13,23 +18,24 @@ ELEMENTS = 64
 STEP = 1e-4  # relative to the operand, or absolute for the smallest ones
 
 
-def own_partials(graph, rows) -> Findings:
+def own_partials(graph: Graph, rows: Iterable[Any]) -> Findings:
     """Every partial of every operation that is not nbad's, where a graph uses it."""
     values = evaluate_all(graph, *(row[:ELEMENTS] for row in rows))
     for node in graph.nodes:
-        if node.op in TABLE and TABLE[node.op].recipes:
+        recipes = TABLE[node.op].recipes if node.op in TABLE else None
+        if recipes:
             operands = [np.array(np.broadcast_to(values[a], ELEMENTS)) for a in node.args]
-            yield from _partials_of(TABLE[node.op], operands)
+            yield from _partials_of(TABLE[node.op], recipes(), operands)
 
 
-def _partials_of(row, operands):
-    for by, recipe in enumerate(row.recipes()):
+def _partials_of(row: Operation, recipes: Iterable[Graph], operands: list[np.ndarray]) -> Findings:
+    for by, recipe in enumerate(recipes):
         slope, error = difference(row.numpy, operands, by)
         found = evaluate(recipe, *operands, row.numpy(*operands))[0]
         yield Near(f"partial {by} of `{row.name}`, against differences,", found, slope, error, unknown=np.isnan(slope))
 
 
-def difference(function, operands, by):
+def difference(function: Callable[..., Any], operands: list[np.ndarray], by: int) -> tuple[np.ndarray, np.ndarray]:
     """The central slope along one operand, and how far it may be off; nan where the slopes to the sides differ.
 
     Examples
@@ -40,7 +46,7 @@ def difference(function, operands, by):
     """
     step = STEP * np.maximum(np.abs(operands[by]), STEP)
 
-    def moved(s):
+    def moved(s: float) -> Any:
         return function(*(x + s * step if k == by else x for k, x in enumerate(operands)))
 
     center, narrow, wide = moved(0), (moved(0.5) - moved(-0.5)) / step, (moved(1) - moved(-1)) / (2 * step)

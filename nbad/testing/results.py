@@ -1,9 +1,12 @@
 """Checks of where results go and what they may take: `out=`, `accumulate=`, `max_bytes=`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from nbad.errors import ArgumentValueError
-from nbad.testing.case import ELEMENTS, leaves
+from nbad.testing.case import ELEMENTS, Case, leaves
 from nbad.testing.comparisons import Findings, same
 from nbad.verbs import jacobians
 
@@ -12,7 +15,7 @@ CHUNKED = ((24, 1), (1, 30), (24, 30))  # shapes of arguments: each of the first
 LARGEST_BOUND = 1 << 40
 
 
-def accumulation(case) -> Findings:
+def accumulation(case: Case) -> Findings:
     """`out=` receives the bits of fresh results, `accumulate=True` adds them to what is there; the pullback stays as it was."""
     shared = [c[:1] if k == 0 and len(case.columns) > 1 else c for k, c in enumerate(case.columns)]
     for what, xs in (("no argument shared", case.columns), ("first argument shared", shared)):
@@ -22,7 +25,7 @@ def accumulation(case) -> Findings:
     yield from _filled(case)
 
 
-def _accumulated(what, call, seeds):
+def _accumulated(what: str, call: Callable[..., Any], seeds: Any) -> Findings:
     """One call into memory of its own: overwriting, adding, and afterwards the call as it was."""
     expected = [ct.copy() for ct in call(seeds)]
     out = tuple(np.full_like(ct, np.nan) for ct in expected)
@@ -35,7 +38,7 @@ def _accumulated(what, call, seeds):
     yield from same(f"{what}, after accumulating, cotangent", call(seeds), expected)
 
 
-def _filled(case):
+def _filled(case: Case) -> Findings:
     """`out=` of the kernel and of its Jacobian."""
     y = [np.full_like(leaf, np.nan) for leaf in case.outputs(*case.columns)]
     case.kernel(*case.columns, out=case.pack(y))
@@ -47,7 +50,7 @@ def _filled(case):
     yield from same("out= of value_and_jacobian,", [*leaves(out[0]), out[1]], [*leaves(values), blocks])
 
 
-def chunking(case) -> Findings:
+def chunking(case: Case) -> Findings:
     """A bound on the working set does not show in the bits, be it the least that is accepted or twice that."""
     shapes = [CHUNKED[k % len(CHUNKED)] for k in range(len(case.columns))]
     xs = [np.resize(c, (*shape, *c.shape[1:])) for c, shape in zip(case.columns, shapes, strict=True)]
@@ -65,7 +68,7 @@ def chunking(case) -> Findings:
         yield from same("accumulated under a bound, cotangent", out, [1.0 + ct for ct in expected])
 
 
-def _least_bound(case, xs):
+def _least_bound(case: Case, xs: list[Any]) -> int:
     """The smallest `max_bytes=` that is accepted, to one part in 64."""
     low, high = 0, 1
     while high < LARGEST_BOUND and not _fits(case, xs, high):
@@ -76,7 +79,7 @@ def _least_bound(case, xs):
     return high
 
 
-def _fits(case, xs, bound):
+def _fits(case: Case, xs: list[Any], bound: int) -> bool:
     try:
         case.vjp(*xs, residuals="partials", max_bytes=bound)
     except ArgumentValueError:

@@ -1,4 +1,4 @@
-"""How exact values and derivatives are: `python -m nbad.tools.accuracy` measures it and writes the table of `nbad/README.md`.
+"""How exact values and derivatives are: `python -m nbad.tools.accuracy` writes the table of `nbad/operations/README.md`.
 
 Every function of the primitive table is compiled as a kernel that returns its value, its partials and its second partials. At
 random points of its domain and at its hard points they are compared with differences of its definition in 420 digits.
@@ -6,8 +6,10 @@ random points of its domain and at its hard points they are compared with differ
 
 import itertools
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +17,12 @@ from nbad.api.kernel import Kernel
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
+from nbad.operations.row import Operation
 from nbad.operations.table import ROWS
 from nbad.testing.oracles import exact
 from nbad.tracing.tracer import Traced
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[1] / "operations" / "README.md"
 POINTS, SEED = 300, 1
 DIGITS, STEP_DIGITS = 420, 30  # of the arithmetic and of a relative step: what is 1e-304 beside 1 keeps 20 digits
 WIDE = (-20.0, 20.0)  # where a row names no domain
@@ -30,7 +33,8 @@ STEPS = (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)  # measured err
 MATHS = ("simd", "libm")
 COLUMNS = ("operation", "domain", "value", "first partials", "second partials", "value in float32")
 HEAD = f"| {' | '.join(COLUMNS)} |\n| {' | '.join('---' for _ in COLUMNS)} |\n"
-REFERENCES = {1: lambda x: x, 2: lambda x, y: x}
+Order = tuple[int, ...]  # the operands by which a partial is taken, one after the other
+REFERENCES: dict[int, Callable[..., Any]] = {1: lambda x: x, 2: lambda x, y: x}
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,16 @@ class Errors:
     second: float
     single: float
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[float]:
         return iter((self.value, self.first, self.second, self.single))
 
 
-def rows():
+def rows() -> list[Operation]:
     """The operations that a kernel can name and that may round more than once."""
     return [row for row in ROWS if row.spellings and row.partials and row.kind == "real" and row.cost >= WORTHWHILE]
 
 
-def measure(row, math="simd", count=POINTS) -> Errors:
+def measure(row: Operation, math: str = "simd", count: int = POINTS) -> Errors:
     """The worst errors of an operation, at `count` random points of its domain and at its hard points.
 
     Parameters
@@ -82,7 +86,7 @@ def measure(row, math="simd", count=POINTS) -> Errors:
     return Errors(value, first, second, max(single))
 
 
-def _errors(row, graph, orders, points, math):
+def _errors(row: Operation, graph: Graph, orders: Sequence[Order], points: np.ndarray, math: str) -> Iterator[tuple[int, float]]:
     """Order and error of every result at every point, in the dtype of the points."""
     traced = Traced(simplify(graph), ((),) * len(orders), True)
     kernel = Kernel(REFERENCES[len(row.operands)], math=math, tracer=lambda arguments, constants: traced)
@@ -94,15 +98,16 @@ def _errors(row, graph, orders, points, math):
                 yield len(order), error
 
 
-def _operation(row):
+def _operation(row: Operation) -> Graph:
     builder = GraphBuilder(row.name, "xy"[: len(row.operands)])
     return builder.build([builder.add(row.name, *range(len(row.operands)))])
 
 
-def _derivatives(row):
+def _derivatives(row: Operation) -> tuple[Graph, list[Order]]:
     """A graph of the value and all partials to second order that are not zero by structure, and by which operands each is."""
     graph, slots = _operation(row), tuple(range(len(row.operands)))
-    nodes, outputs = graph.nodes, {(): graph.outputs[0]}
+    nodes = graph.nodes
+    outputs: dict[Order, int] = {(): graph.outputs[0]}
     for length in (0, 1):
         known = [order for order in outputs if len(order) == length]
         joint = jacobian(Graph(row.name, graph.inputs, nodes, tuple(outputs[order] for order in known)), slots)
@@ -113,13 +118,13 @@ def _derivatives(row):
     return Graph(row.name, graph.inputs, nodes, tuple(outputs.values())), list(outputs)
 
 
-def _random_points(row, count):
+def _random_points(row: Operation, count: int) -> list[tuple[float, ...]]:
     rng = np.random.default_rng([SEED, ROWS.index(row)])
     intervals = row.domain or (WIDE,) * len(row.operands)
     return list(zip(*(_numbers(rng, low, high, count) for low, high in intervals), strict=True))
 
 
-def _numbers(rng, low, high, count):
+def _numbers(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
     """Numbers of an interval: evenly spread, over all magnitudes, and close to an end that is 1 or -1."""
     even = rng.uniform(max(low, -EVEN), min(high, EVEN), count)
     smallest = math.log10(low) if low > 0 else -12.0
@@ -131,7 +136,7 @@ def _numbers(rng, low, high, count):
     return rng.permutation(candidates[(candidates > low) & (candidates < high)])[:count]
 
 
-def _truth(graph, point, orders):
+def _truth(graph: Graph, point: Sequence[float], orders: Sequence[Order]) -> list[Any]:
     """Value and partials by differences in many digits; nan where they are not finite numbers."""
     import mpmath
 
@@ -140,7 +145,7 @@ def _truth(graph, point, orders):
         steps = [(abs(x) or 1) / mpmath.mpf(10) ** STEP_DIGITS for x in center]
         known = {}
 
-        def moved(*shifts):
+        def moved(*shifts: int) -> Any:
             if shifts not in known:
                 known[shifts] = exact(graph, [x + s * h for x, s, h in zip(center, shifts, steps, strict=True)], DIGITS)[0]
             return known[shifts]
@@ -148,7 +153,7 @@ def _truth(graph, point, orders):
         return [_difference(moved, order, steps) for order in orders]
 
 
-def _difference(moved, order, steps):
+def _difference(moved: Callable[..., Any], order: Order, steps: Sequence[Any]) -> Any:
     """The central difference by these operands; `moved` takes one whole number of steps for each."""
     zero = [0] * len(steps)
     total = 0
@@ -160,7 +165,7 @@ def _difference(moved, order, steps):
     return total / math.prod(2 * steps[n] for n in order)
 
 
-def _ulps(got, true):
+def _ulps(got: np.floating, true: Any) -> float | None:
     """The error in units in the last place; None where the true value is close to no normal number of the dtype."""
     import mpmath
 
@@ -171,14 +176,14 @@ def _ulps(got, true):
     return float(abs(mpmath.mpf(float(got)) - true) / unit) if np.isfinite(got) else math.inf
 
 
-def line(row, measured) -> str:
+def line(row: Operation, measured: Sequence[Errors]) -> str:
     """The line of one operation in the table, from its errors with each kind of math."""
     domain = " x ".join(f"({low:g}, {high:g})" for low, high in row.domain or (WIDE,) * len(row.operands))
     cells = [" / ".join(published(error) for error in errors) for errors in zip(*measured, strict=True)]
     return f"| {' | '.join([f'`{row.name}`', domain, *cells])} |\n"
 
 
-def published(error) -> str:
+def published(error: float) -> str:
     """An error, rounded up."""
     return f"{next((step for step in STEPS if error <= step), math.inf):g}"
 
@@ -193,13 +198,13 @@ def read_table() -> dict[str, list[Errors]]:
     }
 
 
-def _worst(measured, known):
+def _worst(measured: list[Errors], known: list[Errors] | None) -> list[Errors]:
     pairs = zip(measured, known or measured, strict=True)
     return [Errors(*map(max, ours, theirs)) for ours, theirs in pairs]
 
 
-def write_table(count=POINTS):
-    """Measure everything, and put the worst of it and of what is published into `nbad/README.md`: hosts differ."""
+def write_table(count: int = POINTS) -> None:
+    """Measure everything, and put the worst of it and of what is published into the README of `nbad/operations`: hosts differ."""
     known = read_table()
     lines = [line(row, _worst([measure(row, math, count) for math in MATHS], known.get(row.name))) for row in rows()]
     before, _, after = README.read_text(encoding="utf-8").partition(HEAD)

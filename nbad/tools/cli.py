@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,7 +19,7 @@ from nbad.version import VERSION
 STEPS = 6  # load, compile, three sweeps, check; the reverse sweeps come on top
 
 
-def main(arguments=None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the command line; errors of the caller's go to stderr in a few lines, with exit code 2.
 
     Parameters
@@ -43,7 +45,7 @@ def main(arguments=None) -> int:
         return 2
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nbad", description="Derivatives of elementwise numeric kernels.")
     parser.add_argument("--version", action="version", version=f"nbad {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -56,7 +58,7 @@ def _parser():
     return parser
 
 
-def _profile_parser(commands):
+def _profile_parser(commands: Any) -> None:
     profile = commands.add_parser("profile", help="time a kernel, its reverse sweep and its Jacobian, and check them")
     profile.add_argument("target", metavar="FILE[:NAME]", help="Python file with a kernel and sample_inputs(rng, n, dtype)")
     profile.add_argument("--n", type=_count, default=1_000_000, help="elements (default 1e6)")
@@ -68,7 +70,7 @@ def _profile_parser(commands):
     profile.set_defaults(run=_profile)
 
 
-def _count(text):
+def _count(text: str) -> int:
     """A positive whole number; 1e6 is one."""
     value = float(text)
     if value < 1 or value != int(value):
@@ -76,7 +78,7 @@ def _count(text):
     return int(value)
 
 
-def _profile(options):
+def _profile(options: argparse.Namespace) -> int:
     picture = plots.check_target(options.plot) if options.plot else None
     subject = kernel_files.load(options.target)
     run = profiling.Options(options.n, options.seeds, options.dtype, options.repeats)
@@ -92,23 +94,23 @@ def _profile(options):
     _print(report, console)
     if costs:
         console.print(_policy_table(costs, run))
-    if limits:
+    if limits and picture:
         plots.roofline(report, limits, picture)
         console.print(f"roofline: {picture}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
-def _limits(dtype, step):
+def _limits(dtype: str, step: profiling.Step) -> roofs.Roofs:
     step("roofs")
     return roofs.measure(dtype)
 
 
-def _steps(options):
+def _steps(options: argparse.Namespace) -> int:
     return STEPS + 1 + (options.seeds > 1) + options.policies * (len(profiling.POLICIES) + 1) + bool(options.plot)
 
 
 @contextmanager
-def _progress(steps):
+def _progress(steps: int) -> Iterator[profiling.Step]:
     """A bar on stderr, where that is a terminal; yields what moves it. It draws between steps, not while one is timed."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -120,7 +122,7 @@ def _progress(steps):
         yield lambda name: bar.update(task, description=name, advance=1, refresh=True)
 
 
-def _print(report, console):
+def _print(report: profiling.Report, console: Console) -> None:
     subject, options = report.subject, report.options
     console.print(f"kernel {subject.name} of {subject.path}, {options.n:,} elements, {options.dtype}", highlight=False)
     console.print(_sweep_table(report))
@@ -136,16 +138,16 @@ def _print(report, console):
         console.print(f"{name}: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _sweep_table(report):
-    def row(sweep):
+def _sweep_table(report: profiling.Report) -> Table:
+    def row(sweep: profiling.Sweep) -> tuple[str, ...]:
         time = f"{sweep.seconds * 1e3:.2f} ms", f"{sweep.seconds * 1e9 / report.options.n:.2f}"
         return sweep.name, *time, f"{sweep.bytes_moved / sweep.seconds / 1e9:.1f}", f"{sweep.first_use:.2f} s"
 
     return _table(("sweep", "best time", "ns per element", "GB/s", "first use"), map(row, report.sweeps))
 
 
-def _policy_table(costs, options):
-    def row(cost):
+def _policy_table(costs: Iterable[profiling.PolicyCost], options: profiling.Options) -> Table:
+    def row(cost: profiling.PolicyCost) -> tuple[str, ...]:
         name = cost.policy if cost.policy == cost.chosen else f"{cost.policy} = {cost.chosen}"
         times = (f"{seconds * 1e3:.2f}" for seconds in (cost.forward, cost.one_seed, cost.all_seeds, cost.seconds))
         return name, str(cost.residuals), f"{cost.residual_bytes / options.n:.1f}", *times
@@ -154,7 +156,7 @@ def _policy_table(costs, options):
     return _table(columns, map(row, costs), title="residual policies: what each element keeps, and best times in ms")
 
 
-def _table(columns, rows, title=None):
+def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]], title: str | None = None) -> Table:
     """A table whose first column is text and whose others are numbers."""
     table = Table(title=title)
     for k, column in enumerate(columns):
@@ -164,7 +166,7 @@ def _table(columns, rows, title=None):
     return table
 
 
-def _doctor(options):
+def _doctor(options: argparse.Namespace) -> int:
     diagnosis, console = doctor.examine(), Console()
     table = Table("topic", "found", show_lines=True)
     for finding in diagnosis.findings:
@@ -174,17 +176,17 @@ def _doctor(options):
     return 0
 
 
-def _found(finding):
+def _found(finding: doctor.Finding) -> Text:
     lines = Text(finding.found)
     return lines.append(f"\nlacking: {finding.lack}", style="bold yellow") if finding.lack else lines
 
 
-def _cache_info():
+def _cache_info() -> int:
     print(disk.info())
     return 0
 
 
-def _cache_clear():
+def _cache_clear() -> int:
     report = disk.info()
     if report.folder is None:
         print(report)

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import platform
 import re
-import time
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -23,12 +22,14 @@ from numba.core import codegen
 
 from nbad import config
 from nbad.api.decorate import kernel
+from nbad.api.kernel import Kernel
 from nbad.codegen import disk
 from nbad.codegen import host as vector_math
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
+from nbad.tools.timing import best, seconds
 from nbad.verbs.vjp import vjp
 from nbad.version import VERSION
 
@@ -191,14 +192,14 @@ PROBES = (
 )
 
 
-def _version(name):
+def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "absent"
 
 
-def _processor():
+def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -207,18 +208,18 @@ def _processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _load():
+def _load() -> str:
     """What else runs, where the machine tells."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f"; other work, at load {load:.1f}, slows what is timed here" if load >= 1 else ""
 
 
-def _own_host():
+def _own_host() -> vector_math.Host:
     """The host without what NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say."""
     return vector_math.host_like(binding.get_process_triple(), binding.get_host_cpu_name(), codegen.get_host_cpu_features())
 
 
-def _vectors(dtype):
+def _vectors(dtype: str) -> Finding:
     host, topic = vector_math.host(), f"vectors, {dtype}"
     functions = {row.libm: len(row.operands) for row in TABLE.values() if row.libm}
     lanes = [name for name, arity in functions.items() if host.vector_function(name, arity, dtype) is None]
@@ -233,69 +234,50 @@ def _vectors(dtype):
     return Finding(topic, found, f"{missing}; exp would take {alone / together:.1f} times as long" if lanes else "")
 
 
-def _nanoseconds(dtype, library):
+def _nanoseconds(dtype: str, library: str) -> float:
     """Time of exp for one element of a tile, on one thread."""
     builder = GraphBuilder("exp", ["x"])
     tile = compile_tile(lower(builder.build([builder.add("exp", 0)]), dtype, library))
     x, y = np.linspace(-1.0, 1.0, TILE, dtype=dtype), np.empty(TILE, dtype)
     table = np.array([x.ctypes.data, y.ctypes.data])
     entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(tile.address)
-    return _best(lambda: entry(table.ctypes.data, TILE)) / TILE * 1e9
+    return best(lambda: entry(table.ctypes.data, TILE), FEWEST, ENOUGH) / TILE * 1e9
 
 
 @functools.cache
-def _exponential():
+def _exponential() -> Kernel:
     return kernel(lambda x: math.exp(x))
 
 
-def _seconds_on(number):
+def _seconds_on(number: int) -> float:
     """Time of exp of many elements on some of the threads."""
     before, f, x, y = numba.get_num_threads(), _exponential(), np.linspace(-1.0, 1.0, MANY), np.empty(MANY)
     numba.set_num_threads(number)
     try:
-        return _best(lambda: f(x, out=y))
+        return best(lambda: f(x, out=y), FEWEST, ENOUGH)
     finally:
         numba.set_num_threads(before)
 
 
-def _first_use():
+def _first_use() -> float:
     """Time of tracing, deriving, and compiling or loading a small kernel, and what all kernels share."""
-    start = time.perf_counter()
-    vjp(_exponential(), np.linspace(-1.0, 1.0, 8))
-    return time.perf_counter() - start
+    return seconds(lambda: vjp(_exponential(), np.linspace(-1.0, 1.0, 8)))
 
 
-def _best(call):
-    """The best time of a call among as many as fit into `ENOUGH`, one more not timed."""
-    call()
-    times, until = [], time.perf_counter() + ENOUGH
-    while len(times) < FEWEST or time.perf_counter() < until:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def _memory():
+def _memory() -> list[float]:
     """Milliseconds to fill a block of fresh memory, and to fill it again."""
     with mmap.mmap(-1, BLOCK) as block:
         array = np.frombuffer(block, np.uint8)
-        times = [_filling(array) * 1e3 for _ in range(2)]
+        times = [seconds(functools.partial(array.fill, 1)) * 1e3 for _ in range(2)]
         del array
     return times
 
 
-def _filling(array):
-    start = time.perf_counter()
-    array.fill(1)
-    return time.perf_counter() - start
-
-
-def _cores():
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _has_library():
+def _has_library() -> bool:
     try:
         binding.load_library_permanently(vector_math.LIBRARY)
     except RuntimeError:
@@ -303,7 +285,7 @@ def _has_library():
     return True
 
 
-def _can_import(module):
+def _can_import(module: str) -> bool:
     try:
         importlib.import_module(module)
     except ImportError:
@@ -311,5 +293,5 @@ def _can_import(module):
     return True
 
 
-def _held(report):
+def _held(report: disk.CacheInfo) -> str:
     return str(report).partition("; ")[0]

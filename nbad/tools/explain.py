@@ -1,25 +1,20 @@
 """`nbad.explain`: what each residual policy stores, moves and computes, and where the choice between them changes."""
 
-import functools
 import math
-import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
-import numpy as np
-
-from nbad.api.calls import analyse
-from nbad.api.decorate import kernel
+from nbad.api.calls import Call, analyse
+from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.plans import cost
 from nbad.plans.cost import Work
-from nbad.plans.plan import Residual
+from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.reverse import reverse_of
-
-STREAM = 1 << 21  # elements of each array whose sum measures the bandwidth
-REPEATS = 5
+from nbad.tools.roofs import memory_bandwidth
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Account:
     peak_bytes: int
 
     @property
-    def bytes_per_element(self):
+    def bytes_per_element(self) -> int:
         """Bytes that one element keeps."""
         return len(self.residuals) * self.residual_bytes
 
@@ -80,15 +75,15 @@ class Explanation:
     changes: tuple[tuple[int, str], ...]
 
     @property
-    def bandwidth(self):
+    def bandwidth(self) -> float:
         """Bytes that this machine moves in a nanosecond, which is GB/s; measured at the first asking."""
         return memory_bandwidth()
 
-    def roofline(self, work):
+    def roofline(self, work: Work) -> float:
         """The least nanoseconds for one element of a sweep: its bytes over this machine's bandwidth."""
         return work.bytes / self.bandwidth
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Everything as plain dicts, lists and numbers, the roofline of each sweep included."""
         data = asdict(self) | {"bandwidth": self.bandwidth}
         for account, found in zip(self.policies, data["policies"], strict=True):
@@ -96,7 +91,7 @@ class Explanation:
                 found[sweep]["roofline"] = self.roofline(getattr(account, sweep))
         return data
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = f"{self.kernel} by {', '.join(self.arguments) or 'no argument'}: {self.elements} elements of {self.dtype}"
         turns = ", ".join(f"{policy} from {seeds} on" for seeds, policy in self.changes)
         return "\n".join(
@@ -112,12 +107,12 @@ class Explanation:
             ]
         )
 
-    def _row(self, account):
+    def _row(self, account: Account) -> list[str]:
         works = (getattr(account, sweep) for sweep in SWEEPS)
         numbers = (text for w in works for text in (f"{w.bytes:.4g}", f"{w.flops:.4g}", f"{self.roofline(w):.3g}"))
         return [account.policy, str(len(account.residuals)), *numbers, f"{account.peak_bytes:,}"]
 
-    def _residuals(self, account):
+    def _residuals(self, account: Account) -> list[str]:
         same = next(a.policy for a in self.policies if a.residuals == account.residuals)
         if not account.residuals or same != account.policy:
             return ["", f"{account.policy!r} keeps {'the same as ' + repr(same) if account.residuals else 'nothing'}."]
@@ -130,14 +125,16 @@ UNITS = ("bytes", "flops", "ns")
 HEADINGS = ["policy", "residuals", *(f"{sweep} {unit}" for sweep in SWEEPS for unit in UNITS), "peak bytes"]
 
 
-def _table(rows, left=False):
+def _table(rows: list[list[str]], left: bool = False) -> list[str]:
     """Rows as aligned lines; all but the first column to the right, unless `left`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     formats = [f"{{:{'<' if left or k == 0 else '>'}{width}}}" for k, width in enumerate(widths)]
     return ["  " + "  ".join(formats).format(*row).rstrip() for row in rows]
 
 
-def explain(f, *xs, seeds=1, argnums=None, **kwargs):
+def explain(
+    f: Kernel, *xs: Any, seeds: int = 1, argnums: int | str | tuple[int | str, ...] | None = None, **kwargs: Any
+) -> Explanation:
     """What is stored between the sweeps, what is computed again, and why.
 
     Parameters
@@ -182,21 +179,21 @@ def explain(f, *xs, seeds=1, argnums=None, **kwargs):
         math.prod(call.layout.shape),
         call.layout.dtype.name,
         seeds,
-        cost.best(plans, seeds).policy,
+        str(cost.best(plans, seeds).policy),
         tuple(_account(call, plan, seeds) for plan in plans),
-        tuple((number, plan.policy) for number, plan in cost.changes(plans)),
+        tuple((number, str(plan.policy)) for number, plan in cost.changes(plans)),
     )
 
 
-def _account(call, plan, seeds):
+def _account(call: Call, plan: Plan, seeds: int) -> Account:
     itemsize, elements = call.layout.dtype.itemsize, max(1, math.prod(call.layout.shape))
     inputs = sum(a.nbytes for a in call.arrays) / elements
     cotangents = sum(call.arrays[a].size for a in call.arguments) * itemsize / elements
     works = cost.sweeps(plan, inputs, cotangents, itemsize)
-    return Account(plan.policy, plan.residuals, itemsize, *works, _peak_bytes(call, plan, seeds))
+    return Account(str(plan.policy), plan.residuals, itemsize, *works, _peak_bytes(call, plan, seeds))
 
 
-def _peak_bytes(call, plan, seeds):
+def _peak_bytes(call: Call, plan: Plan, seeds: int) -> int:
     """Bytes of the residuals, the seeds, the cotangents, and what is summed over broadcast axes."""
     layout, dtype = call.layout, call.layout.dtype
     shapes = tuple(layout.shapes[a] for a in call.arguments)
@@ -204,18 +201,3 @@ def _peak_bytes(call, plan, seeds):
     each = plan.outputs * math.prod(layout.shape) + sum(map(math.prod, shapes))
     sweep = reverse_of(call.program, plan, call.arguments, dtype).over(layout.shape, shapes)
     return (kept + seeds * each) * dtype.itemsize + sweep.temporaries(seeds, TEMPORARY)
-
-
-@functools.cache
-def memory_bandwidth():
-    """Bytes in a nanosecond that this machine moves, with nbad's own driver and threads: two arrays read, one written."""
-    add = kernel(lambda x, y: x + y)
-    x, y, out = np.ones(STREAM), np.ones(STREAM), np.ones(STREAM)
-    seconds = min(_seconds(lambda: add(x, y, out=out)) for _ in range(REPEATS))
-    return 3 * x.nbytes / seconds / 1e9
-
-
-def _seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

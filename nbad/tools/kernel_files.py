@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -60,16 +62,16 @@ def load(target: str) -> Subject:
     return Subject(kernel, module.sample_inputs, path)
 
 
-def _split(target):
+def _split(target: str) -> tuple[Path, str | None]:
     file, colon, name = target.rpartition(":")
     return (Path(file), name) if colon and name.isidentifier() else (Path(target), None)
 
 
-def _error(target, what, **more):
+def _error(target: str, what: str, **more: Any) -> ArgumentValueError:
     return ArgumentValueError(f"`nbad profile {target}`: {what}", source=None, **more)
 
 
-def _import(path, target):
+def _import(path: Path, target: str) -> ModuleType:
     """Import a file as `python FILE` would: its own folder comes first among the places to import from."""
     if not path.is_file():
         raise _error(target, f"no file {path}", expected="FILE.py or FILE.py:NAME")
@@ -83,7 +85,7 @@ def _import(path, target):
     return module
 
 
-def _choose(kernels, name, target, path):
+def _choose(kernels: dict[str, Kernel], name: str | None, target: str, path: Path) -> Kernel:
     if not kernels:
         raise _error(target, f"no kernel in {path}", fix="decorate the function with @nbad.kernel")
     first, *others = kernels

@@ -5,10 +5,13 @@ matplotlib is loaded only when something is drawn.
 
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nbad.errors import ArgumentValueError
+from nbad.tools.profiling import Report, Sweep
+from nbad.tools.roofs import Roofs
 
 FORMATS = (".png", ".svg", ".pdf")
 MARKS = "osD^v"
@@ -44,7 +47,7 @@ def check_target(path: str) -> Path:
     return target
 
 
-def roofline(report, roofs, path: Path):
+def roofline(report: Report, roofs: Roofs, path: Path) -> None:
     """Draw the sweeps of a report under the roofs of this machine.
 
     Parameters
@@ -66,7 +69,7 @@ def roofline(report, roofs, path: Path):
     figure.savefig(path, dpi=130)
 
 
-def _draw_roofs(axes, roofs, intensities):
+def _draw_roofs(axes: Any, roofs: Roofs, intensities: list[float]) -> None:
     """The line that no sweep is above, unless its arrays fit into the caches, with its two parts named."""
     ridge = roofs.rate / roofs.bandwidth
     low, high = min([*intensities, ridge]) / 3, max([*intensities, ridge]) * 3
@@ -79,7 +82,7 @@ def _draw_roofs(axes, roofs, intensities):
     axes.annotate(text, (high, roofs.rate / 1e9), (-6, 5), **name)
 
 
-def _scale(axes, rates):
+def _scale(axes: Any, rates: list[float]) -> None:
     """Round numbers along both axes, and room around the points."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -88,12 +91,12 @@ def _scale(axes, rates):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
     axes.set_ylim(min(rates) / 3, max(rates) * 2)
-    axes.set_xlabel("operations per byte that has to move (a multiplication counts 1, a call of exp 15)")
+    axes.set_xlabel("operations per byte that has to move (a multiplication counts 1, a call of exp 20)")
     axes.set_ylabel("billion operations per second")
     axes.grid(which="major", color="0.92")
     axes.set_axisbelow(True)
 
 
-def _label(sweep, roofs):
+def _label(sweep: Sweep, roofs: Roofs) -> str:
     share = sweep.rate / roofs.at(sweep.intensity)
     return f"{sweep.name}: {sweep.rate / 1e9:.1f} billion operations per second, {share:.0%} of its roof"

@@ -2,28 +2,32 @@
 
 `profile` measures and returns a `Report`, `compare_policies` the same for every residual policy; printing is `nbad.tools.cli`'s.
 The bytes of a sweep are those of every array that it must read or write, each counted once: whatever a sweep moves beyond
-that lowers its GB/s. Operations are those of the cost model: a multiplication counts 1, a call of exp 15.
+that lowers its GB/s. Operations are those of the cost model: a multiplication counts 1, a call of exp 20.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numba
 import numpy as np
 
-from nbad.codegen import host
+from nbad.api.kernel import Kernel
+from nbad.api.options import Residuals
+from nbad.codegen.host import host
 from nbad.plans.cost import total
 from nbad.plans.policies import POLICIES
 from nbad.testing.check import check_kernel
 from nbad.testing.comparisons import Near, Same, compare
 from nbad.tools.explain import explain
 from nbad.tools.kernel_files import Subject
+from nbad.tools.timing import best, seconds
 from nbad.verbs.jacobians import jacobian, value_and_jacobian
 from nbad.verbs.vjp import vjp
 
 SAMPLE = 64
-Step = Callable[[str], None]
+Step = Callable[[str], object]
+Arrays = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -158,13 +162,13 @@ def profile(subject: Subject, options: Options, step: Step = lambda name: None) 
     """
     sample, xs = (subject.inputs(n, options.dtype) for n in (SAMPLE, options.n))
     step("compile")
-    first_uses = {run.name: _seconds(run.call) for run in _runs(subject.kernel, sample, options.seeds)}
+    first_uses = {run.name: seconds(run.call) for run in _runs(subject.kernel, sample, options.seeds)}
     operations = _operations(subject.kernel, sample, options.seeds)
     sweeps = []
     for run in _runs(subject.kernel, xs, options.seeds):
         step(run.name)
-        seconds, bytes_moved = _best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
-        sweeps.append(Sweep(run.name, seconds, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
+        shortest, bytes_moved = best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
+        sweeps.append(Sweep(run.name, shortest, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
     step("check")
     residual_bytes = vjp(subject.kernel, *xs, seeds=options.seeds)[1].residuals.nbytes
     return Report(subject, options, tuple(sweeps), residual_bytes, _check(subject.kernel, sample, xs))
@@ -213,10 +217,10 @@ def machine() -> dict[str, str]:
     >>> sorted(machine())
     ['threads', 'vectors']
     """
-    return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host.describe())}
+    return {"threads": f"{numba.get_num_threads()} ({_threading_layer()})", "vectors": str(host())}
 
 
-def _runs(kernel, xs, count) -> Iterator[_Run]:
+def _runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
     """The sweeps in an order in which each one's first call does its own compilation and no other's."""
     inputs = _nbytes(tuple(np.asarray(x) for x in xs))
     yield _Run("value", lambda: kernel(*xs), inputs)
@@ -225,7 +229,7 @@ def _runs(kernel, xs, count) -> Iterator[_Run]:
     yield _Run("Jacobian", lambda: jacobian(kernel)(*xs), inputs)
 
 
-def _reverse_runs(kernel, xs, count):
+def _reverse_runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
     y, pullback = vjp(kernel, *xs, seeds=count)
     seeds, kept = _seeds_for(y, count), pullback.residuals.nbytes
     one = _first(seeds)
@@ -234,7 +238,7 @@ def _reverse_runs(kernel, xs, count):
         yield _Run(f"reverse, {count} seeds", lambda: pullback.batched(seeds), kept + _nbytes(seeds))
 
 
-def _operations(kernel, xs, count):
+def _operations(kernel: Kernel, xs: Arrays, count: int) -> dict[str, float]:
     """Operations of each sweep for one element, by the cost model."""
     told = explain(kernel, *xs, seeds=count)
     accounts = {account.policy: account for account in told.policies}
@@ -248,9 +252,9 @@ def _operations(kernel, xs, count):
     }
 
 
-def _policy_cost(kernel, xs, policy, options):
-    def sweep():
-        return vjp(kernel, *xs, residuals=policy, seeds=options.seeds)
+def _policy_cost(kernel: Kernel, xs: Arrays, policy: str, options: Options) -> PolicyCost:
+    def sweep() -> Any:
+        return vjp(kernel, *xs, residuals=cast(Residuals, policy), seeds=options.seeds)
 
     y, pullback = sweep()
     seeds, kept = _seeds_for(y, options.seeds), pullback.residuals
@@ -258,33 +262,23 @@ def _policy_cost(kernel, xs, policy, options):
     calls = sweep, lambda: pullback(one), lambda: pullback.batched(seeds)
     for call in calls:
         call()
-    return PolicyCost(policy, policy, len(kept), kept.nbytes, *(_best(call, options.repeats) for call in calls))
+    return PolicyCost(policy, policy, len(kept), kept.nbytes, *(best(call, options.repeats) for call in calls))
 
 
-def _seeds_for(y, count):
+def _seeds_for(y: Any, count: int) -> Any:
     if isinstance(y, tuple):
         return tuple(_seeds_for(leaf, count) for leaf in y)
     return np.random.default_rng(1).standard_normal((count, *np.shape(y))).astype(y.dtype)
 
 
-def _best(call, repeats):
-    return min(_seconds(call) for _ in range(repeats))
-
-
-def _seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def _nbytes(result):
+def _nbytes(result: Any) -> int:
     """Bytes of arrays; of a pullback, those of its residuals."""
     if isinstance(result, tuple):
         return sum(map(_nbytes, result))
     return result.residuals.nbytes if hasattr(result, "residuals") else result.nbytes
 
 
-def _check(kernel, sample, xs):
+def _check(kernel: Kernel, sample: Arrays, xs: Arrays) -> str:
     """A proof on the sample; over the whole run, every call that computes the same thing gives the same bits."""
     proof = _harness(kernel, sample) if kernel.signature is None else _products(kernel, sample)
     y, pullback = vjp(kernel, *xs)
@@ -295,11 +289,11 @@ def _check(kernel, sample, xs):
     return f"{proof} on {SAMPLE} elements; repeated results have the same bits on all"
 
 
-def _harness(kernel, sample):
+def _harness(kernel: Kernel, sample: Arrays) -> str:
     return f"{len(check_kernel(kernel, *sample).entries)} checks of the harness passed"
 
 
-def _products(kernel, sample):
+def _products(kernel: Kernel, sample: Arrays) -> str:
     """For a kernel of vectors: the pullback of a seed is its product with the Jacobian."""
     blocks = jacobian(kernel)(*sample)
     shape, eps = blocks.shape[:-2], np.finfo(blocks.dtype).eps
@@ -312,31 +306,31 @@ def _products(kernel, sample):
     return f"{compared} numbers of the pullback agree with the Jacobian"
 
 
-def _tiled(kernel, xs, shape, dtype):
+def _tiled(kernel: Kernel, xs: Arrays, shape: tuple[int, ...], dtype: np.dtype) -> list[np.ndarray]:
     """Every argument in the full shape, so that no cotangent is a sum."""
     cores = kernel.bind(xs, {})[0].cores
     arrays = (x if isinstance(x, np.ndarray) else np.asarray(x, dtype) for x in xs)
     return [np.broadcast_to(x, (*shape, *core)) for x, core in zip(arrays, cores, strict=True)]
 
 
-def _side_by_side(leaves, shape):
+def _side_by_side(leaves: Arrays, shape: tuple[int, ...]) -> np.ndarray:
     return np.concatenate([leaf.reshape(*shape, -1) for leaf in leaves], -1)
 
 
-def _compare(kernel, what, got, expected):
+def _compare(kernel: Kernel, what: str, got: Any, expected: Any) -> None:
     for a, b in zip(_leaves(got), _leaves(expected), strict=True):
         compare(kernel.__name__, "profile", Same(what, a, b))
 
 
-def _first(batch):
+def _first(batch: Any) -> Any:
     return tuple(leaf[0] for leaf in batch) if isinstance(batch, tuple) else batch[0]
 
 
-def _leaves(result):
+def _leaves(result: Any) -> Arrays:
     return result if isinstance(result, tuple) else (result,)
 
 
-def _threading_layer():
+def _threading_layer() -> str:
     try:
         return numba.threading_layer()
     except ValueError:

@@ -1,17 +1,19 @@
 """What bounds every sweep on this machine: bytes from memory and operations in a second, measured with nbad's own code."""
 
 import functools
-import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nbad.api.decorate import kernel
 from nbad.plans.cost import total
-from nbad.tools.explain import memory_bandwidth
+from nbad.tools.timing import best
 
 CHAINS, STEPS = 8, 48  # independent chains of multiplications and additions, which memory does not slow down
-ELEMENTS, REPEATS = 1 << 18, 7
+ELEMENTS = 1 << 18
+STREAM = 1 << 21  # elements of each array whose sum measures the bandwidth
+REPEATS = 7
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,19 @@ def measure(dtype: str) -> Roofs:
     x, f = np.linspace(0.0, 1.0, ELEMENTS, dtype=dtype), kernel(_chains)
     operations = total(f.bind((x,), {})[0].simple)
     out = f(x)
-    seconds = min(_seconds(lambda: f(x, out=out)) for _ in range(REPEATS))
-    return Roofs(memory_bandwidth() * 1e9, ELEMENTS * operations / seconds)
+    return Roofs(memory_bandwidth() * 1e9, ELEMENTS * operations / best(lambda: f(x, out=out), REPEATS))
 
 
-def _chains(x):
+@functools.cache
+def memory_bandwidth() -> float:
+    """Bytes in a nanosecond that this machine moves, with nbad's own driver and threads: two arrays read, one written."""
+    add = kernel(lambda x, y: x + y)
+    x, y, out = np.ones(STREAM), np.ones(STREAM), np.ones(STREAM)
+    return 3 * x.nbytes / best(lambda: add(x, y, out=out), REPEATS) / 1e9
+
+
+def _chains(x: Any) -> Any:
     values = [x * ((k + 1) / CHAINS) for k in range(CHAINS)]
     for _ in range(STEPS):
         values = [value * 0.75 + 0.25 for value in values]
     return sum(values)
-
-
-def _seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -1,13 +1,23 @@
 """`nbad.show`: the text of one stage of the pipeline."""
 
-import numpy as np
+from collections.abc import Callable
+from typing import Literal
 
+import numpy as np
+from numpy.typing import DTypeLike
+
+from nbad.api.kernel import Kernel
+from nbad.codegen.compile import TileKernel
 from nbad.codegen.lower import lower
 from nbad.codegen.python_source import print_python
 from nbad.errors import ArgumentValueError
+from nbad.pipeline import Program
+from nbad.plans.plan import Plan
+
+Stage = Literal["graph", "partials", "plan", "source", "llvm", "asm"]
 
 
-def show(f, stage="source", dtype=np.float64):
+def show(f: Kernel, stage: Stage = "source", dtype: DTypeLike = np.float64) -> str:
     """The text of one stage, for the specialization in which every argument is passed and every one differentiated.
 
     Parameters
@@ -44,43 +54,50 @@ def show(f, stage="source", dtype=np.float64):
     return STAGES[stage](program, np.dtype(dtype))
 
 
-def _plan(program):
+def _plan(program: Program) -> Plan:
     return program.plan(program.input_slots(range(len(program.names))), "partials")
 
 
-def _graph(program, dtype):
+def _graph(program: Program, dtype: np.dtype) -> str:
     return _without_columns(str(program.graph))
 
 
-def _partials(program, dtype):
+def _partials(program: Program, dtype: np.dtype) -> str:
     return _without_columns(str(program.joint(_plan(program).wrt, "reverse").graph))
 
 
-def _plan_text(program, dtype):
+def _plan_text(program: Program, dtype: np.dtype) -> str:
     return _without_columns(str(_plan(program)))
 
 
-def _source(program, dtype):
+def _source(program: Program, dtype: np.dtype) -> str:
     plan = _plan(program)
     lowered = (lower(graph, dtype.name, program.math) for graph in (plan.forward, plan.reverse))
     return "\n\n".join(print_python(oplist) for oplist in lowered)
 
 
-def _kernels(program, dtype):
+def _kernels(program: Program, dtype: np.dtype) -> tuple[TileKernel, TileKernel]:
     plan = _plan(program)
     return program.forward(plan, dtype), program.reverse(plan, dtype)
 
 
-def _llvm(program, dtype):
+def _llvm(program: Program, dtype: np.dtype) -> str:
     return "\n".join(kernel.llvm for kernel in _kernels(program, dtype))
 
 
-def _asm(program, dtype):
+def _asm(program: Program, dtype: np.dtype) -> str:
     return "\n".join(kernel.asm for kernel in _kernels(program, dtype))
 
 
-def _without_columns(text):
+def _without_columns(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-STAGES = {"graph": _graph, "partials": _partials, "plan": _plan_text, "source": _source, "llvm": _llvm, "asm": _asm}
+STAGES: dict[str, Callable[[Program, np.dtype], str]] = {
+    "graph": _graph,
+    "partials": _partials,
+    "plan": _plan_text,
+    "source": _source,
+    "llvm": _llvm,
+    "asm": _asm,
+}

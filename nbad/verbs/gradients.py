@@ -1,4 +1,4 @@
-"""Kernels made from kernels: `grad`, closed under itself, and what is built on it."""
+"""Kernels made from kernels: `grad`, closed under itself, and `value_and_grad`, `hessian` and `hvp`, which are built on it."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The pullback of one forward sweep, and what it keeps."""
+"""`Pullback`, the reverse sweeps that follow one forward sweep, and `Residuals`, what it keeps."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`linearize`: one forward sweep, then the Jacobian times tangents as often as one likes."""
+"""The verbs `jvp` and `linearize`: the Jacobian times tangents, at once, or as often as one likes after one forward sweep."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The verb `vjp`."""
+"""The verb `vjp`: one forward sweep, and a pullback of what it kept."""
 
 import math
 from functools import partial
