@@ -9,7 +9,8 @@ from nbad.memo import Memo
 from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
-from nbad.runtime.launch import Launch, Routes, Slot
+from nbad.runtime.launch import Launch, Routes
+from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
 from nbad.runtime.sweeps import array_slots, numbered, residual_slots, tangent_slots

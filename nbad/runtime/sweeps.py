@@ -11,7 +11,8 @@ import numpy as np
 
 from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
-from nbad.runtime.launch import Launch, Preceded, Routes, Slot
+from nbad.runtime.launch import Launch, Preceded, Routes
+from nbad.runtime.pack import Slot
 from nbad.runtime.strides import contiguous_strides, core_offsets, strides_over
 
 ROW_GAP = 64  # residual rows a multiple of 4096 bytes apart would share cache sets

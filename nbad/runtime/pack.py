@@ -1,0 +1,191 @@
+"""A launch as the array of int64 that the worker reads; `nbad.native.worker` states what each section means."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from nbad.codegen.compile import TileKernel
+from nbad.native import launch_table as d
+from nbad.native.convert import CODES
+from nbad.native.interleave import block_bytes
+from nbad.runtime.strides import Shape
+
+
+class Slot(NamedTuple):
+    """One row's place in an array.
+
+    `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
+    `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
+    """
+
+    array: int
+    dtype: np.dtype
+    strides: Shape
+    offset: int = 0
+    seed_stride: int | None = None
+    padded: bool = False
+    accumulate: bool = False
+
+
+class Move(NamedTuple):
+    """A row, its slot, and the strides of that over the collapsed dimensions."""
+
+    row: int
+    slot: Slot
+    strides: list[int]
+
+
+class Moves(NamedTuple):
+    """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block."""
+
+    single: list[Move]
+    blocks: list[list[Move]]
+
+
+class Streams(NamedTuple):
+    """Whether blocks pass the caches, and whether rows do, which else are written in place."""
+
+    blocks: bool
+    rows: bool
+
+
+class Kernels(NamedTuple):
+    """The kernel of a tile and a seed, and the one that runs before it, once for each tile."""
+
+    body: TileKernel
+    prologue: TileKernel | None
+
+    @property
+    def first_row(self) -> int:
+        """The row at which the body's begin: its inputs are the prologue's results."""
+        return self.prologue.rows - self.prologue.results if self.prologue else 0
+
+
+class _Packed(NamedTuple):
+    """The fields of a move, and whether a full tile can do without it, for its row is in place."""
+
+    in_place: bool
+    fields: list[int]
+
+
+def grouped(moves: list[Move], dtype: np.dtype) -> Moves:
+    """Find the blocks among moves."""
+    together: dict[tuple, list[Move]] = defaultdict(list)
+    for move in moves:
+        slot = move.slot
+        if slot.dtype == dtype and not slot.accumulate and not slot.padded and len(move.strides) == 1:
+            together[slot.array, slot.seed_stride, move.strides[0]].append(move)
+    blocks = []
+    for (_, _, stride), members in together.items():
+        members.sort(key=lambda move: move.slot.offset)
+        first = members[0].slot.offset
+        if len(members) > 1 and [m.slot.offset for m in members] == list(range(first, first + stride, dtype.itemsize)):
+            blocks.append(members)
+    taken = {id(move) for members in blocks for move in members}
+    return Moves([move for move in moves if id(move) not in taken], blocks)
+
+
+def block_room(blocks: list[list[Move]]) -> int:
+    """Bytes for the part of a block that is gathered at a time: a narrow one may need more than a wide one."""
+    return max((block_bytes(len(moves)) for moves in blocks), default=0)
+
+
+class Table(NamedTuple):
+    """What a launch is, before it is known whether results pass the caches.
+
+    `sums` are rows that leave one float64 per block of 256 elements; `rows` is how many rows of scratch there are.
+    """
+
+    kernels: Kernels
+    sizes: list[int]
+    loads: Moves
+    stores: Moves
+    sums: tuple[tuple[int, Slot], ...]
+    rows: int
+
+    def pack(self, streams: Streams) -> np.ndarray:
+        """The header, and behind it the sections."""
+        kernel, prologue = self.kernels
+        itemsize, ndim, stores = kernel.dtype.itemsize, len(self.sizes), self.stores.single
+        direct = self._in_place()
+        streamed = {move.row: direct.pop(move.row) for move in stores if streams.rows and move.row in direct}
+        stores = [move for move in stores if move.row not in streamed]
+        sections: dict[int, list] = {
+            d.ROWS: [_row(direct.get(row)) for row in range(self.rows)],
+            d.LOADS: _moves(self.loads.single, direct, ndim, _load_mode),
+            d.STORES: _moves(stores, direct, ndim, _store_mode),
+            d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
+            d.STREAMS: [_contiguous(row, slot) for row, slot in streamed.items()],
+            d.BLOCKS: [_block(moves, ndim, _store_mode) for moves in self.stores.blocks],
+            d.GATHERS: [_block(moves, ndim, _load_mode) for moves in self.loads.blocks],
+        }
+        header = np.zeros(d.HEADER + ndim - 1, np.int64)
+        header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
+        header[d.BODY_ROW], header[d.BLOCK_STREAMS] = self.kernels.first_row, streams.blocks
+        header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
+        header[d.WIDTH], header[d.ITEMSIZE] = kernel.width, itemsize
+        header[d.BLOCK_BYTES] = block_room(self.stores.blocks)
+        header[d.SHAPE : d.SHAPE + ndim] = self.sizes
+        return _concatenated(header, sections)
+
+    def _in_place(self) -> dict[int, Slot]:
+        """The rows that the kernel may read or write where they are."""
+        moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
+        blocks = [move for members in (*self.loads.blocks, *self.stores.blocks) for move in members]
+        used = Counter(move.row for move in (*moves, *blocks))
+        return {
+            row: slot
+            for row, slot, strides in moves
+            if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (strides == [dtype.itemsize] or slot.padded)
+        }
+
+
+def _concatenated(header: np.ndarray, sections: dict[int, list]) -> np.ndarray:
+    """Lay the sections behind the header and note there where they start and what they hold."""
+    flat: list[int] = []
+    for place, section in sections.items():
+        header[place] = header.size + len(flat)
+        if place in (d.LOADS, d.STORES):  # what a full tile needs comes first
+            header[place + 1], header[place + 2] = sum(not packed.in_place for packed in section), len(section)
+            section = [packed.fields for packed in sorted(section, key=lambda packed: packed.in_place)]
+        else:
+            header[place + 1] = len(section)
+        flat += [field for fields in section for field in fields]
+    return np.concatenate([header, np.array(flat, np.int64)])
+
+
+def _contiguous(row: int, slot: Slot) -> list[int]:
+    """Fields of a sum or a stream."""
+    return [row, slot.array, slot.offset, slot.seed_stride or 0, 0]
+
+
+def _row(slot: Slot | None) -> list[int]:
+    return [-1, 0, 0, 0] if slot is None else [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded)]
+
+
+def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Callable[[Move], int]) -> list[_Packed]:
+    """Loads or stores; padded memory in place needs none."""
+    result = []
+    for move in moves:
+        row, slot, strides = move
+        if not (slot.padded and row in direct):
+            fields = [row, slot.array, slot.offset, slot.seed_stride or 0, mode(move), *strides[:ndim]]
+            result.append(_Packed(row in direct, fields))
+    return result
+
+
+def _block(moves: list[Move], ndim: int, mode: Callable[[Move], int]) -> list[int]:
+    """Fields of a block: the number of its moves, and these."""
+    return [len(moves), *(field for packed in _moves(moves, {}, ndim, mode) for field in packed.fields)]
+
+
+def _load_mode(move: Move) -> int:
+    flags = (d.PER_SEED if move.slot.seed_stride is not None else 0) | (d.UNIFORM if not any(move.strides) else 0)
+    return CODES[move.slot.dtype] << d.MODE_SHIFT | flags
+
+
+def _store_mode(move: Move) -> int:
+    return int(move.slot.accumulate)
