@@ -56,19 +56,11 @@ def _joining(function):
     return lambda trace, parts, *places, **options: _wrapped(trace, function(_parts(trace, parts), *places, **options))
 
 
-for _names, _make in ((_RESHAPING, _reshaping), (_JOINING, _joining)):
-    for _name in _names:
-        if hasattr(np, _name):  # some are younger than the oldest NumPy
-            means(f"numpy.{_name}", each=())(_make(getattr(np, _name)))
-
-
-@means("numpy.broadcast_arrays", each=())
 def _broadcast_arrays(trace, *parts):
     """Read-only, as NumPy plans to make them."""
     return tuple(arrays.wrap(trace, np.broadcast_to(part, part.shape)) for part in np.broadcast_arrays(*_parts(trace, parts)))
 
 
-@means("numpy.block", each=())
 def _block(trace, parts):
     def objects(part):
         return list(map(objects, part)) if isinstance(part, list) else arrays.items(trace, part)
@@ -79,13 +71,11 @@ def _block(trace, parts):
 # making
 
 
-@means("numpy.array", "numpy.copy", each=())
 def _array(trace, value, dtype=float):
     _check_dtype(trace, dtype)
     return arrays.wrap(trace, arrays.items(trace, value).copy(order="K"))
 
 
-@means("numpy.asarray", "numpy.asanyarray", each=())
 def _asarray(trace, value, dtype=float):
     return value if isinstance(value, arrays.TracedArray) else _array(trace, value, dtype)
 
@@ -95,13 +85,11 @@ def _check_dtype(trace, dtype):
         raise trace.refusal(f"makes an array of dtype {np.dtype(dtype).name} of traced values", "np.array([x, y])")
 
 
-@means("numpy.empty", each=(), always=True)
 def _empty(trace, shape, dtype=float):
     """Items that are not written are nan."""
     return _full(trace, shape, np.nan, dtype) if dtype in (None, float, np.float64, object) else np.zeros(shape, dtype)
 
 
-@means("numpy.full", each=())
 def _full(trace, shape, fill_value, dtype=float):
     _check_dtype(trace, dtype)
     array = arrays.wrap(trace, np.empty(shape, object))
@@ -109,28 +97,23 @@ def _full(trace, shape, fill_value, dtype=float):
     return array
 
 
-@means("numpy.full_like", each=(0,))
 def _full_like(trace, x, fill_value, dtype=float):
     _check_dtype(trace, dtype)
     return fill_value
 
 
-@means("numpy.zeros_like", each=(0,))
 def _zeros_like(trace, x, dtype=float):
     return _full_like(trace, x, 0.0, dtype)
 
 
-@means("numpy.ones_like", each=(0,))
 def _ones_like(trace, x, dtype=float):
     return _full_like(trace, x, 1.0, dtype)
 
 
-@means("numpy.empty_like", each=(0,), always=True)
 def _empty_like(trace, x, dtype=float):
     return _full_like(trace, x, np.nan, dtype)
 
 
-@means("numpy.fill_diagonal", each=(), always=True)
 def _fill_diagonal(trace, a, value):
     for k in range(min(a.shape)):
         a[(k,) * a.ndim] = value
@@ -154,10 +137,11 @@ def reduce_axes(trace, x, axis, keepdims, fold):
     return arrays.wrap(trace, arrays.filled(values, shape))
 
 
-def _reduction(*paths, fold):
-    @means(*paths, each=())
+def _reduction(fold):
     def act(trace, x, axis=None, *, keepdims=False):
         return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
+
+    return means(act, each=())
 
 
 def _sum(trace, values):
@@ -184,17 +168,7 @@ def _logical(op, function, trace, values):
     return functools.reduce(lambda x, y: trace.logic(op, x, y), map(trace.condition, values))
 
 
-_reduction("numpy.sum", fold=_sum)
-_reduction("numpy.prod", fold=_product)
-_reduction("numpy.mean", fold=_mean)
-_reduction("numpy.max", "numpy.amax", fold=functools.partial(_extreme, np.maximum))
-_reduction("numpy.min", "numpy.amin", fold=functools.partial(_extreme, np.minimum))
-_reduction("numpy.all", fold=functools.partial(_logical, "and", all))
-_reduction("numpy.any", fold=functools.partial(_logical, "or", any))
-
-
-def _running(path, function):
-    @means(path, each=())
+def _running(function):
     def act(trace, x, axis=None):
         array = arrays.items(trace, x)
         array = array.ravel() if axis is None else np.moveaxis(array, axis, 0)
@@ -204,6 +178,38 @@ def _running(path, function):
         result = arrays.filled(rows, array.shape) if array.ndim == 1 else np.stack(rows)
         return arrays.wrap(trace, result if axis is None else np.moveaxis(result, 0, axis))
 
+    return means(act, each=())
 
-_running("numpy.cumsum", operator.add)
-_running("numpy.cumprod", operator.mul)
+
+_MAKERS = ((_RESHAPING, _reshaping), (_JOINING, _joining))
+MEANINGS = {
+    f"numpy.{name}": means(make(getattr(np, name)), each=())
+    for names, make in _MAKERS
+    for name in names
+    if hasattr(np, name)  # some are younger than the oldest NumPy
+} | {
+    "numpy.broadcast_arrays": means(_broadcast_arrays, each=()),
+    "numpy.block": means(_block, each=()),
+    "numpy.array": means(_array, each=()),
+    "numpy.copy": means(_array, each=()),
+    "numpy.asarray": means(_asarray, each=()),
+    "numpy.asanyarray": means(_asarray, each=()),
+    "numpy.empty": means(_empty, each=(), always=True),
+    "numpy.full": means(_full, each=()),
+    "numpy.full_like": means(_full_like, each=(0,)),
+    "numpy.zeros_like": means(_zeros_like, each=(0,)),
+    "numpy.ones_like": means(_ones_like, each=(0,)),
+    "numpy.empty_like": means(_empty_like, each=(0,), always=True),
+    "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
+    "numpy.sum": _reduction(_sum),
+    "numpy.prod": _reduction(_product),
+    "numpy.mean": _reduction(_mean),
+    "numpy.max": _reduction(functools.partial(_extreme, np.maximum)),
+    "numpy.amax": _reduction(functools.partial(_extreme, np.maximum)),
+    "numpy.min": _reduction(functools.partial(_extreme, np.minimum)),
+    "numpy.amin": _reduction(functools.partial(_extreme, np.minimum)),
+    "numpy.all": _reduction(functools.partial(_logical, "and", all)),
+    "numpy.any": _reduction(functools.partial(_logical, "or", any)),
+    "numpy.cumsum": _running(operator.add),
+    "numpy.cumprod": _running(operator.mul),
+}

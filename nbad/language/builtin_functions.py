@@ -15,22 +15,18 @@ from nbad.language.meanings import means
 # builtins
 
 
-@means("builtins.int", "numpy.fix")
 def _int(trace, x):
     return trace.apply("trunc", (trace.real(x),))
 
 
-@means("builtins.bool", each=())
 def _bool(trace, x):
     return trace.condition(x) if trace.is_traced(x) else bool(x)
 
 
-@means("builtins.range", each=())
 def _range(trace, *bounds):
     raise trace.refusal(*refusals.FLOW["range"])
 
 
-@means("builtins.round")
 def _round(trace, x, digits=None):
     """To the nearest whole number; halves go to the even one."""
     if digits:
@@ -38,7 +34,6 @@ def _round(trace, x, digits=None):
     return trace.apply("round", (x,))
 
 
-@means("numpy.round", "numpy.around", each=(0,))
 def _numpy_round(trace, x, decimals=0):
     scale = 10.0 ** abs(decimals)
     if decimals > 0:
@@ -46,12 +41,10 @@ def _numpy_round(trace, x, decimals=0):
     return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
 
 
-@means("builtins.any", each=(), always=True)
 def _any(trace, values):
     return _joined(trace, values, merging.either, True)
 
 
-@means("builtins.all", each=(), always=True)
 def _all(trace, values):
     return _joined(trace, values, merging.both, False)
 
@@ -66,12 +59,10 @@ def _joined(trace, values, join, decisive):
     return result
 
 
-@means("builtins.max", each=(), always=True)
 def _max(trace, *values, **options):
     return _extreme(trace, builtins.max, "pymax", values, options)
 
 
-@means("builtins.min", each=(), always=True)
 def _min(trace, *values, **options):
     return _extreme(trace, builtins.min, "pymin", values, options)
 
@@ -89,12 +80,10 @@ def _extreme(trace, function, op, values, options):
     return functools.reduce(lambda x, y: trace.apply(op, (x, y)), items)
 
 
-@means("numpy.isscalar", each=())
 def _isscalar(trace, x):
     return trace.is_traced(x)
 
 
-@means("numpy.iterable", each=())
 def _iterable(trace, x):
     return not trace.is_traced(x)
 
@@ -102,28 +91,23 @@ def _iterable(trace, x):
 # conditions
 
 
-@means("numpy.isnan", "math.isnan")
 def _isnan(trace, x):
     x = trace.real(x)
     return x != x
 
 
-@means("numpy.isinf", "math.isinf")
 def _isinf(trace, x):
     return abs(trace.real(x)) == math.inf
 
 
-@means("numpy.isfinite", "math.isfinite")
 def _isfinite(trace, x):
     return abs(trace.real(x)) < math.inf
 
 
-@means("numpy.signbit")
 def _signbit(trace, x):
     return trace.apply("copysign", (1.0, x)) < 0.0
 
 
-@means("numpy.select", each=())
 def _select(trace, conditions, choices, default=0.0):
     """The first choice whose condition holds."""
     if len(conditions) != len(choices):
@@ -134,23 +118,56 @@ def _select(trace, conditions, choices, default=0.0):
     return result
 
 
+def _where(trace, condition, x, y):
+    condition = trace.condition(condition)
+    if all(trace.is_condition(value) for value in (x, y)):
+        return (condition & x) | (~condition & y)
+    return trace.apply("select", (condition, x, y))
+
+
+def _float(trace, x):
+    return trace.real(x)
+
+
+def _log(trace, x, *base):
+    logarithms = [trace.apply("log", (value,)) for value in (x, *base)]
+    return functools.reduce(lambda x, y: x / y, logarithms)
+
+
+def _bitwise_and(trace, x, y):
+    return trace.logic("and", x, y)
+
+
+def _bitwise_or(trace, x, y):
+    return trace.logic("or", x, y)
+
+
+def _bitwise_xor(trace, x, y):
+    return trace.exclusive(x, y)
+
+
+def _logical_xor(trace, x, y):
+    return trace.exclusive(trace.condition(x), trace.condition(y))
+
+
+def _invert(trace, x):
+    return trace.logic("not", x)
+
+
 # functions of numbers
 
 
-@means("numpy.clip", each=())
 def _clip(trace, x, a_min=None, a_max=None):
     for function, bound in ((np.maximum, a_min), (np.minimum, a_max)):
         x = x if bound is None else trace.call(function, (x, bound), {})
     return x
 
 
-@means("numpy.polyval", each=(1,))
 def _polyval(trace, p, x):
     """The polynomial with these coefficients, the highest power first, by Horner's rule, as NumPy does it."""
     return functools.reduce(lambda sum_, coefficient: sum_ * x + coefficient, p, 0.0)
 
 
-@means("numpy.interp", each=(0,))
 def _interp(trace, x, xp, fp):
     """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
     x, knots, values = trace.real(x), _knots(trace, xp), [v if trace.is_traced(v) else float(v) for v in fp]
@@ -178,3 +195,41 @@ def _knots(trace, xp):
     if not all(itertools.starmap(operator.le, itertools.pairwise(knots))):
         raise trace.refusal("calls `numpy.interp` with an `xp` that does not increase", "np.interp(x, sorted(xp), fp)")
     return knots
+
+
+MEANINGS = {
+    "builtins.int": means(_int),
+    "numpy.fix": means(_int),
+    "builtins.bool": means(_bool, each=()),
+    "builtins.range": means(_range, each=()),
+    "builtins.round": means(_round),
+    "numpy.round": means(_numpy_round, each=(0,)),
+    "numpy.around": means(_numpy_round, each=(0,)),
+    "builtins.any": means(_any, each=(), always=True),
+    "builtins.all": means(_all, each=(), always=True),
+    "builtins.max": means(_max, each=(), always=True),
+    "builtins.min": means(_min, each=(), always=True),
+    "numpy.isscalar": means(_isscalar, each=()),
+    "numpy.iterable": means(_iterable, each=()),
+    "numpy.isnan": means(_isnan),
+    "math.isnan": means(_isnan),
+    "numpy.isinf": means(_isinf),
+    "math.isinf": means(_isinf),
+    "numpy.isfinite": means(_isfinite),
+    "math.isfinite": means(_isfinite),
+    "numpy.signbit": means(_signbit),
+    "numpy.select": means(_select, each=()),
+    "numpy.where": means(_where),
+    "builtins.float": means(_float),
+    "numpy.float64": means(_float),
+    "numpy.positive": means(_float),
+    "math.log": means(_log),
+    "numpy.bitwise_and": means(_bitwise_and),
+    "numpy.bitwise_or": means(_bitwise_or),
+    "numpy.bitwise_xor": means(_bitwise_xor),
+    "numpy.logical_xor": means(_logical_xor),
+    "numpy.invert": means(_invert),
+    "numpy.clip": means(_clip, each=()),
+    "numpy.polyval": means(_polyval, each=(1,)),
+    "numpy.interp": means(_interp, each=(0,)),
+}

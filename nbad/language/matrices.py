@@ -42,25 +42,21 @@ def _scaled(trace, a, b):
     return product.copy() if isinstance(product, np.ndarray) else product
 
 
-@means("numpy.dot", each=())
 def _np_dot(trace, a, b):
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
 
 
-@means("numpy.inner", each=())
 def _inner(trace, a, b):
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
 
 
-@means("numpy.vdot", each=())
 def _vdot(trace, a, b):
     x, y = arrays.items(trace, a).ravel(), arrays.items(trace, b).ravel()
     return arrays.wrap(trace, _all_dots(trace, x, y))
 
 
-@means("numpy.matmul", each=())
 def _matmul(trace, a, b):
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     if x.ndim == 0 or y.ndim == 0:
@@ -77,12 +73,10 @@ def _matmul(trace, a, b):
     return arrays.wrap(trace, result)
 
 
-@means("numpy.trace", each=())
 def _trace(trace, a, offset=0):
     return trace.call(np.sum, (np.diagonal(arrays.items(trace, a), offset),), {"axis": -1})
 
 
-@means("numpy.einsum", each=())
 def _einsum(trace, subscripts, *operands, optimize=False):
     """Loops over the letters of the result, and inside over the others in the order in which they appear."""
     parts = [arrays.items(trace, operand) for operand in operands]
@@ -129,7 +123,6 @@ def _sizes(trace, text, inputs, parts):
 # norms
 
 
-@means("numpy.linalg.norm", each=())
 def _norm(trace, x, ord=None, axis=None, keepdims=False):
     """The derivative of the Euclidean norm is 0 at the zero vector."""
     one_axis = arrays.items(trace, x).ndim == 1 or isinstance(axis, int)
@@ -187,20 +180,31 @@ def _adjugate(matrix):
     return arrays.filled((-value if place % 2 else value for value, place in minors), matrix.shape)
 
 
-@means("numpy.linalg.det", each=())
 def _det(trace, a):
     return _determinant(_square(trace, a, "np.linalg.det"))
 
 
-@means("numpy.linalg.inv", each=())
 def _inv(trace, a):
     matrix = _square(trace, a, "np.linalg.inv")
     return arrays.wrap(trace, _adjugate(matrix) / _determinant(matrix))
 
 
-@means("numpy.linalg.solve", each=())
 def _solve(trace, a, b):
     matrix, right = _square(trace, a, "np.linalg.solve"), arrays.items(trace, b)
     if right.ndim not in (1, 2) or len(right) != len(matrix):
         raise trace.refusal(f"calls `np.linalg.solve` with shapes {matrix.shape} and {right.shape}", "np.linalg.solve(a, b)")
     return arrays.wrap(trace, _all_dots(trace, _adjugate(matrix), right.T) / _determinant(matrix))
+
+
+MEANINGS = {
+    "numpy.dot": means(_np_dot, each=()),
+    "numpy.inner": means(_inner, each=()),
+    "numpy.vdot": means(_vdot, each=()),
+    "numpy.matmul": means(_matmul, each=()),
+    "numpy.trace": means(_trace, each=()),
+    "numpy.einsum": means(_einsum, each=()),
+    "numpy.linalg.norm": means(_norm, each=()),
+    "numpy.linalg.det": means(_det, each=()),
+    "numpy.linalg.inv": means(_inv, each=()),
+    "numpy.linalg.solve": means(_solve, each=()),
+}

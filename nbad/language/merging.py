@@ -1,13 +1,15 @@
 """One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
 
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbad.language import arrays
-from nbad.language.trace import Trace
 from nbad.language.values import TracedCondition, Tracer, plain_number
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
 
 _COMPARABLE = (str, bytes, range, complex, slice)
 
@@ -41,7 +43,7 @@ class Merger:
         Merged lists and arrays, and those that they may be, depending on the condition: a write to one could not be traced.
     """
 
-    def __init__(self, trace: Trace, condition: TracedCondition, is_old=lambda value: False, sides=(_as_it_is, _as_it_is)):
+    def __init__(self, trace: "Trace", condition: TracedCondition, is_old=lambda value: False, sides=(_as_it_is, _as_it_is)):
         self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
         self.entangled: list[tuple[Any, list[Any]]] = []
         self._merged: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
@@ -122,7 +124,7 @@ class Merger:
         return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
 
 
-def chosen(trace: Trace, condition, a, b):
+def chosen(trace: "Trace", condition, a, b):
     """The condition that is `a` where `condition` holds, else `b`."""
     if _plain(a) is not None and _plain(b) is not None:
         return a if _plain(a) == _plain(b) else condition if _plain(a) else trace.logic("not", condition)
@@ -133,7 +135,7 @@ def chosen(trace: Trace, condition, a, b):
     return trace.logic("or", trace.logic("and", condition, a), trace.logic("and", trace.logic("not", condition), b))
 
 
-def both(trace: Trace, a, b):
+def both(trace: "Trace", a, b):
     """`a and b` of conditions, either of which may be plain."""
     for x, y in ((a, b), (b, a)):
         if _plain(x) is not None:
@@ -141,7 +143,7 @@ def both(trace: Trace, a, b):
     return trace.logic("and", a, b)
 
 
-def either(trace: Trace, a, b):
+def either(trace: "Trace", a, b):
     """`a or b` of conditions, either of which may be plain."""
     for x, y in ((a, b), (b, a)):
         if _plain(x) is not None:

@@ -7,7 +7,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import GraphBuilder
-from nbad.language import arrays, meanings
+from nbad.language import arrays, meanings, vocabulary
 from nbad.language.refusals import advice, described
 from nbad.language.values import TracedCondition, TracedReal, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -96,11 +96,12 @@ class Trace:
 
     def call(self, function, args, options, path=None):
         """A library function on plain values, or what it means on traced ones."""
-        meaning, values = meanings.find(function), (args, options)
-        is_known = meaning is not None and (meaning.always or (meaning.takes_plain_arrays and _holds(values, arrays.TracedArray)))
-        if is_known or first_traced(values) is not None:
-            return meanings.call(self, function, args, options, path)
-        return arrays.call_plain(self, function, args, options)
+        known, values = vocabulary.find(function), (args, options)
+        if not _acts_on_plain(known, values) and first_traced(values) is None:
+            return arrays.call_plain(self, function, args, options)
+        if known is None:
+            raise vocabulary.unknown(self, path or vocabulary.path_of(function))
+        return meanings.call(self, known, args, options)
 
     def splice(self, kernel, args, kwargs):
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
@@ -145,6 +146,13 @@ class Trace:
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
             raise self.refusal(what, "shorten its loops, or raise nbad.kernel(max_operations=...)")
+
+
+def _acts_on_plain(known, values):
+    """Whether a library function acts on these values even if none of them is traced."""
+    if known is None:
+        return False
+    return known.meaning.always or (known.takes_plain_arrays and _holds(values, arrays.TracedArray))
 
 
 def _holds(value, kind):

@@ -13,11 +13,7 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.flow import Flow
-from nbad.language import (
-    arrays,
-    builtin_functions,  # noqa: F401, `composites` adds spellings
-    meanings,
-)
+from nbad.language import arrays, vocabulary
 from nbad.language.values import Tracer, first_traced
 from nbad.tracing import copies
 
@@ -99,9 +95,9 @@ class Rebinder:
         if isinstance(value, _UNTOUCHED):
             return value
         if isinstance(value, MethodType):
-            return self._stand_in(value, path or meanings.path_of(value))
+            return self._stand_in(value, path or vocabulary.path_of(value))
         if id(value) not in self._known:
-            self._known[id(value)] = self._stand_in(value, path or meanings.path_of(value)), value
+            self._known[id(value)] = self._stand_in(value, path or vocabulary.path_of(value)), value
             if path is not None:
                 self.flow.adopt(path, self._known[id(value)][0])
         return self._known[id(value)][0]
@@ -257,7 +253,7 @@ def _is_known(module):
 
 def _is_numeric(value):
     """Whether a callable belongs to a library that computes with numbers, or is compiled code outside Python's own library."""
-    module = meanings.module_of(value)
+    module = vocabulary.module_of(value)
     is_python = isinstance(value, FunctionType) or isinstance(inspect.getattr_static(type(value), "__call__", None), FunctionType)
     return module.partition(".")[0] in _NUMERIC or not (is_python or _is_known(module))
 
@@ -286,7 +282,7 @@ def _is_from(path, modules):
 _RULES = (
     (lambda value, path: value is type, Rebinder._type),
     (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
-    (lambda value, path: meanings.find(value) is not None, Rebinder._library_function),
+    (lambda value, path: vocabulary.find(value) is not None, Rebinder._library_function),
     (lambda value, path: hasattr(type(value), "bind_traced"), Rebinder._kernel),
     (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),

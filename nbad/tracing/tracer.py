@@ -14,11 +14,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import Graph
-from nbad.language import (
-    array_functions,  # noqa: F401, two of them say what functions of NumPy mean
-    arrays,
-    matrices,  # noqa: F401, two of them say what functions of NumPy mean
-)
+from nbad.language import arrays
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
