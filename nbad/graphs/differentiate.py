@@ -206,8 +206,7 @@ class _Sweeps:
             yield from (self._repeat(recipe, k, a) for recipe, a in zip(recipes, node.args, strict=True) if a in active)
 
     def _repeat(self, recipe, k, operand):
-        places = self.builder.splice(recipe, (*self.graph.nodes[k].args, k))
-        *parts, otherwise = (places[output] for output in recipe.outputs)
+        *parts, otherwise = self.builder.splice(recipe, (*self.graph.nodes[k].args, k))
         cases = tuple(zip(parts[::2], parts[1::2], strict=True))
         if cases and self._is_zero(cases[0][1]):  # the operand is not used there: a branch, as at a select
             return _Edge(operand, cases[1:], otherwise, self.builder.add("not", cases[0][0]))

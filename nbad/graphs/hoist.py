@@ -62,15 +62,7 @@ def _frontier(graph, costs):
 
 
 def _body(graph, taken):
-    builder = GraphBuilder(graph.name, [*graph.inputs, *(f"u{k}" for k in range(len(taken)))])
-    places: list[int] = []
-    for k, node in enumerate(graph.nodes):
-        if k in taken:
-            places.append(len(graph.inputs) + taken.index(k))
-        elif node.op == "input":
-            places.append(node.payload)
-        elif node.op == "const":
-            places.append(builder.constant(node.payload))
-        else:
-            places.append(builder.add(node.op, *(places[a] for a in node.args), payload=node.payload, source=node.source))
-    return simplify(builder.build([places[k] for k in graph.outputs]))
+    inputs = range(len(graph.inputs))
+    builder = GraphBuilder(graph.name, [*graph.inputs, *(f"u{row}" for row in range(len(taken)))])
+    places = dict(zip(inputs, inputs, strict=True)) | {k: len(inputs) + row for row, k in enumerate(taken)}
+    return simplify(builder.build(builder.rebuild(graph, places, graph.outputs)))

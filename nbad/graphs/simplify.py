@@ -28,38 +28,14 @@ def simplify(graph: Graph) -> Graph:
       return %1
     """
     builder = SimplifyingBuilder(graph.name, graph.inputs)
-    outputs = _repeat(graph, builder)
+    outputs = builder.splice(graph, range(len(graph.inputs)))
     return compact(builder.build(outputs))  # rules may leave nodes behind that nobody uses
 
 
 def compact(graph: Graph) -> Graph:
     """The same outputs and inputs without the nodes that no output needs."""
     builder = GraphBuilder(graph.name, graph.inputs)
-    return builder.build(_repeat(graph, builder))
-
-
-def _repeat(graph, builder):
-    """Add the nodes that outputs need to `builder`; returns the places of the outputs."""
-    live, places = _live(graph), {}
-    for k, node in enumerate(graph.nodes):
-        if node.op == "input":
-            places[k] = node.payload
-        elif k in live:
-            places[k] = _repeat_node(node, [places[a] for a in node.args], builder)
-    return [places[k] for k in graph.outputs]
-
-
-def _repeat_node(node, args, builder):
-    builder.source = node.source  # also of what rules make of it
-    return builder.constant(node.payload) if node.op == "const" else builder.add(node.op, *args, payload=node.payload)
-
-
-def _live(graph):
-    live = set(graph.outputs)
-    for k in reversed(range(len(graph.nodes))):
-        if k in live:
-            live.update(graph.nodes[k].args)
-    return live
+    return builder.build(builder.splice(graph, range(len(graph.inputs))))
 
 
 class SimplifyingBuilder(GraphBuilder):

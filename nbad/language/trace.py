@@ -115,8 +115,7 @@ class Trace:
 
     def _repeat(self, graph, slots):
         """The outputs of a graph, for the values of its inputs."""
-        places = self.builder.splice(graph, [self.node(value, REAL) for value in slots])
-        return [self.value(places[node]) for node in graph.outputs]
+        return list(map(self.value, self.builder.splice(graph, [self.node(value, REAL) for value in slots])))
 
     def refusal(self, what, fix=None, *, line=None, got=None, expected=None):
         """The error that says what this kernel does, where, and what to write instead."""
