@@ -17,11 +17,12 @@ from numba.core.errors import NumbaError
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.recipes import read_partial
+from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
 from nbad.tracing.arguments import Argument
-from nbad.tracing.tracer import Traced, trace
+from nbad.tracing.tracer import trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
 _naming = threading.Lock()
@@ -110,7 +111,7 @@ class Primitive:
         operands = self._operands(args, kwargs)
         builder = GraphBuilder(self._op, self._names)
         graph = builder.build([builder.add(self._op, *range(len(operands)))])
-        return Traced(graph, ((),), False), operands, [()] * len(operands)
+        return BoundKernel(Traced(graph, ((),), False), operands, [()] * len(operands))
 
     def _operands(self, args, kwargs):
         try:

@@ -8,6 +8,7 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import GraphBuilder
 from nbad.language import arrays, meanings, vocabulary
+from nbad.language.kernels import KernelLike
 from nbad.language.refusals import advice, described
 from nbad.language.values import TracedCondition, TracedReal, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -103,13 +104,13 @@ class Trace:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
         return meanings.call(self, known, args, options)
 
-    def splice(self, kernel, args, kwargs):
+    def splice(self, kernel: KernelLike, args, kwargs):
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
         traced, operands, cores = kernel.bind_traced(args, kwargs)
         before = len(self.builder.nodes)
         self.applied += 1
-        name = getattr(kernel, "__name__", "kernel")
-        results = arrays.each_element(self, name, operands, cores, traced.outputs, functools.partial(self._repeat, traced.graph))
+        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced.graph)
+        results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         return results if traced.is_tuple else results[0]
 

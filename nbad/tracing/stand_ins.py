@@ -14,6 +14,7 @@ import numpy as np
 from nbad import lines
 from nbad.branching.flow import Flow
 from nbad.language import arrays, vocabulary
+from nbad.language.kernels import is_kernel
 from nbad.language.values import Tracer, first_traced
 from nbad.tracing import copies
 
@@ -266,7 +267,7 @@ def _has_functions(cls):
 def _has_methods(value):
     """Whether a user's object is used through its attributes and calls only, and some of these are methods."""
     members = () if _is_known(type(value).__module__) else tuple(_members(type(value)))
-    methods = {name for name, member in members if isinstance(member, FunctionType) or hasattr(type(member), "bind_traced")}
+    methods = {name for name, member in members if isinstance(member, FunctionType) or is_kernel(member)}
     return _OVERLOADS.isdisjoint(name for name, _ in members) and any(name[0] != "_" or name == "__call__" for name in methods)
 
 
@@ -283,7 +284,7 @@ _RULES = (
     (lambda value, path: value is type, Rebinder._type),
     (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
     (lambda value, path: vocabulary.find(value) is not None, Rebinder._library_function),
-    (lambda value, path: hasattr(type(value), "bind_traced"), Rebinder._kernel),
+    (lambda value, path: is_kernel(value), Rebinder._kernel),
     (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.graph import Graph
 from nbad.language import arrays
+from nbad.language.kernels import Traced
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -33,14 +33,6 @@ class _Running(threading.local):
 
 
 _RUNNING = _Running()
-
-
-class Traced(NamedTuple):
-    """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
-
-    graph: Graph
-    outputs: tuple[tuple[int, ...], ...]
-    is_tuple: bool
 
 
 def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations=MAX_OPERATIONS) -> Traced:
