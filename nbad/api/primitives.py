@@ -9,6 +9,8 @@ import functools
 import inspect
 import numbers
 import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -83,7 +85,15 @@ def primitive(name, implementation, partials):
             cost=COST,
             address=lambda: compiled().address,
         )
-    return Primitive(op, names, (name, implementation, partials))
+    return Primitive(op, names, _Definition(name, implementation, partials))
+
+
+class _Definition(NamedTuple):
+    """What the user gave."""
+
+    name: str
+    implementation: Callable[..., Any]
+    partials: Any
 
 
 class Primitive:
@@ -91,14 +101,14 @@ class Primitive:
 
     def __init__(self, op, names, definition):
         self._op, self._names, self._definition = op, names, definition
-        self.__name__, self.__doc__ = definition[0], definition[1].__doc__
+        self.__name__, self.__doc__ = definition.name, definition.implementation.__doc__
         self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
 
     def __repr__(self):
         return f"<nbad.primitive {self.__name__}({', '.join(self._names)})>"
 
     def __reduce__(self):
-        return primitive, self._definition
+        return primitive, tuple(self._definition)
 
     def __call__(self, *args, **kwargs):
         traced = first_traced((args, kwargs))

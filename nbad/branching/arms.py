@@ -3,18 +3,32 @@
 What an arm writes is undone at its end. Once both have run, what they wrote is merged by the condition.
 """
 
-import functools
 import linecache
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.snapshots import Contents, Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 
-Changes = dict[int, tuple[Entry, list[Any]]]
+
+class Written(NamedTuple):
+    """A container that an arm wrote to, and the items that it held then."""
+
+    entry: Entry
+    items: list[Any]
+
+
+Changes = dict[int, Written]  # by the identity of the container
+
+
+class _Sides(NamedTuple):
+    """What the first and the second arm wrote."""
+
+    first: Changes
+    second: Changes
 
 
 class Fork:
@@ -37,9 +51,8 @@ class Fork:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self._sides: tuple[Changes, Changes] = ({}, {})
-        sides = functools.partial(self._held, 0), functools.partial(self._held, 1)
-        self.merger = Merger(flow.trace, condition, self.heap.holds, sides)
+        self._sides = _Sides({}, {})
+        self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
     @property
     def line(self) -> lines.Line:
@@ -52,7 +65,7 @@ class Fork:
         for entry, contents in changes:
             self._check(entry, contents)
             entry.write(entry.contents.items)
-        return {id(entry.container): (entry, contents.items) for entry, contents in changes}
+        return {id(entry.container): Written(entry, contents.items) for entry, contents in changes}
 
     def write(self, changes: Changes):
         """Do again what an arm wrote."""
@@ -61,24 +74,28 @@ class Fork:
 
     def merge_writes(self, first: Changes, second: Changes):
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
-        self._sides = first, second
+        self._sides = _Sides(first, second)
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
+            sides = self._held_first(entry.container), self._held_second(entry.container)
             try:
-                items = [self.merger.merge(a, b) for a, b in zip(*self._both(entry.container), strict=True)]
+                items = [self.merger.merge(a, b) for a, b in zip(*sides, strict=True)]
             except Different as error:
                 what, fix = refusals.FLOW["items"]
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
             entry.write(items)
 
-    def _both(self, container):
-        return self._held(0, container), self._held(1, container)
+    def _held_first(self, container):
+        return self._held(self._sides.first, container)
 
-    def _held(self, which, container):
+    def _held_second(self, container):
+        return self._held(self._sides.second, container)
+
+    def _held(self, changes, container):
         """What a list or array held at the end of an arm; None if it was made in the branch."""
         key = id(container)
-        if key in self._sides[which]:
-            return self._sides[which][key][1]
+        if key in changes:
+            return changes[key].items
         return self.heap.entries[key].contents.items if key in self.heap.entries else None
 
     def close(self):

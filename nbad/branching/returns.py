@@ -1,12 +1,14 @@
 """Returns on traced tests: where a call may have ended already, and with which result."""
 
+import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.arms import variables
 from nbad.branching.snapshots import Contents, Entry, Heap, carried, kind_of, same
 from nbad.language import refusals
-from nbad.language.merging import Different, Merger, both, described, kept, uncopied
+from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, kept, uncopied
 
 
 class Outcome(NamedTuple):
@@ -20,6 +22,20 @@ class Outcome(NamedTuple):
         """The items of a container with this outcome; None if it does not outlive the call."""
         contents = self.contents.get(id(container))
         return None if contents is None else contents.items
+
+
+class Exit(NamedTuple):
+    """A return of those elements for which a condition holds."""
+
+    condition: Any
+    outcome: Outcome
+
+
+class Ends(NamedTuple):
+    """How an arm may have ended the call: exits from within it, and its outcome if it always did."""
+
+    exits: Sequence[Exit] = ()
+    final: Outcome | None = None
 
 
 class Call:
@@ -38,9 +54,9 @@ class Call:
         self._heap = Heap(variables(frame))
         self.merged_returns = 0
         self._final: Outcome | None = None
-        self._exits: list[tuple[Any, Outcome]] = []  # in the order of the source: the first whose condition holds counts
-        self._outer_exits: list[list[tuple[Any, Outcome]]] = []
-        self._entangled: list[tuple[Any, list[Any]]] = []
+        self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts
+        self._outer_exits: list[list[Exit]] = []
+        self._entangled: list[Entangled] = []
         self._fixed: list[tuple[Any, Contents]] = []
 
     @property
@@ -65,7 +81,7 @@ class Call:
         for value, contents in self._fixed:
             if not same(_state(value), contents):
                 raise self._refusal(described(value))
-        outcome = self._chain(self._exits, self._final)
+        outcome = self._chain(Ends(self._exits, self._final))
         for key, contents in outcome.contents.items():
             entry = self._heap.entries[key]
             if not same(entry.read(), contents):
@@ -87,28 +103,29 @@ class Call:
         self._exits = []
 
     def end_arm(self):
-        """How an arm may have ended the call: the exits from within, and its outcome if it always did."""
-        ends, self._exits, self._final = (self._exits, self._final), [], None
+        """How an arm may have ended the call; the path that is run goes on."""
+        ends, self._exits, self._final = Ends(self._exits, self._final), [], None
         return ends
 
     def join(self, condition, first, second):
         """Both arms of a branch have run, and ended so."""
-        (exits, final), (other_exits, other_final) = first, second
-        trace, new = self.flow.trace, []
-        if final and other_final:
-            self._final = self._merged(condition, self._chain(exits, final), self._chain(other_exits, other_final))
-        elif final:
-            new = [(condition, self._chain(exits, final)), *other_exits]
-        elif other_final:
-            new = [(trace.logic("not", condition), self._chain(other_exits, other_final)), *exits]
+        trace, opposite = self.flow.trace, functools.partial(self.flow.trace.logic, "not", condition)
+        new: list[Exit] = []
+        if first.final and second.final:
+            self._final = self._merged(condition, self._chain(first), self._chain(second))
+        elif first.final:
+            new = [Exit(condition, self._chain(first)), *second.exits]
+        elif second.final:
+            new = [Exit(opposite(), self._chain(second)), *first.exits]
         else:
-            new = [(both(trace, condition, c), outcome) for c, outcome in exits]
-            new += [(both(trace, trace.logic("not", condition), c), outcome) for c, outcome in other_exits]
+            new = [Exit(both(trace, condition, c), outcome) for c, outcome in first.exits]
+            new += [Exit(both(trace, opposite(), c), outcome) for c, outcome in second.exits]
         self._exits = self._outer_exits.pop() + new
 
-    def _chain(self, exits, final):
+    def _chain(self, ends):
         """The outcome of some exits, or else the final one."""
-        for condition, outcome in reversed(exits):
+        final = ends.final
+        for condition, outcome in reversed(ends.exits):
             final = self._merged(condition, outcome, final)
         return final
 
@@ -141,7 +158,7 @@ class Call:
 
     def _kept(self, value):
         """A value and the contents of what outlives the call; what does not, and may still be written to, is copied."""
-        copies = {key: (entry.container, entry.container) for key, entry in self._heap.entries.items()}
+        copies = {key: Copy(entry.container, entry.container) for key, entry in self._heap.entries.items()}
         now = {key: entry.read() for key, entry in self._heap.entries.items()}
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}

@@ -103,7 +103,7 @@ class Rewriter(Expressions):
         into = done
         for statement in statements:
             if into is None:
-                guard = At(statement).lines("if _nbad_call.alive:\n    pass")[0]
+                guard = At(statement).statement("if _nbad_call.alive:\n    pass")
                 done.append(guard)
                 into = guard.body = []
             into += self.statement(statement, place)
@@ -155,15 +155,15 @@ class Rewriter(Expressions):
     def _branch(self, fork, names, has_return, rest):
         node, variable, at = fork.node, fork.variable, At(fork.node)
         call = ", _nbad_call" if has_return else ""
-        begin = at.lines(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
-        begin[0].value.args[0] = self.visit(node.test)
-        then = at.lines(f"if {variable}.then:\n    pass")
-        then[0].body = self.block(node.body, fork.place.block(variable))
+        begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
+        begin.value.args[0] = self.visit(node.test)
+        then = at.statement(f"if {variable}.then:\n    pass")
+        then.body = self.block(node.body, fork.place.block(variable))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
         for statement in turn:
             statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
         join = _settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
-        return [*begin, *then, *turn, *join]
+        return [begin, then, *turn, *join]
 
     def rewrite_for(self, node, place):
         body = self.block(without_continue(node.body), place.loop(is_endless=False))
@@ -195,7 +195,7 @@ class Rewriter(Expressions):
         """What the end of a `with` does after a return is watched like a `finally`."""
         variable, at = self.temporary(), At(node)
         begin, outer = at.lines(f"{variable} = __nbad__.guard(_nbad_call)\ntry:\n    pass\nfinally:\n    {variable}.finished()")
-        inner = at.lines(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")[0]
+        inner = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")
         inner.body, node.body, outer.body = node.body, [inner], [node]
         return [begin, outer]
 
@@ -203,11 +203,11 @@ class Rewriter(Expressions):
         variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
         body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
         if _catches_arithmetic(node.handlers):
-            guarded = at.lines(f"try:\n    pass\nfinally:\n    {variable}.ran()")
-            guarded[0].body, body = body, guarded
+            guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.ran()")
+            guarded.body, body = body, [guarded]
         if orelse and any(map(returns, node.body)):
-            guarded = at.lines("if _nbad_call.alive:\n    pass")
-            guarded[0].body, orelse = orelse, guarded
+            guarded = at.statement("if _nbad_call.alive:\n    pass")
+            guarded.body, orelse = orelse, [guarded]
         handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
         finalbody = self._rest(node.finalbody, place)
         if finalbody and place.has_call:
@@ -227,7 +227,7 @@ class Rewriter(Expressions):
     def rewrite_match(self, node, place):
         begin, cases = [], []
         for case in node.cases:
-            guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
+            guard = None if case.guard is None else At(case.guard).call("known", self.visit(case.guard), "case")
             body = self.block(case.body, place._replace(kind="block"))
             cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
         return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
@@ -241,8 +241,9 @@ class Rewriter(Expressions):
         fields = {name: self._pattern(value, begin) for name, value in ast.iter_fields(node)}
         if isinstance(node, ast.MatchClass):
             at, variable = At(node), self.temporary()
-            begin += at.lines(f"{variable} = __nbad__.original(cls)")
-            begin[-1].value.args = [node.cls]
+            setting = at.statement(f"{variable} = __nbad__.original(cls)")
+            setting.value.args = [node.cls]
+            begin.append(setting)
             fields["cls"] = at.put(ast.Name(id=variable, ctx=ast.Load()))
         return ast.copy_location(type(node)(**fields), node)
 
@@ -250,10 +251,9 @@ class Rewriter(Expressions):
         value = self.visit(node.value) if node.value else At(node).constant(None)
         if not place.has_call:
             return [ast.copy_location(ast.Return(value=value), node)]
-        give = At(node).lines("if _nbad_call.give(value):\n    return _nbad_call.result()")
-        give[0].test.args = [value]
-        leave = self._leave("return", place.in_endless or (), node)
-        return leave + give
+        give = At(node).statement("if _nbad_call.give(value):\n    return _nbad_call.result()")
+        give.test.args = [value]
+        return [*self._leave("return", place.in_endless or (), node), give]
 
     def rewrite_break(self, node, place):
         return [*self._leave("break", place.in_loop, node), node]

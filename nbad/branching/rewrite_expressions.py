@@ -9,6 +9,7 @@ a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 
 import ast
 import itertools
+from typing import Any
 
 from nbad.branching.scopes import bound_names
 
@@ -32,6 +33,11 @@ class At:
                 if hasattr(node, "lineno"):
                     ast.copy_location(node, self.place)
         return statements
+
+    def statement(self, text: str) -> Any:
+        """The one statement of a text."""
+        (statement,) = self.lines(text)
+        return statement
 
     def put(self, node):
         """A node with this place."""
@@ -142,7 +148,7 @@ class Expressions:
         if isinstance(node, ast.Tuple):
             return At(node).put(ast.Tuple(elts=[self._index(part) for part in node.elts], ctx=ast.Load()))
         if isinstance(node, ast.Slice):
-            parts = (part and self.visit(part) for part in (node.lower, node.upper, node.step))
+            parts = (None if part is None else self.visit(part) for part in (node.lower, node.upper, node.step))
             return At(node).call("slice", *parts)
         return self.visit(node)
 

@@ -162,7 +162,7 @@ def _read_dict(value):
 
 def _read_generator(value):
     frame = value.gi_frame
-    return Contents(frame and frame.f_lasti, list(frame.f_locals.values()) if frame else [])
+    return Contents(None, []) if frame is None else Contents(frame.f_lasti, list(frame.f_locals.values()))
 
 
 def _read_iterator(value):

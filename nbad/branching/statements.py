@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.arms import Changes, Fork, variables
+from nbad.branching.returns import Ends
 from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
@@ -18,11 +19,11 @@ class _Arm(NamedTuple):
 
     values: dict[str, Any]
     changes: Changes
-    ends: tuple[list[Any], Any]
+    ends: Ends
 
     @property
     def is_alive(self):
-        return self.ends[1] is None
+        return self.ends.final is None
 
 
 class PlainBranch:
@@ -71,7 +72,7 @@ class Branch(Fork):
     def join(self):
         """Both arms have run."""
         second = self._end_arm()
-        first, second = (second, _Arm(self.before, {}, ([], None))) if self._first is None else (self._first, second)
+        first, second = (second, _Arm(self.before, {}, Ends())) if self._first is None else (self._first, second)
         self.flow.open.pop()
         if self.call is not None:
             self.call.join(self.condition, first.ends, second.ends)
@@ -81,13 +82,13 @@ class Branch(Fork):
         return True
 
     def _joined(self, first, second):
-        alive = [arm for arm in (first, second) if arm.is_alive]
-        if len(alive) == 2:
+        if first.is_alive and second.is_alive:
             self.merge_writes(first.changes, second.changes)
             return dict(self._merged(first.values, second.values))
-        if alive:
-            self.write(alive[0].changes)
-            return alive[0].values
+        for arm in (first, second):
+            if arm.is_alive:
+                self.write(arm.changes)
+                return arm.values
         return self.before
 
     def _merged(self, first, second):
@@ -105,7 +106,7 @@ class Branch(Fork):
         self.flow.lost[self.code, name] = case, f"{why}: {text} ({file}:{number})"
 
     def _end_arm(self):
-        ends = ([], None) if self.call is None else self.call.end_arm()
+        ends = Ends() if self.call is None else self.call.end_arm()
         return _Arm(self._variables(), self.end_arm(), ends)
 
     def _variables(self):
@@ -133,7 +134,7 @@ class Guard:
 
     def __init__(self, flow, call):
         self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
-        self._call, self._returns = call, call and call.merged_returns
+        self._call, self._returns = call, 0 if call is None else call.merged_returns
         self._heap: Heap | None = None
 
     def caught(self):

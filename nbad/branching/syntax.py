@@ -77,7 +77,7 @@ def _bare(node: Function) -> Function:
     """The function without what runs outside of it: decorators, defaults, annotations."""
     kept = node.args
     arguments = {name: [_unannotated(a) for a in getattr(kept, name)] for name in ("posonlyargs", "args", "kwonlyargs")}
-    starred = {name: (a := getattr(kept, name)) and _unannotated(a) for name in ("vararg", "kwarg")}
+    starred = {name: _unannotated(argument) for name in ("vararg", "kwarg") if (argument := getattr(kept, name)) is not None}
     args = ast.arguments(**arguments, **starred, kw_defaults=[None] * len(kept.kwonlyargs), defaults=[])  # type: ignore[call-overload]
     if isinstance(node, ast.Lambda):
         return ast.copy_location(ast.Lambda(args=args, body=node.body), node)

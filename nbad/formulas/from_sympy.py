@@ -139,9 +139,9 @@ class _Walk:
     def check(self, kind, node, e):
         """Numbers and conditions are different kinds."""
         if self.builder.nodes[node].kind != kind:
-            words = ("a number", "a condition") if kind == REAL else ("a condition", "a number")
+            needed, found = ("a number", "a condition") if kind == REAL else ("a condition", "a number")
             raise self.refusal(
-                f"needs {words[0]} where the expression has {words[1]}",
+                f"needs {needed} where the expression has {found}",
                 got=shown(e),
                 fix="sympy.Piecewise((1, condition), (0, True))" if kind == REAL else "sympy.Ne(x, 0)",
             )

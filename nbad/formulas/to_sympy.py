@@ -150,7 +150,9 @@ def _template(op):
 
     text = EXPRESSIONS.get(op, TABLE[op].expression)
     names = {name: sympy.Function(name) for name in TABLE if not hasattr(sympy, name)}
-    return text and parse_expr(text, local_dict=names | {name: sympy.Symbol(name) for name in "cxyzn"})
+    if text is None:
+        return None
+    return parse_expr(text, local_dict=names | {name: sympy.Symbol(name) for name in "cxyzn"})
 
 
 def operands_of(program, given):

@@ -2,6 +2,15 @@
 
 import functools
 import heapq
+from typing import NamedTuple
+
+
+class _Branch(NamedTuple):
+    """A condition as a branch: how deep it is nested, and the parent under which a literal makes it."""
+
+    depth: int
+    parent: int
+    literal: int
 
 
 class Conditions:
@@ -10,14 +19,14 @@ class Conditions:
     def __init__(self, builder):
         self.builder = builder
         self.always, self.never = builder.constant(True), builder.constant(False)
-        self._branches: dict[int, tuple[int, int, int]] = {}  # condition: its depth, its parent, its literal
+        self._branches: dict[int, _Branch] = {}  # by their conditions
         self._children: dict[tuple[int, int], int] = {}
 
     def under(self, parent, literal):
         """The condition of the branch `literal` where `parent` holds."""
         condition = self.builder.add("and", parent, literal)
         if condition not in (parent, self.never):
-            self._branches.setdefault(condition, (self._branch(parent)[0] + 1, parent, literal))
+            self._branches.setdefault(condition, _Branch(self._branch(parent).depth + 1, parent, literal))
             self._children[parent, literal] = condition
         return condition
 
@@ -32,7 +41,7 @@ class Conditions:
         Branches are closed from the innermost; two opposite ones become one select.
         """
         zero = self.builder.constant(0.0)
-        inmost = [(-self._branch(condition)[0], condition) for condition in group]
+        inmost = [(-self._branch(condition).depth, condition) for condition in group]
         heapq.heapify(inmost)
         while inmost:
             _, condition = heapq.heappop(inmost)
@@ -41,12 +50,12 @@ class Conditions:
             _, parent, literal = self._branch(condition)
             inside, outside = group.pop(condition), group.pop(self._opposite(parent, literal), zero)
             self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
-            heapq.heappush(inmost, (-self._branch(parent)[0], parent))
+            heapq.heappush(inmost, (-self._branch(parent).depth, parent))
         return functools.reduce(lambda a, b: self.builder.add("add", a, b), group.values()) if group else zero
 
     def _branch(self, condition):
-        """Depth, parent and literal; a union of branches is a branch of its own."""
-        return self._branches.get(condition, (condition != self.always, self.always, condition))
+        """The branch of a condition; a union of branches is a branch of its own."""
+        return self._branches.get(condition) or _Branch(int(condition != self.always), self.always, condition)
 
     def _opposite(self, parent, literal):
         inside = self.builder.inner(literal, "not")

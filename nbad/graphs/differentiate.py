@@ -14,6 +14,7 @@ import functools
 from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from nbad.graphs.conditions import Conditions
 from nbad.graphs.graph import Graph
@@ -75,12 +76,19 @@ def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> Joint
     return JointGraph(joint, len(graph.outputs), tuple(entries))
 
 
+class _Case(NamedTuple):
+    """The factor of an operand where a condition holds, and none of an earlier case."""
+
+    condition: int
+    factor: int
+
+
 @dataclass(frozen=True)
 class _Edge:
     """How an operand acts on a value where `literal` holds: by the factor of the first case whose condition holds."""
 
     operand: int
-    cases: tuple[tuple[int, int], ...]
+    cases: tuple[_Case, ...]
     otherwise: int
     literal: int
 
@@ -207,13 +215,13 @@ class _Sweeps:
 
     def _repeat(self, recipe, k, operand):
         *parts, otherwise = self.builder.splice(recipe, (*self.graph.nodes[k].args, k))
-        cases = tuple(zip(parts[::2], parts[1::2], strict=True))
-        if cases and self._is_zero(cases[0][1]):  # the operand is not used there: a branch, as at a select
-            return _Edge(operand, cases[1:], otherwise, self.builder.add("not", cases[0][0]))
+        cases = tuple(map(_Case, parts[::2], parts[1::2]))
+        if cases and self._is_zero(cases[0].factor):  # the operand is not used there: a branch, as at a select
+            return _Edge(operand, cases[1:], otherwise, self.builder.add("not", cases[0].condition))
         return _Edge(operand, cases, otherwise, self.conditions.always)
 
     def _vanishes(self, edge):
-        return all(map(self._is_zero, (edge.otherwise, *(factor for _, factor in edge.cases))))
+        return all(map(self._is_zero, (edge.otherwise, *(case.factor for case in edge.cases))))
 
 
 def _half_integer_exponent(graph, node):

@@ -80,9 +80,9 @@ class _Reader(ast.NodeVisitor):
         """A choice at the root becomes cases, of which the last holds always."""
         if not (isinstance(tree, ast.Call) and ast.unparse(tree.func) == "Piecewise"):
             return [self.node(tree)]
-        *guarded, otherwise = (case.elts for case in tree.args)
+        *guarded, (otherwise, _) = (case.elts for case in tree.args)
         pairs = [self.node(part) for factor, condition in guarded for part in (condition, factor)]
-        return [*pairs, self.node(otherwise[0])]
+        return [*pairs, self.node(otherwise)]
 
     def node(self, tree):
         """The node of a part of the text."""

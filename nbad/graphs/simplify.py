@@ -153,7 +153,9 @@ def _without_signs(b, op, x, y):
 def _powi(b, x, n):
     if n == 0:
         return b.constant(1.0)
-    return {1: lambda: x, 2: lambda: b.add("mul", x, x)}.get(n, lambda: None)()
+    if n == 1:
+        return x
+    return b.add("mul", x, x) if n == 2 else None
 
 
 def _square(b, x):
@@ -175,10 +177,14 @@ def _select(b, c, x, y):
         return x
     if (inside := b.inner(c, "not")) is not None:
         return b.add("select", inside, y, x)
-    nested = [b.nodes[k].args if b.nodes[k].op == "select" and b.nodes[k].args[0] == c else None for k in (x, y)]
-    if nested == [None, None]:
-        return None
-    return b.add("select", c, nested[0][1] if nested[0] else x, nested[1][2] if nested[1] else y)
+    chosen, rejected = _arm(b, c, x, 1), _arm(b, c, y, 2)
+    return None if (chosen, rejected) == (x, y) else b.add("select", c, chosen, rejected)
+
+
+def _arm(b, c, k, which):
+    """What node `k` is where the truth of `c` is known: one arm of a select by `c`, else itself."""
+    node = b.nodes[k]
+    return node.args[which] if node.op == "select" and node.args[0] == c else k
 
 
 def _logic(op, dual, neutral):

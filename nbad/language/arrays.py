@@ -250,14 +250,16 @@ def apply_ufunc(trace, ufunc, method, inputs, options):
 
 def call_plain(trace, function, args, kwargs):
     """Call a library function on plain values; an array of floats that it returns can be filled with traced values."""
-    given = [_plain(value) for value in (*args, *kwargs.values())]
+    passed = (*args, *kwargs.values())
+    given = [_plain(value) for value in passed]
     result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
     if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
         return result  # integers and bools stay indices and masks
-    shared = [k for k, value in enumerate(given) if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
-    if not shared:
+    pairs = zip(passed, given, strict=True)
+    viewed = [before for before, value in pairs if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
+    if not viewed:
         return wrap(trace, items(trace, result))
-    if isinstance((*args, *kwargs.values())[shared[0]], TracedArray):
+    if isinstance(viewed[0], TracedArray):
         raise trace.refusal(f"takes a view of an array by `{function.__name__}`, which nbad does not know", "x[1:]")
     return result
 

@@ -63,13 +63,16 @@ def _matmul(trace, a, b):
         raise trace.refusal("uses `@` on a number", "x * y")
     if x.ndim <= 2 and y.ndim <= 2:
         return arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
-    vectors = x.ndim == 1, y.ndim == 1
-    x, y = x[None, :] if vectors[0] else x, y[:, None] if vectors[1] else y
+    is_row, is_column = x.ndim == 1, y.ndim == 1
+    x, y = x[None, :] if is_row else x, y[:, None] if is_column else y
     stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     x, y = np.broadcast_to(x, (*stack, *x.shape[-2:])), np.broadcast_to(y, (*stack, *y.shape[-2:]))
     products = np.stack([_all_dots(trace, x[k], y[k].T) for k in np.ndindex(stack)])
     result = products.reshape(*stack, *products.shape[1:])
-    result = result[..., 0, :] if vectors[0] else result[..., 0] if vectors[1] else result
+    if is_row:
+        result = result[..., 0, :]
+    elif is_column:
+        result = result[..., 0]
     return arrays.wrap(trace, result)
 
 

@@ -1,7 +1,7 @@
 """One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,28 @@ class Different(Exception):
     """The text says why two values cannot become one."""
 
 
+class Entangled(NamedTuple):
+    """A merged list or array, and those that it may be, depending on the condition."""
+
+    merged: Any
+    sources: list[Any]
+
+
+class _Pair(NamedTuple):
+    """Two containers and the one that they became; holding them keeps their identities theirs."""
+
+    merged: Any
+    first: Any
+    second: Any
+
+
+class Copy(NamedTuple):
+    """A copy, and the original that it is known by."""
+
+    copy: Any
+    original: Any
+
+
 class Merger:
     """Merges pairs of values: the first where `condition` holds, else the second.
 
@@ -39,15 +61,16 @@ class Merger:
 
     Attributes
     ----------
-    entangled : list of (object, list)
-        Merged lists and arrays, and those that they may be, depending on the condition: a write to one could not be traced.
+    entangled : list of Entangled
+        Lists and arrays that may be one another: a write to one could not be traced.
     """
 
     def __init__(self, trace: "Trace", condition: TracedCondition, is_old=lambda value: False, sides=(_as_it_is, _as_it_is)):
         self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
-        self.entangled: list[tuple[Any, list[Any]]] = []
-        self._merged: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
-        self._partners: dict[tuple[str, int], int] = {}
+        self.entangled: list[Entangled] = []
+        self._pairs: dict[tuple[int, int], _Pair] = {}
+        self._seconds: dict[int, Any] = {}  # what a first one was merged with at first, by its identity
+        self._firsts: dict[int, Any] = {}
 
     def merge(self, a, b):
         """The one value; raises `Different` where there is none."""
@@ -79,14 +102,14 @@ class Merger:
 
     def _container(self, a, b, merge):
         key = id(a), id(b)
-        if key not in self._merged:
-            self._merged[key] = merge(a, b), a, b
-        merged = self._merged[key][0]
-        known = self._partners.setdefault(("first", id(a)), id(b)), self._partners.setdefault(("second", id(b)), id(a))
-        if known != (id(b), id(a)):
-            self.entangled += [(new, old) for new, *old in self._merged.values()]
+        if key not in self._pairs:
+            self._pairs[key] = _Pair(merge(a, b), a, b)
+        merged = self._pairs[key].merged
+        second, first = self._seconds.setdefault(id(a), b), self._firsts.setdefault(id(b), a)
+        if second is not b or first is not a:  # one name on one side is two on the other
+            self.entangled += [Entangled(pair.merged, [pair.first, pair.second]) for pair in self._pairs.values()]
         elif self._is_old(a) or self._is_old(b):
-            self.entangled.append((merged, [a, b]))
+            self.entangled.append(Entangled(merged, [a, b]))
         return merged
 
     def _list(self, a, b):
@@ -169,10 +192,10 @@ def described(value) -> str:
 
 
 def kept(value, known=None):
-    """A copy of what may be written to later: lists and arrays, and those in them and in tuples."""
+    """A copy of what may be written to later: lists and arrays, and those in them and in tuples; `known` has copies."""
     known = {} if known is None else known
     if id(value) in known:
-        return known[id(value)][0]
+        return known[id(value)].copy
     if isinstance(value, np.ndarray) and value.ndim:
         copy = value.copy()
     elif type(value) is list:
@@ -184,7 +207,7 @@ def kept(value, known=None):
         copy = tuple(items) if type(value) is tuple else value._make(items)
     else:
         return value
-    known[id(value)] = copy, value
+    known[id(value)] = Copy(copy, value)
     return copy
 
 

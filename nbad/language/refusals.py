@@ -125,25 +125,27 @@ FLOW = {
     ),
 }
 
+_CASE = (r"case\b", *FLOW["case"])
+_UNSEEN = (
+    r"",
+    "uses a traced value as True or False, in code that nbad cannot see into",
+    "np.where(condition, value_if_true, value_if_false)",
+)
 _TRUTH = (
-    (r"case\b", *FLOW["case"]),
+    _CASE,
     (r"while\b", "loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     (r"assert\b", "asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
     (r"(el)?if\b|.*\bif\b", "branches on a traced value", "np.where(condition, value_if_true, value_if_false)"),
     (r".*\b(and|or)\b", "uses `and` or `or` on traced conditions", "(x > 0) & (y > 0), or (x > 0) | (y > 0)"),
     (r".*\bnot\b", "uses `not` on a traced condition", "~(x > 0)"),
     (r".*[<>]=?[^<>]*[<>]", "chains comparisons of traced values", "(0 < x) & (x < 1)"),
-    (
-        r"",
-        "uses a traced value as True or False, in code that nbad cannot see into",
-        "np.where(condition, value_if_true, value_if_false)",
-    ),
+    _UNSEEN,
 )
 
 
 def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
     """What a source line does that asks a traced value for its truth, and the rewrite."""
-    rows = (_TRUTH[0], _TRUTH[-1]) if is_rewritten else _TRUTH
+    rows = (_CASE, _UNSEEN) if is_rewritten else _TRUTH
     return next((what, fix) for pattern, what, fix in rows if re.match(pattern, line))
 
 

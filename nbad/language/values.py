@@ -60,7 +60,7 @@ def _operator(op, reflected=False, operable=_BUILTIN):
 def _refused(name):
     def method(self, *args, **kwargs):
         line = lines.running_line()
-        what, fix = refusals.protocol(name, line[0] if line else "")
+        what, fix = refusals.protocol(name, line.text if line else "")
         raise self._trace.refusal(what.format(value=self.described()), fix)
 
     return method
@@ -150,7 +150,7 @@ class Tracer:
     def __bool__(self):
         frame, line = lines.user_frame(), lines.running_line()
         obstacle = lines.obstacle(frame)
-        text = line[0] if line and not line[0].startswith("in `") else ""
+        text = line.text if line and not line.text.startswith("in `") else ""
         what, fix = refusals.truth(text, is_rewritten=obstacle is None)
         raise self._trace.refusal(what, fix, line=line, got=obstacle)
 
@@ -167,7 +167,8 @@ class Tracer:
         raise TraceAttributeError(str(error))
 
     def __setattr__(self, name, value):
-        raise self._trace.refusal(f"writes the attribute `{name}` of {self.described()}", refusals.PROTOCOL["__setitem__"][1])
+        _, fix = refusals.PROTOCOL["__setitem__"]
+        raise self._trace.refusal(f"writes the attribute `{name}` of {self.described()}", fix)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         return arrays.apply_ufunc(self._trace, ufunc, method, inputs, options)

@@ -33,9 +33,9 @@ def rebound_copy(function: FunctionType, rebinder) -> FunctionType:
     cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(_cell(name, cells[name], rebinder) for name in code.co_freevars)
     copy = FunctionType(code, namespace, function.__name__, None, closure)
-    copy.__defaults__ = function.__defaults__ and tuple(map(rebind, function.__defaults__))
-    copy.__kwdefaults__ = function.__kwdefaults__ and {k: rebind(v) for k, v in function.__kwdefaults__.items()}
-    for value in (*(copy.__defaults__ or ()), *(copy.__kwdefaults__ or {}).values()):
+    copy.__defaults__ = tuple(map(rebind, function.__defaults__ or ()))
+    copy.__kwdefaults__ = {name: rebind(value) for name, value in (function.__kwdefaults__ or {}).items()}
+    for value in (*copy.__defaults__, *copy.__kwdefaults__.values()):
         rebinder.flow.adopt("a default value", value)
     return copy
 

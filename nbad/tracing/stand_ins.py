@@ -8,6 +8,7 @@ import functools
 import inspect
 from collections import Counter
 from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +38,11 @@ class StandIn:
     __slots__ = ("_invoke", "_original", "_path", "_rebinder")
 
     def __init__(self, original, path, rebinder, invoke):
-        for slot, value in zip(("_original", "_path", "_rebinder", "_invoke"), (original, path, rebinder, invoke), strict=True):
-            object.__setattr__(self, slot, value)
+        put = functools.partial(object.__setattr__, self)  # its own `__setattr__` refuses
+        put("_original", original)
+        put("_path", path)
+        put("_rebinder", rebinder)
+        put("_invoke", invoke)
 
     def __call__(self, *args, **kwargs):
         return self._invoke(args, kwargs)
@@ -80,6 +84,13 @@ class StandIn:
         return np.dtype(self._original) if isinstance(self._original, type) else self.__getattr__("dtype")
 
 
+class _Known(NamedTuple):
+    """What stands for a value; holding the value keeps its identity its own."""
+
+    stand_in: Any
+    original: Any
+
+
 class Rebinder:
     """The stand-ins of one trace, each made when it is first needed."""
 
@@ -97,11 +108,12 @@ class Rebinder:
             return value
         if isinstance(value, MethodType):
             return self._stand_in(value, path or vocabulary.path_of(value))
-        if id(value) not in self._known:
-            self._known[id(value)] = self._stand_in(value, path or vocabulary.path_of(value)), value
+        known = self._known.get(id(value))
+        if known is None:
+            known = self._known[id(value)] = _Known(self._stand_in(value, path or vocabulary.path_of(value)), value)
             if path is not None:
-                self.flow.adopt(path, self._known[id(value)][0])
-        return self._known[id(value)][0]
+                self.flow.adopt(path, known.stand_in)
+        return known.stand_in
 
     def copy(self, function):
         """The copy of a Python function that runs in the trace."""
