@@ -24,6 +24,9 @@ class Line(NamedTuple):
     file: str
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.text} ({self.file}:{self.number})"
+
 
 def user_frame() -> FrameType | None:
     """The innermost running frame that belongs neither to nbad nor to a library."""

@@ -6,7 +6,7 @@ node. Kinds are "real" and "bool"; the working dtype, float32 or float64, is cho
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from nbad.errors import InternalError
 from nbad.operations.table import TABLE
 
 Key = tuple[str, tuple[int, ...], Any]
+Payload = Any  # what it is depends on the operation, see `Node`
 
 
 class Node(NamedTuple):
@@ -24,7 +25,7 @@ class Node(NamedTuple):
 
     op: str
     args: tuple[int, ...] = ()
-    payload: float | int | bool | None = None
+    payload: Payload = None
     kind: str = "real"
     source: str | None = None
 
@@ -43,7 +44,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.check()
 
     def check(self) -> None:
@@ -81,20 +82,20 @@ class Graph:
         is_right = (node.op, node.args, node.payload, node.kind) == ("input", (), k, "real")
         return None if is_right else f"stands in the place of input {k}, `{self.inputs[k]}`"
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{self.name}({', '.join(self.inputs)}):"]
         lines += [f"  {line}" for line in map(self._line, range(len(self.nodes))) if line]
         returned = ", ".join(self.label(k) for k in self.outputs)
         return "\n".join([*lines, f"  return {returned}"])
 
-    def label(self, k):
+    def label(self, k: int) -> str:
         """How node `k` is written where it is used: an input's name, a constant, or `%k`."""
         node = self.nodes[k]
         if node.op == "input":
             return self.inputs[k]
         return repr(node.payload) if node.op == "const" else f"%{k}"
 
-    def _line(self, k):
+    def _line(self, k: int) -> str:
         node = self.nodes[k]
         if node.op in ("input", "const"):
             return ""
@@ -122,7 +123,7 @@ def needed(graph: Graph, wanted: Iterable[int], known: Container[int] = ()) -> l
 class GraphBuilder:
     """Grow a graph; equal nodes (same operation, operands and payload) are one node."""
 
-    def __init__(self, name: str, inputs: Iterable[str], source=None):
+    def __init__(self, name: str, inputs: Iterable[str], source: str | None = None) -> None:
         self.name, self.inputs = name, tuple(inputs)
         self.nodes: list[Node] = []
         self._known: dict[Key, int] = {}
@@ -131,7 +132,7 @@ class GraphBuilder:
             self._intern(Node("input", (), position))
 
     @classmethod
-    def extending(cls, graph: Graph):
+    def extending(cls, graph: Graph) -> Self:
         """A builder that starts with all nodes of `graph`, under their old numbers."""
         builder = cls(graph.name, ())
         builder.inputs = graph.inputs
@@ -140,13 +141,13 @@ class GraphBuilder:
             builder._known.setdefault(_key(node), len(builder.nodes) - 1)
         return builder
 
-    def constant(self, value) -> int:
+    def constant(self, value: Any) -> int:
         """The node of a Python constant: a bool, or a number taken as float."""
         if isinstance(value, (bool, np.bool_)):
             return self._intern(Node("const", (), bool(value), "bool"))
         return self._intern(Node("const", (), float(value)))
 
-    def add(self, op: str, *args: int, payload=None, source: str | None = None) -> int:
+    def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
         row = TABLE[op]
         kinds = tuple(self.nodes[a].kind for a in args)

@@ -40,7 +40,7 @@ def split(graph: Graph, uniform: frozenset[int]) -> tuple[Graph, Graph] | None:
     return head, _body(graph, taken)
 
 
-def _costs(graph, uniform):
+def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:
     """The uniform nodes, and what each costs with all below it."""
     costs: dict[int, float] = {}
     for k, node in enumerate(graph.nodes):
@@ -51,17 +51,17 @@ def _costs(graph, uniform):
     return costs
 
 
-def _frontier(graph, costs):
+def _frontier(graph: Graph, costs: dict[int, float]) -> list[int]:
     """Uniform numbers worth an input row that something else, or an output, uses."""
 
-    def is_taken(k):
+    def is_taken(k: int) -> bool:
         return graph.nodes[k].kind == REAL and costs.get(k, 0.0) >= WORTHWHILE
 
     users = [a for k, node in enumerate(graph.nodes) if not is_taken(k) for a in node.args]
     return sorted({k for k in (*users, *graph.outputs) if is_taken(k)})
 
 
-def _body(graph, taken):
+def _body(graph: Graph, taken: list[int]) -> Graph:
     inputs = range(len(graph.inputs))
     builder = GraphBuilder(graph.name, [*graph.inputs, *(f"u{row}" for row in range(len(taken)))])
     places = dict(zip(inputs, inputs, strict=True)) | {k: len(inputs) + row for row, k in enumerate(taken)}

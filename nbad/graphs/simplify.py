@@ -5,10 +5,12 @@ sign of a nan may change, which IEEE 754 leaves open.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.graph import Graph, GraphBuilder, Payload
 from nbad.operations.table import TABLE
 
 UNFOLDED = ("gamma", "lgamma")  # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
@@ -48,7 +50,7 @@ class SimplifyingBuilder(GraphBuilder):
     0
     """
 
-    def add(self, op: str, *args: int, payload=None, source: str | None = None) -> int:
+    def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes, or a simpler one with the same bits."""
         found = self._folded(op, args, payload)
         if found is None and op in RULES:
@@ -75,14 +77,14 @@ class SimplifyingBuilder(GraphBuilder):
         """Whether one condition is the other's `not`."""
         return self.inner(p, "not") == q or self.inner(q, "not") == p
 
-    def _folded(self, op, args, payload):
+    def _folded(self, op: str, args: tuple[int, ...], payload: Payload) -> int | None:
         values = [self.value(a) for a in args]
         row = TABLE[op]
         is_known = None not in values and not (row.scipy or row.address or op in UNFOLDED)
         return self.constant(_compute(op, values, payload)) if is_known else None
 
 
-def _compute(op, values, payload):
+def _compute(op: str, values: list[Any], payload: Payload) -> Any:
     """An operation on constants, as the C library computes it, where Python's `math` calls that; else as NumPy does."""
     row = TABLE[op]
     if row.libm and op != "hypot":  # math.hypot is Python's own
@@ -95,16 +97,19 @@ def _compute(op, values, payload):
         return row.numpy(*scalars) if payload is None else row.numpy(*scalars, payload)
 
 
-def _neg(b, x):
+Rule = Callable[..., int | None]  # from the builder, the operands and the payload to a node that does, if there is one
+
+
+def _neg(b: SimplifyingBuilder, x: int) -> int | None:
     return b.inner(x, "neg")
 
 
-def _abs(b, x):
+def _abs(b: SimplifyingBuilder, x: int) -> int | None:
     inside = b.inner(x, "neg")
     return None if inside is None else b.add("abs", inside)
 
 
-def _add(b, x, y):
+def _add(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     for p, q in ((x, y), (y, x)):
         if b.is_constant(q, -0.0):
             return p
@@ -113,7 +118,7 @@ def _add(b, x, y):
     return None
 
 
-def _sub(b, x, y):
+def _sub(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     if b.is_constant(y, 0.0):
         return x
     if b.is_constant(x, -0.0):
@@ -122,26 +127,26 @@ def _sub(b, x, y):
     return None if inside is None else b.add("add", x, inside)
 
 
-def _mul(b, x, y):
+def _mul(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     for p, q in ((x, y), (y, x)):
         if (unit := _by_unit(b, p, q)) is not None:
             return unit
     return _without_signs(b, "mul", x, y)
 
 
-def _div(b, x, y):
+def _div(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     unit = _by_unit(b, x, y)
     return _without_signs(b, "div", x, y) if unit is None else unit
 
 
-def _by_unit(b, x, unit):
+def _by_unit(b: SimplifyingBuilder, x: int, unit: int) -> int | None:
     """x*1, x/1, x*-1, x/-1."""
     if b.value(unit) == 1.0:
         return x
     return b.add("neg", x) if b.value(unit) == -1.0 else None
 
 
-def _without_signs(b, op, x, y):
+def _without_signs(b: SimplifyingBuilder, op: str, x: int, y: int) -> int | None:
     """A product or quotient with the signs of its operands outside, where sums absorb them."""
     a, c = b.inner(x, "neg"), b.inner(y, "neg")
     if a is None and c is None:
@@ -150,7 +155,7 @@ def _without_signs(b, op, x, y):
     return b.add("neg", bare) if a is None or c is None else bare
 
 
-def _powi(b, x, n):
+def _powi(b: SimplifyingBuilder, x: int, n: Payload) -> int | None:
     if n == 0:
         return b.constant(1.0)
     if n == 1:
@@ -158,19 +163,19 @@ def _powi(b, x, n):
     return b.add("mul", x, x) if n == 2 else None
 
 
-def _square(b, x):
+def _square(b: SimplifyingBuilder, x: int) -> int:
     return b.add("mul", x, x)
 
 
-def _reciprocal(b, x):
+def _reciprocal(b: SimplifyingBuilder, x: int) -> int:
     return b.add("div", b.constant(1.0), x)
 
 
-def _not(b, c):
+def _not(b: SimplifyingBuilder, c: int) -> int | None:
     return b.inner(c, "not")
 
 
-def _select(b, c, x, y):
+def _select(b: SimplifyingBuilder, c: int, x: int, y: int) -> int | None:
     if b.value(c) is not None:
         return x if b.value(c) else y
     if x == y:
@@ -181,16 +186,16 @@ def _select(b, c, x, y):
     return None if (chosen, rejected) == (x, y) else b.add("select", c, chosen, rejected)
 
 
-def _arm(b, c, k, which):
+def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
     """What node `k` is where the truth of `c` is known: one arm of a select by `c`, else itself."""
     node = b.nodes[k]
     return node.args[which] if node.op == "select" and node.args[0] == c else k
 
 
-def _logic(op, dual, neutral):
+def _logic(op: str, dual: str, neutral: bool) -> Rule:
     """The rule for `and` (neutral True) or `or` (neutral False)."""
 
-    def one_sided(b, p, q):
+    def one_sided(b: SimplifyingBuilder, p: int, q: int) -> int | None:
         if b.value(p) is neutral or p == q:
             return q
         if b.value(p) is (not neutral) or (b.nodes[q].op == dual and p in b.nodes[q].args):
@@ -199,12 +204,12 @@ def _logic(op, dual, neutral):
             return b.constant(not neutral)
         return _within(b, p, q) if b.nodes[q].op == op else None
 
-    def _within(b, p, q):
+    def _within(b: SimplifyingBuilder, p: int, q: int) -> int | None:
         if p in b.nodes[q].args:
             return q
         return b.constant(not neutral) if any(b.opposite(p, a) for a in b.nodes[q].args) else None
 
-    def common(b, p, q):
+    def common(b: SimplifyingBuilder, p: int, q: int) -> int | None:
         """(c and d) or (c and not d) is c."""
         if b.nodes[p].op != dual or b.nodes[q].op != dual:
             return None
@@ -214,7 +219,7 @@ def _logic(op, dual, neutral):
                 return shared
         return None
 
-    def rule(b, x, y):
+    def rule(b: SimplifyingBuilder, x: int, y: int) -> int | None:
         for p, q in ((x, y), (y, x)):
             if (found := one_sided(b, p, q)) is not None:
                 return found
@@ -223,7 +228,7 @@ def _logic(op, dual, neutral):
     return rule
 
 
-RULES = {
+RULES: dict[str, Rule] = {
     "neg": _neg,
     "abs": _abs,
     "add": _add,

@@ -6,12 +6,17 @@ Reductions run from left to right in C order, starting with the first item, as a
 import functools
 import math
 import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from nbad.language import arrays
-from nbad.language.meanings import means
+from nbad.language.meanings import Meaning, means
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
 
 _RESHAPING = (
     "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack cross delete diag diagflat diagonal diff "
@@ -21,23 +26,23 @@ _RESHAPING = (
 _JOINING = "concat concatenate dstack hstack stack vstack".split()
 
 
-def _wrapped(trace, result, name=None):
+def _wrapped(trace: "Trace", result: Any, name: str | None = None) -> Any:
     """Arrays of objects as the kernel sees them, in lists and tuples too; shapes and sizes as they are."""
     if isinstance(result, list | tuple):
         return type(result)(_wrapped(trace, part, name) for part in result)
     return arrays.wrap(trace, result, name) if isinstance(result, np.ndarray) else result
 
 
-def _parts(trace, value):
+def _parts(trace: "Trace", value: Any) -> Any:
     """A sequence of arrays, each of its own shape, as arrays of objects."""
     is_sequence = isinstance(value, list | tuple)
     return [arrays.items(trace, part) for part in value] if is_sequence else arrays.items(trace, value)
 
 
-def _reshaping(function):
+def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
     """NumPy's own function on an array of objects, of which it moves or combines the items."""
 
-    def act(trace, x, *places, **options):
+    def act(trace: "Trace", x: Any, *places: Any, **options: Any) -> Any:
         options = {name: _objects(trace, value) for name, value in options.items()}
         result = function(arrays.items(trace, x), *(_objects(trace, place) for place in places), **options)
         return _wrapped(trace, result, arrays.argument_of(x))
@@ -45,24 +50,24 @@ def _reshaping(function):
     return act
 
 
-def _objects(trace, value):
+def _objects(trace: "Trace", value: Any) -> Any:
     """Operands as arrays of objects, places and axes as they are."""
     is_operand = isinstance(value, arrays.TracedArray) or trace.holds_traced(value)
     return arrays.items(trace, value) if is_operand else value
 
 
-def _joining(function):
+def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a function of several arrays, each of its own shape."""
     return lambda trace, parts, *places, **options: _wrapped(trace, function(_parts(trace, parts), *places, **options))
 
 
-def _broadcast_arrays(trace, *parts):
+def _broadcast_arrays(trace: "Trace", *parts: Any) -> Any:
     """Read-only, as NumPy plans to make them."""
     return tuple(arrays.wrap(trace, np.broadcast_to(part, part.shape)) for part in np.broadcast_arrays(*_parts(trace, parts)))
 
 
-def _block(trace, parts):
-    def objects(part):
+def _block(trace: "Trace", parts: Any) -> Any:
+    def objects(part: Any) -> Any:
         return list(map(objects, part)) if isinstance(part, list) else arrays.items(trace, part)
 
     return arrays.wrap(trace, np.block(objects(parts)))
@@ -71,50 +76,50 @@ def _block(trace, parts):
 # making
 
 
-def _array(trace, value, dtype=float):
+def _array(trace: "Trace", value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
     return arrays.wrap(trace, arrays.items(trace, value).copy(order="K"))
 
 
-def _asarray(trace, value, dtype=float):
+def _asarray(trace: "Trace", value: Any, dtype: Any = float) -> Any:
     return value if isinstance(value, arrays.TracedArray) else _array(trace, value, dtype)
 
 
-def _check_dtype(trace, dtype):
+def _check_dtype(trace: "Trace", dtype: Any) -> None:
     if dtype not in (None, float, np.float64, object):
         raise trace.refusal(f"makes an array of dtype {np.dtype(dtype).name} of traced values", "np.array([x, y])")
 
 
-def _empty(trace, shape, dtype=float):
+def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     """Items that are not written are nan."""
     return _full(trace, shape, np.nan, dtype) if dtype in (None, float, np.float64, object) else np.zeros(shape, dtype)
 
 
-def _full(trace, shape, fill_value, dtype=float):
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
     array = arrays.wrap(trace, np.empty(shape, object))
     array[...] = fill_value
     return array
 
 
-def _full_like(trace, x, fill_value, dtype=float):
+def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
     return fill_value
 
 
-def _zeros_like(trace, x, dtype=float):
+def _zeros_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, 0.0, dtype)
 
 
-def _ones_like(trace, x, dtype=float):
+def _ones_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, 1.0, dtype)
 
 
-def _empty_like(trace, x, dtype=float):
+def _empty_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, np.nan, dtype)
 
 
-def _fill_diagonal(trace, a, value):
+def _fill_diagonal(trace: "Trace", a: Any, value: Any) -> None:
     for k in range(min(a.shape)):
         a[(k,) * a.ndim] = value
 
@@ -122,7 +127,7 @@ def _fill_diagonal(trace, a, value):
 # reducing
 
 
-def reduce_axes(trace, x, axis, keepdims, fold):
+def reduce_axes(trace: "Trace", x: Any, axis: Any, keepdims: bool, fold: Callable[..., Any]) -> Any:
     """Apply `fold`, from a sequence of items to one, along the given axes; `None` stands for all."""
     array = arrays.items(trace, x)
     if axis is None or (array.ndim == 0 and axis in (0, -1)):  # which NumPy allows
@@ -137,39 +142,39 @@ def reduce_axes(trace, x, axis, keepdims, fold):
     return arrays.wrap(trace, arrays.filled(values, shape))
 
 
-def _reduction(fold):
-    def act(trace, x, axis=None, *, keepdims=False):
+def _reduction(fold: Callable[..., Any]) -> Meaning:
+    def act(trace: "Trace", x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
         return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
 
     return means(act, each=())
 
 
-def _sum(trace, values):
+def _sum(trace: "Trace", values: list[Any]) -> Any:
     return functools.reduce(operator.add, values) if values else np.float64(0.0)
 
 
-def _product(trace, values):
+def _product(trace: "Trace", values: list[Any]) -> Any:
     return functools.reduce(operator.mul, values) if values else np.float64(1.0)
 
 
-def _mean(trace, values):
+def _mean(trace: "Trace", values: list[Any]) -> Any:
     return _sum(trace, values) / len(values)
 
 
-def _extreme(function, trace, values):
+def _extreme(function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
     if not values:
         raise trace.refusal("takes the least or greatest of no items", "np.max(x)  # of at least one")
     return functools.reduce(function, values)
 
 
-def _logical(op, function, trace, values):
+def _logical(op: str, function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
     if not any(map(trace.is_traced, values)):
         return bool(function(values))
     return functools.reduce(lambda x, y: trace.logic(op, x, y), map(trace.condition, values))
 
 
-def _running(function):
-    def act(trace, x, axis=None):
+def _running(function: Callable[..., Any]) -> Meaning:
+    def act(trace: "Trace", x: Any, axis: Any = None) -> Any:
         array = arrays.items(trace, x)
         array = array.ravel() if axis is None else np.moveaxis(array, axis, 0)
         rows = [array[0]] if len(array) else []

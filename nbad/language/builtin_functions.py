@@ -5,6 +5,8 @@ import functools
 import itertools
 import math
 import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,44 +14,47 @@ from nbad.language import merging, refusals
 from nbad.language.lookup import select_tree
 from nbad.language.meanings import means
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
 # builtins
 
 
-def _int(trace, x):
+def _int(trace: "Trace", x: Any) -> Any:
     return trace.apply("trunc", (trace.real(x),))
 
 
-def _bool(trace, x):
+def _bool(trace: "Trace", x: Any) -> Any:
     return trace.condition(x) if trace.is_traced(x) else bool(x)
 
 
-def _range(trace, *bounds):
+def _range(trace: "Trace", *bounds: Any) -> NoReturn:
     raise trace.refusal(*refusals.FLOW["range"])
 
 
-def _round(trace, x, digits=None):
+def _round(trace: "Trace", x: Any, digits: Any = None) -> Any:
     """To the nearest whole number; halves go to the even one."""
     if digits:
         raise trace.refusal("rounds to digits", "np.round(x, 2)")
     return trace.apply("round", (x,))
 
 
-def _numpy_round(trace, x, decimals=0):
+def _numpy_round(trace: "Trace", x: Any, decimals: int = 0) -> Any:
     scale = 10.0 ** abs(decimals)
     if decimals > 0:
         return trace.apply("round", (trace.real(x) * scale,)) / scale
     return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
 
 
-def _any(trace, values):
+def _any(trace: "Trace", values: Any) -> Any:
     return _joined(trace, values, merging.either, True)
 
 
-def _all(trace, values):
+def _all(trace: "Trace", values: Any) -> Any:
     return _joined(trace, values, merging.both, False)
 
 
-def _joined(trace, values, join, decisive):
+def _joined(trace: "Trace", values: Any, join: Callable[..., Any], decisive: bool) -> Any:
     """Conditions joined one by one; a plain one may decide, and then the rest is not asked for, as in Python."""
     result = not decisive
     for value in values:
@@ -59,15 +64,15 @@ def _joined(trace, values, join, decisive):
     return result
 
 
-def _max(trace, *values, **options):
+def _max(trace: "Trace", *values: Any, **options: Any) -> Any:
     return _extreme(trace, builtins.max, "pymax", values, options)
 
 
-def _min(trace, *values, **options):
+def _min(trace: "Trace", *values: Any, **options: Any) -> Any:
     return _extreme(trace, builtins.min, "pymin", values, options)
 
 
-def _extreme(trace, function, op, values, options):
+def _extreme(trace: "Trace", function: Callable[..., Any], op: str, values: Any, options: Any) -> Any:
     """Python's `max` or `min`, of arguments or of any iterable."""
     if len(values) == 1 and not trace.is_traced(values[0]):
         values = (list(values[0]),)
@@ -80,35 +85,35 @@ def _extreme(trace, function, op, values, options):
     return functools.reduce(lambda x, y: trace.apply(op, (x, y)), items)
 
 
-def _isscalar(trace, x):
+def _isscalar(trace: "Trace", x: Any) -> bool:
     return trace.is_traced(x)
 
 
-def _iterable(trace, x):
+def _iterable(trace: "Trace", x: Any) -> bool:
     return not trace.is_traced(x)
 
 
 # conditions
 
 
-def _isnan(trace, x):
+def _isnan(trace: "Trace", x: Any) -> Any:
     x = trace.real(x)
     return x != x
 
 
-def _isinf(trace, x):
+def _isinf(trace: "Trace", x: Any) -> Any:
     return abs(trace.real(x)) == math.inf
 
 
-def _isfinite(trace, x):
+def _isfinite(trace: "Trace", x: Any) -> Any:
     return abs(trace.real(x)) < math.inf
 
 
-def _signbit(trace, x):
+def _signbit(trace: "Trace", x: Any) -> Any:
     return trace.apply("copysign", (1.0, x)) < 0.0
 
 
-def _select(trace, conditions, choices, default=0.0):
+def _select(trace: "Trace", conditions: Any, choices: Any, default: Any = 0.0) -> Any:
     """The first choice whose condition holds."""
     if len(conditions) != len(choices):
         raise trace.refusal("calls `numpy.select` with lists of different lengths", "np.select([x > 0, x < 0], [x, -x])")
@@ -118,57 +123,57 @@ def _select(trace, conditions, choices, default=0.0):
     return result
 
 
-def _where(trace, condition, x, y):
+def _where(trace: "Trace", condition: Any, x: Any, y: Any) -> Any:
     condition = trace.condition(condition)
     if all(trace.is_condition(value) for value in (x, y)):
         return (condition & x) | (~condition & y)
     return trace.apply("select", (condition, x, y))
 
 
-def _float(trace, x):
+def _float(trace: "Trace", x: Any) -> Any:
     return trace.real(x)
 
 
-def _log(trace, x, *base):
+def _log(trace: "Trace", x: Any, *base: Any) -> Any:
     logarithms = [trace.apply("log", (value,)) for value in (x, *base)]
     return functools.reduce(lambda x, y: x / y, logarithms)
 
 
-def _bitwise_and(trace, x, y):
+def _bitwise_and(trace: "Trace", x: Any, y: Any) -> Any:
     return trace.logic("and", x, y)
 
 
-def _bitwise_or(trace, x, y):
+def _bitwise_or(trace: "Trace", x: Any, y: Any) -> Any:
     return trace.logic("or", x, y)
 
 
-def _bitwise_xor(trace, x, y):
+def _bitwise_xor(trace: "Trace", x: Any, y: Any) -> Any:
     return trace.exclusive(x, y)
 
 
-def _logical_xor(trace, x, y):
+def _logical_xor(trace: "Trace", x: Any, y: Any) -> Any:
     return trace.exclusive(trace.condition(x), trace.condition(y))
 
 
-def _invert(trace, x):
+def _invert(trace: "Trace", x: Any) -> Any:
     return trace.logic("not", x)
 
 
 # functions of numbers
 
 
-def _clip(trace, x, a_min=None, a_max=None):
+def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None) -> Any:
     for function, bound in ((np.maximum, a_min), (np.minimum, a_max)):
         x = x if bound is None else trace.call(function, (x, bound), {})
     return x
 
 
-def _polyval(trace, p, x):
+def _polyval(trace: "Trace", p: Any, x: Any) -> Any:
     """The polynomial with these coefficients, the highest power first, by Horner's rule, as NumPy does it."""
     return functools.reduce(lambda sum_, coefficient: sum_ * x + coefficient, p, 0.0)
 
 
-def _interp(trace, x, xp, fp):
+def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
     """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
     x, knots, values = trace.real(x), _knots(trace, xp), [v if trace.is_traced(v) else float(v) for v in fp]
     if len(values) != len(xp) or not knots:
@@ -179,7 +184,7 @@ def _interp(trace, x, xp, fp):
         return trace.real(values[0]) if last == 0 else trace.apply("select", (x < knots[0], values[0], values[last]))
     slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
 
-    def pick(numbers):
+    def pick(numbers: list[Any]) -> Any:
         return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
 
     inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick([values[k] for k in pieces])
@@ -187,7 +192,7 @@ def _interp(trace, x, xp, fp):
     return trace.apply("select", (x < knots[0], values[0], above))
 
 
-def _knots(trace, xp):
+def _knots(trace: "Trace", xp: Any) -> list[float]:
     if trace.holds_traced(xp):
         fix = "np.interp(x, [0.0, 1.0, 2.0], [a, b, c])  # a constant table"
         raise trace.refusal("calls `numpy.interp` with a traced `xp`", fix)

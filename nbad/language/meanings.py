@@ -7,11 +7,14 @@ them all.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nbad.language import arrays, refusals
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
 
 
 class Meaning(NamedTuple):
@@ -42,12 +45,12 @@ class LibraryFunction(NamedTuple):
     meaning: Meaning
 
     @property
-    def takes_plain_arrays(self):
+    def takes_plain_arrays(self) -> bool:
         """Whether it acts on the kernel's arrays of plain numbers too: views must stay views. Linear algebra makes new arrays."""
         return not self.path.startswith("numpy.linalg.")
 
 
-def call(trace, function: LibraryFunction, args, options):
+def call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Apply a library function to operands of which at least one is traced."""
     _check_call(trace, function, args, options)
     each = function.meaning.each
@@ -57,17 +60,17 @@ def call(trace, function: LibraryFunction, args, options):
     return function.meaning.act(trace, *args, **options)
 
 
-def _is_array(value):
+def _is_array(value: Any) -> bool:
     return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
-def _each(trace, function, args, options, places):
+def _each(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any], places: list[int]) -> Any:
     """Act on the items of the operands at `places`."""
     if function.path.startswith("math.") or function.original is float:
         raise trace.refusal(f"calls `{function.path}` on an array", f"[{function.path.replace('builtins.', '')}(v) for v in x]")
 
-    def with_others(function):
-        def act(*values):
+    def with_others(function: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*values: Any) -> Any:
             operands = list(args)
             for k, value in zip(places, values, strict=True):
                 operands[k] = value
@@ -75,13 +78,13 @@ def _each(trace, function, args, options, places):
 
         return act
 
-    def act(trace, *values):
+    def act(trace: "Trace", *values: Any) -> Any:
         return with_others(functools.partial(function.meaning.act, trace))(*values)
 
     return arrays.each(trace, act, with_others(function.original), [args[k] for k in places])
 
 
-def _check_call(trace, function, args, options):
+def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Refuse a call with the wrong number of operands, or with options that mean nothing here."""
     act, arity, path = function.meaning.act, function.meaning.arity, function.path
     for name in options:
@@ -98,17 +101,18 @@ def _check_call(trace, function, args, options):
             raise trace.refusal(what, _example(function), expected=str(error)) from None
 
 
-def _example(function):
+def _example(function: LibraryFunction) -> str:
     """A call that nbad knows."""
     if function.meaning.arity is None:
-        operands = [str(p) for p in inspect.signature(function.meaning.act).parameters.values()][1:]
+        _, *parameters = inspect.signature(function.meaning.act).parameters.values()
+        operands = [str(p.replace(annotation=p.empty)) for p in parameters]  # as users write it
     else:
         operands = ["x", "y", "z"][: function.meaning.arity]
     return f"{function.path.removeprefix('builtins.')}({', '.join(operands)})"
 
 
 @functools.cache
-def _takes(act, name):
+def _takes(act: Callable[..., Any], name: str) -> bool:
     """Whether `act` has an operand that may be passed by this keyword."""
     specification = inspect.getfullargspec(act)
     return bool(specification.varkw) or name in (*specification.args, *specification.kwonlyargs)

@@ -1,6 +1,7 @@
 """What is said about Python operations that a traced value cannot take part in, and the code to write instead."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -178,7 +179,7 @@ LIBRARY = {
 }
 
 
-def described(value):
+def described(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array of shape {value.shape}"
     if isinstance(value, (complex, np.complexfloating)):
@@ -186,7 +187,7 @@ def described(value):
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-def advice(value):
+def advice(value: Any) -> str | None:
     if isinstance(value, (complex, np.complexfloating)):
         return "keep the real and the imaginary part in two variables"
     if isinstance(value, (np.ndarray, list, tuple)):

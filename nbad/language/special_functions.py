@@ -1,7 +1,7 @@
 """The functions of `nbad.special`, and `polygamma`, whose first operand is no number of the graph."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,13 +10,16 @@ from nbad.language.values import first_traced, plain_number
 from nbad.operations.row import Operation
 from nbad.operations.table import ROWS, TABLE
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
 MODULE = "nbad.special"  # where users find them, and where pickles look
 
 
 def _function(row: Operation, name: str) -> Callable[..., Any]:
     """An operation as a function of numbers and arrays, and of traced values."""
 
-    def function(*operands):
+    def function(*operands: Any) -> Any:
         traced = first_traced(operands)
         if traced is not None:
             return traced._trace.call(function, operands, {})
@@ -31,7 +34,7 @@ def _function(row: Operation, name: str) -> Callable[..., Any]:
     return function
 
 
-def polygamma(n, x):
+def polygamma(n: Any, x: Any) -> Any:
     """The n-th derivative of digamma; n is a plain whole number."""
     traced = first_traced((x,))
     if traced is not None:
@@ -42,7 +45,7 @@ def polygamma(n, x):
 polygamma.__module__ = MODULE
 
 
-def _polygamma(trace, n, x):
+def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
     number = plain_number(n)
     if number is None or number < 0 or number != int(number):
         raise trace.refusal("calls `polygamma` with a first argument that is no plain whole number", "polygamma(1, x)")

@@ -10,15 +10,20 @@ import functools
 import math
 import sys
 import textwrap
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbad.errors import TraceError
 from nbad.language import array_functions, builtin_functions, matrices, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
 from nbad.language.values import stop_gradient
 from nbad.operations.table import ROWS
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
 
 SHOWN = 400  # characters of a list of functions in a message
 SCIPY = "scipy.special"
@@ -29,7 +34,7 @@ _OWN: dict[str, Any] = {
 }
 
 
-def _applying(op):
+def _applying(op: str) -> Callable[..., Any]:
     return lambda trace, *operands: trace.apply(op, operands)
 
 
@@ -40,7 +45,7 @@ MEANINGS: dict[str, Meaning] = (
 )
 
 
-def find(function) -> LibraryFunction | None:
+def find(function: Any) -> LibraryFunction | None:
     """A library function with its meaning, however it was imported; None if nbad does not know it."""
     return _known().get(id(function)) or _of_scipy(function)
 
@@ -52,12 +57,12 @@ def _known() -> dict[int, LibraryFunction]:
     return {id(original): LibraryFunction(original, path, meaning) for path, meaning, original in found if original is not None}
 
 
-def _original(path):
+def _original(path: str) -> Any:
     module, _, name = path.rpartition(".")
     return _OWN.get(path) or getattr(_MODULES.get(module), name, None)
 
 
-def _of_scipy(function):
+def _of_scipy(function: Any) -> LibraryFunction | None:
     """Looked up anew each time, 4 us: SciPy may be loaded at any moment, and by another thread only in part so far."""
     special = sys.modules.get(SCIPY)
     if special is None or not callable(function):
@@ -72,7 +77,7 @@ def _scipy_names() -> tuple[str, ...]:
     return tuple(name for module, _, name in (path.rpartition(".") for path in MEANINGS) if module == SCIPY)
 
 
-def unknown(trace, path):
+def unknown(trace: "Trace", path: str) -> TraceError:
     """The error for a library function that has no meaning on traced values."""
     what = f"calls `{path}` on a traced value, which nbad does not know"
     module, _, name = path.rpartition(".")
@@ -85,7 +90,7 @@ def unknown(trace, path):
     return trace.refusal(what, fix, expected=known if offered else "a function of math or numpy")
 
 
-def path_of(value) -> str:
+def path_of(value: Any) -> str:
     """Module and name of a function, as in "numpy.linalg.norm"."""
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__name__
     special = sys.modules.get(SCIPY)  # its functions do not say where they come from
@@ -93,7 +98,7 @@ def path_of(value) -> str:
     return f"{module}.{name}" if module else name
 
 
-def module_of(value) -> str:
+def module_of(value: Any) -> str:
     """Name of the module that a function or object belongs to."""
     owner = getattr(value, "__self__", None)
     module = getattr(value, "__module__", None)

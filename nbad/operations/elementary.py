@@ -1,6 +1,8 @@
 """The rows of arithmetic, comparison, rounding and the elementary functions."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +23,15 @@ from nbad.operations.row import (
 )
 
 
-def _inverse(name, expression, partial, **more):
+def _inverse(name: str, expression: str, partial: str, **more: Any) -> Operation:
     """An inverse function, which NumPy spells in two ways."""
     long = name.replace("a", "arc", 1)
     return call(name, expression, partial, function=getattr(np, long), spellings=both(name, long), **more)
 
 
-def _extremum(name, expression, spellings, function, expansion):
+def _extremum(
+    name: str, expression: str, spellings: tuple[str, ...], function: Callable[..., Any], expansion: Callable[..., Any]
+) -> Operation:
     """A choice between two operands; a tie goes half and half."""
     x, y = (f"Piecewise((0, Ne(v, {operand})), (1/2, Eq(x, y)), (1, True))" for operand in "xy")
     return composite(
@@ -45,16 +49,16 @@ def _extremum(name, expression, spellings, function, expansion):
     )
 
 
-def _comparison(name, function):
+def _comparison(name: str, function: Callable[..., Any]) -> Operation:
     return Operation(name=name, numpy=function, spellings=(f"numpy.{function.__name__}",), operands=PAIR, kind=BOOL)
 
 
-def _logic(name, arity=2):
+def _logic(name: str, arity: int = 2) -> Operation:
     function = getattr(np, f"logical_{name}")
     return Operation(name=name, numpy=function, spellings=(f"numpy.logical_{name}",), operands=(BOOL,) * arity, kind=BOOL)
 
 
-def _power(x, n):
+def _power(x: Any, n: int) -> Any:
     """Integer power by repeated squaring, in the order of Numba's own lowering."""
     result, square, left = None, x, abs(n)
     while left:
@@ -67,13 +71,13 @@ def _power(x, n):
     return 1.0 / result if n < 0 else result
 
 
-def _mod(g, x, y):
+def _mod(g: Any, x: Any, y: Any) -> Any:
     """As npymath does it: the sign of the divisor, as in Python."""
     rest = g.fmod(x, y)
     return g.where(g.ne(rest, 0.0), g.where(_differ(rest < 0.0, y < 0.0), rest + y, rest), g.copysign(0.0, y))
 
 
-def _floordiv(g, x, y):
+def _floordiv(g: Any, x: Any, y: Any) -> Any:
     rest = g.fmod(x, y)
     quotient = (x - rest) / y
     quotient = g.where(g.ne(rest, 0.0) & _differ(rest < 0.0, y < 0.0), quotient - 1.0, quotient)
@@ -82,35 +86,35 @@ def _floordiv(g, x, y):
     return g.where(g.eq(y, 0.0), x / y, g.where(g.ne(quotient, 0.0), nearest, g.copysign(0.0, x / y)))
 
 
-def _differ(p, q):
+def _differ(p: Any, q: Any) -> Any:
     return (p & ~q) | (~p & q)
 
 
-def _heaviside(g, x, y):
+def _heaviside(g: Any, x: Any, y: Any) -> Any:
     return g.where(x < 0.0, 0.0, g.where(x > 0.0, 1.0, g.where(g.eq(x, 0.0), y, x)))
 
 
-def _logaddexp(g, x, y, tie, log1p_exp):
+def _logaddexp(g: Any, x: Any, y: Any, tie: Any, log1p_exp: Any) -> Any:
     """As npymath does it; equal operands include equal infinities."""
     larger = g.where(x > y, x, y)
     return g.where(g.eq(x, y), x + tie, larger + log1p_exp(-g.abs(x - y)))
 
 
-def _logistic(g, x, e):
+def _logistic(g: Any, x: Any, e: Any) -> Any:
     """With `e = exp(-abs(x))`, which does not overflow."""
     return g.where(x < 0.0, e, 1.0) / (1.0 + e)
 
 
-def _logistic_slope(e):
+def _logistic_slope(e: Any) -> Any:
     """The slope of the logistic function."""
     return e / ((1.0 + e) * (1.0 + e))
 
 
-def _sign(g, x):
+def _sign(g: Any, x: Any) -> Any:
     return g.where(x > 0.0, 1.0, g.where(x < 0.0, -1.0, x + 0.0))
 
 
-def _choose(g, first, x, y, lone):
+def _choose(g: Any, first: Any, x: Any, y: Any, lone: Any) -> Any:
     """`x` where it comes first, else `y`; where `lone` is nan, `x` in any case."""
     return g.where(first, x, g.where(g.ne(lone, lone), x, y))
 

@@ -1,6 +1,9 @@
 """SciPy's special functions, where SciPy is installed: for NumPy values, and as addresses for compiled code."""
 
 import ctypes
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 from nbad.errors import MissingExtraError
 
@@ -9,7 +12,7 @@ get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetN
 get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
 
 
-def reference(name):
+def reference(name: str) -> Callable[..., Any]:
     """A function of `scipy.special` on NumPy values, imported when it is called.
 
     Examples
@@ -31,7 +34,7 @@ def address(name: str, arity: int) -> int:
     return get_pointer(found, get_name(found))
 
 
-def _special(name):
+def _special(name: str) -> ModuleType:
     try:
         import scipy.special
     except ImportError:

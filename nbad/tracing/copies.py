@@ -8,10 +8,14 @@ import dis
 import opcode
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.branching.rewrite import rewritten
 from nbad.branching.syntax import NoSource
+
+if TYPE_CHECKING:
+    from nbad.tracing.stand_ins import Rebinder
 
 _MISSING = object()
 _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
@@ -25,7 +29,7 @@ _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLI
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 
-def rebound_copy(function: FunctionType, rebinder) -> FunctionType:
+def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     """The same function, with `rebinder.rebind` applied to every global, builtin, closure variable and default."""
     original, rebind = function.__code__, rebinder.rebind
     code, obstacle = _code(original)
@@ -40,7 +44,7 @@ def rebound_copy(function: FunctionType, rebinder) -> FunctionType:
     return copy
 
 
-def _code(original):
+def _code(original: CodeType) -> tuple[CodeType, str | None]:
     """The code to run, and why it is not rewritten, if that is for want of source."""
     if not any(map(_needs_rewriting, _codes(original))):
         return original, None
@@ -50,7 +54,7 @@ def _code(original):
         return original, str(reason)
 
 
-def _needs_rewriting(code):
+def _needs_rewriting(code: CodeType) -> bool:
     """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code."""
     instructions = code.co_code[::2]
     if not _REWRITTEN.isdisjoint(instructions):
@@ -59,7 +63,7 @@ def _needs_rewriting(code):
     return any(name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs)
 
 
-def _namespace(function, rebinder):
+def _namespace(function: FunctionType, rebinder: "Rebinder") -> dict[str, Any]:
     """The function's globals, with rebound values for the names that its code mentions."""
     outer, builtins = function.__globals__, function.__builtins__
     namespace = dict(outer)
@@ -72,13 +76,13 @@ def _namespace(function, rebinder):
     return namespace
 
 
-def _rebound(name, value, rebinder):
+def _rebound(name: str, value: Any, rebinder: "Rebinder") -> Any:
     new = rebinder.rebind(value)
     rebinder.flow.adopt(name, new)
     return new
 
 
-def _cell(name, cell, rebinder):
+def _cell(name: str, cell: CellType, rebinder: "Rebinder") -> CellType:
     try:
         value = cell.cell_contents
     except ValueError:
@@ -108,7 +112,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
-def _writes_out(instruction, root, code):
+def _writes_out(instruction: dis.Instruction, root: CodeType, code: CodeType) -> bool:
     """A comprehension may assign a variable of the function around it, by `:=`."""
     if instruction.opname in _GLOBAL_STORES:
         return True

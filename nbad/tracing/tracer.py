@@ -28,14 +28,16 @@ MAX_OPERATIONS = 5000
 class _Running(threading.local):
     """The functions that this thread is tracing, outermost first."""
 
-    def __init__(self):
-        self.functions = []
+    def __init__(self) -> None:
+        self.functions: list[Callable] = []
 
 
 _RUNNING = _Running()
 
 
-def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations=MAX_OPERATIONS) -> Traced:
+def trace(
+    function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations: int = MAX_OPERATIONS
+) -> Traced:
     """Trace a kernel: call a rebound copy of it once, with traced values for its arguments.
 
     Parameters
@@ -94,7 +96,7 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
         run.is_open = False
 
 
-def _call(rebinder, function, arguments, constants):
+def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], constants: dict[str, Any]) -> Any:
     run = rebinder.trace
     values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
     values |= _traced_values(run, arguments)
@@ -105,7 +107,7 @@ def _call(rebinder, function, arguments, constants):
     return copy(*positional, **values)
 
 
-def _traced_values(run, arguments):
+def _traced_values(run: Trace, arguments: Sequence[Argument]) -> dict[str, Any]:
     """A traced value for each scalar argument, a read-only array of them for each other one."""
     values, slots = {}, map(run.value, range(len(run.builder.inputs)))
     for argument in arguments:
@@ -114,13 +116,13 @@ def _traced_values(run, arguments):
     return values
 
 
-def _constant(run, name, value):
+def _constant(run: Trace, name: str, value: Any) -> Any:
     """A constant argument; an array of floats becomes one that the kernel may copy and fill."""
     is_array = isinstance(value, np.ndarray) and value.dtype == float
     return arrays.read_only(run, arrays.items(run, value), name) if is_array else value
 
 
-def _leaves(run, returned):
+def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
     """The outputs as arrays of objects."""
     leaves = returned if isinstance(returned, tuple) else (returned,)
     if not leaves:
@@ -143,7 +145,7 @@ _FAULTS = {
 }
 
 
-def _fault(leaf):
+def _fault(leaf: Any) -> tuple[str, str] | None:
     """What is wrong with an output and what to return instead, or None."""
     plain = leaf if isinstance(leaf, Tracer) else plain_number(leaf)
     if isinstance(plain, bool) or (isinstance(leaf, Tracer) and leaf.kind == BOOL):
@@ -151,7 +153,7 @@ def _fault(leaf):
     return None if plain is not None else _FAULTS.get(type(leaf), (f"a value of type {type(leaf).__name__}", "return y"))
 
 
-def _line(function, returns=False):
+def _line(function: Any, returns: bool = False) -> lines.Line | None:
     """The line of the kernel's `return`, or of its definition where it returns nothing; None without Python code."""
     while function is not None and not isinstance(function, FunctionType):
         inner = (getattr(function, name, None) for name in ("func", "__func__", "py_func", "__wrapped__"))
