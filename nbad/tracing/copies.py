@@ -63,7 +63,7 @@ def _needs_rewriting(code: CodeType) -> bool:
     return any(name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs)
 
 
-def _namespace(function: FunctionType, rebinder: "Rebinder") -> dict[str, Any]:
+def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:
     """The function's globals, with rebound values for the names that its code mentions."""
     outer, builtins = function.__globals__, function.__builtins__
     namespace = dict(outer)
