@@ -27,7 +27,7 @@ from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
-_naming = threading.Lock()
+_naming = threading.Lock()  # two threads might take one name
 
 
 def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":

@@ -25,6 +25,7 @@ class Shared:
 
     def __init__(self, merged: Any, sources: Iterable[Any], line: Line | None) -> None:
         self.line = line
+        # lists cannot be held weakly: they are watched to the end of the trace
         self._merged: Callable[[], Any] = weakref.ref(owner(merged)) if isinstance(merged, np.ndarray) else lambda: merged
         self._merged_contents = _read(self._merged())
         self._sources = [(value, contents) for value in sources if (contents := _read(value)) is not None]

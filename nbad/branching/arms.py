@@ -123,8 +123,11 @@ class Fork:
         """The first line of the arms that looks like the change, or that names the variable, else the test's."""
         numbers = range(self.number, self.last_line + 1)
         texts = [(number, linecache.getline(self.code.co_filename, number)) for number in numbers]
+        if len(texts) > 1:
+            del texts[0]  # the test itself
+        # what writes to it comes before what merely names it
         for pattern in (rf"\b{name}\b(\.\w+\(|(\[.*\]|\.\w+)+\s*[^\s=]?=[^=]|\s*\+=)|\bdel {name}\b", rf"\b{name}\b"):
-            for number, text in texts[len(texts) > 1 :]:
+            for number, text in texts:
                 if re.search(pattern, text):
                     return lines.line_of(self.code, number)
         return self.line

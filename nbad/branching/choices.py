@@ -56,6 +56,7 @@ class Choice(Fork):
 
     def merge_and(self, b: Any) -> Any:
         """The value of `value and b`."""
+        # only one operand of `and` is an arm; the other one is the test
         self.merge_writes(self.end_arm(), {})
         return self._merged(b, self.value)
 

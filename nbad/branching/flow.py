@@ -27,6 +27,7 @@ from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 from nbad.lines import Line
 
+# a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
 
 
@@ -46,7 +47,7 @@ class Flow:
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice = builtins.slice
+    slice = builtins.slice  # in a rewritten function the name may be the user's
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
         self.trace = trace

@@ -85,6 +85,7 @@ class Call:
             raise InternalError("a call has ended without a result")
         if not self._exits:
             return self._final.value
+        # what was returned by reference must still be what it was then
         for value, contents in self._fixed:
             if not same(_state(value), contents):
                 raise self._refusal(described(value))

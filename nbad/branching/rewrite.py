@@ -25,12 +25,14 @@ from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
 from nbad.branching.scopes import bound_names, is_plain_function, returns, without_continue
 
+# errors that arithmetic on floats never raises: to catch them hides nothing of the trace
 _HARMLESS = set(
     "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
     "RuntimeError StopIteration TypeError UnboundLocalError".split()
 )
 
 
+# the file name is for the key: equal functions of two files are equal code objects, and their lines are not
 @functools.lru_cache(maxsize=1024)
 def rewritten(code: CodeType, filename: str) -> CodeType:
     """The code of the rewritten function; raises `NoSource` where there is nothing to rewrite."""
@@ -83,6 +85,7 @@ class Rewriter(Expressions):
 
     def function(self, node: syntax.Function) -> Any:
         """The rewritten function, with decorators and defaults."""
+        # it holds an expression only
         if isinstance(node, ast.Lambda):
             return self.copy(node)
         if not is_plain_function(node):

@@ -14,6 +14,7 @@ from typing import Any
 from nbad.branching.scopes import bound_names
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
+# reading these twice is harmless: no call, no item
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
 
 
@@ -115,6 +116,7 @@ class Expressions:
             is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
             return self._chain(node) if is_allowed else self.copy(node)
         method = _ASKED.get(type(node.ops[0]))
+        # `x is None` needs no help: nothing traced is None
         if method is None or ast.unparse(node.comparators[0]) == "None":
             return self.copy(node)
         at = At(node)

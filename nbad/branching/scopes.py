@@ -29,6 +29,7 @@ def _own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
+        # their variables are their own, but `:=` in them binds one of the function around
         if isinstance(node, _COMPREHENSIONS):
             stack += (part for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
         elif not isinstance(node, _SCOPES):

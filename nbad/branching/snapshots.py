@@ -90,6 +90,7 @@ class Heap:
 
     def add(self, variables: Iterable[tuple[str, Any]], is_outer: bool = False) -> None:
         """Take in all that these variables lead to."""
+        # no recursion: data may be nested deeper than Python's stack
         stack: list[tuple[str, object]] = list(variables)
         while stack:
             name, value = stack.pop()
@@ -128,6 +129,7 @@ def kind_of(value: Any) -> Kind | None:
 
 def same(a: Contents, b: Contents) -> bool:
     """Whether a container holds the same things."""
+    # by identity: `==` of traced values would be an operation of the graph
     return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
 
 
@@ -252,10 +254,12 @@ def _is_filled(cell: CellType) -> bool:
 
 
 _OBJECTS = Kind("array", _read_objects, _write_objects)
+# bytes, not `==`: a nan is what it was
 _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.tobytes()), []))
 _OBJECT = Kind("object", _read_object)
 _CLASS = Kind("class", _read_class)
 _CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
+# the first that applies counts: generators are iterators too
 _KINDS = (
     (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
     (dict, Kind("dict", _read_dict)),

@@ -157,12 +157,14 @@ class Guard:
                 raise error
             if isinstance(error, NameError):
                 self._flow.explain(error)
+        # the branches that the error left, seen from the `try`
         if any(fork.is_traced for fork in self._flow.open[self._depth :]):
             raise self._flow.trace.refusal(*refusals.FLOW["caught"])
         del self._flow.open[self._depth :]
 
     def ran(self) -> None:
         """The body, whose handlers are for errors that arithmetic may raise, has run."""
+        # a body without arithmetic on traced values catches what it would catch outside
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
             raise self._flow.trace.refusal(*refusals.FLOW["try"], line=lines.running_line())
 

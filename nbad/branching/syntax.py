@@ -12,6 +12,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 _FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+# all that a code object does; not its lines and names of files, in which the copy may differ
 _COMPARED = (
     "co_name co_code co_names co_varnames co_freevars co_cellvars co_argcount co_posonlyargcount co_kwonlyargcount"
 ).split()
@@ -62,6 +63,7 @@ def compiled(node: Function, origin: Origin, code: CodeType) -> CodeType:
         outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
     except RecursionError:
         raise NoSource(_NESTED) from None
+    # from the module through the outer function, and the class, to the function itself
     for _ in range(3 if origin.owner else 2):
         outer = next(constant for constant in outer.co_consts if isinstance(constant, CodeType))
     return outer

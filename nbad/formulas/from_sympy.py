@@ -18,7 +18,7 @@ from nbad.operations.row import REAL
 from nbad.operations.table import TABLE, newest
 
 Steps = Generator[Any, Any, int]  # of a rule: yields operands, is sent their nodes, returns a node
-DIGITS = 30
+DIGITS = 30  # of a constant, before it is rounded once
 LARGEST_POWER = 65536
 LARGEST_HALF_POWER = 8  # beyond it, products round more than `pow` does
 SHOWN = 60  # characters of an expression in a message
@@ -238,6 +238,7 @@ class _Walk:
 
     def piecewise(self, e: Any) -> Steps:
         """Selects from the last case to the first; nan where no case holds."""
+        # SymPy leaves it undefined
         result = self.builder.constant(float("nan"))
         for value, condition in reversed(e.args):
             nodes = [(yield condition), (yield value)]
@@ -287,6 +288,7 @@ class _Walk:
         )
 
 
+# by the names of classes, so that SymPy is loaded when the first expression is walked
 RULES = {
     "Symbol": _Walk.symbol,
     "Number": _Walk.constant,

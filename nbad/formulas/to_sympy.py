@@ -87,6 +87,7 @@ def _constant(value: Any) -> Any:
 
     if isinstance(value, bool) or value != value or value in (float("inf"), float("-inf")):
         return sympy.sympify(value)
+    # every float is a fraction; those that a person would write as one have a small denominator
     exact = Fraction(value)
     if abs(exact) <= LARGEST_INTEGER and exact.denominator <= LARGEST_DENOMINATOR:
         return sympy.Rational(exact.numerator, exact.denominator)

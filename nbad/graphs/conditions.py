@@ -27,6 +27,7 @@ class Conditions:
     def under(self, parent: int, literal: int) -> int:
         """The condition of the branch `literal` where `parent` holds."""
         condition = self.builder.add("and", parent, literal)
+        # where the literal follows from the parent, or cannot hold, there is no branch
         if condition not in (parent, self.never):
             self._branches.setdefault(condition, _Branch(self._branch(parent).depth + 1, parent, literal))
             self._children[parent, literal] = condition
@@ -43,11 +44,12 @@ class Conditions:
         Branches are closed from the innermost; two opposite ones become one select.
         """
         zero = self.builder.constant(0.0)
+        # deepest first: what closes a branch may add to the sum of its parent
         inmost = [(-self._branch(condition).depth, condition) for condition in group]
         heapq.heapify(inmost)
         while inmost:
             _, condition = heapq.heappop(inmost)
-            if condition in (target, self.always) or condition not in group:
+            if condition in (target, self.always) or condition not in group:  # or closed with its opposite
                 continue
             _, parent, literal = self._branch(condition)
             opposite = self._opposite(parent, literal)

@@ -26,7 +26,7 @@ from nbad.operations.row import REAL
 from nbad.operations.table import TABLE
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
-CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")
+CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")  # for a known y that is not 0, so that 0**0 needs no case
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> Joint
     >>> joint.positions, joint.graph.outputs
     (((0, 0), (0, 1)), (2, 1, 0))
     """
+    # reverse and forward differ in the order of the products only: both read the same local partials
     sweeps = _Sweeps(graph, frozenset(wrt))
     sweep = {"reverse": sweeps.reverse, "forward": sweeps.forward}[mode]
     entries = {(m, n): node for m, row in enumerate(sweep()) for n in wrt if (node := row.get(n)) is not None}
@@ -110,6 +111,7 @@ class _Sweeps:
 
     def __init__(self, graph: Graph, wrt: frozenset[int]) -> None:
         self.graph, self.wrt = graph, wrt
+        # nodes of the primal keep their numbers, so that those of `graph` and of the builder are one
         self.builder = SimplifyingBuilder.extending(graph)
         self.conditions = Conditions(self.builder)
         self.one = self.builder.constant(1.0)
@@ -183,7 +185,7 @@ class _Sweeps:
     def _joined(self, node: Node, parts: list[_Tangent]) -> _Tangent:
         """The sum of all parts, right where one of their conditions holds, and the union of these."""
         region = functools.reduce(lambda p, q: self.builder.add("or", p, q), (part.condition for part in parts))
-        if node.op == "select" and len(parts) == 2:
+        if node.op == "select" and len(parts) == 2:  # one of them counts: no zero need be added
             return _Tangent(region, self.builder.add("select", node.args[0], *(part.node for part in parts)))
         group: dict[int, int] = {}
         for condition, tangent in parts:
@@ -193,6 +195,7 @@ class _Sweeps:
     def _scaled(self, edge: _Edge, weight: int) -> int:
         """`weight * partial`, the weight inside the cases, so that an unused case cannot spoil the product."""
         result = self._times(weight, edge.otherwise)
+        # from the last: the first case that holds wins
         for condition, factor in reversed(edge.cases):
             result = self.builder.add("select", condition, self._times(weight, factor), result)
         return result
@@ -205,7 +208,7 @@ class _Sweeps:
 
     def _find_edges(self) -> None:
         """Edges between nodes that depend on `wrt`, zero partials left out."""
-        active = set(self.wrt)
+        active = set(self.wrt)  # the nodes that depend on these
         for k, node in enumerate(self.graph.nodes):
             self.builder.source = node.source
             edges = [edge for edge in self._edges_of(k, node, active) if not self._vanishes(edge)]
@@ -238,12 +241,13 @@ class _Sweeps:
 def _half_integer_exponent(graph: Graph, node: Node) -> Fraction | None:
     """The exponent of `pow`, if it is a constant whose power is cheaper and more accurate as products and square roots."""
     exponent = graph.nodes[node.args[1]] if node.op == "pow" else None
-    if exponent is None or exponent.op != "const":
+    if exponent is None or exponent.op != "const" or exponent.payload == 0.0:
         return None
     is_half = abs(exponent.payload) <= LARGEST_EXPONENT and (2 * exponent.payload).is_integer()
     return Fraction(exponent.payload) if is_half else None
 
 
+# never stale: an operation that a user defines again gets a name of its own
 @functools.cache
 def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[Graph, ...]:
     """The partial by each operand as a recipe: a graph in the operands and the value."""

@@ -136,6 +136,7 @@ class GraphBuilder:
         """A builder that starts with all nodes of `graph`, under their old numbers."""
         builder = cls(graph.name, ())
         builder.inputs = graph.inputs
+        # node by node, not by `add`: a builder that simplifies would give them other numbers
         for node in graph.nodes:
             builder.nodes.append(node)
             builder._known.setdefault(_key(node), len(builder.nodes) - 1)

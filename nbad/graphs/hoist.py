@@ -47,6 +47,7 @@ def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:
         if node.op == "const" or (node.op == "input" and node.payload in uniform):
             costs[k] = 0.0
         elif node.op != "input" and all(a in costs for a in node.args):
+            # what is used twice counts twice: the sum is only held against a threshold
             costs[k] = TABLE[node.op].cost + sum(costs[a] for a in node.args)
     return costs
 

@@ -33,6 +33,7 @@ def evaluate_all(graph: Graph, *inputs: Any) -> list[Any]:
     single = bool(arrays) and all(a.dtype == np.float32 for a in arrays)
     dtype = np.dtype(np.float32 if single else np.float64)
     values: list[Any] = []
+    # both arms of a select are computed, and one of them may overflow or divide by 0
     with np.errstate(all="ignore"):
         for node in graph.nodes:
             values.append(_evaluate_node(node, values, arrays, dtype))

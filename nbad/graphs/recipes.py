@@ -114,6 +114,7 @@ class _Reader(ast.NodeVisitor):
             return self.power(tree)
         if type(tree.op) not in BINARY:
             return self.generic_visit(tree)
+        # one division, not a reciprocal and a product: one rounding less
         if isinstance(tree.op, ast.Mult) and self.is_inverse(tree.right):
             return self.builder.add("div", self.node(tree.left), self.divisor(tree.right))
         return self.apply(*BINARY[type(tree.op)], tree.left, tree.right)
@@ -128,6 +129,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, tree: Any) -> Value:
         name = ast.unparse(tree.func)
+        # as `not eq`, so that it is seen to be the opposite of an `Eq`
         if name == "Ne":
             return self.builder.add("not", self.operation("eq", *tree.args))
         op = newest(NAMES.get(name, name))

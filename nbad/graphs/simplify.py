@@ -56,6 +56,7 @@ class SimplifyingBuilder(GraphBuilder):
         if found is None and op in RULES:
             found = RULES[op](self, *args) if payload is None else RULES[op](self, *args, payload)
         if found is None and op in MIRRORED:
+            # a node that is there already, not a normal order: so primal operations stay as they were written
             found = self.find(MIRRORED[op], *reversed(args))
         return super().add(op, *args, payload=payload, source=source) if found is None else found
 
@@ -111,6 +112,7 @@ def _abs(b: SimplifyingBuilder, x: int) -> int | None:
 
 def _add(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     for p, q in ((x, y), (y, x)):
+        # not 0.0, which makes 0.0 of -0.0
         if b.is_constant(q, -0.0):
             return p
         if (inside := b.inner(q, "neg")) is not None:
@@ -121,12 +123,14 @@ def _add(b: SimplifyingBuilder, x: int, y: int) -> int | None:
 def _sub(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     if b.is_constant(y, 0.0):
         return x
+    # not 0.0: 0.0 - 0.0 is 0.0, whose negative is -0.0
     if b.is_constant(x, -0.0):
         return b.add("neg", y)
     inside = b.inner(y, "neg")
     return None if inside is None else b.add("add", x, inside)
 
 
+# there is no rule for a product with 0: the other factor may be inf or nan, or negative
 def _mul(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     for p, q in ((x, y), (y, x)):
         if (unit := _by_unit(b, p, q)) is not None:

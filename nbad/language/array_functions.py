@@ -18,6 +18,7 @@ from nbad.language.meanings import Meaning, means
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
+# what only moves items, or combines them by their own operators, NumPy's own function does on arrays of objects
 _RESHAPING = (
     "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack cross delete diag diagflat diagonal diff "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
@@ -135,6 +136,7 @@ def reduce_axes(trace: "Trace", x: Any, axis: Any, keepdims: bool, fold: Callabl
     else:
         axes = tuple(sorted(normalize_axis_tuple(axis, array.ndim)))
     first = array.ndim - len(axes)
+    # the folded axes last, in their order: so items of a row come in C order
     moved = np.moveaxis(array, axes, range(first, array.ndim))
     kept, folded = moved.shape[:first], moved.shape[first:]
     values = [fold(list(row)) for row in moved.reshape(math.prod(kept), math.prod(folded))]

@@ -13,10 +13,12 @@ import numpy as np
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
+# methods that compute: each goes where NumPy's function of its name goes, to the trace
 _TO_FUNCTIONS = (
     "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum dot max mean min nonzero prod "
     "round searchsorted std sum trace var"
 ).split()
+# these change the array, and return nothing
 _IN_PLACE = "partition put sort".split()
 
 
@@ -182,6 +184,7 @@ def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], ope
     """
     arrays = [items(trace, value) for value in operands]
     rows = zip(*(array.ravel() for array in broadcast(trace, arrays)), strict=True)
+    # plain items are computed here and now, with inf and nan in silence as in compiled code
     with np.errstate(all="ignore"):
         values = [trace.item(act(trace, *row) if any(map(trace.is_traced, row)) else plain(*row)) for row in rows]
     (result,) = np.nditer([*arrays, None], ["refs_ok", "zerosize_ok"], op_dtypes=[object] * (len(arrays) + 1)).operands[-1:]
@@ -251,6 +254,7 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
     if method != "__call__":
         fix = f"np.{ufunc.__name__}(x, y)  # on one pair at a time"
         raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
+    # NumPy passes `out` as a tuple
     (target,) = options.pop("out", (None,))
     if target is not None and not isinstance(target, TracedArray):
         raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
@@ -280,6 +284,7 @@ def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ..
 def _plain(value: Any) -> Any:
     """Plain values without the dress that they wear inside a kernel; its arrays become read-only arrays of floats."""
     if isinstance(value, TracedArray):
+        # a copy, and read-only: a function that fills its argument must fail, for nobody would see what it wrote
         array = value.view(np.ndarray).astype(bool if all(isinstance(v, bool) for v in value.flat) else float)
         array.flags.writeable = False
         return array

@@ -40,7 +40,7 @@ def _round(trace: "Trace", x: Any, digits: Any = None) -> Any:
 
 
 def _numpy_round(trace: "Trace", x: Any, decimals: int = 0) -> Any:
-    scale = 10.0 ** abs(decimals)
+    scale = 10.0 ** abs(decimals)  # as NumPy does it: by a power with a positive exponent, which is exact up to 22
     if decimals > 0:
         return trace.apply("round", (trace.real(x) * scale,)) / scale
     return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
@@ -125,6 +125,7 @@ def _select(trace: "Trace", conditions: Any, choices: Any, default: Any = 0.0) -
 
 def _where(trace: "Trace", condition: Any, x: Any, y: Any) -> Any:
     condition = trace.condition(condition)
+    # a select takes numbers: of conditions it is made of logic
     if all(trace.is_condition(value) for value in (x, y)):
         return (condition & x) | (~condition & y)
     return trace.apply("select", (condition, x, y))
@@ -179,6 +180,7 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
     if len(values) != len(xp) or not knots:
         raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
     last = len(knots) - 1
+    # two equal knots are a jump, which has no slope
     pieces = [k for k in range(last) if knots[k] < knots[k + 1]]
     if not pieces:
         return trace.real(values[0]) if last == 0 else trace.apply("select", (x < knots[0], values[0], values[last]))

@@ -39,6 +39,7 @@ def _array_item(trace: "Trace", array: np.ndarray, index: tuple[Any, ...]) -> An
         return array[index]
     if any(part is None or part is Ellipsis for part in index) or trace.is_condition(index[axis]) or len(index) > array.ndim:
         raise trace.refusal(*refusals.FLOW["index"])
+    # what is picked is a number of the graph, and these are floats
     numbers = array.astype(float) if array.dtype.kind in "iub" else array
     places = range(array.shape[axis])
     return _pick(trace, [_array_item(trace, numbers, (*index[:axis], k, *index[axis + 1 :])) for k in places], index[axis])
@@ -66,6 +67,7 @@ def _like(value: Any, number: float) -> Any:
 def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any]) -> Any:
     """The value at a place: `is_below(k)` is the condition that the place is below `k`."""
 
+    # a tree has as many selects as a chain, but only log2(n) of them one after the other
     def pick(start: int, stop: int) -> Any:
         if stop - start == 1:
             return values[start]

@@ -20,7 +20,7 @@ from nbad.language.meanings import means
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
-LARGEST_MATRIX = 3
+LARGEST_MATRIX = 3  # closed forms grow fast with the rows, and cannot pivot
 
 
 def _dot(u: Any, v: Any) -> Any:

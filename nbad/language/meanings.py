@@ -66,6 +66,7 @@ def _is_array(value: Any) -> bool:
 
 def _each(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any], places: list[int]) -> Any:
     """Act on the items of the operands at `places`."""
+    # these take no arrays outside of kernels either
     if function.path.startswith("math.") or function.original is float:
         raise trace.refusal(f"calls `{function.path}` on an array", f"[{function.path.replace('builtins.', '')}(v) for v in x]")
 
@@ -111,6 +112,7 @@ def _example(function: LibraryFunction) -> str:
     return f"{function.path.removeprefix('builtins.')}({', '.join(operands)})"
 
 
+# it is asked at every call with options
 @functools.cache
 def _takes(act: Callable[..., Any], name: str) -> bool:
     """Whether `act` has an operand that may be passed by this keyword."""

@@ -100,8 +100,10 @@ class Merger:
 
     def _number(self, a: Any, b: Any) -> Any:
         if isinstance(a, Tracer) or isinstance(b, Tracer):
+            # equal operations are one node
             if isinstance(a, Tracer) and isinstance(b, Tracer) and (a._trace, a._node) == (b._trace, b._node):
                 return a
+        # the text tells -0.0 from 0.0, and nan is equal to itself
         elif repr(float(a)) == repr(float(b)):
             return a if type(a) is type(b) else float(a)
         if self.trace.is_condition(a) and self.trace.is_condition(b):
@@ -215,6 +217,7 @@ def kept(value: Any, known: dict[int, Copy] | None = None) -> Any:
         copy = value._make(items) if hasattr(value, "_make") else tuple(items)
     else:
         return value
+    # two names of one list stay two names of one copy
     known[id(value)] = Copy(copy, value)
     return copy
 

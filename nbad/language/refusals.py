@@ -27,6 +27,7 @@ PROTOCOL = {
     "__delitem__": _WRITE,
 }
 
+# a line that assigns an item, plainly or by `+=`: there Python asks for other protocols than in an expression
 _ITEM_WRITE = re.compile(r"[^=]*\]\s*([-+*/@]|\*\*|//)?=(?!=)")
 _OUTSIDE = (
     "writes {value} into an array that was made outside the kernel",

@@ -17,7 +17,7 @@ from nbad.language.values import TracedCondition, TracedReal, Tracer, first_trac
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
-LARGEST_INTEGER_POWER = 65536
+LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
 class Trace:
@@ -27,10 +27,10 @@ class Trace:
         self.name = name
         self.builder = GraphBuilder(name, inputs)
         self.max_operations = max_operations
-        self.operations = 0
-        self.applied = 0
+        self.operations = 0  # less than nodes: inputs and constants are free
+        self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
-        self.line = lines.running_line
+        self.line = lines.running_line  # the tracer puts another one once the kernel has returned
 
     def value(self, node: int) -> Tracer:
         """The traced value of a node."""

@@ -80,6 +80,7 @@ class Tracer:
     kind = REAL
 
     def __init__(self, trace: "Trace", node: int) -> None:
+        # kernels may set no attribute, see below
         object.__setattr__(self, "_trace", trace)
         object.__setattr__(self, "_node", node)
 
@@ -103,6 +104,7 @@ class Tracer:
     __floordiv__, __rfloordiv__ = _operator("floordiv"), _operator("floordiv", reflected=True)
     __mod__, __rmod__ = _operator("mod"), _operator("mod", reflected=True)
     __lt__, __le__, __gt__, __ge__ = map(_operator, ("lt", "le", "gt", "ge"))
+    # with text, None or a list a number is simply not equal; the other operators refuse these by name
     __eq__, __ne__ = _operator("eq", operable=_NUMERIC), _operator("ne", operable=_NUMERIC)
 
     def __pow__(self, exponent: Any, modulus: Any = None) -> Any:
@@ -168,6 +170,7 @@ class Tracer:
         return self
 
     def __getattr__(self, name: str) -> NoReturn:
+        # protocols are asked for by `hasattr`, which is to say no as for a float
         if name.startswith("__"):
             raise AttributeError(f"traced values have no attribute `{name}`")
         error = self._trace.refusal(f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number")
@@ -184,6 +187,7 @@ class Tracer:
         return self._trace.call(function, args, kwargs)
 
 
+# each protocol has a method that refuses, where Python would say something about a TracedReal
 for _name in refusals.PROTOCOL:
     setattr(Tracer, _name, _refused(_name))
 

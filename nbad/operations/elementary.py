@@ -73,6 +73,7 @@ def _power(x: Any, n: int) -> Any:
 
 def _mod(g: Any, x: Any, y: Any) -> Any:
     """As npymath does it: the sign of the divisor, as in Python."""
+    # an exact multiple leaves a zero with the sign of the divisor
     rest = g.fmod(x, y)
     return g.where(g.ne(rest, 0.0), g.where(_differ(rest < 0.0, y < 0.0), rest + y, rest), g.copysign(0.0, y))
 
@@ -81,6 +82,7 @@ def _floordiv(g: Any, x: Any, y: Any) -> Any:
     rest = g.fmod(x, y)
     quotient = (x - rest) / y
     quotient = g.where(g.ne(rest, 0.0) & _differ(rest < 0.0, y < 0.0), quotient - 1.0, quotient)
+    # the quotient is whole but for rounding, to either side: `floor` alone could lose 1
     below = g.floor(quotient)
     nearest = g.where(quotient - below > 0.5, below + 1.0, below)
     return g.where(g.eq(y, 0.0), x / y, g.where(g.ne(quotient, 0.0), nearest, g.copysign(0.0, x / y)))
@@ -107,11 +109,11 @@ def _logistic(g: Any, x: Any, e: Any) -> Any:
 
 def _logistic_slope(e: Any) -> Any:
     """The slope of the logistic function."""
-    return e / ((1.0 + e) * (1.0 + e))
+    return e / ((1.0 + e) * (1.0 + e))  # even in x: `exp(-abs(x))` serves both signs
 
 
 def _sign(g: Any, x: Any) -> Any:
-    return g.where(x > 0.0, 1.0, g.where(x < 0.0, -1.0, x + 0.0))
+    return g.where(x > 0.0, 1.0, g.where(x < 0.0, -1.0, x + 0.0))  # nan stays, -0.0 becomes 0.0
 
 
 def _choose(g: Any, first: Any, x: Any, y: Any, lone: Any) -> Any:
@@ -132,6 +134,7 @@ ARITHMETIC = (
     machine("add", "x + y", function=np.add, spellings=("numpy.add",), operands=PAIR, samples=PAIRS),
     machine("sub", "x - y", function=np.subtract, spellings=("numpy.subtract",), operands=PAIR, samples=PAIRS),
     machine("mul", "x * y", function=np.multiply, spellings=("numpy.multiply",), operands=PAIR, samples=PAIRS),
+    # both partials of a quotient use its reciprocal, so that they share one division
     machine("div", "x / y", "reciprocal(y)", "-v*reciprocal(y)", function=np.divide,
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
@@ -211,6 +214,7 @@ EXPONENTIAL = (
               domain=((-700.0, 700.0),)),
     composite("logistic_slope", "exp(-x)/(1 + exp(-x))**2", lambda g, x: _logistic_slope(g.exp(-g.abs(x))), "-v*tanh(x/2)",
               function=lambda x: _logistic_slope(np.exp(-np.abs(x))), cost=38.0, samples=TAILS),
+    # in powers of 2, the partials of `logaddexp2`
     composite("logistic2", "1/(1 + 2**(-x))", lambda g, x: _logistic(g, x, g.exp2(-g.abs(x))), "logistic2_slope(x)*log(2)",
               function=lambda x: _logistic(np, x, np.exp2(-np.abs(x))), cost=37.0, samples=TAILS),
     composite("logistic2_slope", "2**(-x)/(1 + 2**(-x))**2", lambda g, x: _logistic_slope(g.exp2(-g.abs(x))),
@@ -238,7 +242,9 @@ TRIGONOMETRIC = (
     _inverse("acosh", "acosh(x)", "1/(sqrt(x - 1)*sqrt(x + 1))", cost=60.0, samples=((1.0001,), (2.5,), (1e8,)),
              domain=((1.0, 1e100),), kink="inf at 1"),
     _inverse("atanh", "atanh(x)", "1/cosquare(x)", cost=44.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
+    # not 1 - tanh(x)**2, which cancels: see `nbad.operations.table`
     composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), "-v*tanh(x)", function=lambda x: 1.0 / np.cosh(x), cost=40.0),
+    # factored: 1 - x**2 would cancel near 1 and -1
     composite("cosquare", "1 - x**2", lambda g, x: (1.0 - x) * (1.0 + x), "-2*x", function=lambda x: (1.0 - x) * (1.0 + x),
               cost=3.0, samples=INSIDE),
     call("atan2", "atan2(x, y)", "over_square(y, x, hypot(x, y))", "-over_square(x, y, hypot(x, y))", function=np.arctan2,

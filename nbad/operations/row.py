@@ -10,6 +10,7 @@ REAL, BOOL = "real", "bool"
 PAIR = (REAL, REAL)
 
 
+# a named tuple, as all records of nbad that need no more: to make a frozen dataclass takes a millisecond of the import
 class Operation(NamedTuple):
     """One primitive.
 
@@ -17,7 +18,7 @@ class Operation(NamedTuple):
     ----------
     name : str
     numpy : callable
-        Reference implementation on NumPy values, used by the interpreter and by the tests; the payload comes last.
+        Reference implementation on NumPy values, for the interpreter, `nbad.special` and the tests; the payload comes last.
     spellings : tuple of str
         Where a kernel finds it: "math.sin", "numpy.sin".
     operands, kind : kinds of the operands and of the value, "real" or "bool".
@@ -97,6 +98,7 @@ def scalar(function: Callable[..., Any], pole: float = math.nan) -> Callable[...
         except ValueError:
             return pole
 
+    # without `otypes` NumPy calls the function once more to learn its type, and refuses arrays of size 0
     return np.vectorize(call, otypes=[float])
 
 

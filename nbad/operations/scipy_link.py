@@ -8,6 +8,7 @@ from typing import Any
 from nbad.errors import MissingExtraError
 
 SIGNATURE = "double ({}, int"  # the last number is one that Cython's own callers pass
+# Cython keeps the addresses of its C functions in capsules, whose names are the signatures
 get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
 get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
 
@@ -28,6 +29,7 @@ def address(name: str, arity: int) -> int:
     _special(name)
     from scipy.special import cython_special
 
+    # a function of several types has one capsule for each: `fuse_0`, `fuse_1`; the signature tells which is for doubles
     capsules = [cython_special.__pyx_capi__.get(key) for key in (name, f"__pyx_fuse_0{name}", f"__pyx_fuse_1{name}")]
     signature = SIGNATURE.format(", ".join(["double"] * arity)).encode()
     found = next(c for c in capsules if c is not None and get_name(c).startswith(signature))

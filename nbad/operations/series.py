@@ -41,6 +41,7 @@ HALF_LINE = {
 def polygamma(g: Any, x: Any, n: int) -> Any:
     """The n-th derivative of digamma, n >= 1; left of 0 by reflection."""
     right = _polygamma_right(g.where(x > 0.0, x, 1.0 - x), n)
+    # the whole part of x is taken off, exactly, before pi rounds: the cotangent has that period
     cotangent = 1.0 / g.tan(math.pi * (x - g.round(x)))
     return g.where(x > 0.0, right, (-1.0) ** n * right - math.pi ** (n + 1) * _polynomial(cotangent, _cotangent_slope(n)))
 
@@ -82,11 +83,13 @@ def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
 def jn_pi(g: Any, x: Any, n: int) -> Any:
     """The spherical Bessel function of pi*x: a series about 0, the recurrence in n beyond."""
     whole, angle = g.round(x), math.pi * x
+    # 1 where x is next to an even number, -1 next to an odd one
     sign = 1.0 - 2.0 * g.abs(whole - 2.0 * g.round(0.5 * whole))
     sine, cosine = sign * g.sin(math.pi * (x - whole)), sign * g.cos(math.pi * (x - whole))
     previous, value = cosine / angle, sine / angle
     for k in range(n):
         previous, value = value, (2 * k + 1.0) / angle * value - previous
+    # upwards, the recurrence is stable beyond n only
     return g.where(g.abs(angle) < n + 1.0, _bessel_series(angle, n), value)
 
 

@@ -35,6 +35,7 @@ def _scipy(
         expression=expression,
         partials=partials,
         scipy=own or name,
+        # a call for each lane
         cost=300.0,
         **more,
     )
@@ -54,6 +55,7 @@ def _family(name: str, expression: str, expansion: Callable[..., Any], partial: 
 
 
 def _softplus(g: Any, x: Any) -> Any:
+    # the exponential of no positive number: it cannot overflow
     return g.where(x > 0.0, x, 0.0) + g.log1p(g.exp(-g.abs(x)))
 
 
@@ -63,6 +65,7 @@ def _logit(g: Any, x: Any) -> Any:
 
 
 def _log_ndtr(g: Any, x: Any) -> Any:
+    # left of -1 erfc would underflow, and right of it the logarithm of a number near 1 would cancel
     return g.where(x < -1.0, g.log(g.erfcx(-HALF * x) * 0.5) - x * x * 0.5, g.log1p(g.erfc(HALF * x) * -0.5))
 
 
@@ -255,4 +258,3 @@ PRODUCTS = (
 )
 
 SPECIAL = LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + PRODUCTS
-# fmt: on

@@ -22,6 +22,7 @@ _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
 _STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
 _INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+# beginnings of names of instructions, in Python 3.11 to 3.14, that only branches, loops by a test, items and handlers need
 _TELLING = (
     "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
 )  # fmt: skip
@@ -46,6 +47,7 @@ def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
 
 def _code(original: CodeType) -> tuple[CodeType, str | None]:
     """The code to run, and why it is not rewritten, if that is for want of source."""
+    # straight-line code needs no source: it runs at a prompt and from `exec` too
     if not any(map(_needs_rewriting, _codes(original))):
         return original, None
     try:
@@ -56,6 +58,7 @@ def _code(original: CodeType) -> tuple[CodeType, str | None]:
 
 def _needs_rewriting(code: CodeType) -> bool:
     """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code."""
+    # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]
     if not _REWRITTEN.isdisjoint(instructions):
         return True
@@ -71,6 +74,7 @@ def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:
         value = outer.get(name, builtins.get(name, _MISSING))
         if value is not _MISSING:
             namespace[name] = _rebound(name, value, rebinder)
+    # imports inside the function are to give stand-ins too
     load = builtins["__import__"]
     namespace["__builtins__"] = {**builtins, "__import__": lambda *args, **kwargs: rebinder.rebind(load(*args, **kwargs))}
     return namespace

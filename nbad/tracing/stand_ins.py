@@ -29,6 +29,7 @@ _NUMERIC = frozenset(
     "autograd cmath cupy jax math mpmath numba numexpr numpy random scipy secrets statistics sympy tensorflow time torch".split()
 )
 _PLAIN = (float, int, complex, str, bytes, type(None), np.generic)
+# an object that overloads any of these is used by more than attributes and calls, where no stand-in could stand for it
 _OVERLOADS = {name for kind in (float, int, dict, list) for name in dir(kind) if name[:2] == "__"} - set(dir(object)) | {
     "__getattr__", "__setattr__", "__enter__", "__array__", "__array_ufunc__",
 }  # fmt: skip
@@ -65,6 +66,7 @@ class StandIn:
     def __hash__(self) -> int:
         return hash(self._original)
 
+    # `isinstance(x, int | float)`: the names of types are stand-ins too
     def __or__(self, other: Any) -> Any:
         return self._original | _original(other)
 
@@ -77,6 +79,7 @@ class StandIn:
     def __subclasscheck__(self, subclass: Any) -> bool:
         return issubclass(_original(subclass), self._original)
 
+    # `isinstance` asks for it: a stand-in is of the class that its original is of
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         return type(self._original)
@@ -205,6 +208,7 @@ class Rebinder:
     def _descend(
         self, function: FunctionType, copy: Callable[[], FunctionType], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        # a recursion that ends by a plain count is fine; one that asks a traced value never ends
         if self._depth[function] >= DEEPEST_RECURSION:
             raise self.trace.refusal(f"calls `{function.__qualname__}`, which is recursive", "for _ in range(n):  # a fixed n")
         self._depth[function] += 1

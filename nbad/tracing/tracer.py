@@ -25,6 +25,7 @@ DEEPEST_NESTING = 20
 MAX_OPERATIONS = 5000
 
 
+# of each thread: others may trace at the same time
 class _Running(threading.local):
     """The functions that this thread is tracing, outermost first."""
 
