@@ -5,7 +5,7 @@ Errors of a user's derive from `NbadError` and from the builtin that NumPy would
 
 from nbad.lines import Line, running_line
 
-HERE: Line = ("", "", 0)  # stands for the user's line that is running
+HERE = Line("", "", 0)  # stands for the user's line that is running
 
 
 class NbadError(Exception):
@@ -17,7 +17,7 @@ class NbadError(Exception):
         The call as the user wrote it, or the kernel, and what is wrong with it.
     got, expected, fix : str, optional
         Each becomes a line of its own; the fix is code.
-    source : (text, file, line number) or None
+    source : Line or None
         The line to show; by default the user's that is running.
 
     Examples
@@ -40,7 +40,7 @@ class NbadError(Exception):
         parts = [(label, text) for label, text in (("got", got), ("expected", expected), ("fix", fix)) if text]
         if source is HERE:
             source = running_line() if parts else None  # without parts it is made again, as by pickle: the text is whole
-        shown = [f"    {source[0]:<40} ({source[1]}:{source[2]})"] if source else []
+        shown = [f"    {source.text:<40} ({source.file}:{source.number})"] if source else []
         super().__init__("\n".join([headline, *shown, *(f"  {label}: {text}" for label, text in parts)]))
 
 

@@ -9,13 +9,23 @@ import traceback
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 PACKAGE = str(Path(__file__).parent) + os.sep
 LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
 _LOOKAHEAD = 50
 _WIDTH = 120
 
-Line = tuple[str, str, int]
+
+class Line(NamedTuple):
+    """A line of source: its text, and the file and number that messages name."""
+
+    text: str
+    file: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.file}:{self.number})"
 
 
 def user_frame() -> FrameType | None:
@@ -71,7 +81,7 @@ def obstacle(frame: FrameType | None) -> str | None:
 def line_of(code: CodeType, number: int) -> Line:
     """Text, file and number of line `number` of the file that holds `code`."""
     text = linecache.getline(code.co_filename, number).strip() or f"in `{code.co_name}`"
-    return (text if len(text) <= _WIDTH else f"{text[:_WIDTH]} ..."), Path(code.co_filename).name, number
+    return Line(text if len(text) <= _WIDTH else f"{text[:_WIDTH]} ...", Path(code.co_filename).name, number)
 
 
 def definition_line(code: CodeType) -> Line:

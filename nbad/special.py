@@ -14,57 +14,26 @@ Examples
 (0.5, 0.6931471805599453)
 """
 
-import numpy as np
+from nbad.language.special_functions import FUNCTIONS, polygamma
 
-from nbad.language.meanings import means
-from nbad.language.values import first_traced, plain_number
-from nbad.operations.table import TABLE
+# fmt: off
+__all__ = [
+    "digamma", "erfcx", "erfinv", "expit", "gamma", "gammaln", "log_expit", "log_ndtr", "logit",
+    "ndtr", "polygamma", "sinc", "softplus", "xlog1py", "xlogy",
+]
+# fmt: on
 
-
-def _function(op, name):
-    row = TABLE[op]
-
-    def function(*operands):
-        traced = first_traced(operands)
-        if traced is not None:
-            return traced._trace.call(function, operands, {})
-        if len(operands) != len(row.operands):
-            raise TypeError(f"{name}() takes {len(row.operands)} arguments, got {len(operands)}")
-        with np.errstate(all="ignore"):
-            return row.numpy(*(np.asarray(x, float)[()] for x in operands))[()]
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"{row.expression}, elementwise."
-    return function
-
-
-digamma = _function("digamma", "digamma")
-erfcx = _function("erfcx", "erfcx")
-erfinv = _function("erfinv", "erfinv")
-expit = _function("logistic", "expit")
-gamma = _function("gamma", "gamma")
-gammaln = _function("lgamma", "gammaln")
-log_expit = _function("log_expit", "log_expit")
-log_ndtr = _function("log_ndtr", "log_ndtr")
-logit = _function("logit", "logit")
-ndtr = _function("ndtr", "ndtr")
-sinc = _function("sinc", "sinc")
-softplus = _function("softplus", "softplus")
-xlog1py = _function("xlog1py", "xlog1py")
-xlogy = _function("xlogy", "xlogy")
-
-
-def polygamma(n, x):
-    """The n-th derivative of digamma; n is a plain whole number."""
-    traced = first_traced((x,))
-    if traced is not None:
-        return traced._trace.call(polygamma, (n, x), {})
-    return digamma(x) if n == 0 else TABLE["polygamma"].numpy(np.asarray(x, float), n)[()]
-
-
-@means("scipy.special.polygamma", "nbad.special.polygamma", each=(1,))
-def _polygamma(trace, n, x):
-    number = plain_number(n)
-    if number is None or number < 0 or number != int(number):
-        raise trace.refusal("calls `polygamma` with a first argument that is no plain whole number", "polygamma(1, x)")
-    return trace.apply("polygamma", (x,), int(number)) if number else trace.apply("digamma", (x,))
+digamma = FUNCTIONS["digamma"]
+erfcx = FUNCTIONS["erfcx"]
+erfinv = FUNCTIONS["erfinv"]
+expit = FUNCTIONS["expit"]
+gamma = FUNCTIONS["gamma"]
+gammaln = FUNCTIONS["gammaln"]
+log_expit = FUNCTIONS["log_expit"]
+log_ndtr = FUNCTIONS["log_ndtr"]
+logit = FUNCTIONS["logit"]
+ndtr = FUNCTIONS["ndtr"]
+sinc = FUNCTIONS["sinc"]
+softplus = FUNCTIONS["softplus"]
+xlog1py = FUNCTIONS["xlog1py"]
+xlogy = FUNCTIONS["xlogy"]

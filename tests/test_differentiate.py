@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import nbad
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate, evaluate_all
@@ -527,3 +528,11 @@ def test_random_graphs_are_worth_it():
     joined = [graph for graph in graphs if {"and", "or"} & {node.op for node in simplify(jacobian(graph, (0, 1)).graph).nodes}]
     undefined = [graph for graph in graphs if any(map(mpmath.isnan, exact(everything(graph), (-0.7, 1.9))))]
     assert min(len(joined), len(undefined)) >= 5
+
+
+def test_the_power_zero_has_no_slope_anywhere():
+    f = nbad.kernel(lambda x: x**0.0)
+    x = np.array([-2.0, -0.0, 0.0, 3.0, np.inf])
+    np.testing.assert_array_equal(nbad.grad(f)(x), 0.0)
+    np.testing.assert_array_equal(nbad.grad(nbad.grad(f))(x), 0.0)
+    np.testing.assert_array_equal(nbad.jvp(f, (x,), (1.0,))[1], 0.0)

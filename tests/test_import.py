@@ -1,5 +1,7 @@
 """`import nbad`: every name is there, and what not every program needs is loaded when it is asked for."""
 
+import itertools
+
 import pytest
 
 import nbad
@@ -37,3 +39,22 @@ def test_what_not_every_program_needs_is_loaded_later(run_python):
 def test_kernels_use_names_that_nobody_loaded(run_python):
     program = "import nbad; f = nbad.kernel(lambda x: nbad.special.softplus(nbad.stop_gradient(x))); print(float(f(0.0)))"
     assert float(run_python(program)) == pytest.approx(0.6931471805599453)
+
+
+# what a user may import, the first use of it in a kernel, and the operations that this makes
+USES = {
+    "import nbad.special": ("nbad.special.polygamma(1, x) + nbad.special.softplus(x)", "polygamma softplus add"),
+    "import scipy.special": ("scipy.special.polygamma(1, x) + scipy.special.erf(x)", "polygamma erf add"),
+    "from nbad import stop_gradient": ("stop_gradient(x) * nbad.stop_gradient(x)", "stop_gradient mul"),
+    "import math": ("math.sin(x)", "sin"),
+}
+SHOW = "print(*(node.op for node in nbad.kernel(lambda x: {}).traced((Argument('x'),), {{}}).graph.nodes[1:]))"
+
+
+@pytest.mark.parametrize("pair", list(itertools.permutations(USES, 2)), ids=" then ".join)
+@pytest.mark.parametrize("is_imported_late", [True, False])
+def test_functions_mean_the_same_whatever_was_imported_and_used_before(run_python, pair, is_imported_late):
+    first, second = (SHOW.format(USES[line][0]) for line in pair)
+    lines = [pair[0], first, pair[1], second] if is_imported_late else [*reversed(pair), first, second]
+    printed = run_python("\n".join(["import nbad", "from nbad.tracing.arguments import Argument", *lines]))
+    assert printed.splitlines() == [USES[line][1] for line in pair]

@@ -100,12 +100,13 @@ def imports(tree):
 
 
 def eager_imports(tree):
-    """Imports that run when the module is loaded: those outside functions."""
+    """Imports that run when the module is loaded: those outside functions, and not for type checkers only."""
     found, nodes = set(), [tree]
     while nodes:
         node = nodes.pop()
         found |= set(imported(node))
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        is_typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not is_typing and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             nodes += ast.iter_child_nodes(node)
     return found
 
@@ -172,9 +173,15 @@ def test_walk_sees_every_way_to_import():
     tree = ast.parse(
         "import math, sympy\nfrom nbad import graphs\nfrom nbad.operations.table import TABLE\nfrom nbad import vjp\n"
         "def f():\n    import jax.numpy\n    importlib.import_module('torch')\n"
+        "if TYPE_CHECKING:\n    from nbad.language.trace import Trace\n"
     )
-    assert imports(tree) == {":sympy", "graphs", "operations.table", "__init__", ":jax", ":torch"}
+    assert imports(tree) == {":sympy", "graphs", "operations.table", "__init__", ":jax", ":torch", "language.trace"}
     assert eager_imports(tree) == {":sympy", "graphs", "operations.table", "__init__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_imported_for_what_its_import_does(module):
+    assert module == "__init__" or "noqa: F401" not in MODULES[module].read_text()
 
 
 def test_no_wing_and_no_top_file_bears_the_name_of_a_public_function():

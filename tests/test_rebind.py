@@ -6,6 +6,7 @@ import math
 import math as m
 import operator
 import types
+from collections import Counter
 from dataclasses import dataclass
 from math import sin
 
@@ -20,6 +21,8 @@ from scipy.special import erf as error_function
 from tracing import check_values, text, traced
 
 import nbad
+from nbad.language import array_functions, builtin_functions, matrices, special_functions
+from nbad.language.vocabulary import MEANINGS
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
 
@@ -316,3 +319,10 @@ def test_objects_keep_their_state():
     counter, table = Counter(), Table()
     assert text(lambda x: counter(x)) == ["%1 = exp(x)", "%3 = mul(%1, 2.0)", "return %3"]
     assert text(lambda x: x * table[0] + counter.calls) == ["%2 = mul(x, 3.0)", "%4 = add(%2, 0.0)", "return %4"]
+
+
+def test_no_two_rooms_say_what_a_function_means():
+    rooms = (array_functions, builtin_functions, matrices, special_functions)
+    counts = Counter(path for room in rooms for path in room.MEANINGS)
+    assert {path for path, count in counts.items() if count > 1} == set()
+    assert counts.keys() <= MEANINGS.keys()

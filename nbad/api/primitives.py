@@ -9,25 +9,28 @@ import functools
 import inspect
 import numbers
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
-from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.recipes import read_partial
+from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
 from nbad.tracing.arguments import Argument
-from nbad.tracing.tracer import Traced, trace
+from nbad.tracing.tracer import trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
-_naming = threading.Lock()
+_naming = threading.Lock()  # two threads might take one name
 
 
-def primitive(name, implementation, partials):
+def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     """Make an operation of a scalar function and its partial derivatives.
 
     Parameters
@@ -69,7 +72,7 @@ def primitive(name, implementation, partials):
     recipes = _recipes(call, name, names, partials)
     compiled = functools.cache(functools.partial(_compile, call, implementation, len(names)))
 
-    def reference(*operands):
+    def reference(*operands: Any) -> Any:
         return np.vectorize(compiled().ctypes, otypes=[float])(*operands)
 
     with _naming:
@@ -82,37 +85,45 @@ def primitive(name, implementation, partials):
             cost=COST,
             address=lambda: compiled().address,
         )
-    return Primitive(op, names, (name, implementation, partials))
+    return Primitive(op, names, _Definition(name, implementation, partials))
+
+
+class _Definition(NamedTuple):
+    """What the user gave."""
+
+    name: str
+    implementation: Callable[..., Any]
+    partials: Any
 
 
 class Primitive:
     """An operation of the user's own, made by `nbad.primitive`."""
 
-    def __init__(self, op, names, definition):
+    def __init__(self, op: str, names: tuple[str, ...], definition: _Definition) -> None:
         self._op, self._names, self._definition = op, names, definition
-        self.__name__, self.__doc__ = definition[0], definition[1].__doc__
+        self.__name__, self.__doc__ = definition.name, definition.implementation.__doc__
         self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<nbad.primitive {self.__name__}({', '.join(self._names)})>"
 
-    def __reduce__(self):
-        return primitive, self._definition
+    def __reduce__(self) -> tuple[Any, ...]:
+        return primitive, tuple(self._definition)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         traced = first_traced((args, kwargs))
         if traced is not None:
             return traced._trace.splice(self, args, kwargs)
         return TABLE[self._op].numpy(*self._operands(args, kwargs))[()]
 
-    def bind_traced(self, args, kwargs):
+    def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What a trace needs to call this: a graph of one operation, each argument's operand and its core shape."""
         operands = self._operands(args, kwargs)
         builder = GraphBuilder(self._op, self._names)
         graph = builder.build([builder.add(self._op, *range(len(operands)))])
-        return Traced(graph, ((),), False), operands, [()] * len(operands)
+        return BoundKernel(Traced(graph, ((),), False), operands, [()] * len(operands))
 
-    def _operands(self, args, kwargs):
+    def _operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         try:
             return list(self.__signature__.bind(*args, **kwargs).args)
         except TypeError as error:
@@ -123,7 +134,7 @@ class Primitive:
             ) from None
 
 
-def _parameters(call, implementation):
+def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
     """Names of the parameters of a function."""
     function = getattr(implementation, "py_func", implementation)
     if not inspect.isfunction(function):
@@ -151,7 +162,7 @@ def _parameters(call, implementation):
     return names
 
 
-def _check_name(call, name):
+def _check_name(call: str, name: str) -> None:
     if not isinstance(name, str) or not name.isidentifier():
         raise ArgumentTypeError(f"{call}: the name is not an identifier", got=repr(name), expected="a name like `soft_clip`")
     if name in TABLE and not TABLE[name].recipes:
@@ -163,7 +174,7 @@ def _check_name(call, name):
         )
 
 
-def _free_name(name):
+def _free_name(name: str) -> str:
     """A name that no row has yet: graphs of an earlier primitive of this name keep their own."""
     if name not in TABLE:
         return name
@@ -171,7 +182,7 @@ def _free_name(name):
     return f"{name}.{int(number or 1) + 1}"
 
 
-def _recipes(call, name, names, partials):
+def _recipes(call: str, name: str, names: tuple[str, ...], partials: Any) -> Callable[[], tuple[Graph, ...]]:
     """What returns all partials as graphs; those that are functions are traced when it is first called."""
     if isinstance(partials, str) or not hasattr(partials, "__len__"):
         partials = (partials,)
@@ -185,7 +196,7 @@ def _recipes(call, name, names, partials):
     return functools.cache(lambda: tuple(make() for make in makers))
 
 
-def _maker(call, name, names, partial):
+def _maker(call: str, name: str, names: tuple[str, ...], partial: Any) -> Callable[[], Graph]:
     """What makes the graph of one partial."""
     inputs = (*names, "v")
     if isinstance(partial, str | numbers.Real):
@@ -203,7 +214,7 @@ def _maker(call, name, names, partial):
     return lambda: graph
 
 
-def _from_text(call, text, inputs):
+def _from_text(call: str, text: Any, inputs: tuple[str, ...]) -> Graph:
     try:
         return read_partial(str(text), inputs)
     except (ValueError, SyntaxError) as error:
@@ -214,7 +225,7 @@ def _from_text(call, text, inputs):
         ) from None
 
 
-def _from_sympy(call, name, expression, inputs):
+def _from_sympy(call: str, name: str, expression: Any, inputs: tuple[str, ...]) -> Graph:
     from nbad.formulas.from_sympy import walk
 
     symbols = {symbol.name: symbol for symbol in expression.free_symbols}
@@ -227,7 +238,7 @@ def _from_sympy(call, name, expression, inputs):
     return walk((expression,), {symbols.get(name, name): name for name in inputs}, name)
 
 
-def _argument_names(call, partial, inputs):
+def _argument_names(call: str, partial: Any, inputs: tuple[str, ...]) -> list[str]:
     """How a partial that is a function names its arguments and the value."""
     parameters = list(inspect.signature(getattr(partial, "py_func", partial)).parameters.values())
     given, left = parameters[: len(inputs)], parameters[len(inputs) :]
@@ -242,7 +253,7 @@ def _argument_names(call, partial, inputs):
     return [p.name for p in given]
 
 
-def _from_function(name, partial, names):
+def _from_function(name: str, partial: Any, names: Sequence[str]) -> Graph:
     traced = trace(partial, [Argument(name) for name in names], {})
     if traced.is_tuple or traced.outputs != ((),):
         raise TraceError(
@@ -251,7 +262,7 @@ def _from_function(name, partial, names):
     return traced.graph
 
 
-def _compile(call, implementation, arity):
+def _compile(call: str, implementation: Any, arity: int) -> Any:
     """The implementation as a C function of doubles."""
     function = implementation
     if hasattr(implementation, "py_func"):  # its own options hold

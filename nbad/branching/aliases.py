@@ -5,12 +5,12 @@ After `v = a if x > 0 else b` the name `v` stands for a copy that holds selects.
 """
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from nbad.branching.snapshots import kind_of, owner, same
+from nbad.branching.snapshots import Contents, kind_of, owner, same
 from nbad.lines import Line
 
 
@@ -19,13 +19,14 @@ class Shared:
 
     Attributes
     ----------
-    line : tuple
+    line : Line
         Where they were merged.
     """
 
-    def __init__(self, merged, sources: Iterable[Any], line: Line):
+    def __init__(self, merged: Any, sources: Iterable[Any], line: Line | None) -> None:
         self.line = line
-        self._merged = weakref.ref(owner(merged)) if isinstance(merged, np.ndarray) else lambda: merged
+        # lists cannot be held weakly: they are watched to the end of the trace
+        self._merged: Callable[[], Any] = weakref.ref(owner(merged)) if isinstance(merged, np.ndarray) else lambda: merged
         self._merged_contents = _read(self._merged())
         self._sources = [(value, contents) for value in sources if (contents := _read(value)) is not None]
 
@@ -33,7 +34,7 @@ class Shared:
         """Whether the merged one is still in use, as far as one can know."""
         return self._merged() is not None
 
-    def holds(self, value) -> bool:
+    def holds(self, value: Any) -> bool:
         """Whether a list or array is one of them."""
         return any(owner(value) is owner(other) for other in (self._merged(), *(source for source, _ in self._sources)))
 
@@ -43,9 +44,14 @@ class Shared:
         if merged is None:  # it may go at any time
             return False
         now = [(merged, self._merged_contents), *self._sources]
-        return any(contents is not None and not same(_read(value), contents) for value, contents in now)
+        return any(contents is not None and not _holds_still(value, contents) for value, contents in now)
 
 
-def _read(value):
+def _holds_still(value: Any, contents: Contents) -> bool:
+    now = _read(value)
+    return now is not None and same(now, contents)
+
+
+def _read(value: Any) -> Contents | None:
     kind = kind_of(value)
     return None if kind is None else kind.read(value)

@@ -3,18 +3,36 @@
 What an arm writes is undone at its end. Once both have run, what they wrote is merged by the condition.
 """
 
-import functools
 import linecache
 import re
 from collections.abc import Iterable
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.snapshots import Contents, Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 
-Changes = dict[int, tuple[Entry, list[Any]]]
+if TYPE_CHECKING:
+    from nbad.branching.flow import Flow
+
+
+class Written(NamedTuple):
+    """A container that an arm wrote to, and the items that it held then."""
+
+    entry: Entry
+    items: list[Any]
+
+
+Changes = dict[int, Written]  # by the identity of the container
+
+
+class _Sides(NamedTuple):
+    """What the first and the second arm wrote."""
+
+    first: Changes
+    second: Changes
 
 
 class Fork:
@@ -33,13 +51,12 @@ class Fork:
 
     is_traced = True
 
-    def __init__(self, flow, condition, frame, last_line=0):
+    def __init__(self, flow: "Flow", condition: Any, frame: FrameType, last_line: int = 0) -> None:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self._sides: tuple[Changes, Changes] = ({}, {})
-        sides = functools.partial(self._held, 0), functools.partial(self._held, 1)
-        self.merger = Merger(flow.trace, condition, self.heap.holds, sides)
+        self._sides = _Sides({}, {})
+        self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
     @property
     def line(self) -> lines.Line:
@@ -52,41 +69,43 @@ class Fork:
         for entry, contents in changes:
             self._check(entry, contents)
             entry.write(entry.contents.items)
-        return {id(entry.container): (entry, contents.items) for entry, contents in changes}
+        return {id(entry.container): Written(entry, contents.items) for entry, contents in changes}
 
-    def write(self, changes: Changes):
+    def write(self, changes: Changes) -> None:
         """Do again what an arm wrote."""
         for entry, items in changes.values():
             entry.write(items)
 
-    def merge_writes(self, first: Changes, second: Changes):
+    def merge_writes(self, first: Changes, second: Changes) -> None:
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
-        self._sides = first, second
+        self._sides = _Sides(first, second)
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
+            sides = [_left(entry, changes) for changes in self._sides]
             try:
-                items = [self.merger.merge(a, b) for a, b in zip(*self._both(entry.container), strict=True)]
+                items = [self.merger.merge(a, b) for a, b in zip(*sides, strict=True)]
             except Different as error:
                 what, fix = refusals.FLOW["items"]
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
             entry.write(items)
 
-    def _both(self, container):
-        return self._held(0, container), self._held(1, container)
+    def _held_first(self, container: Any) -> list[Any] | None:
+        return self._held(self._sides.first, container)
 
-    def _held(self, which, container):
+    def _held_second(self, container: Any) -> list[Any] | None:
+        return self._held(self._sides.second, container)
+
+    def _held(self, changes: Changes, container: Any) -> list[Any] | None:
         """What a list or array held at the end of an arm; None if it was made in the branch."""
-        key = id(container)
-        if key in self._sides[which]:
-            return self._sides[which][key][1]
-        return self.heap.entries[key].contents.items if key in self.heap.entries else None
+        entry = self.heap.entries.get(id(container))
+        return None if entry is None else _left(entry, changes)
 
-    def close(self):
+    def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""
         self.flow.watch(self.merger.entangled, self.line)
         del self.heap, self.merger, self._sides
 
-    def _check(self, entry, contents: Contents):
+    def _check(self, entry: Entry, contents: Contents) -> None:
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
         if entry.is_outer:
             case = "outer"
@@ -100,17 +119,26 @@ class Fork:
         text = what.format(name=entry.name, noun=entry.kind.noun)
         raise self.flow.trace.refusal(text, fix.format(name=entry.name), line=self._line_of_change(entry.name))
 
-    def _line_of_change(self, name):
+    def _line_of_change(self, name: str) -> lines.Line:
         """The first line of the arms that looks like the change, or that names the variable, else the test's."""
         numbers = range(self.number, self.last_line + 1)
         texts = [(number, linecache.getline(self.code.co_filename, number)) for number in numbers]
+        if len(texts) > 1:
+            del texts[0]  # the test itself
+        # what writes to it comes before what merely names it
         for pattern in (rf"\b{name}\b(\.\w+\(|(\[.*\]|\.\w+)+\s*[^\s=]?=[^=]|\s*\+=)|\bdel {name}\b", rf"\b{name}\b"):
-            for number, text in texts[len(texts) > 1 :]:
+            for number, text in texts:
                 if re.search(pattern, text):
                     return lines.line_of(self.code, number)
         return self.line
 
 
-def variables(frame) -> Iterable[tuple[str, Any]]:
+def _left(entry: Entry, changes: Changes) -> list[Any]:
+    """The items that an arm with these changes left."""
+    written = changes.get(id(entry.container))
+    return entry.contents.items if written is None else written.items
+
+
+def variables(frame: FrameType) -> Iterable[tuple[str, Any]]:
     """The user's variables in a frame."""
     return [(name, value) for name, value in frame.f_locals.items() if not name.startswith("_nbad")]

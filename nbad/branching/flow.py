@@ -7,6 +7,10 @@ import builtins
 import contextlib
 import re
 import sys
+import traceback
+from collections.abc import Callable, Iterable
+from types import CodeType, TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,12 +19,15 @@ from nbad.branching.aliases import Shared
 from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import kind_of
-from nbad.branching.statements import Branch, Guard, Loop, PlainBranch
+from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
 from nbad.errors import NbadError
 from nbad.language import lookup, refusals
 from nbad.language.merging import both, containers, either
+from nbad.language.trace import Trace
 from nbad.language.values import Tracer
+from nbad.lines import Line
 
+# a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
 
 
@@ -37,23 +44,23 @@ class Flow:
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
-        Why a variable has no value after a branch, by code object and name: a case of `refusals.FLOW`, and what happened.
+        Why a variable has no value after a branch, by code object and name.
     """
 
-    slice = builtins.slice
+    slice = builtins.slice  # in a rewritten function the name may be the user's
 
-    def __init__(self, trace, original):
+    def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
         self.trace = trace
         self.original = original
-        self.open = []
-        self.outer = []
-        self.lost = {}
-        self._shared = []
+        self.open: list[Any] = []
+        self.outer: list[tuple[str, Any]] = []
+        self.lost: dict[tuple[CodeType, str], Loss] = {}
+        self._shared: list[Shared] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
         if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
@@ -63,12 +70,11 @@ class Flow:
             self._check_shared()
         traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and traced and not isinstance(error, NbadError):
-            text, file, number = traced[-1].line
-            error.add_note(f"nbad runs both arms of a branch on a traced value: {text} ({file}:{number})")
+            error.add_note(f"nbad runs both arms of a branch on a traced value: {traced[-1].line}")
 
     # statements
 
-    def branch(self, test, names, last_line, call=None):
+    def branch(self, test: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> PlainBranch | Branch:
         """Begin an `if` whose arms bind `names`."""
         truth = self._truth(test)
         if truth is not None:
@@ -76,48 +82,48 @@ class Flow:
         self._check_shared()
         return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call)
 
-    def call(self):
+    def call(self) -> Call:
         """Begin a function that returns from within branches."""
         return Call(self, sys._getframe(1))
 
-    def loop(self):
+    def loop(self) -> Loop:
         """Begin a `while` loop."""
         return Loop(self)
 
-    def guard(self, call=None):
+    def guard(self, call: Call | None = None) -> Guard:
         """Begin a `try` statement."""
         return Guard(self, call)
 
-    def leave(self, word, *branches):
+    def leave(self, word: str, *branches: PlainBranch | Branch) -> None:
         """Refuse a jump out of branches on traced values."""
         if any(branch.is_traced for branch in branches):
             raise self.trace.refusal(*refusals.FLOW[word])
 
-    def known(self, test, word):
+    def known(self, test: Any, word: str) -> bool:
         """The truth of a test that must not be traced."""
         truth = self._truth(test)
         if truth is None:
             raise self.trace.refusal(*refusals.FLOW[word])
         return truth
 
-    def manager(self, value):
+    def manager(self, value: Any) -> Any:
         """A context manager; one that suppresses errors would hide that traced operations raise none."""
         if isinstance(value, contextlib.suppress):
             raise self.trace.refusal(*refusals.FLOW["try"])
         return value
 
-    def wrote(self, container):
+    def wrote(self, container: Any) -> None:
         """An item of a container has been assigned."""
         if any(shared.holds(container) for shared in self._shared):
             self._check_shared()
 
     # expressions
 
-    def test(self, value, binds=""):
+    def test(self, value: Any, binds: str = "") -> None:
         """Begin a choice; `binds` is a variable that its operands assign."""
         truth = self._truth(value)
         if truth is not None:
-            choice = PlainChoice(value, truth)
+            choice: PlainChoice | Choice = PlainChoice(value, truth)
         elif binds:
             what, fix = refusals.FLOW["binds"]
             raise self.trace.refusal(what.format(name=binds), fix.format(name=binds))
@@ -126,19 +132,19 @@ class Flow:
             choice = Choice(self, _scalar(value), sys._getframe(1))
         self.open.append(choice)
 
-    def first(self):
+    def first(self) -> bool:
         """Whether to evaluate the first operand of the innermost choice."""
         return self.open[-1].first()
 
-    def second(self):
+    def second(self) -> bool:
         """Whether to evaluate its second operand."""
         return self.open[-1].second()
 
-    def choose(self, _, a, b):
+    def choose(self, _: Any, a: Any, b: Any) -> Any:
         """`a if test else b`."""
         return self.open.pop().merge(a, b)
 
-    def both(self, _, b):
+    def both(self, _: Any, b: Any) -> Any:
         """`value and b`."""
         choice = self.open.pop()
         if not choice.is_traced:
@@ -149,7 +155,7 @@ class Flow:
         choice.close()
         return both(self.trace, choice.value, b)
 
-    def either(self, _, b):
+    def either(self, _: Any, b: Any) -> Any:
         """`value or b`."""
         choice = self.open.pop()
         if not choice.is_traced:
@@ -160,22 +166,22 @@ class Flow:
         choice.close()
         return either(self.trace, choice.value, b)
 
-    def negated(self, value):
+    def negated(self, value: Any) -> Any:
         """`not value`."""
         truth = self._truth(value)
         return self.trace.logic("not", self.trace.condition(_scalar(value))) if truth is None else not truth
 
-    def contained(self, item, container):
+    def contained(self, item: Any, container: Any) -> Any:
         """`item in container`."""
         return lookup.contained(self.trace, item, container)
 
-    def identical(self, a, b):
+    def identical(self, a: Any, b: Any) -> Any:
         """`a is b`; a condition stands for True and False, which are what they are equal to."""
         if a is b or not self._are_conditions(a, b) or not (isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
         return self.negated(self.trace.exclusive(a, b))
 
-    def item(self, container, index):
+    def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
         if not lookup.is_traced(index):
             return container[index]
@@ -186,7 +192,7 @@ class Flow:
 
     # variables
 
-    def adopt(self, name, value):
+    def adopt(self, name: str, value: Any) -> None:
         """Remember a variable of code outside the kernel, if what it holds can be changed."""
         if kind_of(value) is not None:
             self.outer.append((name, value))
@@ -194,36 +200,33 @@ class Flow:
                 if fork.is_traced:
                     fork.heap.add([(name, value)], is_outer=True)
 
-    def watch(self, entangled, line):
+    def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None) -> None:
         """Refuse all further writes to lists and arrays that may be one another: merged ones, each with what it may be."""
         self._shared += [Shared(merged, sources, line) for merged, sources in entangled]
 
-    def explain(self, error):
+    def explain(self, error: NameError) -> None:
         """Raise what a NameError means, if a branch has left the variable without a value."""
-        name = re.search(r"'(\w+)'", str(error))
-        frames = []
-        traceback = error.__traceback__
-        while name and traceback is not None:
-            frames.append((traceback.tb_frame.f_code, traceback.tb_lineno))
-            traceback = traceback.tb_next
+        found = re.search(r"'(\w+)'", str(error))  # `error.name` is not set for local variables
+        name = found[1] if found else ""
+        frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
         for code, _ in reversed(frames):
-            if (code, name[1]) in self.lost:
-                (case, got), line = self.lost[code, name[1]], lines.line_of(*frames[-1])
-                what, fix = refusals.FLOW[case]
-                raise self.trace.refusal(what.format(name=name[1]), fix.format(name=name[1]), line=line, got=got) from None
+            loss = self.lost.get((code, name))
+            if loss is not None:
+                what, fix = refusals.FLOW[loss.case]
+                line = lines.line_of(*frames[-1])
+                raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
 
-    def _check_shared(self):
+    def _check_shared(self) -> None:
         self._shared = [shared for shared in self._shared if shared.is_alive()]
         for shared in self._shared:
             if shared.is_written():
                 what, fix = refusals.FLOW["shared"]
-                text, file, number = shared.line
-                raise self.trace.refusal(what, fix, got=f"names that depend on a traced value: {text} ({file}:{number})")
+                raise self.trace.refusal(what, fix, got=f"names that depend on a traced value: {shared.line}")
 
-    def _are_conditions(self, *values):
+    def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))
 
-    def _truth(self, value):
+    def _truth(self, value: Any) -> bool | None:
         """The truth of a plain value; None if it is traced."""
         value = _scalar(value)
         if not isinstance(value, Tracer):
@@ -232,6 +235,6 @@ class Flow:
         return bool(node.payload) if node and node.op == "const" else None
 
 
-def _scalar(value):
+def _scalar(value: Any) -> Any:
     """The item of an array of one."""
     return value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1 else value

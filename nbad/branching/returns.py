@@ -1,12 +1,19 @@
 """Returns on traced tests: where a call may have ended already, and with which result."""
 
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Iterable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.arms import variables
 from nbad.branching.snapshots import Contents, Entry, Heap, carried, kind_of, same
+from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
-from nbad.language.merging import Different, Merger, both, described, kept, uncopied
+from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, kept, uncopied
+
+if TYPE_CHECKING:
+    from nbad.branching.flow import Flow
 
 
 class Outcome(NamedTuple):
@@ -16,10 +23,24 @@ class Outcome(NamedTuple):
     contents: dict[int, Contents]
     line: lines.Line | None
 
-    def held(self, container):
+    def held(self, container: Any) -> list[Any] | None:
         """The items of a container with this outcome; None if it does not outlive the call."""
         contents = self.contents.get(id(container))
         return None if contents is None else contents.items
+
+
+class Exit(NamedTuple):
+    """A return of those elements for which a condition holds."""
+
+    condition: Any
+    outcome: Outcome
+
+
+class Ends(NamedTuple):
+    """How an arm may have ended the call: exits from within it, and its outcome if it always did."""
+
+    exits: Sequence[Exit] = ()
+    final: Outcome | None = None
 
 
 class Call:
@@ -33,21 +54,21 @@ class Call:
         How often it returned for some elements only.
     """
 
-    def __init__(self, flow, frame):
+    def __init__(self, flow: "Flow", frame: FrameType) -> None:
         self.flow = flow
         self._heap = Heap(variables(frame))
         self.merged_returns = 0
         self._final: Outcome | None = None
-        self._exits: list[tuple[Any, Outcome]] = []  # in the order of the source: the first whose condition holds counts
-        self._outer_exits: list[list[tuple[Any, Outcome]]] = []
-        self._entangled: list[tuple[Any, list[Any]]] = []
+        self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts
+        self._outer_exits: list[list[Exit]] = []
+        self._entangled: list[Entangled] = []
         self._fixed: list[tuple[Any, Contents]] = []
 
     @property
-    def alive(self):
+    def alive(self) -> bool:
         return self._final is None
 
-    def give(self, value) -> bool:
+    def give(self, value: Any) -> bool:
         """Return a value; says whether that ends the call, or only this path of it."""
         is_last = not self._outer_exits
         if is_last and not self._exits:
@@ -58,10 +79,13 @@ class Call:
             self._final = Outcome(value, contents, lines.running_line())
         return is_last
 
-    def result(self):
+    def result(self) -> Any:
         """What the call returns in the end."""
+        if self._final is None:
+            raise InternalError("a call has ended without a result")
         if not self._exits:
             return self._final.value
+        # what was returned by reference must still be what it was then
         for value, contents in self._fixed:
             if not same(_state(value), contents):
                 raise self._refusal(described(value))
@@ -73,46 +97,46 @@ class Call:
         self.flow.watch(self._entangled, outcome.line)
         return outcome.value
 
-    def end(self):
+    def end(self) -> Any:
         """What the call returns where it runs into its end."""
         if self.alive:
             self.give(None)
         return self.result()
 
-    def enter(self):
+    def enter(self) -> None:
         """A branch on a traced value begins."""
         if not self._outer_exits:
             self._heap.add(self.flow.outer, is_outer=True)
         self._outer_exits.append(self._exits)
         self._exits = []
 
-    def end_arm(self):
-        """How an arm may have ended the call: the exits from within, and its outcome if it always did."""
-        ends, self._exits, self._final = (self._exits, self._final), [], None
+    def end_arm(self) -> Ends:
+        """How an arm may have ended the call; the path that is run goes on."""
+        ends, self._exits, self._final = Ends(self._exits, self._final), [], None
         return ends
 
-    def join(self, condition, first, second):
+    def join(self, condition: Any, first: Ends, second: Ends) -> None:
         """Both arms of a branch have run, and ended so."""
-        (exits, final), (other_exits, other_final) = first, second
-        trace, new = self.flow.trace, []
-        if final and other_final:
-            self._final = self._merged(condition, self._chain(exits, final), self._chain(other_exits, other_final))
-        elif final:
-            new = [(condition, self._chain(exits, final)), *other_exits]
-        elif other_final:
-            new = [(trace.logic("not", condition), self._chain(other_exits, other_final)), *exits]
+        trace, opposite = self.flow.trace, functools.partial(self.flow.trace.logic, "not", condition)
+        new: list[Exit] = []
+        if first.final and second.final:
+            self._final = self._merged(condition, self._chain(first.exits, first.final), self._chain(second.exits, second.final))
+        elif first.final:
+            new = [Exit(condition, self._chain(first.exits, first.final)), *second.exits]
+        elif second.final:
+            new = [Exit(opposite(), self._chain(second.exits, second.final)), *first.exits]
         else:
-            new = [(both(trace, condition, c), outcome) for c, outcome in exits]
-            new += [(both(trace, trace.logic("not", condition), c), outcome) for c, outcome in other_exits]
+            new = [Exit(both(trace, condition, c), outcome) for c, outcome in first.exits]
+            new += [Exit(both(trace, opposite(), c), outcome) for c, outcome in second.exits]
         self._exits = self._outer_exits.pop() + new
 
-    def _chain(self, exits, final):
+    def _chain(self, exits: Sequence[Exit], final: Outcome) -> Outcome:
         """The outcome of some exits, or else the final one."""
         for condition, outcome in reversed(exits):
             final = self._merged(condition, outcome, final)
         return final
 
-    def _merged(self, condition, a: Outcome, b: Outcome):
+    def _merged(self, condition: Any, a: Outcome, b: Outcome) -> Outcome:
         merger = Merger(self.flow.trace, condition, self._heap.holds, (a.held, b.held))
         contents = {key: self._merged_contents(merger, entry, a, b) for key, entry in self._heap.entries.items()}
         try:
@@ -123,7 +147,7 @@ class Call:
         self._entangled += merger.entangled
         return Outcome(value, contents, a.line)
 
-    def _merged_contents(self, merger, entry: Entry, *outcomes: Outcome):
+    def _merged_contents(self, merger: Merger, entry: Entry, *outcomes: Outcome) -> Contents:
         a, b = (outcome.contents.get(id(entry.container), entry.contents) for outcome in outcomes)  # or it was not known then
         if same(a, b):
             return a
@@ -135,25 +159,25 @@ class Call:
         except Different:
             raise self._refusal(f"the {entry.kind.noun} `{entry.name}`") from None
 
-    def _refusal(self, changed):
+    def _refusal(self, changed: str) -> TraceError:
         what, fix = refusals.FLOW["after"]
         return self.flow.trace.refusal(what, fix, got=f"{changed} is changed after the first return")
 
-    def _kept(self, value):
+    def _kept(self, value: Any) -> tuple[Any, dict[int, Contents]]:
         """A value and the contents of what outlives the call; what does not, and may still be written to, is copied."""
-        copies = {key: (entry.container, entry.container) for key, entry in self._heap.entries.items()}
+        copies = {key: Copy(entry.container, entry.container) for key, entry in self._heap.entries.items()}
         now = {key: entry.read() for key, entry in self._heap.entries.items()}
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
         return kept(value, copies), contents
 
-    def _fix(self, values):
+    def _fix(self, values: Iterable[Any]) -> None:
         """Remember what values lead to that is neither copied nor outlives the call: it may not change any more."""
         within = Heap(("a result", value) for value in uncopied(values))
         self._fixed += [(value, _state(value)) for key, value in within.seen.items() if key not in self._heap.entries]
 
 
-def _state(value):
+def _state(value: Any) -> Contents:
     """What a container holds, or a function sees."""
     kind = kind_of(value)
     return Contents(None, carried(value)) if kind is None else kind.read(value)

@@ -17,20 +17,22 @@ place of the one that it stems from, so that errors and graphs name the user's l
 
 import ast
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
 from nbad.branching.scopes import bound_names, is_plain_function, returns, without_continue
 
+# errors that arithmetic on floats never raises: to catch them hides nothing of the trace
 _HARMLESS = set(
     "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
     "RuntimeError StopIteration TypeError UnboundLocalError".split()
 )
 
 
+# the file name is for the key: equal functions of two files are equal code objects, and their lines are not
 @functools.lru_cache(maxsize=1024)
 def rewritten(code: CodeType, filename: str) -> CodeType:
     """The code of the rewritten function; raises `NoSource` where there is nothing to rewrite."""
@@ -59,12 +61,12 @@ class Place(NamedTuple):
     in_loop: tuple[str, ...] = ()
     in_endless: tuple[str, ...] | None = None
 
-    def block(self, branch):
+    def block(self, branch: str) -> "Place":
         """The place of an arm of the branch with the given variable."""
         endless = None if self.in_endless is None else (*self.in_endless, branch)
         return self._replace(kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
 
-    def loop(self, is_endless):
+    def loop(self, is_endless: bool) -> "Place":
         """The place of the body of a loop here."""
         endless = () if is_endless else self.in_endless
         return self._replace(kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
@@ -81,8 +83,9 @@ class _Fork(NamedTuple):
 class Rewriter(Expressions):
     """Rewrites one function and those nested in it; statements here, expressions in the base class."""
 
-    def function(self, node):
+    def function(self, node: syntax.Function) -> Any:
         """The rewritten function, with decorators and defaults."""
+        # it holds an expression only
         if isinstance(node, ast.Lambda):
             return self.copy(node)
         if not is_plain_function(node):
@@ -100,18 +103,18 @@ class Rewriter(Expressions):
     def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
         """The rewritten statements of a block; what follows a possible return is run only if there was none."""
         done: list[ast.stmt] = []
-        into = done
+        into: list[ast.stmt] | None = done
         for statement in statements:
             if into is None:
-                guard = At(statement).lines("if _nbad_call.alive:\n    pass")[0]
+                guard = At(statement).statement("if _nbad_call.alive:\n    pass")
                 done.append(guard)
                 into = guard.body = []
             into += self.statement(statement, place)
             if place.has_call and returns(statement):
-                into = self._after_return(statement, place, into, done)
+                into = self._after_return(statement, place, into)
         return done
 
-    def _after_return(self, statement, place, into, done):
+    def _after_return(self, statement: ast.stmt, place: Place, into: list[ast.stmt]) -> list[ast.stmt] | None:
         """End what surrounds a statement that may have returned; gives the list for the statements that follow."""
         if place.kind == "function":
             into += At(statement).lines("if not _nbad_call.alive:\n    return _nbad_call.result()")
@@ -126,15 +129,15 @@ class Rewriter(Expressions):
         rewrite = getattr(self, f"rewrite_{type(node).__name__.lower()}", None)
         return [self.copy(node)] if rewrite is None else rewrite(node, place)
 
-    def rewrite_functiondef(self, node, place):
+    def rewrite_functiondef(self, node: syntax.Function, place: Place) -> list[ast.stmt]:
         return [self.function(node)]
 
-    def rewrite_classdef(self, node, place):
+    def rewrite_classdef(self, node: ast.ClassDef, place: Place) -> list[ast.stmt]:
         """Only its methods are rewritten."""
         body = [self.function(part) if isinstance(part, ast.FunctionDef) else part for part in node.body]
         return [ast.copy_location(ast.ClassDef(**{**dict(ast.iter_fields(node)), "body": body}), node)]
 
-    def rewrite_if(self, node, place):
+    def rewrite_if(self, node: ast.If, place: Place) -> list[ast.stmt]:
         """A chain of `elif` from its end, so that a long one needs no deep recursion."""
         chain = [node]
         while len(chain[-1].orelse) == 1 and isinstance(chain[-1].orelse[0], ast.If):
@@ -152,25 +155,25 @@ class Rewriter(Expressions):
             names |= bound_names([fork.node.test])  # an arm of the branch around it
         return rest
 
-    def _branch(self, fork, names, has_return, rest):
+    def _branch(self, fork: _Fork, names: Sequence[str], has_return: bool, rest: list[ast.stmt]) -> list[ast.stmt]:
         node, variable, at = fork.node, fork.variable, At(fork.node)
         call = ", _nbad_call" if has_return else ""
-        begin = at.lines(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
-        begin[0].value.args[0] = self.visit(node.test)
-        then = at.lines(f"if {variable}.then:\n    pass")
-        then[0].body = self.block(node.body, fork.place.block(variable))
+        begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
+        begin.value.args[0] = self.visit(node.test)
+        then = at.statement(f"if {variable}.then:\n    pass")
+        then.body = self.block(node.body, fork.place.block(variable))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
         for statement in turn:
             statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
         join = _settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
-        return [*begin, *then, *turn, *join]
+        return [begin, then, *turn, *join]
 
-    def rewrite_for(self, node, place):
+    def rewrite_for(self, node: ast.For, place: Place) -> list[ast.stmt]:
         body = self.block(without_continue(node.body), place.loop(is_endless=False))
         fields = dict(target=self.visit(node.target), iter=self.visit(node.iter), body=body)
         return [ast.copy_location(ast.For(**fields, orelse=self._rest(node.orelse, place)), node)]
 
-    def rewrite_while(self, node, place):
+    def rewrite_while(self, node: ast.While, place: Place) -> list[ast.stmt]:
         """The test is asked through a counter, which also refuses traced tests."""
         variable, at = self.temporary(), At(node)
         is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
@@ -180,10 +183,10 @@ class Rewriter(Expressions):
         loop.orelse = self._rest(node.orelse, place)
         return [begin, loop]
 
-    def _rest(self, statements, place):
+    def _rest(self, statements: list[ast.stmt], place: Place) -> list[ast.stmt]:
         return self.block(statements, place._replace(kind="block")) if statements else []
 
-    def rewrite_with(self, node, place):
+    def rewrite_with(self, node: ast.With, place: Place) -> list[ast.stmt]:
         items = self.visit_field(node.items)
         for item in items:
             item.context_expr = At(node).call("manager", item.context_expr)
@@ -191,23 +194,23 @@ class Rewriter(Expressions):
         new = ast.copy_location(ast.With(items=items, body=body), node)
         return self._watched_end(new) if place.has_call and any(map(returns, node.body)) else [new]
 
-    def _watched_end(self, node):
+    def _watched_end(self, node: ast.With) -> list[ast.stmt]:
         """What the end of a `with` does after a return is watched like a `finally`."""
         variable, at = self.temporary(), At(node)
         begin, outer = at.lines(f"{variable} = __nbad__.guard(_nbad_call)\ntry:\n    pass\nfinally:\n    {variable}.finished()")
-        inner = at.lines(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")[0]
+        inner = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")
         inner.body, node.body, outer.body = node.body, [inner], [node]
         return [begin, outer]
 
-    def rewrite_try(self, node, place):
+    def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
         variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
         body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
         if _catches_arithmetic(node.handlers):
-            guarded = at.lines(f"try:\n    pass\nfinally:\n    {variable}.ran()")
-            guarded[0].body, body = body, guarded
+            guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.ran()")
+            guarded.body, body = body, [guarded]
         if orelse and any(map(returns, node.body)):
-            guarded = at.lines("if _nbad_call.alive:\n    pass")
-            guarded[0].body, orelse = orelse, guarded
+            guarded = at.statement("if _nbad_call.alive:\n    pass")
+            guarded.body, orelse = orelse, [guarded]
         handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
         finalbody = self._rest(node.finalbody, place)
         if finalbody and place.has_call:
@@ -219,20 +222,21 @@ class Rewriter(Expressions):
 
     rewrite_trystar = rewrite_try
 
-    def _handler(self, node, variable, place):
+    def _handler(self, node: ast.ExceptHandler, variable: str, place: Place) -> ast.ExceptHandler:
         body = At(node).lines(f"{variable}.caught()") + self.block(node.body, place)
         new = ast.ExceptHandler(type=self.visit_field(node.type), name=node.name, body=body)
         return ast.copy_location(new, node)
 
-    def rewrite_match(self, node, place):
-        begin, cases = [], []
+    def rewrite_match(self, node: ast.Match, place: Place) -> list[ast.stmt]:
+        begin: list[ast.stmt] = []
+        cases = []
         for case in node.cases:
-            guard = case.guard and At(case.guard).call("known", self.visit(case.guard), "case")
+            guard = None if case.guard is None else At(case.guard).call("known", self.visit(case.guard), "case")
             body = self.block(case.body, place._replace(kind="block"))
             cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
         return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 
-    def _pattern(self, node, begin):
+    def _pattern(self, node: Any, begin: list[ast.stmt]) -> Any:
         """A pattern with variables for its classes, which are set before: Python takes no stand-ins in patterns."""
         if isinstance(node, list):
             return [self._pattern(part, begin) for part in node]
@@ -241,44 +245,44 @@ class Rewriter(Expressions):
         fields = {name: self._pattern(value, begin) for name, value in ast.iter_fields(node)}
         if isinstance(node, ast.MatchClass):
             at, variable = At(node), self.temporary()
-            begin += at.lines(f"{variable} = __nbad__.original(cls)")
-            begin[-1].value.args = [node.cls]
+            setting = at.statement(f"{variable} = __nbad__.original(cls)")
+            setting.value.args = [node.cls]
+            begin.append(setting)
             fields["cls"] = at.put(ast.Name(id=variable, ctx=ast.Load()))
         return ast.copy_location(type(node)(**fields), node)
 
-    def rewrite_return(self, node, place):
+    def rewrite_return(self, node: ast.Return, place: Place) -> list[ast.stmt]:
         value = self.visit(node.value) if node.value else At(node).constant(None)
         if not place.has_call:
             return [ast.copy_location(ast.Return(value=value), node)]
-        give = At(node).lines("if _nbad_call.give(value):\n    return _nbad_call.result()")
-        give[0].test.args = [value]
-        leave = self._leave("return", place.in_endless or (), node)
-        return leave + give
+        give = At(node).statement("if _nbad_call.give(value):\n    return _nbad_call.result()")
+        give.test.args = [value]
+        return [*self._leave("return", place.in_endless or (), node), give]
 
-    def rewrite_break(self, node, place):
+    def rewrite_break(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         return [*self._leave("break", place.in_loop, node), node]
 
-    def rewrite_continue(self, node, place):
+    def rewrite_continue(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         return [*self._leave("continue", place.in_loop, node), node]
 
-    def rewrite_raise(self, node, place):
+    def rewrite_raise(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         return [*self._leave("raise", place.around, node), self.copy(node)]
 
-    def _leave(self, word, branches, node):
+    def _leave(self, word: str, branches: Sequence[str], node: ast.stmt) -> list[ast.stmt]:
         return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []
 
-    def rewrite_assert(self, node, place):
+    def rewrite_assert(self, node: Any, place: Place) -> list[ast.stmt]:
         new = self.copy(node)
         new.test = At(node).call("known", new.test, "assert")
         return [new]
 
-    def rewrite_assign(self, node, place):
+    def rewrite_assign(self, node: ast.Assign, place: Place) -> list[ast.stmt]:
         return [self.copy(node), *self._wrote(node.targets)]
 
-    def rewrite_augassign(self, node, place):
+    def rewrite_augassign(self, node: ast.AugAssign, place: Place) -> list[ast.stmt]:
         return [self.copy(node), *self._wrote([node.target])]
 
-    def _wrote(self, targets):
+    def _wrote(self, targets: list[ast.expr]) -> Iterator[ast.stmt]:
         """Tell of writes to items: the container is evaluated again where that has no effect."""
         parts = (part for target in targets for part in ast.walk(target))
         containers = [part.value for part in parts if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)]
@@ -289,7 +293,7 @@ class Rewriter(Expressions):
                 yield ast.copy_location(ast.Expr(at.call("wrote", self.visit(container))), container)
 
 
-def _settings(at, head, variable, names):
+def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:
     """Statements that set the variables to what a branch says; one without a value is deleted."""
     lines = [head]
     for name in names:
@@ -297,17 +301,17 @@ def _settings(at, head, variable, names):
     return at.lines("\n".join(lines)) if names else []
 
 
-def _returns_last_only(body):
+def _returns_last_only(body: list[ast.stmt]) -> bool:
     """Whether the last statement is the only one that returns."""
     return isinstance(body[-1], ast.Return) and not any(map(returns, body[:-1]))
 
 
-def _catches_arithmetic(handlers) -> bool:
+def _catches_arithmetic(handlers: list[ast.ExceptHandler]) -> bool:
     """Whether handlers may be meant for errors that arithmetic on plain numbers raises."""
     return not all(_is_harmless(handler.type) for handler in handlers)
 
 
-def _is_harmless(kind):
+def _is_harmless(kind: Any) -> bool:
     if isinstance(kind, ast.Tuple):
         return all(map(_is_harmless, kind.elts))
     return isinstance(kind, ast.Name) and kind.id in _HARMLESS

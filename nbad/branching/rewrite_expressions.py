@@ -9,17 +9,19 @@ a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 
 import ast
 import itertools
+from typing import Any
 
 from nbad.branching.scopes import bound_names
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
+# reading these twice is harmless: no call, no item
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
 
 
 class At:
     """Makes nodes with the place where a given one begins: Python names the last line of a call that spans several."""
 
-    def __init__(self, place):
+    def __init__(self, place: Any) -> None:
         self.place = ast.copy_location(ast.Pass(), place)
         if place.end_lineno != place.lineno:
             self.place.end_lineno, self.place.end_col_offset = place.lineno, place.col_offset
@@ -33,22 +35,27 @@ class At:
                     ast.copy_location(node, self.place)
         return statements
 
-    def put(self, node):
+    def statement(self, text: str) -> Any:
+        """The one statement of a text."""
+        (statement,) = self.lines(text)
+        return statement
+
+    def put(self, node: Any) -> Any:
         """A node with this place."""
         return ast.copy_location(node, self.place)
 
-    def constant(self, value):
+    def constant(self, value: Any) -> ast.Constant:
         """A constant."""
         return self.put(ast.Constant(value=value))
 
-    def call(self, method: str, *args) -> ast.Call:
+    def call(self, method: str, *args: Any) -> ast.Call:
         """A call of a method of `__nbad__` with expressions and plain values."""
         owner = self.put(ast.Name(id="__nbad__", ctx=ast.Load()))
         function = self.put(ast.Attribute(value=owner, attr=method, ctx=ast.Load()))
         values = [arg if isinstance(arg, ast.expr) else self.constant(arg) for arg in args]
         return self.put(ast.Call(func=function, args=values, keywords=[]))
 
-    def operand(self, value, which: str) -> ast.IfExp:
+    def operand(self, value: ast.expr, which: str) -> ast.IfExp:
         """`value`, evaluated where the innermost choice asks for it."""
         return self.put(ast.IfExp(test=self.call(which), body=value, orelse=self.constant(None)))
 
@@ -56,7 +63,7 @@ class At:
 class Expressions:
     """Makes rewritten copies of expressions; what needs no change is taken over as it is."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._is_in_iterable = False
 
@@ -64,31 +71,31 @@ class Expressions:
         """A new variable."""
         return f"_nbad{next(self._numbers)}"
 
-    def visit(self, node):
+    def visit(self, node: Any) -> Any:
         """The rewritten expression."""
         rewrite = getattr(self, f"visit_{type(node).__name__.lower()}", None)
         return self.copy(node) if rewrite is None else rewrite(node)
 
-    def copy(self, node):
+    def copy(self, node: Any) -> Any:
         """The same node with rewritten parts."""
         if not isinstance(node, ast.AST) or not node._fields:
             return node
         fields = {name: self.visit_field(value) for name, value in ast.iter_fields(node)}
         return ast.copy_location(type(node)(**fields), node)
 
-    def visit_field(self, value):
+    def visit_field(self, value: Any) -> Any:
         """The rewritten value of a field: a node, a list of nodes, or anything else as it is."""
         if isinstance(value, list):
             return [self.visit_field(part) for part in value]
         return self.visit(value) if isinstance(value, ast.AST) else value
 
-    def visit_ifexp(self, node):
+    def visit_ifexp(self, node: ast.IfExp) -> Any:
         at = At(node)
         test = at.call("test", self.visit(node.test), self._binds(node.body, node.orelse))
         first, second = at.operand(self.visit(node.body), "first"), at.operand(self.visit(node.orelse), "second")
         return at.call("choose", test, first, second)
 
-    def visit_boolop(self, node):
+    def visit_boolop(self, node: ast.BoolOp) -> Any:
         at = At(node)
         method, which = ("both", "first") if isinstance(node.op, ast.And) else ("either", "second")
         result = self.visit(node.values[0])
@@ -97,35 +104,36 @@ class Expressions:
             result = at.call(method, test, at.operand(self.visit(operand), which))
         return result
 
-    def _binds(self, *operands):
+    def _binds(self, *operands: ast.AST) -> str:
         """A variable of the user's that operands assign."""
         return min((name for name in bound_names(operands) if not name.startswith("_nbad")), default="")
 
-    def visit_unaryop(self, node):
+    def visit_unaryop(self, node: ast.UnaryOp) -> Any:
         return At(node).call("negated", self.visit(node.operand)) if isinstance(node.op, ast.Not) else self.copy(node)
 
-    def visit_compare(self, node):
+    def visit_compare(self, node: ast.Compare) -> Any:
         if len(node.ops) > 1:
             is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
             return self._chain(node) if is_allowed else self.copy(node)
         method = _ASKED.get(type(node.ops[0]))
+        # `x is None` needs no help: nothing traced is None
         if method is None or ast.unparse(node.comparators[0]) == "None":
             return self.copy(node)
         at = At(node)
         answer = at.call(method, self.visit(node.left), self.visit(node.comparators[0]))
         return answer if isinstance(node.ops[0], (ast.In, ast.Is)) else at.call("negated", answer)
 
-    def _chain(self, node):
+    def _chain(self, node: ast.Compare) -> ast.expr:
         """Comparisons joined by `and`; an operand between two of them is evaluated once."""
         at, left, links = At(node), node.left, []
         for op, right in zip(node.ops, node.comparators, strict=True):
             is_last = right is node.comparators[-1]
-            here, there = (right, None) if is_last else self._twice(right)
+            here, there = (right, right) if is_last else self._twice(right)
             links.append(at.put(ast.Compare(left=left, ops=[op], comparators=[here])))
             left = there
         return self.visit(at.put(ast.BoolOp(op=ast.And(), values=links)))
 
-    def _twice(self, node):
+    def _twice(self, node: ast.expr) -> tuple[ast.expr, ast.expr]:
         """Two expressions for one value."""
         if _is_simple(node):
             return node, node
@@ -133,34 +141,34 @@ class Expressions:
         target = at.put(ast.Name(id=name, ctx=ast.Store()))
         return at.put(ast.NamedExpr(target=target, value=node)), at.put(ast.Name(id=name, ctx=ast.Load()))
 
-    def visit_subscript(self, node):
+    def visit_subscript(self, node: ast.Subscript) -> Any:
         if not isinstance(node.ctx, ast.Load) or not _may_be_traced(node.slice):
             return self.copy(node)
         return At(node).call("item", self.visit(node.value), self._index(node.slice))
 
-    def _index(self, node):
+    def _index(self, node: Any) -> Any:
         if isinstance(node, ast.Tuple):
             return At(node).put(ast.Tuple(elts=[self._index(part) for part in node.elts], ctx=ast.Load()))
         if isinstance(node, ast.Slice):
-            parts = (part and self.visit(part) for part in (node.lower, node.upper, node.step))
+            parts = (None if part is None else self.visit(part) for part in (node.lower, node.upper, node.step))
             return At(node).call("slice", *parts)
         return self.visit(node)
 
-    def visit_comprehension(self, node):
+    def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
         """One `for` of a comprehension; its iterable may not assign variables."""
         before, self._is_in_iterable = self._is_in_iterable, True
         iterable = self.visit(node.iter)
         self._is_in_iterable = before
-        conditions = [At(test).call("known", self.visit(test), "filter") for test in node.ifs]
+        conditions: list[ast.expr] = [At(test).call("known", self.visit(test), "filter") for test in node.ifs]
         return ast.comprehension(target=self.visit(node.target), iter=iterable, ifs=conditions, is_async=node.is_async)
 
 
-def _is_simple(node):
+def _is_simple(node: ast.AST) -> bool:
     """Whether evaluating an expression twice is as good as once."""
     return all(isinstance(part, _SIMPLE) for part in ast.walk(node))
 
 
-def _may_be_traced(index):
+def _may_be_traced(index: ast.AST) -> bool:
     """Whether an index may be a traced value, or a tuple with one."""
     if isinstance(index, ast.Tuple):
         return any(map(_may_be_traced, index.elts)) and not any(isinstance(part, ast.Starred) for part in index.elts)

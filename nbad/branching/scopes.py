@@ -29,13 +29,14 @@ def _own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
+        # their variables are their own, but `:=` in them binds one of the function around
         if isinstance(node, _COMPREHENSIONS):
             stack += (part for part in ast.walk(node) if isinstance(part, ast.NamedExpr))
         elif not isinstance(node, _SCOPES):
             stack += ast.iter_child_nodes(node)
 
 
-def _names(node):
+def _names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         yield node.id
     elif isinstance(node, _SCOPES[:3]):
@@ -60,7 +61,7 @@ def without_continue(body: Sequence[ast.stmt]) -> list[ast.stmt]:
     return list(body)
 
 
-def _arms(statement, rest):
+def _arms(statement: ast.If, rest: Sequence[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt]] | None:
     """The two arms of an `if` that is followed by `rest`, one of which continues, or nothing follows; else None."""
     then, other = statement.body, statement.orelse
     if not rest:
@@ -72,11 +73,11 @@ def _arms(statement, rest):
     return None
 
 
-def _continues(block):
+def _continues(block: Sequence[ast.stmt]) -> bool:
     return any(isinstance(statement, ast.Continue) for statement in block)
 
 
-def _unreachable(statements, place):
+def _unreachable(statements: Sequence[ast.stmt], place: ast.stmt) -> list[ast.stmt]:
     """Statements that never run, but whose variables belong to the function."""
     if not statements:
         return []
@@ -84,5 +85,5 @@ def _unreachable(statements, place):
     return [ast.copy_location(ast.If(test=never, body=list(statements), orelse=[]), place)]
 
 
-def _pass(place):
+def _pass(place: ast.stmt) -> ast.Pass:
     return ast.copy_location(ast.Pass(), place)

@@ -9,7 +9,7 @@ import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import BuiltinMethodType, FunctionType, GeneratorType, MethodType, ModuleType
+from types import BuiltinMethodType, CellType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
         """What it holds now."""
         return self.kind.read(self.container)
 
-    def write(self, items: list[Any]):
+    def write(self, items: list[Any]) -> None:
         """Set its items, where its kind allows that."""
         if self.kind.write is None:
             raise InternalError(f"the items of a {self.kind.noun} are written")
@@ -82,18 +82,19 @@ class Heap:
     [('items', [3.0, 2.0])]
     """
 
-    def __init__(self, variables: Iterable[tuple[str, Any]], outer: Iterable[tuple[str, Any]] = ()):
+    def __init__(self, variables: Iterable[tuple[str, Any]], outer: Iterable[tuple[str, Any]] = ()) -> None:
         self.entries: dict[int, Entry] = {}
         self.seen: dict[int, Any] = {}
         self.add(outer, is_outer=True)
         self.add(variables)
 
-    def add(self, variables, is_outer=False):
+    def add(self, variables: Iterable[tuple[str, Any]], is_outer: bool = False) -> None:
         """Take in all that these variables lead to."""
-        stack = list(variables)
+        # no recursion: data may be nested deeper than Python's stack
+        stack: list[tuple[str, object]] = list(variables)
         while stack:
             name, value = stack.pop()
-            if _is_atom(type(value)) or id(value) in self.seen:
+            if _is_atom(type(value)) or id(value) in self.seen:  # type: ignore[arg-type]  # a class is hashable
                 continue
             self.seen[id(value)] = value
             kind = kind_of(value)
@@ -104,7 +105,7 @@ class Heap:
             if not _ATOMS.issuperset(map(type, items)):
                 stack += ((name, item) for item in items)
 
-    def holds(self, value) -> bool:
+    def holds(self, value: Any) -> bool:
         """Whether a container was within reach; a view of an array counts as the array."""
         return id(value) in self.seen or id(owner(value)) in {id(owner(seen)) for seen in self.seen.values()}
 
@@ -114,7 +115,7 @@ class Heap:
         return [(entry, contents) for entry, contents in now if not same(entry.contents, contents)]
 
 
-def kind_of(value) -> Kind | None:
+def kind_of(value: Any) -> Kind | None:
     """The kind of a container; None for what cannot be changed."""
     if isinstance(value, np.ndarray):
         return _array_kind(value)
@@ -128,44 +129,45 @@ def kind_of(value) -> Kind | None:
 
 def same(a: Contents, b: Contents) -> bool:
     """Whether a container holds the same things."""
+    # by identity: `==` of traced values would be an operation of the graph
     return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
 
 
-def owner(value):
+def owner(value: Any) -> Any:
     """The array that owns the memory of an array; any other value itself."""
     while isinstance(value, np.ndarray) and value.base is not None:
         value = value.base
     return value
 
 
-def _array_kind(value):
+def _array_kind(value: Any) -> Kind | None:
     if not value.flags.writeable:
         return None
     return _OBJECTS if value.dtype == object else _NUMBERS
 
 
-def _read_objects(value):
+def _read_objects(value: Any) -> Contents:
     return Contents(value.shape, list(value.view(np.ndarray).flat))
 
 
-def _write_objects(value, items):
+def _write_objects(value: Any, items: list[Any]) -> None:
     value.view(np.ndarray)[...] = arrays.filled(items, value.shape)
 
 
-def _write_list(value, items):
+def _write_list(value: Any, items: list[Any]) -> None:
     list.__setitem__(value, slice(None), items)
 
 
-def _read_dict(value):
+def _read_dict(value: Any) -> Contents:
     return Contents(None, [*value.keys(), *value.values()])
 
 
-def _read_generator(value):
+def _read_generator(value: Any) -> Contents:
     frame = value.gi_frame
-    return Contents(frame and frame.f_lasti, list(frame.f_locals.values()) if frame else [])
+    return Contents(None, []) if frame is None else Contents(frame.f_lasti, list(frame.f_locals.values()))
 
 
-def _read_iterator(value):
+def _read_iterator(value: Any) -> Contents:
     """How far an iterator is, and what it runs over, as far as it says so."""
     left = operator.length_hint(value)
     if type(value).__name__.startswith(("dict", "set")):  # they tell by emptying a copy
@@ -179,16 +181,16 @@ def _read_iterator(value):
     return Contents((left, plain), [part for part in parts if type(part) not in _ATOMS])
 
 
-def _read_object(value):
-    attributes = _attributes(value)
+def _read_object(value: Any) -> Contents:
+    attributes = _attributes(value) or {}
     return Contents(list(attributes), [*attributes.values(), *carried(value), type(value)])
 
 
-def _read_class(value):
+def _read_class(value: Any) -> Contents:
     return Contents(list(vars(value)), list(vars(value).values()))
 
 
-def _attributes(value) -> dict[str, Any] | None:
+def _attributes(value: Any) -> dict[str, Any] | None:
     """The attributes of an object, its own ones; None where it can have none, or where they are a library's business."""
     cls = type(value)
     if issubclass(cls, _CARRIERS) or (_is_foreign(cls) and not (cls.__dictoffset__ and _is_pythons(cls))):
@@ -197,36 +199,36 @@ def _attributes(value) -> dict[str, Any] | None:
     return getattr(value, "__dict__", {}) | {name: getattr(value, name) for name in slots if hasattr(value, name)}
 
 
-def _of_subclass(value):
+def _of_subclass(value: Any) -> list[Any]:
     """What an instance of a user's subclass of a built-in container leads to beside its items."""
     cls = type(value)
     return [] if _is_foreign(cls) else [cls, *([vars(value)] if cls.__dictoffset__ else [])]
 
 
-def _names(slots):
+def _names(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
-def _is_foreign(cls):
+def _is_foreign(cls: type) -> bool:
     """Whether a class belongs to Python, to nbad or to a library."""
     return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
 
 
-def _is_pythons(cls):
+def _is_pythons(cls: type) -> bool:
     return _top(cls) in sys.stdlib_module_names and _top(cls) not in _BUSY
 
 
-def _top(cls):
+def _top(cls: type) -> str:
     return str(cls.__module__).partition(".")[0]
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_atom(cls):
+def _is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
     return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
 
 
-def carried(value) -> list[Any]:
+def carried(value: Any) -> list[Any]:
     """What an unchangeable value leads to, and a function."""
     if isinstance(value, (tuple, frozenset)):
         return list(value)
@@ -244,7 +246,7 @@ def carried(value) -> list[Any]:
     return [value.__self__] if isinstance(value, BuiltinMethodType) and not isinstance(value.__self__, ModuleType) else []
 
 
-def _is_filled(cell):
+def _is_filled(cell: CellType) -> bool:
     try:
         return cell.cell_contents is not None
     except ValueError:
@@ -252,10 +254,12 @@ def _is_filled(cell):
 
 
 _OBJECTS = Kind("array", _read_objects, _write_objects)
+# bytes, not `==`: a nan is what it was
 _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.tobytes()), []))
 _OBJECT = Kind("object", _read_object)
 _CLASS = Kind("class", _read_class)
 _CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
+# the first that applies counts: generators are iterators too
 _KINDS = (
     (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
     (dict, Kind("dict", _read_dict)),

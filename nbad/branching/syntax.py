@@ -7,11 +7,12 @@ import functools
 import inspect
 import linecache
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+# all that a code object does; not its lines and names of files, in which the copy may differ
 _COMPARED = (
     "co_name co_code co_names co_varnames co_freevars co_cellvars co_argcount co_posonlyargcount co_kwonlyargcount"
 ).split()
@@ -62,12 +63,13 @@ def compiled(node: Function, origin: Origin, code: CodeType) -> CodeType:
         outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
     except RecursionError:
         raise NoSource(_NESTED) from None
+    # from the module through the outer function, and the class, to the function itself
     for _ in range(3 if origin.owner else 2):
         outer = next(constant for constant in outer.co_consts if isinstance(constant, CodeType))
     return outer
 
 
-def _search(code):
+def _search(code: CodeType) -> Origin | None:
     text = "".join(linecache.getlines(code.co_filename))
     candidates = _functions(text).get((code.co_name, code.co_firstlineno), ())
     return next((origin for origin in candidates if _same(compiled(origin.node, origin, code), code)), None)
@@ -77,7 +79,7 @@ def _bare(node: Function) -> Function:
     """The function without what runs outside of it: decorators, defaults, annotations."""
     kept = node.args
     arguments = {name: [_unannotated(a) for a in getattr(kept, name)] for name in ("posonlyargs", "args", "kwonlyargs")}
-    starred = {name: (a := getattr(kept, name)) and _unannotated(a) for name in ("vararg", "kwarg")}
+    starred = {name: _unannotated(argument) for name in ("vararg", "kwarg") if (argument := getattr(kept, name)) is not None}
     args = ast.arguments(**arguments, **starred, kw_defaults=[None] * len(kept.kwonlyargs), defaults=[])  # type: ignore[call-overload]
     if isinstance(node, ast.Lambda):
         return ast.copy_location(ast.Lambda(args=args, body=node.body), node)
@@ -85,32 +87,32 @@ def _bare(node: Function) -> Function:
     return ast.copy_location(new, node)
 
 
-def _unannotated(argument):
+def _unannotated(argument: ast.arg) -> ast.arg:
     return ast.copy_location(ast.arg(arg=argument.arg), argument)
 
 
-def _module(node, origin, free):
+def _module(node: Function, origin: Origin, free: Iterable[str]) -> ast.Module:
     """A module in which `node` is compiled as it was at first: in a function with the variables `free`, in a class."""
 
-    def put(new):
+    def put(new: Any) -> Any:
         return ast.copy_location(new, node)
 
     body = [put(ast.Expr(node)) if isinstance(node, ast.Lambda) else node]
     if not isinstance(node, ast.Lambda) and node.name not in free:
         body.insert(0, put(ast.Global(names=[node.name])))  # a function that calls itself finds its name where it did
     if origin.owner:
-        body = [put(ast.ClassDef(name=origin.owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]))]
+        body = [put(ast.ClassDef(name=origin.owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]))]  # type: ignore[call-arg]
     names = [put(ast.arg(arg=name)) for name in free]
     args = ast.arguments(posonlyargs=[], args=names, kwonlyargs=[], kw_defaults=[], defaults=[])
-    outer = put(ast.FunctionDef(name="<outer>", args=args, body=body, decorator_list=[], type_params=[]))
+    outer = put(ast.FunctionDef(name="<outer>", args=args, body=body, decorator_list=[], type_params=[]))  # type: ignore[call-arg]
     imports = [put(ast.Import(names=[put(ast.alias(name=name))])) for name in origin.imports]
     return ast.Module(body=[*imports, outer], type_ignores=[])
 
 
 @functools.lru_cache(maxsize=64)
-def _functions(text):
+def _functions(text: str) -> dict[tuple[str, int], list[Origin]]:
     """All functions in a text by name and first line."""
-    found = defaultdict(list)
+    found: dict[tuple[str, int], list[Origin]] = defaultdict(list)
     try:
         tree = ast.parse(text)
     except (SyntaxError, RecursionError):
@@ -118,12 +120,13 @@ def _functions(text):
     imports = tuple(sorted(_imported(tree)))
     for node, owner in _walk(tree):
         name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-        first = node.decorator_list[0].lineno if getattr(node, "decorator_list", ()) else node.lineno
+        decorators = getattr(node, "decorator_list", ())
+        first = decorators[0].lineno if decorators else node.lineno
         found[name, first].append(Origin(node, owner, imports))
     return found
 
 
-def _walk(tree) -> Iterator[tuple[Function, str | None]]:
+def _walk(tree: ast.AST) -> Iterator[tuple[Function, str | None]]:
     """Every function with the innermost class around it."""
     nodes: list[tuple[ast.AST, str | None]] = [(tree, None)]
     while nodes:
@@ -134,7 +137,7 @@ def _walk(tree) -> Iterator[tuple[Function, str | None]]:
         nodes += ((child, inner) for child in ast.iter_child_nodes(node))
 
 
-def _imported(tree):
+def _imported(tree: ast.AST) -> Iterator[str]:
     """The names that the statements of a module itself import."""
     nodes: list[ast.AST] = [tree]
     while nodes:
@@ -145,7 +148,7 @@ def _imported(tree):
             nodes += ast.iter_child_nodes(node)
 
 
-def _same(a, b):
+def _same(a: CodeType, b: CodeType) -> bool:
     """Whether two code objects do the same; where they stand does not matter."""
     if any(getattr(a, field) != getattr(b, field) for field in _COMPARED) or len(a.co_consts) != len(b.co_consts):
         return False
@@ -154,7 +157,7 @@ def _same(a, b):
     return all(map(_same_constant, a.co_consts, b.co_consts))
 
 
-def _same_constant(a, b):
+def _same_constant(a: Any, b: Any) -> bool:
     if isinstance(a, CodeType) and isinstance(b, CodeType):
         return _same(a, b)
     return type(a) is type(b) and repr(a) == repr(b)

@@ -8,6 +8,8 @@ pass.
 
 import functools
 import re
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NoReturn
 
 from nbad.errors import ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph
@@ -15,7 +17,8 @@ from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.operations.row import REAL
 from nbad.operations.table import TABLE, newest
 
-DIGITS = 30
+Steps = Generator[Any, Any, int]  # of a rule: yields operands, is sent their nodes, returns a node
+DIGITS = 30  # of a constant, before it is rounded once
 LARGEST_POWER = 65536
 LARGEST_HALF_POWER = 8  # beyond it, products round more than `pow` does
 SHOWN = 60  # characters of an expression in a message
@@ -23,7 +26,7 @@ EXPONENTIALS = {2: "exp2", "Exp1": "exp"}
 RELATIONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
 
 
-def walk(expressions, inputs, name) -> Graph:
+def walk(expressions: tuple[Any, ...], inputs: dict[Any, str], name: str) -> Graph:
     """The graph of a tuple of expressions.
 
     Parameters
@@ -57,9 +60,10 @@ def walk(expressions, inputs, name) -> Graph:
     return simplify(steps.builder.build(outputs))
 
 
-def parts_of(expressions):
+def parts_of(expressions: tuple[Any, ...]) -> tuple[Any, ...]:
     """Every subexpression once, operands first; deep expressions are hashed from the leaves up."""
-    found, seen, stack = {}, set(), [(e, False) for e in reversed(expressions)]
+    found: dict[Any, None] = {}
+    seen, stack = set(), [(e, False) for e in reversed(expressions)]
     while stack:
         e, is_done = stack.pop()
         if is_done:
@@ -71,7 +75,7 @@ def parts_of(expressions):
     return tuple(found)
 
 
-def shown(e):
+def shown(e: Any) -> str:
     """The text of an expression, cut to a line."""
     try:
         text = str(e)
@@ -83,23 +87,24 @@ def shown(e):
 class _Walk:
     """Rules from expressions to nodes. A rule is a generator: it yields an operand and is sent that operand's node."""
 
-    def __init__(self, name, inputs, parts):
+    def __init__(self, name: str, inputs: dict[Any, str], parts: tuple[Any, ...]) -> None:
         self.name, self.inputs, self.parts = name, inputs, parts
         self.builder = SimplifyingBuilder(name, inputs.values())
         self.known = {symbol: position for position, symbol in enumerate(inputs)}
         self.constants = _constants(parts)
 
-    def real(self, root):
+    def real(self, root: Any) -> int:
         """The node of a number."""
         node = self.node(root)
         self.check(REAL, node, root)
         return node
 
-    def node(self, root):
+    def node(self, root: Any) -> int:
         """The node of an expression, however deep."""
         if root in self.known:
             return self.known[root]
-        running, node = [(root, self.rule(root))], None
+        running = [(root, self.rule(root))]
+        node: Any = None  # the operand that the last of them waits for
         while running:
             e, rule = running[-1]
             try:
@@ -113,13 +118,13 @@ class _Walk:
                     running.append((wanted, self.rule(wanted)))
         return node
 
-    def rule(self, e):
+    def rule(self, e: Any) -> Steps:
         """The rule of an expression by its class, or the nearest one above."""
         if e in self.constants:
             return self.constant(e)
         return next(RULES[c.__name__] for c in type(e).__mro__ if c.__name__ in RULES)(self, e)
 
-    def apply(self, op, operands):
+    def apply(self, op: str, operands: Sequence[Any]) -> Steps:
         """Yield the operands of an operation; its node."""
         nodes = []
         for kind, e in zip(TABLE[op].operands, operands, strict=True):
@@ -127,30 +132,31 @@ class _Walk:
             self.check(kind, nodes[-1], e)
         return self.builder.add(op, *nodes)
 
-    def chain(self, op, operands):
+    def chain(self, op: str, operands: Sequence[Any]) -> Steps:
         """One operation from left to right."""
-        kind, result = TABLE[op].kind, None
+        kind = TABLE[op].kind
+        result: Any = None
         for e in operands:
             node = yield e
             self.check(kind, node, e)
             result = node if result is None else self.builder.add(op, result, node)
         return result
 
-    def check(self, kind, node, e):
+    def check(self, kind: str, node: int, e: Any) -> None:
         """Numbers and conditions are different kinds."""
         if self.builder.nodes[node].kind != kind:
-            words = ("a number", "a condition") if kind == REAL else ("a condition", "a number")
+            needed, found = ("a number", "a condition") if kind == REAL else ("a condition", "a number")
             raise self.refusal(
-                f"needs {words[0]} where the expression has {words[1]}",
+                f"needs {needed} where the expression has {found}",
                 got=shown(e),
                 fix="sympy.Piecewise((1, condition), (0, True))" if kind == REAL else "sympy.Ne(x, 0)",
             )
 
-    def refusal(self, what, **parts):
+    def refusal(self, what: str, **parts: Any) -> TraceError:
         """The error that says what this expression does."""
         return TraceError(f"kernel `{self.name}` {what}", **parts)
 
-    def symbol(self, e):
+    def symbol(self, e: Any) -> NoReturn:
         """A symbol that is no input."""
         missing = sorted({part for part in self.parts if part.is_Symbol} - set(self.inputs), key=str)
         alike = next((s.name for s in missing if s.name in {known.name for known in self.inputs}), None)
@@ -165,7 +171,7 @@ class _Walk:
             else f"nbad.from_sympy(expressions, ({', '.join(s.name for s in (*self.inputs, *missing))}))",
         )
 
-    def constant(self, e):
+    def constant(self, e: Any) -> Steps:
         value = e.evalf(DIGITS)
         if value.is_Number:
             return self.builder.constant(float(value))
@@ -179,32 +185,32 @@ class _Walk:
         self.constants.discard(e)
         return (yield from self.rule(e))
 
-    def truth(self, e):
+    def truth(self, e: Any) -> Steps:
         yield from ()
         return self.builder.constant(bool(e))
 
-    def add(self, e):
+    def add(self, e: Any) -> Steps:
         return (yield from self.chain("add", e.args))
 
-    def mul(self, e):
+    def mul(self, e: Any) -> Steps:
         below = [factor for factor in e.args if _is_inverse(factor)]
         above = [factor for factor in e.args if factor not in below]
         top = (yield from self.chain("mul", above)) if above else self.builder.constant(1.0)
         if not below:
             return top
-        bottom = None
+        bottom: Any = None
         for factor in below:
             node = yield from self.divisor(factor)
             bottom = node if bottom is None else self.builder.add("mul", bottom, node)
         return self.builder.add("div", top, bottom)
 
-    def pow(self, e):
+    def pow(self, e: Any) -> Steps:
         if not _is_inverse(e):
             return (yield from self.power(e.base, e.exp))
         bottom = yield from self.divisor(e)
         return self.builder.add("div", self.builder.constant(1.0), bottom)
 
-    def power(self, base, exponent):
+    def power(self, base: Any, exponent: Any) -> Steps:
         """Integers as products, 1/2 as a square root, the rest by `pow`, `exp2` or `exp`."""
         if exponent.is_Rational and (exponent.p, exponent.q) == (1, 2):
             return self.builder.add("sqrt", (yield base))
@@ -213,7 +219,7 @@ class _Walk:
         op = EXPONENTIALS.get(type(base).__name__ if base.is_NumberSymbol else base)
         return (yield from (self.apply("pow", (base, exponent)) if op is None else self.apply(op, (exponent,))))
 
-    def divisor(self, e):
+    def divisor(self, e: Any) -> Steps:
         """What a negative power divides by: halves as products with a square root, cheap, and of use but at 0, a pole here."""
         exponent = -e.exp
         if not (exponent.is_Rational and exponent.q == 2 and exponent <= LARGEST_HALF_POWER):
@@ -221,17 +227,18 @@ class _Walk:
         x = yield e.base
         return self.builder.add("mul", self.builder.add("powi", x, payload=exponent.p // 2), self.builder.add("sqrt", x))
 
-    def relation(self, e):
+    def relation(self, e: Any) -> Steps:
         return (yield from self.apply(RELATIONS[e.rel_op], e.args))
 
-    def logic(self, e):
+    def logic(self, e: Any) -> Steps:
         return (yield from self.chain(type(e).__name__.lower(), e.args))
 
-    def negation(self, e):
+    def negation(self, e: Any) -> Steps:
         return (yield from self.apply("not", e.args))
 
-    def piecewise(self, e):
+    def piecewise(self, e: Any) -> Steps:
         """Selects from the last case to the first; nan where no case holds."""
+        # SymPy leaves it undefined
         result = self.builder.constant(float("nan"))
         for value, condition in reversed(e.args):
             nodes = [(yield condition), (yield value)]
@@ -240,18 +247,18 @@ class _Walk:
             result = self.builder.add("select", *nodes, result)
         return result
 
-    def extremum(self, e):
+    def extremum(self, e: Any) -> Steps:
         return (yield from self.chain(_operations(len(TABLE))[type(e).__name__], e.args))
 
-    def only(self, e):
+    def only(self, e: Any) -> Steps:
         return (yield e.args[0])
 
-    def function(self, e):
+    def function(self, e: Any) -> Steps:
         """One of SymPy's own functions."""
         rewritten = None if EXACT.get(type(e).__name__) in TABLE else _rewritten(e)
         return (yield from self.named(e)) if rewritten is None else (yield rewritten)
 
-    def named(self, e):
+    def named(self, e: Any) -> Steps:
         """A function that has the name of an operation, in SymPy or here."""
         name = type(e).__name__
         op = newest(_operations(len(TABLE)).get(name, name))
@@ -259,7 +266,7 @@ class _Walk:
             self.unknown(e)
         return (yield from self.apply(op, e.args))
 
-    def polygamma(self, e):
+    def polygamma(self, e: Any) -> Steps:
         """A derivative of digamma, of which the number is known."""
         order, operand = e.args
         if not (order.is_Integer and order >= 0):
@@ -270,7 +277,7 @@ class _Walk:
         self.check(REAL, x, operand)
         return self.builder.add("polygamma", x, payload=int(order))
 
-    def unknown(self, e):
+    def unknown(self, e: Any) -> NoReturn:
         name = type(e).__name__
         fix = "expression.doit()" if e.is_Derivative or name in UNEVALUATED else "expression.rewrite(...), or its definition"
         raise self.refusal(
@@ -281,6 +288,7 @@ class _Walk:
         )
 
 
+# by the names of classes, so that SymPy is loaded when the first expression is walked
 RULES = {
     "Symbol": _Walk.symbol,
     "Number": _Walk.constant,
@@ -306,7 +314,7 @@ EXACT = {"Sqrt": "sqrt", "Cbrt": "cbrt", "Mod": "mod"}
 UNEVALUATED = ("Integral", "Sum", "Product", "Limit", "Subs")
 
 # a function of SymPy's and its number of operands: the same in other functions, with `s` for SymPy
-REWRITES = {
+REWRITES: dict[tuple[str, int], Callable[..., Any]] = {
     ("sec", 1): lambda s, x: 1 / s.cos(x),
     ("csc", 1): lambda s, x: 1 / s.sin(x),
     ("cot", 1): lambda s, x: 1 / s.tan(x),
@@ -332,7 +340,7 @@ REWRITES = {
 }
 
 
-def _rewritten(e):
+def _rewritten(e: Any) -> Any:
     """The same in other functions, or None."""
     import sympy
 
@@ -341,7 +349,7 @@ def _rewritten(e):
 
 
 @functools.cache
-def _operations(rows):
+def _operations(rows: int) -> dict[str, str]:
     """SymPy's functions, each with its operation; built anew when the table grows."""
     known = {name: op for name, op in EXACT.items() if op in TABLE}
     for row in TABLE.values():
@@ -351,20 +359,20 @@ def _operations(rows):
     return known
 
 
-def known_functions():
+def known_functions() -> list[str]:
     """Names of the functions that a kernel may have, as SymPy spells them."""
     return sorted({*_operations(len(TABLE)), *(name for name, _ in REWRITES), "expm1", "log1p", "exp2", "log2", "log10", "hypot"})
 
 
-def _is_inverse(e):
+def _is_inverse(e: Any) -> bool:
     return e.is_Pow and e.exp.is_Rational and e.exp.is_negative
 
 
-def _constants(parts):
+def _constants(parts: tuple[Any, ...]) -> set[Any]:
     """The subexpressions without symbols."""
     import sympy
 
-    found = set()
+    found: set[Any] = set()
     for e in parts:
         if isinstance(e, sympy.Expr) and (found.issuperset(e.args) if e.args else e.is_number):
             found.add(e)

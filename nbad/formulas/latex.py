@@ -4,17 +4,20 @@ The partials are the entries of the joint graph, those that nbad computes, its c
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from nbad.formulas.to_sympy import check_size, guarded, of_graph, operands_of
+from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import simplify
 
 LONGEST = 2000  # operations of the formulas
 SMALLEST_SHARED = 8  # operands and operations of a subexpression that is written once
 
 
-def latex(kernel):
+def latex(kernel: Any) -> str:
     """The outputs of a kernel, and their partials that are not zero, as aligned lines of LaTeX.
 
     Longer subexpressions that repeat are written once, as u_0, u_1 and so on.
@@ -32,7 +35,7 @@ def latex(kernel):
     return guarded(kernel, lambda: _aligned(_lines(kernel)))
 
 
-def _lines(kernel):
+def _lines(kernel: Any) -> list[tuple[str, Any]]:
     """The left side of each line, and the expression on its right."""
     import sympy
 
@@ -55,14 +58,15 @@ class _Shared:
     `lines` has the expression under each name.
     """
 
-    def __init__(self, graph, names, symbols):
+    def __init__(self, graph: Graph, names: list[str], symbols: Any) -> None:
         import sympy
 
-        self.outputs, self.lines = dict(zip(graph.outputs, names, strict=False)), {}
+        self.outputs = dict(zip(graph.outputs, names, strict=False))
+        self.lines: dict[str, Any] = {}
         self.uses = Counter([*graph.outputs, *(a for node in graph.nodes for a in node.args)])
         self.fresh = (s for s in sympy.numbered_symbols("u_", exclude=symbols) if sympy.latex(s) not in names)
 
-    def named(self, k, e):
+    def named(self, k: int, e: Any) -> Any:
         """What stands for the value of node `k`."""
         import sympy
 
@@ -73,18 +77,18 @@ class _Shared:
         return symbol
 
 
-def _length(e):
+def _length(e: Any) -> int:
     return 1 + sum(map(_length, e.args))
 
 
-def _aligned(lines):
+def _aligned(lines: list[tuple[str, Any]]) -> str:
     import sympy
 
     body = " \\\\\n".join(f"{name} &= {sympy.latex(e)}" for name, e in lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
 
-def _output_names(name, program):
+def _output_names(name: str, program: Any) -> Iterator[str]:
     """`f`, or `f_{0}` for an output of a tuple or a component of a vector."""
     name = name if name.isidentifier() else "f"
     symbol = name if len(name) == 1 else r"\mathrm{" + name.replace("_", r"\_") + "}"
@@ -94,5 +98,5 @@ def _output_names(name, program):
             yield f"{symbol}_{{{','.join(map(str, numbers))}}}" if numbers else symbol
 
 
-def _partial(output, symbol):
+def _partial(output: str, symbol: str) -> str:
     return rf"\frac{{\partial {output}}}{{\partial {symbol}}}"

@@ -5,20 +5,23 @@ and the sign of zero, which SymPy does not know.
 """
 
 import functools
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from typing import Any, TypeVar
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
-from nbad.graphs.graph import Graph
+from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import simplify
 from nbad.operations.table import TABLE
 
+Result = TypeVar("Result")
 LARGEST_DENOMINATOR = 64  # of a constant that is shown as a fraction
 LARGEST_INTEGER = 2**53
 LONGEST = 100_000  # operations of the formulas, written out
 STABLE = ("expm1", "log1p", "hypot")  # SymPy has functions for these in `sympy.codegen.cfunctions`
 
 
-def expressions(kernel, *operands):
+def expressions(kernel: Any, *operands: Any) -> Any:
     """The outputs of a kernel as SymPy expressions.
 
     Parameters
@@ -52,7 +55,9 @@ def expressions(kernel, *operands):
     return leaves if program.is_tuple else leaves[0]
 
 
-def of_graph(graph: Graph, operands, stable=STABLE, named=lambda k, e: e):
+def of_graph(
+    graph: Graph, operands: Sequence[Any], stable: tuple[str, ...] = STABLE, named: Callable[[int, Any], Any] = lambda k, e: e
+) -> list[Any]:
     """The outputs of a graph as SymPy expressions of its operands, one for each scalar input.
 
     `named(k, e)` may put a name for the expression `e` of node `k`, wherever that is used.
@@ -76,19 +81,20 @@ def of_graph(graph: Graph, operands, stable=STABLE, named=lambda k, e: e):
     return [values[k] for k in graph.outputs]
 
 
-def _constant(value):
+def _constant(value: Any) -> Any:
     """A number as an integer or a simple fraction where it is exactly that, else as a Float."""
     import sympy
 
     if isinstance(value, bool) or value != value or value in (float("inf"), float("-inf")):
         return sympy.sympify(value)
+    # every float is a fraction; those that a person would write as one have a small denominator
     exact = Fraction(value)
     if abs(exact) <= LARGEST_INTEGER and exact.denominator <= LARGEST_DENOMINATOR:
         return sympy.Rational(exact.numerator, exact.denominator)
     return sympy.Float(value)
 
 
-def _applied(node, operands, stable):
+def _applied(node: Node, operands: Sequence[Any], stable: tuple[str, ...]) -> Any:
     """The expression of one operation."""
     import sympy
 
@@ -103,7 +109,7 @@ def _applied(node, operands, stable):
     return _substituted(template, dict(zip(_names(node), values, strict=True)))
 
 
-def _names(node):
+def _names(node: Node) -> Iterable[Any]:
     """The symbols of an operation's expression, one for each operand and the payload."""
     import sympy
 
@@ -111,7 +117,7 @@ def _names(node):
     return map(sympy.Symbol, letters if node.payload is None else f"{letters}n")
 
 
-def _rebuilt(e, operands):
+def _rebuilt(e: Any, operands: Sequence[Any]) -> Any:
     """The same operation on other operands. Choices stay as they stand: SymPy unfolds nested ones, at exponential cost."""
     from sympy import Basic, Piecewise
     from sympy.core.relational import Relational
@@ -122,7 +128,7 @@ def _rebuilt(e, operands):
     return e.func(*operands, evaluate=False) if isinstance(e, Relational) else e.func(*operands)
 
 
-def _substituted(e, values):
+def _substituted(e: Any, values: dict[Any, Any]) -> Any:
     """A small expression with other expressions for its symbols."""
     return values.get(e, e) if not e.args else _rebuilt(e, [_substituted(a, values) for a in e.args])
 
@@ -143,17 +149,19 @@ EXPRESSIONS = {
 
 
 @functools.cache
-def _template(op):
+def _template(op: str) -> Any:
     """The expression of an operation in its operands and its payload n, or None."""
     import sympy
     from sympy.parsing.sympy_parser import parse_expr
 
     text = EXPRESSIONS.get(op, TABLE[op].expression)
     names = {name: sympy.Function(name) for name in TABLE if not hasattr(sympy, name)}
-    return text and parse_expr(text, local_dict=names | {name: sympy.Symbol(name) for name in "cxyzn"})
+    if text is None:
+        return None
+    return parse_expr(text, local_dict=names | {name: sympy.Symbol(name) for name in "cxyzn"})
 
 
-def operands_of(program, given):
+def operands_of(program: Any, given: Any) -> tuple[Any, ...]:
     """What stands for each scalar slot of the arguments: the expressions given, or symbols."""
     import sympy
 
@@ -170,7 +178,7 @@ def operands_of(program, given):
     return tuple(map(sympy.sympify, given))
 
 
-def _symbols(slots):
+def _symbols(slots: list[str]) -> tuple[Any, ...]:
     """A symbol for each slot: `r_0` for `r[0]`, or `rv_0` where that is an argument of its own."""
     import sympy
 
@@ -183,7 +191,7 @@ def _symbols(slots):
     return tuple(map(sympy.Symbol, found))
 
 
-def _written_out(graph):
+def _written_out(graph: Graph) -> list[int]:
     """For each node, how many operations its formula has: what is used twice is written twice."""
     sizes: list[int] = []
     for node in graph.nodes:
@@ -191,7 +199,7 @@ def _written_out(graph):
     return sizes
 
 
-def check_size(kernel, method, size, most):
+def check_size(kernel: Any, method: str, size: int, most: int) -> None:
     """Refuse formulas that nobody could read, and SymPy could hardly build."""
     if size > most:
         raise ArgumentValueError(
@@ -202,7 +210,7 @@ def check_size(kernel, method, size, most):
         )
 
 
-def guarded(kernel, make):
+def guarded(kernel: Any, make: Callable[[], Result]) -> Result:
     """Whatever `make` returns; an honest error where SymPy's recursion ends."""
     try:
         return make()

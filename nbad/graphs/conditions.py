@@ -2,52 +2,67 @@
 
 import functools
 import heapq
+from typing import NamedTuple
+
+from nbad.graphs.simplify import SimplifyingBuilder
+
+
+class _Branch(NamedTuple):
+    """A condition as a branch: how deep it is nested, and the parent under which a literal makes it."""
+
+    depth: int
+    parent: int
+    literal: int
 
 
 class Conditions:
     """Conditions as bool nodes, and the tree of branches that they form."""
 
-    def __init__(self, builder):
+    def __init__(self, builder: SimplifyingBuilder) -> None:
         self.builder = builder
         self.always, self.never = builder.constant(True), builder.constant(False)
-        self._branches: dict[int, tuple[int, int, int]] = {}  # condition: its depth, its parent, its literal
+        self._branches: dict[int, _Branch] = {}  # by their conditions
         self._children: dict[tuple[int, int], int] = {}
 
-    def under(self, parent, literal):
+    def under(self, parent: int, literal: int) -> int:
         """The condition of the branch `literal` where `parent` holds."""
         condition = self.builder.add("and", parent, literal)
+        # where the literal follows from the parent, or cannot hold, there is no branch
         if condition not in (parent, self.never):
-            self._branches.setdefault(condition, (self._branch(parent)[0] + 1, parent, literal))
+            self._branches.setdefault(condition, _Branch(self._branch(parent).depth + 1, parent, literal))
             self._children[parent, literal] = condition
         return condition
 
-    def contribute(self, group, condition, contribution):
+    def contribute(self, group: dict[int, int], condition: int, contribution: int) -> None:
         """Add to the sum of contributions that count under one condition."""
         known = group.get(condition)
         group[condition] = contribution if known is None else self.builder.add("add", known, contribution)
 
-    def merge(self, group, target):
+    def merge(self, group: dict[int, int], target: int) -> int:
         """The sum of all contributions, each 0 where its condition fails, right wherever `target` holds.
 
         Branches are closed from the innermost; two opposite ones become one select.
         """
         zero = self.builder.constant(0.0)
-        inmost = [(-self._branch(condition)[0], condition) for condition in group]
+        # deepest first: what closes a branch may add to the sum of its parent
+        inmost = [(-self._branch(condition).depth, condition) for condition in group]
         heapq.heapify(inmost)
         while inmost:
             _, condition = heapq.heappop(inmost)
-            if condition in (target, self.always) or condition not in group:
+            if condition in (target, self.always) or condition not in group:  # or closed with its opposite
                 continue
             _, parent, literal = self._branch(condition)
-            inside, outside = group.pop(condition), group.pop(self._opposite(parent, literal), zero)
+            opposite = self._opposite(parent, literal)
+            inside, outside = group.pop(condition), zero if opposite is None else group.pop(opposite, zero)
             self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
-            heapq.heappush(inmost, (-self._branch(parent)[0], parent))
+            heapq.heappush(inmost, (-self._branch(parent).depth, parent))
         return functools.reduce(lambda a, b: self.builder.add("add", a, b), group.values()) if group else zero
 
-    def _branch(self, condition):
-        """Depth, parent and literal; a union of branches is a branch of its own."""
-        return self._branches.get(condition, (condition != self.always, self.always, condition))
+    def _branch(self, condition: int) -> _Branch:
+        """The branch of a condition; a union of branches is a branch of its own."""
+        return self._branches.get(condition) or _Branch(int(condition != self.always), self.always, condition)
 
-    def _opposite(self, parent, literal):
+    def _opposite(self, parent: int, literal: int) -> int | None:
         inside = self.builder.inner(literal, "not")
-        return self._children.get((parent, self.builder.find("not", literal) if inside is None else inside))
+        other = self.builder.find("not", literal) if inside is None else inside
+        return None if other is None else self._children.get((parent, other))

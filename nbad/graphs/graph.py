@@ -4,9 +4,9 @@ A graph knows scalars only. Each input is one scalar slot (`x`, or `r[0]`, `r[1]
 node. Kinds are "real" and "bool"; the working dtype, float32 or float64, is chosen when the graph is lowered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from nbad.errors import InternalError
 from nbad.operations.table import TABLE
 
 Key = tuple[str, tuple[int, ...], Any]
+Payload = Any  # what it is depends on the operation, see `Node`
 
 
 class Node(NamedTuple):
@@ -24,34 +25,77 @@ class Node(NamedTuple):
 
     op: str
     args: tuple[int, ...] = ()
-    payload: Any = None
+    payload: Payload = None
     kind: str = "real"
     source: str | None = None
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in evaluation order, the names of the scalar inputs, and the nodes that are outputs."""
+    """Nodes in evaluation order, the names of the scalar inputs, and the nodes that are outputs.
+
+    Input slot k is node k: a graph begins with one node for each input, in order and used or not, and has no other inputs. So
+    whoever names slots, as `wrt` and `positions` do, names nodes, and who adds inputs behind the others moves no node of theirs.
+    Every other node comes after its operands, which have the kinds that its row of the primitive table asks for.
+    """
 
     name: str
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
 
-    def __str__(self):
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise `InternalError` where the graph is not what is said above; every new one is checked, at 1 us a node."""
+        for k, node in enumerate(self.nodes):
+            if (fault := self._fault(k, node)) is not None:
+                raise InternalError(f"graph `{self.name}`: node {k}, `{node.op}`, {fault}")
+        if len(self.nodes) < len(self.inputs):
+            raise InternalError(f"graph `{self.name}` has {len(self.inputs)} inputs, but {len(self.nodes)} nodes")
+        for output in self.outputs:
+            if not 0 <= output < len(self.nodes):
+                raise InternalError(f"graph `{self.name}`: output {output} is none of its {len(self.nodes)} nodes")
+
+    def _fault(self, k: int, node: Node) -> str | None:
+        """What is wrong with a node, if anything is."""
+        if k < len(self.inputs) or node.op == "input":
+            return self._fault_of_input(k, node)
+        if node.op == "const":
+            return _fault_of_constant(node)
+        row = TABLE.get(node.op)
+        if row is None:
+            return "is no operation"
+        if not all(0 <= a < k for a in node.args):
+            return f"uses {node.args}, of which some do not come before it"
+        kinds = tuple([self.nodes[a].kind for a in node.args])
+        if kinds != row.operands or node.kind != row.kind:
+            return f"takes operands {row.operands} and is {row.kind}, got {kinds} and {node.kind}"
+        if (node.payload is None) != (row.payload is None):
+            return f"has the payload {node.payload}"
+        return None
+
+    def _fault_of_input(self, k: int, node: Node) -> str | None:
+        if k >= len(self.inputs):
+            return f"comes after the {len(self.inputs)} inputs"
+        is_right = (node.op, node.args, node.payload, node.kind) == ("input", (), k, "real")
+        return None if is_right else f"stands in the place of input {k}, `{self.inputs[k]}`"
+
+    def __str__(self) -> str:
         lines = [f"{self.name}({', '.join(self.inputs)}):"]
         lines += [f"  {line}" for line in map(self._line, range(len(self.nodes))) if line]
         returned = ", ".join(self.label(k) for k in self.outputs)
         return "\n".join([*lines, f"  return {returned}"])
 
-    def label(self, k):
+    def label(self, k: int) -> str:
         """How node `k` is written where it is used: an input's name, a constant, or `%k`."""
         node = self.nodes[k]
         if node.op == "input":
-            return self.inputs[node.payload]
+            return self.inputs[k]
         return repr(node.payload) if node.op == "const" else f"%{k}"
 
-    def _line(self, k):
+    def _line(self, k: int) -> str:
         node = self.nodes[k]
         if node.op in ("input", "const"):
             return ""
@@ -60,10 +104,26 @@ class Graph:
         return f"{text:<44} # {node.source}" if node.source else text
 
 
+def _fault_of_constant(node: Node) -> str | None:
+    if node.args:
+        return "has operands"
+    is_right = isinstance(node.payload, bool if node.kind == "bool" else float)
+    return None if is_right else f"is {node.kind}, but its value is {node.payload!r}"
+
+
+def needed(graph: Graph, wanted: Iterable[int], known: Container[int] = ()) -> list[int]:
+    """The nodes that some nodes are computed from, these included, in order; known ones and what only they need are left out."""
+    found = {k for k in wanted if k not in known}
+    for k in range(max(found, default=-1), -1, -1):
+        if k in found:
+            found.update([a for a in graph.nodes[k].args if a not in known])
+    return sorted(found)
+
+
 class GraphBuilder:
     """Grow a graph; equal nodes (same operation, operands and payload) are one node."""
 
-    def __init__(self, name: str, inputs: Iterable[str], source=None):
+    def __init__(self, name: str, inputs: Iterable[str], source: str | None = None) -> None:
         self.name, self.inputs = name, tuple(inputs)
         self.nodes: list[Node] = []
         self._known: dict[Key, int] = {}
@@ -72,22 +132,23 @@ class GraphBuilder:
             self._intern(Node("input", (), position))
 
     @classmethod
-    def extending(cls, graph: Graph):
+    def extending(cls, graph: Graph) -> Self:
         """A builder that starts with all nodes of `graph`, under their old numbers."""
         builder = cls(graph.name, ())
         builder.inputs = graph.inputs
+        # node by node, not by `add`: a builder that simplifies would give them other numbers
         for node in graph.nodes:
             builder.nodes.append(node)
             builder._known.setdefault(_key(node), len(builder.nodes) - 1)
         return builder
 
-    def constant(self, value) -> int:
+    def constant(self, value: Any) -> int:
         """The node of a Python constant: a bool, or a number taken as float."""
         if isinstance(value, (bool, np.bool_)):
             return self._intern(Node("const", (), bool(value), "bool"))
         return self._intern(Node("const", (), float(value)))
 
-    def add(self, op: str, *args: int, payload=None, source: str | None = None) -> int:
+    def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
         row = TABLE[op]
         kinds = tuple(self.nodes[a].kind for a in args)
@@ -99,18 +160,25 @@ class GraphBuilder:
         """The node of an operation without payload, if there is one."""
         return self._known.get(_key(Node(op, args)))
 
-    def splice(self, graph: Graph, operands: Iterable[int]) -> list[int]:
-        """Repeat the nodes of `graph` here, with `operands` for its inputs; return where each of its nodes went."""
-        places, operands = [], tuple(operands)
-        for node in graph.nodes:
-            if node.op == "input":
-                places.append(operands[int(node.payload or 0)])
-            elif node.op == "const":
-                places.append(self.constant(node.payload))
+    def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int]) -> list[int]:
+        """Repeat here what some nodes of `graph` need; returns where these went.
+
+        `places` says which nodes of `graph`, inputs or others, are here already, and where.
+        """
+        wanted, found, before = tuple(wanted), dict(places), self.source
+        for k in needed(graph, wanted, found):
+            node = graph.nodes[k]
+            self.source = node.source or before  # also of what a simplifying builder makes of it
+            if node.op == "const":
+                found[k] = self.constant(node.payload)
             else:
-                args = (places[a] for a in node.args)
-                places.append(self.add(node.op, *args, payload=node.payload, source=node.source))
-        return places
+                found[k] = self.add(node.op, *[found[a] for a in node.args], payload=node.payload)
+        self.source = before
+        return [found[k] for k in wanted]
+
+    def splice(self, graph: Graph, operands: Iterable[int]) -> list[int]:
+        """Repeat the outputs of `graph` here, with `operands` for its inputs; returns where they went."""
+        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs)
 
     def build(self, outputs: Iterable[int]) -> Graph:
         """Freeze the graph."""

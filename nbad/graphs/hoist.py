@@ -40,37 +40,30 @@ def split(graph: Graph, uniform: frozenset[int]) -> tuple[Graph, Graph] | None:
     return head, _body(graph, taken)
 
 
-def _costs(graph, uniform):
+def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:
     """The uniform nodes, and what each costs with all below it."""
     costs: dict[int, float] = {}
     for k, node in enumerate(graph.nodes):
         if node.op == "const" or (node.op == "input" and node.payload in uniform):
             costs[k] = 0.0
         elif node.op != "input" and all(a in costs for a in node.args):
+            # what is used twice counts twice: the sum is only held against a threshold
             costs[k] = TABLE[node.op].cost + sum(costs[a] for a in node.args)
     return costs
 
 
-def _frontier(graph, costs):
+def _frontier(graph: Graph, costs: dict[int, float]) -> list[int]:
     """Uniform numbers worth an input row that something else, or an output, uses."""
 
-    def is_taken(k):
+    def is_taken(k: int) -> bool:
         return graph.nodes[k].kind == REAL and costs.get(k, 0.0) >= WORTHWHILE
 
     users = [a for k, node in enumerate(graph.nodes) if not is_taken(k) for a in node.args]
     return sorted({k for k in (*users, *graph.outputs) if is_taken(k)})
 
 
-def _body(graph, taken):
-    builder = GraphBuilder(graph.name, [*graph.inputs, *(f"u{k}" for k in range(len(taken)))])
-    places: list[int] = []
-    for k, node in enumerate(graph.nodes):
-        if k in taken:
-            places.append(len(graph.inputs) + taken.index(k))
-        elif node.op == "input":
-            places.append(node.payload)
-        elif node.op == "const":
-            places.append(builder.constant(node.payload))
-        else:
-            places.append(builder.add(node.op, *(places[a] for a in node.args), payload=node.payload, source=node.source))
-    return simplify(builder.build([places[k] for k in graph.outputs]))
+def _body(graph: Graph, taken: list[int]) -> Graph:
+    inputs = range(len(graph.inputs))
+    builder = GraphBuilder(graph.name, [*graph.inputs, *(f"u{row}" for row in range(len(taken)))])
+    places = dict(zip(inputs, inputs, strict=True)) | {k: len(inputs) + row for row, k in enumerate(taken)}
+    return simplify(builder.build(builder.rebuild(graph, places, graph.outputs)))

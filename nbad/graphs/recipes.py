@@ -7,12 +7,15 @@ power 1/2 is a square root, and a factor with a negative power divides.
 import ast
 import math
 import operator
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any, NoReturn
 
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder
 from nbad.operations.table import TABLE, newest
 
+Value = Fraction | int | bool  # an exact number, a node, or the outcome of comparing two numbers
 HALF = Fraction(1, 2)
 NAMES = {"Abs": "abs", "ceiling": "ceil", "Eq": "eq"}  # in SymPy, and here
 BINARY = {
@@ -33,7 +36,7 @@ RELATIONS = {
 }
 
 
-def read_partial(text: str, inputs, numbers=None) -> Graph:
+def read_partial(text: str, inputs: Sequence[str], numbers: Mapping[str, Any] | None = None) -> Graph:
     """The recipe of a partial derivative.
 
     Parameters
@@ -71,89 +74,96 @@ def read_partial(text: str, inputs, numbers=None) -> Graph:
 class _Reader(ast.NodeVisitor):
     """Visits return a node of the graph, an exact number as a Fraction, or the outcome of comparing two of these."""
 
-    def __init__(self, inputs, numbers):
+    def __init__(self, inputs: Sequence[str], numbers: Mapping[str, Any]) -> None:
         self.builder = SimplifyingBuilder("partial", inputs)
         self.numbers = {name: Fraction(number) for name, number in numbers.items()}
         self.inputs = {name: position for position, name in enumerate(inputs)}
 
-    def outputs(self, tree):
+    def outputs(self, tree: Any) -> list[int]:
         """A choice at the root becomes cases, of which the last holds always."""
         if not (isinstance(tree, ast.Call) and ast.unparse(tree.func) == "Piecewise"):
             return [self.node(tree)]
-        *guarded, otherwise = (case.elts for case in tree.args)
+        cases: list[Any] = tree.args
+        *guarded, (otherwise, _) = (case.elts for case in cases)
         pairs = [self.node(part) for factor, condition in guarded for part in (condition, factor)]
-        return [*pairs, self.node(otherwise[0])]
+        return [*pairs, self.node(otherwise)]
 
-    def node(self, tree):
+    def node(self, tree: Any) -> int:
         """The node of a part of the text."""
         value = self.visit(tree)
         return self.builder.constant(float(value)) if isinstance(value, Fraction) else value
 
-    def visit_Constant(self, tree):
+    def visit_Constant(self, tree: Any) -> Value:
         return Fraction(tree.value)
 
-    def visit_Name(self, tree):
+    def visit_Name(self, tree: Any) -> Value:
         if tree.id in self.inputs:
             return self.inputs[tree.id]
         if tree.id in self.numbers:
             return self.numbers[tree.id]
         return self.builder.constant(math.pi) if tree.id == "pi" else self.generic_visit(tree)
 
-    def visit_UnaryOp(self, tree):
+    def visit_UnaryOp(self, tree: Any) -> Value:
         if not isinstance(tree.op, ast.USub):
             return self.generic_visit(tree)
         value = self.visit(tree.operand)
         return -value if isinstance(value, Fraction) else self.builder.add("neg", value)
 
-    def visit_BinOp(self, tree):
+    def visit_BinOp(self, tree: Any) -> Value:
         if isinstance(tree.op, ast.Pow):
             return self.power(tree)
         if type(tree.op) not in BINARY:
             return self.generic_visit(tree)
+        # one division, not a reciprocal and a product: one rounding less
         if isinstance(tree.op, ast.Mult) and self.is_inverse(tree.right):
             return self.builder.add("div", self.node(tree.left), self.divisor(tree.right))
         return self.apply(*BINARY[type(tree.op)], tree.left, tree.right)
 
-    def visit_Compare(self, tree):
+    def visit_Compare(self, tree: Any) -> Value:
         (relation,), (right,) = tree.ops, tree.comparators
         return self.apply(*RELATIONS[type(relation)], tree.left, right)
 
-    def visit_IfExp(self, tree):
+    def visit_IfExp(self, tree: Any) -> Value:
         """Decided here: the condition is one on exact numbers."""
         return self.visit(tree.body if self.visit(tree.test) else tree.orelse)
 
-    def visit_Call(self, tree):
+    def visit_Call(self, tree: Any) -> Value:
         name = ast.unparse(tree.func)
+        # as `not eq`, so that it is seen to be the opposite of an `Eq`
         if name == "Ne":
-            return self.builder.add("not", self.apply("eq", None, *tree.args))
+            return self.builder.add("not", self.operation("eq", *tree.args))
         op = newest(NAMES.get(name, name))
         if op not in TABLE:
             return self.generic_visit(tree)
         has_payload = TABLE[op].payload is not None
         payload = int(self.visit(tree.args[0])) if has_payload else None
-        operands = [self.node(operand) for operand in tree.args[has_payload:]]
+        operands = tree.args[has_payload:]
         if len(operands) != len(TABLE[op].operands):
-            self.generic_visit(tree)
-        return self.builder.add(op, *operands, payload=payload)
+            return self.generic_visit(tree)
+        return self.operation(op, *operands, payload=payload)
 
-    def generic_visit(self, tree):
+    def generic_visit(self, tree: Any) -> NoReturn:
         raise ValueError(ast.unparse(tree))
 
-    def apply(self, op, exact, left, right):
+    def apply(self, op: str, exact: Callable[..., Any] | None, left: Any, right: Any) -> Value:
         """An operation on two parts of the text; `exact` is the same on numbers."""
         values = self.visit(left), self.visit(right)
         if exact is not None and all(isinstance(value, Fraction) for value in values):
             return exact(*values)
-        return self.builder.add(op, *(self.builder.constant(float(v)) if isinstance(v, Fraction) else v for v in values))
+        return self.operation(op, left, right)
 
-    def is_inverse(self, tree):
+    def operation(self, op: str, *operands: Any, payload: int | None = None) -> int:
+        """The node of an operation on parts of the text."""
+        return self.builder.add(op, *map(self.node, operands), payload=payload)
+
+    def is_inverse(self, tree: Any) -> bool:
         """Whether this is a power with a negative number."""
         if not (isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Pow)):
             return False
         exponent = self.visit(tree.right)
         return isinstance(exponent, Fraction) and exponent < 0
 
-    def power(self, tree):
+    def power(self, tree: Any) -> int:
         """Integer powers as products, 1/2 as a square root."""
         x, exponent = self.node(tree.left), self.visit(tree.right)
         if not isinstance(exponent, Fraction):
@@ -166,7 +176,7 @@ class _Reader(ast.NodeVisitor):
             return self.builder.add("pow", x, self.builder.constant(float(exponent)))
         return self.builder.add("powi", x, payload=int(exponent))
 
-    def divisor(self, tree):
+    def divisor(self, tree: Any) -> int:
         """What a negative power divides by: halves as products with a square root, cheap, and of use but at 0, a pole here."""
         x, exponent = self.node(tree.left), -self.visit(tree.right)
         if exponent.denominator > 2:

@@ -5,10 +5,12 @@ sign of a nan may change, which IEEE 754 leaves open.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.graph import Graph, GraphBuilder, Payload
 from nbad.operations.table import TABLE
 
 UNFOLDED = ("gamma", "lgamma")  # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
@@ -28,38 +30,14 @@ def simplify(graph: Graph) -> Graph:
       return %1
     """
     builder = SimplifyingBuilder(graph.name, graph.inputs)
-    outputs = _repeat(graph, builder)
+    outputs = builder.splice(graph, range(len(graph.inputs)))
     return compact(builder.build(outputs))  # rules may leave nodes behind that nobody uses
 
 
 def compact(graph: Graph) -> Graph:
     """The same outputs and inputs without the nodes that no output needs."""
     builder = GraphBuilder(graph.name, graph.inputs)
-    return builder.build(_repeat(graph, builder))
-
-
-def _repeat(graph, builder):
-    """Add the nodes that outputs need to `builder`; returns the places of the outputs."""
-    live, places = _live(graph), {}
-    for k, node in enumerate(graph.nodes):
-        if node.op == "input":
-            places[k] = node.payload
-        elif k in live:
-            places[k] = _repeat_node(node, [places[a] for a in node.args], builder)
-    return [places[k] for k in graph.outputs]
-
-
-def _repeat_node(node, args, builder):
-    builder.source = node.source  # also of what rules make of it
-    return builder.constant(node.payload) if node.op == "const" else builder.add(node.op, *args, payload=node.payload)
-
-
-def _live(graph):
-    live = set(graph.outputs)
-    for k in reversed(range(len(graph.nodes))):
-        if k in live:
-            live.update(graph.nodes[k].args)
-    return live
+    return builder.build(builder.splice(graph, range(len(graph.inputs))))
 
 
 class SimplifyingBuilder(GraphBuilder):
@@ -72,12 +50,13 @@ class SimplifyingBuilder(GraphBuilder):
     0
     """
 
-    def add(self, op: str, *args: int, payload=None, source: str | None = None) -> int:
+    def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes, or a simpler one with the same bits."""
         found = self._folded(op, args, payload)
         if found is None and op in RULES:
             found = RULES[op](self, *args) if payload is None else RULES[op](self, *args, payload)
         if found is None and op in MIRRORED:
+            # a node that is there already, not a normal order: so primal operations stay as they were written
             found = self.find(MIRRORED[op], *reversed(args))
         return super().add(op, *args, payload=payload, source=source) if found is None else found
 
@@ -99,14 +78,14 @@ class SimplifyingBuilder(GraphBuilder):
         """Whether one condition is the other's `not`."""
         return self.inner(p, "not") == q or self.inner(q, "not") == p
 
-    def _folded(self, op, args, payload):
+    def _folded(self, op: str, args: tuple[int, ...], payload: Payload) -> int | None:
         values = [self.value(a) for a in args]
         row = TABLE[op]
         is_known = None not in values and not (row.scipy or row.address or op in UNFOLDED)
         return self.constant(_compute(op, values, payload)) if is_known else None
 
 
-def _compute(op, values, payload):
+def _compute(op: str, values: list[Any], payload: Payload) -> Any:
     """An operation on constants, as the C library computes it, where Python's `math` calls that; else as NumPy does."""
     row = TABLE[op]
     if row.libm and op != "hypot":  # math.hypot is Python's own
@@ -119,17 +98,21 @@ def _compute(op, values, payload):
         return row.numpy(*scalars) if payload is None else row.numpy(*scalars, payload)
 
 
-def _neg(b, x):
+Rule = Callable[..., int | None]  # from the builder, the operands and the payload to a node that does, if there is one
+
+
+def _neg(b: SimplifyingBuilder, x: int) -> int | None:
     return b.inner(x, "neg")
 
 
-def _abs(b, x):
+def _abs(b: SimplifyingBuilder, x: int) -> int | None:
     inside = b.inner(x, "neg")
     return None if inside is None else b.add("abs", inside)
 
 
-def _add(b, x, y):
+def _add(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     for p, q in ((x, y), (y, x)):
+        # not 0.0, which makes 0.0 of -0.0
         if b.is_constant(q, -0.0):
             return p
         if (inside := b.inner(q, "neg")) is not None:
@@ -137,35 +120,37 @@ def _add(b, x, y):
     return None
 
 
-def _sub(b, x, y):
+def _sub(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     if b.is_constant(y, 0.0):
         return x
+    # not 0.0: 0.0 - 0.0 is 0.0, whose negative is -0.0
     if b.is_constant(x, -0.0):
         return b.add("neg", y)
     inside = b.inner(y, "neg")
     return None if inside is None else b.add("add", x, inside)
 
 
-def _mul(b, x, y):
+# there is no rule for a product with 0: the other factor may be inf or nan, or negative
+def _mul(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     for p, q in ((x, y), (y, x)):
         if (unit := _by_unit(b, p, q)) is not None:
             return unit
     return _without_signs(b, "mul", x, y)
 
 
-def _div(b, x, y):
+def _div(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     unit = _by_unit(b, x, y)
     return _without_signs(b, "div", x, y) if unit is None else unit
 
 
-def _by_unit(b, x, unit):
+def _by_unit(b: SimplifyingBuilder, x: int, unit: int) -> int | None:
     """x*1, x/1, x*-1, x/-1."""
     if b.value(unit) == 1.0:
         return x
     return b.add("neg", x) if b.value(unit) == -1.0 else None
 
 
-def _without_signs(b, op, x, y):
+def _without_signs(b: SimplifyingBuilder, op: str, x: int, y: int) -> int | None:
     """A product or quotient with the signs of its operands outside, where sums absorb them."""
     a, c = b.inner(x, "neg"), b.inner(y, "neg")
     if a is None and c is None:
@@ -174,41 +159,47 @@ def _without_signs(b, op, x, y):
     return b.add("neg", bare) if a is None or c is None else bare
 
 
-def _powi(b, x, n):
+def _powi(b: SimplifyingBuilder, x: int, n: Payload) -> int | None:
     if n == 0:
         return b.constant(1.0)
-    return {1: lambda: x, 2: lambda: b.add("mul", x, x)}.get(n, lambda: None)()
+    if n == 1:
+        return x
+    return b.add("mul", x, x) if n == 2 else None
 
 
-def _square(b, x):
+def _square(b: SimplifyingBuilder, x: int) -> int:
     return b.add("mul", x, x)
 
 
-def _reciprocal(b, x):
+def _reciprocal(b: SimplifyingBuilder, x: int) -> int:
     return b.add("div", b.constant(1.0), x)
 
 
-def _not(b, c):
+def _not(b: SimplifyingBuilder, c: int) -> int | None:
     return b.inner(c, "not")
 
 
-def _select(b, c, x, y):
+def _select(b: SimplifyingBuilder, c: int, x: int, y: int) -> int | None:
     if b.value(c) is not None:
         return x if b.value(c) else y
     if x == y:
         return x
     if (inside := b.inner(c, "not")) is not None:
         return b.add("select", inside, y, x)
-    nested = [b.nodes[k].args if b.nodes[k].op == "select" and b.nodes[k].args[0] == c else None for k in (x, y)]
-    if nested == [None, None]:
-        return None
-    return b.add("select", c, nested[0][1] if nested[0] else x, nested[1][2] if nested[1] else y)
+    chosen, rejected = _arm(b, c, x, 1), _arm(b, c, y, 2)
+    return None if (chosen, rejected) == (x, y) else b.add("select", c, chosen, rejected)
 
 
-def _logic(op, dual, neutral):
+def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
+    """What node `k` is where the truth of `c` is known: one arm of a select by `c`, else itself."""
+    node = b.nodes[k]
+    return node.args[which] if node.op == "select" and node.args[0] == c else k
+
+
+def _logic(op: str, dual: str, neutral: bool) -> Rule:
     """The rule for `and` (neutral True) or `or` (neutral False)."""
 
-    def one_sided(b, p, q):
+    def one_sided(b: SimplifyingBuilder, p: int, q: int) -> int | None:
         if b.value(p) is neutral or p == q:
             return q
         if b.value(p) is (not neutral) or (b.nodes[q].op == dual and p in b.nodes[q].args):
@@ -217,12 +208,12 @@ def _logic(op, dual, neutral):
             return b.constant(not neutral)
         return _within(b, p, q) if b.nodes[q].op == op else None
 
-    def _within(b, p, q):
+    def _within(b: SimplifyingBuilder, p: int, q: int) -> int | None:
         if p in b.nodes[q].args:
             return q
         return b.constant(not neutral) if any(b.opposite(p, a) for a in b.nodes[q].args) else None
 
-    def common(b, p, q):
+    def common(b: SimplifyingBuilder, p: int, q: int) -> int | None:
         """(c and d) or (c and not d) is c."""
         if b.nodes[p].op != dual or b.nodes[q].op != dual:
             return None
@@ -232,7 +223,7 @@ def _logic(op, dual, neutral):
                 return shared
         return None
 
-    def rule(b, x, y):
+    def rule(b: SimplifyingBuilder, x: int, y: int) -> int | None:
         for p, q in ((x, y), (y, x)):
             if (found := one_sided(b, p, q)) is not None:
                 return found
@@ -241,7 +232,7 @@ def _logic(op, dual, neutral):
     return rule
 
 
-RULES = {
+RULES: dict[str, Rule] = {
     "neg": _neg,
     "abs": _abs,
     "add": _add,

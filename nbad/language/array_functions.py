@@ -6,13 +6,19 @@ Reductions run from left to right in C order, starting with the first item, as a
 import functools
 import math
 import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from nbad.language import arrays
-from nbad.language.meanings import means
+from nbad.language.meanings import Meaning, means
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+# what only moves items, or combines them by their own operators, NumPy's own function does on arrays of objects
 _RESHAPING = (
     "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack cross delete diag diagflat diagonal diff "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
@@ -21,23 +27,23 @@ _RESHAPING = (
 _JOINING = "concat concatenate dstack hstack stack vstack".split()
 
 
-def _wrapped(trace, result, name=None):
+def _wrapped(trace: "Trace", result: Any, name: str | None = None) -> Any:
     """Arrays of objects as the kernel sees them, in lists and tuples too; shapes and sizes as they are."""
     if isinstance(result, list | tuple):
         return type(result)(_wrapped(trace, part, name) for part in result)
     return arrays.wrap(trace, result, name) if isinstance(result, np.ndarray) else result
 
 
-def _parts(trace, value):
+def _parts(trace: "Trace", value: Any) -> Any:
     """A sequence of arrays, each of its own shape, as arrays of objects."""
     is_sequence = isinstance(value, list | tuple)
     return [arrays.items(trace, part) for part in value] if is_sequence else arrays.items(trace, value)
 
 
-def _reshaping(function):
+def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
     """NumPy's own function on an array of objects, of which it moves or combines the items."""
 
-    def act(trace, x, *places, **options):
+    def act(trace: "Trace", x: Any, *places: Any, **options: Any) -> Any:
         options = {name: _objects(trace, value) for name, value in options.items()}
         result = function(arrays.items(trace, x), *(_objects(trace, place) for place in places), **options)
         return _wrapped(trace, result, arrays.argument_of(x))
@@ -45,32 +51,24 @@ def _reshaping(function):
     return act
 
 
-def _objects(trace, value):
+def _objects(trace: "Trace", value: Any) -> Any:
     """Operands as arrays of objects, places and axes as they are."""
     is_operand = isinstance(value, arrays.TracedArray) or trace.holds_traced(value)
     return arrays.items(trace, value) if is_operand else value
 
 
-def _joining(function):
+def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a function of several arrays, each of its own shape."""
     return lambda trace, parts, *places, **options: _wrapped(trace, function(_parts(trace, parts), *places, **options))
 
 
-for _names, _make in ((_RESHAPING, _reshaping), (_JOINING, _joining)):
-    for _name in _names:
-        if hasattr(np, _name):  # some are younger than the oldest NumPy
-            means(f"numpy.{_name}", each=())(_make(getattr(np, _name)))
-
-
-@means("numpy.broadcast_arrays", each=())
-def _broadcast_arrays(trace, *parts):
+def _broadcast_arrays(trace: "Trace", *parts: Any) -> Any:
     """Read-only, as NumPy plans to make them."""
     return tuple(arrays.wrap(trace, np.broadcast_to(part, part.shape)) for part in np.broadcast_arrays(*_parts(trace, parts)))
 
 
-@means("numpy.block", each=())
-def _block(trace, parts):
-    def objects(part):
+def _block(trace: "Trace", parts: Any) -> Any:
+    def objects(part: Any) -> Any:
         return list(map(objects, part)) if isinstance(part, list) else arrays.items(trace, part)
 
     return arrays.wrap(trace, np.block(objects(parts)))
@@ -79,59 +77,50 @@ def _block(trace, parts):
 # making
 
 
-@means("numpy.array", "numpy.copy", each=())
-def _array(trace, value, dtype=float):
+def _array(trace: "Trace", value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
     return arrays.wrap(trace, arrays.items(trace, value).copy(order="K"))
 
 
-@means("numpy.asarray", "numpy.asanyarray", each=())
-def _asarray(trace, value, dtype=float):
+def _asarray(trace: "Trace", value: Any, dtype: Any = float) -> Any:
     return value if isinstance(value, arrays.TracedArray) else _array(trace, value, dtype)
 
 
-def _check_dtype(trace, dtype):
+def _check_dtype(trace: "Trace", dtype: Any) -> None:
     if dtype not in (None, float, np.float64, object):
         raise trace.refusal(f"makes an array of dtype {np.dtype(dtype).name} of traced values", "np.array([x, y])")
 
 
-@means("numpy.empty", each=(), always=True)
-def _empty(trace, shape, dtype=float):
+def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     """Items that are not written are nan."""
     return _full(trace, shape, np.nan, dtype) if dtype in (None, float, np.float64, object) else np.zeros(shape, dtype)
 
 
-@means("numpy.full", each=())
-def _full(trace, shape, fill_value, dtype=float):
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
     array = arrays.wrap(trace, np.empty(shape, object))
     array[...] = fill_value
     return array
 
 
-@means("numpy.full_like", each=(0,))
-def _full_like(trace, x, fill_value, dtype=float):
+def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
     return fill_value
 
 
-@means("numpy.zeros_like", each=(0,))
-def _zeros_like(trace, x, dtype=float):
+def _zeros_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, 0.0, dtype)
 
 
-@means("numpy.ones_like", each=(0,))
-def _ones_like(trace, x, dtype=float):
+def _ones_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, 1.0, dtype)
 
 
-@means("numpy.empty_like", each=(0,), always=True)
-def _empty_like(trace, x, dtype=float):
+def _empty_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, np.nan, dtype)
 
 
-@means("numpy.fill_diagonal", each=(), always=True)
-def _fill_diagonal(trace, a, value):
+def _fill_diagonal(trace: "Trace", a: Any, value: Any) -> None:
     for k in range(min(a.shape)):
         a[(k,) * a.ndim] = value
 
@@ -139,7 +128,7 @@ def _fill_diagonal(trace, a, value):
 # reducing
 
 
-def reduce_axes(trace, x, axis, keepdims, fold):
+def reduce_axes(trace: "Trace", x: Any, axis: Any, keepdims: bool, fold: Callable[..., Any]) -> Any:
     """Apply `fold`, from a sequence of items to one, along the given axes; `None` stands for all."""
     array = arrays.items(trace, x)
     if axis is None or (array.ndim == 0 and axis in (0, -1)):  # which NumPy allows
@@ -147,6 +136,7 @@ def reduce_axes(trace, x, axis, keepdims, fold):
     else:
         axes = tuple(sorted(normalize_axis_tuple(axis, array.ndim)))
     first = array.ndim - len(axes)
+    # the folded axes last, in their order: so items of a row come in C order
     moved = np.moveaxis(array, axes, range(first, array.ndim))
     kept, folded = moved.shape[:first], moved.shape[first:]
     values = [fold(list(row)) for row in moved.reshape(math.prod(kept), math.prod(folded))]
@@ -154,48 +144,39 @@ def reduce_axes(trace, x, axis, keepdims, fold):
     return arrays.wrap(trace, arrays.filled(values, shape))
 
 
-def _reduction(*paths, fold):
-    @means(*paths, each=())
-    def act(trace, x, axis=None, *, keepdims=False):
+def _reduction(fold: Callable[..., Any]) -> Meaning:
+    def act(trace: "Trace", x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
         return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
 
+    return means(act, each=())
 
-def _sum(trace, values):
+
+def _sum(trace: "Trace", values: list[Any]) -> Any:
     return functools.reduce(operator.add, values) if values else np.float64(0.0)
 
 
-def _product(trace, values):
+def _product(trace: "Trace", values: list[Any]) -> Any:
     return functools.reduce(operator.mul, values) if values else np.float64(1.0)
 
 
-def _mean(trace, values):
+def _mean(trace: "Trace", values: list[Any]) -> Any:
     return _sum(trace, values) / len(values)
 
 
-def _extreme(function, trace, values):
+def _extreme(function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
     if not values:
         raise trace.refusal("takes the least or greatest of no items", "np.max(x)  # of at least one")
     return functools.reduce(function, values)
 
 
-def _logical(op, function, trace, values):
+def _logical(op: str, function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
     if not any(map(trace.is_traced, values)):
         return bool(function(values))
     return functools.reduce(lambda x, y: trace.logic(op, x, y), map(trace.condition, values))
 
 
-_reduction("numpy.sum", fold=_sum)
-_reduction("numpy.prod", fold=_product)
-_reduction("numpy.mean", fold=_mean)
-_reduction("numpy.max", "numpy.amax", fold=functools.partial(_extreme, np.maximum))
-_reduction("numpy.min", "numpy.amin", fold=functools.partial(_extreme, np.minimum))
-_reduction("numpy.all", fold=functools.partial(_logical, "and", all))
-_reduction("numpy.any", fold=functools.partial(_logical, "or", any))
-
-
-def _running(path, function):
-    @means(path, each=())
-    def act(trace, x, axis=None):
+def _running(function: Callable[..., Any]) -> Meaning:
+    def act(trace: "Trace", x: Any, axis: Any = None) -> Any:
         array = arrays.items(trace, x)
         array = array.ravel() if axis is None else np.moveaxis(array, axis, 0)
         rows = [array[0]] if len(array) else []
@@ -204,6 +185,38 @@ def _running(path, function):
         result = arrays.filled(rows, array.shape) if array.ndim == 1 else np.stack(rows)
         return arrays.wrap(trace, result if axis is None else np.moveaxis(result, 0, axis))
 
+    return means(act, each=())
 
-_running("numpy.cumsum", operator.add)
-_running("numpy.cumprod", operator.mul)
+
+_MAKERS = ((_RESHAPING, _reshaping), (_JOINING, _joining))
+MEANINGS = {
+    f"numpy.{name}": means(make(getattr(np, name)), each=())
+    for names, make in _MAKERS
+    for name in names
+    if hasattr(np, name)  # some are younger than the oldest NumPy
+} | {
+    "numpy.broadcast_arrays": means(_broadcast_arrays, each=()),
+    "numpy.block": means(_block, each=()),
+    "numpy.array": means(_array, each=()),
+    "numpy.copy": means(_array, each=()),
+    "numpy.asarray": means(_asarray, each=()),
+    "numpy.asanyarray": means(_asarray, each=()),
+    "numpy.empty": means(_empty, each=(), always=True),
+    "numpy.full": means(_full, each=()),
+    "numpy.full_like": means(_full_like, each=(0,)),
+    "numpy.zeros_like": means(_zeros_like, each=(0,)),
+    "numpy.ones_like": means(_ones_like, each=(0,)),
+    "numpy.empty_like": means(_empty_like, each=(0,), always=True),
+    "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
+    "numpy.sum": _reduction(_sum),
+    "numpy.prod": _reduction(_product),
+    "numpy.mean": _reduction(_mean),
+    "numpy.max": _reduction(functools.partial(_extreme, np.maximum)),
+    "numpy.amax": _reduction(functools.partial(_extreme, np.maximum)),
+    "numpy.min": _reduction(functools.partial(_extreme, np.minimum)),
+    "numpy.amin": _reduction(functools.partial(_extreme, np.minimum)),
+    "numpy.all": _reduction(functools.partial(_logical, "and", all)),
+    "numpy.any": _reduction(functools.partial(_logical, "or", any)),
+    "numpy.cumsum": _running(operator.add),
+    "numpy.cumprod": _running(operator.mul),
+}

@@ -5,13 +5,20 @@ views, iteration and reshaping. Operators, ufuncs and other functions of NumPy g
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+# methods that compute: each goes where NumPy's function of its name goes, to the trace
 _TO_FUNCTIONS = (
     "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum dot max mean min nonzero prod "
     "round searchsorted std sum trace var"
 ).split()
+# these change the array, and return nothing
 _IN_PLACE = "partition put sort".split()
 
 
@@ -26,22 +33,23 @@ class TracedArray(np.ndarray):
     """
 
     __array_priority__ = 20.0
-    _trace = None
-    _name = None
+    _trace: "Trace" = None  # type: ignore[assignment]  # `wrap` sets it
+    _name: str | None = None
 
-    def __array_finalize__(self, source):
-        self._trace, self._name = getattr(source, "_trace", None), argument_of(source)
+    def __array_finalize__(self, source: Any) -> None:
+        trace: Any = getattr(source, "_trace", None)
+        self._trace, self._name = trace, argument_of(source)
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(self._trace, ufunc, method, inputs, options)
 
-    def __array_function__(self, function, types, args, kwargs):
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return _scalar(super().__getitem__(self._index(index)))
 
-    def __setitem__(self, index, value):
+    def __setitem__(self, index: Any, value: Any) -> None:
         if not self.flags.writeable:
             name = self._name or "x"
             what = f"writes to its argument {name}" if self._name else "writes into a read-only array"
@@ -49,57 +57,57 @@ class TracedArray(np.ndarray):
         index, new, target = self._index(index), items(self._trace, value), self.view(np.ndarray)
         target[index] = new if isinstance(target[index], np.ndarray) or new.ndim else new[()]
 
-    def _index(self, index):
+    def _index(self, index: Any) -> Any:
         """An index as NumPy understands it: masks that were computed in the kernel hold plain bools."""
         if self._trace.holds_traced(index) and not self._trace.is_traced(index):
             raise self._trace.refusal("picks items of an array by traced conditions or values", "np.where(condition, x, 0.0)")
         return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
 
-    def __pow__(self, exponent):
+    def __pow__(self, exponent: Any) -> Any:  # type: ignore[override]
         if isinstance(exponent, int | np.integer):
             return each(self._trace, lambda trace, x: trace.power(x, exponent), lambda x: x**exponent, (self,))
         return self._trace.call(np.power, (self, exponent), {})
 
-    def __ipow__(self, exponent):
+    def __ipow__(self, exponent: Any) -> "TracedArray":  # type: ignore[override]
         self[...] = self**exponent
         return self
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         if self.size == 1:
             return bool(self.item())
         raise self._trace.refusal("uses an array as True or False", "np.all(x > 0), or np.any(x > 0)")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"array({self.tolist()!r})"
 
     __str__ = __repr__
 
-    def __format__(self, spec):
+    def __format__(self, spec: str) -> str:
         return repr(self)
 
-    def astype(self, dtype, copy=True):
+    def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
         """A copy; the items are real numbers and cannot become anything else."""
         if dtype not in (float, np.float64, np.object_):
             raise self._trace.refusal(f"turns an array into {np.dtype(dtype).name}", "np.trunc(x)")
         return self.copy(order="K") if copy else self
 
-    def fill(self, value):
+    def fill(self, value: Any) -> None:
         """Set all items."""
         self[...] = value
 
 
-def _to_function(name):
-    def method(self, *args, **kwargs):
+def _to_function(name: str) -> Callable[..., Any]:
+    def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         return self._trace.call(getattr(np, name), (self, *args), kwargs)
 
     method.__name__ = name
     return method
 
 
-def _in_place(name):
+def _in_place(name: str) -> Callable[..., Any]:
     """A method that changes the array by comparing items: NumPy's own, for plain items."""
 
-    def method(self, *args, **kwargs):
+    def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         if self._trace.holds_traced([self, args]):
             return self._trace.call(getattr(np, name), (self, *args), kwargs)
         return getattr(np.ndarray, name)(self, *args, **kwargs)
@@ -113,13 +121,13 @@ for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place)):
         setattr(TracedArray, _name, _make(_name))
 
 
-def argument_of(array):
+def argument_of(array: Any) -> str | None:
     """The name of the argument that an array is a part of, or None."""
     name = getattr(array, "_name", None)
     return None if name is None or array.flags.writeable else name
 
 
-def wrap(trace, array, name=None):
+def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:
     """An array of objects as the kernel sees it; the item itself where it has no dimension."""
     if array.ndim == 0:
         return array[()]
@@ -128,18 +136,18 @@ def wrap(trace, array, name=None):
     return result
 
 
-def read_only(trace, array, name):
+def read_only(trace: "Trace", array: np.ndarray, name: str | None) -> Any:
     """An argument as the kernel sees it."""
     array.flags.writeable = False
     return wrap(trace, array, name)
 
 
-def _scalar(value):
+def _scalar(value: Any) -> Any:
     """The item of an array without dimensions; anything else as it is."""
     return value.view(np.ndarray)[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def filled(values, shape):
+def filled(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
     """A new array of objects from a sequence in C order."""
     values = list(values)
     array = np.empty(len(values), object)
@@ -148,7 +156,7 @@ def filled(values, shape):
     return array.reshape(shape)
 
 
-def items(trace, value):
+def items(trace: "Trace", value: Any) -> np.ndarray:
     """Anything array_like as an array of objects: traced values, floats and bools. Arrays of the kernel are not copied."""
     if isinstance(value, TracedArray):
         return value.view(np.ndarray)
@@ -162,7 +170,7 @@ def items(trace, value):
     return np.stack(parts) if parts else np.empty(0, object)
 
 
-def each(trace, act, plain, operands):
+def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], operands: Sequence[Any]) -> Any:
     """Apply a function of scalars item by item, with NumPy's broadcasting.
 
     Parameters
@@ -176,6 +184,7 @@ def each(trace, act, plain, operands):
     """
     arrays = [items(trace, value) for value in operands]
     rows = zip(*(array.ravel() for array in broadcast(trace, arrays)), strict=True)
+    # plain items are computed here and now, with inf and nan in silence as in compiled code
     with np.errstate(all="ignore"):
         values = [trace.item(act(trace, *row) if any(map(trace.is_traced, row)) else plain(*row)) for row in rows]
     (result,) = np.nditer([*arrays, None], ["refs_ok", "zerosize_ok"], op_dtypes=[object] * (len(arrays) + 1)).operands[-1:]
@@ -183,7 +192,7 @@ def each(trace, act, plain, operands):
     return wrap(trace, result)
 
 
-def broadcast(trace, arrays):
+def broadcast(trace: "Trace", arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     """Arrays of objects, repeated to their common shape."""
     try:
         return np.broadcast_arrays(*arrays)
@@ -192,7 +201,14 @@ def broadcast(trace, arrays):
         raise trace.refusal(f"combines arrays of shapes {shapes}, which do not broadcast", "x[:, None] * y") from None
 
 
-def each_element(trace, name, operands, cores, leaves, compute):
+def each_element(
+    trace: "Trace",
+    name: str,
+    operands: Sequence[Any],
+    cores: Sequence[tuple[int, ...]],
+    leaves: Sequence[tuple[int, ...]],
+    compute: Callable[..., Any],
+) -> tuple[Any, ...]:
     """Apply a kernel of the given core shapes to operands that broadcast among themselves.
 
     Parameters
@@ -223,7 +239,7 @@ def each_element(trace, name, operands, cores, leaves, compute):
     return _leaves(trace, elements, shape, leaves)
 
 
-def _leaves(trace, elements, shape, leaves):
+def _leaves(trace: "Trace", elements: list[Any], shape: tuple[int, ...], leaves: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
     results, start = [], 0
     for core in leaves:
         stop = start + math.prod(core)
@@ -233,11 +249,12 @@ def _leaves(trace, elements, shape, leaves):
     return tuple(results)
 
 
-def apply_ufunc(trace, ufunc, method, inputs, options):
+def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What a ufunc of NumPy does to traced values and arrays; `out=` comes from operators like `+=`."""
     if method != "__call__":
         fix = f"np.{ufunc.__name__}(x, y)  # on one pair at a time"
         raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
+    # NumPy passes `out` as a tuple
     (target,) = options.pop("out", (None,))
     if target is not None and not isinstance(target, TracedArray):
         raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
@@ -248,23 +265,26 @@ def apply_ufunc(trace, ufunc, method, inputs, options):
     return target
 
 
-def call_plain(trace, function, args, kwargs):
+def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a library function on plain values; an array of floats that it returns can be filled with traced values."""
-    given = [_plain(value) for value in (*args, *kwargs.values())]
+    passed = (*args, *kwargs.values())
+    given = [_plain(value) for value in passed]
     result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
     if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
         return result  # integers and bools stay indices and masks
-    shared = [k for k, value in enumerate(given) if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
-    if not shared:
+    pairs = zip(passed, given, strict=True)
+    viewed = [before for before, value in pairs if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
+    if not viewed:
         return wrap(trace, items(trace, result))
-    if isinstance((*args, *kwargs.values())[shared[0]], TracedArray):
+    if isinstance(viewed[0], TracedArray):
         raise trace.refusal(f"takes a view of an array by `{function.__name__}`, which nbad does not know", "x[1:]")
     return result
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Plain values without the dress that they wear inside a kernel; its arrays become read-only arrays of floats."""
     if isinstance(value, TracedArray):
+        # a copy, and read-only: a function that fills its argument must fail, for nobody would see what it wrote
         array = value.view(np.ndarray).astype(bool if all(isinstance(v, bool) for v in value.flat) else float)
         array.flags.writeable = False
         return array

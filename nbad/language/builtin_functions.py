@@ -5,6 +5,8 @@ import functools
 import itertools
 import math
 import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,51 +14,47 @@ from nbad.language import merging, refusals
 from nbad.language.lookup import select_tree
 from nbad.language.meanings import means
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
 # builtins
 
 
-@means("builtins.int", "numpy.fix")
-def _int(trace, x):
+def _int(trace: "Trace", x: Any) -> Any:
     return trace.apply("trunc", (trace.real(x),))
 
 
-@means("builtins.bool", each=())
-def _bool(trace, x):
+def _bool(trace: "Trace", x: Any) -> Any:
     return trace.condition(x) if trace.is_traced(x) else bool(x)
 
 
-@means("builtins.range", each=())
-def _range(trace, *bounds):
+def _range(trace: "Trace", *bounds: Any) -> NoReturn:
     raise trace.refusal(*refusals.FLOW["range"])
 
 
-@means("builtins.round")
-def _round(trace, x, digits=None):
+def _round(trace: "Trace", x: Any, digits: Any = None) -> Any:
     """To the nearest whole number; halves go to the even one."""
     if digits:
         raise trace.refusal("rounds to digits", "np.round(x, 2)")
     return trace.apply("round", (x,))
 
 
-@means("numpy.round", "numpy.around", each=(0,))
-def _numpy_round(trace, x, decimals=0):
-    scale = 10.0 ** abs(decimals)
+def _numpy_round(trace: "Trace", x: Any, decimals: int = 0) -> Any:
+    scale = 10.0 ** abs(decimals)  # as NumPy does it: by a power with a positive exponent, which is exact up to 22
     if decimals > 0:
         return trace.apply("round", (trace.real(x) * scale,)) / scale
     return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
 
 
-@means("builtins.any", each=(), always=True)
-def _any(trace, values):
+def _any(trace: "Trace", values: Any) -> Any:
     return _joined(trace, values, merging.either, True)
 
 
-@means("builtins.all", each=(), always=True)
-def _all(trace, values):
+def _all(trace: "Trace", values: Any) -> Any:
     return _joined(trace, values, merging.both, False)
 
 
-def _joined(trace, values, join, decisive):
+def _joined(trace: "Trace", values: Any, join: Callable[..., Any], decisive: bool) -> Any:
     """Conditions joined one by one; a plain one may decide, and then the rest is not asked for, as in Python."""
     result = not decisive
     for value in values:
@@ -66,17 +64,15 @@ def _joined(trace, values, join, decisive):
     return result
 
 
-@means("builtins.max", each=(), always=True)
-def _max(trace, *values, **options):
+def _max(trace: "Trace", *values: Any, **options: Any) -> Any:
     return _extreme(trace, builtins.max, "pymax", values, options)
 
 
-@means("builtins.min", each=(), always=True)
-def _min(trace, *values, **options):
+def _min(trace: "Trace", *values: Any, **options: Any) -> Any:
     return _extreme(trace, builtins.min, "pymin", values, options)
 
 
-def _extreme(trace, function, op, values, options):
+def _extreme(trace: "Trace", function: Callable[..., Any], op: str, values: Any, options: Any) -> Any:
     """Python's `max` or `min`, of arguments or of any iterable."""
     if len(values) == 1 and not trace.is_traced(values[0]):
         values = (list(values[0]),)
@@ -89,42 +85,35 @@ def _extreme(trace, function, op, values, options):
     return functools.reduce(lambda x, y: trace.apply(op, (x, y)), items)
 
 
-@means("numpy.isscalar", each=())
-def _isscalar(trace, x):
+def _isscalar(trace: "Trace", x: Any) -> bool:
     return trace.is_traced(x)
 
 
-@means("numpy.iterable", each=())
-def _iterable(trace, x):
+def _iterable(trace: "Trace", x: Any) -> bool:
     return not trace.is_traced(x)
 
 
 # conditions
 
 
-@means("numpy.isnan", "math.isnan")
-def _isnan(trace, x):
+def _isnan(trace: "Trace", x: Any) -> Any:
     x = trace.real(x)
     return x != x
 
 
-@means("numpy.isinf", "math.isinf")
-def _isinf(trace, x):
+def _isinf(trace: "Trace", x: Any) -> Any:
     return abs(trace.real(x)) == math.inf
 
 
-@means("numpy.isfinite", "math.isfinite")
-def _isfinite(trace, x):
+def _isfinite(trace: "Trace", x: Any) -> Any:
     return abs(trace.real(x)) < math.inf
 
 
-@means("numpy.signbit")
-def _signbit(trace, x):
+def _signbit(trace: "Trace", x: Any) -> Any:
     return trace.apply("copysign", (1.0, x)) < 0.0
 
 
-@means("numpy.select", each=())
-def _select(trace, conditions, choices, default=0.0):
+def _select(trace: "Trace", conditions: Any, choices: Any, default: Any = 0.0) -> Any:
     """The first choice whose condition holds."""
     if len(conditions) != len(choices):
         raise trace.refusal("calls `numpy.select` with lists of different lengths", "np.select([x > 0, x < 0], [x, -x])")
@@ -134,35 +123,70 @@ def _select(trace, conditions, choices, default=0.0):
     return result
 
 
+def _where(trace: "Trace", condition: Any, x: Any, y: Any) -> Any:
+    condition = trace.condition(condition)
+    # a select takes numbers: of conditions it is made of logic
+    if all(trace.is_condition(value) for value in (x, y)):
+        return (condition & x) | (~condition & y)
+    return trace.apply("select", (condition, x, y))
+
+
+def _float(trace: "Trace", x: Any) -> Any:
+    return trace.real(x)
+
+
+def _log(trace: "Trace", x: Any, *base: Any) -> Any:
+    logarithms = [trace.apply("log", (value,)) for value in (x, *base)]
+    return functools.reduce(lambda x, y: x / y, logarithms)
+
+
+def _bitwise_and(trace: "Trace", x: Any, y: Any) -> Any:
+    return trace.logic("and", x, y)
+
+
+def _bitwise_or(trace: "Trace", x: Any, y: Any) -> Any:
+    return trace.logic("or", x, y)
+
+
+def _bitwise_xor(trace: "Trace", x: Any, y: Any) -> Any:
+    return trace.exclusive(x, y)
+
+
+def _logical_xor(trace: "Trace", x: Any, y: Any) -> Any:
+    return trace.exclusive(trace.condition(x), trace.condition(y))
+
+
+def _invert(trace: "Trace", x: Any) -> Any:
+    return trace.logic("not", x)
+
+
 # functions of numbers
 
 
-@means("numpy.clip", each=())
-def _clip(trace, x, a_min=None, a_max=None):
+def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None) -> Any:
     for function, bound in ((np.maximum, a_min), (np.minimum, a_max)):
         x = x if bound is None else trace.call(function, (x, bound), {})
     return x
 
 
-@means("numpy.polyval", each=(1,))
-def _polyval(trace, p, x):
+def _polyval(trace: "Trace", p: Any, x: Any) -> Any:
     """The polynomial with these coefficients, the highest power first, by Horner's rule, as NumPy does it."""
     return functools.reduce(lambda sum_, coefficient: sum_ * x + coefficient, p, 0.0)
 
 
-@means("numpy.interp", each=(0,))
-def _interp(trace, x, xp, fp):
+def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
     """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
     x, knots, values = trace.real(x), _knots(trace, xp), [v if trace.is_traced(v) else float(v) for v in fp]
     if len(values) != len(xp) or not knots:
         raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
     last = len(knots) - 1
+    # two equal knots are a jump, which has no slope
     pieces = [k for k in range(last) if knots[k] < knots[k + 1]]
     if not pieces:
         return trace.real(values[0]) if last == 0 else trace.apply("select", (x < knots[0], values[0], values[last]))
     slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
 
-    def pick(numbers):
+    def pick(numbers: list[Any]) -> Any:
         return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
 
     inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick([values[k] for k in pieces])
@@ -170,7 +194,7 @@ def _interp(trace, x, xp, fp):
     return trace.apply("select", (x < knots[0], values[0], above))
 
 
-def _knots(trace, xp):
+def _knots(trace: "Trace", xp: Any) -> list[float]:
     if trace.holds_traced(xp):
         fix = "np.interp(x, [0.0, 1.0, 2.0], [a, b, c])  # a constant table"
         raise trace.refusal("calls `numpy.interp` with a traced `xp`", fix)
@@ -178,3 +202,41 @@ def _knots(trace, xp):
     if not all(itertools.starmap(operator.le, itertools.pairwise(knots))):
         raise trace.refusal("calls `numpy.interp` with an `xp` that does not increase", "np.interp(x, sorted(xp), fp)")
     return knots
+
+
+MEANINGS = {
+    "builtins.int": means(_int),
+    "numpy.fix": means(_int),
+    "builtins.bool": means(_bool, each=()),
+    "builtins.range": means(_range, each=()),
+    "builtins.round": means(_round),
+    "numpy.round": means(_numpy_round, each=(0,)),
+    "numpy.around": means(_numpy_round, each=(0,)),
+    "builtins.any": means(_any, each=(), always=True),
+    "builtins.all": means(_all, each=(), always=True),
+    "builtins.max": means(_max, each=(), always=True),
+    "builtins.min": means(_min, each=(), always=True),
+    "numpy.isscalar": means(_isscalar, each=()),
+    "numpy.iterable": means(_iterable, each=()),
+    "numpy.isnan": means(_isnan),
+    "math.isnan": means(_isnan),
+    "numpy.isinf": means(_isinf),
+    "math.isinf": means(_isinf),
+    "numpy.isfinite": means(_isfinite),
+    "math.isfinite": means(_isfinite),
+    "numpy.signbit": means(_signbit),
+    "numpy.select": means(_select, each=()),
+    "numpy.where": means(_where),
+    "builtins.float": means(_float),
+    "numpy.float64": means(_float),
+    "numpy.positive": means(_float),
+    "math.log": means(_log),
+    "numpy.bitwise_and": means(_bitwise_and),
+    "numpy.bitwise_or": means(_bitwise_or),
+    "numpy.bitwise_xor": means(_bitwise_xor),
+    "numpy.logical_xor": means(_logical_xor),
+    "numpy.invert": means(_invert),
+    "numpy.clip": means(_clip, each=()),
+    "numpy.polyval": means(_polyval, each=(1,)),
+    "numpy.interp": means(_interp, each=(0,)),
+}

@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,13 +11,16 @@ from nbad.language import refusals
 from nbad.language.merging import Different, Merger, either
 from nbad.language.values import Tracer, first_traced
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
 
-def is_traced(index) -> bool:
+
+def is_traced(index: Any) -> bool:
     """Whether an index is a traced value, or a tuple with one."""
     return isinstance(index, Tracer) or (isinstance(index, tuple) and any(isinstance(part, Tracer) for part in index))
 
 
-def item(trace, container, index):
+def item(trace: "Trace", container: Any, index: Any) -> Any:
     """The item of a tuple, list or array at a traced place; nan where the place is no whole number or out of range.
 
     As in Python, negative places count from the end.
@@ -27,19 +32,20 @@ def item(trace, container, index):
     return _pick(trace, list(container), index)
 
 
-def _array_item(trace, array, index):
+def _array_item(trace: "Trace", array: np.ndarray, index: tuple[Any, ...]) -> Any:
     """The item of an array at a tuple of places, by its first traced one."""
     axis = next((k for k, part in enumerate(index) if isinstance(part, Tracer)), None)
     if axis is None:
         return array[index]
     if any(part is None or part is Ellipsis for part in index) or trace.is_condition(index[axis]) or len(index) > array.ndim:
         raise trace.refusal(*refusals.FLOW["index"])
+    # what is picked is a number of the graph, and these are floats
     numbers = array.astype(float) if array.dtype.kind in "iub" else array
     places = range(array.shape[axis])
     return _pick(trace, [_array_item(trace, numbers, (*index[:axis], k, *index[axis + 1 :])) for k in places], index[axis])
 
 
-def _pick(trace, values, index):
+def _pick(trace: "Trace", values: list[Any], index: Any) -> Any:
     size, index = len(values), trace.real(index)
     place = trace.apply("select", (index < 0, index + size, index))
     valid = (place >= 0) & (place < size) & (index == trace.apply("floor", (index,)))
@@ -51,17 +57,18 @@ def _pick(trace, values, index):
         raise trace.refusal(what, fix, got=str(error)) from None
 
 
-def _like(value, number):
+def _like(value: Any, number: float) -> Any:
     """The number in the shape of a value."""
     if isinstance(value, (list, tuple)):
         return type(value)(_like(part, number) for part in value)
     return np.full(value.shape, number) if isinstance(value, np.ndarray) and value.ndim else number
 
 
-def select_tree(trace, values, is_below):
+def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any]) -> Any:
     """The value at a place: `is_below(k)` is the condition that the place is below `k`."""
 
-    def pick(start, stop):
+    # a tree has as many selects as a chain, but only log2(n) of them one after the other
+    def pick(start: int, stop: int) -> Any:
         if stop - start == 1:
             return values[start]
         middle = (start + stop) // 2
@@ -70,7 +77,7 @@ def select_tree(trace, values, is_below):
     return pick(0, len(values))
 
 
-def contained(trace, item, container):
+def contained(trace: "Trace", item: Any, container: Any) -> Any:
     """Whether a container of numbers holds an item."""
     if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
         return item in container

@@ -8,6 +8,8 @@ import functools
 import itertools
 import math
 import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,15 +17,18 @@ from nbad.language import arrays
 from nbad.language.array_functions import reduce_axes
 from nbad.language.meanings import means
 
-LARGEST_MATRIX = 3
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+LARGEST_MATRIX = 3  # closed forms grow fast with the rows, and cannot pivot
 
 
-def _dot(u, v):
+def _dot(u: Any, v: Any) -> Any:
     """Sum of products of two sequences."""
     return functools.reduce(operator.add, map(operator.mul, u, v)) if len(u) else np.float64(0.0)
 
 
-def _all_dots(trace, x, y):
+def _all_dots(trace: "Trace", x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The product of every vector in the last axis of `x` with every one of `y`."""
     if x.shape[-1] != y.shape[-1]:
         raise trace.refusal(f"multiplies vectors of lengths {x.shape[-1]} and {y.shape[-1]}", "x[:3] @ y")
@@ -32,69 +37,66 @@ def _all_dots(trace, x, y):
     return arrays.filled(values, (*x.shape[:-1], *y.shape[:-1]))
 
 
-def _columns_last(y):
+def _columns_last(y: np.ndarray) -> np.ndarray:
     return y if y.ndim == 1 else np.swapaxes(y, -1, -2)
 
 
-def _scaled(trace, a, b):
+def _scaled(trace: "Trace", a: Any, b: Any) -> Any:
     """The product with a number, in C order as other products are."""
     product = trace.call(np.multiply, (a, b), {})
     return product.copy() if isinstance(product, np.ndarray) else product
 
 
-@means("numpy.dot", each=())
-def _np_dot(trace, a, b):
+def _np_dot(trace: "Trace", a: Any, b: Any) -> Any:
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
 
 
-@means("numpy.inner", each=())
-def _inner(trace, a, b):
+def _inner(trace: "Trace", a: Any, b: Any) -> Any:
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
 
 
-@means("numpy.vdot", each=())
-def _vdot(trace, a, b):
+def _vdot(trace: "Trace", a: Any, b: Any) -> Any:
     x, y = arrays.items(trace, a).ravel(), arrays.items(trace, b).ravel()
     return arrays.wrap(trace, _all_dots(trace, x, y))
 
 
-@means("numpy.matmul", each=())
-def _matmul(trace, a, b):
+def _matmul(trace: "Trace", a: Any, b: Any) -> Any:
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     if x.ndim == 0 or y.ndim == 0:
         raise trace.refusal("uses `@` on a number", "x * y")
     if x.ndim <= 2 and y.ndim <= 2:
         return arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
-    vectors = x.ndim == 1, y.ndim == 1
-    x, y = x[None, :] if vectors[0] else x, y[:, None] if vectors[1] else y
+    is_row, is_column = x.ndim == 1, y.ndim == 1
+    x, y = x[None, :] if is_row else x, y[:, None] if is_column else y
     stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     x, y = np.broadcast_to(x, (*stack, *x.shape[-2:])), np.broadcast_to(y, (*stack, *y.shape[-2:]))
     products = np.stack([_all_dots(trace, x[k], y[k].T) for k in np.ndindex(stack)])
     result = products.reshape(*stack, *products.shape[1:])
-    result = result[..., 0, :] if vectors[0] else result[..., 0] if vectors[1] else result
+    if is_row:
+        result = result[..., 0, :]
+    elif is_column:
+        result = result[..., 0]
     return arrays.wrap(trace, result)
 
 
-@means("numpy.trace", each=())
-def _trace(trace, a, offset=0):
+def _trace(trace: "Trace", a: Any, offset: int = 0) -> Any:
     return trace.call(np.sum, (np.diagonal(arrays.items(trace, a), offset),), {"axis": -1})
 
 
-@means("numpy.einsum", each=())
-def _einsum(trace, subscripts, *operands, optimize=False):
+def _einsum(trace: "Trace", subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """Loops over the letters of the result, and inside over the others in the order in which they appear."""
     parts = [arrays.items(trace, operand) for operand in operands]
     inputs, output = _subscripts(trace, subscripts, parts)
     sizes = _sizes(trace, subscripts, inputs, parts)
     summed = [letter for letter in sizes if letter not in output]
 
-    def term(place):
+    def term(place: dict[str, int]) -> Any:
         values = (part[tuple(place[letter] for letter in letters)] for letters, part in zip(inputs, parts, strict=True))
         return functools.reduce(operator.mul, values)
 
-    def value(kept):
+    def value(kept: dict[str, int]) -> Any:
         places = itertools.product(*(range(sizes[letter]) for letter in summed))
         return functools.reduce(operator.add, (term(kept | dict(zip(summed, place, strict=True))) for place in places))
 
@@ -103,7 +105,7 @@ def _einsum(trace, subscripts, *operands, optimize=False):
     return arrays.wrap(trace, arrays.filled(values, shape))
 
 
-def _subscripts(trace, text, parts):
+def _subscripts(trace: "Trace", text: Any, parts: list[np.ndarray]) -> tuple[list[str], str]:
     """The letters of each operand, and those of the result: by default those that appear once, in order."""
     if not isinstance(text, str) or "." in text:
         raise trace.refusal("calls `numpy.einsum` without a letter for each axis", "np.einsum('ij,j->i', a, b)")
@@ -117,7 +119,7 @@ def _subscripts(trace, text, parts):
     return inputs, output
 
 
-def _sizes(trace, text, inputs, parts):
+def _sizes(trace: "Trace", text: str, inputs: list[str], parts: list[np.ndarray]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     axes = (zip(letters, part.shape, strict=True) for letters, part in zip(inputs, parts, strict=True))
     for letter, size in itertools.chain.from_iterable(axes):
@@ -129,8 +131,7 @@ def _sizes(trace, text, inputs, parts):
 # norms
 
 
-@means("numpy.linalg.norm", each=())
-def _norm(trace, x, ord=None, axis=None, keepdims=False):
+def _norm(trace: "Trace", x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The derivative of the Euclidean norm is 0 at the zero vector."""
     one_axis = arrays.items(trace, x).ndim == 1 or isinstance(axis, int)
     folds = {1: _absolute_sum, 2: _root_of_squares, math.inf: _greatest_magnitude} if one_axis else {"fro": _root_of_squares}
@@ -140,23 +141,23 @@ def _norm(trace, x, ord=None, axis=None, keepdims=False):
     return reduce_axes(trace, x, axis, keepdims, functools.partial(fold, trace))
 
 
-def _root_of_squares(trace, values):
+def _root_of_squares(trace: "Trace", values: Sequence[Any]) -> Any:
     squares = _dot(values, values)
     return trace.apply("norm_root", (squares,)) if trace.is_traced(squares) else np.sqrt(squares)
 
 
-def _absolute_sum(trace, values):
+def _absolute_sum(trace: "Trace", values: Sequence[Any]) -> Any:
     return functools.reduce(operator.add, map(abs, values))
 
 
-def _greatest_magnitude(trace, values):
+def _greatest_magnitude(trace: "Trace", values: Sequence[Any]) -> Any:
     return functools.reduce(np.maximum, map(abs, values))
 
 
 # small matrices
 
 
-def _square(trace, a, path):
+def _square(trace: "Trace", a: Any, path: str) -> np.ndarray:
     matrix = arrays.items(trace, a)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise trace.refusal(f"calls `{path}` on an array of shape {matrix.shape}", f"{path}(a)  # one square matrix")
@@ -166,11 +167,11 @@ def _square(trace, a, path):
     return matrix
 
 
-def _minor(matrix, row, column):
+def _minor(matrix: np.ndarray, row: int, column: int) -> np.ndarray:
     return np.delete(np.delete(matrix, row, 0), column, 1)
 
 
-def _determinant(matrix):
+def _determinant(matrix: np.ndarray) -> Any:
     """Expansion along the first row."""
     if len(matrix) == 1:
         return matrix[0, 0]
@@ -178,7 +179,7 @@ def _determinant(matrix):
     return functools.reduce(lambda total, k: total - terms[k] if k % 2 else total + terms[k], range(1, len(terms)), terms[0])
 
 
-def _adjugate(matrix):
+def _adjugate(matrix: np.ndarray) -> np.ndarray:
     """The transposed matrix of cofactors."""
     size = range(len(matrix))
     if len(matrix) == 1:
@@ -187,20 +188,31 @@ def _adjugate(matrix):
     return arrays.filled((-value if place % 2 else value for value, place in minors), matrix.shape)
 
 
-@means("numpy.linalg.det", each=())
-def _det(trace, a):
+def _det(trace: "Trace", a: Any) -> Any:
     return _determinant(_square(trace, a, "np.linalg.det"))
 
 
-@means("numpy.linalg.inv", each=())
-def _inv(trace, a):
+def _inv(trace: "Trace", a: Any) -> Any:
     matrix = _square(trace, a, "np.linalg.inv")
     return arrays.wrap(trace, _adjugate(matrix) / _determinant(matrix))
 
 
-@means("numpy.linalg.solve", each=())
-def _solve(trace, a, b):
+def _solve(trace: "Trace", a: Any, b: Any) -> Any:
     matrix, right = _square(trace, a, "np.linalg.solve"), arrays.items(trace, b)
     if right.ndim not in (1, 2) or len(right) != len(matrix):
         raise trace.refusal(f"calls `np.linalg.solve` with shapes {matrix.shape} and {right.shape}", "np.linalg.solve(a, b)")
     return arrays.wrap(trace, _all_dots(trace, _adjugate(matrix), right.T) / _determinant(matrix))
+
+
+MEANINGS = {
+    "numpy.dot": means(_np_dot, each=()),
+    "numpy.inner": means(_inner, each=()),
+    "numpy.vdot": means(_vdot, each=()),
+    "numpy.matmul": means(_matmul, each=()),
+    "numpy.trace": means(_trace, each=()),
+    "numpy.einsum": means(_einsum, each=()),
+    "numpy.linalg.norm": means(_norm, each=()),
+    "numpy.linalg.det": means(_det, each=()),
+    "numpy.linalg.inv": means(_inv, each=()),
+    "numpy.linalg.solve": means(_solve, each=()),
+}

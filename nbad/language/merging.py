@@ -1,23 +1,49 @@
 """One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
 
 import operator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nbad.language import arrays
-from nbad.language.trace import Trace
 from nbad.language.values import TracedCondition, Tracer, plain_number
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+Side = Callable[[Any], list[Any] | None]
 _COMPARABLE = (str, bytes, range, complex, slice)
 
 
-def _as_it_is(container):
+def _as_it_is(container: Any) -> None:
     """What a container holds is what it holds now."""
 
 
 class Different(Exception):
     """The text says why two values cannot become one."""
+
+
+class Entangled(NamedTuple):
+    """A merged list or array, and those that it may be, depending on the condition."""
+
+    merged: Any
+    sources: list[Any]
+
+
+class _Pair(NamedTuple):
+    """Two containers and the one that they became; holding them keeps their identities theirs."""
+
+    merged: Any
+    first: Any
+    second: Any
+
+
+class Copy(NamedTuple):
+    """A copy, and the original that it is known by."""
+
+    copy: Any
+    original: Any
 
 
 class Merger:
@@ -37,17 +63,24 @@ class Merger:
 
     Attributes
     ----------
-    entangled : list of (object, list)
-        Merged lists and arrays, and those that they may be, depending on the condition: a write to one could not be traced.
+    entangled : list of Entangled
+        Lists and arrays that may be one another: a write to one could not be traced.
     """
 
-    def __init__(self, trace: Trace, condition: TracedCondition, is_old=lambda value: False, sides=(_as_it_is, _as_it_is)):
+    def __init__(
+        self,
+        trace: "Trace",
+        condition: TracedCondition,
+        is_old: Callable[[Any], bool] = lambda value: False,
+        sides: tuple[Side, Side] = (_as_it_is, _as_it_is),
+    ) -> None:
         self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
-        self.entangled: list[tuple[Any, list[Any]]] = []
-        self._merged: dict[tuple[int, int], tuple[Any, Any, Any]] = {}
-        self._partners: dict[tuple[str, int], int] = {}
+        self.entangled: list[Entangled] = []
+        self._pairs: dict[tuple[int, int], _Pair] = {}
+        self._seconds: dict[int, Any] = {}  # what a first one was merged with at first, by its identity
+        self._firsts: dict[int, Any] = {}
 
-    def merge(self, a, b):
+    def merge(self, a: Any, b: Any) -> Any:
         """The one value; raises `Different` where there is none."""
         if a is b:
             return a
@@ -65,45 +98,47 @@ class Merger:
             return self._container(a, b, self._list)
         raise Different(f"{described(a)} in one branch and another one in the other")
 
-    def _number(self, a, b):
+    def _number(self, a: Any, b: Any) -> Any:
         if isinstance(a, Tracer) or isinstance(b, Tracer):
+            # equal operations are one node
             if isinstance(a, Tracer) and isinstance(b, Tracer) and (a._trace, a._node) == (b._trace, b._node):
                 return a
+        # the text tells -0.0 from 0.0, and nan is equal to itself
         elif repr(float(a)) == repr(float(b)):
             return a if type(a) is type(b) else float(a)
         if self.trace.is_condition(a) and self.trace.is_condition(b):
             return chosen(self.trace, self.condition, a, b)
         return self.trace.apply("select", (self.condition, a, b))
 
-    def _container(self, a, b, merge):
+    def _container(self, a: Any, b: Any, merge: Callable[[Any, Any], Any]) -> Any:
         key = id(a), id(b)
-        if key not in self._merged:
-            self._merged[key] = merge(a, b), a, b
-        merged = self._merged[key][0]
-        known = self._partners.setdefault(("first", id(a)), id(b)), self._partners.setdefault(("second", id(b)), id(a))
-        if known != (id(b), id(a)):
-            self.entangled += [(new, old) for new, *old in self._merged.values()]
+        if key not in self._pairs:
+            self._pairs[key] = _Pair(merge(a, b), a, b)
+        merged = self._pairs[key].merged
+        second, first = self._seconds.setdefault(id(a), b), self._firsts.setdefault(id(b), a)
+        if second is not b or first is not a:  # one name on one side is two on the other
+            self.entangled += [Entangled(pair.merged, [pair.first, pair.second]) for pair in self._pairs.values()]
         elif self._is_old(a) or self._is_old(b):
-            self.entangled.append((merged, [a, b]))
+            self.entangled.append(Entangled(merged, [a, b]))
         return merged
 
-    def _list(self, a, b):
+    def _list(self, a: Any, b: Any) -> list[Any]:
         if type(a) is not list:
             raise Different(f"{described(a)} in one branch and another one in the other")
         return self._items(a, *self._held(a, b))
 
-    def _sequence(self, a, b):
+    def _sequence(self, a: Any, b: Any) -> Any:
         if type(a) is not tuple and not hasattr(a, "_make"):
             raise Different(f"{described(a)} in one branch and another one in the other")
         items = self._items(a, a, b)
         return tuple(items) if type(a) is tuple else a._make(items)
 
-    def _items(self, whole, a, b):
+    def _items(self, whole: Any, a: Any, b: Any) -> list[Any]:
         if len(a) != len(b):
             raise Different(f"{described(whole)} of {len(a)} items in one branch and of {len(b)} in the other")
         return [self.merge(x, y) for x, y in zip(a, b, strict=True)]
 
-    def _held(self, *containers):
+    def _held(self, *containers: Any) -> Iterator[list[Any]]:
         """The items of two lists or arrays, each as its side has it."""
         for container, side in zip(containers, self._sides, strict=True):
             items = side(container)
@@ -111,7 +146,7 @@ class Merger:
                 items = list(arrays.items(self.trace, container).flat) if isinstance(container, np.ndarray) else container
             yield items
 
-    def _array(self, a, b):
+    def _array(self, a: Any, b: Any) -> Any:
         if a.shape != b.shape:
             raise Different(f"an array of shape {a.shape} in one branch and of shape {b.shape} in the other")
         if a.dtype == b.dtype and a.dtype not in (object, float):
@@ -122,7 +157,7 @@ class Merger:
         return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
 
 
-def chosen(trace: Trace, condition, a, b):
+def chosen(trace: "Trace", condition: Any, a: Any, b: Any) -> Any:
     """The condition that is `a` where `condition` holds, else `b`."""
     if _plain(a) is not None and _plain(b) is not None:
         return a if _plain(a) == _plain(b) else condition if _plain(a) else trace.logic("not", condition)
@@ -133,7 +168,7 @@ def chosen(trace: Trace, condition, a, b):
     return trace.logic("or", trace.logic("and", condition, a), trace.logic("and", trace.logic("not", condition), b))
 
 
-def both(trace: Trace, a, b):
+def both(trace: "Trace", a: Any, b: Any) -> Any:
     """`a and b` of conditions, either of which may be plain."""
     for x, y in ((a, b), (b, a)):
         if _plain(x) is not None:
@@ -141,7 +176,7 @@ def both(trace: Trace, a, b):
     return trace.logic("and", a, b)
 
 
-def either(trace: Trace, a, b):
+def either(trace: "Trace", a: Any, b: Any) -> Any:
     """`a or b` of conditions, either of which may be plain."""
     for x, y in ((a, b), (b, a)):
         if _plain(x) is not None:
@@ -149,12 +184,12 @@ def either(trace: Trace, a, b):
     return trace.logic("or", a, b)
 
 
-def is_number(value) -> bool:
+def is_number(value: Any) -> bool:
     """Whether this is a number or a condition, traced or plain."""
     return isinstance(value, Tracer) or plain_number(value) is not None
 
 
-def described(value) -> str:
+def described(value: Any) -> str:
     """A value as messages name it."""
     if value is None:
         return "None"
@@ -166,27 +201,28 @@ def described(value) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def kept(value, known=None):
-    """A copy of what may be written to later: lists and arrays, and those in them and in tuples."""
+def kept(value: Any, known: dict[int, Copy] | None = None) -> Any:
+    """A copy of what may be written to later: lists and arrays, and those in them and in tuples; `known` has copies."""
     known = {} if known is None else known
     if id(value) in known:
-        return known[id(value)][0]
+        return known[id(value)].copy
     if isinstance(value, np.ndarray) and value.ndim:
-        copy = value.copy()
+        copy: Any = value.copy()
     elif type(value) is list:
         copy = [kept(item, known) for item in value]
-    elif type(value) is tuple or (isinstance(value, tuple) and hasattr(value, "_make")):
+    elif isinstance(value, tuple) and (type(value) is tuple or hasattr(value, "_make")):
         items = [kept(item, known) for item in value]
         if all(map(operator.is_, items, value)):
             return value
-        copy = tuple(items) if type(value) is tuple else value._make(items)
+        copy = value._make(items) if hasattr(value, "_make") else tuple(items)
     else:
         return value
-    known[id(value)] = copy, value
+    # two names of one list stay two names of one copy
+    known[id(value)] = Copy(copy, value)
     return copy
 
 
-def containers(value):
+def containers(value: Any) -> Iterator[Any]:
     """The lists and arrays in a value."""
     if isinstance(value, (list, np.ndarray)):
         yield value
@@ -195,7 +231,7 @@ def containers(value):
             yield from containers(item)
 
 
-def uncopied(values):
+def uncopied(values: Iterable[Any]) -> Iterator[Any]:
     """What `kept` does not copy among values and in the lists and tuples among them."""
     for value in values:
         if isinstance(value, (list, tuple)):
@@ -204,5 +240,5 @@ def uncopied(values):
             yield value
 
 
-def _plain(condition):
+def _plain(condition: Any) -> bool | None:
     return None if isinstance(condition, Tracer) else bool(condition)

@@ -1,6 +1,7 @@
 """What is said about Python operations that a traced value cannot take part in, and the code to write instead."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ PROTOCOL = {
     "__delitem__": _WRITE,
 }
 
+# a line that assigns an item, plainly or by `+=`: there Python asks for other protocols than in an expression
 _ITEM_WRITE = re.compile(r"[^=]*\]\s*([-+*/@]|\*\*|//)?=(?!=)")
 _OUTSIDE = (
     "writes {value} into an array that was made outside the kernel",
@@ -125,29 +127,60 @@ FLOW = {
     ),
 }
 
+_CASE = (r"case\b", *FLOW["case"])
+_UNSEEN = (
+    r"",
+    "uses a traced value as True or False, in code that nbad cannot see into",
+    "np.where(condition, value_if_true, value_if_false)",
+)
 _TRUTH = (
-    (r"case\b", *FLOW["case"]),
+    _CASE,
     (r"while\b", "loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     (r"assert\b", "asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
     (r"(el)?if\b|.*\bif\b", "branches on a traced value", "np.where(condition, value_if_true, value_if_false)"),
     (r".*\b(and|or)\b", "uses `and` or `or` on traced conditions", "(x > 0) & (y > 0), or (x > 0) | (y > 0)"),
     (r".*\bnot\b", "uses `not` on a traced condition", "~(x > 0)"),
     (r".*[<>]=?[^<>]*[<>]", "chains comparisons of traced values", "(0 < x) & (x < 1)"),
-    (
-        r"",
-        "uses a traced value as True or False, in code that nbad cannot see into",
-        "np.where(condition, value_if_true, value_if_false)",
-    ),
+    _UNSEEN,
 )
 
 
 def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
     """What a source line does that asks a traced value for its truth, and the rewrite."""
-    rows = (_TRUTH[0], _TRUTH[-1]) if is_rewritten else _TRUTH
+    rows = (_CASE, _UNSEEN) if is_rewritten else _TRUTH
     return next((what, fix) for pattern, what, fix in rows if re.match(pattern, line))
 
 
-def described(value):
+# for library functions, or calls of them, that nbad does not know
+LIBRARY = {
+    "math.dist": "np.sqrt((x0 - y0)**2 + (x1 - y1)**2)",
+    "math.fsum": "x + y + z",
+    "math.hypot": "math.hypot(math.hypot(x, y), z)",
+    "math.prod": "x * y * z",
+    "numpy.add.reduce": "np.sum(x)",
+    "numpy.argmax": "np.max(x)  # the place of an item is not known when a kernel is traced",
+    "numpy.argmin": "np.min(x)  # the place of an item is not known when a kernel is traced",
+    "numpy.argsort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.average": "np.dot(w, x) / np.sum(w)",
+    "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
+    "numpy.divmod": "x // y, x % y",
+    "numpy.float32": "call the kernel with float32 arrays",
+    "numpy.maximum.reduce": "np.max(x)",
+    "numpy.median": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.minimum.reduce": "np.min(x)",
+    "numpy.modf": "x - np.trunc(x), np.trunc(x)",
+    "numpy.multiply.reduce": "np.prod(x)",
+    "numpy.nan_to_num": "np.where(np.isfinite(x), x, 0.0)",
+    "numpy.piecewise": "np.where(x < 0, -x, x * x)",
+    "numpy.ptp": "np.max(x) - np.min(x)",
+    "numpy.sort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.std": "np.sqrt(np.mean((x - np.mean(x)) ** 2))",
+    "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
+    "numpy.var": "np.mean((x - np.mean(x)) ** 2)",
+}
+
+
+def described(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array of shape {value.shape}"
     if isinstance(value, (complex, np.complexfloating)):
@@ -155,7 +188,7 @@ def described(value):
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-def advice(value):
+def advice(value: Any) -> str | None:
     if isinstance(value, (complex, np.complexfloating)):
         return "keep the real and the imaginary part in two variables"
     if isinstance(value, (np.ndarray, list, tuple)):

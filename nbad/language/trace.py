@@ -1,38 +1,42 @@
 """One run of a kernel on traced values: the graph that grows, and the errors that name the kernel's line."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.graph import GraphBuilder
-from nbad.language import arrays, meanings
+from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.language import arrays, meanings, vocabulary
+from nbad.language.kernels import KernelLike
+from nbad.language.meanings import LibraryFunction
 from nbad.language.refusals import advice, described
 from nbad.language.values import TracedCondition, TracedReal, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
-LARGEST_INTEGER_POWER = 65536
+LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
 class Trace:
     """One run of a kernel on traced values: a growing graph, and the errors that name the kernel."""
 
-    def __init__(self, name, inputs, max_operations):
+    def __init__(self, name: str, inputs: Sequence[str], max_operations: int) -> None:
         self.name = name
         self.builder = GraphBuilder(name, inputs)
         self.max_operations = max_operations
-        self.operations = 0
-        self.applied = 0
+        self.operations = 0  # less than nodes: inputs and constants are free
+        self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
-        self.line = lines.running_line
+        self.line = lines.running_line  # the tracer puts another one once the kernel has returned
 
-    def value(self, node):
+    def value(self, node: int) -> Tracer:
         """The traced value of a node."""
         return (TracedCondition if self.builder.nodes[node].kind == BOOL else TracedReal)(self, node)
 
-    def apply(self, op, operands, payload=None):
+    def apply(self, op: str, operands: Sequence[Any], payload: int | None = None) -> Tracer:
         """The value of operation `op`: traced values and plain numbers go in, a traced value comes out."""
         self.applied += 1
         nodes = [self.node(value, kind) for value, kind in zip(operands, TABLE[op].operands, strict=True)]
@@ -41,113 +45,128 @@ class Trace:
         self._count(before)
         return self.value(node)
 
-    def power(self, base, exponent):
+    def power(self, base: Any, exponent: Any) -> Tracer:
         """`base ** exponent`; an integer exponent is repeated multiplication."""
-        if not isinstance(exponent, (int, np.integer)) or abs(exponent) > LARGEST_INTEGER_POWER:
+        if not isinstance(exponent, (int, np.integer)) or abs(int(exponent)) > LARGEST_INTEGER_POWER:
             return self.apply("pow", (base, exponent))
         if exponent == 0:
             return self.value(self.builder.constant(1.0))
         return self.real(base) if exponent == 1 else self.apply("powi", (base,), int(exponent))
 
-    def logic(self, op, *operands):
+    def logic(self, op: str, *operands: Any) -> Tracer:
         """`&`, `|` or `~`, which take conditions only."""
         if not all(map(self.is_condition, operands)):
             fix = "(x > 0) & (y > 0)  # comparisons in parentheses; `a and b` of flags"
             raise self.refusal("uses `&`, `|`, `^` or `~` on a number", fix)
         return self.apply(op, operands)
 
-    def exclusive(self, x, y):
+    def exclusive(self, x: Any, y: Any) -> Tracer:
         """`x ^ y` on conditions."""
         return self.logic("or", self.logic("and", x, self.logic("not", y)), self.logic("and", self.logic("not", x), y))
 
-    def is_condition(self, value):
+    def is_condition(self, value: Any) -> bool:
         """Whether the value is a condition, traced or plain."""
         return isinstance(value, (TracedCondition, bool, np.bool_))
 
-    def real(self, value):
+    def real(self, value: Any) -> Tracer:
         """A traced real number; a condition counts 1 or 0."""
         return self.value(self.node(value, REAL))
 
-    def condition(self, value):
+    def condition(self, value: Any) -> Tracer:
         """A traced condition; a number holds where it is not zero."""
         return self.value(self.node(value, BOOL))
 
-    def node(self, value, kind):
+    def node(self, value: Any, kind: str) -> int:
         """The node of an operand: a traced value of this trace, or a plain number."""
         if isinstance(value, Tracer):
             return self._own(value)._node if value.kind == kind else self._converted(value, kind)
         plain = self._plain(value)
         return self.builder.constant(bool(plain) if kind == BOOL else float(plain))
 
-    def item(self, value):
+    def item(self, value: Any) -> Any:
         """An item of an array: a traced value, a float or a bool."""
         if isinstance(value, Tracer):
             return value
         plain = self._plain(value)
         return plain if isinstance(plain, bool) else np.float64(plain)
 
-    def is_traced(self, value):
+    def is_traced(self, value: Any) -> bool:
         """Whether this is a traced value itself."""
         return isinstance(value, Tracer)
 
-    def holds_traced(self, value):
+    def holds_traced(self, value: Any) -> bool:
         """Whether a value, or a container or array, holds a traced value."""
         return first_traced((value,)) is not None
 
-    def call(self, function, args, options, path=None):
+    def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
-        meaning, values = meanings.find(function), (args, options)
-        is_known = meaning is not None and (meaning.always or (meaning.takes_plain_arrays and _holds(values, arrays.TracedArray)))
-        if is_known or first_traced(values) is not None:
-            return meanings.call(self, function, args, options, path)
-        return arrays.call_plain(self, function, args, options)
+        known, values = vocabulary.find(function), (args, options)
+        if not _acts_on_plain(known, values) and first_traced(values) is None:
+            return arrays.call_plain(self, function, args, options)
+        if known is None:
+            raise vocabulary.unknown(self, path or vocabulary.path_of(function))
+        return meanings.call(self, known, args, options)
 
-    def splice(self, kernel, args, kwargs):
+    def splice(self, kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
         traced, operands, cores = kernel.bind_traced(args, kwargs)
         before = len(self.builder.nodes)
         self.applied += 1
-        name = getattr(kernel, "__name__", "kernel")
-        results = arrays.each_element(self, name, operands, cores, traced.outputs, functools.partial(self._repeat, traced.graph))
+        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced.graph)
+        results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         return results if traced.is_tuple else results[0]
 
-    def _repeat(self, graph, slots):
+    def _repeat(self, graph: Graph, slots: list[Any]) -> list[Tracer]:
         """The outputs of a graph, for the values of its inputs."""
-        places = self.builder.splice(graph, [self.node(value, REAL) for value in slots])
-        return [self.value(places[node]) for node in graph.outputs]
+        return list(map(self.value, self.builder.splice(graph, [self.node(value, REAL) for value in slots])))
 
-    def refusal(self, what, fix=None, *, line=None, got=None, expected=None):
+    def refusal(
+        self,
+        what: str,
+        fix: str | None = None,
+        *,
+        line: lines.Line | None = None,
+        got: str | None = None,
+        expected: str | None = None,
+    ) -> TraceError:
         """The error that says what this kernel does, where, and what to write instead."""
         where = line or self.line()
         return TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
 
-    def _plain(self, value):
+    def _plain(self, value: Any) -> bool | float:
         plain = plain_number(value)
         if plain is None:
             what = f"uses {described(value)} where a real number is needed"
             raise self.refusal(what, advice(value), expected="a traced value, a Python or NumPy number")
         return plain
 
-    def _own(self, value):
+    def _own(self, value: Tracer) -> Tracer:
         if value._trace is self and self.is_open:
             return value
         what = f"uses a traced value of kernel `{value._trace.name}` after or outside its trace"
         raise self.refusal(what, "pass it as an argument, or return it")
 
-    def _converted(self, value, kind):
+    def _converted(self, value: Tracer, kind: str) -> int:
         if kind == BOOL:
             return self.apply("ne", (value, 0.0))._node
         return self.apply("select", (value, 1.0, 0.0))._node
 
-    def _count(self, before):
+    def _count(self, before: int) -> None:
         self.operations += sum(node.op not in ("input", "const") for node in self.builder.nodes[before:])
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
             raise self.refusal(what, "shorten its loops, or raise nbad.kernel(max_operations=...)")
 
 
-def _holds(value, kind):
+def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:
+    """Whether a library function acts on these values even if none of them is traced."""
+    if known is None:
+        return False
+    return known.meaning.always or (known.takes_plain_arrays and _holds(values, arrays.TracedArray))
+
+
+def _holds(value: Any, kind: type) -> bool:
     """Whether a value is of a kind, or a list, tuple or dict that holds one."""
     if isinstance(value, dict):
         value = list(value.values())

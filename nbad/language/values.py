@@ -1,6 +1,8 @@
 """The values that a kernel computes with while it is traced: real scalars and conditions, and the trace they grow."""
 
 import numbers
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -9,12 +11,15 @@ from nbad.errors import TraceError
 from nbad.language import arrays, refusals
 from nbad.operations.row import BOOL, REAL
 
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
 
 class TraceAttributeError(TraceError, AttributeError):
     """A traced value has no such attribute; `hasattr` says so too."""
 
 
-def plain_number(value) -> bool | float | None:
+def plain_number(value: Any) -> bool | float | None:
     """A real Python or NumPy number as bool or float; None for anything else."""
     if isinstance(value, Tracer):
         return None
@@ -25,12 +30,12 @@ def plain_number(value) -> bool | float | None:
     return float(value) if isinstance(value, numbers.Real) else None
 
 
-def first_traced(values):
+def first_traced(values: Iterable[Any]) -> "Tracer | None":
     """The first traced value among `values` and the lists, tuples, dicts and object arrays in them, or None."""
     return next((found for found in map(_traced_in, values) if found is not None), None)
 
 
-def _traced_in(value):
+def _traced_in(value: Any) -> "Tracer | None":
     if isinstance(value, Tracer):
         return value
     if isinstance(value, (list, tuple)):
@@ -46,10 +51,10 @@ _NUMERIC = (float, int, np.generic, numbers.Number)
 _BUILTIN = (*_NUMERIC, str, bytes, list, tuple, dict, type(None))
 
 
-def _operator(op, reflected=False, operable=_BUILTIN):
+def _operator(op: str, reflected: bool = False, operable: tuple[type, ...] = _BUILTIN) -> Callable[..., Any]:
     """A binary operator method. Types that nbad does not know may answer for themselves."""
 
-    def method(self, other):
+    def method(self: "Tracer", other: Any) -> Any:
         if isinstance(other, Tracer) or isinstance(other, operable):  # noqa: SIM101, ready-made tuple: this is the hot path
             return self._trace.apply(op, (other, self) if reflected else (self, other))
         return NotImplemented
@@ -57,10 +62,10 @@ def _operator(op, reflected=False, operable=_BUILTIN):
     return method
 
 
-def _refused(name):
-    def method(self, *args, **kwargs):
+def _refused(name: str) -> Callable[..., Any]:
+    def method(self: "Tracer", *args: Any, **kwargs: Any) -> NoReturn:
         line = lines.running_line()
-        what, fix = refusals.protocol(name, line[0] if line else "")
+        what, fix = refusals.protocol(name, line.text if line else "")
         raise self._trace.refusal(what.format(value=self.described()), fix)
 
     return method
@@ -70,22 +75,25 @@ class Tracer:
     """A value that is known only when the compiled kernel runs."""
 
     __slots__ = ("_node", "_trace")
+    _node: int
+    _trace: "Trace"
     kind = REAL
 
-    def __init__(self, trace, node):
+    def __init__(self, trace: "Trace", node: int) -> None:
+        # kernels may set no attribute, see below
         object.__setattr__(self, "_trace", trace)
         object.__setattr__(self, "_node", node)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         node = self._trace.builder.nodes[self._node]
         if node.op == "const":
             return repr(node.payload)
         return f"<traced {self._trace.builder.inputs[node.payload] if node.op == 'input' else f'%{self._node}'}>"
 
-    def __format__(self, spec):
+    def __format__(self, spec: str) -> str:
         return repr(self)
 
-    def described(self):
+    def described(self) -> str:
         node = self._trace.builder.nodes[self._node]
         return f"`{self._trace.builder.inputs[node.payload]}`" if node.op == "input" else "a traced value"
 
@@ -96,86 +104,90 @@ class Tracer:
     __floordiv__, __rfloordiv__ = _operator("floordiv"), _operator("floordiv", reflected=True)
     __mod__, __rmod__ = _operator("mod"), _operator("mod", reflected=True)
     __lt__, __le__, __gt__, __ge__ = map(_operator, ("lt", "le", "gt", "ge"))
+    # with text, None or a list a number is simply not equal; the other operators refuse these by name
     __eq__, __ne__ = _operator("eq", operable=_NUMERIC), _operator("ne", operable=_NUMERIC)
 
-    def __pow__(self, exponent, modulus=None):
+    def __pow__(self, exponent: Any, modulus: Any = None) -> Any:
         if modulus is not None:
             raise self._trace.refusal("calls pow() with a modulus", "pow(x, y)")
         return self._trace.power(self, exponent)
 
-    def __rpow__(self, base):
+    def __rpow__(self, base: Any) -> Any:
         return self._trace.apply("pow", (base, self))
 
-    def __divmod__(self, other):
+    def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
 
-    def __rdivmod__(self, other):
+    def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
 
-    def __neg__(self):
+    def __neg__(self) -> Any:
         return self._trace.apply("neg", (self,))
 
-    def __pos__(self):
+    def __pos__(self) -> Any:
         return self._trace.real(self)
 
-    def __abs__(self):
+    def __abs__(self) -> Any:
         return self._trace.apply("abs", (self,))
 
-    def __floor__(self):
+    def __floor__(self) -> Any:
         return self._trace.apply("floor", (self,))
 
-    def __ceil__(self):
+    def __ceil__(self) -> Any:
         return self._trace.apply("ceil", (self,))
 
-    def __trunc__(self):
+    def __trunc__(self) -> Any:
         return self._trace.apply("trunc", (self,))
 
-    def __round__(self, digits=None):
+    def __round__(self, digits: Any = None) -> Any:
         return self._trace.call(round, (self, digits), {})
 
-    def __and__(self, other):
+    def __and__(self, other: Any) -> Any:
         return self._trace.logic("and", self, other)
 
-    def __or__(self, other):
+    def __or__(self, other: Any) -> Any:
         return self._trace.logic("or", self, other)
 
-    def __xor__(self, other):
+    def __xor__(self, other: Any) -> Any:
         return self._trace.exclusive(self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
-    def __invert__(self):
+    def __invert__(self) -> Any:
         return self._trace.logic("not", self)
 
-    def __bool__(self):
+    def __bool__(self) -> NoReturn:
         frame, line = lines.user_frame(), lines.running_line()
         obstacle = lines.obstacle(frame)
-        text = line[0] if line and not line[0].startswith("in `") else ""
+        text = line.text if line and not line.text.startswith("in `") else ""
         what, fix = refusals.truth(text, is_rewritten=obstacle is None)
         raise self._trace.refusal(what, fix, line=line, got=obstacle)
 
-    def __copy__(self):
+    def __copy__(self) -> "Tracer":
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> "Tracer":
         return self
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> NoReturn:
+        # protocols are asked for by `hasattr`, which is to say no as for a float
         if name.startswith("__"):
             raise AttributeError(f"traced values have no attribute `{name}`")
         error = self._trace.refusal(f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number")
         raise TraceAttributeError(str(error))
 
-    def __setattr__(self, name, value):
-        raise self._trace.refusal(f"writes the attribute `{name}` of {self.described()}", refusals.PROTOCOL["__setitem__"][1])
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        _, fix = refusals.PROTOCOL["__setitem__"]
+        raise self._trace.refusal(f"writes the attribute `{name}` of {self.described()}", fix)
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return arrays.apply_ufunc(self._trace, ufunc, method, inputs, options)
 
-    def __array_function__(self, function, types, args, kwargs):
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)
 
 
+# each protocol has a method that refuses, where Python would say something about a TracedReal
 for _name in refusals.PROTOCOL:
     setattr(Tracer, _name, _refused(_name))
 
@@ -194,11 +206,11 @@ class TracedCondition(Tracer):
     __class__ = bool  # type: ignore[assignment]
     kind = BOOL
 
-    def __neg__(self):
+    def __neg__(self) -> Any:
         return 0.0 - self
 
 
-def stop_gradient(x):
+def stop_gradient(x: Any) -> Any:
     """`x` itself, of which no derivative is taken.
 
     Parameters

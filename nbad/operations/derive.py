@@ -3,8 +3,10 @@
 So SymPy need not be loaded to differentiate a kernel. A test derives them again.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from nbad.operations.row import Operation
 from nbad.operations.table import ROWS
 
 HEAD = '''"""Partials as SymPy derives them, written by `python -m nbad.operations.derive`."""
@@ -26,13 +28,13 @@ def derived_source() -> str:
     return "".join([HEAD, *lines, "}\n"]).replace("'", '"')
 
 
-def _entries(row):
+def _entries(row: Operation) -> Iterator[str | None]:
     """For each operand SymPy's derivative; None where the row has a form of its own."""
-    for operand, text in zip("xyz", row.partials, strict=False):
+    for operand, text in zip("xyz", row.partials or (), strict=False):
         yield _derivative(row.expression, operand) if text is None else None
 
 
-def _derivative(expression, operand):
+def _derivative(expression: str | None, operand: str) -> str:
     import sympy
 
     symbols = {name: sympy.Symbol(name, real=True) for name in "xyz"}

@@ -1,6 +1,8 @@
 """The rows of arithmetic, comparison, rounding and the elementary functions."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +23,15 @@ from nbad.operations.row import (
 )
 
 
-def _inverse(name, expression, partial, **more):
+def _inverse(name: str, expression: str, partial: str, **more: Any) -> Operation:
     """An inverse function, which NumPy spells in two ways."""
     long = name.replace("a", "arc", 1)
     return call(name, expression, partial, function=getattr(np, long), spellings=both(name, long), **more)
 
 
-def _extremum(name, expression, spellings, function, expansion):
+def _extremum(
+    name: str, expression: str, spellings: tuple[str, ...], function: Callable[..., Any], expansion: Callable[..., Any]
+) -> Operation:
     """A choice between two operands; a tie goes half and half."""
     x, y = (f"Piecewise((0, Ne(v, {operand})), (1/2, Eq(x, y)), (1, True))" for operand in "xy")
     return composite(
@@ -45,16 +49,16 @@ def _extremum(name, expression, spellings, function, expansion):
     )
 
 
-def _comparison(name, function):
+def _comparison(name: str, function: Callable[..., Any]) -> Operation:
     return Operation(name=name, numpy=function, spellings=(f"numpy.{function.__name__}",), operands=PAIR, kind=BOOL)
 
 
-def _logic(name, arity=2):
+def _logic(name: str, arity: int = 2) -> Operation:
     function = getattr(np, f"logical_{name}")
     return Operation(name=name, numpy=function, spellings=(f"numpy.logical_{name}",), operands=(BOOL,) * arity, kind=BOOL)
 
 
-def _power(x, n):
+def _power(x: Any, n: int) -> Any:
     """Integer power by repeated squaring, in the order of Numba's own lowering."""
     result, square, left = None, x, abs(n)
     while left:
@@ -67,50 +71,52 @@ def _power(x, n):
     return 1.0 / result if n < 0 else result
 
 
-def _mod(g, x, y):
+def _mod(g: Any, x: Any, y: Any) -> Any:
     """As npymath does it: the sign of the divisor, as in Python."""
+    # an exact multiple leaves a zero with the sign of the divisor
     rest = g.fmod(x, y)
     return g.where(g.ne(rest, 0.0), g.where(_differ(rest < 0.0, y < 0.0), rest + y, rest), g.copysign(0.0, y))
 
 
-def _floordiv(g, x, y):
+def _floordiv(g: Any, x: Any, y: Any) -> Any:
     rest = g.fmod(x, y)
     quotient = (x - rest) / y
     quotient = g.where(g.ne(rest, 0.0) & _differ(rest < 0.0, y < 0.0), quotient - 1.0, quotient)
+    # the quotient is whole but for rounding, to either side: `floor` alone could lose 1
     below = g.floor(quotient)
     nearest = g.where(quotient - below > 0.5, below + 1.0, below)
     return g.where(g.eq(y, 0.0), x / y, g.where(g.ne(quotient, 0.0), nearest, g.copysign(0.0, x / y)))
 
 
-def _differ(p, q):
+def _differ(p: Any, q: Any) -> Any:
     return (p & ~q) | (~p & q)
 
 
-def _heaviside(g, x, y):
+def _heaviside(g: Any, x: Any, y: Any) -> Any:
     return g.where(x < 0.0, 0.0, g.where(x > 0.0, 1.0, g.where(g.eq(x, 0.0), y, x)))
 
 
-def _logaddexp(g, x, y, tie, log1p_exp):
+def _logaddexp(g: Any, x: Any, y: Any, tie: Any, log1p_exp: Any) -> Any:
     """As npymath does it; equal operands include equal infinities."""
     larger = g.where(x > y, x, y)
     return g.where(g.eq(x, y), x + tie, larger + log1p_exp(-g.abs(x - y)))
 
 
-def _logistic(g, x, e):
+def _logistic(g: Any, x: Any, e: Any) -> Any:
     """With `e = exp(-abs(x))`, which does not overflow."""
     return g.where(x < 0.0, e, 1.0) / (1.0 + e)
 
 
-def _logistic_slope(e):
+def _logistic_slope(e: Any) -> Any:
     """The slope of the logistic function."""
-    return e / ((1.0 + e) * (1.0 + e))
+    return e / ((1.0 + e) * (1.0 + e))  # even in x: `exp(-abs(x))` serves both signs
 
 
-def _sign(g, x):
-    return g.where(x > 0.0, 1.0, g.where(x < 0.0, -1.0, x + 0.0))
+def _sign(g: Any, x: Any) -> Any:
+    return g.where(x > 0.0, 1.0, g.where(x < 0.0, -1.0, x + 0.0))  # nan stays, -0.0 becomes 0.0
 
 
-def _choose(g, first, x, y, lone):
+def _choose(g: Any, first: Any, x: Any, y: Any, lone: Any) -> Any:
     """`x` where it comes first, else `y`; where `lone` is nan, `x` in any case."""
     return g.where(first, x, g.where(g.ne(lone, lone), x, y))
 
@@ -128,6 +134,7 @@ ARITHMETIC = (
     machine("add", "x + y", function=np.add, spellings=("numpy.add",), operands=PAIR, samples=PAIRS),
     machine("sub", "x - y", function=np.subtract, spellings=("numpy.subtract",), operands=PAIR, samples=PAIRS),
     machine("mul", "x * y", function=np.multiply, spellings=("numpy.multiply",), operands=PAIR, samples=PAIRS),
+    # both partials of a quotient use its reciprocal, so that they share one division
     machine("div", "x / y", "reciprocal(y)", "-v*reciprocal(y)", function=np.divide,
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
@@ -207,6 +214,7 @@ EXPONENTIAL = (
               domain=((-700.0, 700.0),)),
     composite("logistic_slope", "exp(-x)/(1 + exp(-x))**2", lambda g, x: _logistic_slope(g.exp(-g.abs(x))), "-v*tanh(x/2)",
               function=lambda x: _logistic_slope(np.exp(-np.abs(x))), cost=38.0, samples=TAILS),
+    # in powers of 2, the partials of `logaddexp2`
     composite("logistic2", "1/(1 + 2**(-x))", lambda g, x: _logistic(g, x, g.exp2(-g.abs(x))), "logistic2_slope(x)*log(2)",
               function=lambda x: _logistic(np, x, np.exp2(-np.abs(x))), cost=37.0, samples=TAILS),
     composite("logistic2_slope", "2**(-x)/(1 + 2**(-x))**2", lambda g, x: _logistic_slope(g.exp2(-g.abs(x))),
@@ -234,7 +242,9 @@ TRIGONOMETRIC = (
     _inverse("acosh", "acosh(x)", "1/(sqrt(x - 1)*sqrt(x + 1))", cost=60.0, samples=((1.0001,), (2.5,), (1e8,)),
              domain=((1.0, 1e100),), kink="inf at 1"),
     _inverse("atanh", "atanh(x)", "1/cosquare(x)", cost=44.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
+    # not 1 - tanh(x)**2, which cancels: see `nbad.operations.table`
     composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), "-v*tanh(x)", function=lambda x: 1.0 / np.cosh(x), cost=40.0),
+    # factored: 1 - x**2 would cancel near 1 and -1
     composite("cosquare", "1 - x**2", lambda g, x: (1.0 - x) * (1.0 + x), "-2*x", function=lambda x: (1.0 - x) * (1.0 + x),
               cost=3.0, samples=INSIDE),
     call("atan2", "atan2(x, y)", "over_square(y, x, hypot(x, y))", "-over_square(x, y, hypot(x, y))", function=np.arctan2,

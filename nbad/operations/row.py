@@ -10,6 +10,7 @@ REAL, BOOL = "real", "bool"
 PAIR = (REAL, REAL)
 
 
+# a named tuple, as all records of nbad that need no more: to make a frozen dataclass takes a millisecond of the import
 class Operation(NamedTuple):
     """One primitive.
 
@@ -17,7 +18,7 @@ class Operation(NamedTuple):
     ----------
     name : str
     numpy : callable
-        Reference implementation on NumPy values, used by the interpreter and by the tests; the payload comes last.
+        Reference implementation on NumPy values, for the interpreter, `nbad.special` and the tests; the payload comes last.
     spellings : tuple of str
         Where a kernel finds it: "math.sin", "numpy.sin".
     operands, kind : kinds of the operands and of the value, "real" or "bool".
@@ -76,20 +77,20 @@ POSITIVE = ((0.01,), (0.7,), (25.0,))
 INSIDE = ((-0.999,), (-0.3,), (1e-6,), (0.8,))
 
 
-def both(name, *others):
+def both(name: str, *others: str) -> tuple[str, ...]:
     """Spellings in `math` and in `numpy`."""
     return f"math.{name}", f"numpy.{name}", *(f"numpy.{other}" for other in others)
 
 
-def special(name, *others):
+def special(name: str, *others: str) -> tuple[str, ...]:
     """Spellings in `scipy.special` and in `nbad.special`."""
     return *(f"scipy.special.{each}" for each in (name, *others)), f"nbad.special.{name}"
 
 
-def scalar(function, pole=math.nan):
+def scalar(function: Callable[..., Any], pole: float = math.nan) -> Callable[..., Any]:
     """A NumPy-like version of a function of `math`, which raises at poles and where it overflows."""
 
-    def call(*operands):
+    def call(*operands: Any) -> float:
         try:
             return function(*operands)
         except OverflowError:
@@ -97,10 +98,18 @@ def scalar(function, pole=math.nan):
         except ValueError:
             return pole
 
+    # without `otypes` NumPy calls the function once more to learn its type, and refuses arrays of size 0
     return np.vectorize(call, otypes=[float])
 
 
-def machine(name, expression, *partials, function=None, operands=(REAL,), **more):
+def machine(
+    name: str,
+    expression: str,
+    *partials: str | None,
+    function: Callable[..., Any] | None = None,
+    operands: tuple[str, ...] = (REAL,),
+    **more: Any,
+) -> Operation:
     """A single instruction."""
     return Operation(
         name=name,
@@ -112,7 +121,17 @@ def machine(name, expression, *partials, function=None, operands=(REAL,), **more
     )
 
 
-def call(name, expression, *partials, function=None, spellings=None, libm=None, operands=(REAL,), cost=20.0, **more):
+def call(
+    name: str,
+    expression: str,
+    *partials: str | None,
+    function: Callable[..., Any] | None = None,
+    spellings: tuple[str, ...] | None = None,
+    libm: str | None = None,
+    operands: tuple[str, ...] = (REAL,),
+    cost: float = 20.0,
+    **more: Any,
+) -> Operation:
     """A function of the C library."""
     return Operation(
         name=name,
@@ -127,7 +146,15 @@ def call(name, expression, *partials, function=None, spellings=None, libm=None, 
     )
 
 
-def composite(name, expression, expansion, *partials, function=None, operands=(REAL,), **more):
+def composite(
+    name: str,
+    expression: str,
+    expansion: Callable[..., Any],
+    *partials: str | None,
+    function: Callable[..., Any] | None = None,
+    operands: tuple[str, ...] = (REAL,),
+    **more: Any,
+) -> Operation:
     """An operation made of others."""
     return Operation(
         name=name,

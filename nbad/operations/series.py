@@ -6,6 +6,8 @@ arrays.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,14 +38,15 @@ HALF_LINE = {
 }  # fmt: skip
 
 
-def polygamma(g, x, n):
+def polygamma(g: Any, x: Any, n: int) -> Any:
     """The n-th derivative of digamma, n >= 1; left of 0 by reflection."""
     right = _polygamma_right(g.where(x > 0.0, x, 1.0 - x), n)
+    # the whole part of x is taken off, exactly, before pi rounds: the cotangent has that period
     cotangent = 1.0 / g.tan(math.pi * (x - g.round(x)))
     return g.where(x > 0.0, right, (-1.0) ** n * right - math.pi ** (n + 1) * _polynomial(cotangent, _cotangent_slope(n)))
 
 
-def _polygamma_right(x, n):
+def _polygamma_right(x: Any, n: int) -> Any:
     """For positive x: terms of the sum, smallest first, and the series of what they leave."""
     count = TERMS + n
     inverse = 1.0 / (x + float(count))
@@ -54,13 +57,13 @@ def _polygamma_right(x, n):
     return (-1.0) ** (n + 1) * math.factorial(n) * total
 
 
-def _remainder_term(k, n):
+def _remainder_term(k: int, n: int) -> float:
     """Euler and Maclaurin: the k-th Bernoulli number, over a factorial; whole numbers until they are divided."""
     above, below = BERNOULLI[k - 1]
     return above * math.factorial(2 * k + n - 1) / (below * math.factorial(2 * k) * math.factorial(n))
 
 
-def _cotangent_slope(n):
+def _cotangent_slope(n: int) -> list[float]:
     """The n-th derivative of cot as a polynomial in cot."""
     coefficients = [0.0, 1.0]
     for _ in range(n):
@@ -69,7 +72,7 @@ def _cotangent_slope(n):
     return coefficients
 
 
-def _polynomial(x, coefficients):
+def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
     """Horner's scheme, coefficients from the constant up."""
     *rest, result = coefficients
     for coefficient in reversed(rest):
@@ -77,25 +80,27 @@ def _polynomial(x, coefficients):
     return result
 
 
-def jn_pi(g, x, n):
+def jn_pi(g: Any, x: Any, n: int) -> Any:
     """The spherical Bessel function of pi*x: a series about 0, the recurrence in n beyond."""
     whole, angle = g.round(x), math.pi * x
+    # 1 where x is next to an even number, -1 next to an odd one
     sign = 1.0 - 2.0 * g.abs(whole - 2.0 * g.round(0.5 * whole))
     sine, cosine = sign * g.sin(math.pi * (x - whole)), sign * g.cos(math.pi * (x - whole))
     previous, value = cosine / angle, sine / angle
     for k in range(n):
         previous, value = value, (2 * k + 1.0) / angle * value - previous
+    # upwards, the recurrence is stable beyond n only
     return g.where(g.abs(angle) < n + 1.0, _bessel_series(angle, n), value)
 
 
-def _bessel_series(x, n):
+def _bessel_series(x: Any, n: int) -> Any:
     coefficients = [1.0 / math.prod(range(1, 2 * n + 2, 2))]
     for k in range(1, POWERS + 2 * n):
         coefficients.append(coefficients[-1] * -0.5 / (k * (2 * n + 2 * k + 1)))
     return x**n * _polynomial(x * x, coefficients)
 
 
-def ierfcx(g, x, n):
+def ierfcx(g: Any, x: Any, n: int) -> Any:
     """exp(x**2) times the n-th repeated integral of erfc.
 
     For negative x the recurrence in n adds positive terms; for positive x it would cancel.
@@ -106,7 +111,7 @@ def ierfcx(g, x, n):
     return g.where(x < 0.0, raised, _half_line(x, n)) if n in HALF_LINE else raised
 
 
-def _half_line(x, n):
+def _half_line(x: Any, n: int) -> Any:
     inverse = 1.0 / (x + 1.0)
     return _polynomial(1.0 - 6.0 / (x + 3.0), HALF_LINE[n]) * inverse ** (n + 1) * (1.0 / (math.sqrt(math.pi) * 2.0**n))
 
@@ -116,17 +121,17 @@ class _NumPy:
 
     eq, abs, round = np.equal, np.abs, np.rint
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return scipy_link.reference(name) if name == "erfcx" else getattr(np, name)
 
 
 NUMPY = _NumPy()
 
 
-def by_expansion(expansion):
+def by_expansion(expansion: Callable[..., Any]) -> Callable[..., Any]:
     """The reference implementation of an operation that only its expansion defines."""
 
-    def reference(x, n):
+    def reference(x: Any, n: int) -> Any:
         with np.errstate(all="ignore"):  # in the branch that is not taken
             return expansion(NUMPY, np.asarray(x)[()], n)
 

@@ -1,6 +1,8 @@
 """The rows of special functions. See `nbad.operations.table` for what a row says."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,14 @@ HALF = math.sqrt(0.5)
 AS_ERF = "as erf; where it needs the square of x, relative errors grow as x**2 ulp"
 
 
-def _scipy(name, expression, *partials, own=None, spellings=None, **more):
+def _scipy(
+    name: str,
+    expression: str,
+    *partials: str | None,
+    own: str | None = None,
+    spellings: tuple[str, ...] | None = None,
+    **more: Any,
+) -> Operation:
     """A function of SciPy's, called `own` in its compiled module."""
     return Operation(
         name=name,
@@ -26,12 +35,13 @@ def _scipy(name, expression, *partials, own=None, spellings=None, **more):
         expression=expression,
         partials=partials,
         scipy=own or name,
+        # a call for each lane
         cost=300.0,
         **more,
     )
 
 
-def _family(name, expression, expansion, partial, **more):
+def _family(name: str, expression: str, expansion: Callable[..., Any], partial: str, **more: Any) -> Operation:
     """A family with a whole number n, defined by its expansion."""
     return Operation(
         name=name,
@@ -44,30 +54,32 @@ def _family(name, expression, expansion, partial, **more):
     )
 
 
-def _softplus(g, x):
+def _softplus(g: Any, x: Any) -> Any:
+    # the exponential of no positive number: it cannot overflow
     return g.where(x > 0.0, x, 0.0) + g.log1p(g.exp(-g.abs(x)))
 
 
-def _logit(g, x):
+def _logit(g: Any, x: Any) -> Any:
     """Near 1/2, where the logarithm would cancel, the quotient less 1."""
     return g.where(x < 0.25, g.log(x / (1.0 - x)), g.log1p((2.0 * x - 1.0) / (1.0 - x)))
 
 
-def _log_ndtr(g, x):
+def _log_ndtr(g: Any, x: Any) -> Any:
+    # left of -1 erfc would underflow, and right of it the logarithm of a number near 1 would cancel
     return g.where(x < -1.0, g.log(g.erfcx(-HALF * x) * 0.5) - x * x * 0.5, g.log1p(g.erfc(HALF * x) * -0.5))
 
 
-def _sinc(g, x):
+def _sinc(g: Any, x: Any) -> Any:
     """As NumPy does it."""
     return g.where(g.eq(x, 0.0), 1.0, g.sin(math.pi * x) / (math.pi * x))
 
 
-def _gamma(x):
+def _gamma(x: float) -> float:
     """Python's, which raises near 0, where it is 1/x."""
     return math.copysign(math.inf, x) if abs(x) < 1e-308 else math.gamma(x)
 
 
-def _product(g, x, y, logarithm):
+def _product(g: Any, x: Any, y: Any, logarithm: Any) -> Any:
     """`x * logarithm`, 0 where x is."""
     return g.where(g.eq(x, 0.0) & g.eq(y, y), 0.0, x * logarithm)
 
@@ -246,4 +258,3 @@ PRODUCTS = (
 )
 
 SPECIAL = LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + PRODUCTS
-# fmt: on

@@ -21,6 +21,7 @@ from nbad.operations.elementary import ARITHMETIC, EXPONENTIAL, LOGIC, ROUNDING,
 from nbad.operations.special import SPECIAL
 
 ROWS = ARITHMETIC + LOGIC + ROUNDING + EXPONENTIAL + TRIGONOMETRIC + SPECIAL
+# the one table that grows: `nbad.primitive` adds a row for each operation of the user's
 TABLE = {row.name: row for row in ROWS}
 
 

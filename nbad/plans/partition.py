@@ -78,12 +78,7 @@ def _prologue(targets: Targets, stored: list[int]) -> Graph:
     builder = GraphBuilder(f"{graph.name}_prologue", [f"r{k}" for k in range(len(stored))])
     zero = builder.constant(0.0)
     places = {k: builder.add("ne", row, zero) if _is_condition(targets, k) else row for row, k in enumerate(stored)}
-    for k in (k for k in targets.below(stored) if k not in places):
-        node = graph.nodes[k]
-        constants = {a: builder.constant(graph.nodes[a].payload) for a in node.args if graph.nodes[a].op == "const"}
-        args = [constants[a] if a in constants else places[a] for a in node.args]
-        places[k] = builder.add(node.op, *args, payload=node.payload, source=node.source)
-    return simplify(builder.build(places[k] for k in targets.entries))
+    return simplify(builder.build(builder.rebuild(graph, places, targets.entries)))
 
 
 def _is_condition(targets: Targets, k: int) -> bool:

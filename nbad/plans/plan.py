@@ -105,17 +105,14 @@ def fuse(prologue: Graph, following: Graph) -> Graph:
     given = following.inputs[len(prologue.outputs) :]
     builder = GraphBuilder(following.name, [*prologue.inputs, *given])
     partials = builder.splice(prologue, range(len(prologue.inputs)))
-    operands = [partials[k] for k in prologue.outputs]
-    places = builder.splice(following, [*operands, *range(len(prologue.inputs), len(builder.inputs))])
-    return builder.build(places[k] for k in following.outputs)
+    return builder.build(builder.splice(following, [*partials, *range(len(prologue.inputs), len(builder.inputs))]))
 
 
 def jvp_graph(joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
     """One graph from inputs and tangents to outputs and output tangents, from a joint graph in forward mode."""
     names = [f"tangent_{joint.graph.inputs[n]}" for n in wrt]
     builder = GraphBuilder(f"{joint.graph.name}_jvp", [*joint.graph.inputs, *names])
-    places = builder.splice(joint.graph, range(len(joint.graph.inputs)))
-    outputs = [places[k] for k in joint.graph.outputs]
+    outputs = builder.splice(joint.graph, range(len(joint.graph.inputs)))
     tangents: dict[int, int] = {}
     for (m, n), entry in zip(joint.positions, outputs[joint.n_outputs :], strict=True):
         term = guarded_product(builder, entry, len(joint.graph.inputs) + wrt.index(n))

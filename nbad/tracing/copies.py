@@ -8,16 +8,21 @@ import dis
 import opcode
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.branching.rewrite import rewritten
 from nbad.branching.syntax import NoSource
+
+if TYPE_CHECKING:
+    from nbad.tracing.stand_ins import Rebinder
 
 _MISSING = object()
 _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
 _STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
 _INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+# beginnings of names of instructions, in Python 3.11 to 3.14, that only branches, loops by a test, items and handlers need
 _TELLING = (
     "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
 )  # fmt: skip
@@ -25,7 +30,7 @@ _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLI
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 
-def rebound_copy(function: FunctionType, rebinder) -> FunctionType:
+def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     """The same function, with `rebinder.rebind` applied to every global, builtin, closure variable and default."""
     original, rebind = function.__code__, rebinder.rebind
     code, obstacle = _code(original)
@@ -33,15 +38,16 @@ def rebound_copy(function: FunctionType, rebinder) -> FunctionType:
     cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(_cell(name, cells[name], rebinder) for name in code.co_freevars)
     copy = FunctionType(code, namespace, function.__name__, None, closure)
-    copy.__defaults__ = function.__defaults__ and tuple(map(rebind, function.__defaults__))
-    copy.__kwdefaults__ = function.__kwdefaults__ and {k: rebind(v) for k, v in function.__kwdefaults__.items()}
-    for value in (*(copy.__defaults__ or ()), *(copy.__kwdefaults__ or {}).values()):
+    copy.__defaults__ = tuple(map(rebind, function.__defaults__ or ()))
+    copy.__kwdefaults__ = {name: rebind(value) for name, value in (function.__kwdefaults__ or {}).items()}
+    for value in (*copy.__defaults__, *copy.__kwdefaults__.values()):
         rebinder.flow.adopt("a default value", value)
     return copy
 
 
-def _code(original):
+def _code(original: CodeType) -> tuple[CodeType, str | None]:
     """The code to run, and why it is not rewritten, if that is for want of source."""
+    # straight-line code needs no source: it runs at a prompt and from `exec` too
     if not any(map(_needs_rewriting, _codes(original))):
         return original, None
     try:
@@ -50,8 +56,9 @@ def _code(original):
         return original, str(reason)
 
 
-def _needs_rewriting(code):
+def _needs_rewriting(code: CodeType) -> bool:
     """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code."""
+    # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]
     if not _REWRITTEN.isdisjoint(instructions):
         return True
@@ -59,7 +66,7 @@ def _needs_rewriting(code):
     return any(name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs)
 
 
-def _namespace(function, rebinder):
+def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:
     """The function's globals, with rebound values for the names that its code mentions."""
     outer, builtins = function.__globals__, function.__builtins__
     namespace = dict(outer)
@@ -67,18 +74,19 @@ def _namespace(function, rebinder):
         value = outer.get(name, builtins.get(name, _MISSING))
         if value is not _MISSING:
             namespace[name] = _rebound(name, value, rebinder)
+    # imports inside the function are to give stand-ins too
     load = builtins["__import__"]
     namespace["__builtins__"] = {**builtins, "__import__": lambda *args, **kwargs: rebinder.rebind(load(*args, **kwargs))}
     return namespace
 
 
-def _rebound(name, value, rebinder):
+def _rebound(name: str, value: Any, rebinder: "Rebinder") -> Any:
     new = rebinder.rebind(value)
     rebinder.flow.adopt(name, new)
     return new
 
 
-def _cell(name, cell, rebinder):
+def _cell(name: str, cell: CellType, rebinder: "Rebinder") -> CellType:
     try:
         value = cell.cell_contents
     except ValueError:
@@ -108,7 +116,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
-def _writes_out(instruction, root, code):
+def _writes_out(instruction: dis.Instruction, root: CodeType, code: CodeType) -> bool:
     """A comprehension may assign a variable of the function around it, by `:=`."""
     if instruction.opname in _GLOBAL_STORES:
         return True

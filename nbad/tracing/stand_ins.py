@@ -7,20 +7,21 @@ any traced value is called as it is.
 import functools
 import inspect
 from collections import Counter
+from collections.abc import Callable
 from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from nbad import lines
 from nbad.branching.flow import Flow
-from nbad.language import (
-    arrays,
-    builtin_functions,  # noqa: F401, `composites` adds spellings
-    meanings,
-)
+from nbad.language import arrays, vocabulary
+from nbad.language.kernels import is_kernel
+from nbad.language.trace import Trace
 from nbad.language.values import Tracer, first_traced
 from nbad.tracing import copies
 
+Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 DEEPEST_RECURSION = 100
 _ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _IMPURE = ("random", "secrets", "time", "numpy.random")
@@ -28,6 +29,7 @@ _NUMERIC = frozenset(
     "autograd cmath cupy jax math mpmath numba numexpr numpy random scipy secrets statistics sympy tensorflow time torch".split()
 )
 _PLAIN = (float, int, complex, str, bytes, type(None), np.generic)
+# an object that overloads any of these is used by more than attributes and calls, where no stand-in could stand for it
 _OVERLOADS = {name for kind in (float, int, dict, list) for name in dir(kind) if name[:2] == "__"} - set(dir(object)) | {
     "__getattr__", "__setattr__", "__enter__", "__array__", "__array_ufunc__",
 }  # fmt: skip
@@ -39,74 +41,87 @@ class StandIn:
 
     __slots__ = ("_invoke", "_original", "_path", "_rebinder")
 
-    def __init__(self, original, path, rebinder, invoke):
-        for slot, value in zip(("_original", "_path", "_rebinder", "_invoke"), (original, path, rebinder, invoke), strict=True):
-            object.__setattr__(self, slot, value)
+    def __init__(self, original: Any, path: str, rebinder: "Rebinder", invoke: Invoke) -> None:
+        put = functools.partial(object.__setattr__, self)  # its own `__setattr__` refuses
+        put("_original", original)
+        put("_path", path)
+        put("_rebinder", rebinder)
+        put("_invoke", invoke)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._invoke(args, kwargs)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return self._rebinder.rebind(getattr(self._original, name), f"{self._path}.{name}")
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise self._rebinder.trace.refusal(f"writes the attribute `{name}` of `{self._path}`", "return the value instead")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self._original)
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         return self._original == _original(other)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._original)
 
-    def __or__(self, other):
+    # `isinstance(x, int | float)`: the names of types are stand-ins too
+    def __or__(self, other: Any) -> Any:
         return self._original | _original(other)
 
-    def __ror__(self, other):
+    def __ror__(self, other: Any) -> Any:
         return other | self._original
 
-    def __instancecheck__(self, instance):
+    def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, self._original)
 
-    def __subclasscheck__(self, subclass):
+    def __subclasscheck__(self, subclass: Any) -> bool:
         return issubclass(_original(subclass), self._original)
 
+    # `isinstance` asks for it: a stand-in is of the class that its original is of
     @property  # type: ignore[misc]
-    def __class__(self):
+    def __class__(self) -> type:
         return type(self._original)
 
     @property
-    def dtype(self):
+    def dtype(self) -> Any:
         """NumPy asks for it where a type, such as float, is passed as a dtype."""
         return np.dtype(self._original) if isinstance(self._original, type) else self.__getattr__("dtype")
+
+
+class _Known(NamedTuple):
+    """What stands for a value; holding the value keeps its identity its own."""
+
+    stand_in: Any
+    original: Any
 
 
 class Rebinder:
     """The stand-ins of one trace, each made when it is first needed."""
 
-    def __init__(self, trace):
+    def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.flow = Flow(trace, _original)
-        self._known = {}
-        self._depth = Counter()
+        self._known: dict[int, _Known] = {}
+        self._depth: Counter[FunctionType] = Counter()
 
-    def rebind(self, value, path=None):
+    def rebind(self, value: Any, path: str | None = None) -> Any:
         """The stand-in for an outer value, or the value itself where none is needed."""
         if isinstance(value, StandIn) and value._rebinder is not self:  # of a kernel around this one
             return self.rebind(value._original, value._path)
         if isinstance(value, _UNTOUCHED):
             return value
         if isinstance(value, MethodType):
-            return self._stand_in(value, path or meanings.path_of(value))
-        if id(value) not in self._known:
-            self._known[id(value)] = self._stand_in(value, path or meanings.path_of(value)), value
+            return self._stand_in(value, path or vocabulary.path_of(value))
+        known = self._known.get(id(value))
+        if known is None:
+            known = self._known[id(value)] = _Known(self._stand_in(value, path or vocabulary.path_of(value)), value)
             if path is not None:
-                self.flow.adopt(path, self._known[id(value)][0])
-        return self._known[id(value)][0]
+                self.flow.adopt(path, known.stand_in)
+        return known.stand_in
 
-    def copy(self, function):
+    def copy(self, function: FunctionType) -> FunctionType:
         """The copy of a Python function that runs in the trace."""
         written = copies.outer_write(function)
         if written is not None:
@@ -118,79 +133,82 @@ class Rebinder:
             raise self.trace.refusal(what, f"def {function.__name__}(...):  # without `async`", line=line)
         return copies.rebound_copy(function, self)
 
-    def _stand_in(self, value, path):
+    def _stand_in(self, value: Any, path: str) -> Any:
         make = next((make for applies, make in _RULES if applies(value, path)), None)
         return value if make is None else make(self, value, path)
 
-    def _namespace(self, value, path):
+    def _namespace(self, value: Any, path: str) -> StandIn:
         return StandIn(value, path, self, functools.partial(_call, value))
 
-    def _object(self, value, path):
+    def _object(self, value: Any, path: str) -> StandIn:
         return StandIn(value, path, self, lambda args, kwargs: self.rebind(value.__call__)(*args, **kwargs))
 
-    def _module(self, value, path):
+    def _module(self, value: ModuleType, path: str) -> StandIn:
         return self._namespace(value, value.__name__)
 
-    def _type(self, value, path):
+    def _type(self, value: Any, path: str) -> StandIn:
         """`type(x) is float` must see the stand-in of float on both sides."""
 
-        def invoke(args, kwargs):
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if len(args) != 1:
                 return _call(type, args, kwargs)
             return self.rebind(_original(args[0]).__class__)
 
         return StandIn(value, path, self, invoke)
 
-    def _library_function(self, value, path):
-        def invoke(args, kwargs):
+    def _library_function(self, value: Any, path: str) -> StandIn:
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return self.trace.call(value, *_originals(args, kwargs), path)
 
         return StandIn(value, path, self, invoke)
 
-    def _kernel(self, value, path):
+    def _kernel(self, value: Any, path: str) -> StandIn:
         """Another nbad kernel; without traced arguments it runs, compiled."""
 
-        def invoke(args, kwargs):
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if first_traced((args, kwargs)) is None:
                 return arrays.call_plain(self.trace, value, *_originals(args, kwargs))
             return self.trace.splice(value, args, kwargs)
 
         return StandIn(value, path, self, invoke)
 
-    def _verb(self, value, path):
+    def _verb(self, value: Any, path: str) -> StandIn:
         """A function of nbad itself: it takes and makes kernels, but takes no traced values."""
 
-        def invoke(args, kwargs):
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if first_traced((args, kwargs)) is not None:
                 raise self.trace.refusal(f"calls `{path}` with a traced value", "nbad.grad(f)(x)")
             return self.rebind(_call(value, args, kwargs), f"{path}(f)")
 
         return StandIn(value, path, self, invoke)
 
-    def _impure(self, value, path):
-        def refuse(args, kwargs):
+    def _impure(self, value: Any, path: str) -> StandIn:
+        def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
             what = f"calls `{path}`, whose value in the first trace would be kept for ever"
             raise self.trace.refusal(what, "pass the value as an argument")
 
         return StandIn(value, path, self, refuse)
 
-    def _partial(self, value, path):
+    def _partial(self, value: functools.partial, path: str) -> functools.partial:
         keywords = {name: self.rebind(argument) for name, argument in value.keywords.items()}
         return functools.partial(self.rebind(value.func), *map(self.rebind, value.args), **keywords)
 
-    def _method(self, value, path):
+    def _method(self, value: MethodType, path: str) -> MethodType:
         return MethodType(self.rebind(value.__func__), self.rebind(value.__self__))
 
-    def _helper(self, value, path):
-        function = _python_function(value)
+    def _helper(self, value: Any, path: str) -> StandIn:
+        function: Any = _python_function(value)  # there is one, by the rule
         copy = functools.cache(lambda: self.copy(function))
 
-        def invoke(args, kwargs):
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return _call(value, args, kwargs) if _is_plain((args, kwargs)) else self._descend(function, copy, args, kwargs)
 
         return StandIn(value, path, self, invoke)
 
-    def _descend(self, function, copy, args, kwargs):
+    def _descend(
+        self, function: FunctionType, copy: Callable[[], FunctionType], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        # a recursion that ends by a plain count is fine; one that asks a traced value never ends
         if self._depth[function] >= DEEPEST_RECURSION:
             raise self.trace.refusal(f"calls `{function.__qualname__}`, which is recursive", "for _ in range(n):  # a fixed n")
         self._depth[function] += 1
@@ -203,21 +221,21 @@ class Rebinder:
 _UNTOUCHED = (*_PLAIN, Tracer, StandIn)
 
 
-def _original(value):
+def _original(value: Any) -> Any:
     return value._original if isinstance(value, StandIn) else value
 
 
-def _call(value, args, kwargs):
+def _call(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call an outer object as it is."""
     args, kwargs = _originals(args, kwargs)
     return value(*args, **kwargs)
 
 
-def _originals(args, kwargs):
+def _originals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(map(_original, args)), {name: _original(argument) for name, argument in kwargs.items()}
 
 
-def _is_plain(value):
+def _is_plain(value: Any) -> bool:
     """Whether a value is data through and through: numbers, strings, arrays, and containers of them."""
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
@@ -228,7 +246,7 @@ def _is_plain(value):
     return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
 
 
-def _python_function(value):
+def _python_function(value: Any) -> FunctionType | None:
     """The Python function in a function, a cached function, or a function compiled by Numba; else None."""
     if isinstance(value, _CachedFunction):
         return _python_function(value.__wrapped__)
@@ -237,48 +255,48 @@ def _python_function(value):
     return value if isinstance(value, FunctionType) else None
 
 
-def _is_users(function):
+def _is_users(function: Any) -> bool:
     """Whether a Python function is neither nbad's nor a library's."""
     if not isinstance(function, FunctionType) or function.__code__.co_filename.startswith(lines.PACKAGE):
         return False
     return not _is_known(str(function.__globals__.get("__name__")))
 
 
-def _is_own(value):
+def _is_own(value: Any) -> bool:
     """Whether a function is nbad's."""
     return isinstance(value, FunctionType) and value.__code__.co_filename.startswith(lines.PACKAGE)
 
 
-def _is_known(module):
+def _is_known(module: str) -> bool:
     """Whether a module belongs to Python or to a library that computes with numbers."""
     top = module.partition(".")[0]
     return top in lines.LIBRARIES or top in _NUMERIC
 
 
-def _is_numeric(value):
+def _is_numeric(value: Any) -> bool:
     """Whether a callable belongs to a library that computes with numbers, or is compiled code outside Python's own library."""
-    module = meanings.module_of(value)
+    module = vocabulary.module_of(value)
     is_python = isinstance(value, FunctionType) or isinstance(inspect.getattr_static(type(value), "__call__", None), FunctionType)
     return module.partition(".")[0] in _NUMERIC or not (is_python or _is_known(module))
 
 
-def _has_functions(cls):
+def _has_functions(cls: type) -> bool:
     """Whether a class offers static or class methods, so that it serves as a namespace."""
     return type(cls) is type and any(name[0] != "_" and isinstance(m, (staticmethod, classmethod)) for name, m in _members(cls))
 
 
-def _has_methods(value):
+def _has_methods(value: Any) -> bool:
     """Whether a user's object is used through its attributes and calls only, and some of these are methods."""
     members = () if _is_known(type(value).__module__) else tuple(_members(type(value)))
-    methods = {name for name, member in members if isinstance(member, FunctionType) or hasattr(type(member), "bind_traced")}
+    methods = {name for name, member in members if isinstance(member, FunctionType) or is_kernel(member)}
     return _OVERLOADS.isdisjoint(name for name, _ in members) and any(name[0] != "_" or name == "__call__" for name in methods)
 
 
-def _members(cls):
+def _members(cls: type) -> list[tuple[str, Any]]:
     return [item for base in cls.__mro__[:-1] for item in vars(base).items()]
 
 
-def _is_from(path, modules):
+def _is_from(path: str, modules: tuple[str, ...]) -> bool:
     return any(path == module or path.startswith(module + ".") for module in modules)
 
 
@@ -286,8 +304,8 @@ def _is_from(path, modules):
 _RULES = (
     (lambda value, path: value is type, Rebinder._type),
     (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
-    (lambda value, path: meanings.find(value) is not None, Rebinder._library_function),
-    (lambda value, path: hasattr(type(value), "bind_traced"), Rebinder._kernel),
+    (lambda value, path: vocabulary.find(value) is not None, Rebinder._library_function),
+    (lambda value, path: is_kernel(value), Rebinder._kernel),
     (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),

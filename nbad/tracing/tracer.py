@@ -7,18 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.graph import Graph
-from nbad.language import (
-    array_functions,  # noqa: F401, two of them say what functions of NumPy mean
-    arrays,
-    matrices,  # noqa: F401, two of them say what functions of NumPy mean
-)
+from nbad.language import arrays
+from nbad.language.kernels import Traced
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -29,25 +25,20 @@ DEEPEST_NESTING = 20
 MAX_OPERATIONS = 5000
 
 
+# of each thread: others may trace at the same time
 class _Running(threading.local):
     """The functions that this thread is tracing, outermost first."""
 
-    def __init__(self):
-        self.functions = []
+    def __init__(self) -> None:
+        self.functions: list[Callable] = []
 
 
 _RUNNING = _Running()
 
 
-class Traced(NamedTuple):
-    """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
-
-    graph: Graph
-    outputs: tuple[tuple[int, ...], ...]
-    is_tuple: bool
-
-
-def trace(function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations=MAX_OPERATIONS) -> Traced:
+def trace(
+    function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations: int = MAX_OPERATIONS
+) -> Traced:
     """Trace a kernel: call a rebound copy of it once, with traced values for its arguments.
 
     Parameters
@@ -106,7 +97,7 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
         run.is_open = False
 
 
-def _call(rebinder, function, arguments, constants):
+def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], constants: dict[str, Any]) -> Any:
     run = rebinder.trace
     values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
     values |= _traced_values(run, arguments)
@@ -117,7 +108,7 @@ def _call(rebinder, function, arguments, constants):
     return copy(*positional, **values)
 
 
-def _traced_values(run, arguments):
+def _traced_values(run: Trace, arguments: Sequence[Argument]) -> dict[str, Any]:
     """A traced value for each scalar argument, a read-only array of them for each other one."""
     values, slots = {}, map(run.value, range(len(run.builder.inputs)))
     for argument in arguments:
@@ -126,13 +117,13 @@ def _traced_values(run, arguments):
     return values
 
 
-def _constant(run, name, value):
+def _constant(run: Trace, name: str, value: Any) -> Any:
     """A constant argument; an array of floats becomes one that the kernel may copy and fill."""
     is_array = isinstance(value, np.ndarray) and value.dtype == float
     return arrays.read_only(run, arrays.items(run, value), name) if is_array else value
 
 
-def _leaves(run, returned):
+def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
     """The outputs as arrays of objects."""
     leaves = returned if isinstance(returned, tuple) else (returned,)
     if not leaves:
@@ -155,7 +146,7 @@ _FAULTS = {
 }
 
 
-def _fault(leaf):
+def _fault(leaf: Any) -> tuple[str, str] | None:
     """What is wrong with an output and what to return instead, or None."""
     plain = leaf if isinstance(leaf, Tracer) else plain_number(leaf)
     if isinstance(plain, bool) or (isinstance(leaf, Tracer) and leaf.kind == BOOL):
@@ -163,7 +154,7 @@ def _fault(leaf):
     return None if plain is not None else _FAULTS.get(type(leaf), (f"a value of type {type(leaf).__name__}", "return y"))
 
 
-def _line(function, returns=False):
+def _line(function: Any, returns: bool = False) -> lines.Line | None:
     """The line of the kernel's `return`, or of its definition where it returns nothing; None without Python code."""
     while function is not None and not isinstance(function, FunctionType):
         inner = (getattr(function, name, None) for name in ("func", "__func__", "py_func", "__wrapped__"))

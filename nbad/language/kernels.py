@@ -1,0 +1,44 @@
+"""What a kernel is to the trace of another one: a graph that is repeated there."""
+
+from typing import Any, NamedTuple, Protocol, TypeGuard
+
+from nbad.graphs.graph import Graph
+
+Core = tuple[int, ...]
+
+
+class Traced(NamedTuple):
+    """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
+
+    graph: Graph
+    outputs: tuple[Core, ...]
+    is_tuple: bool
+
+
+class BoundKernel(NamedTuple):
+    """A call of a kernel within another one: its graph, the operand for each of its arguments, and their core shapes."""
+
+    traced: Traced
+    operands: list[Any]
+    cores: list[Core]
+
+
+class KernelLike(Protocol):
+    """What `nbad.kernel` and `nbad.primitive` make."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any], list[Core]]:
+        """The parts of a `BoundKernel`."""
+
+
+def is_kernel(value: object) -> TypeGuard[KernelLike]:
+    """Whether a value can be called so. Its class is asked: objects of users may claim to have any attribute.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> is_kernel(nbad.kernel(abs)), is_kernel(abs)
+    (True, False)
+    """
+    return hasattr(type(value), "bind_traced")

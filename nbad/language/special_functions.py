@@ -1,0 +1,63 @@
+"""The functions of `nbad.special`, and `polygamma`, whose first operand is no number of the graph."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbad.language.meanings import means
+from nbad.language.values import first_traced, plain_number
+from nbad.operations.row import Operation
+from nbad.operations.table import ROWS, TABLE
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+MODULE = "nbad.special"  # where users find them, and where pickles look
+
+
+def _function(row: Operation, name: str) -> Callable[..., Any]:
+    """An operation as a function of numbers and arrays, and of traced values."""
+
+    def function(*operands: Any) -> Any:
+        traced = first_traced(operands)
+        if traced is not None:
+            return traced._trace.call(function, operands, {})
+        if len(operands) != len(row.operands):
+            raise TypeError(f"{name}() takes {len(row.operands)} arguments, got {len(operands)}")
+        with np.errstate(all="ignore"):
+            return row.numpy(*(np.asarray(x, float)[()] for x in operands))[()]
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{row.expression}, elementwise."
+    function.__module__ = MODULE
+    return function
+
+
+def polygamma(n: Any, x: Any) -> Any:
+    """The n-th derivative of digamma; n is a plain whole number."""
+    traced = first_traced((x,))
+    if traced is not None:
+        return traced._trace.call(polygamma, (n, x), {})
+    return FUNCTIONS["digamma"](x) if n == 0 else TABLE["polygamma"].numpy(np.asarray(x, float), n)[()]
+
+
+polygamma.__module__ = MODULE
+
+
+def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
+    number = plain_number(n)
+    if number is None or number < 0 or number != int(number):
+        raise trace.refusal("calls `polygamma` with a first argument that is no plain whole number", "polygamma(1, x)")
+    return trace.apply("polygamma", (x,), int(number)) if number else trace.apply("digamma", (x,))
+
+
+# made of the table, so that none is forgotten; `nbad.special` hands them on
+FUNCTIONS = {
+    name: _function(row, name)
+    for row in ROWS
+    for module, _, name in (path.rpartition(".") for path in row.spellings)
+    if module == MODULE
+} | {"polygamma": polygamma}
+
+MEANINGS = {"scipy.special.polygamma": means(_polygamma, each=(1,)), "nbad.special.polygamma": means(_polygamma, each=(1,))}

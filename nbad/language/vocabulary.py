@@ -1,0 +1,107 @@
+"""The functions that kernels may call with traced values: what every room says of them, in one table.
+
+Most of it is the `spellings` column of `nbad.operations.table`; the rest are the `MEANINGS` of the rooms beside this one. It is a
+value: nothing can be added to it, and it does not matter what was imported before.
+"""
+
+import builtins
+import difflib
+import functools
+import math
+import sys
+import textwrap
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbad.errors import TraceError
+from nbad.language import array_functions, builtin_functions, matrices, refusals, special_functions
+from nbad.language.meanings import LibraryFunction, Meaning
+from nbad.language.values import stop_gradient
+from nbad.operations.table import ROWS
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+SHOWN = 400  # characters of a list of functions in a message
+SCIPY = "scipy.special"
+_MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "numpy": np, "numpy.linalg": np.linalg}
+_OWN: dict[str, Any] = {
+    "nbad.stop_gradient": stop_gradient,
+    **{f"{special_functions.MODULE}.{name}": function for name, function in special_functions.FUNCTIONS.items()},
+}
+
+
+def _applying(op: str) -> Callable[..., Any]:
+    return lambda trace, *operands: trace.apply(op, operands)
+
+
+_SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROWS for path in row.spellings}
+# a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
+MEANINGS: dict[str, Meaning] = (
+    _SPELLED | builtin_functions.MEANINGS | array_functions.MEANINGS | matrices.MEANINGS | special_functions.MEANINGS
+)
+
+
+def find(function: Any) -> LibraryFunction | None:
+    """A library function with its meaning, however it was imported; None if nbad does not know it."""
+    return _known().get(id(function)) or _of_scipy(function)
+
+
+@functools.cache
+def _known() -> dict[int, LibraryFunction]:
+    """All but SciPy's by identity, which is theirs alone as long as this table holds them."""
+    found = ((path, meaning, _original(path)) for path, meaning in MEANINGS.items())
+    return {id(original): LibraryFunction(original, path, meaning) for path, meaning, original in found if original is not None}
+
+
+def _original(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return _OWN.get(path) or getattr(_MODULES.get(module), name, None)
+
+
+def _of_scipy(function: Any) -> LibraryFunction | None:
+    """Looked up anew each time, 4 us: SciPy may be loaded at any moment, and by another thread only in part so far."""
+    special = sys.modules.get(SCIPY)
+    if special is None or not callable(function):
+        return None
+    names = (name for name in _scipy_names() if getattr(special, name, None) is function)
+    path = next((f"{SCIPY}.{name}" for name in names), None)
+    return None if path is None else LibraryFunction(function, path, MEANINGS[path])
+
+
+@functools.cache
+def _scipy_names() -> tuple[str, ...]:
+    return tuple(name for module, _, name in (path.rpartition(".") for path in MEANINGS) if module == SCIPY)
+
+
+def unknown(trace: "Trace", path: str) -> TraceError:
+    """The error for a library function that has no meaning on traced values."""
+    what = f"calls `{path}` on a traced value, which nbad does not know"
+    module, _, name = path.rpartition(".")
+    offered = sorted({p.rpartition(".")[2] for p in MEANINGS if p.rpartition(".")[0] == module})
+    close = [f"{module}.{each}" for each in difflib.get_close_matches(name, offered, 1, cutoff=0.75)]
+    if path in refusals.LIBRARY or close:
+        return trace.refusal(what, refusals.LIBRARY.get(path, *close))
+    known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")
+    fix = f"{name} = nbad.primitive({name!r}, function, partials)  # an operation of your own, outside the kernel"
+    return trace.refusal(what, fix, expected=known if offered else "a function of math or numpy")
+
+
+def path_of(value: Any) -> str:
+    """Module and name of a function, as in "numpy.linalg.norm"."""
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__name__
+    special = sys.modules.get(SCIPY)  # its functions do not say where they come from
+    module = SCIPY if getattr(special, name, None) is value else module_of(value)
+    return f"{module}.{name}" if module else name
+
+
+def module_of(value: Any) -> str:
+    """Name of the module that a function or object belongs to."""
+    owner = getattr(value, "__self__", None)
+    module = getattr(value, "__module__", None)
+    if module is None and owner is not None:
+        module = type(owner).__module__
+    return module if isinstance(module, str) else type(value).__module__
