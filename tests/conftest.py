@@ -23,6 +23,13 @@ def pytest_report_header():
     return f"nbad: {PACKAGE}"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """What `-n auto` means: up to four workers, and none for files and tests that are named, so that one sees them print."""
+    is_named = all(".py" in argument for argument in config.args)
+    return 0 if is_named else min(4, len(os.sched_getaffinity(0)))
+
+
 def load_by_path(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

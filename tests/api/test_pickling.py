@@ -83,6 +83,7 @@ def test_by_value_through_cloudpickle():
     assert again._math == "libm"
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 warns of every fork beside threads
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing(method):
     with multiprocessing.get_context(method).Pool(2) as workers:

@@ -652,9 +652,9 @@ RETURNING_ELIFS = ELIFS.replace("s = y", "return y")
 )  # fmt: skip
 def test_cost_is_linear(body, tmp_path):
     f = written(tmp_path, f"def f(x, y):\n{body}    return s\n")
-    start = time.perf_counter()
+    start = time.process_time()
     graph = traced(f, "x y").graph
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 3.0
     assert len(graph.nodes) < 1100
     points = np.array([(-2.0, 0.5), (3.5, 0.5), (77.2, 0.9), (250.0, 1.5)])
     np.testing.assert_allclose(evaluate(graph, *points.T)[0], [f(*point) for point in points], rtol=1e-12)
@@ -688,9 +688,9 @@ def test_a_thousand_steps_are_traced_fast():
             x = math.sin(x)
         return x
 
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(traced(kernel).graph.nodes) == 1001
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 # tables at a traced place

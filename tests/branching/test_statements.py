@@ -143,9 +143,9 @@ def test_two_hundred_ifs_cost_linearly(returns, tmp_path):
     path.write_text(many_ifs(returns))
     namespace: dict = {}
     exec(compile(path.read_text(), str(path), "exec"), namespace)
-    start = time.perf_counter()
+    start = time.process_time()
     graph = traced(namespace["f"]).graph
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
     assert len(graph.nodes) < 2000
     f, xs = nbad.kernel(namespace["f"]), np.array([-1.0, 0.5, 57.3, 250.0])
     assert np.allclose(f(xs), [namespace["f"](x) for x in xs], rtol=1e-12)

@@ -283,9 +283,9 @@ def test_long_chains_of_branches_stay_linear():
         return y
 
     graph = kernel(chain)
-    began = time.perf_counter()
+    began = time.process_time()
     joint = simplify(jacobian(graph, (0, 1)).graph)
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
     assert len(joint.nodes) < 2 * len(graph.nodes)
 
 

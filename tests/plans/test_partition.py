@@ -244,9 +244,9 @@ def test_big_graphs_are_cut_fast():
     for _ in range(10):
         entries = [builder.add(rng.choice(["add", "mul"]), e, rng.choice(values)) for e in entries]
     targets = Targets(builder.build(entries), {k: [] for k in entries})
-    start = time.perf_counter()
+    start = time.process_time()
     assert stored_values(targets, "mincut") == values
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 # conditions

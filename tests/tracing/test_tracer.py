@@ -2,7 +2,7 @@
 
 import copy
 import math
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -265,8 +265,8 @@ def test_tracing_is_quick():
         return x
 
     def seconds():
-        start = perf_counter()
+        start = process_time()
         traced(kernel, "x y")
-        return perf_counter() - start
+        return process_time() - start
 
     assert min(seconds() for _ in range(5)) < 0.02
