@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.gallery_reference import GALLERY, load
+from helpers.gallery import GALLERY, load
 
 import nbad
 from nbad.codegen.host import host

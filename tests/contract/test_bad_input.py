@@ -6,23 +6,9 @@ import numpy as np
 import pytest
 
 import nbad
+from kernels import decay, polar, square
 
 X = np.linspace(0.5, 2.0, 12)
-
-
-@nbad.kernel
-def polar(r, phi):
-    return r * math.cos(phi), r * math.sin(phi)
-
-
-@nbad.kernel
-def square(x):
-    return x**2
-
-
-@nbad.kernel
-def decay(x, rate):
-    return math.exp(-rate * x)
 
 
 def kernels_that_return():

@@ -8,6 +8,7 @@ import pytest
 from helpers.same_bits import bits
 
 import nbad
+from kernels import copy, polar, product, scaled_decay, square
 
 N = 1000
 RNG = np.random.default_rng(2)
@@ -18,34 +19,8 @@ V = RNG.standard_normal(N)
 
 
 @nbad.kernel
-def copy(x):
-    return x
-
-
-@nbad.kernel
-def square(x):
-    return x**2
-
-
-@nbad.kernel
-def polar(r, phi):
-    """Cartesian coordinates."""
-    return r * math.cos(phi), r * math.sin(phi)
-
-
-@nbad.kernel
-def decay(x, rate, scale=2.0):
-    return scale * math.exp(-rate * x)
-
-
-@nbad.kernel
 def single(x):
     return (3.0 * x,)
-
-
-@nbad.kernel
-def product(a, b, c):
-    return a * b * c
 
 
 # shapes and structure
@@ -53,8 +28,8 @@ def product(a, b, c):
 
 def test_kernel_keeps_name_docstring_and_signature():
     assert (polar.__name__, polar.__doc__) == ("polar", "Cartesian coordinates.")
-    assert decay.__wrapped__(1.0, 0.0) == 2.0
-    assert str(inspect.signature(decay)) == "(x, rate, scale=2.0)"
+    assert scaled_decay.__wrapped__(1.0, 0.0) == 2.0
+    assert str(inspect.signature(scaled_decay)) == "(x, rate, scale=2.0)"
 
 
 SHAPES = [((), ()), ((3,), ()), ((), (3,)), ((4, 1), (3,)), ((0,), ()), ((3, 0), (1, 1)), ((1,), (1, 1)), ((2, 3, 4), (3, 1))]
@@ -96,7 +71,7 @@ def test_tuple_of_one_stays_a_tuple():
 def test_pullback_always_returns_a_tuple():
     assert isinstance(nbad.vjp(square, X)[1](W), tuple)
     assert isinstance(nbad.vjp(square, X)[1].batched(W[None]), tuple)
-    assert nbad.vjp(decay, X, 0.7, argnums=())[1](W) == ()
+    assert nbad.vjp(scaled_decay, X, 0.7, argnums=())[1](W) == ()
 
 
 def test_scalars_count_as_float_and_get_a_cotangent():
@@ -118,17 +93,17 @@ def test_a_matrix_is_its_array():
 
 
 def test_omitted_defaults_are_constants_and_passed_ones_are_arguments():
-    assert len(nbad.vjp(decay, X, 0.7)[1](W)) == 2
-    cts = nbad.vjp(decay, X, 0.7, 2.0)[1](W)
+    assert len(nbad.vjp(scaled_decay, X, 0.7)[1](W)) == 2
+    cts = nbad.vjp(scaled_decay, X, 0.7, 2.0)[1](W)
     assert len(cts) == 3
     np.testing.assert_allclose(cts[2], np.sum(W * np.exp(-0.7 * X)), rtol=1e-12)
 
 
 def test_keyword_arguments_are_the_same_arguments():
-    expected = bits(nbad.vjp(decay, X, 0.7, 1.5)[1](W))
-    assert bits(nbad.vjp(decay, X, scale=1.5, rate=0.7)[1](W)) == expected
-    assert bits(decay(rate=0.7, x=X)) == bits(decay(X, 0.7))
-    assert bits(nbad.jacobian(decay)(X, scale=1.5, rate=0.7)) == bits(nbad.jacobian(decay)(X, 0.7, 1.5))
+    expected = bits(nbad.vjp(scaled_decay, X, 0.7, 1.5)[1](W))
+    assert bits(nbad.vjp(scaled_decay, X, scale=1.5, rate=0.7)[1](W)) == expected
+    assert bits(scaled_decay(rate=0.7, x=X)) == bits(scaled_decay(X, 0.7))
+    assert bits(nbad.jacobian(scaled_decay)(X, scale=1.5, rate=0.7)) == bits(nbad.jacobian(scaled_decay)(X, 0.7, 1.5))
 
 
 # argnums
@@ -203,7 +178,7 @@ def test_working_dtype(a, b, dtype):
 
 
 def test_constants_in_the_kernel_are_weak():
-    y = decay(X.astype(np.float32), np.float32(0.7))
+    y = scaled_decay(X.astype(np.float32), np.float32(0.7))
     assert y.dtype == np.float32
     np.testing.assert_allclose(y, 2.0 * np.exp(-0.7 * X), rtol=1e-6)
 
@@ -238,15 +213,15 @@ def test_layouts_and_byte_orders_have_the_bits_of_contiguous_arrays(layout):
 def test_two_dimensional_layouts(order):
     plain = X.reshape(20, 50)
     x = {"F": np.asfortranarray(plain), "transposed": plain.T.copy().T, "sliced": np.pad(plain, 3)[3:-3, 3:-3]}[order]
-    y, pullback = nbad.vjp(decay, x, np.broadcast_to(0.7, (20, 50)))
-    expected, twin = nbad.vjp(decay, plain, np.full((20, 50), 0.7))
+    y, pullback = nbad.vjp(scaled_decay, x, np.broadcast_to(0.7, (20, 50)))
+    expected, twin = nbad.vjp(scaled_decay, plain, np.full((20, 50), 0.7))
     assert bits((y, *pullback(x))) == bits((expected, *twin(plain)))
 
 
 def test_broadcast_cotangents_are_sums():
     x, rate, scale = X.reshape(4, 5, 50), np.linspace(0.1, 1.0, 5)[:, None], np.float64(2.0)
     w = W.reshape(x.shape)
-    cts = nbad.vjp(decay, x, rate, scale)[1](w)
+    cts = nbad.vjp(scaled_decay, x, rate, scale)[1](w)
     y = np.exp(-rate * x)
     np.testing.assert_allclose(cts[0], -w * scale * rate * y, rtol=1e-13)
     np.testing.assert_allclose(cts[1], np.sum(-w * scale * x * y, axis=(0, 2))[:, None], rtol=1e-11)
@@ -257,7 +232,7 @@ def test_many_axes_in_any_order():
     rng = np.random.default_rng(5)
     x, rate = rng.random((2, 3, 2, 3, 2, 3, 2)).transpose(6, 1, 4, 3, 2, 5, 0), rng.random((3, 1, 3, 1, 1, 2))
     w = rng.standard_normal(x.shape)
-    y, pullback = nbad.vjp(decay, x, rate)
+    y, pullback = nbad.vjp(scaled_decay, x, rate)
     expected = 2.0 * np.exp(-rate * x)
     np.testing.assert_allclose(y, expected, rtol=1e-14)
     summed = np.sum(-w * x * expected, axis=(0, 2, 4, 5), keepdims=True)[0]
@@ -277,7 +252,7 @@ def test_subclasses_of_arrays_are_read_as_arrays():
 
 
 def test_kernels_call_kernels():
-    outer = nbad.kernel(lambda x, y: square(x) + decay(x=y, rate=0.5) * polar(x, phi=y)[1])
+    outer = nbad.kernel(lambda x, y: square(x) + scaled_decay(x=y, rate=0.5) * polar(x, phi=y)[1])
     np.testing.assert_allclose(outer(X, Y), X**2 + 2 * np.exp(-0.5 * Y) * X * np.sin(Y), rtol=1e-12)
     ct_x, _ = nbad.vjp(outer, X, Y)[1](1.0)
     np.testing.assert_allclose(ct_x, 2 * X + 2 * np.exp(-0.5 * Y) * np.sin(Y), rtol=1e-12)
@@ -321,8 +296,8 @@ def test_jvp_is_the_directional_derivative():
 
 
 def test_jvp_of_broadcast_arguments_takes_tangents_in_their_shape():
-    _, y_dot = nbad.jvp(decay, (X, 0.7), (0.0, 2.0))
-    np.testing.assert_allclose(y_dot, -2.0 * X * decay(X, 0.7), rtol=1e-14)
+    _, y_dot = nbad.jvp(scaled_decay, (X, 0.7), (0.0, 2.0))
+    np.testing.assert_allclose(y_dot, -2.0 * X * scaled_decay(X, 0.7), rtol=1e-14)
     assert type(nbad.jvp(square, (3.0,), (1.0,))[1]) is np.float64
 
 

@@ -1,22 +1,22 @@
 """The gallery against published values and closed forms."""
 
-import inspect
 import itertools
 
 import numpy as np
 import pytest
+from helpers.gallery import GALLERY, kernels, kernels_of, load, random, sample
 from helpers.gallery_reference import (
     DATA,
-    GALLERY,
     NIST,
+    assert_published,
     black_scholes,
+    casts,
     gmm_constant,
     goldens,
-    load,
-    random,
     read_gmm,
     standard_deviations,
 )
+from helpers.same_bits import leaves
 from numpy.testing import assert_allclose
 
 import nbad
@@ -25,22 +25,8 @@ import nbad.testing
 DBAR = 1e4  # in Pa
 
 
-def kernels_of(module):
-    return [value for value in vars(module).values() if isinstance(value, nbad.Kernel)]
-
-
-CASES = {f"{name}.{kernel.__name__}": (load(name), kernel) for name in GALLERY for kernel in kernels_of(load(name))}
+CASES = kernels()
 every_kernel = pytest.mark.parametrize(("module", "kernel"), CASES.values(), ids=CASES.keys())
-
-
-def sample(module, kernel, n, dtype=np.float64):
-    """Inputs of one kernel; a file whose kernels take different ones tells them apart by a parameter `name`."""
-    told_apart = "name" in inspect.signature(module.sample_inputs).parameters
-    return module.sample_inputs(random(3), n, dtype, **({"name": kernel.__name__} if told_apart else {}))
-
-
-def leaves(outputs):
-    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def columns(*arguments):
@@ -150,16 +136,6 @@ def test_arc_distance_from_the_pole_is_the_colatitude():
 @pytest.fixture(scope="module")
 def check_casts():
     return np.load(DATA / "gsw_check_share.npz")
-
-
-def casts(check_casts):
-    return tuple(check_casts[f"{name}_chck_cast"] for name in ("SA", "CT", "p"))
-
-
-def assert_published(check_casts, name, computed, rtol=1e-12):
-    """Equal to the published check value, to its own tolerance and to `rtol`; a gap in a cast is nan in both."""
-    assert_allclose(computed, check_casts[name], rtol=0, atol=float(check_casts[f"{name}_ca"]))
-    assert_allclose(computed, check_casts[name], rtol=rtol)
 
 
 def test_specific_volume_of_the_toolbox_example():

@@ -5,7 +5,8 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from helpers.gallery_reference import goldens, load, random
+from helpers.gallery import load, random
+from helpers.gallery_reference import goldens
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from helpers.gallery_mpmath import arguments_of, cores_of, exact, exact_along, kernels, outputs_of, sample, slots_of
-from helpers.gallery_reference import random
+from helpers.gallery import kernels, random, whole_sample
+from helpers.gallery_mpmath import arguments_of, cores_of, exact, exact_along, outputs_of, slots_of
 from numpy.testing import assert_allclose
 
 import nbad
@@ -27,7 +27,7 @@ def assert_exact(found, expected, name):
 def points_of(name):
     """A kernel, its arguments, and all slots of these as one row for each point."""
     module, kernel = KERNELS[name]
-    xs = sample(module, kernel, POINTS)
+    xs = whole_sample(module, kernel, POINTS)
     return kernel, xs, slots_of(kernel, xs, POINTS)
 
 

@@ -5,21 +5,13 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from helpers.gallery_reference import DATA, load, random
+from helpers.gallery import load, random
+from helpers.gallery_reference import DATA, assert_published, casts
 from numpy.testing import assert_allclose
 
 import nbad
 
 PASCAL = 1e-4  # in dbar
-
-
-def assert_published(check_casts, name, computed, rtol):
-    assert_allclose(computed, check_casts[name], rtol=0, atol=float(check_casts[f"{name}_ca"]))
-    assert_allclose(computed, check_casts[name], rtol=rtol)
-
-
-def casts(check_casts):
-    return tuple(check_casts[f"{name}_chck_cast"] for name in ("SA", "CT", "p"))
 
 
 def test_specific_volume_at_check_casts():

@@ -8,6 +8,7 @@ import pytest
 from helpers.same_bits import bits, leaves
 
 import nbad
+from kernels import copy, polar, product, scaled_decay, square
 
 N = 1000
 RNG = np.random.default_rng(2)
@@ -17,38 +18,12 @@ W = RNG.standard_normal(N)
 V = RNG.standard_normal(N)
 
 
-@nbad.kernel
-def copy(x):
-    return x
-
-
-@nbad.kernel
-def square(x):
-    return x**2
-
-
-@nbad.kernel
-def polar(r, phi):
-    """Cartesian coordinates."""
-    return r * math.cos(phi), r * math.sin(phi)
-
-
-@nbad.kernel
-def decay(x, rate, scale=2.0):
-    return scale * math.exp(-rate * x)
-
-
-@nbad.kernel
-def product(a, b, c):
-    return a * b * c
-
-
 # kernel, its arguments, seeds of the value's structure
 SCENARIOS = {
     "copy": (copy, (X,), W),
     "square": (square, (X,), W),
     "two outputs": (polar, (X, Y), (W, V)),
-    "broadcast parameter": (decay, (X, 0.7), W),
+    "broadcast parameter": (scaled_decay, (X, 0.7), W),
 }
 scenarios = pytest.mark.parametrize(("f", "xs", "seed"), SCENARIOS.values(), ids=SCENARIOS)
 
@@ -149,13 +124,13 @@ def test_bits_do_not_depend_on_the_number_of_seeds(f, xs, seed):
 def test_views_of_results_outlive_everything():
     """Large results come from recycled memory; whoever holds a view of one holds all of it."""
     x = np.resize(X, 400_000)
-    y, pullback = nbad.vjp(decay, x, 0.7)
+    y, pullback = nbad.vjp(scaled_decay, x, 0.7)
     value, cotangent, memory = y[5:9], pullback(1.0)[0][10:20], memoryview(pullback(2.0)[0])
     expected = value.copy(), cotangent.copy(), bytes(memory)
     del y, pullback
     for k in range(12):
-        nbad.vjp(decay, x + k, 0.7)[1](1.0)
-        decay(x * k, 0.7)
+        nbad.vjp(scaled_decay, x + k, 0.7)[1](1.0)
+        scaled_decay(x * k, 0.7)
     assert bits((value, cotangent)) == bits(expected[:2])
     assert bytes(memory) == expected[2]
 
@@ -195,7 +170,7 @@ def test_bits_do_not_depend_on_threads(rate):
     x, w = np.resize(X, 100_003), np.resize(W, 100_003)
 
     def work():
-        y, pullback = nbad.vjp(decay, x, rate)
+        y, pullback = nbad.vjp(scaled_decay, x, rate)
         w_like_y = w.reshape(np.shape(y))
         return bits((y, *pullback(w_like_y), *pullback.batched(np.stack([w_like_y, -w_like_y]))))
 
@@ -204,7 +179,10 @@ def test_bits_do_not_depend_on_threads(rate):
 
 def test_sum_over_rows_does_not_depend_on_threads():
     x, rate = np.resize(X, (300, 401)), np.linspace(0.1, 0.9, 401)
-    works = [lambda: bits(nbad.vjp(decay, x, rate)[1](1.0)), lambda: bits(nbad.vjp(decay, x, rate[:300, None])[1](1.0))]
+    works = [
+        lambda: bits(nbad.vjp(scaled_decay, x, rate)[1](1.0)),
+        lambda: bits(nbad.vjp(scaled_decay, x, rate[:300, None])[1](1.0)),
+    ]
     for work in works:
         assert on_threads(1, work) == on_threads(numba.config.NUMBA_NUM_THREADS, work)
 

@@ -6,7 +6,8 @@ The contestant has exact slopes from complex steps: a step of 1e-100 cancels not
 import numpy as np
 import pytest
 import scipy.optimize
-from helpers.gallery_reference import NIST, load
+from helpers.gallery import load
+from helpers.gallery_reference import NIST
 
 import nbad
 

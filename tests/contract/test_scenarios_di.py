@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad
+from kernels import sine, sine_of_multiple
 
 X, DX, DY = 0.42, 3.14, -1 / 12
 X6, DX6 = np.arange(1.0, 7.0), -np.arange(1.0, 7.0)
@@ -23,16 +24,6 @@ A6 = np.arange(1.0, 7.0)
 
 def matrix(vector, *shape):
     return vector.reshape(shape, order="F")
-
-
-@nbad.kernel
-def sine(x):
-    return math.sin(x)
-
-
-@nbad.kernel
-def sine_of_multiple(x, a):
-    return math.sin(x * a)
 
 
 @nbad.kernel

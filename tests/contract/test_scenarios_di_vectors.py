@@ -7,21 +7,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad
+from kernels import sine, sine_of_multiple
 
 X, DX, DY = 0.42, 3.14, -1 / 12
 X6, DX6 = np.arange(1.0, 7.0), -np.arange(1.0, 7.0)
 DY12 = np.arange(-11.0, 12.0, 2.0)
 X23, DX23 = X6.reshape(2, 3, order="F"), DX6.reshape(2, 3, order="F")
-
-
-@nbad.kernel
-def sine(x):
-    return math.sin(x)
-
-
-@nbad.kernel
-def sine_of_multiple(x, a):
-    return math.sin(x * a)
 
 
 @nbad.kernel(signature="(6)->()")

@@ -11,7 +11,8 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from helpers.gallery_reference import GALLERY, load, random
+from helpers.gallery import kernels, random, whole_sample
+from helpers.gallery_mpmath import slots_of
 from numpy.testing import assert_allclose, assert_array_equal
 from sympy.codegen import cfunctions
 
@@ -517,22 +518,7 @@ def test_random_expressions_there_and_back(e, point):
 # --- kernels as formulas
 
 
-def kernels_of(module):
-    return [value for value in vars(module).values() if isinstance(value, nbad.Kernel)]
-
-
-CASES = {f"{name}.{kernel.__name__}": (load(name), kernel) for name in GALLERY for kernel in kernels_of(load(name))}
-
-
-def slots(kernel, module):
-    """Columns of one length, one for each scalar slot."""
-    told_apart = "name" in inspect.signature(module.sample_inputs).parameters
-    inputs = module.sample_inputs(random(3), 9, np.float64, **({"name": kernel.__name__} if told_apart else {}))
-    defaults = [parameter.default for parameter in inspect.signature(kernel.__wrapped__).parameters.values()]
-    inputs, program = (*inputs, *defaults[len(inputs) :]), kernel.whole_program()
-    shape = np.broadcast_shapes(*(np.shape(a)[: np.ndim(a) - len(core)] for a, core in zip(inputs, program.cores, strict=True)))
-    for a, core in zip(inputs, program.cores, strict=True):
-        yield from np.broadcast_to(a, shape + core).reshape(math.prod(shape), -1).T
+CASES = kernels()
 
 
 def values_and_partials(graph, columns):
@@ -543,7 +529,7 @@ def values_and_partials(graph, columns):
 
 @pytest.mark.parametrize(("module", "kernel"), CASES.values(), ids=CASES.keys())
 def test_gallery_there_and_back(module, kernel):
-    columns = list(slots(kernel, module))
+    columns = slots_of(kernel, whole_sample(module, kernel, 9), 9).T
     symbols = [sympy.Symbol(f"a{k}", real=True) for k in range(len(columns))]
     graph = kernel.whole_program().graph
     back = graph_of(tuple(of_graph(graph, symbols)), symbols, "back").graph

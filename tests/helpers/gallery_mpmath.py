@@ -4,13 +4,11 @@ Nothing of nbad's tracer or derivatives is involved: a function is copied, and `
 its helpers, are those of mpmath.
 """
 
-import inspect
 import math
 import types
 
 import mpmath
 import numpy as np
-from helpers.gallery_reference import GALLERY, load, random
 
 import nbad
 
@@ -41,14 +39,6 @@ def in_digits(value):
         return value
     known = {name: in_digits(value.__globals__[name]) for name in value.__code__.co_names if name in value.__globals__}
     return types.FunctionType(value.__code__, known | {"__builtins__": __builtins__}, value.__name__, value.__defaults__)
-
-
-def sample(module, kernel, n):
-    """Inputs of one kernel, defaults included, each with its core axes."""
-    told_apart = "name" in inspect.signature(module.sample_inputs).parameters
-    given = module.sample_inputs(random(3), n, np.float64, **({"name": kernel.__name__} if told_apart else {}))
-    defaults = [p.default for p in inspect.signature(kernel.__wrapped__).parameters.values()][len(given) :]
-    return (*given, *map(np.asarray, defaults))
 
 
 def cores_of(kernel):
@@ -96,10 +86,3 @@ def exact_along(kernel, slots, direction, weights, order):
     with mpmath.workdps(DIGITS):
         start = [mpmath.mpf(x) for x in slots]
         return float(mpmath.diff(function, 0, order))
-
-
-def kernels():
-    """Every kernel of the gallery with its module, by name."""
-    modules = {name: load(name) for name in GALLERY}
-    each = ((name, value) for name, module in modules.items() for value in vars(module).values())
-    return {f"{name}.{value.__name__}": (modules[name], value) for name, value in each if isinstance(value, nbad.Kernel)}

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-import nbad
+from kernels import polar
 from nbad.testing import CHECKS, CheckFailure, check_kernel
 from nbad.testing.case import Case
 from nbad.testing.comparisons import Inapplicable, compare
@@ -14,11 +14,6 @@ from nbad.verbs import vjp as transforms
 
 X = np.linspace(0.3, 1.7, 40)
 Y = np.linspace(-1.0, 1.0, 40)
-
-
-@nbad.kernel
-def polar(r, phi):
-    return r * math.cos(phi), r * math.sin(phi)
 
 
 class Faulty:

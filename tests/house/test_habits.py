@@ -43,10 +43,14 @@ def words(function):
     return names | {"assert" for node in nodes if isinstance(node, ast.Assert)}
 
 
+SHARED = [function for path in sorted((TESTS / "helpers").glob("*.py")) for function in functions(tree_of(path))]
+
+
 def proving_words(tree):
     """What shows that a test proves something: `assert` and the like, and the helpers in whose bodies these stand."""
     proofs = {"assert", "raises", "warns", "check_kernel", "assert_allclose", "assert_array_equal"}
-    while more := {f.name for f in functions(tree) if proofs & words(f) and not f.name.startswith("test")} - proofs:
+    helpers = functions(tree) + SHARED
+    while more := {f.name for f in helpers if proofs & words(f) and not f.name.startswith("test")} - proofs:
         proofs |= more
     return proofs
 

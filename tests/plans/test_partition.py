@@ -7,13 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from helpers.gallery_reference import GALLERY, load
+from helpers.gallery import GALLERY, load
 from helpers.random_graphs import POINTS, graphs
-from helpers.same_bits import bits
+from helpers.same_bits import bits, leaves
 from hypothesis import given
 from hypothesis import strategies as st
 
 import nbad
+from kernels import polynomials
 from nbad.errors import ArgumentValueError
 from nbad.graphs.differentiate import JointGraph, jacobian
 from nbad.graphs.graph import GraphBuilder
@@ -93,10 +94,6 @@ def test_policies_agree_on_the_gallery(name):
         cts = [pullback.batched(seeds if isinstance(y, tuple) else seeds[0]) for y, pullback in results]
         assert [bits(y) for y, _ in results] == [bits(results[0][0])] * len(POLICIES)
         assert [bits(ct) for ct in cts] == [bits(cts[0])] * len(POLICIES)
-
-
-def leaves(y):
-    return y if isinstance(y, tuple) else (y,)
 
 
 @nbad.kernel
@@ -336,25 +333,14 @@ def test_wrong_numbers_of_seeds(seeds):
 # the choice
 
 
-def horner(x):
-    """Six polynomials in one exponential: the partials follow from it by some twenty cheap operations each."""
-    e, results = math.exp(x), []
-    for k in range(6):
-        y = e
-        for power in range(7):
-            y = y * e + float(k * power + 1)
-        results.append(y)
-    return tuple(results)
-
-
 def test_auto_takes_what_costs_least():
-    plans = [plan_of(horner, policy) for policy in POLICIES]
-    choices = [plan_of(horner, "auto", seeds).policy for seeds in (1, 1000)]
+    plans = [plan_of(polynomials.__wrapped__, policy) for policy in POLICIES]
+    choices = [plan_of(polynomials.__wrapped__, "auto", seeds).policy for seeds in (1, 1000)]
     assert choices == [cost.best(plans, seeds).policy for seeds in (1, 1000)] == ["mincut", "partials"]
 
 
 def test_changes_are_where_the_best_plan_changes():
-    plans = [plan_of(horner, policy) for policy in POLICIES]
+    plans = [plan_of(polynomials.__wrapped__, policy) for policy in POLICIES]
     changes = cost.changes(plans)
     assert changes[0][0] == 1
     assert len(changes) > 1
@@ -364,7 +350,7 @@ def test_changes_are_where_the_best_plan_changes():
 
 
 def test_the_hint_reaches_the_plan():
-    kernel = nbad.kernel(horner)
+    kernel = nbad.kernel(polynomials.__wrapped__)
     few, many = (nbad.vjp(kernel, X, seeds=seeds)[1].residuals for seeds in (1, 1000))
     assert len(few) < len(many) == 6
 

@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 
 import nbad
+from kernels import decay, polar
 
 N = 700
 RNG = np.random.default_rng(4)
 X, Y, W, V = RNG.uniform(0.5, 2.0, (4, N))
-
-
-@nbad.kernel
-def polar(r, phi):
-    return r * math.cos(phi), r * math.sin(phi)
-
-
-@nbad.kernel
-def decay(x, rate):
-    return math.exp(-rate * x)
 
 
 def same(got, expected):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nbad
+from kernels import polynomials
 from nbad.runtime import budget
 from nbad.runtime import memory as pool
 
@@ -16,18 +17,6 @@ X = np.ones(N)
 @nbad.kernel
 def wave(a, x):
     return a * math.sin(x)
-
-
-@nbad.kernel
-def many(x):
-    """Cheap to recompute from one exponential; six partials."""
-    e, results = math.exp(x), []
-    for k in range(6):
-        y = e
-        for power in range(7):
-            y = y * e + float(k * power + 1)
-        results.append(y)
-    return tuple(results)
 
 
 @pytest.fixture
@@ -72,9 +61,9 @@ def test_vjp_names_the_bound_that_makes_auto_keep_less(memory, monkeypatch):
     with monkeypatch.context():
         memory(700_000)
         with pytest.raises(MemoryError, match=r"needs 971,904 bytes[\s\S]*fix: max_bytes=220000"):
-            nbad.vjp(many, X, seeds=1000)
+            nbad.vjp(polynomials, X, seeds=1000)
     monkeypatch.undo()
-    _, pullback = nbad.vjp(many, X, seeds=1000, max_bytes=220_000)
+    _, pullback = nbad.vjp(polynomials, X, seeds=1000, max_bytes=220_000)
     assert pullback.residuals.nbytes == 80_000
     assert np.all(pullback((1.0, 0.0, 0.0, 0.0, 0.0, 0.0))[0] > 0)
 
@@ -82,7 +71,7 @@ def test_vjp_names_the_bound_that_makes_auto_keep_less(memory, monkeypatch):
 def test_a_fixed_policy_cannot_keep_less(memory):
     memory(700_000)
     with pytest.raises(MemoryError, match=r"needs 971,904 bytes[\s\S]*fix: a part of the arguments at a time"):
-        nbad.vjp(many, X, residuals="partials")
+        nbad.vjp(polynomials, X, residuals="partials")
 
 
 def test_many_tangents_and_many_seeds(memory):

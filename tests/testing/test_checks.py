@@ -20,6 +20,7 @@ from helpers.planted_faults import (
 )
 
 import nbad
+from kernels import copy, decay
 from nbad.api.kernel import Kernel
 from nbad.graphs import differentiate
 from nbad.graphs.graph import GraphBuilder
@@ -29,16 +30,6 @@ from nbad.testing.case import ELEMENTS, Case
 from nbad.verbs import gradients, jacobians
 from nbad.verbs import pushforward as linearization
 from nbad.verbs import vjp as transforms
-
-
-@nbad.kernel
-def decay(x, rate):
-    return math.exp(-rate * x)
-
-
-@nbad.kernel
-def copy(x):
-    return x
 
 
 @nbad.kernel

@@ -6,31 +6,17 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers.gallery_mpmath import cores_of, kernels, sample
+from helpers.gallery import kernels, whole_sample
+from helpers.gallery_mpmath import cores_of
 
 import nbad
+from kernels import decay, polynomials
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory
 from nbad.tools import explain
 
 X = np.linspace(0.5, 2.0, 1000)
-
-
-@nbad.kernel
-def decay(x, rate):
-    """exp(-rate x): two partials, -rate exp(-rate x) and -x exp(-rate x)."""
-    return math.exp(-rate * x)
-
-
-@nbad.kernel
-def many(x):
-    e, results = math.exp(x), []
-    for k in range(6):
-        y = e
-        for power in range(7):
-            y = y * e + float(k * power + 1)
-        results.append(y)
-    return tuple(results)
+RETURNS = f"kernels.py:{decay.__wrapped__.__code__.co_firstlineno + 3}"  # behind decorator, head and docstring
 
 
 def account(told, policy):
@@ -92,12 +78,12 @@ def test_arguments():
 
 
 def test_the_choice_is_that_of_vjp():
-    told = nbad.explain(many, X)
+    told = nbad.explain(polynomials, X)
     assert told.changes[0][1] == told.policy
     (_, first), (turn, second), *_ = told.changes
     for seeds, policy in ((1, first), (turn - 1, first), (turn, second)):
-        assert nbad.explain(many, X, seeds=seeds).policy == policy
-        chosen, kept = (nbad.vjp(many, X, residuals=r, seeds=seeds)[1].residuals for r in ("auto", policy))
+        assert nbad.explain(polynomials, X, seeds=seeds).policy == policy
+        chosen, kept = (nbad.vjp(polynomials, X, residuals=r, seeds=seeds)[1].residuals for r in ("auto", policy))
         assert chosen == kept
 
 
@@ -133,7 +119,7 @@ def test_prints_tables():
     text = "\n".join(lines)
     assert 'For 8 seeds "auto" takes' in text
     assert "GB/s" in text
-    assert "∂y0/∂x     8 bytes  test_explain.py:22  entry of the Jacobian" in text
+    assert f"∂y0/∂x     8 bytes  {RETURNS}  entry of the Jacobian" in text
     assert "'mincut' keeps the same as 'partials'." in text
 
 
@@ -158,7 +144,7 @@ def test_as_dict_is_plain():
     assert data["bandwidth"] > 0
     assert [policy["policy"] for policy in data["policies"]] == list(POLICIES)
     residual = data["policies"][0]["residuals"][0]
-    assert residual == {"name": "∂y0/∂x", "source": "test_explain.py:22", "reason": "entry of the Jacobian"}
+    assert residual == {"name": "∂y0/∂x", "source": RETURNS, "reason": "entry of the Jacobian"}
     assert data["policies"][0]["call"]["roofline"] == pytest.approx(16 / data["bandwidth"])
 
 
@@ -185,7 +171,7 @@ def test_every_field_is_in_the_dict():
 def test_changes_are_where_the_choice_changes_on_the_gallery(name):
     """From each change on the choice is another, and not before."""
     module, kernel = kernels()[name]
-    xs = sample(module, kernel, 10)
+    xs = whole_sample(module, kernel, 10)
     told = nbad.explain(kernel, *xs)
     assert told.changes[0] == (1, told.policy)
     for (turn, policy), (_, before) in zip(told.changes[1:], told.changes, strict=False):
@@ -197,7 +183,7 @@ def test_changes_are_where_the_choice_changes_on_the_gallery(name):
 @pytest.mark.parametrize("seeds", [1, 8, 1000])
 def test_the_choice_costs_least_by_the_numbers_that_are_shown(name, seeds):
     module, kernel = kernels()[name]
-    xs = [np.broadcast_to(x, (10, *core)) for x, core in zip(sample(module, kernel, 10), cores_of(kernel), strict=True)]
+    xs = [np.broadcast_to(x, (10, *core)) for x, core in zip(whole_sample(module, kernel, 10), cores_of(kernel), strict=True)]
     told = nbad.explain(kernel, *map(np.array, xs), seeds=seeds)
     costs = {a.policy: a.forward.nanoseconds + seeds * (a.call.nanoseconds + a.seed.nanoseconds) for a in told.policies}
     assert costs[told.policy] == pytest.approx(min(costs.values()), rel=1e-12)
