@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -11,18 +12,24 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # last, so that an installed nbad stays the one that is tested
 
-from benchmarks import compile_time, memory, peers, policies, rebinding, report, tables, targets, task
+from benchmarks import peers
 from benchmarks.__main__ import main
-from benchmarks.adjoint import FUNCTIONS
-from benchmarks.costs import nbytes, operations
-from benchmarks.gallery import BROADCAST, FOLDER, subjects
-from benchmarks.loops import define, function, loops
+from benchmarks.by_hand.adjoint import FUNCTIONS
+from benchmarks.by_hand.costs import nbytes, operations
+from benchmarks.by_hand.loops import define, function, loops
+from benchmarks.cases import rebinding, task
+from benchmarks.cases.gallery import BROADCAST, FOLDER, subjects
+from benchmarks.cases.reference import TOLERANCE, Reference, WrongResultError
+from benchmarks.cases.task import SWEEPS, Case, Task, matrix
+from benchmarks.cases.workloads import workloads
+from benchmarks.commands import compile as compile_time
+from benchmarks.commands import memory, policies, targets
+from benchmarks.commands.report import MARKDOWN
+from benchmarks.measure.process import ChildError
+from benchmarks.measure.schedule import start
 from benchmarks.peers import nbad_peer, numpy_peer
-from benchmarks.reference import TOLERANCE, Reference, WrongResultError
-from benchmarks.results import Record, Results, comparisons
-from benchmarks.schedule import PeerError, Worker
-from benchmarks.task import SWEEPS, Case, Task, matrix
-from benchmarks.workloads import workloads
+from benchmarks.report import pages, tables
+from benchmarks.report.results import Record, Results, comparisons
 
 NAMES = list(workloads())
 CASE = Case("one_operation", "value", 100)
@@ -132,7 +139,7 @@ def test_a_foreign_file_is_refused(tmp_path):
 
 def test_report_names_who_is_ahead():
     entries = ("nbad", "fresh", False, [2.0]), ("jax", "jit", False, [1.0]), ("ddx", "evaluate", False, [8.0])
-    text = report.markdown(make_results(*entries))
+    text = pages.markdown(make_results(*entries))
     place = "value, n = 100, float64, 1 thread, fresh"
     assert f"| one_operation | value | jax | 1 of 1 | 100 | 0.50 | {place} | jit |" in text
     assert "| one_operation value, n = 100, float64, 1 thread | 2 s | **0.50** | 4.0 |" in text
@@ -141,7 +148,7 @@ def test_report_names_who_is_ahead():
 
 
 def test_report_says_when_nobody_is_ahead():
-    assert "Nowhere in this run." in report.markdown(make_results(("nbad", "fresh", False, [1.0]), ("jax", "jit", False, [2.0])))
+    assert "Nowhere in this run." in pages.markdown(make_results(("nbad", "fresh", False, [1.0]), ("jax", "jit", False, [2.0])))
 
 
 def test_report_goes_between_its_markers(tmp_path):
@@ -154,7 +161,7 @@ def test_report_goes_between_its_markers(tmp_path):
     assert text.endswith("<!-- results: end -->\nafter\n")
     assert "old" not in text
     with pytest.raises(SystemExit, match="has no lines `<!-- compile: begin -->`"):
-        report.insert(page, "compile", "text")
+        pages.insert(page, "compile", "text")
 
 
 def test_targets_are_measurable():
@@ -266,10 +273,16 @@ def test_a_tiny_run_writes_its_files(tmp_path, capsys):
 
 
 def test_a_peer_that_fails_says_why():
-    worker = Worker("numpy", 1)
-    with pytest.raises(PeerError, match="KeyError"):
-        worker.ask("measure", case=CASE.as_dict(), contestant="unknown")
-    worker.close()
+    with start("numpy", 1) as child, pytest.raises(ChildError, match="KeyError"):
+        child.ask("measure", case=CASE.as_dict(), contestant="unknown")
+
+
+def test_the_readme_names_what_there_is():
+    folder = Path(peers.__file__).parents[1]
+    named = re.findall(r"`(\w+/(?:\w+\.py)?)`", (folder / "README.md").read_text())
+    assert {path.parent.name + "/" for path in folder.glob("*/__init__.py")} <= set(named)
+    assert all((folder / name).exists() for name in named)
+    assert set(re.findall("<!-- (.*): begin -->", (folder / "results.md").read_text())) == {*MARKDOWN, "results"}
 
 
 def test_unknown_names_are_refused(capsys):

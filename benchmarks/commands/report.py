@@ -1,12 +1,13 @@
-"""The command `report`: Markdown from JSON files, to stdout or between the markers of a file such as README.md."""
+"""The command `report`: Markdown from JSON files, to stdout or between the markers of a file such as benchmarks/results.md."""
 
 import json
 import sys
 from pathlib import Path
 
-from benchmarks import compile_time, memory, policies, targets
-from benchmarks.report import insert, summary
-from benchmarks.results import Results
+from benchmarks.commands import compile as compile_time
+from benchmarks.commands import memory, policies, targets
+from benchmarks.report.pages import insert, summary
+from benchmarks.report.results import Results
 
 MARKDOWN = {  # by kind, which is the name of the section too
     "compile": compile_time.markdown,

@@ -1,7 +1,7 @@
 """The command `targets`: the figures that nbad promises, each measured with its contestant in one run.
 
 A target is a row of data: a ratio of two best times, and its bound. `vector` is the plain kernel written by hand that reads and
-writes the same bytes; see `benchmarks.vector_loops`.
+writes the same bytes; see `benchmarks.by_hand.vector_loops`.
 """
 
 import json
@@ -10,13 +10,15 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks import machine, options, peers
-from benchmarks.report import grid, head
-from benchmarks.results import Results
-from benchmarks.schedule import Outcome, run
-from benchmarks.tables import seconds
-from benchmarks.task import Case
-from benchmarks.workloads import workloads
+from benchmarks import peers
+from benchmarks.cases.task import Case
+from benchmarks.cases.workloads import workloads
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.measure.schedule import Outcome, run
+from benchmarks.report.pages import grid, head
+from benchmarks.report.results import Results
+from benchmarks.report.tables import seconds
 
 MILLION, FEWER = 1_000_000, 100_000
 DIFFERENTIATORS = ("jax", "torch", "torch.compile", "ddx")

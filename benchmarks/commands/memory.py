@@ -5,17 +5,15 @@ A process counts pages of 4096 bytes that it touched (huge pages are off), what 
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import machine, options
-from benchmarks.gallery import BROADCAST
-from benchmarks.report import grid, head
-from benchmarks.schedule import PATHS
-from benchmarks.task import plural, short
+from benchmarks.cases.gallery import BROADCAST
+from benchmarks.cases.task import plural, short
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.measure.process import Child
+from benchmarks.report.pages import grid, head
 
 SEEDS = (1, 16, 1000)
 ELEMENTS, TIMES_SEEDS = 2_000_000, 8_000_000  # of a case, and these times its seeds, at most
@@ -104,18 +102,15 @@ def measure(request):
     Parameters
     ----------
     request : dict
-        The name of a function of `benchmarks.memory_case` under "do", and its arguments.
+        The name of a function of `benchmarks.measure.memory_case` under "do", and its arguments.
 
     Returns
     -------
     Peak
     """
-    paths = {"PYTHONPATH": os.pathsep.join([*PATHS, os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-P", "-m", "benchmarks.memory_case", json.dumps(request)]
-    done = subprocess.run(command, env=os.environ | ENVIRONMENT | paths, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{request} failed:\n{done.stderr}")
-    return Peak(request["kernel"], seeds=request["seeds"], policy=request.get("policy"), **json.loads(done.stdout))
+    with Child("memory_case", **ENVIRONMENT) as child:
+        found = child.ask(**request)
+    return Peak(request["kernel"], seeds=request["seeds"], policy=request.get("policy"), **found)
 
 
 def markdown(path):

@@ -2,13 +2,15 @@
 
 import importlib.util
 
-from benchmarks import machine, options, peers
-from benchmarks.report import markdown
-from benchmarks.results import Results
-from benchmarks.schedule import run
-from benchmarks.tables import ratio_tables
-from benchmarks.task import SWEEPS, matrix
-from benchmarks.workloads import workloads
+from benchmarks import peers
+from benchmarks.cases.task import SWEEPS, matrix
+from benchmarks.cases.workloads import workloads
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.measure.schedule import run
+from benchmarks.report.pages import markdown
+from benchmarks.report.results import Results
+from benchmarks.report.tables import ratio_tables
 
 QUICK = dict(workloads=["black_scholes"], sizes=[10_000, 1], seeds=[1, 8], dtypes=["float64"])
 QUICK_EFFORT = dict(rounds=5, minutes=0.55)
@@ -79,7 +81,7 @@ def write(results, folder):
     (folder / "results.md").write_text(markdown(results), encoding="utf-8")
     written = ["results.json", "results.md"]
     if importlib.util.find_spec("matplotlib"):
-        from benchmarks.plots import draw
+        from benchmarks.report.plots import draw
 
         written += draw(results, folder)
     options.console().print(f"written to {folder}: {', '.join(written)}", highlight=False)

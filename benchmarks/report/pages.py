@@ -1,11 +1,11 @@
-"""Results as Markdown: what README.md shows, losses first."""
+"""Results as Markdown: what results.md shows, losses first."""
 
 import itertools
 from pathlib import Path
 
-from benchmarks.results import comparisons, tables
-from benchmarks.tables import ratio, row_head, seconds
-from benchmarks.task import plural, short
+from benchmarks.cases.task import plural, short
+from benchmarks.report.results import comparisons, tables
+from benchmarks.report.tables import ratio, row_head, seconds
 
 TITLES = ["sweep", "n", "seeds", "results", "nbad", "median"]
 

@@ -7,7 +7,7 @@ from math import cos, exp, log, sin, sqrt
 
 import numpy as np
 
-from benchmarks.gallery import module_of
+from benchmarks.cases.gallery import module_of
 
 RATIONAL = module_of("black_scholes_rational")
 A1, A2, A3, A4, A5 = RATIONAL.A1, RATIONAL.A2, RATIONAL.A3, RATIONAL.A4, RATIONAL.A5

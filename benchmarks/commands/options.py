@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks import machine, peers
-from benchmarks.schedule import Settings
-from benchmarks.task import SWEEPS
-from benchmarks.workloads import workloads
+from benchmarks import peers
+from benchmarks.cases.task import SWEEPS
+from benchmarks.cases.workloads import workloads
+from benchmarks.measure import machine
+from benchmarks.measure.schedule import Settings
 
 DTYPES = ("float64", "float32")
 ROUNDS = 10

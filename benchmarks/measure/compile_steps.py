@@ -1,12 +1,13 @@
-"""Steps that need a fresh process: `python -m benchmarks.compile_steps STEP [NUMBER ...]` prints seconds by name, as JSON.
+"""Steps that `benchmarks.commands.compile` takes in a fresh process, one in each: seconds by name.
 
 What a step does not measure, it imports before.
 """
 
 import functools
-import json
 import sys
 import time
+
+from benchmarks.measure.process import serve
 
 MANY, FEW = 100_000, 1  # elements: enough for all threads; one
 
@@ -22,7 +23,7 @@ def drivers():
     """Compile what all kernels share, with a kernel that no other step uses."""
     import numpy as np
 
-    from benchmarks.own_kernels import many_operations
+    from benchmarks.cases.own_kernels import many_operations
 
     kernel = many_operations(30)
     for n in (FEW, MANY):
@@ -61,22 +62,22 @@ def second_process():
     return {"seconds": _seconds(_vjp, kernel, xs), "Numba's start": start, "SymPy loaded": "sympy" in sys.modules}
 
 
-def growth(*counts):
+def growth(counts):
     """`vjp` and one pullback of kernels with more and more operations, in one process."""
     import numpy as np
 
-    from benchmarks.own_kernels import many_operations
+    from benchmarks.cases.own_kernels import many_operations
 
     drivers()
     xs = np.ones(MANY), np.ones(MANY)
     _vjp(many_operations(40), xs)  # the first kernel that the cache does not know starts SymPy
-    return {count: _seconds(_vjp, many_operations(int(count)), xs) for count in counts}
+    return {count: _seconds(_vjp, many_operations(count), xs) for count in counts}
 
 
 def small_calls():
     """One element, as arrays of one and as numbers or vectors: the value, `vjp` with one pullback, and the Jacobian."""
     import nbad
-    from benchmarks.workloads import workloads
+    from benchmarks.cases.workloads import workloads
 
     found = {}
     for name in ("one_operation", "black_scholes", "reprojection"):
@@ -104,7 +105,7 @@ def _start_numba():
 
 
 def _workload(name):
-    from benchmarks.workloads import workloads
+    from benchmarks.cases.workloads import workloads
 
     workload = workloads()[name]
     return workload.kernel, workload.inputs(MANY, "float64")
@@ -146,4 +147,4 @@ def _best(call, rounds=30, number=300):
 
 
 if __name__ == "__main__":
-    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))
+    serve(sys.modules[__name__])

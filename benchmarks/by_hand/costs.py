@@ -1,11 +1,11 @@
 """What a sweep must do for one element at least: operations, and numbers that it reads or writes.
 
-Operations are those of the hand-derived program (`benchmarks.adjoint`), a call of `exp` or `erf` counted as one.
+Operations are those of the hand-derived program (`benchmarks.by_hand.adjoint`), a call of `exp` or `erf` counted as one.
 """
 
 import numpy as np
 
-from benchmarks.loops import loops
+from benchmarks.by_hand.loops import loops
 
 
 def operations(case):

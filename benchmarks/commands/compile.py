@@ -6,11 +6,8 @@ nbad is copied to a temporary folder with its bytecode, as pip installs it, so t
 import compileall
 import json
 import math
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +15,13 @@ from pathlib import Path
 from rich.table import Table
 
 import nbad
-from benchmarks import machine, options
-from benchmarks.report import grid, head
-from benchmarks.tables import seconds
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.measure.process import Child
+from benchmarks.report.pages import grid, head
+from benchmarks.report.tables import seconds
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COUNTS = (50, 100, 200, 500, 1000, 2000, 5000)
 VALUE, PULLBACK = 5e-6, 12e-6  # limits of small calls, seconds
 TITLES = ["what", "best", "median", "limit", ""]
@@ -63,16 +62,11 @@ class Laboratory:
             path.mkdir(mode=0o700)
         return path
 
-    def run(self, name, cache, *arguments):
-        """What a step prints."""
+    def run(self, name, cache, **arguments):
+        """What a step answers."""
         self.step(f"{name} {cache.name}")
-        paths = os.pathsep.join([str(self.folder), str(ROOT)])
-        environment = os.environ | {"NBAD_CACHE_DIR": str(cache), "PYTHONPATH": paths}
-        command = [sys.executable, "-m", "benchmarks.compile_steps", name, *map(str, arguments)]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"step {name} failed:\n{done.stderr}")
-        return json.loads(done.stdout)
+        with Child("compile_steps", paths=(self.folder, ROOT), NBAD_CACHE_DIR=str(cache)) as child:
+            return child.ask(name, **arguments)
 
 
 def add_options(parser):
@@ -113,8 +107,8 @@ def measure(laboratory, repeats, counts):
     known, run = laboratory.cache(), laboratory.run
     run("drivers", known)
 
-    def times(name, original, *arguments):
-        return [run(name, laboratory.cache(original), *arguments) for _ in range(repeats)]
+    def times(name, original, **arguments):
+        return [run(name, laboratory.cache(original), **arguments) for _ in range(repeats)]
 
     imports = times("imports", known)
     caches = [laboratory.cache(known) for _ in range(repeats)]
@@ -131,7 +125,7 @@ def measure(laboratory, repeats, counts):
         _row("second process: Numba's own start", warm, "Numba's start"),
     ]
     rows += _small_calls(times("small_calls", known))
-    growth = times("growth", known, *counts)
+    growth = times("growth", known, counts=counts)
     return rows, {count: min(one[str(count)] for one in growth) for count in counts}
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks.workloads import workloads
+from benchmarks.cases.workloads import workloads
 
 SWEEPS = ("value", "forward", "reverse", "jacobian")
 

@@ -17,11 +17,12 @@ import numba
 import numpy as np
 
 import nbad
-from benchmarks import machine, options
-from benchmarks.gallery import subjects
-from benchmarks.report import grid, head
-from benchmarks.tables import seconds
-from benchmarks.task import plural
+from benchmarks.cases.gallery import subjects
+from benchmarks.cases.task import plural
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.report.pages import grid, head
+from benchmarks.report.tables import seconds
 
 FIXED = ("partials", "mincut", "recompute")
 SEEDS = (1, 8, 64)

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.task import SWEEPS, Case
+from benchmarks.cases.task import SWEEPS, Case
 
 FORMAT = 1
 

@@ -1,8 +1,8 @@
 """The workloads as a table: a kernel, what makes its inputs, and the arguments that are differentiated.
 
 Every peer gets the kernel's own Python function, with the functions of `math` and `numpy` in it replaced by its own
-(`benchmarks.rebinding`); where it has branches or vectors, a function of scalars without them (`benchmarks.portable`). A new
-kernel of the gallery is a new row.
+(`rebinding`); where it has branches or vectors, a function of scalars without them (`portable`). A new kernel of the gallery is a
+new row.
 """
 
 import functools
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import nbad
-from benchmarks import own_kernels, portable
-from benchmarks.gallery import module_of
+from benchmarks.cases import own_kernels, portable
+from benchmarks.cases.gallery import module_of
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,6 @@
-"""One peer's process: `python -m benchmarks.worker PEER THREADS`. It answers each line of JSON that it reads with one.
-
-Whatever goes wrong ends the process; the parent reports the last line of its stderr.
-"""
+"""One peer's process: `python -m benchmarks.measure.worker PEER THREADS`."""
 
 import gc
-import json
 import math
 import os
 import sys
@@ -12,8 +8,9 @@ import time
 from importlib import metadata
 
 from benchmarks import peers
-from benchmarks.reference import TOLERANCE, Reference
-from benchmarks.task import Case, Task
+from benchmarks.cases.reference import TOLERANCE, Reference
+from benchmarks.cases.task import Case, Task
+from benchmarks.measure.process import serve
 
 SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
 MOST = 20_000  # repetitions
@@ -24,7 +21,7 @@ clock = time.perf_counter
 
 
 class Session:
-    """What the parent may ask of a peer."""
+    """What the parent may ask of a peer: each method whose name is not private."""
 
     def __init__(self, module):
         self.module, self.calls, self.reference = module, {}, (None, None)
@@ -98,13 +95,7 @@ def main(name, threads):
     """Answer until the input ends."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not meet the answers
-    session = Session(peers.load(name))
-    for line in sys.stdin:
-        request = json.loads(line)
-        reply = getattr(session, request.pop("do"))(**request)
-        print(json.dumps(reply), file=answers, flush=True)
+    serve(Session(peers.load(name)))
 
 
 if __name__ == "__main__":

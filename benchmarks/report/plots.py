@@ -9,9 +9,9 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from benchmarks.costs import nbytes, operations
-from benchmarks.results import comparisons
-from benchmarks.task import SWEEPS, short
+from benchmarks.by_hand.costs import nbytes, operations
+from benchmarks.cases.task import SWEEPS, short
+from benchmarks.report.results import comparisons
 
 MARKS = dict(zip(SWEEPS, "o^sD", strict=True))
 COLORS = plt.get_cmap("tab10").colors

@@ -8,8 +8,8 @@ import functools
 import math
 from dataclasses import dataclass
 
-from benchmarks.rebinding import rebound
-from benchmarks.workloads import workloads
+from benchmarks.cases.rebinding import rebound
+from benchmarks.cases.workloads import workloads
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "gt": ">", "ge": ">="}
 SLOPE = 2 / math.sqrt(math.pi)  # of erf at 0

@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from benchmarks.results import comparisons, tables
-from benchmarks.task import plural, short
+from benchmarks.cases.task import plural, short
+from benchmarks.report.results import comparisons, tables
 
 UNITS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 

@@ -4,27 +4,13 @@ Whatever else the machine does meets every contestant of a case alike; best and 
 """
 
 import itertools
-import json
-import os
-import select
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import benchmarks
-import nbad
-from benchmarks.results import Record
+from benchmarks.measure.process import Child, ChildError
+from benchmarks.report.results import Record
 
 LEAST_ROUNDS = 3
-PATHS = [str(Path(package.__file__).parents[1]) for package in (nbad, benchmarks)]  # the same nbad as here, then this suite
-PATIENCE = 600  # seconds that an answer may take; compilers need some
-
-
-class PeerError(RuntimeError):
-    """A peer's process ended or does not answer; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -54,45 +40,10 @@ class Outcome:
         self.versions |= other.versions
 
 
-class Worker:
+def start(peer, threads):
     """A peer's process."""
-
-    def __init__(self, peer, threads):
-        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open as long as the process writes to it
-        counts = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-        paths = {"PYTHONPATH": os.pathsep.join([*PATHS, os.environ.get("PYTHONPATH", "")])}
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "benchmarks.worker", peer, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            env=os.environ | counts | paths,
-        )
-
-    def ask(self, do, **arguments):
-        """The answer to one request."""
-        try:
-            print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            raise PeerError(self._last_words()) from None
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
-        line = self.process.stdout.readline() if ready else ""
-        if not line:
-            raise PeerError(self._last_words() if ready else f"no answer after {PATIENCE} s")
-        return json.loads(line)
-
-    def close(self):
-        """End the process."""
-        self.process.kill()
-        self.process.communicate()
-        self.errors.close()
-
-    def _last_words(self):
-        code = self.process.wait()
-        self.errors.seek(0)
-        lines = [line.strip() for line in self.errors if line.strip()]
-        return lines[-1] if lines else f"the process ended with code {code}"
+    counts = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return Child("worker", peer, threads, **counts)
 
 
 class Team:
@@ -100,7 +51,7 @@ class Team:
 
     def __init__(self, peers, threads, outcome):
         self.threads, self.outcome = threads, outcome
-        self.workers = {peer: Worker(peer, threads) for peer in peers}
+        self.workers = {peer: start(peer, threads) for peer in peers}
         self.hopeless, self.lost = set(), set()
 
     def __enter__(self):
@@ -117,10 +68,10 @@ class Team:
         """A peer's answer; None if it failed, which is noted under `what`."""
         try:
             return self.workers[peer].ask(do, **arguments)
-        except PeerError as error:
+        except ChildError as error:
             self.outcome.failures.append({"peer": peer, "what": what, "threads": self.threads, "reason": str(error)})
             self.workers[peer].close()
-            self.workers[peer] = Worker(peer, self.threads)
+            self.workers[peer] = start(peer, self.threads)
             return None
 
     def prepare(self, cases):

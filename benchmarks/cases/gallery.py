@@ -1,6 +1,6 @@
 """Every kernel of kernels/, vector signatures and broadcast arguments included: what the sweeps of nbad alone are timed on.
 
-The matrix beside other tools has a table of its own (`benchmarks.workloads`). A new file of the gallery is found by itself.
+The matrix beside other tools has a table of its own (`benchmarks.cases.workloads`). A new file of the gallery is found by itself.
 """
 
 import functools
@@ -14,7 +14,7 @@ import numpy as np
 
 import nbad
 
-FOLDER = Path(__file__).parents[1] / "kernels"
+FOLDER = Path(__file__).parents[2] / "kernels"
 BY_PARAMETERS = "nonlinear_regression"  # its kernels are models, differentiated by everything behind x
 CHOSEN = {"lennard_jones": (0, 1, 2), "reprojection": (0, 1, 2)}  # by position: the force; camera, point and weight
 BROADCAST = "seawater_enthalpy", "seawater_enthalpy on a grid"  # there, pressure varies along one axis only

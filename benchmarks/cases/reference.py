@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from benchmarks.rebinding import rebound
+from benchmarks.cases.rebinding import rebound
 
 ENDS, BETWEEN = 64, 400  # elements of a sample
 TOLERANCE = {"float64": 1e-9, "float32": 2e-3}  # of the size of what is compared
@@ -112,7 +112,7 @@ class Reference:
         self.value, self.jacobian = _evaluate(workload, inputs, self.sample.size)
 
     def check(self, sweep, result, seeds, tolerance):
-        """Compare a result in normal form (`benchmarks.task`) with the expected one."""
+        """Compare a result in normal form (`benchmarks.cases.task`) with the expected one."""
         for k, (got, expected) in enumerate(zip(_leaves(result), self._expected(sweep, seeds), strict=True)):
             got = np.asarray(got, float)[..., self.sample]
             error = np.max(np.abs(got - expected)) / (np.max(np.abs(expected)) or 1.0)

@@ -1,10 +1,9 @@
-"""One measurement of `benchmarks.memory`, in a fresh process: `python -m benchmarks.memory_case JSON` prints a JSON object.
+"""What `benchmarks.commands.memory` measures in a fresh process, once in each.
 
 What a process holds at most is read from Linux's `VmHWM`, which is set back before the part that counts.
 """
 
 import gc
-import json
 import math
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ import numba
 import numpy as np
 
 import nbad
-from benchmarks.gallery import subjects
+from benchmarks.cases.gallery import subjects
+from benchmarks.measure.process import serve
 from nbad.runtime import memory
 
 WARM = 30_000  # elements of the calls that compile, start threads and fill caches before anything counts
@@ -33,7 +33,7 @@ def reverse(kernel, elements, seeds, policy):
     _settled()
     given = tuple(np.ones((seeds, *shape)) for shape in shapes)
     pullback.batched(given if is_tuple else given[0])
-    return {"elements": told.elements, "measured": _status("VmHWM") - before, "told": account.peak_bytes}
+    return _peak(told.elements, _status("VmHWM") - before, account.peak_bytes)
 
 
 def bounded(kernel, elements, seeds, max_bytes, argnums=None):
@@ -49,7 +49,11 @@ def bounded(kernel, elements, seeds, max_bytes, argnums=None):
     results = pullback.batched(given)
     peak = _status("VmHWM")
     measured = peak - before - y.nbytes - sum(result.nbytes for result in results)
-    return {"elements": math.prod(shape), "measured": measured, "told": max_bytes}
+    return _peak(math.prod(shape), measured, max_bytes)
+
+
+def _peak(elements, measured, told):
+    return {"elements": elements, "measured": measured, "told": told, "threads": numba.get_num_threads()}
 
 
 def _sweep(subject, inputs, seeds, argnums=None, **options):
@@ -72,12 +76,5 @@ def _status(name):
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
 
 
-def main(text):
-    """Run what the JSON object asks for."""
-    request = json.loads(text)
-    found = globals()[request.pop("do")](**request)
-    print(json.dumps({**found, "threads": numba.get_num_threads()}))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve(sys.modules[__name__])

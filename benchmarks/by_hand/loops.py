@@ -7,8 +7,8 @@ constant), `w0`, ... (seeds) and `g0`, ... (cotangents).
 import functools
 from dataclasses import dataclass
 
-from benchmarks.adjoint import Symbol, derive, literal
-from benchmarks.workloads import workloads
+from benchmarks.by_hand.adjoint import Symbol, derive, literal
+from benchmarks.cases.workloads import workloads
 
 BLOCK = 1024  # elements that one worker takes at a time, seeds in the inner loop
 
