@@ -1,16 +1,16 @@
-"""The command line: `python -m benchmarks [COMMAND] ...`; each command is a module."""
+"""The command line: `python -m benchmarks [COMMAND] ...`; each command is a module of `commands/`."""
 
 import argparse
 import importlib
 import sys
 
 COMMANDS = {
-    "run": ("run_matrix", "workloads x sizes x seeds x dtypes x threads, every peer (default)"),
-    "compile": ("compile_time", "compile times, start of a second process, calls of one element"),
-    "targets": ("targets", "the figures that nbad promises, each with its contestant in one run"),
-    "policies": ("policies", 'residual policies for 1, 8 and 64 seeds, and what "auto" takes'),
-    "memory": ("memory", "what sweeps hold at most, beside what `explain` and `max_bytes=` say"),
-    "report": ("report_files", "Markdown from the JSON files of the other commands"),
+    "run": "workloads x sizes x seeds x dtypes x threads, every peer (default)",
+    "compile": "compile times, start of a second process, calls of one element",
+    "targets": "the figures that nbad promises, each with its contestant in one run",
+    "policies": 'residual policies for 1, 8 and 64 seeds, and what "auto" takes',
+    "memory": "what sweeps hold at most, beside what `explain` and `max_bytes=` say",
+    "report": "Markdown from the JSON files of the other commands",
 }
 
 
@@ -28,7 +28,7 @@ def main(arguments):
     words = arguments if arguments and arguments[0] in (*COMMANDS, "-h", "--help") else ["run", *arguments]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What kernels cost, beside other tools.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (_, about) in COMMANDS.items():
+    for name, about in COMMANDS.items():
         add_options = _module(name).add_options if name == words[0] else lambda parser: None
         add_options(commands.add_parser(name, help=about, description=about))
     options = parser.parse_args(words)
@@ -36,7 +36,7 @@ def main(arguments):
 
 
 def _module(name):
-    return importlib.import_module(f"benchmarks.{COMMANDS[name][0]}")
+    return importlib.import_module(f"benchmarks.commands.{name}")
 
 
 if __name__ == "__main__":

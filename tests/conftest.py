@@ -1,6 +1,5 @@
 """What all tests share: a deterministic hypothesis profile, the gallery by path, and Python in a fresh process."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -9,10 +8,10 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from helpers.gallery import GALLERY, load
 
 import nbad
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = Path(nbad.__file__).parent
 
 hypothesis.settings.register_profile("nbad", derandomize=True, database=None, deadline=None, max_examples=50)
@@ -23,17 +22,17 @@ def pytest_report_header():
     return f"nbad: {PACKAGE}"
 
 
-def load_by_path(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """What `-n auto` means: up to four workers, and none for files and tests that are named, so that one sees them print."""
+    is_named = all(".py" in argument for argument in config.args)
+    return 0 if is_named else min(4, len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture(scope="session")
 def gallery():
     """Every module of kernels/ by name."""
-    return {path.stem: load_by_path(path) for path in sorted((ROOT / "kernels").glob("*.py"))}
+    return {name: load(name) for name in GALLERY}
 
 
 @pytest.fixture

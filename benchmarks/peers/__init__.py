@@ -1,6 +1,6 @@
 """The peers, one module each: `PACKAGES` (whose versions are reported) and `contestants(task)`.
 
-A peer runs in a process of its own, which has as many cores as the case has threads (`benchmarks.worker`).
+A peer runs in a process of its own, which has as many cores as the case has threads (`benchmarks.measure.worker`).
 """
 
 import importlib

@@ -5,9 +5,9 @@ import functools
 import ddx
 import numpy as np
 
-from benchmarks.rebinding import accepting_numbers, rebound
-from benchmarks.task import Contestant, merged
-from benchmarks.workloads import workloads
+from benchmarks.cases.rebinding import accepting_numbers, rebound
+from benchmarks.cases.task import Contestant, merged
+from benchmarks.cases.workloads import workloads
 
 PACKAGES = ("ddx-ad",)
 NAMES = "sqrt exp log sin cos atan2 erf".split()

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import erf
 
-from benchmarks.rebinding import accepting_numbers, rebound
-from benchmarks.task import Contestant, merged
-from benchmarks.workloads import workloads
+from benchmarks.cases.rebinding import accepting_numbers, rebound
+from benchmarks.cases.task import Contestant, merged
+from benchmarks.cases.workloads import workloads
 
 PACKAGES = ("jax", "jaxlib")
 

@@ -6,7 +6,7 @@ Vectors have their core axis last, in arguments, seeds and cotangents alike; oth
 import numpy as np
 
 import nbad
-from benchmarks.task import Contestant
+from benchmarks.cases.task import Contestant
 
 PACKAGES = ("nbad", "numba", "llvmlite", "numpy")
 

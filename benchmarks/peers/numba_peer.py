@@ -1,4 +1,4 @@
-"""Numba by hand: a plain serial loop, and parallel loops with the adjoint derived by hand (`benchmarks.adjoint`).
+"""Numba by hand: a plain serial loop, and parallel loops with the adjoint derived by hand (`benchmarks.by_hand.adjoint`).
 
 Functions are those of Numba's `math`, options those of its documentation; no tricks. `vector_peer` shows what tricks give.
 """
@@ -9,9 +9,9 @@ import math
 import numba
 import numpy as np
 
-from benchmarks.adjoint import FUNCTIONS
-from benchmarks.loops import BLOCK, define, function, loops
-from benchmarks.task import Contestant
+from benchmarks.by_hand.adjoint import FUNCTIONS
+from benchmarks.by_hand.loops import BLOCK, define, function, loops
+from benchmarks.cases.task import Contestant
 
 PACKAGES = ("numba", "llvmlite")
 SCOPE = {**{name: getattr(math, name) for name in FUNCTIONS}, "prange": numba.prange}

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from benchmarks.rebinding import rebound
-from benchmarks.task import Contestant
+from benchmarks.cases.rebinding import rebound
+from benchmarks.cases.task import Contestant
 
 PACKAGES = ("numpy", "scipy")
 

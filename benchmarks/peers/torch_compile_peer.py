@@ -6,8 +6,8 @@ import torch
 from torch._dynamo import config as tracing
 from torch._functorch import config
 
+from benchmarks.cases.workloads import workloads
 from benchmarks.peers.torch_peer import function_of, sweeps
-from benchmarks.workloads import workloads
 
 PACKAGES = ("torch",)
 

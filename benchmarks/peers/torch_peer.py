@@ -2,8 +2,8 @@
 
 import torch
 
-from benchmarks.rebinding import accepting_numbers, rebound
-from benchmarks.task import Contestant, merged
+from benchmarks.cases.rebinding import accepting_numbers, rebound
+from benchmarks.cases.task import Contestant, merged
 
 PACKAGES = ("torch",)
 NAMES = "sqrt exp log sin cos atan2 erf".split()

@@ -1,4 +1,4 @@
-"""Numba with every trick (`benchmarks.vector_loops`): the same hand-derived loops as vector code, parallel; float64 only.
+"""Numba with every trick (`benchmarks.by_hand.vector_loops`): the same hand-derived loops as vector code, parallel; float64 only.
 
 This is what nbad's generated code is measured against: it reads and writes the same bytes.
 """
@@ -10,10 +10,10 @@ import numba
 import numpy as np
 from numba.core import types
 
-from benchmarks.loops import BLOCK, define, function, loops
+from benchmarks.by_hand.loops import BLOCK, define, function, loops
+from benchmarks.by_hand.vector_loops import ROW, functions, is_offered, pointer, tile
+from benchmarks.cases.task import Case, Contestant, Task
 from benchmarks.peers.numba_peer import results_of
-from benchmarks.task import Case, Contestant, Task
-from benchmarks.vector_loops import ROW, functions, is_offered, pointer, tile
 
 PACKAGES = ("numba", "llvmlite")
 

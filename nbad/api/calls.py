@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad import config
+from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives
@@ -63,7 +64,7 @@ def keep_plain(f, key, call, make):
 
 def check_kernel(f):
     """Refuse what `nbad.kernel` did not make."""
-    if not hasattr(f, "bind"):
+    if not isinstance(f, Kernel):
         raise ArgumentTypeError(
             "the first argument is not a kernel",
             got=type(f).__name__,

@@ -15,6 +15,7 @@ from nbad.api.pickling import reduced
 from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, identity, parameters_of, static_names
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.interpreter import evaluate
+from nbad.language.kernels import BoundKernel
 from nbad.memo import Memo
 from nbad.pipeline import Program
 from nbad.runtime import plain, sweeps
@@ -240,12 +241,13 @@ class Kernel:
                 )
         return self.bind((), values)[0]
 
-    def bind_traced(self, args, kwargs):
+    def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
         statics = {name: given[name] for name in self._static if name in given}
-        return self._trace(names, statics), [given[name] for name in names], [self._cores[name] for name in names]
+        operands, cores = [given[name] for name in names], [self._cores[name] for name in names]
+        return BoundKernel(self._trace(names, statics), operands, cores)
 
     def _given(self, args, kwargs):
         """The arguments that a call passes, by name, in the order of the parameters."""

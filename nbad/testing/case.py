@@ -60,7 +60,7 @@ class Case:
     @cached_property
     def traced(self) -> Any:
         """Graph and structure of the kernel; defaults of omitted parameters are constants."""
-        return self.kernel.bind_traced(self.columns, {})[0]
+        return self.kernel.bind_traced(self.columns, {}).traced
 
     @property
     def names(self) -> list[str]:

@@ -106,9 +106,9 @@ def third_order(case: Case) -> Findings:
     derivative, xs = _line(case), _line_inputs(case)
     rows = [np.broadcast_to(row, POINTS) for x in xs for row in (x.T if x.ndim == 2 else [x])]
     for order in range(1, ORDERS + 1):
-        before = derivative.bind_traced(xs, {})[0].graph
+        before = derivative.bind_traced(xs, {}).traced.graph
         derivative = gradients.grad(derivative, "t")
-        error = bounded(derivative.bind_traced(xs, {})[0].graph, rows)[0].error
+        error = bounded(derivative.bind_traced(xs, {}).traced.graph, rows)[0].error
         found = derivative(*xs)
         for k in range(POINTS):
             true = exact_jacobian(before, [row[k] for row in rows], (0,))[0, 0]

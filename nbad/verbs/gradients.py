@@ -12,8 +12,8 @@ from nbad.api.options import Argnums, Array
 from nbad.errors import ArgumentValueError, TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
+from nbad.language.kernels import Traced
 from nbad.runtime import sweeps
-from nbad.tracing.tracer import Traced
 from nbad.verbs.jacobians import jacobian
 from nbad.verbs.pushforward import jvp
 

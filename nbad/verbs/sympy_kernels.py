@@ -12,7 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.signatures import RESERVED, dressed
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
-from nbad.tracing.tracer import Traced
+from nbad.language.kernels import Traced
 
 
 def from_sympy(expressions: Any, symbols: Any, name: str | None = None) -> Kernel:

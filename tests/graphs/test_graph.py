@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from helpers.random_graphs import graphs
 from hypothesis import given
 from hypothesis import strategies as st
-from random_graphs import graphs
 
 from nbad.errors import InternalError
 from nbad.graphs.differentiate import jacobian

@@ -1,0 +1,1 @@
+"""What is measured: kernels with their inputs, the sweeps over them, and the reference that results must meet."""

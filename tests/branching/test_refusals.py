@@ -1,0 +1,655 @@
+"""What control flow on traced values may not do: refused by kernel, construct, source line and rewrite."""
+
+import contextlib
+import inspect
+import linecache
+import math
+import re
+
+import numpy as np
+import pytest
+from helpers.tracing import traced
+
+from nbad.branching import statements
+from nbad.errors import TraceError
+
+TABLE = [1.0, 2.0]
+SETTINGS = {"mode": 1.0}
+MASK = np.array([1.0, 2.0])
+
+
+def names_of(kernel):
+    return " ".join(kernel.__code__.co_varnames[: kernel.__code__.co_argcount])
+
+
+def expect(kernel, what, fix, got=""):
+    """The kernel is refused with these words at its line marked `# !`."""
+    lines, first = inspect.getsourcelines(kernel)
+    ((number, text),) = [(first + k, line.strip()) for k, line in enumerate(lines) if "# !" in line]
+    what, source = re.escape(what), rf"{re.escape(text)} *\(test_refusals\.py:{number}\)\n"
+    got = rf"  got: {re.escape(got)}.*\n" if got else ""
+    with pytest.raises(TraceError, match=rf"^kernel `{kernel.__name__}` {what}:\n    {source}{got}  fix: {re.escape(fix)}"):
+        traced(kernel, names_of(kernel))
+
+
+def written(tmp_path, source):
+    """The function `f` of a module of its own."""
+    path, namespace = tmp_path / "written.py", {}
+    path.write_text(source)
+    exec(compile(source, str(path), "exec"), namespace)
+    return namespace["f"]
+
+
+def test_loops_whose_length_is_traced():
+    def decays(x):
+        while x > 1:  # !
+            x = x / 2
+        return x
+
+    def counts(x):
+        for _ in range(int(x)):  # !
+            x = x + 1
+        return x
+
+    def breaks(x):
+        for k in range(3):
+            if x > k:
+                x = x - 1
+                if k == 1:
+                    break  # !
+            x = x + 1
+        return x
+
+    def leaves_at_once(x):
+        n = 0
+        while True:
+            n += 1
+            if x > n:
+                return x  # !
+
+    def goes_on(x):
+        total = 0.0
+        for v in (x, 1.0):
+            if v < 2:
+                if v < 0:
+                    continue  # !
+                total += 1
+            total += v
+        return total
+
+    expect(decays, "loops while a traced condition holds", "for _ in range(n):  # a fixed n")
+    expect(counts, "counts to a traced value", "for k in range(10): total = total + f(k) if k < n else total")
+    expect(breaks, "leaves a loop by `break` on a traced value", "for v in values: total = total if done else total + v")
+    expect(leaves_at_once, "leaves `while True` by `return` on a traced value", "for _ in range(n):  # a fixed n")
+    expect(goes_on, "goes on by `continue` on a traced value from within other statements", "if not skip: ...")
+
+
+def test_loops_without_end(monkeypatch):
+    def waits(x):
+        while TABLE:  # !
+            pass
+        return x
+
+    monkeypatch.setattr(statements, "LARGEST_LOOP", 1000)
+    expect(waits, "loops more than 1,000 times", "for _ in range(n):  # a fixed n")
+
+
+def test_errors_and_assertions_on_traced_values(tmp_path):
+    def raises(x):
+        for k in range(2):
+            if x < k:
+                raise ValueError("negative")  # !
+        return x
+
+    expect(raises, "raises an error on a traced value", "return math.nan  # or check the arrays before the call")
+    f = written(tmp_path, "def f(x, n=2):\n    assert n == 2\n    assert 0 < x < 1, 'outside'\n    return x\n")
+    source = r"    assert 0 < x < 1, 'outside' +\(written\.py:3\)\n"  # in this file pytest rewrites assertions itself
+    with pytest.raises(TraceError, match=rf"^kernel `f` asserts a traced condition:\n{source}  fix: check the arrays before"):
+        traced(f, n=2)
+
+
+def test_errors_that_traced_arithmetic_does_not_raise():
+    def divides(x):
+        try:  # !
+            y = 1 / x
+        except ZeroDivisionError:
+            y = 0.0
+        return y
+
+    def picks(x):
+        try:  # !
+            return TABLE[x]
+        except (KeyError, IndexError):
+            return 0.0
+
+    def suppresses(x):
+        with contextlib.suppress(ZeroDivisionError):  # !
+            x = 1 / x
+        return x
+
+    def hides(x):
+        try:
+            return np.i0(x)  # !
+        except (TypeError, ValueError):
+            return 0.0
+
+    def hides_a_lost_variable(x):
+        if x > 0:
+            y = 1.0
+        try:
+            return x + y  # !
+        except NameError:
+            return x
+
+    def leaves_a_branch(x):
+        try:
+            if x > 0:
+                x = SETTINGS["missing"]
+        except KeyError:  # !
+            x = 0.0
+        return x
+
+    what = "catches errors of arithmetic on traced values, which raises none"
+    for kernel in (divides, picks, suppresses):
+        expect(kernel, what, "y = 1 / x if x != 0 else 0.0  # test before")
+    text = r"calls `numpy\.i0` on a traced value, which nbad does not know:\n    return np\.i0\(x\)"
+    with pytest.raises(TraceError, match=text):
+        traced(hides)
+    expect(hides_a_lost_variable, "uses `y`, which has no value on one side of a branch on a traced value", "y = 0.0", "assigned")
+    expect(leaves_a_branch, "catches an error that left a branch on a traced value", "put the `try` into the branch")
+
+
+def test_returns_that_a_finally_follows():
+    def from_a_branch(x):
+        items = [x]
+        try:  # !
+            if x > 0:
+                return items[0]
+        finally:
+            items[0] = 1.0
+        return items[0]
+
+    def after_another_return(x):
+        items = [x]
+        if x > 0:
+            return items[0]
+        try:  # !
+            return items[0] * 2
+        finally:
+            items[0] = 2.0
+
+    def that_returns(x):
+        try:  # !
+            if x > 0:
+                return x
+        finally:
+            return -x  # noqa: B012
+
+    @contextlib.contextmanager
+    def doubled(items):
+        yield items
+        items[0] = items[0] * 2
+
+    def from_a_context(x):
+        items = [x]
+        with doubled(items) as held:  # !
+            if x > 0:
+                return held[0]
+            held[0] = 1.0
+        return items[0]
+
+    what = "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call"
+    for kernel in (from_a_branch, after_another_return, that_returns, from_a_context):
+        expect(kernel, what, "one `return`, behind the `try` or `with`")
+
+
+def test_errors_in_an_arm_name_the_branch():
+    def kernel(x):
+        if x > 0:
+            x = x / (1 / len(TABLE[2:]))
+        return x
+
+    with pytest.raises(ZeroDivisionError, match="division by zero") as caught:
+        traced(kernel)
+    number = kernel.__code__.co_firstlineno + 1
+    assert caught.value.__notes__ == [f"nbad runs both arms of a branch on a traced value: if x > 0: (test_refusals.py:{number})"]
+
+
+def test_variables_without_a_single_value():
+    def one_sided(x):
+        if x > 0:
+            y = 1.0
+        x = x + 1
+        return x + y  # !
+
+    def deleted(x):
+        y = 1.0
+        if x > 0:
+            x = x + y
+        else:
+            del y
+        return y  # !
+
+    def in_a_closure(x):
+        if x > 0:
+            y = 1.0
+
+        def later():
+            return y  # !
+
+        return later()
+
+    def text(x):
+        mode = "a" if x is None else "b"
+        if x > 0:
+            mode = "c"
+        return x if mode == "c" else -x  # !
+
+    def function(x):
+        f = abs
+        if x > 0:
+            f = math.sin
+        return f(x)  # !
+
+    def shape(x):
+        v = [x, x]
+        if x > 0:
+            v = [x]
+        return v[0]  # !
+
+    what = "uses `y`, which has no value on one side of a branch on a traced value"
+    for kernel in (one_sided, deleted, in_a_closure):
+        expect(kernel, what, "y = 0.0  # before the branch, or in both arms", "assigned in one branch only: if x > 0: (test_ref")
+    what, fix = "which has no single value after a branch on a traced value", "= ...  # numbers, or lists and arrays of one shape"
+    expect(text, f"uses `mode`, {what}", f"mode {fix}", "a str in one branch and another one in the other: if x > 0: (test_ref")
+    expect(function, f"uses `f`, {what}", f"f {fix}", "a function in one branch and another one in the other")
+    expect(shape, f"uses `v`, {what}", f"v {fix}", "a list of 1 items in one branch and of 2 in the other")
+
+
+def test_values_that_cannot_be_merged():
+    def operands(x):
+        return x if ("a" if x > 0 else None) else -x  # !
+
+    def results(x):
+        if x > 0:
+            return x, x  # !
+        return x
+
+    def nothing(x):
+        if x > 0:
+            return x  # !
+
+    def items(x):
+        values = [x, "a"]
+        if x > 0:  # !
+            values[1] = "b"
+        return values[0]
+
+    def table(x):
+        return ("a", 1.0)[x]  # !
+
+    def arrays(x):
+        return (np.zeros(2) if x > 0 else np.zeros(3))[0]  # !
+
+    advice = "numbers, or lists and arrays of one shape"
+    expect(operands, "chooses by a traced value between things that cannot be merged", advice, "a str in one branch and None in")
+    what = "returns things that cannot be merged, depending on a traced value"
+    expect(results, what, "return a number on every path", "a tuple in one branch and a number in the other")
+    expect(nothing, what, "return a number on every path", "a number in one branch and None in the other")
+    expect(items, "writes to `values` in a branch on a traced value what cannot be merged", advice, "a str in one branch and")
+    expect(table, "picks by a traced value among things that cannot be merged", advice, "a str in one branch and a number")
+    expect(arrays, "chooses by a traced value between things that cannot be merged", advice, "an array of shape (2,) in one")
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def move(self):
+        self.x = self.x + 1
+
+
+def test_changes_of_earlier_objects_in_a_branch():
+    def appends(x):
+        items = [x]
+        if x > 0:
+            x = x + 1
+            items.append(x)  # !
+        return items[0]
+
+    def pops(x):
+        items = [x, 1.0]
+        return items.pop() if x > 0 else items[0]  # !
+
+    def deletes(x):
+        items = [x, 1.0]
+        if x > 0:
+            x = 1.0
+        else:
+            del items[0]  # !
+        return items[0]
+
+    def extends(x):
+        items = [x]
+        if x > 0:
+            items += [1.0]  # !
+        return items[0]
+
+    def writes_a_dict(x):
+        table = {"a": x}
+        if x > 0:
+            table["a"] = 1.0  # !
+        return table["a"]
+
+    def adds_to_a_set(x):
+        seen = {1}
+        if x > 0:
+            seen.add(2)  # !
+        return x
+
+    def writes_an_attribute(x):
+        p = Point(x)
+        if x > 0:
+            p.x = 1.0  # !
+        return p.x
+
+    def moves(x):
+        p = Point(x)
+        if x > 0:
+            p.move()  # !
+        return p.x
+
+    def in_a_helper(x):
+        items = [x]
+
+        def grow(values):
+            values.append(1.0)
+
+        if x > 0:
+            grow(items)  # !
+        return items[0]
+
+    def takes_from_an_iterator(x):
+        numbers = iter([x, 1.0])
+        if x > 0:
+            x = next(numbers)  # !
+        return x
+
+    def takes_from_a_generator(x):
+        numbers = (k * x for k in (1, 2))
+        if x > 0:
+            x = next(numbers)  # !
+        return x
+
+    def writes_integers(x):
+        mask = np.arange(3)
+        if x > 0:
+            mask[0] = 5  # !
+        return x
+
+    what = "changes the length of the list `items` in a branch on a traced value"
+    for kernel in (appends, pops, deletes, extends, in_a_helper):
+        expect(kernel, what, "items[k] = value  # items may be written; or one list in each branch: items = [...]")
+    advice = "local variables instead, or items of a list"
+    expect(writes_a_dict, "changes the dict `table` in a branch on a traced value", advice)
+    expect(adds_to_a_set, "changes the set `seen` in a branch on a traced value", advice)
+    expect(writes_an_attribute, "changes the object `p` in a branch on a traced value", advice)
+    expect(moves, "changes the object `p` in a branch on a traced value", advice)
+    expect(takes_from_an_iterator, "changes the iterator `numbers` in a branch on a traced value", advice)
+    expect(takes_from_a_generator, "changes the generator `numbers` in a branch on a traced value", advice)
+    expect(writes_integers, "changes the array `mask` in a branch on a traced value", "mask = np.zeros(3)  # an array of floats")
+
+
+def grows_outside(x):
+    TABLE.append(3.0)
+    return x
+
+
+def test_changes_outside_the_kernel_in_a_branch():
+    totals = [0.0]
+
+    def writes_a_global(x):
+        if x > 0:
+            TABLE[0] = 5.0  # !
+        return x
+
+    def writes_a_dict(x):
+        if x > 0:
+            SETTINGS["mode"] = SETTINGS["mode"]
+            SETTINGS["other"] = 1.0  # !
+        return x
+
+    def writes_a_closure(x):
+        if x > 0:
+            totals[0] += x  # !
+        return x
+
+    def calls(x):
+        return grows_outside(x) if x > 0 else x  # !
+
+    what, fix = "changes `{}`, from outside the kernel, in a branch on a traced value", "copy = list({})  # in the kernel"
+    expect(writes_a_global, what.format("TABLE"), fix.format("TABLE"))
+    expect(writes_a_closure, what.format("totals"), fix.format("totals"))
+    expect(calls, what.format("TABLE"), fix.format("TABLE"))
+    assert (TABLE, totals) == ([1.0, 2.0], [0.0])
+    with pytest.raises(TraceError, match=r"changes `SETTINGS`, from outside the kernel, in a branch"):
+        traced(writes_a_dict)
+    del SETTINGS["other"]
+
+
+def test_writes_to_what_has_several_names():
+    def chosen(x):
+        u, w = [x, 1.0], [2.0, x]
+        v = u if x > 0 else w
+        u[0] = 9.0  # !
+        return v[0]
+
+    def restored(x):
+        u, w = [x, 1.0], [2.0, x]
+        v = u if x > 0 else w
+        before, u[0] = u[0], 9.0  # !
+        y = v[0]
+        u[0] = before
+        return y
+
+    def merged(x):
+        if x > 0:
+            a = b = [x, 1.0]
+        else:
+            a, b = [x, 2.0], [x, 3.0]
+        a[0] = 7.0  # !
+        return b[0]
+
+    def rows(x):
+        m = np.array([[x, 1.0], [2.0, x]])
+        row = m[0] if x > 0 else m[1]
+        m[0, 0] = 3.0  # !
+        return row[0]
+
+    def exchanged(x):
+        m = [[x, 1.0], [2.0, x]]
+        if x > 0:
+            m[0], m[1] = m[1], m[0]
+        m[0][0] = 5.0  # !
+        return m[1][0]
+
+    def picked(i):
+        m = np.array([[i, 1.0], [2.0, i]])
+        row = m[i]
+        row[0] = 5.0  # !
+        return m[0, 0]
+
+    def returned(x):
+        items = [x, 1.0]
+
+        def same(values):
+            if x > 0:
+                return values
+            return [x, 2.0]
+
+        v = same(items)
+        v[0] = 3.0  # !
+        return items[0]
+
+    def mutated(x):
+        u, w = [x, 1.0], [2.0, x]
+        v = u if x > 0 else w
+        u.reverse()
+        return v[0]
+
+    what = "writes to a list or array that has several names, depending on a traced value"
+    for kernel in (chosen, restored, merged, rows, exchanged, picked, returned):
+        expect(kernel, what, "v = v.copy()  # of each, before the branch; list(v) of a list", "names that depend on a traced")
+    with pytest.raises(TraceError, match=rf"kernel `mutated` {what}"):
+        traced(mutated)
+
+
+def test_changes_after_a_return_on_a_traced_value():
+    def late(x):
+        items = [x]
+
+        def grow(values):
+            if x > 0:
+                return 1.0
+            values.append(2.0)
+            return 0.0  # !
+
+        return grow(items) + items[0]
+
+    def a_dict(x):
+        def make():
+            table = {"a": 1.0}
+            if x > 0:
+                return table
+            table["a"] = 2.0
+            return table  # !
+
+        return make()["a"]
+
+    def an_object(x):
+        def make():
+            p = Point([1.0])
+            if x > 0:
+                return p
+            p.x[0] = 2.0
+            return p  # !
+
+        return make().x[0]
+
+    def a_function(x):
+        def make():
+            v = 1.0
+            f = lambda: v  # noqa: E731
+            if x > 0:
+                return f
+            v = 2.0
+            return f  # !
+
+        return make()()
+
+    what, fix = "returns on a traced value, and changes what outlives the call after it", "one `return`, at the end"
+    expect(late, what, fix, "the list `values` is changed after the first return")
+    expect(a_dict, what, fix, "a dict is changed after the first return")
+    expect(an_object, what, fix, "a list is changed after the first return")
+    expect(a_function, what, fix, "a function is changed after the first return")
+
+
+def test_expressions():
+    def filters(x):
+        return sum([v for v in (x, 1.0) if v > 0])  # !
+
+    def assigns(x):
+        return x if x > 0 and (y := x) > 1 else y  # !
+
+    def masks(x):
+        return MASK[x > 0]  # !
+
+    def indexes(x):
+        return MASK[None, x][0]  # !
+
+    def matches(x):
+        match x:
+            case 1.0:  # !
+                return x
+        return -x
+
+    def guards(x):
+        match 1:
+            case 1 if x > 0:  # !
+                return x
+        return -x
+
+    def sorts(x):
+        return sorted([x, 1.0])[0]  # !
+
+    expect(filters, "filters a comprehension by a traced condition", "sum(v if v > 0 else 0.0 for v in values)  # keep all items")
+    expect(assigns, "assigns `y` in an operand that depends on a traced value", "if x > 0: y = ...  # a statement of its own")
+    for kernel in (masks, indexes):
+        expect(kernel, "indexes an array by a traced value in this way", "table[i, :]  # whole numbers and slices")
+    for kernel in (matches, guards):
+        expect(kernel, "matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values")
+    what = "uses a traced value as True or False, in code that nbad cannot see into"
+    expect(sorts, what, "np.where(condition, value_if_true, value_if_false)")
+
+
+def test_functions_that_are_no_plain_functions():
+    def generates(x):
+        def positive():
+            for v in (x, 1.0):
+                if v > 0:  # !
+                    yield v
+
+        return sum(positive())
+
+    async def waits(x):  # !
+        return x
+
+    def nonlocally(x):
+        total = 0.0
+
+        def add(v):
+            nonlocal total
+            total += v  # !
+
+        add(x)
+        return total
+
+    fix = "np.where(condition, value_if_true, value_if_false)"
+    expect(generates, "branches on a traced value", fix, "`positive` is a generator: its branches are not traced")
+    expect(waits, "runs `test_functions_that_are_no_plain_functions.<locals>.waits`, which is asynchronous", "def waits(...):")
+    expect(nonlocally, "assigns the outer variable `total`", "return total")
+
+
+def test_recursion_on_a_traced_value():
+    def factorial(x):
+        return 1.0 if x < 1 else x * factorial(x - 1)  # !
+
+    with pytest.raises(TraceError, match=r"factorial`[\s\S]*recursive[\s\S]*test_refusals\.py:\d+\)\n  fix: for _ in range\(n\)"):
+        traced(factorial)
+
+
+SOURCE = "def f(x):\n    if x > 0:\n        return x\n    return -x\ng = lambda x: 2 * x\n"
+
+
+def test_functions_without_source():
+    namespace = {}
+    exec(SOURCE, namespace)
+    text = (
+        r"^kernel `f` uses a traced value as True or False, .*:\n    in `f` +\(<string>:2\)\n"
+        r"  got: `f` cannot branch, for its source text cannot be found \(made by exec, .*\)\n  fix: np\.where\("
+    )
+    with pytest.raises(TraceError, match=text):
+        traced(namespace["f"])
+    assert len(traced(namespace["g"]).graph.nodes) == 3
+
+
+def test_source_that_is_not_what_was_compiled(tmp_path):
+    f = written(tmp_path, SOURCE)
+    (tmp_path / "written.py").write_text(SOURCE.replace("return x", "return 2 * x"))
+    linecache.checkcache()
+    text = (
+        r"^kernel `f` branches on a traced value:\n    if x > 0: +\(written\.py:2\)\n"
+        r"  got: `f` cannot branch, for its source text is not what it was compiled from \(edited since, .*\)\n  fix: np\.where\("
+    )
+    with pytest.raises(TraceError, match=text):
+        traced(f)

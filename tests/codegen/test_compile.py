@@ -1,0 +1,257 @@
+"""Machine code: right, of one width, compiled once, loaded from disk, safe from threads; and Numba's functions on disk."""
+
+import functools
+import importlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from helpers.tiles_by_hand import ENTRY, edges, graph_of, pairs, run_tile, same_bits, ulps
+
+from nbad.codegen import compile, disk, numba_cache
+from nbad.codegen.compile import TileKernel, compile_tile
+from nbad.codegen.host import host
+from nbad.codegen.lower import lower
+from nbad.codegen.numba_cache import cached_njit
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
+from nbad.operations.table import ROWS, TABLE
+
+REGISTERS = {"e": "zmm", "d": "ymm", "c": "ymm", "b": "xmm", "n": "v"}
+ROUNDED = {name for name in TABLE if any(node.op in TABLE and TABLE[node.op].is_call for node in lower(graph_of(name)).nodes)}
+FASTER_MODULE = """
+import numba
+import numpy as np
+
+from nbad.codegen.numba_cache import cached_njit
+
+{constant}
+
+
+@cached_njit(parallel=True, error_model="numpy", nogil=True)
+def scaled(x, out):
+    for k in numba.prange(x.size):
+        out[k] = FACTOR * one(x[k])
+
+
+@cached_njit(error_model="numpy")
+def one(x):
+    return x + 1.0
+"""
+RUN_MODULE = """
+import numpy as np
+import drive_a as module
+
+out = np.empty(3)
+module.scaled(np.arange(3.0), out)
+print(out.tolist(), sum(module.scaled.stats.cache_hits.values()), sum(module.scaled.stats.cache_misses.values()))
+"""
+
+
+def forget(monkeypatch):
+    """As in a new process: nothing is loaded."""
+    monkeypatch.setattr(compile, "_addresses", {})
+    monkeypatch.setattr(compile, "_engine", functools.cache(compile._engine.__wrapped__))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A cache folder of this test's own, and nothing loaded yet."""
+    monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "cache"))
+    forget(monkeypatch)
+    return tmp_path / "cache"
+
+
+def chain(length, start=1.5):
+    """A graph of `length` operations, one after another."""
+    builder, node = GraphBuilder("chain", ["x", "y"]), 0
+    for k in range(length):
+        node = builder.add(("mul", "add", "sub")[k % 3], node, 1 if k % 2 else builder.constant(k + start if k else start))
+    return builder.build([node])
+
+
+@pytest.mark.parametrize("math", ["simd", "libm"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", ["real", "bool"])
+def test_every_operation_against_the_interpreter(kind, dtype, math):
+    names = [row.name for row in ROWS if row.kind == kind and row.name != "powi"]
+    oplist, (x, y) = lower(graph_of(*names), np.dtype(dtype).name, math), pairs(edges(dtype))
+    for name, value, expected in zip(names, run_tile(compile_tile(oplist), x, y), evaluate(oplist, x, y), strict=True):
+        assert value.dtype == dtype
+        if name in ROUNDED:
+            assert np.array_equal(np.isnan(value), np.isnan(expected)), name
+            assert np.percentile(ulps(value, expected), 99) <= 8, name
+        else:
+            assert same_bits(value, np.ascontiguousarray(expected)), name
+
+
+def test_integer_powers_are_multiplied_out():
+    builder = GraphBuilder("powers", ["x"])
+    graph = builder.build([builder.add("powi", 0, payload=n) for n in (-3, -1, 0, 1, 2, 7)])
+    x = edges(np.float64)
+    for value, expected in zip(run_tile(compile_tile(lower(graph)), x), evaluate(graph, x), strict=True):
+        assert same_bits(value, np.ascontiguousarray(expected))
+
+
+def test_what_the_driver_must_know():
+    builder = GraphBuilder("f", ["x", "y", "z"])
+    kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1), 2]), "float32"))
+    assert (kernel.rows, kernel.results) == (5, 2)
+    assert kernel.dtype == np.float32
+    assert kernel.width == host().width("float32")
+    x = np.arange(37, dtype=np.float32)
+    product, copy = run_tile(kernel, x, x, -x)
+    np.testing.assert_array_equal(product, x * x)
+    np.testing.assert_array_equal(copy, -x)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_nothing_is_written_behind_the_end(count):
+    kernel = compile_tile(lower(graph_of("mul")))
+    n = count * kernel.width
+    x, out = np.arange(n, dtype=float), np.full(n + 8, -1.0)
+    table = np.array([x.ctypes.data, x.ctypes.data, out.ctypes.data], np.intp)
+    ENTRY(kernel.address)(table.ctypes.data, n)
+    np.testing.assert_array_equal(out, [*(x * x), *[-1.0] * 8])
+
+
+def test_an_element_does_not_depend_on_its_position():
+    names = [row.name for row in ROWS if row.libm]
+    kernel = compile_tile(lower(graph_of(*names)))
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0.1, 0.9, (2, 64))
+    whole = run_tile(kernel, x, y)
+    for shift in (1, 3, 5):
+        for value, shifted in zip(whole, run_tile(kernel, x[shift:], y[shift:]), strict=True):
+            np.testing.assert_array_equal(value[shift:], shifted)
+
+
+def test_the_code_is_vector_code_of_one_width():
+    names = [row.name for row in ROWS if not row.libm and not row.expansion]
+    asm = compile_tile(lower(graph_of("exp", *names))).asm
+    wide = REGISTERS[host().letter]
+    assert asm.count(wide) > 20
+    assert not {register for register in ("zmm", "ymm") if register in asm} - {wide}
+    packed = re.findall(r"\tv?(?:add|sub|mul|div|sqrt|min|max)(pd|sd)\t", asm)
+    assert set(packed) <= {"pd"}
+
+
+@pytest.mark.parametrize("math", ["simd", "libm"])
+def test_nothing_is_contracted(math):
+    builder = GraphBuilder("f", ["x", "y"])
+    kernel = compile_tile(lower(builder.build([builder.add("add", builder.add("mul", 0, 1), 0)]), math=math))
+    assert "fmadd" not in kernel.asm
+    assert "fadd" in kernel.llvm
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 1000))
+    np.testing.assert_array_equal(run_tile(kernel, x, y)[0], x * y + x)
+
+
+def test_the_same_oplist_is_compiled_once(folder, monkeypatch):
+    first = compile_tile(lower(chain(3)))
+    monkeypatch.setattr(compile, "_object_code", None)
+    again = compile_tile(lower(chain(3)))
+    assert isinstance(again, TileKernel)
+    assert again.address == first.address
+
+
+def test_sources_do_not_make_a_new_kernel(folder):
+    addresses = set()
+    for source in ("f.py:1", "f.py:2"):
+        builder = GraphBuilder(source[-1], ["x"])
+        addresses.add(compile_tile(lower(builder.build([builder.add("neg", 0, source=source)]))).address)
+    assert len(addresses) == 1
+
+
+@pytest.mark.parametrize("constants", [(0.0, -0.0), (1.0, np.nextafter(1.0, 2.0))])
+def test_constants_that_differ_in_a_bit_make_two_kernels(folder, constants):
+    kernels = [compile_tile(lower(chain(1, start=constant))) for constant in constants]
+    assert kernels[0].address != kernels[1].address
+    assert disk.info().files == 2
+
+
+def test_a_kernel_comes_from_the_disk(folder, monkeypatch):
+    oplist, x = lower(chain(4)), np.arange(5.0)
+    expected = run_tile(compile_tile(oplist), x, x)
+    forget(monkeypatch)
+    monkeypatch.setattr(compile, "_machine", None)
+    np.testing.assert_array_equal(run_tile(compile_tile(oplist), x, x), expected)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: data[:100] + b"?" + data[101:]])
+def test_a_damaged_file_is_compiled_anew(folder, monkeypatch, damage):
+    oplist, x = lower(chain(5)), np.arange(5.0)
+    expected = run_tile(compile_tile(oplist), x, x)
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    forget(monkeypatch)
+    np.testing.assert_array_equal(run_tile(compile_tile(oplist), x, x), expected)
+    assert file.read_bytes() == whole
+
+
+def test_many_threads_compile_at_once(folder):
+    x = np.arange(16.0)
+
+    def one(k):
+        graph = chain(6, start=float(k % 4))
+        return np.array_equal(run_tile(compile_tile(lower(graph)), x, x)[0], evaluate(graph, x, x)[0])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(32)))
+    assert len(compile._addresses) == 4
+
+
+def test_many_slots():
+    builder = GraphBuilder("wide", [f"x{k}" for k in range(250)])
+    graph = builder.build([builder.add("add", k, (k + 1) % 250) for k in range(250)])
+    x = np.random.default_rng(0).normal(size=(250, 16))
+    np.testing.assert_array_equal(run_tile(compile_tile(lower(graph)), *x), x + np.roll(x, -1, axis=0))
+
+
+def test_numba_functions_are_kept_on_disk(tmp_path, run_python, folder):
+    """A parallel function too."""
+    (tmp_path / "drive_a.py").write_text(FASTER_MODULE.format(constant="FACTOR = 2.0"))
+    assert run_python(RUN_MODULE) == "[2.0, 4.0, 6.0] 0 1\n"
+    assert run_python(RUN_MODULE) == "[2.0, 4.0, 6.0] 1 0\n"
+    assert not list(tmp_path.glob("__pycache__/*.nb?"))
+
+
+def test_sources_and_constants_are_part_of_the_key(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = set()
+    for name, constant in (("b", "FACTOR = 2.0"), ("c", "FACTOR = 3.0"), ("d", "from settings import FACTOR")):
+        (tmp_path / "settings.py").write_text("FACTOR = 4.0")
+        (tmp_path / f"drive_{name}.py").write_text(FASTER_MODULE.format(constant=constant))
+        module = importlib.import_module(f"drive_{name}")
+        seen |= {"\n".join(numba_cache._sources(module.__name__, set()))}
+    module.FACTOR = 5.0
+    seen |= {"\n".join(numba_cache._sources(module.__name__, set()))}
+    assert len(seen) == 4
+
+
+def test_compiled_functions_of_other_modules_are_part_of_the_key():
+    texts = numba_cache._sources("nbad.runtime.threads", set())
+    assert any("def call_work" in text for text in texts)
+    assert not any("def compile_tile" in text for text in texts)
+
+
+def test_a_closure_is_not_kept(folder):
+    factor = 2.0
+
+    @cached_njit(error_model="numpy")
+    def scaled(x):
+        return factor * x
+
+    assert scaled(3.0) == 6.0
+    assert disk.info().files == 0
+
+
+def test_without_numbas_compiler_functions_are_plain(run_python):
+    code = (
+        "from nbad.codegen.numba_cache import cached_njit\n"
+        "import nbad.codegen.disk, nbad.codegen.lower, nbad.codegen.python_source, nbad.codegen.vector_ir, nbad.codegen.host\n"
+        "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.codegen.host.host())"
+    )
+    assert run_python(code, NUMBA_DISABLE_JIT="1").startswith("2 ")

@@ -1,0 +1,139 @@
+"""Habits of the house, read from the source: sizes, honest errors, tests that test, docstrings that run."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import statistics
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+import nbad
+
+PACKAGE, TESTS = Path(nbad.__file__).parent, Path(__file__).parents[1]
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+SKIPS = {"skip", "skipif", "xfail", "importorskip"}
+
+
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def code_lines(function, lines):
+    """Lines of a function, its head included, less docstring, comments and blanks."""
+    numbers = set(range(function.lineno, function.end_lineno + 1))
+    if ast.get_docstring(function):
+        numbers -= set(range(function.body[0].lineno, function.body[0].end_lineno + 1))
+    return sum(bool(lines[k - 1].strip()) and not lines[k - 1].strip().startswith("#") for k in numbers)
+
+
+def words(function):
+    """Every name and attribute in a function, and "assert" where it has such a statement."""
+    nodes = list(ast.walk(function))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)} | {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    return names | {"assert" for node in nodes if isinstance(node, ast.Assert)}
+
+
+SHARED = [function for path in sorted((TESTS / "helpers").glob("*.py")) for function in functions(tree_of(path))]
+
+
+def proving_words(tree):
+    """What shows that a test proves something: `assert` and the like, and the helpers in whose bodies these stand."""
+    proofs = {"assert", "raises", "warns", "check_kernel", "assert_allclose", "assert_array_equal"}
+    helpers = functions(tree) + SHARED
+    while more := {f.name for f in helpers if proofs & words(f) and not f.name.startswith("test")} - proofs:
+        proofs |= more
+    return proofs
+
+
+def function_lengths():
+    for path in SOURCES:
+        lines = path.read_text().splitlines()
+        yield from (code_lines(function, lines) for function in functions(tree_of(path)))
+
+
+def public_functions():
+    """Functions and classes in `nbad.__all__`, exceptions apart."""
+    for name in nbad.__all__:
+        value = getattr(nbad, name)
+        is_error = inspect.isclass(value) and issubclass(value, BaseException)
+        if callable(value) and not is_error:
+            yield name
+
+
+def module_names():
+    return ["nbad", *(module.name for module in pkgutil.walk_packages(nbad.__path__, "nbad."))]
+
+
+def doctests(module):
+    return [test for test in doctest.DocTestFinder().find(importlib.import_module(module)) if test.examples]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_functions_are_short():
+    lengths = sorted(function_lengths())
+    assert statistics.median(lengths) <= 8
+    assert lengths[int(0.9 * (len(lengths) - 1))] <= 30
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_errors_are_honest(path):
+    """No stub, and no handler that catches what it cannot know."""
+    for node in ast.walk(tree_of(path)):
+        assert not (isinstance(node, ast.Name) and node.id == "NotImplementedError")
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            assert not {"everything", "Exception", "BaseException"} & set(re.findall(r"\w+", caught)), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_words_of_the_field(path):
+    assert not re.search(r"\b(tapes?|TODO|FIXME|XXX)\b", path.read_text())
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.stem)
+def test_tests_test(path):
+    """Every test asserts, none is skipped, and every expected error is matched on its text."""
+    tree = tree_of(path)
+    proofs = proving_words(tree)
+    for node in ast.walk(tree):
+        assert not (isinstance(node, ast.Attribute) and node.attr in SKIPS), f"line {node.lineno}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.raises", "pytest.warns"):
+            assert "match" in {keyword.arg for keyword in node.keywords}, f"line {node.lineno}"
+    for function in functions(tree):
+        if function.name.startswith("test"):
+            assert proofs & words(function), function.name
+
+
+@pytest.mark.parametrize("name", list(public_functions()))
+def test_public_function_has_examples(name):
+    doc = inspect.getdoc(getattr(nbad, name)) or ""
+    assert "Examples\n--------\n" in doc
+    assert ">>> " in doc
+
+
+@pytest.mark.parametrize("module", [module for module in module_names() if doctests(module)])
+def test_docstring_examples_run(module):
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    report = []
+    with mock.patch.dict(os.environ):
+        for test in doctests(module):
+            runner.run(test, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+def test_types_are_announced():
+    assert (PACKAGE / "py.typed").is_file()

@@ -1,0 +1,625 @@
+"""Arrays inside kernels: every function and operator against NumPy on plain arrays, the order of reductions, and refusals."""
+
+import contextlib
+import inspect
+import linecache
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.array_programs import ARGUMENTS, Writer
+from helpers.tracing import FakeKernel
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbad.errors import TraceError
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.interpreter import evaluate
+from nbad.tracing.arguments import Argument
+from nbad.tracing.tracer import trace
+
+LINES = Path(__file__).read_text().splitlines()
+SHAPES = {
+    "a": (3,), "b": (3,), "v": (4,), "m": (3, 3), "n": (3, 3), "r": (2, 3), "w": (2, 2), "q": (2, 2, 3), "p": (2, 3, 2),
+    "s": (), "t": (),
+}  # fmt: skip
+VALUES = {name: np.random.default_rng(k).uniform(-2, 2, shape) for k, (name, shape) in enumerate(SHAPES.items())}
+TABLE, COUNTS = np.array([0.5, -1.0, 2.0]), np.arange(3)
+NAMES = {"np": np, "math": math, "TABLE": TABLE, "COUNTS": COUNTS}
+
+
+def traced(function):
+    """The trace of a function whose parameters have the shapes of their names."""
+    return trace(function, [Argument(name, SHAPES[name]) for name in inspect.signature(function).parameters], {})
+
+
+def text(function):
+    """The lines of the graph without the sources of its nodes."""
+    return [line.partition("#")[0].strip() for line in str(traced(function).graph).splitlines()[1:]]
+
+
+def slots(names):
+    return [value for name in names for value in np.ravel(VALUES[name])]
+
+
+def check(function):
+    """Compare the graph with what the function itself makes of plain arrays."""
+    names = inspect.signature(function).parameters
+    run = traced(function)
+    expected = function(*(VALUES[name].copy() if SHAPES[name] else np.float64(VALUES[name]) for name in names))
+    leaves = expected if isinstance(expected, tuple) else (expected,)
+    assert run.outputs == tuple(np.shape(leaf) for leaf in leaves)
+    values = [value for leaf in leaves for value in np.ravel(leaf)]
+    np.testing.assert_allclose(np.array(evaluate(run.graph, *slots(names)), float), np.array(values, float), rtol=1e-12)
+
+
+def expect(function, what, fix, line=None):
+    """The kernel is refused with these words; its source is the only line after `def`, or the one that `line` is a part of."""
+    first = function.__code__.co_firstlineno
+    number = first + 1 if line is None else first + next(k for k, text in enumerate(LINES[first - 1 :]) if line in text)
+    where = rf"{re.escape(LINES[number - 1].strip())} *\(test_arrays\.py:{number}\)"
+    with pytest.raises(TraceError, match=rf"^kernel `\w+` {re.escape(what)}:\n    {where}(\n[\s\S]*)?{re.escape(fix)}"):
+        traced(function)
+
+
+# functions and operators
+
+EXPRESSIONS = """
+a + b; a * s; s * a; 2 * a; a - 1; 1 / a; s / a; -a; +a; abs(a); a + [1, 2, 3]; TABLE * a; a * TABLE; a * COUNTS; TABLE * s
+a**2; a**-1; 2.0**a; np.abs(a) ** 1.5; np.abs(a) ** s; pow(a, 3); np.power(np.abs(a), b); np.square(a); np.sqrt(np.abs(m))
+np.sin(a); np.exp(m); np.hypot(a, b); np.arctan2(a, s); np.logaddexp(a, b); np.sign(a); np.degrees(a); np.float64(s) * a
+np.minimum(a, b); np.maximum(a, 0); np.maximum([s, t], 0.0); np.add(a, [1, 2, 3]); np.true_divide(a, b); np.positive(a)
+np.where(a > 0, a, 0); np.where(a > b, a, b); np.where(s > 0, a, b); np.where((a > 0) & ~(b > 0) | (a < b), a, s); (a > 0) * 1.0
+np.all(a > -10) * s; np.any(m > 1) + s; (a > 0).all() * 1.0; (a > 0).any() + 0.0; np.sum(a > 0); np.all(m > -1, axis=0) * 1.0
+a[0]; a[-1]; a[1:]; a[::-1]; a[[2, 0]]; a[COUNTS]; a[TABLE > 0]; m[1]; m[1, 2]; m[:, 0]; m[1:, :2]; m[..., 0]; m[None]; m[1][2]
+a[:, None] * b; a[:, np.newaxis] * v[None, :]; m * a; a * m; q * a; m[:, :1] * a; len(a) * s; a.shape[0] * s
+a.size * s + a.ndim; np.shape(m)[1] * s; np.size(m) * s; np.ndim(m) + s; np.prod(a.shape) * s; m.T; m.T.ravel(); m.flatten()
+np.ravel(m); q.reshape(4, 3); q.reshape(-1); np.reshape(q, (3, 4)); q.transpose(2, 0, 1); np.transpose(q); q.swapaxes(0, 2)
+np.swapaxes(q, 0, 1); np.squeeze(a[None]); np.moveaxis(q, 0, -1); a[None].squeeze(); np.flip(a); np.flip(m, 0); np.fliplr(m)
+np.roll(a, 1); np.roll(m, 1, axis=0); np.rot90(m); np.tile(a, 2); np.repeat(a, 2); a.repeat(2); np.take(a, [0, 2]); a.take([1])
+np.diag(m); np.diag(a); m.diagonal(); np.tril(m); np.triu(m, 1); np.diff(v); np.kron(w, a); np.atleast_2d(s)
+np.expand_dims(a, 0); np.broadcast_to(s, 3); np.broadcast_to(a, (2, 3)); np.stack([a, b]); np.stack([a, b], axis=1)
+np.stack((s, t)); np.concatenate([a, v]); np.concatenate([m, r]); np.concatenate((m, n), axis=1); np.hstack([a, b])
+np.vstack([a, b]); np.column_stack([a, b]); np.append(a, [s, 1.0]); np.insert(a, 1, s); np.delete(a, 1)
+np.block([[w, w], [w, w]]); np.split(v, 2)[1]; np.broadcast_arrays(s, a)[0]; np.array([a[0], s, 1])
+np.array([[s, t], [t, 2 * s]]); np.array([a, b]).T; np.array([a, [1, 2, 3]]); np.array(a, dtype=float); np.asarray(a)[1]
+np.asarray(s); np.array([s]) @ np.array([t]); np.zeros((2, 3)) + a; np.ones(3) * a; np.eye(3) @ a; np.identity(3) @ a
+np.full(3, s); np.full((2, 2), 1.5) * s; np.zeros_like(a) + b; np.ones_like(m) @ a; np.full_like(a, s) + b
+np.linspace(0, 1, 3) * a; np.zeros(0).sum() + s; np.array([]).prod() * s; a.astype(float); a.copy(); np.copy(a); a.item(1)
+a.tolist()[0]; m.tolist()[1][2]; tuple(a); np.array([x for x in a[::-1]]); sum(x * y for x, y in zip(a, b)); np.sum(m)
+np.sum(m, axis=0); np.sum(m, 1); m.sum(axis=-1, keepdims=True); np.sum(q, axis=(0, 2)); np.sum([s, t]); sum(a); a.mean()
+np.sum(m.T); m.prod(); np.prod(m, axis=1); np.mean(m, axis=0); a.max(); np.max(m, axis=1); np.min(m); np.amax(a) + np.amin(a)
+max(a); min(a); np.cumsum(v); np.cumsum(m, axis=1); np.cumsum(m); np.cumprod(v); a.cumsum(); np.trace(m); m.trace()
+np.trace(m, 1); m @ a; a @ m; m @ n; r @ a; r @ m; a @ b; TABLE @ a; a @ TABLE; q @ p; q @ a; np.matmul(a, q.swapaxes(1, 2))
+a.dot(b); m.dot(a); TABLE.dot(a); np.dot(m, n); np.dot(a, b); np.dot(s, a); np.dot(q, a); np.inner(m, n); np.inner(a, s)
+np.vdot(m, n); np.outer(a, v); np.cross(a, b); np.cross(m, n); np.cross(a, TABLE); np.einsum("ij,j->i", m, a)
+np.einsum("ij,jk", m, n); np.einsum("ii", m); np.einsum("i,j", a, v); np.einsum("ij->ji", m); np.einsum("ii->i", m)
+np.einsum("ijk,k->ij", q, a); np.einsum("i,i,i->", a, b, TABLE); np.einsum("i,ij,j", a, m, b); np.einsum(" ij , j -> i ", m, a)
+np.einsum("ij->", m); np.linalg.norm(a); np.linalg.norm(m); np.linalg.norm(m, axis=1); np.linalg.norm(a, 1)
+np.linalg.norm(a, ord=2); np.linalg.norm(a, np.inf); np.linalg.norm(m, "fro"); np.linalg.norm(r, axis=0, keepdims=True)
+np.linalg.norm(r, 1, axis=1); np.linalg.norm(a - b) * s; np.linalg.det(m); np.linalg.det(w); np.linalg.inv(m); np.linalg.inv(w)
+np.linalg.inv(np.array([[s]])); np.linalg.det(np.array([[s]])); np.linalg.solve(m, a); np.linalg.solve(m, n)
+np.linalg.solve(w, r)
+"""
+
+
+def function_of(expression):
+    names = [name for name in SHAPES if re.search(rf"(?<![\w.]){name}\b(?!\()", expression)]
+    return eval(f"lambda {', '.join(names)}: {expression}", NAMES)
+
+
+@pytest.mark.parametrize("expression", re.split("; |\n", EXPRESSIONS.strip()))
+def test_what_numpy_makes_of_it(expression):
+    check(function_of(expression))
+
+
+BINARY = st.sampled_from(["{} + {}", "{} * {}", "{} - {}", "np.minimum({}, {})", "np.where({} > {}, 1.5, s)"])
+UNARY = st.sampled_from([
+    "np.sin({})", "-({})", "np.exp(-np.square({}))", "({}).T", "np.sum({}) * m", "np.flip({}, 0)", "({})[:, ::-1]",
+])  # fmt: skip
+PRODUCTS = st.sampled_from(["({}) @ ({})", "np.dot({}, {})", "np.einsum('ij,kj->ik', {}, {})"])
+
+
+def _grown(inner):
+    two = st.one_of(BINARY, PRODUCTS)
+    return st.one_of(
+        st.builds(lambda form, x, y: form.format(f"({x})", f"({y})"), two, inner, inner), st.builds(str.format, UNARY, inner)
+    )
+
+
+@given(st.recursive(st.sampled_from(["m", "n", "m * a", "n * b[:, None]", "n.T"]), _grown, max_leaves=6))
+def test_random_matrix_expressions(expression):
+    check(eval(f"lambda m, n, a, b, s: {expression}", NAMES))
+
+
+# arrays that are filled
+
+
+def test_matrix_filled_item_by_item():
+    def kernel(s, t):
+        rotation = np.zeros((2, 2))
+        rotation[0, 0], rotation[0, 1] = np.cos(s), -np.sin(s)
+        rotation[1] = [np.sin(s), math.cos(s)]
+        rotation *= t
+        rotation[:, 1] += 1
+        rotation **= 2
+        return rotation
+
+    check(kernel)
+
+
+def test_views_write_through_and_copies_do_not():
+    def kernel(m, a, s):
+        local = m.copy()
+        row, corner, apart = local[0], local[1:, 1:], local.copy()
+        row[1] = s
+        corner[...] = 7
+        local.T[0] = a
+        local.ravel()[4] = s
+        apart[0, 0] = 100
+        return local
+
+    check(kernel)
+
+
+def test_every_way_to_fill():
+    def kernel(a, s):
+        first, second, third, fourth = np.empty(3), np.ones((2, 2)), np.array([1.0, 2.0, 3.0]), np.full((2, 3), 0.5)
+        first[[0, 2]] = a[:2]
+        first[1] = np.float64(s)
+        second.fill(s)
+        np.fill_diagonal(second, 4)
+        third[TABLE > 0] = a[0]
+        third[...] -= s
+        fourth[:, 1:] = a[1:]
+        fourth[1, 0] = a @ a
+        return first, second, third, fourth
+
+    check(kernel)
+
+
+def test_loops_over_arrays():
+    def kernel(m, a):
+        total = 0.0
+        for k, row in enumerate(m):
+            for x, y in zip(row, a, strict=True):
+                total += x * y * k
+        for index in np.ndindex(m.shape):
+            total = total - m[index]
+        first, *rest = a
+        return total + first, rest[1]
+
+    check(kernel)
+
+
+def test_arrays_in_helpers_and_conditions_on_arrays():
+    def normalized(x):
+        return x / np.linalg.norm(x)
+
+    def kernel(a, b):
+        frame = np.array([normalized(a), normalized(np.cross(a, b))])
+        inside = (frame > -0.5) & (frame < 0.5)
+        return np.where(inside, frame, 0.0)
+
+    check(kernel)
+
+
+def test_items_not_written_are_nan():
+    run = trace(lambda s: np.empty(2) * s, [Argument("s")], {})
+    assert np.isnan(evaluate(run.graph, 1.0)).all()
+
+
+def test_constant_arguments_are_arrays():
+    def kernel(s, w):
+        local = w.copy()
+        local[0] = s
+        return local @ w
+
+    run = trace(kernel, [Argument("s")], {"w": TABLE})
+    assert evaluate(run.graph, 2.0) == [2.0 * 0.5 + 1.0 + 4.0]
+
+
+def test_what_arrays_look_like():
+    def kernel(a, m):
+        assert isinstance(a, np.ndarray)
+        assert (a.shape, m.ndim, m.size, len(m)) == ((3,), 2, 9, 3)
+        assert repr(a[:2]) == str(a[:2]) == f"{a[:2]}" == "array([<traced a[0]>, <traced a[1]>])"
+        assert not isinstance(a[0], np.ndarray)
+        assert not isinstance(m[0, ...][1], np.ndarray)
+        return a
+
+    assert text(kernel) == ["return a[0], a[1], a[2]"]
+
+
+def test_views_of_arrays_that_hold_plain_numbers_yet():
+    """Aliases stay aliases, copies copies, whichever function makes them, in the memory order that NumPy would choose."""
+
+    def kernel(s):
+        a = np.zeros((2, 3))
+        same, flat, turned, copy = np.asarray(a), np.ravel(a), np.transpose(a), np.array(a)
+        same[0, 0], flat[1], turned[2, 0], copy[0, 0] = s, 2.0, 3.0, 100.0
+        b = a.T + 0
+        b.ravel()[0] = 50.0  # of a copy: the sum has the memory order of a.T
+        c = a + 0
+        c.ravel()[0] += 1
+        np.copy(a.T).ravel()[1] = 60.0
+        np.reshape(c, 6)[5] = s
+        left, right = np.split(c, [1], axis=1)
+        left[1, 0] = right[0, 0] = 7.0
+        return a, b, c
+
+    check(kernel)
+
+
+def test_plain_arrays_of_the_kernel_stay_plain():
+    """Conditions on them are known, they pick items and are sorted, and any function takes them."""
+
+    def kernel(a):
+        steps = np.linspace(1, 2, 3) * 2
+        assert (steps > 1).all()
+        assert np.any(steps == 2.0)
+        big = steps > 2.5
+        order = np.argsort(-steps)
+        steps.sort()
+        values, _ = np.linalg.eigh(np.eye(4) * 2.0)
+        half = np.interp(0.5, [0, 1], [2, 4])
+        return a[big] * steps[1:], a[order], a * np.linalg.det(np.eye(4) * 2.0) * values[0], a * np.flip(steps) * half
+
+    check(kernel)
+
+
+def test_arrays_in_branches():
+    """Items, parts and views that only one branch writes to, and branches that give different arrays."""
+
+    def thresholded(m, s):
+        result = np.zeros((3, 3))
+        for i, j in np.ndindex(3, 3):
+            if m[i, j] > s:
+                result[i, j] = m[i, j]
+            elif i == j:
+                result[i] += 1
+        return result
+
+    def greatest(a):
+        best, place = a[0], np.array([1.0, 0.0, 0.0])
+        for k in range(1, 3):
+            if a[k] > best:
+                best = a[k]
+                place[:] = 0
+                place[k] = 1.0
+        return best, place
+
+    def viewed(a, s):
+        rows = np.zeros((2, 3))
+        top, direction = rows[0], a if s > 0 else -a
+        if a[0] > a[1]:
+            top[:] = direction
+        if np.all(a > 0):
+            return rows, direction @ a
+        return 2 * rows, s
+
+    for function in (thresholded, greatest, viewed):
+        check(function)
+
+
+# orders of evaluation
+
+
+@pytest.mark.parametrize(("function", "lines"), [
+    (lambda a: np.sum(a), ["%3 = add(a[0], a[1])", "%4 = add(%3, a[2])"]),
+    (lambda a: sum(a), ["%4 = add(0.0, a[0])", "%5 = add(%4, a[1])", "%6 = add(%5, a[2])"]),
+    (lambda w: np.sum(w.T), ["%4 = add(w[0,0], w[1,0])", "%5 = add(%4, w[0,1])", "%6 = add(%5, w[1,1])"]),
+    (lambda w: np.sum(w, axis=0)[1], ["%4 = add(w[0,0], w[1,0])", "%5 = add(w[0,1], w[1,1])"]),
+    (lambda a: a.prod(), ["%3 = mul(a[0], a[1])", "%4 = mul(%3, a[2])"]),
+    (lambda a: a.mean(), ["%3 = add(a[0], a[1])", "%4 = add(%3, a[2])", "%6 = div(%4, 3.0)"]),
+    (lambda a: a.max(), ["%3 = maximum(a[0], a[1])", "%4 = maximum(%3, a[2])"]),
+    (lambda a: a[:2] @ a[1:], ["%3 = mul(a[0], a[1])", "%4 = mul(a[1], a[2])", "%5 = add(%3, %4)"]),
+    (lambda a: TABLE @ a,
+     ["%4 = mul(0.5, a[0])", "%6 = mul(-1.0, a[1])", "%7 = add(%4, %6)", "%9 = mul(2.0, a[2])", "%10 = add(%7, %9)"]),
+    (lambda w: np.einsum("ij,ij", w, w),
+     ["%4 = mul(w[0,0], w[0,0])", "%5 = mul(w[0,1], w[0,1])", "%6 = add(%4, %5)", "%7 = mul(w[1,0], w[1,0])", "%8 = add(%6, %7)",
+      "%9 = mul(w[1,1], w[1,1])", "%10 = add(%8, %9)"]),
+    (lambda a: np.linalg.norm(a[:2]), ["%3 = mul(a[0], a[0])", "%4 = mul(a[1], a[1])", "%5 = add(%3, %4)", "%6 = norm_root(%5)"]),
+    (lambda w: np.linalg.det(w), ["%4 = mul(w[0,0], w[1,1])", "%5 = mul(w[0,1], w[1,0])", "%6 = sub(%4, %5)"]),
+    (lambda a: a[:1] ** 3, ["%3 = powi(a[0], 3)"]),
+    (lambda a: a[:1] ** 3.0, ["%4 = pow(a[0], 3.0)"]),
+    (lambda a: np.zeros(3)[:1] * a[:1], ["%4 = mul(0.0, a[0])"]),
+    (lambda s: np.add(np.ones(2), 1.0) * s, ["%2 = mul(2.0, s)"]),
+])  # fmt: skip
+def test_order_of_evaluation(function, lines):
+    assert text(function)[:-1] == lines
+
+
+@pytest.mark.parametrize("function", [
+    lambda a: np.linalg.norm(a), lambda a: np.linalg.norm(a[:2]) + np.linalg.norm(a),
+    lambda a: np.sum(np.linalg.norm(np.outer(a, a), axis=0)),
+])  # fmt: skip
+def test_norm_is_flat_at_the_zero_vector(function):
+    """To second order; the derivative along any single direction is 0 too."""
+    graph = traced(function).graph
+    first = jacobian(graph, (0, 1, 2))
+    second = jacobian(first.graph, (0, 1, 2), "forward")
+    for joint in (first, second):
+        assert set(map(float, evaluate(joint.graph, 0.0, 0.0, 0.0))) == {0.0}
+
+
+def test_gradient_of_the_norm():
+    joint = jacobian(traced(lambda a: np.linalg.norm(a)).graph, (0, 1, 2))
+    x = np.array([3.0, -4.0, 12.0])
+    np.testing.assert_allclose(evaluate(joint.graph, *x), [13.0, *(x / 13)], rtol=1e-15)
+
+
+# kernels in kernels
+
+scaled = FakeKernel(lambda x, y: (x * y, x + y), "x y")
+
+
+class VectorKernel(FakeKernel):
+    """A kernel of core shapes, as the tracer sees it."""
+
+    def __call__(self, *args, **kwargs):
+        return self.function(*args, **kwargs)
+
+    def bind_traced(self, args, kwargs):
+        given = dict(zip(self.names, args, strict=False)) | kwargs
+        return traced(self.function), list(given.values()), [SHAPES[name] for name in given]
+
+
+turned = VectorKernel(lambda m, a: (m @ a, np.sum(a)), "m a")
+
+
+def test_vector_kernel_in_a_kernel():
+    check(lambda m, b: turned(m, b)[0] + turned(m, 2 * b)[1])
+    check(lambda m, b, s: turned(np.eye(3) * s, a=b)[0] + turned(m, [s, 1, 2])[0])
+
+
+def test_kernels_broadcast_over_the_arrays_of_a_kernel():
+    check(lambda a, s: scaled(a, s)[0] + scaled(a, b := a * 2)[1] - b)
+    run = traced(lambda m, n: turned(m, n))
+    assert run.outputs == ((3, 3), (3,))
+    np.testing.assert_allclose(evaluate(run.graph, *slots("mn"))[:9], (VALUES["n"] @ VALUES["m"].T).ravel())
+
+
+def test_kernel_in_a_kernel_with_arrays_that_do_not_fit():
+    def short(m, v):
+        return turned(m, v)[1]
+
+    def scalar(m, s):
+        return turned(m, s)[1]
+
+    what = "calls `kernel` with an array of shape (4,) for an argument of core shape (3,)"
+    expect(short, what, "fix: x[:3]")
+    expect(scalar, "calls `kernel` with an array of shape () for an argument of core shape (3,)", "fix: x[:3]")
+
+
+# refusals
+
+
+def test_writes_into_arguments():
+    def item(a):
+        a[0] = 1.0
+        return a
+
+    def part(m, s):
+        m[0][1:] = s
+        return m
+
+    def in_place(a):
+        a += 1
+        return a
+
+    def power(a):
+        a **= 2
+        return a
+
+    def constant(a):
+        np.broadcast_to(a[0], 3)[0] = 1
+        return a
+
+    def view(m):
+        np.ravel(m)[:2] += 1
+        return m
+
+    def diagonal(m):
+        np.diag(m.copy())[0] = 1
+        return m
+
+    expect(item, "writes to its argument a", "fix: a = a.copy()")
+    expect(part, "writes to its argument m", "fix: m = m.copy()")
+    expect(in_place, "writes to its argument a", "fix: a = a.copy()")
+    expect(power, "writes to its argument a", "fix: a = a.copy()")
+    expect(constant, "writes into a read-only array", "fix: x = x.copy()")
+    expect(view, "writes to its argument m", "fix: m = m.copy()")
+    expect(diagonal, "writes into a read-only array", "fix: x = x.copy()")
+
+
+def test_writes_into_arrays_from_outside():
+    outer = np.zeros(3)
+
+    def in_place(a):
+        nonlocal_array = outer
+        nonlocal_array += a
+        return a
+
+    def item(a):
+        outer[0] = a[0]
+        return a
+
+    def part(a):
+        outer[1:] = a[1:]
+        return a
+
+    expect(in_place, "changes an array that was made outside the kernel", "fix: a = a + x", "nonlocal_array += a")
+    for kernel in item, part:
+        what = f"writes `a[{int(kernel is part)}]` into an array that was made outside the kernel"
+        expect(kernel, what, "fix: table = np.array(table)  # a copy, made in the kernel")
+    assert (outer == 0).all()
+
+
+def test_shapes_that_do_not_fit():
+    def added(a, v):
+        return a + v
+
+    def multiplied(a, v):
+        return a @ v
+
+    def ragged(a, v):
+        return np.array([a, v])
+
+    def summed(m, v):
+        return np.einsum("ij,j->i", m, v)
+
+    def letters(m, a):
+        return np.einsum("i,j->i", m, a)
+
+    def dots(m, a):
+        return np.einsum("...j,j", m, a)
+
+    expect(added, "combines arrays of shapes (3,) and (4,), which do not broadcast", "fix: x[:, None] * y")
+    expect(multiplied, "multiplies vectors of lengths 3 and 4", "fix: x[:3] @ y")
+    expect(ragged, "makes an array of parts of different shapes", "fix: np.array([[a, b], [c, d]])")
+    expect(summed, "calls `numpy.einsum` with 'ij,j->i', where j is 3 and 4 long", "")
+    expect(letters, "calls `numpy.einsum` with 'i,j->i' on shapes (3, 3), (3,)", "fix: np.einsum('ij,j->i', a, b)")
+    expect(dots, "calls `numpy.einsum` without a letter for each axis", "fix: np.einsum('ij,j->i', a, b)")
+
+
+def test_what_depends_on_traced_values():
+    def masked(a):
+        return a[a > 0]
+
+    def indexed(a, b):
+        return a[np.floor(b)]
+
+    def sorted_method(a):
+        return a.sort()
+
+    def sorted_function(a):
+        return np.sort(a)
+
+    def place(a):
+        return np.argmax(a)
+
+    def truth(a):
+        return 1.0 if a > 0 else 0.0
+
+    def to_integers(a):
+        return a.astype(int)
+
+    def of_integers(a):
+        return np.array([a[0], 1], dtype=int)
+
+    picks = "picks items of an array by traced conditions or values"
+    expect(masked, picks, "fix: np.where(condition, x, 0.0)")
+    expect(indexed, picks, "fix: np.where(condition, x, 0.0)")
+    unknown = "calls `numpy.sort` on a traced value, which nbad does not know"
+    expect(sorted_method, unknown, "fix: np.minimum(a, b), np.maximum(a, b)")
+    expect(sorted_function, unknown, "fix: np.minimum(a, b)")
+    expect(place, "calls `numpy.argmax` on a traced value, which nbad does not know", "fix: np.max(x)")
+    expect(truth, "uses an array as True or False", "fix: np.all(x > 0), or np.any(x > 0)")
+    expect(to_integers, "turns an array into int64", "fix: np.trunc(x)")
+    expect(of_integers, "makes an array of dtype int64 of traced values", "fix: np.array([x, y])")
+
+
+def test_functions_that_do_not_take_these_arrays():
+    def of_math(a):
+        return math.exp(a)
+
+    def to_float(a):
+        return float(a)
+
+    def with_options(a):
+        return np.sum(a, where=a > 0)
+
+    def large(a):
+        return np.linalg.inv(np.outer([*a, 1.0], [*a, 1.0]))
+
+    def oblong(r):
+        return np.linalg.det(r)
+
+    def order(m):
+        return np.linalg.norm(m, 2)
+
+    def reduced(a):
+        return np.add.reduce(a)
+
+    def nothing(a):
+        return np.max(a[:0])
+
+    def viewed(a):
+        return np.real(np.zeros(3)) + a
+
+    def number(a, s):
+        return a @ s
+
+    def unequal(m, v):
+        return np.linalg.solve(m, v)
+
+    expect(of_math, "calls `math.exp` on an array", "fix: [math.exp(v) for v in x]")
+    expect(to_float, "calls `builtins.float` on an array", "fix: [float(v) for v in x]")
+    expect(with_options, "passes `where=` to `numpy.sum`", "fix: numpy.sum(x, axis=None, keepdims=False)")
+    expect(large, "calls `np.linalg.inv` on a matrix of 4 rows", "fix: np.linalg.inv(a[:3, :3])")
+    expect(oblong, "calls `np.linalg.det` on an array of shape (2, 3)", "fix: np.linalg.det(a)  # one square matrix")
+    expect(order, "takes the norm of order 2 of an array", "fix: np.linalg.norm(x)")
+    expect(reduced, "calls `numpy.add.reduce` on a traced value, which nbad does not know", "fix: np.sum(x)")
+    expect(nothing, "takes the least or greatest of no items", "fix: np.max(x)")
+    expect(viewed, "takes a view of an array by `real`, which nbad does not know", "fix: x[1:]")
+    expect(number, "uses `@` on a number", "fix: x * y")
+    expect(unequal, "calls `np.linalg.solve` with shapes (3, 3) and (4,)", "fix: np.linalg.solve(a, b)")
+
+
+def test_results_that_cannot_be_outputs():
+    def conditions(a):
+        return a > 0
+
+    def a_list(a):
+        return [a, a]
+
+    def nested(a):
+        return (a, a), a
+
+    what = "a number, an array or a tuple of these"
+    expect(conditions, "returns a condition in an array", f"expected: {what}\n  fix: return np.where(condition, 1.0, 0.0)")
+    expect(a_list, "returns a list", f"expected: {what}")
+    expect(nested, "returns a tuple in a tuple", f"expected: {what}")
+
+
+# random programs
+
+
+def run_program(seed):
+    """Compare one program's graph with what it makes of plain arrays; the text of the error where it is refused."""
+    source, name = Writer(seed).program(), f"<program {seed}>"
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    scope = {"np": np}
+    exec(compile(source, name, "exec"), scope)
+    rng = np.random.default_rng(seed)
+    values = {name: np.float64(rng.normal()) if shape == () else rng.normal(size=shape) for name, shape in ARGUMENTS.items()}
+    given = {name: np.array(value)[()] for name, value in values.items()}
+    expected = None
+    with contextlib.suppress(ValueError):  # of a write into a diagonal, which is read-only
+        expected = scope["kernel"](**given)
+    try:
+        run = trace(scope["kernel"], [Argument(name, shape) for name, shape in ARGUMENTS.items()], {})
+    except TraceError as error:
+        return str(error)
+    assert expected is not None, source
+    assert all(np.array_equal(given[name], value) for name, value in values.items()), source
+    assert run.outputs == tuple(map(np.shape, expected)), source
+    found = evaluate(run.graph, *(slot for value in values.values() for slot in np.ravel(value)))
+    flat = np.concatenate([np.ravel(leaf) for leaf in expected])
+    finite = flat[np.isfinite(flat)]
+    atol = 1e-9 * max(1.0, np.max(np.abs(finite), initial=0))
+    np.testing.assert_allclose(np.array(found, float), flat, rtol=1e-9, atol=atol, err_msg=source)
+    return ""
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("first", range(0, 400, 100))
+def test_random_programs(first):
+    """Refused are writes into arguments and diagonals, and methods of arrays on numbers; nothing else, and nothing wrongly."""
+    refusals = [text for seed in range(first, first + 100) if (text := run_program(seed))]
+    fitting = "writes to its argument|writes into a read-only array|reads the attribute|a scalar, as a sequence"
+    assert [text for text in refusals if not re.search(fitting, text)] == []
+    assert len(refusals) < 60

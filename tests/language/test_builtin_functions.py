@@ -1,0 +1,106 @@
+"""Builtins and functions of NumPy that are made of several operations: Python's and NumPy's own values, and derivatives."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from helpers.tracing import traced
+
+from nbad.errors import TraceError
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.interpreter import evaluate
+
+XS = np.array([-2.5, -1.5, -0.5, -0.3, -0.0, 0.0, 0.2, 0.49999999999999994, 0.5, 1.0, 1.5, 2.0, 2.5, 3.7])
+SPECIAL = np.array([-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf, np.nan])
+KNOTS, HEIGHTS = (-1.0, 0.0, 0.0, 2.0), (3.0, 1.0, 4.0, 5.0)
+
+
+def value(function, xs):
+    return np.broadcast_to(evaluate(traced(function).graph, xs)[0], xs.shape)
+
+
+def slope(function, xs):
+    joint = jacobian(traced(function).graph, (0,))
+    return np.broadcast_to(evaluate(joint.graph, xs)[1], xs.shape) if joint.positions else np.zeros(xs.shape)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: int(x), lambda x: round(x), lambda x: np.rint(x), lambda x: np.round(10 * x), lambda x: bool(x) * 2.0,
+        lambda x: np.clip(x, -1, 1), lambda x: np.clip(x, None, 0.5), lambda x: np.polyval([2.0, -1.0, 0.25], x),
+        lambda x: max(v * v for v in (x, 1.0)), lambda x: min([x, 2 * x, 0.5]), lambda x: max({x * 2: 1} if 1 > 2 else (x, 0.25)),
+        lambda x: sum([x, 1, x]), lambda x: pow(x, 2) + abs(x), lambda x: np.interp(x, KNOTS, HEIGHTS),
+        lambda x: float(np.select([x > 1, x > 0], [x, 2 * x], 7.0)),
+        lambda x: 1.0 * any(v > 1 for v in (x, -x)) + 2.0 * all([x > 0, x < 2]) + any([]) + all([]),
+    ],
+)  # fmt: skip
+def test_values_equal_those_of_python_and_numpy(function):
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(value(function, XS), [function(np.float64(x)) for x in XS])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 1.0 * np.isnan(x), lambda x: 1.0 * np.isinf(x), lambda x: 1.0 * np.isfinite(x), lambda x: 1.0 * np.signbit(x),
+        lambda x: 1.0 * math.isnan(x), lambda x: 1.0 * math.isinf(x), lambda x: 1.0 * math.isfinite(x),
+    ],
+)  # fmt: skip
+def test_classes_of_numbers(function):
+    np.testing.assert_array_equal(value(function, SPECIAL), [function(np.float64(x)) for x in SPECIAL])
+
+
+def test_whole_numbers_are_constant():
+    assert not slope(lambda x: int(x) + round(x), XS).any()
+
+
+def test_slopes_of_tables():
+    expected = np.where((XS < -1) | (XS >= 2), 0.0, np.where(XS < 0, -2.0, 0.5))
+    np.testing.assert_array_equal(slope(lambda x: np.interp(x, KNOTS, HEIGHTS), XS), expected)
+    np.testing.assert_array_equal(slope(lambda x: np.interp(0.5, (0.0, 1.0), (x, 3 * x)), XS), 2.0)
+    np.testing.assert_allclose(slope(lambda x: np.polyval([2.0, x, 0.25], x), XS), 6 * XS, rtol=1e-15)
+
+
+def test_interpolation_of_nan_and_of_one_knot():
+    with np.errstate(invalid="ignore"):
+        got = value(lambda x: np.interp(x, KNOTS, HEIGHTS), SPECIAL)
+    np.testing.assert_array_equal(got, np.interp(SPECIAL, KNOTS, HEIGHTS))
+    assert value(lambda x: np.interp(x, [1.0], [4.0]), XS).tolist() == [4.0] * len(XS)
+
+
+def test_clipping_halves_the_slope_at_its_ends():
+    assert slope(lambda x: np.clip(x, -0.5, 1.0), np.array([-0.5, 0.0, 1.0, 2.0])).tolist() == [0.5, 1.0, 0.5, 0.0]
+
+
+def test_lazy_iteration_stops_where_python_does():
+    seen = []
+
+    def note(k):
+        seen.append(k)
+        return k == 1
+
+    def kernel(x):
+        return x if any(note(k) for k in range(5)) and not all(note(k) for k in (1, 7, 8)) else -x
+
+    assert value(kernel, XS).tolist() == XS.tolist()
+    assert seen == [0, 1, 1, 7]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: np.interp(x, [0.0, x], [1.0, 2.0]), "calls `numpy.interp` with a traced `xp`"),
+        (lambda x: np.interp(x, [1.0, 0.0], [1.0, 2.0]), "calls `numpy.interp` with an `xp` that does not increase"),
+        (lambda x: np.interp(x, [0.0, 1.0], [1.0]), "calls `numpy.interp` with tables that do not fit"),
+        (lambda x: np.select([x > 0], [x, 1.0]), "calls `numpy.select` with lists of different lengths"),
+        (lambda x: max([x, 1.0], key=abs), "passes `key=` to `builtins.max`"),
+        (lambda x: sum(range(x)), "counts to a traced value"),
+    ],
+)
+def test_refusals(function, message):
+    number = function.__code__.co_firstlineno
+    text = rf"kernel `<lambda>` {re.escape(message)}:\n.*\(test_builtin_functions\.py:{number}\)\n  fix: "
+    with pytest.raises(TraceError, match=text):
+        traced(function)

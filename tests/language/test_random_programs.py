@@ -1,0 +1,69 @@
+"""Random programs in the language of kernels: values and first derivatives against dual numbers on the same source."""
+
+import linecache
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from helpers.duals import MATH, NUMPY, value_and_partials
+from helpers.random_programs import Writer
+from helpers.tracing import traced
+
+from nbad.errors import TraceError
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.interpreter import evaluate
+
+POINTS = np.random.default_rng(5).uniform(-2.0, 2.0, (24, 2))
+
+
+def function_of(text, name, **outer):
+    """The function `f` of a program, whose source Python can find."""
+    namespace = dict(outer)
+    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+    exec(compile(text, name, "exec"), namespace)
+    return namespace["f"]
+
+
+def expected(text):
+    """Values and partials at all points, or None where Python itself fails."""
+    oracle = function_of(text, "<oracle>", math=MATH, np=NUMPY)
+    try:
+        return [value_and_partials(oracle, *point) for point in POINTS]
+    except UnboundLocalError:
+        return None
+
+
+def compare(text, seed):
+    """Whether a program is accepted; if so, it must be right."""
+    wanted = expected(text)
+    try:
+        graph = traced(function_of(text, f"<program {seed}>", math=math, np=np), "x y").graph
+    except (TraceError, UnboundLocalError):  # the latter where an arm fails that Python may never enter
+        return False
+    assert wanted is not None, f"accepted, but Python fails:\n{text}"
+    joint = jacobian(graph, (0, 1))
+    columns = [np.broadcast_to(column, len(POINTS)) for column in evaluate(joint.graph, *POINTS.T)]
+    values = np.array(columns[: joint.n_outputs]).T
+    partials = np.zeros((len(POINTS), joint.n_outputs, 2))
+    for (m, n), column in zip(joint.positions, columns[joint.n_outputs :], strict=True):
+        partials[:, m, n] = column
+    np.testing.assert_allclose(values, [value for value, _ in wanted], rtol=1e-9, atol=1e-9, err_msg=text)
+    np.testing.assert_allclose(partials, [partial for _, partial in wanted], rtol=1e-7, atol=1e-7, err_msg=text)
+    return True
+
+
+def run(seeds):
+    accepted = Counter(compare(Writer(seed).program(), seed) for seed in seeds)
+    return accepted[True], accepted[False]
+
+
+def test_accepted_programs_are_right():
+    accepted, refused = run(range(50))
+    assert accepted > 3 * refused
+
+
+@pytest.mark.slow
+def test_thousands_of_accepted_programs_are_right():
+    accepted, refused = run(range(1000, 4000))
+    assert accepted > 3 * refused

@@ -1,0 +1,99 @@
+"""Plans as text: nothing is lost, and a process that finds one needs no SymPy."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from helpers.random_graphs import graphs
+from hypothesis import given
+
+import nbad
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import GraphBuilder
+from nbad.plans import text
+from nbad.plans.partition import partition
+from nbad.plans.policies import POLICIES
+
+KERNEL = """
+import math, sys
+import numpy as np
+import nbad
+
+@nbad.kernel
+def f(x, y):
+    return math.exp(x) * y, math.exp(x) * y * y, np.where(x > 0, math.exp(x) * y**3, x)
+
+x = np.linspace(-1, 1, 1000)
+"""
+USE = """
+results = []
+for residuals in ("partials", "mincut", "recompute", "auto", ("%2",), ()):
+    y, pullback = nbad.vjp(f, x, x[::-1], residuals=residuals, seeds=8)
+    results += [*y, *pullback((1.0, 2.0, 3.0)), np.array([len(pullback.residuals)])]
+told = nbad.explain(f, x, x)
+print(hash(tuple(a.tobytes() for a in results)), told.policy, told.changes, "sympy" in sys.modules)
+"""
+
+
+def plans(graph):
+    wrt = tuple(range(len(graph.inputs)))
+    joint = jacobian(graph, wrt)
+    numbers = tuple(graph.inputs[:1])
+    return [partition(joint, wrt, policy) for policy in (*POLICIES, "auto", numbers)]
+
+
+def texts(plan):
+    """A plan as text; nan, which differs from itself, is equal there."""
+    return [str(plan), repr(plan.entries), repr(plan.residuals), plan.wrt, plan.outputs, plan.policy, str(plan.pushforward)]
+
+
+@given(graphs())
+def test_nothing_is_lost(graph):
+    for plan in plans(graph):
+        again = text.loads(text.dumps(plan))
+        assert texts(again) == texts(plan)
+        assert (again.prologue is None) == (plan.prologue is None)
+
+
+def test_lines_of_the_source_are_kept():
+    graph = nbad.kernel(lambda x: math.exp(math.sin(x)) * x).whole_program().graph
+    for plan in plans(graph):
+        again = text.loads(text.dumps(plan))
+        assert again == plan
+        pairs = [(a, b) for a, b in ((again.forward, plan.forward), (again.prologue, plan.prologue)) if a]
+        assert all([n.source for n in a.nodes] == [n.source for n in b.nodes] for a, b in pairs)
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e-310, math.inf, math.nan, 0.1, True])
+def test_constants_keep_every_bit(value):
+    builder = GraphBuilder("f", ["x"])
+    c = builder.constant(value)
+    factor = builder.add("select", c, 0, 0) if value is True else builder.add("mul", c, 0)
+    (plan, *_) = plans(builder.build([builder.add("exp", factor)]))
+    again = text.loads(text.dumps(plan))
+    assert [repr(n) for n in again.forward.nodes] == [repr(n) for n in plan.forward.nodes]
+
+
+def test_keys_tell_requests_and_graphs_apart():
+    graph = nbad.kernel(lambda x: x * 2.0).whole_program().graph
+    other = nbad.kernel(lambda x: x * 2.5).whole_program().graph
+    requests = [((0,), "partials"), ((0,), "mincut"), ((0,), "auto", 1), ((0,), "auto", 8), ((0,), ("x",)), ((), "partials")]
+    keys = [text.key(g, *request) for g in (graph, other) for request in requests]
+    assert len(set(keys)) == len(keys)
+    assert all(isinstance(json.loads(key), list) for key in keys)
+
+
+def test_plans_need_no_sympy(run_python, tmp_path):
+    """The same bits, whether a plan was made or found."""
+    first, second = (run_python(KERNEL + USE, NBAD_CACHE_DIR=str(tmp_path / "cache"), PYTHONHASHSEED="0") for _ in range(2))
+    assert first.split()[-1] == "False"
+    assert second == first
+
+
+def test_results_of_a_loaded_plan_are_those_of_a_made_one():
+    f = nbad.kernel(lambda x, y: math.exp(x) * y)
+    program = f.whole_program()
+    plan = partition(program.joint((0, 1), "reverse"), (0, 1), "recompute")
+    again = text.loads(text.dumps(plan))
+    assert program.prologue(again, np.dtype(float)).oplist == program.prologue(plan, np.dtype(float)).oplist
