@@ -1,4 +1,4 @@
-"""The exception tree: errors that compose their own message, with the user's line and the fix.
+"""The exceptions that users may catch: they compose their own message, with the user's line and the fix.
 
 Errors of a user's derive from `NbadError` and from the builtin that NumPy would raise; a bug of ours is an `InternalError`.
 """

@@ -1,4 +1,4 @@
-"""One run of a kernel on traced values: the graph that grows, and the errors that name the kernel's line."""
+"""One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
 from collections.abc import Sequence

@@ -113,7 +113,7 @@ def _never(*_):
 
 
 def _entry(sweep):
-    """At most so much that neither threads nor recycled memory would pay."""
+    """At most so much that neither threads nor recycled memory would pay; the interpreter's lock is kept meanwhile."""
     if not cpython.is_available():
         return _never
     kernel = sweep.kernel

@@ -1,6 +1,6 @@
-"""The sweeps over elements as stations: each is made once for a program, its options and a layout, and owns its launches.
+"""The sweeps over elements as stations, each made once for a program, its options and a layout, and results as users get them.
 
-A station knows the shapes of its results and their bytes. Called with arrays it runs; what depends on strides of results is
+A station owns its launches, and knows the shapes of its results and their bytes. Called with arrays it runs; what depends on strides of results is
 analysed at the first call that has them, and packed into a launch.
 """
 
@@ -98,7 +98,7 @@ class Sweep:
         if self.nbytes > memory.CAREFUL:
             memory.require(self.call, self.nbytes, self.advice)
         results = self.new()
-        if self._fresh is None:
+        if self._fresh is None:  # new arrays have the same strides every time, so their launch is found without a key
             self._fresh = self._build(arrays, results)
         self._fresh([*arrays, *results])
         return results
