@@ -1,4 +1,4 @@
-"""What a check may find: results that must be the same bits or near, or why it does not apply; and the error where they differ."""
+"""What a check may find: results that must be the same bits or near, or why it does not apply; the error where they differ."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
