@@ -35,7 +35,7 @@ class _Printer:
         self.code, self.table, args, given = new_function(name)
         self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
         self.from_rows = self.field(FROM_ROWS)
-        self.shape_tuple, self.args, self.given = self.code.load(args), args + self.from_rows * 8, given - self.from_rows
+        self.args, self.given = args + self.from_rows * 8, given - self.from_rows
         self.inputs, self.results = self.field(INPUTS), self.field(RESULTS)
         self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
         self.batched = self.field(BATCHED)  # 1 where all but residual rows have one axis more in front, along which seeds differ
@@ -121,10 +121,11 @@ class _Printer:
         """The element space: the one that is given, or that of the first array; of numbers alone it is empty."""
         code, found = self.code, self.code.variable(0)
         with code.when(self.from_rows.differs(0)):
-            code.assign(self.lead, code.call(self.field(TUPLE_SIZE), self.shape_tuple, returns=I64))
+            shape = code.field(self.args - 8, 0)
+            code.assign(self.lead, code.call(self.field(TUPLE_SIZE), shape, returns=I64))
             self.demand(code.read(self.lead) <= MOST_DIMENSIONS)
             with self.so_far(), code.loop(0, code.read(self.lead)) as d:
-                number = code.call(self.field(TUPLE_GET), self.shape_tuple, d, returns=I64)
+                number = code.call(self.field(TUPLE_GET), shape, d, returns=I64)
                 code.store(self.lengths + d * 8, code.call(self.field(AS_SIZE), number, returns=I64))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)
