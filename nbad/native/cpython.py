@@ -18,6 +18,7 @@ from nbad.native.builder import I64, Code, Int
 I32 = ir.IntType(32)
 HEAD = object.__basicsize__  # an object's own fields lie behind its head, whose last field is its type
 DATA, NDIM, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
+KIND = HEAD + 8  # in a dtype: its kind, letter, byte order and number
 DIGIT = HEAD + 8  # an int's lowest 30 bits
 CONTIGUOUS = 0x0001 | 0x0002  # in C order or Fortran's
 USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
@@ -76,6 +77,11 @@ def numpy_api(number):
     return ctypes.c_void_p.from_address(table + 8 * number).value
 
 
+def kind_of(dtype):
+    """What a dtype has at `KIND`, the same for all objects of it."""
+    return _read(id(dtype) + KIND)
+
+
 def short(code, address):
     """A 32-bit number, without sign."""
     return Int(code.builder, code.builder.zext(code.load(address, I32), I64))
@@ -116,6 +122,9 @@ def is_available():
         (ctypes.c_double.from_address(id(number) + HEAD).value, number),
         (ctypes.c_double.from_address(id(other) + HEAD).value, other),
         (_read(id(count) + DIGIT) & 0xFFFFFFFF, count),
+        (kind_of(probe.dtype) & 0xFF, ord("f")),
+        (kind_of(probe.dtype) >> 32, probe.dtype.num),
+        (ctypes.CFUNCTYPE(ctypes.c_uint)(numpy_api(0))() >> 24, 2),  # the version of NumPy's binary interface
     )
     return all(found == expected for found, expected in fields)
 

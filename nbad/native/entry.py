@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.codegen.compile import TileKernel
-from nbad.native import entry_code as code
-from nbad.native.cpython import LARGEST, api, function, numpy_api
+from nbad.native import entry_code
+from nbad.native import entry_table as table
+from nbad.native.cpython import LARGEST, api, function, kind_of, numpy_api
 from nbad.native.launch_table import TILE
 
 NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the table of NumPy's binary interface
@@ -97,22 +98,22 @@ def entry(sweep, limit, few):
     arguments = (*sweep.inputs, *results)
     cores = [() if isinstance(a, Rows) else a for a in arguments]
     places = list(accumulate(map(len, cores), initial=0))
-    moves_at = code.HEADER + code.ARGUMENT * len(arguments)
-    constants_at = moves_at + code.MOVE * len(moves)
-    groups_at = constants_at + code.CONSTANT * len(sweep.constants)
-    cores_at = groups_at + code.GROUP * len(sweep.groups)
+    moves_at = table.HEADER + table.ARGUMENT * len(arguments)
+    constants_at = moves_at + table.MOVE * len(moves)
+    groups_at = constants_at + table.CONSTANT * len(sweep.constants)
+    cores_at = groups_at + table.GROUP * len(sweep.groups)
     bits = np.array(sweep.constants, dtype).view(f"i{dtype.itemsize}").tolist()
     from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
-    limit = limit if in_place else TILE  # what goes through scratch is better staged by the worker, but for few
-    if not tile or len(arguments) > code.MOST_ARGUMENTS:
+    limit = limit if in_place else min(limit, TILE)  # what goes through scratch is better staged by the worker, but for few
+    if not tile or limit < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     fields = [
         *(kernel.address, kernel.width, len(sweep.inputs), len(results), rows, limit, min(limit, few), tile, in_place, from_rows),
         *(len(sweep.loads), len(moves), len(sweep.constants), len(sweep.groups)),
-        *(id(np.ndarray), id(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
+        *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
-        *(moves_at, constants_at, groups_at, sweep.batched, sweep.primals),
+        *(moves_at, constants_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
     ]
     for a, core, place in zip(arguments, cores, places, strict=False):
         is_rows = isinstance(a, Rows)
@@ -122,4 +123,4 @@ def entry(sweep, limit, few):
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]
     fields += [length for core in cores for length in core]
     name = f"entry_{dtype.name}"
-    return function(name, lambda: code.text(name, dtype), fields)
+    return function(name, lambda: entry_code.text(name, dtype), fields)

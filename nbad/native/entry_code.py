@@ -6,21 +6,10 @@ else tiles pass through scratch on the stack. Bits do not depend on that: a lane
 
 from llvmlite import ir
 
+from nbad.native import entry_table as t
 from nbad.native.builder import I64, Int
-from nbad.native.cpython import DATA, DESCR, FLAGS, HEAD, I32, NDIM, USUAL, WRITEABLE, length, new_function, short, type_of
-from nbad.native.launch_table import TILE
-
-# the table: a header; then for each argument (inputs first, then results), move, constant and group of results its fields
-KERNEL, WIDTH, INPUTS, RESULTS, ROWS, LIMIT, FEW, TILE_SIZE, IN_PLACE, FROM_ROWS, LOADS, MOVES, CONSTANTS, GROUPS = range(14)
-ARRAY, ITEM_TYPE, FLOAT, NUMBER, TYPE_NUMBER, NEW, RETURN, TUPLE_NEW, TUPLE_SET, TUPLE_SIZE, TUPLE_GET = range(14, 25)
-AS_SIZE, ANSWER, MOVES_AT, CONSTANTS_AT, GROUPS_AT, BATCHED, PRIMALS, HEADER = range(25, 33)
-IS_ROWS, DEPTH, CORE, CORE_SIZE, ARGUMENT = range(5)
-ROW, OF, OFFSET, STEP, ALONE, MOVE = range(6)
-VALUE, CONSTANT = range(1, 3)
-COUNT, IS_TUPLE, GROUP = range(3)
-MOST_DIMENSIONS, MOST_ARGUMENTS = 32, 64
-AN_ARRAY, A_NUMBER, WITHOUT_AXES = range(3)  # what an argument is: the last two have one value for all elements
-GAP_EVERY, GAP = 4096, 64  # bytes: rows a multiple of 4096 bytes apart would share cache sets
+from nbad.native.cpython import DATA, DESCR, FLAGS, HEAD, I32, KIND, NDIM, USUAL, WRITEABLE, length, new_function, short, type_of
+from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
 
 def text(name, dtype):
@@ -34,14 +23,17 @@ class _Printer:
     def __init__(self, name, dtype):
         self.code, self.table, args, given = new_function(name)
         self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
-        self.from_rows = self.field(FROM_ROWS)
+        self.from_rows = self.field(t.FROM_ROWS)
         self.args, self.given = args + self.from_rows * 8, given - self.from_rows
-        self.inputs, self.results = self.field(INPUTS), self.field(RESULTS)
+        self.inputs, self.results = self.field(t.INPUTS), self.field(t.RESULTS)
         self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
-        self.batched = self.field(BATCHED)  # 1 where all but residual rows have one axis more in front, along which seeds differ
-        self.lengths, self.new_lengths = (self.code.stack(self.code.int(8 * n)) for n in (MOST_DIMENSIONS, 2 * MOST_DIMENSIONS))
-        self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * MOST_ARGUMENTS)) for _ in range(3))
+        self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
+        self.lengths, self.new_lengths = (
+            self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
+        )
+        self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(3))
         self.numbers = self.code.variable(0)  # whether any input is a number
+        self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
 
     def text(self):
         """The IR."""
@@ -49,7 +41,8 @@ class _Printer:
         has_out = code.builder.and_(self.given.equals(self.inputs + self.results), self.results.differs(0))
         self.demand(code.builder.or_(self.given.equals(self.inputs), has_out))
         with code.loop(0, self.inputs + self.results) as k:
-            code.store(self.kinds + k * 8, code.int(AN_ARRAY))
+            code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
+            code.store(self.things + k * 8, code.int(0))
         with self.so_far():
             self.check_types()
         with self.so_far():
@@ -64,7 +57,7 @@ class _Printer:
             self.run()
             with code.when(code.builder.not_(has_out)):
                 code.builder.ret(self.assembled().value)
-        code.finish(code.call(self.field(ANSWER), code.read(self.good), returns=I64))
+        code.finish(code.call(self.field(t.ANSWER), code.read(self.good), returns=I64))
         return str(code.function.module)
 
     # --- small words
@@ -73,7 +66,7 @@ class _Printer:
         return self.code.field(self.table, index)
 
     def argument(self, k, field):
-        return self.field(k * ARGUMENT + (HEADER + field))
+        return self.field(k * t.ARGUMENT + (t.HEADER + field))
 
     def demand(self, condition):
         self.code.assign(self.good, self.code.select(condition, self.code.read(self.good), 0))
@@ -82,7 +75,7 @@ class _Printer:
         return self.code.when(self.code.read(self.good).differs(0))
 
     def is_array(self, thing):
-        return type_of(self.code, thing).equals(self.field(ARRAY))
+        return type_of(self.code, thing).equals(self.field(t.ARRAY))
 
     # --- what is given
 
@@ -91,23 +84,33 @@ class _Printer:
         code = self.code
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)
-            kind, is_scalar = type_of(code, thing), self.argument(k, DEPTH).equals(0)
-            is_number = code.builder.or_(kind.equals(self.field(FLOAT)), kind.equals(self.field(NUMBER)))
-            self.note(k, code.builder.and_(is_number, is_scalar), A_NUMBER)
-            self.demand(code.builder.or_(self.is_array(thing), self.is_a(k, A_NUMBER)))
+            kind, is_scalar = type_of(code, thing), self.argument(k, t.DEPTH).equals(0)
+            is_number = code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER)))
+            self.note(k, code.builder.and_(is_number, is_scalar), t.A_NUMBER)
+            self.demand(code.builder.or_(self.is_array(thing), self.is_a(k, t.A_NUMBER)))
             with code.when(self.is_array(thing)):
                 has_no_axis = code.builder.and_(short(code, thing + NDIM).equals(0), self.from_rows.equals(0))
-                self.note(k, code.builder.and_(has_no_axis, is_scalar), WITHOUT_AXES)
-        with code.when(self.field(PRIMALS).differs(0)), code.loop(self.field(PRIMALS), self.inputs) as k:
-            self.check_tangent(k, k - self.field(PRIMALS))
+                self.note(k, code.builder.and_(has_no_axis, is_scalar), t.WITHOUT_AXES)
+        with code.when(self.field(t.PRIMALS).differs(0)), code.loop(self.field(t.PRIMALS), self.inputs) as k:
+            self.check_tangent(k, k - self.field(t.PRIMALS))
+        if self.item == 4:
+            self.demand_an_array()
         with code.loop(self.inputs, self.given) as k:
             self.demand(self.is_array(code.field(self.args, k)))
 
+    def demand_an_array(self):
+        """Numbers are weak, and alone they are float64."""
+        code, primals = self.code, self.field(t.PRIMALS)
+        found = code.variable(self.from_rows)
+        with code.loop(0, code.select(primals.equals(0), self.inputs, primals)) as k:
+            code.assign(found, code.select(self.is_a(k, t.A_NUMBER), code.read(found), 1))
+        self.demand(code.read(found).differs(0))
+
     def check_tangent(self, k, primal):
         """It has axes if its primal has; a number stands for any."""
-        both, has = self.is_a(primal, AN_ARRAY), self.is_a(k, AN_ARRAY)
+        both, has = self.is_a(primal, t.AN_ARRAY), self.is_a(k, t.AN_ARRAY)
         differ = self.code.builder.xor(both, has)
-        self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, A_NUMBER)))
+        self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, t.A_NUMBER)))
 
     def note(self, k, condition, kind):
         """One value for all elements: a number, or an array without axes."""
@@ -122,20 +125,20 @@ class _Printer:
         code, found = self.code, self.code.variable(0)
         with code.when(self.from_rows.differs(0)):
             shape = code.field(self.args - 8, 0)
-            code.assign(self.lead, code.call(self.field(TUPLE_SIZE), shape, returns=I64))
-            self.demand(code.read(self.lead) <= MOST_DIMENSIONS)
+            code.assign(self.lead, code.call(self.field(t.TUPLE_SIZE), shape, returns=I64))
+            self.demand(code.read(self.lead) <= t.MOST_DIMENSIONS)
             with self.so_far(), code.loop(0, code.read(self.lead)) as d:
-                number = code.call(self.field(TUPLE_GET), shape, d, returns=I64)
-                code.store(self.lengths + d * 8, code.call(self.field(AS_SIZE), number, returns=I64))
+                number = code.call(self.field(t.TUPLE_GET), shape, d, returns=I64)
+                code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number, returns=I64))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(found).equals(0), self.is_a(k, AN_ARRAY))
+            is_first = code.builder.and_(code.read(found).equals(0), self.is_a(k, t.AN_ARRAY))
             with code.when(is_first):
-                lead = short(code, thing + NDIM) - self.argument(k, DEPTH)
+                lead = short(code, thing + NDIM) - self.argument(k, t.DEPTH)
                 code.assign(found, 1)
                 code.assign(self.lead, lead)
                 self.demand(lead >= 0)
-                self.demand(lead <= MOST_DIMENSIONS)
+                self.demand(lead <= t.MOST_DIMENSIONS)
                 with self.so_far(), code.loop(0, lead) as d:
                     code.store(self.lengths + d * 8, length(code, thing, d))
         with self.so_far():
@@ -144,7 +147,7 @@ class _Printer:
             self.demand(code.read(self.count) >= 1)
             with code.when(self.batched.differs(0)):
                 self.find_seeds()
-            limit = code.select(code.read(self.numbers).differs(0), self.field(FEW), self.field(LIMIT))
+            limit = code.select(code.read(self.numbers).differs(0), self.field(t.FEW), self.field(t.LIMIT))
             self.demand(limit >= code.read(self.count) * code.read(self.seeds))
 
     def find_seeds(self):
@@ -153,7 +156,7 @@ class _Printer:
         code.assign(self.seeds, 0)
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_a(k, AN_ARRAY))
+            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_a(k, t.AN_ARRAY))
             with code.when(code.builder.and_(is_first, short(code, thing + NDIM).differs(0))):
                 code.assign(self.seeds, length(code, thing, 0))
         self.demand(code.read(self.seeds) >= 1)
@@ -163,19 +166,20 @@ class _Printer:
         code, thing = self.code, self.code.field(self.args, k)
         code.store(self.things + k * 8, thing)
         code.store(self.data + k * 8, thing + HEAD)
-        with code.when(code.builder.not_(self.is_a(k, A_NUMBER))):
+        with code.when(code.builder.not_(self.is_a(k, t.A_NUMBER))):
             code.store(self.data + k * 8, code.load(thing + DATA))
-        with code.when(self.is_a(k, WITHOUT_AXES)):
+        with code.when(self.is_a(k, t.WITHOUT_AXES)):
             self.check_items(thing, USUAL)
-        with code.when(code.builder.and_(self.is_a(k, AN_ARRAY), self.argument(k, IS_ROWS).equals(0))):
+        with code.when(code.builder.and_(self.is_a(k, t.AN_ARRAY), self.argument(k, t.IS_ROWS).equals(0))):
             self.check_array(k, thing, USUAL)
 
     def check_items(self, thing, flags):
-        self.demand(self.code.load(thing + DESCR).equals(self.field(ITEM_TYPE)))
+        kind = self.code.load(self.code.load(thing + DESCR) + KIND)  # not the object: that of an unpickled array is another
+        self.demand(kind.equals(self.field(t.ITEM_TYPE)))
         self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
 
     def check_array(self, k, thing, flags):
-        code, lead, depth, first = self.code, self.code.read(self.lead), self.argument(k, DEPTH), self.batched
+        code, lead, depth, first = self.code, self.code.read(self.lead), self.argument(k, t.DEPTH), self.batched
         self.check_items(thing, flags)
         self.demand(short(code, thing + NDIM).equals(first + lead + depth))
         with self.so_far():
@@ -184,7 +188,7 @@ class _Printer:
             with code.loop(0, lead) as d:
                 self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
             with code.loop(0, depth) as d:
-                self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, CORE) + d)))
+                self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, t.CORE) + d)))
 
     def check_out(self, k):
         """It must have memory of its own."""
@@ -192,7 +196,7 @@ class _Printer:
         code.store(self.things + k * 8, thing)
         code.store(self.data + k * 8, code.load(thing + DATA))
         self.check_array(k, thing, USUAL | WRITEABLE)
-        with self.so_far(), code.loop(self.from_rows, k) as other, code.when(code.builder.not_(self.is_a(other, A_NUMBER))):
+        with self.so_far(), code.loop(self.from_rows, k) as other, code.when(code.builder.not_(self.is_a(other, t.A_NUMBER))):
             own, end = self.bounds(k)
             start, stop = self.bounds(other)
             self.demand(code.builder.or_(own >= stop, start >= end))
@@ -203,26 +207,25 @@ class _Printer:
 
     def bytes_of(self, k):
         """What one seed has of an argument."""
-        return self.code.read(self.count) * self.argument(k, CORE_SIZE) * self.item
+        return self.code.read(self.count) * self.argument(k, t.CORE_SIZE) * self.item
 
     # --- results
 
     def new_result(self, k):
-        code, is_rows, lead = self.code, self.argument(k, IS_ROWS), self.code.read(self.lead)
-        lengths, depth = self.new_lengths, self.argument(k, DEPTH)
+        code, is_rows, lead = self.code, self.argument(k, t.IS_ROWS), self.code.read(self.lead)
+        lengths, depth = self.new_lengths, self.argument(k, t.DEPTH)
         code.store(lengths, code.read(self.seeds))  # written over where there is one seed only
         with code.loop(0, lead) as d:
             code.store(lengths + (self.batched + d) * 8, code.field(self.lengths, d))
         ndim = code.variable(self.batched + lead + depth)
         with code.when(is_rows.equals(0)), code.loop(0, depth) as d:
-            code.store(lengths + (self.batched + lead + d) * 8, self.field(self.argument(k, CORE) + d))
+            code.store(lengths + (self.batched + lead + d) * 8, self.field(self.argument(k, t.CORE) + d))
         with code.when(is_rows.differs(0)):
             code.store(lengths, depth)
             code.store(lengths + 8, self.pitch())
             code.assign(ndim, 2)
         made = self.new_array(code.read(ndim), lengths)
-        with code.when(made.equals(0)):
-            code.builder.ret(made.value)  # MemoryError is set
+        self.give_up_without(made)
         code.store(self.things + k * 8, made)
         code.store(self.data + k * 8, code.load(made + DATA))
 
@@ -236,57 +239,79 @@ class _Printer:
     def new_array(self, ndim, lengths):
         builder = self.code.builder
         kind = ir.FunctionType(I64, [I64, I32, I64, I32, I64, I64, I32, I32, I64])
-        call = builder.inttoptr(self.field(NEW).value, kind.as_pointer())
-        ndim, number = (builder.trunc(x.value, I32) for x in (ndim, self.field(TYPE_NUMBER)))
+        call = builder.inttoptr(self.field(t.NEW).value, kind.as_pointer())
+        ndim, number = (builder.trunc(x.value, I32) for x in (ndim, self.field(t.TYPE_NUMBER)))
         zero, none = I64(0), I32(0)
-        kind = self.field(ARRAY).value
+        kind = self.field(t.ARRAY).value
         return Int(builder, builder.call(call, [kind, ndim, lengths.value, number, zero, zero, none, none, zero]))
+
+    def give_up_without(self, made):
+        """Where memory is out, which Python knows then, let go of all that was made."""
+        code = self.code
+        with code.when(made.equals(0)):
+            with code.loop(self.inputs, self.inputs + self.results) as k:
+                code.call(self.field(t.RELEASE), code.field(self.things, k))
+            for held in self.held:
+                code.call(self.field(t.RELEASE), code.read(held))
+            code.builder.ret(I64(0))
 
     def assembled(self):
         """The groups of results: each a tuple, or a single one; 0-d arrays become NumPy scalars."""
-        code, groups, at = self.code, self.field(GROUPS), self.code.variable(self.inputs)
-        whole, found = code.variable(0), code.variable(0)
+        code, groups, at = self.code, self.field(t.GROUPS), self.code.variable(self.inputs)
+        whole, found = self.held
         with code.when(groups.differs(1)):
-            code.assign(whole, code.call(self.field(TUPLE_NEW), groups, returns=I64))
+            self.hold(whole, code.call(self.field(t.TUPLE_NEW), groups, returns=I64))
         with code.loop(0, groups) as g:
-            count = self.field(self.field(GROUPS_AT) + g * GROUP + COUNT)
-            is_tuple = self.field(self.field(GROUPS_AT) + g * GROUP + IS_TUPLE).differs(0)
+            count = self.field(self.field(t.GROUPS_AT) + g * t.GROUP + t.COUNT)
+            is_tuple = self.field(self.field(t.GROUPS_AT) + g * t.GROUP + t.IS_TUPLE).differs(0)
             with code.when(is_tuple):
-                code.assign(found, code.call(self.field(TUPLE_NEW), count, returns=I64))
-            group = code.read(found)
+                self.hold(found, code.call(self.field(t.TUPLE_NEW), count, returns=I64))
             with code.loop(0, count) as k:
-                result = code.call(self.field(RETURN), code.field(self.things, code.read(at)), returns=I64)
-                with code.when(is_tuple):
-                    code.call(self.field(TUPLE_SET), group, k, result, returns=I64)
-                with code.when(code.builder.not_(is_tuple)):
-                    code.assign(found, result)
-                code.assign(at, code.read(at) + 1)
+                self.place_result(found, k, at, is_tuple)
             with code.when(groups.differs(1)):
-                code.call(self.field(TUPLE_SET), code.read(whole), g, code.read(found), returns=I64)
+                code.call(self.field(t.TUPLE_SET), code.read(whole), g, code.read(found), returns=I64)
+                code.assign(found, 0)
         return code.select(groups.equals(1), code.read(found), code.read(whole))
+
+    def hold(self, slot, made):
+        self.give_up_without(made)
+        self.code.assign(slot, made)
+
+    def place_result(self, group, k, at, is_tuple):
+        """Put the next result into its group; it is owned there, and not here any more."""
+        code, place = self.code, self.things + self.code.read(at) * 8
+        array = code.load(place)
+        code.store(place, code.int(0))
+        result = code.call(self.field(t.RETURN), array, returns=I64)
+        self.give_up_without(result)
+        with code.when(is_tuple):
+            code.call(self.field(t.TUPLE_SET), code.read(group), k, result, returns=I64)
+        with code.when(code.builder.not_(is_tuple)):
+            code.assign(group, result)
+        code.assign(at, code.read(at) + 1)
 
     # --- the work
 
     def run(self):
         """All seeds, one after the other; memory on the stack is taken once."""
-        code, width, rows = self.code, self.field(WIDTH), self.field(ROWS)
+        code, width, rows = self.code, self.field(t.WIDTH), self.field(t.ROWS)
         count = code.read(self.count)
         is_short = code.builder.or_(count < width, code.read(self.numbers).differs(0))
-        in_place = code.builder.and_(code.builder.not_(is_short), self.field(IN_PLACE).differs(0))
-        size = code.smaller(self.field(TILE_SIZE), (count + width - 1) // width * width)
+        in_place = code.builder.and_(code.builder.not_(is_short), self.field(t.IN_PLACE).differs(0))
+        size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
         table, scratch = code.stack(rows * 8), code.stack(code.select(in_place, 0, rows * size * self.item))
         with code.when(code.builder.not_(in_place)):
             self.fill_constants(scratch, size)
         with code.loop(0, code.read(self.seeds)):
             with code.when(in_place):
                 self.all_at_once(table, count, width)
-            with code.when(code.builder.not_(in_place)), code.loop(0, (count + size - 1) // size) as t:
-                self.tile(table, scratch, size, t * size)
+            with code.when(code.builder.not_(in_place)), code.loop(0, (count + size - 1) // size) as part:
+                self.tile(table, scratch, size, part * size)
             with code.loop(self.from_rows, self.inputs + self.results) as k:
                 self.go_to_next_seed(k)
 
     def go_to_next_seed(self, k):
-        with self.code.when(self.is_a(k, AN_ARRAY)):
+        with self.code.when(self.is_a(k, t.AN_ARRAY)):
             self.code.store(self.data + k * 8, self.code.field(self.data, k) + self.bytes_of(k))
 
     def all_at_once(self, table, count, width):
@@ -297,16 +322,13 @@ class _Printer:
             self.point(table, count - width)
             self.call_kernel(table, width)
 
-    def moves(self, start, stop):
-        return self.code.loop(start, stop)
-
     def move(self, m, field):
-        return self.field(self.field(MOVES_AT) + m * MOVE + field)
+        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
 
     def place(self, m, start):
         """Address of an element in what a move names."""
-        code, of, step = self.code, self.move(m, OF), self.move(m, STEP)
-        data, offset = code.field(self.data, of), self.move(m, OFFSET)
+        code, of, step = self.code, self.move(m, t.OF), self.move(m, t.STEP)
+        data, offset = code.field(self.data, of), self.move(m, t.OFFSET)
         found = code.variable(data + (start * step + offset) * self.item)
         with code.when(step.equals(0)):  # only then are there two dimensions to read
             pitch = length(code, code.field(self.things, of), 1)
@@ -314,53 +336,53 @@ class _Printer:
         return code.read(found)
 
     def point(self, table, start):
-        with self.moves(0, self.field(MOVES)) as m:
-            self.code.store(table + self.move(m, ROW) * 8, self.place(m, self.code.int(0) + start))
+        with self.code.loop(0, self.field(t.MOVES)) as m:
+            self.code.store(table + self.move(m, t.ROW) * 8, self.place(m, self.code.int(0) + start))
 
     def call_kernel(self, table, count):
-        self.code.call(self.field(KERNEL), table, count)
+        self.code.call(self.field(t.KERNEL), table, count)
 
     def fill_constants(self, scratch, size):
-        code, at = self.code, self.field(CONSTANTS_AT)
+        code, at = self.code, self.field(t.CONSTANTS_AT)
         kind = ir.IntType(8 * self.item)
-        with code.loop(0, self.field(CONSTANTS)) as c:
-            row, bits = self.field(at + c * CONSTANT + ROW), self.field(at + c * CONSTANT + VALUE)
+        with code.loop(0, self.field(t.CONSTANTS)) as c:
+            row, bits = self.field(at + c * t.CONSTANT + t.ROW), self.field(at + c * t.CONSTANT + t.VALUE)
             raw = bits.value if self.item == 8 else code.builder.trunc(bits.value, kind)
             with code.loop(0, size) as i:
                 code.store(scratch + (row * size + i) * self.item, raw, kind)
 
     def tile(self, table, scratch, size, start):
         """Stage what is not in place, compute, and write back."""
-        code, width = self.code, self.field(WIDTH)
+        code, width = self.code, self.field(t.WIDTH)
         count = code.smaller(size, code.read(self.count) - start)
         padded = (count + width - 1) // width * width
-        with code.loop(0, self.field(ROWS)) as r:
+        with code.loop(0, self.field(t.ROWS)) as r:
             code.store(table + r * 8, scratch + r * size * self.item)
-        with self.moves(0, self.field(MOVES)) as m:
-            own, is_load = code.field(table, self.move(m, ROW)), m < self.field(LOADS)
-            is_number = code.builder.not_(self.is_a(self.move(m, OF), AN_ARRAY))
-            fits = code.builder.or_(padded.equals(count), self.move(m, STEP).equals(0))
-            direct = code.builder.and_(code.builder.and_(fits, self.move(m, ALONE).differs(0)), code.builder.not_(is_number))
+        with self.code.loop(0, self.field(t.MOVES)) as m:
+            own, is_load = code.field(table, self.move(m, t.ROW)), m < self.field(t.LOADS)
+            is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
+            fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
+            direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
             with code.when(direct):
-                code.store(table + self.move(m, ROW) * 8, self.place(m, start))
+                code.store(table + self.move(m, t.ROW) * 8, self.place(m, start))
             with code.when(code.builder.and_(is_number, is_load)):
-                self.fill_number(own, self.move(m, OF), padded)
+                self.fill_number(own, self.move(m, t.OF), padded)
             staged = code.builder.not_(code.builder.or_(direct, is_number))
             with code.when(code.builder.and_(staged, is_load)):
-                self.copy((own, 1), (self.place(m, start), self.move(m, STEP)), count)
+                self.copy((own, 1), (self.place(m, start), self.move(m, t.STEP)), count)
                 self.copy((own + count * self.item, 1), (own + (count - 1) * self.item, 0), padded - count)
         self.call_kernel(table, padded)
-        with self.moves(self.field(LOADS), self.field(MOVES)) as m:
-            own = scratch + self.move(m, ROW) * size * self.item
-            with code.when(code.field(table, self.move(m, ROW)).equals(own)):
-                self.copy((self.place(m, start), self.move(m, STEP)), (own, 1), count)
+        with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
+            own = scratch + self.move(m, t.ROW) * size * self.item
+            with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
+                self.copy((self.place(m, start), self.move(m, t.STEP)), (own, 1), count)
 
     def fill_number(self, row, k, count):
-        """A number is a double, whatever the dtype."""
+        """A number is a double, whatever the dtype; an array without axes has that of all."""
         code, address = self.code, self.code.field(self.data, k)
-        with code.when(self.is_a(k, WITHOUT_AXES)):
+        with code.when(self.is_a(k, t.WITHOUT_AXES)):
             self.copy((row, 1), (address, 0), count)
-        with code.when(self.is_a(k, A_NUMBER)):
+        with code.when(self.is_a(k, t.A_NUMBER)):
             value = code.load(address, ir.DoubleType())
             value = value if self.item == 8 else code.builder.fptrunc(value, self.kind)
             with code.loop(0, count) as i:

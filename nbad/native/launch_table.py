@@ -1,7 +1,8 @@
 """The table of a launch, which Python packs and the worker reads: names of its fields, and the sizes of what a worker needs."""
 
 TILE = 256
-PITCH = 8 * TILE + 64  # scratch rows a multiple of 4096 bytes apart would share cache sets
+GAP, GAP_EVERY = 64, 4096  # bytes: rows a multiple of 4096 apart would share cache sets
+PITCH = 8 * TILE + GAP
 LANES = 16
 TARGET = 4  # entries of a store's target: source, target, stride, mode
 # header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too

@@ -9,6 +9,8 @@ from itertools import product
 import numpy as np
 
 from nbad import config
+from nbad.memo import MANY as MOST
+from nbad.memo import Lock
 from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
 from nbad.plans.cost import WORD, Work, total
@@ -38,7 +40,7 @@ def reverse(program, plan, arguments, dtype, batched):
 
 
 def pushforward(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, *tangents)`, or with `*out` behind: the output tangents."""
+    """`entry(shape, rows, *tangents)`: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
     return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)], batched=batched)
 
@@ -83,11 +85,15 @@ def _places(number, argument):
 
 
 class Entries:
-    """What serves the plain case of one kernel's calls, by their kind: an entry for each working dtype that was met."""
+    """What serves the plain case of one kernel's calls, by their kind: an entry for each working dtype that was met.
+
+    It is made at the second call of a kind: a method's kernel is made anew wherever it is written, and used once.
+    """
 
     def __init__(self):
         self._entries: dict[tuple, tuple] = {}
-        self._kept: set[tuple] = set()
+        self._met: dict[tuple, bool] = {}  # kind and dtype: whether there is an entry
+        self._lock = Lock()
 
     def __call__(self, key, args):
         """What the entry for calls of a kind makes of the arguments; False where there is none, or this is not its case."""
@@ -100,12 +106,19 @@ class Entries:
         return False
 
     def keep(self, keys, dtype, make):
-        """Keep what `make` makes under keys."""
-        if (keys[0], dtype) not in self._kept:
-            self._kept.add((keys[0], dtype))
-            run = make()
-            for key in keys:
-                self._entries[key] = (*self._entries.get(key, ()), run)
+        """Keep what `make` makes under keys, from the second call on; too many are forgotten."""
+        mark = keys[0], dtype
+        if self._met.get(mark):
+            return
+        with self._lock.current:
+            if mark in self._met and not self._met[mark]:
+                run = make()
+                for key in keys:
+                    self._entries[key] = (*self._entries.get(key, ()), run)
+            if len(self._met) >= MOST:
+                self._met.clear()
+                self._entries.clear()
+            self._met[mark] = mark in self._met
 
 
 def _never(*_):

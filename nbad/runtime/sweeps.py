@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from nbad.native.launch_table import TILE
+from nbad.memo import Memo
+from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.launch import Launch, Preceded, Routes
 from nbad.runtime.pack import Slot
 from nbad.runtime.strides import contiguous_strides, core_offsets, strides_over
 
-ROW_GAP = 64  # residual rows a multiple of 4096 bytes apart would share cache sets
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
 
 
@@ -69,7 +69,7 @@ def tangent_slots(core, number, tangent, shape, batched):
 def row_length(elements, dtype):
     """Elements in a residual row, padding included."""
     pitch = -(-elements // TILE) * TILE
-    return pitch + ROW_GAP // dtype.itemsize if pitch * dtype.itemsize % 4096 == 0 else pitch
+    return pitch + GAP // dtype.itemsize if pitch * dtype.itemsize % GAP_EVERY == 0 else pitch
 
 
 def residual_shape(plan, layout):
@@ -91,7 +91,7 @@ class Sweep:
     def __init__(self, call, layout, shapes, build, advice=ADVICE):
         self.call, self.dtype, self.shapes, self.advice = call, layout.dtype, tuple(shapes), advice
         self.nbytes = layout.dtype.itemsize * sum(map(math.prod, self.shapes))
-        self._build, self._fresh, self._launches = build, None, {}
+        self._build, self._fresh, self._launches = build, None, Memo()
 
     def __call__(self, arrays):
         """Results in new arrays."""
@@ -110,10 +110,7 @@ class Sweep:
     def into(self, arrays, results):
         """Fill arrays of any strides."""
         key = tuple([a.strides for a in results])
-        launch = self._launches.get(key)
-        if launch is None:
-            launch = self._launches.setdefault(key, self._build(arrays, results))
-        launch([*arrays, *results])
+        self._launches(key, lambda: self._build(arrays, results))([*arrays, *results])
 
 
 class Bounded(Sweep):
@@ -210,9 +207,9 @@ class Pushing:
 
     def __init__(self, program, plan, arguments, layout):
         self.program, self.plan, self.layout, self.arguments = program, plan, layout, arguments
-        self._cores, self._launches = [program.cores[a] for a in arguments], {}
+        self._cores, self._launches = [program.cores[a] for a in arguments], Memo()
         own = [layout.shapes[a] for a in arguments]
-        self.is_plain = own == [layout.shape + core for core in self._cores]
+        self.is_plain = layout.is_small and own == [layout.shape + core for core in self._cores]
 
     @cached_property
     def one(self):
@@ -227,9 +224,7 @@ class Pushing:
     def __call__(self, rows, tangents, dots, count):
         """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one."""
         key = count is None, *[(t.strides, t.dtype) for t in tangents], *[d.strides for d in dots]
-        launch = self._launches.get(key)
-        if launch is None:
-            launch = self._launches.setdefault(key, self._build(rows, tangents, dots, count is not None))
+        launch = self._launches(key, lambda: self._build(rows, tangents, dots, count is not None))
         launch([rows, *tangents, *dots], 1 if count is None else count)
 
     def _build(self, rows, tangents, dots, batched):

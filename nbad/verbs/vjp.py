@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, keep_plain, plain_key
+from nbad.api.calls import analyse, keep_plain, plain_key, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.plans import cost
@@ -71,7 +71,7 @@ def vjp(
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
-    key = None
+    key, argnums = None, selection(argnums)
     if isinstance(f, Kernel) and not kwargs and max_bytes is None:
         key = plain_key("vjp", xs, argnums, residuals, seeds)
         made = f.plain(key, xs)

@@ -1,6 +1,7 @@
 """The quick path for few elements: the same bits as the general one, and it steps aside for everything else."""
 
 import math
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -435,3 +436,71 @@ def test_out_of_the_quick_path_is_checked(wrong, text):
     with pytest.raises((TypeError, ValueError), match=text):
         pullback((x, y), out=wrong(x))
     assert (x == 1.0).all()
+
+
+@pytest.mark.parametrize("verb", [
+    lambda f, *xs: f(*xs), lambda f, *xs: nbad.vjp(f, *xs)[1](1.0)[0], lambda f, *xs: nbad.jacobian(f)(*xs),
+    lambda f, *xs: nbad.value_and_jacobian(f)(*xs)[1], lambda f, *xs: nbad.jvp(f, xs, (1.0,) * len(xs))[1],
+])  # fmt: skip
+def test_numbers_alone_are_double_whatever_came_before(verb):
+    f = nbad.kernel(lambda x, y: x * y + 0.1)
+    for _ in range(3):
+        assert verb(f, np.ones(3, np.float32), np.ones(3, np.float32)).dtype == np.float32
+    for _ in range(3):
+        assert verb(f, 0.1, 0.2).dtype == np.float64
+        assert verb(f, np.float32(0.5), 0.2).dtype == verb(f, np.array(0.5, np.float32), 0.2).dtype == np.float32
+    assert f(0.1, 0.2) == 0.1 * 0.2 + 0.1
+
+
+def test_argnums_from_iterators_are_told_apart():
+    f, x, y = nbad.kernel(lambda x, y: x * x * y), np.array([2.0, 3.0]), np.array([5.0, 7.0])
+    expected = {(0,): 2 * x * y, (1,): x * x}
+    for chosen in ((0,), (1,), (0,), (1,), (1,), (0,), (0,)):
+        for make in (iter, lambda c: map(int, c), np.array):
+            assert np.array_equal(nbad.vjp(f, x, y, argnums=make(chosen))[1](1.0)[0], expected[chosen])
+
+
+def test_memory_that_runs_out_raises_and_loses_nothing():
+    testcapi = pytest.importorskip("_testcapi")
+    held = [(k, k, k) for k in range(9000)]  # the store of free tuples is empty now
+    f = nbad.kernel(lambda x, y: (x * y, x + y, x - y))
+    for args in ((np.ones(300), np.ones(300)), (1.0, 2.0)):
+        f(*args), f(*args)
+        (run,) = f.plain._entries["value", 2]
+        raised = 0
+        for k in range(1, 30):
+            testcapi.set_nomemory(k, k + 1)
+            try:
+                run(*args)
+            except MemoryError:
+                raised += 1
+            finally:
+                testcapi.remove_mem_hooks()
+        assert raised > 0
+    del held
+
+
+def test_entries_are_bounded(monkeypatch):
+    monkeypatch.setattr("nbad.runtime.plain.MOST", 20)
+    f, x = nbad.kernel(lambda x, y: x * x * y), np.ones(3)
+    for seeds in range(1, 100):
+        for _ in range(2):
+            nbad.vjp(f, x, x, seeds=seeds)
+    assert len(f.plain._entries) <= 20
+
+
+def test_unpickled_arrays_are_plain(rng):
+    run, x = product(), rng.standard_normal(5)
+    again = pickle.loads(pickle.dumps(x))
+    assert np.array_equal(run(again, x), x * x)
+    assert np.array_equal(run(again, again), x * x)
+    assert run(again.astype(">f8"), x) is False
+
+
+def test_a_big_pullback_compiles_what_it_runs_only(monkeypatch):
+    f, x = nbad.kernel(lambda x, y: math.exp(x * y) / (1.0 + x * x + y)), np.ones(100_000)
+    _, pullback = nbad.vjp(f, x, x, residuals="recompute")
+    compiled, real = [], compile_tile
+    monkeypatch.setattr("nbad.pipeline.compile_tile", lambda oplist: compiled.append(oplist) or real(oplist))
+    pullback(x), pullback.batched(x[None])
+    assert len(compiled) == 2
