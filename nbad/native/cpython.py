@@ -35,9 +35,13 @@ class _Method(ctypes.Structure):
 
 
 def _method(name, make):
-    """A function's definition, which must outlive every function made of it; `make` prints its code."""
+    """A function's definition, which is never freed: at exit a kernel may outlive what this module holds.
+
+    `make` prints its code.
+    """
     if name not in _methods:
-        _methods.setdefault(name, _Method(name.encode(), compile_module(text_of(f"{name} {HEAD}", make), name), FASTCALL, None))
+        method = _Method(name.encode(), compile_module(text_of(f"{name} {HEAD}", make), name), FASTCALL, None)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_methods.setdefault(name, method)))
     return _methods[name]
 
 

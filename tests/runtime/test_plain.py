@@ -504,3 +504,16 @@ def test_a_big_pullback_compiles_what_it_runs_only(monkeypatch):
     monkeypatch.setattr("nbad.pipeline.compile_tile", lambda oplist: compiled.append(oplist) or real(oplist))
     pullback(x), pullback.batched(x[None])
     assert len(compiled) == 2
+
+
+def test_the_definition_of_a_function_is_never_freed(run_python):
+    """At exit, what a kernel holds may go after the module that defines it."""
+    program = """
+import sys, nbad
+from nbad.native import cpython
+f = nbad.kernel(lambda x: x * x)
+f(2.0), f(2.0)
+method = next(iter(cpython._methods.values()))
+print(sys.getrefcount(method))
+"""
+    assert int(run_python(program)) == 4  # the table, the name, the argument of `getrefcount`, and the one that keeps it
