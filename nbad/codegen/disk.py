@@ -2,12 +2,14 @@
 
 A file is read only if it is the user's own, nobody else may write it, and its digest is right; anything else is a miss.
 Writing is atomic. Where the folder cannot be made, is not ours or may be written by others, nothing is kept, and nothing fails.
+The folder that the user names may hold other files: the cache is a folder in it, and removes only what it wrote itself.
 """
 
 import functools
 import hashlib
 import os
 import platform
+import re
 import stat
 import sys
 import tempfile
@@ -25,7 +27,8 @@ from nbad.version import VERSION
 
 MAGIC = b"nbad cache 1\n"
 DIGEST = 32
-SUFFIX = ".nbad"
+OWN = "nbad-cache"  # the folder of the cache, in the one that the user names
+NAME = re.compile(r"[0-9a-f]{64}\.nbad(\.\w+\.tmp)?")  # of a file, and while it is written
 LEFTOVER = 3600  # seconds after which a temporary file is that of a writer that died
 LOOKS = 64  # one write in so many looks at the size of the whole cache, and so does every write of that part of the limit
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -173,7 +176,7 @@ def _cpu() -> tuple[str, str]:
 
 
 def _name(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest() + SUFFIX
+    return hashlib.sha256(key.encode()).hexdigest() + ".nbad"
 
 
 def _sealed(key: str, data: bytes) -> bytes:
@@ -183,18 +186,19 @@ def _sealed(key: str, data: bytes) -> bytes:
 
 def _folder() -> tuple[Path | None, str | None]:
     """The folder, made where it is missing, if it is private; and what is wrong with it."""
-    folder = config.cache_folder()
-    if folder is None:
+    home = config.cache_folder()
+    if home is None:
         return None, "there is no home folder"
     if not config.cache_bytes():
         return None, "NBAD_CACHE_BYTES is 0"
+    folder = home / OWN
     try:
         _make_private(folder)
-        problem = _problem(folder)
+        problem = _problem(home) or _problem(folder)
     except OSError as error:
-        return None, f"{folder}: {error.strerror}"
+        return None, f"{home}: {error.strerror}"
     if problem:
-        return None, f"{folder} {problem}"
+        return None, problem
     return folder, None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is read-only"
 
 
@@ -209,10 +213,10 @@ def _problem(folder: Path) -> str | None:
     """Why a folder is not private; None where it is."""
     status = folder.stat()
     if not _is_mine(status) or not _is_mine(folder.lstat()):
-        return "belongs to another user"
+        return f"{folder} belongs to another user"
     if not stat.S_ISDIR(status.st_mode):
-        return "is not a folder"
-    return f"may be written by others: chmod go-w {folder}" if _is_open(status) else None
+        return f"{folder} is not a folder"
+    return f"{folder} may be written by others: chmod go-w {folder}" if _is_open(status) else None
 
 
 def _is_mine(status: os.stat_result) -> bool:
@@ -248,7 +252,7 @@ def _note_use(path: Path) -> None:
 
 def _write(folder: Path, name: str, data: bytes) -> None:
     """Write a file that appears whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f"{name}.", suffix=".tmp")
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
@@ -271,7 +275,8 @@ def _files(folder: Path | None) -> list[_File]:
     for entry in entries:
         status = _status(entry)
         age = now - status.st_mtime if status else 0.0
-        if status and (entry.name.endswith(SUFFIX) or (entry.name.endswith(".tmp") and abs(age) > LEFTOVER)):
+        is_whole_or_left = not entry.name.endswith(".tmp") or abs(age) > LEFTOVER
+        if status and is_whole_or_left and NAME.fullmatch(entry.name) and _bears_header(entry.path):
             found.append(_File(status.st_mtime if age > -LEFTOVER else 0.0, status.st_size, entry.path))
     return sorted(found)
 
@@ -282,6 +287,15 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
         return entry.stat(follow_symlinks=False)
     except OSError:
         return None
+
+
+def _bears_header(path: str) -> bool:
+    """Whether a regular file begins like ours, as far as its writer came."""
+    try:
+        with open(os.open(path, READ), "rb") as file:
+            return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and MAGIC.startswith(file.read(len(MAGIC)))
+    except OSError:
+        return False
 
 
 def _trim(folder: Path, limit: int) -> None:
