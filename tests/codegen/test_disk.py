@@ -19,6 +19,7 @@ from nbad import config
 from nbad.codegen import disk
 from nbad.errors import ArgumentValueError
 
+BLOCK = 4096  # of the disk under the tests
 TWO_WRITERS = """
 from nbad.codegen import disk as cache
 for k in range(40):
@@ -106,6 +107,13 @@ def file(folder):
     return path
 
 
+def path_of(folder, key):
+    """Where the value of a key lies, in a folder that is there."""
+    path = disk._path(folder, key)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
 def everything(folder):
     """All files in it, however deep."""
     return sorted(path for path in folder.rglob("*") if not path.is_dir())
@@ -180,7 +188,7 @@ def test_a_c_library_without_a_version_of_its_own(monkeypatch):
 
 
 def test_folder_and_files_are_private(folder, file):
-    for path, mode in ((folder.parent, 0o700), (folder, 0o700), (file, 0o600)):
+    for path, mode in ((folder.parent, 0o700), (folder, 0o700), (file.parent, 0o700), (file, 0o600)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
@@ -213,7 +221,7 @@ def test_damaged_files_are_misses(file, damage):
 
 
 def test_a_file_cannot_pass_for_another(folder, file):
-    (folder / disk._name("other")).write_bytes(file.read_bytes())
+    path_of(folder, "other").write_bytes(file.read_bytes())
     assert disk.load("other") is None
 
 
@@ -242,14 +250,14 @@ def test_a_folder_of_another_user_is_not_used(folder, file, stranger):
 
 
 def test_a_file_of_another_user_is_not_read(file, monkeypatch):
-    monkeypatch.setattr(disk, "_folder", lambda: (file.parent, None))
+    monkeypatch.setattr(disk, "_folder", lambda: (file.parents[1], None))
     assert disk.load("key") == b"value"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert disk.load("key") is None
 
 
 def test_links_and_pipes_are_not_read(folder, file):
-    link, pipe = folder / disk._name("link"), folder / disk._name("pipe")
+    link, pipe = path_of(folder, "link"), path_of(folder, "pipe")
     link.symlink_to(file)
     os.mkfifo(pipe, 0o600)
     assert disk.load("link") is None
@@ -386,33 +394,52 @@ def test_numbers_in_the_environment(monkeypatch, name, read):
 
 
 def test_the_least_recently_used_go_first(folder, monkeypatch):
-    monkeypatch.setenv("NBAD_CACHE_BYTES", "10000")
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(10 * BLOCK))
     for k in range(8):
         disk.store(f"key {k}", b"x" * 1000)
-        os.utime(folder / disk._name(f"key {k}"), (k, k))
+        os.utime(path_of(folder, f"key {k}"), (k, k))
     assert disk.load("key 0") is not None
-    disk.store("large", b"x" * 4000)
+    disk.store("large", b"x" * 4 * BLOCK)
     assert [k for k in range(8) if disk.load(f"key {k}") is not None] == [0, 4, 5, 6, 7]
     assert disk.load("large") is not None
-    assert disk.info().nbytes <= 10000
+    assert disk.info().nbytes <= 10 * BLOCK
 
 
 def test_small_files_are_bounded_too(folder, monkeypatch):
-    monkeypatch.setenv("NBAD_CACHE_BYTES", "20000")
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(5 * BLOCK))
     for k in range(600):
         disk.store(f"key {k}", b"x" * 100)
-    assert disk.info().nbytes <= 40000
+    assert disk.info().nbytes <= 10 * BLOCK
 
 
 @pytest.mark.parametrize("seconds", [0, 1 << 33])
 def test_the_size_is_bounded_whatever_the_clock_says(folder, monkeypatch, seconds):
-    monkeypatch.setenv("NBAD_CACHE_BYTES", "10000")
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(10 * BLOCK))
     for k in range(30):
         disk.store(f"key {k}", b"x" * 1000)
         for path in everything(folder):
             os.utime(path, (seconds, seconds))
-    assert disk.info().nbytes <= 10000
+    assert disk.info().nbytes <= 10 * BLOCK
     assert disk.load("key 29") is not None
+
+
+def test_a_write_looks_through_one_part_of_a_large_cache(folder, monkeypatch):
+    """Many small files, as plans are: each part is bounded, and with them the whole."""
+    seen, look_through = [], disk._files
+    monkeypatch.setattr(disk, "PART", 20 * BLOCK)
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(320 * BLOCK))
+    monkeypatch.setattr(disk, "_files", lambda folder, inner: seen.append(inner) or look_through(folder, inner))
+    for k in range(1000):
+        disk.store(f"key {k}", b"x" * 100)
+    assert {len(inner) for inner in seen} == {32}, "with 20 to 40 blocks"
+    assert 200 * BLOCK < disk.info().nbytes <= 320 * BLOCK
+    assert all(disk.load(f"key {k}") is not None for k in range(990, 1000))
+
+
+def test_what_is_counted_are_blocks(folder):
+    for k in range(3):
+        disk.store(f"key {k}", b"x" * (BLOCK + 1))
+    assert disk.info().nbytes == 6 * BLOCK == 512 * sum(path.stat().st_blocks for path in everything(folder))
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
@@ -445,13 +472,16 @@ def test_only_files_of_our_own_are_removed(folder, file, monkeypatch):
         folder.parent / file.name: b"ours by name",
         folder / "draft.tmp": ours,
         folder / "thesis.nbad": ours,
-        file.with_name(disk._name("other")): b"ours by name",
+        path_of(folder, "other"): b"ours by name",
+        folder / file.name: ours,
+        folder / "xx" / file.name: ours,
         file.with_name(f"{file.name}.writing.tmp"): b"ours by name",
     }
+    (folder / "xx").mkdir()
     for path, data in foreign.items():
         path.write_bytes(data)
         os.utime(path, (0, 0))
-    link = file.with_name(disk._name("link"))
+    link = path_of(folder, "link")
     link.symlink_to(file)
     monkeypatch.setenv("NBAD_CACHE_BYTES", "1")
     assert disk.store("second", b"x" * 100)
