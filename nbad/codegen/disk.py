@@ -268,7 +268,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _files(folder: Path | None, inner: Iterable[str]) -> list[_File]:
-    """Our files in some of the inner folders, oldest first; temporary ones only if their writer is dead.
+    """The files with our names in some of the inner folders, oldest first; temporary ones only if their writer is dead.
 
     Clocks go wrong: a file from the future counts as the oldest.
     """
@@ -277,7 +277,7 @@ def _files(folder: Path | None, inner: Iterable[str]) -> list[_File]:
         status = _status(entry)
         age = now - status.st_mtime if status else 0.0
         is_whole_or_left = not entry.name.endswith(".tmp") or abs(age) > LEFTOVER
-        if status and is_whole_or_left and NAME.fullmatch(entry.name) and _bears_header(entry.path):
+        if status and is_whole_or_left and NAME.fullmatch(entry.name):
             nbytes = max(status.st_size, 512 * getattr(status, "st_blocks", 0))  # Windows does not tell the blocks
             found.append(_File(status.st_mtime if age > -LEFTOVER else 0.0, nbytes, entry.path))
     return sorted(found)
@@ -300,15 +300,6 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _bears_header(path: str) -> bool:
-    """Whether a regular file begins like ours, as far as its writer came."""
-    try:
-        with open(os.open(path, READ), "rb") as file:
-            return stat.S_ISREG(os.fstat(file.fileno()).st_mode) and MAGIC.startswith(file.read(len(MAGIC)))
-    except OSError:
-        return False
-
-
 def _look(written: Path, nbytes: int) -> None:
     """Now and then trim the part of the cache to which a file was written."""
     limit, count = config.cache_bytes(), len(FOLDERS)
@@ -329,9 +320,12 @@ def _trim(files: list[_File], limit: int) -> None:
 
 
 def _remove(path: str) -> bool:
-    """Remove a file; whether it was there."""
+    """Remove a file that begins like ours, as far as its writer came; whether it was there."""
     try:
-        os.unlink(path)
+        with open(os.open(path, READ), "rb") as file:
+            is_ours = stat.S_ISREG(os.fstat(file.fileno()).st_mode) and MAGIC.startswith(file.read(len(MAGIC)))
+        if is_ours:
+            os.unlink(path)
     except OSError:
         return False
-    return True
+    return is_ours
