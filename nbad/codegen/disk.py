@@ -110,13 +110,15 @@ def load_text(key: str) -> str | None:
     --------
     >>> load_text("never stored")
     """
-    data = load(f"{_stamp()} {key}")
+    stamp = _stamp()
+    data = load(f"{stamp} {key}") if stamp else None
     return None if data is None else data.decode()
 
 
 def store_text(key: str, text: str) -> bool:
     """Keep a text that follows from the key by nbad's own rules: another version of nbad or of SymPy does not see it."""
-    return store(f"{_stamp()} {key}", text.encode())
+    stamp = _stamp()
+    return stamp is not None and store(f"{stamp} {key}", text.encode())
 
 
 def text_of(key: str, make: Callable[[], str]) -> str:
@@ -148,12 +150,18 @@ def clear() -> int:
 
 
 @functools.cache
-def _stamp() -> str:
-    """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it."""
+def _stamp() -> str | None:
+    """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it.
+
+    Without sources that is nbad's byte code, or the archive that holds the package; None where there is none of these.
+    """
     package = Path(__file__).parents[1]
+    found = sorted(package.glob("**/*.py")) or sorted(package.glob("**/*.pyc")) or [p for p in package.parents if p.is_file()]
+    if not found:
+        return None
     digest = hashlib.sha256(repr((VERSION, sys.version, np.__version__, _sympy(), _libc(), _cpu())).encode())
-    for path in sorted(package.glob("**/*.py")):
-        digest.update(f"\n{path.relative_to(package)}\n".encode() + path.read_bytes())
+    for path in found:
+        digest.update(f"\n{os.path.relpath(path, package)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
