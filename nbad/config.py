@@ -1,6 +1,6 @@
 """Settings from the environment, read when they are asked for.
 
-* `NBAD_CACHE_DIR`: folder of the disk cache; default the user's cache folder.
+* `NBAD_CACHE_DIR`: folder in which the disk cache has one of its own; default the user's cache folder.
 * `NBAD_CACHE_BYTES`: bound of the disk cache, default 512 MiB; 0 turns it off.
 * `NBAD_POOL_BYTES`: bound of the memory kept for reuse; default an eighth of the machine's memory.
 * `NBAD_DEBUG`: 1 checks every value and derivative for nan and inf.
@@ -21,7 +21,7 @@ debug = ContextVar("nbad.debug", default=os.environ.get("NBAD_DEBUG", "0") not i
 
 
 def cache_folder() -> Path | None:
-    """Where the disk cache belongs; None where there is no home to put it in.
+    """In which folder the disk cache belongs; None where there is no home to put it in.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
 
-PACKAGE = str(Path(__file__).parent) + os.sep
+PACKAGE = os.path.dirname((lambda: 0).__code__.co_filename) + os.sep  # byte code names the files that it was compiled from
 LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
 _LOOKAHEAD = 50
 _WIDTH = 120

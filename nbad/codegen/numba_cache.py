@@ -3,7 +3,6 @@
 import pickle
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -57,25 +56,30 @@ class _FunctionCache(NullCache):
     def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
         """The compiled function for a signature; None where the disk does not have it."""
         target_context.refresh()
-        data = disk.load(self._key(signature, target_context.codegen()))
+        key = self._key(signature, target_context.codegen())
+        data = disk.load(key) if key else None
         return None if data is None else CompileResult._rebuild(target_context, *pickle.loads(data))
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a compiled function."""
-        if not result.library.has_dynamic_globals:
-            disk.store(self._key(signature, result.codegen), dumps(result._reduce()))
+        key = None if result.library.has_dynamic_globals else self._key(signature, result.codegen)
+        if key:
+            disk.store(key, dumps(result._reduce()))
 
-    def _key(self, signature: Any, codegen: Any) -> str:
+    def _key(self, signature: Any, codegen: Any) -> str | None:
+        """None where the sources cannot be read, as in a frozen application: another function might have the same key."""
         parts = "function", VERSIONS, sys.version, codegen.magic_tuple(), self.function.__qualname__, self.options, signature
-        return "\n".join([*map(str, parts), *_sources(self.function.__module__, set())])
+        try:
+            return "\n".join([*map(str, parts), *_sources(self.function.__module__, set())])
+        except (AttributeError, ImportError, OSError):
+            return None
 
 
 def _sources(name: str, seen: set[str]) -> list[str]:
-    """Text of a module and its plain globals, and the same for the modules of nbad whose compiled functions it uses."""
+    """Text or byte code of a module, and its plain globals, and the same for modules of nbad whose compiled functions it uses."""
     seen.add(name)
-    module = sys.modules[name]
-    file = getattr(module, "__file__", None)
-    texts = [Path(file).read_text(encoding="utf-8") if file else ""]
+    module: Any = sys.modules[name]
+    texts = [repr(module.__loader__.get_data(module.__file__))]
     for key, value in sorted(vars(module).items()):
         if isinstance(value, PLAIN) and not key.startswith("__"):
             texts.append(f"{key} = {value!r}")

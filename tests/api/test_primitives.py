@@ -179,7 +179,7 @@ def test_no_process_sees_what_another_cached(run_python, tmp_path):
     for names, expected in versions:
         printed = run_python(PROGRAM.format(**names), NBAD_CACHE_DIR=str(tmp_path / "cache"))
         assert tuple(map(float, printed.split())) == pytest.approx(expected, rel=1e-14)
-        files.append(sorted(path.name for path in (tmp_path / "cache").iterdir()))
+        files.append(sorted(path.name for path in (tmp_path / "cache").rglob("*.nbad")))
     assert files[-1] == files[-2] != files[0]
 
 

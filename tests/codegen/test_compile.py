@@ -60,7 +60,7 @@ def folder(tmp_path, monkeypatch):
     """A cache folder of this test's own, and nothing loaded yet."""
     monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "cache"))
     forget(monkeypatch)
-    return tmp_path / "cache"
+    return tmp_path / "cache" / disk.OWN
 
 
 def chain(length, start=1.5):
@@ -183,7 +183,7 @@ def test_a_kernel_comes_from_the_disk(folder, monkeypatch):
 def test_a_damaged_file_is_compiled_anew(folder, monkeypatch, damage):
     oplist, x = lower(chain(5)), np.arange(5.0)
     expected = run_tile(compile_tile(oplist), x, x)
-    (file,) = folder.iterdir()
+    (file,) = folder.rglob("*.nbad")
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     forget(monkeypatch)

@@ -19,6 +19,7 @@ from nbad import config
 from nbad.codegen import disk
 from nbad.errors import ArgumentValueError
 
+BLOCK = 4096  # of the disk under the tests
 TWO_WRITERS = """
 from nbad.codegen import disk as cache
 for k in range(40):
@@ -95,15 +96,27 @@ AFTER = dict(scale=7.0, rate=5.0, power=6, offset=1.5, default=8.0)
 def folder(tmp_path, monkeypatch):
     """A cache folder that does not exist yet."""
     monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "deep" / "cache"))
-    return tmp_path / "deep" / "cache"
+    return tmp_path / "deep" / "cache" / disk.OWN
 
 
 @pytest.fixture
 def file(folder):
     """The file of a stored key."""
     assert disk.store("key", b"value")
-    (path,) = folder.iterdir()
+    (path,) = everything(folder)
     return path
+
+
+def path_of(folder, key):
+    """Where the value of a key lies, in a folder that is there."""
+    path = disk._path(folder, key)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def everything(folder):
+    """All files in it, however deep."""
+    return sorted(path for path in folder.rglob("*") if not path.is_dir())
 
 
 @pytest.fixture
@@ -175,7 +188,7 @@ def test_a_c_library_without_a_version_of_its_own(monkeypatch):
 
 
 def test_folder_and_files_are_private(folder, file):
-    for path, mode in ((folder.parent, 0o700), (folder, 0o700), (file, 0o600)):
+    for path, mode in ((folder.parent, 0o700), (folder, 0o700), (file.parent, 0o700), (file, 0o600)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
@@ -208,7 +221,7 @@ def test_damaged_files_are_misses(file, damage):
 
 
 def test_a_file_cannot_pass_for_another(folder, file):
-    (folder / disk._name("other")).write_bytes(file.read_bytes())
+    path_of(folder, "other").write_bytes(file.read_bytes())
     assert disk.load("other") is None
 
 
@@ -218,12 +231,14 @@ def test_a_file_that_others_may_write_is_not_read(file, mode):
     assert disk.load("key") is None
 
 
+@pytest.mark.parametrize("is_above", [False, True])
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777])
-def test_a_folder_that_others_may_write_is_not_used(folder, file, mode):
-    folder.chmod(mode)
+def test_a_folder_that_others_may_write_is_not_used(folder, file, mode, is_above):
+    opened = folder.parent if is_above else folder
+    opened.chmod(mode)
     assert disk.load("key") is None
     assert not disk.store("key", b"value")
-    assert disk.info().problem == f"{folder} may be written by others: chmod go-w {folder}"
+    assert disk.info().problem == f"{opened} may be written by others: chmod go-w {opened}"
     assert disk.clear() == 0
     assert file.exists()
 
@@ -231,18 +246,18 @@ def test_a_folder_that_others_may_write_is_not_used(folder, file, mode):
 def test_a_folder_of_another_user_is_not_used(folder, file, stranger):
     assert disk.load("key") is None
     assert not disk.store("key", b"value")
-    assert str(disk.info()) == f"no disk cache: {folder} belongs to another user"
+    assert str(disk.info()) == f"no disk cache: {folder.parent} belongs to another user"
 
 
 def test_a_file_of_another_user_is_not_read(file, monkeypatch):
-    monkeypatch.setattr(disk, "_folder", lambda: (file.parent, None))
+    monkeypatch.setattr(disk, "_folder", lambda: (file.parents[1], None))
     assert disk.load("key") == b"value"
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert disk.load("key") is None
 
 
 def test_links_and_pipes_are_not_read(folder, file):
-    link, pipe = folder / disk._name("link"), folder / disk._name("pipe")
+    link, pipe = path_of(folder, "link"), path_of(folder, "pipe")
     link.symlink_to(file)
     os.mkfifo(pipe, 0o600)
     assert disk.load("link") is None
@@ -307,7 +322,7 @@ def test_a_disk_that_is_full_from_the_start(folder, monkeypatch, where):
     monkeypatch.setattr(where, refuse)
     assert not disk.store("key", b"value")
     assert disk.load("key") is None
-    assert not folder.exists() or not list(folder.iterdir())
+    assert not everything(folder)
 
 
 def test_a_disk_that_fills_while_a_file_is_written(folder, file):
@@ -318,7 +333,7 @@ def test_a_disk_that_fills_while_a_file_is_written(folder, file):
         assert not disk.store("other", b"x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    assert list(folder.iterdir()) == [file]
+    assert everything(folder) == [file]
     assert disk.load("other") is None
 
 
@@ -328,7 +343,7 @@ def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
 
     monkeypatch.setattr(os, "replace", refuse)
     assert not disk.store("other", b"value")
-    assert list(folder.iterdir()) == [file]
+    assert everything(folder) == [file]
 
 
 def test_without_a_home(monkeypatch):
@@ -379,43 +394,62 @@ def test_numbers_in_the_environment(monkeypatch, name, read):
 
 
 def test_the_least_recently_used_go_first(folder, monkeypatch):
-    monkeypatch.setenv("NBAD_CACHE_BYTES", "10000")
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(10 * BLOCK))
     for k in range(8):
         disk.store(f"key {k}", b"x" * 1000)
-        os.utime(folder / disk._name(f"key {k}"), (k, k))
+        os.utime(path_of(folder, f"key {k}"), (k, k))
     assert disk.load("key 0") is not None
-    disk.store("large", b"x" * 4000)
+    disk.store("large", b"x" * 4 * BLOCK)
     assert [k for k in range(8) if disk.load(f"key {k}") is not None] == [0, 4, 5, 6, 7]
     assert disk.load("large") is not None
-    assert disk.info().nbytes <= 10000
+    assert disk.info().nbytes <= 10 * BLOCK
 
 
 def test_small_files_are_bounded_too(folder, monkeypatch):
-    monkeypatch.setenv("NBAD_CACHE_BYTES", "20000")
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(5 * BLOCK))
     for k in range(600):
         disk.store(f"key {k}", b"x" * 100)
-    assert disk.info().nbytes <= 40000
+    assert disk.info().nbytes <= 10 * BLOCK
 
 
 @pytest.mark.parametrize("seconds", [0, 1 << 33])
 def test_the_size_is_bounded_whatever_the_clock_says(folder, monkeypatch, seconds):
-    monkeypatch.setenv("NBAD_CACHE_BYTES", "10000")
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(10 * BLOCK))
     for k in range(30):
         disk.store(f"key {k}", b"x" * 1000)
-        for path in folder.iterdir():
+        for path in everything(folder):
             os.utime(path, (seconds, seconds))
-    assert disk.info().nbytes <= 10000
+    assert disk.info().nbytes <= 10 * BLOCK
     assert disk.load("key 29") is not None
+
+
+def test_a_write_looks_through_one_part_of_a_large_cache(folder, monkeypatch):
+    """Many small files, as plans are: each part is bounded, and with them the whole."""
+    seen, look_through = [], disk._files
+    monkeypatch.setattr(disk, "PART", 20 * BLOCK)
+    monkeypatch.setenv("NBAD_CACHE_BYTES", str(320 * BLOCK))
+    monkeypatch.setattr(disk, "_files", lambda folder, inner: seen.append(inner) or look_through(folder, inner))
+    for k in range(1000):
+        disk.store(f"key {k}", b"x" * 100)
+    assert {len(inner) for inner in seen} == {32}, "with 20 to 40 blocks"
+    assert 200 * BLOCK < disk.info().nbytes <= 320 * BLOCK
+    assert all(disk.load(f"key {k}") is not None for k in range(990, 1000))
+
+
+def test_what_is_counted_are_blocks(folder):
+    for k in range(3):
+        disk.store(f"key {k}", b"x" * (BLOCK + 1))
+    assert disk.info().nbytes == 6 * BLOCK == 512 * sum(path.stat().st_blocks for path in everything(folder))
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_what_dead_writers_left_is_removed_whatever_the_clock_says(folder, file, hours):
-    leftover, fresh = folder / "dead.tmp", folder / "writing.tmp"
+    leftover, fresh = (file.with_name(f"{file.name}.{kind}.tmp") for kind in ("dead", "writing"))
     for path, age in ((leftover, 3600 * hours), (fresh, 0)):
-        path.write_bytes(b"x" * 1000)
+        path.write_bytes(file.read_bytes()[:-1])
         os.utime(path, (0, time.time() - age))
     assert disk.clear() == 2
-    assert list(folder.iterdir()) == [fresh]
+    assert everything(folder) == [fresh]
 
 
 def test_info_and_clear(folder, file):
@@ -425,8 +459,45 @@ def test_info_and_clear(folder, file):
     assert (report.folder, report.files, report.problem) == (folder, 2, None)
     assert str(report) == f"{folder}: 2 files, 1.0 of at most 512 MiB"
     assert disk.clear() == 2
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert [path.name for path in everything(folder)] == ["notes.txt"]
     assert disk.info().files == 0
+
+
+def test_only_files_of_our_own_are_removed(folder, file, monkeypatch):
+    """Neither files beside the cache nor, in its folder, those with another name or without our header, however old they are."""
+    ours = file.read_bytes()
+    foreign = {
+        folder.parent / "draft.tmp": b"draft",
+        folder.parent / "thesis.nbad": b"thesis",
+        folder.parent / file.name: b"ours by name",
+        folder / "draft.tmp": ours,
+        folder / "thesis.nbad": ours,
+        path_of(folder, "other"): b"ours by name",
+        folder / file.name: ours,
+        folder / "xx" / file.name: ours,
+        file.with_name(f"{file.name}.writing.tmp"): b"ours by name",
+    }
+    (folder / "xx").mkdir()
+    for path, data in foreign.items():
+        path.write_bytes(data)
+        os.utime(path, (0, 0))
+    link = path_of(folder, "link")
+    link.symlink_to(file)
+    monkeypatch.setenv("NBAD_CACHE_BYTES", "1")
+    assert disk.store("second", b"x" * 100)
+    assert not file.exists(), "trimmed"
+    monkeypatch.delenv("NBAD_CACHE_BYTES")
+    assert disk.store("key", b"value")
+    assert disk.clear() == 1
+    assert {path: path.read_bytes() for path in foreign} == foreign
+    assert link.is_symlink()
+
+
+def test_a_writer_that_died_at_once_leaves_nothing_for_ever(folder, file):
+    leftover = file.with_name(f"{file.name}.dead.tmp")
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    assert disk.clear() == 2
 
 
 def test_two_processes_at_once(folder, run_python):
@@ -437,7 +508,7 @@ def test_two_processes_at_once(folder, run_python):
 
 def test_a_killed_writer_leaves_nothing_that_is_read(folder, run_python):
     run_python(KILLED_WRITER)
-    (leftover,) = folder.iterdir()
+    (leftover,) = everything(folder)
     assert disk.load("key") is None
     assert disk.info().files == 0
     os.utime(leftover, (0, time.time() - 2 * disk.LEFTOVER))
@@ -464,9 +535,9 @@ def warm(first, folder, run_python):
     if not first.printed:
         with ThreadPoolExecutor(2) as pool:
             first.printed += pool.map(lambda _: digits(run_python, NBAD_CACHE_DIR=str(first.folder)), range(2))
-    shutil.copytree(first.folder, folder)
-    folder.chmod(0o700)
-    return SimpleNamespace(folder=folder, printed=first.printed[0], files=sorted(folder.iterdir()))
+    shutil.copytree(first.folder, folder.parent)
+    folder.parent.chmod(0o700)
+    return SimpleNamespace(folder=folder, printed=first.printed[0], files=everything(folder))
 
 
 def test_two_processes_meet_a_kernel_at_once(warm, first, run_python):
@@ -474,7 +545,7 @@ def test_two_processes_meet_a_kernel_at_once(warm, first, run_python):
     assert len(warm.files) >= 8
     assert not [path for path in warm.files if path.suffix == ".tmp"]
     assert digits(run_python) == warm.printed
-    assert sorted(warm.folder.iterdir()) == warm.files, "all came from the disk"
+    assert everything(warm.folder) == warm.files, "all came from the disk"
 
 
 def test_damaged_and_foreign_code_is_not_run(warm, run_python):
@@ -505,8 +576,8 @@ def test_on_a_full_disk_results_are_the_same(folder, warm, run_python):
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))" + SWEEPS
     printed = run_python(code.format(kernels=str(Path(__file__).parents[2] / "kernels")), PYTHONDONTWRITEBYTECODE="1")
     assert printed == warm.printed
-    assert max(path.stat().st_size for path in folder.iterdir()) <= 4096
-    assert not list(folder.glob("*.tmp"))
+    assert max(path.stat().st_size for path in everything(folder)) <= 4096
+    assert not list(folder.rglob("*.tmp"))
 
 
 def test_what_a_kernel_uses_is_never_stale(folder, tmp_path, run_python):
@@ -516,7 +587,7 @@ def test_what_a_kernel_uses_is_never_stale(folder, tmp_path, run_python):
         source.write_text(EDITED.format(**numbers))
         os.utime(source, (10**9, 10**9))
         printed.append(run_python("import edited", PYTHONDONTWRITEBYTECODE="1"))
-        files.append(len(list(folder.iterdir())))
+        files.append(len(everything(folder)))
     for numbers, text in zip((BEFORE, AFTER), printed, strict=False):
         derivatives, static = text.splitlines()
         np.testing.assert_allclose(eval(derivatives), expected_derivatives(**numbers), rtol=1e-14)

@@ -297,7 +297,7 @@ def test_without_matplotlib(monkeypatch):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    return tmp_path / "cache" / disk.OWN
 
 
 def test_cache_info_and_clear(folder, capsys):

@@ -137,7 +137,7 @@ def test_forks():
 
 def test_disk_cache(tmp_path, monkeypatch):
     finding = doctor.disk_cache()
-    start = re.escape(f"NBAD_CACHE_DIR, private: {tmp_path / 'cache'}: ")
+    start = re.escape(f"NBAD_CACHE_DIR, private: {tmp_path / 'cache' / disk.OWN}: ")
     assert re.match(rf"{start}\d+ files, {NUMBER} of at most 512 MiB; the first vjp of a kernel of one exp took ", finding.found)
     assert finding.lack == ""
     monkeypatch.delenv("NBAD_CACHE_DIR")
