@@ -10,7 +10,7 @@ from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives
-from nbad.runtime.operands import Layout, read
+from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
 
@@ -27,6 +27,8 @@ class Call(NamedTuple):
     def by(self, names):
         """The same call, differentiated by the arguments of these names only."""
         arguments = tuple(k for k in self.arguments if self.program.names[k] in names)
+        if not arguments:
+            raise _nothing(self.program, self.arrays, names)
         return Call(self.program, self.arrays, self.layout, *_differentiated(self.program, arguments))
 
 
@@ -73,10 +75,6 @@ def check_kernel(f):
         )
 
 
-def _is_discrete(array):
-    return array.dtype.kind in "iub"
-
-
 def selection(argnums):
     """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
     if argnums is None or isinstance(argnums, tuple | list):
@@ -87,19 +85,34 @@ def selection(argnums):
 def _select(f, program, operands, chosen):
     """Numbers of the differentiated arguments: all real ones, or the chosen."""
     if chosen is None:
-        return tuple(k for k, a in enumerate(operands.arrays) if not _is_discrete(a))
+        return _real(program, operands.arrays)
     numbers = tuple(_argument(f, program, which) for which in chosen)
     for which, k in zip(chosen, numbers, strict=True):
         if numbers.count(k) > 1:
             raise _wrong_argnums(f, program, chosen, f"{which!r} twice")
-        if _is_discrete(operands.arrays[k]):
-            raise ArgumentTypeError(
-                f"{program.call}: argnums names {program.names[k]}, which has no derivative",
-                got=f"dtype {operands.arrays[k].dtype}",
-                expected="a floating dtype",
-                fix=f"{program.names[k]}.astype(float)",
-            )
+        if is_discrete(operands.arrays[k]):
+            name = program.names[k]
+            raise without_derivative(f"{program.call}: argnums names {name}", name, operands.arrays[k])
     return numbers
+
+
+def _real(program, arrays):
+    """Numbers of the arguments that have a derivative; a kernel that is given none has an empty Jacobian."""
+    real = tuple(k for k, a in enumerate(arrays) if not is_discrete(a))
+    if arrays and not real:
+        raise _nothing(program, arrays, program.names)
+    return real
+
+
+def _nothing(program, arrays, names):
+    """The error for a call whose arguments of these names have no derivative."""
+    found = {name: f"{name} of dtype {a.dtype}" for name, a in zip(program.names, arrays, strict=True) if name in names}
+    return ArgumentTypeError(
+        f"{program.call}: there is nothing to differentiate by",
+        got=", ".join(found.values()) or "no argument by position",
+        expected="an argument of a floating dtype",
+        fix=f"{next(iter(found))}.astype(float)" if found else f"({program.names[0]},)",
+    )
 
 
 def _argument(f, program, which):

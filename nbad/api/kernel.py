@@ -68,6 +68,7 @@ class Kernel:
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
+        self._by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
@@ -160,12 +161,12 @@ class Kernel:
         """The traced graph for the given array arguments and plain values."""
         return self._tracer(arguments, constants)
 
-    def derived(self, name, tracer, outputs):
-        """A kernel with these parameters, outputs of these core shapes, and the graph that `tracer` makes."""
+    def derived(self, name, tracer, outputs, by):
+        """A kernel with these parameters, and outputs of these core shapes: derivatives by `by`, whose graph `tracer` makes."""
         function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
-        kernel._made_from = self, "derived", (name, tracer, outputs)
+        kernel._made_from, kernel._by = (self, "derived", (name, tracer, outputs, by)), (*self._by, *by)
         return kernel
 
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
@@ -183,7 +184,7 @@ class Kernel:
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
-        kernel._made_from = self, "fixed", (statics,)
+        kernel._made_from, kernel._by = (self, "fixed", (statics,)), self._by
         return kernel
 
     def sympy(self, *operands: Any) -> Any:
@@ -271,7 +272,7 @@ class Kernel:
 
     def _specialize(self, names, statics):
         traced = self._trace(names, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math)
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
         if names == self.parameters and self._is_plain:
             self._whole = program
         return program

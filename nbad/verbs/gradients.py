@@ -31,7 +31,8 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     -------
     Kernel
         Elementwise, with the parameters, `signature` inputs and `static` of `f`; each output has the core shape of its argument.
-        As a kernel it may be differentiated again, and called inside other kernels.
+        As a kernel it may be differentiated again, and called inside other kernels. Integer and bool arrays it takes for
+        the other arguments only.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     """
     names = _parameters(f, argnums)
     tracer = functools.partial(_trace_grad, f, names, _is_many(argnums))
-    return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names))
+    return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names), names)
 
 
 def _is_many(argnums):
@@ -202,7 +203,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     """
     names = _parameters(f, argnums)
     tracer = functools.partial(_trace_value_and_grad, f, names)
-    both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)])
+    both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
