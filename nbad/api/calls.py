@@ -1,5 +1,6 @@
 """A call of a transform, analysed: the specialization, the operands, the differentiated arguments, the arrays for results."""
 
+import reprlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -75,11 +76,23 @@ def check_kernel(f):
         )
 
 
-def selection(argnums):
+def selection(argnums, fix="argnums=0"):
     """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
     if argnums is None or isinstance(argnums, tuple | list):
         return argnums and argnums[:]
+    refuse_array(argnums, fix)
     return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
+
+
+def refuse_array(argnums, fix):
+    """Refuse the kernel's argument where `argnums` belongs."""
+    if hasattr(argnums, "__array__") and not isinstance(argnums, np.integer):
+        raise ArgumentTypeError(
+            "argnums is an array: it selects arguments, and takes none of their values",
+            got=type(argnums).__name__,
+            expected="positions or names of parameters",
+            fix=fix,
+        )
 
 
 def _select(f, program, operands, chosen):
@@ -117,7 +130,7 @@ def _nothing(program, arrays, names):
 
 def _argument(f, program, which):
     """Number among the array arguments of what is selected by its position among all parameters, or by its name."""
-    names, name, got = f.parameters, which, repr(which)
+    names, name, got = f.parameters, which, reprlib.repr(which)
     if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
         name = names[which]
     if isinstance(name, str) and name in program.names:
@@ -132,7 +145,7 @@ def _wrong_argnums(f, program, argnums, got):
     one_by_one = positions != list(range(len(f.parameters)))
     listing = ", ".join(map(str, positions)) if one_by_one else f"0 to {len(positions) - 1}"
     return ArgumentValueError(
-        f"{program.call}: argnums={argnums!r} does not select arguments",
+        f"{program.call}: argnums={reprlib.repr(argnums)} does not select arguments",
         got=got,
         expected=f"positions {listing} or names among {', '.join(program.names)}, each once",
         fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",

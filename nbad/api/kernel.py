@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -147,9 +148,10 @@ class Kernel:
         name = names[which] if is_position else which
         if isinstance(name, str) and name in self._cores:
             return name
+        shown = reprlib.repr(which)
         raise ArgumentValueError(
-            f"`{self.__name__}({', '.join(names)})`: {which!r} does not select an argument to differentiate by",
-            got=f"{name}, which is static" if name in self._static else repr(which),
+            f"`{self.__name__}({', '.join(names)})`: {shown} does not select an argument to differentiate by",
+            got=f"{name}, which is static" if isinstance(name, str) and name in self._static else shown,
             expected=f"a position from 0 to {len(names) - 1} or a name among {', '.join(self._cores)}",
             fix=repr(next(iter(self._cores), None)),
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.language.kernels import is_kernel
+from nbad.language.values import first_traced
 
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
@@ -74,6 +75,9 @@ def identity(kernel, name, value):
     try:
         hash(value)
     except TypeError:
+        traced = first_traced((value,))
+        if traced is not None:
+            raise traced._trace.refusal(f"passes a traced value for `{name}`, a static argument of `{kernel}`") from None
         raise ArgumentTypeError(
             f"`{kernel}`: the static argument {name} is not hashable",
             got=type(value).__name__,

@@ -334,3 +334,9 @@ def test_identity_of_what_is_shared_many_times_is_found_once():
     for _ in range(40):
         value = Scale([value, value])
     assert hash(identity("f", "p", value)) == hash(identity("f", "p", value))
+
+
+def test_a_traced_value_for_a_static_argument():
+    for f in (lambda x: power(x, x, "times"), lambda x: power((x, 1), x, "times")):
+        with pytest.raises(TraceError, match=r"^kernel `<lambda>` passes a traced value for `n`, a static argument of `power`:"):
+            nbad.kernel(f)(X)
