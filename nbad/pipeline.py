@@ -28,14 +28,16 @@ class Program:
     leaves : tuple of tuples
         Core shape of every output.
     is_tuple : bool
+    by : tuple of str
+        Names of the arguments by which its outputs are derivatives of another kernel's.
     layouts : Memo
         What follows from shapes, strides and dtypes of arguments.
     remember : Memo
         Plans, kernels and what else follows from the program alone.
     """
 
-    def __init__(self, name, traced, arguments, math):
-        self.name, self.arguments, self.math = name, arguments, math
+    def __init__(self, name, traced, arguments, math, by=()):
+        self.name, self.arguments, self.math, self.by = name, arguments, math, by
         self.graph, self.leaves, self.is_tuple = traced.graph, traced.outputs, traced.is_tuple
         self.cores = tuple(a.shape for a in arguments)
         self.names = tuple(a.name for a in arguments)

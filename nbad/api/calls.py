@@ -1,5 +1,6 @@
 """A call of a transform, analysed: the specialization, the operands, the differentiated arguments, the arrays for results."""
 
+import reprlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives
-from nbad.runtime.operands import Layout, read
+from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
 
@@ -27,6 +28,8 @@ class Call(NamedTuple):
     def by(self, names):
         """The same call, differentiated by the arguments of these names only."""
         arguments = tuple(k for k in self.arguments if self.program.names[k] in names)
+        if not arguments:
+            raise _nothing(self.program, self.arrays, names)
         return Call(self.program, self.arrays, self.layout, *_differentiated(self.program, arguments))
 
 
@@ -73,38 +76,61 @@ def check_kernel(f):
         )
 
 
-def _is_discrete(array):
-    return array.dtype.kind in "iub"
-
-
-def selection(argnums):
+def selection(argnums, fix="argnums=0"):
     """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
     if argnums is None or isinstance(argnums, tuple | list):
         return argnums and argnums[:]
+    refuse_array(argnums, fix)
     return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
+
+
+def refuse_array(argnums, fix):
+    """Refuse the kernel's argument where `argnums` belongs."""
+    if hasattr(argnums, "__array__") and not isinstance(argnums, np.integer):
+        raise ArgumentTypeError(
+            "argnums is an array: it selects arguments, and takes none of their values",
+            got=type(argnums).__name__,
+            expected="positions or names of parameters",
+            fix=fix,
+        )
 
 
 def _select(f, program, operands, chosen):
     """Numbers of the differentiated arguments: all real ones, or the chosen."""
     if chosen is None:
-        return tuple(k for k, a in enumerate(operands.arrays) if not _is_discrete(a))
+        return _real(program, operands.arrays)
     numbers = tuple(_argument(f, program, which) for which in chosen)
     for which, k in zip(chosen, numbers, strict=True):
         if numbers.count(k) > 1:
             raise _wrong_argnums(f, program, chosen, f"{which!r} twice")
-        if _is_discrete(operands.arrays[k]):
-            raise ArgumentTypeError(
-                f"{program.call}: argnums names {program.names[k]}, which has no derivative",
-                got=f"dtype {operands.arrays[k].dtype}",
-                expected="a floating dtype",
-                fix=f"{program.names[k]}.astype(float)",
-            )
+        if is_discrete(operands.arrays[k]):
+            name = program.names[k]
+            raise without_derivative(f"{program.call}: argnums names {name}", name, operands.arrays[k])
     return numbers
+
+
+def _real(program, arrays):
+    """Numbers of the arguments that have a derivative; a kernel that is given none has an empty Jacobian."""
+    real = tuple(k for k, a in enumerate(arrays) if not is_discrete(a))
+    if arrays and not real:
+        raise _nothing(program, arrays, program.names)
+    return real
+
+
+def _nothing(program, arrays, names):
+    """The error for a call whose arguments of these names have no derivative."""
+    found = {name: f"{name} of dtype {a.dtype}" for name, a in zip(program.names, arrays, strict=True) if name in names}
+    return ArgumentTypeError(
+        f"{program.call}: there is nothing to differentiate by",
+        got=", ".join(found.values()) or "no argument by position",
+        expected="an argument of a floating dtype",
+        fix=f"{next(iter(found))}.astype(float)" if found else f"({program.names[0]},)",
+    )
 
 
 def _argument(f, program, which):
     """Number among the array arguments of what is selected by its position among all parameters, or by its name."""
-    names, name, got = f.parameters, which, repr(which)
+    names, name, got = f.parameters, which, reprlib.repr(which)
     if isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names):
         name = names[which]
     if isinstance(name, str) and name in program.names:
@@ -119,7 +145,7 @@ def _wrong_argnums(f, program, argnums, got):
     one_by_one = positions != list(range(len(f.parameters)))
     listing = ", ".join(map(str, positions)) if one_by_one else f"0 to {len(positions) - 1}"
     return ArgumentValueError(
-        f"{program.call}: argnums={argnums!r} does not select arguments",
+        f"{program.call}: argnums={reprlib.repr(argnums)} does not select arguments",
         got=got,
         expected=f"positions {listing} or names among {', '.join(program.names)}, each once",
         fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",

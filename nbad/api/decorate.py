@@ -45,9 +45,9 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
         static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
         Sums, products and other reductions run from left to right, as a loop would.
     static : tuple of str
-        Arguments that are Python values fixed when the kernel is traced; one specialization for each value. The `self` of a
-        method is static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is
-        written; `f = obj.f` keeps it.
+        Arguments that are Python values fixed when the kernel is traced; one specialization for each value, told apart by type
+        and contents, attributes of objects included. The `self` of a method is static: `obj.f` is a kernel of the other
+        arguments, made anew from the attributes of `obj` wherever it is written; `f = obj.f` keeps it.
     math : {"simd", "libm"}
         Vector functions within a few ulp, or the C library's scalar ones bit for bit.
     max_operations : int

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -64,10 +65,12 @@ class Kernel:
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
-        self._programs = Memo()
+        self._static_defaults = {p.name: p.default for p in self._parameters if p.name in self._static}
+        self._traces, self._programs = Memo(), Memo()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
+        self._by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
@@ -145,9 +148,10 @@ class Kernel:
         name = names[which] if is_position else which
         if isinstance(name, str) and name in self._cores:
             return name
+        shown = reprlib.repr(which)
         raise ArgumentValueError(
-            f"`{self.__name__}({', '.join(names)})`: {which!r} does not select an argument to differentiate by",
-            got=f"{name}, which is static" if name in self._static else repr(which),
+            f"`{self.__name__}({', '.join(names)})`: {shown} does not select an argument to differentiate by",
+            got=f"{name}, which is static" if isinstance(name, str) and name in self._static else shown,
             expected=f"a position from 0 to {len(names) - 1} or a name among {', '.join(self._cores)}",
             fix=repr(next(iter(self._cores), None)),
         )
@@ -157,15 +161,16 @@ class Kernel:
         return self._cores[name]
 
     def traced(self, arguments, constants):
-        """The traced graph for the given array arguments and plain values."""
-        return self._tracer(arguments, constants)
+        """The graph for the given array arguments and plain values, from which all starts that is derived from this kernel."""
+        statics = {name: constants[name] for name in self._static if name in constants}
+        return self._trace(tuple(a.name for a in arguments), self._chosen(statics))
 
-    def derived(self, name, tracer, outputs):
-        """A kernel with these parameters, outputs of these core shapes, and the graph that `tracer` makes."""
+    def derived(self, name, tracer, outputs, by):
+        """A kernel with these parameters, and outputs of these core shapes: derivatives by `by`, whose graph `tracer` makes."""
         function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
-        kernel._made_from = self, "derived", (name, tracer, outputs)
+        kernel._made_from, kernel._by = (self, "derived", (name, tracer, outputs, by)), (*self._by, *by)
         return kernel
 
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
@@ -175,7 +180,7 @@ class Kernel:
             return self.__wrapped__(**dict(zip(names, args, strict=False)), **kwargs, **statics)
 
         def tracer(arguments, constants):
-            return self._tracer(arguments, {**constants, **statics})
+            return self.traced(arguments, {**constants, **statics})
 
         names = [name for name in self.parameters if name not in statics]
         functools.update_wrapper(function, self.__wrapped__)
@@ -183,7 +188,7 @@ class Kernel:
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
-        kernel._made_from = self, "fixed", (statics,)
+        kernel._made_from, kernel._by = (self, "fixed", (statics,)), self._by
         return kernel
 
     def sympy(self, *operands: Any) -> Any:
@@ -221,12 +226,8 @@ class Kernel:
         """The specialization that a call uses, and the values of its array arguments."""
         if self._whole is not None and not kwargs and len(args) == len(self.parameters):
             return self._whole, args
-        given = self._given(args, kwargs)
-        names = tuple(name for name in given if name not in self._static)
-        statics = {name: given[name] for name in self._static if name in given}
-        key = names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
-        program = self._programs(key, lambda: self._specialize(names, statics))
-        return program, tuple(given[name] for name in names)
+        names, statics, values = self._parts(args, kwargs)
+        return self._programs(self._key(names, statics), lambda: self._specialize(names, statics)), tuple(values)
 
     def whole_program(self) -> Program:
         """The specialization in which every argument is passed; static ones have their defaults."""
@@ -243,11 +244,22 @@ class Kernel:
 
     def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""
+        names, statics, operands = self._parts(args, kwargs)
+        return BoundKernel(self._trace(names, statics), operands, [self._cores[name] for name in names])
+
+    def _parts(self, args, kwargs):
+        """Names of the array arguments that a call passes, its static values, and the values of the former."""
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
         statics = {name: given[name] for name in self._static if name in given}
-        operands, cores = [given[name] for name in names], [self._cores[name] for name in names]
-        return BoundKernel(self._trace(names, statics), operands, cores)
+        return names, self._chosen(statics), [given[name] for name in names]
+
+    def _chosen(self, statics):
+        """The static values without those that are defaults: to pass a default is to omit it."""
+        return {name: value for name, value in statics.items() if value is not self._static_defaults[name]}
+
+    def _key(self, names, statics):
+        return names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
 
     def _given(self, args, kwargs):
         """The arguments that a call passes, by name, in the order of the parameters."""
@@ -271,7 +283,7 @@ class Kernel:
 
     def _specialize(self, names, statics):
         traced = self._trace(names, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math)
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
         if names == self.parameters and self._is_plain:
             self._whole = program
         return program
@@ -280,6 +292,15 @@ class Kernel:
         return tuple(Argument(name, self._cores[name]) for name in names)
 
     def _trace(self, names, statics):
+        """The one trace for these arguments and statics; the kernel of a method, which `fixed` makes anew, keeps its own."""
+        if not statics.keys().isdisjoint(RECEIVERS):
+            return self._trace_anew(names, statics)
+        key = self._key(names, statics)
+        # made without holding a lock: kernels that call one another could wait for each other's
+        traced = self._traces.known.get(key) or self._trace_anew(names, statics)
+        return self._traces(key, lambda: traced)
+
+    def _trace_anew(self, names, statics):
         traced = self._tracer(self._arguments(names), {**self._defaults(names), **statics})
         returned, arguments = groups(traced.outputs), groups(self._cores.values())
         if self._leaves is None and any(traced.outputs):
@@ -330,11 +351,9 @@ def _interpreted(kernel, name, tracer):
     """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
 
     def function(*args, **kwargs):
-        given = kernel._given(args, kwargs)
-        names = tuple(n for n in given if n not in kernel._static)
-        statics = {n: given[n] for n in kernel._static if n in given}
+        names, statics, given = kernel._parts(args, kwargs)
         traced = tracer(kernel._arguments(names), {**kernel._defaults(names), **statics})
-        slots = [value for n in names for value in np.ravel(given[n])]
+        slots = [slot for value in given for slot in np.ravel(value)]
         values, leaves = iter(evaluate(traced.graph, *slots)), []
         for core in traced.outputs:
             leaf = np.array([next(values) for _ in range(math.prod(core))]).reshape(core)

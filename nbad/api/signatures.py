@@ -1,15 +1,21 @@
 """What the parameters of a kernel are: their names, core shapes and static values."""
 
 import inspect
+import pickle
 import re
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.language.kernels import is_kernel
+from nbad.language.values import first_traced
 
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
+_EXACT = frozenset({int, bool, str, bytes, type(None), type(Ellipsis)})  # equal values of one of these types are the same
+_ITSELF = (type, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc)
 GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
 
 
@@ -69,20 +75,60 @@ def identity(kernel, name, value):
     try:
         hash(value)
     except TypeError:
+        traced = first_traced((value,))
+        if traced is not None:
+            raise traced._trace.refusal(f"passes a traced value for `{name}`, a static argument of `{kernel}`") from None
         raise ArgumentTypeError(
             f"`{kernel}`: the static argument {name} is not hashable",
             got=type(value).__name__,
             expected="a number, text or tuple: one specialization is kept for each value",
             fix=f"tuple({name})",
         ) from None
-    return _typed(value)
+    try:
+        return _contents(value, {})
+    except (_Opaque, RecursionError) as opaque:
+        raise ArgumentTypeError(
+            f"`{kernel}`: the contents of the static argument {name} cannot be seen, so that a change would go unnoticed",
+            got=f"{type(value).__name__} in which {opaque}",
+            expected="numbers, text, functions, and objects of these",
+            fix=f"a tuple of what {kernel} needs of {name}",
+        ) from None
 
 
-def _typed(value):
-    if isinstance(value, tuple | frozenset):
-        return type(value), tuple(map(_typed, value)) if isinstance(value, tuple) else frozenset(map(_typed, value))
-    # as text 0.0 and -0.0 differ, and nan equals itself
-    return type(value), repr(value) if isinstance(value, float | np.floating) else value
+class _Opaque(Exception):
+    """A value that Python cannot take apart."""
+
+
+def _contents(value, seen):
+    """A key by type and contents, all the way down; an object that was `seen` before is its number there."""
+    kind = type(value)
+    if kind in _EXACT:
+        return kind, value
+    if kind in (float, complex) or isinstance(value, np.generic):
+        return kind, repr(value)  # as text 0.0 and -0.0 differ, and nan equals itself
+    if isinstance(value, _ITSELF) or is_kernel(value) or kind.__module__.startswith("numba."):
+        return kind, value
+    if kind is tuple:
+        return kind, tuple(_contents(item, seen) for item in value)
+    if kind in (set, frozenset):  # in any order
+        return kind, frozenset(_contents(item, dict(seen)) for item in value)
+    if id(value) in seen:
+        return kind, seen[id(value)][0]
+    seen[id(value)] = len(seen), value
+    if kind in (list, dict):
+        return kind, tuple(_contents(item, seen) for item in (value.items() if kind is dict else value))
+    if kind is np.ndarray and value.dtype != object:
+        return kind, value.dtype.str, value.shape, value.tobytes()
+    try:
+        parts = value.__reduce_ex__(4)  # what pickle would write
+    except (TypeError, ValueError, AttributeError, NotImplementedError, pickle.PicklingError) as error:
+        raise _Opaque(f"{kind.__name__}: {error}") from None
+    if isinstance(parts, str):  # the name of something global
+        return kind, value
+    # where an object is equal to itself only, it may be told from its like
+    itself = value if kind.__hash__ is object.__hash__ else None
+    constructor, arguments, state, *items = (*parts, None, None, None)[:5]
+    return kind, itself, constructor, *(_contents(part, seen) for part in (arguments, state, *(i and list(i) for i in items)))
 
 
 def cores_of(kernel, signature, arguments):

@@ -167,6 +167,7 @@ def _layout(program, values, arrays):
     strong = [a.dtype for a, v in zip(arrays, values, strict=True) if type(v) not in WEAK]
     dtype = SINGLE if strong and all(t.kind == "f" and t.itemsize == 4 for t in strong) else DOUBLE
     _check_cores(program.call, program.names, program.cores, arrays)
+    _check_differentiated(program, arrays)
     batches = [batch(a.shape, len(core)) for a, core in zip(arrays, program.cores, strict=True)]
     shape = _common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
@@ -183,6 +184,25 @@ def _check_cores(call, names, cores, arrays):
                 expected=f"shape {_dots(core)}",
                 fix=f"np.moveaxis({name}, axis, -1), if the vector lies along another axis",
             )
+
+
+def _check_differentiated(program, arrays):
+    """The program of a derivative refuses integers for what it differentiates by."""
+    for name, array in zip(program.names, arrays, strict=True):
+        if name in program.by and is_discrete(array):
+            raise without_derivative(f"{program.call} differentiates by {name}", name, array)
+
+
+def is_discrete(array):
+    """Whether an array, of integers or bools, has no derivative."""
+    return array.dtype.kind in "iub"
+
+
+def without_derivative(what, name, array):
+    """The error for an array of integers or bools by which one is to differentiate."""
+    return ArgumentTypeError(
+        f"{what}, which has no derivative", got=f"dtype {array.dtype}", expected="a floating dtype", fix=f"{name}.astype(float)"
+    )
 
 
 def _dots(core):

@@ -131,7 +131,8 @@ class Case:
 
     def vjp(self, *xs: Any, **options: Any) -> tuple[list[Array], "Pull"]:
         """Outputs as a list, and a pullback that takes its seeds as a list."""
-        y, pullback = transforms.vjp(self.kernel, *xs, **options)
+        argnums = None if self.wrt else ()  # by default a call without anything to differentiate by is an error
+        y, pullback = transforms.vjp(self.kernel, *xs, argnums=argnums, **options)
         return leaves(y), Pull(self, pullback)
 
     def pulled(self, what: str, got: Iterable[Array], seeds: Iterable[Any]) -> Findings:

@@ -55,6 +55,9 @@ def _pushed(case: Case, what: str, dots: Iterable[Any], v: Iterable[Any]) -> Fin
 
 def second_order(case: Case) -> Findings:
     """The Jacobian of the Jacobian's graph against differences of that graph in 60 digits; `hessian` and `hvp` against both."""
+    if not case.wrt:
+        yield Inapplicable("no argument is differentiated")
+        return
     inner, points = case.joints[1], [c[:POINTS] for c in case.columns]
     rows, slots = case.rows(points), case.slots
     oracle = Oracle([joint_graph(inner.graph, slots, mode) for mode in MODES], rows, slots)

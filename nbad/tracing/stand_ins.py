@@ -168,7 +168,7 @@ class Rebinder:
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if first_traced((args, kwargs)) is None:
                 return arrays.call_plain(self.trace, value, *_originals(args, kwargs))
-            return self.trace.splice(value, args, kwargs)
+            return self.trace.splice(value, *_originals(args, kwargs))
 
         return StandIn(value, path, self, invoke)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, check_kernel, pair_of, selection
+from nbad.api.calls import analyse, check_kernel, pair_of, refuse_array, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.errors import ArgumentValueError, TraceError
@@ -31,7 +31,8 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     -------
     Kernel
         Elementwise, with the parameters, `signature` inputs and `static` of `f`; each output has the core shape of its argument.
-        As a kernel it may be differentiated again, and called inside other kernels.
+        As a kernel it may be differentiated again, and called inside other kernels. Integer and bool arrays it takes for
+        the other arguments only.
 
     Raises
     ------
@@ -48,23 +49,24 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     >>> slope(2.0), nbad.grad(slope)(2.0)
     (np.float64(12.0), np.float64(12.0))
     """
-    names = _parameters(f, argnums)
+    names = _parameters(f, argnums, "grad")
     tracer = functools.partial(_trace_grad, f, names, _is_many(argnums))
-    return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names))
+    return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names), names)
 
 
 def _is_many(argnums):
     return isinstance(argnums, tuple | list)
 
 
-def _parameters(f, argnums):
+def _parameters(f, argnums, verb):
     """Names of the parameters that `argnums` selects."""
     check_kernel(f)
+    refuse_array(argnums, f"nbad.{verb}(f)(x)")
     chosen = argnums if _is_many(argnums) else (argnums,)
     names = tuple(f.parameter(which) for which in chosen)
     if len(set(names)) != len(names):
         raise ArgumentValueError(
-            f"`nbad.grad({f.__name__}, argnums={argnums!r})` names an argument twice",
+            f"`nbad.{verb}({f.__name__}, argnums={argnums!r})` names an argument twice",
             got=repr(argnums),
             expected="each argument once",
             fix=f"argnums={tuple(dict.fromkeys(chosen))!r}",
@@ -158,7 +160,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
            [6., 4.]])
     """
     check_kernel(f)
-    argnums = selection(argnums)
+    argnums = selection(argnums, "nbad.hessian(f)(x)")
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
@@ -200,9 +202,9 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     >>> nbad.value_and_grad(cube)(2.0)
     (np.float64(8.0), np.float64(12.0))
     """
-    names = _parameters(f, argnums)
+    names = _parameters(f, argnums, "value_and_grad")
     tracer = functools.partial(_trace_value_and_grad, f, names)
-    both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)])
+    both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):

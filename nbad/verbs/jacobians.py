@@ -1,6 +1,7 @@
 """The verbs `jacobian` and `value_and_jacobian`."""
 
 import functools
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     """
     check_kernel(f)
     _check_mode(mode)
-    argnums = selection(argnums)
+    argnums = selection(argnums, "nbad.jacobian(f)(x)")
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
@@ -69,10 +70,10 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
 
 
 def _check_mode(mode):
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ArgumentValueError(
-            f"`nbad.jacobian(f, mode={mode!r})`: unknown mode",
-            got=repr(mode),
+            f"`nbad.jacobian(f, mode={reprlib.repr(mode)})`: unknown mode",
+            got=reprlib.repr(mode),
             expected=", ".join(map(repr, MODES)),
             fix="nbad.jacobian(f)",
         )
@@ -111,7 +112,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     (np.float64(10.0), array([[5., 2.]]))
     """
     check_kernel(f)
-    argnums = selection(argnums)
+    argnums = selection(argnums, "nbad.value_and_jacobian(f)(x)")
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):

@@ -1,12 +1,24 @@
 """Static arguments: Python values fixed when a kernel is traced, one specialization for each value."""
 
+import copy
+import dataclasses
+import enum
+import functools
 import math
+import threading
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
 
+import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad
+from nbad.api.signatures import identity
 from nbad.errors import TraceError
 
 X = np.linspace(-1.0, 2.0, 7)
@@ -187,3 +199,144 @@ def test_quick_calls_do_not_mix_values():
         assert_allclose([taylor(1.0), taylor(1.0, 1), taylor(1.0, 2)], [16 / 6, 2.0, 2.5], rtol=1e-15)
         assert_allclose(power(2, 3.0, "times"), 18.0)
         assert_allclose(power(2, 3.0, "plus", 1.0), 10.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Power:
+    n: float
+    more: object = None
+
+
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+        self.me = self
+
+
+class Slotted:
+    __slots__ = ("factor",)
+
+    def __init__(self, factor):
+        self.factor = factor
+
+
+class Wide(Slotted):
+    __slots__ = ("offset",)
+
+
+class Color(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Named(NamedTuple):
+    n: float
+
+
+class Tagged(float):
+    """Equal to its number, whatever its tag."""
+
+
+def tagged(value, tag):
+    made = Tagged(value)
+    made.tag = tag
+    return made
+
+
+def seen_by(values):
+    """How many traces the values of a static argument take, twice each."""
+    seen = []
+
+    @nbad.kernel(static="p")
+    def f(x, p):
+        seen.append(p)
+        return x
+
+    for p in (*values, *values):
+        assert f(1.0, p) == 1.0
+        assert nbad.grad(f)(1.0, p) == 1.0
+    return len(seen)
+
+
+ZEROS = (0.0, -0.0, 0, False, np.float64(0.0), np.float32(0.0), 0j, complex(0.0, -0.0))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ZEROS,
+        [Power(z) for z in ZEROS],
+        [Power(1, Power(z)) for z in ZEROS],
+        [Power(1, (1, (z,))) for z in ZEROS],
+        [Power(1, frozenset([z])) for z in ZEROS],
+        [Scale([1, {"a": z}]) for z in ZEROS],
+        [Scale({z}) for z in ZEROS],
+        [Scale(np.array([z])) for z in ZEROS],
+        [Slotted(z) for z in ZEROS],
+        [Wide(z) for z in ZEROS],
+        [Named(z) for z in ZEROS],
+        [(z,) for z in ZEROS],
+        [tagged(1.0, z) for z in ZEROS],
+        [functools.partial(math.pow, z) for z in ZEROS],
+        [Decimal("1"), Decimal("1.0"), Decimal("0"), Decimal("-0"), Fraction(1), 1, 1.0],
+        [Color.RED, Color.BLUE, Color, int, float, np.sin, np.cos, math.sin, math, np, taylor, power, nbad.grad(taylor)],
+        [range(3), range(0, 3, 2), range(0, 4, 2), (0, 1, 2), Named(1), (1,), b"a", "a", None, Ellipsis],
+        [Scale(np.zeros(2)), Scale(np.zeros((2, 1))), Scale(np.zeros(2, int)), Scale([0.0, 0.0]), Scale((0.0, 0.0))],
+        [object(), object(), numba.njit(lambda x: x), numba.njit(lambda x: x), functools.cache(math.sin)],
+    ],
+    ids=str,
+)
+def test_statics_are_told_apart_by_type_and_contents(values):
+    assert seen_by(values) == len(values)
+
+
+def test_equal_statics_share_a_specialization():
+    same = [Power(2.0, (Color.RED, frozenset("ab"))) for _ in range(3)]
+    assert seen_by(same) == 1
+    assert seen_by([Decimal("1.5"), Decimal("1.5")]) == seen_by([Fraction(1, 3), Fraction(1, 3)]) == 1
+    assert seen_by([functools.partial(math.pow, 2.0)] * 2) == seen_by([float("nan"), float("nan")]) == 1
+
+
+@pytest.mark.parametrize("kind", [Scale, Slotted])
+def test_an_object_that_has_changed_is_another_one(kind):
+    @nbad.kernel(static="p")
+    def f(x, p):
+        return p.factor[0] * x if isinstance(p.factor, list) else p.factor * x
+
+    p = kind(2.0)
+    assert (f(1.0, p), nbad.grad(f)(1.0, p)) == (2.0, 2.0)
+    p.factor = 3.0
+    assert (nbad.jacobian(f)(1.0, p).item(), f(1.0, p), nbad.hessian(f)(1.0, p).item()) == (3.0, 3.0, 0.0)
+    p.factor = [4.0]
+    assert f(1.0, p) == 4.0
+    p.factor[0] = 5.0
+    assert f(1.0, p) == nbad.grad(f)(1.0, p) == 5.0
+
+
+@pytest.mark.parametrize("make", [threading.Lock, lambda: (k for k in "a"), lambda: Scale(threading.Lock())])
+def test_mutable_values_whose_contents_cannot_be_seen_are_refused(make):
+    text = r"`taylor`: the contents of the static argument order cannot be seen[\s\S]*got: \w+ in which [\s\S]*fix: "
+    with pytest.raises(TypeError, match=text):
+        taylor(X, make())
+
+
+@given(st.recursive(st.sampled_from(ZEROS), lambda inner: st.lists(inner, max_size=3).map(tuple) | inner.map(Power)))
+def test_identity_is_type_and_text(value):
+    """The text of these values tells all that tells them apart."""
+    assert identity("f", "p", copy.deepcopy(value)) == identity("f", "p", value)
+    assert identity("f", "p", (value,)) != identity("f", "p", value)
+    for zero in ZEROS:
+        assert (identity("f", "p", zero) == identity("f", "p", value)) == (repr(zero) == repr(value))
+
+
+def test_identity_of_what_is_shared_many_times_is_found_once():
+    value = Scale(1.0)
+    for _ in range(40):
+        value = Scale([value, value])
+    assert hash(identity("f", "p", value)) == hash(identity("f", "p", value))
+
+
+def test_a_traced_value_for_a_static_argument():
+    for f in (lambda x: power(x, x, "times"), lambda x: power((x, 1), x, "times")):
+        with pytest.raises(TraceError, match=r"^kernel `<lambda>` passes a traced value for `n`, a static argument of `power`:"):
+            nbad.kernel(f)(X)

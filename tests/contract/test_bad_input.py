@@ -181,6 +181,35 @@ def test_wrong_argnums(argnums):
             call()
 
 
+ARRAYS = (X, X.reshape(3, 4), X[0], np.arange(12), np.array(1.0))
+
+
+@pytest.mark.parametrize("verb", ["jacobian", "value_and_jacobian", "hessian", "grad", "value_and_grad"])
+@pytest.mark.parametrize("x", ARRAYS, ids=lambda x: f"{x.dtype} {x.shape}")
+def test_an_array_for_argnums(verb, x):
+    text = r"^argnums is an array: .*\n    .*\n  got: (ndarray|float64)\n  expected: .*\n  fix: (.*)$"
+    with pytest.raises(TypeError, match=text) as caught:
+        getattr(nbad, verb)(square, x)
+    fix = str(caught.value).rpartition("fix: ")[2]
+    assert fix == f"nbad.{verb}(f)(x)"
+    eval(fix, {"nbad": nbad, "f": square, "x": x.astype(float)})
+
+
+@pytest.mark.parametrize("xs", [X.tolist(), (X,), (X, X)], ids=["list", "tuple", "two"])
+def test_arguments_for_argnums_make_short_errors(xs):
+    for call in (
+        lambda: nbad.jacobian(square, xs)(X),
+        lambda: nbad.value_and_grad(square, xs),
+        lambda: nbad.vjp(square, X, argnums=xs),
+        lambda: nbad.jacobian(square, 0, X),
+    ):
+        with pytest.raises(ValueError, match=r"does not select|unknown mode") as caught:
+            call()
+        assert len(str(caught.value)) < 500
+    with pytest.raises(TypeError, match=r"^argnums is an array[\s\S]*fix: argnums=0$"):
+        nbad.vjp(square, X, argnums=X)
+
+
 def test_wrong_options():
     with pytest.raises(ValueError, match=r"unknown residual policy[\s\S]*got: 'all'[\s\S]*'partials'"):
         nbad.vjp(polar, X, X, residuals="all")

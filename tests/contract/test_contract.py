@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from helpers.same_bits import bits
 
 import nbad
 from kernels import copy, polar, product, scaled_decay, square
+from nbad.errors import ArgumentTypeError
 
 N = 1000
 RNG = np.random.default_rng(2)
@@ -144,6 +146,72 @@ def test_integer_arrays_are_not_differentiated(dtype):
     assert nbad.jacobian(product)(X, b, 2).shape == (N, 1, 2)
     with pytest.raises(TypeError, match=r"argnums names b.*\n.*\n.*got: dtype .*\n.*\n  fix: b\.astype\(float\)"):
         nbad.vjp(product, X, b, 2, argnums="b")
+
+
+VERBS = {
+    "vjp": lambda f, *xs: nbad.vjp(f, *xs),
+    "jvp": lambda f, *xs: nbad.jvp(f, xs, (0,) * len(xs)),
+    "jvp beside a keyword": lambda f, *xs: nbad.jvp(f, xs[:-1], (0,) * (len(xs) - 1), z=xs[-1].astype(float)),
+    "linearize": lambda f, *xs: nbad.linearize(f, *xs),
+    "jacobian": lambda f, *xs: nbad.jacobian(f)(*xs),
+    "value_and_jacobian": lambda f, *xs: nbad.value_and_jacobian(f)(*xs),
+    "hessian": lambda f, *xs: nbad.hessian(f)(*xs),
+    "hvp": lambda f, *xs: nbad.hvp(f, xs, (0,) * len(xs)),
+    "grad": lambda f, *xs: nbad.grad(f)(*xs),
+    "value_and_grad": lambda f, *xs: nbad.value_and_grad(f)(*xs),
+}
+NAMING = {
+    "vjp": lambda f, *xs: nbad.vjp(f, *xs, argnums="y"),
+    "linearize": lambda f, *xs: nbad.linearize(f, *xs, argnums="y"),
+    "jacobian": lambda f, *xs: nbad.jacobian(f, "y")(*xs),
+    "value_and_jacobian": lambda f, *xs: nbad.value_and_jacobian(f, "y")(*xs),
+    "hessian": lambda f, *xs: nbad.hessian(f, ("x", "y"))(*xs),
+    "grad": lambda f, *xs: nbad.grad(f, "y")(*xs),
+    "grad with out=": lambda f, *xs: nbad.grad(f, "y")(*xs, out=np.empty(N)),
+    "grad of grad": lambda f, *xs: nbad.grad(nbad.grad(f, "y"), "x")(*xs),
+    "jacobian of grad": lambda f, *xs: nbad.jacobian(nbad.grad(f, "y"))(*xs),
+    "value_and_grad": lambda f, *xs: nbad.value_and_grad(f, ("x", "y"))(*xs),
+}
+volume = nbad.kernel(lambda x, y, z: x * y * y + z)
+
+
+def mended(call, error, **values):
+    """What a call gives when its arguments are what the error's fix makes of them."""
+    fix = str(error).rpartition("fix: ")[2]
+    return call(volume, *(values | {fix.partition(".")[0]: eval(fix, {}, values)}).values())
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("verb", VERBS)
+def test_nothing_to_differentiate_by_is_an_error_in_every_verb(verb, dtype):
+    call = VERBS[verb]
+    for x in (np.ones(N, dtype), dtype(1)):
+        for _ in range(2):
+            with pytest.raises(ArgumentTypeError, match=r"`.*\(x, y, z\)`.*differentiate.* by") as caught:
+                call(volume, x, x, x)
+        assert "fix: x.astype(float)" in str(caught.value)
+        mended(call, caught.value, x=x, y=x, z=x)
+
+
+@pytest.mark.parametrize("verb", NAMING)
+def test_an_integer_array_that_is_named_is_an_error_in_every_verb(verb):
+    ints, call = np.arange(N), NAMING[verb]
+    call(volume, X, X, ints)
+    with pytest.raises(ArgumentTypeError, match=r"y, which has no derivative\n.*\n  got: dtype int64\n") as caught:
+        call(volume, X, ints, ints)
+    mended(call, caught.value, x=X, y=ints, z=ints)
+
+
+def test_gradients_take_integer_arrays_that_are_not_differentiated():
+    ints = np.arange(N)
+    assert bits(nbad.grad(volume)(X, ints, 1)) == bits(ints * 1.0 * ints)
+    assert nbad.jacobian(nbad.grad(volume))(X, ints, 1).shape == (N, 1, 2)
+    assert nbad.hessian(volume)(X, ints, 1).shape == (N, 2, 2)
+    assert nbad.grad(volume)(2, [1, 2], 3).tolist() == [1.0, 4.0]
+    slope = nbad.grad(scaled_decay, "rate")
+    for kernel in (slope, pickle.loads(pickle.dumps(slope))):
+        with pytest.raises(ArgumentTypeError, match="differentiates by rate"):
+            kernel(X, ints)
 
 
 # dtypes
