@@ -71,6 +71,11 @@ def _power(x: Any, n: int) -> Any:
     return 1.0 / result if n < 0 else result
 
 
+def _half_power(g: Any, x: Any, n: int) -> Any:
+    """A negative power, n + 1/2: products and a square root are cheap, and of use but at 0, a pole here."""
+    return 1.0 / (_power(x, -n - 1) * g.sqrt(x) if n < -1 else g.sqrt(x))
+
+
 def _mod(g: Any, x: Any, y: Any) -> Any:
     """As npymath does it: the sign of the divisor, as in Python."""
     # an exact multiple leaves a zero with the sign of the divisor
@@ -139,6 +144,8 @@ ARITHMETIC = (
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
     composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", function=_power, payload=5, cost=2.0),
+    composite("half_power", "x**(n + 1/2)", _half_power, "(n + 1/2)*half_power(n - 1, x)",
+              function=lambda x, n: _half_power(np, x, n), payload=-3, cost=27.0, samples=POSITIVE),
     call("pow", "x**y", "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (y*x**(y - 1), True))",
          "Piecewise((0, Eq(x, 0) & (y > 0)), (v*log(x), True))", function=np.power, operands=PAIR, cost=75.0,
          spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
