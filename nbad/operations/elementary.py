@@ -1,7 +1,7 @@
 """The rows of arithmetic, comparison, rounding and the elementary functions."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,12 @@ def _logaddexp(g: Any, x: Any, y: Any, tie: Any, log1p_exp: Any) -> Any:
     return g.where(g.eq(x, y), x + tie, larger + log1p_exp(-g.abs(x - y)))
 
 
+def _shares(logistic: str) -> Iterator[str]:
+    """Partials of a logarithm of a sum, half and half where both operands are the same infinity, whose difference is nan."""
+    for difference in ("x - y", "y - x"):
+        yield f"Piecewise((1/2, Eq(x, y) & Ne({difference}, {difference})), ({logistic}({difference}), True))"
+
+
 def _logistic(g: Any, x: Any, e: Any) -> Any:
     """With `e = exp(-abs(x))`, which does not overflow."""
     return g.where(x < 0.0, e, 1.0) / (1.0 + e)
@@ -148,6 +154,7 @@ TAILS = ((-40.0,), (0.3,), (40.0,))
 FAR = (*PAIRS, (1e200, -1e200))
 TRIANGLES = ((3.0, -4.0, 5.0), (15.0, -20.0, 25.0))
 MULTIPLES = ((13.7, 5.2), (0.3, 7.0), (1e10, 0.3), (-13.7, 5.2), (-1e-20, 1.0), (13.7, -5.2))
+SAME_INFINITY = "half and half where both operands are the same infinity"
 REMAINDER = "1 by x, minus the quotient in whole numbers by y, at the jumps too"
 ARITHMETIC = (
     machine("add", "x + y", function=np.add, spellings=("numpy.add",), operands=PAIR, samples=PAIRS),
@@ -242,12 +249,12 @@ EXPONENTIAL = (
               "-v*tanh(x*(log(2)/2))*log(2)", function=lambda x: _logistic_slope(np.exp2(-np.abs(x))), cost=38.0, samples=TAILS),
     composite("logaddexp", "log(exp(x) + exp(y))",
               lambda g, x, y: _logaddexp(g, x, y, math.log(2.0), lambda d: g.log1p(g.exp(d))),
-              "logistic(x - y)", "logistic(y - x)", operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
-              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
+              *_shares("logistic"), operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
+              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink=SAME_INFINITY),
     composite("logaddexp2", "log(2**x + 2**y)/log(2)",
               lambda g, x, y: _logaddexp(g, x, y, 1.0, lambda d: math.log2(math.e) * g.log1p(g.exp2(d))),
-              "logistic2(x - y)", "logistic2(y - x)", operands=PAIR, spellings=("numpy.logaddexp2",), cost=60.0,
-              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
+              *_shares("logistic2"), operands=PAIR, spellings=("numpy.logaddexp2",), cost=60.0,
+              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink=SAME_INFINITY),
 )
 TRIGONOMETRIC = (
     call("sin", "sin(x)", domain=((-1e5, 1e5),)),

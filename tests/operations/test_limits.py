@@ -6,6 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import nbad
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
@@ -86,3 +87,29 @@ def test_log_ndtr_is_a_parabola_far_left(exponent, dtype, mode):
     if exponent < np.log10(np.finfo(dtype).max):
         x = dtype(-(10.0**exponent))
         np.testing.assert_allclose(derivatives("log_ndtr", 2, (x,), mode), [-1.0], rtol=8 * np.finfo(dtype).eps)
+
+
+@in_both_modes
+@pytest.mark.parametrize("operation", ["logaddexp", "logaddexp2"])
+@pytest.mark.parametrize("x", [INF, -INF])
+def test_equal_infinities_share_a_logarithm_of_a_sum(operation, x, mode):
+    assert derivatives(operation, 1, (x, x), mode) == [0.5, 0.5]
+    assert derivatives(operation, 2, (x, x), mode) == [0.0] * 4
+    assert derivatives(operation, 1, (2.0, 2.0), mode) == [0.5, 0.5]
+    factor = 1.0 if operation == "logaddexp" else math.log(2.0)
+    np.testing.assert_allclose(derivatives(operation, 2, (2.0, 2.0), mode), np.array([1, -1, -1, 1]) * factor / 4)
+
+
+def test_folds_of_logarithms_start_from_minus_infinity():
+    @nbad.kernel
+    def total(x, y):
+        result = -math.inf
+        for part in (x, y):
+            result = np.logaddexp(result, part)
+        return result
+
+    x, y = np.array([0.3, -INF]), np.array([1.2, -INF])
+    first, second = nbad.jacobian(total)(x, y), nbad.hessian(total)(x, y)
+    p = 1 / (1 + math.exp(0.9))
+    np.testing.assert_allclose(first, [[[p, 1 - p]], [[0.25, 0.5]]])  # the start takes part in the tie
+    np.testing.assert_allclose(second, np.array([p * (1 - p) * np.array([[1, -1], [-1, 1]]), np.zeros((2, 2))]), atol=1e-16)
