@@ -26,7 +26,7 @@ from nbad.operations.row import REAL
 from nbad.operations.table import TABLE
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
-CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")  # for a known y that is not 0, so that 0**0 needs no case
+CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")  # for a known y, so that 0**0 needs no case
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class _Sweeps:
 def _half_integer_exponent(graph: Graph, node: Node) -> Fraction | None:
     """The exponent of `pow`, if it is a constant whose power is cheaper and more accurate as products and square roots."""
     exponent = graph.nodes[node.args[1]] if node.op == "pow" else None
-    if exponent is None or exponent.op != "const" or exponent.payload == 0.0:
+    if exponent is None or exponent.op != "const":
         return None
     is_half = abs(exponent.payload) <= LARGEST_EXPONENT and (2 * exponent.payload).is_integer()
     return Fraction(exponent.payload) if is_half else None

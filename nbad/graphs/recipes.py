@@ -1,7 +1,7 @@
 """Texts of partial derivatives to graphs: one walk over Python's own syntax tree.
 
-A text is computed in the order written. Numbers are exact until they meet a value; integer powers are products, the
-power 1/2 is a square root, and a factor with a negative power divides.
+A text is computed in the order written. Numbers are exact until they meet a value. A power stays one operation: products and
+quotients in its place would leave the range where the next derivative does not, and meet as 0 * inf at its pole.
 """
 
 import ast
@@ -114,9 +114,10 @@ class _Reader(ast.NodeVisitor):
             return self.power(tree)
         if type(tree.op) not in BINARY:
             return self.generic_visit(tree)
-        # one division, not a reciprocal and a product: one rounding less
-        if isinstance(tree.op, ast.Mult) and self.is_inverse(tree.right):
-            return self.builder.add("div", self.node(tree.left), self.divisor(tree.right))
+        # an exact 0 is no factor but the lack of a term: x**0 has the slope 0 at 0 too
+        is_product = isinstance(tree.op, ast.Mult)
+        if is_product and isinstance(left := self.visit(tree.left), Fraction) and left == 0:
+            return left
         return self.apply(*BINARY[type(tree.op)], tree.left, tree.right)
 
     def visit_Compare(self, tree: Any) -> Value:
@@ -156,31 +157,15 @@ class _Reader(ast.NodeVisitor):
         """The node of an operation on parts of the text."""
         return self.builder.add(op, *map(self.node, operands), payload=payload)
 
-    def is_inverse(self, tree: Any) -> bool:
-        """Whether this is a power with a negative number."""
-        if not (isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Pow)):
-            return False
-        exponent = self.visit(tree.right)
-        return isinstance(exponent, Fraction) and exponent < 0
-
     def power(self, tree: Any) -> int:
-        """Integer powers as products, 1/2 as a square root."""
+        """Whole powers and negative halves by their own operations, 1/2 as a square root, the rest by `pow`."""
         x, exponent = self.node(tree.left), self.visit(tree.right)
         if not isinstance(exponent, Fraction):
             return self.builder.add("pow", x, exponent)
-        if exponent < 0:
-            return self.builder.add("div", self.builder.constant(1.0), self.divisor(tree))
+        if exponent.denominator == 1:
+            return self.builder.add("powi", x, payload=int(exponent))
         if exponent == HALF:
             return self.builder.add("sqrt", x)
-        if exponent.denominator > 1:
-            return self.builder.add("pow", x, self.builder.constant(float(exponent)))
-        return self.builder.add("powi", x, payload=int(exponent))
-
-    def divisor(self, tree: Any) -> int:
-        """What a negative power divides by: halves as products with a square root, cheap, and of use but at 0, a pole here."""
-        x, exponent = self.node(tree.left), -self.visit(tree.right)
-        if exponent.denominator > 2:
-            return self.builder.add("pow", x, self.builder.constant(float(exponent)))
-        whole, half = divmod(exponent.numerator, exponent.denominator)
-        root = self.builder.add("sqrt", x) if half else self.builder.constant(1.0)
-        return self.builder.add("mul", self.builder.add("powi", x, payload=whole), root)
+        if exponent.denominator == 2 and exponent < 0:
+            return self.builder.add("half_power", x, payload=math.floor(exponent))
+        return self.builder.add("pow", x, self.builder.constant(float(exponent)))

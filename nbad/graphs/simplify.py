@@ -167,6 +167,10 @@ def _powi(b: SimplifyingBuilder, x: int, n: Payload) -> int | None:
     return b.add("mul", x, x) if n == 2 else None
 
 
+def _pow(b: SimplifyingBuilder, x: int, y: int) -> int | None:
+    return b.constant(1.0) if b.value(y) == 0.0 else None  # of nan too
+
+
 def _square(b: SimplifyingBuilder, x: int) -> int:
     return b.add("mul", x, x)
 
@@ -240,6 +244,7 @@ RULES: dict[str, Rule] = {
     "mul": _mul,
     "div": _div,
     "powi": _powi,
+    "pow": _pow,
     "square": _square,
     "reciprocal": _reciprocal,
     "select": _select,

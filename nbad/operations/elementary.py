@@ -1,7 +1,7 @@
 """The rows of arithmetic, comparison, rounding and the elementary functions."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from nbad.operations.row import (
     scalar,
     special,
 )
+from nbad.operations.series import NUMPY
 
 
 def _inverse(name: str, expression: str, partial: str, **more: Any) -> Operation:
@@ -71,6 +72,11 @@ def _power(x: Any, n: int) -> Any:
     return 1.0 / result if n < 0 else result
 
 
+def _half_power(g: Any, x: Any, n: int) -> Any:
+    """A negative power, n + 1/2: products and a square root are cheap, and of use but at 0, a pole here."""
+    return 1.0 / (_power(x, -n - 1) * g.sqrt(x) if n < -1 else g.sqrt(x))
+
+
 def _mod(g: Any, x: Any, y: Any) -> Any:
     """As npymath does it: the sign of the divisor, as in Python."""
     # an exact multiple leaves a zero with the sign of the divisor
@@ -102,6 +108,12 @@ def _logaddexp(g: Any, x: Any, y: Any, tie: Any, log1p_exp: Any) -> Any:
     return g.where(g.eq(x, y), x + tie, larger + log1p_exp(-g.abs(x - y)))
 
 
+def _shares(logistic: str) -> Iterator[str]:
+    """Partials of a logarithm of a sum, half and half where both operands are the same infinity, whose difference is nan."""
+    for difference in ("x - y", "y - x"):
+        yield f"Piecewise((1/2, Eq(x, y) & Ne({difference}, {difference})), ({logistic}({difference}), True))"
+
+
 def _logistic(g: Any, x: Any, e: Any) -> Any:
     """With `e = exp(-abs(x))`, which does not overflow."""
     return g.where(x < 0.0, e, 1.0) / (1.0 + e)
@@ -110,6 +122,19 @@ def _logistic(g: Any, x: Any, e: Any) -> Any:
 def _logistic_slope(e: Any) -> Any:
     """The slope of the logistic function."""
     return e / ((1.0 + e) * (1.0 + e))  # even in x: `exp(-abs(x))` serves both signs
+
+
+def _exp_neg_square(g: Any, x: Any, n: int) -> Any:
+    square = x * x
+    return g.exp(-square if n == 1 else square * (-1.0 / n))
+
+
+def _over_square(g: Any, x: Any, y: Any, z: Any) -> Any:
+    return g.where(g.eq(z, math.inf), 0.0, x * (1.0 / z) * (1.0 / z))
+
+
+def _over_hypot(g: Any, x: Any, y: Any, z: Any) -> Any:
+    return g.where(g.eq(g.abs(x), math.inf) & (g.abs(y) < math.inf), g.copysign(1.0, x), x / z)
 
 
 def _sign(g: Any, x: Any) -> Any:
@@ -129,6 +154,7 @@ TAILS = ((-40.0,), (0.3,), (40.0,))
 FAR = (*PAIRS, (1e200, -1e200))
 TRIANGLES = ((3.0, -4.0, 5.0), (15.0, -20.0, 25.0))
 MULTIPLES = ((13.7, 5.2), (0.3, 7.0), (1e10, 0.3), (-13.7, 5.2), (-1e-20, 1.0), (13.7, -5.2))
+SAME_INFINITY = "half and half where both operands are the same infinity"
 REMAINDER = "1 by x, minus the quotient in whole numbers by y, at the jumps too"
 ARITHMETIC = (
     machine("add", "x + y", function=np.add, spellings=("numpy.add",), operands=PAIR, samples=PAIRS),
@@ -139,6 +165,8 @@ ARITHMETIC = (
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
     composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", function=_power, payload=5, cost=2.0),
+    composite("half_power", "x**(n + 1/2)", _half_power, "(n + 1/2)*half_power(n - 1, x)",
+              function=lambda x, n: _half_power(np, x, n), payload=-3, cost=27.0, samples=POSITIVE),
     call("pow", "x**y", "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (y*x**(y - 1), True))",
          "Piecewise((0, Eq(x, 0) & (y > 0)), (v*log(x), True))", function=np.power, operands=PAIR, cost=75.0,
          spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
@@ -199,7 +227,7 @@ EXPONENTIAL = (
             kink="inf at 0, -inf at -0.0"),
     composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "Piecewise((0, Eq(v, 0)), (1/(2*v), True))", function=np.sqrt,
               cost=25.0, samples=POSITIVE, kink="0 at 0: the root of a sum of squares, for `np.linalg.norm`"),
-    call("cbrt", "cbrt(x)", "1/(3*v**2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
+    call("cbrt", "cbrt(x)", "1/3*v**(-2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
     call("exp", "exp(x)", "v", domain=((-700.0, 700.0),)),
     call("exp2", "2**x", "v*log(2)", spellings=(*both("exp2"), "scipy.special.exp2"), domain=((-1000.0, 1000.0),)),
     call("expm1", "exp(x) - 1", spellings=(*both("expm1"), "scipy.special.expm1"),
@@ -221,12 +249,12 @@ EXPONENTIAL = (
               "-v*tanh(x*(log(2)/2))*log(2)", function=lambda x: _logistic_slope(np.exp2(-np.abs(x))), cost=38.0, samples=TAILS),
     composite("logaddexp", "log(exp(x) + exp(y))",
               lambda g, x, y: _logaddexp(g, x, y, math.log(2.0), lambda d: g.log1p(g.exp(d))),
-              "logistic(x - y)", "logistic(y - x)", operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
-              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
+              *_shares("logistic"), operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
+              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink=SAME_INFINITY),
     composite("logaddexp2", "log(2**x + 2**y)/log(2)",
               lambda g, x, y: _logaddexp(g, x, y, 1.0, lambda d: math.log2(math.e) * g.log1p(g.exp2(d))),
-              "logistic2(x - y)", "logistic2(y - x)", operands=PAIR, spellings=("numpy.logaddexp2",), cost=60.0,
-              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink="nan where both operands are the same infinity"),
+              *_shares("logistic2"), operands=PAIR, spellings=("numpy.logaddexp2",), cost=60.0,
+              samples=(*PAIRS, (-1000.0, -1001.0), (30.0, -20.0)), kink=SAME_INFINITY),
 )
 TRIGONOMETRIC = (
     call("sin", "sin(x)", domain=((-1e5, 1e5),)),
@@ -234,14 +262,22 @@ TRIGONOMETRIC = (
     call("tan", "tan(x)", "1 + v**2", cost=28.0, domain=((-1e5, 1e5),)),
     _inverse("asin", "asin(x)", "1/sqrt(cosquare(x))", cost=31.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
     _inverse("acos", "acos(x)", "-1/sqrt(cosquare(x))", cost=33.0, samples=INSIDE, domain=INTERVAL, kink="-inf at -1 and 1"),
-    _inverse("atan", "atan(x)", "1/(1 + x**2)", cost=34.0, domain=((-1e8, 1e8),)),
+    _inverse("atan", "atan(x)", "atan_slope(x)", cost=34.0, domain=((-1e8, 1e8),)),
     call("sinh", "sinh(x)", cost=32.0, domain=((-700.0, 700.0),)),
     call("cosh", "cosh(x)", domain=((-700.0, 700.0),)),
     call("tanh", "tanh(x)", "sech(x)**2", cost=48.0, samples=((-20.0,), (0.3,), (2.5,)), domain=((-350.0, 350.0),)),
     _inverse("asinh", "asinh(x)", "1/hypot(1, x)", cost=60.0, samples=((-1e8,), (0.3,), (2.5,)), domain=((-1e100, 1e100),)),
-    _inverse("acosh", "acosh(x)", "1/(sqrt(x - 1)*sqrt(x + 1))", cost=60.0, samples=((1.0001,), (2.5,), (1e8,)),
+    _inverse("acosh", "acosh(x)", "acosh_slope(x)", cost=60.0, samples=((1.0001,), (2.5,), (1e8,)),
              domain=((1.0, 1e100),), kink="inf at 1"),
     _inverse("atanh", "atanh(x)", "1/cosquare(x)", cost=44.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
+    # Each vanishes at infinity faster than x grows there, as all its derivatives do: no product inf * 0 is asked.
+    composite("atan_slope", "1/(1 + x**2)", lambda g, x: 1.0 / (1.0 + x * x), "Piecewise((0, Eq(v, 0)), (-2*(x*v)*v, True))",
+              function=lambda x: 1.0 / (1.0 + x * x), cost=18.0),
+    composite("acosh_slope", "1/sqrt(x**2 - 1)", lambda g, x: 1.0 / (g.sqrt(x - 1.0) * g.sqrt(x + 1.0)),
+              "Piecewise((0, Eq(v, 0)), (-(x*v)*v**2, True))",
+              function=lambda x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), cost=69.0, samples=((1.0001,), (2.5,), (1e8,))),
+    composite("exp_neg_square", "exp(-x**2/n)", _exp_neg_square, "Piecewise((0, Eq(v, 0)), (-2/n*x*v, True))",
+              function=lambda x, n: _exp_neg_square(np, x, n), payload=2, cost=22.0),
     # not 1 - tanh(x)**2, which cancels: see `nbad.operations.table`
     composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), "-v*tanh(x)", function=lambda x: 1.0 / np.cosh(x), cost=40.0),
     # factored: 1 - x**2 would cancel near 1 and -1
@@ -253,17 +289,19 @@ TRIGONOMETRIC = (
     call("hypot", "sqrt(x**2 + y**2)", "Piecewise((0, Eq(v, 0)), (over_hypot(x, y, v), True))",
          "Piecewise((0, Eq(v, 0)), (over_hypot(y, x, v), True))", operands=PAIR, cost=14.0, samples=FAR, kink="0 at (0, 0)"),
     # Partials of these two, where z is hypot(x, y): their own partials do not cancel, as those of plain quotients would.
-    composite("over_square", "x/(x**2 + y**2)", lambda g, x, y, z: x * (1.0 / z) * (1.0 / z),
-              "(y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)**2",
-              "-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)**2", "0", function=lambda x, y, z: x * (1.0 / z) * (1.0 / z),
-              operands=(REAL,) * 3, cost=18.0, samples=TRIANGLES),
-    composite("over_hypot", "x/sqrt(x**2 + y**2)", lambda g, x, y, z: x / z, "(y*reciprocal(z))**2*reciprocal(z)",
-              "-(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)", "0", function=lambda x, y, z: x / z, operands=(REAL,) * 3,
-              cost=16.0, samples=TRIANGLES),
-    call("erf", "erf(x)", "2/sqrt(pi)*exp(-x**2)", function=scalar(math.erf), spellings=("math.erf", "scipy.special.erf"),
+    composite("over_square", "x/(x**2 + y**2)", _over_square,
+              "Piecewise((0, Eq(reciprocal(z), 0)), ((y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)**2, True))",
+              "Piecewise((0, Eq(reciprocal(z), 0)), (-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)**2, True))", "0",
+              function=lambda x, y, z: _over_square(NUMPY, x, y, z), operands=(REAL,) * 3, cost=20.0, samples=TRIANGLES),
+    composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)**2*reciprocal(z)",
+              "-v*over_hypot(y, x, z)*reciprocal(z)", "0", function=lambda x, y, z: _over_hypot(NUMPY, x, y, z),
+              operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
+    call("erf", "erf(x)", "2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erf),
+         spellings=("math.erf", "scipy.special.erf"),
          domain=((-5.5, 5.5),), cost=33.0,
          kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes"),
-    call("erfc", "erfc(x)", "-2/sqrt(pi)*exp(-x**2)", function=scalar(math.erfc), spellings=("math.erfc", "scipy.special.erfc"),
+    call("erfc", "erfc(x)", "-2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erfc),
+         spellings=("math.erfc", "scipy.special.erfc"),
          domain=((-5.5, 26.0),), cost=42.0, kink="as erf"),
 )
 # fmt: on

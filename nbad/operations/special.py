@@ -129,7 +129,7 @@ NORMAL_DISTRIBUTION = (
         "ndtr",
         "erfc(-x/sqrt(2))/2",
         lambda g, x: g.erfc(-HALF * x) * 0.5,
-        "exp(-x**2/2)/sqrt(2*pi)",
+        "exp_neg_square(2, x)/sqrt(2*pi)",
         cost=44.0,
         function=np.vectorize(lambda x: math.erfc(-HALF * x) * 0.5, otypes=[float]),
         spellings=special("ndtr"),
@@ -153,7 +153,8 @@ NORMAL_DISTRIBUTION = (
         "mills",
         "exp(-x**2/2)*sqrt(2/pi)/erfc(-x/sqrt(2))",
         lambda g, x: math.sqrt(2.0 / math.pi) / g.erfcx(-HALF * x),
-        "Piecewise((-v*(x + v), x > -1), (-sqrt(pi)*v**2*ierfcx(1, -x/sqrt(2)), True))",
+        # far left the square would leave the range, where the slope is -1 to the last digit
+        "Piecewise((0, Eq(v, 0)), (-v*(x + v), x > -1), (-1, x < -1e17), (-sqrt(pi)*v**2*ierfcx(1, -x/sqrt(2)), True))",
         samples=NORMAL,
         cost=316.0,
         function=lambda x: math.sqrt(2.0 / math.pi) / scipy_link.reference("erfcx")(-HALF * x),

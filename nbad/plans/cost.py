@@ -120,15 +120,20 @@ def of_repeating(node: Node) -> int:
 
 def operations(node: Node) -> float:
     """Operations of one node."""
-    return 0.0 if node.op in ("input", "const") else TABLE[node.op].cost
+    if node.op in ("input", "const"):
+        return 0.0
+    return TABLE[node.op].cost + (TABLE["div"].cost if _is_inverse(node) else 0.0)
 
 
 def is_expensive(node: Node) -> bool:
     """Whether a policy should not repeat a node: calls of the C library, roots, and whatever divides."""
     if node.op in ("input", "const"):
         return False
-    divides = node.op == "powi" and node.payload < 0
-    return divides or bool(TABLE[node.op].libm) or TABLE[node.op].cost >= TABLE["div"].cost
+    return _is_inverse(node) or bool(TABLE[node.op].libm) or TABLE[node.op].cost >= TABLE["div"].cost
+
+
+def _is_inverse(node: Node) -> bool:
+    return node.op == "powi" and node.payload < 0
 
 
 def total(graph: Graph) -> float:

@@ -1,0 +1,115 @@
+"""Derivatives where a function ends, at infinity, and where a square leaves the range: the limits, from closed forms."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+import nbad
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import GraphBuilder
+from nbad.graphs.interpreter import evaluate
+from nbad.graphs.simplify import simplify
+
+INF = math.inf
+in_both_modes = pytest.mark.parametrize("mode", ["reverse", "forward"])
+
+
+def derivatives(operation, order, point, mode):
+    """All partials of one order, those that are zero by structure too, in C order."""
+    arity = len(point)
+    builder = GraphBuilder(operation, "xyz"[:arity])
+    graph = builder.build([builder.add(operation, *range(arity))])
+    for _ in range(order):
+        joint = jacobian(graph, tuple(range(arity)), mode)
+        builder = GraphBuilder.extending(joint.graph)
+        entries = dict(zip(joint.positions, joint.graph.outputs[joint.n_outputs :], strict=True))
+        zero = builder.constant(0.0)
+        graph = simplify(builder.build([entries.get((m, n), zero) for m in range(len(graph.outputs)) for n in range(arity)]))
+    return [float(value) for value in evaluate(graph, *point)]
+
+
+@in_both_modes
+@pytest.mark.parametrize(
+    ("operation", "point", "expected"),
+    [
+        ("hypot", (INF, 1.0), [1, 0]),
+        ("hypot", (-INF, 1.0), [-1, 0]),
+        ("hypot", (1.0, INF), [0, 1]),
+        ("hypot", (INF, INF), [math.nan, math.nan]),
+        ("atan2", (1.0, INF), [0, 0]),
+        ("atan2", (-INF, 1.0), [0, 0]),
+    ],
+)
+def test_first_order_at_infinity(operation, point, expected, mode):
+    np.testing.assert_array_equal(derivatives(operation, 1, point, mode), expected)
+
+
+@in_both_modes
+@pytest.mark.parametrize(
+    ("operation", "x", "expected"),
+    [
+        ("acosh", 1.0, -INF),
+        ("sqrt", 0.0, -INF),
+        ("cbrt", 0.0, -INF),
+        ("cbrt", -0.0, INF),
+        ("log_ndtr", -INF, -1.0),
+        *((name, INF, 0.0) for name in ("acosh", "sqrt")),
+        *((name, x, 0.0) for name in ("erf", "erfc", "ndtr", "atan", "cbrt", "asinh", "tanh") for x in (INF, -INF)),
+        ("log_ndtr", INF, 0.0),
+    ],
+)
+def test_second_order_where_a_function_ends(operation, x, expected, mode):
+    assert derivatives(operation, 2, (x,), mode) == [expected]
+
+
+@in_both_modes
+@pytest.mark.parametrize("operation", ["hypot", "atan2"])
+@pytest.mark.parametrize("point", [(INF, 1.0), (-INF, 1.0), (1.0, INF), (1.0, -INF)])
+def test_second_order_of_two_operands_at_infinity(operation, point, mode):
+    assert derivatives(operation, 2, point, mode) == [0.0] * 4
+
+
+@in_both_modes
+@pytest.mark.parametrize("x", [-1e300, -1e160, -1e100, -1e79, 1e50, 1e79, 1e102])
+def test_squares_in_the_second_order_of_atan_stay_in_range(x, mode):
+    with mpmath.workdps(400):
+        true = float(-2 * mpmath.mpf(x) / (1 + mpmath.mpf(x) ** 2) ** 2)
+    np.testing.assert_allclose(derivatives("atan", 2, (x,), mode), [true], rtol=1e-14)
+
+
+@in_both_modes
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [9, 16, 18, 30, 37, 154, 200, 300])
+def test_log_ndtr_is_a_parabola_far_left(exponent, dtype, mode):
+    """Its second derivative is -1 + 1/x**2, but for higher powers."""
+    if exponent < np.log10(np.finfo(dtype).max):
+        x = dtype(-(10.0**exponent))
+        np.testing.assert_allclose(derivatives("log_ndtr", 2, (x,), mode), [-1.0], rtol=8 * np.finfo(dtype).eps)
+
+
+@in_both_modes
+@pytest.mark.parametrize("operation", ["logaddexp", "logaddexp2"])
+@pytest.mark.parametrize("x", [INF, -INF])
+def test_equal_infinities_share_a_logarithm_of_a_sum(operation, x, mode):
+    assert derivatives(operation, 1, (x, x), mode) == [0.5, 0.5]
+    assert derivatives(operation, 2, (x, x), mode) == [0.0] * 4
+    assert derivatives(operation, 1, (2.0, 2.0), mode) == [0.5, 0.5]
+    factor = 1.0 if operation == "logaddexp" else math.log(2.0)
+    np.testing.assert_allclose(derivatives(operation, 2, (2.0, 2.0), mode), np.array([1, -1, -1, 1]) * factor / 4)
+
+
+def test_folds_of_logarithms_start_from_minus_infinity():
+    @nbad.kernel
+    def total(x, y):
+        result = -math.inf
+        for part in (x, y):
+            result = np.logaddexp(result, part)
+        return result
+
+    x, y = np.array([0.3, -INF]), np.array([1.2, -INF])
+    first, second = nbad.jacobian(total)(x, y), nbad.hessian(total)(x, y)
+    p = 1 / (1 + math.exp(0.9))
+    np.testing.assert_allclose(first, [[[p, 1 - p]], [[0.25, 0.5]]])  # the start takes part in the tie
+    np.testing.assert_allclose(second, np.array([p * (1 - p) * np.array([[1, -1], [-1, 1]]), np.zeros((2, 2))]), atol=1e-16)
