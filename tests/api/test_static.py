@@ -284,7 +284,6 @@ ZEROS = (0.0, -0.0, 0, False, np.float64(0.0), np.float32(0.0), 0j, complex(0.0,
         [Scale(np.zeros(2)), Scale(np.zeros((2, 1))), Scale(np.zeros(2, int)), Scale([0.0, 0.0]), Scale((0.0, 0.0))],
         [object(), object(), numba.njit(lambda x: x), numba.njit(lambda x: x), functools.cache(math.sin)],
     ],
-    ids=str,
 )
 def test_statics_are_told_apart_by_type_and_contents(values):
     assert seen_by(values) == len(values)
