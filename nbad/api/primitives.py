@@ -163,8 +163,10 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
 
 
 def _check_name(call: str, name: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ArgumentTypeError(f"{call}: the name is not an identifier", got=repr(name), expected="a name like `soft_clip`")
+    if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+        raise ArgumentTypeError(
+            f"{call}: the name is not an identifier of ASCII letters", got=repr(name), expected="a name like `soft_clip`"
+        )
     if name in TABLE and not TABLE[name].recipes:
         raise ArgumentValueError(
             f"{call}: nbad has an operation of this name",

@@ -175,7 +175,15 @@ def operands_of(program: Any, given: Any) -> tuple[Any, ...]:
             expected=f"{len(slots)}: {', '.join(slots)}",
             fix=f"{program.name}.sympy()",
         )
-    return tuple(map(sympy.sympify, given))
+    try:
+        return tuple(sympy.sympify(e, strict=True) for e in given)  # text would be executed
+    except sympy.SympifyError as error:
+        raise ArgumentTypeError(
+            f"{program.call}.sympy: an operand is not an expression",
+            got=repr(error.expr),
+            expected="SymPy expressions and numbers",
+            fix=f"{program.name}.sympy(*sympy.symbols({' '.join(slots)!r}, seq=True))",
+        ) from None
 
 
 def _symbols(slots: list[str]) -> tuple[Any, ...]:

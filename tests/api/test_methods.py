@@ -1,6 +1,7 @@
 """Kernels as methods: `self` is the object whose attributes the kernel reads, not an argument."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -128,3 +129,13 @@ def test_what_a_method_may_not_do():
         Counter().count(1.0)
     with pytest.raises(ArgumentTypeError, match=r"(?s)`named\(this, x\)`: missing a required argument: 'x'.*test_methods\.py"):
         Counter().named(1.0)
+
+
+@pytest.mark.parametrize("text", ["y + 1", "__import__('os').environ.update(NBAD_EXECUTED='1')"])
+def test_text_is_no_expression_and_is_not_executed(text):
+    f = nbad.kernel(lambda x: 2.0 * x)
+    with pytest.raises(
+        ArgumentTypeError, match=r"sympy: an operand is not an expression\n(.*\n)*  fix: .*sympy\(\*sympy.symbols\('x', seq"
+    ):
+        f.sympy(text)
+    assert "NBAD_EXECUTED" not in os.environ

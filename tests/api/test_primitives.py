@@ -208,6 +208,7 @@ def says(*parts):
             ("`nbad.primitive('sin', ...)`: nbad has an operation of this name", "fix: nbad.primitive('my_sin', ...)"),
         ),
         (("soft clip", clip, ["1", "1"]), ArgumentTypeError, ("the name is not an identifier", "got: 'soft clip'")),
+        (("größe", clip, ["1", "1"]), ArgumentTypeError, ("the name is not an identifier of ASCII letters", "got: 'größe'")),
         (("a", 3.0, ["1"]), ArgumentTypeError, ("the implementation is not a function", "got: 3.0", "numba.njit made")),
         (("a", math.sin, ["1"]), ArgumentTypeError, ("the implementation is not a function", "fix: lambda x: function(x)")),
         (("a", lambda x=1.0: x, ["1"]), ArgumentTypeError, ("must take one or more arguments", "got: <lambda>(x=1.0)")),

@@ -47,6 +47,37 @@ out = np.empty(3)
 module.scaled(np.arange(3.0), out)
 print(out.tolist(), sum(module.scaled.stats.cache_hits.values()), sum(module.scaled.stats.cache_misses.values()))
 """
+FORKED = """
+import os, signal, threading
+import numpy as np
+import nbad
+from numba.core.compiler_lock import global_compiler_lock
+
+taken, done = threading.Event(), threading.Event()
+
+def hold():
+    with global_compiler_lock:
+        taken.set()
+        done.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+taken.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    cube = nbad.kernel(lambda x: x**3)
+    values = (cube(2.0), *nbad.vjp(cube, np.full(500_000, 2.0))[1](1.0)[0][:2])
+    os._exit(0 if values == (8.0, 12.0, 12.0) else 3)
+print(os.waitpid(child, 0)[1], global_compiler_lock._lock.acquire(blocking=False))
+done.set()
+thread.join()
+with global_compiler_lock:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if global_compiler_lock.is_locked() else 3)
+print(os.waitpid(child, 0)[1])
+"""
 
 
 def forget(monkeypatch):
@@ -255,3 +286,8 @@ def test_without_numbas_compiler_functions_are_plain(run_python):
         "print(cached_njit(parallel=True)(lambda x: -x)(-2), nbad.codegen.host.host())"
     )
     assert run_python(code, NUMBA_DISABLE_JIT="1").startswith("2 ")
+
+
+def test_a_child_compiles_though_a_thread_of_its_parent_was_compiling(run_python):
+    """A child of the compiling thread itself goes on to hold the lock."""
+    assert run_python(FORKED).split() == ["0", "False", "0"]
