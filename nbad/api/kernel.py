@@ -162,8 +162,7 @@ class Kernel:
 
     def traced(self, arguments, constants):
         """The graph for the given array arguments and plain values, from which all starts that is derived from this kernel."""
-        statics = {name: constants[name] for name in self._static if name in constants}
-        return self._trace(tuple(a.name for a in arguments), self._chosen(statics))
+        return self._trace(tuple(a.name for a in arguments), self._statics(constants))
 
     def derived(self, name, tracer, outputs, by):
         """A kernel with these parameters, and outputs of these core shapes: derivatives by `by`, whose graph `tracer` makes."""
@@ -251,12 +250,12 @@ class Kernel:
         """Names of the array arguments that a call passes, its static values, and the values of the former."""
         given = self._given(args, kwargs)
         names = tuple(name for name in given if name not in self._static)
-        statics = {name: given[name] for name in self._static if name in given}
-        return names, self._chosen(statics), [given[name] for name in names]
+        return names, self._statics(given), [given[name] for name in names]
 
-    def _chosen(self, statics):
-        """The static values without those that are defaults: to pass a default is to omit it."""
-        return {name: value for name, value in statics.items() if value is not self._static_defaults[name]}
+    def _statics(self, given):
+        """The static values among those given, without the defaults: to pass a default is to omit it."""
+        defaults = self._static_defaults
+        return {name: given[name] for name in self._static if name in given and given[name] is not defaults[name]}
 
     def _key(self, names, statics):
         return names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())

@@ -121,7 +121,7 @@ def _contents(value, seen):
         return kind, value.dtype.str, value.shape, value.tobytes()
     try:
         parts = value.__reduce_ex__(4)  # what pickle would write
-    except (TypeError, ValueError, AttributeError, NotImplementedError, pickle.PicklingError) as error:
+    except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
         raise _Opaque(f"{kind.__name__}: {error}") from None
     if isinstance(parts, str):  # the name of something global
         return kind, value
