@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from nbad.language import arrays
+from nbad.language.lookup import extreme
 from nbad.language.meanings import Meaning, means
 
 if TYPE_CHECKING:
@@ -163,10 +164,10 @@ def _mean(trace: "Trace", values: list[Any]) -> Any:
     return _sum(trace, values) / len(values)
 
 
-def _extreme(function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
+def _extreme(op: str, trace: "Trace", values: list[Any]) -> Any:
     if not values:
         raise trace.refusal("takes the least or greatest of no items", "np.max(x)  # of at least one")
-    return functools.reduce(function, values)
+    return extreme(trace, op, values) if any(map(trace.is_traced, values)) else functools.reduce(getattr(np, op), values)
 
 
 def _logical(op: str, function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
@@ -211,10 +212,10 @@ MEANINGS = {
     "numpy.sum": _reduction(_sum),
     "numpy.prod": _reduction(_product),
     "numpy.mean": _reduction(_mean),
-    "numpy.max": _reduction(functools.partial(_extreme, np.maximum)),
-    "numpy.amax": _reduction(functools.partial(_extreme, np.maximum)),
-    "numpy.min": _reduction(functools.partial(_extreme, np.minimum)),
-    "numpy.amin": _reduction(functools.partial(_extreme, np.minimum)),
+    "numpy.max": _reduction(functools.partial(_extreme, "maximum")),
+    "numpy.amax": _reduction(functools.partial(_extreme, "maximum")),
+    "numpy.min": _reduction(functools.partial(_extreme, "minimum")),
+    "numpy.amin": _reduction(functools.partial(_extreme, "minimum")),
     "numpy.all": _reduction(functools.partial(_logical, "and", all)),
     "numpy.any": _reduction(functools.partial(_logical, "or", any)),
     "numpy.cumsum": _running(operator.add),

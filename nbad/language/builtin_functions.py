@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad.language import merging, refusals
-from nbad.language.lookup import select_tree
+from nbad.language.lookup import extreme, select_tree
 from nbad.language.meanings import means
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _extreme(trace: "Trace", function: Callable[..., Any], op: str, values: Any,
         name = function.__name__
         raise trace.refusal(f"passes `{next(iter(options))}=` to `builtins.{name}`", f"{name}(x)")
     items = list(values[0]) if len(values) == 1 else values  # a scalar refuses to be iterated over
-    return functools.reduce(lambda x, y: trace.apply(op, (x, y)), items)
+    return extreme(trace, op, items)
 
 
 def _isscalar(trace: "Trace", x: Any) -> bool:

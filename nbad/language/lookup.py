@@ -1,8 +1,8 @@
-"""Tables at a traced place: `table[i]`, `x in values`, as trees of selects."""
+"""Choices among many: `table[i]`, `x in values`, the greatest and the least, as trees of selects or folds."""
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 def is_traced(index: Any) -> bool:
     """Whether an index is a traced value, or a tuple with one."""
     return isinstance(index, Tracer) or (isinstance(index, tuple) and any(isinstance(part, Tracer) for part in index))
+
+
+def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
+    """The greatest or least of several, from left to right; equal ones share the derivative alike, whatever their order."""
+    result: Any = items[0]
+    ties: Any = 1.0  # how many are tied for it so far
+    for k, other in enumerate(items[1:], 1):
+        before = result
+        result = trace.apply(op, (before, other)) if k == 1 else trace.apply(f"{op}_of", (before, other, ties))
+        if k < len(items) - 1:
+            kept = trace.apply("select", (trace.apply("eq", (result, before)), ties, 1.0)) if k > 1 else 1.0
+            ties = trace.apply("select", (trace.apply("eq", (other, before)), ties + 1.0, kept))
+    return result
 
 
 def item(trace: "Trace", container: Any, index: Any) -> Any:

@@ -214,7 +214,7 @@ PRODUCTS = (
         "x*log(y)",
         lambda g, x, y: _product(g, x, y, g.log(y)),
         "log(y)",
-        "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (x*reciprocal(y), True))",
+        "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (x/y, True))",
         function=lambda x, y: _product(NUMPY, x, y, np.log(y)),
         operands=PAIR,
         spellings=special("xlogy"),

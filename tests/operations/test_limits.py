@@ -113,3 +113,11 @@ def test_folds_of_logarithms_start_from_minus_infinity():
     p = 1 / (1 + math.exp(0.9))
     np.testing.assert_allclose(first, [[[p, 1 - p]], [[0.25, 0.5]]])  # the start takes part in the tie
     np.testing.assert_allclose(second, np.array([p * (1 - p) * np.array([[1, -1], [-1, 1]]), np.zeros((2, 2))]), atol=1e-16)
+
+
+@in_both_modes
+@pytest.mark.parametrize(("dtype", "x"), [(np.float64, 1e-170), (np.float64, 1e-300), (np.float32, 1e-25), (np.float32, 1e-37)])
+def test_second_order_of_xlogy_far_down(dtype, x, mode):
+    """The same number twice: that of `x*log(x)` is 1/x."""
+    entries = derivatives("xlogy", 2, (dtype(x), dtype(x)), mode)
+    np.testing.assert_allclose(entries, [0.0, 1 / x, 1 / x, -1 / x], rtol=4 * np.finfo(dtype).eps)
