@@ -152,7 +152,8 @@ class ReverseSweeps:
         def build():
             return self._build(rows, seeds, results, temporaries, batched, accumulate)
 
-        self._launches(key, build)(arrays, n_seeds)
+        launch = self._launches.known.get(key) or self._launches(key, build)
+        launch(arrays, n_seeds)
         if self._has_sums:
             self._sum_up(results, temporaries, accumulate)
 

@@ -18,8 +18,8 @@ from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
 
-ONE = {dtype: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
-MANY = {dtype: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
+ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
+MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
 
 FEW = memory.SMALLEST // 4  # elements: more are no plain case, whatever the kernel
 
@@ -128,7 +128,7 @@ class Pullback:
             made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
             if made is not False:
                 return made
-        seeds = self._seeds(ONE[reverse.dtype], ct)
+        seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
         return self._sweep_into(seeds, None, out, accumulate)
 
     def batched(self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Array, ...]:
@@ -165,13 +165,15 @@ class Pullback:
             made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
             if made is not False:
                 return made
-        given = MANY[reverse.dtype]
+        given = MANY[reverse.dtype.itemsize]
         seeds = self._seeds(given, cts)
         return self._sweep_into(seeds, count_of(given, seeds, "seed", "np.ones((S, *y.shape))"), out, accumulate)
 
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
         program, shapes = self._reverse.program, self._sweeps.leaf_shapes
+        if not program.is_tuple and type(ct) is np.ndarray:  # the usual case of the general way, 1 us sooner
+            return [as_given(given, "ct", ct, shapes[0], "ct")]
         if program.is_tuple and (type(ct) is not tuple or len(ct) != len(shapes)):
             names = [f"ct{k}" for k in range(len(shapes))]
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
@@ -196,7 +198,8 @@ class Pullback:
         room, sweeps = self._room(), self._sweeps
         if out is None:
             nbytes = sweeps.result_bytes * (1 if count is None else count)
-            memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
+            if nbytes > memory.CAREFUL:
+                memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             results = [memory.empty(shape, reverse.dtype) for shape in shapes]
         else:
             results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds, True)
