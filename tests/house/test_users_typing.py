@@ -27,7 +27,7 @@ def project(tmp_path):
 
 
 def run(project, *command):
-    path = {} if ROOT == sysconfig.get_path("purelib") else {"MYPYPATH": ROOT}  # mypy refuses to be told what it knows
+    path = {} if sysconfig.get_path("purelib") == ROOT else {"MYPYPATH": ROOT}  # mypy refuses to be told what it knows
     environment = os.environ | path | {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=project, env=environment, capture_output=True, text=True, timeout=300
