@@ -1,7 +1,7 @@
 """Arguments as arrays: what is accepted, the working dtype, the broadcast shape, strides over it."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -231,18 +231,3 @@ def _fix(names, shapes):
         if len(shape) == 1:
             return f"{name}[:, None], for all combinations"
     return "np.expand_dims on one of them"
-
-
-def is_broadcast(own, shape):
-    """Whether an array of batch shape `own` is repeated, or summed over, in the element space `shape`."""
-    return own != shape
-
-
-def is_total(own, shape):
-    """Whether it is repeated along every axis: one value for all elements."""
-    return math.prod(own) == 1 and own != shape
-
-
-def unstructure(leaves: list[Any], is_tuple: bool):
-    """A tuple of results, or the only one."""
-    return tuple(leaves) if is_tuple else leaves[0]
