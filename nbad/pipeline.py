@@ -45,6 +45,7 @@ class Program:
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)
         self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
+        self.seed_names = [f"ct[{k}]" for k in range(len(self.leaves))] if self.is_tuple else ["ct"]
         self.layouts = Memo()
         self.remember = Memo()
 

@@ -88,7 +88,7 @@ class Launch:
         moved = sum(slot.dtype.itemsize for slot in slots if any(slot.strides))
         self._spare = moved / BYTES_PER_NS - flops(kernel) / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self._once = flops(prologue) / FLOPS_PER_NS
-        self.nanoseconds = self.elements * (Work(moved, flops(kernel)).nanoseconds + self._once)
+        self.nanoseconds = self.elements * (Work(moved, flops(kernel)).cached_nanoseconds + self._once)
         self._written = self.elements * len(routes.writes) * kernel.dtype.itemsize
         self._drivers: dict[Streams, Driver] = {}
 

@@ -4,6 +4,8 @@ Fresh memory costs a page fault for every 4096 bytes, which doubles the time of 
 when the array and all of its views are gone, the block returns to a bounded store, and the next array of about that size gets it.
 """
 
+import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from nbad.memo import Lock
 CAREFUL = 1 << 28  # bytes; asking the system costs more than a smaller array
 TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the user sets no bound
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
-ALIGNMENT = 64
+PAGE = 4096
+STAGGER = 13 * 64  # bytes: from one block's start in a page to the next one's
 
 
 class Pool:
@@ -24,6 +27,7 @@ class Pool:
     def __init__(self, limit):
         self.limit = limit
         self.blocks: dict[int, list[np.ndarray]] = {}
+        self._turns = itertools.count()
         self._lock = Lock()  # a lease may end inside a locked section, when the collector runs there
 
     @property
@@ -32,16 +36,20 @@ class Pool:
         return sum(size * len(kept) for size, kept in list(self.blocks.items()))
 
     def take(self, size):
-        """A block of exactly `size` bytes, 64-byte aligned; its contents are arbitrary."""
+        """A block of exactly `size` bytes, 64-byte aligned; its contents are arbitrary.
+
+        No two neighbours start at the same place of a page: stores to one would wait for loads from the other, and a batched
+        pullback of 1e4 elements took 1.35 times as long.
+        """
         with self._lock.current:
             if size in self.blocks:
                 return self._pop(size)
         try:
-            raw = np.empty(size + ALIGNMENT, np.uint8)
+            raw = np.empty(size + PAGE, np.uint8)
         except MemoryError:  # what waits in other sizes may make room
             self.clear()
-            raw = np.empty(size + ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
+            raw = np.empty(size + PAGE, np.uint8)
+        start = (next(self._turns) * STAGGER - raw.ctypes.data) % PAGE
         return raw[start : start + size]
 
     def give(self, block):
@@ -99,7 +107,8 @@ def empty(shape, dtype):
     >>> empty((2, 3), np.dtype(float)).shape
     (2, 3)
     """
-    return _leased(shape, dtype, _rounded)
+    size = math.prod(shape) * dtype.itemsize
+    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, _rounded(size)))
 
 
 def exact(shape, dtype):
@@ -111,14 +120,8 @@ def exact(shape, dtype):
     >>> exact((2, 3), np.dtype(float)).shape
     (2, 3)
     """
-    return _leased(shape, dtype, int)
-
-
-def _leased(shape, dtype, rounded):
-    size = dtype.itemsize
-    for length in shape:
-        size *= length
-    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, rounded(size)))
+    size = math.prod(shape) * dtype.itemsize
+    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, size))
 
 
 class NotEnoughMemoryError(NbadError, MemoryError):

@@ -15,7 +15,7 @@ from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
 from nbad.plans.cost import WORD, Work, total
 from nbad.runtime.memory import SMALLEST
-from nbad.runtime.threads import HELD_BELOW
+from nbad.runtime.threads import SMALL
 
 MANY = 1 << 12  # elements from which it pays to compile uniform work apart; numbers among the arguments are uniform
 
@@ -134,5 +134,5 @@ def _entry(sweep):
     work = Work(size * kernel.rows, total(kernel.oplist) * size / WORD)
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(int(HELD_BELOW / work.nanoseconds), SMALLEST // widest - 1)
+    limit = min(int(SMALL / work.cached_nanoseconds), SMALLEST // widest - 1)
     return entry(sweep, limit, MANY - 1) or _never

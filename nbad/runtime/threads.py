@@ -24,8 +24,7 @@ from nbad.native.launch_table import TILE
 from nbad.native.launcher import launcher
 from nbad.native.worker import worker
 
-SERIAL_BELOW = 100_000  # estimated nanoseconds: below this, waking a thread costs more than it saves
-HELD_BELOW = 50_000  # likewise: below this, giving the interpreter's lock to others and waiting for it costs more than they gain
+SMALL = 60_000  # estimated nanoseconds: below, waking a thread or giving the interpreter's lock away costs more than it gains
 ALIGNMENT = 64
 
 
@@ -102,7 +101,7 @@ class _Threads:
 
     def number(self, work):
         """How many threads are worth waking for this much work."""
-        if work < SERIAL_BELOW or self.forked or nb.config.DISABLE_JIT:
+        if work < SMALL or self.forked or nb.config.DISABLE_JIT:
             return 1
         return nb.get_num_threads()
 
@@ -147,7 +146,7 @@ class Driver:
             Number of seeds; 1 where nothing depends on a seed.
         """
         nanoseconds = self._nanoseconds * n_seeds
-        if self._held is not None and nanoseconds < HELD_BELOW:
+        if self._held is not None and nanoseconds < SMALL:
             self._held(*arrays, n_seeds)
             return
         workers, ids = _threads.number(nanoseconds), array("q", map(id, arrays))

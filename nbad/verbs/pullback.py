@@ -172,18 +172,17 @@ class Pullback:
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
         program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        if not program.is_tuple and type(ct) is np.ndarray:  # the usual case of the general way, 1 us sooner
-            return [as_given(given, "ct", ct, shapes[0], "ct")]
         if program.is_tuple and (type(ct) is not tuple or len(ct) != len(shapes)):
             names = [f"ct{k}" for k in range(len(shapes))]
             got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
             fix = f"pullback(({', '.join(names)}{',' if len(names) == 1 else ''}))"
             raise _wrong_structure(given, got, f"a tuple of {len(shapes)}, as `{program.name}` returns", fix)
-        named = [(f"ct[{k}]", leaf) for k, leaf in enumerate(ct)] if program.is_tuple else [("ct", ct)]
-        for (_, leaf), shape in zip(named, shapes, strict=True):
+        seeds = []
+        for name, leaf, shape in zip(program.seed_names, ct if program.is_tuple else (ct,), shapes, strict=True):
             if isinstance(leaf, tuple):
                 raise _wrong_structure(given, f"a tuple of {len(leaf)}", f"one array of shape {shape}", "pullback(ct[0])")
-        return [as_given(given, name, leaf, shape, name) for (name, leaf), shape in zip(named, shapes, strict=True)]
+            seeds.append(as_given(given, name, leaf, shape, name))
+        return seeds
 
     def _sweep_into(self, seeds, count, out, accumulate):
         reverse = self._reverse

@@ -47,7 +47,14 @@ def test_blocks_are_aligned_and_of_the_asked_shape():
     assert array.dtype == np.float32
     assert array.flags.c_contiguous
     assert array.flags.writeable
-    assert address(array) % memory.ALIGNMENT == 0
+    assert address(array) % 64 == 0
+
+
+def test_blocks_start_at_places_of_a_page_of_their_own(own_pool):
+    arrays = [memory.empty((BIG,), DOUBLE) for _ in range(10)]
+    places = [address(array) % 4096 for array in arrays]
+    assert len(set(places)) == 10
+    assert not any(place % 64 for place in places)
 
 
 def test_small_arrays_do_not_pass_through_the_pool(own_pool):
