@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
 from nbad.errors import NbadError
-from nbad.verbs.jacobians import jacobian, value_and_jacobian
-from nbad.verbs.pushforward import jvp
-from nbad.verbs.vjp import vjp
 from nbad.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -19,8 +16,10 @@ if TYPE_CHECKING:
     from nbad.tools.explain import explain
     from nbad.tools.show import show
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
-    from nbad.verbs.pushforward import linearize
+    from nbad.verbs.jacobians import jacobian, value_and_jacobian
+    from nbad.verbs.pushforward import jvp, linearize
     from nbad.verbs.sympy_kernels import from_sympy
+    from nbad.verbs.vjp import vjp
 
 # fmt: off
 __all__ = [
@@ -32,8 +31,9 @@ _MODULES = ("special", "testing")
 _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
-    "linearize": "verbs.pushforward", "primitive": "api.primitives", "show": "tools.show", "stop_gradient": "language.values",
-    "value_and_grad": "verbs.gradients",
+    "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
+    "show": "tools.show", "stop_gradient": "language.values", "value_and_grad": "verbs.gradients",
+    "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on
 

@@ -11,8 +11,8 @@ from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
-from nbad.plans import cost
 from nbad.plans import text as plan_text
+from nbad.plans import work
 from nbad.plans.partition import partition
 from nbad.plans.plan import fuse, jvp_graph
 
@@ -101,7 +101,7 @@ class Program:
         if mode == "forward":
             return forward
         reverse = self.plan(wrt, "partials")
-        return min(reverse, forward, key=lambda plan: cost.total(plan.forward))
+        return min(reverse, forward, key=lambda plan: work.total(plan.forward))
 
     def forward(self, plan, dtype):
         """The kernel from inputs to outputs and residuals."""

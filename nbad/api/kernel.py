@@ -5,7 +5,7 @@ import inspect
 import math
 import reprlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -18,13 +18,15 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.interpreter import evaluate
 from nbad.language.kernels import BoundKernel
 from nbad.memo import Memo
-from nbad.pipeline import Program
 from nbad.runtime import plain, sweeps
 from nbad.runtime.nonfinite import check_value
 from nbad.runtime.operands import read
 from nbad.runtime.out import check_out
 from nbad.runtime.plain import Entries
 from nbad.tracing.arguments import Argument
+
+if TYPE_CHECKING:
+    from nbad.pipeline import Program
 
 
 class Kernel:
@@ -221,14 +223,14 @@ class Kernel:
 
         return latex(self)
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, tuple[Any, ...]]:
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""
         if self._whole is not None and not kwargs and len(args) == len(self.parameters):
             return self._whole, args
         names, statics, values = self._parts(args, kwargs)
         return self._programs(self._key(names, statics), lambda: self._specialize(names, statics)), tuple(values)
 
-    def whole_program(self) -> Program:
+    def whole_program(self) -> "Program":
         """The specialization in which every argument is passed; static ones have their defaults."""
         values = {p.name: p.default if p.name in self._static else None for p in self._parameters}
         for name, value in values.items():
@@ -281,6 +283,8 @@ class Kernel:
             ) from None
 
     def _specialize(self, names, statics):
+        from nbad.pipeline import Program
+
         traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
         if names == self.parameters and self._is_plain:

@@ -11,7 +11,7 @@ from functools import partial
 from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import compact, simplify
-from nbad.plans import cost
+from nbad.plans import cost, work
 from nbad.plans.plan import Entry, Plan, Policy, Residual
 from nbad.plans.policies import POLICIES, Targets, stored_values
 
@@ -99,6 +99,6 @@ def _reason(targets: Targets, k: int, policy: Policy) -> str:
         return "asked for"
     if node.op == "input":
         return "input of the partials"
-    if cost.is_expensive(node):
+    if work.is_expensive(node):
         return f"`{node.op}` is too expensive to repeat"
     return "in place of what it is computed from"

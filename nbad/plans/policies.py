@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from nbad.errors import ArgumentValueError
 from nbad.graphs.graph import Graph, Node
-from nbad.plans import cost
+from nbad.plans import work
 from nbad.plans.mincut import INFINITE, Network
 from nbad.plans.plan import Policy
 
@@ -79,8 +79,8 @@ def _cut(targets: Targets) -> set[int]:
     source, sink = 2 * len(nodes), 2 * len(nodes) + 1
     network = Network(2 * len(nodes) + 2)
     for k in targets.below():
-        network.connect(2 * k, 2 * k + 1, cost.of_keeping(nodes[k]))
-        network.connect(source, 2 * k, INFINITE if _is_fixed(nodes[k]) else cost.of_repeating(nodes[k]))
+        network.connect(2 * k, 2 * k + 1, work.of_keeping(nodes[k]))
+        network.connect(source, 2 * k, INFINITE if _is_fixed(nodes[k]) else work.of_repeating(nodes[k]))
         for a in set(nodes[k].args):
             if nodes[a].op != "const":
                 network.connect(2 * a + 1, 2 * k, INFINITE)
@@ -92,7 +92,7 @@ def _cut(targets: Targets) -> set[int]:
 
 
 def _is_fixed(node: Node) -> bool:
-    return node.op == "input" or cost.is_expensive(node)
+    return node.op == "input" or work.is_expensive(node)
 
 
 def _named(targets: Targets, names: tuple[str, ...]) -> set[int]:

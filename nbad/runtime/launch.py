@@ -12,7 +12,7 @@ import numpy as np
 
 from nbad.codegen.compile import TileKernel
 from nbad.native.launch_table import worker_bytes
-from nbad.plans.cost import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
+from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Slot, Streams, Table, block_room, grouped
 from nbad.runtime.strides import Shape
 from nbad.runtime.threads import Driver

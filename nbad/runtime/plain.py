@@ -13,7 +13,7 @@ from nbad.memo import MANY as MOST
 from nbad.memo import Lock
 from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
-from nbad.plans.cost import WORD, Work, total
+from nbad.plans.work import WORD, Work, total
 from nbad.runtime.memory import SMALLEST
 from nbad.runtime.threads import SMALL
 

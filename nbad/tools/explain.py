@@ -8,9 +8,9 @@ from nbad.api.calls import Call, analyse
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.plans import cost
-from nbad.plans.cost import Work
 from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
+from nbad.plans.work import Work
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.reverse import reverse_of

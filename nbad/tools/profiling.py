@@ -15,8 +15,8 @@ import numpy as np
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals
 from nbad.codegen.host import host
-from nbad.plans.cost import total
 from nbad.plans.policies import POLICIES
+from nbad.plans.work import total
 from nbad.testing.check import check_kernel
 from nbad.testing.comparisons import Near, Same, compare
 from nbad.tools.explain import explain

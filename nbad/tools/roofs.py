@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbad.api.decorate import kernel
-from nbad.plans.cost import total
+from nbad.plans.work import total
 from nbad.tools.timing import best
 
 CHAINS, STEPS = 8, 48  # independent chains of multiplications and additions, which memory does not slow down

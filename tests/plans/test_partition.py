@@ -19,7 +19,7 @@ from nbad.errors import ArgumentValueError
 from nbad.graphs.differentiate import JointGraph, jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
-from nbad.plans import cost
+from nbad.plans import cost, work
 from nbad.plans.partition import partition
 from nbad.plans.plan import fuse
 from nbad.plans.policies import POLICIES, Targets, stored_values
@@ -197,7 +197,7 @@ def test_partials_that_are_inputs_need_no_prologue():
 
 
 def expensive_in(graph):
-    return [node.op for node in graph.nodes if cost.is_expensive(node)] if graph else []
+    return [node.op for node in graph.nodes if work.is_expensive(node)] if graph else []
 
 
 @pytest.mark.parametrize("name", GALLERY)
@@ -216,16 +216,16 @@ def price(targets, kept):
     nodes = targets.graph.nodes
     below = targets.below(kept)
     repeated = [nodes[k] for k in below if k not in kept]
-    if any(node.op == "input" or cost.is_expensive(node) for node in repeated):
+    if any(node.op == "input" or work.is_expensive(node) for node in repeated):
         return None
-    return sum(cost.of_keeping(nodes[k]) for k in below if k in kept) + sum(map(cost.of_repeating, repeated))
+    return sum(work.of_keeping(nodes[k]) for k in below if k in kept) + sum(map(work.of_repeating, repeated))
 
 
 @given(graphs(largest=7), st.integers(0, 60))
 def test_no_choice_of_values_costs_less(graph, weight):
     """The cut against all subsets of the values, for every relation between bytes and operations."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "of_keeping", lambda node: weight + 2 * (node.kind == "bool"))
+        patch.setattr(work, "of_keeping", lambda node: weight + 2 * (node.kind == "bool"))
         targets = Targets(graph, {k: [] for k in graph.outputs if graph.nodes[k].op != "const"})
         live = targets.below()
         subsets = (set(s) for size in range(len(live) + 1) for s in itertools.combinations(live, size))

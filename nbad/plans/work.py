@@ -1,0 +1,82 @@
+"""What values and sweeps take, in operations, bytes and nanoseconds.
+
+A sweep takes the time of its floating-point operations plus that of the bytes that it moves:
+
+    time of a sweep = flops / FLOPS_PER_NS + bytes / BYTES_PER_NS
+
+Flops count as the rows of `nbad.operations.table` say, in units of one multiplication: a division for 16, an exponential for 20.
+Bytes are those of the arrays that a sweep must read or write, each counted once.
+"""
+
+from dataclasses import dataclass
+
+from nbad.graphs.graph import Graph, Node
+from nbad.operations.table import TABLE
+
+# Rough numbers of one core of a server with AVX-512, in float64; only their ratio matters to a choice.
+BYTES_PER_NS = 14.0
+CACHED_BYTES_PER_NS = 56.0  # where all arrays of a call lie in the second level of the caches
+FLOPS_PER_NS = 28.0
+PAID = 0.9  # of the time of a prologue's operations; the rest passes while the sweep waits for memory
+WORD = 8  # bytes of a value; in float32 these and the time of an operation are half as much
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one sweep does for one element."""
+
+    bytes: float
+    flops: float
+
+    @property
+    def nanoseconds(self) -> float:
+        """The time that it takes, by the model."""
+        return self.bytes / BYTES_PER_NS + self.flops / FLOPS_PER_NS
+
+    @property
+    def cached_nanoseconds(self) -> float:
+        """The same where the caches hold the arrays: with it, small calls are told from big ones."""
+        return self.bytes / CACHED_BYTES_PER_NS + self.flops / FLOPS_PER_NS
+
+
+class PrologueWork(Work):
+    """What the prologue does for one element."""
+
+    @property
+    def nanoseconds(self) -> float:
+        """The time that it takes, by the model."""
+        return self.bytes / BYTES_PER_NS + PAID * self.flops / FLOPS_PER_NS
+
+
+def of_keeping(node: Node) -> int:
+    """Price of a residual in operations: it is written once and read once; a condition is made a number and compared again."""
+    return round(2 * WORD / BYTES_PER_NS * FLOPS_PER_NS) + 2 * (node.kind == "bool")
+
+
+def of_repeating(node: Node) -> int:
+    """Price of computing a cheap node again."""
+    return round(operations(node))
+
+
+def operations(node: Node) -> float:
+    """Operations of one node."""
+    if node.op in ("input", "const"):
+        return 0.0
+    return TABLE[node.op].cost + (TABLE["div"].cost if _is_inverse(node) else 0.0)
+
+
+def is_expensive(node: Node) -> bool:
+    """Whether a policy should not repeat a node: calls of the C library, roots, and whatever divides."""
+    if node.op in ("input", "const"):
+        return False
+    return _is_inverse(node) or bool(TABLE[node.op].libm) or TABLE[node.op].cost >= TABLE["div"].cost
+
+
+def _is_inverse(node: Node) -> bool:
+    return node.op == "powi" and node.payload < 0
+
+
+def total(graph: Graph) -> float:
+    """Operations of a graph; an input that is an output is copied."""
+    copies = sum(graph.nodes[k].op == "input" for k in graph.outputs)
+    return sum(map(operations, graph.nodes)) + copies
