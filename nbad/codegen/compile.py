@@ -31,7 +31,7 @@ from nbad.codegen.vector_ir import ENTRY, print_ir
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
-SHELF = 16  # kernels: an engine alone takes 40 KiB and a millisecond to make, code of a kernel 10 KiB
+SHELF = 32  # kernels: an engine alone takes 40 KiB and a millisecond to make, code of a kernel 10 KiB
 
 
 class Shelf:
