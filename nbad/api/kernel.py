@@ -17,7 +17,7 @@ from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, ide
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.graphs.interpreter import evaluate
 from nbad.language.kernels import BoundKernel
-from nbad.memo import Memo
+from nbad.memo import MANY, Memo, Recent
 from nbad.runtime import plain, sweeps
 from nbad.runtime.nonfinite import check_value
 from nbad.runtime.operands import read
@@ -68,7 +68,7 @@ class Kernel:
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._static_defaults = {p.name: p.default for p in self._parameters if p.name in self._static}
-        self._traces, self._programs = Memo(), Memo()
+        self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
