@@ -32,10 +32,12 @@ class Lock:
 
 
 def _renew_all():
+    FORKED.set()
     for lock in list(_LOCKS):
         lock.renew()
 
 
+FORKED = threading.Event()  # set in a child that was forked after `import nbad`
 _LOCKS: weakref.WeakSet = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numba.np.ufunc import parallel
 
 from nbad.codegen.numba_cache import cached_njit
-from nbad.memo import Lock
+from nbad.memo import FORKED, Lock
 from nbad.native import cpython
 from nbad.native.launch_table import TILE
 from nbad.native.launcher import launcher
@@ -91,7 +91,7 @@ class _Threads:
     """Whether, and how, this process may enter the parallel driver."""
 
     def __init__(self):
-        self.forked = False  # GNU OpenMP kills a forked child that uses it
+        self.forked = FORKED.is_set() and parallel._is_initialized  # GNU OpenMP kills a forked child that uses it
         self.used = False
         self.lock = Lock()  # a finalizer may run inside, and call nbad
 
