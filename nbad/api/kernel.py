@@ -14,6 +14,7 @@ from nbad.api.options import Out, check_math
 from nbad.api.pickling import reduced
 from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, identity, parameters_of, static_names
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.forks import IMPORTS
 from nbad.language.kernels import BoundKernel
 from nbad.memo import Memo
 from nbad.runtime.entries import Entries
@@ -77,8 +78,8 @@ class Kernel:
                 made = self.plain(("out", len(args), type(out) is tuple, len(given)), (*args, *given)) and out
             if made is not False:
                 return made
-        from nbad.api.value import value  # here, so that `import nbad` loads neither the runtime nor what prints code
-
+        with IMPORTS:  # `import nbad` loads neither the runtime nor what prints code
+            from nbad.api.value import value
         return value(self, args, kwargs, out)
 
     def __repr__(self) -> str:
@@ -265,8 +266,8 @@ class Kernel:
             ) from None
 
     def _specialize(self, names, statics):
-        from nbad.pipeline import Program
-
+        with IMPORTS:
+            from nbad.pipeline import Program
         traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
         if names == self.parameters and self._is_plain:
@@ -327,8 +328,8 @@ class Kernel:
 
 def _trace(function, arguments, constants, max_operations):
     """Trace a function; the modules that do it are half of nbad, and are not loaded before."""
-    from nbad.tracing.tracer import trace
-
+    with IMPORTS:
+        from nbad.tracing.tracer import trace
     return trace(function, arguments, constants, max_operations)
 
 

@@ -1,7 +1,8 @@
 """Where a kernel keeps the entries of its plain cases."""
 
 from nbad import config
-from nbad.memo import MANY, Lock
+from nbad.forks import Lock
+from nbad.memo import MANY
 
 
 class Entries:

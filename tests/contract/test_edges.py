@@ -184,3 +184,29 @@ def test_a_kernel_that_returns_an_array_can_be_collected():
     f = held = None
     gc.collect()
     assert reference() is None
+
+
+FORKS_DURING_FIRST_CALLS = """
+import os, signal, threading, time
+import numpy as np
+import nbad
+
+big = np.full(300_000, 2.0)
+calls = threading.Thread(target=lambda: nbad.vjp(nbad.kernel(lambda x: x**3 + x), big)[1](1.0))
+calls.start()
+children = []
+for _ in range(8):
+    time.sleep(0.08)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(0 if nbad.vjp(nbad.kernel(lambda x: x**4 + x), big)[1](1.0)[0][0] == 33.0 else 3)
+    children.append(child)
+print(*[os.waitpid(child, 0)[1] for child in children])
+calls.join()
+"""
+
+
+def test_children_that_are_forked_while_a_thread_makes_its_first_call(run_python):
+    """It loads most of nbad, and Numba, and compiles."""
+    assert run_python(FORKS_DURING_FIRST_CALLS).split() == ["0"] * 8
