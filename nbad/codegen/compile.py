@@ -12,8 +12,6 @@ Numba's own functions, the drivers, are kept in the same folder by `cached_njit`
 import ctypes
 import functools
 import hashlib
-import os
-import threading
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -21,7 +19,6 @@ import llvmlite
 import numba
 import numpy as np
 from llvmlite import binding
-from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
 
 from nbad.codegen import disk
@@ -199,18 +196,3 @@ def _new_machine() -> binding.TargetMachine:
 def _machine() -> binding.TargetMachine:
     """Compiles for this host."""
     return _new_machine()
-
-
-def _renew_compiler_lock() -> None:
-    """In a forked child: another thread of its parent, which is not there, may hold it."""
-    if global_compiler_lock._lock.acquire(blocking=False):
-        global_compiler_lock._lock.release()
-    else:
-        global_compiler_lock._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_compiler_lock)
-    # no thread is inside LLVM while a child is copied, so that LLVM's own state is whole there
-    lock = ffi.lib._lock._lock
-    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
