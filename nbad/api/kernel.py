@@ -19,7 +19,7 @@ from nbad.graphs.interpreter import evaluate
 from nbad.language.kernels import BoundKernel
 from nbad.memo import Memo
 from nbad.runtime import plain, sweeps
-from nbad.runtime.nonfinite import check_value
+from nbad.runtime.nonfinite import check_value, warn_of_equalities
 from nbad.runtime.operands import read
 from nbad.runtime.out import check_out
 from nbad.runtime.plain import Entries
@@ -94,6 +94,9 @@ class Kernel:
             sweep.into(arrays, leaves)
         if config.debug.get():
             check_value(program, operands)
+            if self._by:
+                slots = program.input_slots(tuple(map(program.names.index, self._by)))
+                warn_of_equalities(self.origin.bind(args, kwargs)[0], operands, slots)
         elif layout.is_small and not kwargs and len(args) == len(program.names):
             keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
             self.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
@@ -173,6 +176,11 @@ class Kernel:
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
         kernel._made_from, kernel._by = (self, "derived", (name, tracer, outputs, by)), (*self._by, *by)
         return kernel
+
+    @property
+    def origin(self) -> "Kernel":
+        """The kernel of which this one is a derivative, of any order; of others themselves."""
+        return self._made_from[0].origin if self._made_from and self._by else self
 
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
         """The kernel of the other arguments, for the given values of static ones."""
