@@ -24,8 +24,8 @@ LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplicati
 EXTREMA = tuple(f"{name}{many}" for name in ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin") for many in ("", "_of"))
 LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,)}  # in which operands
 # in these the square of a value follows the squares of operands
-PASSING = LINEAR | {"select": (1, 2)} | dict.fromkeys(EXTREMA, (0, 1))
-DEEPEST = 4  # signs, factors and choices above the value that knows its square
+PASSING = LINEAR | {"select": (1, 2), "abs": (0,), "copysign": (0,), "hypot": (0, 1)} | dict.fromkeys(EXTREMA, (0, 1))
+DEEPEST = 4  # of these operations one above the other
 
 
 class Case(NamedTuple):
@@ -63,11 +63,12 @@ class Edges:
             if self.active.isdisjoint(node.args):
                 continue
             builder.source = node.source
-            powers = self._by_power(node)
-            if edges := self._by_operands(k) if powers is None else powers:
+            by_square = self._by_hypot(k, node) if node.op == "hypot" else self._by_power(node)
+            if edges := self._by_operands(k) if by_square is None else by_square:
                 self.found[k] = edges
                 self.active.add(k)
-                self._note_depth(k, node)
+                if by_square is None or node.op != "pow":  # a power of a square has its best form already
+                    self._note_depth(k, node)
 
     def _by_operands(self, k: int) -> list[Edge]:
         """The edges of a value by the partials of its operation."""
@@ -97,16 +98,22 @@ class Edges:
         return self.builder.value(k) == 0.0
 
     def _note_depth(self, k: int, node: Node) -> None:
-        below = [self._depths[a] for a in self._passing(node) if a in self._depths]
-        if TABLE[node.op].square or node.op in EXTREMA:
-            self._depths[k] = 0
-        elif below and max(below) < DEEPEST:
-            self._depths[k] = 1 + max(below)
+        depth = 1 + max((self._depths[a] for a in self._passing(node) if a in self._depths), default=-1)
+        is_known = bool(TABLE[node.op].square) or node.op in EXTREMA
+        if is_known or 0 < depth <= DEEPEST:
+            self._depths[k] = depth if depth <= DEEPEST else 0
 
     def _passing(self, node: Node) -> list[int]:
         """Operands whose squares the square of a value follows."""
         places = PASSING.get(node.op, ())
         return [a for a in (node.args[place] for place in places) if node.args.count(a) == 1]
+
+    def _by_hypot(self, k: int, node: Node) -> list[Edge] | None:
+        """The edges of a root of a sum of squares, through these; None where they are not known."""
+        if self._depths.keys().isdisjoint(node.args):
+            return None
+        half = self.builder.add("half_over", k)
+        return [self._scaled(edge, half) for a in node.args if a in self.active for edge in self._of_square(a)]
 
     def _by_power(self, node: Node) -> list[Edge] | None:
         """The edges of a power through the square of its base, v**n as (v*v)**(n/2); None where that square is not known."""
@@ -128,25 +135,33 @@ class Edges:
         for product, base in (node.args, node.args[::-1]):
             inside = self.graph.nodes[product]
             if inside.op in LINEAR and base in self._depths and base in self._passing(inside):
-                return list(self._through(product, [base], 1, base))
+                return list(self._through(product, [base], 1, base, DEEPEST + 1))
         return None
 
-    def _of_square(self, k: int) -> list[Edge]:
-        """The edges of the square of a node."""
-        node, twice = self.graph.nodes[k], self.builder.add("mul", self.builder.constant(2.0), k)
-        if k not in self._depths:
-            return [Edge(k, (), twice, self.always)]
-        if TABLE[node.op].square:
-            return self._repeated(k, _squares(node.op, _exponent(self.graph, node)))
-        return list(self._through(k, self._passing(node), 2 if node.op in LINEAR else 1, twice))
+    def _of_square(self, k: int, limit: int = DEEPEST + 1) -> list[Edge]:
+        """The edges of the square of a node, by the product rule where it is not known, or not above this depth."""
+        node, depth = self.graph.nodes[k], self._depths.get(k, limit)
+        if depth >= limit:
+            return [Edge(k, (), self._twice(k), self.always)]
+        if not TABLE[node.op].square:
+            times = 2 if node.op in LINEAR else 1
+            return list(self._through(k, self._passing(node), times, self._twice(k), depth))
+        edges = self._repeated(k, _squares(node.op, _exponent(self.graph, node)))
+        # a partial 2*x is that of the square of x, which may be known itself
+        is_square = [edge.otherwise == self._twice(edge.operand) for edge in edges]
+        pairs = zip(edges, is_square, strict=True)
+        return [e for edge, passes in pairs for e in (self._of_square(edge.operand, depth) if passes else [edge])]
 
-    def _through(self, k: int, squared: list[int], times: int, rest: int) -> Iterator[Edge]:
+    def _twice(self, k: int) -> int:
+        return self.builder.add("mul", self.builder.constant(2.0), k)
+
+    def _through(self, k: int, squared: list[int], times: int, rest: int, limit: int) -> Iterator[Edge]:
         """The edges of node `k` with those of the squares of some operands behind them; `rest` is a factor of all others."""
         for edge in self._by_operands(k):
             if edge.operand not in squared:
                 yield self._scaled(edge, rest)
                 continue
-            for inner in self._of_square(edge.operand):
+            for inner in self._of_square(edge.operand, limit):
                 # the factor of a square is a square, but one that would leave the range by itself
                 yield functools.reduce(lambda found, _: self._chained(edge, found), range(times), inner)
 
