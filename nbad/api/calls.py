@@ -10,7 +10,7 @@ from nbad import config
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.pipeline import Program
-from nbad.runtime.nonfinite import check_derivatives
+from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
 from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
@@ -49,6 +49,7 @@ def analyse(f, xs, kwargs, argnums):
     call = Call(program, *operands, *found)
     if config.debug.get():
         check_derivatives(program, operands, call.wrt)
+        warn_of_equalities(f.origin.bind(xs, kwargs)[0], operands, call.wrt)
     return call
 
 

@@ -67,7 +67,7 @@ class Kernel:
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
-        self._by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
+        self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
@@ -154,8 +154,13 @@ class Kernel:
         function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
-        kernel._made_from, kernel._by = (self, "derived", (name, tracer, outputs, by)), (*self._by, *by)
+        kernel._made_from, kernel.by = (self, "derived", (name, tracer, outputs, by)), (*self.by, *by)
         return kernel
+
+    @property
+    def origin(self) -> "Kernel":
+        """The kernel of which this one is a derivative, of any order; of others themselves."""
+        return self._made_from[0].origin if self._made_from and self.by else self
 
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
         """The kernel of the other arguments, for the given values of static ones."""
@@ -172,7 +177,7 @@ class Kernel:
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
-        kernel._made_from, kernel._by = (self, "fixed", (statics,)), self._by
+        kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
 
     def sympy(self, *operands: Any) -> Any:
@@ -269,7 +274,7 @@ class Kernel:
         with IMPORTS:
             from nbad.pipeline import Program
         traced = self._trace(names, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by)
         if names == self.parameters and self._is_plain:
             self._whole = program
         return program
