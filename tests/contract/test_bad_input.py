@@ -78,7 +78,7 @@ REFUSED = {
     "timedelta": (np.zeros(12, "m8[s]"), r"r holds time differences[\s\S]*fix: "),
     "text": ("1.0", r"r holds text[\s\S]*fix: np\.asarray\(r, dtype=float\)"),
     "bytes": (b"1.0", r"r holds bytes"),
-    "structured": (np.zeros(12, "f8,f8"), r"r is a structured array[\s\S]*fix: r\['field'\]"),
+    "structured": (np.zeros(12, "f8,f8"), r"r is a structured array[\s\S]*fix: r\['f0'\]"),
     "masked": (np.ma.masked_invalid(X), r"r is a masked array[\s\S]*fix: r\.filled\(np\.nan\)"),
     "ragged": ([[1.0, 2.0], [3.0]], r"r is not an array of numbers[\s\S]*expected: .*equal lengths"),
     "huge int": (10**400, r"r is not an array of numbers"),

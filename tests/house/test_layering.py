@@ -10,13 +10,14 @@ import nbad
 
 PACKAGE = Path(nbad.__file__).parent
 
-# wing or top file: wings and top files that it may import beside its own rooms, `errors`, `lines`, `memo`, `config` and `version`
+# wing or top file: wings and top files that it may import beside its own rooms and the files of `EVERYBODY`
 TABLE = """
 errors      |
 lines       |
 memo        |
 config      |
 version     |
+foreign     |
 operations  |
 graphs      | operations
 formulas    | operations graphs
@@ -35,7 +36,7 @@ testing     | operations graphs plans api verbs
 tools       | operations graphs formulas plans codegen pipeline runtime tracing special api verbs testing
 __init__    | special language runtime api verbs tools testing
 """
-EVERYBODY = {"errors", "lines", "memo", "config", "version"}
+EVERYBODY = {"errors", "lines", "memo", "config", "version", "foreign"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
