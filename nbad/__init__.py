@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
-from nbad.errors import NbadError
+from nbad.errors import NbadError, unknown_name
 from nbad.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"nbad.{name}")
     if name not in _HOMES:
-        raise AttributeError(f"module 'nbad' has no attribute {name!r}")
+        raise unknown_name("nbad", name, __dir__())
     globals()[name] = found = getattr(importlib.import_module(f"nbad.{_HOMES[name]}"), name)
     return found
 

@@ -96,6 +96,21 @@ def closest(word: Any, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, list(known), 1)), None) if isinstance(word, str) else None
 
 
+def unknown_name(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that a module does not have; protocols are asked for and not missed."""
+    if name.startswith("__"):
+        return AttributeError(f"module {module!r} has no attribute {name!r}")
+    offered = sorted(each for each in known if not each.startswith("_"))
+    meant = closest(name, offered)
+    return UnknownNameError(
+        f"`{module}.{name}`: there is no such name",
+        got=name,
+        expected=", ".join(offered),
+        meant=meant,
+        fix=f"{module}.{meant}" if meant else f"help({module})",
+    )
+
+
 def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """The decorator of a public function: calls that do not fit its parameters raise our error, with a call that does fit.
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from nbad.memo import MISSING
+
 # package, or a part of it, to the line that makes a NumPy array; types of all of these mean more than their numbers
 LINES = {
     "astropy": "{0}.value",
@@ -111,6 +113,8 @@ def shown(value: Any) -> str:
     >>> shown({"a": 1.0})
     "dict {'a': 1.0}"
     """
+    if value is MISSING:
+        return "nothing"
     return "None" if value is None else f"{named(value)} {reprlib.repr(value)}"
 
 

@@ -51,7 +51,8 @@ def find(code: CodeType) -> Origin:
         linecache.checkcache(code.co_filename)
         origin = _search(code)
     if origin is None:
-        raise NoSource(_CHANGED if linecache.getlines(code.co_filename) else _MISSING)
+        is_file = code.co_filename != "<string>"  # of which Python 3.13 keeps the text of `python -c`
+        raise NoSource(_CHANGED if is_file and linecache.getlines(code.co_filename) else _MISSING)
     return origin
 
 

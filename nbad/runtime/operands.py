@@ -194,7 +194,7 @@ def _to_core(name, shape, core):
     """The line that brings the axes of a core shape to the end, where they stand elsewhere; None where they do not."""
     depth = len(core)
     if len(shape) < depth:
-        return f"np.broadcast_to({name}, {core})" if _broadcast([shape, core]) == core else None
+        return f"np.broadcast_to({name}, {core})" if broadcast([shape, core]) == core else None
     if shape[-2:] == core[::-1]:
         return f"np.swapaxes({name}, -1, -2)"
     found = next((k for k in range(len(shape) - depth) if shape[k : k + depth] == core), None)
@@ -243,7 +243,7 @@ def _common_shape(call, names, shapes):
     first = shapes[0] if shapes else ()
     if all(shape == first for shape in shapes):
         return first
-    common = _broadcast(shapes)
+    common = broadcast(shapes)
     if common is None:
         listing = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
         raise ArgumentValueError(
@@ -255,7 +255,7 @@ def _common_shape(call, names, shapes):
     return common
 
 
-def _broadcast(shapes):
+def broadcast(shapes):
     """The shape that all broadcast to, or None; NumPy's own function knows 32 axes, where its arrays have up to 64."""
     depth = max(map(len, shapes))
     sizes = [set(axis) - {1} for axis in zip(*((1,) * (depth - len(shape)) + shape for shape in shapes), strict=True)]
@@ -275,6 +275,6 @@ def _fix(call, names, shapes):
     for line, way in ways:
         for k, name in enumerate(names):
             new = way(name, shapes[k])
-            if new is not None and _broadcast([*shapes[:k], new, *shapes[k + 1 :]]) is not None:
+            if new is not None and broadcast([*shapes[:k], new, *shapes[k + 1 :]]) is not None:
                 return line.format(name, ", ".join(["None"] * len(outer[name])))
     return f"{call.strip('`').partition('(')[0]}(*np.ix_({', '.join(names)}))  # for all combinations, of vectors"

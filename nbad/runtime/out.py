@@ -36,7 +36,7 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
             f"{call}: out= does not have the structure of the result",
             got=got,
             expected=f"a tuple of {len(shapes)} arrays",
-            fix="out=(" + ", ".join(_empty(shape, dtype) for shape in shapes) + ",)" * bool(shapes),
+            fix="out=(" + ", ".join(_empty(shape, dtype) for shape in shapes) + ",)",
         )
     for array, name, shape in zip(arrays, names, shapes, strict=True):
         is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
