@@ -43,7 +43,7 @@ def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"nbad.{name}")
     if name not in _HOMES:
-        raise unknown_name("nbad", name, __dir__())
+        raise unknown_name("nbad", name, [*__all__, *_MODULES])
     globals()[name] = found = getattr(importlib.import_module(f"nbad.{_HOMES[name]}"), name)
     return found
 

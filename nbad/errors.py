@@ -100,10 +100,10 @@ def unknown_name(module: str, name: str, known: Iterable[str]) -> AttributeError
     """The error for a name that a module does not have; protocols are asked for and not missed."""
     if name.startswith("__"):
         return AttributeError(f"module {module!r} has no attribute {name!r}")
-    offered = sorted(each for each in known if not each.startswith("_"))
+    offered = sorted(known)
     meant = closest(name, offered)
     return UnknownNameError(
-        f"`{module}.{name}`: there is no such name",
+        f"module {module!r} has no attribute {name!r}",
         got=name,
         expected=", ".join(offered),
         meant=meant,

@@ -137,11 +137,11 @@ def conversion(value: Any, name: str, code: str | None) -> str:
     if hasattr(value, "__next__"):  # to try would use it up
         return f"np.array(list({code or name}), dtype=float)"
     if line is not None or value is None:
-        return line or _EXAMPLE
+        return line or "1.0"
     found = next((text.format(code or name) for text, convert in _CONVERSIONS if _works(convert, value)), None)
     if found is None and code is None and isinstance(value, str | bytes):
         return f"@nbad.kernel(static=({name!r},))  # fixes {name} when the kernel is traced"
-    return found or _EXAMPLE
+    return found or (_EXAMPLE if code is None else "1.0")
 
 
 def _works(convert: Callable[[Any], Any], value: Any) -> bool:
@@ -159,7 +159,7 @@ def dtype_fault(value: Any, array: np.ndarray, name: str, code: str | None) -> t
     if dtype.kind == "V":
         field = next(iter(dtype.names or ()), None)
         what = "is a structured array" if field is not None else "holds raw bytes"
-        return what, f"{code_name}[{field!r}]" if field is not None else f"np.frombuffer({code_name}, np.uint8)"
+        return what, f"{code_name}[{field!r}]" if field is not None else f"np.frombuffer({code_name}, np.uint8).astype(float)"
     if dtype.kind in _HOLDS:
         return _HOLDS[dtype.kind], conversion(value, name, code)
     what, *lines = _FAULTS[dtype.kind]

@@ -2,8 +2,8 @@
 
 import inspect
 import reprlib
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from nbad.runtime.nonfinite import check_derivatives
 from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
+F = TypeVar("F", bound=Callable[..., Any])
 MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian")  # what they return takes the arguments
 PATHS = {"check_kernel": "testing.check_kernel"}
 TAKES = {"jvp": "(x,), (1.0,)", "hvp": "(x,), (1.0,)", "show": "'source'"}  # behind the kernel; others take the arguments
@@ -93,17 +94,18 @@ def _kernel_of(f, verb):
         return f"nbad.grad({name})  # a kernel, which may be differentiated again"
     if isinstance(f, np.ufunc) or is_kernel(f):
         return f"nbad.kernel(lambda x: {'np.' * isinstance(f, np.ufunc)}{name}(x))"
-    if callable(f):
+    if callable(f) and not str(getattr(f, "__module__", "")).startswith("nbad."):
         return f"nbad.kernel({name}{'.py_func' * hasattr(f, 'py_func')})"
     return f"nbad.{verb}(f)(x)" if verb in MAKERS else f"nbad.{PATHS.get(verb, verb)}(f, {TAKES.get(verb, 'x')})"
 
 
-def says_what_is_missing(function):
+def says_what_is_missing(function: F) -> F:
     """Give the parameters of a verb defaults, at run time only: so it can say itself what is missing, which costs nothing."""
     signature = inspect.signature(function)
     by_position = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    function.__signature__ = signature
-    function.__defaults__ = tuple(MISSING if p.default is p.empty else p.default for p in by_position)
+    dressed: Any = function
+    dressed.__signature__ = signature
+    dressed.__defaults__ = tuple(MISSING if p.default is p.empty else p.default for p in by_position)
     return function
 
 

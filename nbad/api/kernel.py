@@ -25,7 +25,7 @@ from nbad.api.signatures import (
     parameters_of,
     static_names,
 )
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.graphs.interpreter import evaluate
 from nbad.language.kernels import BoundKernel
 from nbad.memo import Memo
@@ -216,6 +216,7 @@ class Kernel:
 
         return expressions(self, *operands)
 
+    @fitting("{f}.latex()")
     def latex(self) -> str:
         """The outputs and the partials that are not zero as aligned lines of LaTeX.
 

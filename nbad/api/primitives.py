@@ -11,6 +11,7 @@ import numbers
 import re
 import threading
 from collections.abc import Callable, Sequence
+from types import BuiltinFunctionType
 from typing import Any, NamedTuple
 
 import numba
@@ -32,7 +33,7 @@ COST = 100.0  # of a call lane by lane, in multiplications
 _naming = threading.Lock()  # two threads might take one name
 
 
-@fitting("nbad.primitive('square', lambda x: x * x, ['2*x'])")
+@fitting("nbad.primitive('bump', lambda x: math.exp(-x * x), ['-2*x*v'])")
 def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     """Make an operation of a scalar function and its partial derivatives.
 
@@ -143,7 +144,7 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
     """Names of the parameters of a function."""
     function = getattr(implementation, "py_func", implementation)
     if not inspect.isfunction(function):
-        is_named = callable(implementation) and hasattr(implementation, "__name__") and hasattr(implementation, "__module__")
+        is_named = isinstance(implementation, BuiltinFunctionType)
         raise ArgumentTypeError(
             f"{call}: the implementation is not a function",
             got=repr(implementation),

@@ -67,7 +67,7 @@ def parameters_of(function, name):
                 f"kernel `{name}` has a parameter named `{p.name}`, which nbad's own calls use",
                 got=f"def {name}(... {p.name} ...)",
                 expected="another name",
-                fix=f"{p.name}_",
+                fix=f"def {name_in_code(function)}({', '.join(q.name + '_' * (q is p) for q in parameters)}): ...",
             )
     return parameters
 
@@ -102,7 +102,8 @@ def identity(kernel, name, value):
     except TypeError:
         traced = first_traced((value,))
         if traced is not None:
-            raise traced._trace.refusal(f"passes a traced value for `{name}`, a static argument of `{kernel}`") from None
+            what = f"passes a traced value for `{name}`, a static argument of `{kernel}`"
+            raise traced._trace.refusal(what, f"{name}=2", expected="a value that is known when the kernel is traced") from None
         raise ArgumentTypeError(
             f"`{kernel}`: the static argument {name} is not hashable",
             got=type(value).__name__,
@@ -248,21 +249,30 @@ def spelled(kernel, arguments, verb=None, **options):
     return f"{name if base is kernel else f'nbad.grad({name})'}({xs}{more})"
 
 
-_EXAMPLES = {"out": "None", "argnums": "0", "residuals": "'auto'", "seeds": "8", "max_bytes": "2**30"}
+_VALUES = {"out": "None", "argnums": "0", "residuals": "'auto'", "seeds": "8", "max_bytes": "2**30"}
+# beside the kernel's arguments, by verb; all others take `out=`
+_OPTIONS = {
+    "vjp": ("argnums", "residuals", "seeds", "max_bytes"),
+    "linearize": ("argnums",),
+    "explain": ("argnums", "seeds"),
+    "check_kernel": (),
+}
 
 
 def misbound(kernel, parameters, args, kwargs, fault):
     """The error for a call whose arguments are not those of a kernel; `fault` is Python's."""
     listing = ", ".join(kernel.parameters)
     passed = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters]
-    meant = closest(next((name for name in kwargs if name not in kernel.parameters), None), [*kernel.parameters, *RESERVED])
-    options = {meant: _EXAMPLES[meant]} if meant in _EXAMPLES else {}
+    called = verb()
+    unknown = next((name for name in kwargs if name not in kernel.parameters), None)
+    meant = closest(unknown, [*kernel.parameters, *_OPTIONS.get(called or "", ["out"])])
+    options = {meant: _VALUES[meant]} if meant in _VALUES else {}
     return ArgumentTypeError(
         f"`{kernel.__name__}({listing})`: {fault}",
         got=f"{len(args) + len(kwargs)} arguments",
         expected=f"{len(kernel.parameters)} at most: {listing}",
         meant=meant and f"{meant}=",
-        fix=spelled(kernel, passed, verb(), **options),
+        fix=spelled(kernel, passed, called, **options),
     )
 
 

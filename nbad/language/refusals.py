@@ -183,15 +183,16 @@ LIBRARY = {
 WHOLE = frozenset(
     f"numpy.{name}"
     for name in (
-        "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff flip gradient max mean median min "
-        "nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var linalg.norm"
+        "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff dot flip gradient inner max mean "
+        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var vdot "
+        "linalg.norm"
     ).split()
 )
 
 
 def whole(path: str, operands: list[str]) -> tuple[str, str, str]:
     """What is said of a function of a whole array that is called on one number: what it is, the rewrite, what is expected."""
-    result = f"{operands[0].partition('[')[0]}_{path.rpartition('.')[2]}"
+    result = f"{operands[0] if operands[0].isidentifier() else 'x'}_{path.rpartition('.')[2]}"
     return (
         f"calls `{path}` on one element: a kernel sees one at a time of the arrays that it is called with",
         f"{result} = {path.replace('numpy', 'np')}({', '.join(operands)})  # before the call, as one more argument",
@@ -212,4 +213,4 @@ def advice(value: Any) -> str | None:
         return "keep the real and the imaginary part in two variables"
     if isinstance(value, (np.ndarray, list, tuple)):
         return "table[0] * x  # one number at a time"
-    return None
+    return "1.0  # a number" if isinstance(value, str | bytes) else None

@@ -63,17 +63,26 @@ def polygamma(n: Any, x: Any) -> Any:
     traced = first_traced((x,))
     if traced is not None:
         return traced._trace.call(polygamma, (n, x), {})
+    if _order(n) is None:
+        raise ArgumentTypeError(
+            "`nbad.special.polygamma(n, x)`: n is no whole number", got=foreign.shown(n), expected="0, 1, 2, ...", fix="n=1"
+        )
     return FUNCTIONS["digamma"](x) if n == 0 else TABLE["polygamma"].numpy(_numbers("polygamma", x), n)[()]
 
 
 polygamma.__module__ = MODULE
 
 
-def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
+def _order(n: Any) -> int | None:
     number = plain_number(n)
-    if number is None or number < 0 or number != int(number):
+    return None if number is None or not number >= 0 or number != number // 1 else int(number)
+
+
+def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
+    number = _order(n)
+    if number is None:
         raise trace.refusal("calls `polygamma` with a first argument that is no plain whole number", "polygamma(1, x)")
-    return trace.apply("polygamma", (x,), int(number)) if number else trace.apply("digamma", (x,))
+    return trace.apply("polygamma", (x,), number) if number else trace.apply("digamma", (x,))
 
 
 # made of the table, so that none is forgotten; `nbad.special` hands them on

@@ -109,8 +109,9 @@ class Trace:
         return meanings.call(self, known, args, options)
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
-        """Refuse functions of whole arrays on one traced number, which they would return as it is."""
-        if path in refusals.WHOLE and args and isinstance(args[0], Tracer):
+        """Refuse functions of whole arrays on traced numbers, of which they make no other ones than of each element."""
+        is_scalar = any(map(self.is_traced, args)) and not any(isinstance(value, np.ndarray | list | tuple) for value in args)
+        if is_scalar and path in refusals.WHOLE:
             operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
             what, fix, expected = refusals.whole(path, operands)
             raise self.refusal(what, fix, expected=expected)
@@ -165,7 +166,8 @@ class Trace:
         self.operations += sum(node.op not in ("input", "const") for node in self.builder.nodes[before:])
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
-            raise self.refusal(what, "shorten its loops, or raise nbad.kernel(max_operations=...)")
+            fix = f"@nbad.kernel(max_operations={10 * self.max_operations})  # or shorter loops"
+            raise self.refusal(what, fix, expected=f"{self.max_operations} at most")
 
 
 def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from nbad import config
-from nbad.errors import NbadError
+from nbad.errors import NbadError, fitting
 from nbad.graphs.interpreter import evaluate_all
 
 
@@ -16,6 +16,7 @@ class NonFiniteError(NbadError, FloatingPointError):
 
 
 @contextmanager
+@fitting("nbad.debugging()")
 def debugging() -> Iterator[None]:
     """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
 

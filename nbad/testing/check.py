@@ -71,8 +71,8 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     ['value', 'partials']
     """
     refuse_others(f)
-    if len(xs) > len(f.parameters):
-        f.bind(xs, {})  # which says so
+    if xs:
+        f(*xs)  # it says itself what is wrong with them
     given = dict(zip(f.parameters, xs, strict=False))
     statics = {name: given.pop(name) for name in f.static if name in given}
     f, xs = f.fixed(statics) if statics else f, tuple(given.values())

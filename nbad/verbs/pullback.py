@@ -238,7 +238,7 @@ class Pullback:
                 "`pullback` is closed",
                 got="a call after close()",
                 expected="calls before it",
-                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
+                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
             )
         return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
@@ -259,7 +259,7 @@ class Pullback:
             "a pullback cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
+            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
         )
 
     def __enter__(self) -> "Pullback":

@@ -105,7 +105,7 @@ class Pushforward:
             "a pushforward cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.linearize`, to make it again",
-            fix=f"y, pushforward = nbad.linearize({self._program.name}, ...)",
+            fix=f"y, pushforward = nbad.linearize({self._program.name}, {', '.join(self._program.names)})",
         )
 
     def _plain_case(self, run, tangents):

@@ -52,6 +52,13 @@ def from_sympy(expressions: Any, symbols: Any, name: str | None = None) -> Kerne
     >>> nbad.jacobian(f)(3.0, 0.0)
     array([[6., 9.]])
     """
+    if name is not None and not isinstance(name, str):
+        raise ArgumentTypeError(
+            "`nbad.from_sympy(expressions, symbols, name=...)`: name is no text",
+            got=repr(name),
+            expected="text, or None",
+            fix="name='expression'",
+        )
     name = name or "expression"
     symbols = _as_symbols(symbols)
     traced = graph_of(expressions, symbols, name)
@@ -151,7 +158,7 @@ def _as_symbols(symbols):
                 "`nbad.from_sympy(expressions, symbols)`: not all of symbols are symbols",
                 got=f"{type(symbol).__name__} {shown(symbol)}",
                 expected="SymPy symbols",
-                fix='sympy.symbols("x y")',
+                fix='x, y = sympy.symbols("x y")',
             )
     for symbol in symbols:
         if symbols.count(symbol) > 1:
