@@ -59,6 +59,18 @@ def running_line() -> Line | None:
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
 
 
+def verb() -> str | None:
+    """The function of nbad that the user's line called: "vjp"; "jacobian" also for what that returned."""
+    frame: FrameType | None = sys._getframe(1)
+    found = None
+    while frame is not None and _is_foreign(frame):
+        code = frame.f_code
+        if code.co_filename.startswith(PACKAGE) and code.co_name != "call":  # `fitting` wraps them
+            found = code.co_qualname.partition(".")[0]
+        frame = frame.f_back
+    return found
+
+
 def raising_line(error: BaseException) -> Line | None:
     """The same for the user's innermost line that an error came through."""
     frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if not _is_foreign(frame)]

@@ -179,6 +179,26 @@ LIBRARY = {
     "numpy.var": "np.mean((x - np.mean(x)) ** 2)",
 }
 
+# reductions and the like: of one number they are that number, and whoever writes them means the array that it comes from
+WHOLE = frozenset(
+    f"numpy.{name}"
+    for name in (
+        "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff dot flip gradient inner max mean "
+        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var vdot "
+        "linalg.norm"
+    ).split()
+)
+
+
+def whole(path: str, operands: list[str]) -> tuple[str, str, str]:
+    """What is said of a function of a whole array that is called on one number: what it is, the rewrite, what is expected."""
+    result = f"{operands[0] if operands[0].isidentifier() else 'x'}_{path.rpartition('.')[2]}"
+    return (
+        f"calls `{path}` on one element: a kernel sees one at a time of the arrays that it is called with",
+        f"{result} = {path.replace('numpy', 'np')}({', '.join(operands)})  # before the call, as one more argument",
+        'an array, as of an argument with a core shape: @nbad.kernel(signature="(3)->()")',
+    )
+
 
 def described(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.ndim:
@@ -193,4 +213,4 @@ def advice(value: Any) -> str | None:
         return "keep the real and the imaginary part in two variables"
     if isinstance(value, (np.ndarray, list, tuple)):
         return "table[0] * x  # one number at a time"
-    return None
+    return "1.0  # a number" if isinstance(value, str | bytes) else None

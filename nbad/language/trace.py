@@ -9,7 +9,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.language import arrays, meanings, vocabulary
+from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike
 from nbad.language.meanings import LibraryFunction
 from nbad.language.refusals import advice, described
@@ -101,11 +101,20 @@ class Trace:
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
         known, values = vocabulary.find(function), (args, options)
+        self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
         if not _acts_on_plain(known, values) and first_traced(values) is None:
             return arrays.call_plain(self, function, args, options)
         if known is None:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
         return meanings.call(self, known, args, options)
+
+    def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
+        """Refuse functions of whole arrays on traced numbers, of which they make no other ones than of each element."""
+        is_scalar = any(map(self.is_traced, args)) and not any(isinstance(value, np.ndarray | list | tuple) for value in args)
+        if is_scalar and path in refusals.WHOLE:
+            operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
+            what, fix, expected = refusals.whole(path, operands)
+            raise self.refusal(what, fix, expected=expected)
 
     def splice(self, kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
@@ -129,10 +138,11 @@ class Trace:
         line: lines.Line | None = None,
         got: str | None = None,
         expected: str | None = None,
+        meant: str | None = None,
     ) -> TraceError:
         """The error that says what this kernel does, where, and what to write instead."""
         where = line or self.line()
-        return TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
+        return TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, meant=meant, fix=fix)
 
     def _plain(self, value: Any) -> bool | float:
         plain = plain_number(value)
@@ -156,7 +166,8 @@ class Trace:
         self.operations += sum(node.op not in ("input", "const") for node in self.builder.nodes[before:])
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
-            raise self.refusal(what, "shorten its loops, or raise nbad.kernel(max_operations=...)")
+            fix = f"@nbad.kernel(max_operations={10 * self.max_operations})  # or shorter loops"
+            raise self.refusal(what, fix, expected=f"{self.max_operations} at most")
 
 
 def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:

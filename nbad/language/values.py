@@ -94,8 +94,12 @@ class Tracer:
         return repr(self)
 
     def described(self) -> str:
+        return f"`{self.spelled()}`" if self._trace.builder.nodes[self._node].op == "input" else "a traced value"
+
+    def spelled(self) -> str:
+        """How a line of code may call it: by the name of the argument, if it is one."""
         node = self._trace.builder.nodes[self._node]
-        return f"`{self._trace.builder.inputs[node.payload]}`" if node.op == "input" else "a traced value"
+        return self._trace.builder.inputs[node.payload] if node.op == "input" else "x"
 
     __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", reflected=True)
@@ -173,6 +177,10 @@ class Tracer:
         # protocols are asked for by `hasattr`, which is to say no as for a float
         if name.startswith("__"):
             raise AttributeError(f"traced values have no attribute `{name}`")
+        path = f"numpy.{name}"
+        if path in refusals.WHOLE:
+            what, fix, expected = refusals.whole(path, [self.spelled()])
+            raise TraceAttributeError(str(self._trace.refusal(what, fix, expected=expected)))
         error = self._trace.refusal(f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number")
         raise TraceAttributeError(str(error))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad import config
-from nbad.errors import NbadError
+from nbad.errors import NbadError, fitting
 from nbad.graphs.equalities import equal_arms, takers
 from nbad.graphs.interpreter import evaluate_all
 from nbad.lines import user_frame
@@ -25,6 +25,7 @@ class NonFiniteError(NbadError, FloatingPointError):
 
 
 @contextmanager
+@fitting("nbad.debugging()")
 def debugging() -> Iterator[None]:
     """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nbad.api.calls import Call, analyse
+from nbad.api.calls import Call, analyse, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.plans import cost
@@ -144,6 +144,7 @@ def _table(rows: list[list[str]], left: bool = False) -> list[str]:
     return ["  " + "  ".join(formats).format(*row).rstrip() for row in rows]
 
 
+@says_what_is_missing
 def explain(
     f: Kernel, *xs: Any, seeds: int = 1, argnums: int | str | tuple[int | str, ...] | None = None, **kwargs: Any
 ) -> Explanation:
