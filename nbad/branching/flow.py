@@ -20,7 +20,7 @@ from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import kind_of
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
-from nbad.errors import NbadError
+from nbad.errors import NbadError, TraceError
 from nbad.language import lookup, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
@@ -56,6 +56,7 @@ class Flow:
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
+        trace.before_write = self._before_write
 
     def __enter__(self) -> Self:
         return self
@@ -112,10 +113,11 @@ class Flow:
             raise self.trace.refusal(*refusals.FLOW["try"])
         return value
 
-    def wrote(self, container: Any) -> None:
-        """An item of a container has been assigned."""
-        if any(shared.holds(container) for shared in self._shared):
+    def checked(self, value: Any = None) -> Any:
+        """The value of an expression that may have written to a container."""
+        if self._shared:
             self._check_shared()
+        return value
 
     # expressions
 
@@ -177,9 +179,14 @@ class Flow:
 
     def identical(self, a: Any, b: Any) -> Any:
         """`a is b`; a condition stands for True and False, which are what they are equal to."""
-        if a is b or not self._are_conditions(a, b) or not (isinstance(a, Tracer) or isinstance(b, Tracer)):
+        if a is b or not (self._has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
-        return self.negated(self.trace.exclusive(a, b))
+        if self._are_conditions(a, b):
+            return self.negated(self.trace.exclusive(a, b))
+        # a choice between numbers is a new one
+        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)):
+            raise self.trace.refusal(*refusals.FLOW["identity"])
+        return False
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
@@ -217,11 +224,24 @@ class Flow:
                 raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
 
     def _check_shared(self) -> None:
-        self._shared = [shared for shared in self._shared if shared.is_alive()]
         for shared in self._shared:
             if shared.is_written():
-                what, fix = refusals.FLOW["shared"]
-                raise self.trace.refusal(what, fix, got=f"names that depend on a traced value: {shared.line}")
+                raise self._refuse_write(shared)
+        self._shared = [shared for shared in self._shared if shared.is_alive()]
+
+    def _before_write(self, array: np.ndarray) -> None:
+        """An array of traced values is about to be written to."""
+        for shared in self._shared:
+            if shared.is_alive() and shared.holds(array):
+                raise self._refuse_write(shared)
+
+    def _refuse_write(self, shared: Shared) -> TraceError:
+        what, fix = refusals.FLOW["shared"]
+        return self.trace.refusal(what, fix, got=f"names that depend on a traced value: {shared.line}")
+
+    def _has_names(self, *values: Any) -> bool:
+        """Whether any of several lists or arrays may be another one, depending on a traced value."""
+        return any(shared.is_merged(value) for shared in self._shared for value in values)
 
     def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))

@@ -17,7 +17,7 @@ place of the one that it stems from, so that errors and graphs name the user's l
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -30,6 +30,9 @@ _HARMLESS = set(
     "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
     "RuntimeError StopIteration TypeError UnboundLocalError".split()
 )
+
+
+_HANDLING = (ast.Subscript, ast.Call, ast.IfExp, ast.BoolOp)
 
 
 # the file name is for the key: equal functions of two files are equal code objects, and their lines are not
@@ -276,21 +279,11 @@ class Rewriter(Expressions):
         new.test = At(node).call("known", new.test, "assert")
         return [new]
 
-    def rewrite_assign(self, node: ast.Assign, place: Place) -> list[ast.stmt]:
-        return [self.copy(node), *self._wrote(node.targets)]
+    def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
+        """What stores items may write to a list, and what it chooses has its name now."""
+        return [self.copy(node), *(At(node).lines("__nbad__.checked()") if _handles_containers(node) else [])]
 
-    def rewrite_augassign(self, node: ast.AugAssign, place: Place) -> list[ast.stmt]:
-        return [self.copy(node), *self._wrote([node.target])]
-
-    def _wrote(self, targets: list[ast.expr]) -> Iterator[ast.stmt]:
-        """Tell of writes to items: the container is evaluated again where that has no effect."""
-        parts = (part for target in targets for part in ast.walk(target))
-        containers = [part.value for part in parts if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)]
-        simple = (ast.Name, ast.Subscript, ast.Constant, ast.expr_context)
-        for container in containers:
-            if all(isinstance(part, simple) for part in ast.walk(container)):
-                at = At(container)
-                yield ast.copy_location(ast.Expr(at.call("wrote", self.visit(container))), container)
+    rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_assign
 
 
 def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:
@@ -299,6 +292,11 @@ def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[as
     for name in names:
         lines += [f"    {name} = {variable}.values.get({name!r})", f"    if {name!r} not in {variable}.values: del {name}"]
     return at.lines("\n".join(lines)) if names else []
+
+
+def _handles_containers(node: ast.stmt) -> bool:
+    """Whether a statement may write to containers or choose among them; `a += [x]` does so without an index."""
+    return isinstance(node, ast.AugAssign) or any(isinstance(part, _HANDLING) for part in ast.walk(node))
 
 
 def _returns_last_only(body: list[ast.stmt]) -> bool:

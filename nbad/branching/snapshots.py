@@ -17,6 +17,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import InternalError
 from nbad.language import arrays
+from nbad.language.arrays import owner
 
 _BUSY = ("asyncio", "functools", "logging", "threading")  # their objects change when they are merely used
 _ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
@@ -131,13 +132,6 @@ def same(a: Contents, b: Contents) -> bool:
     """Whether a container holds the same things."""
     # by identity: `==` of traced values would be an operation of the graph
     return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
-
-
-def owner(value: Any) -> Any:
-    """The array that owns the memory of an array; any other value itself."""
-    while isinstance(value, np.ndarray) and value.base is not None:
-        value = value.base
-    return value
 
 
 def _array_kind(value: Any) -> Kind | None:

@@ -92,6 +92,7 @@ class Branch(Fork):
             self.call.join(self.condition, first.ends, second.ends)
         self.values = self._joined(first, second)
         self.close()
+        self.flow.checked()
         del self._frame, self.before, self._first
         return True
 

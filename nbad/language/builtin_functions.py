@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 # builtins
 
 
+def _id(trace: "Trace", value: Any) -> int:
+    if isinstance(value, list | np.ndarray) or trace.is_traced(value):
+        raise trace.refusal(*refusals.FLOW["identity"])
+    return id(value)
+
+
 def _int(trace: "Trace", x: Any) -> Any:
     return trace.apply("trunc", (trace.real(x),))
 
@@ -207,6 +213,7 @@ def _knots(trace: "Trace", xp: Any) -> list[float]:
 MEANINGS = {
     "builtins.int": means(_int),
     "numpy.fix": means(_int),
+    "builtins.id": means(_id, each=(), always=True),
     "builtins.bool": means(_bool, each=()),
     "builtins.range": means(_range, each=()),
     "builtins.round": means(_round),

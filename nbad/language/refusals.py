@@ -115,6 +115,7 @@ FLOW = {
         "writes to a list or array that has several names, depending on a traced value",
         "v = v.copy()  # of each, before the branch; list(v) of a list",
     ),
+    "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (

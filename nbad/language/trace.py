@@ -1,7 +1,7 @@
 """One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Trace:
         self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
+        self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
     def value(self, node: int) -> Tracer:
         """The traced value of a node."""
