@@ -4,12 +4,11 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
-import contextlib
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -68,6 +67,9 @@ class Flow:
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         if error is None:
+            if self.trace.refused:
+                raise self.trace.refused
+            self.abandon(0)
             self._check_shared()
         traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and traced and not isinstance(error, NbadError):
@@ -107,12 +109,6 @@ class Flow:
             raise self.trace.refusal(*refusals.FLOW[word])
         return truth
 
-    def manager(self, value: Any) -> Any:
-        """A context manager; one that suppresses errors would hide that traced operations raise none."""
-        if isinstance(value, contextlib.suppress):
-            raise self.trace.refusal(*refusals.FLOW["try"])
-        return value
-
     def checked(self, value: Any = None) -> Any:
         """The value of an expression that may have written to a container."""
         if self._shared:
@@ -125,7 +121,7 @@ class Flow:
         """Begin a choice; `binds` is a variable that its operands assign."""
         truth = self._truth(value)
         if truth is not None:
-            choice: PlainChoice | Choice = PlainChoice(value, truth)
+            choice: PlainChoice | Choice = PlainChoice(value, truth, sys._getframe(1))
         elif binds:
             what, fix = refusals.FLOW["binds"]
             raise self.trace.refusal(what.format(name=binds), fix.format(name=binds))
@@ -136,19 +132,19 @@ class Flow:
 
     def first(self) -> bool:
         """Whether to evaluate the first operand of the innermost choice."""
-        return self.open[-1].first()
+        return self._innermost(sys._getframe(1)).first()
 
     def second(self) -> bool:
         """Whether to evaluate its second operand."""
-        return self.open[-1].second()
+        return self._innermost(sys._getframe(1)).second()
 
     def choose(self, _: Any, a: Any, b: Any) -> Any:
         """`a if test else b`."""
-        return self.open.pop().merge(a, b)
+        return self._ended(sys._getframe(1)).merge(a, b)
 
     def both(self, _: Any, b: Any) -> Any:
         """`value and b`."""
-        choice = self.open.pop()
+        choice = self._ended(sys._getframe(1))
         if not choice.is_traced:
             return choice.merge(b, choice.value)
         if not self._are_conditions(choice.value, b):
@@ -159,7 +155,7 @@ class Flow:
 
     def either(self, _: Any, b: Any) -> Any:
         """`value or b`."""
-        choice = self.open.pop()
+        choice = self._ended(sys._getframe(1))
         if not choice.is_traced:
             return choice.merge(choice.value, b)
         if not self._are_conditions(choice.value, b):
@@ -222,6 +218,23 @@ class Flow:
                 what, fix = refusals.FLOW[loss.case]
                 line = lines.line_of(*frames[-1])
                 raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
+
+    def abandon(self, depth: int) -> None:
+        """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""
+        left = [fork for fork in self.open[depth:] if fork.is_traced]
+        if left:
+            raise self.trace.refusal(*refusals.FLOW["caught"], line=left[-1].line)
+        del self.open[depth:]
+
+    def _innermost(self, frame: FrameType) -> Any:
+        """The innermost choice of a frame."""
+        self.abandon(next(k for k in range(len(self.open), 0, -1) if self.open[k - 1].frame is frame))
+        return self.open[-1]
+
+    def _ended(self, frame: FrameType) -> Any:
+        """The innermost choice of a frame, whose operands have been evaluated."""
+        self._innermost(frame)
+        return self.open.pop()
 
     def _check_shared(self) -> None:
         for shared in self._shared:

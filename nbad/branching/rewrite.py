@@ -23,16 +23,10 @@ from typing import Any, NamedTuple
 
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
-from nbad.branching.scopes import bound_names, is_plain_function, returns, without_continue
+from nbad.branching.scopes import bound_names, is_plain_function, leaves, returns, without_continue
+from nbad.language.unseen import HARMLESS
 
-# errors that arithmetic on floats never raises: to catch them hides nothing of the trace
-_HARMLESS = set(
-    "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
-    "RuntimeError StopIteration TypeError UnboundLocalError".split()
-)
-
-
-_HANDLING = (ast.Subscript, ast.Call, ast.IfExp, ast.BoolOp)
+_HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 
 
 # the file name is for the key: equal functions of two files are equal code objects, and their lines are not
@@ -190,19 +184,24 @@ class Rewriter(Expressions):
         return self.block(statements, place._replace(kind="block")) if statements else []
 
     def rewrite_with(self, node: ast.With, place: Place) -> list[ast.stmt]:
+        """A manager may hide errors like a handler, and what its end does after a return is watched like a `finally`."""
+        variable, at = self.temporary(), At(node)
+        has_return = place.has_call and any(map(returns, node.body))
+        finish = f"\n    {variable}.finish(False)" if has_return else ""
+        begin, inner = at.lines(
+            f"{variable} = __nbad__.guard({'_nbad_call' if has_return else ''})\n"
+            f"try:\n    pass\nfinally:\n    {variable}.left(){finish}"
+        )
         items = self.visit_field(node.items)
         for item in items:
-            item.context_expr = At(node).call("manager", item.context_expr)
-        body = self.block(node.body, place._replace(kind="block"))
-        new = ast.copy_location(ast.With(items=items, body=body), node)
-        return self._watched_end(new) if place.has_call and any(map(returns, node.body)) else [new]
-
-    def _watched_end(self, node: ast.With) -> list[ast.stmt]:
-        """What the end of a `with` does after a return is watched like a `finally`."""
-        variable, at = self.temporary(), At(node)
-        begin, outer = at.lines(f"{variable} = __nbad__.guard(_nbad_call)\ntry:\n    pass\nfinally:\n    {variable}.finished()")
-        inner = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")
-        inner.body, node.body, outer.body = node.body, [inner], [node]
+            manager = at.statement(f"{variable}.manager(value)").value
+            item.context_expr, manager.args = manager, [item.context_expr]
+        inner.body = self.block(node.body, place._replace(kind="block"))
+        new = ast.copy_location(ast.With(items=items, body=[inner]), node)
+        if not has_return:
+            return [begin, new]
+        outer = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finished()")
+        outer.body = [new]
         return [begin, outer]
 
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
@@ -219,6 +218,8 @@ class Rewriter(Expressions):
         if finalbody and place.has_call:
             has_return = any(map(returns, node.finalbody))
             finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
+        if any(map(leaves, node.finalbody)):
+            finalbody.insert(int(place.has_call), at.statement(f"{variable}.ran()"))
         new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
         call = "_nbad_call" if place.has_call else ""
         return [*at.lines(f"{variable} = __nbad__.guard({call})"), ast.copy_location(new, node)]
@@ -312,4 +313,4 @@ def _catches_arithmetic(handlers: list[ast.ExceptHandler]) -> bool:
 def _is_harmless(kind: Any) -> bool:
     if isinstance(kind, ast.Tuple):
         return all(map(_is_harmless, kind.elts))
-    return isinstance(kind, ast.Name) and kind.id in _HARMLESS
+    return isinstance(kind, ast.Name) and kind.id in HARMLESS

@@ -87,6 +87,14 @@ FLOW = {
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
     "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
+    "hides": (
+        "computes with traced values where `{name}` may catch errors, in code that nbad cannot see into",
+        "y = 1 / x if x != 0 else 0.0  # test before; or `try` in a function that the kernel reaches by name",
+    ),
+    "compares": (
+        "compares traced values in `{name}`, which asks by `is`, in code that nbad cannot see into",
+        "if flag: ...  # instead of `flag is True`; or in a function that the kernel reaches by name",
+    ),
     "binds": (
         "assigns `{name}` in an operand that depends on a traced value",
         "if x > 0: {name} = ...  # a statement of its own",

@@ -1,7 +1,9 @@
 """One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,11 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.language import arrays, meanings, vocabulary
+from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike
 from nbad.language.meanings import LibraryFunction
 from nbad.language.refusals import advice, described
+from nbad.language.unseen import Unseen
 from nbad.language.values import TracedCondition, TracedReal, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
@@ -30,6 +33,8 @@ class Trace:
         self.operations = 0  # less than nodes: inputs and constants are free
         self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
+        self.unseen = Unseen()
+        self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
@@ -44,6 +49,7 @@ class Trace:
         before = len(self.builder.nodes)
         node = self.builder.add(op, *nodes, payload=payload, source=lines.place())
         self._count(before)
+        self._look_around(sys._getframe(1), TABLE[op].kind == BOOL)
         return self.value(node)
 
     def power(self, base: Any, exponent: Any) -> Tracer:
@@ -116,6 +122,7 @@ class Trace:
         name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced.graph)
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
+        self._look_around(sys._getframe(1), is_condition=False)
         return results if traced.is_tuple else results[0]
 
     def _repeat(self, graph: Graph, slots: list[Any]) -> list[Tracer]:
@@ -133,7 +140,18 @@ class Trace:
     ) -> TraceError:
         """The error that says what this kernel does, where, and what to write instead."""
         where = line or self.line()
-        return TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
+        error = TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
+        self.refused = self.refused or error
+        return error
+
+    def _look_around(self, frame: FrameType, is_condition: bool) -> None:
+        """Refuse an operation that runs in code that may hide something from the trace."""
+        fault = self.unseen.fault(frame, is_condition)
+        if fault is None:
+            return
+        code, (what, fix) = fault.frame.f_code, refusals.FLOW[fault.case]
+        line, got = lines.line_of(code, fault.frame.f_lineno), lines.obstacle(fault.frame)
+        raise self.refusal(what.format(name=code.co_name), fix, line=line, got=got)
 
     def _plain(self, value: Any) -> bool | float:
         plain = plain_number(value)

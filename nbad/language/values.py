@@ -173,8 +173,11 @@ class Tracer:
         # protocols are asked for by `hasattr`, which is to say no as for a float
         if name.startswith("__"):
             raise AttributeError(f"traced values have no attribute `{name}`")
-        error = self._trace.refusal(f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number")
-        raise TraceAttributeError(str(error))
+        what, fix = (
+            f"kernel `{self._trace.name}` reads the attribute `{name}` of {self.described()}:",
+            "use x itself: it is one number",
+        )
+        raise TraceAttributeError(what, fix=fix)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         _, fix = refusals.PROTOCOL["__setitem__"]
