@@ -17,7 +17,7 @@ from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import kind_of
+from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
 from nbad.errors import NbadError, TraceError
 from nbad.language import lookup, refusals
@@ -197,7 +197,7 @@ class Flow:
 
     def adopt(self, name: str, value: Any) -> None:
         """Remember a variable of code outside the kernel, if what it holds can be changed."""
-        if kind_of(value) is not None:
+        if leads_on(value):
             self.outer.append((name, value))
             for fork in self.open:
                 if fork.is_traced:

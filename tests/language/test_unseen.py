@@ -201,9 +201,9 @@ def missing_attribute(x):
 
 HIDING = [
     generator_that_catches, generator_that_suppresses, generator_that_asks, generator_in_the_kernel, made_by_exec,
-    made_by_exec_with, made_by_exec_is, text_in_the_kernel, expression_in_the_kernel, nested_class, static_method_of_a_nested_class,
-    method_under_an_if, class_in_the_kernel, body_of_a_class, body_of_a_class_asks, lambda_of_a_class, operator, property_of_an_object,
-    missing_attribute,
+    made_by_exec_with, made_by_exec_is, text_in_the_kernel, expression_in_the_kernel, nested_class,
+    static_method_of_a_nested_class, method_under_an_if, class_in_the_kernel, body_of_a_class, body_of_a_class_asks,
+    lambda_of_a_class, operator, property_of_an_object, missing_attribute,
 ]  # fmt: skip
 
 
