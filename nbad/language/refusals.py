@@ -87,6 +87,10 @@ FLOW = {
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
     "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
+    "text": (
+        "computes with the text of a traced value, which is not that of a number",
+        "if x < 0: ...  # of the number itself; its text may only be shown, by raise, assert, warnings.warn or print",
+    ),
     "hides": (
         "computes with traced values where `{name}` may catch errors, in code that nbad cannot see into",
         "y = 1 / x if x != 0 else 0.0  # test before; or `try` in a function that the kernel reaches by name",

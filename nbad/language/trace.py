@@ -1,6 +1,7 @@
 """One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -20,6 +21,7 @@ from nbad.language.values import TracedCondition, TracedReal, Tracer, first_trac
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
+_SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -143,6 +145,16 @@ class Trace:
         error = TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
         self.refused = self.refused or error
         return error
+
+    def note_text(self, frame: FrameType | None) -> None:
+        """The text of a traced value, which is not that of a number, is asked for: it may be shown, but not computed with."""
+        while frame is not None and frame.f_code.co_filename.startswith(lines.PACKAGE):
+            frame = frame.f_back
+        if not self.is_open or frame is None or lines.is_library(frame):  # of a debugger, for example
+            return
+        line = lines.line_of(frame.f_code, frame.f_lineno)
+        if not _SHOWS.match(line.text):
+            self.refusal(*refusals.FLOW["text"], line=line)  # it counts: an error that is on its way needs the text
 
     def _look_around(self, frame: FrameType, is_condition: bool) -> None:
         """Refuse an operation that runs in code that may hide something from the trace."""

@@ -59,8 +59,7 @@ class Unseen:
         code = frame.f_code
         known = _Code(code)
         if not code.co_filename.startswith(lines.PACKAGE) and "__nbad__" not in code.co_names:
-            is_library = str(frame.f_globals.get("__name__")).partition(".")[0] in lines.LIBRARIES
-            known = _Code(code, list(_covered(code)), not is_library and _compares(code))
+            known = _Code(code, list(_covered(code)), not lines.is_library(frame) and _compares(code))
         self._known[id(code)] = known
         return known
 

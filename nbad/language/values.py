@@ -1,6 +1,7 @@
 """The values that a kernel computes with while it is traced: real scalars and conditions, and the trace they grow."""
 
 import numbers
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -88,6 +89,7 @@ class Tracer:
         node = self._trace.builder.nodes[self._node]
         if node.op == "const":
             return repr(node.payload)
+        self._trace.note_text(sys._getframe(1))
         return f"<traced {self._trace.builder.inputs[node.payload] if node.op == 'input' else f'%{self._node}'}>"
 
     def __format__(self, spec: str) -> str:
@@ -173,11 +175,10 @@ class Tracer:
         # protocols are asked for by `hasattr`, which is to say no as for a float
         if name.startswith("__"):
             raise AttributeError(f"traced values have no attribute `{name}`")
-        what, fix = (
-            f"kernel `{self._trace.name}` reads the attribute `{name}` of {self.described()}:",
-            "use x itself: it is one number",
-        )
-        raise TraceAttributeError(what, fix=fix)
+        what, fix = f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number"
+        if hasattr(self.__class__, name):  # which a number has: to say no would be wrong
+            raise self._trace.refusal(what, fix)
+        raise TraceAttributeError(f"kernel `{self._trace.name}` {what}:", fix=fix)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         _, fix = refusals.PROTOCOL["__setitem__"]
@@ -200,6 +201,20 @@ class TracedReal(Tracer):
 
     __slots__ = ()
     __class__ = float  # type: ignore[assignment]
+    imag = 0.0
+
+    @property
+    def real(self) -> Any:
+        """Itself."""
+        return self
+
+    def conjugate(self) -> Any:
+        """Itself."""
+        return self
+
+    def is_integer(self) -> Any:
+        """Whether it is a whole number."""
+        return self._trace.logic("and", self == self._trace.apply("floor", (self,)), abs(self) < float("inf"))
 
 
 class TracedCondition(Tracer):
