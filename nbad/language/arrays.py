@@ -65,7 +65,7 @@ class TracedArray(np.ndarray):
         return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
 
     def __pow__(self, exponent: Any) -> Any:  # type: ignore[override]
-        if isinstance(exponent, int | np.integer):
+        if isinstance(exponent, int | np.integer) and not self._trace.is_traced(exponent):
             return each(self._trace, lambda trace, x: trace.power(x, exponent), lambda x: x**exponent, (self,))
         return self._trace.call(np.power, (self, exponent), {})
 

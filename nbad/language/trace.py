@@ -17,12 +17,23 @@ from nbad.language.kernels import KernelLike
 from nbad.language.meanings import LibraryFunction
 from nbad.language.refusals import advice, described
 from nbad.language.unseen import Unseen
-from nbad.language.values import TracedCondition, TracedReal, Tracer, first_traced, plain_number
+from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
+
+
+# what these make of whole numbers is whole; it may be -0 if some of the operands may, or in any case
+WHOLE: dict[str, Callable[..., bool]] = {
+    "abs": lambda x: False,
+    "add": lambda x, y: x and y,
+    "sub": lambda x, y: x,
+    "select": lambda condition, x, y: x or y,
+    **dict.fromkeys(("pymax", "pymin"), lambda x, y: x or y),
+    **dict.fromkeys(("floordiv", "mod", "mul", "neg"), lambda *operands: True),
+}
 
 
 class Trace:
@@ -47,16 +58,27 @@ class Trace:
     def apply(self, op: str, operands: Sequence[Any], payload: int | None = None) -> Tracer:
         """The value of operation `op`: traced values and plain numbers go in, a traced value comes out."""
         self.applied += 1
+        is_whole = op in WHOLE and all(map(is_whole_number, operands))
+        if not is_whole and TABLE[op].kind == REAL:
+            operands = [self.real(value) if isinstance(value, TracedWhole) else value for value in operands]
         nodes = [self.node(value, kind) for value, kind in zip(operands, TABLE[op].operands, strict=True)]
         before = len(self.builder.nodes)
         node = self.builder.add(op, *nodes, payload=payload, source=lines.place())
         self._count(before)
         self._look_around(sys._getframe(1), TABLE[op].kind == BOOL)
-        return self.value(node)
+        return TracedWhole(self, node, WHOLE[op](*map(_is_signed, operands))) if is_whole else self.value(node)
+
+    def whole(self, op: str, x: Any) -> Tracer:
+        """What `op` makes of a real number, as a whole number."""
+        return TracedWhole(self, self.apply(op, (self.real(x),))._node, is_signed=True)
 
     def power(self, base: Any, exponent: Any) -> Tracer:
         """`base ** exponent`; an integer exponent is repeated multiplication."""
-        if not isinstance(exponent, (int, np.integer)) or abs(int(exponent)) > LARGEST_INTEGER_POWER:
+        if (
+            isinstance(exponent, Tracer)
+            or not isinstance(exponent, (int, np.integer))
+            or abs(int(exponent)) > LARGEST_INTEGER_POWER
+        ):
             return self.apply("pow", (base, exponent))
         if exponent == 0:
             return self.value(self.builder.constant(1.0))
@@ -78,7 +100,10 @@ class Trace:
         return isinstance(value, (TracedCondition, bool, np.bool_))
 
     def real(self, value: Any) -> Tracer:
-        """A traced real number; a condition counts 1 or 0."""
+        """A traced real number; a condition counts 1 or 0, and a whole number has no -0."""
+        if isinstance(value, TracedWhole):
+            plain = self.value(self._own(value)._node)
+            return self.apply("add", (plain, 0.0)) if value.is_signed else plain
         return self.value(self.node(value, REAL))
 
     def condition(self, value: Any) -> Tracer:
@@ -188,6 +213,17 @@ class Trace:
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
             raise self.refusal(what, "shorten its loops, or raise nbad.kernel(max_operations=...)")
+
+
+def is_whole_number(value: Any) -> bool:
+    """Whether a value is a whole number in Python; conditions are."""
+    if isinstance(value, Tracer):
+        return isinstance(value, TracedWhole | TracedCondition)
+    return isinstance(value, (int, np.integer, np.bool_))
+
+
+def _is_signed(value: Any) -> bool:
+    return isinstance(value, TracedWhole) and value.is_signed
 
 
 def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:

@@ -133,13 +133,13 @@ class Tracer:
         return self._trace.apply("abs", (self,))
 
     def __floor__(self) -> Any:
-        return self._trace.apply("floor", (self,))
+        return self._trace.whole("floor", self)
 
     def __ceil__(self) -> Any:
-        return self._trace.apply("ceil", (self,))
+        return self._trace.whole("ceil", self)
 
     def __trunc__(self) -> Any:
-        return self._trace.apply("trunc", (self,))
+        return self._trace.whole("trunc", self)
 
     def __round__(self, digits: Any = None) -> Any:
         return self._trace.call(round, (self, digits), {})
@@ -217,6 +217,24 @@ class TracedReal(Tracer):
         return self._trace.logic("and", self == self._trace.apply("floor", (self,)), abs(self) < float("inf"))
 
 
+class TracedWhole(TracedReal):
+    """A whole number: of class int.
+
+    Attributes
+    ----------
+    is_signed : bool
+        Whether it may be computed as -0, which is 0 where it becomes a real number.
+    """
+
+    __slots__ = ("is_signed",)
+    __class__ = int  # type: ignore[assignment]
+    is_signed: bool
+
+    def __init__(self, trace: "Trace", node: int, is_signed: bool) -> None:
+        super().__init__(trace, node)
+        object.__setattr__(self, "is_signed", is_signed)
+
+
 class TracedCondition(Tracer):
     """The outcome of a comparison; in arithmetic it counts 1 or 0."""
 
@@ -225,7 +243,7 @@ class TracedCondition(Tracer):
     kind = BOOL
 
     def __neg__(self) -> Any:
-        return 0.0 - self
+        return 0 - self
 
 
 def stop_gradient(x: Any) -> Any:
