@@ -8,26 +8,28 @@ is ever taken from a cache that an earlier version of it has filled.
 import functools
 import inspect
 import numbers
-import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-import numba
 import numpy as np
-from numba.core.errors import NumbaError
 
+from nbad import lines
+from nbad.api.compiled import Compiled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.graphs.failures import failure_of
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.recipes import read_partial
 from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
+from nbad.memo import Lock
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
+from nbad.runtime.failures import noted, place, raise_plainly
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
-_naming = threading.Lock()  # two threads might take one name
+_naming = Lock()  # two threads might take one name
 
 
 def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
@@ -70,20 +72,24 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     names = _parameters(call, implementation)
     _check_name(call, name)
     recipes = _recipes(call, name, names, partials)
-    compiled = functools.cache(functools.partial(_compile, call, implementation, len(names)))
-
-    def reference(*operands: Any) -> Any:
-        return np.vectorize(compiled().ctypes, otypes=[float])(*operands)
-
-    with _naming:
+    compiled = Compiled(call, implementation, len(names))
+    with _naming.current:
         op = _free_name(name)
         TABLE[op] = Operation(
             name=op,
-            numpy=reference,
+            numpy=compiled,
             operands=(REAL,) * len(names),
             recipes=recipes,
             cost=COST,
-            address=lambda: compiled().address,
+            address=lambda: compiled.value.address,
+            plain=implementation,
+        )
+        TABLE[failure_of(op)] = Operation(
+            name=failure_of(op),
+            numpy=compiled.fails,
+            operands=(REAL,) * len(names),
+            cost=COST,
+            address=lambda: compiled.failure.address,
         )
     return Primitive(op, names, _Definition(name, implementation, partials))
 
@@ -114,14 +120,31 @@ class Primitive:
         traced = first_traced((args, kwargs))
         if traced is not None:
             return traced._trace.splice(self, args, kwargs)
-        return TABLE[self._op].numpy(*self._operands(args, kwargs))[()]
+        return self._computed(self._operands(args, kwargs))
 
     def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What a trace needs to call this: a graph of one operation, each argument's operand and its core shape."""
         operands = self._operands(args, kwargs)
         builder = GraphBuilder(self._op, self._names)
-        graph = builder.build([builder.add(self._op, *range(len(operands)))])
+        graph = builder.build([builder.add(self._op, *range(len(operands)), source=lines.place())])
         return BoundKernel(Traced(graph, ((),), False), operands, [()] * len(operands))
+
+    def _computed(self, operands: list[Any]) -> Any:
+        """The value for plain numbers and arrays; where the implementation raises, this does."""
+        before = noted.value
+        values = TABLE[self._op].numpy(*operands)
+        if noted.value != before:
+            fails = TABLE[failure_of(self._op)].numpy(*operands)
+            if fails.any():
+                self._raise(operands, fails)
+        return values[()]
+
+    def _raise(self, operands: list[Any], fails: np.ndarray) -> NoReturn:
+        index = tuple(map(int, np.unravel_index(np.argmax(fails), fails.shape)))
+        element = [float(x[index]) for x in np.broadcast_arrays(*operands)]
+        call = f"`{self.__name__}({', '.join(map(str, element))})`"
+        where = f"{call}: raised at {place(index, int(fails.sum()))}" + (f", in {at}" if (at := lines.place()) else "")
+        raise_plainly(self._definition.implementation, element, where)
 
     def _operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         try:
@@ -262,22 +285,3 @@ def _from_function(name: str, partial: Any, names: Sequence[str]) -> Graph:
             f"partial `{name}` returns more than one number", got=f"{len(traced.outputs)} outputs", expected="one number"
         )
     return traced.graph
-
-
-def _compile(call: str, implementation: Any, arity: int) -> Any:
-    """The implementation as a C function of doubles."""
-    function = implementation
-    if hasattr(implementation, "py_func"):  # its own options hold
-        names = ", ".join(f"x{k}" for k in range(arity))
-        function = eval(f"lambda {names}: implementation({names})", {"implementation": implementation})
-    try:
-        return numba.cfunc(numba.float64(*[numba.float64] * arity), error_model="numpy")(function)
-    except NumbaError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ArgumentTypeError(
-            f"{call}: Numba does not compile the implementation for floats",
-            got=" ".join(lines[:2]),
-            expected=f"a function of {arity} floats that returns one float",
-            fix="numba.njit(implementation)(1.0)  # shows more",
-            source=None,
-        ) from None
