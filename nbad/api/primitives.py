@@ -9,7 +9,7 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from nbad.language.values import first_traced
 from nbad.memo import Lock
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
-from nbad.runtime.failures import noted, place, raise_plainly
+from nbad.runtime.failures import Failure, noted, raise_plainly
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
@@ -57,6 +57,10 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     ArgumentTypeError, ArgumentValueError
         For an implementation that is no function, or that Numba does not compile (at the first call); for partials that do not
         fit.
+
+    Notes
+    -----
+    What the implementation raises comes out of the call, with a note: from the first element, in C order, that uses the value.
 
     Examples
     --------
@@ -133,18 +137,12 @@ class Primitive:
         """The value for plain numbers and arrays; where the implementation raises, this does."""
         before = noted.value
         values = TABLE[self._op].numpy(*operands)
-        if noted.value != before:
-            fails = TABLE[failure_of(self._op)].numpy(*operands)
-            if fails.any():
-                self._raise(operands, fails)
+        failure = Failure.among(TABLE[failure_of(self._op)].numpy(*operands)) if noted.value != before else None
+        if failure is not None:
+            element = [float(x[failure.element]) for x in np.broadcast_arrays(*operands)]
+            where = f"`{self.__name__}({', '.join(map(str, element))})`: raised at {failure}, in {lines.place()}"
+            raise_plainly(self._definition.implementation, element, where)
         return values[()]
-
-    def _raise(self, operands: list[Any], fails: np.ndarray) -> NoReturn:
-        index = tuple(map(int, np.unravel_index(np.argmax(fails), fails.shape)))
-        element = [float(x[index]) for x in np.broadcast_arrays(*operands)]
-        call = f"`{self.__name__}({', '.join(map(str, element))})`"
-        where = f"{call}: raised at {place(index, int(fails.sum()))}" + (f", in {at}" if (at := lines.place()) else "")
-        raise_plainly(self._definition.implementation, element, where)
 
     def _operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         try:

@@ -39,11 +39,23 @@ class Given(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The first element in C order that failed, how many did, and the node of the graph that did it first."""
+    """The first element in C order that failed, how many did, and the node of a graph that did it first."""
 
     element: Shape
     total: int
-    cause: int
+    cause: int = 0
+
+    def __str__(self) -> str:
+        return f"element {self.element}, the first of {self.total} that failed" if self.element else "the only element"
+
+    @classmethod
+    def among(cls, codes: np.ndarray, causes: Sequence[int] = (0,)) -> "Failure | None":
+        """The first element whose code is not 0, but the number, counted from 1, of its cause; None where there is none."""
+        failed = codes != 0.0
+        if not failed.any():
+            return None
+        element = np.unravel_index(np.argmax(failed), codes.shape)
+        return cls(tuple(map(int, element)), int(np.count_nonzero(failed)), causes[int(codes[element]) - 1])
 
 
 class Search:
@@ -71,27 +83,18 @@ class Search:
     def first(self, given: Given, arrays: Sequence[np.ndarray]) -> Failure | None:
         """The first element that fails; None where none does that uses the value."""
         (codes,) = self._computed(self._codes, given, arrays)
-        failed = codes != 0.0
-        count = int(np.count_nonzero(failed))
-        if not count:
-            return None
-        index = np.unravel_index(np.argmax(failed), given.shape)
-        return Failure(tuple(map(int, index)), count, self.causes[int(codes[index]) - 1])
+        return Failure.among(codes, self.causes)
 
     def check(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Raise what the user's function raises for the first element that fails, if one does."""
         failure = self.first(given, arrays)
-        if failure is not None:
-            kernel = self.program.kernel(
-                ("operands", self.key, failure.cause), operands_of(self.graph, failure.cause), self.dtype
-            )
-            operands = self._computed(kernel, given.element(failure.element), arrays)
-            node = self.graph.nodes[failure.cause]
-            called = f"`{node.op.partition('.')[0]}({', '.join(map(str, operands))})`" + (
-                f" of {node.source}" if node.source else ""
-            )
-            where = f"{self.program.call}: raised at {place(failure.element, failure.total)}, by {called}"
-            raise_plainly(plain_of(self.graph, failure.cause), [float(x) for x in operands], where)
+        if failure is None:
+            return
+        cause, (op, *_, source) = failure.cause, self.graph.nodes[failure.cause]
+        kernel = self.program.kernel(("operands", self.key, cause), operands_of(self.graph, cause), self.dtype)
+        operands = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
+        called = f"`{op.partition('.')[0]}({', '.join(map(str, operands))})`" + (f" of {source}" if source else "")
+        raise_plainly(plain_of(self.graph, cause), operands, f"{self.program.call}: raised at {failure}, by {called}")
 
     def _computed(self, kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The outputs of a kernel, one array for all."""
@@ -101,11 +104,6 @@ class Search:
         routes = Routes(tuple(enumerate(given.slots)), tuple(enumerate(writes, len(given.slots))))
         Launch(kernel, given.shape, routes)([*arrays[: given.arrays], results])
         return results
-
-
-def place(index: Shape, count: int) -> str:
-    """Which element failed first, and how many did."""
-    return f"element {index}, the first of {count} that failed" if index else "the only element"
 
 
 def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: str) -> NoReturn:

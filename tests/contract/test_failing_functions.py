@@ -1,6 +1,9 @@
 """A function of the user's that raises: its own exception comes out of every call that used its value, and of no other."""
 
+import functools
+import importlib.util
 import math
+import random
 import re
 import threading
 
@@ -243,6 +246,65 @@ def test_nested_branches_in_every_policy():
         np.testing.assert_allclose(cts[1][[0, 4, 5]], [0.0, -2.0, 0.75])
     with raises(Negative, "element (1,), the first of 1"):
         nested(np.array([-2.0, 3.0]), np.array([4.0, 0.5]))
+
+
+class Programs:
+    """Random expressions in x and y, in which functions that may raise stand under conditions of all kinds."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def value(self, depth):
+        kind = self.random.choice(["leaf", "root", "log", "sum", "choice", "choice"]) if depth else "leaf"
+        if kind == "leaf":
+            return f"({self.random.choice('xy')} + {self.random.uniform(-1, 1):.3f})"
+        if kind == "choice":
+            return f"({self.value(depth - 1)} if {self.condition(depth - 1)} else {self.value(depth - 1)})"
+        if kind == "sum":
+            return f"({self.value(depth - 1)} - {self.value(depth - 1)})"
+        return f"{kind}({self.value(depth - 1)})"
+
+    def condition(self, depth):
+        kind = self.random.choice(["<", ">", "and", "or", "not"]) if depth else "<"
+        if kind == "not":
+            return f"(not {self.condition(depth - 1)})"
+        part = self.condition if kind in ("and", "or") else self.value
+        return f"({part(max(depth - 1, 0))} {kind} {part(max(depth - 1, 0))})"
+
+
+def outcome(function, *operands):
+    try:
+        return function(*operands), None
+    except (Negative, ZeroDivisionError) as error:
+        return math.nan, (type(error), error.args)
+
+
+def test_random_programs_raise_where_python_does(tmp_path, rng):
+    programs = Programs(5)
+    texts = [programs.value(5) for _ in range(40)]
+    path = tmp_path / "programs.py"
+    path.write_text("\n".join(f"def f{k}(x, y):\n    return {text} + 0.0 * x\n" for k, text in enumerate(texts)))
+    spec = importlib.util.spec_from_file_location("programs", path)
+    module = importlib.util.module_from_spec(spec)
+    module.root, module.log = root, log
+    spec.loader.exec_module(module)
+    x, y = rng.normal(size=(2, 60))
+    failed = 0
+    for k in range(len(texts)):
+        function = getattr(module, f"f{k}")
+        values, errors = zip(*(outcome(function, *element) for element in zip(x, y, strict=True)), strict=True)
+        bad = [k for k, error in enumerate(errors) if error]
+        f = nbad.kernel(function)
+        good = np.array([k for k in range(60) if k not in bad], int)
+        np.testing.assert_allclose(f(x[good], y[good]), np.array(values)[good], rtol=1e-13, atol=1e-15)
+        nbad.vjp(f, x[good], y[good], residuals="recompute")[1](1.0)
+        if bad:
+            kind, args = errors[bad[0]]
+            for call in (f, nbad.jacobian(f), functools.partial(nbad.vjp, f)):
+                with raises(kind, str(args[0]), f"element ({bad[0]},), the first of {len(bad)} that failed"):
+                    call(x, y)
+        failed += bool(bad)
+    assert failed > 10
 
 
 def test_constant_operands_fail_for_those_who_take_them():
