@@ -127,8 +127,11 @@ class Program:
 
     def jvp(self, wrt, dtype):
         """The kernel from inputs and tangents to outputs and output tangents."""
-        graph = self.remember(("jvp", wrt), lambda: jvp_graph(self.joint(wrt, "forward"), wrt))
-        return self.kernel(("jvp", wrt), graph, dtype)
+        return self.kernel(("jvp", wrt), self.jvp_graph(wrt), dtype)
+
+    def jvp_graph(self, wrt):
+        """The graph of inputs and tangents to outputs and output tangents."""
+        return self.remember(("jvp", wrt), lambda: jvp_graph(self.joint(wrt, "forward"), wrt))
 
     def joint(self, wrt, mode):
         """The joint graph of outputs and Jacobian entries."""

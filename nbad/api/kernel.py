@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from nbad.api.entries import Entries
 from nbad.api.options import Out, check_math, check_operations, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -28,7 +29,6 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, close
 from nbad.forks import IMPORTS
 from nbad.language.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
-from nbad.runtime.entries import Entries
 from nbad.tracing.arguments import Argument
 
 if TYPE_CHECKING:

@@ -9,28 +9,30 @@ import functools
 import inspect
 import numbers
 import re
-import threading
 from collections.abc import Callable, Sequence
 from types import BuiltinFunctionType
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba.core.errors import NumbaError
 
+from nbad import lines
+from nbad.api.compiled import Compiled
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
+from nbad.forks import Lock
+from nbad.graphs.failures import failure_of
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.recipes import read_partial
 from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
+from nbad.runtime.failures import Failure, noted, raise_plainly
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
-_naming = threading.Lock()  # two threads might take one name
+_naming = Lock()  # two threads might take one name
 
 
 @fitting("nbad.primitive('bump', lambda x: math.exp(-x * x), ['-2*x*v'])")
@@ -60,6 +62,10 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
         For an implementation that is no function, or that Numba does not compile (at the first call); for partials that do not
         fit.
 
+    Notes
+    -----
+    What the implementation raises comes out of the call, with a note: from the first element, in C order, that uses the value.
+
     Examples
     --------
     >>> import math, nbad
@@ -74,20 +80,24 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     names = _parameters(call, implementation)
     _check_name(call, name)
     recipes = _recipes(call, name, names, partials)
-    compiled = functools.cache(functools.partial(_compile, call, implementation, len(names)))
-
-    def reference(*operands: Any) -> Any:
-        return np.vectorize(compiled().ctypes, otypes=[float])(*operands)
-
-    with _naming:
+    compiled = Compiled(call, implementation, len(names))
+    with _naming.current:
         op = _free_name(name)
         TABLE[op] = Operation(
             name=op,
-            numpy=reference,
+            numpy=compiled,
             operands=(REAL,) * len(names),
             recipes=recipes,
             cost=COST,
-            address=lambda: compiled().address,
+            address=lambda: compiled.value.address,
+            plain=implementation,
+        )
+        TABLE[failure_of(op)] = Operation(
+            name=failure_of(op),
+            numpy=compiled.fails,
+            operands=(REAL,) * len(names),
+            cost=COST,
+            address=lambda: compiled.failure.address,
         )
     return Primitive(op, names, _Definition(name, implementation, partials))
 
@@ -118,14 +128,25 @@ class Primitive:
         traced = first_traced((args, kwargs))
         if traced is not None:
             return traced._trace.splice(self, args, kwargs)
-        return TABLE[self._op].numpy(*self._operands(args, kwargs))[()]
+        return self._computed(self._operands(args, kwargs))
 
     def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What a trace needs to call this: a graph of one operation, each argument's operand and its core shape."""
         operands = self._operands(args, kwargs)
         builder = GraphBuilder(self._op, self._names)
-        graph = builder.build([builder.add(self._op, *range(len(operands)))])
+        graph = builder.build([builder.add(self._op, *range(len(operands)), source=lines.place())])
         return BoundKernel(Traced(graph, ((),), False), operands, [()] * len(operands))
+
+    def _computed(self, operands: list[Any]) -> Any:
+        """The value for plain numbers and arrays; where the implementation raises, this does."""
+        before = noted.value
+        values = TABLE[self._op].numpy(*operands)
+        failure = Failure.among(TABLE[failure_of(self._op)].numpy(*operands)) if noted.value != before else None
+        if failure is not None:
+            element = [float(x[failure.element]) for x in np.broadcast_arrays(*operands)]
+            where = f"`{self.__name__}({', '.join(map(str, element))})`: raised at {failure}, in {lines.place()}"
+            raise_plainly(self._definition.implementation, element, where)
+        return values[()]
 
     def _operands(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         try:
@@ -282,22 +303,3 @@ def _from_function(name: str, partial: Any, names: Sequence[str]) -> Graph:
             fix=f"lambda {', '.join(names)}: {name_in_code(partial)}({', '.join(names)})[0]",
         )
     return traced.graph
-
-
-def _compile(call: str, implementation: Any, arity: int) -> Any:
-    """The implementation as a C function of doubles."""
-    function = implementation
-    if hasattr(implementation, "py_func"):  # its own options hold
-        names = ", ".join(f"x{k}" for k in range(arity))
-        function = eval(f"lambda {names}: implementation({names})", {"implementation": implementation})
-    try:
-        return numba.cfunc(numba.float64(*[numba.float64] * arity), error_model="numpy")(function)
-    except NumbaError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ArgumentTypeError(
-            f"{call}: Numba does not compile the implementation for floats",
-            got=" ".join(lines[:2]),
-            expected=f"a function of {arity} floats that returns one float",
-            fix="numba.njit(implementation)(1.0)  # shows more",
-            source=None,
-        ) from None

@@ -38,6 +38,8 @@ class Operation(NamedTuple):
         Name of the function of `scipy.special.cython_special`, in float64.
     address : callable or None
         Returns the address of a C function of doubles: a user's own.
+    plain : callable or None
+        The user's own function in Python, where `address` is one that may fail: it raises what that cannot.
     recipes : callable or None
         Returns the partials as graphs in the operands and the value, where they are not text.
     cost : float
@@ -63,6 +65,7 @@ class Operation(NamedTuple):
     libm: str | None = None
     scipy: str | None = None
     address: Callable[[], int] | None = None
+    plain: Callable[..., Any] | None = None
     recipes: Callable[[], tuple[Any, ...]] | None = None
     cost: float = 1.0
     samples: tuple[tuple[float, ...], ...] = ((-0.8,), (0.3,), (2.5,))

@@ -100,6 +100,14 @@ def guarded_product(builder: GraphBuilder, entry: int, seed: int) -> int:
     return builder.add("select", builder.add("eq", seed, zero), zero, product)
 
 
+def with_partials(plan: Plan) -> Graph:
+    """The forward graph under its numbers, with partials as outputs in place of residuals: what elements use of it."""
+    if plan.prologue is None:
+        return plan.forward
+    builder, outputs = GraphBuilder.extending(plan.forward), plan.forward.outputs
+    return builder.build([*outputs[: plan.outputs], *builder.splice(plan.prologue, outputs[plan.outputs :])])
+
+
 def fuse(prologue: Graph, following: Graph) -> Graph:
     """One graph of two: the second one's first inputs are the outputs of the first."""
     given = following.inputs[len(prologue.outputs) :]

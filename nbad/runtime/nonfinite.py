@@ -14,6 +14,7 @@ import numpy as np
 from nbad import config
 from nbad.errors import NbadError, fitting
 from nbad.graphs.equalities import equal_arms, takers
+from nbad.graphs.failures import fails_at
 from nbad.graphs.interpreter import evaluate_all
 from nbad.lines import user_frame
 
@@ -127,7 +128,10 @@ def _check(program, operands, graph, labels):
         bad = np.argwhere(is_sound & ~np.isfinite(values[k]))
         if len(bad):
             element = tuple(map(int, bad[0]))
-            raise _error(program, graph, label, element, [_at(v, operands.shape, element) for v in values], k)
+            at = [_at(v, operands.shape, element) for v in values]
+            culprit = _culprit(graph, at, k)
+            if not fails_at(graph, culprit, at):  # else the sweep raises what the user's function does
+                raise _error(program, graph, label, element, at, k, culprit)
 
 
 def _slots(program, operands):
@@ -143,8 +147,7 @@ def _at(value, shape, element):
     return np.broadcast_to(value, shape)[element]
 
 
-def _error(program, graph, label, element, values, output):
-    k = _culprit(graph, values, output)
+def _error(program, graph, label, element, values, output, k):
     node = graph.nodes[k]
     operands = ", ".join(f"{values[a]!s}" for a in node.args)
     place = f"element {element}" if element else "the only element"

@@ -11,6 +11,7 @@ import numpy as np
 from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
+from nbad.runtime.failures import cautious
 from nbad.runtime.memory import SMALLEST
 from nbad.runtime.threads import SMALL
 
@@ -95,4 +96,4 @@ def _entry(sweep):
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
     limit = min(int(SMALL / work.cached_nanoseconds), SMALLEST // widest - 1)
-    return entry(sweep, limit, MANY - 1) or _never
+    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.oplist)

@@ -9,6 +9,7 @@ from nbad.memo import Memo
 from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
+from nbad.runtime.failures import Given, Search, may_fail, noted
 from nbad.runtime.launch import Launch, Routes
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
@@ -54,7 +55,8 @@ class Reverse:
             core = self.program.cores[argument]
             targets.append(Target.of(batch(own, len(core)), core, row, shape))
             row += targets[-1].values
-        return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape), self.dtype)
+        kind = WatchedSweeps if self.plan.prologue and may_fail(self.plan.prologue) else ReverseSweeps
+        return kind(self.program, self.plan, targets, Region.whole(shape), self.dtype)
 
 
 def reverse_of(program, plan, arguments, dtype):
@@ -214,3 +216,15 @@ class ReverseSweeps:
         totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
         totals = totals.reshape(result.shape)
         result[...] = result + totals if accumulate else totals
+
+
+class WatchedSweeps(ReverseSweeps):
+    """Sweeps over all elements whose partials may fail."""
+
+    def __call__(self, rows, *seeds_and_more):
+        before = noted.value
+        super().__call__(rows, *seeds_and_more)
+        if noted.value != before:
+            prologue, shape = self.plan.prologue, self.region.shape
+            search = Search(self.program, ("prologue", self.plan.wrt, self.plan.policy), prologue, may_fail(prologue), self.dtype)
+            search.check(Given(shape, residual_slots(0, rows, shape), 1), [rows])

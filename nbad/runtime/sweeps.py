@@ -11,7 +11,9 @@ import numpy as np
 
 from nbad.memo import Memo
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
+from nbad.plans.plan import with_partials
 from nbad.runtime import memory, plain
+from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Preceded, Routes
 from nbad.runtime.pack import Slot
 from nbad.runtime.strides import contiguous_strides, core_offsets, strides_over
@@ -129,7 +131,8 @@ def value(program, layout):
         reads = arrays_slots(arrays, program.cores, layout.shape)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays))
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
-        return _element_launch(program, ("value", program.simple), layout, routes, len(arrays) + len(leaves))
+        computed = Computed("value", program.simple, lambda: program.simple)
+        return _element_launch(program, computed, layout, routes, len(arrays) + len(leaves))
 
     return layout.remember("value", lambda: Sweep(program.call, layout, layout.leaf_shapes, build))
 
@@ -143,8 +146,7 @@ def forward(program, plan, layout, advice, kind=Sweep):
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays))
         writes += residual_slots(len(arrays) + len(leaves), rows, layout.shape)
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
-        key = program.forward_key(plan), plan.forward
-        return _element_launch(program, key, layout, routes, len(arrays) + len(results))
+        return _element_launch(program, _computed_forward(program, plan), layout, routes, len(arrays) + len(results))
 
     return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice)
 
@@ -164,7 +166,7 @@ def jacobian(program, plan, layout, with_value):
         targets = array_slots(number - 1, blocks, blocks.shape[-2:], layout.shape)
         stores = zip(_entry_rows(plan, first, last), targets, strict=True)
         routes = Routes(numbered(reads) + numbered(fixed, last), (*numbered(writes, first), *stores))
-        launch = _element_launch(program, (key, plan.forward), layout, routes, number + 1)
+        launch = _element_launch(program, _computed_forward(program, plan), layout, routes, number + 1)
         return lambda arrays: launch([*arrays, constants])
 
     block = (*layout.shape, plan.outputs, len(plan.wrt))
@@ -196,7 +198,11 @@ def jvp(program, by, layout, tangents):
         for k, (core, tangent) in enumerate(zip(cores, arrays[count:], strict=True), count):
             reads += tangent_slots(core, k, tangent, shape, False)
         writes = arrays_slots(results, program.leaves * 2, shape, len(arrays))
-        return Launch(program.jvp(wrt, layout.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
+        launch = Launch(program.jvp(wrt, layout.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
+        graph = program.jvp_graph(wrt)
+        return watched(
+            launch, program, Computed(("jvp", wrt), graph, lambda: graph), layout.dtype, Given(shape, reads, len(arrays))
+        )
 
     key = "jvp", wrt, tuple([(t.shape, t.strides, t.dtype) for t in tangents])
     return layout.remember(key, lambda: Sweep(program.call, layout, layout.leaf_shapes * 2, build))
@@ -238,16 +244,30 @@ class Pushing:
         return Launch(kernel, shape, Routes(numbered(reads), numbered(writes, len(reads))))
 
 
-def _element_launch(program, graph, layout, routes, number):
-    """The launch of a graph, given with its key, from inputs on; what broadcast scalars alone decide is computed once, before it.
+def _computed_forward(program, plan):
+    return Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
 
-    `number` is how many arrays the routes name; the uniform values are one more.
+
+def _element_launch(program, computed, layout, routes, number):
+    """The launch of what is computed from inputs on; `number` is how many arrays the routes name."""
+    launch = _split_launch(program, computed, layout, routes, number)
+    if launch is None:
+        launch = Launch(program.kernel(computed.key, computed.graph, layout.dtype), layout.shape, routes)
+    slots = [slot for row, slot in routes.reads if row < len(program.graph.inputs)]
+    return watched(launch, program, computed, layout.dtype, Given(layout.shape, slots, number))
+
+
+def _split_launch(program, computed, layout, routes, number):
+    """The same where what broadcast scalars alone decide is computed once, before it; None where that is not worth it.
+
+    The uniform values are one array more.
     """
-    (key, graph), shape, dtype, inputs = graph, layout.shape, layout.dtype, len(program.graph.inputs)
+    key, graph, _ = computed
+    shape, dtype, inputs = layout.shape, layout.dtype, len(program.graph.inputs)
     uniform = [row for row, slot in routes.reads if row < inputs and not any(slot.strides)]
     parts = program.parts(key, graph, frozenset(uniform), dtype) if uniform and math.prod(shape) >= plain.MANY else None
     if parts is None:
-        return Launch(program.kernel(key, graph, dtype), shape, routes)
+        return None
     head, body = parts
     own = [(row, slot._replace(strides=())) for row, slot in routes.reads if row in uniform]
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]

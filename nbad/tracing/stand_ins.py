@@ -15,8 +15,10 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.flow import Flow
+from nbad.graphs.failures import first_causes, may_fail
+from nbad.graphs.interpreter import evaluate
 from nbad.language import arrays, vocabulary
-from nbad.language.kernels import is_kernel
+from nbad.language.kernels import KernelLike, is_kernel
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, first_traced
 from nbad.tracing import copies
@@ -169,12 +171,13 @@ class Rebinder:
         return StandIn(value, path, self, invoke)
 
     def _kernel(self, value: Any, path: str) -> StandIn:
-        """Another nbad kernel; without traced arguments it runs, compiled."""
+        """Another nbad kernel; without traced arguments it runs, compiled, if it can: else the elements that get here raise."""
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if first_traced((args, kwargs)) is None:
-                return arrays.call_plain(self.trace, value, *_originals(args, kwargs))
-            return self.trace.splice(value, *_originals(args, kwargs))
+            given = _originals(args, kwargs)
+            if first_traced((args, kwargs)) is None and not _raises(value, *given):
+                return arrays.call_plain(self.trace, value, *given)
+            return self.trace.splice(value, *given)
 
         return StandIn(value, path, self, invoke)
 
@@ -235,6 +238,16 @@ def _call(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call an outer object as it is."""
     args, kwargs = _originals(args, kwargs)
     return value(*args, **kwargs)
+
+
+def _raises(kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a function of the user's raises in a kernel, for plain numbers."""
+    traced, operands, cores = kernel.bind_traced(args, kwargs)
+    causes = may_fail(traced.graph)
+    if not causes or [np.shape(operand) for operand in operands] != cores:
+        return False
+    slots = [slot for operand in operands for slot in np.ravel(operand)]
+    return bool(evaluate(first_causes(traced.graph, causes), *slots)[0])
 
 
 def _originals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
