@@ -97,8 +97,8 @@ class Flow:
         """Begin a `try` statement."""
         return Guard(self, call)
 
-    def leave(self, word: str, *branches: PlainBranch | Branch) -> None:
-        """Refuse a jump out of branches on traced values."""
+    def leave(self, word: str, *branches: PlainBranch | Branch | Call) -> None:
+        """Refuse a jump out of branches on traced values, or of a call that some elements have left."""
         if any(branch.is_traced for branch in branches):
             raise self.trace.refusal(*refusals.FLOW[word])
 

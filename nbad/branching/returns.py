@@ -66,6 +66,11 @@ class Call:
         self._fixed: list[tuple[Any, Contents]] = []
 
     @property
+    def is_traced(self) -> bool:
+        """Whether some elements have returned already."""
+        return bool(self._exits) or any(self._outer_exits)
+
+    @property
     def alive(self) -> bool:
         return self._final is None
 

@@ -270,7 +270,8 @@ class Rewriter(Expressions):
         return [*self._leave("continue", place.in_loop, node), node]
 
     def rewrite_raise(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
-        return [*self._leave("raise", place.around, node), self.copy(node)]
+        """In a branch, or behind returns of some elements, it is not for all."""
+        return [*self._leave("raise", (*place.around, *["_nbad_call"] * place.has_call), node), self.copy(node)]
 
     def _leave(self, word: str, branches: Sequence[str], node: ast.stmt) -> list[ast.stmt]:
         return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []

@@ -230,7 +230,8 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     cls = type(value)
     if issubclass(cls, _CARRIERS) or (_is_foreign(cls) and not (cls.__dictoffset__ and _is_pythons(cls))):
         return None
-    return getattr(value, "__dict__", {}) | dict(_slots(value))
+    own = object.__getattribute__(value, "__dict__") if cls.__dictoffset__ else {}  # nobody's `__getattr__` is asked
+    return own | dict(_slots(value))
 
 
 def _slots(value: Any) -> Iterator[tuple[str, Any]]:

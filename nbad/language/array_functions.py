@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # what only moves items, or combines them by their own operators, NumPy's own function does on arrays of objects
 _RESHAPING = (
-    "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal diff "
+    "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
     "reshape roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vsplit"
 ).split()
@@ -123,8 +123,20 @@ def _ones_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
     return _full_like(trace, x, 1.0, dtype)
 
 
-def _empty_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
-    return _full_like(trace, x, np.nan, dtype)
+def _empty_like(trace: "Trace", x: Any, dtype: Any = None) -> Any:
+    """Like a plain array of whole numbers or bools: one of these, which rounds what is written into it."""
+    if isinstance(x, np.ndarray) and dtype is None:
+        dtype = x.dtype
+    return _empty(trace, arrays.items(trace, x).shape, dtype)
+
+
+def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
+    """Of conditions it is whether they differ."""
+    array = np.moveaxis(arrays.items(trace, a), axis, -1)
+    step = trace.exclusive if array.size and all(map(trace.is_condition, array.flat)) else lambda x, y: x - y
+    for _ in range(n):
+        array = np.frompyfunc(step, 2, 1)(array[..., 1:], array[..., :-1])
+    return arrays.wrap(trace, np.moveaxis(array, -1, axis))
 
 
 def _fill_diagonal(trace: "Trace", a: Any, value: Any) -> None:
@@ -214,7 +226,8 @@ MEANINGS = {
     "numpy.full_like": means(_full_like, each=(0,)),
     "numpy.zeros_like": means(_zeros_like, each=(0,)),
     "numpy.ones_like": means(_ones_like, each=(0,)),
-    "numpy.empty_like": means(_empty_like, each=(0,), always=True),
+    "numpy.empty_like": means(_empty_like, each=(), always=True),
+    "numpy.diff": means(_diff, each=()),
     "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
     "numpy.sum": _reduction(_sum),
     "numpy.prod": _reduction(_product),

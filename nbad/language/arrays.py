@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbad.errors import TraceError
+
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
@@ -20,6 +22,10 @@ _TO_FUNCTIONS = (
 ).split()
 # these change the array, and return nothing
 _IN_PLACE = "partition put sort".split()
+
+
+class TraceAttributeError(TraceError, AttributeError):
+    """A traced value has no such attribute; `hasattr` says so too."""
 
 
 class TracedArray(np.ndarray):
@@ -85,6 +91,14 @@ class TracedArray(np.ndarray):
 
     def __format__(self, spec: str) -> str:
         return repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        """What an array has not; a kernel that takes a list may call the methods of one."""
+        if self._trace is not None and hasattr(list, name):
+            argument = self._name or "x"
+            what = f"kernel `{self._trace.name}` calls the list method `{name}` of an array; arguments are arrays:"
+            raise TraceAttributeError(what, fix=f"{argument} = list({argument})")
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
         """A copy; the items are real numbers and cannot become anything else."""
@@ -263,6 +277,7 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
     if method != "__call__":
         fix = f"np.{ufunc.__name__}(x, y)  # on one pair at a time"
         raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
+    ufunc = _of_conditions(trace, ufunc, inputs)
     # NumPy passes `out` as a tuple
     (target,) = options.pop("out", (None,))
     if target is not None and not isinstance(target, TracedArray):
@@ -272,6 +287,20 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
         return result
     target[...] = result
     return target
+
+
+def _of_conditions(trace: "Trace", ufunc: np.ufunc, inputs: tuple[Any, ...]) -> np.ufunc:
+    """What NumPy does to bools where it is not what it does to numbers."""
+    if ufunc not in (np.add, np.subtract, np.negative) or not all(_are_conditions(trace, value) for value in inputs):
+        return ufunc
+    if ufunc is not np.add:
+        raise trace.refusal("subtracts conditions, which NumPy refuses", "a ^ b, or ~a")
+    return np.logical_or
+
+
+def _are_conditions(trace: "Trace", value: Any) -> bool:
+    values = value.flat if isinstance(value, np.ndarray) else (value,)
+    return all(map(trace.is_condition, values))
 
 
 def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

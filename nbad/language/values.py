@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad import lines
-from nbad.errors import TraceError
 from nbad.language import arrays, refusals
+from nbad.language.arrays import TraceAttributeError
 from nbad.operations.row import BOOL, REAL
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
-
-
-class TraceAttributeError(TraceError, AttributeError):
-    """A traced value has no such attribute; `hasattr` says so too."""
 
 
 def plain_number(value: Any) -> bool | float | None:

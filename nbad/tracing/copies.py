@@ -79,8 +79,20 @@ def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:
             namespace[name] = _rebound(name, value, rebinder)
     # imports inside the function are to give stand-ins too
     load = builtins["__import__"]
-    namespace["__builtins__"] = {**builtins, "__import__": lambda *args, **kwargs: rebinder.rebind(load(*args, **kwargs))}
+    imported = {"__import__": lambda *args, **kwargs: rebinder.rebind(load(*args, **kwargs))}
+    namespace["__builtins__"] = _Builtins({**builtins, **imported}, outer, rebinder)
     return namespace
+
+
+class _Builtins(dict):
+    """What a copy's namespace has not: builtins, and globals that were made since, as by the first call of a helper."""
+
+    def __init__(self, builtins: dict[str, Any], outer: dict[str, Any], rebinder: "Rebinder") -> None:
+        super().__init__(builtins)
+        self._outer, self._rebinder = outer, rebinder
+
+    def __missing__(self, name: str) -> Any:
+        return _rebound(name, self._outer[name], self._rebinder)
 
 
 def _rebound(name: str, value: Any, rebinder: "Rebinder") -> Any:

@@ -101,6 +101,28 @@ def test_errors_and_assertions_on_traced_values(tmp_path):
                 raise ValueError("negative")  # !
         return x
 
+    def raises_at_last(x):
+        if x > 0:
+            return x
+        elif x <= 0:
+            return -x
+        raise ValueError("no number")  # !
+
+    def raises_in_a_loop(x):
+        for k in range(3):
+            if x > k:
+                return x
+        raise ValueError("too small")  # !
+
+    def raises_for_all(x, n=2):
+        if n == 1:
+            return x
+        raise ValueError("one")
+
+    for kernel in (raises_at_last, raises_in_a_loop):
+        expect(kernel, "raises an error on a traced value", "return math.nan  # or check the arrays before the call")
+    with pytest.raises(ValueError, match=r"^one$"):
+        traced(raises_for_all)
     expect(raises, "raises an error on a traced value", "return math.nan  # or check the arrays before the call")
     f = written(tmp_path, "def f(x, n=2):\n    assert n == 2\n    assert 0 < x < 1, 'outside'\n    return x\n")
     source = r"    assert 0 < x < 1, 'outside' +\(written\.py:3\)\n"  # in this file pytest rewrites assertions itself

@@ -223,3 +223,43 @@ def test_outer_objects_that_are_met_after_a_return():
 
     expected = [kernel(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
     np.testing.assert_allclose(nbad.kernel(kernel)(XS, YS), expected, rtol=1e-15)
+
+
+def test_objects_that_answer_in_ways_of_their_own():
+    """As tables of other libraries do."""
+
+    class Index:
+        def __init__(self):
+            self.names, self.cache = np.array(["a", "b"], object), {}
+
+        __hash__ = None
+
+        def __eq__(self, other):
+            return np.array([True, False])
+
+    class Table:
+        __slots__ = ("__weakref__", "columns", "index")
+
+        def __init__(self):
+            self.columns, self.index = [np.array([1.0, 2.0]), np.array([1, 2])], Index()
+
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+        def __bool__(self):
+            raise ValueError("which one?")
+
+        def __eq__(self, other):
+            return np.array([True, False])
+
+        __hash__ = None
+
+    def kernel(x, y):
+        table = Table()
+        if x > 0:
+            return x * table.columns[0][1]
+        if y > 0:
+            return y
+        return x * y
+
+    np.testing.assert_array_equal(nbad.kernel(kernel)(XS, YS), [0.7, 0.6])

@@ -31,6 +31,8 @@ class Scope:
 class Writer:
     """Writes one program."""
 
+    header = HEADER
+
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.lines = []
@@ -39,7 +41,7 @@ class Writer:
 
     def program(self):
         """The text; the kernel is `f(x, y)`, and returns `n_outputs` numbers."""
-        self.lines += HEADER.splitlines()
+        self.lines += self.header.splitlines()
         for k in range(self.random.randint(0, 2)):
             self._helper(f"h{k}")
         self.n_outputs = self.random.choice((1, 1, 2))
@@ -79,6 +81,12 @@ class Writer:
             self._line(indent, "pass")
 
     def _statement(self, indent, scope, depth, can_return, loop):
+        weights, makers = zip(*self._makers(depth, loop), strict=True)
+        maker = self.random.choices(makers, weights)[0]
+        maker(indent, scope, depth, can_return, loop)
+
+    def _makers(self, depth, loop):
+        """What may come next, with weights."""
         choices = [
             (5, self._assign), (2, self._augment), (1, self._swap), (2, self._make_list), (3, self._write_item), (1, self._alias),
             (1, self._comprehension), (2, self._array), (1, self._closure), (1, self._call_for_effect), (1, self._choose_list),
@@ -89,9 +97,7 @@ class Writer:
             choices += [(7, self._if), (2, self._for), (1, self._while), (1, self._plain_if), (1, self._one_sided)]
         if loop:
             choices += [(1, self._break)]
-        weights, makers = zip(*choices, strict=True)
-        maker = self.random.choices(makers, weights)[0]
-        maker(indent, scope, depth, can_return, loop)
+        return choices
 
     def _assign(self, indent, scope, depth, can_return, loop):
         name = self.random.choice([*scope.numbers, self._new("v")])

@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from helpers import random_aliases, random_programs
 from helpers.duals import MATH, NUMPY, value_and_partials
-from helpers.random_programs import Writer
 from helpers.tracing import traced
 
 from nbad.errors import TraceError
@@ -53,8 +53,8 @@ def compare(text, seed):
     return True
 
 
-def run(seeds):
-    accepted = Counter(compare(Writer(seed).program(), seed) for seed in seeds)
+def run(seeds, writer=random_programs.Writer):
+    accepted = Counter(compare(writer(seed).program(), seed) for seed in seeds)
     return accepted[True], accepted[False]
 
 
@@ -63,8 +63,21 @@ def test_accepted_programs_are_right():
     assert accepted > 3 * refused
 
 
+def test_programs_that_alias_or_swallow_errors_are_right_or_refused():
+    accepted, refused = run(range(100), random_aliases.Writer)
+    assert accepted > 10
+    assert refused > 10
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 4000, 500))
 def test_thousands_of_accepted_programs_are_right(first):
     accepted, refused = run(range(first, first + 500))
     assert accepted > 3 * refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 4000, 500))
+def test_thousands_of_programs_that_alias_or_swallow_errors(first):
+    accepted, _ = run(range(first, first + 500), random_aliases.Writer)
+    assert accepted > 50

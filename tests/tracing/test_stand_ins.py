@@ -326,3 +326,13 @@ def test_no_two_rooms_say_what_a_function_means():
     counts = Counter(path for room in rooms for path in room.MEANINGS)
     assert {path for path, count in counts.items() if count > 1} == set()
     assert counts.keys() <= MEANINGS.keys()
+
+
+def test_a_global_that_the_first_call_makes():
+    source = "def load():\n    global TABLE\n    TABLE = [2.0, 3.0]\ndef f(x):\n    load()\n    return x * TABLE[1]\n"
+    namespace = {}
+    exec(source, namespace)
+    assert "TABLE" not in namespace
+    np.testing.assert_allclose(nbad.kernel(namespace["f"])(np.array([1.0, 2.0])), [3.0, 6.0])
+    with pytest.raises(NameError, match="'missing'"):
+        nbad.kernel(eval("lambda x: x * missing"))(1.0)

@@ -1,0 +1,81 @@
+"""What NumPy does to whole numbers, conditions and lists in a way of their own."""
+
+import numpy as np
+import pytest
+from helpers.tracing import traced
+
+import nbad
+from nbad.errors import TraceError
+
+XS, YS = np.array([-1.7, -0.6, 0.3, 0.9]), np.array([0.7, -1.2, 1.9, -0.2])
+
+
+def empty_of_whole_numbers(x, y):
+    a = np.empty_like(np.array([1, 2]))
+    a[0] = 2.7
+    return x * a[0]
+
+
+def empty_of_floats(x, y):
+    a = np.empty_like(np.array([1, 2]), dtype=float)
+    a[:] = x, 2.7
+    return a[0] * a[1]
+
+
+def empty_of_traced_values(x, y):
+    a = np.empty_like([x, y])
+    a[:] = x
+    return a[0] * a[1]
+
+
+def differing_conditions(x, y):
+    c = np.array([x, y, 0.5, x * y]) > 0
+    return np.where(np.diff(c), 1.0, 0.5).sum() + np.sum(np.diff(c)) + np.sum(np.diff(c, 2))
+
+
+def differences(x, y):
+    a = np.array([[x, y, x * y], [y, 2.0, 3.0 * x]])
+    return np.sum(np.diff(a, axis=0) ** 2) + np.diff(a)[0, 0] * np.diff(a, 2)[1, 0]
+
+
+def sums_of_conditions(x, y):
+    c = np.array([x, y]) > 0
+    return np.sum(c + c) + np.sum(c * c) + np.sum(c + (x > y)) + sum(c)
+
+
+FUNCTIONS = [
+    empty_of_whole_numbers, empty_of_floats, empty_of_traced_values, differing_conditions, differences, sums_of_conditions,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_values_are_those_of_numpy(function):
+    expected = [function(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
+    np.testing.assert_allclose(nbad.kernel(function)(XS, YS), expected, rtol=1e-14)
+
+
+def test_derivatives():
+    np.testing.assert_allclose(nbad.grad(nbad.kernel(empty_of_traced_values))(XS, YS), 2 * XS)
+    np.testing.assert_allclose(nbad.grad(nbad.kernel(empty_of_whole_numbers))(XS, YS), 2.0)
+
+
+@pytest.mark.parametrize("expression", ["c[1:] - c[:-1]", "-c"])
+def test_differences_of_conditions_that_numpy_refuses(expression):
+    with pytest.raises(TraceError, match="subtracts conditions, which NumPy refuses"):
+        traced(eval(f"lambda x, y: [c := np.array([x, y]) > 0, {expression}][1]", {"np": np}), "x y")
+
+
+@pytest.mark.parametrize("call", ["append(1.0)", "index(1.0)", "reverse()"])
+def test_methods_of_lists(call):
+    def as_list(v):
+        v = list(v)
+        v.append(v[0] * v[1])
+        return v[2] if hasattr(v, "append") else 0.0
+
+    kernel = nbad.kernel(eval(f"lambda v: v.{call}"), signature="(2)->()")
+    with pytest.raises(
+        TraceError, match=rf"calls the list method `{call.partition('(')[0]}` of an array(?s:.*)fix: v = list\(v\)"
+    ):
+        kernel([1.0, 2.0])
+    assert nbad.kernel(as_list, signature="(2)->()")([3.0, 2.0]) == 6.0
+    assert nbad.kernel(lambda v: v[0] if hasattr(v, "append") else v[1], signature="(2)->()")(np.array([3.0, 2.0])) == 2.0
