@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from nbad.errors import ArgumentValueError
+from nbad.forks import IMPORTS
 
 CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where the machine does not tell its memory
@@ -32,7 +33,8 @@ def cache_folder() -> Path | None:
     """
     chosen = os.environ.get("NBAD_CACHE_DIR")
     if not chosen:
-        import platformdirs
+        with IMPORTS:
+            import platformdirs
 
         chosen = platformdirs.user_cache_dir("nbad", appauthor=False)
     folder = Path(os.path.expanduser(chosen))

@@ -1,44 +1,12 @@
-"""What is made once and kept, and locks that a forked child can take."""
+"""What is made once and kept."""
 
-import os
-import threading
-import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from nbad.forks import Lock
+
 MANY = 1000  # values in one place that are remembered
 MISSING = object()
-
-
-class Lock:
-    """Holds a lock that may be taken again by the thread that has it, `current`; a forked child gets a new one.
-
-    One that another thread of its parent held would never be released there.
-
-    Examples
-    --------
-    >>> lock = Lock()
-    >>> with lock.current, lock.current:
-    ...     pass
-    """
-
-    def __init__(self):
-        self.renew()
-        _LOCKS.add(self)
-
-    def renew(self):
-        """Forget who holds it."""
-        self.current = threading.RLock()
-
-
-def _renew_all():
-    for lock in list(_LOCKS):
-        lock.renew()
-
-
-_LOCKS: weakref.WeakSet = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
 
 
 class Memo:

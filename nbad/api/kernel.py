@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from nbad import config
 from nbad.api.options import Out, check_math, check_operations, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -26,14 +25,10 @@ from nbad.api.signatures import (
     static_names,
 )
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
-from nbad.graphs.interpreter import evaluate
+from nbad.forks import IMPORTS
 from nbad.language.kernels import BoundKernel
 from nbad.memo import Memo
-from nbad.runtime import plain, sweeps
-from nbad.runtime.nonfinite import check_value
-from nbad.runtime.operands import read
-from nbad.runtime.out import check_out
-from nbad.runtime.plain import Entries
+from nbad.runtime.entries import Entries
 from nbad.tracing.arguments import Argument
 
 if TYPE_CHECKING:
@@ -94,21 +89,9 @@ class Kernel:
                 made = self.plain(("out", len(args), type(out) is tuple, len(given)), (*args, *given)) and out
             if made is not False:
                 return made
-        program, values = self.bind(args, kwargs)
-        operands = read(program, values)
-        arrays, layout = operands
-        sweep = sweeps.value(program, layout)
-        if out is None:
-            leaves = sweep(arrays)
-        else:
-            leaves = check_out(program.call, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
-            sweep.into(arrays, leaves)
-        if config.debug.get():
-            check_value(program, operands)
-        elif layout.is_small and not kwargs and len(args) == len(program.names):
-            keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
-            self.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
-        return sweeps.structured(program, leaves) if out is None else out
+        with IMPORTS:  # `import nbad` loads neither the runtime nor what prints code
+            from nbad.api.value import value
+        return value(self, args, kwargs, out)
 
     def __repr__(self) -> str:
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
@@ -286,8 +269,8 @@ class Kernel:
             raise misbound(self, self._parameters, args, kwargs, error) from None
 
     def _specialize(self, names, statics):
-        from nbad.pipeline import Program
-
+        with IMPORTS:
+            from nbad.pipeline import Program
         traced = self._trace(names, statics)
         program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
         if names == self.parameters and self._is_plain:
@@ -348,13 +331,14 @@ class Kernel:
 
 def _trace(function, arguments, constants, max_operations):
     """Trace a function; the modules that do it are half of nbad, and are not loaded before."""
-    from nbad.tracing.tracer import trace
-
+    with IMPORTS:
+        from nbad.tracing.tracer import trace
     return trace(function, arguments, constants, max_operations)
 
 
 def _interpreted(kernel, name, tracer):
     """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
+    from nbad.graphs.interpreter import evaluate
 
     def function(*args, **kwargs):
         names, statics, given = kernel._parts(args, kwargs)

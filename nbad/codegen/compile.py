@@ -9,15 +9,12 @@ Numba's own functions, the drivers, are kept in the same folder by `cached_njit`
 
 import functools
 import hashlib
-import os
-import threading
 from typing import NamedTuple
 
 import llvmlite
 import numba
 import numpy as np
 from llvmlite import binding
-from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
 
 from nbad.codegen import disk
@@ -155,18 +152,3 @@ def _machine() -> binding.TargetMachine:
 def _engine() -> binding.ExecutionEngine:
     """Holds the loaded code of all kernels, and owns a machine of its own."""
     return binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())
-
-
-def _renew_compiler_lock() -> None:
-    """In a forked child: another thread of its parent, which is not there, may hold it."""
-    if global_compiler_lock._lock.acquire(blocking=False):
-        global_compiler_lock._lock.release()
-    else:
-        global_compiler_lock._lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_compiler_lock)
-    # no thread is inside LLVM while a child is copied, so that LLVM's own state is whole there
-    lock = ffi.lib._lock._lock
-    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from nbad.errors import MissingExtraError
+from nbad.forks import IMPORTS
 
 SIGNATURE = "double ({}, int"  # the last number is one that Cython's own callers pass
 # Cython keeps the addresses of its C functions in capsules, whose names are the signatures
@@ -27,7 +28,8 @@ def reference(name: str) -> Callable[..., Any]:
 def address(name: str, arity: int) -> int:
     """Address of `double name(double..., int)` in `scipy.special.cython_special`."""
     _special(name)
-    from scipy.special import cython_special
+    with IMPORTS:
+        from scipy.special import cython_special
 
     # a function of several types has one capsule for each: `fuse_0`, `fuse_1`; the signature tells which is for doubles
     capsules = [cython_special.__pyx_capi__.get(key) for key in (name, f"__pyx_fuse_0{name}", f"__pyx_fuse_1{name}")]
@@ -38,7 +40,8 @@ def address(name: str, arity: int) -> int:
 
 def _special(name: str) -> ModuleType:
     try:
-        import scipy.special
+        with IMPORTS:
+            import scipy.special
     except ImportError:
         raise MissingExtraError(
             f"`{name}` takes its values from SciPy, which is not installed",

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbad import config
 from nbad.errors import ArgumentValueError, NbadError
-from nbad.memo import Lock
+from nbad.forks import Lock
 
 CAREFUL = 1 << 28  # bytes; asking the system costs more than a smaller array
 TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the user sets no bound

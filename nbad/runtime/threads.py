@@ -6,7 +6,6 @@ makes small calls only never waits for Numba's compiler to start; the one for th
 
 import ctypes
 import functools
-import os
 import threading
 from array import array
 
@@ -15,10 +14,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
-from numba.np.ufunc import parallel
 
 from nbad.codegen.numba_cache import cached_njit
-from nbad.memo import Lock
+from nbad.forks import Lock, inherits_threads
 from nbad.native import cpython
 from nbad.native.launch_table import TILE
 from nbad.native.launcher import launcher
@@ -91,17 +89,12 @@ class _Threads:
     """Whether, and how, this process may enter the parallel driver."""
 
     def __init__(self):
-        self.forked = False  # GNU OpenMP kills a forked child that uses it
         self.used = False
         self.lock = Lock()  # a finalizer may run inside, and call nbad
 
-    def after_fork(self):
-        """Forget the parent's threads."""
-        self.forked = parallel._is_initialized
-
     def number(self, work):
         """How many threads are worth waking for this much work."""
-        if work < SMALL or self.forked or nb.config.DISABLE_JIT:
+        if work < SMALL or inherits_threads() or nb.config.DISABLE_JIT:
             return 1
         return nb.get_num_threads()
 
@@ -111,8 +104,6 @@ class _Threads:
 
 
 _scratch, _threads = _Scratch(), _Threads()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.after_fork)
 
 
 class Driver:

@@ -184,3 +184,33 @@ def test_a_kernel_that_returns_an_array_can_be_collected():
     f = held = None
     gc.collect()
     assert reference() is None
+
+
+FIRST_CALL = """
+import os, signal, threading, time
+import numpy as np
+import nbad
+
+def first_call():
+    return nbad.vjp(nbad.kernel(lambda x: x**4 + x), np.full(300_000, 2.0))[1](1.0)[0][0]
+"""
+FORKS = """
+calls = threading.Thread(target=first_call)
+calls.start()
+children = []
+for _ in range(3):
+    time.sleep(0.1)
+    child = os.fork()
+    if not child:
+        signal.alarm(100)
+        os._exit(0 if first_call() == 33.0 else 3)
+    children.append(child)
+print(*[os.waitpid(child, 0)[1] for child in children])
+calls.join()
+"""
+
+
+def test_children_that_are_forked_while_a_thread_makes_its_first_call(run_python):
+    """It loads most of nbad, and Numba, and starts its threads."""
+    assert run_python(FIRST_CALL + "print(first_call())").strip() == "33.0"  # the cache has what all of them compile
+    assert run_python(FIRST_CALL + FORKS).split() == ["0"] * 3

@@ -10,10 +10,11 @@ import nbad
 
 PACKAGE = Path(nbad.__file__).parent
 
-# wing or top file: wings and top files that it may import beside its own rooms and the files of `EVERYBODY`
+# wing or top file: wings and top files that it may import beside its own rooms and those that everybody may import
 TABLE = """
 errors      |
 lines       |
+forks       |
 memo        |
 config      |
 version     |
@@ -36,7 +37,7 @@ testing     | operations graphs plans api verbs
 tools       | operations graphs formulas plans codegen pipeline runtime tracing special api verbs testing
 __init__    | special language runtime api verbs tools testing
 """
-EVERYBODY = {"errors", "lines", "memo", "config", "version", "foreign"}
+EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},

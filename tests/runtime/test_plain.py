@@ -484,7 +484,7 @@ def test_memory_that_runs_out_raises_and_loses_nothing():
 
 
 def test_entries_are_bounded(monkeypatch):
-    monkeypatch.setattr("nbad.runtime.plain.MOST", 20)
+    monkeypatch.setattr("nbad.runtime.entries.MANY", 20)
     f, x = nbad.kernel(lambda x, y: x * x * y), np.ones(3)
     for seeds in range(1, 100):
         for _ in range(2):

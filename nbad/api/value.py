@@ -1,0 +1,26 @@
+"""The value of a kernel, where the call is not the plain case."""
+
+from nbad import config
+from nbad.runtime import plain, sweeps
+from nbad.runtime.nonfinite import check_value
+from nbad.runtime.operands import read
+from nbad.runtime.out import check_out
+
+
+def value(f, args, kwargs, out):
+    """What a kernel returns for these arguments, in new arrays or in those of `out`."""
+    program, values = f.bind(args, kwargs)
+    operands = read(program, values)
+    arrays, layout = operands
+    sweep = sweeps.value(program, layout)
+    if out is None:
+        leaves = sweep(arrays)
+    else:
+        leaves = check_out(program.call, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
+        sweep.into(arrays, leaves)
+    if config.debug.get():
+        check_value(program, operands)
+    elif layout.is_small and not kwargs and len(args) == len(program.names):
+        keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
+        f.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
+    return sweeps.structured(program, leaves) if out is None else out

@@ -1,0 +1,89 @@
+"""Forks: a child has the locks of all threads of its parent, and only one of the threads.
+
+All is looked up at the fork: `import nbad` loads none of what is mended here.
+"""
+
+import logging
+import os
+import sys
+import threading
+import weakref
+from typing import Any
+
+ENROLLED = (logging,)  # loaded by Numba; it has a lock to hold over forks, and must not enrol it while a fork is under way
+IMPORTS = threading.RLock()  # held where a call loads modules: a child would wait for ever for what another thread was importing
+
+
+class Lock:
+    """Holds a lock that may be taken again by the thread that has it, `current`; a forked child gets a new one.
+
+    Examples
+    --------
+    >>> lock = Lock()
+    >>> with lock.current, lock.current:
+    ...     pass
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+        _LOCKS.add(self)
+
+    def renew(self) -> None:
+        """Forget who holds it."""
+        self.current = threading.RLock()
+
+
+_LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
+_held: list[Any] = []  # while a process forks
+_inherited = threading.Event()
+
+
+def inherits_threads() -> bool:
+    """Whether the parent had started Numba's threads: GNU OpenMP kills a child that uses it then.
+
+    Examples
+    --------
+    >>> inherits_threads()
+    False
+    """
+    return _inherited.is_set()
+
+
+def _attribute(module: str, path: str) -> Any:
+    """What is at a dotted path in a module; None where that is not loaded, or not wholly."""
+    found: Any = sys.modules.get(module)
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _before() -> None:
+    """No thread loads modules, starts Numba's threads or is inside LLVM while a child is copied, so that all are whole there."""
+    threads, llvm = ("numba.np.ufunc.parallel", "_backend_init_thread_lock"), ("llvmlite.binding.ffi", "lib._lock._lock")
+    for lock in (IMPORTS, _attribute(*threads), _attribute(*llvm)):  # in this order: who starts threads enters LLVM
+        if lock is not None:
+            lock.acquire()
+            _held.append(lock)
+
+
+def _release() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _in_child() -> None:
+    _release()
+    for lock in list(_LOCKS):
+        lock.renew()
+    if _attribute("numba.np.ufunc.parallel", "_is_initialized"):
+        _inherited.set()
+    compiler = _attribute("numba.core.compiler_lock", "global_compiler_lock")
+    if compiler is not None:
+        if compiler._lock.acquire(blocking=False):
+            compiler._lock.release()
+        else:  # another thread of the parent holds it
+            compiler._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_release, after_in_child=_in_child)
