@@ -183,8 +183,8 @@ LIBRARY = {
 WHOLE = frozenset(
     f"numpy.{name}"
     for name in (
-        "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff dot flip gradient inner max mean "
-        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var vdot "
+        "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff flip gradient max mean "
+        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var "
         "linalg.norm"
     ).split()
 )
