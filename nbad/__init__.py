@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nbad import special, testing
     from nbad.api.primitives import primitive
     from nbad.language.values import stop_gradient
+    from nbad.runtime.memory import release_memory
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
     from nbad.tools.show import show
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "debugging", "explain", "from_sympy", "grad", "hessian", "hvp", "jacobian",
-    "jvp", "kernel", "linearize", "primitive", "show", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "special", "stop_gradient", "value_and_grad",
+    "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("special", "testing")
@@ -33,8 +35,8 @@ _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
-    "show": "tools.show", "stop_gradient": "language.values", "value_and_grad": "verbs.gradients",
-    "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
+    "release_memory": "runtime.memory", "show": "tools.show", "stop_gradient": "language.values",
+    "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on
 

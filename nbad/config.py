@@ -2,7 +2,8 @@
 
 * `NBAD_CACHE_DIR`: folder in which the disk cache has one of its own; default the user's cache folder.
 * `NBAD_CACHE_BYTES`: bound of the disk cache, default 512 MiB; 0 turns it off.
-* `NBAD_POOL_BYTES`: bound of the memory kept for reuse; default an eighth of the machine's memory.
+* `NBAD_POOL_BYTES`: bound of the memory kept for reuse; default an eighth of what the machine,
+  the container or the process may have.
 * `NBAD_DEBUG`: 1 checks every value and derivative for nan and inf.
 """
 
@@ -14,7 +15,7 @@ from nbad.errors import ArgumentValueError
 from nbad.forks import IMPORTS
 
 CACHE_BYTES = 512 << 20
-POOL_BYTES = 1 << 30  # where the machine does not tell its memory
+POOL_BYTES = 1 << 30  # where nothing tells how much memory there is
 
 
 # whether every value and derivative is checked for nan and inf
@@ -46,12 +47,8 @@ def cache_bytes() -> int:
     return _bytes("NBAD_CACHE_BYTES", CACHE_BYTES)
 
 
-def pool_bytes() -> int:
+def pool_bytes(default: int = POOL_BYTES) -> int:
     """Bound of the memory that waits for reuse, in bytes."""
-    try:
-        default = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
-    except (AttributeError, ValueError, OSError):
-        default = POOL_BYTES
     return _bytes("NBAD_POOL_BYTES", default)
 
 

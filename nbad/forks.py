@@ -3,6 +3,7 @@
 All is looked up at the fork: `import nbad` loads none of what is mended here.
 """
 
+import ctypes
 import logging
 import os
 import sys
@@ -39,7 +40,9 @@ _inherited = threading.Event()
 
 
 def inherits_threads() -> bool:
-    """Whether the parent had started Numba's threads: GNU OpenMP kills a child that uses it then.
+    """Whether the parent may have started threads of GNU OpenMP, for Numba or another library.
+
+    A child that uses it then is killed by Numba, or waits for threads that are not there.
 
     Examples
     --------
@@ -47,6 +50,15 @@ def inherits_threads() -> bool:
     False
     """
     return _inherited.is_set()
+
+
+def _may_use_openmp() -> bool:
+    """Whether GNU OpenMP is loaded, which does not tell if it was used, and Numba would share it."""
+    try:
+        ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except (AttributeError, OSError):
+        return False
+    return _attribute("numba", "config.THREADING_LAYER") not in ("workqueue", "tbb", "safe", "forksafe")
 
 
 def _attribute(module: str, path: str) -> Any:
@@ -75,7 +87,7 @@ def _in_child() -> None:
     _release()
     for lock in list(_LOCKS):
         lock.renew()
-    if _attribute("numba.np.ufunc.parallel", "_is_initialized"):
+    if _attribute("numba.np.ufunc.parallel", "_is_initialized") or _may_use_openmp():
         _inherited.set()
     compiler = _attribute("numba.core.compiler_lock", "global_compiler_lock")
     if compiler is not None:

@@ -36,9 +36,12 @@ def user_frame() -> FrameType | None:
     return frame
 
 
-def _is_foreign(frame):
-    if frame.f_code.co_filename.startswith(PACKAGE):
-        return True
+def _is_foreign(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame)
+
+
+def is_library(frame: FrameType) -> bool:
+    """Whether the code of a frame belongs to Python or to NumPy, SciPy or Numba."""
     return str(frame.f_globals.get("__name__")).partition(".")[0] in LIBRARIES
 
 

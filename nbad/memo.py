@@ -1,11 +1,14 @@
 """What is made once and kept."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any
 
 from nbad.forks import Lock
 
 MANY = 1000  # values in one place that are remembered
+FEW = 128  # those that own compiled code
 MISSING = object()
 
 
@@ -38,6 +41,36 @@ class Memo:
             if found is MISSING:
                 found = make()
                 if len(self.known) >= self._most:
-                    self.known.clear()
+                    self._make_room()
                 self.known[key] = found
         return found
+
+    def _make_room(self) -> None:
+        self.known.clear()
+
+
+class Recent(Memo):
+    """A memo that forgets the value whose last use is longest ago.
+
+    Examples
+    --------
+    >>> recent = Recent(2)
+    >>> [recent(key, lambda: key) for key in "abac"], list(recent.known)
+    (['a', 'b', 'a', 'c'], ['a', 'c'])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, most: int = FEW):
+        super().__init__(most)
+        self.known: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value under `key`."""
+        found = super().__call__(key, make)
+        with suppress(KeyError):  # another thread made room
+            self.known.move_to_end(key)
+        return found
+
+    def _make_room(self) -> None:
+        self.known.popitem(last=False)

@@ -15,7 +15,7 @@ from nbad.foreign import shown
 from nbad.language.kernels import is_kernel
 from nbad.memo import MISSING
 from nbad.pipeline import Program
-from nbad.runtime.nonfinite import check_derivatives
+from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
 from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
@@ -59,6 +59,7 @@ def analyse(f, xs, kwargs, argnums):
     call = Call(program, *operands, *found)
     if config.debug.get():
         check_derivatives(program, operands, call.wrt)
+        warn_of_equalities(f.origin.bind(xs, kwargs)[0], operands, call.wrt)
     return call
 
 

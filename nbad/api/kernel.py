@@ -27,7 +27,7 @@ from nbad.api.signatures import (
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS
 from nbad.language.kernels import BoundKernel
-from nbad.memo import Memo
+from nbad.memo import MANY, Memo, Recent
 from nbad.runtime.entries import Entries
 from nbad.tracing.arguments import Argument
 
@@ -74,11 +74,11 @@ class Kernel:
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._static_defaults = {p.name: p.default for p in self._parameters if p.name in self._static}
-        self._traces, self._programs = Memo(), Memo()
+        self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
-        self._by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
+        self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
@@ -163,8 +163,13 @@ class Kernel:
         function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
-        kernel._made_from, kernel._by = (self, "derived", (name, tracer, outputs, by)), (*self._by, *by)
+        kernel._made_from, kernel.by = (self, "derived", (name, tracer, outputs, by)), (*self.by, *by)
         return kernel
+
+    @property
+    def origin(self) -> "Kernel":
+        """The kernel of which this one is a derivative, of any order; of others themselves."""
+        return self._made_from[0].origin if self._made_from and self.by else self
 
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
         """The kernel of the other arguments, for the given values of static ones."""
@@ -181,7 +186,7 @@ class Kernel:
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
-        kernel._made_from, kernel._by = (self, "fixed", (statics,)), self._by
+        kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
 
     def sympy(self, *operands: Any) -> Any:
@@ -272,7 +277,7 @@ class Kernel:
         with IMPORTS:
             from nbad.pipeline import Program
         traced = self._trace(names, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by)
         if names == self.parameters and self._is_plain:
             self._whole = program
         return program

@@ -4,12 +4,16 @@ The module is printed as vector IR and compiled by llvmlite, for the CPU that Nu
 optimization passes that Numba's own functions need: the graph was simplified before, and vectors need no vectorizer. The object
 code is kept on disk under the hash of the IR itself, so that nothing that shapes the code can be forgotten in the key.
 
+Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too.
+
 Numba's own functions, the drivers, are kept in the same folder by `cached_njit`.
 """
 
+import ctypes
 import functools
 import hashlib
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import llvmlite
 import numba
@@ -24,11 +28,52 @@ from nbad.codegen.vector_ir import ENTRY, print_ir
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
-_addresses: dict[str, int] = {}
+SHELF = 32  # kernels: an engine alone takes 40 KiB and a millisecond to make, code of a kernel 10 KiB
+
+
+class Shelf:
+    """Code that is loaded and unloaded together, by an engine of LLVM.
+
+    Attributes
+    ----------
+    addresses : dict
+        By symbol.
+    """
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
+        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())  # it owns a machine of its own
+
+    def load(self, code: bytes, symbol: str) -> None:
+        """Load machine code and look a symbol in it up."""
+        self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self.addresses[symbol] = self._engine.get_function_address(symbol)
+
+
+class _Shelves:
+    """All that is loaded, each shelf for as long as somebody holds it; the last one until it is full."""
+
+    def __init__(self) -> None:
+        self.by_symbol: WeakValueDictionary[str, Shelf] = WeakValueDictionary()
+        self._last: Shelf | None = None
+
+    def find(self, symbol: str, ir: str) -> Shelf:
+        """The shelf that has a symbol; compile and load it where none has. The caller holds the compiler's lock."""
+        shelf = self.by_symbol.get(symbol)
+        if shelf is None:
+            code, shelf = _object_code(ir), self._last or Shelf()
+            shelf.load(code, symbol)
+            self.by_symbol[symbol] = shelf
+            self._last = shelf if len(shelf.addresses) < SHELF else None
+        return shelf
+
+
+_shelves, _lasting = _Shelves(), _Shelves()
 
 
 class TileKernel(NamedTuple):
-    """Compiled code, which stays loaded until the process ends, and what a driver must know of it.
+    """Compiled code, and what a driver must know of it.
 
     Attributes
     ----------
@@ -37,11 +82,14 @@ class TileKernel(NamedTuple):
     oplist : OpList
     width : int
         Elements in a vector; `n` is a positive multiple of it.
+    shelf : Shelf or None
+        What the code lies on: it is loaded for as long as this is held.
     """
 
     address: int
     oplist: OpList
     width: int
+    shelf: Shelf | None = None
 
     def __str__(self) -> str:
         rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
@@ -94,18 +142,28 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    return TileKernel(compile_module(print_ir(oplist, host()), ENTRY), oplist, host().width(oplist.dtype))
-
-
-def compile_module(ir: str, name: str) -> int:
-    """Address of the function `name` of an LLVM module: loaded already, loaded from disk, or compiled."""
-    # one engine holds the code of all kernels, so each needs a symbol of its own
-    symbol = f"{name}_{hashlib.sha256(ir.encode()).hexdigest()[:32]}"
+    symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
     with global_compiler_lock:
-        if symbol not in _addresses:
-            renamed = ir.replace(f"@{name}(", f"@{symbol}(").replace(f'@"{name}"(', f"@{symbol}(")
-            _addresses[symbol] = _load(_object_code(renamed), symbol)
-    return _addresses[symbol]
+        shelf = _shelves.find(symbol, ir)
+    return TileKernel(shelf.addresses[symbol], oplist, host().width(oplist.dtype), shelf)
+
+
+def compile_lasting(ir: str, name: str) -> int:
+    """Address of the function `name` of an LLVM module that all kernels share: loaded already, loaded from disk, or compiled.
+
+    It is never unloaded: at exit a kernel may outlive what this module holds.
+    """
+    symbol, ir = _renamed(ir, name)
+    with global_compiler_lock:
+        if symbol not in _lasting.by_symbol:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, ir)))
+        return _lasting.by_symbol[symbol].addresses[symbol]
+
+
+def _renamed(ir: str, name: str) -> tuple[str, str]:
+    """A symbol of its own for the function `name` of a module, and the module with it: an engine holds the code of many."""
+    symbol = f"{name}_{hashlib.sha256(ir.encode()).hexdigest()[:32]}"
+    return symbol, ir.replace(f"@{name}(", f"@{symbol}(").replace(f'@"{name}"(', f"@{symbol}(")
 
 
 def _object_code(ir: str) -> bytes:
@@ -117,14 +175,6 @@ def _object_code(ir: str) -> bytes:
         code = _machine().emit_object(_parse(ir))
         disk.store(key, code)
     return code
-
-
-def _load(code: bytes, symbol: str) -> int:
-    """Load machine code; return the address of a symbol in it."""
-    engine = _engine()
-    engine.add_object_file(binding.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine.get_function_address(symbol)
 
 
 def _parse(ir: str) -> binding.ModuleRef:
@@ -146,9 +196,3 @@ def _new_machine() -> binding.TargetMachine:
 def _machine() -> binding.TargetMachine:
     """Compiles for this host."""
     return _new_machine()
-
-
-@functools.cache
-def _engine() -> binding.ExecutionEngine:
-    """Holds the loaded code of all kernels, and owns a machine of its own."""
-    return binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # what only moves items, or combines them by their own operators, NumPy's own function does on arrays of objects
 _RESHAPING = (
-    "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack cross delete diag diagflat diagonal diff "
+    "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal diff "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
     "reshape roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vsplit"
 ).split()
@@ -61,6 +61,12 @@ def _objects(trace: "Trace", value: Any) -> Any:
 def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for a function of several arrays, each of its own shape."""
     return lambda trace, parts, *places, **options: _wrapped(trace, function(_parts(trace, parts), *places, **options))
+
+
+def _cross(a: Any, b: Any, *axes: Any, **options: Any) -> Any:
+    """NumPy before 2.3 makes arrays of the items of single vectors, which rows of one vector are not."""
+    is_single = np.ndim(a) == np.ndim(b) == 1 and not axes and not options
+    return np.cross(np.asarray(a)[None], np.asarray(b)[None])[0] if is_single else np.cross(a, b, *axes, **options)
 
 
 def _broadcast_arrays(trace: "Trace", *parts: Any) -> Any:
@@ -198,6 +204,7 @@ MEANINGS = {
 } | {
     "numpy.broadcast_arrays": means(_broadcast_arrays, each=()),
     "numpy.block": means(_block, each=()),
+    "numpy.cross": means(_reshaping(_cross), each=()),
     "numpy.array": means(_array, each=()),
     "numpy.copy": means(_array, each=()),
     "numpy.asarray": means(_asarray, each=()),

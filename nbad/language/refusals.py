@@ -87,6 +87,18 @@ FLOW = {
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
     "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
+    "text": (
+        "computes with the text of a traced value, which is not that of a number",
+        "if x < 0: ...  # of the number itself; its text may only be shown, by raise, assert, warnings.warn or print",
+    ),
+    "hides": (
+        "computes with traced values where `{name}` may catch errors, in code that nbad cannot see into",
+        "y = 1 / x if x != 0 else 0.0  # test before; or `try` in a function that the kernel reaches by name",
+    ),
+    "compares": (
+        "compares traced values in `{name}`, which asks by `is`, in code that nbad cannot see into",
+        "if flag: ...  # instead of `flag is True`; or in a function that the kernel reaches by name",
+    ),
     "binds": (
         "assigns `{name}` in an operand that depends on a traced value",
         "if x > 0: {name} = ...  # a statement of its own",
@@ -115,6 +127,7 @@ FLOW = {
         "writes to a list or array that has several names, depending on a traced value",
         "v = v.copy()  # of each, before the branch; list(v) of a list",
     ),
+    "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from llvmlite import ir
 
-from nbad.codegen.compile import compile_module
+from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.native.builder import I64, Code, Int
 
@@ -40,12 +40,12 @@ def _method(name, make):
     `make` prints its code.
     """
     if name not in _methods:
-        method = _Method(name.encode(), compile_module(text_of(f"{name} {HEAD}", make), name), FASTCALL, None)
+        method = _Method(name.encode(), compile_lasting(text_of(f"{name} {HEAD}", make), name), FASTCALL, None)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(_methods.setdefault(name, method)))
     return _methods[name]
 
 
-def function(name, make, fields):
+def function(name, make, fields, owner=None):
     """A Python function with a table of its own.
 
     Parameters
@@ -55,10 +55,12 @@ def function(name, make, fields):
         Prints the IR of the function `name(table array, arguments, their number) -> object`.
     fields : sequence of int
         The table.
+    owner : object
+        Of what the table has addresses of: the function keeps it, as its module.
     """
     create = ctypes.pythonapi.PyCFunction_NewEx
-    create.restype, create.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    return create(ctypes.addressof(_method(name, make)), np.array(fields, np.int64), None)
+    create.restype, create.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+    return create(ctypes.addressof(_method(name, make)), np.array(fields, np.int64), owner)
 
 
 def new_function(name):

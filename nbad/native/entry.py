@@ -123,4 +123,4 @@ def entry(sweep, limit, few):
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]
     fields += [length for core in cores for length in core]
     name = f"entry_{dtype.name}"
-    return function(name, lambda: entry_code.text(name, dtype), fields)
+    return function(name, lambda: entry_code.text(name, dtype), fields, kernel.shelf)

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 import numpy as np
 from llvmlite import ir
 
-from nbad.codegen.compile import compile_module
+from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.native.builder import I64, Code
 from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
@@ -86,7 +86,7 @@ def worker():
     >>> worker() != 0
     True
     """
-    return compile_module(text_of(f"worker {DATA_FIELD}", _print_worker), "work")
+    return compile_lasting(text_of(f"worker {DATA_FIELD}", _print_worker), "work")
 
 
 def _print_worker():

@@ -2,11 +2,17 @@
 
 Fresh memory costs a page fault for every 4096 bytes, which doubles the time of a reverse sweep. Here an array's memory is leased:
 when the array and all of its views are gone, the block returns to a bounded store, and the next array of about that size gets it.
+What waits there goes back to the system where memory gets scarce, by the machine, the container (control groups) or the process's
+own limits: NumPy does not know of it, and would fail.
 """
 
+import functools
 import itertools
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +25,90 @@ TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
 PAGE = 4096
 STAGGER = 13 * 64  # bytes: from one block's start in a page to the next one's
+OFTEN = 1 << 26  # bytes: after so many that were taken anew or given back, the pool looks how many are left
+PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+BOUNDLESS = 1 << 60  # bytes: what the older control groups say where there is no limit is more
+VERSIONS = (  # of control groups: folder, controller, files of the limit and of what is used, cached files that may be dropped
+    ("", "", "memory.max", "memory.current", "inactive_file"),
+    ("unified", "", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+class Limit(NamedTuple):
+    """Bytes that may be used in all, and that are free."""
+
+    total: int
+    free: int
+
+
+def limits() -> Iterator[Limit]:
+    """All limits of this process's memory that the system tells: of the machine, of control groups, and its own.
+
+    Examples
+    --------
+    >>> all(limit.free <= limit.total for limit in limits())
+    True
+    """
+    try:
+        lines = (line.split() for line in (PROC / "meminfo").read_text(encoding="ascii").splitlines())
+        sizes = {line[0]: int(line[1]) << 10 for line in lines}
+        yield Limit(sizes["MemTotal:"], sizes["MemAvailable:"])
+    except (OSError, KeyError):
+        pass
+    yield from filter(None, (group.limit() for group in _groups()))
+    yield from _own()
+
+
+class _Group(NamedTuple):
+    """A control group: its folder, names of files there, and the entry of those cached files that may be dropped."""
+
+    folder: Path
+    total: str
+    used: str
+    cached: str
+
+    def limit(self) -> Limit | None:
+        """None where it has none."""
+        try:
+            total = int((self.folder / self.total).read_text(encoding="ascii"))
+            if total >= BOUNDLESS:
+                return None
+            used = int((self.folder / self.used).read_text(encoding="ascii"))
+            lines = (line.split() for line in (self.folder / "memory.stat").read_text(encoding="ascii").splitlines())
+            return Limit(total, max(total - used + next((int(line[1]) for line in lines if line[0] == self.cached), 0), 0))
+        except (OSError, ValueError):  # not there, or "max"
+            return None
+
+
+@functools.cache
+def _groups() -> tuple[_Group, ...]:
+    """The control groups of this process that have a limit; inside a container the outer part of their path is not there."""
+    try:
+        lines = (PROC / "self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    found = []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        place = Path(path.lstrip("/"))
+        for folder, controller, *names in VERSIONS:
+            if controller in controllers.split(","):
+                found += [_Group(CONTROL_GROUPS / folder / group, *names) for group in (place, *place.parents)]
+    return tuple(group for group in found if group.limit())
+
+
+def _own() -> Iterator[Limit]:
+    """Limits of the process: address space and data."""
+    try:
+        import resource
+
+        pages = [int(count) for count in (PROC / "self/statm").read_text(encoding="ascii").split()]
+    except (ImportError, OSError):
+        return
+    for kind, place in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
+        total = resource.getrlimit(kind)[0]
+        if total != resource.RLIM_INFINITY:
+            yield Limit(total, max(total - pages[place] * resource.getpagesize(), 0))
 
 
 class Pool:
@@ -26,6 +116,7 @@ class Pool:
 
     def __init__(self, limit):
         self.limit = limit
+        self._moved = 0  # bytes since the last look at what is left
         self.blocks: dict[int, list[np.ndarray]] = {}
         self._turns = itertools.count()
         self._lock = Lock()  # a lease may end inside a locked section, when the collector runs there
@@ -44,6 +135,7 @@ class Pool:
         with self._lock.current:
             if size in self.blocks:
                 return self._pop(size)
+        self._look(size, size)
         try:
             raw = np.empty(size + PAGE, np.uint8)
         except MemoryError:  # what waits in other sizes may make room
@@ -60,6 +152,15 @@ class Pool:
                 self.blocks.setdefault(size, []).append(block)
             while self.waiting > self.limit:
                 self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
+        self._look(size, 0)
+
+    def _look(self, moved, needed):
+        """Now and then give back what waits, where it is more than what would be left."""
+        self._moved += moved
+        if self._moved >= OFTEN and not sys.is_finalizing():
+            self._moved = 0
+            if self.waiting > left() - needed:
+                self.clear()
 
     def _pop(self, size):
         """Remove a block; sizes in recent use come last."""
@@ -75,7 +176,26 @@ class Pool:
             self.blocks.clear()
 
 
-POOL = Pool(config.pool_bytes())
+def release_memory() -> int:
+    """Give the memory that nbad keeps for reuse back to the system; tells how many bytes that were.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> nbad.release_memory() >= 0, nbad.release_memory()
+    (True, 0)
+    """
+    waiting = POOL.waiting
+    POOL.clear()
+    return waiting
+
+
+def left() -> int:
+    """Bytes that the system can give without swapping, and that no limit forbids."""
+    return min((limit.free for limit in limits()), default=8 * POOL.limit)
+
+
+POOL = Pool(config.pool_bytes(min((limit.total for limit in limits()), default=8 * config.POOL_BYTES) // 8))
 
 
 class _Lease:
@@ -125,21 +245,16 @@ def exact(shape, dtype):
 
 
 class NotEnoughMemoryError(NbadError, MemoryError):
-    """A call would need more memory than the machine has; nothing has been allocated."""
+    """A call would need more memory than there is; nothing has been allocated."""
 
 
-def available():
-    """Bytes that the machine can give without swapping: what the system reports, and what waits in the pool."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-        free = next(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        free = 8 * config.pool_bytes()
-    return free + POOL.waiting
+def available() -> int:
+    """Bytes that a call may take: what is left, and what waits in the pool."""
+    return left() + POOL.waiting
 
 
 def require(call, needed, fix):
-    """Raise where a call needs more than the machine has.
+    """Raise where a call needs more than there is.
 
     Parameters
     ----------

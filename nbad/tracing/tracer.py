@@ -99,10 +99,14 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
 
 def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], constants: dict[str, Any]) -> Any:
     run = rebinder.trace
+    run.unseen.root = _call.__code__
     values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
     values |= _traced_values(run, arguments)
     copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a ufunc, of which NumPy before 2.4 does not tell them
+        return copy(*values.values())
     leading = itertools.takewhile(lambda p: p.name in values and p.kind is not p.KEYWORD_ONLY, parameters)
     positional = [values.pop(p.name) for p in leading]  # a wrapper may take `*args` only
     return copy(*positional, **values)

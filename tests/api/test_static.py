@@ -4,8 +4,10 @@ import copy
 import dataclasses
 import enum
 import functools
+import gc
 import math
 import threading
+import weakref
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import nbad
 from nbad.api.signatures import identity
 from nbad.errors import TraceError
+from nbad.memo import FEW
 
 X = np.linspace(-1.0, 2.0, 7)
 traces: list = []
@@ -341,3 +344,19 @@ def test_a_traced_value_for_a_static_argument():
     for f in (lambda x: power(x, x, "times"), lambda x: power((x, 1), x, "times")):
         with pytest.raises(TraceError, match=r"^kernel `<lambda>` passes a traced value for `n`, a static argument of `power`:"):
             nbad.kernel(f)(X)
+
+
+def test_the_specializations_in_latest_use_are_kept_with_their_code():
+    @nbad.kernel(static=("c",))
+    def scaled(x, c):
+        return x * c + 1.0
+
+    first, programs = scaled.bind((2.0,), {"c": 0.5})[0], []
+    for k in range(2 * FEW):
+        program = scaled.bind((2.0,), {"c": k + 1.5})[0]
+        programs.append(weakref.ref(program))
+        assert scaled.bind((2.0,), {"c": 0.5})[0] is first
+    del program
+    gc.collect()
+    assert [k for k, program in enumerate(programs) if program() is not None] == list(range(FEW + 1, 2 * FEW))
+    assert scaled(2.0, 1.5) == 4.0

@@ -1,8 +1,9 @@
 """Machine code: right, of one width, compiled once, loaded from disk, safe from threads; and Numba's functions on disk."""
 
-import functools
+import gc
 import importlib
 import re
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,7 @@ from nbad.codegen.compile import TileKernel, compile_tile
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.numba_cache import cached_njit
+from nbad.codegen.vector_ir import print_ir
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
 from nbad.operations.table import ROWS, TABLE
@@ -82,8 +84,8 @@ print(os.waitpid(child, 0)[1])
 
 def forget(monkeypatch):
     """As in a new process: nothing is loaded."""
-    monkeypatch.setattr(compile, "_addresses", {})
-    monkeypatch.setattr(compile, "_engine", functools.cache(compile._engine.__wrapped__))
+    for name in ("_shelves", "_lasting"):
+        monkeypatch.setattr(compile, name, compile._Shelves())
 
 
 @pytest.fixture
@@ -231,7 +233,7 @@ def test_many_threads_compile_at_once(folder):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one, range(32)))
-    assert len(compile._addresses) == 4
+    assert len(compile._shelves.by_symbol) == 4
 
 
 def test_many_slots():
@@ -291,3 +293,53 @@ def test_without_numbas_compiler_functions_are_plain(run_python):
 def test_a_child_compiles_though_a_thread_of_its_parent_was_compiling(run_python):
     """A child of the compiling thread itself goes on to hold the lock."""
     assert run_python(FORKED).split() == ["0", "False", "0"]
+
+
+def test_code_is_unloaded_when_nobody_holds_it(folder):
+    x = np.arange(5.0)
+    kernels = [compile_tile(lower(chain(2, start=k + 0.5))) for k in range(3 * compile.SHELF)]
+    shelves = {id(kernel.shelf): weakref.ref(kernel.shelf) for kernel in kernels}
+    assert len(shelves) == 3
+    kept = kernels[1]
+    del kernels
+    gc.collect()
+    assert [shelf() is not None for shelf in shelves.values()] == [True, False, False]
+    assert len(compile._shelves.by_symbol) == compile.SHELF
+    np.testing.assert_array_equal(run_tile(kept, x, x), evaluate(lower(chain(2, start=1.5)), x, x))
+
+
+def test_what_all_kernels_share_stays(folder):
+    text = print_ir(lower(chain(1)), host()).replace(f"@{compile.ENTRY}(", "@shared(")
+    address = compile.compile_lasting(text, "shared")
+    (shelf,) = map(weakref.ref, set(compile._lasting.by_symbol.values()))
+    compile._lasting = compile._Shelves()
+    gc.collect()
+    assert shelf().addresses.popitem()[1] == address
+
+
+def test_kernels_made_and_dropped_leave_no_memory_behind(run_python):
+    """Without unloading each left 25 KiB; what one round leaves in the allocators, the next one uses."""
+    code = """
+import ctypes, gc, math
+import numpy as np
+import nbad
+
+def resident():
+    gc.collect()
+    getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
+
+def use(k):
+    f = nbad.kernel(lambda x, y: math.exp(-k * x) * math.sin(y) + k * y)
+    assert nbad.vjp(f, x, x)[1](1.0)[0].shape == f(x, x).shape
+
+x = np.linspace(0.1, 2.0, 64)
+for k in range(150):
+    use(k + 0.5)
+before = resident()
+for k in range(150):
+    use(k + 0.25)
+print((resident() - before) / 150)
+"""
+    assert float(run_python(code)) < 6

@@ -5,6 +5,7 @@ import gc
 import numpy as np
 import pytest
 
+import nbad
 from nbad.runtime import memory
 
 DOUBLE = np.dtype(float)
@@ -97,3 +98,119 @@ def test_a_lease_that_was_interrupted_returns_nothing(own_pool):
     lease = memory._Lease.__new__(memory._Lease)
     del lease
     assert own_pool.waiting == 0
+
+
+V2 = {
+    "proc/self/cgroup": "0::/user/job\n",
+    "group/user/memory.max": "1000000000\n",
+    "group/user/memory.current": "400000000\n",
+    "group/user/memory.stat": "anon 1\ninactive_file 50000000\n",
+    "group/user/job/memory.max": "max\n",
+    "group/user/job/memory.current": "300000000\n",
+}
+V1 = {
+    "proc/self/cgroup": "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n0::/\n",  # the container sees its own part as the root
+    "group/memory/memory.limit_in_bytes": "1000000000\n",
+    "group/memory/memory.usage_in_bytes": "400000000\n",
+    "group/memory/memory.stat": "inactive_file 7\ntotal_inactive_file 50000000\n",
+}
+UNBOUNDED = V1 | {"group/memory/memory.limit_in_bytes": "9223372036854771712\n"}
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine of 4 GB, of which 3 GB are available, with these files."""
+
+    def pretend(files):
+        files = {"proc/meminfo": "MemTotal: 4000000 kB\nMemFree: 7 kB\nMemAvailable: 3000000 kB\n"} | files
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
+        monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path / "group")
+        memory._groups.cache_clear()
+
+    yield pretend
+    memory._groups.cache_clear()
+
+
+@pytest.mark.parametrize("files", [V2, V1], ids=["v2", "v1"])
+def test_the_limit_of_a_container_counts(machine, files):
+    machine(files)
+    assert list(memory.limits())[1:] == [memory.Limit(1_000_000_000, 650_000_000)]
+    assert memory.available() == 650_000_000
+    with pytest.raises(MemoryError, match="650,000,000 bytes available"):
+        memory.require("`f(x)`", 700_000_000, "")
+
+
+@pytest.mark.parametrize("files", [{}, UNBOUNDED, {"proc/self/cgroup": "0::/\n"}], ids=["none", "boundless", "no files"])
+def test_without_a_limit_the_machine_counts(machine, files):
+    machine(files)
+    assert list(memory.limits()) == [memory.Limit(4_000_000 << 10, 3_000_000 << 10)]
+
+
+def test_a_machine_that_tells_nothing(machine, own_pool, monkeypatch):
+    machine({"proc/meminfo": ""})
+    assert memory.available() == 8 * own_pool.limit
+
+
+def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
+    monkeypatch.setattr(memory, "OFTEN", 1)
+    monkeypatch.setattr(memory, "left", lambda: 5 * 8 * BIG)
+    arrays = [memory.empty((size,), DOUBLE) for size in (BIG, 2 * BIG)]
+    del arrays
+    assert own_pool.waiting == 3 * 8 * BIG
+    monkeypatch.setattr(memory, "left", lambda: 2 * 8 * BIG)
+    array = memory.empty((3 * BIG,), DOUBLE)
+    assert own_pool.waiting == 0
+    del array
+    assert own_pool.waiting == 0
+
+
+def test_memory_is_released_by_a_call(own_pool):
+    array = memory.empty((BIG,), DOUBLE)
+    del array
+    assert nbad.release_memory() == 8 * BIG
+    assert own_pool.waiting == 0
+    assert nbad.release_memory() == 0
+
+
+LIMITED = """
+import resource
+import numpy as np
+
+def limit(more):
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    return size
+"""
+
+
+def test_the_limit_of_the_process_bounds_the_pool(run_python):
+    code = LIMITED + "import numba; size = limit(1 << 31); from nbad.runtime.memory import POOL; print(POOL.limit, size // 8)"
+    bound, expected = run_python(code, NBAD_POOL_BYTES="").split()
+    assert bound == expected
+
+
+def test_numpy_finds_room_where_the_pool_held_more_than_was_left(run_python):
+    code = (
+        LIMITED
+        + """
+import nbad
+from nbad.runtime.memory import POOL
+f = nbad.kernel(lambda x: x * x)
+x = np.ones(1 << 21)
+f(x)
+limit(1 << 30)
+kept = [f(x) for _ in range(40)]  # 640 MiB
+del kept
+print(np.ones(100 << 20).sum(), POOL.waiting < 640 << 20)
+try:
+    f(np.broadcast_to(1.0, 1 << 29))
+except MemoryError as error:
+    print(type(error).__name__)
+"""
+    )
+    assert run_python(code, NBAD_POOL_BYTES=str(1 << 31)).split() == ["104857600.0", "True", "NotEnoughMemoryError"]

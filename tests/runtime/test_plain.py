@@ -1,5 +1,6 @@
 """The quick path for few elements: the same bits as the general one, and it steps aside for everything else."""
 
+import gc
 import importlib.util
 import math
 import pickle
@@ -11,7 +12,7 @@ import pytest
 from helpers.same_bits import bits
 
 import nbad
-from nbad.codegen.compile import compile_tile
+from nbad.codegen.compile import Shelf, compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.native import cpython
@@ -520,3 +521,10 @@ method = next(iter(cpython._methods.values()))
 print(sys.getrefcount(method))
 """
     assert int(run_python(program)) == 4  # the table, the name, the argument of `getrefcount`, and the one that keeps it
+
+
+def test_an_entry_keeps_the_code_that_it_calls():
+    run = product()
+    gc.collect()
+    assert isinstance(run.__module__, Shelf)
+    assert run(3.0, 4.0) == 12.0

@@ -128,6 +128,31 @@ print(os.waitpid(child, 0)[1], same())
     assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
 
 
+@pytest.mark.parametrize("layer", [*LAYERS, "default"])
+def test_a_child_goes_on_though_another_library_used_openmp_before(layer, run_python):
+    """Without nbad's care it waits for ever, where Numba's layer is GNU OpenMP: for threads that only its parent has."""
+    code = """
+import ctypes
+openmp = ctypes.CDLL("libgomp.so.1")
+openmp.GOMP_parallel(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None), None, 2, 0)
+"""
+    code += (
+        PRELUDE
+        + """
+import signal
+x = np.linspace(0.1, 3.0, 500_000)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    y, pullback = nbad.vjp(decay, x, 0.7)
+    (cotangent, _), expected = pullback((0.0, 1.0)), 1.4 * x
+    os._exit(0 if np.allclose(cotangent, expected) else 3)
+print(os.waitpid(child, 0)[1], decay(x, 0.7)[1][-1] == 0.7 * x[-1] * x[-1])
+"""
+    )
+    assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
+
+
 def test_a_forked_pool_goes_on(run_python):
     code = (
         FORK
