@@ -304,13 +304,13 @@ def test_attributes():
         return x.shape[0] * x
 
     def method(x):
-        return (x + 1).conjugate()
+        return (x + 1).tolist()
 
     def reduction(x):
         return (x + 1).sum()
 
     expect(shape, "reads the attribute `shape` of `x`", "fix: use x itself: it is one number")
-    expect(method, "reads the attribute `conjugate` of a traced value", "fix: use x itself")
+    expect(method, "reads the attribute `tolist` of a traced value", "fix: use x itself")
     what = "calls `numpy.sum` on one element: a kernel sees one at a time of the arrays that it is called with"
     expect(reduction, what, "fix: x_sum = np.sum(x)")
     with pytest.raises(AttributeError, match="reads the attribute `shape`"):
