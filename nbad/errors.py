@@ -147,12 +147,15 @@ def misfit(function: Callable[..., Any], args: tuple, kwargs: dict, fault: TypeE
     known = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     unknown = next((name for name in kwargs if name not in known), None)
     meant = unknown and closest(unknown, known)
-    f = args[0] if args and hasattr(args[0], "parameters") else None
-    names = f.parameters if f is not None else ("x",)
+    f, xs = "f", getattr(args[0], "parameters", None) if args else None
+    if not isinstance(xs, tuple):  # no kernel was passed first
+        xs = ("x",)
+    elif args[0].__name__.isidentifier():
+        f = args[0].__name__
     return ArgumentTypeError(
         f"`{function.__name__}{shown}`: {str(fault).partition('() ')[2] or fault}",
         got=", ".join([f"{len(args)} by position", *(f"{name}=" for name in kwargs)]),
         expected=f"the arguments {', '.join(known)}",
         meant=meant and f"{meant}=",
-        fix=example.format(f=getattr(f, "__name__", "f"), xs=", ".join(names)),
+        fix=example.format(f=f, xs=", ".join(xs)),
     )

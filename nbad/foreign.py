@@ -131,24 +131,25 @@ def line_for(value: Any, part: Any, code: str) -> str:
 
 def conversion(value: Any, name: str, code: str | None) -> str:
     """The line that makes numbers of what NumPy makes none of; `code` spells it where it is no argument of a kernel."""
-    line = line_for(value, value, code or name) if _row(type(value), TENSORS) else None
-    if value is None and code is None:
-        return "np.nan  # a missing value"
+    spelled = code or name
+    if _row(type(value), TENSORS):
+        return line_for(value, value, spelled)
+    if value is None:
+        return "1.0" if code else "np.nan  # a missing value"
     if hasattr(value, "__next__"):  # to try would use it up
-        return f"np.array(list({code or name}), dtype=float)"
-    if line is not None or value is None:
-        return line or "1.0"
-    found = next((text.format(code or name) for text, convert in _CONVERSIONS if _works(convert, value)), None)
+        return f"np.array(list({spelled}), dtype=float)"
+    found = next((line.format(spelled) for line, convert in _CONVERSIONS if _works(convert, value)), None)
     if found is None and code is None and isinstance(value, str | bytes):
         return f"@nbad.kernel(static=({name!r},))  # fixes {name} when the kernel is traced"
-    return found or (_EXAMPLE if code is None else "1.0")
+    return found or ("1.0" if code else _EXAMPLE)
 
 
 def _works(convert: Callable[[Any], Any], value: Any) -> bool:
     try:
-        return bool(np.ndim(convert(value)) < np.inf)
+        convert(value)
     except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError):
         return False
+    return True
 
 
 def dtype_fault(value: Any, array: np.ndarray, name: str, code: str | None) -> tuple[str, str]:

@@ -143,9 +143,8 @@ class Trace:
         return meanings.call(self, known, args, options)
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
-        """Refuse functions of whole arrays on traced numbers, of which they make no other ones than of each element."""
-        is_scalar = any(map(self.is_traced, args)) and not any(isinstance(value, np.ndarray | list | tuple) for value in args)
-        if is_scalar and path in refusals.WHOLE:
+        """Refuse functions of whole arrays on one traced number, which they would return as it is."""
+        if path in refusals.WHOLE and args and self.is_traced(args[0]):
             operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
             what, fix, expected = refusals.whole(path, operands)
             raise self.refusal(what, fix, expected=expected)

@@ -371,7 +371,8 @@ def test_kernels_that_cannot_be_traced(function, text):
 def test_reserved_parameter_names(name):
     scope = {}
     exec(f"def taken(x, {name}): return x", scope)
-    with pytest.raises(TypeError, match=rf"kernel `taken` has a parameter named `{name}`[\s\S]*fix: def taken\(x, {name}_\)"):
+    what = rf"kernel `taken` has a parameter named `{name}`[\s\S]*fix: def taken\(.*{name}_.*\): \.\.\.$"
+    with pytest.raises(TypeError, match=what):
         nbad.kernel(scope["taken"])
 
 
