@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
-from nbad.errors import NbadError
+from nbad.errors import NbadError, unknown_name
 from nbad.forks import IMPORTS
 from nbad.version import VERSION as __version__
 
@@ -44,7 +44,7 @@ _HOMES = {
 def __getattr__(name):
     """Load what not every program needs when it is first asked for."""
     if name not in _MODULES and name not in _HOMES:
-        raise AttributeError(f"module 'nbad' has no attribute {name!r}")
+        raise unknown_name("nbad", name, [*__all__, *_MODULES])
     with IMPORTS:
         module = importlib.import_module(f"nbad.{_HOMES.get(name, name)}")
     globals()[name] = found = module if name in _MODULES else getattr(module, name)

@@ -36,9 +36,12 @@ def user_frame() -> FrameType | None:
     return frame
 
 
-def _is_foreign(frame):
-    if frame.f_code.co_filename.startswith(PACKAGE):
-        return True
+def _is_foreign(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame)
+
+
+def is_library(frame: FrameType) -> bool:
+    """Whether the code of a frame belongs to Python or to NumPy, SciPy or Numba."""
     return str(frame.f_globals.get("__name__")).partition(".")[0] in LIBRARIES
 
 
@@ -57,6 +60,18 @@ def running_line() -> Line | None:
     """Text, file and number of the user's line that is running."""
     frame = user_frame()
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
+
+
+def verb() -> str | None:
+    """The function of nbad that the user's line called: "vjp"; "jacobian" also for what that returned."""
+    frame: FrameType | None = sys._getframe(1)
+    found = None
+    while frame is not None and _is_foreign(frame):
+        code = frame.f_code
+        if code.co_filename.startswith(PACKAGE) and code.co_name != "call":  # `fitting` wraps them
+            found = code.co_qualname.partition(".")[0]
+        frame = frame.f_back
+    return found
 
 
 def raising_line(error: BaseException) -> Line | None:

@@ -14,6 +14,9 @@ Examples
 (0.5, 0.6931471805599453)
 """
 
+from typing import TYPE_CHECKING
+
+from nbad.errors import unknown_name
 from nbad.language.special_functions import FUNCTIONS, polygamma
 
 # fmt: off
@@ -37,3 +40,8 @@ sinc = FUNCTIONS["sinc"]
 softplus = FUNCTIONS["softplus"]
 xlog1py = FUNCTIONS["xlog1py"]
 xlogy = FUNCTIONS["xlogy"]
+
+if not TYPE_CHECKING:  # checkers of types know by themselves what is not there
+
+    def __getattr__(name):
+        raise unknown_name("nbad.special", name, __all__)

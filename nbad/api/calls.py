@@ -1,18 +1,28 @@
 """A call of a transform, analysed: the specialization, the operands, the differentiated arguments, the arrays for results."""
 
+import inspect
 import reprlib
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from nbad import config
+from nbad import config, lines
 from nbad.api.kernel import Kernel
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.api.signatures import name_in_code
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.foreign import shown
+from nbad.language.kernels import is_kernel
+from nbad.memo import MISSING
 from nbad.pipeline import Program
-from nbad.runtime.nonfinite import check_derivatives
+from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
 from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
+
+F = TypeVar("F", bound=Callable[..., Any])
+MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian")  # what they return takes the arguments
+PATHS = {"check_kernel": "testing.check_kernel"}
+TAKES = {"jvp": "(x,), (1.0,)", "hvp": "(x,), (1.0,)", "show": "'source'"}  # behind the kernel; others take the arguments
 
 
 class Call(NamedTuple):
@@ -49,6 +59,7 @@ def analyse(f, xs, kwargs, argnums):
     call = Call(program, *operands, *found)
     if config.debug.get():
         check_derivatives(program, operands, call.wrt)
+        warn_of_equalities(f.origin.bind(xs, kwargs)[0], operands, call.wrt)
     return call
 
 
@@ -68,30 +79,57 @@ def keep_plain(f, key, call, make):
 def check_kernel(f):
     """Refuse what `nbad.kernel` did not make."""
     if not isinstance(f, Kernel):
+        verb = lines.verb() or "vjp"
         raise ArgumentTypeError(
-            "the first argument is not a kernel",
-            got=type(f).__name__,
+            f"`nbad.{PATHS.get(verb, verb)}(f, ...)`: the first argument is not a kernel",
+            got=shown(f),
             expected="a function decorated with @nbad.kernel",
-            fix="nbad.kernel(f)",
+            fix=_kernel_of(f, verb),
         )
 
 
-def selection(argnums, fix="argnums=0"):
+def _kernel_of(f, verb):
+    """The line that makes a kernel of a function, or the call that was meant."""
+    name = name_in_code(f)
+    if isinstance(getattr(f, "__wrapped__", None), Kernel):  # what `nbad.jacobian` and its kin return
+        return f"nbad.grad({name})  # a kernel, which may be differentiated again"
+    if isinstance(f, np.ufunc) or is_kernel(f):
+        return f"nbad.kernel(lambda x: {'np.' * isinstance(f, np.ufunc)}{name}(x))"
+    if callable(f) and not str(getattr(f, "__module__", "")).startswith("nbad."):
+        return f"nbad.kernel({name}{'.py_func' * hasattr(f, 'py_func')})"
+    return f"nbad.{verb}(f)(x)" if verb in MAKERS else f"nbad.{PATHS.get(verb, verb)}(f, {TAKES.get(verb, 'x')})"
+
+
+def says_what_is_missing(function: F) -> F:
+    """Give the parameters of a verb defaults, at run time only: so it can say itself what is missing, which costs nothing."""
+    signature = inspect.signature(function)
+    by_position = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    dressed: Any = function
+    dressed.__signature__ = signature
+    dressed.__defaults__ = tuple(MISSING if p.default is p.empty else p.default for p in by_position)
+    return function
+
+
+def selection(argnums):
     """What `argnums` selects by, as a tuple or list of its own; None for all real arguments."""
-    if argnums is None or isinstance(argnums, tuple | list):
-        return argnums and argnums[:]
-    refuse_array(argnums, fix)
+    if argnums is None:
+        return None
+    if isinstance(argnums, tuple | list):
+        return argnums[:]
+    refuse_values(argnums)
     return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
 
 
-def refuse_array(argnums, fix):
+def refuse_values(argnums):
     """Refuse the kernel's argument where `argnums` belongs."""
-    if hasattr(argnums, "__array__") and not isinstance(argnums, np.integer):
+    is_array = hasattr(argnums, "__array__") and not isinstance(argnums, np.integer)
+    verb = lines.verb() if is_array or isinstance(argnums, float) else None
+    if is_array or verb in MAKERS:
         raise ArgumentTypeError(
-            "argnums is an array: it selects arguments, and takes none of their values",
+            f"argnums is {'an array' if is_array else 'a number'}: it selects arguments, and takes none of their values",
             got=type(argnums).__name__,
             expected="positions or names of parameters",
-            fix=fix,
+            fix=f"nbad.{verb}(f)(x)" if verb in MAKERS else "argnums=0",
         )
 
 
@@ -144,11 +182,16 @@ def _wrong_argnums(f, program, argnums, got):
     positions = [f.parameters.index(name) for name in program.names]
     one_by_one = positions != list(range(len(f.parameters)))
     listing = ", ".join(map(str, positions)) if one_by_one else f"0 to {len(positions) - 1}"
+    chosen = argnums if isinstance(argnums, tuple | list) else (argnums,)
+    unknown = next((name for name in chosen if isinstance(name, str) and name not in f.parameters), None)
+    meant = closest(unknown, program.names)
+    names = (meant,) if meant else program.names[:2]
     return ArgumentValueError(
         f"{program.call}: argnums={reprlib.repr(argnums)} does not select arguments",
         got=got,
         expected=f"positions {listing} or names among {', '.join(program.names)}, each once",
-        fix=f"argnums=({', '.join(map(repr, program.names[:2]))},)",
+        meant=meant,
+        fix=f"argnums={names!r}",
     )
 
 
@@ -164,9 +207,10 @@ def pair_of(out, headline, names):
         return None, None
     if isinstance(out, tuple) and len(out) == 2 and all(part is not None for part in out):
         return out
+    pair = ", ".join(names)
     raise ArgumentValueError(
         f"{headline}: out= does not have the structure of the result",
-        got=f"a tuple of {len(out)}" if isinstance(out, tuple) else f"a {type(out).__name__}",
-        expected=f"a pair ({', '.join(names)})",
-        fix=f"out=({', '.join(names)})",
+        got=f"a tuple of {len(out)}" if isinstance(out, tuple) else shown(out),
+        expected=f"a pair ({pair})",
+        fix=f"out=None  # which returns such a pair {pair}, to be filled by later calls with out=({pair})",
     )

@@ -6,6 +6,7 @@ from typing import overload
 
 from nbad.api.kernel import Kernel
 from nbad.api.options import Math
+from nbad.errors import fitting
 
 
 @overload
@@ -30,6 +31,7 @@ def kernel(
 ) -> Callable[[Callable[..., object]], Kernel]: ...
 
 
+@fitting("nbad.kernel(lambda x: x * x, math='libm')")
 def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):
     """Make an elementwise kernel of a Python function of scalars.
 

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from nbad.api.options import Out, check_math
+from nbad.api.options import Out, check_math, check_operations, working_dtype
 from nbad.api.pickling import reduced
-from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, identity, parameters_of, static_names
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.api.signatures import (
+    RECEIVERS,
+    cores_of,
+    dressed,
+    group,
+    groups,
+    identity,
+    misbound,
+    name_in_code,
+    parameters_of,
+    static_names,
+)
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS
 from nbad.language.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -58,7 +69,7 @@ class Kernel:
         self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
         self._required = {p.name for p in self._parameters if p.default is p.empty}
         self._static = static_names(self.__name__, self.parameters, static)
-        self._math, self.max_operations = check_math(self.__name__, math), max_operations
+        self._math, self.max_operations = check_math(self.__name__, math), check_operations(self.__name__, max_operations)
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
@@ -67,7 +78,7 @@ class Kernel:
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = Entries(), Memo()
         self._made_from = None
-        self._by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
+        self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
@@ -109,16 +120,9 @@ class Kernel:
         >>> nbad.kernel(lambda x: x * x).precompile("float64", "float32")(3.0)
         np.float64(9.0)
         """
-        program = self.whole_program()
-        for dtype in [np.dtype(d) for d in dtypes or ("float64",)]:
-            if dtype not in (np.float32, np.float64):
-                raise ArgumentTypeError(
-                    f"`{self.__name__}.precompile({dtype})`: not a working dtype",
-                    got=str(dtype),
-                    expected="float64 or float32",
-                    fix=f"{self.__name__}.precompile('float64')",
-                )
-            program.precompile(dtype)
+        program, name = self.whole_program(), name_in_code(self)
+        for dtype in dtypes or ("float64",):
+            program.precompile(working_dtype(f"`{name}.precompile({dtype!r})`", dtype, f"{name}.precompile({{0!r}})"))
         return self
 
     def __get__(self, instance, owner=None):
@@ -133,13 +137,18 @@ class Kernel:
         name = names[which] if is_position else which
         if isinstance(name, str) and name in self._cores:
             return name
-        shown = reprlib.repr(which)
+        shown, meant = reprlib.repr(which), closest(which, self._cores)
         raise ArgumentValueError(
             f"`{self.__name__}({', '.join(names)})`: {shown} does not select an argument to differentiate by",
             got=f"{name}, which is static" if isinstance(name, str) and name in self._static else shown,
             expected=f"a position from 0 to {len(names) - 1} or a name among {', '.join(self._cores)}",
-            fix=repr(next(iter(self._cores), None)),
+            meant=meant,
+            fix=f"argnums={meant or next(iter(self._cores), 0)!r}",
         )
+
+    def default(self, name: str) -> Any:
+        """The default of a parameter."""
+        return self._parameters_signature.parameters[name].default
 
     def core(self, name: str) -> tuple[int, ...]:
         """Core shape of an argument."""
@@ -154,8 +163,13 @@ class Kernel:
         function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
-        kernel._made_from, kernel._by = (self, "derived", (name, tracer, outputs, by)), (*self._by, *by)
+        kernel._made_from, kernel.by = (self, "derived", (name, tracer, outputs, by)), (*self.by, *by)
         return kernel
+
+    @property
+    def origin(self) -> "Kernel":
+        """The kernel of which this one is a derivative, of any order; of others themselves."""
+        return self._made_from[0].origin if self._made_from and self.by else self
 
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
         """The kernel of the other arguments, for the given values of static ones."""
@@ -172,7 +186,7 @@ class Kernel:
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
-        kernel._made_from, kernel._by = (self, "fixed", (statics,)), self._by
+        kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
 
     def sympy(self, *operands: Any) -> Any:
@@ -190,6 +204,7 @@ class Kernel:
 
         return expressions(self, *operands)
 
+    @fitting("{f}.latex()")
     def latex(self) -> str:
         """The outputs and the partials that are not zero as aligned lines of LaTeX.
 
@@ -222,7 +237,7 @@ class Kernel:
                     f"`{self.__name__}`: there is one graph for each value of the static argument {name}",
                     got="no value",
                     expected=f"a default of {name}",
-                    fix=f"def {self.__name__}(..., {name}=2)",
+                    fix=f"def {name_in_code(self)}({', '.join([*(n for n in self.parameters if n != name), f'{name}=2'])}): ...",
                 )
         return self.bind((), values)[0]
 
@@ -256,20 +271,13 @@ class Kernel:
         try:
             return dict(self._parameters_signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
-            listing = ", ".join(names)
-            passed = ", ".join(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in self._parameters)
-            raise ArgumentTypeError(
-                f"`{self.__name__}({listing})`: {error}",
-                got=f"{len(args) + len(kwargs)} arguments",
-                expected=f"{len(names)} at most: {listing}",
-                fix=f"{self.__name__}({passed})",
-            ) from None
+            raise misbound(self, self._parameters, args, kwargs, error) from None
 
     def _specialize(self, names, statics):
         with IMPORTS:
             from nbad.pipeline import Program
         traced = self._trace(names, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math, self._by)
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by)
         if names == self.parameters and self._is_plain:
             self._whole = program
         return program

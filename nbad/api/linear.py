@@ -1,11 +1,12 @@
 """Seeds and tangents, what linear maps are given: read and checked."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from nbad.errors import ArgumentValueError
-from nbad.runtime.operands import WEAK, as_array
+from nbad.runtime.operands import WEAK, as_array, broadcast
 
 
 class Given(NamedTuple):
@@ -23,7 +24,7 @@ def as_given(given, name, value, shape, spelling):
     """
     lead = int(given.batched)
     is_usual = type(value) is np.ndarray and value.dtype is given.dtype
-    array = value if is_usual else as_array(given.call, name, value)
+    array = value if is_usual else as_array(given.call, name, value, spelling)
     if type(value) in WEAK or isinstance(value, np.generic):
         return array
     if array.ndim < lead or array.shape[lead:] != shape:
@@ -32,12 +33,36 @@ def as_given(given, name, value, shape, spelling):
             f"{given.call}: {name} has a wrong shape",
             got=f"shape {array.shape}",
             expected=f"shape {wanted}",
-            fix=f"np.broadcast_to({spelling}, {wanted})",
+            fix=_fitted(spelling, array.shape, shape, lead),
         )
     return array
 
 
-def count_of(given, arrays, what, fix):
+def _fitted(spelling, got, shape, lead):
+    """The line that gives an array this shape, behind a leading axis or not."""
+    if lead and got == shape:
+        return f"{spelling}[None]"
+    wanted = (*got[: 1 if len(got) > len(shape) else 0], *shape) if lead else shape
+    wanted = wanted if len(wanted) == len(shape) + lead else (1, *shape)
+    if broadcast([got, wanted]) == wanted:
+        return f"np.broadcast_to({spelling}, {wanted})"
+    if math.prod(got) == math.prod(wanted):
+        return f"{spelling}.reshape({wanted})"
+    return f"np.ones({wanted})"
+
+
+def many(structure, shapes):
+    """Code for eight seeds or tangents; all but the first are numbers, which stand for all eight.
+
+    Examples
+    --------
+    >>> many("pullback.batched({0})", [(3,)]), many("pullback.batched(({0},))", [(3,), ()])
+    ('pullback.batched(np.ones((8, 3)))', 'pullback.batched((np.ones((8, 3)), 1.0,))')
+    """
+    return structure.format(", ".join([f"np.ones({(8, *shape)})" if k == 0 else "1.0" for k, shape in enumerate(shapes)]))
+
+
+def count_of(given, arrays, what, structure, shapes):
     """How many seeds or tangents are given: the leading axis of every array among them."""
     counts = {a.shape[0] for a in arrays if a.ndim}
     if len(counts) != 1:
@@ -45,6 +70,6 @@ def count_of(given, arrays, what, fix):
             f"{given.call}: the number of {what}s is not known",
             got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
             expected=f"at least one {what} array, all with the same leading axis",
-            fix=fix,
+            fix=many(structure, shapes),
         )
     return counts.pop()

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 
 Array = NDArray[Any]
 Argnums = int | str | Sequence[int | str] | None  # arguments by position or name
@@ -18,14 +19,46 @@ MATH = ("simd", "libm")
 
 def check_math(name: str, library: str) -> str:
     """The option `math=`."""
-    if library not in MATH:
+    if not isinstance(library, str) or library not in MATH:
+        meant = closest(library, MATH)
         raise ArgumentValueError(
             f"`nbad.kernel(math=...)` of `{name}`: unknown library",
             got=repr(library),
             expected="'simd' or 'libm'",
-            fix="math='simd'",
+            meant=meant,
+            fix=f"math={meant or 'simd'!r}",
         )
     return library
+
+
+def check_operations(name: str, number: Any) -> int:
+    """The option `max_operations=`."""
+    if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
+        raise ArgumentValueError(
+            f"`nbad.kernel(max_operations=...)` of `{name}`: not a number of operations",
+            got=repr(number),
+            expected="a positive int",
+            fix="max_operations=5000",
+        )
+    return int(number)
+
+
+def working_dtype(call: str, dtype: Any, code: str) -> np.dtype:
+    """A dtype that compiled code computes in; `code` is a call with a place for one."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        meant = closest(dtype, ("float64", "float32"))
+        raise ArgumentTypeError(
+            f"{call}: not a working dtype",
+            got=str(dtype),
+            expected="float64 or float32",
+            meant=meant,
+            fix=code.format(meant or "float64"),
+        )
+    return found
 
 
 def check_bound(call: str, max_bytes: Any) -> int | None:
@@ -50,11 +83,14 @@ def check_policy(call: str, residuals: Any) -> str | tuple[str, ...]:
         return tuple(residuals)
     if isinstance(residuals, str) and residuals in ("auto", *POLICIES):
         return residuals
+    meant = closest(residuals, ("auto", *POLICIES))
     raise ArgumentValueError(
         f"{call}: unknown residual policy",
         got=repr(residuals),
         expected="'auto', one of " + ", ".join(map(repr, POLICIES)) + ", or a tuple of names of values",
-        fix="residuals='auto'" + f", or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
+        meant=meant and repr(meant),
+        fix=f"residuals={meant or 'auto'!r}"
+        + f"  # or residuals=({residuals!r},) for a value of that name" * isinstance(residuals, str),
     )
 
 

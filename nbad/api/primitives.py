@@ -8,15 +8,18 @@ is ever taken from a cache that an earlier version of it has filled.
 import functools
 import inspect
 import numbers
+import re
 import threading
 from collections.abc import Callable, Sequence
+from types import BuiltinFunctionType
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.api.signatures import name_in_code
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.recipes import read_partial
 from nbad.language.kernels import BoundKernel, Traced
@@ -30,6 +33,7 @@ COST = 100.0  # of a call lane by lane, in multiplications
 _naming = threading.Lock()  # two threads might take one name
 
 
+@fitting("nbad.primitive('bump', lambda x: math.exp(-x * x), ['-2*x*v'])")
 def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     """Make an operation of a scalar function and its partial derivatives.
 
@@ -131,6 +135,8 @@ class Primitive:
                 f"`{self.__name__}({', '.join(self._names)})`: {error}",
                 got=f"{len(args) + len(kwargs)} arguments",
                 expected=f"{len(self._names)}: {', '.join(self._names)}",
+                meant=closest(next((key for key in kwargs if key not in self._names), None), self._names),
+                fix=f"{self.__name__}({', '.join(self._names)})",
             ) from None
 
 
@@ -138,11 +144,12 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
     """Names of the parameters of a function."""
     function = getattr(implementation, "py_func", implementation)
     if not inspect.isfunction(function):
+        is_named = isinstance(implementation, BuiltinFunctionType)
         raise ArgumentTypeError(
             f"{call}: the implementation is not a function",
             got=repr(implementation),
             expected="a Python function, or one that numba.njit made",
-            fix="lambda x: function(x)",
+            fix=f"lambda x: {implementation.__module__}.{implementation.__name__}(x)" if is_named else "lambda x: x * x",
         )
     parameters = inspect.signature(function).parameters.values()
     if not parameters or any(p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty for p in parameters):
@@ -150,14 +157,16 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
             f"{call}: the implementation must take one or more arguments, none of them optional",
             got=f"{function.__name__}{inspect.signature(function)}",
             expected="positional parameters",
-            fix="lambda x, y: function(x, y)",
+            fix=f"lambda x: {name_in_code(function)}(x)" if parameters else "lambda x: 1.0",
         )
     names = tuple(p.name for p in parameters)
     if "v" in names:
+        listed = ", ".join("value" if name == "v" else name for name in names)
         raise ArgumentValueError(
             f"{call}: a parameter of the implementation is named v, which stands for the value",
             got=", ".join(names),
             expected="other names",
+            fix=f"lambda {listed}: {name_in_code(function)}({listed})",
         )
     return names
 
@@ -165,14 +174,14 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
 def _check_name(call: str, name: str) -> None:
     if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
         raise ArgumentTypeError(
-            f"{call}: the name is not an identifier of ASCII letters", got=repr(name), expected="a name like `soft_clip`"
+            f"{call}: the name is not an identifier of ASCII letters",
+            got=repr(name),
+            expected="a name like `soft_clip`",
+            fix=f"name={'_'.join(re.findall('[a-zA-Z0-9]+', str(name))).lstrip('0123456789') or 'own'!r}",
         )
     if name in TABLE and not TABLE[name].recipes:
         raise ArgumentValueError(
-            f"{call}: nbad has an operation of this name",
-            got=name,
-            expected="a name of its own",
-            fix=f"nbad.primitive('my_{name}', ...)",
+            f"{call}: nbad has an operation of this name", got=name, expected="a name of its own", fix=f"name='my_{name}'"
         )
 
 
@@ -193,9 +202,14 @@ def _recipes(call: str, name: str, names: tuple[str, ...], partials: Any) -> Cal
             f"{call}: there must be one partial for each parameter of the implementation",
             got=f"{len(partials)} partials",
             expected=f"{len(names)}: by {', '.join(names)}",
+            fix=_partials(names),
         )
     makers = [_maker(call, f"{name}_by_{by}", names, partial) for by, partial in zip(names, partials, strict=True)]
     return functools.cache(lambda: tuple(make() for make in makers))
+
+
+def _partials(names: Sequence[str]) -> str:
+    return f"partials={[f'exp(-{name}*v)' for name in names]}  # formulas in {', '.join(names)} and v, the value"
 
 
 def _maker(call: str, name: str, names: tuple[str, ...], partial: Any) -> Callable[[], Graph]:
@@ -212,6 +226,7 @@ def _maker(call: str, name: str, names: tuple[str, ...], partial: Any) -> Callab
             f"{call}: a partial is neither a function nor a formula",
             got=repr(partial),
             expected=f"a function of ({', '.join(inputs)}), or text or a SymPy expression in these",
+            fix=_partials(inputs[:-1]),
         )
     return lambda: graph
 
@@ -224,6 +239,7 @@ def _from_text(call: str, text: Any, inputs: tuple[str, ...]) -> Graph:
             f"{call}: a partial has a part that nbad does not know",
             got=f"{error} in {str(text)!r}",
             expected=f"a formula in {', '.join(inputs)} and operations of nbad, such as exp, log, sqrt, tanh",
+            fix=_partials(inputs[:-1]),
         ) from None
 
 
@@ -236,6 +252,7 @@ def _from_sympy(call: str, name: str, expression: Any, inputs: tuple[str, ...]) 
             f"{call}: a partial has other symbols than the arguments and v",
             got=str(expression),
             expected=f"symbols among {', '.join(inputs)}",
+            fix=_partials(inputs[:-1]),
         )
     return walk((expression,), {symbols.get(name, name): name for name in inputs}, name)
 
@@ -259,7 +276,10 @@ def _from_function(name: str, partial: Any, names: Sequence[str]) -> Graph:
     traced = trace(partial, [Argument(name) for name in names], {})
     if traced.is_tuple or traced.outputs != ((),):
         raise TraceError(
-            f"partial `{name}` returns more than one number", got=f"{len(traced.outputs)} outputs", expected="one number"
+            f"partial `{name}` returns more than one number",
+            got=f"{len(traced.outputs)} outputs",
+            expected="one number",
+            fix=f"lambda {', '.join(names)}: {name_in_code(partial)}({', '.join(names)})[0]",
         )
     return traced.graph
 

@@ -2,7 +2,7 @@
 
 from nbad import config
 from nbad.runtime import plain, sweeps
-from nbad.runtime.nonfinite import check_value
+from nbad.runtime.nonfinite import check_value, warn_of_equalities
 from nbad.runtime.operands import read
 from nbad.runtime.out import check_out
 
@@ -20,6 +20,9 @@ def value(f, args, kwargs, out):
         sweep.into(arrays, leaves)
     if config.debug.get():
         check_value(program, operands)
+        if f.by:
+            slots = program.input_slots(tuple(map(program.names.index, f.by)))
+            warn_of_equalities(f.origin.bind(args, kwargs)[0], operands, slots)
     elif layout.is_small and not kwargs and len(args) == len(program.names):
         keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
         f.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))

@@ -16,8 +16,8 @@ class PlainChoice:
 
     is_traced = False
 
-    def __init__(self, value: Any, truth: bool) -> None:
-        self.value, self._truth = value, truth
+    def __init__(self, value: Any, truth: bool, frame: FrameType) -> None:
+        self.value, self._truth, self.frame = value, truth, frame
 
     def first(self) -> bool:
         """Whether to evaluate the operand for a test that holds."""
@@ -38,6 +38,7 @@ class Choice(Fork):
     def __init__(self, flow: "Flow", value: Any, frame: FrameType) -> None:
         self.value = value
         super().__init__(flow, flow.trace.condition(value), frame)
+        self.frame = frame
         self._first: Changes = {}
 
     def first(self) -> bool:

@@ -4,12 +4,11 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
-import contextlib
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -18,9 +17,9 @@ from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import kind_of
+from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
-from nbad.errors import NbadError
+from nbad.errors import NbadError, TraceError
 from nbad.language import lookup, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
@@ -56,6 +55,7 @@ class Flow:
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
+        trace.before_write = self._before_write
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +67,9 @@ class Flow:
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         if error is None:
+            if self.trace.refused:
+                raise self.trace.refused
+            self.abandon(0)
             self._check_shared()
         traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and traced and not isinstance(error, NbadError):
@@ -106,16 +109,11 @@ class Flow:
             raise self.trace.refusal(*refusals.FLOW[word])
         return truth
 
-    def manager(self, value: Any) -> Any:
-        """A context manager; one that suppresses errors would hide that traced operations raise none."""
-        if isinstance(value, contextlib.suppress):
-            raise self.trace.refusal(*refusals.FLOW["try"])
-        return value
-
-    def wrote(self, container: Any) -> None:
-        """An item of a container has been assigned."""
-        if any(shared.holds(container) for shared in self._shared):
+    def checked(self, value: Any = None) -> Any:
+        """The value of an expression that may have written to a container."""
+        if self._shared:
             self._check_shared()
+        return value
 
     # expressions
 
@@ -123,7 +121,7 @@ class Flow:
         """Begin a choice; `binds` is a variable that its operands assign."""
         truth = self._truth(value)
         if truth is not None:
-            choice: PlainChoice | Choice = PlainChoice(value, truth)
+            choice: PlainChoice | Choice = PlainChoice(value, truth, sys._getframe(1))
         elif binds:
             what, fix = refusals.FLOW["binds"]
             raise self.trace.refusal(what.format(name=binds), fix.format(name=binds))
@@ -134,19 +132,19 @@ class Flow:
 
     def first(self) -> bool:
         """Whether to evaluate the first operand of the innermost choice."""
-        return self.open[-1].first()
+        return self._innermost(sys._getframe(1)).first()
 
     def second(self) -> bool:
         """Whether to evaluate its second operand."""
-        return self.open[-1].second()
+        return self._innermost(sys._getframe(1)).second()
 
     def choose(self, _: Any, a: Any, b: Any) -> Any:
         """`a if test else b`."""
-        return self.open.pop().merge(a, b)
+        return self._ended(sys._getframe(1)).merge(a, b)
 
     def both(self, _: Any, b: Any) -> Any:
         """`value and b`."""
-        choice = self.open.pop()
+        choice = self._ended(sys._getframe(1))
         if not choice.is_traced:
             return choice.merge(b, choice.value)
         if not self._are_conditions(choice.value, b):
@@ -157,7 +155,7 @@ class Flow:
 
     def either(self, _: Any, b: Any) -> Any:
         """`value or b`."""
-        choice = self.open.pop()
+        choice = self._ended(sys._getframe(1))
         if not choice.is_traced:
             return choice.merge(choice.value, b)
         if not self._are_conditions(choice.value, b):
@@ -177,9 +175,14 @@ class Flow:
 
     def identical(self, a: Any, b: Any) -> Any:
         """`a is b`; a condition stands for True and False, which are what they are equal to."""
-        if a is b or not self._are_conditions(a, b) or not (isinstance(a, Tracer) or isinstance(b, Tracer)):
+        if a is b or not (self._has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
-        return self.negated(self.trace.exclusive(a, b))
+        if self._are_conditions(a, b):
+            return self.negated(self.trace.exclusive(a, b))
+        # a choice between numbers is a new one
+        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)):
+            raise self.trace.refusal(*refusals.FLOW["identity"])
+        return False
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
@@ -194,7 +197,7 @@ class Flow:
 
     def adopt(self, name: str, value: Any) -> None:
         """Remember a variable of code outside the kernel, if what it holds can be changed."""
-        if kind_of(value) is not None:
+        if leads_on(value):
             self.outer.append((name, value))
             for fork in self.open:
                 if fork.is_traced:
@@ -216,12 +219,42 @@ class Flow:
                 line = lines.line_of(*frames[-1])
                 raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
 
+    def abandon(self, depth: int) -> None:
+        """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""
+        left = [fork for fork in self.open[depth:] if fork.is_traced]
+        if left:
+            raise self.trace.refusal(*refusals.FLOW["caught"], line=left[-1].line)
+        del self.open[depth:]
+
+    def _innermost(self, frame: FrameType) -> Any:
+        """The innermost choice of a frame."""
+        self.abandon(next(k for k in range(len(self.open), 0, -1) if self.open[k - 1].frame is frame))
+        return self.open[-1]
+
+    def _ended(self, frame: FrameType) -> Any:
+        """The innermost choice of a frame, whose operands have been evaluated."""
+        self._innermost(frame)
+        return self.open.pop()
+
     def _check_shared(self) -> None:
-        self._shared = [shared for shared in self._shared if shared.is_alive()]
         for shared in self._shared:
             if shared.is_written():
-                what, fix = refusals.FLOW["shared"]
-                raise self.trace.refusal(what, fix, got=f"names that depend on a traced value: {shared.line}")
+                raise self._refuse_write(shared)
+        self._shared = [shared for shared in self._shared if shared.is_alive()]
+
+    def _before_write(self, array: np.ndarray) -> None:
+        """An array of traced values is about to be written to."""
+        for shared in self._shared:
+            if shared.is_alive() and shared.holds(array):
+                raise self._refuse_write(shared)
+
+    def _refuse_write(self, shared: Shared) -> TraceError:
+        what, fix = refusals.FLOW["shared"]
+        return self.trace.refusal(what, fix, got=f"names that depend on a traced value: {shared.line}")
+
+    def _has_names(self, *values: Any) -> bool:
+        """Whether any of several lists or arrays may be another one, depending on a traced value."""
+        return any(shared.is_merged(value) for shared in self._shared for value in values)
 
     def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))

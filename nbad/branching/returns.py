@@ -62,6 +62,7 @@ class Call:
         self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts
         self._outer_exits: list[list[Exit]] = []
         self._entangled: list[Entangled] = []
+        self._views: dict[int, Copy] = {}  # copies of views of arrays that outlive the call, by their identity
         self._fixed: list[tuple[Any, Contents]] = []
 
     @property
@@ -94,7 +95,7 @@ class Call:
             entry = self._heap.entries[key]
             if not same(entry.read(), contents):
                 entry.write(contents.items)
-        self.flow.watch(self._entangled, outcome.line)
+        self.flow.watch(map(self._of_originals, self._entangled), outcome.line)
         return outcome.value
 
     def end(self) -> Any:
@@ -137,7 +138,7 @@ class Call:
         return final
 
     def _merged(self, condition: Any, a: Outcome, b: Outcome) -> Outcome:
-        merger = Merger(self.flow.trace, condition, self._heap.holds, (a.held, b.held))
+        merger = Merger(self.flow.trace, condition, self._is_old, (a.held, b.held))
         contents = {key: self._merged_contents(merger, entry, a, b) for key, entry in self._heap.entries.items()}
         try:
             value = merger.merge(a.value, b.value)
@@ -169,7 +170,18 @@ class Call:
         now = {key: entry.read() for key, entry in self._heap.entries.items()}
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
-        return kept(value, copies), contents
+        result = kept(value, copies)
+        views = [copy for copy in copies.values() if copy.copy is not copy.original and self._heap.holds(copy.original)]
+        self._views |= {id(copy.copy): copy for copy in views}
+        return result, contents
+
+    def _is_old(self, value: Any) -> bool:
+        return id(value) in self._views or self._heap.holds(value)
+
+    def _of_originals(self, merged: Entangled) -> Entangled:
+        """A merged list or array with the views, instead of copies of them, that it may be."""
+        views = self._views
+        return merged._replace(sources=[views[id(s)].original if id(s) in views else s for s in merged.sources])
 
     def _fix(self, values: Iterable[Any]) -> None:
         """Remember what values lead to that is neither copied nor outlives the call: it may not change any more."""

@@ -17,19 +17,16 @@ place of the one that it stems from, so that errors and graphs name the user's l
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
-from nbad.branching.scopes import bound_names, is_plain_function, returns, without_continue
+from nbad.branching.scopes import bound_names, is_plain_function, leaves, returns, without_continue
+from nbad.language.unseen import HARMLESS
 
-# errors that arithmetic on floats never raises: to catch them hides nothing of the trace
-_HARMLESS = set(
-    "AssertionError AttributeError FileNotFoundError ImportError KeyError ModuleNotFoundError NameError OSError RecursionError "
-    "RuntimeError StopIteration TypeError UnboundLocalError".split()
-)
+_HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 
 
 # the file name is for the key: equal functions of two files are equal code objects, and their lines are not
@@ -187,19 +184,24 @@ class Rewriter(Expressions):
         return self.block(statements, place._replace(kind="block")) if statements else []
 
     def rewrite_with(self, node: ast.With, place: Place) -> list[ast.stmt]:
+        """A manager may hide errors like a handler, and what its end does after a return is watched like a `finally`."""
+        variable, at = self.temporary(), At(node)
+        has_return = place.has_call and any(map(returns, node.body))
+        finish = f"\n    {variable}.finish(False)" if has_return else ""
+        begin, inner = at.lines(
+            f"{variable} = __nbad__.guard({'_nbad_call' if has_return else ''})\n"
+            f"try:\n    pass\nfinally:\n    {variable}.left(){finish}"
+        )
         items = self.visit_field(node.items)
         for item in items:
-            item.context_expr = At(node).call("manager", item.context_expr)
-        body = self.block(node.body, place._replace(kind="block"))
-        new = ast.copy_location(ast.With(items=items, body=body), node)
-        return self._watched_end(new) if place.has_call and any(map(returns, node.body)) else [new]
-
-    def _watched_end(self, node: ast.With) -> list[ast.stmt]:
-        """What the end of a `with` does after a return is watched like a `finally`."""
-        variable, at = self.temporary(), At(node)
-        begin, outer = at.lines(f"{variable} = __nbad__.guard(_nbad_call)\ntry:\n    pass\nfinally:\n    {variable}.finished()")
-        inner = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finish(False)")
-        inner.body, node.body, outer.body = node.body, [inner], [node]
+            manager = at.statement(f"{variable}.manager(value)").value
+            item.context_expr, manager.args = manager, [item.context_expr]
+        inner.body = self.block(node.body, place._replace(kind="block"))
+        new = ast.copy_location(ast.With(items=items, body=[inner]), node)
+        if not has_return:
+            return [begin, new]
+        outer = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finished()")
+        outer.body = [new]
         return [begin, outer]
 
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
@@ -216,6 +218,8 @@ class Rewriter(Expressions):
         if finalbody and place.has_call:
             has_return = any(map(returns, node.finalbody))
             finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
+        if any(map(leaves, node.finalbody)):
+            finalbody.insert(int(place.has_call), at.statement(f"{variable}.ran()"))
         new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
         call = "_nbad_call" if place.has_call else ""
         return [*at.lines(f"{variable} = __nbad__.guard({call})"), ast.copy_location(new, node)]
@@ -276,21 +280,11 @@ class Rewriter(Expressions):
         new.test = At(node).call("known", new.test, "assert")
         return [new]
 
-    def rewrite_assign(self, node: ast.Assign, place: Place) -> list[ast.stmt]:
-        return [self.copy(node), *self._wrote(node.targets)]
+    def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
+        """What stores items may write to a list, and what it chooses has its name now."""
+        return [self.copy(node), *(At(node).lines("__nbad__.checked()") if _handles_containers(node) else [])]
 
-    def rewrite_augassign(self, node: ast.AugAssign, place: Place) -> list[ast.stmt]:
-        return [self.copy(node), *self._wrote([node.target])]
-
-    def _wrote(self, targets: list[ast.expr]) -> Iterator[ast.stmt]:
-        """Tell of writes to items: the container is evaluated again where that has no effect."""
-        parts = (part for target in targets for part in ast.walk(target))
-        containers = [part.value for part in parts if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)]
-        simple = (ast.Name, ast.Subscript, ast.Constant, ast.expr_context)
-        for container in containers:
-            if all(isinstance(part, simple) for part in ast.walk(container)):
-                at = At(container)
-                yield ast.copy_location(ast.Expr(at.call("wrote", self.visit(container))), container)
+    rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_assign
 
 
 def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:
@@ -299,6 +293,11 @@ def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[as
     for name in names:
         lines += [f"    {name} = {variable}.values.get({name!r})", f"    if {name!r} not in {variable}.values: del {name}"]
     return at.lines("\n".join(lines)) if names else []
+
+
+def _handles_containers(node: ast.stmt) -> bool:
+    """Whether a statement may write to containers or choose among them; `a += [x]` does so without an index."""
+    return isinstance(node, ast.AugAssign) or any(isinstance(part, _HANDLING) for part in ast.walk(node))
 
 
 def _returns_last_only(body: list[ast.stmt]) -> bool:
@@ -314,4 +313,4 @@ def _catches_arithmetic(handlers: list[ast.ExceptHandler]) -> bool:
 def _is_harmless(kind: Any) -> bool:
     if isinstance(kind, ast.Tuple):
         return all(map(_is_harmless, kind.elts))
-    return isinstance(kind, ast.Name) and kind.id in _HARMLESS
+    return isinstance(kind, ast.Name) and kind.id in HARMLESS

@@ -4,6 +4,7 @@ a if test else b    __nbad__.choose(__nbad__.test(test), a if __nbad__.first() e
 a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)
 a < f(b) < c        a < (t := f(b)) and t < c
 table[i]            __nbad__.item(table, i)
+a.method()          __nbad__.checked(a.method())
 a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 """
 
@@ -140,6 +141,10 @@ class Expressions:
         at, name = At(node), self.temporary()
         target = at.put(ast.Name(id=name, ctx=ast.Store()))
         return at.put(ast.NamedExpr(target=target, value=node)), at.put(ast.Name(id=name, ctx=ast.Load()))
+
+    def visit_call(self, node: ast.Call) -> Any:
+        """A method may write to a list; what is no method is rewritten itself, or leaves lists alone."""
+        return At(node).call("checked", self.copy(node)) if isinstance(node.func, ast.Attribute) else self.copy(node)
 
     def visit_subscript(self, node: ast.Subscript) -> Any:
         if not isinstance(node.ctx, ast.Load) or not _may_be_traced(node.slice):

@@ -18,6 +18,11 @@ def returns(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Return) for node in _own_nodes([statement]))
 
 
+def leaves(statement: ast.stmt) -> bool:
+    """Whether a statement of a `finally` may leave it, and with it an error that is on its way."""
+    return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in _own_nodes([statement]))
+
+
 def bound_names(statements: Iterable[ast.AST]) -> set[str]:
     """The names that statements or expressions bind or delete."""
     return {name for node in _own_nodes(statements) for name in _names(node)}

@@ -3,13 +3,30 @@
 Lists and arrays of traced values can be set back; of everything else that Python can change, a change is only noticed.
 """
 
+import contextlib
 import functools
+import gc
+import io
 import operator
+import re
 import sys
+import threading
+import weakref
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from types import BuiltinMethodType, CellType, FunctionType, GeneratorType, MethodType, ModuleType
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
+from contextvars import ContextVar
+from types import (
+    BuiltinMethodType,
+    CellType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)  # fmt: skip
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +34,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import InternalError
 from nbad.language import arrays
+from nbad.language.arrays import owner
 
 _BUSY = ("asyncio", "functools", "logging", "threading")  # their objects change when they are merely used
 _ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
@@ -119,12 +137,19 @@ def kind_of(value: Any) -> Kind | None:
     """The kind of a container; None for what cannot be changed."""
     if isinstance(value, np.ndarray):
         return _array_kind(value)
+    is_users = not _is_foreign(type(value))
     for types, kind in _KINDS:
-        if isinstance(value, types):
-            return kind
+        if isinstance(value, types) and not (kind is _ITERATOR and is_users):
+            return _slotted(kind) if is_users and any(_slots(value)) else kind
     if isinstance(value, type):
         return None if _is_foreign(value) else _CLASS
     return _OBJECT if _attributes(value) is not None else None
+
+
+def leads_on(value: Any) -> bool:
+    """Whether a value can be changed, or leads to what can."""
+    is_atom = _is_atom(type(value))  # type: ignore[arg-type]  # a class is hashable
+    return not is_atom and (kind_of(value) is not None or bool(carried(value)))
 
 
 def same(a: Contents, b: Contents) -> bool:
@@ -133,11 +158,11 @@ def same(a: Contents, b: Contents) -> bool:
     return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
 
 
-def owner(value: Any) -> Any:
-    """The array that owns the memory of an array; any other value itself."""
-    while isinstance(value, np.ndarray) and value.base is not None:
-        value = value.base
-    return value
+def _slotted(kind: Kind) -> Kind:
+    """The kind of a built-in container that has slots beside its items: a change is noticed."""
+    return Kind(
+        kind.noun, lambda value: Contents(kind.read(value).rest, [*kind.read(value).items, *dict(_slots(value)).values()])
+    )
 
 
 def _array_kind(value: Any) -> Kind | None:
@@ -168,17 +193,27 @@ def _read_generator(value: Any) -> Contents:
 
 
 def _read_iterator(value: Any) -> Contents:
-    """How far an iterator is, and what it runs over, as far as it says so."""
+    """How far an iterator is, and what it runs over, if it says so; one that does not is never what it was."""
     left = operator.length_hint(value)
     if type(value).__name__.startswith(("dict", "set")):  # they tell by emptying a copy
         return Contents(left, [])
     try:
         state = value.__reduce__()[1:]
     except TypeError:
-        return Contents(left, [])
+        within = gc.get_referents(value)
+        return Contents(left, within) if within else _unknown(value)
     parts = [part for group in state for part in (group if isinstance(group, tuple) else (group,))]
     plain = [part for part in parts if type(part) in _ATOMS]
     return Contents((left, plain), [part for part in parts if type(part) not in _ATOMS])
+
+
+def _unknown(value: Any) -> Contents:
+    """Never the same: how far this is cannot be read."""
+    return Contents(object(), [])
+
+
+def _read_text(value: Any) -> Contents:
+    return Contents(None if value.closed else (value.getvalue(), value.tell()), [])
 
 
 def _read_object(value: Any) -> Contents:
@@ -195,18 +230,22 @@ def _attributes(value: Any) -> dict[str, Any] | None:
     cls = type(value)
     if issubclass(cls, _CARRIERS) or (_is_foreign(cls) and not (cls.__dictoffset__ and _is_pythons(cls))):
         return None
-    slots = [name for base in cls.__mro__ for name in _names(base.__dict__.get("__slots__", ()))]
-    return getattr(value, "__dict__", {}) | {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    return getattr(value, "__dict__", {}) | dict(_slots(value))
+
+
+def _slots(value: Any) -> Iterator[tuple[str, Any]]:
+    """The slots of an object that are filled, private and inherited ones too."""
+    for base in type(value).__mro__[:-1]:
+        for name, member in vars(base).items() if not _is_foreign(base) else ():
+            if isinstance(member, MemberDescriptorType):
+                with contextlib.suppress(AttributeError):  # it is empty
+                    yield f"{base.__name__}.{name}", member.__get__(value)
 
 
 def _of_subclass(value: Any) -> list[Any]:
     """What an instance of a user's subclass of a built-in container leads to beside its items."""
     cls = type(value)
     return [] if _is_foreign(cls) else [cls, *([vars(value)] if cls.__dictoffset__ else [])]
-
-
-def _names(slots: Any) -> tuple[str, ...]:
-    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _is_foreign(cls: type) -> bool:
@@ -232,6 +271,8 @@ def carried(value: Any) -> list[Any]:
     """What an unchangeable value leads to, and a function."""
     if isinstance(value, (tuple, frozenset)):
         return list(value)
+    if isinstance(value, (KeysView, ValuesView, ItemsView, MappingProxyType)):
+        return gc.get_referents(value)
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
         return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), value.__dict__]
@@ -243,7 +284,8 @@ def carried(value: Any) -> list[Any]:
         return [value.__func__]
     if isinstance(value, property):
         return [value.fget, value.fset]
-    return [value.__self__] if isinstance(value, BuiltinMethodType) and not isinstance(value.__self__, ModuleType) else []
+    is_bound = isinstance(value, (BuiltinMethodType, MethodWrapperType)) and not isinstance(value.__self__, ModuleType)
+    return [value.__self__] if is_bound else []
 
 
 def _is_filled(cell: CellType) -> bool:
@@ -258,6 +300,8 @@ _OBJECTS = Kind("array", _read_objects, _write_objects)
 _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.tobytes()), []))
 _OBJECT = Kind("object", _read_object)
 _CLASS = Kind("class", _read_class)
+_ITERATOR = Kind("iterator", _read_iterator)
+_UNSET = object()
 _CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
 # the first that applies counts: generators are iterators too
 _KINDS = (
@@ -267,5 +311,12 @@ _KINDS = (
     (deque, Kind("deque", lambda value: Contents(None, list(value)))),
     ((bytearray, array, memoryview), Kind("array", lambda value: Contents(bytes(value), []))),
     (GeneratorType, Kind("generator", _read_generator)),
-    (Iterator, Kind("iterator", _read_iterator)),
+    (np.flatiter, Kind("iterator", lambda value: Contents(value.index, [value.base]))),
+    (type(re.compile("").scanner("")), Kind("iterator", _unknown)),  # type: ignore[attr-defined]  # of `re.finditer`
+    ((io.StringIO, io.BytesIO), Kind("text", _read_text)),
+    (io.IOBase, Kind("file", lambda value: Contents(None, []))),  # what is written into one is not for the kernel to read
+    (weakref.ref, Kind("reference", lambda value: Contents(None, [value()]))),
+    (ContextVar, Kind("context variable", lambda value: Contents(None, [value.get(_UNSET)]))),
+    (threading.local, Kind("object", lambda value: Contents(list(value.__dict__), list(value.__dict__.values())))),
+    (Iterator, _ITERATOR),
 )

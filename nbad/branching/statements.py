@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbad import lines
 from nbad.branching.arms import Changes, Fork, variables
 from nbad.branching.returns import Call, Ends
 from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different
+from nbad.language.unseen import may_swallow
+from nbad.lines import Line, running_line
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -70,7 +71,7 @@ class Branch(Fork):
         self, flow: "Flow", condition: Any, names: tuple[str, ...], frame: FrameType, last_line: int, call: Call | None
     ) -> None:
         super().__init__(flow, condition, frame, last_line)
-        self.names, self.call, self._frame = names, call, frame
+        self.names, self.call, self.frame, self._depth = names, call, frame, len(flow.open)
         self.before = self.values = self._variables()
         self._first: _Arm | None = None
         flow.open.append(self)
@@ -87,12 +88,14 @@ class Branch(Fork):
         """Both arms have run."""
         second = self._end_arm()
         first, second = (second, _Arm(self.before, {}, Ends())) if self._first is None else (self._first, second)
+        self.flow.abandon(self._depth + 1)
         self.flow.open.pop()
         if self.call is not None:
             self.call.join(self.condition, first.ends, second.ends)
         self.values = self._joined(first, second)
         self.close()
-        del self._frame, self.before, self._first
+        self.flow.checked()
+        del self.frame, self.before, self._first
         return True
 
     def _joined(self, first: _Arm, second: _Arm) -> dict[str, Any]:
@@ -123,7 +126,7 @@ class Branch(Fork):
         return _Arm(self._variables(), self.end_arm(), ends)
 
     def _variables(self) -> dict[str, Any]:
-        known = self._frame.f_locals
+        known = self.frame.f_locals
         return {name: known[name] for name in self.names if name in known}
 
 
@@ -149,6 +152,21 @@ class Guard:
         self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
         self._heap: Heap | None = None
+        self._managers: list[Any] = []
+        self._line: Line | None = None
+
+    def manager(self, value: Any) -> Any:
+        """The context manager of a `with` statement."""
+        self._managers.append(self._flow.original(value))
+        self._line, self._applied = running_line(), self._flow.trace.applied
+        return value
+
+    def left(self) -> None:
+        """The body of a `with` statement has run: its managers may suppress errors."""
+        if any(map(may_swallow, self._managers)):
+            if isinstance(error := sys.exception(), NameError):
+                self._flow.explain(error)
+            self.ran()
 
     def caught(self) -> None:
         """A handler begins: errors of the trace are not for the kernel to handle."""
@@ -166,7 +184,7 @@ class Guard:
         """The body, whose handlers are for errors that arithmetic may raise, has run."""
         # a body without arithmetic on traced values catches what it would catch outside
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
-            raise self._flow.trace.refusal(*refusals.FLOW["try"], line=lines.running_line())
+            raise self._flow.trace.refusal(*refusals.FLOW["try"], line=self._line or running_line())
 
     def finish(self, has_return: bool) -> None:
         """The `finally` begins: it runs once, behind the returns of some elements and of others not."""

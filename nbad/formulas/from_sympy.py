@@ -320,8 +320,9 @@ REWRITES: dict[tuple[str, int], Callable[..., Any]] = {
     ("cot", 1): lambda s, x: 1 / s.tan(x),
     ("coth", 1): lambda s, x: 1 / s.tanh(x),
     ("csch", 1): lambda s, x: 1 / s.sinh(x),
-    ("asec", 1): lambda s, x: s.atan2(s.sqrt((x - 1) * (x + 1)), s.sign(x)),  # near 1, functions of 1/x lose digits
-    ("acsc", 1): lambda s, x: s.atan2(s.sign(x), s.sqrt((x - 1) * (x + 1))),
+    # near 1, functions of 1/x lose digits; by the magnitude, because the root would be -0.0 at -1
+    ("asec", 1): lambda s, x: s.atan2(s.sqrt((s.Abs(x) - 1) * (s.Abs(x) + 1)), s.sign(x)),
+    ("acsc", 1): lambda s, x: s.atan2(s.sign(x), s.sqrt((s.Abs(x) - 1) * (s.Abs(x) + 1))),
     ("acot", 1): lambda s, x: s.atan(1 / x),
     ("asech", 1): lambda s, x: s.asinh(s.sqrt((1 - x) / x) * s.sqrt((1 + x) / x)),
     ("acsch", 1): lambda s, x: s.asinh(1 / x),

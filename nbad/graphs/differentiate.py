@@ -1,8 +1,6 @@
-"""Symbolic derivatives of a graph: local partials, one operation at a time, and sweeps over the whole graph.
+"""Symbolic derivatives of a graph: sweeps over the whole graph along its edges, which `nbad.graphs.edges` finds.
 
-A partial is SymPy's own derivative of the operation, or a stable form of it, as text. It is read once per operation and kept as
-a recipe: a small graph in the operands and the value, which every node of that operation repeats. The builder simplifies and
-merges: primal and partials share their nodes.
+The builder simplifies and merges: primal and partials share their nodes.
 
 Branches are guarded by predicate. A node has the condition under which an output uses it; its cotangent means something only
 where that holds, and a contribution to an operand that is used more widely is `select(condition, contribution, 0)`. Its tangent,
@@ -14,19 +12,12 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import NamedTuple
 
 from nbad.graphs.conditions import Conditions
+from nbad.graphs.edges import Edge, Edges
 from nbad.graphs.graph import Graph, Node
-from nbad.graphs.recipes import read_partial
 from nbad.graphs.simplify import SimplifyingBuilder
-from nbad.operations.derived import DERIVED
-from nbad.operations.row import REAL
-from nbad.operations.table import TABLE
-
-LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
-CONSTANT_POWER = ("y*x**(y - 1)", "v*log(x)")  # for a known y, so that 0**0 needs no case
 
 
 @dataclass(frozen=True)
@@ -89,23 +80,6 @@ Row = dict[int, int]  # of the Jacobian: input slot to node
 Tangents = dict[int, _Tangent]
 
 
-class _Case(NamedTuple):
-    """The factor of an operand where a condition holds, and none of an earlier case."""
-
-    condition: int
-    factor: int
-
-
-@dataclass(frozen=True)
-class _Edge:
-    """How an operand acts on a value where `literal` holds: by the factor of the first case whose condition holds."""
-
-    operand: int
-    cases: tuple[_Case, ...]
-    otherwise: int
-    literal: int
-
-
 class _Sweeps:
     """Sweeps over one graph, on one builder, so that local partials are shared."""
 
@@ -115,8 +89,7 @@ class _Sweeps:
         self.builder = SimplifyingBuilder.extending(graph)
         self.conditions = Conditions(self.builder)
         self.one = self.builder.constant(1.0)
-        self.edges: dict[int, list[_Edge]] = {}
-        self._find_edges()
+        self.edges = Edges(graph, self.builder, wrt).found
 
     def reverse(self) -> list[Row]:
         """One row of the Jacobian per output: input slot to node."""
@@ -156,7 +129,7 @@ class _Sweeps:
                 regions[edge.operand] = self.builder.add("or", regions.get(edge.operand, self.conditions.never), condition)
         return regions
 
-    def _uses(self, k: int, region: int) -> Iterator[tuple[int, _Edge]]:
+    def _uses(self, k: int, region: int) -> Iterator[tuple[int, Edge]]:
         """The edges below node `k`, each with the condition under which it is taken."""
         for edge in self.edges.get(k, ()):
             condition = self.conditions.under(region, edge.literal)
@@ -173,7 +146,7 @@ class _Sweeps:
                 tangents[k] = self._joined(self.graph.nodes[k], parts)
         return tangents
 
-    def _parts(self, edges: list[_Edge], tangents: Tangents) -> Iterator[_Tangent]:
+    def _parts(self, edges: list[Edge], tangents: Tangents) -> Iterator[_Tangent]:
         """What comes through each operand, with its condition."""
         for edge in edges:
             if edge.operand in tangents:
@@ -192,7 +165,7 @@ class _Sweeps:
             self.conditions.contribute(group, condition, tangent)
         return _Tangent(region, self.conditions.merge(group, region))
 
-    def _scaled(self, edge: _Edge, weight: int) -> int:
+    def _scaled(self, edge: Edge, weight: int) -> int:
         """`weight * partial`, the weight inside the cases, so that an unused case cannot spoil the product."""
         result = self._times(weight, edge.otherwise)
         # from the last: the first case that holds wins
@@ -205,57 +178,3 @@ class _Sweeps:
 
     def _is_zero(self, k: int) -> bool:
         return self.builder.value(k) == 0.0
-
-    def _find_edges(self) -> None:
-        """Edges between nodes that depend on `wrt`, zero partials left out."""
-        active = set(self.wrt)  # the nodes that depend on these
-        for k, node in enumerate(self.graph.nodes):
-            self.builder.source = node.source
-            edges = [edge for edge in self._edges_of(k, node, active) if not self._vanishes(edge)]
-            if edges:
-                self.edges[k] = edges
-                active.add(k)
-
-    def _edges_of(self, k: int, node: Node, active: set[int]) -> Iterator[_Edge]:
-        if active.isdisjoint(node.args):
-            return
-        if node.op == "select":
-            chosen, *arms = node.args
-            literals = chosen, self.builder.add("not", chosen)
-            yield from (_Edge(arm, (), self.one, literal) for arm, literal in zip(arms, literals, strict=True) if arm in active)
-        elif TABLE[node.op].kind == REAL:
-            recipes = _partials(node.op, node.payload, _half_integer_exponent(self.graph, node))
-            yield from (self._repeat(recipe, k, a) for recipe, a in zip(recipes, node.args, strict=True) if a in active)
-
-    def _repeat(self, recipe: Graph, k: int, operand: int) -> _Edge:
-        *parts, otherwise = self.builder.splice(recipe, (*self.graph.nodes[k].args, k))
-        cases = tuple(map(_Case, parts[::2], parts[1::2]))
-        if cases and self._is_zero(cases[0].factor):  # the operand is not used there: a branch, as at a select
-            return _Edge(operand, cases[1:], otherwise, self.builder.add("not", cases[0].condition))
-        return _Edge(operand, cases, otherwise, self.conditions.always)
-
-    def _vanishes(self, edge: _Edge) -> bool:
-        return all(map(self._is_zero, (edge.otherwise, *(case.factor for case in edge.cases))))
-
-
-def _half_integer_exponent(graph: Graph, node: Node) -> Fraction | None:
-    """The exponent of `pow`, if it is a constant whose power is cheaper and more accurate as products and square roots."""
-    exponent = graph.nodes[node.args[1]] if node.op == "pow" else None
-    if exponent is None or exponent.op != "const":
-        return None
-    is_half = abs(exponent.payload) <= LARGEST_EXPONENT and (2 * exponent.payload).is_integer()
-    return Fraction(exponent.payload) if is_half else None
-
-
-# never stale: an operation that a user defines again gets a name of its own
-@functools.cache
-def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[Graph, ...]:
-    """The partial by each operand as a recipe: a graph in the operands and the value."""
-    row = TABLE[op]
-    if row.recipes:
-        return row.recipes()
-    texts = CONSTANT_POWER if exponent is not None else row.partials or ()
-    operands = ("x", "y", "z")[: len(row.operands)]
-    numbers = {name: number for name, number in (("n", payload), ("y", exponent)) if number is not None}
-    inputs = (*(f"{name}_" if name in numbers else name for name in operands), "v")
-    return tuple(read_partial(text or DERIVED[op][k], inputs, numbers) for k, text in enumerate(texts))

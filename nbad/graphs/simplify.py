@@ -171,6 +171,34 @@ def _pow(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     return b.constant(1.0) if b.value(y) == 0.0 else None  # of nan too
 
 
+def _scaled(b: SimplifyingBuilder, x: int, y: int) -> int | None:
+    """A product, where an infinite `y` beside 0 cannot be: of numbers, and of a reciprocal with what is over the same."""
+    if b.value(x) == 0.0:
+        return x
+    if (inside := b.inner(x, "neg")) is not None:
+        return b.add("neg", b.add("scaled", inside, y))
+    top = _common_top(b, x, y)
+    bound = b.value(y)
+    is_bounded = bound is not None and math.isfinite(bound)
+    return b.add("mul", x, y) if is_bounded or b.value(x if top is None else top) not in (None, 0.0) else None
+
+
+def _common_top(b: SimplifyingBuilder, x: int, y: int) -> int | None:
+    """What `x` divides by the same as the reciprocal `y`, if they are such: both are 0 alike."""
+    p, q = b.nodes[x], b.nodes[y]
+    is_pair = p.op == q.op == "div" and p.args[1] == q.args[1] and b.value(q.args[0]) == 1.0
+    return p.args[0] if is_pair else None
+
+
+def _quotient(b: SimplifyingBuilder, x: int, y: int) -> int | None:
+    return b.add("div", x, y) if b.value(x) or b.value(y) else None
+
+
+def _power_log(b: SimplifyingBuilder, x: int, y: int, z: int, n: Payload) -> int | None:
+    """Without a condition for a base that is known."""
+    return b.add("mul", z, b.add("powi", b.add("log", x), payload=n)) if b.value(x) else None
+
+
 def _square(b: SimplifyingBuilder, x: int) -> int:
     return b.add("mul", x, x)
 
@@ -245,6 +273,9 @@ RULES: dict[str, Rule] = {
     "div": _div,
     "powi": _powi,
     "pow": _pow,
+    "scaled": _scaled,
+    "quotient": _quotient,
+    "power_log": _power_log,
     "square": _square,
     "reciprocal": _reciprocal,
     "select": _select,

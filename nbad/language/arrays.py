@@ -54,6 +54,7 @@ class TracedArray(np.ndarray):
             name = self._name or "x"
             what = f"writes to its argument {name}" if self._name else "writes into a read-only array"
             raise self._trace.refusal(what, f"{name} = {name}.copy()")
+        self._trace.before_write(self)
         index, new, target = self._index(index), items(self._trace, value), self.view(np.ndarray)
         target[index] = new if isinstance(target[index], np.ndarray) or new.ndim else new[()]
 
@@ -64,7 +65,7 @@ class TracedArray(np.ndarray):
         return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
 
     def __pow__(self, exponent: Any) -> Any:  # type: ignore[override]
-        if isinstance(exponent, int | np.integer):
+        if isinstance(exponent, int | np.integer) and not self._trace.is_traced(exponent):
             return each(self._trace, lambda trace, x: trace.power(x, exponent), lambda x: x**exponent, (self,))
         return self._trace.call(np.power, (self, exponent), {})
 
@@ -110,6 +111,7 @@ def _in_place(name: str) -> Callable[..., Any]:
     def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         if self._trace.holds_traced([self, args]):
             return self._trace.call(getattr(np, name), (self, *args), kwargs)
+        self._trace.before_write(self)
         return getattr(np.ndarray, name)(self, *args, **kwargs)
 
     method.__name__ = name
@@ -125,6 +127,13 @@ def argument_of(array: Any) -> str | None:
     """The name of the argument that an array is a part of, or None."""
     name = getattr(array, "_name", None)
     return None if name is None or array.flags.writeable else name
+
+
+def owner(value: Any) -> Any:
+    """The array that owns the memory of an array; any other value itself."""
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return value
 
 
 def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbad.language import merging, refusals
 from nbad.language.lookup import extreme, select_tree
-from nbad.language.meanings import means
+from nbad.language.meanings import Meaning, means
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 # builtins
 
 
-def _int(trace: "Trace", x: Any) -> Any:
+def _id(trace: "Trace", value: Any) -> int:
+    if isinstance(value, list | np.ndarray) or trace.is_traced(value):
+        raise trace.refusal(*refusals.FLOW["identity"])
+    return id(value)
+
+
+def _whole(op: str) -> Meaning:
+    return means(lambda trace, x: trace.whole(op, x))
+
+
+def _fix(trace: "Trace", x: Any) -> Any:
     return trace.apply("trunc", (trace.real(x),))
 
 
@@ -36,7 +46,7 @@ def _round(trace: "Trace", x: Any, digits: Any = None) -> Any:
     """To the nearest whole number; halves go to the even one."""
     if digits:
         raise trace.refusal("rounds to digits", "np.round(x, 2)")
-    return trace.apply("round", (x,))
+    return trace.apply("round", (x,)) if digits is not None else trace.whole("round", x)
 
 
 def _numpy_round(trace: "Trace", x: Any, decimals: int = 0) -> Any:
@@ -205,8 +215,12 @@ def _knots(trace: "Trace", xp: Any) -> list[float]:
 
 
 MEANINGS = {
-    "builtins.int": means(_int),
-    "numpy.fix": means(_int),
+    "builtins.int": _whole("trunc"),
+    "math.trunc": _whole("trunc"),
+    "math.floor": _whole("floor"),
+    "math.ceil": _whole("ceil"),
+    "numpy.fix": means(_fix),
+    "builtins.id": means(_id, each=(), always=True),
     "builtins.bool": means(_bool, each=()),
     "builtins.range": means(_range, each=()),
     "builtins.round": means(_round),

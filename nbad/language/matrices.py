@@ -1,7 +1,7 @@
 """Products of traced arrays and linear algebra of small matrices.
 
-A sum of products starts with the first product and runs from left to right. Determinants, inverses and solutions are closed
-forms, for matrices of up to three rows.
+A sum of products starts with the first product and runs from left to right. Determinants are closed forms, inverses and solutions
+come by elimination, for matrices of up to three rows.
 """
 
 import functools
@@ -20,7 +20,7 @@ from nbad.language.meanings import means
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
-LARGEST_MATRIX = 3  # closed forms grow fast with the rows, and cannot pivot
+LARGEST_MATRIX = 3  # closed forms, and choices of pivots, grow fast with the rows
 
 
 def _dot(u: Any, v: Any) -> Any:
@@ -179,29 +179,56 @@ def _determinant(matrix: np.ndarray) -> Any:
     return functools.reduce(lambda total, k: total - terms[k] if k % 2 else total + terms[k], range(1, len(terms)), terms[0])
 
 
-def _adjugate(matrix: np.ndarray) -> np.ndarray:
-    """The transposed matrix of cofactors."""
-    size = range(len(matrix))
-    if len(matrix) == 1:
-        return arrays.filled([np.float64(1.0)], (1, 1))
-    minors = ((_determinant(_minor(matrix, column, row)), row + column) for row in size for column in size)
-    return arrays.filled((-value if place % 2 else value for value, place in minors), matrix.shape)
-
-
 def _det(trace: "Trace", a: Any) -> Any:
     return _determinant(_square(trace, a, "np.linalg.det"))
 
 
 def _inv(trace: "Trace", a: Any) -> Any:
     matrix = _square(trace, a, "np.linalg.inv")
-    return arrays.wrap(trace, _adjugate(matrix) / _determinant(matrix))
+    return arrays.wrap(trace, _solution(trace, matrix, np.eye(len(matrix))))
 
 
 def _solve(trace: "Trace", a: Any, b: Any) -> Any:
     matrix, right = _square(trace, a, "np.linalg.solve"), arrays.items(trace, b)
     if right.ndim not in (1, 2) or len(right) != len(matrix):
         raise trace.refusal(f"calls `np.linalg.solve` with shapes {matrix.shape} and {right.shape}", "np.linalg.solve(a, b)")
-    return arrays.wrap(trace, _all_dots(trace, _adjugate(matrix), right.T) / _determinant(matrix))
+    return arrays.wrap(trace, _solution(trace, matrix, right.reshape(len(right), -1)).reshape(right.shape))
+
+
+def _solution(trace: "Trace", matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Elimination, at each step with the largest pivot: as exact as LAPACK's, and for numbers of any size."""
+    size, columns = len(matrix), right.shape[1]
+    rows = [[v if trace.is_traced(v) else np.float64(v) for v in row] for row in np.hstack([matrix, right])]
+    with np.errstate(all="ignore"):  # numbers that the kernel knows may be singular
+        for k in range(size):
+            _eliminate(trace, rows, k)
+        for k in reversed(range(size)):
+            known = range(k + 1, size)
+            for column in range(size, size + columns):
+                rest = functools.reduce(lambda total, j: total - rows[k][j] * rows[j][column], known, rows[k][column])
+                rows[k][column] = rest / rows[k][k]
+    return arrays.filled((value for row in rows for value in row[size:]), right.shape)
+
+
+def _eliminate(trace: "Trace", rows: list[list[Any]], k: int) -> None:
+    """Take unknown `k` out of the rows below."""
+    for i in range(k + 1, len(rows)):
+        rows[k], rows[i] = _larger_first(trace, rows[k], rows[i], k)
+    for i in range(k + 1, len(rows)):
+        factor = rows[i][k] / rows[k][k]
+        rows[i] = [a - factor * b if j > k else a for j, (a, b) in enumerate(zip(rows[i], rows[k], strict=True))]
+
+
+def _larger_first(trace: "Trace", p: list[Any], q: list[Any], k: int) -> tuple[list[Any], list[Any]]:
+    """Two rows, exchanged where the second has the larger item at place `k`; earlier ones are 0 in both."""
+    is_larger = abs(q[k]) > abs(p[k])
+    if not trace.is_traced(is_larger):
+        return (q, p) if is_larger else (p, q)
+
+    def choose(a: Any, b: Any) -> Any:
+        return a if a is b else trace.apply("select", (is_larger, a, b))
+
+    return p[:k] + list(map(choose, q[k:], p[k:])), q[:k] + list(map(choose, p[k:], q[k:]))
 
 
 MEANINGS = {

@@ -1,12 +1,14 @@
 """One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
 
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nbad.language import arrays
+from nbad.language.arrays import owner
 from nbad.language.values import TracedCondition, Tracer, plain_number
 
 if TYPE_CHECKING:
@@ -77,8 +79,7 @@ class Merger:
         self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
         self.entangled: list[Entangled] = []
         self._pairs: dict[tuple[int, int], _Pair] = {}
-        self._seconds: dict[int, Any] = {}  # what a first one was merged with at first, by its identity
-        self._firsts: dict[int, Any] = {}
+        self._of_memory: defaultdict[int, list[_Pair]] = defaultdict(list)  # by the identity of what owns it, on either side
 
     def merge(self, a: Any, b: Any) -> Any:
         """The one value; raises `Different` where there is none."""
@@ -112,15 +113,18 @@ class Merger:
 
     def _container(self, a: Any, b: Any, merge: Callable[[Any, Any], Any]) -> Any:
         key = id(a), id(b)
-        if key not in self._pairs:
-            self._pairs[key] = _Pair(merge(a, b), a, b)
-        merged = self._pairs[key].merged
-        second, first = self._seconds.setdefault(id(a), b), self._firsts.setdefault(id(b), a)
-        if second is not b or first is not a:  # one name on one side is two on the other
-            self.entangled += [Entangled(pair.merged, [pair.first, pair.second]) for pair in self._pairs.values()]
+        if key in self._pairs:
+            return self._pairs[key].merged
+        pair = self._pairs[key] = _Pair(merge(a, b), a, b)
+        relatives = [known for side in (a, b) for known in self._of_memory[id(owner(side))] if _overlap(known, pair)]
+        for side in (a, b):
+            self._of_memory[id(owner(side))].append(pair)
+        # one list on one side is two on the other, or two arrays are views of one
+        if relatives:
+            self.entangled += [Entangled(known.merged, [known.first, known.second]) for known in self._pairs.values()]
         elif self._is_old(a) or self._is_old(b):
-            self.entangled.append(Entangled(merged, [a, b]))
-        return merged
+            self.entangled.append(Entangled(pair.merged, [a, b]))
+        return pair.merged
 
     def _list(self, a: Any, b: Any) -> list[Any]:
         if type(a) is not list:
@@ -155,6 +159,14 @@ class Merger:
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
         return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+
+
+def _overlap(a: _Pair, b: _Pair) -> bool:
+    """Whether a write to one of two merged ones may be a write to the other."""
+    if isinstance(a.first, np.ndarray):
+        sides = ((a.first, b.first), (a.second, b.second))
+        return any(np.may_share_memory(one.view(np.ndarray), other.view(np.ndarray)) for one, other in sides)
+    return a.first is b.first or a.second is b.second
 
 
 def chosen(trace: "Trace", condition: Any, a: Any, b: Any) -> Any:

@@ -87,6 +87,18 @@ FLOW = {
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
     "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
+    "text": (
+        "computes with the text of a traced value, which is not that of a number",
+        "if x < 0: ...  # of the number itself; its text may only be shown, by raise, assert, warnings.warn or print",
+    ),
+    "hides": (
+        "computes with traced values where `{name}` may catch errors, in code that nbad cannot see into",
+        "y = 1 / x if x != 0 else 0.0  # test before; or `try` in a function that the kernel reaches by name",
+    ),
+    "compares": (
+        "compares traced values in `{name}`, which asks by `is`, in code that nbad cannot see into",
+        "if flag: ...  # instead of `flag is True`; or in a function that the kernel reaches by name",
+    ),
     "binds": (
         "assigns `{name}` in an operand that depends on a traced value",
         "if x > 0: {name} = ...  # a statement of its own",
@@ -115,6 +127,7 @@ FLOW = {
         "writes to a list or array that has several names, depending on a traced value",
         "v = v.copy()  # of each, before the branch; list(v) of a list",
     ),
+    "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (
@@ -179,6 +192,26 @@ LIBRARY = {
     "numpy.var": "np.mean((x - np.mean(x)) ** 2)",
 }
 
+# reductions and the like: of one number they are that number, and whoever writes them means the array that it comes from
+WHOLE = frozenset(
+    f"numpy.{name}"
+    for name in (
+        "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff dot flip gradient inner max mean "
+        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var vdot "
+        "linalg.norm"
+    ).split()
+)
+
+
+def whole(path: str, operands: list[str]) -> tuple[str, str, str]:
+    """What is said of a function of a whole array that is called on one number: what it is, the rewrite, what is expected."""
+    result = f"{operands[0] if operands[0].isidentifier() else 'x'}_{path.rpartition('.')[2]}"
+    return (
+        f"calls `{path}` on one element: a kernel sees one at a time of the arrays that it is called with",
+        f"{result} = {path.replace('numpy', 'np')}({', '.join(operands)})  # before the call, as one more argument",
+        'an array, as of an argument with a core shape: @nbad.kernel(signature="(3)->()")',
+    )
+
 
 def described(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.ndim:
@@ -193,4 +226,4 @@ def advice(value: Any) -> str | None:
         return "keep the real and the imaginary part in two variables"
     if isinstance(value, (np.ndarray, list, tuple)):
         return "table[0] * x  # one number at a time"
-    return None
+    return "1.0  # a number" if isinstance(value, str | bytes) else None

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbad import foreign
+from nbad.errors import ArgumentTypeError
 from nbad.language.meanings import means
 from nbad.language.values import first_traced, plain_number
 from nbad.operations.row import Operation
@@ -24,9 +26,14 @@ def _function(row: Operation, name: str) -> Callable[..., Any]:
         if traced is not None:
             return traced._trace.call(function, operands, {})
         if len(operands) != len(row.operands):
-            raise TypeError(f"{name}() takes {len(row.operands)} arguments, got {len(operands)}")
+            raise ArgumentTypeError(
+                f"`nbad.special.{name}` is called with {len(operands)} arguments",
+                got=f"{len(operands)} arguments",
+                expected=f"{len(row.operands)}",
+                fix=f"nbad.special.{name}({', '.join(['x', 'y', 'z'][: len(row.operands)])})",
+            )
         with np.errstate(all="ignore"):
-            return row.numpy(*(np.asarray(x, float)[()] for x in operands))[()]
+            return row.numpy(*(_numbers(name, x)[()] for x in operands))[()]
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{row.expression}, elementwise."
@@ -34,22 +41,48 @@ def _function(row: Operation, name: str) -> Callable[..., Any]:
     return function
 
 
+def _numbers(name: str, x: Any) -> np.ndarray:
+    """The operand of a function outside of kernels as an array of floats."""
+    part = foreign.part_of(x)
+    try:
+        array = None if part is not None else np.asarray(x)
+        if array is not None and array.dtype.kind in "fiub":
+            return array.astype(float, copy=False)
+    except (ValueError, TypeError, OverflowError):
+        array = None
+    raise ArgumentTypeError(
+        f"`nbad.special.{name}(x)`: x is no array of real numbers",
+        got=foreign.shown(x),
+        expected="a number, an array, or nested lists of equal lengths",
+        fix=foreign.conversion(x, "x", "x") if part is None else foreign.line_for(x, part, "x"),
+    )
+
+
 def polygamma(n: Any, x: Any) -> Any:
     """The n-th derivative of digamma; n is a plain whole number."""
     traced = first_traced((x,))
     if traced is not None:
         return traced._trace.call(polygamma, (n, x), {})
-    return FUNCTIONS["digamma"](x) if n == 0 else TABLE["polygamma"].numpy(np.asarray(x, float), n)[()]
+    if _order(n) is None:
+        raise ArgumentTypeError(
+            "`nbad.special.polygamma(n, x)`: n is no whole number", got=foreign.shown(n), expected="0, 1, 2, ...", fix="n=1"
+        )
+    return FUNCTIONS["digamma"](x) if n == 0 else TABLE["polygamma"].numpy(_numbers("polygamma", x), n)[()]
 
 
 polygamma.__module__ = MODULE
 
 
-def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
+def _order(n: Any) -> int | None:
     number = plain_number(n)
-    if number is None or number < 0 or number != int(number):
+    return None if number is None or not number >= 0 or number != number // 1 else int(number)
+
+
+def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
+    number = _order(n)
+    if number is None:
         raise trace.refusal("calls `polygamma` with a first argument that is no plain whole number", "polygamma(1, x)")
-    return trace.apply("polygamma", (x,), int(number)) if number else trace.apply("digamma", (x,))
+    return trace.apply("polygamma", (x,), number) if number else trace.apply("digamma", (x,))
 
 
 # made of the table, so that none is forgotten; `nbad.special` hands them on

@@ -1,7 +1,10 @@
 """One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -9,15 +12,28 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.language import arrays, meanings, vocabulary
+from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike
 from nbad.language.meanings import LibraryFunction
 from nbad.language.refusals import advice, described
-from nbad.language.values import TracedCondition, TracedReal, Tracer, first_traced, plain_number
+from nbad.language.unseen import Unseen
+from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
+_SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
+
+
+# what these make of whole numbers is whole; it may be -0 if some of the operands may, or in any case
+WHOLE: dict[str, Callable[..., bool]] = {
+    "abs": lambda x: False,
+    "add": lambda x, y: x and y,
+    "sub": lambda x, y: x,
+    "select": lambda condition, x, y: x or y,
+    **dict.fromkeys(("pymax", "pymin"), lambda x, y: x or y),
+    **dict.fromkeys(("floordiv", "mod", "mul", "neg"), lambda *operands: True),
+}
 
 
 class Trace:
@@ -30,7 +46,10 @@ class Trace:
         self.operations = 0  # less than nodes: inputs and constants are free
         self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
+        self.unseen = Unseen()
+        self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
+        self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
     def value(self, node: int) -> Tracer:
         """The traced value of a node."""
@@ -39,15 +58,27 @@ class Trace:
     def apply(self, op: str, operands: Sequence[Any], payload: int | None = None) -> Tracer:
         """The value of operation `op`: traced values and plain numbers go in, a traced value comes out."""
         self.applied += 1
+        is_whole = op in WHOLE and all(map(is_whole_number, operands))
+        if not is_whole and TABLE[op].kind == REAL:
+            operands = [self.real(value) if isinstance(value, TracedWhole) else value for value in operands]
         nodes = [self.node(value, kind) for value, kind in zip(operands, TABLE[op].operands, strict=True)]
         before = len(self.builder.nodes)
         node = self.builder.add(op, *nodes, payload=payload, source=lines.place())
         self._count(before)
-        return self.value(node)
+        self._look_around(sys._getframe(1), TABLE[op].kind == BOOL)
+        return TracedWhole(self, node, WHOLE[op](*map(_is_signed, operands))) if is_whole else self.value(node)
+
+    def whole(self, op: str, x: Any) -> Tracer:
+        """What `op` makes of a real number, as a whole number."""
+        return TracedWhole(self, self.apply(op, (self.real(x),))._node, is_signed=True)
 
     def power(self, base: Any, exponent: Any) -> Tracer:
         """`base ** exponent`; an integer exponent is repeated multiplication."""
-        if not isinstance(exponent, (int, np.integer)) or abs(int(exponent)) > LARGEST_INTEGER_POWER:
+        if (
+            isinstance(exponent, Tracer)
+            or not isinstance(exponent, (int, np.integer))
+            or abs(int(exponent)) > LARGEST_INTEGER_POWER
+        ):
             return self.apply("pow", (base, exponent))
         if exponent == 0:
             return self.value(self.builder.constant(1.0))
@@ -69,7 +100,10 @@ class Trace:
         return isinstance(value, (TracedCondition, bool, np.bool_))
 
     def real(self, value: Any) -> Tracer:
-        """A traced real number; a condition counts 1 or 0."""
+        """A traced real number; a condition counts 1 or 0, and a whole number has no -0."""
+        if isinstance(value, TracedWhole):
+            plain = self.value(self._own(value)._node)
+            return self.apply("add", (plain, 0.0)) if value.is_signed else plain
         return self.value(self.node(value, REAL))
 
     def condition(self, value: Any) -> Tracer:
@@ -101,11 +135,20 @@ class Trace:
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
         known, values = vocabulary.find(function), (args, options)
+        self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
         if not _acts_on_plain(known, values) and first_traced(values) is None:
             return arrays.call_plain(self, function, args, options)
         if known is None:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
         return meanings.call(self, known, args, options)
+
+    def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
+        """Refuse functions of whole arrays on traced numbers, of which they make no other ones than of each element."""
+        is_scalar = any(map(self.is_traced, args)) and not any(isinstance(value, np.ndarray | list | tuple) for value in args)
+        if is_scalar and path in refusals.WHOLE:
+            operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
+            what, fix, expected = refusals.whole(path, operands)
+            raise self.refusal(what, fix, expected=expected)
 
     def splice(self, kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
@@ -115,6 +158,7 @@ class Trace:
         name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced.graph)
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
+        self._look_around(sys._getframe(1), is_condition=False)
         return results if traced.is_tuple else results[0]
 
     def _repeat(self, graph: Graph, slots: list[Any]) -> list[Tracer]:
@@ -129,10 +173,32 @@ class Trace:
         line: lines.Line | None = None,
         got: str | None = None,
         expected: str | None = None,
+        meant: str | None = None,
     ) -> TraceError:
         """The error that says what this kernel does, where, and what to write instead."""
         where = line or self.line()
-        return TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
+        error = TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, meant=meant, fix=fix)
+        self.refused = self.refused or error
+        return error
+
+    def note_text(self, frame: FrameType | None) -> None:
+        """The text of a traced value, which is not that of a number, is asked for: it may be shown, but not computed with."""
+        while frame is not None and frame.f_code.co_filename.startswith(lines.PACKAGE):
+            frame = frame.f_back
+        if not self.is_open or frame is None or lines.is_library(frame):  # of a debugger, for example
+            return
+        line = lines.line_of(frame.f_code, frame.f_lineno)
+        if not _SHOWS.match(line.text):
+            self.refusal(*refusals.FLOW["text"], line=line)  # it counts: an error that is on its way needs the text
+
+    def _look_around(self, frame: FrameType, is_condition: bool) -> None:
+        """Refuse an operation that runs in code that may hide something from the trace."""
+        fault = self.unseen.fault(frame, is_condition)
+        if fault is None:
+            return
+        code, (what, fix) = fault.frame.f_code, refusals.FLOW[fault.case]
+        line, got = lines.line_of(code, fault.frame.f_lineno), lines.obstacle(fault.frame)
+        raise self.refusal(what.format(name=code.co_name), fix, line=line, got=got)
 
     def _plain(self, value: Any) -> bool | float:
         plain = plain_number(value)
@@ -156,7 +222,19 @@ class Trace:
         self.operations += sum(node.op not in ("input", "const") for node in self.builder.nodes[before:])
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
-            raise self.refusal(what, "shorten its loops, or raise nbad.kernel(max_operations=...)")
+            fix = f"@nbad.kernel(max_operations={10 * self.max_operations})  # or shorter loops"
+            raise self.refusal(what, fix, expected=f"{self.max_operations} at most")
+
+
+def is_whole_number(value: Any) -> bool:
+    """Whether a value is a whole number in Python; conditions are."""
+    if isinstance(value, Tracer):
+        return isinstance(value, TracedWhole | TracedCondition)
+    return isinstance(value, (int, np.integer, np.bool_))
+
+
+def _is_signed(value: Any) -> bool:
+    return isinstance(value, TracedWhole) and value.is_signed
 
 
 def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:

@@ -1,6 +1,7 @@
 """The values that a kernel computes with while it is traced: real scalars and conditions, and the trace they grow."""
 
 import numbers
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -88,14 +89,19 @@ class Tracer:
         node = self._trace.builder.nodes[self._node]
         if node.op == "const":
             return repr(node.payload)
+        self._trace.note_text(sys._getframe(1))
         return f"<traced {self._trace.builder.inputs[node.payload] if node.op == 'input' else f'%{self._node}'}>"
 
     def __format__(self, spec: str) -> str:
         return repr(self)
 
     def described(self) -> str:
+        return f"`{self.spelled()}`" if self._trace.builder.nodes[self._node].op == "input" else "a traced value"
+
+    def spelled(self) -> str:
+        """How a line of code may call it: by the name of the argument, if it is one."""
         node = self._trace.builder.nodes[self._node]
-        return f"`{self._trace.builder.inputs[node.payload]}`" if node.op == "input" else "a traced value"
+        return self._trace.builder.inputs[node.payload] if node.op == "input" else "x"
 
     __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", reflected=True)
@@ -131,13 +137,13 @@ class Tracer:
         return self._trace.apply("abs", (self,))
 
     def __floor__(self) -> Any:
-        return self._trace.apply("floor", (self,))
+        return self._trace.whole("floor", self)
 
     def __ceil__(self) -> Any:
-        return self._trace.apply("ceil", (self,))
+        return self._trace.whole("ceil", self)
 
     def __trunc__(self) -> Any:
-        return self._trace.apply("trunc", (self,))
+        return self._trace.whole("trunc", self)
 
     def __round__(self, digits: Any = None) -> Any:
         return self._trace.call(round, (self, digits), {})
@@ -173,8 +179,14 @@ class Tracer:
         # protocols are asked for by `hasattr`, which is to say no as for a float
         if name.startswith("__"):
             raise AttributeError(f"traced values have no attribute `{name}`")
-        error = self._trace.refusal(f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number")
-        raise TraceAttributeError(str(error))
+        path = f"numpy.{name}"
+        if path in refusals.WHOLE:
+            what, fix, expected = refusals.whole(path, [self.spelled()])
+            raise TraceAttributeError(f"kernel `{self._trace.name}` {what}:", expected=expected, fix=fix)
+        what, fix = f"reads the attribute `{name}` of {self.described()}", "use x itself: it is one number"
+        if hasattr(self.__class__, name):  # which a number has: to say no would be wrong
+            raise self._trace.refusal(what, fix)
+        raise TraceAttributeError(f"kernel `{self._trace.name}` {what}:", fix=fix)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         _, fix = refusals.PROTOCOL["__setitem__"]
@@ -197,6 +209,38 @@ class TracedReal(Tracer):
 
     __slots__ = ()
     __class__ = float  # type: ignore[assignment]
+    imag = 0.0
+
+    @property
+    def real(self) -> Any:
+        """Itself."""
+        return self
+
+    def conjugate(self) -> Any:
+        """Itself."""
+        return self
+
+    def is_integer(self) -> Any:
+        """Whether it is a whole number."""
+        return self._trace.logic("and", self == self._trace.apply("floor", (self,)), abs(self) < float("inf"))
+
+
+class TracedWhole(TracedReal):
+    """A whole number: of class int.
+
+    Attributes
+    ----------
+    is_signed : bool
+        Whether it may be computed as -0, which is 0 where it becomes a real number.
+    """
+
+    __slots__ = ("is_signed",)
+    __class__ = int  # type: ignore[assignment]
+    is_signed: bool
+
+    def __init__(self, trace: "Trace", node: int, is_signed: bool) -> None:
+        super().__init__(trace, node)
+        object.__setattr__(self, "is_signed", is_signed)
 
 
 class TracedCondition(Tracer):
@@ -207,7 +251,7 @@ class TracedCondition(Tracer):
     kind = BOOL
 
     def __neg__(self) -> Any:
-        return 0.0 - self
+        return 0 - self
 
 
 def stop_gradient(x: Any) -> Any:

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbad.errors import TraceError
+from nbad.errors import TraceError, closest
 from nbad.language import array_functions, builtin_functions, matrices, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
-from nbad.language.values import stop_gradient
+from nbad.language.values import TraceAttributeError, stop_gradient
 from nbad.operations.table import ROWS
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
+_ARRAYS = "numpy.linalg.", "numpy.fft.", "scipy.linalg."  # their functions are of whole arrays
 SHOWN = 400  # characters of a list of functions in a message
 SCIPY = "scipy.special"
 _MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "numpy": np, "numpy.linalg": np.linalg}
@@ -86,8 +87,22 @@ def unknown(trace: "Trace", path: str) -> TraceError:
     if path in refusals.LIBRARY or close:
         return trace.refusal(what, refusals.LIBRARY.get(path, *close))
     known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")
-    fix = f"{name} = nbad.primitive({name!r}, function, partials)  # an operation of your own, outside the kernel"
+    is_scalar = not path.startswith(_ARRAYS)
+    fix = (
+        f"an operation of your own, made by nbad.primitive({name!r}, ...)"
+        if is_scalar
+        else "the same, written in loops over items"
+    )
     return trace.refusal(what, fix, expected=known if offered else "a function of math or numpy")
+
+
+def missing(trace: "Trace", module: ModuleType, name: str) -> TraceAttributeError:
+    """The error for a name that a module does not have; `hasattr` says so too."""
+    names = [each for each in dir(module) if not each.startswith("_")]
+    meant = closest(name, [each for each in names if f"{module.__name__}.{each}" in MEANINGS]) or closest(name, names)
+    what, short = f"uses `{module.__name__}.{name}`", module.__name__.replace("numpy", "np")
+    fix = f"{short}.{meant}" if meant else f"help({short})"
+    return TraceAttributeError(str(trace.refusal(what, fix, got="a name that the module does not have", meant=meant)))
 
 
 def path_of(value: Any) -> str:

@@ -97,6 +97,20 @@ def _half_power(g: Any, x: Any, n: int) -> Any:
     return 1.0 / (_power(x, -n - 1) * g.sqrt(x) if n < -1 else g.sqrt(x))
 
 
+def _scaled(g: Any, x: Any, y: Any) -> Any:
+    return g.where(g.eq(x, 0.0), x, x * y)
+
+
+def _quotient(g: Any, x: Any, y: Any) -> Any:
+    """`x/y`, 0 where both are."""
+    return g.where(g.eq(x, 0.0) & g.eq(y, 0.0), 0.0, x / y)
+
+
+def _power_log(g: Any, x: Any, y: Any, z: Any, n: int) -> Any:
+    """`z*log(x)**n` for z = x**y, 0 where the power is 0 at the pole of the logarithm."""
+    return g.where(g.eq(x, 0.0) & (y > 0.0), 0.0, z * _power(g.log(x), n))
+
+
 def _mod(g: Any, x: Any, y: Any) -> Any:
     """As npymath does it: the sign of the divisor, as in Python."""
     # an exact multiple leaves a zero with the sign of the divisor
@@ -154,7 +168,12 @@ def _over_square(g: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 def _over_hypot(g: Any, x: Any, y: Any, z: Any) -> Any:
-    return g.where(g.eq(g.abs(x), math.inf) & (g.abs(y) < math.inf), g.copysign(1.0, x), x / z)
+    # 0 at 0 is a choice: its own partials are nan there
+    return g.where(g.eq(g.abs(x), math.inf) & (g.abs(y) < math.inf), g.copysign(1.0, x), g.where(g.eq(z, 0.0), 0.0, x / z))
+
+
+def _half_over(g: Any, x: Any) -> Any:
+    return g.where(g.eq(x, 0.0), 0.0, 0.5 / x)
 
 
 def _sign(g: Any, x: Any) -> Any:
@@ -180,18 +199,29 @@ ARITHMETIC = (
     machine("add", "x + y", function=np.add, spellings=("numpy.add",), operands=PAIR, samples=PAIRS),
     machine("sub", "x - y", function=np.subtract, spellings=("numpy.subtract",), operands=PAIR, samples=PAIRS),
     machine("mul", "x * y", function=np.multiply, spellings=("numpy.multiply",), operands=PAIR, samples=PAIRS),
-    # both partials of a quotient use its reciprocal, so that they share one division
-    machine("div", "x / y", "reciprocal(y)", "-v*reciprocal(y)", function=np.divide,
+    # Both partials of a quotient use its reciprocal, so that they share one division; where that overflows, 0/y is flat in y.
+    machine("div", "x / y", "reciprocal(y)", "-scaled(v, reciprocal(y))", function=np.divide,
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
     composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", function=_power, payload=5, cost=2.0),
     composite("half_power", "x**(n + 1/2)", _half_power, "(n + 1/2)*half_power(n - 1, x)",
               function=lambda x, n: _half_power(np, x, n), payload=-3, cost=27.0, samples=POSITIVE),
-    call("pow", "x**y", "Piecewise((0, Eq(x, 0) & Eq(y, 0)), (y*x**(y - 1), True))",
-         "Piecewise((0, Eq(x, 0) & (y > 0)), (v*log(x), True))", function=np.power, operands=PAIR, cost=75.0,
+    call("pow", "x**y", "scaled(y, x**(y - 1))", "power_log(1, x, y, v)", function=np.power, operands=PAIR, cost=75.0,
+         square=("scaled(2*y, x**(2*y - 1))", "2*power_log(1, x, 2*y, v*v)"),
          spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
          domain=((1e-3, 30.0), (-5.0, 5.0)),
          kink="by the exponent: 0 at base 0 where the exponent is positive, nan for negative bases; by the base: 0 at (0, 0)"),
+    # Of these two products the first factor, where it is 0, makes 0 of an infinite one; that is then an untaken branch.
+    composite("scaled", "x*y", _scaled, "y", "Piecewise((0, Eq(x, 0)), (x, True))", function=lambda x, y: _scaled(NUMPY, x, y),
+              operands=PAIR, cost=3.0, samples=PAIRS),
+    composite("quotient", "x/y", _quotient, "reciprocal(y)", "-scaled(v, reciprocal(y))",
+              function=lambda x, y: _quotient(NUMPY, x, y), operands=PAIR, cost=19.0, samples=PAIRS),
+    # z is x**y
+    composite("power_log", "x**y*log(x)**n", _power_log,
+              "scaled(y, power_log(n, x, y - 1, x**(y - 1))) + "
+              "(x**(y - 1) if n == 1 else n*power_log(n - 1, x, y - 1, x**(y - 1)))",
+              "power_log(n + 1, x, y, z)", "0", function=lambda x, y, z, n: _power_log(NUMPY, x, y, z, n),
+              payload=1, operands=(REAL,) * 3, cost=30.0, samples=((2.25, 1.5, 3.375),)),
     composite("square", "x**2", lambda g, x: x * x, spellings=("numpy.square",)),
     composite("reciprocal", "1/x", lambda g, x: 1.0 / x, "-v**2", spellings=("numpy.reciprocal",), cost=16.0),
     composite("deg2rad", "x*pi/180", lambda g, x: x * (math.pi / 180.0),
@@ -219,13 +249,13 @@ EXTREMA = (
     _extremum("pymin", "Min(x, y)", ("builtins.min",), lambda x, y: np.where(y < x, y, x), lambda g, x, y: g.where(y < x, y, x)),
 )
 ROUNDING = (
-    machine("abs", "Abs(x)", "sign(x)", spellings=("builtins.abs", "math.fabs", "numpy.abs", "numpy.absolute", "numpy.fabs"),
-            kink="0 at 0"),
+    machine("abs", "Abs(x)", "sign(x)", square=("2*x",),
+            spellings=("builtins.abs", "math.fabs", "numpy.abs", "numpy.absolute", "numpy.fabs"), kink="0 at 0"),
     machine("floor", "floor(x)", "0", spellings=both("floor"), kink="0 everywhere"),
     machine("ceil", "ceiling(x)", "0", spellings=both("ceil"), kink="0 everywhere"),
     machine("trunc", "sign(x)*floor(Abs(x))", "0", spellings=both("trunc"), kink="0 everywhere"),
-    machine("copysign", "Abs(x)*sign(sign(y) + 1/2)", "sign(x)*copysign(1, y)", "0", operands=PAIR, spellings=both("copysign"),
-            samples=PAIRS, kink="0 at x = 0, 0 by the sign"),
+    machine("copysign", "Abs(x)*sign(sign(y) + 1/2)", "sign(x)*copysign(1, y)", "0", square=("2*x", "0"), operands=PAIR,
+            spellings=both("copysign"), samples=PAIRS, kink="0 at x = 0, 0 by the sign"),
     composite("sign", "sign(x)", _sign, "0", spellings=("numpy.sign",), cost=2.0, kink="0 everywhere"),
     *EXTREMA,
     *map(_with_ties, EXTREMA),
@@ -247,10 +277,13 @@ ROUNDING = (
               kink="0 everywhere: that is its purpose"),
 )
 EXPONENTIAL = (
-    machine("sqrt", "sqrt(x)", "1/2/v", spellings=both("sqrt"), cost=25.0, samples=POSITIVE, domain=ABOVE_0,
+    machine("sqrt", "sqrt(x)", "1/2/v", square=("1",), spellings=both("sqrt"), cost=25.0, samples=POSITIVE, domain=ABOVE_0,
             kink="inf at 0, -inf at -0.0"),
-    composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "Piecewise((0, Eq(v, 0)), (1/(2*v), True))", function=np.sqrt,
-              cost=25.0, samples=POSITIVE, kink="0 at 0: the root of a sum of squares, for `np.linalg.norm`"),
+    composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "half_over(v)", function=np.sqrt, square=("1",),
+              cost=25.0, samples=POSITIVE,
+              kink="0 at 0, and nan of second order: the root of a sum of squares, for `np.linalg.norm`"),
+    # chosen at 0, and so without a derivative there
+    composite("half_over", "1/(2*x)", _half_over, "-v*reciprocal(x)", function=lambda x: _half_over(NUMPY, x), cost=19.0),
     call("cbrt", "cbrt(x)", "1/3*v**(-2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
     call("exp", "exp(x)", "v", domain=((-700.0, 700.0),)),
     call("exp2", "2**x", "v*log(2)", spellings=(*both("exp2"), "scipy.special.exp2"), domain=((-1000.0, 1000.0),)),
@@ -310,8 +343,8 @@ TRIGONOMETRIC = (
     call("atan2", "atan2(x, y)", "over_square(y, x, hypot(x, y))", "-over_square(x, y, hypot(x, y))", function=np.arctan2,
          spellings=both("atan2", "arctan2"), operands=PAIR, cost=45.0, samples=FAR,
          kink="nan at (0, 0), where the value jumps in every direction"),
-    call("hypot", "sqrt(x**2 + y**2)", "Piecewise((0, Eq(v, 0)), (over_hypot(x, y, v), True))",
-         "Piecewise((0, Eq(v, 0)), (over_hypot(y, x, v), True))", operands=PAIR, cost=14.0, samples=FAR, kink="0 at (0, 0)"),
+    call("hypot", "sqrt(x**2 + y**2)", "over_hypot(x, y, v)", "over_hypot(y, x, v)", square=("2*x", "2*y"),
+         operands=PAIR, cost=14.0, samples=FAR, kink="0 at (0, 0), and nan of second order"),
     # Partials of these two, where z is hypot(x, y): their own partials do not cancel, as those of plain quotients would.
     composite("over_square", "x/(x**2 + y**2)", _over_square,
               "Piecewise((0, Eq(reciprocal(z), 0)), ((y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)**2, True))",

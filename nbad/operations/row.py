@@ -28,6 +28,8 @@ class Operation(NamedTuple):
         The value as text that SymPy and mpmath read; None where it has no derivative (comparisons, logic).
     partials : tuple of (str or None), or None
         One per real operand; None stands for SymPy's own derivative, which `nbad.operations.derived` holds.
+    square : tuple of str
+        The partials of the square of the value, where it is smooth at points at which the value is not, or may be.
     expansion : callable or None
         `expansion(g, *operands)` builds the value from other operations; `g` offers them by name, operands overload operators.
     libm : str or None
@@ -56,6 +58,7 @@ class Operation(NamedTuple):
     payload: int | None = None
     expression: str | None = None
     partials: tuple[str | None, ...] | None = None
+    square: tuple[str, ...] = ()
     expansion: Callable[..., Any] | None = None
     libm: str | None = None
     scipy: str | None = None

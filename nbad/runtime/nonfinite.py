@@ -1,14 +1,23 @@
-"""The debug mode: name the source line and the element of the first nan or inf in a value or a derivative."""
+"""The debug mode: name the source line and the element of the first nan or inf in a value or a derivative.
+
+Derivatives at elements that took an arm because two values are equal are named too, in a warning: they are right for that arm.
+"""
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
 from nbad import config
-from nbad.errors import NbadError
+from nbad.errors import NbadError, fitting
+from nbad.graphs.equalities import equal_arms, takers
 from nbad.graphs.interpreter import evaluate_all
+from nbad.lines import user_frame
+
+AT_ONCE = 4096  # elements whose values are held
 
 
 class NonFiniteError(NbadError, FloatingPointError):
@@ -16,10 +25,12 @@ class NonFiniteError(NbadError, FloatingPointError):
 
 
 @contextmanager
+@fitting("nbad.debugging()")
 def debugging() -> Iterator[None]:
     """Check every value and derivative for nan and inf while the block runs, in this thread; NBAD_DEBUG=1 does so everywhere.
 
-    Elements whose inputs are nan or inf themselves are passed over.
+    Elements whose inputs are nan or inf themselves are passed over. Where derivatives are taken, a RuntimeWarning names the lines
+    at which elements took an arm because two values are equal, as in `if a == b: return a`: that arm alone is differentiated.
 
     Raises
     ------
@@ -56,6 +67,56 @@ def check_derivatives(program, operands, wrt):
     labels = [f"output {k}" for k in range(joint.n_outputs)]
     labels += [f"the derivative of output {m} by {names[n]}" for m, n in joint.positions]
     _check(program, operands, joint.graph, labels)
+
+
+class Equality(NamedTuple):
+    """A line at which elements took an arm because two values are equal, how many did, and the first of them."""
+
+    source: str
+    elements: int
+    first: tuple[int, ...]
+
+
+def equalities(program, operands, wrt):
+    """The lines at which that happens with values that depend on the input slots `wrt`."""
+    arms = equal_arms(program.graph, wrt)
+    if not arms:
+        return ()
+    slots = [np.broadcast_to(slot, operands.shape) for slot in _slots(program, operands)]
+    found: dict[str, Equality] = {}
+    for start in range(0, math.prod(operands.shape), AT_ONCE):
+        values = evaluate_all(program.graph, *(slot.flat[start : start + AT_ONCE] for slot in slots))
+        for source, taken in _by_line(program.graph, arms, values).items():
+            where = np.flatnonzero(taken)
+            if len(where):
+                first = tuple(map(int, np.unravel_index(start + where[0], operands.shape)))
+                before = found.get(source, Equality(source, 0, first))
+                found[source] = before._replace(elements=before.elements + len(where))
+    return tuple(found.values())
+
+
+def _by_line(graph, arms, values):
+    """Which elements take an arm of each line."""
+    lines: dict[str, np.ndarray] = {}
+    for arm in arms:
+        source = graph.nodes[arm.comparison].source or "a formula"
+        lines[source] = np.logical_or(lines.get(source, False), takers(graph, arm, values))
+    return lines
+
+
+def warn_of_equalities(program, operands, wrt):
+    """Name these lines in a warning that points at the user's call."""
+    frame = user_frame()
+    for source, elements, first in equalities(program, operands, wrt):
+        text = (
+            f"{program.call}: {elements} elements, the first at {first}, took an arm at {source} because two values are equal. "
+            "Their derivative is that of this arm alone; if the function is smooth there, compare a distance and return a series."
+        )
+        if frame is None:
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        else:
+            registry = frame.f_globals.setdefault("__warningregistry__", {})  # so that a line is told once, as by `warnings.warn`
+            warnings.warn_explicit(text, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno, registry=registry)
 
 
 def _check(program, operands, graph, labels):

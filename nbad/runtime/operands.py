@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nbad import foreign
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.memo import Memo
 from nbad.runtime.memory import SMALLEST
@@ -14,16 +15,6 @@ DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 WEAK = (float, int, bool)
 PLAIN = frozenset({float, np.float64})  # numbers that become float64 arrays as they are
 NUMBERS = frozenset({*WEAK, *PLAIN})
-REFUSED = {
-    "c": ("is complex", "{0}.real, or one kernel argument for each of {0}.real and {0}.imag"),
-    "O": ("holds Python objects", "np.asarray({0}, dtype=float)"),
-    "M": ("holds datetimes", "({0} - {0}[0]) / np.timedelta64(1, 's')"),
-    "m": ("holds time differences", "{0} / np.timedelta64(1, 's')"),
-    "U": ("holds text", "np.asarray({0}, dtype=float)"),
-    "S": ("holds bytes", "np.asarray({0}, dtype=float)"),
-    "T": ("holds text", "np.asarray({0}, dtype=float)"),
-    "V": ("is a structured array", "{0}['field']"),
-}
 
 
 class Layout(NamedTuple):
@@ -73,7 +64,7 @@ class Operands(NamedTuple):
         return self.layout.shape
 
 
-def as_array(call, name, value):
+def as_array(call, name, value, code=None):
     """An array of a dtype that nbad computes with.
 
     Parameters
@@ -81,6 +72,8 @@ def as_array(call, name, value):
     call, name : str
         The call and the argument, for the message.
     value : array_like
+    code : str, optional
+        What the fix calls it, where it is no argument of a kernel.
 
     Returns
     -------
@@ -90,44 +83,55 @@ def as_array(call, name, value):
     Raises
     ------
     ArgumentTypeError
-        For complex, longdouble, object, datetime, text and masked arrays.
+        For complex, longdouble, object, datetime, text and masked arrays, and for what means more than its numbers.
     """
     if type(value) in PLAIN:
         return np.asarray(value)
-    if type(value) is not np.ndarray:
-        value = _convert(call, name, value)
-    kind = value.dtype.kind
-    if kind in "fiub" and value.dtype.itemsize <= 8:
-        return value
-    what, fix = REFUSED.get(kind, ("is a long double", "{0}.astype(np.float64)"))
+    array = value if type(value) is np.ndarray else _converted(call, name, value, code)
+    if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8:
+        return array
+    what, fix = foreign.dtype_fault(value, array, name, code)
     raise ArgumentTypeError(
         f"{call}: {name} {what}",
-        got=f"dtype {value.dtype}",
+        got=f"dtype {array.dtype}" if isinstance(value, np.ndarray) else foreign.shown(value),
         expected="float64, float32, float16, an integer dtype or bool",
-        fix=fix.format(name),
+        fix=fix,
     )
 
 
-def _convert(call, name, value):
-    if isinstance(value, np.ma.MaskedArray):
-        raise ArgumentTypeError(
-            f"{call}: {name} is a masked array",
-            got="numpy.ma.MaskedArray",
-            expected="an array without a mask",
-            fix=f"{name}.filled(np.nan)",
-        )
-    if isinstance(value, np.generic | np.ndarray) or hasattr(value, "__array__"):
-        return np.asarray(value)
+def _converted(call, name, value, code):
+    """The array of what is none."""
+    _refuse_foreign(call, name, value, code)
     try:
-        array = np.asarray(value, dtype=float) if type(value) in WEAK else np.asarray(value)
-    except (ValueError, OverflowError) as error:
+        if isinstance(value, np.generic | np.ndarray) or hasattr(value, "__array__"):
+            array = np.asanyarray(value)  # netCDF4 makes masked ones
+        else:
+            array = np.asarray(value, dtype=float) if type(value) in WEAK else np.asarray(value)
+            array = array.astype(float) if array.dtype.kind in "iub" else array
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise ArgumentTypeError(
             f"{call}: {name} is not an array of numbers",
-            got=f"{type(value).__name__}: {error}",
+            got=f"{foreign.named(value)}: {error}",
             expected="a number, an array, or nested lists of equal lengths",
-            fix=f"np.asarray({name}, dtype=float)",
+            fix=foreign.conversion(value, name, code),
         ) from None
-    return array.astype(float) if array.dtype.kind in "iub" else array
+    _refuse_foreign(call, name, array, f"np.asanyarray({code or name})")
+    return np.asarray(array)
+
+
+def _refuse_foreign(call, name, value, code):
+    """Refuse what means more than its numbers: to pair its elements by position would lose that in silence."""
+    part = foreign.part_of(value)
+    if part is None:
+        return
+    is_masked = isinstance(part, np.ma.MaskedArray)
+    verb, what = "is" if part is value else "holds", "a masked array" if is_masked else f"a {foreign.named(part)}"
+    raise ArgumentTypeError(
+        f"{call}: {name} {verb} {what}",
+        got=foreign.named(part),
+        expected="an array without a mask" if is_masked else "a NumPy array: labels, units and the like would be lost",
+        fix=foreign.line_for(value, part, code or name),
+    )
 
 
 def read(program, values):
@@ -166,7 +170,7 @@ def _analysed(program, values):
 def _layout(program, values, arrays):
     strong = [a.dtype for a, v in zip(arrays, values, strict=True) if type(v) not in WEAK]
     dtype = SINGLE if strong and all(t.kind == "f" and t.itemsize == 4 for t in strong) else DOUBLE
-    _check_cores(program.call, program.names, program.cores, arrays)
+    _check_cores(program, arrays)
     _check_differentiated(program, arrays)
     batches = [batch(a.shape, len(core)) for a, core in zip(arrays, program.cores, strict=True)]
     shape = _common_shape(program.call, program.names, batches)
@@ -175,15 +179,41 @@ def _layout(program, values, arrays):
     return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, is_plain, is_small, Memo())
 
 
-def _check_cores(call, names, cores, arrays):
-    for name, core, array in zip(names, cores, arrays, strict=True):
+def _check_cores(program, arrays):
+    for name, core, array in zip(program.names, program.cores, arrays, strict=True):
         if core and array.shape[-len(core) :] != core:
             raise ArgumentValueError(
-                f"{call}: {name} does not end in its core shape",
+                f"{program.call}: {name} does not end in its core shape",
                 got=f"shape {array.shape}",
                 expected=f"shape {_dots(core)}",
-                fix=f"np.moveaxis({name}, axis, -1), if the vector lies along another axis",
+                fix=_to_core(name, array.shape, core) or _for_size(program, name, array.shape, core),
             )
+
+
+def _to_core(name, shape, core):
+    """The line that brings the axes of a core shape to the end, where they stand elsewhere; None where they do not."""
+    depth = len(core)
+    if len(shape) < depth:
+        return f"np.broadcast_to({name}, {core})" if broadcast([shape, core]) == core else None
+    if shape[-2:] == core[::-1]:
+        return f"np.swapaxes({name}, -1, -2)"
+    found = next((k for k in range(len(shape) - depth) if shape[k : k + depth] == core), None)
+    if found is None:
+        return None
+    if len(shape) == 2:
+        return f"{name}.T"
+    if depth == 1:
+        return f"np.moveaxis({name}, {found}, -1)"
+    return f"np.moveaxis({name}, {tuple(range(found, found + depth))}, {tuple(range(-depth, 0))})"
+
+
+def _for_size(program, name, shape, core):
+    """The kernel that takes such an array."""
+    depth = len(core)
+    size = shape[-depth:] if len(shape) >= depth else core
+    cores = [size if n == name else c for n, c in zip(program.names, program.cores, strict=True)]
+    sides = [",".join("(" + ",".join(map(str, c)) + ")" for c in side) for side in (cores, program.leaves)]
+    return f'@nbad.kernel(signature="{"->".join(sides)}")  # for arrays of this size; or {name} of shape {core}'
 
 
 def _check_differentiated(program, arrays):
@@ -213,21 +243,38 @@ def _common_shape(call, names, shapes):
     first = shapes[0] if shapes else ()
     if all(shape == first for shape in shapes):
         return first
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
+    common = broadcast(shapes)
+    if common is None:
         listing = ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
         raise ArgumentValueError(
             f"{call}: the arguments do not broadcast",
             got=listing,
             expected="shapes that NumPy broadcasts to one",
-            fix=_fix(names, shapes),
-        ) from None
+            fix=_fix(call, names, shapes),
+        )
+    return common
 
 
-def _fix(names, shapes):
-    """A new axis for the first one-dimensional argument that clashes: the usual wish is an outer product."""
-    for name, shape in zip(names, shapes, strict=True):
-        if len(shape) == 1:
-            return f"{name}[:, None], for all combinations"
-    return "np.expand_dims on one of them"
+def broadcast(shapes):
+    """The shape that all broadcast to, or None; NumPy's own function knows 32 axes, where its arrays have up to 64."""
+    depth = max(map(len, shapes))
+    sizes = [set(axis) - {1} for axis in zip(*((1,) * (depth - len(shape)) + shape for shape in shapes), strict=True)]
+    return tuple([*found, 1][0] for found in sizes) if all(len(found) <= 1 for found in sizes) else None
+
+
+def _fix(call, names, shapes):
+    """The line for one argument, after which all broadcast: mostly a new axis, for the usual wish is an outer product."""
+    outer = {
+        name: (1,) * max(map(len, (s for n, s in zip(names, shapes, strict=True) if n != name)), default=0) for name in names
+    }
+    ways = [
+        ("{0}[:, None]  # for all combinations", lambda name, shape: (*shape, 1) if len(shape) == 1 else None),
+        ("{0}.T", lambda name, shape: shape[::-1] if len(shape) == 2 else None),
+        ("{0}[..., {1}]  # for all combinations", lambda name, shape: (*shape, *outer[name])),
+    ]
+    for line, way in ways:
+        for k, name in enumerate(names):
+            new = way(name, shapes[k])
+            if new is not None and broadcast([*shapes[:k], new, *shapes[k + 1 :]]) is not None:
+                return line.format(name, ", ".join(["None"] * len(outer[name])))
+    return f"{call.strip('`').partition('(')[0]}(*np.ix_({', '.join(names)}))  # for all combinations, of vectors"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nbad import foreign
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.native.apart import are_apart
 
@@ -35,7 +36,7 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
             f"{call}: out= does not have the structure of the result",
             got=got,
             expected=f"a tuple of {len(shapes)} arrays",
-            fix=f"out=({', '.join(names)}{',' * (len(names) == 1)})",
+            fix="out=(" + ", ".join(_empty(shape, dtype) for shape in shapes) + ",)",
         )
     for array, name, shape in zip(arrays, names, shapes, strict=True):
         is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
@@ -48,10 +49,10 @@ def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
 
 
 def _check_one(call, array, name, shape, dtype):
-    make = f"np.empty({shape}, np.{dtype})"
-    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+    make = _empty(shape, dtype)
+    if not isinstance(array, np.ndarray) or foreign.part_of(array) is not None:
         raise ArgumentTypeError(
-            f"{call}: out= for {name} is not an array", got=type(array).__name__, expected="numpy.ndarray", fix=make
+            f"{call}: out= for {name} is not an array", got=foreign.named(array), expected="numpy.ndarray", fix=make
         )
     if array.shape != shape:
         raise ArgumentValueError(
@@ -77,6 +78,10 @@ def _check_one(call, array, name, shape, dtype):
         )
 
 
+def _empty(shape, dtype):
+    return f"np.empty({shape}, np.{dtype})"
+
+
 def _may_overlap_itself(array):
     """Whether some axis steps by less than what the axes within it span."""
     span = array.itemsize
@@ -94,7 +99,7 @@ def check_overlaps(call, array, name, others):
             f"{call}: out= for {name} overlaps an input or another result",
             got="shared memory",
             expected="memory of its own",
-            fix=f"np.empty({array.shape}, np.{array.dtype})",
+            fix=_empty(array.shape, array.dtype),
         )
 
 

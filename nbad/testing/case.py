@@ -28,6 +28,12 @@ Columns = tuple[Array, ...]
 Shape = tuple[int, ...]
 
 
+def _example(core: tuple[int, ...]) -> str:
+    """Code for fifty elements of an argument with this core shape."""
+    numbers = f"np.linspace(0.1, 2.0, {50 * math.prod(core)})"
+    return f"{numbers}.reshape({(50, *core)})" if core else numbers
+
+
 class Case:
     """A kernel, the arguments as given, and columns of one length sampled from them; integers stay integers.
 
@@ -46,11 +52,12 @@ class Case:
         cores = [kernel.core(name) for name in kernel.parameters[: len(given)]]
         shape = np.broadcast_shapes(*map(batch, given, cores))
         if not arrays or 0 in shape:
+            examples = ", ".join(_example(kernel.core(name)) for name in kernel.parameters)
             raise ArgumentValueError(
                 f"`check_kernel({kernel.__name__}, ...)`: there is no element to check on",
                 got=f"arguments of shape {shape}" if arrays else "no arguments",
                 expected="a few dozen elements that vary",
-                fix=f"check_kernel({kernel.__name__}, np.linspace(0.1, 2.0, 50))",
+                fix=f"nbad.testing.check_kernel({kernel.__name__}, {examples})",
             )
         rows = [np.broadcast_to(a, (*shape, *core)).reshape(-1, *core) for a, core in zip(given, cores, strict=True)]
         count = len(rows[0])

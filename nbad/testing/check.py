@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from nbad.api.calls import check_kernel as refuse_others
 from nbad.api.kernel import Kernel
+from nbad.errors import fitting
 from nbad.testing.case import Case
 from nbad.testing.checks import CHECKS
 from nbad.testing.comparisons import CheckFailure, Findings, Inapplicable, compare
@@ -38,6 +40,7 @@ class Report:
         return "\n".join([f"{self.kernel}: all checks passed; numbers compared:", *(f"  {entry}" for entry in self.entries)])
 
 
+@fitting("nbad.testing.check_kernel({f}, {xs})")
 def check_kernel(f: Kernel, *xs: Any) -> Report:
     """Prove one kernel: its values, its partials, and every promise of its pullback.
 
@@ -67,6 +70,9 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     >>> [entry.check for entry in report.entries][:2]
     ['value', 'partials']
     """
+    refuse_others(f)
+    if xs:
+        f(*xs)  # it says itself what is wrong with them
     given = dict(zip(f.parameters, xs, strict=False))
     statics = {name: given.pop(name) for name in f.static if name in given}
     f, xs = f.fixed(statics) if statics else f, tuple(given.values())

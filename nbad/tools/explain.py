@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nbad.api.calls import Call, analyse
+from nbad.api.calls import Call, analyse, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.plans import cost
@@ -13,6 +13,8 @@ from nbad.plans.policies import POLICIES
 from nbad.plans.work import Work
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
+from nbad.runtime.nonfinite import Equality, equalities
+from nbad.runtime.operands import Operands
 from nbad.runtime.reverse import reverse_of
 from nbad.tools.roofs import memory_bandwidth
 
@@ -63,6 +65,9 @@ class Explanation:
     policies : tuple of Account
     changes : tuple of (int, str)
         The best policy for 1 seed, then each number of seeds from which on another is best.
+    equalities : tuple of Equality
+        The lines at which elements took an arm because two values are equal that depend on the differentiated arguments, with the
+        number of these elements and the first of them: their derivative is that of this arm alone.
     """
 
     kernel: str
@@ -73,6 +78,7 @@ class Explanation:
     policy: str
     policies: tuple[Account, ...]
     changes: tuple[tuple[int, str], ...]
+    equalities: tuple[Equality, ...] = ()
 
     @property
     def bandwidth(self) -> float:
@@ -104,8 +110,14 @@ class Explanation:
                 "Bytes and flops are for one element; "
                 f"ns are the bytes over this machine's bandwidth, {self.bandwidth:.1f} GB/s.",
                 *(line for account in self.policies for line in self._residuals(account)),
+                *self._equal_arms(),
             ]
         )
+
+    def _equal_arms(self) -> list[str]:
+        rows = [[source, f"{elements} elements", f"the first at {first}"] for source, elements, first in self.equalities]
+        head = "An arm was taken because two values are equal; the derivative there is that of this arm alone:"
+        return ["", head, *_table(rows, left=True)] if rows else []
 
     def _row(self, account: Account) -> list[str]:
         works = (getattr(account, sweep) for sweep in SWEEPS)
@@ -132,6 +144,7 @@ def _table(rows: list[list[str]], left: bool = False) -> list[str]:
     return ["  " + "  ".join(formats).format(*row).rstrip() for row in rows]
 
 
+@says_what_is_missing
 def explain(
     f: Kernel, *xs: Any, seeds: int = 1, argnums: int | str | tuple[int | str, ...] | None = None, **kwargs: Any
 ) -> Explanation:
@@ -141,7 +154,7 @@ def explain(
     ----------
     f : Kernel
     *xs, **kwargs : array_like
-        The kernel's arguments; their shapes and dtypes matter, not their values.
+        The kernel's arguments; their shapes and dtypes matter, and their values to branches on equality only.
     seeds : int
         The number of seeds to expect.
     argnums : int, str or tuple of these, optional
@@ -182,6 +195,7 @@ def explain(
         str(cost.best(plans, seeds).policy),
         tuple(_account(call, plan, seeds) for plan in plans),
         tuple((number, str(plan.policy)) for number, plan in cost.changes(plans)),
+        equalities(f.origin.bind(xs, kwargs)[0], Operands(call.arrays, call.layout), call.wrt),
     )
 
 

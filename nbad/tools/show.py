@@ -6,17 +6,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
+from nbad.api.options import working_dtype
+from nbad.api.signatures import name_in_code
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.lower import lower
 from nbad.codegen.python_source import print_python
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.pipeline import Program
 from nbad.plans.plan import Plan
 
 Stage = Literal["graph", "partials", "plan", "source", "llvm", "asm"]
 
 
+@fitting("nbad.show({f}, 'source')")
 def show(f: Kernel, stage: Stage = "source", dtype: DTypeLike = np.float64) -> str:
     """The text of one stage, for the specialization in which every argument is passed and every one differentiated.
 
@@ -46,12 +50,18 @@ def show(f: Kernel, stage: Stage = "source", dtype: DTypeLike = np.float64) -> s
       %1 = mul(x, x) ...
       return %1
     """
-    if stage not in STAGES:
+    check_kernel(f)
+    if not isinstance(stage, str) or stage not in STAGES:
+        meant = closest(stage, STAGES)
         raise ArgumentValueError(
-            f"`nbad.show(f, {stage!r})`: unknown stage", got=repr(stage), expected=", ".join(STAGES), fix="nbad.show(f, 'source')"
+            f"`nbad.show(f, {stage!r})`: unknown stage",
+            got=repr(stage),
+            expected=", ".join(STAGES),
+            meant=meant and repr(meant),
+            fix=f"nbad.show({name_in_code(f)}, {meant or 'source'!r})",
         )
-    program = f.whole_program()
-    return STAGES[stage](program, np.dtype(dtype))
+    dtype = working_dtype(f"`nbad.show(f, {stage!r}, {dtype!r})`", dtype, f"nbad.show({name_in_code(f)}, {stage!r}, {{0!r}})")
+    return STAGES[stage](f.whole_program(), dtype)
 
 
 def _plan(program: Program) -> Plan:

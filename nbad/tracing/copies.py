@@ -27,6 +27,7 @@ _TELLING = (
     "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
+_LIST_WRITES = frozenset("append clear extend insert pop remove reverse sort".split())
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 
@@ -57,7 +58,9 @@ def _code(original: CodeType) -> tuple[CodeType, str | None]:
 
 
 def _needs_rewriting(code: CodeType) -> bool:
-    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code."""
+    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or it may change a list."""
+    if not _LIST_WRITES.isdisjoint(code.co_names):
+        return True
     # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]
     if not _REWRITTEN.isdisjoint(instructions):

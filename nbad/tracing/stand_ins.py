@@ -52,7 +52,13 @@ class StandIn:
         return self._invoke(args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        return self._rebinder.rebind(getattr(self._original, name), f"{self._path}.{name}")
+        try:
+            found = getattr(self._original, name)
+        except AttributeError:
+            if not isinstance(self._original, ModuleType) or name.startswith("_"):
+                raise
+            raise vocabulary.missing(self._rebinder.trace, self._original, name) from None
+        return self._rebinder.rebind(found, f"{self._path}.{name}")
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise self._rebinder.trace.refusal(f"writes the attribute `{name}` of `{self._path}`", "return the value instead")

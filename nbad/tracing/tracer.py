@@ -99,6 +99,7 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
 
 def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], constants: dict[str, Any]) -> Any:
     run = rebinder.trace
+    run.unseen.root = _call.__code__
     values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
     values |= _traced_values(run, arguments)
     copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)

@@ -6,18 +6,20 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, check_kernel, pair_of, refuse_array, selection
+from nbad.api.calls import analyse, check_kernel, pair_of, refuse_values, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
-from nbad.errors import ArgumentValueError, TraceError
+from nbad.api.signatures import name_in_code, spelled
+from nbad.errors import ArgumentValueError, TraceError, fitting
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
 from nbad.language.kernels import Traced
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import jacobian
-from nbad.verbs.pushforward import jvp
+from nbad.verbs.pushforward import as_tuples, jvp
 
 
+@fitting("nbad.grad({f})({xs})")
 def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     """The kernel of the partial derivatives of a single-output kernel.
 
@@ -61,7 +63,7 @@ def _is_many(argnums):
 def _parameters(f, argnums, verb):
     """Names of the parameters that `argnums` selects."""
     check_kernel(f)
-    refuse_array(argnums, f"nbad.{verb}(f)(x)")
+    refuse_values(argnums)
     chosen = argnums if _is_many(argnums) else (argnums,)
     names = tuple(f.parameter(which) for which in chosen)
     if len(set(names)) != len(names):
@@ -94,7 +96,7 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
             f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}",
             got=got,
             expected="one number",
-            fix=f"nbad.jacobian({f.__name__})",
+            fix=spelled(f, f.parameters, "jacobian"),
         )
     slots = _slots(f, arguments, names)
     wrt = tuple(slot for name in names for slot in slots[name])
@@ -118,7 +120,7 @@ def _slots(f, arguments, names):
                 f"`nbad.grad({f.__name__}, {name!r})`: the call does not pass {name}, so it is a constant",
                 got=f"arguments {', '.join(slots)}",
                 expected=f"{name} among them",
-                fix=f"{name}=... in the call",
+                fix=f"nbad.grad({name_in_code(f)}, {name!r})({', '.join(slots)}, {name}={f.default(name)!r})",
             )
     return slots
 
@@ -130,6 +132,7 @@ def _with_zero(graph):
     return builder.build(graph.outputs), zero
 
 
+@fitting("nbad.hessian({f})({xs})")
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
     """The function that computes the per-element Hessian of a single-output kernel.
 
@@ -160,7 +163,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
            [6., 4.]])
     """
     check_kernel(f)
-    argnums = selection(argnums, "nbad.hessian(f)(x)")
+    argnums = selection(argnums)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
@@ -174,6 +177,7 @@ def _hessian(f, names):
     return f.remember(("hessian", names), lambda: jacobian(_gradient(f, names), argnums=names))
 
 
+@fitting("nbad.value_and_grad({f})({xs})")
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, Any]]:
     """The function that computes the value and the partial derivatives of a single-output kernel in one sweep.
 
@@ -216,6 +220,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     return compute
 
 
+@says_what_is_missing
 def hvp(
     f: Kernel, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None
 ) -> tuple[Any, ...]:
@@ -252,11 +257,12 @@ def hvp(
     >>> nbad.hvp(area, (2.0, 3.0), (1.0, 0.0))
     (np.float64(0.0), np.float64(6.0))
     """
-    names = analyse(f, tuple(primals), {}, None).names
+    primals, tangents = as_tuples(f, primals, tangents)
+    names = analyse(f, primals, {}, None).names
     gradient = _gradient(f, names)
     if out is None:
         return jvp(gradient, primals, tangents)[1]
-    call = analyse(gradient, tuple(primals), {}, None)
+    call = analyse(gradient, primals, {}, None)
     unused = tuple(sweeps.value(call.program, call.layout).new())
     return jvp(gradient, primals, tangents, out=(unused, out))[1]
 

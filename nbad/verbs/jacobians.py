@@ -8,13 +8,15 @@ from typing import Any
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
 
+MOST_AXES = 64
 MODES = ("auto", "reverse", "forward")
 
 
+@fitting("nbad.jacobian({f})({xs})")
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., Array]:
     """The function that computes the per-element Jacobian.
 
@@ -47,7 +49,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     """
     check_kernel(f)
     _check_mode(mode)
-    argnums = selection(argnums, "nbad.jacobian(f)(x)")
+    argnums = selection(argnums)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
@@ -56,6 +58,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
         if made is not False:
             return made
         call = analyse(f, xs, kwargs, argnums)
+        _check_axes(call)
         plan = call.program.jacobian_plan(call.wrt, mode)
         sweep = sweeps.jacobian(call.program, plan, call.layout, False)
         if out is not None:
@@ -71,11 +74,26 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
 
 def _check_mode(mode):
     if not isinstance(mode, str) or mode not in MODES:
+        meant = closest(mode, MODES)
         raise ArgumentValueError(
             f"`nbad.jacobian(f, mode={reprlib.repr(mode)})`: unknown mode",
             got=reprlib.repr(mode),
             expected=", ".join(map(repr, MODES)),
-            fix="nbad.jacobian(f)",
+            meant=meant and repr(meant),
+            fix=f"mode={meant or 'auto'!r}",
+        )
+
+
+def _check_axes(call):
+    """The blocks have two axes more than the elements, and NumPy's arrays 64 at most."""
+    axes = len(call.layout.shape) + 2
+    if axes > MOST_AXES:
+        name, shape = call.program.names[0], call.layout.shape
+        raise ArgumentValueError(
+            f"{call.program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
+            got=f"{axes} axes",
+            expected=f"{MOST_AXES} at most, as in any array of NumPy",
+            fix=f"np.squeeze({name})" if 1 in shape else f"np.ravel({name})",
         )
 
 
@@ -84,6 +102,7 @@ def _blocks(call, sweep, out):
     return check_out(sweep.call, out, ["out"], [sweep.shapes[-1]], call.layout.dtype, call.arrays, False)[0]
 
 
+@fitting("nbad.value_and_jacobian({f})({xs})")
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, Array]]:
     """The function that computes value and per-element Jacobian in one sweep.
 
@@ -112,7 +131,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     (np.float64(10.0), array([[5., 2.]]))
     """
     check_kernel(f)
-    argnums = selection(argnums, "nbad.value_and_jacobian(f)(x)")
+    argnums = selection(argnums)
 
     @functools.wraps(f, updated=())
     def compute(*xs, out=None, **kwargs):
@@ -121,6 +140,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
         if made is not False:
             return made
         call = analyse(f, xs, kwargs, argnums)
+        _check_axes(call)
         plan = call.program.jacobian_plan(call.wrt, "auto")
         sweep = sweeps.jacobian(call.program, plan, call.layout, True)
         if out is not None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from nbad.api.linear import Given, as_given, count_of
+from nbad.api.calls import says_what_is_missing
+from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.memo import cached_property
+from nbad.foreign import shown
+from nbad.memo import MISSING, cached_property
 from nbad.plans.plan import Residual
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
@@ -91,6 +93,7 @@ class Pullback:
         """What is kept: names, dtype, bytes."""
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
 
+    @says_what_is_missing
     def __call__(self, ct: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Any, ...]:
         """Cotangents of the differentiated arguments for one seed.
 
@@ -131,6 +134,7 @@ class Pullback:
         seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
         return self._sweep_into(seeds, None, out, accumulate)
 
+    @says_what_is_missing
     def batched(self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Array, ...]:
         """Cotangents for many seeds: every seed array and every result has one leading axis.
 
@@ -167,22 +171,42 @@ class Pullback:
                 return made
         given = MANY[reverse.dtype.itemsize]
         seeds = self._seeds(given, cts)
-        return self._sweep_into(seeds, count_of(given, seeds, "seed", "np.ones((S, *y.shape))"), out, accumulate)
+        return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+
+    def _count(self, given, seeds):
+        return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
+
+    def _code(self, given):
+        """How a call of this pullback is written, with a place for the seeds."""
+        return f"pullback{'.batched' * given.batched}({'({0},)' if self._reverse.program.is_tuple else '{0}'})"
 
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
         program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        if program.is_tuple and (type(ct) is not tuple or len(ct) != len(shapes)):
-            names = [f"ct{k}" for k in range(len(shapes))]
-            got = f"a tuple of {len(ct)}" if type(ct) is tuple else f"a {type(ct).__name__}"
-            fix = f"pullback(({', '.join(names)}{',' if len(names) == 1 else ''}))"
-            raise _wrong_structure(given, got, f"a tuple of {len(shapes)}, as `{program.name}` returns", fix)
+        leaves = ct if program.is_tuple else (ct,)
+        if type(leaves) is not tuple or len(leaves) != len(shapes):
+            raise self._wrong_structure(given, ct)
         seeds = []
-        for name, leaf, shape in zip(program.seed_names, ct if program.is_tuple else (ct,), shapes, strict=True):
-            if isinstance(leaf, tuple):
-                raise _wrong_structure(given, f"a tuple of {len(leaf)}", f"one array of shape {shape}", "pullback(ct[0])")
+        for name, leaf, shape in zip(program.seed_names, leaves, shapes, strict=True):
+            if isinstance(leaf, tuple) or leaf is MISSING:
+                raise self._wrong_structure(given, leaf)
             seeds.append(as_given(given, name, leaf, shape, name))
         return seeds
+
+    def _wrong_structure(self, given, found):
+        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
+        code, ones = self._code(given), ", ".join(["1.0"] * len(shapes))
+        fix = many(code, shapes) if given.batched else code.format(ones)
+        if isinstance(found, tuple) and found and not program.is_tuple:
+            fix = code.format("cts[0]" if given.batched else "ct[0]")
+        return ArgumentValueError(
+            f"{given.call}: the seed does not have the structure of the value",
+            got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
+            expected=f"a tuple of {len(shapes)}"
+            if program.is_tuple
+            else f"one array of shape {shapes[0]}" + f", as `{program.name}` returns",
+            fix=fix,
+        )
 
     def _sweep_into(self, seeds, count, out, accumulate):
         reverse = self._reverse
@@ -213,7 +237,7 @@ class Pullback:
                 "`pullback` is closed",
                 got="a call after close()",
                 expected="calls before it",
-                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
+                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
             )
         return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
 
@@ -234,7 +258,7 @@ class Pullback:
             "a pullback cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, ...)",
+            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
         )
 
     def __enter__(self) -> "Pullback":
@@ -242,8 +266,3 @@ class Pullback:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _wrong_structure(given, got, expected, fix):
-    headline = f"{given.call}: the seed does not have the structure of the value"
-    return ArgumentValueError(headline, got=got, expected=expected, fix=fix)

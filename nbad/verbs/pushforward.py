@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, keep_plain, leaves_for, pair_of, plain_key
+from nbad import lines
+from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, says_what_is_missing
 from nbad.api.kernel import Kernel
-from nbad.api.linear import Given, as_given, count_of
+from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Argnums, Out
+from nbad.api.signatures import spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.foreign import shown
+from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
+
+ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
 
 class Pushforward:
@@ -26,6 +32,7 @@ class Pushforward:
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
         self._pushing, self._rows = pushing, rows
 
+    @says_what_is_missing
     def __call__(self, tangents: Sequence[ArrayLike], out: Out = None) -> Any:
         """Output tangents for one tangent per differentiated argument.
 
@@ -58,6 +65,7 @@ class Pushforward:
             return made
         return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
 
+    @says_what_is_missing
     def batched(self, tangents: Sequence[ArrayLike], out: Out = None) -> Any:
         """Output tangents for many tangents: every tangent array and every result has one leading axis.
 
@@ -90,33 +98,36 @@ class Pushforward:
             return made
         given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
         arrays = self._read(given, tangents)
-        return self._push(arrays, count_of(given, arrays, "tangent", "np.ones((S, *x.shape))"), out)
+        return self._push(arrays, self._count(given, arrays), out)
 
     def __reduce__(self):
         raise ArgumentTypeError(
             "a pushforward cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.linearize`, to make it again",
-            fix=f"y, pushforward = nbad.linearize({self._program.name}, ...)",
+            fix=f"y, pushforward = nbad.linearize({self._program.name}, {', '.join(self._program.names)})",
         )
 
     def _plain_case(self, run, tangents):
         is_whole = self._pushing.is_plain and type(tangents) is tuple and len(tangents) == len(self._arguments)
         return is_whole and getattr(self._pushing, run)(self._layout.shape, self._rows, *tangents)
 
+    def _count(self, given, arrays):
+        return count_of(given, arrays, "tangent", f"{MANY}(({{0}},))", [self._layout.shapes[k] for k in self._arguments])
+
     def _read(self, given, tangents):
         names = [self._program.names[k] for k in self._arguments]
+        shapes = [self._layout.shapes[k] for k in self._arguments]
         if not isinstance(tangents, tuple | list) or len(tangents) != len(names):
-            got = f"{len(tangents)} tangents" if isinstance(tangents, tuple | list) else type(tangents).__name__
+            got = f"{len(tangents)} tangents" if isinstance(tangents, tuple | list) else shown(tangents)
             raise ArgumentValueError(
                 f"{given.call}: there must be one tangent per differentiated argument",
                 got=got,
                 expected=f"a tuple of {len(names)}: {', '.join(names)}",
-                fix=f"({', '.join(f'{n}_dot' for n in names)},)",
+                fix=many(f"{MANY}(({{0}},))", shapes) if given.batched else f"{ONE}(({', '.join(['1.0'] * len(names))},))",
             )
-        shapes = [self._layout.shapes[k] for k in self._arguments]
         each = zip(names, tangents, shapes, strict=True)
-        return [as_given(given, f"the tangent of {name}", tangent, shape, "tangent") for name, tangent, shape in each]
+        return [as_given(given, f"the tangent of {name}", tangent, shape, f"{name}_dot") for name, tangent, shape in each]
 
     def _push(self, tangents, count, out):
         program, layout, dtype = self._program, self._layout, self._layout.dtype
@@ -133,6 +144,7 @@ class Pushforward:
         return sweeps.structured(program, dots) if out is None else out
 
 
+@says_what_is_missing
 def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
     """Run the forward sweep once and return the value with its pushforward.
 
@@ -178,6 +190,7 @@ def _linearized(call):
     return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
+@says_what_is_missing
 def jvp(
     f: Kernel,
     primals: Sequence[ArrayLike],
@@ -217,7 +230,7 @@ def jvp(
     >>> nbad.jvp(cube, (2.0,), (1.0,))
     (np.float64(8.0), np.float64(12.0))
     """
-    primals, tangents = _as_tuple("primals", primals), _as_tuple("tangents", tangents)
+    primals, tangents = as_tuples(f, primals, tangents)
     key = None
     if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
         key = plain_key("jvp", primals, None)
@@ -251,15 +264,21 @@ def _jvp_results(call, tangents, out):
     return leaves, dots
 
 
-def _as_tuple(name, value):
-    if isinstance(value, tuple | list):
-        return tuple(value)
-    raise ArgumentTypeError(
-        f"`nbad.jvp(f, primals, tangents)`: {name} is not a tuple",
-        got=type(value).__name__,
-        expected="a tuple with one entry per argument",
-        fix=f"({name},)",
-    )
+def as_tuples(f, primals, tangents):
+    """Primals and tangents as tuples."""
+    if type(primals) is tuple and type(tangents) is tuple:
+        return primals, tangents
+    check_kernel(f)
+    for name, value in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(value, tuple | list):
+            verb = lines.verb() or "jvp"
+            raise ArgumentTypeError(
+                f"`nbad.{verb}(f, primals, tangents)`: {f'{name} is missing' if value is MISSING else f'{name} is not a tuple'}",
+                got=shown(value),
+                expected="a tuple with one entry per argument",
+                fix=spelled(f, f.parameters, verb),
+            )
+    return tuple(primals), tuple(tangents)
 
 
 def _tangents(call, given, tangents):
@@ -270,13 +289,13 @@ def _tangents(call, given, tangents):
             f"{program.call}: there must be one tangent per argument",
             got=f"{len(tangents)} tangents",
             expected=f"{len(given)}",
-            fix=f"({', '.join(f'{name}_dot' for name in given)},)",
+            fix=f"({', '.join('1.0' if name in call.names else '0.0' for name in given)},)",
         )
     if call.names != given:
         tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
     given_to, shapes = Given(program.call, call.layout.dtype, False), [call.layout.shapes[k] for k in call.arguments]
     each = zip(call.names, tangents, shapes, strict=True)
-    return [as_given(given_to, f"the tangent of {name}", tangent, shape, "tangent") for name, tangent, shape in each]
+    return [as_given(given_to, f"the tangent of {name}", tangent, shape, f"{name}_dot") for name, tangent, shape in each]
 
 
 def _by_differentiated(call, tangents):

@@ -4,17 +4,18 @@ import functools
 import inspect
 import keyword
 import re
-import sys
 import unicodedata
 from typing import Any
 
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import RESERVED, dressed
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
 from nbad.language.kernels import Traced
+from nbad.lines import user_frame
 
 
+@fitting("nbad.from_sympy(sympy.Symbol('x') ** 2, sympy.Symbol('x'))")
 def from_sympy(expressions: Any, symbols: Any, name: str | None = None) -> Kernel:
     """Make a kernel of SymPy expressions.
 
@@ -51,12 +52,20 @@ def from_sympy(expressions: Any, symbols: Any, name: str | None = None) -> Kerne
     >>> nbad.jacobian(f)(3.0, 0.0)
     array([[6., 9.]])
     """
+    if name is not None and not isinstance(name, str):
+        raise ArgumentTypeError(
+            "`nbad.from_sympy(expressions, symbols, name=...)`: name is no text",
+            got=repr(name),
+            expected="text, or None",
+            fix="name='expression'",
+        )
     name = name or "expression"
     symbols = _as_symbols(symbols)
     traced = graph_of(expressions, symbols, name)
     is_tuple, expressions = _as_expressions(expressions)
     function = _reference(expressions, symbols, name, is_tuple)
-    function.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")  # where pickle looks for the name
+    frame = user_frame()
+    function.__module__ = frame.f_globals.get("__name__", "__main__") if frame else "__main__"  # where pickle looks for the name
     return Kernel(function, tracer=functools.partial(_ready, traced))
 
 
@@ -112,7 +121,7 @@ def _as_expressions(expressions):
     is_tuple = isinstance(expressions, tuple | list | sympy.Tuple)
     expressions = tuple(map(_as_expression, expressions if is_tuple else (expressions,)))
     if not expressions:
-        raise _not_an_expression((), None)
+        raise _not_an_expression((), "sympy.Float(1)")
     return is_tuple, expressions
 
 
@@ -124,7 +133,7 @@ def _as_expression(e):
     try:
         e = sympy.sympify(e, strict=True)
     except sympy.SympifyError:
-        fix = f"sympy.sympify({e!r})" if isinstance(e, str) else None
+        fix = f"sympy.sympify({e!r})" if isinstance(e, str) else "sympy.Float(1)"
         raise _not_an_expression(e, fix) from None
     if isinstance(e, sympy.logic.boolalg.Boolean) and not e.is_Symbol:
         fix = "equation.rhs" if isinstance(e, sympy.Equality) else "sympy.Piecewise((1, condition), (0, True))"

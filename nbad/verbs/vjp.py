@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, keep_plain, plain_key, selection
+from nbad.api.calls import analyse, keep_plain, plain_key, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.plans import cost
@@ -18,6 +18,7 @@ from nbad.runtime.sweeps import structured
 from nbad.verbs.pullback import Pullback
 
 
+@says_what_is_missing
 def vjp(
     f: Kernel,
     /,

@@ -424,11 +424,24 @@ def test_signatures_that_do_not_fit():
     def f(x, y):
         return x
 
-    fault = r"`nbad\.kernel\(signature=.*\)` does not fit `f\(x, y\)`[\s\S]*fix: signature='\(\),\(\)->\(\)'"
-    wrong = "(3)->(3)", "(3),", "(n),()->()", "(3),(3)->", "(3)(3)->()", "(3),()->...", "(0),()->()", "(3),(),()->()", "3,()->()"
-    for signature in wrong:
-        with pytest.raises(ValueError, match=fault):
+    fault = r"`nbad\.kernel\(signature=.*\)` does not fit `f\(x, y\)`[\s\S]*fix: "
+    wrong = {
+        "(3)->(3)": "(3),()->(3)",
+        "(3),": "(3),()->()",
+        "(n),()->()": "(3),()->()",
+        "(n),(m)->(n,m)": "(3),(4)->(3,4)",
+        "(3),(3)->": "(3),(3)->()",
+        "(3)(3)->()": "(3),(3)->()",
+        "(3),()->...": "(3),()->()",
+        "(0),()->()": "(),()->()",
+        "(3),(),()->()": "(3),()->()",
+        "3,()->()": "(),()->()",
+    }
+    for signature, meant in wrong.items():
+        with pytest.raises(ValueError, match=fault) as caught:
             nbad.kernel(f, signature=signature)
+        fix = eval(str(caught.value).rpartition("fix: signature=")[2])
+        assert nbad.kernel(f, signature=fix).signature == meant
     assert nbad.kernel(f, signature=" (3 , 2), ( ) -> (3,2)")(np.ones((3, 2)), 0.0).shape == (3, 2)
 
 

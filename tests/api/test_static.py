@@ -85,7 +85,7 @@ def test_tangents_beside_static_arguments():
     text = r"`taylor\(x\)`: order has no derivative, so its tangent must be 0[\s\S]*got: 1.0\n[\s\S]*fix: None"
     with pytest.raises(TypeError, match=text):
         nbad.jvp(taylor, (X, 4), (1.0, 1.0))
-    text = r"there must be one tangent per argument[\s\S]*got: 1 tangents\n  expected: 2\n  fix: \(x_dot, order_dot,\)"
+    text = r"there must be one tangent per argument[\s\S]*got: 1 tangents\n  expected: 2\n  fix: \(1\.0, 0\.0,\)"
     with pytest.raises(ValueError, match=text):
         nbad.jvp(taylor, (X, 4), (1.0,))
 
@@ -109,7 +109,9 @@ def test_naming_a_static_argument_is_an_error():
         with pytest.raises(ValueError, match=what + r"  expected: positions 1, 3 or names among x, y, each once\n"):
             nbad.vjp(power, 3, X, "times", 5.0, argnums=argnums)
         what = r"`power\(n, x, mode, y\)`: .* does not select an argument[\s\S]*got: (n|mode), which is static\n"
-        with pytest.raises(ValueError, match=what + r"  expected: a position from 0 to 3 or a name among x, y\n  fix: 'x'"):
+        with pytest.raises(
+            ValueError, match=what + r"  expected: a position from 0 to 3 or a name among x, y\n  fix: argnums='x'"
+        ):
             nbad.grad(power, argnums)
     with pytest.raises(ValueError, match=r"argnums=3 does not select arguments[\s\S]*got: y, which the call does not pass"):
         nbad.vjp(power, 3, X, "times", argnums=3)

@@ -78,7 +78,7 @@ REFUSED = {
     "timedelta": (np.zeros(12, "m8[s]"), r"r holds time differences[\s\S]*fix: "),
     "text": ("1.0", r"r holds text[\s\S]*fix: np\.asarray\(r, dtype=float\)"),
     "bytes": (b"1.0", r"r holds bytes"),
-    "structured": (np.zeros(12, "f8,f8"), r"r is a structured array[\s\S]*fix: r\['field'\]"),
+    "structured": (np.zeros(12, "f8,f8"), r"r is a structured array[\s\S]*fix: r\['f0'\]"),
     "masked": (np.ma.masked_invalid(X), r"r is a masked array[\s\S]*fix: r\.filled\(np\.nan\)"),
     "ragged": ([[1.0, 2.0], [3.0]], r"r is not an array of numbers[\s\S]*expected: .*equal lengths"),
     "huge int": (10**400, r"r is not an array of numbers"),
@@ -173,12 +173,20 @@ def test_a_tuple_for_a_kernel_of_one_value():
 # argnums and options
 
 
-@pytest.mark.parametrize("argnums", [2, -3, "z", (0, 0), ("r", 0), (0, 5), 1.0, True, (None,), "r,phi"], ids=str)
+@pytest.mark.parametrize("argnums", [2, -3, "z", (0, 0), ("r", 0), (0, 5), True, (None,), "r,phi"], ids=str)
 def test_wrong_argnums(argnums):
     text = r"argnums=.* does not select arguments[\s\S]*names among r, phi[\s\S]*fix: argnums="
     for call in (lambda: nbad.vjp(polar, X, X, argnums=argnums), lambda: nbad.jacobian(polar, argnums)(X, X)):
         with pytest.raises((ValueError, TypeError), match=text):
             call()
+
+
+def test_a_number_for_argnums():
+    with pytest.raises(ValueError, match=r"argnums=1.0 does not select arguments[\s\S]*names among r, phi[\s\S]*fix: argnums="):
+        nbad.vjp(polar, X, X, argnums=1.0)
+    for verb in ("jacobian", "value_and_jacobian", "hessian", "grad", "value_and_grad"):
+        with pytest.raises(TypeError, match=rf"argnums is a number[\s\S]*got: float\n[\s\S]*fix: nbad\.{verb}\(f\)\(x\)"):
+            getattr(nbad, verb)(square, 1.0)
 
 
 ARRAYS = (X, X.reshape(3, 4), X[0], np.arange(12), np.array(1.0))
@@ -227,16 +235,16 @@ def test_a_plain_function_is_no_kernel(call):
 
 def test_wrong_number_of_arguments():
     for call in (lambda: polar(X), lambda: polar(X, X, X), lambda: nbad.vjp(polar, X), lambda: polar(X, psi=X)):
-        with pytest.raises(TypeError, match=r"polar\(r, phi\)`: .*argument[\s\S]*fix: polar\(r, phi\)"):
+        with pytest.raises(TypeError, match=r"polar\(r, phi\)`: .*argument[\s\S]*fix: (nbad\.vjp\(polar, |polar\()r, phi\)"):
             call()
 
 
 def test_wrong_tangents():
-    with pytest.raises(ValueError, match=r"one tangent per argument[\s\S]*got: 1 tangents[\s\S]*fix: \(r_dot, phi_dot,\)"):
+    with pytest.raises(ValueError, match=r"one tangent per argument[\s\S]*got: 1 tangents[\s\S]*fix: \(1\.0, 1\.0,\)"):
         nbad.jvp(polar, (X, X), (1.0,))
     with pytest.raises(ValueError, match=r"the tangent of phi has a wrong shape[\s\S]*got: shape \(3,\)"):
         nbad.jvp(polar, (X, X), (1.0, X[:3]))
-    with pytest.raises(TypeError, match=r"primals is not a tuple[\s\S]*fix: \(primals,\)"):
+    with pytest.raises(TypeError, match=r"primals is not a tuple[\s\S]*fix: nbad\.jvp\(square, \(x,\), \(1\.0,\)\)"):
         nbad.jvp(square, X, (1.0,))
     with pytest.raises(TypeError, match=r"phi has no derivative, so its tangent must be 0"):
         nbad.jvp(polar, (X, np.arange(12)), (1.0, 1.0))
@@ -371,7 +379,7 @@ def test_star_arguments():
     def star(*xs):
         return xs[0]
 
-    with pytest.raises(TypeError, match=r"kernel `star` takes `\*xs`[\s\S]*fix: def star\(x, y\)"):
+    with pytest.raises(TypeError, match=r"kernel `star` takes `\*xs`[\s\S]*fix: nbad\.kernel\(lambda x, y: star\(x, y\)\)"):
         nbad.kernel(star)
 
 
@@ -388,10 +396,11 @@ def test_after_every_error_a_kernel_still_works():
     np.testing.assert_allclose(decay(X, 0.5), np.exp(-0.5 * X), rtol=1e-14)
 
 
-@pytest.mark.parametrize("function", [max, int])
-def test_kernel_of_a_function_whose_parameters_nobody_knows(function):
+@pytest.mark.parametrize(("function", "names"), [(max, "x, y"), (int, "x"), (np.exp, "x"), (np.hypot, "x, y")])
+def test_kernel_of_a_function_whose_parameters_nobody_knows(function, names):
     name = function.__name__
-    with pytest.raises(TypeError, match=rf"know the parameters of {name}[\s\S]*fix: nbad\.kernel\(lambda x, y: {name}\("):
+    fix = rf"nbad\.kernel\(lambda {names}: (np\.)?{name}\({names}\)\)"
+    with pytest.raises(TypeError, match=rf"know the parameters of {name}[\s\S]*fix: {fix}$"):
         nbad.kernel(function)
 
 

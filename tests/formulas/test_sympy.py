@@ -154,6 +154,17 @@ def test_other_functions():
     assert_allclose([fma, one, log], [2.000000003, -5e-19, math.log(1e-9) / math.log(3)], rtol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "slope"), [("asec", (0.0, math.pi), math.inf), ("acsc", (math.pi / 2, -math.pi / 2), -math.inf)]
+)
+def test_inverse_secants_where_they_end(name, values, slope):
+    """At 1 and -1, where their slopes have the sign that they have all over."""
+    f = nbad.from_sympy(getattr(sympy, name)(x), x)
+    assert_array_equal(f([1.0, -1.0]), values)
+    assert_array_equal(nbad.grad(f)([1.0, -1.0]), [slope, slope])
+    assert_allclose(nbad.grad(f)([-2.0, 2.0]), math.copysign(1 / math.sqrt(12), slope), rtol=1e-14)
+
+
 def test_undefined_function_named_like_an_operation():
     logistic = sympy.Function("logistic")
     value, (slope,) = partials(logistic(x), (x,), [np.array([-40.0])])

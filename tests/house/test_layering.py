@@ -18,6 +18,7 @@ forks       |
 memo        |
 config      |
 version     |
+foreign     |
 operations  |
 graphs      | operations
 formulas    | operations graphs
@@ -36,7 +37,7 @@ testing     | operations graphs plans api verbs
 tools       | operations graphs formulas plans codegen pipeline runtime tracing special api verbs testing
 __init__    | special language runtime api verbs tools testing
 """
-EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version"}
+EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},

@@ -76,7 +76,7 @@ def test_wrong_names_are_refused_with_those_there_are():
 
 
 def test_one_name_alone_is_not_a_tuple_of_names():
-    what = r"unknown residual policy[\s\S]*got: 'x'[\s\S]*fix: residuals='auto', or residuals=\('x',\)"
+    what = r"unknown residual policy[\s\S]*got: 'x'[\s\S]*fix: residuals='auto'  # or residuals=\('x',\)"
     with pytest.raises(ValueError, match=what):
         kept(X, X, X, residuals="x")
 

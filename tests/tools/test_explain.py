@@ -158,7 +158,8 @@ def test_wrong_options():
 def test_every_field_is_in_the_dict():
     told = nbad.explain(decay, X, 0.5, seeds=3)
     data = told.as_dict()
-    assert data.keys() == {"kernel", "arguments", "elements", "dtype", "seeds", "policy", "policies", "changes", "bandwidth"}
+    fields = {"kernel", "arguments", "elements", "dtype", "seeds", "policy", "policies", "changes", "equalities", "bandwidth"}
+    assert data.keys() == fields
     for account_of, found in zip(told.policies, data["policies"], strict=True):
         assert found.keys() == {"policy", "residuals", "residual_bytes", "forward", "call", "seed", "peak_bytes"}
         assert found["peak_bytes"] == account_of.peak_bytes

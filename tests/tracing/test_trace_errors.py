@@ -304,10 +304,15 @@ def test_attributes():
         return x.shape[0] * x
 
     def method(x):
+        return (x + 1).conjugate()
+
+    def reduction(x):
         return (x + 1).sum()
 
     expect(shape, "reads the attribute `shape` of `x`", "fix: use x itself: it is one number")
-    expect(method, "reads the attribute `sum` of a traced value", "fix: use x itself")
+    expect(method, "reads the attribute `conjugate` of a traced value", "fix: use x itself")
+    what = "calls `numpy.sum` on one element: a kernel sees one at a time of the arrays that it is called with"
+    expect(reduction, what, "fix: x_sum = np.sum(x)")
     with pytest.raises(AttributeError, match="reads the attribute `shape`"):
         traced(shape)
 
@@ -419,7 +424,7 @@ def test_unknown_functions():
     expect_unknown(in_a_list, "numpy.tensordot", "fix: np.einsum('ij,j->i', a, b)")
     expect_unknown(pieces, "numpy.piecewise", "fix: np.where(x < 0, -x, x * x)")
     expect_unknown(stacked, "numpy.unwrap", "expected: one of numpy: abs, ")
-    expect_unknown(of_a_dict, "scipy.special.j0", "fix: j0 = nbad.primitive('j0', function, partials)")
+    expect_unknown(of_a_dict, "scipy.special.j0", "fix: an operation of your own, made by nbad.primitive('j0', ...)")
     expect_unknown(dispatched, "numpy.i0", "")
     expect(reduced, "calls `fmod.outer` on a traced value", "fix: np.fmod(x, y)")
 

@@ -208,14 +208,21 @@ def test_random_expressions(expression, x, y):
 # odds and ends
 
 
-def test_traced_values_print_and_format():
+def test_traced_values_print_and_format(capsys):
     seen = []
 
     def kernel(x, y):
         seen.append((f"{x}", f"{x * y:.3f}", repr(x**0), str([y])))
         return x
 
-    traced(kernel, "x y")
+    def shows(x, y):
+        print(x, f"{x * y:.3f}", x**0, [y])
+        return x
+
+    traced(shows, "x y")
+    assert capsys.readouterr().out == "<traced x> <traced %2> 1.0 [<traced y>]\n"
+    with pytest.raises(TraceError, match="computes with the text of a traced value, which is not that of a number"):
+        traced(kernel, "x y")
     assert seen == [("<traced x>", "<traced %2>", "1.0", "[<traced y>]")]
 
 

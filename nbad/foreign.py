@@ -1,0 +1,166 @@
+"""What users pass that is no array of numbers: how it is told, and the line that makes one of it.
+
+Nothing is imported for it: a type says itself which module it comes from.
+"""
+
+import re
+import reprlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nbad.memo import MISSING
+
+# package, or a part of it, to the line that makes a NumPy array; types of all of these mean more than their numbers
+LINES = {
+    "astropy": "{0}.value",
+    "awkward": "{0}.to_numpy()",
+    "cudf": "{0}.to_numpy()",
+    "cupy": "{0}.get()",
+    "dask.array": "{0}.compute()",
+    "dask": "{0}.compute().to_numpy()",
+    "dask_expr": "{0}.compute().to_numpy()",
+    "numpy.ma": "{0}.astype(float).filled(np.nan)",
+    "pandas": "{0}.to_numpy()",
+    "pint": "{0}.magnitude",
+    "polars.lazyframe": "{0}.collect().to_numpy()",
+    "polars": "{0}.to_numpy()",
+    "quantities": "{0}.magnitude",
+    "scipy.sparse": "{0}.toarray()",
+    "sparse": "{0}.todense()",
+    "unyt": "{0}.value",
+    "xarray.core.dataset": "{0}.to_dataarray().to_numpy()",
+    "xarray": "{0}.to_numpy()",
+}
+# these become arrays as they are, where they lie in this machine's memory and carry no derivatives of their own
+TENSORS = {"torch": "{0}.detach().cpu().double().numpy()", "jax": "np.asarray({0})", "jaxlib": "np.asarray({0})"}
+_NUMPY = np.ndarray.__array_ufunc__
+_FAULTS = {
+    "c": ("is complex", "{0}.real  # and {0}.imag as an argument of its own", "np.real({0})  # and np.imag({0}), likewise"),
+    "f": ("is a long double", "{0}.astype(np.float64)", "np.asarray({0}, dtype=float)"),
+    "M": ("holds datetimes", *["({0} - np.datetime64(0, 's')) / np.timedelta64(1, 's')"] * 2),
+    "m": ("holds time differences", "{0} / np.timedelta64(1, 's')", "np.asarray({0}) / np.timedelta64(1, 's')"),
+}
+_HOLDS = {"O": "holds Python objects", "U": "holds text", "S": "holds bytes", "T": "holds text"}
+_CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("np.asarray({0}, dtype=float)", lambda value: np.asarray(value, dtype=float)),
+    ("np.array(list({0}.values()), dtype=float)", lambda value: np.array(list(value.values()), dtype=float)),
+    ("np.array(sorted({0}), dtype=float)", lambda value: np.array(sorted(value.union()), dtype=float)),
+    ("np.hstack({0})  # all of its numbers, one after the other", lambda value: np.hstack(value).astype(float)),
+)
+_EXAMPLE = "np.array([1.0, 2.0])  # an array of numbers"
+
+
+def part_of(value: Any) -> Any:
+    """The value itself, or the part of nested lists, that means more than its numbers: labels, units, a mask; None without.
+
+    Examples
+    --------
+    >>> part_of([1.0, np.ones(2)]) is None
+    True
+    >>> part_of([1.0, np.ma.ones(2)])
+    masked_array(data=[1., 1.],
+                 mask=False,
+           fill_value=1e+20)
+    """
+    return next(_parts_of(value), None)
+
+
+def _parts_of(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        kinds: set[Any] = set(map(type, value))
+        odd = {kind for kind in kinds if issubclass(kind, list | tuple) or _is_foreign(kind)}
+        parts = [part for part in value if type(part) in odd] if odd else ()  # most lists hold numbers
+        yield from (found for part in parts for found in _parts_of(part))
+    elif _is_foreign(type(value)):  # type: ignore[arg-type]  # mypy knows no class that can be hashed
+        yield value
+
+
+@lru_cache(maxsize=256)
+def _is_foreign(kind: Any) -> bool:
+    """Whether a type answers to ufuncs in a way of its own, or is one of those that are known to mean more than numbers."""
+    if kind.__module__.startswith("nbad."):  # traced values refuse in words of their own
+        return False
+    return getattr(kind, "__array_ufunc__", _NUMPY) is not _NUMPY or _row(kind, LINES) is not None
+
+
+def _row(kind: type, lines: dict[str, str]) -> str | None:
+    """The line for a type, or for one that it derives from."""
+    modules = [f"{base.__module__}." for base in kind.__mro__]
+    return next((line for module in modules for prefix, line in lines.items() if module.startswith(f"{prefix}.")), None)
+
+
+def named(value: Any) -> str:
+    """The type of a value with the package that it comes from.
+
+    Examples
+    --------
+    >>> named(np.ma.ones(2)), named(1.0)
+    ('numpy.ma.MaskedArray', 'float')
+    """
+    kind = type(value)
+    package = "numpy.ma" if isinstance(value, np.ma.MaskedArray) else kind.__module__.partition(".")[0]
+    return kind.__name__ if package in ("builtins", "__main__") else f"{package}.{kind.__name__}"
+
+
+def shown(value: Any) -> str:
+    """Type and short text of a value.
+
+    Examples
+    --------
+    >>> shown({"a": 1.0})
+    "dict {'a': 1.0}"
+    """
+    if value is MISSING:
+        return "nothing"
+    return "None" if value is None else f"{named(value)} {reprlib.repr(value)}"
+
+
+def line_for(value: Any, part: Any, code: str) -> str:
+    """The line that makes a NumPy array of what `code` spells, where the value is, or a list holds, such a part."""
+    line = _row(type(part), LINES | TENSORS) or "np.asarray({0})"
+    _, _, method = line.partition("{0}.")
+    if not hasattr(part, re.split(r"\W", method)[0] or "__array__"):
+        return _EXAMPLE
+    if isinstance(part, np.ma.MaskedArray) and part.dtype.kind == "f":
+        line = "{0}.filled(np.nan)"
+    return line.format(code) if value is part else f"[{line.format('each')} for each in {code}]"
+
+
+def conversion(value: Any, name: str, code: str | None) -> str:
+    """The line that makes numbers of what NumPy makes none of; `code` spells it where it is no argument of a kernel."""
+    line = line_for(value, value, code or name) if _row(type(value), TENSORS) else None
+    if value is None and code is None:
+        return "np.nan  # a missing value"
+    if hasattr(value, "__next__"):  # to try would use it up
+        return f"np.array(list({code or name}), dtype=float)"
+    if line is not None or value is None:
+        return line or "1.0"
+    found = next((text.format(code or name) for text, convert in _CONVERSIONS if _works(convert, value)), None)
+    if found is None and code is None and isinstance(value, str | bytes):
+        return f"@nbad.kernel(static=({name!r},))  # fixes {name} when the kernel is traced"
+    return found or (_EXAMPLE if code is None else "1.0")
+
+
+def _works(convert: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        return bool(np.ndim(convert(value)) < np.inf)
+    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError):
+        return False
+
+
+def dtype_fault(value: Any, array: np.ndarray, name: str, code: str | None) -> tuple[str, str]:
+    """What is wrong with a value that becomes an array of such a dtype, and the line that makes numbers of it."""
+    dtype, code_name = array.dtype, code or name
+    if dtype.isbuiltin == 2:  # of another package
+        return f"has the dtype {dtype.name}, which NumPy does not compute with by itself", f"{code_name}.astype(np.float32)"
+    if dtype.kind == "V":
+        field = next(iter(dtype.names or ()), None)
+        what = "is a structured array" if field is not None else "holds raw bytes"
+        return what, f"{code_name}[{field!r}]" if field is not None else f"np.frombuffer({code_name}, np.uint8).astype(float)"
+    if dtype.kind in _HOLDS:
+        return _HOLDS[dtype.kind], conversion(value, name, code)
+    what, *lines = _FAULTS[dtype.kind]
+    return what, lines[isinstance(value, list | tuple)].format(code_name)

@@ -1,0 +1,104 @@
+"""Whole numbers, attributes and texts of traced values are those of Python's numbers, or refused."""
+
+import io
+import linecache
+import math
+import warnings
+
+import numpy as np
+import pytest
+from helpers.tracing import text, traced
+
+import nbad
+from nbad.errors import TraceError
+
+XS, YS = np.array([-2.5, -0.6, -0.3, 0.3, 1.0, 2.0]), np.array([0.7, -1.2, -0.2, -0.6, 1.9, 2.0])
+
+WHOLE = {
+    "isinstance(int(x), int)": "an int",
+    "isinstance(int(x) + 1, int) and isinstance(-int(x) // 2 % 3 * 2, int)": "arithmetic",
+    "not isinstance(int(x) * 1.0, int) and not isinstance(int(x) / 2, int)": "not any more",
+    "type(round(x)) is int and type(round(x, 0)) is not int": "round",
+    "isinstance(math.floor(x), int) and isinstance(math.ceil(x), int) and isinstance(math.trunc(x), int)": "functions",
+    "isinstance(np.floor(x), float)": "NumPy's functions",
+    "isinstance(int(x) if x > 0 else 0, int) and isinstance(max(int(x), 1), int)": "a choice",
+    "isinstance((x > 0) + (y > 0), int)": "a sum of conditions",
+    "hasattr(x, 'is_integer') and hasattr(x, 'real') and not hasattr(x, 'bit_length')": "attributes",
+    "x.is_integer() and y.real == y and x.imag == 0 and x.conjugate() == x": "is_integer",
+    "int(x) == -0.0": "equality",
+}
+
+
+@pytest.mark.parametrize("test", WHOLE, ids=WHOLE.values())
+def test_classes_and_attributes(test):
+    function = function_of(f"def f(x, y):\n    if {test}:\n        return x\n    return y\n")
+    expected = [function(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
+    np.testing.assert_array_equal(nbad.kernel(function)(XS, YS), expected)
+
+
+def function_of(source):
+    """The function `f` of a source that Python can find."""
+    name = f"<{source}>"
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    namespace = {"math": math, "np": np}
+    exec(compile(source, name, "exec"), namespace)
+    return namespace["f"]
+
+
+ZEROS = (
+    "math.atan2(int(x), -1.0)", "math.copysign(1.0, round(x))", "math.copysign(1.0, math.ceil(x))", "math.copysign(1.0, -int(x))",
+    "math.copysign(1.0, int(x) * int(y))", "math.copysign(1.0, int(x) // 2)", "math.copysign(1.0, int(x) % -2)",
+    "math.copysign(1.0, np.ceil(x))", "math.copysign(1.0, -(x > 0))", "math.copysign(1.0, (x > 0) * -1.0)",
+    "math.copysign(1.0, (int(x) if y > 0 else 0) + 0)", "math.copysign(1.0, float(int(x)))", "math.copysign(1.0, int(x) * 2.0)",
+    "math.copysign(1.0, max(int(x), -1))",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", ZEROS)
+def test_whole_numbers_have_no_minus_zero(expression):
+    function = function_of(f"def f(x, y):\n    return {expression}\n")
+    expected = [function(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
+    np.testing.assert_array_equal(nbad.kernel(function)(XS, YS), expected)
+
+
+def test_whole_numbers_that_cannot_be_minus_zero_cost_nothing():
+    def kernel(x):
+        sign = 1 if x > 0 else -1
+        return sign * x
+
+    assert not any("add" in line for line in text(kernel))
+
+
+TEXTS = (
+    "str(x) == '1.0'", "f'{x:.1f}'.startswith('-')", "repr(x) == '1.0'", "'{:.1f}'.format(x)[0] == '-'",
+    "format(x, '.1f')[0] == '-'", "{'1.0': True}.get(f'{x}', False)", "'-' in str([x, y])", "'-' in str(np.array([x, y]))",
+    "str(x > 0) == 'True'", "len(f'{x}') > 4",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("test", TEXTS)
+def test_texts_are_not_computed_with(test):
+    with pytest.raises(TraceError, match="computes with the text of a traced value, which is not that of a number"):
+        traced(function_of(f"def f(x, y):\n    return x if {test} else y\n"), "x y")
+
+
+def test_texts_may_be_shown():
+    def kernel(x, n=2):
+        assert n > 0, f"none: {x}"
+        if n > 2:
+            raise ValueError(f"too many: {x}")
+        print(x, f"{x}", file=io.StringIO())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.warn(f"about {x}", stacklevel=2)
+        return x * n
+
+    assert nbad.kernel(kernel)(3.0) == 6.0
+    with pytest.raises(ValueError, match="too many: <traced x>"):
+        traced(kernel, n=3)
+
+
+@pytest.mark.parametrize("name", ["hex", "as_integer_ratio"])
+def test_attributes_of_numbers_that_are_not_known_are_refused(name):
+    with pytest.raises(TraceError, match=f"reads the attribute `{name}` of `x`"):
+        traced(eval(f"lambda x: x if hasattr(x, '{name}') else 0.0"))
