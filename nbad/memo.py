@@ -3,13 +3,44 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbad.forks import Lock
 
 MANY = 1000  # values in one place that are remembered
 FEW = 128  # those that own compiled code
 MISSING = object()
+
+if TYPE_CHECKING:
+    from functools import cached_property
+else:
+
+    class cached_property:
+        """As `functools.cached_property` is from Python 3.12 on: before, one lock serves all instances of a class.
+
+        A child that is forked while another thread of its parent holds that would wait for ever.
+
+        Examples
+        --------
+        >>> class Circle:
+        ...     @cached_property
+        ...     def area(self):
+        ...         return object()
+        >>> circle = Circle()
+        >>> circle.area is circle.area
+        True
+        """
+
+        def __init__(self, make):
+            self.make, self.__doc__ = make, make.__doc__
+
+        def __set_name__(self, owner, name):
+            self.name = name
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            return instance.__dict__.setdefault(self.name, self.make(instance))
 
 
 class Memo:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
+from nbad.memo import cached_property
 
 Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 

@@ -195,7 +195,12 @@ def left() -> int:
     return min((limit.free for limit in limits()), default=8 * POOL.limit)
 
 
-POOL = Pool(config.pool_bytes(min((limit.total for limit in limits()), default=8 * config.POOL_BYTES) // 8))
+def bound() -> int:
+    """How many bytes may wait for reuse."""
+    return config.pool_bytes(min((limit.total for limit in limits()), default=8 * config.POOL_BYTES) // 8)
+
+
+POOL = Pool(bound())
 
 
 class _Lease:

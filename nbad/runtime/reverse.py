@@ -1,11 +1,10 @@
 """The reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch."""
 
 import math
-from functools import cached_property
 
 import numpy as np
 
-from nbad.memo import Memo
+from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to

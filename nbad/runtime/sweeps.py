@@ -5,11 +5,10 @@ strides of results is analysed at the first call that has them, and packed into 
 """
 
 import math
-from functools import cached_property
 
 import numpy as np
 
-from nbad.memo import Memo
+from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import with_partials
 from nbad.runtime import memory, plain

@@ -5,7 +5,6 @@ Arrays that go in and out have their core axes, as users see them; the oracles k
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from nbad.api.options import Mode
 from nbad.errors import ArgumentValueError
 from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.differentiate import jacobian as joint_graph
+from nbad.memo import cached_property
 from nbad.testing.comparisons import Findings, Near
 from nbad.testing.oracles import bounded
 from nbad.verbs import vjp as transforms

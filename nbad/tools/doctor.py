@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import platform
 import re
+import time
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -29,6 +30,7 @@ from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
+from nbad.runtime import memory
 from nbad.tools.timing import best, seconds
 from nbad.verbs.vjp import vjp
 from nbad.version import VERSION
@@ -39,6 +41,7 @@ ENOUGH, FEWEST = 0.01, 5  # seconds of one measurement, and its fewest calls
 TILE, MANY = 4096, 1 << 18  # elements of a measurement by one thread, and by all
 VECTOR_FEATURES = re.compile(r"\+(avx|fma|neon|sve|sse4|fp-armv8)")
 BLOCK = 8 << 20  # bytes of memory whose first use is timed
+PAUSE, BUSY = 0.02, 0.001  # seconds in which waiting threads are watched, and of processor time there that disturbs other work
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def versions() -> Finding:
 def system() -> Finding:
     """Operating system and C library."""
     library = " ".join(platform.libc_ver()).strip() or "its own C library"
-    return Finding("system", f"{platform.system()} {platform.release()} on {platform.machine()}, {library}{_load()}")
+    slowed = f"; other work, at load {_others():.1f}, slows what is timed here" if _others() >= 1 else ""
+    return Finding("system", f"{platform.system()} {platform.release()} on {platform.machine()}, {library}{slowed}")
 
 
 def cpu() -> Finding:
@@ -138,6 +142,26 @@ def threads() -> Finding:
     return Finding("threads", f"{number}, of {cores} cores; exp of {MANY:,} elements {gain:.2g} times as fast as on one", lack)
 
 
+def load() -> Finding:
+    """What else runs, and what becomes of several threads then."""
+    number, found = numba.get_num_threads(), f"{_others():.1f}, on {_cores()} cores"
+    if number == 1:
+        return Finding("load", found)
+    ratio = _seconds_on(number) / _seconds_on(1)
+    slower = f"exp of {MANY:,} elements takes {ratio:.1f} times as long on {number} threads as on one"
+    return Finding("load", found, f"{slower}: export NUMBA_NUM_THREADS=1 while other work runs" if ratio >= 1 else "")
+
+
+def waiting_threads() -> Finding:
+    """What threads do between calls."""
+    if numba.get_num_threads() == 1:
+        return Finding("waiting threads", "none, as there is one thread")
+    policy, busy = os.environ.get("OMP_WAIT_POLICY", "not set").lower(), _busy_while_waiting()
+    found = f"OMP_WAIT_POLICY {policy}; they use {1e3 * busy:.1f} ms of processor time in {1e3 * PAUSE:.0f} ms after a call"
+    lack = "other work lacks that time: export OMP_WAIT_POLICY=passive before Python starts"
+    return Finding("waiting threads", found, lack if busy >= BUSY and (policy == "active" or _others() >= 1) else "")
+
+
 def threading_layer() -> Finding:
     """Numba's threading layer."""
     offered = [name for name, module in LAYERS.items() if _can_import(f"numba.np.ufunc.{module}")]
@@ -150,13 +174,14 @@ def threading_layer() -> Finding:
 def forks() -> Finding:
     """What becomes of a forked child."""
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
-    found = "a child forked after a call on several threads is safe, but uses one thread; a spawned child uses all"
+    when = "after a call on several threads, or where another library had loaded GNU OpenMP,"
+    found = f"a child forked {when} is safe, but uses one thread; a spawned child uses all"
     return Finding("fork", f"{found}; multiprocessing's default here is {method}")
 
 
 def memory_pool() -> Finding:
     """How much memory waits for reuse."""
-    limit = config.pool_bytes()
+    limit = memory.bound()
     kind = " (NBAD_POOL_BYTES)" if os.environ.get("NBAD_POOL_BYTES") else ""
     found = f"keeps at most {limit / 2**20:,.0f} MiB for reuse{kind}"
     if limit >= BLOCK:
@@ -185,7 +210,9 @@ PROBES = (
     float64_vectors,
     float32_vectors,
     threads,
+    load,
     threading_layer,
+    waiting_threads,
     forks,
     memory_pool,
     switches,
@@ -208,10 +235,9 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _load() -> str:
-    """What else runs, where the machine tells."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return f"; other work, at load {load:.1f}, slows what is timed here" if load >= 1 else ""
+def _others() -> float:
+    """The load by other work; 0 where the machine does not tell."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def _own_host() -> vector_math.Host:
@@ -257,6 +283,19 @@ def _seconds_on(number: int) -> float:
         return best(lambda: f(x, out=y), FEWEST, ENOUGH)
     finally:
         numba.set_num_threads(before)
+
+
+def _busy_while_waiting() -> float:
+    """Seconds of processor time that this process uses in a pause after a call on all threads."""
+
+    def once() -> float:
+        f(x, out=y)
+        before = time.process_time()
+        time.sleep(PAUSE)
+        return time.process_time() - before
+
+    f, x, y = _exponential(), np.linspace(-1.0, 1.0, MANY), np.empty(MANY)
+    return sorted(once() for _ in range(FEWEST))[FEWEST // 2]
 
 
 def _first_use() -> float:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
-from nbad.memo import MISSING
+from nbad.memo import MISSING, cached_property
 from nbad.plans.plan import Residual
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE

@@ -153,6 +153,35 @@ print(os.waitpid(child, 0)[1], decay(x, 0.7)[1][-1] == 0.7 * x[-1] * x[-1])
     assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
 
 
+def test_a_child_does_not_wait_for_a_property_that_a_thread_of_its_parent_was_making(run_python):
+    code = """
+import os, signal, threading
+from nbad.memo import cached_property
+
+class Thing:
+    def __init__(self, wait):
+        self.wait = wait
+
+    @cached_property
+    def made(self):
+        self.wait()
+        return 7
+
+begun, done = threading.Event(), threading.Event()
+thread = threading.Thread(target=lambda: Thing(lambda: (begun.set(), done.wait())).made)
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(0 if Thing(int).made == 7 else 3)
+print(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+"""
+    assert run_python(code).strip() == "0"
+
+
 def test_a_forked_pool_goes_on(run_python):
     code = (
         FORK
