@@ -317,6 +317,7 @@ def test_what_all_kernels_share_stays(folder):
     assert shelf().addresses.popitem()[1] == address
 
 
+@pytest.mark.slow
 def test_kernels_made_and_dropped_leave_no_memory_behind(run_python):
     """Without unloading each left 25 KiB; what one round leaves in the allocators, the next one uses."""
     code = """

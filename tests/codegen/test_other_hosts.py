@@ -78,6 +78,7 @@ def test_this_host(on_host, here):
     assert said["findings"]["CPU"][1] == ""
 
 
+@pytest.mark.slow
 def test_a_generic_cpu(on_host, here):
     said = on_host(NUMBA_CPU_NAME="generic")
     assert_right(said, here)
@@ -89,6 +90,7 @@ def test_a_generic_cpu(on_host, here):
     assert not re.search("[yz]mm", said["asm"])
 
 
+@pytest.mark.slow
 def test_vectors_of_256_bits(on_host, here):
     """On a CPU with AVX-512, one without it; on a lesser one, itself."""
     said = on_host(NUMBA_CPU_FEATURES=NARROWER)
@@ -101,6 +103,7 @@ def test_vectors_of_256_bits(on_host, here):
     assert "ymm" in said["asm"] or width < 32
 
 
+@pytest.mark.slow
 def test_without_the_vector_library(on_host, here):
     said = on_host(library="libabsent.so.0")
     assert_right(said, here)

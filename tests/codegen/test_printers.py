@@ -197,6 +197,7 @@ def test_a_bool_output_is_our_bug():
         print_ir(lower(graph), host())
 
 
+@pytest.mark.slow
 def test_long_bodies_come_in_blocks():
     builder = GraphBuilder("long", ["x", "y"])
     values = [0, 1]

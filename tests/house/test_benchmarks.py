@@ -260,6 +260,7 @@ def test_memory_is_reported(tmp_path, capsys):
     assert "| rat43 | 10000000 | 64 | 90 | 100 | 10 | met |" in text
 
 
+@pytest.mark.slow
 def test_a_tiny_run_writes_its_files(tmp_path, capsys):
     choice = "--workloads one_operation --sizes 1,300 --seeds 2 --dtypes float64 --threads 1 --peers numpy --rounds 3".split()
     assert main([*choice, "--out", str(tmp_path)]) == 0

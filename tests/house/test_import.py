@@ -52,7 +52,7 @@ SHOW = "print(*(node.op for node in nbad.kernel(lambda x: {}).traced((Argument('
 
 
 @pytest.mark.parametrize("pair", list(itertools.permutations(USES, 2)), ids=" then ".join)
-@pytest.mark.parametrize("is_imported_late", [True, False])
+@pytest.mark.parametrize("is_imported_late", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_functions_mean_the_same_whatever_was_imported_and_used_before(run_python, pair, is_imported_late):
     first, second = (SHOW.format(USES[line][0]) for line in pair)
     lines = [pair[0], first, pair[1], second] if is_imported_late else [*reversed(pair), first, second]

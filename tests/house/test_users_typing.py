@@ -51,6 +51,7 @@ def pyright(project):
     return [(Path(e["file"]).name, e["range"]["start"]["line"] + 1, e["message"]) for e in errors]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_checker_finds_the_mistakes_and_nothing_else(checker, project):
     lines = enumerate((SCRIPTS / "wrong.py").read_text(encoding="utf-8").splitlines(), 1)

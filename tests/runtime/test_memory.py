@@ -194,6 +194,7 @@ def test_the_limit_of_the_process_bounds_the_pool(run_python):
     assert bound == expected
 
 
+@pytest.mark.slow
 def test_numpy_finds_room_where_the_pool_held_more_than_was_left(run_python):
     code = (
         LIMITED

@@ -128,7 +128,7 @@ print(os.waitpid(child, 0)[1], same())
     assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
 
 
-@pytest.mark.parametrize("layer", [*LAYERS, "default"])
+@pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS), "default"])
 def test_a_child_goes_on_though_another_library_used_openmp_before(layer, run_python):
     """Without nbad's care it waits for ever, where Numba's layer is GNU OpenMP: for threads that only its parent has."""
     code = """
