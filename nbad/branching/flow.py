@@ -20,7 +20,7 @@ from nbad.branching.returns import Call
 from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
 from nbad.errors import NbadError, TraceError
-from nbad.language import lookup, refusals
+from nbad.language import arrays, lookup, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
@@ -186,6 +186,9 @@ class Flow:
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
+        axes = lookup.new_axes(container, index)
+        if axes is not None:
+            return arrays.with_axes(self.trace, container, axes)
         if not lookup.is_traced(index):
             return container[index]
         found = lookup.item(self.trace, container, index)

@@ -147,7 +147,7 @@ class Expressions:
         return At(node).call("checked", self.copy(node)) if isinstance(node.func, ast.Attribute) else self.copy(node)
 
     def visit_subscript(self, node: ast.Subscript) -> Any:
-        if not isinstance(node.ctx, ast.Load) or not _may_be_traced(node.slice):
+        if not isinstance(node.ctx, ast.Load) or not (_may_be_traced(node.slice) or _adds_axes(node.slice)):
             return self.copy(node)
         return At(node).call("item", self.visit(node.value), self._index(node.slice))
 
@@ -171,6 +171,12 @@ class Expressions:
 def _is_simple(node: ast.AST) -> bool:
     """Whether evaluating an expression twice is as good as once."""
     return all(isinstance(part, _SIMPLE) for part in ast.walk(node))
+
+
+def _adds_axes(index: ast.AST) -> bool:
+    """Whether an index of a number is one that NumPy's numbers take."""
+    parts = index.elts if isinstance(index, ast.Tuple) else [index]
+    return all(isinstance(part, ast.Constant) and part.value in (None, ...) for part in parts)
 
 
 def _may_be_traced(index: ast.AST) -> bool:

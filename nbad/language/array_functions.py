@@ -84,13 +84,22 @@ def _block(trace: "Trace", parts: Any) -> Any:
 # making
 
 
-def _array(trace: "Trace", value: Any, dtype: Any = float) -> Any:
+def _array(
+    trace: "Trace", value: Any, dtype: Any = float, *, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0
+) -> Any:
     _check_dtype(trace, dtype)
-    return arrays.wrap(trace, arrays.items(trace, value).copy(order="K"))
+    if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin:
+        return value
+    items = arrays.items(trace, value).copy(order="K")
+    return arrays.wrap(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
 
-def _asarray(trace: "Trace", value: Any, dtype: Any = float) -> Any:
-    return value if isinstance(value, arrays.TracedArray) else _array(trace, value, dtype)
+def _asarray(trace: "Trace", value: Any, dtype: Any = float, order: str = "K", *, copy: Any = None) -> Any:
+    return _array(trace, value, dtype, copy=copy)
+
+
+def _copy(trace: "Trace", value: Any, order: str = "K", subok: bool = False) -> Any:
+    return _array(trace, value)
 
 
 def _check_dtype(trace: "Trace", dtype: Any) -> None:
@@ -218,7 +227,7 @@ MEANINGS = {
     "numpy.block": means(_block, each=()),
     "numpy.cross": means(_reshaping(_cross), each=()),
     "numpy.array": means(_array, each=()),
-    "numpy.copy": means(_array, each=()),
+    "numpy.copy": means(_copy, each=()),
     "numpy.asarray": means(_asarray, each=()),
     "numpy.asanyarray": means(_asarray, each=()),
     "numpy.empty": means(_empty, each=(), always=True),

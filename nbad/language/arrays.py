@@ -159,6 +159,11 @@ def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:
     return result
 
 
+def with_axes(trace: "Trace", value: Any, axes: int) -> Any:
+    """A traced number with so many axes of length 1."""
+    return wrap(trace, items(trace, value).reshape((1,) * axes))
+
+
 def read_only(trace: "Trace", array: np.ndarray, name: str | None) -> Any:
     """An argument as the kernel sees it."""
     array.flags.writeable = False

@@ -20,6 +20,14 @@ def is_traced(index: Any) -> bool:
     return isinstance(index, Tracer) or (isinstance(index, tuple) and any(isinstance(part, Tracer) for part in index))
 
 
+def new_axes(container: Any, index: Any) -> int | None:
+    """How many axes `x[()]`, `x[...]` or `x[..., None]` gives a traced number; None for all other indices and containers."""
+    if not isinstance(container, Tracer):
+        return None
+    parts = index if isinstance(index, tuple) else (index,)
+    return sum(part is None for part in parts) if all(part is None or part is Ellipsis for part in parts) else None
+
+
 def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
     """The greatest or least of several, from left to right; equal ones share the derivative alike, whatever their order."""
     result: Any = items[0]

@@ -110,6 +110,8 @@ class Tracer:
     __eq__, __ne__ = _operator("eq", operable=_NUMERIC), _operator("ne", operable=_NUMERIC)
 
     def __pow__(self, exponent: Any, modulus: Any = None) -> Any:
+        if isinstance(exponent, np.ndarray) and exponent.ndim:
+            return NotImplemented  # arrays answer for themselves
         if modulus is not None:
             raise self._trace.refusal("calls pow() with a modulus", "pow(x, y)")
         return self._trace.power(self, exponent)
@@ -186,7 +188,7 @@ class Tracer:
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         _, fix = refusals.PROTOCOL["__setitem__"]
-        raise self._trace.refusal(f"writes the attribute `{name}` of {self.described()}", fix)
+        raise TraceAttributeError(f"kernel `{self._trace.name}` writes the attribute `{name}` of {self.described()}:", fix=fix)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return arrays.apply_ufunc(self._trace, ufunc, method, inputs, options)
@@ -201,20 +203,53 @@ for _name in refusals.PROTOCOL:
 
 
 class TracedReal(Tracer):
-    """A real number; code that asks for its class is told what it would be told of a float."""
+    """A real number, with what NumPy's float64 has; code that asks for its class is told what it would be told of a float."""
 
     __slots__ = ()
     __class__ = float  # type: ignore[assignment]
-    imag = 0.0
+    imag, shape, ndim, size, dtype = 0.0, (), 0, 1, np.dtype(float)
 
     @property
     def real(self) -> Any:
         """Itself."""
         return self
 
-    def conjugate(self) -> Any:
+    T = real
+
+    def item(self) -> Any:
         """Itself."""
         return self
+
+    conjugate = conj = squeeze = item
+
+    def copy(self, order: str = "C") -> Any:
+        """Itself: nobody can write to it."""
+        return self
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """As a number of a dtype: itself, cut to a whole number, or whether it is not zero."""
+        wanted = np.dtype(dtype)
+        if wanted.kind == "b":
+            return self != 0.0
+        if wanted.kind in "iu":
+            return self._trace.whole("trunc", self)
+        if wanted != self.dtype:
+            raise self._trace.refusal(f"makes {self.described()} a number of dtype {wanted.name}", "x  # it is a float64")
+        return self
+
+    def ravel(self, order: str = "C") -> Any:
+        """As an array of one item."""
+        return arrays.with_axes(self._trace, self, 1)
+
+    flatten = ravel
+
+    def clip(self, *limits: Any, **options: Any) -> Any:
+        """As by `numpy.clip`."""
+        return self._trace.call(np.clip, (self, *limits), options)
+
+    def round(self, decimals: int = 0) -> Any:
+        """As by `numpy.round`."""
+        return self._trace.call(np.round, (self, decimals), {})
 
     def is_integer(self) -> Any:
         """Whether it is a whole number."""
