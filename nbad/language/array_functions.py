@@ -191,6 +191,19 @@ def _mean(trace: "Trace", values: list[Any]) -> Any:
     return _sum(trace, values) / len(values)
 
 
+def _variance(trace: "Trace", values: list[Any]) -> Any:
+    mean = _mean(trace, values)
+    return _mean(trace, [(value - mean) * (value - mean) for value in values])
+
+
+def _deviation(trace: "Trace", values: list[Any]) -> Any:
+    return np.sqrt(_variance(trace, values))
+
+
+def _spread(trace: "Trace", values: list[Any]) -> Any:
+    return _extreme("maximum", trace, values) - _extreme("minimum", trace, values)
+
+
 def _extreme(op: str, trace: "Trace", values: list[Any]) -> Any:
     if not values:
         raise trace.refusal("takes the least or greatest of no items", "np.max(x)  # of at least one")
@@ -241,6 +254,9 @@ MEANINGS = {
     "numpy.sum": _reduction(_sum),
     "numpy.prod": _reduction(_product),
     "numpy.mean": _reduction(_mean),
+    "numpy.var": _reduction(_variance),
+    "numpy.std": _reduction(_deviation),
+    "numpy.ptp": _reduction(_spread),
     "numpy.max": _reduction(functools.partial(_extreme, "maximum")),
     "numpy.amax": _reduction(functools.partial(_extreme, "maximum")),
     "numpy.min": _reduction(functools.partial(_extreme, "minimum")),

@@ -119,6 +119,45 @@ def _isfinite(trace: "Trace", x: Any) -> Any:
     return abs(trace.real(x)) < math.inf
 
 
+def _isclose(trace: "Trace", a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    a, b = trace.real(a), trace.real(b)
+    near = (_isfinite(trace, b) & (abs(a - b) <= atol + rtol * abs(b))) | (a == b)
+    return near | (_isnan(trace, a) & _isnan(trace, b)) if equal_nan else near
+
+
+def _math_isclose(trace: "Trace", a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
+    a, b = trace.real(a), trace.real(b)
+    difference = abs(a - b)
+    near = (difference <= abs(rel_tol * b)) | (difference <= abs(rel_tol * a)) | (difference <= abs_tol)
+    return (near & _isfinite(trace, a) & _isfinite(trace, b)) | (a == b)
+
+
+def _nan_to_num(trace: "Trace", x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    x, most = trace.real(x), float(np.finfo(float).max)
+    x = _where(trace, x == math.inf, most if posinf is None else posinf, x)
+    x = _where(trace, x == -math.inf, -most if neginf is None else neginf, x)
+    return _where(trace, _isnan(trace, x), nan, x)
+
+
+def _divmod(trace: "Trace", x: Any, y: Any) -> Any:
+    return trace.apply("floordiv", (x, y)), trace.apply("mod", (x, y))
+
+
+def _searchsorted(trace: "Trace", a: Any, v: Any, side: str = "left") -> Any:
+    return _place(trace, _knots(trace, "np.searchsorted({a}, x)", a), v, side)
+
+
+def _digitize(trace: "Trace", x: Any, bins: Any, right: bool = False) -> Any:
+    return _place(trace, _knots(trace, "np.digitize(x, {bins})", bins), x, "left" if right else "right")
+
+
+def _place(trace: "Trace", knots: list[float], x: Any, side: str) -> Any:
+    """How many knots lie below a number; nan lies above all, as in NumPy."""
+    x = trace.real(x)
+    below = [~(x <= knot) if side == "left" else ~(x < knot) for knot in knots]
+    return trace.whole("floor", sum(below, start=0.0))
+
+
 def _signbit(trace: "Trace", x: Any) -> Any:
     return trace.apply("copysign", (1.0, x)) < 0.0
 
@@ -186,7 +225,11 @@ def _polyval(trace: "Trace", p: Any, x: Any) -> Any:
 
 def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
     """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
-    x, knots, values = trace.real(x), _knots(trace, xp), [v if trace.is_traced(v) else float(v) for v in fp]
+    x, knots, values = (
+        trace.real(x),
+        _knots(trace, "np.interp(x, {xp}, fp)", xp),
+        [v if trace.is_traced(v) else float(v) for v in fp],
+    )
     if len(values) != len(xp) or not knots:
         raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
     last = len(knots) - 1
@@ -204,13 +247,16 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
     return trace.apply("select", (x < knots[0], values[0], above))
 
 
-def _knots(trace: "Trace", xp: Any) -> list[float]:
-    if trace.holds_traced(xp):
-        fix = "np.interp(x, [0.0, 1.0, 2.0], [a, b, c])  # a constant table"
-        raise trace.refusal("calls `numpy.interp` with a traced `xp`", fix)
-    knots = [float(knot) for knot in xp]
+def _knots(trace: "Trace", example: str, table: Any) -> list[float]:
+    """A constant table that increases; `example` is the call, with the table's name in braces."""
+    call, name = example.partition("(")[0].replace("np", "numpy"), example.partition("{")[2].partition("}")[0]
+    if trace.holds_traced(table):
+        fix = example.replace(f"{{{name}}}", "[0.0, 1.0, 2.0]") + "  # a constant table"
+        raise trace.refusal(f"calls `{call}` with a traced `{name}`", fix)
+    knots = [float(knot) for knot in table]
     if not all(itertools.starmap(operator.le, itertools.pairwise(knots))):
-        raise trace.refusal("calls `numpy.interp` with an `xp` that does not increase", "np.interp(x, sorted(xp), fp)")
+        fix = example.replace(f"{{{name}}}", f"sorted({name})")
+        raise trace.refusal(f"calls `{call}` with an `{name}` that does not increase", fix)
     return knots
 
 
@@ -238,6 +284,12 @@ MEANINGS = {
     "math.isinf": means(_isinf),
     "numpy.isfinite": means(_isfinite),
     "math.isfinite": means(_isfinite),
+    "numpy.isclose": means(_isclose, each=(0, 1)),
+    "math.isclose": means(_math_isclose),
+    "numpy.nan_to_num": means(_nan_to_num, each=(0,)),
+    "numpy.divmod": means(_divmod),
+    "numpy.searchsorted": means(_searchsorted, each=(1,)),
+    "numpy.digitize": means(_digitize, each=(0,)),
     "numpy.signbit": means(_signbit),
     "numpy.select": means(_select, each=()),
     "numpy.where": means(_where),

@@ -1,4 +1,6 @@
-"""A traced number has what NumPy's float64 has: attributes, methods, items; right values are those of the plain function."""
+"""A traced number has what NumPy's float64 has, and NumPy's small functions take it; right is what the plain function gives."""
+
+import math
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import pytest
 import nbad
 from nbad.errors import TraceError
 
+KNOTS = np.array([0.0, 0.25, 0.5, 1.0])
 POINTS = np.array([-1.4, 0.3, 2.2])
 USES = {
     "shape": lambda x: x * 2 if x.shape == () else x,
@@ -33,6 +36,18 @@ USES = {
     "array": lambda x: np.array(x, copy=True, ndmin=1)[0] * x,
     "array of a dtype": lambda x: np.asarray(x, float) * np.array(x, dtype=np.float64, copy=None),
     "at least": lambda x: np.atleast_1d(x)[0] * np.atleast_2d(x)[0, 0],
+    "close": lambda x: np.where(np.isclose(x, 0.3), x * x, 3 * x),
+    "close to itself": lambda x: np.where(np.isclose(x, x + 1e-7, rtol=0.0, atol=1e-6), x * x, 3 * x),
+    "close in math": lambda x: x * x if math.isclose(x, 0.3001, rel_tol=1e-2) else 3 * x,
+    "close by a bound": lambda x: x * x if math.isclose(x, 0.0, abs_tol=0.5) else 3 * x,
+    "no nan": lambda x: np.nan_to_num(x * x),
+    "quotient and remainder": lambda x: np.divmod(x, 0.6)[0] * x + np.divmod(x, 0.6)[1],
+    "place": lambda x: np.searchsorted(KNOTS, x) * x + np.searchsorted(KNOTS, x, side="right"),
+    "bin": lambda x: np.digitize(x, KNOTS) * x + np.digitize(x, KNOTS, right=True),
+    "table": lambda x: KNOTS[np.searchsorted(KNOTS[:3], x)] * x,
+    "variance": lambda x: np.var([x, 2 * x, 3.0]),
+    "deviation": lambda x: np.std(np.array([x, 2 * x, 3.0])),
+    "spread": lambda x: np.ptp([x, 2 * x, 3.0, x * x]),
     "powers": lambda x: ((x * x) ** np.array([1.0, 2.0])).sum(),
 }
 
@@ -103,3 +118,32 @@ def test_it_is_not_iterable():
     seen = []
     nbad.kernel(lambda x: seen.append(np.iterable(x)) or x)(2.0)
     assert seen == [False]
+
+
+NOT_FINITE = np.array([-math.inf, math.inf, math.nan, 0.25, 0.5, -0.0])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: np.nan_to_num(x),
+        lambda x: np.nan_to_num(x, nan=7.0, posinf=8.0, neginf=-9.0),
+        lambda x: np.searchsorted(KNOTS, x) + 0.0,
+        lambda x: np.searchsorted(KNOTS, x, side="right") + 0.0,
+        lambda x: np.digitize(x, KNOTS) + 0.0,
+        lambda x: np.where(np.isclose(x, x), 1.0, 2.0),
+        lambda x: np.where(np.isclose(x, x, equal_nan=True), 1.0, 2.0),
+        lambda x: np.where(np.isclose(x, math.inf), 1.0, 2.0),
+        lambda x: 1.0 if math.isclose(x, math.inf) else 2.0,
+        lambda x: 1.0 if math.isclose(x, x) else 2.0,
+    ],
+)
+def test_special_points(use):
+    np.testing.assert_array_equal(nbad.kernel(use)(NOT_FINITE), [float(use(x)) for x in NOT_FINITE])
+
+
+def test_tables_must_increase_and_be_constant():
+    with pytest.raises(TraceError, match=r"calls `numpy.searchsorted` with an `a` that does not increase[\s\S]*sorted\(a\)"):
+        nbad.kernel(lambda x: np.searchsorted([1.0, 0.0], x) * x)(2.0)
+    with pytest.raises(TraceError, match=r"calls `numpy.digitize` with a traced `bins`"):
+        nbad.kernel(lambda x: np.digitize(x, [0.0, x]) * x)(2.0)
