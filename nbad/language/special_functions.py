@@ -1,5 +1,6 @@
-"""The functions of `nbad.special`, and `polygamma`, whose first operand is no number of the graph."""
+"""The functions of `nbad.special`, `polygamma`, whose first operand is no number of the graph, and the normal distribution."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,24 @@ def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
     return trace.apply("polygamma", (x,), number) if number else trace.apply("digamma", (x,))
 
 
+def _of_normal(function: Callable[..., Any]) -> Any:
+    """The meaning of a function of SciPy's normal distribution; `function` makes it of the standardized number and the scale."""
+
+    def act(trace: "Trace", x: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        x, loc, scale = trace.real(x), trace.real(loc), trace.real(scale)
+        return trace.apply("select", (scale > 0.0, function(trace, (x - loc) / scale, scale), math.nan))
+
+    return means(act, each=(0, 1, 2))
+
+
+def _density(trace: "Trace", z: Any, scale: Any) -> Any:
+    return trace.apply("exp", (-z * z / 2.0,)) / math.sqrt(2.0 * math.pi) / scale
+
+
+def _log_density(trace: "Trace", z: Any, scale: Any) -> Any:
+    return -z * z / 2.0 - math.log(math.sqrt(2.0 * math.pi)) - trace.apply("log", (scale,))
+
+
 # made of the table, so that none is forgotten; `nbad.special` hands them on
 FUNCTIONS = {
     name: _function(row, name)
@@ -93,4 +112,13 @@ FUNCTIONS = {
     if module == MODULE
 } | {"polygamma": polygamma}
 
-MEANINGS = {"scipy.special.polygamma": means(_polygamma, each=(1,)), "nbad.special.polygamma": means(_polygamma, each=(1,))}
+MEANINGS = {
+    "scipy.special.polygamma": means(_polygamma, each=(1,)),
+    "nbad.special.polygamma": means(_polygamma, each=(1,)),
+    "scipy.stats.norm.cdf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (z,))),
+    "scipy.stats.norm.sf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (-z,))),
+    "scipy.stats.norm.logcdf": _of_normal(lambda trace, z, _: trace.apply("log_ndtr", (z,))),
+    "scipy.stats.norm.logsf": _of_normal(lambda trace, z, _: trace.apply("log_ndtr", (-z,))),
+    "scipy.stats.norm.pdf": _of_normal(_density),
+    "scipy.stats.norm.logpdf": _of_normal(_log_density),
+}

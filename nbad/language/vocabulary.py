@@ -11,7 +11,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Callable
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ARRAYS = "numpy.linalg.", "numpy.fft.", "scipy.linalg."  # their functions are of whole arrays
 SHOWN = 400  # characters of a list of functions in a message
-SCIPY = "scipy.special"
+SCIPY, NORM = "scipy.special", "scipy.stats.norm"
 _MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "numpy": np, "numpy.linalg": np.linalg}
 _OWN: dict[str, Any] = {
     "nbad.stop_gradient": stop_gradient,
@@ -65,17 +65,21 @@ def _original(path: str) -> Any:
 
 def _of_scipy(function: Any) -> LibraryFunction | None:
     """Looked up anew each time, 4 us: SciPy may be loaded at any moment, and by another thread only in part so far."""
-    special = sys.modules.get(SCIPY)
-    if special is None or not callable(function):
+    if not callable(function):
         return None
-    names = (name for name in _scipy_names() if getattr(special, name, None) is function)
-    path = next((f"{SCIPY}.{name}" for name in names), None)
-    return None if path is None else LibraryFunction(function, path, MEANINGS[path])
+    if isinstance(function, MethodType):  # of a distribution
+        owner, place = getattr(sys.modules.get("scipy.stats"), "norm", None), NORM
+        names = iter([function.__name__] if function.__self__ is owner else [])
+    else:
+        owner, place = sys.modules.get(SCIPY), SCIPY
+        names = (name for name in _names_in(SCIPY) if getattr(owner, name, None) is function)
+    path = next((f"{place}.{name}" for name in names), None)
+    return LibraryFunction(function, path, MEANINGS[path]) if path in MEANINGS else None
 
 
 @functools.cache
-def _scipy_names() -> tuple[str, ...]:
-    return tuple(name for module, _, name in (path.rpartition(".") for path in MEANINGS) if module == SCIPY)
+def _names_in(place: str) -> tuple[str, ...]:
+    return tuple(name for module, _, name in (path.rpartition(".") for path in MEANINGS) if module == place)
 
 
 def unknown(trace: "Trace", path: str) -> TraceError:

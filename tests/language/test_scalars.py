@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
+from scipy.stats import norm
 
 import nbad
 from nbad.errors import TraceError
@@ -147,3 +149,28 @@ def test_tables_must_increase_and_be_constant():
         nbad.kernel(lambda x: np.searchsorted([1.0, 0.0], x) * x)(2.0)
     with pytest.raises(TraceError, match=r"calls `numpy.digitize` with a traced `bins`"):
         nbad.kernel(lambda x: np.digitize(x, [0.0, x]) * x)(2.0)
+
+
+STANDARD = {
+    "cdf": lambda x: scipy.stats.norm.cdf(x) * x,
+    "sf": lambda x: scipy.stats.norm.sf(x, 0.5),
+    "logcdf": lambda x: scipy.stats.norm.logcdf(x, loc=0.1, scale=2.0),
+    "logsf": lambda x: norm.logsf(x, 0.1, x * x),
+    "pdf": lambda x: norm.pdf(x, 0.2, scale=0.5),
+    "logpdf": lambda x: norm.logpdf(x, x * x, 1.0 + x * x),
+}
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_the_normal_distribution_of_scipy(name):
+    use = STANDARD[name]
+    kernel = nbad.kernel(use)
+    values, slopes = plain(use)
+    np.testing.assert_allclose(kernel(POINTS), values, rtol=1e-14)
+    np.testing.assert_allclose(nbad.grad(kernel)(POINTS), slopes, atol=1e-7)
+
+
+def test_a_normal_distribution_needs_a_positive_scale():
+    kernel = nbad.kernel(lambda x, s: norm.cdf(x, scale=s))
+    scales = np.array([1.0, 0.0, -1.0, math.nan])
+    np.testing.assert_array_equal(np.isnan(kernel(0.5, scales)), [False, True, True, True])  # as SciPy says
