@@ -497,7 +497,7 @@ def check_special_point(seed, k):
     """A random graph where operands are 0 or 1 and roots are vertical; returns how many entries are certain."""
     rng = np.random.default_rng([seed, k])
     graph, point = random_graph(rng), tuple(rng.choice([-1.0, 0.0, 0.5, 1.0, 2.0], 2))
-    exists = np.isfinite(exact_jacobian(graph, point, (0, 1))) & ~has_jumps(graph, point)
+    exists = np.isfinite(exact_jacobian(graph, point, (0, 1))) & (not has_jumps(graph, point))
     regular = np.array([[is_regular(graph, point, output)] for output in graph.outputs]) & exists
     reverse, forward = (partials(graph, point, mode) for mode in MODES)
     certain = np.where(regular, exact_jacobian(graph, point, (0, 1)), 0.0)
