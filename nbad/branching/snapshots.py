@@ -4,10 +4,12 @@ Lists and arrays of traced values can be set back; of everything else that Pytho
 """
 
 import contextlib
+import ctypes
 import functools
 import gc
 import io
 import operator
+import pickle
 import re
 import sys
 import threading
@@ -16,6 +18,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
 from contextvars import ContextVar
+from random import Random, SystemRandom
 from types import (
     BuiltinMethodType,
     CellType,
@@ -303,6 +306,7 @@ _OBJECT = Kind("object", _read_object)
 _CLASS = Kind("class", _read_class)
 _ITERATOR = Kind("iterator", _read_iterator)
 _UNSET = object()
+_C_DATA: type = ctypes.Structure.__mro__[-2]  # the base of all values and arrays of ctypes, which has no public name
 _CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
 # the first that applies counts: generators are iterators too
 _KINDS = (
@@ -311,6 +315,10 @@ _KINDS = (
     (set, Kind("set", lambda value: Contents(None, list(value)))),
     (deque, Kind("deque", lambda value: Contents(None, list(value)))),
     ((bytearray, array, memoryview), Kind("array", lambda value: Contents(bytes(value), []))),
+    (_C_DATA, Kind("C value", lambda value: Contents(bytes(value), []))),
+    (SystemRandom, Kind("generator of random numbers", lambda value: Contents(None, []))),  # it has no state
+    (Random, Kind("generator of random numbers", lambda value: Contents(value.getstate(), []))),
+    (np.random.RandomState, Kind("generator of random numbers", lambda value: Contents(pickle.dumps(value), []))),
     (GeneratorType, Kind("generator", _read_generator)),
     (np.flatiter, Kind("iterator", lambda value: Contents(value.index, [value.base]))),
     (type(re.compile("").scanner("")), Kind("iterator", _unknown)),  # type: ignore[attr-defined]  # of `re.finditer`

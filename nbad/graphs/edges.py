@@ -25,6 +25,8 @@ EXTREMA = tuple(f"{name}{many}" for name in ("maximum", "minimum", "pymax", "pym
 LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,)}  # in which operands
 # in these the square of a value follows the squares of operands
 PASSING = LINEAR | {"select": (1, 2), "abs": (0,), "copysign": (0,), "hypot": (0, 1)} | dict.fromkeys(EXTREMA, (0, 1))
+ROOTS = ("sqrt", "norm_root")
+NOT_NEGATIVE = ("abs", "hypot", *ROOTS)
 DEEPEST = 4  # of these operations one above the other
 
 
@@ -120,6 +122,7 @@ class Edges:
         base, exponent = _as_power(self.graph, node)
         if exponent < 2.0:
             return self._by_product(node) if node.op == "mul" else None
+        base, exponent = self._below_roots(base, exponent)
         if base not in self._depths:
             return None
         rest, half = exponent - 2.0, self.builder.constant(exponent / 2.0)
@@ -129,6 +132,19 @@ class Edges:
             power = self.builder.add("pow", base, self.builder.constant(rest))
         factor = self.builder.add("mul", half, power)
         return [self._scaled(edge, factor) for edge in self._of_square(base)]
+
+    def _below_roots(self, base: int, exponent: float) -> tuple[int, float]:
+        """A power of roots as a power of what is under them, whose square is known: `sqrt(abs(x))**4` as `abs(x)**2`."""
+        found, (below, total), has_root = (base, exponent), (base, exponent), False
+        while (node := self.graph.nodes[below]).args:
+            power = 0.5 if node.op in ROOTS else _as_power(self.graph, node)[1]
+            if power != 0.5 and power < 2.0:
+                break
+            below, total, has_root = node.args[0], total * power, has_root or power == 0.5
+            is_whole = total >= 2.0 and total.is_integer()
+            if has_root and is_whole and below in self._depths and self.graph.nodes[below].op in NOT_NEGATIVE:
+                found = below, total
+        return found
 
     def _by_product(self, node: Node) -> list[Edge] | None:
         """The edges of `(a*v)*v`, as Python reads `a*v*v`, through the square of v; None where that is not known."""

@@ -94,7 +94,9 @@ def entry(sweep, limit, few):
     rows = kernel.rows + len(sweep.constants)
     tile = min(TILE, LARGEST // (rows * dtype.itemsize) // 16 * 16)
     uses = Counter(move.row for move in moves)
-    in_place = not sweep.constants and len(uses) == kernel.rows and all(uses[m.row] == 1 and m.step < 2 for m in moves)
+    # a constant's row is filled, not computed where it is wanted
+    alone = [uses[move.row] == 1 and move.step < 2 and move.row < kernel.rows for move in moves]
+    in_place = len(uses) == kernel.rows and all(alone)
     arguments = (*sweep.inputs, *results)
     cores = [() if isinstance(a, Rows) else a for a in arguments]
     places = list(accumulate(map(len, cores), initial=0))
@@ -118,7 +120,7 @@ def entry(sweep, limit, few):
     for a, core, place in zip(arguments, cores, places, strict=False):
         is_rows = isinstance(a, Rows)
         fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core))]
-    fields += [field for m in moves for field in (*m, uses[m.row] == 1 and m.step < 2)]
+    fields += [field for move, is_alone in zip(moves, alone, strict=True) for field in (*move, is_alone)]
     fields += [field for k, value in enumerate(bits) for field in (kernel.rows + k, value)]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]
     fields += [length for core in cores for length in core]

@@ -1,8 +1,10 @@
 """Writes in a branch that reach a container by a way of their own: each is merged or refused, none passes unseen."""
 
 import contextvars
+import ctypes
 import io
 import itertools
+import random
 import re
 import threading
 import types
@@ -197,6 +199,34 @@ def bytes_in_memory(x, y):
     return s.tell() * x
 
 
+def random_numbers(x, y):
+    r = random.Random(3)
+    if x > 0:
+        r.random()
+    return r.random() * x
+
+
+def random_numbers_of_numpy(x, y):
+    r = np.random.RandomState(3)
+    if x > 0:
+        r.rand()
+    return r.rand() * x
+
+
+def number_of_c(x, y):
+    c = ctypes.c_double(1.0)
+    if x > 0:
+        c.value = 5.0
+    return c.value * x
+
+
+def array_of_c(x, y):
+    c = (ctypes.c_double * 2)()
+    if x > 0:
+        c[0] = 5.0
+    return c[0] * x
+
+
 def outer_text(x, y):
     TEXT.seek(0)
     TEXT.truncate()
@@ -230,6 +260,10 @@ REFUSED = [
     new_data_of_a_thread,
     text_in_memory,
     bytes_in_memory,
+    random_numbers,
+    random_numbers_of_numpy,
+    number_of_c,
+    array_of_c,
     outer_text,
     list_in_an_outer_tuple,
 ]

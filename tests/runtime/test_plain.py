@@ -18,6 +18,7 @@ from nbad.graphs.graph import GraphBuilder
 from nbad.native import cpython
 from nbad.native.apart import are_apart
 from nbad.native.entry import Move, Plain, entry
+from nbad.runtime import plain
 from nbad.runtime.operands import DOUBLE
 
 
@@ -102,6 +103,16 @@ def test_jacobians_of_scalars(shape, argnums, rng):
             found = nbad.jacobian(f, argnums)(x, y)
             assert bits(found) == bits(expected)
             found[...] = 0.0
+
+
+@pytest.mark.parametrize("slope", [1.0, -2.5])
+def test_jacobians_that_are_one_constant_are_written(slope):
+    program = nbad.kernel(lambda x: slope * x).whole_program()
+    run = plain.jacobian(program, program.jacobian_plan((0,), "auto"), DOUBLE, False)
+    for n in range(1, 34):  # whole vectors, too
+        blocks = np.full((n, 1, 1), np.nan)
+        assert run(np.ones(n), blocks)
+        assert np.array_equal(blocks, np.full((n, 1, 1), slope))
 
 
 @pytest.mark.parametrize("wrong", [
