@@ -23,6 +23,8 @@ from nbad.operations.row import (
 )
 from nbad.operations.series import NUMPY
 
+ROOT_SQUARED = ("Piecewise((1, x >= 0), (v, True))",)  # nan where the root is
+
 
 def _inverse(name: str, expression: str, partial: str, **more: Any) -> Operation:
     """An inverse function, which NumPy spells in two ways."""
@@ -207,7 +209,7 @@ ARITHMETIC = (
     composite("half_power", "x**(n + 1/2)", _half_power, "(n + 1/2)*half_power(n - 1, x)",
               function=lambda x, n: _half_power(np, x, n), payload=-3, cost=27.0, samples=POSITIVE),
     call("pow", "x**y", "scaled(y, x**(y - 1))", "power_log(1, x, y, v)", function=np.power, operands=PAIR, cost=75.0,
-         square=("scaled(2*y, x**(2*y - 1))", "2*power_log(1, x, 2*y, v*v)"),
+         square=("Piecewise((v, Ne(v, v)), (scaled(2*y, x**(2*y - 1)), True))", "2*power_log(1, x, 2*y, v*v)"),
          spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
          domain=((1e-3, 30.0), (-5.0, 5.0)),
          kink="by the exponent: 0 at base 0 where the exponent is positive, nan for negative bases; by the base: 0 at (0, 0)"),
@@ -277,7 +279,7 @@ ROUNDING = (
               kink="0 everywhere: that is its purpose"),
 )
 EXPONENTIAL = (
-    machine("sqrt", "sqrt(x)", "1/2/v", square=("1",), spellings=both("sqrt"), cost=25.0, samples=POSITIVE, domain=ABOVE_0,
+    machine("sqrt", "sqrt(x)", "1/2/v", square=ROOT_SQUARED, spellings=both("sqrt"), cost=25.0, samples=POSITIVE, domain=ABOVE_0,
             kink="inf at 0, -inf at -0.0"),
     composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "half_over(v)", function=np.sqrt, square=("1",),
               cost=25.0, samples=POSITIVE,

@@ -4,9 +4,11 @@ import math
 
 import mpmath
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import nbad
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.tracing.arguments import Argument
@@ -142,3 +144,10 @@ def test_squares_of_kinks_are_right_everywhere(program, point):
 def test_nothing_is_wrong_at_other_kinks(program, point):
     assume(truth(program, point)[0] is not None)
     check(program, point, may_be_nan=True)
+
+
+@pytest.mark.parametrize("power", [lambda x: np.sqrt(x), lambda x: x**1.5, lambda x: x**0.5])
+def test_squares_are_no_numbers_where_their_roots_are_none(power):
+    kernel = nbad.kernel(lambda x: power(x) ** 2)
+    assert np.isnan(kernel(-2.0))
+    assert np.isnan(nbad.grad(kernel)(-2.0))
