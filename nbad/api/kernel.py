@@ -89,9 +89,7 @@ class Kernel:
                 made = self.plain(("out", len(args), type(out) is tuple, len(given)), (*args, *given)) and out
             if made is not False:
                 return made
-        with IMPORTS:  # `import nbad` loads neither the runtime nor what prints code
-            from nbad.api.value import value
-        return value(self, args, kwargs, out)
+        return _general()(self, args, kwargs, out)
 
     def __repr__(self) -> str:
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
@@ -332,6 +330,14 @@ class Kernel:
                 fix=f"np.broadcast_to(default, {core})",
             )
         return array
+
+
+@functools.cache
+def _general():
+    """What makes values where the call is not the plain case; `import nbad` loads neither the runtime nor what prints code."""
+    with IMPORTS:
+        from nbad.api.value import value
+    return value
 
 
 def _trace(function, arguments, constants, max_operations):
