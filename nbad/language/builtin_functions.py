@@ -225,11 +225,8 @@ def _polyval(trace: "Trace", p: Any, x: Any) -> Any:
 
 def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
     """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
-    x, knots, values = (
-        trace.real(x),
-        _knots(trace, "np.interp(x, {xp}, fp)", xp),
-        [v if trace.is_traced(v) else float(v) for v in fp],
-    )
+    x, knots = trace.real(x), _knots(trace, "np.interp(x, {xp}, fp)", xp)
+    values = [v if trace.is_traced(v) else float(v) for v in fp]
     if len(values) != len(xp) or not knots:
         raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
     last = len(knots) - 1
