@@ -4,14 +4,17 @@ A graph knows scalars only. Each input is one scalar slot (`x`, or `r[0]`, `r[1]
 node. Kinds are "real" and "bool"; the working dtype, float32 or float64, is chosen when the graph is lowered.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from nbad.errors import InternalError
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
+
+if TYPE_CHECKING:
+    from nbad.graphs.loops import Loop
 
 Key = tuple[str, tuple[int, ...], Any]
 Payload = Any  # what it is depends on the operation, see `Node`
@@ -20,7 +23,8 @@ Payload = Any  # what it is depends on the operation, see `Node`
 class Node(NamedTuple):
     """One value: an operation of `nbad.operations.table.TABLE` on earlier nodes, an input, or a constant.
 
-    `payload` is the input's position, the constant, or the exponent of `powi`; `source` is "file.py:12" of the user's line.
+    `payload` is the input's position, the constant, or the exponent of `powi`; `source` is "file.py:12" of the user's line. An
+    operation that the table does not know brings its row with its payload, as a loop does (`nbad.graphs.loops`).
     """
 
     op: str
@@ -64,9 +68,9 @@ class Graph:
             return self._fault_of_input(k, node)
         if node.op == "const":
             return _fault_of_constant(node)
-        row = TABLE.get(node.op)
-        if row is None:
+        if node.op not in TABLE and not hasattr(node.payload, "row"):
             return "is no operation"
+        row = row_of(node.op, node.payload)
         if not all(0 <= a < k for a in node.args):
             return f"uses {node.args}, of which some do not come before it"
         kinds = tuple([self.nodes[a].kind for a in node.args])
@@ -84,7 +88,12 @@ class Graph:
 
     def __str__(self) -> str:
         lines = [f"{self.name}({', '.join(self.inputs)}):"]
-        lines += [f"  {line}" for line in map(self._line, range(len(self.nodes))) if line]
+        shown: set[str] = set()  # what several nodes bring is told once
+        for k, node in enumerate(self.nodes):
+            text = getattr(node.payload, "text", "")
+            lines += [] if text in shown else [f"  {line}" for line in text.splitlines()]
+            shown.add(text)
+            lines += [f"  {line}"] if (line := self._line(k)) else []
         returned = ", ".join(self.label(k) for k in self.outputs)
         return "\n".join([*lines, f"  return {returned}"])
 
@@ -99,7 +108,7 @@ class Graph:
         node = self.nodes[k]
         if node.op in ("input", "const"):
             return ""
-        operands = [self.label(a) for a in node.args] + ([repr(node.payload)] if node.payload is not None else [])
+        operands = [self.label(a) for a in node.args] + ([str(node.payload)] if node.payload is not None else [])
         text = f"%{k} = {node.op}({', '.join(operands)})"
         return f"{text:<44} # {node.source}" if node.source else text
 
@@ -150,11 +159,19 @@ class GraphBuilder:
 
     def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
-        row = TABLE[op]
+        row = row_of(op, payload)
         kinds = tuple(self.nodes[a].kind for a in args)
         if kinds != row.operands:
             raise InternalError(f"`{op}` takes operands {row.operands}, got {kinds}")
         return self._intern(Node(op, args, payload, row.kind, source or self.source))
+
+    def state(self) -> int:
+        """What stands for a number that changes from pass to pass while a loop's step is found; no graph may hold it."""
+        return self._intern(Node("state", (), len(self.nodes), source=self.source))
+
+    def loop(self, active: int, initial: Sequence[int], captured: Sequence[int], loop: "Loop") -> list[int]:
+        """The last value of each state of a loop, and behind them whether it was not done: 1.0 or 0.0."""
+        return [self.add("loop", active, *initial, *captured, payload=payload) for payload in loop.payloads]
 
     def find(self, op: str, *args: int) -> int | None:
         """The node of an operation without payload, if there is one."""

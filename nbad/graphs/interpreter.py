@@ -1,11 +1,15 @@
 """The slow oracle: a graph run in NumPy, one operation at a time."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbad.graphs.graph import Graph, Node
-from nbad.operations.table import TABLE
+from nbad.operations.table import row_of
+
+if TYPE_CHECKING:
+    from nbad.graphs.loops import Loop
 
 
 def evaluate(graph: Graph, *inputs: Any) -> list[Any]:
@@ -33,11 +37,32 @@ def evaluate_all(graph: Graph, *inputs: Any) -> list[Any]:
     single = bool(arrays) and all(a.dtype == np.float32 for a in arrays)
     dtype = np.dtype(np.float32 if single else np.float64)
     values: list[Any] = []
+    loops: dict[Any, list[Any]] = {}
     # both arms of a select are computed, and one of them may overflow or divide by 0
     with np.errstate(all="ignore"):
         for node in graph.nodes:
-            values.append(_evaluate_node(node, values, arrays, dtype))
+            if node.op == "loop":
+                (loop, place), key = node.payload, (node.args, node.payload.loop)
+                if key not in loops:
+                    loops[key] = repeat(loop, [values[a] for a in node.args])
+                values.append(loops[key][place])
+            else:
+                values.append(_evaluate_node(node, values, arrays, dtype))
     return values
+
+
+def repeat(loop: "Loop", operands: Sequence[Any]) -> list[Any]:
+    """The last value of each state of a loop, and 1 where it was not done, for the operands of its nodes."""
+    active, states, captured = operands[0], operands[1 : loop.states + 1], operands[loop.states + 1 :]
+    for passes in range(loop.max_passes + 1):
+        values = evaluate_all(loop.step, *states, *captured)
+        goes_on, *following = (values[k] for k in loop.step.outputs)
+        moves = np.logical_and(active, goes_on)
+        if passes == loop.max_passes or not moves.any():
+            break
+        # an element that is done keeps its states, so that it stays done
+        states = [np.where(moves, new, old) for new, old in zip(following, states, strict=True)]
+    return [*states, np.asarray(moves, states[0].dtype)]
 
 
 def _evaluate_node(node: Node, values: list[Any], arrays: list[Any], dtype: np.dtype) -> Any:
@@ -46,5 +71,5 @@ def _evaluate_node(node: Node, values: list[Any], arrays: list[Any], dtype: np.d
     if node.op == "const":
         return np.bool_(node.payload) if node.kind == "bool" else dtype.type(node.payload)
     payload = () if node.payload is None else (node.payload,)
-    result = TABLE[node.op].numpy(*(values[a] for a in node.args), *payload)
+    result = row_of(node.op, node.payload).numpy(*(values[a] for a in node.args), *payload)
     return result if node.kind == "bool" else np.asarray(result, dtype)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from nbad.graphs.graph import Graph, GraphBuilder, Payload
-from nbad.operations.table import TABLE
+from nbad.operations.table import row_of
 
-UNFOLDED = ("gamma", "lgamma")  # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
+# those of `math` are Python's own, and a loop may be long; functions of SciPy and of the user's are not for us to keep
+UNFOLDED = ("gamma", "lgamma", "loop")
 # the operation that is the same with its operands exchanged
 MIRRORED = {op: op for op in ("add", "mul", "eq", "ne", "and", "or")} | {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 
@@ -80,14 +81,14 @@ class SimplifyingBuilder(GraphBuilder):
 
     def _folded(self, op: str, args: tuple[int, ...], payload: Payload) -> int | None:
         values = [self.value(a) for a in args]
-        row = TABLE[op]
+        row = row_of(op, payload)
         is_known = None not in values and not (row.scipy or row.address or op in UNFOLDED)
         return self.constant(_compute(op, values, payload)) if is_known else None
 
 
 def _compute(op: str, values: list[Any], payload: Payload) -> Any:
     """An operation on constants, as the C library computes it, where Python's `math` calls that; else as NumPy does."""
-    row = TABLE[op]
+    row = row_of(op, payload)
     if row.libm and op != "hypot":  # math.hypot is Python's own
         try:
             return getattr(math, op)(*values)
@@ -228,6 +229,14 @@ def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
     return node.args[which] if node.op == "select" and node.args[0] == c else k
 
 
+def _loop(b: SimplifyingBuilder, active: int, *operands: Any) -> int | None:
+    """The given states, where no pass is ever done."""
+    *numbers, (loop, place) = operands
+    if b.value(active) is not False:
+        return None
+    return numbers[place] if place < loop.states else b.constant(0.0)
+
+
 def _logic(op: str, dual: str, neutral: bool) -> Rule:
     """The rule for `and` (neutral True) or `or` (neutral False)."""
 
@@ -279,6 +288,7 @@ RULES: dict[str, Rule] = {
     "square": _square,
     "reciprocal": _reciprocal,
     "select": _select,
+    "loop": _loop,
     "not": _not,
     "and": _logic("and", "or", True),
     "or": _logic("or", "and", False),

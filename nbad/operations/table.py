@@ -17,12 +17,27 @@ Some operations have no spelling: kernels cannot name them, they are there for p
 whose own derivative neither cancels nor overflows, so that derivatives of every order stay accurate.
 """
 
+from typing import Any
+
 from nbad.operations.elementary import ARITHMETIC, EXPONENTIAL, LOGIC, ROUNDING, TRIGONOMETRIC
+from nbad.operations.row import Operation
 from nbad.operations.special import SPECIAL
 
 ROWS = ARITHMETIC + LOGIC + ROUNDING + EXPONENTIAL + TRIGONOMETRIC + SPECIAL
 # the one table that grows: `nbad.primitive` adds a row for each operation of the user's
 TABLE = {row.name: row for row in ROWS}
+
+
+def row_of(op: str, payload: Any = None) -> Operation:
+    """The row of an operation: that of the table, or the one that its payload brings, as that of a loop does.
+
+    Examples
+    --------
+    >>> row_of("sin").libm
+    'sin'
+    """
+    row: Operation | None = getattr(payload, "row", None)
+    return TABLE[op] if row is None else row
 
 
 def newest(name: str) -> str:
