@@ -5,16 +5,19 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
+from nbad.graphs.failures import Cause, Flags
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.simplify import simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike
 from nbad.language.meanings import LibraryFunction
+from nbad.language.merging import both
 from nbad.language.refusals import advice, described
 from nbad.language.unseen import Unseen
 from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
@@ -36,8 +39,24 @@ WHOLE: dict[str, Callable[..., bool]] = {
 }
 
 
+class Flag(NamedTuple):
+    """A condition, traced or True, for which elements have no value, or warn, and why."""
+
+    condition: Any
+    cause: Cause
+
+
 class Trace:
-    """One run of a kernel on traced values: a growing graph, and the errors that name the kernel."""
+    """One run of a kernel on traced values: a growing graph, and the errors that name the kernel.
+
+    Attributes
+    ----------
+    flags : list of Flag
+        What elements have no value by, or warn of, in the order of the trace. Whoever traces a part of a graph that is no part of
+        this one, such as the body of a loop, takes the flags that were added meanwhile out of the list, and adds his own.
+    path : callable
+        The condition of the path that is run, traced or True; control flow puts it here.
+    """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int) -> None:
         self.name = name
@@ -49,6 +68,8 @@ class Trace:
         self.unseen = Unseen()
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
+        self.flags: list[Flag] = []
+        self.path: Callable[[], Any] = lambda: True
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
     def value(self, node: int) -> Tracer:
@@ -123,6 +144,27 @@ class Trace:
             return value
         plain = self._plain(value)
         return plain if isinstance(plain, bool) else np.float64(plain)
+
+    def no_value(self, condition: Any, cause: Cause) -> None:
+        """Elements on the path that is run have no value, or warn, where a condition holds; it may be True."""
+        self.flags.append(Flag(both(self, self.path(), condition), cause))
+
+    def living(self) -> Any:
+        """The condition of the elements on the path that is run which have a value so far, traced or True."""
+        living = self.path()
+        for condition, cause in self.flags:
+            if not cause.is_warning:
+                living = both(self, living, self.logic("not", condition) if self.is_traced(condition) else not condition)
+        return living
+
+    def frozen_flags(self) -> Flags | None:
+        """All flags as a graph of the kernel's inputs; None where no element can have one."""
+        causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in self.flags]
+        outputs = [self.node(condition, BOOL) for condition, _ in self.flags]
+        outputs += [self.node(value, REAL) for _, cause in self.flags for _, value in cause.states]
+        graph = simplify(self.builder.build(outputs))
+        is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
+        return None if all(is_false) else Flags(graph, tuple(causes))
 
     def is_traced(self, value: Any) -> bool:
         """Whether this is a traced value itself."""
