@@ -79,6 +79,10 @@ class MissingExtraError(NbadError, ImportError):
     """An operation needs a package that is not installed."""
 
 
+class NotConvergedError(NbadError, RuntimeError):
+    """A loop of a kernel is not done after the most passes that it may do."""
+
+
 class InternalError(NbadError, RuntimeError):
     """nbad broke one of its own invariants: a bug of ours, never of the caller's."""
 

@@ -9,22 +9,30 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.loops import Each, Loop
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import leads_on
-from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
+from nbad.branching.snapshots import Heap, leads_on
+from nbad.branching.statements import Branch, Guard, Loss, PlainBranch
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 from nbad.lines import Line
+
+class Mark(NamedTuple):
+    """How many branches and calls are open."""
+
+    open: int
+    calls: int
+
 
 # a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
@@ -40,6 +48,10 @@ class Flow:
         What a stand-in stands for; anything else itself.
     open : list
         Branches and choices whose arms are being run, outermost first.
+    calls : list
+        Calls that return from within branches, outermost first.
+    floor : Mark
+        Where the pass that is run for all passes of a loop began.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
@@ -52,10 +64,13 @@ class Flow:
         self.trace = trace
         self.original = original
         self.open: list[Any] = []
+        self.calls: list[Call] = []
+        self.floor = Mark(0, 0)
+        self._passes: list[Heap] = []
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
-        trace.before_write = self._before_write
+        trace.before_write, trace.path = self._before_write, self._path
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +94,7 @@ class Flow:
 
     def branch(self, test: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> PlainBranch | Branch:
         """Begin an `if` whose arms bind `names`."""
-        truth = self._truth(test)
+        truth = self.truth(test)
         if truth is not None:
             return _PLAIN[truth]
         self._check_shared()
@@ -89,9 +104,13 @@ class Flow:
         """Begin a function that returns from within branches."""
         return Call(self, sys._getframe(1))
 
-    def loop(self) -> Loop:
-        """Begin a `while` loop."""
-        return Loop(self)
+    def loop(self, names: tuple[str, ...], last_line: int, call: Call | None = None) -> Loop:
+        """Begin a `while` loop whose body and test bind `names`."""
+        return Loop(self, names, last_line, call)
+
+    def each(self, iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> Each:
+        """Begin a `for` loop."""
+        return Each(self, iterable, names, last_line, call)
 
     def guard(self, call: Call | None = None) -> Guard:
         """Begin a `try` statement."""
@@ -104,7 +123,7 @@ class Flow:
 
     def known(self, test: Any, word: str) -> bool:
         """The truth of a test that must not be traced."""
-        truth = self._truth(test)
+        truth = self.truth(test)
         if truth is None:
             raise self.trace.refusal(*refusals.FLOW[word])
         return truth
@@ -119,7 +138,7 @@ class Flow:
 
     def test(self, value: Any, binds: str = "") -> None:
         """Begin a choice; `binds` is a variable that its operands assign."""
-        truth = self._truth(value)
+        truth = self.truth(value)
         if truth is not None:
             choice: PlainChoice | Choice = PlainChoice(value, truth, sys._getframe(1))
         elif binds:
@@ -166,7 +185,7 @@ class Flow:
 
     def negated(self, value: Any) -> Any:
         """`not value`."""
-        truth = self._truth(value)
+        truth = self.truth(value)
         return self.trace.logic("not", self.trace.condition(_scalar(value))) if truth is None else not truth
 
     def contained(self, item: Any, container: Any) -> Any:
@@ -196,15 +215,45 @@ class Flow:
         self.watch([(value, sources) for value in containers(found)], lines.running_line())
         return found
 
+    def kept(self) -> tuple[Any, ...]:
+        """What is to be set back where a part of the kernel is run again."""
+        counts = len(self.open), len(self.calls), len(self._passes)
+        return counts, self.floor, list(self._shared), dict(self.lost), self.trace.refused
+
+    def set_back(self, kept: tuple[Any, ...]) -> None:
+        """Forget what has happened since."""
+        (forks, calls, passes), self.floor, shared, lost, self.trace.refused = kept
+        del self.open[forks:], self.calls[calls:], self._passes[passes:]
+        self._shared, self.lost = list(shared), dict(lost)
+
+    def begin_pass(self, heap: Heap, call: Call | None) -> None:
+        """A pass that is run for all passes of a loop begins: what led to it is no matter of its."""
+        self._passes.append(heap)
+        self.floor = Mark(len(self.open), len(self.calls) if call is None else self.calls.index(call))
+
+    def is_watched(self, value: Any) -> bool:
+        """Whether a list or array must not be written to any more."""
+        return any(shared.holds(value) for shared in self._shared)
+
+    def _path(self) -> Any:
+        """The condition of the path that is run."""
+        path: Any = True
+        for fork in self.open[self.floor.open :]:
+            if fork.is_traced:
+                path = both(self.trace, path, fork.literal)
+        for call in self.calls[self.floor.calls :]:
+            for condition in call.returned:
+                path = both(self.trace, path, self.negated(condition))
+        return path
+
     # variables
 
     def adopt(self, name: str, value: Any) -> None:
         """Remember a variable of code outside the kernel, if what it holds can be changed."""
         if leads_on(value):
             self.outer.append((name, value))
-            for fork in self.open:
-                if fork.is_traced:
-                    fork.heap.add([(name, value)], is_outer=True)
+            for heap in (*self._passes, *(fork.heap for fork in self.open if fork.is_traced)):
+                heap.add([(name, value)], is_outer=True)
 
     def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None) -> None:
         """Refuse all further writes to lists and arrays that may be one another: merged ones, each with what it may be."""
@@ -262,7 +311,11 @@ class Flow:
     def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))
 
-    def _truth(self, value: Any) -> bool | None:
+    def condition(self, value: Any) -> Any:
+        """A test as a traced condition."""
+        return self.trace.condition(_scalar(value))
+
+    def truth(self, value: Any) -> bool | None:
         """The truth of a plain value; None if it is traced."""
         value = _scalar(value)
         if not isinstance(value, Tracer):

@@ -1,7 +1,7 @@
 """Returns on traced tests: where a call may have ended already, and with which result."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ from nbad.branching.arms import variables
 from nbad.branching.snapshots import Contents, Entry, Heap, carried, kind_of, same
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
-from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, kept, uncopied
+from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, either, kept, uncopied
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -55,7 +55,8 @@ class Call:
     """
 
     def __init__(self, flow: "Flow", frame: FrameType) -> None:
-        self.flow = flow
+        self.flow, self._depth = flow, len(flow.calls)
+        flow.calls.append(self)
         self._heap = Heap(variables(frame))
         self.merged_returns = 0
         self._final: Outcome | None = None
@@ -74,6 +75,11 @@ class Call:
     def alive(self) -> bool:
         return self._final is None
 
+    @property
+    def returned(self) -> Iterator[Any]:
+        """The conditions of the elements that have returned already, as seen from the path that is run."""
+        return (condition for exits in (*self._outer_exits, self._exits) for condition, _ in exits)
+
     def give(self, value: Any) -> bool:
         """Return a value; says whether that ends the call, or only this path of it."""
         is_last = not self._outer_exits
@@ -87,6 +93,7 @@ class Call:
 
     def result(self) -> Any:
         """What the call returns in the end."""
+        del self.flow.calls[self._depth :]
         if self._final is None:
             raise InternalError("a call has ended without a result")
         if not self._exits:
@@ -108,6 +115,43 @@ class Call:
         if self.alive:
             self.give(None)
         return self.result()
+
+    def kept(self) -> tuple[Any, ...]:
+        """What is to be set back where a part of the call is run again."""
+        exits, outer = list(self._exits), [list(exits) for exits in self._outer_exits]
+        return exits, outer, self._final, self.merged_returns, list(self._entangled), dict(self._views), list(self._fixed)
+
+    def set_back(self, kept: tuple[Any, ...]) -> None:
+        """Forget what has happened since."""
+        exits, outer, self._final, self.merged_returns, entangled, views, fixed = kept
+        self._exits, self._outer_exits = list(exits), [list(exits) for exits in outer]
+        self._entangled, self._views, self._fixed = list(entangled), dict(views), list(fixed)
+
+    def begin_pass(self) -> None:
+        """A pass that is run for all passes of a loop begins: what was returned before is no matter of its."""
+        self.enter()
+        self._exits, self._outer_exits = [], [[]]
+
+    def returned_in_pass(self) -> tuple[Any, Outcome | None]:
+        """The condition of the elements that such a pass, which is at its end, returns from, and what these return."""
+        ends = [*self._exits, *([Exit(True, self._final)] if self._final else [])]
+        if not ends:
+            return False, None
+        outcome = self._chain(ends[:-1], ends[-1].outcome)
+        for key, contents in outcome.contents.items():
+            if not same(self._heap.entries[key].read(), contents):
+                entry = self._heap.entries[key]
+                raise self._refusal(f"the {entry.kind.noun} `{entry.name}`")
+        return functools.reduce(functools.partial(either, self.flow.trace), (end.condition for end in ends)), outcome
+
+    def leave(self, condition: Any, value: Any, line: lines.Line | None) -> None:
+        """The elements for which a condition holds, which may be True, have returned a value in a loop."""
+        self.merged_returns += 1
+        outcome = Outcome(value, {key: entry.read() for key, entry in self._heap.entries.items()}, line)
+        if condition is True:
+            self._final = outcome
+        else:
+            self._exits.append(Exit(condition, outcome))
 
     def enter(self) -> None:
         """A branch on a traced value begins."""

@@ -11,8 +11,20 @@
     if _nbad1.join():
         <set y to what it is now>
 
-A `return` from within a branch records its value; what follows runs only where the call is still alive. Every node keeps the
-place of the one that it stems from, so that errors and graphs name the user's lines.
+A `return` from within a branch records its value; what follows runs only where the call is still alive. A loop asks what runs its
+passes, a `nbad.branching.loops.Loop`; `break` and `continue` set variables:
+
+    _nbad2 = False
+    _nbad1 = __nbad__.loop(('y',), 20)
+    while _nbad1.next(_nbad2):
+        <set y to what it says, where a pass is run for all passes>
+        with _nbad1:
+            if _nbad1.goes_on(test, _nbad2):
+                ...
+    while _nbad1.ends():
+        <set y to what it is now>
+
+Every node keeps the place of the one that it stems from, so that errors and graphs name the user's lines.
 """
 
 import ast
@@ -23,7 +35,7 @@ from typing import Any, NamedTuple
 
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
-from nbad.branching.scopes import bound_names, is_plain_function, leaves, returns, without_continue
+from nbad.branching.scopes import Jumps, bound_names, is_plain_function, leaves, returns, without_jumps
 from nbad.language.unseen import HARMLESS
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -42,31 +54,31 @@ class Place(NamedTuple):
 
     Attributes
     ----------
-    kind : str
-        "function" or "loop" for a statement of their bodies, else "block".
+    is_outermost : bool
+        Whether it is one of the function's own statements, and not in a block.
     has_call : bool
         Whether the function returns from within branches.
-    is_in_loop : bool
-    around, in_loop, in_endless : tuples of str
-        The variables of the branches around it: all, those inside the innermost loop, those inside a `while True`.
+    around, in_loop : tuples of str
+        The variables of the branches around it: all, and those inside the innermost loop.
     """
 
-    kind: str
+    is_outermost: bool
     has_call: bool
-    is_in_loop: bool = False
     around: tuple[str, ...] = ()
     in_loop: tuple[str, ...] = ()
-    in_endless: tuple[str, ...] | None = None
 
-    def block(self, branch: str) -> "Place":
+    @property
+    def inside(self) -> "Place":
+        """The place of a block here."""
+        return self._replace(is_outermost=False)
+
+    def arm(self, branch: str) -> "Place":
         """The place of an arm of the branch with the given variable."""
-        endless = None if self.in_endless is None else (*self.in_endless, branch)
-        return self._replace(kind="block", around=(*self.around, branch), in_loop=(*self.in_loop, branch), in_endless=endless)
+        return self.inside._replace(around=(*self.around, branch), in_loop=(*self.in_loop, branch))
 
-    def loop(self, is_endless: bool) -> "Place":
-        """The place of the body of a loop here."""
-        endless = () if is_endless else self.in_endless
-        return self._replace(kind="loop", is_in_loop=True, in_loop=(), in_endless=endless)
+    def loop(self, variable: str) -> "Place":
+        """The place of the body of the loop with the given variable."""
+        return self.inside._replace(around=(*self.around, variable), in_loop=())
 
 
 class _Fork(NamedTuple):
@@ -88,7 +100,7 @@ class Rewriter(Expressions):
         if not is_plain_function(node):
             return node
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
-        body = self.block(node.body, Place("function", has_call))
+        body = self.block(node.body, Place(True, has_call))
         if has_call:
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
@@ -113,12 +125,9 @@ class Rewriter(Expressions):
 
     def _after_return(self, statement: ast.stmt, place: Place, into: list[ast.stmt]) -> list[ast.stmt] | None:
         """End what surrounds a statement that may have returned; gives the list for the statements that follow."""
-        if place.kind == "function":
-            into += At(statement).lines("if not _nbad_call.alive:\n    return _nbad_call.result()")
-        elif place.kind == "loop":
-            into += At(statement).lines("if not _nbad_call.alive:\n    break")
-        else:
+        if not place.is_outermost:
             return None
+        into += At(statement).lines("if not _nbad_call.alive:\n    return _nbad_call.result()")
         return into
 
     def statement(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
@@ -142,7 +151,7 @@ class Rewriter(Expressions):
         forks, inside = [], place
         for link in chain:
             forks.append(_Fork(link, self.temporary(), inside))
-            inside = inside.block(forks[-1].variable)
+            inside = inside.arm(forks[-1].variable)
         rest = self._rest(chain[-1].orelse, inside)
         names, has_return = bound_names(chain[-1].orelse), any(map(returns, chain[-1].orelse))
         for fork in reversed(forks):
@@ -158,7 +167,7 @@ class Rewriter(Expressions):
         begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
         begin.value.args[0] = self.visit(node.test)
         then = at.statement(f"if {variable}.then:\n    pass")
-        then.body = self.block(node.body, fork.place.block(variable))
+        then.body = self.block(node.body, fork.place.arm(variable))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
         for statement in turn:
             statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
@@ -166,22 +175,68 @@ class Rewriter(Expressions):
         return [begin, then, *turn, *join]
 
     def rewrite_for(self, node: ast.For, place: Place) -> list[ast.stmt]:
-        body = self.block(without_continue(node.body), place.loop(is_endless=False))
-        fields = dict(target=self.visit(node.target), iter=self.visit(node.iter), body=body)
-        return [ast.copy_location(ast.For(**fields, orelse=self._rest(node.orelse, place)), node)]
+        at, variable = At(node), self.temporary()
+        begin, target = at.statement(f"{variable} = __nbad__.each(iterable)"), at.statement(f"target = {variable}.item")
+        begin.value.args = [self.visit(node.iter)]
+        target.targets = [self.visit(node.target)]
+        return self._loop(node, place, variable, begin, at.statement(f"{variable}.stays(left)").value, [target], [node.target])
 
     def rewrite_while(self, node: ast.While, place: Place) -> list[ast.stmt]:
-        """The test is asked through a counter, which also refuses traced tests."""
-        variable, at = self.temporary(), At(node)
-        is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
-        begin, loop = at.lines(f"{variable} = __nbad__.loop()\nwhile {variable}.again(test):\n    pass")
-        loop.test.args = [self.visit(node.test)]
-        loop.body = self.block(without_continue(node.body), place.loop(is_endless))
-        loop.orelse = self._rest(node.orelse, place)
-        return [begin, loop]
+        """A test that binds variables is a part of the body, from which the loop is left."""
+        at, variable = At(node), self.temporary()
+        if bound_names([node.test]):
+            return self._while_true(node, place)
+        begin, goes_on = at.statement(f"{variable} = __nbad__.loop()"), at.statement(f"{variable}.goes_on(test, left)").value
+        goes_on.args[0] = self.visit(node.test)
+        return self._loop(node, place, variable, begin, goes_on, [], [node.test])
+
+    def _while_true(self, node: ast.While, place: Place) -> list[ast.stmt]:
+        at, done = At(node), self.temporary()
+        begin, head = at.lines(f"{done} = False\nif test:\n    pass\nelse:\n    {done} = True\n    break")
+        head.test = node.test
+        loop = ast.copy_location(ast.While(test=at.constant(True), body=[head, *node.body], orelse=[]), node)
+        rest = at.lines(f"if {done}:\n    pass") if node.orelse else []
+        for statement in rest:
+            statement.body = node.orelse
+        return [begin, *self.rewrite_while(loop, place), *self._rest(rest, place)]
+
+    def _loop(
+        self, node: Any, place: Place, variable: str, begin: Any, goes_on: Any, first: list[ast.stmt], binding: list[ast.AST]
+    ) -> list[ast.stmt]:
+        """A loop, of which `begin` makes what runs its passes, and `goes_on` asks for one; `first` stands before the body."""
+        at = At(node)
+        body, jumps = without_jumps(node.body, self.temporary(), self.temporary())
+        names = sorted(bound_names([*body, *binding]))
+        has_return = any(map(returns, node.body))
+        passed = at.statement(f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ''})").value.args
+        begin.value.args += passed
+        goes_on.args[-1] = left = at.statement(jumps.left or "False").value
+        inner = self.block(body, place.loop(variable))
+        while_ = at.statement(f"while {variable}.next(left):\n    with {variable}:\n        if goes_on:\n            pass")
+        while_.test.args, (with_,) = [left], while_.body
+        with_.body[0].test = goes_on
+        stays = [line for name in jumps if name for line in at.lines(f"{name} = False")]
+        with_.body[0].body = [*first, *stays, *inner]
+        while_.body = [*_settings(at, f"if {variable}.sets:", variable, names), with_]
+        end = at.statement(f"while {variable}.ends():\n    pass")
+        end.body = _settings(at, "if True:", variable, names) or end.body
+        before = at.lines(f"{jumps.left} = False") if jumps.left else []
+        return [*before, begin, while_, end, *self._else(node, place, jumps)]
+
+    def _else(self, node: Any, place: Place, jumps: Jumps) -> list[ast.stmt]:
+        """The `else` of a loop: it runs where the loop was not left."""
+        rest = list(node.orelse)
+        if rest and jumps.left:
+            stays = At(rest[0]).statement(f"if not {jumps.left}:\n    pass")
+            stays.body, rest = rest, [stays]
+        done = self._rest(rest, place)
+        if rest and place.has_call and any(map(returns, node.body)):
+            alive = At(rest[0]).statement("if _nbad_call.alive:\n    pass")
+            alive.body, done = done, [alive]
+        return done
 
     def _rest(self, statements: list[ast.stmt], place: Place) -> list[ast.stmt]:
-        return self.block(statements, place._replace(kind="block")) if statements else []
+        return self.block(statements, place.inside) if statements else []
 
     def rewrite_with(self, node: ast.With, place: Place) -> list[ast.stmt]:
         """A manager may hide errors like a handler, and what its end does after a return is watched like a `finally`."""
@@ -196,7 +251,7 @@ class Rewriter(Expressions):
         for item in items:
             manager = at.statement(f"{variable}.manager(value)").value
             item.context_expr, manager.args = manager, [item.context_expr]
-        inner.body = self.block(node.body, place._replace(kind="block"))
+        inner.body = self.block(node.body, place.inside)
         new = ast.copy_location(ast.With(items=items, body=[inner]), node)
         if not has_return:
             return [begin, new]
@@ -205,7 +260,7 @@ class Rewriter(Expressions):
         return [begin, outer]
 
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
-        variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
+        variable, at, inside = self.temporary(), At(node), place.inside
         body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
         if _catches_arithmetic(node.handlers):
             guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.ran()")
@@ -236,7 +291,7 @@ class Rewriter(Expressions):
         cases = []
         for case in node.cases:
             guard = None if case.guard is None else At(case.guard).call("known", self.visit(case.guard), "case")
-            body = self.block(case.body, place._replace(kind="block"))
+            body = self.block(case.body, place.inside)
             cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
         return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 
@@ -261,7 +316,7 @@ class Rewriter(Expressions):
             return [ast.copy_location(ast.Return(value=value), node)]
         give = At(node).statement("if _nbad_call.give(value):\n    return _nbad_call.result()")
         give.test.args = [value]
-        return [*self._leave("return", place.in_endless or (), node), give]
+        return [give]
 
     def rewrite_break(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         return [*self._leave("break", place.in_loop, node), node]

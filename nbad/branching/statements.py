@@ -17,8 +17,6 @@ from nbad.lines import Line, running_line
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
 
-LARGEST_LOOP = 1_000_000
-
 
 class Loss(NamedTuple):
     """Why a variable has no value after a branch: a case of `refusals.FLOW`, and what happened."""
@@ -80,7 +78,7 @@ class Branch(Fork):
 
     def turn(self) -> bool:
         """The first arm has run; the second one is to run on the same variables."""
-        self._first = self._end_arm()
+        self._first, self.holds = self._end_arm(), False
         self.values = self.before
         return True
 
@@ -128,21 +126,6 @@ class Branch(Fork):
     def _variables(self) -> dict[str, Any]:
         known = self.frame.f_locals
         return {name: known[name] for name in self.names if name in known}
-
-
-class Loop:
-    """A `while` loop."""
-
-    def __init__(self, flow: "Flow") -> None:
-        self._flow, self._passes = flow, 0
-
-    def again(self, test: Any) -> bool:
-        """Whether the loop goes on."""
-        self._passes += 1
-        if self._passes > LARGEST_LOOP:
-            what, fix = refusals.FLOW["endless"]
-            raise self._flow.trace.refusal(what.format(count=LARGEST_LOOP), fix)
-        return self._flow.known(test, "while")
 
 
 class Guard:

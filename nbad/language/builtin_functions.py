@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from nbad import lines
+from nbad.graphs.failures import Cause
 from nbad.language import merging, refusals
 from nbad.language.lookup import extreme, select_tree
 from nbad.language.meanings import Meaning, means
@@ -38,8 +40,33 @@ def _bool(trace: "Trace", x: Any) -> Any:
     return trace.condition(x) if trace.is_traced(x) else bool(x)
 
 
-def _range(trace: "Trace", *bounds: Any) -> NoReturn:
-    raise trace.refusal(*refusals.FLOW["range"])
+class TracedRange:
+    """A range with traced bounds, over which a `for` loop of the kernel may run."""
+
+    def __init__(self, trace: "Trace", start: Any, stop: Any, step: int) -> None:
+        self.trace, self.start, self.stop, self.step = trace, start, stop, step
+
+    def __iter__(self) -> NoReturn:
+        raise self.trace.refusal(*refusals.FLOW["range"])
+
+    __len__ = __contains__ = __getitem__ = __reversed__ = __iter__  # type: ignore[assignment]
+
+
+def _range(trace: "Trace", *bounds: Any) -> Any:
+    start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+    if trace.is_traced(step) or step == 0 or len(bounds) > 3:
+        raise trace.refusal(*refusals.FLOW["step"])
+    return TracedRange(trace, _bound(trace, start), _bound(trace, stop), operator.index(step))
+
+
+def _bound(trace: "Trace", bound: Any) -> Any:
+    """A bound of a range, which a number that is not whole cannot be."""
+    if not trace.is_traced(bound):
+        return operator.index(bound)
+    if not isinstance(bound, int):  # of an argument, which is a float for the trace
+        cause = Cause(TypeError("'float' object cannot be interpreted as an integer"), str(lines.running_line() or ""))
+        trace.no_value(trace.logic("not", bound.is_integer()), cause)
+    return trace.whole("trunc", bound)
 
 
 def _round(trace: "Trace", x: Any, digits: Any = None) -> Any:

@@ -62,21 +62,35 @@ FLOW = {
         "does with a traced value what a float cannot do",
         "n // 2, n * 2, n % 2  # integer arguments are floats when a kernel is traced",
     ),
-    "while": ("loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
     "range": (
-        "counts to a traced value",
-        "for k in range(10): total = total + f(k) if k < n else total  # a fixed number of passes",
+        "uses a range that ends at a traced value outside of a `for` statement",
+        "for k in range(n): ...  # a statement; or a range of a fixed length: [x if k < n else 0.0 for k in range(10)]",
     ),
+    "step": ("counts by a traced step", "for k in range(n): i = start + step * k"),
     "break": (
-        "leaves a loop by `break` on a traced value",
-        "for v in values: total = total if done else total + v  # go through all passes",
+        "leaves the `finally` of a `try` by `break` or `continue` on a traced value",
+        "done = True  # and leave the loop behind the `try`",
     ),
-    "continue": (
-        "goes on by `continue` on a traced value from within other statements",
-        "if not skip: ...  # the rest of the body as an arm",
+    "loop variable": (
+        "uses `{name}`, which has no number at the begin of each pass of a loop on a traced value",
+        "{name} = 0.0  # before the loop: a number, a tuple, or a list or array of numbers of the same length",
     ),
-    "return": ("leaves `while True` by `return` on a traced value", "for _ in range(n):  # a fixed n: a kernel is traced once"),
+    "loop grown": (
+        "changes the length of the list `{name}` in a loop on a traced value",
+        "{name} = [value if k == n else old for k, old in enumerate({name})]  # a list of a fixed length, made before the loop",
+    ),
+    "loop items": (
+        "writes to `{name}` in a loop on a traced value what is no number",
+        "{name}[k] = 1.0  # numbers in place of numbers",
+    ),
+    "loop outer": ("changes `{name}`, from outside the kernel, in a loop on a traced value", "copy = list({name})  # in the kernel"),
+    "loop changed": ("changes the {noun} `{name}` in a loop on a traced value", "local variables instead, or items of a list"),
+    "loop array": (
+        "changes the array `{name}` in a loop on a traced value",
+        "{name} = np.zeros(3)  # an array of floats made in the kernel, whose items may be written",
+    ),
+    "loop size": ("repeats a pass that is smaller where it is run for itself", "for k in range(10): ...  # fewer passes"),
     "finally": (
         "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call",
         "one `return`, behind the `try` or `with`",

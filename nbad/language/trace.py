@@ -12,7 +12,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.failures import Cause, Flags
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.graph import Graph, GraphBuilder, needed
 from nbad.graphs.simplify import simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike
@@ -25,6 +25,7 @@ from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
+MAX_PASSES = 10_000
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -58,8 +59,8 @@ class Trace:
         The condition of the path that is run, traced or True; control flow puts it here.
     """
 
-    def __init__(self, name: str, inputs: Sequence[str], max_operations: int) -> None:
-        self.name = name
+    def __init__(self, name: str, inputs: Sequence[str], max_operations: int, max_passes: int = MAX_PASSES) -> None:
+        self.name, self.max_passes = name, max_passes
         self.builder = GraphBuilder(name, inputs)
         self.max_operations = max_operations
         self.operations = 0  # less than nodes: inputs and constants are free
@@ -157,12 +158,28 @@ class Trace:
                 living = both(self, living, self.logic("not", condition) if self.is_traced(condition) else not condition)
         return living
 
+    def frozen(self, outputs: Sequence[int]) -> Graph:
+        """The graph of some outputs; what stood for the states of loops is not a part of it."""
+        if not any(node.op == "state" for node in self.builder.nodes):
+            return self.builder.build(outputs)
+        kept, wanted = GraphBuilder(self.name, self.builder.inputs), needed(self.builder, outputs)
+        places = {}
+        for k in (*range(len(kept.inputs)), *(k for k in wanted if k >= len(kept.inputs))):
+            node = self.builder.nodes[k]
+            if node.op == "const":
+                places[k] = kept.constant(node.payload)
+            else:
+                places[k] = k if node.op == "input" else kept.add(
+                    node.op, *[places[a] for a in node.args], payload=node.payload, source=node.source
+                )
+        return kept.build([places[k] for k in outputs])
+
     def frozen_flags(self) -> Flags | None:
         """All flags as a graph of the kernel's inputs; None where no element can have one."""
         causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in self.flags]
         outputs = [self.node(condition, BOOL) for condition, _ in self.flags]
         outputs += [self.node(value, REAL) for _, cause in self.flags for _, value in cause.states]
-        graph = simplify(self.builder.build(outputs))
+        graph = simplify(self.frozen(outputs))
         is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
         return None if all(is_false) else Flags(graph, tuple(causes))
 

@@ -27,6 +27,7 @@ _TELLING = (
     "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
+_FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
 _LIST_WRITES = frozenset("append clear extend insert pop remove reverse sort".split())
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
@@ -63,7 +64,7 @@ def _needs_rewriting(code: CodeType) -> bool:
         return True
     # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]
-    if not _REWRITTEN.isdisjoint(instructions):
+    if not _REWRITTEN.isdisjoint(instructions) or ("range" in code.co_names and _FOR in instructions):
         return True
     pairs = zip(instructions, code.co_code[1::2], strict=True)
     return any(name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs)

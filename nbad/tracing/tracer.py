@@ -15,7 +15,7 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.language import arrays
 from nbad.language.kernels import Traced
-from nbad.language.trace import Trace
+from nbad.language.trace import MAX_PASSES, Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.tracing.arguments import Argument
@@ -37,7 +37,11 @@ _RUNNING = _Running()
 
 
 def trace(
-    function: Callable, arguments: Sequence[Argument], constants: dict[str, Any], max_operations: int = MAX_OPERATIONS
+    function: Callable,
+    arguments: Sequence[Argument],
+    constants: dict[str, Any],
+    max_operations: int = MAX_OPERATIONS,
+    max_passes: int = MAX_PASSES,
 ) -> Traced:
     """Trace a kernel: call a rebound copy of it once, with traced values for its arguments.
 
@@ -51,6 +55,8 @@ def trace(
         Plain values for other arguments: defaults and static ones.
     max_operations : int
         A kernel that needs more operations is refused.
+    max_passes : int
+        Elements for which a loop on traced values does more passes have no value.
 
     Returns
     -------
@@ -65,7 +71,7 @@ def trace(
     (3,)
     """
     name = getattr(function, "__name__", type(function).__name__)
-    run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations)
+    run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations, max_passes)
     with _running(run, function):
         rebinder = Rebinder(run)
         with rebinder.flow:
@@ -73,7 +79,8 @@ def trace(
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         leaves = _leaves(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
-    return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple))
+        graph, flags = run.frozen(outputs), run.frozen_flags()
+    return Traced(graph, tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple), flags)
 
 
 @contextmanager

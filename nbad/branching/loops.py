@@ -1,0 +1,283 @@
+"""Loops, as the rewritten copy of a function runs them: pass by pass, or one pass for all (`nbad.branching.passes`).
+
+A pass whose test is known is run, as in Python. Where the test or a `break` depends on a traced value, or where the passes would
+be too many operations, one pass is traced for all. If that fails, as for a variable that has no value before the first pass, a pass
+is run for itself, in an arm where its test holds, and the next one is tried.
+"""
+
+import sys
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from nbad import lines
+from nbad.branching.outcomes import Count, Limits
+from nbad.branching.passes import Moment, Pass
+from nbad.branching.returns import Call
+from nbad.branching.statements import Branch
+from nbad.errors import InternalError, TraceError
+from nbad.language import refusals
+from nbad.language.builtin_functions import TracedRange
+
+if TYPE_CHECKING:
+    from nbad.branching.flow import Flow
+
+LARGEST_LOOP = 1_000_000
+UNROLLED = 400  # operations of all passes of a loop, beyond which one pass is traced for all
+UNROLLED_LEFT = 60  # the same for a loop that is left on a traced test: the passes that are left cost nothing then
+FEWEST = 5  # passes of a `for` loop that may be traced as one
+TRIED = 3  # how many first passes may have to be run for themselves
+LONGEST = 100  # passes that are run one by one where elements leave the loop on a traced test
+LARGER, FEW = 3.0, 30  # how much larger one pass for all may be than one of many, and how many operations do not matter
+_END = object()
+
+
+class Loop:
+    """A `while` loop.
+
+    Attributes
+    ----------
+    sets : bool
+        Whether the variables are to be set.
+    values : dict
+        What they are to be set to; the others are to be deleted.
+    """
+
+    def __init__(self, flow: "Flow", names: tuple[str, ...], last_line: int, call: Call | None) -> None:
+        self.flow, self.names, self.last_line, self.call = flow, names, last_line, call
+        self.sets, self.values = False, dict[str, Any]()
+        self._passes = self._tried = self._used = 0
+        self._is_over = False
+        self._wants = self._waits = self._runs = False  # one pass for all; to begin it; the pass that is known to be run
+        self._returns = 0 if call is None else call.merged_returns
+        self._operations = flow.trace.operations
+        self._forks: list[Branch] = []  # of passes that are run in an arm
+        self._first: Moment | None = None  # the begin of the loop
+        self._back: Moment | None = None  # where passes one by one go on if that for all fails from the begin on
+        self._pass: Pass | None = None
+        self._error: Exception | None = None
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether the body runs for some elements only."""
+        return self._pass is not None or bool(self._forks)
+
+    def next(self, left: Any = False) -> bool:
+        """Whether to run the body once more."""
+        frame, self.sets = sys._getframe(1), False
+        if self._pass is not None:
+            return self._after_pass(self._pass, frame)
+        if self._waits:
+            return self._begin_here(frame)
+        is_left = self.flow.truth(left)
+        if self._is_over or is_left or not (self.call is None or self.call.alive) or not self._has_next():
+            return False
+        self._wants = self._tried < TRIED and self._passes > 0 and self._pays(self._is_left(is_left is None))
+        if self._wants and self._can_restart():
+            return self._begin_again(frame)
+        self._passes, self._used = self._passes + 1, self.flow.trace.operations
+        self._check(is_left is None)
+        return True
+
+    def goes_on(self, test: Any, left: Any) -> bool:
+        """Whether to run the body of a pass: its test holds, in an arm if it is traced, or the pass is that for all."""
+        return self._goes_on(test, left, sys._getframe(1))
+
+    def _goes_on(self, test: Any, left: Any, frame: FrameType) -> bool:
+        if self._pass is not None:
+            return self._pass.goes_on(test, left)
+        if self._runs:
+            self._runs = False
+            return True
+        truth = self.flow.truth(test)
+        if truth is None and self._can_restart():
+            self._waits = True
+            return False
+        for value, is_so in ((left, False), (test, True)):
+            if self.flow.truth(value) is None:
+                condition = self.flow.condition(value if is_so else self.flow.negated(value))
+                self._forks.append(Branch(self.flow, condition, self.names, frame, self.last_line, self.call))
+        if truth is None and self._tried >= TRIED and self._error is not None:
+            raise self._error
+        self._is_over = truth is False
+        self._waits = not self._is_over and (truth is None or self._wants)
+        if self._passes == 1 and not self._is_over and not self._waits and self._may_be_traced():
+            self._first = Moment(self.flow, self.call, frame.f_locals, self.names)
+        return not self._is_over and not self._waits
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
+        """A pass for all may fail: then passes are run one by one."""
+        if self._pass is None or not isinstance(error, Exception) or isinstance(error, InternalError):
+            return False
+        try:
+            if isinstance(error, NameError):
+                self.flow.explain(error)
+        except TraceError as meant:
+            error = meant
+        self._error = error
+        return True
+
+    def ends(self) -> bool:
+        """Whether to set the variables, behind the loop."""
+        if self._pass is not None:  # left by a jump that hides an error
+            raise self.flow.trace.refusal(*refusals.FLOW["break"])
+        if self._is_over and self.sets:
+            self.sets = False
+            return True
+        if not self._forks:
+            return False
+        fork = self._forks.pop()
+        fork.join()
+        self.values = fork.values
+        return True
+
+    # passes one by one
+
+    def _has_next(self) -> bool:
+        """Whether there is something to run a pass for."""
+        return True
+
+    def _may_be_traced(self) -> bool:
+        """Whether one pass may be traced for all, though passes can be run one by one."""
+        return True
+
+    def _pays(self, is_left: bool) -> bool:
+        """Whether one pass for all is better."""
+        used = self.flow.trace.operations - self._operations
+        return used > 0 and (is_left or used > UNROLLED)
+
+    def _is_left(self, is_left: bool) -> bool:
+        """Whether some elements have left the loop."""
+        return is_left or (self.call is not None and self.call.merged_returns > self._returns)
+
+    def _check(self, is_left: bool) -> None:
+        """Refuse a loop without end."""
+        if self._passes > LONGEST and self._error is not None and self._is_left(is_left):
+            raise self._error
+        if self._passes > LARGEST_LOOP:
+            what, fix = refusals.FLOW["endless"]
+            raise self.flow.trace.refusal(what.format(count=LARGEST_LOOP), fix)
+
+    # one pass for all
+
+    def _can_restart(self) -> bool:
+        """Whether the loop can be begun again."""
+        return self._first is not None and not self._forks and self._first.can_return()
+
+    def _begin_again(self, frame: FrameType) -> bool:
+        """Trace a pass for all, from the begin of the loop on."""
+        assert self._first is not None
+        first, self._first = self._first, None
+        self._back = Moment(self.flow, self.call, frame.f_locals, self.names)
+        limits = self._limits(self._back)
+        first.come_back()
+        return self._begin(Pass(first, frame, lines.line_of(frame.f_code, frame.f_lineno), self._count(1), limits))
+
+    def _begin_here(self, frame: FrameType) -> bool:
+        """The same from the pass on that is known to be run."""
+        self._waits = False
+        if self._can_restart():
+            return self._begin_again(frame)
+        here = Moment(self.flow, self.call, frame.f_locals, self.names)
+        limits = self._limits(here)
+        return self._begin(Pass(here, frame, lines.line_of(frame.f_code, frame.f_lineno), self._count(self._passes), limits))
+
+    def _begin(self, run: Pass) -> bool:
+        self._pass, self._error = run, None
+        self.sets, self.values = True, run.values
+        return True
+
+    def _after_pass(self, run: Pass, frame: FrameType) -> bool:
+        """Whether to run the body again."""
+        if self._error is None:
+            try:
+                self._is_over = run.end(frame.f_locals)
+            except InternalError:
+                raise
+            except Exception as error:
+                self._error = error
+        self.sets, self.values = True, run.values
+        if self._error is not None:
+            self._go_back(run)
+        elif self._is_over:
+            self._pass = None
+        return not self._is_over
+
+    def _go_back(self, run: Pass) -> None:
+        """The pass for all has failed."""
+        run.abandon()
+        self._pass, self._runs = None, self._back is None
+        self._tried += self._back is None
+        if self._back is not None:
+            self._back.come_back()
+        self.values, self._back = (self._back or run.before).values, None
+
+    def _count(self, number: int) -> Count | None:
+        """What is counted from a pass on, of which the first is number 1."""
+        return None
+
+    def _limits(self, here: Moment) -> Limits | None:
+        """What the pass may be, where passes can be run one by one."""
+        if self._forks and self._waits:
+            return None
+        plain = {name for name, value in here.values.items() if type(value) is int}
+        return Limits(frozenset(plain), LARGER * (self.flow.trace.operations - self._used) + FEW)
+
+
+class Each(Loop):
+    """A `for` loop."""
+
+    def __init__(self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None) -> None:
+        super().__init__(flow, names, last_line, call)
+        self._range = iterable if isinstance(iterable, range | TracedRange) else None
+        self._items = iter(()) if isinstance(iterable, TracedRange) else iter(iterable)
+        self._item: Any = None
+
+    @property
+    def item(self) -> Any:
+        """What the variable of the loop is to be set to."""
+        return self._item if self._pass is None else self._pass.item
+
+    def stays(self, left: Any) -> bool:
+        """Whether to run the body of a pass."""
+        return self._goes_on(self._test(), left, sys._getframe(1))
+
+    def _test(self) -> Any:
+        """Whether there is an item."""
+        counted = self._range
+        if not isinstance(counted, TracedRange):  # a pass for all is repeated as often as there are items
+            return True
+        return self.item < counted.stop if counted.step > 0 else self.item > counted.stop
+
+    def _has_next(self) -> bool:
+        if isinstance(self._range, TracedRange):
+            self._item = self._range.start + self._passes * self._range.step
+            return True
+        self._item = next(self._items, _END)
+        return self._item is not _END
+
+    def _may_be_traced(self) -> bool:
+        return isinstance(self._range, range) and len(self._range) >= FEWEST
+
+    def _pays(self, is_left: bool) -> bool:
+        counted = self._range
+        if not isinstance(counted, range) or len(counted) < FEWEST:
+            return False
+        last, used = self.flow.trace.operations - self._used, self.flow.trace.operations - self._operations
+        all_ = used + (len(counted) - self._passes) * last
+        return last > 0 and (all_ > UNROLLED_LEFT if is_left else self._passes > 1 and all_ > UNROLLED)
+
+    def _check(self, is_left: bool) -> None:
+        """It ends with its items."""
+
+    def _count(self, number: int) -> Count | None:
+        counted = self._range
+        if counted is None:
+            return None
+        start = counted.start + (number - 1) * counted.step
+        return Count(start, counted.step, counted.stop, len(counted) - number + 1 if isinstance(counted, range) else None)
+
+    def _limits(self, here: Moment) -> Limits | None:
+        return super()._limits(here) if isinstance(self._range, range) else None

@@ -1,0 +1,254 @@
+"""What a loop leaves: its pass becomes a step, the graph gets the loop, and variables, containers, returns and flags their values."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbad import lines
+from nbad.branching.returns import Outcome
+from nbad.branching.statements import Loss
+from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
+from nbad.errors import NotConvergedError
+from nbad.graphs.failures import Cause
+from nbad.graphs.loops import Loop as Repeated
+from nbad.graphs.steps import Step, dependents, extract
+from nbad.language import refusals
+from nbad.language.arrays import owner
+from nbad.language.merging import both, containers
+from nbad.language.trace import Flag
+from nbad.language.values import Tracer
+from nbad.operations.row import BOOL
+
+if TYPE_CHECKING:
+    from nbad.branching.passes import Pass
+    from nbad.language.trace import Trace
+
+SHOWN = 8  # states of an element that an error tells
+USUAL = 10.0  # passes to expect where nothing is known
+
+
+class Count(NamedTuple):
+    """What a `for` loop counts: from an item on, by a step, until before a stop; and how many passes that makes, if it is known."""
+
+    item: Any
+    step: int
+    stop: Any
+    passes: int | None
+
+
+class Limits(NamedTuple):
+    """What a pass for all may be, where the passes could be run one by one as well.
+
+    Attributes
+    ----------
+    plain : set of str
+        Variables that would be plain integers then.
+    operations : float
+        How many it may have.
+    """
+
+    plain: frozenset[str]
+    operations: float
+
+
+class Left(NamedTuple):
+    """What a run of a pass left behind.
+
+    Attributes
+    ----------
+    values : mapping
+        Variables.
+    items : dict
+        Those of containers that were written to, by their identity.
+    returned : Any
+        The condition of the elements that returned, traced or plain.
+    outcome : Outcome or None
+        What these return.
+    flags : list of Flag
+        By which some elements have no value.
+    """
+
+    values: Mapping[str, Any]
+    items: dict[int, list[Any]]
+    returned: Any
+    outcome: Outcome | None
+    flags: list[Flag]
+
+
+class Outcomes:
+    """The loop of a pass, in the graph; and what it leaves.
+
+    Attributes
+    ----------
+    values : dict
+        What variables are to be set to; the others are to be deleted.
+    """
+
+    def __init__(self, run: "Pass", left: Left) -> None:
+        self._run, self._left, self._trace, self._flow = run, left, run.trace, run.flow
+        self._last: dict[tuple[int, int], State] = {}  # what only the last pass leaves, by node and kind
+        self._final: dict[int, Any] = {}  # numbers after the loop, by the nodes of the states
+        self._known: dict[int, Any] = {}  # containers after the loop, by what they are in the pass
+        self._states = list(run.states.values())
+        self._fixed = [state for state in self._states if self._is_fixed(state)]
+        moving = [state for state in self._states if not self._is_fixed(state)]
+        self._depending = dependents(self._trace.builder, run.first, {state.node for state in self._states})
+        flags = [self._flag(condition) for condition in (left.returned, *(flag.condition for flag in left.flags))]
+        is_left = isinstance(run.is_left, Tracer) or left.returned is not False or left.flags
+        self._is_counted = bool(run.count and run.count.passes and run.limits and not is_left)
+        self._carry(run, left)
+        self._build([*moving, *filter(None, flags), *self._last.values()], [flag for flag in flags if flag])
+        self.values = dict(self._variables())
+        self._write()
+        self._return(flags[0])
+        self._raise(flags[1:])
+
+    # before the loop is built
+
+    def _is_fixed(self, state: State) -> bool:
+        """Whether a state is in the next pass what it was."""
+        return isinstance(state.next, Tracer) and state.next._node == state.value._node
+
+    def _flag(self, condition: Any) -> State | None:
+        """The state of a condition that ends the loop; None where it is the same in all passes."""
+        if not self._depends(condition):
+            return None
+        return State(self._trace, "done", CONDITION, False, condition)
+
+    def _depends(self, number: Any) -> bool:
+        return isinstance(number, Tracer) and number._node in self._depending
+
+    def _carry(self, run: "Pass", left: Left) -> None:
+        """Find what only the last pass leaves."""
+        loose = [value for name, value in left.values.items() if name in run.names and name not in run.values]
+        loose += [] if left.outcome is None else [left.outcome.value]
+        loose += [value for flag in left.flags for _, value in flag.cause.states]
+        for number in itertools.chain.from_iterable(map(numbers, filter(is_carried, loose))):
+            if self._depends(number):
+                key = number._node, kind_of(number)
+                self._last.setdefault(key, State(self._trace, "last", key[1], next=number))
+
+    # the loop
+
+    def _build(self, moving: list[State], flags: list[State]) -> None:
+        """Put the loop into the graph."""
+        trace, run = self._trace, self._run
+        builder, goes_on = trace.builder, run.asked
+        for flag in flags:
+            goes_on = both(trace, goes_on, trace.logic("not", flag.value))
+        if not moving:
+            moving = [State(trace, "none", ANY, next=0.0)]
+        wanted = [trace.node(goes_on, BOOL), *(state.node_of(state.next) for state in moving)]
+        fixed = {state.node: state.node_of(state.initial) for state in self._fixed}
+        step = extract(builder, run.first, {state.node: state.name for state in moving}, fixed, wanted)
+        self._check(step, moving)
+        known = run.count and run.count.passes
+        loop = Repeated(step.graph, len(moving), known or trace.max_passes, float(known or USUAL))
+        active = trace.node(trace.living(), BOOL)
+        initial = [state.node_of(state.initial) for state in moving]
+        source, builder.source = builder.source, f"{run.line.file}:{run.line.number}"
+        *ends, unfinished = builder.loop(active, initial, step.captured, loop)
+        builder.source = source
+        trace.operations += len(moving) + sum(node.op not in ("input", "const") for node in step.graph.nodes)
+        for state, node in zip(moving, ends, strict=True):
+            self._final[state.node] = number_of(trace, node, state.kind)
+        self._final |= {state.node: state.initial for state in self._fixed}
+        self._unfinished = None if known else trace.apply("ne", (trace.value(unfinished), 0.0))
+
+    def _check(self, step: Step, moving: list[State]) -> None:
+        """Refuse a pass for all where passes one by one are better, or exact where floats are not."""
+        limits = self._run.limits
+        if limits is None:
+            return
+        size = sum(node.op not in ("input", "const") for node in step.graph.nodes)
+        exact = [state for state in moving if state.name in limits.plain and self._change(state) is None]
+        if size > limits.operations or exact:
+            raise self._trace.refusal(*refusals.FLOW["loop size"], line=self._run.line)
+
+    def _change(self, state: State) -> float | None:
+        """By how much a state changes in each pass, if that is a constant."""
+        nodes = self._trace.builder.nodes
+        op, args, *_ = nodes[state.node_of(state.next)]
+        if op not in ("add", "sub") or state.node not in args or (op == "sub" and args[0] != state.node):
+            return None
+        other = nodes[args[1] if args[0] == state.node else args[0]]
+        return None if other.op != "const" else other.payload if op == "add" else -other.payload
+
+    # after the loop
+
+    def _number(self, number: Any) -> Any:
+        """What a number of the last pass is after the loop."""
+        if not self._depends(number):
+            return number
+        return self._final[self._last[number._node, kind_of(number)].node]
+
+    def _variables(self) -> Iterator[tuple[str, Any]]:
+        run, found = self._run, self._left.values
+        for name in filter(found.__contains__, run.names):
+            value = found[name]
+            if run.is_kept(name, value):
+                yield name, run.before.values[name]
+            elif name in run.values:
+                states = iter([run.states[name, k] for k, _ in enumerate(numbers(value))])
+                yield name, self._new(value, lambda number: self._of_state(next(states)))
+            elif is_carried(value):
+                yield name, self._new(value, self._number)
+            else:
+                self._flow.lost[run.code, name] = Loss("loop variable", str(run.line))
+
+    def _of_state(self, state: State) -> Any:
+        """A number after the loop, which may be a plain one."""
+        count, limits = self._run.count, self._run.limits
+        if self._is_counted and state.name in limits.plain and type(state.initial) is int:
+            return state.initial + count.passes * int(self._change(state))
+        return self._final[state.node] if self._depends(state.next) else state.next
+
+    def _new(self, value: Any, change: Callable[[Any], Any]) -> Any:
+        """A value with the numbers that it holds after the loop; lists and arrays that others may hold too are not to be written."""
+        new = rebuilt(self._trace, value, change)
+        for old, container in zip(containers(value), containers(new), strict=True):
+            known = self._known.setdefault(id(owner(old)), container)
+            if known is not container or self._run.before.heap.holds(old):
+                self._flow.watch([(container, [container, known])], self._run.line)
+        return new
+
+    def _write(self) -> None:
+        """Write what the loop leaves into the containers that it writes to."""
+        run = self._run
+        for key, entry in sorted(run.written.items(), key=lambda item: isinstance(item[1].container, list)):
+            states = [run.states.get((key, k)) for k in range(len(entry.contents.items))]
+            old = entry.contents.items
+            entry.write([item if state is None else self._of_state(state) for item, state in zip(old, states, strict=True)])
+
+    def _return(self, flag: State | None) -> None:
+        """The elements that returned have left the call."""
+        returned, outcome, call = self._left.returned, self._left.outcome, self._run.call
+        if outcome is not None and call is not None:
+            value, is_only_end = self._new(outcome.value, self._number), self._run.asked is True
+            call.leave(is_only_end or (returned if flag is None else self._final[flag.node]), value, outcome.line)
+
+    def _raise(self, flags: Sequence[State | None]) -> None:
+        """Elements have no value where that was so in some pass, or where the passes do not end."""
+        trace, run = self._trace, self._run
+        for (condition, cause), flag in zip(self._left.flags, flags, strict=True):
+            states = tuple((name, self._number(value)) for name, value in cause.states)
+            trace.no_value(condition if flag is None else self._final[flag.node], cause._replace(states=states))
+        if self._unfinished is not None:
+            trace.no_value(self._unfinished, _not_converged(trace, run, self._final))
+
+
+def _not_converged(trace: "Trace", run: "Pass", final: Mapping[int, Any]) -> Cause:
+    """Why elements have no value where a loop does not end."""
+    name, passes, line = trace.name, trace.max_passes, run.line
+
+    def raises(where: str, states: Mapping[str, float]) -> Exception:
+        return NotConvergedError(
+            f"kernel `{name}`: a loop is not done after {passes} passes {where}",
+            got=", ".join(f"{state} = {float(value):.17g}" for state, value in states.items()),
+            fix=f"@nbad.kernel(max_passes={10 * passes})  # or errors='nan', or a test that is met",
+            source=line,
+        )
+
+    shown = [state for key, state in run.states.items() if state.node in final and key != "item"][:SHOWN]
+    states = tuple((state.name, final[state.node]) for state in shown)
+    return Cause(raises("", {}), str(line), run.module, raises, states)

@@ -1,0 +1,217 @@
+"""One pass of a loop, traced for all passes: what changes from pass to pass is a state there, and the pass becomes a step.
+
+The pass is run again, on wider states, until what it leaves is like what it began with: an integer that becomes a float is a float
+from the start, and a list that it writes to is carried too.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbad import lines
+from nbad.branching.outcomes import Count, Left, Limits, Outcomes
+from nbad.branching.returns import Call
+from nbad.branching.snapshots import Contents, Entry, Heap
+from nbad.branching.statements import Loss
+from nbad.branching.states import State, is_carried, kind_of, likeness, numbers, rebuilt
+from nbad.language import refusals
+from nbad.language.merging import both, containers, is_number
+
+if TYPE_CHECKING:
+    from nbad.branching.flow import Flow
+
+
+class Moment:
+    """What variables and the containers in reach held at one moment, and how the call may have ended by then."""
+
+    def __init__(self, flow: "Flow", call: Call | None, known: Mapping[str, Any], names: Iterable[str]) -> None:
+        self.flow, self.call, self.names = flow, call, tuple(names)
+        self.values = {name: known[name] for name in names if name in known}
+        self.heap = Heap([(name, value) for name, value in known.items() if not name.startswith("_nbad")], flow.outer)
+        self.operations = flow.trace.operations
+        self._call = call and call.kept()
+
+    def can_return(self) -> bool:
+        """Whether all that was changed since can be set back."""
+        return all(entry.kind.write is not None and not entry.is_outer for entry, _ in self.heap.changes())
+
+    def come_back(self) -> None:
+        """Set everything back but the variables, which are the frame's."""
+        for entry, _ in self.heap.changes():
+            entry.write(entry.contents.items)
+        if self.call is not None and self._call is not None:
+            self.call.set_back(self._call)
+        self.flow.trace.operations = self.operations
+
+
+class Pass:
+    """The pass that is traced for all.
+
+    Parameters
+    ----------
+    before : Moment
+        The begin of the loop, for elements that do the first pass.
+    frame : frame
+        The one that loops.
+    line : Line
+        The line of the loop.
+    count : Count or None
+        Of a `for` loop.
+    limits : Limits or None
+        Where the passes could be run one by one as well.
+
+    Attributes
+    ----------
+    values : dict
+        What variables are to be set to, for a run of the pass, or at the end; the others are to be deleted.
+    item : number
+        What a `for` loop is at.
+    """
+
+    def __init__(
+        self, before: Moment, frame: FrameType, line: lines.Line, count: Count | None, limits: "Limits | None" = None
+    ) -> None:
+        self.flow, self.trace, self.call = before.flow, before.flow.trace, before.call
+        self.before, self.names, self.line, self.count, self.limits = before, before.names, line, count, limits
+        self.code, self.module = frame.f_code, str(frame.f_globals.get("__name__"))
+        self.first = len(self.trace.builder.nodes)
+        self._kinds: dict[Any, int] = {}  # of states that become wider than they begin
+        self.written: dict[int, Entry] = {}  # containers that are written to, or may be
+        self._rebound: set[str] = set()  # variables that are bound to new containers
+        self._unset: set[str] = set()  # variables that have no value at the begin of a pass, or none that could be carried
+        self._flow, self._flags = self.flow.kept(), self.trace.flags
+        self._begin()
+
+    def goes_on(self, test: Any, left: Any) -> bool:
+        """Ask whether there is this pass."""
+        conditions = [self.flow.condition(value) if self.flow.truth(value) is None else self.flow.truth(value) for value in (test, left)]
+        self.asked, self.is_left = both(self.trace, conditions[0], self.flow.negated(conditions[1])), conditions[1]
+        return True
+
+    def end(self, known: Mapping[str, Any]) -> bool:
+        """The pass has run and left these variables; says whether it is the one for all, or has to run again."""
+        left = self._left(known)
+        self.abandon()
+        if self._widen(left):
+            self._begin()
+            return False
+        self.values = Outcomes(self, left).values
+        return True
+
+    def abandon(self) -> None:
+        """Undo what the run did."""
+        self.before.come_back()
+        self.flow.set_back(self._flow)
+        self.trace.flags = self._flags
+
+    # a run of the pass
+
+    def _begin(self) -> None:
+        self.states: dict[Any, State] = {}
+        self.asked = self.is_left = False
+        self.flow.begin_pass(self.before.heap, self.call)
+        self.trace.flags = []
+        for name in self._unset:
+            self.flow.lost[self.code, name] = Loss("loop variable", f"{self.line}")
+        known = {name: value for name, value in self.before.values.items() if name not in self._unset}
+        self.values = {name: self._begun(name, value) for name, value in known.items()}
+        for entry in self.written.values():
+            items = enumerate(entry.contents.items)
+            entry.write([self._state((id(entry.container), k), f"{entry.name}[{k}]", item) for k, item in items])
+        if self.count is not None:
+            self.item = self._state("item", "item", self.count.item)
+
+    def _begun(self, name: str, value: Any) -> Any:
+        """What a variable is at the begin of the pass."""
+        entry = self.before.heap.entries.get(id(value))
+        if entry is not None and _is_own(entry) and name not in self._rebound and not self.flow.is_watched(value):
+            self.written[id(value)] = entry
+            return value
+        if not is_carried(value):
+            return value
+        places = itertools.count()
+        new = rebuilt(self.trace, value, lambda x: self._state((name, k := next(places)), _place(name, value, k), x))
+        self.flow.watch([(container, [container]) for container in containers(new)], self.line)
+        return new
+
+    def _state(self, key: Any, name: str, value: Any) -> Any:
+        """What stands for a number in the pass; anything else is what it is."""
+        if not is_number(value):
+            return value
+        self.states[key] = state = State(self.trace, name, self._kinds.get(key, kind_of(value)), value)
+        return state.value
+
+    def _left(self, known: Mapping[str, Any]) -> Left:
+        items = {}
+        for entry, contents in self.before.heap.changes():
+            self._check(entry, contents)
+            items[id(entry.container)] = contents.items
+        returned, outcome = (False, None) if self.call is None else self.call.returned_in_pass()
+        return Left(known, items, returned, outcome, self.trace.flags)
+
+    def _check(self, entry: Entry, contents: Contents) -> None:
+        """Refuse a change that cannot be carried."""
+        is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
+        if not _is_own(entry):
+            case = "loop outer" if entry.is_outer else "loop array" if entry.kind.noun == "array" else "loop changed"
+        elif not is_same_size:
+            case = "loop grown"
+        elif any(x is not y and not (is_number(x) and is_number(y)) for x, y in zip(contents.items, entry.contents.items)):
+            case = "loop items"
+        else:
+            return
+        what, fix = refusals.FLOW[case]
+        raise self.trace.refusal(what.format(name=entry.name, noun=entry.kind.noun), fix.format(name=entry.name), line=self.line)
+
+    # what the pass needs to begin with
+
+    def _widen(self, left: Left) -> bool:
+        """Take note of what becomes of the states; says whether any of them has to begin as something else."""
+        is_wider = False
+        for key, items in left.items.items():
+            if key not in self.written:
+                self.written[key], is_wider = self.before.heap.entries[key], True
+            is_wider = self._follow_all([(key, k) for k in range(len(items))], items) or is_wider
+        for name in self.values:
+            is_wider = self._follow(name, left.values) or is_wider
+        if self.count is not None:
+            self.states["item"].next = self.item + self.count.step
+        return is_wider
+
+    def _follow(self, name: str, found: Mapping[str, Any]) -> bool:
+        """The same for a variable."""
+        start, value = self.values[name], found.get(name)
+        if name not in found or self.is_kept(name, value):
+            return False
+        if start is self.before.values[name] and id(start) in self.written:  # now bound to another container
+            self._rebound.add(name)
+            return True
+        if is_carried(start) and likeness(value) == likeness(start):
+            return self._follow_all([(name, k) for k, _ in enumerate(numbers(start))], numbers(value))
+        self._unset.add(name)
+        return True
+
+    def is_kept(self, name: str, value: Any) -> bool:
+        """Whether a variable is at the end of the pass what it was at its begin."""
+        start = self.values.get(name)
+        return name in self.values and (value is start or (not is_carried(start) and likeness(value) == likeness(start)))
+
+    def _follow_all(self, keys: Iterable[Any], values: Iterable[Any]) -> bool:
+        is_wider = False
+        for key, value in zip(keys, values, strict=True):
+            state = self.states.get(key)
+            if state is not None:
+                state.next = value
+                kind = max(state.kind, kind_of(value))
+                self._kinds[key], is_wider = kind, is_wider or kind != state.kind
+        return is_wider
+
+
+def _is_own(entry: Entry) -> bool:
+    """Whether a list or array of the kernel's own can be written to."""
+    return entry.kind.write is not None and not entry.is_outer
+
+
+def _place(name: str, value: Any, k: int) -> str:
+    return name if is_number(value) else f"{name}[{k}]"
