@@ -2,14 +2,18 @@
 
 import time
 
+import numba
 import numpy as np
 import pytest
-from helpers.loops import EXAMPLES, Steps, graph_of, kepler, oscillator, untaken
+from helpers.loops import EXAMPLES, Steps, graph_of, kepler, nested, oscillator, untaken
 from helpers.tiles_by_hand import run_tile
 
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
+from nbad.codegen.python_source import print_python
+from nbad.graphs.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
+from nbad.graphs.simplify import simplify
 
 examples = pytest.mark.parametrize("name", EXAMPLES)
 dtypes = pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -148,3 +152,44 @@ def test_time_to_compile_does_not_depend_on_the_passes():
 def test_a_loop_is_printed_once_for_all_its_states():
     text = compile_tile(lower(graph_of(4, oscillator))).llvm
     assert text.count("icmp ne i") == 1
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_printed_python_has_the_same_bits(name):
+    function, points = EXAMPLES[name]
+    graph, namespace = simplify(graph_of(len(points[0]), function)), {}
+    exec(print_python(lower(graph)), namespace)
+    for point in points:
+        np.testing.assert_array_equal(namespace["f"](*point), np.squeeze(evaluate(graph, *point)))
+
+
+@dtypes
+def test_printed_python_has_the_same_bits_under_numba(dtype):
+    """Loops in loops, derivatives, functions of the C library, elements that are not active."""
+    joint = jacobian(graph_of(2, lambda x, y: nested(abs(y), x) + kepler(x, 0.25 * y) + untaken(x, y)), (0, 1))
+    oplist, namespace = lower(simplify(joint.graph), dtype, "libm"), {}
+    exec(print_python(oplist), namespace)
+    scalar = numba.njit(error_model="numpy")(namespace["f"])
+    inputs = [np.array([3.0, 0.5, 1.0, -2.0], dtype), np.array([0.5, 1.5, 2.0, -3.0], dtype)]
+    with np.errstate(all="ignore"):
+        expected = np.array([scalar(*point) for point in zip(*inputs, strict=True)], dtype)
+    np.testing.assert_array_equal(np.array(run_tile(compile_tile(oplist), *inputs)).T, expected)
+
+
+def test_text_of_the_python_source():
+    steps = Steps(lambda y, x: (y < x, (y * x,)), 1, 1, max_passes=7)
+    lines = print_python(lower(graph_of(2, lambda x, y: steps([y], [x], x > 1.0)))).splitlines()
+    assert lines[5:] == [
+        "def f(x0, x1):",
+        "    v3 = x0 > 1.0",
+        "    passes4, z0 = 0, x1",
+        "    while True:",
+        "        v4_2 = z0 < x0",
+        "        more4 = v4_2 and v3",
+        "        if not more4 or passes4 == 7:",
+        "            break",
+        "        v4_3 = z0 * x0",
+        "        passes4, z0 = passes4 + 1, v4_3",
+        "    v5 = 1.0 if more4 else 0.0",
+        "    return z0, v5",
+    ]
