@@ -1,6 +1,7 @@
 """Graph to op list: composite operations expanded, dead ones dropped, one dtype and one kind of math chosen.
 
-An op list has only operations that are one vector instruction or one call of a function of the C library. Powers with a constant
+An op list has only operations that are one vector instruction or one call of a function of the C library, and loops whose steps
+are such lists. Powers with a constant
 are reduced as LLVM reduces them under Numba, so that `math="libm"` has the very bits of the same function under `numba.njit`.
 """
 
@@ -8,11 +9,12 @@ import ctypes
 import functools
 import math as scalar
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from nbad.errors import InternalError
 from nbad.graphs.graph import Graph, GraphBuilder, Node
+from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE
 
 INSTRUCTIONS = frozenset(
@@ -73,6 +75,7 @@ class Expander:
 
     def __init__(self, builder: GraphBuilder, dtype: str, math: str):
         self.builder, self.dtype, self.math = builder, dtype, math
+        self._loops: dict[Loop, Loop] = {}  # with steps that are lowered
 
     def __getattr__(self, name: str) -> Callable[..., "Value"]:
         if name not in TABLE:
@@ -102,6 +105,8 @@ class Expander:
             return Value(self, node.payload)
         if node.op == "const":
             return self.constant(node.payload)
+        if node.op == "loop":
+            return Value(self, self.builder.add("loop", *(v.node for v in operands), payload=self._lowered(node.payload)))
         return self._apply(node.op, operands, *(() if node.payload is None else (node.payload,)))
 
     def _apply(self, op: str, values: list["Value"], *payload: Any) -> "Value":
@@ -117,6 +122,12 @@ class Expander:
         if op not in INSTRUCTIONS and not row.is_call:
             raise InternalError(f"`{op}` has neither an expansion nor a C function")
         return Value(self, self.builder.add(op, *(v.node for v in values)))
+
+    def _lowered(self, carried: Carried) -> Carried:
+        loop = carried.loop
+        if loop not in self._loops:
+            self._loops[loop] = replace(loop, step=lower(loop.step, self.dtype, self.math))
+        return Carried(self._loops[loop], carried.place)
 
     def _integer_power(self, x: "Value", n: int) -> "Value | None":
         """The powers that Numba does not multiply out; None for the others."""

@@ -7,10 +7,13 @@ it calls from the same C library. Exceptions: its float32 `cbrt` is that of floa
 import keyword
 import math
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nbad.codegen.lower import OpList
-from nbad.operations.table import TABLE
+from nbad.graphs.graph import Graph, Node, needed
+from nbad.graphs.loops import each_once
+from nbad.operations.table import TABLE, row_of
 
 OPERATORS = {
     "add": "{} + {}",
@@ -66,18 +69,97 @@ def print_python(oplist: OpList) -> str:
         return v1
     <BLANKLINE>
     """
-    names = _names(oplist)
-    lines, last = [], None
-    for k, node in enumerate(oplist.nodes):
-        if node.op in ("input", "const"):
-            continue
-        statement = f"{names[k]} = {_template(node.op).format(*(names[a] for a in node.args))}"
-        lines.append(f"{statement:<{MARGIN}}  # {node.source}" if node.source not in (None, last) else statement)
-        last = node.source
-    lines.append(f"return {', '.join(names[k] for k in oplist.outputs)}")
-    head = f"def {_identifier(oplist.name)}({', '.join(names[: len(oplist.inputs)])}):"
-    scipy = ["from scipy import special"] if any(node.op in TABLE and TABLE[node.op].scipy for node in oplist.nodes) else []
-    return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *(f"    {line}" for line in lines), ""])
+    text = _Text(oplist.dtype)
+    writer = _Writer(oplist, text, "v", [text.unique(_identifier(name)) for name in oplist.inputs])
+    arguments = ", ".join(writer.names[k] for k in range(len(oplist.inputs)))
+    writer.statements(range(len(oplist.nodes)))
+    text.add(f"return {', '.join(writer.names[k] for k in oplist.outputs)}")
+    scipy = ["from scipy import special"] if _calls_scipy(oplist) else []
+    head = f"def {_identifier(oplist.name)}({arguments}):"
+    return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *text.lines, ""])
+
+
+def _calls_scipy(graph: Graph) -> bool:
+    nodes = list(each_once(graph))
+    steps = (node.payload.loop.step for node in nodes if node.op == "loop")
+    return any(row_of(node.op, node.payload).scipy for node in nodes) or any(map(_calls_scipy, steps))
+
+
+class _Text:
+    """The lines of a function, and the names that it has."""
+
+    def __init__(self, dtype: str):
+        self.dtype, self.indent = dtype, " " * 4
+        self.lines: list[str] = []
+        self._source: str | None = None
+        self._taken = {"math", "np", "abs", "special"} | {op.partition(".")[0] for op in TABLE if TABLE[op].address}
+
+    def unique(self, name: str) -> str:
+        """A name that nothing else has."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def add(self, statement: str, source: str | None = None) -> None:
+        """One line, with the user's behind it where that is another one than before."""
+        line = (
+            f"{self.indent}{statement:<{MARGIN}}  # {source}" if source not in (None, self._source) else self.indent + statement
+        )
+        self.lines.append(line)
+        self._source = source
+
+
+class _Writer:
+    """Writes the statements of an op list, or of the step of a loop; `given` are the names of its inputs."""
+
+    def __init__(self, graph: Graph, text: _Text, prefix: str, given: Sequence[str]):
+        self.graph, self.text, self.prefix = graph, text, prefix
+        self.names = dict(enumerate(given))
+        self._loops: dict[Any, list[str]] = {}  # the names of the states of each, and of whether it would go on
+
+    def statements(self, wanted: Iterable[int]) -> None:
+        """Write some operations."""
+        for k in wanted:
+            node = self.graph.nodes[k]
+            if node.op == "const":
+                self.names[k] = _constant(node.payload, self.text.dtype)
+            elif node.op == "loop":
+                self._last_value(k, node)
+            elif node.op != "input":
+                self.names[k] = self.text.unique(f"{self.prefix}{k}")
+                self.text.add(f"{self.names[k]} = {_template(node.op).format(*(self.names[a] for a in node.args))}", node.source)
+
+    def _last_value(self, k: int, node: Node) -> None:
+        loop, place = node.payload
+        if (key := (node.args, loop)) not in self._loops:
+            self._loops[key] = self._loop(k, node)
+        self.names[k] = self._loops[key][place]
+        if place == loop.states:
+            one, zero = _constant(1.0, self.text.dtype), _constant(0.0, self.text.dtype)
+            more, self.names[k] = self.names[k], self.text.unique(f"{self.prefix}{k}")
+            self.text.add(f"{self.names[k]} = {one} if {more} else {zero}", node.source)
+
+    def _loop(self, k: int, node: Node) -> list[str]:
+        """Write a loop: what decides whether it goes on, the way out, and the rest of a pass."""
+        (loop, _), text = node.payload, self.text
+        active, *operands = [self.names[a] for a in node.args]
+        states = [text.unique(_identifier(name)) for name in loop.step.inputs[: loop.states]]
+        passes, more = text.unique(f"passes{k}"), text.unique(f"more{k}")
+        text.add(f"{passes}, {', '.join(states)} = 0, {', '.join(operands[: loop.states])}", node.source)
+        text.add("while True:")
+        outside, text.indent = text.indent, text.indent + " " * 4
+        step = _Writer(loop.step, text, f"{self.prefix}{k}_", [*states, *operands[loop.states :]])
+        goes_on, *following = loop.step.outputs
+        first = needed(loop.step, [goes_on])
+        step.statements(first)
+        text.add(f"{more} = {step.names[goes_on]}" + ("" if active == "True" else f" and {active}"))
+        text.add(f"if not {more} or {passes} == {loop.max_passes}:")
+        text.add("    break")
+        step.statements(needed(loop.step, following, set(first)))
+        text.add(f"{passes}, {', '.join(states)} = {passes} + 1, {', '.join(step.names[k] for k in following)}")
+        text.indent = outside
+        return [*states, more]
 
 
 def _template(op: str) -> str:
@@ -88,21 +170,6 @@ def _template(op: str) -> str:
     if row.scipy or row.address:
         spelling = f"special.{op}" if row.scipy else op.partition(".")[0]  # SciPy's, or the user's own
     return f"{spelling}({', '.join(['{}'] * arity)})"
-
-
-def _names(oplist: OpList) -> list[str]:
-    """How each node is written where it is used."""
-    taken, names = {"math", "np", "abs", "special"} | {op.partition(".")[0] for op in TABLE if TABLE[op].address}, []
-    for k, node in enumerate(oplist.nodes):
-        if node.op == "const":
-            names.append(_constant(node.payload, oplist.dtype))
-            continue
-        name = _identifier(oplist.inputs[node.payload]) if node.op == "input" else f"v{k}"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        names.append(name)
-    return names
 
 
 def _identifier(name: str) -> str:

@@ -1,20 +1,25 @@
-"""Op list to vector LLVM IR: one loop, one vector per value and pass, no fast-math flag anywhere.
+"""Op list to vector LLVM IR: one loop over elements, one vector per value, no fast-math flag anywhere.
 
 Every value is a vector of the host's one width from the start, so nothing depends on LLVM's vectorizer, and an element's bits
 depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and results stored as
 soon as they are known, which keeps few values alive. A C function without a vector variant becomes a small function that calls
 it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is.
 
+A loop on data is a loop inside: its states stay in registers, lanes that are done keep theirs by selects, and a vector leaves as
+soon as no lane is active.
+
 It is printed as text, not built: at 2,000 operations llvmlite's builder takes 12 times as long.
 """
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 from nbad.codegen.host import ITEMSIZE, Host, foreign_function, scalar_function
 from nbad.codegen.lower import OpList
 from nbad.errors import InternalError
-from nbad.graphs.graph import Node
+from nbad.graphs.graph import Node, needed
+from nbad.graphs.loops import Loop
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 
@@ -66,8 +71,17 @@ attributes #1 = {{ nounwind willreturn memory(none) }}
 PART = 400  # lines of a block: 5,500 operations in one block take LLVM 800 ms, in blocks of 400 lines 280
 BREAK = """\
   %c{k} = icmp sge i64 %i, 0
-  br i1 %c{k}, label %part{k}, label %done
-part{k}:"""
+  br i1 %c{k}, label %part{k}, label %done"""
+PASS = """\
+  %g{name} = and {mask} {active}, {goes_on}
+  %w{name} = bitcast {mask} %g{name} to i{width}
+  %y{name} = icmp ne i{width} %w{name}, 0
+  %f{name} = icmp slt i64 %k{name}, {max_passes}
+  %o{name} = and i1 %y{name}, %f{name}
+  br i1 %o{name}, label %again{name}, label %left{name}"""
+AGAIN = """\
+  %j{name} = add nuw nsw i64 %k{name}, 1
+  br label %pass{name}"""
 SLOT = """\
   %a{row} = getelementptr ptr, ptr %table, i64 {row}
   %s{row} = load ptr, ptr %a{row}"""
@@ -123,48 +137,116 @@ def print_ir(oplist: OpList, host: Host) -> str:
     >>> "fadd" in print_ir(lower(builder.build([builder.add("add", 0, 0)])), host())
     True
     """
-    printer = _Printer(oplist, host)
+    body, functions = _Body(), dict[str, str]()
+    printer = _Printer(oplist, host, body, functions)
     for k, node in enumerate(oplist.nodes):
-        if node.op not in ("input", "const"):
-            printer.value(k, node)
+        printer.value(k, node)
         printer.results(k)
     slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
-    body, last = _in_parts(printer.lines)
-    kernel = KERNEL.format(slots=slots, body=body, last=last, width=printer.width, bits=8 * host.nbytes)
-    return "\n".join([*printer.functions.values(), kernel])
+    lines = "\n".join(body.lines)
+    kernel = KERNEL.format(slots=slots, body=lines, last=body.block, width=printer.width, bits=8 * host.nbytes)
+    return "\n".join([*functions.values(), kernel])
 
 
-def _in_parts(lines: list[str]) -> tuple[str, str]:
-    """The body as blocks, each of which leads to the next, by a condition that always holds; and the name of the last one."""
-    parts = ["\n".join(lines[start : start + PART]) for start in range(0, len(lines), PART)] or [""]
-    breaks = [BREAK.format(k=k) for k in range(1, len(parts))]
-    body = [text for pair in zip(parts, [*breaks, ""], strict=True) for text in pair]
-    return "\n".join(body[:-1]), f"part{len(breaks)}" if breaks else "loop"
+class _Body:
+    """The lines of the loop over elements, in blocks: a long one leads to the next by a condition that always holds."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.block = "loop"
+        self._start = self._breaks = 0
+
+    def add(self, *lines: str) -> None:
+        """Lines that belong together."""
+        if len(self.lines) - self._start >= PART:
+            self._breaks += 1
+            self.lines.append(BREAK.format(k=self._breaks))
+            self.open(f"part{self._breaks}")
+        self.lines += lines
+
+    def open(self, block: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{block}:")
+        self.block, self._start = block, len(self.lines)
 
 
 class _Printer:
-    """The lines of the loop's body, and the functions that they call."""
+    """The lines of the loop's body, or those of the step of a loop in it, and the functions that they call.
 
-    def __init__(self, oplist: OpList, host: Host):
+    `given` is how the inputs are written, where they need not be loaded; `prefix` tells the names of a step from others.
+    """
+
+    def __init__(
+        self, oplist: OpList, host: Host, body: _Body, functions: dict[str, str], prefix: str = "", given: list[str] | None = None
+    ):
         self.oplist, self.host, self.width = oplist, host, host.width(oplist.dtype)
         self.scalar = "double" if oplist.dtype == "float64" else "float"
         self.vector, self.mask = f"<{self.width} x {self.scalar}>", f"<{self.width} x i1>"
-        self.functions: dict[str, str] = {}
-        self.lines: list[str] = []
-        self.loaded: set[int] = set()
+        self.body, self.functions, self.prefix, self.given = body, functions, prefix, given
+        self.loops: dict[Any, list[str]] = {}  # the states of each at its end, and the lanes that are not done
+        self.names: dict[int, str] = {}
         self.rows: dict[int, list[int]] = {}
         for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
             self.rows.setdefault(k, []).append(row)
 
     def value(self, k: int, node: Node) -> None:
         """One operation."""
+        if node.op in ("input", "const"):
+            return
+        self.names[k] = f"%v{self.prefix}{k}"
+        if node.op == "loop":
+            self._last_value(k, node)
+            return
         operands = [self._operand(a) for a in node.args]
         if node.op in INSTRUCTIONS:
             right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask)
         else:
             arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
             right = f"call {self.vector} @{self._function(node.op, len(operands))}({arguments})"
-        self.lines.append(f"  %v{k} = {right}")
+        self.body.add(f"  {self.names[k]} = {right}")
+
+    def _last_value(self, k: int, node: Node) -> None:
+        """What a node of a loop is, once that is printed."""
+        loop, place = node.payload
+        key = node.args, loop
+        if key not in self.loops:
+            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, [self._operand(a) for a in node.args])
+        found = self.loops[key][place]
+        if place < loop.states:
+            self.names[k] = found
+        else:
+            one, zero = (f"splat ({self._constant(x)})" for x in (1.0, 0.0))
+            self.body.add(f"  {self.names[k]} = {INSTRUCTIONS['select'].format(found, one, zero, v=self.vector, m=self.mask)}")
+
+    def _loop(self, name: str, loop: Loop, operands: list[str]) -> list[str]:
+        """Print a loop: what decides whether it goes on, the rest of the step, and the way back."""
+        assert isinstance(loop.step, OpList)
+        body, before, states = self.body, self.body.block, [f"%z{name}.{s}" for s in range(loop.states)]
+        step = _Printer(loop.step, self.host, body, self.functions, f"{name}.", [*states, *operands[loop.states + 1 :]])
+        goes_on, *following = loop.step.outputs
+        body.lines.append(f"  br label %pass{name}")
+        body.open(f"pass{name}")
+        body.lines.append("")  # the phis, which name the last block
+        phis, first = len(body.lines) - 1, needed(loop.step, [goes_on])
+        step.values(first)
+        names = dict(name=name, mask=self.mask, width=self.width, max_passes=loop.max_passes)
+        body.add(PASS.format(active=operands[0], goes_on=step._operand(goes_on), **names))
+        body.open(f"again{name}")
+        step.values(needed(loop.step, following, set(first)))
+        for s, k in enumerate(following):
+            kept = INSTRUCTIONS["select"].format(f"%g{name}", step._operand(k), states[s], v=self.vector, m=self.mask)
+            body.add(f"  %n{name}.{s} = {kept}")
+        body.add(AGAIN.format(name=name))
+        pairs = [(f"%k{name}", "i64", "0", f"%j{name}")]
+        pairs += [(z, self.vector, operands[s + 1], f"%n{name}.{s}") for s, z in enumerate(states)]
+        body.lines[phis] = "\n".join(f"  {z} = phi {kind} [ {a}, %{before} ], [ {b}, %{body.block} ]" for z, kind, a, b in pairs)
+        body.open(f"left{name}")
+        return [*states, f"%g{name}"]
+
+    def values(self, wanted: Iterable[int]) -> None:
+        """Some operations."""
+        for k in wanted:
+            self.value(k, self.oplist.nodes[k])
 
     def results(self, k: int) -> None:
         """The stores of node `k`."""
@@ -172,18 +254,21 @@ class _Printer:
             raise InternalError(f"output {self.rows[k][0]} of `{self.oplist.name}` is a bool")
         for row in self.rows.get(k, ()):
             operand = self._operand(k)
-            self.lines.append(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
-            self.lines.append(f"  store {self.vector} {operand}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
+            self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
+            self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
 
     def _operand(self, k: int) -> str:
         """How node `k` is written as an operand."""
         node = self.oplist.nodes[k]
         if node.op == "const":
             return f"splat ({self._constant(node.payload)})"
-        if node.op == "input" and k not in self.loaded:
-            self.loaded.add(k)
-            self.lines.append(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
-            self.lines.append(f"  %v{k} = load {self.vector}, ptr %r{k}, align {ITEMSIZE[self.oplist.dtype]}")
+        if node.op == "input" and k not in self.names:
+            self.names[k] = self._loaded(k) if self.given is None else self.given[k]
+        return self.names[k]
+
+    def _loaded(self, k: int) -> str:
+        self.body.add(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
+        self.body.add(f"  %v{k} = load {self.vector}, ptr %r{k}, align {ITEMSIZE[self.oplist.dtype]}")
         return f"%v{k}"
 
     def _constant(self, value: Any) -> str:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from nbad.graphs.conditions import Conditions
 from nbad.graphs.edges import Edge, Edges
-from nbad.graphs.graph import Graph, Node
+from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
+from nbad.graphs.loops import narrow
 from nbad.graphs.simplify import SimplifyingBuilder
 
 
@@ -61,12 +62,28 @@ def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> Joint
     >>> joint.positions, joint.graph.outputs
     (((0, 0), (0, 1)), (2, 1, 0))
     """
+    graph = narrow(graph)
     # reverse and forward differ in the order of the products only: both read the same local partials
     sweeps = _Sweeps(graph, frozenset(wrt))
     sweep = {"reverse": sweeps.reverse, "forward": sweeps.forward}[mode]
     entries = {(m, n): node for m, row in enumerate(sweep()) for n in wrt if (node := row.get(n)) is not None}
     joint = sweeps.builder.build((*graph.outputs, *entries.values()))
-    return JointGraph(joint, len(graph.outputs), tuple(entries))
+    return JointGraph(_joined(joint, sweeps.wider), len(graph.outputs), tuple(entries))
+
+
+def _joined(graph: Graph, wider: dict[int, int]) -> Graph:
+    """The same outputs where loops run once: nodes of loops are those of the loops that carry derivatives, too."""
+    if not wider:
+        return graph
+    builder = GraphBuilder(graph.name, graph.inputs)
+    places = {k: k for k in range(len(graph.inputs))}
+    for k in needed(graph, graph.outputs, places):
+        node = graph.nodes[wider.get(k, k)]
+        builder.source = node.source
+        # what a wider loop is given beside what its primal is given are constants, which may come later
+        args = [places[a] if a in places else builder.constant(graph.nodes[a].payload) for a in node.args]
+        places[k] = builder.constant(node.payload) if node.op == "const" else builder.add(node.op, *args, payload=node.payload)
+    return narrow(builder.build([places[k] for k in graph.outputs]))
 
 
 class _Tangent(NamedTuple):
@@ -89,7 +106,19 @@ class _Sweeps:
         self.builder = SimplifyingBuilder.extending(graph)
         self.conditions = Conditions(self.builder)
         self.one = self.builder.constant(1.0)
-        self.edges = Edges(graph, self.builder, wrt).found
+        edges = Edges(graph, self.builder, wrt, jacobian)
+        self.edges, self.loops = edges.found, edges.loops
+
+    @property
+    def wider(self) -> dict[int, int]:
+        """Nodes of loops, and those that are the same in loops that carry derivatives, too."""
+        found = {}
+        for k, node in enumerate(self.graph.nodes):
+            if node.op == "loop" and (node.args, node.payload.loop) in self.loops:
+                loop, place = node.payload
+                tangents, nodes = self.loops[node.args, loop]
+                found[k] = nodes[place if place < loop.states else tangents.loop.states]
+        return {k: wide for k, wide in found.items() if self.builder.nodes[wide].op == "loop"}
 
     def reverse(self) -> list[Row]:
         """One row of the Jacobian per output: input slot to node."""

@@ -9,16 +9,21 @@ partial, through signs, factors and choices: so the Hessian of `(hypot(x, y)/h)*
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbad.graphs.graph import Graph, Node
+from nbad.graphs.loops import Loop
 from nbad.graphs.recipes import read_partial
 from nbad.graphs.simplify import SimplifyingBuilder
+from nbad.graphs.tangents import TangentLoop, tangent_loop
 from nbad.operations.derived import DERIVED
 from nbad.operations.row import REAL
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
+
+if TYPE_CHECKING:
+    from nbad.graphs.differentiate import JointGraph
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
 EXTREMA = tuple(f"{name}{many}" for name in ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin") for many in ("", "_of"))
@@ -53,10 +58,15 @@ class Edges:
     ----------
     found : dict
         The nodes that depend on the inputs `wrt`, these themselves left out, each with its edges, zero partials left out.
+    loops : dict
+        For each loop among them, by its operands and itself, the loop that carries its derivatives, too, and the nodes of that.
     """
 
-    def __init__(self, graph: Graph, builder: SimplifyingBuilder, wrt: frozenset[int]) -> None:
-        self.graph, self.builder = graph, builder
+    def __init__(
+        self, graph: Graph, builder: SimplifyingBuilder, wrt: frozenset[int], jacobian: Callable[..., "JointGraph"]
+    ) -> None:
+        self.graph, self.builder, self.jacobian = graph, builder, jacobian
+        self.loops: dict[tuple[tuple[int, ...], Loop], tuple[TangentLoop, list[int]]] = {}
         self.always = builder.constant(True)
         self.active = set(wrt)  # the nodes that depend on these
         self.found: dict[int, list[Edge]] = {}
@@ -79,7 +89,23 @@ class Edges:
             chosen, *arms = node.args
             literals, one = (chosen, self.builder.add("not", chosen)), self.builder.constant(1.0)
             return [Edge(arm, (), one, literal) for arm, literal in zip(arms, literals, strict=True) if arm in self.active]
+        if node.op == "loop":
+            return self._by_loop(node)
         return self._repeated(k, _partials(node.op, node.payload, _exponent(self.graph, node))) if node.kind == REAL else []
+
+    def _by_loop(self, node: Node) -> list[Edge]:
+        """The edges of a state at the end of a loop: its derivatives are states of another loop."""
+        loop, place = node.payload
+        operands = sorted(self.active.intersection(node.args))
+        if (key := (node.args, loop)) not in self.loops:
+            active, initial, captured = node.args[0], node.args[1 : 1 + loop.states], node.args[1 + loop.states :]
+            columns = [[k for k, a in enumerate(node.args[1:]) if a == operand] for operand in operands]
+            tangents = tangent_loop(loop, columns, self.jacobian)
+            initial = (*initial, *map(self.builder.constant, tangents.starts))
+            self.loops[key] = tangents, self.builder.loop(active, initial, captured, tangents.loop)
+        tangents, nodes = self.loops[key]
+        entries = [(a, tangents.places.get((place, c))) for c, a in enumerate(operands)]
+        return [Edge(a, (), nodes[entry], self.always) for a, entry in entries if entry is not None]
 
     def _repeated(self, k: int, recipes: tuple[Graph, ...]) -> list[Edge]:
         pairs = zip(recipes, self.graph.nodes[k].args, strict=True)
@@ -101,7 +127,7 @@ class Edges:
 
     def _note_depth(self, k: int, node: Node) -> None:
         depth = 1 + max((self._depths[a] for a in self._passing(node) if a in self._depths), default=-1)
-        is_known = bool(TABLE[node.op].square) or node.op in EXTREMA
+        is_known = bool(row_of(node.op, node.payload).square) or node.op in EXTREMA
         if is_known or 0 < depth <= DEEPEST:
             self._depths[k] = depth if depth <= DEEPEST else 0
 
@@ -221,7 +247,7 @@ def _exponent(graph: Graph, node: Node) -> Fraction | None:
 @functools.cache
 def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[Graph, ...]:
     """The partial by each operand as a recipe: a graph in the operands and the value."""
-    row = TABLE[op]
+    row = row_of(op, payload)
     if row.recipes:
         return row.recipes()
     return _recipes(op, [text or DERIVED[op][k] for k, text in enumerate(row.partials or ())], payload, exponent)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nbad.graphs.differentiate import jacobian
 from nbad.graphs.edges import Edges
 from nbad.graphs.graph import Graph, needed
 from nbad.graphs.simplify import SimplifyingBuilder
@@ -37,7 +38,7 @@ def equal_arms(graph: Graph, wrt: Iterable[int]) -> list[EqualArm]:
     """
     if not any(node.op == "select" for node in graph.nodes):
         return []
-    active = Edges(graph, SimplifyingBuilder.extending(graph), frozenset(wrt)).active
+    active = Edges(graph, SimplifyingBuilder.extending(graph), frozenset(wrt), jacobian).active
     reasons = _reasons(graph, active)
     choices = [k for k in needed(graph, graph.outputs) if graph.nodes[k].op == "select" and k in active]
     found = [(k, truth, reasons.get((graph.nodes[k].args[0], truth))) for k in choices for truth in (True, False)]

@@ -3,7 +3,7 @@
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
 from nbad.operations.row import REAL
-from nbad.operations.table import TABLE
+from nbad.operations.table import row_of
 
 WORTHWHILE = 3.0  # cost of what one more input row must save
 
@@ -48,7 +48,7 @@ def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:
             costs[k] = 0.0
         elif node.op != "input" and all(a in costs for a in node.args):
             # what is used twice counts twice: the sum is only held against a threshold
-            costs[k] = TABLE[node.op].cost + sum(costs[a] for a in node.args)
+            costs[k] = row_of(node.op, node.payload).cost + sum(costs[a] for a in node.args)
     return costs
 
 

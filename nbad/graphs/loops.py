@@ -4,13 +4,14 @@ A loop is one node for each state that is used. All nodes of the same operands a
 so that every node is one number still, and nothing else in a graph need know how it came about.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from nbad.errors import InternalError
-from nbad.graphs.graph import Graph, Node
+from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.interpreter import repeat
 from nbad.memo import cached_property
 from nbad.operations.row import BOOL, REAL, Operation
@@ -131,3 +132,70 @@ def each_once(graph: Graph) -> Iterator[Node]:
             loops.add(key)
         elif node.op not in ("input", "const"):
             yield node
+
+
+def narrow(graph: Graph) -> Graph:
+    """The same outputs from loops that carry only what somebody uses; where there are loops, nothing dead is left."""
+    used: dict[tuple[tuple[int, ...], Loop], set[int]] = {}
+    for k in needed(graph, graph.outputs):
+        if (node := graph.nodes[k]).op == "loop":
+            used.setdefault((node.args, node.payload.loop), set()).add(node.payload.place)
+    if not used:
+        return graph
+    found = {key: _narrowed(key[1], frozenset(places), _given(graph, *key)) for key, places in used.items()}
+    builder = GraphBuilder(graph.name, graph.inputs)
+    places = {k: k for k in range(len(graph.inputs))}
+    for k in needed(graph, graph.outputs, places):
+        node = graph.nodes[k]
+        builder.source = node.source
+        if node.op == "const":
+            places[k] = builder.constant(node.payload)
+            continue
+        args, payload = [places[a] for a in node.args], node.payload
+        if node.op == "loop":
+            narrowed = found[node.args, payload.loop]
+            args, payload = [args[0], *(args[1 + kept] for kept in narrowed.kept)], narrowed.carried(payload)
+        places[k] = builder.add(node.op, *args, payload=payload)
+    return builder.build([places[k] for k in graph.outputs])
+
+
+class _Narrowed(NamedTuple):
+    """A loop, and which inputs of the step of a wider one it has."""
+
+    loop: Loop
+    kept: tuple[int, ...]
+
+    def carried(self, before: Carried) -> Carried:
+        place = self.loop.states if before.place == before.loop.states else self.kept.index(before.place)
+        return Carried(self.loop, place)
+
+
+def _given(graph: Graph, args: tuple[int, ...], loop: Loop) -> tuple[int | str, ...]:
+    """For each captured value its text, if it is a constant, else the first input of the step that is the same."""
+    inputs, nodes = args[1:], graph.nodes
+    first = {a: k for k, a in reversed(list(enumerate(inputs))) if k >= loop.states}
+    return tuple(nodes[a].payload.hex() if nodes[a].op == "const" else first[a] for a in inputs[loop.states :])
+
+
+@functools.lru_cache(256)
+def _narrowed(loop: Loop, places: frozenset[int], given: tuple[int | str, ...]) -> _Narrowed:
+    step, states = loop.step, places - {loop.states} or {0}
+    goes_on, *following = step.outputs
+    while True:
+        wanted = needed(step, [goes_on, *(following[s] for s in states)])
+        if (more := states.union(k for k in wanted if k < loop.states)) == states:
+            break
+        states = more
+    instead = dict(enumerate(given, loop.states))
+    captured = {instead[k] for k in wanted if loop.states <= k < len(step.inputs)}
+    kept = (*sorted(states), *sorted(k for k in captured if isinstance(k, int)))
+    builder = GraphBuilder(step.name, [step.inputs[k] for k in kept])
+    known = {k: place for place, k in enumerate(kept)}
+    for k, same in instead.items():
+        if isinstance(same, str):
+            known[k] = builder.constant(float.fromhex(same))
+        elif same in known:
+            known[k] = known[same]
+    outputs = builder.rebuild(step, known, [goes_on, *(following[s] for s in sorted(states))])
+    narrowed = replace(loop, step=narrow(builder.build(outputs)), states=len(states))
+    return _Narrowed(loop if kept == tuple(range(len(step.inputs))) and narrowed == loop else narrowed, kept)

@@ -4,13 +4,16 @@ Every rule gives the same bits as the operation that it replaces: -0.0, inf and 
 sign of a nan may change, which IEEE 754 leaves open.
 """
 
+import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nbad.graphs.graph import Graph, GraphBuilder, Payload
+from nbad.graphs.loops import Carried, Loop, narrow
 from nbad.operations.table import row_of
 
 # those of `math` are Python's own, and a loop may be long; functions of SciPy and of the user's are not for us to keep
@@ -30,15 +33,21 @@ def simplify(graph: Graph) -> Graph:
       %1 = neg(x)
       return %1
     """
+    graph = narrow(graph)
     builder = SimplifyingBuilder(graph.name, graph.inputs)
     outputs = builder.splice(graph, range(len(graph.inputs)))
     return compact(builder.build(outputs))  # rules may leave nodes behind that nobody uses
 
 
 def compact(graph: Graph) -> Graph:
-    """The same outputs and inputs without the nodes that no output needs."""
+    """The same outputs and inputs without the nodes that no output needs, and without states of loops that nobody needs."""
     builder = GraphBuilder(graph.name, graph.inputs)
-    return builder.build(builder.splice(graph, range(len(graph.inputs))))
+    return narrow(builder.build(builder.splice(graph, range(len(graph.inputs)))))
+
+
+@functools.lru_cache(256)
+def _simple(loop: Loop) -> Loop:
+    return replace(loop, step=simplify(loop.step))
 
 
 class SimplifyingBuilder(GraphBuilder):
@@ -230,11 +239,12 @@ def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
 
 
 def _loop(b: SimplifyingBuilder, active: int, *operands: Any) -> int | None:
-    """The given states, where no pass is ever done."""
+    """The given states, where no pass is ever done; else a loop with a simpler step, if there is one."""
     *numbers, (loop, place) = operands
-    if b.value(active) is not False:
-        return None
-    return numbers[place] if place < loop.states else b.constant(0.0)
+    if b.value(active) is False:
+        return numbers[place] if place < loop.states else b.constant(0.0)
+    simple = _simple(loop)
+    return None if simple == loop else b.add("loop", active, *numbers, payload=Carried(simple, place))
 
 
 def _logic(op: str, dual: str, neutral: bool) -> Rule:

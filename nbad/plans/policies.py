@@ -65,6 +65,7 @@ def stored_values(targets: Targets, policy: Policy) -> list[int]:
     list of int
     """
     kept = CHOICES[policy](targets) if isinstance(policy, str) else _named(targets, policy)
+    kept |= {k for k in targets.below(kept) if targets.graph.nodes[k].op == "loop"}  # no policy repeats one
     stored = [k for k in targets.below(kept) if k in kept or targets.graph.nodes[k].op == "input"]
     return list(targets.entries) if set(stored) == set(targets.entries) else stored
 

@@ -1,14 +1,15 @@
 """Plans as text and back: what the disk cache keeps of the symbolic stages."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from nbad.graphs.graph import Graph, Node
+from nbad.graphs.graph import Graph, Node, Payload
+from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE
 from nbad.plans.plan import Entry, Plan, Residual
 
-Payload = float | int | bool | None
 Data = Any  # what JSON holds
 
 
@@ -43,11 +44,13 @@ def loads(text: str) -> Plan:
 
 
 def _own_partials(graph: Graph) -> dict[str, list[Data]]:
-    """The partials of every primitive of the user's in a graph, and in these partials."""
+    """The partials of every primitive of the user's in a graph, in the steps of its loops, and in these partials."""
     found: dict[str, list[Data]] = {}
     graphs = [graph]
     while graphs:
-        operations = {node.op for node in graphs.pop().nodes} - found.keys() - {"input", "const"}
+        nodes = graphs.pop().nodes
+        graphs += [loop.step for loop in _loops(nodes)]
+        operations = {node.op for node in nodes} - found.keys() - {"input", "const", "loop"}
         for op in sorted(operations):
             make = TABLE[op].recipes
             recipes = make() if make else ()
@@ -61,20 +64,32 @@ def _entry_data(entry: Entry) -> tuple[int, int, int | None, str | None]:
     return entry.output, entry.input, entry.partial, constant
 
 
+def _loops(nodes: Iterable[Node]) -> list[Loop]:
+    """The loops among some nodes, each once, in order."""
+    return list(dict.fromkeys(node.payload.loop for node in nodes if node.op == "loop"))
+
+
 def _graph_data(graph: Graph) -> Data:
-    nodes = [(n.op, n.args, _payload_data(n.payload), n.kind, n.source) for n in graph.nodes]
-    return graph.name, graph.inputs, nodes, graph.outputs
+    loops = {loop: number for number, loop in enumerate(_loops(graph.nodes))}
+    nodes = [(n.op, n.args, _payload_data(n.payload, loops), n.kind, n.source) for n in graph.nodes]
+    steps = [(_graph_data(loop.step), loop.states, loop.max_passes, float(loop.passes).hex()) for loop in loops]
+    return graph.name, graph.inputs, nodes, graph.outputs, steps
 
 
-def _payload_data(payload: Payload) -> int | str | None:
+def _payload_data(payload: Payload, loops: dict[Loop, int]) -> int | str | tuple[int, int] | None:
+    if isinstance(payload, Carried):
+        return loops[payload.loop], payload.place
     return payload.hex() if isinstance(payload, float) else payload
 
 
 def _graph(data: Data) -> Graph:
-    name, inputs, nodes, outputs = data
-    parsed = (Node(op, tuple(args), _payload(payload), kind, source) for op, args, payload, kind, source in nodes)
+    name, inputs, nodes, outputs, steps = data
+    loops = [Loop(_graph(step), states, most, float.fromhex(passes)) for step, states, most, passes in steps]
+    parsed = (Node(op, tuple(args), _payload(payload, loops), kind, source) for op, args, payload, kind, source in nodes)
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 
 
-def _payload(data: int | str | None) -> Payload:
+def _payload(data: Data, loops: list[Loop]) -> Payload:
+    if isinstance(data, list):
+        return Carried(loops[data[0]], data[1])
     return float.fromhex(data) if isinstance(data, str) else data

@@ -11,7 +11,8 @@ Bytes are those of the arrays that a sweep must read or write, each counted once
 from dataclasses import dataclass
 
 from nbad.graphs.graph import Graph, Node
-from nbad.operations.table import TABLE
+from nbad.graphs.loops import each_once
+from nbad.operations.table import TABLE, row_of
 
 # Rough numbers of one core of a server with AVX-512, in float64; only their ratio matters to a choice.
 BYTES_PER_NS = 14.0
@@ -59,17 +60,18 @@ def of_repeating(node: Node) -> int:
 
 
 def operations(node: Node) -> float:
-    """Operations of one node."""
+    """Operations of one node; of a loop, those of all its passes."""
     if node.op in ("input", "const"):
         return 0.0
-    return TABLE[node.op].cost + (TABLE["div"].cost if _is_inverse(node) else 0.0)
+    return row_of(node.op, node.payload).cost + (TABLE["div"].cost if _is_inverse(node) else 0.0)
 
 
 def is_expensive(node: Node) -> bool:
-    """Whether a policy should not repeat a node: calls of the C library, roots, and whatever divides."""
+    """Whether a policy should not repeat a node: loops, calls of the C library, roots, and whatever divides."""
     if node.op in ("input", "const"):
         return False
-    return _is_inverse(node) or bool(TABLE[node.op].libm) or TABLE[node.op].cost >= TABLE["div"].cost
+    row = row_of(node.op, node.payload)
+    return node.op == "loop" or _is_inverse(node) or bool(row.libm) or row.cost >= TABLE["div"].cost
 
 
 def _is_inverse(node: Node) -> bool:
@@ -77,6 +79,6 @@ def _is_inverse(node: Node) -> bool:
 
 
 def total(graph: Graph) -> float:
-    """Operations of a graph; an input that is an output is copied."""
+    """Operations of a graph, each loop counted once; an input that is an output is copied."""
     copies = sum(graph.nodes[k].op == "input" for k in graph.outputs)
-    return sum(map(operations, graph.nodes)) + copies
+    return sum(map(operations, each_once(graph))) + copies

@@ -1,106 +1,104 @@
-"""Dual numbers in plain Python, an oracle of its own: a kernel's source runs on them as it stands, one branch at a time."""
+"""Dual numbers in a few lines of plain Python: derivatives of any order without graphs, where the parts are dual themselves."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 
 
 class Dual:
-    """A value and its partials; comparisons see the value only."""
+    """A number and how it follows one variable."""
 
-    def __init__(self, value, partials):
-        self.value, self.partials = float(value), np.asarray(partials, float)
-
-    def _join(self, other, value, mine, theirs):
-        other_partials = other.partials if isinstance(other, Dual) else 0.0
-        return Dual(value, mine * self.partials + theirs * other_partials)
+    def __init__(self, value, slope=0.0):
+        self.value, self.slope = value, slope
 
     def __add__(self, other):
-        return self._join(other, self.value + _value(other), 1.0, 1.0)
+        other = lifted(other)
+        return Dual(self.value + other.value, self.slope + other.slope)
+
+    def __neg__(self):
+        return Dual(-self.value, -self.slope)
 
     def __sub__(self, other):
-        return self._join(other, self.value - _value(other), 1.0, -1.0)
+        other = lifted(other)
+        return Dual(self.value - other.value, self.slope - other.slope)
 
     def __rsub__(self, other):
-        return self._join(other, _value(other) - self.value, -1.0, 1.0)
+        return lifted(other) - self
 
     def __mul__(self, other):
-        return self._join(other, self.value * _value(other), _value(other), self.value)
+        other = lifted(other)
+        return Dual(self.value * other.value, self.value * other.slope + self.slope * other.value)
 
     def __truediv__(self, other):
-        value = self.value / _value(other)
-        return self._join(other, value, 1.0 / _value(other), -value / _value(other))
+        other = lifted(other)
+        quotient = self.value / other.value
+        return Dual(quotient, (self.slope - quotient * other.slope) / other.value)
 
     def __rtruediv__(self, other):
-        return Dual(_value(other), 0.0 * self.partials) / self
+        return lifted(other) / self
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def __pow__(self, exponent):
-        return Dual(self.value**exponent, exponent * self.value ** (exponent - 1) * self.partials)
-
-    def __neg__(self):
-        return Dual(-self.value, -self.partials)
-
     def __abs__(self):
-        return Dual(abs(self.value), math.copysign(self.value != 0.0, self.value) * self.partials)
-
-    def __int__(self):
-        return int(self.value)
+        return -self if self < 0.0 else self
 
     def __lt__(self, other):
-        return self.value < _value(other)
-
-    def __le__(self, other):
-        return self.value <= _value(other)
+        return primal(self) < primal(other)
 
     def __gt__(self, other):
-        return self.value > _value(other)
+        return primal(self) > primal(other)
 
     def __ge__(self, other):
-        return self.value >= _value(other)
+        return primal(self) >= primal(other)
 
-    def __eq__(self, other):
-        return self.value == _value(other)
+    def __float__(self):
+        return primal(self)
 
-    def __ne__(self, other):
-        return self.value != _value(other)
+    def sin(self):
+        return Dual(apply("sin", self.value), apply("cos", self.value) * self.slope)
 
-    def __bool__(self):
-        return self.value != 0.0
+    def cos(self):
+        return Dual(apply("cos", self.value), -apply("sin", self.value) * self.slope)
 
-    __hash__ = None
+    def exp(self):
+        value = apply("exp", self.value)
+        return Dual(value, value * self.slope)
 
+    def sqrt(self):
+        value = apply("sqrt", self.value)
+        return Dual(value, self.slope / (2.0 * value))
 
-def _value(x):
-    return x.value if isinstance(x, Dual) else x
-
-
-def _lifted(function, partial):
-    def lifted(x):
-        if not isinstance(x, Dual):
-            return function(x)
-        return Dual(function(x.value), partial(x.value) * x.partials)
-
-    return lifted
+    def trunc(self):
+        return Dual(float(math.trunc(primal(self))))
 
 
-MATH = SimpleNamespace(
-    sin=_lifted(math.sin, math.cos),
-    cos=_lifted(math.cos, lambda x: -math.sin(x)),
-    tanh=_lifted(math.tanh, lambda x: (1.0 - math.tanh(x)) * (1.0 + math.tanh(x))),
-    exp=_lifted(math.exp, math.exp),
-    sqrt=_lifted(math.sqrt, lambda x: 0.5 / math.sqrt(x)),
-    atan=_lifted(math.atan, lambda x: 1.0 / (1.0 + x * x)),
-)
-NUMPY = SimpleNamespace(zeros=lambda size: np.array([0.0] * size, object), array=lambda items: np.array(items, object))
+def lifted(x):
+    return x if isinstance(x, Dual) else Dual(x)
 
 
-def value_and_partials(function, *xs):
-    """The outputs of a function at one point as a tuple, and their partials by every argument."""
-    seeds = np.eye(len(xs))
-    returned = function(*(Dual(x, seed) for x, seed in zip(xs, seeds, strict=True)))
-    outputs = returned if isinstance(returned, tuple) else (returned,)
-    duals = [y if isinstance(y, Dual) else Dual(y, np.zeros(len(xs))) for y in outputs]
-    return np.array([y.value for y in duals]), np.array([y.partials for y in duals])
+def primal(x):
+    return primal(x.value) if isinstance(x, Dual) else x
+
+
+def apply(name, x):
+    return getattr(x, name)() if isinstance(x, Dual) else getattr(math, name)(x)
+
+
+def slope_of(x):
+    return x.slope if isinstance(x, Dual) else 0.0
+
+
+def derivative(function, slot):
+    """The function that returns the slopes of the results of another, by one argument."""
+
+    def call(*point):
+        results = function(*(Dual(x, 1.0) if k == slot else Dual(x) for k, x in enumerate(point)))
+        results = results if isinstance(results, tuple | list) else [results]
+        return [slope_of(result) for result in results]
+
+    return call
+
+
+def jacobian(function, point):
+    """Slopes of all results by all arguments, at one point."""
+    return np.array([derivative(function, slot)(*point) for slot in range(len(point))], float).T

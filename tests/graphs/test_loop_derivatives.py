@@ -1,0 +1,185 @@
+"""Derivatives of loops on data against dual numbers, closed forms and 50 digits, to the third order."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from helpers import duals
+from helpers.loops import EXAMPLES, Steps, cos, exp, gcd, graph_of, kepler, oscillator, sin, sqrt, where
+
+from nbad.graphs.differentiate import jacobian
+from nbad.graphs.graph import Graph
+from nbad.graphs.interpreter import evaluate
+from nbad.graphs.loops import each_once
+from nbad.graphs.simplify import simplify
+
+examples = pytest.mark.parametrize("name", EXAMPLES)
+in_both_modes = pytest.mark.parametrize("mode", ["reverse", "forward"])
+
+
+def dense(graph, point, mode="reverse"):
+    """Outputs by inputs."""
+    joint = jacobian(graph, tuple(range(len(graph.inputs))), mode)
+    rows = np.zeros((joint.n_outputs, len(graph.inputs)))
+    values = evaluate(simplify(joint.graph), *point)[joint.n_outputs :]
+    for (m, n), value in zip(joint.positions, values, strict=True):
+        rows[m, n] = value
+    return rows
+
+
+def derivative(graph, wrt, mode="reverse"):
+    """The graph of the derivatives of all outputs by one input."""
+    joint = jacobian(graph, (wrt,), mode)
+    entries = dict(zip(joint.positions, joint.graph.outputs[joint.n_outputs :], strict=True))
+    assert len(entries) == len(graph.outputs)
+    return simplify(Graph(graph.name, graph.inputs, joint.graph.nodes, tuple(entries.values())))
+
+
+def loops_of(graph):
+    return [node.payload.loop for node in each_once(graph) if node.op == "loop"]
+
+
+@in_both_modes
+@examples
+def test_first_derivatives_are_those_of_dual_numbers(name, mode):
+    function, points = EXAMPLES[name]
+    graph = graph_of(len(points[0]), function)
+    for point in points:
+        np.testing.assert_allclose(dense(graph, point, mode), duals.jacobian(function, point), rtol=1e-13, atol=1e-13)
+
+
+@in_both_modes
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("name", ["kepler", "oscillator", "nested"])
+def test_higher_derivatives_are_those_of_dual_numbers(name, order, mode):
+    function, points = EXAMPLES[name]
+    slots = [0, 1] if name != "nested" else [0]
+    graph, plain = graph_of(len(points[0]), function), function
+    for k in range(order - 1):
+        graph, plain = derivative(graph, slots[k % len(slots)], mode), duals.derivative(plain, slots[k % len(slots)])
+    for point in points[:2]:
+        np.testing.assert_allclose(dense(graph, point, mode), duals.jacobian(plain, point), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("m", "e"), [(1.0, 0.5), (2.0, 0.9), (-3.0, 0.3)])
+def test_kepler_has_the_derivatives_of_the_root(m, e):
+    graph, expected = graph_of(2, kepler), []
+    with mpmath.workdps(50):
+        root = lambda mean: mpmath.findroot(lambda x: x - mpmath.mpf(e) * mpmath.sin(x) - mean, kepler(m, e))  # noqa: E731
+        expected = [mpmath.diff(root, mpmath.mpf(m), order) for order in range(4)]
+    for order in range(4):
+        assert evaluate(graph, m, e)[0] == pytest.approx(float(expected[order]), rel=1e-12 if order < 2 else 1e-9)
+        graph = derivative(graph, 0)
+
+
+def test_what_is_whole_has_no_slope():
+    assert jacobian(graph_of(2, gcd), (0, 1)).positions == ((0, 0), (0, 1))  # a step may be whole for some operands only
+    np.testing.assert_array_equal(dense(graph_of(2, gcd), (12.0, 18.0)), duals.jacobian(gcd, (12.0, 18.0)))
+
+
+@in_both_modes
+def test_values_and_derivatives_are_carried_by_one_loop(mode):
+    joint = jacobian(graph_of(4, oscillator), (0, 1, 2, 3), mode)
+    (loop,) = loops_of(joint.graph)
+    assert loop.states == 3 + 2 * 4 + 1  # and a count of passes
+    second = jacobian(joint.graph, (0, 1), mode)
+    assert len(loops_of(second.graph)) == 1
+
+
+def test_bits_of_values_do_not_depend_on_what_is_carried_beside_them():
+    graph, point = graph_of(4, oscillator), EXAMPLES["oscillator"][1][0]
+    joint = jacobian(graph, (0, 1, 2, 3))
+    assert evaluate(joint.graph, *point)[:2] == evaluate(graph, *point)
+
+
+def test_states_that_nobody_uses_are_not_carried():
+    steps = Steps(lambda x, y, k, a, b: (k < 5.0, (x * a, y * b + x, k + 1.0)), 3, 2)
+    graph = simplify(graph_of(4, lambda x, y, a, b: steps([x, y, 0.0], [a, b])[0]))
+    (loop,) = loops_of(graph)
+    assert (loop.states, len(loop.step.inputs)) == (2, 3)
+    (wide,) = loops_of(jacobian(graph_of(4, lambda x, y, a, b: steps([x, y, 0.0], [a, b])[0]), (0, 1, 2, 3)).graph)
+    assert wide.states == 2 + 2 + 1  # derivatives by x and a, and a count
+
+
+def test_captured_constants_and_repetitions_are_not_captured():
+    steps = Steps(lambda x, a, b, c: (x < c, (x * a + b,)), 1, 3)
+    graph = simplify(graph_of(2, lambda x, a: steps([x], [a, a, 9.0])[0]))
+    (loop,) = loops_of(graph)
+    assert len(loop.step.inputs) == 2
+    np.testing.assert_array_equal(evaluate(graph, 1.0, 2.0)[0], steps([1.0], [2.0, 2.0, 9.0])[0])
+
+
+def test_a_derivative_is_right_where_the_first_pass_has_none():
+    """The square root at 0 has no slope, but what is under it does not depend on anything yet."""
+    steps = Steps(lambda z, k, c: (k < 3.0, (sqrt(z) + c, k + 1.0)), 2, 1)
+    graph = graph_of(1, lambda c: steps([0.0, 0.0], [c])[0])
+
+    def plain(c):
+        return c + mpmath.sqrt(c + mpmath.sqrt(c))
+
+    np.testing.assert_allclose(dense(graph, (2.0,)), float(mpmath.diff(plain, 2.0)), rtol=1e-14)
+    np.testing.assert_allclose(dense(derivative(graph, 0), (2.0,)), float(mpmath.diff(plain, 2.0, 2)), rtol=1e-13)
+
+
+def test_a_root_of_what_depends_on_nothing_else_has_no_slope():
+    steps = Steps(lambda z, k: (k < 1.0, (sqrt(z), k + 1.0)), 2, 0)
+    graph = graph_of(1, lambda x: steps([x, 0.0], [])[0])
+    assert dense(graph, (0.0,)) == math.inf
+
+
+@in_both_modes
+def test_arms_that_a_pass_does_not_take_spoil_nothing(mode):
+    """Where x is not positive the root is not taken, and its slope is none; nor is a slope that was lost before, later."""
+    steps = Steps(lambda z, w, k, x: (k < 4.0, (where(k < 2.0, z * x, 3.0), where(x > 0.0, sqrt(x) * w, w + x), k + 1.0)), 3, 1)
+    graph = graph_of(2, lambda x, z: tuple(steps([z, 1.0, 0.0], [x])[:2]))
+    np.testing.assert_array_equal(dense(graph, (0.0, 1.0), mode), [[0.0, 0.0], [4.0, 0.0]])
+    np.testing.assert_allclose(dense(graph, (4.0, 1.0), mode), [[0.0, 0.0], [4 * 2.0**3 / 4.0, 0.0]])
+
+
+def test_what_is_lost_on_the_way_and_not_used_any_more_is_not_seen():
+    """The state grows beyond all numbers, and is then replaced."""
+    steps = Steps(lambda z, k, x: (k < 5.0, (where(k < 4.0, exp(z * x), x * x), k + 1.0)), 2, 1)
+    graph = graph_of(2, lambda z, x: steps([z, 0.0], [x])[0])
+    np.testing.assert_array_equal(dense(graph, (5.0, 100.0)), [[0.0, 200.0]])
+
+
+@in_both_modes
+def test_a_loop_that_is_not_active_gives_no_slope(mode):
+    def function(x, y):
+        positive = x > 0.0
+        ended = Steps(lambda z, a: (z < 100.0, (sqrt(a) * z * z + 2.0,)), 1, 1)
+        return where(positive, ended([y], [x], positive)[0], 2.0 * y)
+
+    graph = graph_of(2, function)
+    np.testing.assert_array_equal(dense(graph, (-1.0, 3.0), mode), [[0.0, 2.0]])
+    np.testing.assert_allclose(dense(graph, (2.0, 3.0), mode), duals.jacobian(function, (2.0, 3.0)), rtol=1e-14)
+
+
+def test_an_element_that_does_no_pass_follows_what_it_was_given():
+    steps = Steps(lambda z, a: (z < a, (z * z + a,)), 1, 1)
+    graph = graph_of(2, lambda z, a: steps([z], [a]))
+    np.testing.assert_array_equal(dense(graph, (5.0, 2.0)), [[1.0, 0.0], [0.0, 0.0]])
+
+
+def test_one_after_the_other():
+    first = Steps(lambda z, k, a: (k < 3.0, (sin(z) * a, k + 1.0)), 2, 1)
+    second = Steps(lambda u, a, b: (u < 50.0, (u * a + cos(b),)), 1, 2)
+
+    def function(x, y):
+        z = first([x, 0.0], [y])[0]
+        return second([z * z + 2.0], [y, z])[0] * z
+
+    graph = graph_of(2, function)
+    for point in [(0.5, 2.0), (1.0, 3.0)]:
+        np.testing.assert_allclose(dense(graph, point), duals.jacobian(function, point), rtol=1e-13)
+        np.testing.assert_allclose(
+            dense(derivative(graph, 1), point), duals.jacobian(duals.derivative(function, 1), point), rtol=1e-12
+        )
+
+
+def test_by_some_inputs_only():
+    joint = jacobian(graph_of(4, oscillator), (2,))
+    assert joint.positions == ((0, 2), (1, 2))
+    (loop,) = loops_of(joint.graph)
+    assert loop.states == 3 + 2 + 1
