@@ -46,7 +46,7 @@ class Loop:
         self.flow, self.names, self.last_line, self.call = flow, names, last_line, call
         self.sets, self.values = False, dict[str, Any]()
         self._passes = self._tried = self._used = 0
-        self._is_over = False
+        self._is_over = self._is_asked = False  # the test of this pass is traced
         self._wants = self._waits = self._runs = False  # one pass for all; to begin it; the pass that is known to be run
         self._returns = 0 if call is None else call.merged_returns
         self._operations = flow.trace.operations
@@ -89,6 +89,7 @@ class Loop:
             self._runs = False
             return True
         truth = self.flow.truth(test)
+        self._is_asked = truth is None
         if truth is None and self._can_restart():
             self._waits = True
             return False
@@ -220,7 +221,7 @@ class Loop:
 
     def _limits(self, here: Moment) -> Limits | None:
         """What the pass may be, where passes can be run one by one."""
-        if self._forks and self._waits:
+        if self._is_asked:
             return None
         plain = {name for name, value in here.values.items() if type(value) is int}
         return Limits(frozenset(plain), LARGER * (self.flow.trace.operations - self._used) + FEW)

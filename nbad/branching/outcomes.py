@@ -231,7 +231,7 @@ class Outcomes:
         """Elements have no value where that was so in some pass, or where the passes do not end."""
         trace, run = self._trace, self._run
         for (condition, cause), flag in zip(self._left.flags, flags, strict=True):
-            states = tuple((name, self._number(value)) for name, value in cause.states)
+            states = tuple((name, trace.real(self._number(value))) for name, value in cause.states)
             trace.no_value(condition if flag is None else self._final[flag.node], cause._replace(states=states))
         if self._unfinished is not None:
             trace.no_value(self._unfinished, _not_converged(trace, run, self._final))
@@ -249,6 +249,6 @@ def _not_converged(trace: "Trace", run: "Pass", final: Mapping[int, Any]) -> Cau
             source=line,
         )
 
-    shown = [state for key, state in run.states.items() if state.node in final and key != "item"][:SHOWN]
-    states = tuple((state.name, final[state.node]) for state in shown)
+    shown = [state for key, state in run.states.items() if key != "item" and not state.name.startswith("_nbad")][:SHOWN]
+    states = tuple((state.name, trace.real(final[state.node])) for state in shown)
     return Cause(raises("", {}), str(line), run.module, raises, states)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
 
 if TYPE_CHECKING:
     from nbad.graphs.differentiate import JointGraph
@@ -130,7 +130,7 @@ def has_alarm(graph: Graph) -> bool:
 
 def may_fail(graph: Graph) -> list[int]:
     """The nodes that call functions which may fail."""
-    return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and TABLE[node.op].plain]
+    return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and row_of(node.op, node.payload).plain]
 
 
 def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None) -> Graph:
@@ -161,7 +161,7 @@ def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None
 
 def plain_of(graph: Graph, k: int) -> Callable[..., Any]:
     """The function of the user's that a node calls, as plain Python."""
-    plain = TABLE[graph.nodes[k].op].plain
+    plain = row_of(graph.nodes[k].op, graph.nodes[k].payload).plain
     assert plain is not None
     return plain
 
@@ -169,7 +169,7 @@ def plain_of(graph: Graph, k: int) -> Callable[..., Any]:
 def fails_at(graph: Graph, k: int, values: Sequence[Any]) -> bool:
     """Whether a node calls a function of the user's that fails for these values of all nodes, of one element."""
     node = graph.nodes[k]
-    is_own = node.op not in ("input", "const") and TABLE[node.op].plain
+    is_own = node.op not in ("input", "const") and row_of(node.op, node.payload).plain
     return bool(is_own and TABLE[failure_of(node.op)].numpy(*[values[a] for a in node.args]))
 
 
