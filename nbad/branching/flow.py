@@ -27,11 +27,12 @@ from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 from nbad.lines import Line
 
-class Mark(NamedTuple):
-    """How many branches and calls are open."""
+class Floor(NamedTuple):
+    """How many branches and calls were open when the pass began that is run for all passes of a loop, and the condition of it."""
 
-    open: int
-    calls: int
+    open: int = 0
+    calls: int = 0
+    asked: Any = True
 
 
 # a plain branch keeps nothing of the call: two of them serve all
@@ -50,8 +51,8 @@ class Flow:
         Branches and choices whose arms are being run, outermost first.
     calls : list
         Calls that return from within branches, outermost first.
-    floor : Mark
-        Where the pass that is run for all passes of a loop began.
+    floor : Floor
+        What the path that is run is seen from.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
@@ -65,7 +66,7 @@ class Flow:
         self.original = original
         self.open: list[Any] = []
         self.calls: list[Call] = []
-        self.floor = Mark(0, 0)
+        self.floor = Floor()
         self._passes: list[Heap] = []
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
@@ -229,7 +230,7 @@ class Flow:
     def begin_pass(self, heap: Heap, call: Call | None) -> None:
         """A pass that is run for all passes of a loop begins: what led to it is no matter of its."""
         self._passes.append(heap)
-        self.floor = Mark(len(self.open), len(self.calls) if call is None else self.calls.index(call))
+        self.floor = Floor(len(self.open), len(self.calls) if call is None else self.calls.index(call))
 
     def is_watched(self, value: Any) -> bool:
         """Whether a list or array must not be written to any more."""
@@ -237,7 +238,7 @@ class Flow:
 
     def _path(self) -> Any:
         """The condition of the path that is run."""
-        path: Any = True
+        path = self.floor.asked
         for fork in self.open[self.floor.open :]:
             if fork.is_traced:
                 path = both(self.trace, path, fork.literal)

@@ -55,6 +55,7 @@ class Loop:
         self._back: Moment | None = None  # where passes one by one go on if that for all fails from the begin on
         self._pass: Pass | None = None
         self._error: Exception | None = None
+        self._is_early = False  # the pass failed because a variable had no value yet
 
     @property
     def is_traced(self) -> bool:
@@ -112,6 +113,7 @@ class Loop:
         """A pass for all may fail: then passes are run one by one."""
         if self._pass is None or not isinstance(error, Exception) or isinstance(error, InternalError):
             return False
+        self._is_early = isinstance(error, NameError)
         try:
             if isinstance(error, NameError):
                 self.flow.explain(error)
@@ -186,7 +188,7 @@ class Loop:
         return self._begin(Pass(here, frame, lines.line_of(frame.f_code, frame.f_lineno), self._count(self._passes), limits))
 
     def _begin(self, run: Pass) -> bool:
-        self._pass, self._error = run, None
+        self._pass, self._error, self._is_early = run, None, False
         self.sets, self.values = True, run.values
         return True
 
@@ -208,7 +210,9 @@ class Loop:
 
     def _go_back(self, run: Pass) -> None:
         """The pass for all has failed."""
-        run.abandon()
+        is_undone = run.abandon()
+        if self._error is not None and not is_undone or (self._is_asked and not self._is_early):
+            raise self._error
         self._pass, self._runs = None, self._back is None
         self._tried += self._back is None
         if self._back is not None:

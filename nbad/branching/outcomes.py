@@ -107,7 +107,7 @@ class Outcomes:
 
     def _is_fixed(self, state: State) -> bool:
         """Whether a state is in the next pass what it was."""
-        return isinstance(state.next, Tracer) and state.next._node == state.value._node
+        return state.next is None or (isinstance(state.next, Tracer) and state.next._node == state.value._node)
 
     def _flag(self, condition: Any) -> State | None:
         """The state of a condition that ends the loop; None where it is the same in all passes."""
@@ -224,7 +224,8 @@ class Outcomes:
         """The elements that returned have left the call."""
         returned, outcome, call = self._left.returned, self._left.outcome, self._run.call
         if outcome is not None and call is not None:
-            value, is_only_end = self._new(outcome.value, self._number), self._run.asked is True
+            value = self._new(outcome.value, self._number)
+            is_only_end = self._run.asked is True and self._run.count is None
             call.leave(is_only_end or (returned if flag is None else self._final[flag.node]), value, outcome.line)
 
     def _raise(self, flags: Sequence[State | None]) -> None:

@@ -36,13 +36,16 @@ class Moment:
         """Whether all that was changed since can be set back."""
         return all(entry.kind.write is not None and not entry.is_outer for entry, _ in self.heap.changes())
 
-    def come_back(self) -> None:
-        """Set everything back but the variables, which are the frame's."""
-        for entry, _ in self.heap.changes():
-            entry.write(entry.contents.items)
+    def come_back(self) -> bool:
+        """Set everything back but the variables, which are the frame's; says whether that could be done."""
+        changed = [entry for entry, _ in self.heap.changes()]
+        for entry in changed:
+            if entry.kind.write is not None:
+                entry.write(entry.contents.items)
         if self.call is not None and self._call is not None:
             self.call.set_back(self._call)
         self.flow.trace.operations = self.operations
+        return all(entry.kind.write is not None for entry in changed)
 
 
 class Pass:
@@ -85,8 +88,10 @@ class Pass:
 
     def goes_on(self, test: Any, left: Any) -> bool:
         """Ask whether there is this pass."""
+        flow = self.flow
         conditions = [self.flow.condition(value) if self.flow.truth(value) is None else self.flow.truth(value) for value in (test, left)]
         self.asked, self.is_left = both(self.trace, conditions[0], self.flow.negated(conditions[1])), conditions[1]
+        flow.floor = flow.floor._replace(asked=self.asked)
         return True
 
     def end(self, known: Mapping[str, Any]) -> bool:
@@ -99,11 +104,12 @@ class Pass:
         self.values = Outcomes(self, left).values
         return True
 
-    def abandon(self) -> None:
-        """Undo what the run did."""
-        self.before.come_back()
+    def abandon(self) -> bool:
+        """Undo what the run did; says whether that could be done."""
+        is_undone = self.before.come_back()
         self.flow.set_back(self._flow)
         self.trace.flags = self._flags
+        return is_undone
 
     # a run of the pass
 
@@ -182,8 +188,11 @@ class Pass:
     def _follow(self, name: str, found: Mapping[str, Any]) -> bool:
         """The same for a variable."""
         start, value = self.values[name], found.get(name)
-        if name not in found or self.is_kept(name, value):
+        if name in found and self.is_kept(name, value):
             return False
+        if name not in found:
+            self._unset.add(name)
+            return True
         if start is self.before.values[name] and id(start) in self.written:  # now bound to another container
             self._rebound.add(name)
             return True

@@ -31,8 +31,8 @@ class State:
         What it is to Python in each pass.
     initial : number, plain or traced
         What it is in the first pass; nobody reads it where it is what only the last pass leaves.
-    next : number, plain or traced
-        What it is in the next pass.
+    next : number, plain or traced, or None
+        What it is in the next pass; None where nothing was written to it.
     node : int
         What stands for it in the pass that is traced.
     """

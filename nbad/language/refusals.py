@@ -64,8 +64,8 @@ FLOW = {
     ),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
     "range": (
-        "uses a range that ends at a traced value outside of a `for` statement",
-        "for k in range(n): ...  # a statement; or a range of a fixed length: [x if k < n else 0.0 for k in range(10)]",
+        "counts to a traced value, and not in a `for` statement",
+        "for k in range(n): total = total + f(k)  # a statement, in a function that nbad can rewrite",
     ),
     "step": ("counts by a traced step", "for k in range(n): i = start + step * k"),
     "break": (

@@ -684,7 +684,7 @@ def test_each_arm_runs_once():
 
 def test_a_thousand_steps_are_traced_fast():
     def kernel(x):
-        for _ in range(1000):
+        for _ in [None] * 1000:
             x = math.sin(x)
         return x
 

@@ -5,7 +5,7 @@ from types import FunctionType
 
 import numpy as np
 import pytest
-from helpers.dual_sources import value_and_jacobian
+from helpers.duals import on_duals, value_and_partials
 from helpers.tracing import traced
 
 import nbad
@@ -707,7 +707,7 @@ POINTS = {
     returns_inside: [(0.3, 7.0), (0.1, 20.0), (3.0, 2.0), (0.5, 0.25)],
     early: POSITIVE,
     after_a_return: [(-3.0, 0.5), (1.0, 2.0), (-0.1, 4.0), (2.0, 1.0)],
-    walrus: POSITIVE,
+    walrus: POSITIVE[:4],
     traced_length: LENGTHS,
     traced_length_of_an_argument: LENGTHS,
     traced_bounds: LENGTHS,
@@ -743,7 +743,7 @@ def check(function, points, rtol=1e-9):
     graph = traced(function, names_of(function)).graph
     columns = [np.array(column, float) for column in zip(*points, strict=True)]
     joint = jacobian(graph, tuple(range(len(columns))))
-    expected = [value_and_jacobian(function, point) for point in points]
+    expected = [value_and_partials(on_duals(function), *point) for point in points]
     np.testing.assert_allclose(np.array(evaluate(graph, *columns)).T, [y for y, _ in expected], rtol=1e-12)
     got = [np.broadcast_to(v, columns[0].shape) for v in evaluate(joint.graph, *columns)]
     np.testing.assert_allclose(dense(joint, len(columns), got), [j for _, j in expected], rtol=rtol, atol=1e-12)

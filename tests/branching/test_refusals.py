@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.tracing import traced
 
-from nbad.branching import statements
+from nbad.branching import loops
 from nbad.errors import TraceError
 
 TABLE = [1.0, 2.0]
@@ -40,48 +40,88 @@ def written(tmp_path, source):
     return namespace["f"]
 
 
-def test_loops_whose_length_is_traced():
-    def decays(x):
+def test_what_loops_on_traced_values_cannot_carry():
+    def grows(x):
+        values = [x]
         while x > 1:  # !
             x = x / 2
+            values.append(x)
+        return values[0]
+
+    def writes_outside(x):
+        while x > 1:  # !
+            x = x / 2
+            TABLE[0] = x
         return x
 
-    def counts(x):
-        for _ in range(int(x)):  # !
-            x = x + 1
+    def changes_a_dict(x):
+        seen = {}
+        while x > 1:  # !
+            x = x / 2
+            seen["last"] = x
         return x
 
-    def breaks(x):
-        for k in range(3):
-            if x > k:
-                x = x - 1
-                if k == 1:
+    def changes_an_array(x):
+        mask = np.arange(3)
+        while x > 1:  # !
+            x = x / 2
+            mask[0] = 4
+        return x
+
+    def writes_text(x):
+        names = ["a", "b"]
+        while x > 1:  # !
+            x = x / 2
+            names[0] = "c"
+        return x
+
+    def changes_text(x):
+        name = "a"
+        while x > 1:
+            x = x / 2 if name == "a" else x / 3  # !
+            name = name + "b"
+        return x
+
+    def needs_a_first_pass(x):
+        while x > 1:
+            x = x / 2
+            half = x
+        return half  # !
+
+    def counts_by_steps(x):
+        for k in range(0, 10, int(x)):  # !
+            x = x + k
+        return x
+
+    def writes_to_what_it_binds(x):
+        v = [x, 1.0]
+        while x > 1:
+            v[0] = x  # !
+            v = [v[1], v[0]]
+            x = x / 2
+        return v[0]
+
+    def breaks_in_a_finally(x):
+        for _ in range(100):
+            try:
+                x = math.sin(x)
+            finally:
+                if x > 0.5:
                     break  # !
-            x = x + 1
         return x
 
-    def leaves_at_once(x):
-        n = 0
-        while True:
-            n += 1
-            if x > n:
-                return x  # !
-
-    def goes_on(x):
-        total = 0.0
-        for v in (x, 1.0):
-            if v < 2:
-                if v < 0:
-                    continue  # !
-                total += 1
-            total += v
-        return total
-
-    expect(decays, "loops while a traced condition holds", "for _ in range(n):  # a fixed n")
-    expect(counts, "counts to a traced value", "for k in range(10): total = total + f(k) if k < n else total")
-    expect(breaks, "leaves a loop by `break` on a traced value", "for v in values: total = total if done else total + v")
-    expect(leaves_at_once, "leaves `while True` by `return` on a traced value", "for _ in range(n):  # a fixed n")
-    expect(goes_on, "goes on by `continue` on a traced value from within other statements", "if not skip: ...")
+    fix = "{} = [value if k == n else old for k, old in enumerate({})]  # a list of a fixed length"
+    expect(grows, "changes the length of the list `values` in a loop on a traced value", fix.format("values", "values"))
+    expect(writes_outside, "changes `TABLE`, from outside the kernel, in a loop on a traced value", "copy = list(TABLE)")
+    expect(changes_a_dict, "changes the dict `seen` in a loop on a traced value", "local variables instead, or items of a list")
+    expect(changes_an_array, "changes the array `mask` in a loop on a traced value", "mask = np.zeros(3)  # an array of floats")
+    expect(writes_text, "writes to `names` in a loop on a traced value what is no number", "names[k] = 1.0")
+    expect(changes_text, "uses `name`, which has no number at the begin of each pass of a loop", "name = 0.0  # before the loop")
+    expect(needs_a_first_pass, "uses `half`, which has no value on one side of a branch on a traced value", "half = 0.0  # before")
+    expect(counts_by_steps, "counts by a traced step", "for k in range(n): i = start + step * k")
+    expect(writes_to_what_it_binds, "writes to a list or array that has several names", "v = v.copy()  # of each")
+    expect(breaks_in_a_finally, "leaves the `finally` of a `try` by `break` or `continue`", "done = True")
+    assert TABLE == [1.0, 2.0]
 
 
 def test_loops_without_end(monkeypatch):
@@ -90,7 +130,7 @@ def test_loops_without_end(monkeypatch):
             pass
         return x
 
-    monkeypatch.setattr(statements, "LARGEST_LOOP", 1000)
+    monkeypatch.setattr(loops, "LARGEST_LOOP", 1000)
     expect(waits, "loops more than 1,000 times", "for _ in range(n):  # a fixed n")
 
 

@@ -5,7 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from helpers import duals
+from helpers import nested_duals as duals
 from helpers.loops import EXAMPLES, Steps, cos, exp, gcd, graph_of, kepler, oscillator, sin, sqrt, where
 
 from nbad.graphs.differentiate import jacobian

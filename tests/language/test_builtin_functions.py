@@ -96,7 +96,7 @@ def test_lazy_iteration_stops_where_python_does():
         (lambda x: np.interp(x, [0.0, 1.0], [1.0]), "calls `numpy.interp` with tables that do not fit"),
         (lambda x: np.select([x > 0], [x, 1.0]), "calls `numpy.select` with lists of different lengths"),
         (lambda x: max([x, 1.0], key=abs), "passes `key=` to `builtins.max`"),
-        (lambda x: sum(range(x)), "counts to a traced value"),
+        (lambda x: sum(range(x)), "counts to a traced value, and not in a `for` statement"),
     ],
 )
 def test_refusals(function, message):

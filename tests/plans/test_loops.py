@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import duals
+from helpers import nested_duals as duals
 from helpers.loops import EXAMPLES, Steps, graph_of, kepler, nested, oscillator, sin
 
 from nbad.graphs.differentiate import jacobian
