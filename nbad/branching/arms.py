@@ -47,12 +47,18 @@ class Fork:
         The one that branches.
     last_line : int
         Where the source of its arms ends.
+
+    Attributes
+    ----------
+    holds : bool or None
+        Whether the condition holds on the path that is run; None where it is still asked.
     """
 
     is_traced = True
 
     def __init__(self, flow: "Flow", condition: Any, frame: FrameType, last_line: int = 0) -> None:
         self.flow, self.condition = flow, condition
+        self.holds: bool | None = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
         self._sides = _Sides({}, {})
@@ -62,6 +68,13 @@ class Fork:
     def line(self) -> lines.Line:
         """The source line of the test."""
         return lines.line_of(self.code, self.number)
+
+    @property
+    def literal(self) -> Any:
+        """What holds on the path that is run."""
+        if self.holds is None:
+            return True
+        return self.condition if self.holds else self.flow.trace.logic("not", self.condition)
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""

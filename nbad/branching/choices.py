@@ -38,15 +38,17 @@ class Choice(Fork):
     def __init__(self, flow: "Flow", value: Any, frame: FrameType) -> None:
         self.value = value
         super().__init__(flow, flow.trace.condition(value), frame)
-        self.frame = frame
+        self.frame, self.holds = frame, None
         self._first: Changes = {}
 
     def first(self) -> bool:
         """Evaluate the operand for a test that holds."""
+        self.holds = True
         return True
 
     def second(self) -> bool:
         """Evaluate the operand for a test that fails, too."""
+        self.holds = False
         self._first = self.end_arm()
         return True
 

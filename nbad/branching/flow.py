@@ -9,13 +9,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.faults import NoPath, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
@@ -25,6 +26,16 @@ from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 from nbad.lines import Line
+
+
+class Mark(NamedTuple):
+    """How many branches, calls and guards are open, and the refusal that was noted last."""
+
+    open: int
+    calls: int
+    guards: int
+    refused: TraceError | None
+
 
 # a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
@@ -40,22 +51,28 @@ class Flow:
         What a stand-in stands for; anything else itself.
     open : list
         Branches and choices whose arms are being run, outermost first.
+    calls : list
+        Calls that return from within branches, outermost first.
+    guards : list
+        `try` statements with handlers whose bodies are being run, outermost first.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice = builtins.slice  # in a rewritten function the name may be the user's
+    slice, error, failing = builtins.slice, Exception, AssertionError  # in a rewritten function the names may be the user's
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
         self.trace = trace
         self.original = original
         self.open: list[Any] = []
+        self.calls: list[Call] = []
+        self.guards: list[Guard] = []
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
-        trace.before_write = self._before_write
+        trace.before_write, trace.path = self._before_write, self._path
 
     def __enter__(self) -> Self:
         return self
@@ -66,24 +83,34 @@ class Flow:
         if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
+        traced = [fork for fork in self.open if fork.is_traced]
+        if isinstance(error, Exception) and (traced or self.trace.is_flagged) and ends_path(error):
+            case = "raise" if traced else "every path"
+            raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error)) from error
         if error is None:
             if self.trace.refused:
                 raise self.trace.refused
             self.abandon(0)
             self._check_shared()
-        traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and traced and not isinstance(error, NbadError):
             error.add_note(f"nbad runs both arms of a branch on a traced value: {traced[-1].line}")
 
     # statements
 
-    def branch(self, test: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> PlainBranch | Branch:
-        """Begin an `if` whose arms bind `names`."""
+    def branch(
+        self,
+        test: Any,
+        names: tuple[str, ...],
+        last_line: int,
+        call: Call | None = None,
+        around: PlainBranch | Branch | None = None,
+    ) -> PlainBranch | Branch:
+        """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it."""
         truth = self._truth(test)
         if truth is not None:
             return _PLAIN[truth]
         self._check_shared()
-        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call)
+        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around)
 
     def call(self) -> Call:
         """Begin a function that returns from within branches."""
@@ -93,9 +120,16 @@ class Flow:
         """Begin a `while` loop."""
         return Loop(self)
 
-    def guard(self, call: Call | None = None) -> Guard:
-        """Begin a `try` statement."""
-        return Guard(self, call)
+    def guard(self, call: Call | None = None, kinds: Callable[[], tuple[Any, ...]] = lambda: ()) -> Guard:
+        """Begin a `try` statement; `kinds` tells for which errors its handlers are."""
+        guard = Guard(self, call, kinds)
+        self.guards.append(guard)
+        return guard
+
+    def unguard(self, guard: Guard) -> None:
+        """The body of a `try` statement ends."""
+        if guard in self.guards:
+            del self.guards[self.guards.index(guard) :]
 
     def leave(self, word: str, *branches: PlainBranch | Branch | Call) -> None:
         """Refuse a jump out of branches on traced values, or of a call that some elements have left."""
@@ -196,6 +230,50 @@ class Flow:
         self.watch([(value, sources) for value in containers(found)], lines.running_line())
         return found
 
+    # paths without a value
+
+    def mark(self) -> Mark:
+        """Where the path that is run stands now."""
+        return Mark(len(self.open), len(self.calls), len(self.guards), self.trace.refused)
+
+    def reset(self, mark: Mark) -> None:
+        """Forget the calls and guards that have been left since."""
+        del self.calls[mark.calls :], self.guards[mark.guards :]
+
+    def ends_path(self, mark: Mark, inside: int) -> bool:
+        """Whether the error that is handled ends the path that is run, which has got this far since a mark; note it as a flag."""
+        error = sys.exception()
+        if not isinstance(error, Exception) or not ends_path(error):
+            return False
+        if any(fork.is_traced for fork in self.open[mark.open + inside :]):
+            raise self.trace.refusal(*refusals.FLOW["raise"], line=lines.raising_line(error))
+        if not isinstance(error, NoPath):
+            if any(guard.catches(error) for guard in self.guards[: mark.guards]):
+                raise self.trace.refusal(*refusals.FLOW["caught"], line=lines.raising_line(error))
+            self.trace.no_value(True, cause_of(error))
+        del self.open[mark.open + inside :]
+        self.reset(mark)
+        if self.trace.refused is not mark.refused and not was_raised(self.trace.refused):
+            self.trace.refused = mark.refused  # a text, which has been shown
+        return True
+
+    def operand(self) -> "_Operand":
+        """Run a function of the kernel's, perhaps in an operand of a choice, whose path an error may end."""
+        return _Operand(self)
+
+    def _path(self) -> Any:
+        """The condition of the path that is run."""
+        path: Any = True
+        for fork in self.open:
+            if fork.is_traced:
+                path = both(self.trace, path, fork.literal)
+        for call in self.calls:
+            for condition in call.returned:
+                path = both(
+                    self.trace, path, self.trace.logic("not", condition) if self.trace.is_traced(condition) else not condition
+                )
+        return path
+
     # variables
 
     def adopt(self, name: str, value: Any) -> None:
@@ -269,6 +347,20 @@ class Flow:
             return bool(value)
         node = self.trace.builder.nodes[value._node] if value._trace is self.trace else None
         return bool(node.payload) if node and node.op == "const" else None
+
+
+class _Operand:
+    """A block whose errors end the path of the operand that it stands in, if it stands in one."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow, self._mark = flow, flow.mark()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        around = self._flow.open[: self._mark.open]
+        return error is not None and bool(around) and isinstance(around[-1], Choice) and self._flow.ends_path(self._mark, 0)
 
 
 def _scalar(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Returns on traced tests: where a call may have ended already, and with which result."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,10 +37,15 @@ class Exit(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """How an arm may have ended the call: exits from within it, and its outcome if it always did."""
+    """How an arm may have ended the call: exits from within it, and its outcome if it always did; or it has no value at all."""
 
     exits: Sequence[Exit] = ()
     final: Outcome | None = None
+    is_dead: bool = False
+
+    def dead(self) -> "Ends":
+        """The same where those that have not returned have no value: so the last return is as good for them as any."""
+        return Ends(self.exits[:-1], self.exits[-1].outcome) if self.exits else Ends(is_dead=True)
 
 
 class Call:
@@ -55,7 +60,8 @@ class Call:
     """
 
     def __init__(self, flow: "Flow", frame: FrameType) -> None:
-        self.flow = flow
+        self.flow, self._mark = flow, flow.mark()
+        flow.calls.append(self)
         self._heap = Heap(variables(frame))
         self.merged_returns = 0
         self._final: Outcome | None = None
@@ -74,6 +80,20 @@ class Call:
     def alive(self) -> bool:
         return self._final is None
 
+    @property
+    def returned(self) -> Iterator[Any]:
+        """The conditions of the elements that have returned already, as seen from the path that is run."""
+        return (condition for exits in (*self._outer_exits, self._exits) for condition, _ in exits)
+
+    def dies(self) -> bool:
+        """Whether the error that is handled is that of elements that have not returned so far, while others have."""
+        if not self._exits or self._outer_exits or not self.flow.ends_path(self._mark, 0):
+            self.flow.reset(self._mark)
+            return False
+        *exits, last = self._exits
+        self._exits, self._final = exits, last.outcome
+        return True
+
     def give(self, value: Any) -> bool:
         """Return a value; says whether that ends the call, or only this path of it."""
         is_last = not self._outer_exits
@@ -87,6 +107,7 @@ class Call:
 
     def result(self) -> Any:
         """What the call returns in the end."""
+        self.flow.reset(self._mark)
         if self._final is None:
             raise InternalError("a call has ended without a result")
         if not self._exits:
@@ -125,7 +146,12 @@ class Call:
         """Both arms of a branch have run, and ended so."""
         trace, opposite = self.flow.trace, functools.partial(self.flow.trace.logic, "not", condition)
         new: list[Exit] = []
-        if first.final and second.final:
+        if first.is_dead or second.is_dead:  # the condition holds, or fails, for all that have a value
+            living = second if first.is_dead else first
+            new, self._final = list(living.exits), living.final
+            if living.final:
+                new, self._final = [], self._chain(living.exits, living.final)
+        elif first.final and second.final:
             self._final = self._merged(condition, self._chain(first.exits, first.final), self._chain(second.exits, second.final))
         elif first.final:
             new = [Exit(condition, self._chain(first.exits, first.final)), *second.exits]

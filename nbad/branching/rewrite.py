@@ -4,15 +4,18 @@
 
     _nbad1 = __nbad__.branch(test, ('y',), 12)
     if _nbad1.then:
-        ...
+        try:
+            ...
+        except __nbad__.error:
+            if not _nbad1.dies(): raise
     if _nbad1.turn():
         <set y to what it was, where the test is traced>
-        ...
+        <the same for the other arm>
     if _nbad1.join():
         <set y to what it is now>
 
-A `return` from within a branch records its value; what follows runs only where the call is still alive. Every node keeps the
-place of the one that it stems from, so that errors and graphs name the user's lines.
+A `return` from within a branch records its value; what follows runs only where the call is still alive. An error that an arm
+raises ends its path. Every node keeps the place of the one that it stems from, so that errors and graphs name the user's lines.
 """
 
 import ast
@@ -70,11 +73,12 @@ class Place(NamedTuple):
 
 
 class _Fork(NamedTuple):
-    """An `if` or `elif`, the variable of its branch, and its place."""
+    """An `if` or `elif`, the variable of its branch, its place, and what an `elif` says of the branch that it belongs to."""
 
     node: ast.If
     variable: str
     place: Place
+    around: str
 
 
 class Rewriter(Expressions):
@@ -93,9 +97,15 @@ class Rewriter(Expressions):
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
             end = At(node.body[-1]).lines("return _nbad_call.end()")
-            body = docstring + begin + body[len(docstring) :] + end
+            body = docstring + begin + self._mortal(node.body[0], "_nbad_call", body[len(docstring) :]) + end
         outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
         return ast.copy_location(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
+
+    def _mortal(self, place: ast.stmt, variable: str, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements whose errors may end a path only, of the branch or call with the given variable."""
+        guarded = At(place).statement(f"try:\n    pass\nexcept __nbad__.error:\n    if not {variable}.dies(): raise")
+        guarded.body = body
+        return [guarded]
 
     def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
         """The rewritten statements of a block; what follows a possible return is run only if there was none."""
@@ -139,11 +149,14 @@ class Rewriter(Expressions):
         chain = [node]
         while len(chain[-1].orelse) == 1 and isinstance(chain[-1].orelse[0], ast.If):
             chain.append(chain[-1].orelse[0])
-        forks, inside = [], place
+        forks: list[_Fork] = []
+        inside = place
         for link in chain:
-            forks.append(_Fork(link, self.temporary(), inside))
+            forks.append(_Fork(link, self.temporary(), inside, f", {forks[-1].variable}" if forks else ""))
             inside = inside.block(forks[-1].variable)
         rest = self._rest(chain[-1].orelse, inside)
+        if rest:  # not around each `elif`: Python nests 20 blocks at most
+            rest = self._mortal(chain[-1].orelse[0], forks[-1].variable, rest)
         names, has_return = bound_names(chain[-1].orelse), any(map(returns, chain[-1].orelse))
         for fork in reversed(forks):
             names |= bound_names(fork.node.body)
@@ -154,11 +167,11 @@ class Rewriter(Expressions):
 
     def _branch(self, fork: _Fork, names: Sequence[str], has_return: bool, rest: list[ast.stmt]) -> list[ast.stmt]:
         node, variable, at = fork.node, fork.variable, At(fork.node)
-        call = ", _nbad_call" if has_return else ""
-        begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
+        call = "_nbad_call" if has_return else None
+        begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around})")
         begin.value.args[0] = self.visit(node.test)
         then = at.statement(f"if {variable}.then:\n    pass")
-        then.body = self.block(node.body, fork.place.block(variable))
+        then.body = self._mortal(node.body[0], variable, self.block(node.body, fork.place.block(variable)))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
         for statement in turn:
             statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
@@ -189,7 +202,7 @@ class Rewriter(Expressions):
         has_return = place.has_call and any(map(returns, node.body))
         finish = f"\n    {variable}.finish(False)" if has_return else ""
         begin, inner = at.lines(
-            f"{variable} = __nbad__.guard({'_nbad_call' if has_return else ''})\n"
+            f"{variable} = __nbad__.guard({'_nbad_call' if has_return else None})\n"
             f"try:\n    pass\nfinally:\n    {variable}.left(){finish}"
         )
         items = self.visit_field(node.items)
@@ -207,8 +220,9 @@ class Rewriter(Expressions):
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
         variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
         body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
-        if _catches_arithmetic(node.handlers):
-            guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.ran()")
+        if node.handlers:
+            ran = f"{variable}.ran()\n    " * _catches_arithmetic(node.handlers)
+            guarded = at.statement(f"try:\n    pass\nfinally:\n    {ran}{variable}.passed()")
             guarded.body, body = body, [guarded]
         if orelse and any(map(returns, node.body)):
             guarded = at.statement("if _nbad_call.alive:\n    pass")
@@ -221,8 +235,9 @@ class Rewriter(Expressions):
         if any(map(leaves, node.finalbody)):
             finalbody.insert(int(place.has_call), at.statement(f"{variable}.ran()"))
         new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
-        call = "_nbad_call" if place.has_call else ""
-        return [*at.lines(f"{variable} = __nbad__.guard({call})"), ast.copy_location(new, node)]
+        begin = at.statement(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, lambda: ())")
+        begin.value.args[1].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
+        return [begin, ast.copy_location(new, node)]
 
     rewrite_trystar = rewrite_try
 
@@ -269,17 +284,17 @@ class Rewriter(Expressions):
     def rewrite_continue(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         return [*self._leave("continue", place.in_loop, node), node]
 
-    def rewrite_raise(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
-        """In a branch, or behind returns of some elements, it is not for all."""
-        return [*self._leave("raise", (*place.around, *["_nbad_call"] * place.has_call), node), self.copy(node)]
-
     def _leave(self, word: str, branches: Sequence[str], node: ast.stmt) -> list[ast.stmt]:
         return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []
 
     def rewrite_assert(self, node: Any, place: Place) -> list[ast.stmt]:
-        new = self.copy(node)
-        new.test = At(node).call("known", new.test, "assert")
-        return [new]
+        """An `if` with a `raise`, if Python was not told to leave it out."""
+        at = At(node)
+        raising = at.statement("raise __nbad__.failing()")
+        raising.exc.args = [node.msg] if node.msg else []
+        test = at.put(ast.UnaryOp(op=ast.Not(), operand=node.test))
+        new = ast.If(test=test, body=[raising], orelse=[])
+        return self.rewrite_if(ast.copy_location(new, node), place) if __debug__ else at.lines("pass")
 
     def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What stores items may write to a list, and what it chooses has its name now."""

@@ -1,11 +1,12 @@
 """Statements that branch, loop and catch errors, as the rewritten copy of a function runs them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.branching.arms import Changes, Fork, variables
+from nbad.branching.faults import NoPath
 from nbad.branching.returns import Call, Ends
 from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
@@ -36,7 +37,7 @@ class _Arm(NamedTuple):
 
     @property
     def is_alive(self) -> bool:
-        return self.ends.final is None
+        return self.ends.final is None and not self.ends.is_dead
 
 
 class PlainBranch:
@@ -50,6 +51,10 @@ class PlainBranch:
     def turn(self) -> bool:
         """Whether to run the second arm."""
         return not self.then
+
+    def dies(self) -> bool:
+        """Whether the error that is handled ends this path only."""
+        return False
 
     def join(self) -> bool:
         """Whether there are variables to set."""
@@ -68,11 +73,20 @@ class Branch(Fork):
     then = True
 
     def __init__(
-        self, flow: "Flow", condition: Any, names: tuple[str, ...], frame: FrameType, last_line: int, call: Call | None
+        self,
+        flow: "Flow",
+        condition: Any,
+        names: tuple[str, ...],
+        frame: FrameType,
+        last_line: int,
+        call: Call | None,
+        around: "PlainBranch | Branch | None",
     ) -> None:
         super().__init__(flow, condition, frame, last_line)
-        self.names, self.call, self.frame, self._depth = names, call, frame, len(flow.open)
+        self.around = around
+        self.names, self.call, self.frame, self._mark = names, call, frame, flow.mark()
         self.before = self.values = self._variables()
+        self.is_dead = False
         self._first: _Arm | None = None
         flow.open.append(self)
         if call is not None:
@@ -81,22 +95,35 @@ class Branch(Fork):
     def turn(self) -> bool:
         """The first arm has run; the second one is to run on the same variables."""
         self._first = self._end_arm()
-        self.values = self.before
+        self.values, self.holds = self.before, False
         return True
+
+    def dies(self) -> bool:
+        """Whether the error that is handled ends this path only: then the merge takes the other arm."""
+        self.is_dead = self.flow.ends_path(self._mark, 1)
+        return self.is_dead
 
     def join(self) -> bool:
         """Both arms have run."""
         second = self._end_arm()
         first, second = (second, _Arm(self.before, {}, Ends())) if self._first is None else (self._first, second)
-        self.flow.abandon(self._depth + 1)
+        self.flow.abandon(self._mark.open + 1)
         self.flow.open.pop()
         if self.call is not None:
             self.call.join(self.condition, first.ends, second.ends)
         self.values = self._joined(first, second)
         self.close()
         self.flow.checked()
-        del self.frame, self.before, self._first
+        if first.ends.is_dead and second.ends.is_dead:
+            self._die()
+        del self.frame, self.before, self._first, self.around
         return True
+
+    def _die(self) -> None:
+        """No arm has a value: nor has the arm that this branch is."""
+        if not isinstance(self.around, Branch):
+            raise NoPath
+        self.around.is_dead = True
 
     def _joined(self, first: _Arm, second: _Arm) -> dict[str, Any]:
         if first.is_alive and second.is_alive:
@@ -123,6 +150,7 @@ class Branch(Fork):
 
     def _end_arm(self) -> _Arm:
         ends = Ends() if self.call is None else self.call.end_arm()
+        ends, self.is_dead = (ends.dead() if self.is_dead else ends), False
         return _Arm(self._variables(), self.end_arm(), ends)
 
     def _variables(self) -> dict[str, Any]:
@@ -148,7 +176,8 @@ class Loop:
 class Guard:
     """A `try` statement: its handlers may not hide that traced operations raise nothing."""
 
-    def __init__(self, flow: "Flow", call: Call | None) -> None:
+    def __init__(self, flow: "Flow", call: Call | None, kinds: Callable[[], tuple[Any, ...]]) -> None:
+        self._kinds = kinds
         self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
         self._heap: Heap | None = None
@@ -167,6 +196,15 @@ class Guard:
             if isinstance(error := sys.exception(), NameError):
                 self._flow.explain(error)
             self.ran()
+
+    def catches(self, error: Exception) -> bool:
+        """Whether a handler is for an error."""
+        kinds = [part for kind in self._kinds() for part in (kind if isinstance(kind, tuple) else (kind,))]
+        return any(kind is None or isinstance(error, self._flow.original(kind)) for kind in kinds)
+
+    def passed(self) -> None:
+        """The body of a `try` with handlers ends."""
+        self._flow.unguard(self)
 
     def caught(self) -> None:
         """A handler begins: errors of the trace are not for the kernel to handle."""

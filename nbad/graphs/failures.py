@@ -1,8 +1,8 @@
 """Which elements fail: those that take a path without a value, and those that use what a function of the user's raises for.
 
-A path without a value is a flag of the element: a condition beside the outputs of a kernel, of the same inputs. Where elements are
-to raise, one of the outputs passes through `alarm`, which compiled code counts; where they are to be nan, all outputs and partials
-are chosen by the flags.
+A path without a value is a flag of the element: a condition beside the outputs of a kernel, of the same inputs. Where elements
+are to raise, one of the outputs passes through `alarm`, which compiled code counts; where they are to be nan, all outputs and
+partials are chosen by the flags.
 
 A function that raises leaves nan behind, in lanes that nobody uses, too: both arms of a select are computed. So which elements
 fail is computed anew, from the same operations in the same order, where it is known that some element may have.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
+from nbad.lines import Line
 from nbad.operations.table import TABLE
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Cause(NamedTuple):
     ----------
     error : Exception
         What the trace met.
-    line : str
-        The user's line, with file and number.
+    line : Line
+        The user's.
     module : str
         The name of the module that it stands in.
     raises : callable or None
@@ -39,7 +40,7 @@ class Cause(NamedTuple):
     """
 
     error: Exception
-    line: str
+    line: Line
     module: str = ""
     raises: Callable[[str, Mapping[str, float]], Exception] | None = None
     states: tuple[tuple[str, Any], ...] = ()
@@ -80,6 +81,12 @@ class Flags(NamedTuple):
         outputs = self.graph.outputs[first : first + len(self.causes[number].states)]
         return compact(replace(self.graph, outputs=outputs))
 
+    def spliced(self, values: Sequence[Any]) -> Iterator[tuple[Any, Cause]]:
+        """The causes elsewhere, each with its condition, from what the outputs of the graph are there."""
+        states = iter(values[len(self.causes) :])
+        for condition, cause in zip(values, self.causes, strict=False):
+            yield condition, cause._replace(states=tuple((name, next(states)) for name, _ in cause.states))
+
     def conditions(self, builder: SimplifyingBuilder) -> list[int]:
         """The conditions as nodes of a graph that begins with the same inputs."""
         return builder.splice(self.graph, range(len(self.graph.inputs)))[: len(self.causes)]
@@ -93,7 +100,7 @@ class Flags(NamedTuple):
 
 
 def alarmed(graph: Graph, flags: Flags, numbers: Sequence[int]) -> Graph:
-    """The same graph, nodes under their numbers; the elements for which one of some flags holds are noticed as they are computed."""
+    """The same graph, its nodes under their numbers; that there are elements for which one of some flags holds is noticed."""
     if not numbers:
         return graph
     builder = SimplifyingBuilder.extending(graph)

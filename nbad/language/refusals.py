@@ -81,8 +81,11 @@ FLOW = {
         "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call",
         "one `return`, behind the `try` or `with`",
     ),
-    "raise": ("raises an error on a traced value", "return math.nan  # or check the arrays before the call"),
-    "assert": ("asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
+    "raise": (
+        "raises an error in an operand, or in the test of an `elif`, that depends on a traced value",
+        "if x > 0: y = f(x)  # a statement of its own, and nested ones for `elif`",
+    ),
+    "every path": ("raises an error on every path", "return y  # on one of them"),
     "filter": ("filters a comprehension by a traced condition", "sum(v if v > 0 else 0.0 for v in values)  # keep all items"),
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
     "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),

@@ -1,6 +1,7 @@
 """One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -12,10 +13,10 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.failures import Cause, Flags
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.simplify import simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
-from nbad.language.kernels import KernelLike
+from nbad.language.kernels import KernelLike, Traced
 from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both
 from nbad.language.refusals import advice, described
@@ -149,6 +150,10 @@ class Trace:
         """Elements on the path that is run have no value, or warn, where a condition holds; it may be True."""
         self.flags.append(Flag(both(self, self.path(), condition), cause))
 
+    def nothing(self) -> Tracer:
+        """What stands for a value where there is none: nobody uses it."""
+        return self.value(self.builder.constant(math.nan))
+
     def living(self) -> Any:
         """The condition of the elements on the path that is run which have a value so far, traced or True."""
         living = self.path()
@@ -156,6 +161,11 @@ class Trace:
             if not cause.is_warning:
                 living = both(self, living, self.logic("not", condition) if self.is_traced(condition) else not condition)
         return living
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether there are elements without a value."""
+        return any(not cause.is_warning for _, cause in self.flags)
 
     def frozen_flags(self) -> Flags | None:
         """All flags as a graph of the kernel's inputs; None where no element can have one."""
@@ -196,15 +206,20 @@ class Trace:
         traced, operands, cores = kernel.bind_traced(args, kwargs)
         before = len(self.builder.nodes)
         self.applied += 1
-        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced.graph)
+        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced)
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
         return results if traced.is_tuple else results[0]
 
-    def _repeat(self, graph: Graph, slots: list[Any]) -> list[Tracer]:
-        """The outputs of a graph, for the values of its inputs."""
-        return list(map(self.value, self.builder.splice(graph, [self.node(value, REAL) for value in slots])))
+    def _repeat(self, traced: Traced, slots: list[Any]) -> list[Tracer]:
+        """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
+        nodes = [self.node(value, REAL) for value in slots]
+        if traced.flags is not None:
+            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes)]
+            for condition, cause in traced.flags.spliced(conditions):
+                self.no_value(condition, cause)
+        return list(map(self.value, self.builder.splice(traced.graph, nodes)))
 
     def refusal(
         self,

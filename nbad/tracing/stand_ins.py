@@ -222,9 +222,11 @@ class Rebinder:
             raise self.trace.refusal(f"calls `{function.__qualname__}`, which is recursive", "for _ in range(n):  # a fixed n")
         self._depth[function] += 1
         try:
-            return copy()(*args, **kwargs)
+            with self.flow.operand():
+                return copy()(*args, **kwargs)
         finally:
             self._depth[function] -= 1
+        return self.trace.nothing()
 
 
 _UNTOUCHED = (*_PLAIN, Tracer, StandIn)
@@ -241,13 +243,13 @@ def _call(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _raises(kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a function of the user's raises in a kernel, for plain numbers."""
+    """Whether a kernel raises, or warns, for plain numbers."""
     traced, operands, cores = kernel.bind_traced(args, kwargs)
     causes = may_fail(traced.graph)
-    if not causes or [np.shape(operand) for operand in operands] != cores:
+    if not (causes or traced.flags) or [np.shape(operand) for operand in operands] != cores:
         return False
     slots = [slot for operand in operands for slot in np.ravel(operand)]
-    return bool(evaluate(first_causes(traced.graph, causes), *slots)[0])
+    return any(map(bool, evaluate(first_causes(traced.graph, causes, traced.flags), *slots)))
 
 
 def _originals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -106,7 +106,7 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     outputs = (*graph.outputs[:with_value], *(found.get(slot, zero) for slot in wrt))
     graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
     shapes = {a.name: a.shape for a in arguments}
-    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple)
+    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple, traced.flags)
 
 
 def _slots(f, arguments, names):

@@ -15,6 +15,7 @@ from nbad.errors import TraceError
 
 TABLE = [1.0, 2.0]
 SETTINGS = {"mode": 1.0}
+NOTHING = None
 MASK = np.array([1.0, 2.0])
 
 
@@ -94,40 +95,42 @@ def test_loops_without_end(monkeypatch):
     expect(waits, "loops more than 1,000 times", "for _ in range(n):  # a fixed n")
 
 
-def test_errors_and_assertions_on_traced_values(tmp_path):
-    def raises(x):
-        for k in range(2):
-            if x < k:
-                raise ValueError("negative")  # !
-        return x
-
-    def raises_at_last(x):
-        if x > 0:
-            return x
-        elif x <= 0:
-            return -x
-        raise ValueError("no number")  # !
-
-    def raises_in_a_loop(x):
-        for k in range(3):
-            if x > k:
-                return x
-        raise ValueError("too small")  # !
-
+def test_errors_that_all_elements_raise():
     def raises_for_all(x, n=2):
         if n == 1:
             return x
         raise ValueError("one")
 
-    for kernel in (raises_at_last, raises_in_a_loop):
-        expect(kernel, "raises an error on a traced value", "return math.nan  # or check the arrays before the call")
+    def raises_on_every_path(x):
+        if x > 0:
+            raise ValueError("positive")
+        elif x > -1:
+            raise ValueError("small")
+        raise ValueError("negative")  # !
+
     with pytest.raises(ValueError, match=r"^one$"):
         traced(raises_for_all)
-    expect(raises, "raises an error on a traced value", "return math.nan  # or check the arrays before the call")
-    f = written(tmp_path, "def f(x, n=2):\n    assert n == 2\n    assert 0 < x < 1, 'outside'\n    return x\n")
-    source = r"    assert 0 < x < 1, 'outside' +\(written\.py:3\)\n"  # in this file pytest rewrites assertions itself
-    with pytest.raises(TraceError, match=rf"^kernel `f` asserts a traced condition:\n{source}  fix: check the arrays before"):
-        traced(f, n=2)
+    expect(raises_on_every_path, "raises an error on every path", "return y  # on one of them")
+
+
+def test_errors_in_operands():
+    def raises_in_an_operand(x):
+        return x if x > 0 else NOTHING[0]  # !
+
+    def raises_in_a_later_test(x):
+        if x > 0:
+            return x
+        elif NOTHING < 1:  # !
+            return -x
+        return x
+
+    fix = "if x > 0: y = f(x)  # a statement of its own, and nested ones for `elif`"
+    expect(
+        raises_in_an_operand, "raises an error in an operand, or in the test of an `elif`, that depends on a traced value", fix
+    )
+    expect(
+        raises_in_a_later_test, "raises an error in an operand, or in the test of an `elif`, that depends on a traced value", fix
+    )
 
 
 def test_errors_that_traced_arithmetic_does_not_raise():
