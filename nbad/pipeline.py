@@ -9,7 +9,7 @@ from dataclasses import replace
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
-from nbad.graphs.failures import alarmed, silenced, silenced_joint
+from nbad.graphs.failures import alarmed, silenced, silenced_joint, with_failures
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text
@@ -47,6 +47,8 @@ class Program:
         self.name, self.arguments, self.math, self.by = name, arguments, math, by
         self.graph, self.leaves, self.is_tuple, self.flags = traced.graph, traced.outputs, traced.is_tuple, traced.flags
         self.errors, self.plainly = errors, plainly
+        if errors == "nan":
+            self.flags = with_failures(self.graph, self.flags)
         self.cores = tuple(a.shape for a in arguments)
         self.names = tuple(a.name for a in arguments)
         self.call = f"`{name}({', '.join(self.names)})`"

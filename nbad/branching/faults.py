@@ -10,7 +10,7 @@ import traceback
 from types import FrameType
 
 from nbad import lines
-from nbad.errors import TraceError
+from nbad.errors import InternalError, TraceError
 from nbad.language.trace import Cause
 
 # what Python says of operands that have no such operation
@@ -29,7 +29,7 @@ class NoPath(Exception):
 def ends_path(error: Exception) -> bool:
     """Whether an error is one that Python raises for the elements of the path that is run."""
     if isinstance(error, TraceError):
-        return getattr(error, "is_pythons", False)
+        return error.is_pythons
     if isinstance(error, NoPath):
         return True
     last = error.__traceback__
@@ -43,11 +43,20 @@ def ends_path(error: Exception) -> bool:
 
 
 def cause_of(error: Exception) -> Cause:
-    """The cause that an error is of elements without a value."""
+    """The cause that an error, or a warning at the line that is running, is for the elements on a path."""
     frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if _is_users(frame)]
-    frame, number = frames[-1]
+    frame, number = frames[-1] if frames else _running()
     line = lines.line_of(frame.f_code, number)
-    return Cause(error.with_traceback(None), line, str(frame.f_globals.get("__name__")))
+    error = TypeError(str(error)) if isinstance(error, TraceError) else error.with_traceback(None)
+    return Cause(error, line, str(frame.f_globals.get("__name__")))
+
+
+def _running() -> tuple[FrameType, int]:
+    """The user's frame that is running, and its line."""
+    frame = lines.user_frame()
+    if frame is None:
+        raise InternalError("an error of nobody's")
+    return frame, frame.f_lineno
 
 
 def _is_users(frame: FrameType) -> bool:

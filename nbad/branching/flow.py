@@ -72,7 +72,7 @@ class Flow:
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
-        trace.before_write, trace.path = self._before_write, self._path
+        trace.before_write, trace.path, trace.ends_operand = self._before_write, self._path, self._ends_operand
 
     def __enter__(self) -> Self:
         return self
@@ -248,13 +248,34 @@ class Flow:
         if any(fork.is_traced for fork in self.open[mark.open + inside :]):
             raise self.trace.refusal(*refusals.FLOW["raise"], line=lines.raising_line(error))
         if not isinstance(error, NoPath):
-            if any(guard.catches(error) for guard in self.guards[: mark.guards]):
-                raise self.trace.refusal(*refusals.FLOW["caught"], line=lines.raising_line(error))
-            self.trace.no_value(True, cause_of(error))
+            self._flag(error)
         del self.open[mark.open + inside :]
         self.reset(mark)
-        if self.trace.refused is not mark.refused and not was_raised(self.trace.refused):
-            self.trace.refused = mark.refused  # a text, which has been shown
+        if self.trace.refused is error or not was_raised(self.trace.refused):  # of a text: it has been shown
+            self.trace.refused = mark.refused
+        return True
+
+    def _flag(self, error: Exception) -> None:
+        """All elements on the path that is run have no value."""
+        if any(guard.catches(error) for guard in self.guards):
+            raise self.trace.refusal(*refusals.FLOW["caught"], line=lines.raising_line(error))
+        self.trace.no_value(True, cause_of(error))
+
+    def _ends_operand(self, error: TraceError) -> bool:
+        """Whether an operation that Python has not either ends the path of an operand."""
+        if not (error.is_pythons and self.open and isinstance(self.open[-1], Choice)):
+            return False
+        self._flag(error)
+        if self.trace.refused is error:
+            self.trace.refused = None
+        return True
+
+    def notes_warning(self, given: dict[str, Any]) -> bool:
+        """Note a warning of the elements on the path that is run, if that is not the path of all."""
+        if self.trace.path() is True:
+            return False
+        message, category = given.get("message"), given.get("category") or UserWarning
+        self.trace.no_value(True, cause_of(message if isinstance(message, Warning) else category(message)))
         return True
 
     def operand(self) -> "_Operand":

@@ -140,10 +140,10 @@ def may_fail(graph: Graph) -> list[int]:
     return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and TABLE[node.op].plain]
 
 
-def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None) -> Graph:
+def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None, numbers: Iterable[int] = ()) -> Graph:
     """The first output is 0, or the number, counted from 1, of what an element fails by; the others are 1 where one warns.
 
-    First come the flags that leave elements without a value, then those of these nodes that fail where an output uses them.
+    First come the flags of the given numbers, then those of these nodes that fail where an output uses them.
 
     Examples
     --------
@@ -153,17 +153,37 @@ def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None
       return 0.0
     """
     builder = SimplifyingBuilder.extending(graph)
-    uses, zero, one = _uses(builder, graph), builder.constant(0.0), builder.constant(1.0)
+    zero, one = builder.constant(0.0), builder.constant(1.0)
     conditions = flags.conditions(builder) if flags else []
-    fails = [conditions[k] for k in flags.numbers] if flags else []
-    for k in causes:
-        failed = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
-        fails.append(builder.add("and", uses[k], failed) if k in uses else builder.constant(False))
+    fails = [*(conditions[k] for k in numbers), *_failures(builder, graph, causes)]
     code = zero
     for number, condition in reversed(list(enumerate(fails, 1))):
         code = builder.add("select", condition, builder.constant(number), code)
     warns = [builder.add("select", conditions[k], one, zero) for k in flags.warnings] if flags else []
     return simplify(builder.build([code, *warns]))
+
+
+def with_failures(graph: Graph, flags: Flags | None) -> Flags | None:
+    """Flags that say, too, which elements use what a function of the user's raises for."""
+    nodes = may_fail(graph)
+    if not nodes:
+        return flags
+    builder = SimplifyingBuilder.extending(graph)
+    known = flags or Flags(graph, ())
+    outputs = builder.splice(known.graph, range(len(graph.inputs))) if flags else []
+    count = len(known.causes)
+    outputs[count:count] = _failures(builder, graph, nodes)
+    causes = [Cause(ArithmeticError(graph.nodes[k].op), Line("", "", 0)) for k in nodes]
+    return Flags(simplify(builder.build(outputs)), (*known.causes, *causes))
+
+
+def _failures(builder: SimplifyingBuilder, graph: Graph, causes: Iterable[int]) -> list[int]:
+    """For each of some nodes whether it fails where an output uses it."""
+    uses, zero, found = _uses(builder, graph), builder.constant(0.0), []
+    for k in causes:
+        failed = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
+        found.append(builder.add("and", uses[k], failed) if k in uses else builder.constant(False))
+    return found
 
 
 def plain_of(graph: Graph, k: int) -> Callable[..., Any]:

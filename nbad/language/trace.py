@@ -26,6 +26,7 @@ from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
+_NUMERIC = (complex, np.complexfloating, np.ndarray, list, tuple)  # what NumPy's numbers compute with
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -57,6 +58,8 @@ class Trace:
         this one, such as the body of a loop, takes the flags that were added meanwhile out of the list, and adds his own.
     path : callable
         The condition of the path that is run, traced or True; control flow puts it here.
+    ends_operand : callable
+        Whether an error ends the path of an operand of a choice that is being evaluated; control flow puts it here, too.
     """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int) -> None:
@@ -71,6 +74,7 @@ class Trace:
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
         self.path: Callable[[], Any] = lambda: True
+        self.ends_operand: Callable[[TraceError], bool] = lambda error: False
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
     def value(self, node: int) -> Tracer:
@@ -260,7 +264,11 @@ class Trace:
         plain = plain_number(value)
         if plain is None:
             what = f"uses {described(value)} where a real number is needed"
-            raise self.refusal(what, advice(value), expected="a traced value, a Python or NumPy number")
+            error = self.refusal(what, advice(value), expected="a traced value, a Python or NumPy number")
+            error.is_pythons = not isinstance(value, _NUMERIC)
+            if not self.ends_operand(error):
+                raise error
+            return math.nan
         return plain
 
     def _own(self, value: Tracer) -> Tracer:

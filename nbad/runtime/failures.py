@@ -80,14 +80,15 @@ class Search:
     def __init__(
         self, program: Program, key: Hashable, graph: Graph, nodes: Sequence[int], dtype: np.dtype, has_flags: bool = False
     ):
-        self.program, self.key, self.graph, self.nodes, self.dtype = program, key, graph, nodes, dtype
+        self.program, self.key, self.graph, self.dtype = program, key, graph, dtype
         self.flags = program.flags if has_flags else None
-        dead = self.flags.numbers if self.flags else []
-        self.causes = [*(Flagged(program, number, dtype) for number in dead), *nodes]
+        self._nodes, self._dead = (nodes, self.flags.numbers if self.flags else []) if program.errors == "raise" else ((), [])
+        self.causes = [*(Flagged(program, number, dtype) for number in self._dead), *self._nodes]
 
     @cached_property
     def _codes(self) -> TileKernel:
-        return self.program.kernel(("failing", self.key), first_causes(self.graph, self.nodes, self.flags), self.dtype)
+        graph = first_causes(self.graph, self._nodes, self.flags, self._dead)
+        return self.program.kernel(("failing", self.key), graph, self.dtype)
 
     def check(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Raise what the user's function raises for the first element that fails, if one does; issue what warnings there are."""
@@ -263,7 +264,7 @@ def watched(
 ) -> Callable[..., None]:
     """A launch that raises where elements fail: itself, if none can."""
     nodes, is_flagged = may_fail(computed.graph), has_alarm(computed.graph)
-    if not nodes and not is_flagged:
+    if not is_flagged and (not nodes or program.errors == "nan"):
         return launch
     return Watched(launch, Search(program, computed.key, computed.used(), nodes, dtype, is_flagged), given)
 

@@ -1,13 +1,16 @@
 """Paths without a value: `raise` and `assert` end them for the elements that take them, and for no others."""
 
 import math
+import pickle
 import re
 
+import cloudpickle
 import numpy as np
 import pytest
 from helpers.without_value import FUNCTIONS, OutOfRange
 
 import nbad
+from nbad.plans.policies import POLICIES
 
 X, Y = (a.ravel() for a in np.meshgrid([-1.2, -0.75, -0.3, 0.2, 0.7, 1.3, np.nan], [-1.5, -0.6, 0.4, 1.7]))
 X.flags.writeable = Y.flags.writeable = False
@@ -187,3 +190,135 @@ def test_nothing_is_searched_for_where_nothing_fails(monkeypatch):
         np.testing.assert_array_equal(nbad.vjp(f, x[:50], x[:50])[1](1.0)[1], np.zeros(50))
     with pytest.raises(AssertionError, match="searched"):
         nbad.kernel(quotient)(x, x - x)
+
+
+@nbad.kernel
+def root(x):
+    if x < 0:
+        raise OutOfRange("x", x)
+    return math.sqrt(x)
+
+
+@nbad.kernel(errors="nan")
+def quiet_root(x):
+    return root(x)
+
+
+@nbad.kernel(signature="(2)->(2)")
+def roots(r):
+    return np.array([root(r[0]), root(r[1] - 1.0)])
+
+
+def test_the_outermost_kernel_decides():
+    x = np.array([4.0, -1.0, 9.0])
+    np.testing.assert_array_equal(quiet_root(x), [2.0, np.nan, 3.0])
+    np.testing.assert_array_equal(nbad.grad(quiet_root)(x), [0.25, np.nan, 1 / 6])
+    loud = nbad.kernel(lambda x: 2.0 * quiet_root(x))
+    for _ in range(3):
+        for f in (loud, nbad.grad(loud), nbad.grad(nbad.grad(loud)), nbad.kernel(lambda x: nbad.grad(quiet_root)(x))):
+            with pytest.raises(OutOfRange, match=r"x = -1.0 is out of range") as raised:
+                f(x)
+            assert "raised at element (1,), the first of 1 that failed, by raise OutOfRange" in raised.value.__notes__[-1]
+    np.testing.assert_array_equal(quiet_root(x), [2.0, np.nan, 3.0])
+    quiet = nbad.kernel(lambda x: (loud(x) if x < 5 else x, x), errors="nan")
+    np.testing.assert_array_equal(quiet(x)[1], [4.0, np.nan, 9.0])
+
+
+def test_every_item_of_a_vector_may_raise():
+    np.testing.assert_array_equal(roots(np.array([4.0, 10.0])), [2.0, 3.0])
+    for r in ([-1.0, 1.0], [4.0, 0.5], [-1.0, -1.0]):
+        with pytest.raises(OutOfRange, match=rf"x = {min(r[0], r[1] - 1.0) if r[0] > 0 else r[0]} "):
+            roots(np.array([[4.0, 1.0], r]))
+
+
+def test_what_a_kernel_is_given_without_elements():
+    f = nbad.kernel(lambda x: root(-4.0) if x > 0 else x * root(4.0))
+    assert f(-3.0) == -6.0
+    with pytest.raises(OutOfRange, match=r"x = -4.0 is out"):
+        f(3.0)
+
+
+def test_kernels_travel_with_what_they_do():
+    assert pickle.loads(pickle.dumps(quiet_root)) is quiet_root
+    for errors in ("raise", "nan"):
+        f = cloudpickle.loads(cloudpickle.dumps(nbad.kernel(lambda x: root(x), errors=errors)))
+        assert f.errors == errors
+        assert f(4.0) == 2.0
+    assert np.isnan(f(-4.0))
+
+
+class Model:
+    def __init__(self, low):
+        self.low = low
+
+    @nbad.kernel
+    def above(self, x, scale=2.0):
+        if x < self.low:
+            raise OutOfRange("x", f"{x} < {self.low}")
+        return scale * x
+
+
+@nbad.kernel(static="mode")
+def has_modes(x, *, mode="log"):
+    if mode == "log" and x <= 0:
+        raise ValueError(mode)
+    return math.log(x) if mode == "log" else x
+
+
+def test_static_arguments_and_methods():
+    assert Model(1.0).above(2.0) == 4.0
+    model = Model(3.0)
+    for call in (model.above, nbad.grad(model.above), nbad.kernel(lambda x: model.above(x))):
+        with pytest.raises(OutOfRange, match=r"2.0 < 3.0"):
+            call(np.array([5.0, 2.0]))
+    assert has_modes(-1.0, mode="none") == -1.0
+    for call in (has_modes, nbad.grad(has_modes)):
+        with pytest.raises(ValueError, match=r"^log"):
+            call(-1.0)
+
+
+def test_what_the_option_takes():
+    for wrong in ("Raise", None, True):
+        with pytest.raises(nbad.errors.ArgumentValueError, match=r"unknown answer to elements without a value"):
+            nbad.kernel(lambda x: x, errors=wrong)
+
+
+def negative(x):
+    if x < 0:
+        raise OutOfRange("x", x)
+    return math.sqrt(x)
+
+
+own_root = nbad.primitive("own_root", negative, ["0.5*x"])
+
+
+def test_functions_that_raise_leave_nan_too():
+    def both(x, y):
+        if y < 0:
+            raise KeyError("y")
+        return own_root(x) * y
+
+    x, y = np.array([4.0, -1.0, 4.0, -4.0]), np.array([1.0, 2.0, -3.0, -4.0])
+    f, g = nbad.kernel(both), nbad.kernel(both, errors="nan")
+    expected = [2.0, np.nan, np.nan, np.nan]
+    for _ in range(3):
+        np.testing.assert_array_equal(g(x, y), expected)
+        for policy in POLICIES:
+            np.testing.assert_array_equal(nbad.vjp(g, x, y, residuals=policy)[1](1.0), [expected, expected])
+        np.testing.assert_array_equal(nbad.grad(g)(x, y), expected)
+    with pytest.raises(OutOfRange, match=r"(?s)x = -1.0 .*element \(1,\), the first of 3"):
+        f(x, y)
+    with pytest.raises(KeyError, match=r"y"):
+        f(x[2:], y[2:])
+
+
+def test_what_rounding_decides_raises_all_the_same():
+    f = nbad.kernel(lambda x: negative(x * x - np.float32(0.1)))
+    x = np.float32(math.sqrt(0.1)) * np.ones(3, np.float32)
+    for given in (x, np.nextafter(x, np.float32(0)), np.nextafter(x, np.float32(1))):
+        is_below = given * given - np.float32(0.1) < 0
+        if is_below.any():
+            with pytest.raises(OutOfRange, match=r"is out of range"):
+                f(given)
+        else:
+            assert (f(given) >= 0).all()
