@@ -104,13 +104,14 @@ class Flow:
         last_line: int,
         call: Call | None = None,
         around: PlainBranch | Branch | None = None,
+        asks: bool = False,
     ) -> PlainBranch | Branch:
-        """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it."""
+        """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it; `asks`: somebody may look for these."""
         truth = self._truth(test)
         if truth is not None:
             return _PLAIN[truth]
         self._check_shared()
-        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around)
+        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:
         """Begin a function that returns from within branches."""

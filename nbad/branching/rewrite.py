@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
-from nbad.branching.scopes import bound_names, is_plain_function, leaves, returns, without_continue
+from nbad.branching.scopes import asks_for_names, bound_names, is_plain_function, leaves, returns, without_continue
 from nbad.language.unseen import HARMLESS
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -84,6 +84,10 @@ class _Fork(NamedTuple):
 class Rewriter(Expressions):
     """Rewrites one function and those nested in it; statements here, expressions in the base class."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asks = False  # whether the function may ask which variables have values
+
     def function(self, node: syntax.Function) -> Any:
         """The rewritten function, with decorators and defaults."""
         # it holds an expression only
@@ -91,6 +95,7 @@ class Rewriter(Expressions):
             return self.copy(node)
         if not is_plain_function(node):
             return node
+        self._asks = self._asks or asks_for_names(node)
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
         body = self.block(node.body, Place("function", has_call))
         if has_call:
@@ -168,7 +173,10 @@ class Rewriter(Expressions):
     def _branch(self, fork: _Fork, names: Sequence[str], has_return: bool, rest: list[ast.stmt]) -> list[ast.stmt]:
         node, variable, at = fork.node, fork.variable, At(fork.node)
         call = "_nbad_call" if has_return else None
-        begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around})")
+        asks = ", asks=True" * self._asks
+        begin = at.statement(
+            f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around}{asks})"
+        )
         begin.value.args[0] = self.visit(node.test)
         then = at.statement(f"if {variable}.then:\n    pass")
         then.body = self._mortal(node.body[0], variable, self.block(node.body, fork.place.block(variable)))

@@ -11,7 +11,7 @@ from nbad.branching.returns import Call, Ends
 from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
-from nbad.language.merging import Different
+from nbad.language.merging import Different, containers, like
 from nbad.language.unseen import may_swallow
 from nbad.lines import Line, running_line
 
@@ -81,9 +81,10 @@ class Branch(Fork):
         last_line: int,
         call: Call | None,
         around: "PlainBranch | Branch | None",
+        asks: bool,
     ) -> None:
         super().__init__(flow, condition, frame, last_line)
-        self.around = around
+        self.around, self._may_be_asked, self._module = around, asks, str(frame.f_globals.get("__name__"))
         self.names, self.call, self.frame, self._mark = names, call, frame, flow.mark()
         self.before = self.values = self._variables()
         self.is_dead = False
@@ -143,7 +144,20 @@ class Branch(Fork):
                 except Different as error:
                     self._lose(name, "unlike", str(error))
             elif name in first or name in second:
-                self._lose(name, "one-sided", "assigned in one branch only")
+                try:
+                    yield name, self._half(name, first, second)
+                except Different:
+                    self._lose(name, "one-sided", "assigned in one branch only")
+
+    def _half(self, name: str, first: dict[str, Any], second: dict[str, Any]) -> Any:
+        """What a variable is that has a value on one side only."""
+        value = first.get(name, second.get(name))
+        if self._may_be_asked or any(guard.catches(UnboundLocalError()) for guard in self.flow.guards):
+            raise Different("somebody asks whether it has a value")
+        if any(map(self.heap.holds, containers(value))):
+            raise Different("it has other names")
+        missing = like(value, lambda number: self.flow.trace.unbound(number, name, self.line, self._module))
+        return self.merger.merge(value, missing) if name in first else self.merger.merge(missing, value)
 
     def _lose(self, name: str, case: str, why: str) -> None:
         self.flow.lost[self.code, name] = Loss(case, f"{why}: {self.line}")
@@ -187,11 +201,14 @@ class Guard:
     def manager(self, value: Any) -> Any:
         """The context manager of a `with` statement."""
         self._managers.append(self._flow.original(value))
+        if may_swallow(self._managers[-1]):
+            self._kinds = lambda: (None,)
         self._line, self._applied = running_line(), self._flow.trace.applied
         return value
 
     def left(self) -> None:
         """The body of a `with` statement has run: its managers may suppress errors."""
+        self.passed()
         if any(map(may_swallow, self._managers)):
             if isinstance(error := sys.exception(), NameError):
                 self._flow.explain(error)
@@ -203,7 +220,7 @@ class Guard:
         return any(kind is None or isinstance(error, self._flow.original(kind)) for kind in kinds)
 
     def passed(self) -> None:
-        """The body of a `try` with handlers ends."""
+        """The body of a `try` or `with` ends."""
         self._flow.unguard(self)
 
     def caught(self) -> None:

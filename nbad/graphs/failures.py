@@ -179,10 +179,10 @@ def with_failures(graph: Graph, flags: Flags | None) -> Flags | None:
 
 def _failures(builder: SimplifyingBuilder, graph: Graph, causes: Iterable[int]) -> list[int]:
     """For each of some nodes whether it fails where an output uses it."""
-    uses, zero, found = _uses(builder, graph), builder.constant(0.0), []
+    used, zero, found = uses(builder, graph), builder.constant(0.0), []
     for k in causes:
         failed = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
-        found.append(builder.add("and", uses[k], failed) if k in uses else builder.constant(False))
+        found.append(builder.add("and", used[k], failed) if k in used else builder.constant(False))
     return found
 
 
@@ -205,15 +205,15 @@ def operands_of(graph: Graph, k: int) -> Graph:
     return compact(Graph(graph.name, graph.inputs, graph.nodes, graph.nodes[k].args))
 
 
-def _uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
+def uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
     """Every node that an output depends on, with the condition under which some output does."""
     always, never = builder.constant(True), builder.constant(False)
-    uses = dict.fromkeys(graph.outputs, always)
+    found = dict.fromkeys(graph.outputs, always)
     for k in range(len(graph.nodes) - 1, -1, -1):
-        if k in uses:
-            for operand, condition in _used_operands(builder, graph.nodes[k], uses[k]):
-                uses[operand] = builder.add("or", uses.get(operand, never), condition)
-    return uses
+        if k in found:
+            for operand, condition in _used_operands(builder, graph.nodes[k], found[k]):
+                found[operand] = builder.add("or", found.get(operand, never), condition)
+    return found
 
 
 def _used_operands(builder: SimplifyingBuilder, node: Node, use: int) -> Iterator[tuple[int, int]]:

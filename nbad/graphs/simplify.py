@@ -14,7 +14,7 @@ from nbad.graphs.graph import Graph, GraphBuilder, Payload
 from nbad.operations.table import TABLE
 
 # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
-UNFOLDED = ("gamma", "lgamma", "alarm")
+UNFOLDED = ("gamma", "lgamma", "alarm", "unbound")
 # the operation that is the same with its operands exchanged
 MIRRORED = {op: op for op in ("add", "mul", "eq", "ne", "and", "or")} | {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 

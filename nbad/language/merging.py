@@ -201,6 +201,17 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Tracer) or plain_number(value) is not None
 
 
+def like(value: Any, make: Callable[[Any], Any]) -> Any:
+    """What `make` makes of the numbers in a value, in the same structure; raises `Different` where there are other things."""
+    if is_number(value):
+        return make(value)
+    if isinstance(value, np.ndarray) and value.dtype in (object, float):
+        return arrays.filled(map(make, value.flat), value.shape)
+    if type(value) in (list, tuple):
+        return type(value)(like(item, make) for item in value)
+    raise Different(described(value))
+
+
 def described(value: Any) -> str:
     """A value as messages name it."""
     if value is None:

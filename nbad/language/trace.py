@@ -4,7 +4,7 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.failures import Cause, Flags
-from nbad.graphs.graph import GraphBuilder
-from nbad.graphs.simplify import simplify
+from nbad.graphs.failures import Cause, Flags, uses
+from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike, Traced
 from nbad.language.meanings import LibraryFunction
@@ -73,6 +73,7 @@ class Trace:
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
+        self._unbound: dict[int, Cause] = {}
         self.path: Callable[[], Any] = lambda: True
         self.ends_operand: Callable[[TraceError], bool] = lambda error: False
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
@@ -171,14 +172,53 @@ class Trace:
         """Whether there are elements without a value."""
         return any(not cause.is_warning for _, cause in self.flags)
 
-    def frozen_flags(self) -> Flags | None:
-        """All flags as a graph of the kernel's inputs; None where no element can have one."""
+    def unbound(self, value: Any, name: str, line: lines.Line, module: str) -> Any:
+        """What stands beside a number for a variable that has no value: elements that use it have none either."""
+        error = UnboundLocalError(f"cannot access local variable '{name}' where it is not associated with a value")
+        node = self.builder.add("unbound", payload=len(self._unbound))
+        self._unbound[node] = Cause(error, line, module)
+        if self.is_condition(value):
+            return self.apply("ne", (self.value(node), 0.0))
+        return TracedWhole(self, node, is_signed=False) if is_whole_number(value) else self.value(node)
+
+    def frozen(self, outputs: list[int]) -> tuple[Graph, Flags | None]:
+        """The graph of the outputs, and all flags as a graph of the same inputs; None where no element can have one."""
+        if self._unbound:
+            self._flag_uses(outputs)
         causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in self.flags]
-        outputs = [self.node(condition, BOOL) for condition, _ in self.flags]
-        outputs += [self.node(value, REAL) for _, cause in self.flags for _, value in cause.states]
-        graph = simplify(self.builder.build(outputs))
+        nodes = self._flag_nodes()
+        if self._unbound:
+            outputs, nodes = self._without_unbound(outputs, nodes)
+        graph = simplify(self.builder.build(nodes))
         is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
-        return None if all(is_false) else Flags(graph, tuple(causes))
+        return self.builder.build(outputs), None if all(is_false) else Flags(graph, tuple(causes))
+
+    def _flag_nodes(self) -> list[int]:
+        conditions = [self.node(condition, BOOL) for condition, _ in self.flags]
+        return conditions + [self.node(value, REAL) for _, cause in self.flags for _, value in cause.states]
+
+    def _flag_uses(self, outputs: list[int]) -> None:
+        """Elements that use a variable without a value have none."""
+        graph = self.builder.build([*outputs, *self._flag_nodes()])
+        self.builder = builder = SimplifyingBuilder.extending(graph)
+        found = uses(builder, graph)
+        for node, cause in self._unbound.items():
+            if node in found and builder.value(found[node]) is not False:
+                self.flags.append(Flag(self.value(found[node]), cause))
+
+    def _without_unbound(self, *groups: list[int]) -> Iterator[list[int]]:
+        """Nodes in a new builder, where a variable is what it is on the side that gives it a value."""
+        graph, inputs, same = self.builder.build(()), range(len(self.builder.inputs)), list(range(len(self.builder.nodes)))
+        self.builder = builder = GraphBuilder(self.name, graph.inputs)
+        places = dict(zip(inputs, inputs, strict=True)) | dict.fromkeys(self._unbound, builder.constant(math.nan))
+        nodes = []
+        for k, node in enumerate(graph.nodes):
+            nodes.append(node._replace(args=tuple([same[a] for a in node.args])))
+            arms = [a for a in nodes[-1].args[1:] if a not in self._unbound]
+            if node.op == "select" and len(arms) == 1:
+                same[k] = arms[0]
+        graph = Graph(graph.name, graph.inputs, tuple(nodes), ())
+        return iter([builder.rebuild(graph, places, [same[k] for k in group]) for group in groups])
 
     def is_traced(self, value: Any) -> bool:
         """Whether this is a traced value itself."""

@@ -20,7 +20,7 @@ def outcome(function, *operands):
     """The value, or the error."""
     try:
         return function(*operands), None
-    except (AssertionError, ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+    except (AssertionError, ArithmeticError, LookupError, NameError, RuntimeError, ValueError) as error:
         return math.nan, error
 
 

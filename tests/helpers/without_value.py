@@ -97,6 +97,62 @@ def raises_other_errors(x, y):
     return z * w
 
 
+def one_sided(x, y):
+    if x > 0:
+        z = 2.0 * x
+    return z - y if y < 1 else x
+
+
+def deleted(x, y):
+    z = 1.0
+    if x > 0:
+        x = x + z
+    else:
+        del z
+    return z * x
+
+
+def in_a_closure(x, y):
+    if x > 0:
+        z = x
+
+    def later():
+        return z * y
+
+    return later()
+
+
+def in_ranges(x, y):
+    if x < -0.5:
+        c, n = 1.0, 2
+    elif x < 0.5:
+        c, n = y, 3
+    elif x < 1:
+        c, n = x * y, 1
+    return c**n if y < 0 else c
+
+
+def used_in_its_range(x, y):
+    if y > 0:
+        v = [x, 2.0 * y]
+        is_high = x > 0.5
+    if x > 0:
+        w = x * y
+    if y > 0:
+        r = v[0] * v[1]
+        if is_high:
+            r = r - 1.0
+        return r + w if x > 0 else r
+    return -x
+
+
+def flags_an_element(x, y):
+    for k in range(3):
+        if x > k - 1:
+            found = k
+    return x if found == 1 else y
+
+
 FUNCTIONS = [
     validates,
     has_ranges,
@@ -107,4 +163,10 @@ FUNCTIONS = [
     never_comes_there,
     raises_in_an_untaken_arm,
     raises_other_errors,
+    one_sided,
+    deleted,
+    in_a_closure,
+    in_ranges,
+    used_in_its_range,
+    flags_an_element,
 ]
