@@ -12,9 +12,11 @@ Array = NDArray[Any]
 Argnums = int | str | Sequence[int | str] | None  # arguments by position or name
 Residuals = Literal["auto", "partials", "mincut", "recompute"] | tuple[str, ...] | list[str]  # a policy, or names of values
 Math = Literal["simd", "libm"]
+Errors = Literal["raise", "nan"]
 Mode = Literal["auto", "reverse", "forward"]
 Out = Array | tuple[Array, ...] | None
 MATH = ("simd", "libm")
+ERRORS = ("raise", "nan")
 
 
 def check_math(name: str, library: str) -> str:
@@ -31,6 +33,20 @@ def check_math(name: str, library: str) -> str:
     return library
 
 
+def check_errors(name: str, errors: str) -> str:
+    """The option `errors=`."""
+    if not isinstance(errors, str) or errors not in ERRORS:
+        meant = closest(errors, ERRORS)
+        raise ArgumentValueError(
+            f"`nbad.kernel(errors=...)` of `{name}`: unknown answer to elements without a value",
+            got=repr(errors),
+            expected="'raise' or 'nan'",
+            meant=meant,
+            fix=f"errors={meant or 'nan'!r}",
+        )
+    return errors
+
+
 def check_operations(name: str, number: Any) -> int:
     """The option `max_operations=`."""
     if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
@@ -39,6 +55,18 @@ def check_operations(name: str, number: Any) -> int:
             got=repr(number),
             expected="a positive int",
             fix="max_operations=5000",
+        )
+    return int(number)
+
+
+def check_passes(name: str, number: Any) -> int:
+    """The option `max_passes=`."""
+    if isinstance(number, bool) or not hasattr(number, "__index__") or not 0 < number < 2**53:
+        raise ArgumentValueError(
+            f"`nbad.kernel(max_passes=...)` of `{name}`: not a number of passes",
+            got=repr(number),
+            expected="a positive int",
+            fix="max_passes=10_000",
         )
     return int(number)
 

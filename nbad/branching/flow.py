@@ -15,11 +15,14 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
-from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.arms import Choice, PlainChoice
+from nbad.branching.faults import NoPath, ends_path
 from nbad.branching.loops import Each, Loop
+from nbad.branching.paths import Floor, Paths
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import Heap, leads_on
 from nbad.branching.statements import Branch, Guard, Loss, PlainBranch
+from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, refusals
 from nbad.language.merging import both, containers, either
@@ -27,51 +30,34 @@ from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 from nbad.lines import Line
 
-class Floor(NamedTuple):
-    """How many branches and calls were open when the pass began that is run for all passes of a loop, and the condition of it."""
-
-    open: int = 0
-    calls: int = 0
-    asked: Any = True
-
-
 # a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
 
 
-class Flow:
+class Flow(Paths):
     """What `__nbad__` is in a rewritten function.
 
     Attributes
     ----------
-    trace : Trace
-    original : callable
-        What a stand-in stands for; anything else itself.
-    open : list
-        Branches and choices whose arms are being run, outermost first.
-    calls : list
-        Calls that return from within branches, outermost first.
-    floor : Floor
-        What the path that is run is seen from.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice = builtins.slice  # in a rewritten function the name may be the user's
+    slice, error, failing = (
+        builtins.slice,
+        (Exception, NoPath),
+        AssertionError,
+    )  # in a rewritten function the names may be the user's
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
-        self.trace = trace
-        self.original = original
-        self.open: list[Any] = []
-        self.calls: list[Call] = []
-        self.floor = Floor()
+        super().__init__(trace, original)
         self._passes: list[Heap] = []
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
-        trace.before_write, trace.path = self._before_write, self._path
+        trace.before_write = self._before_write
 
     def __enter__(self) -> Self:
         return self
@@ -82,45 +68,67 @@ class Flow:
         if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
+        traced = [fork for fork in self.open if fork.is_traced]
+        if error is not None and (traced or self.trace.is_flagged) and ends_path(error):
+            case = "raise" if traced else "every path"
+            raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error)) from error
         if error is None:
             if self.trace.refused:
                 raise self.trace.refused
             self.abandon(0)
             self._check_shared()
-        traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and traced and not isinstance(error, NbadError):
             error.add_note(f"nbad runs both arms of a branch on a traced value: {traced[-1].line}")
 
     # statements
 
-    def branch(self, test: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> PlainBranch | Branch:
-        """Begin an `if` whose arms bind `names`."""
+    def branch(
+        self,
+        test: Any,
+        names: tuple[str, ...],
+        last_line: int,
+        call: Call | None = None,
+        around: PlainBranch | Branch | None = None,
+        asks: bool = False,
+    ) -> PlainBranch | Branch:
+        """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it; `asks`: somebody may look for these."""
         truth = self.truth(test)
         if truth is not None:
             return _PLAIN[truth]
         self._check_shared()
-        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call)
+        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:
         """Begin a function that returns from within branches."""
         return Call(self, sys._getframe(1))
 
-    def loop(self, names: tuple[str, ...], last_line: int, call: Call | None = None) -> Loop:
-        """Begin a `while` loop whose body and test bind `names`."""
-        return Loop(self, names, last_line, call)
+    def loop(self, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> Loop:
+        """Begin a `while` loop whose body and test bind `names`; `asks`: somebody may look for these."""
+        return Loop(self, names, last_line, call, asks)
 
-    def each(self, iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> Each:
+    def each(self, iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> Each:
         """Begin a `for` loop."""
-        return Each(self, iterable, names, last_line, call)
+        return Each(self, iterable, names, last_line, call, asks)
 
-    def guard(self, call: Call | None = None) -> Guard:
-        """Begin a `try` statement."""
-        return Guard(self, call)
+    def trial(self, names: tuple[str, ...], last_line: int, call: Call | None, kinds: Callable[[], Any], asks: bool) -> Trial:
+        """Begin a `try` statement that binds `names`; `kinds` tells for which errors its handlers are."""
+        self._check_shared()
+        return Trial(self, names, sys._getframe(1), last_line, call, kinds, asks)
+
+    def guard(self, call: Call | None = None, catches: bool | None = None) -> Guard:
+        """Begin a `with` statement, or one with a `finally`; `catches`: whether errors do not get out of that."""
+        guard = Guard(self, call, catches)
+        self.guards.append(guard)
+        return guard
 
     def leave(self, word: str, *branches: PlainBranch | Branch | Call) -> None:
         """Refuse a jump out of branches on traced values, or of a call that some elements have left."""
         if any(branch.is_traced for branch in branches):
             raise self.trace.refusal(*refusals.FLOW[word])
+        if word != "return":
+            for branch in branches:
+                if isinstance(branch, Trial):
+                    branch.undo()
 
     def known(self, test: Any, word: str) -> bool:
         """The truth of a test that must not be traced."""
@@ -211,6 +219,7 @@ class Flow:
             return arrays.with_axes(self.trace, container, axes)
         if not lookup.is_traced(index):
             return container[index]
+        self.trace.opaque += 1  # nobody knows whether Python would find the item
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
         self.watch([(value, sources) for value in containers(found)], lines.running_line())
@@ -218,34 +227,24 @@ class Flow:
 
     def kept(self) -> tuple[Any, ...]:
         """What is to be set back where a part of the kernel is run again."""
-        counts = len(self.open), len(self.calls), len(self._passes)
-        return counts, self.floor, list(self._shared), dict(self.lost), self.trace.refused
+        return self.mark(), len(self._passes), self.floor, list(self._shared), dict(self.lost)
 
     def set_back(self, kept: tuple[Any, ...]) -> None:
         """Forget what has happened since."""
-        (forks, calls, passes), self.floor, shared, lost, self.trace.refused = kept
-        del self.open[forks:], self.calls[calls:], self._passes[passes:]
-        self._shared, self.lost = list(shared), dict(lost)
+        mark, passes, self.floor, shared, lost = kept
+        del self.open[mark.open :], self._passes[passes:]
+        self.reset(mark)
+        self.trace.refused, self._shared, self.lost = mark.refused, list(shared), dict(lost)
 
     def begin_pass(self, heap: Heap, call: Call | None) -> None:
         """A pass that is run for all passes of a loop begins: what led to it is no matter of its."""
         self._passes.append(heap)
-        self.floor = Floor(len(self.open), len(self.calls) if call is None else self.calls.index(call))
+        calls = len(self.calls) if call is None else self.calls.index(call)
+        self.floor = Floor(len(self.open), calls, len(self.guards))
 
     def is_watched(self, value: Any) -> bool:
         """Whether a list or array must not be written to any more."""
         return any(shared.holds(value) for shared in self._shared)
-
-    def _path(self) -> Any:
-        """The condition of the path that is run."""
-        path = self.floor.asked
-        for fork in self.open[self.floor.open :]:
-            if fork.is_traced:
-                path = both(self.trace, path, fork.literal)
-        for call in self.calls[self.floor.calls :]:
-            for condition in call.returned:
-                path = both(self.trace, path, self.negated(condition))
-        return path
 
     # variables
 

@@ -10,6 +10,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from nbad import lines
+from nbad.branching.faults import NoPath
 from nbad.branching.outcomes import Count, Limits
 from nbad.branching.passes import Moment, Pass
 from nbad.branching.returns import Call
@@ -42,8 +43,8 @@ class Loop:
         What they are to be set to; the others are to be deleted.
     """
 
-    def __init__(self, flow: "Flow", names: tuple[str, ...], last_line: int, call: Call | None) -> None:
-        self.flow, self.names, self.last_line, self.call = flow, names, last_line, call
+    def __init__(self, flow: "Flow", names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> None:
+        self.flow, self.names, self.last_line, self.call, self._asks = flow, names, last_line, call, asks
         self.sets, self.values = False, dict[str, Any]()
         self._passes = self._tried = self._used = 0
         self._is_over = self._is_asked = False  # the test of this pass is traced
@@ -97,7 +98,7 @@ class Loop:
         for value, is_so in ((left, False), (test, True)):
             if self.flow.truth(value) is None:
                 condition = self.flow.condition(value if is_so else self.flow.negated(value))
-                self._forks.append(Branch(self.flow, condition, self.names, frame, self.last_line, self.call))
+                self._forks.append(Branch(self.flow, condition, self.names, frame, self.last_line, self.call, None, self._asks))
         if truth is None and self._tried >= TRIED and self._error is not None:
             raise self._error
         self._is_over = truth is False
@@ -110,7 +111,12 @@ class Loop:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
-        """A pass for all may fail: then passes are run one by one."""
+        """A pass for all may fail: then passes are run one by one. An error of one of these may end the path of its elements."""
+        if self._pass is None and error is not None and self._forks and self._forks[-1].dies():
+            self._is_over = True
+            return True
+        if isinstance(error, NoPath):
+            error = self.flow.trace.refusal(*refusals.FLOW["raise"])
         if self._pass is None or not isinstance(error, Exception) or isinstance(error, InternalError):
             return False
         self._is_early = isinstance(error, NameError)
@@ -234,8 +240,8 @@ class Loop:
 class Each(Loop):
     """A `for` loop."""
 
-    def __init__(self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None) -> None:
-        super().__init__(flow, names, last_line, call)
+    def __init__(self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> None:
+        super().__init__(flow, names, last_line, call, asks)
         self._range = iterable if isinstance(iterable, range | TracedRange) else None
         self._items = iter(()) if isinstance(iterable, TracedRange) else iter(iterable)
         self._item: Any = None

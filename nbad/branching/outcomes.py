@@ -92,10 +92,13 @@ class Outcomes:
         self._states = list(run.states.values())
         self._fixed = [state for state in self._states if self._is_fixed(state)]
         moving = [state for state in self._states if not self._is_fixed(state)]
-        self._depending = dependents(self._trace.builder, run.first, {state.node for state in self._states})
+        builder = self._trace.builder
+        self._depending = dependents(builder, run.first, {state.node for state in self._states})
         flags = [self._flag(condition) for condition in (left.returned, *(flag.condition for flag in left.flags))]
         is_left = isinstance(run.is_left, Tracer) or left.returned is not False or left.flags
         self._is_counted = bool(run.count and run.count.passes and run.limits and not is_left)
+        unbound = {k for k in range(run.first, len(builder.nodes)) if builder.nodes[k].op == "unbound"}
+        self._unbound = dependents(builder, run.first, unbound)
         self._carry(run, left)
         self._build([*moving, *filter(None, flags), *self._last.values()], [flag for flag in flags if flag])
         self.values = dict(self._variables())
@@ -120,13 +123,17 @@ class Outcomes:
 
     def _carry(self, run: "Pass", left: Left) -> None:
         """Find what only the last pass leaves."""
-        loose = [value for name, value in left.values.items() if name in run.names and name not in run.values]
+        loose = [v for name, v in left.values.items() if name in run.names and name not in run.values and self._is_bound(v)]
         loose += [] if left.outcome is None else [left.outcome.value]
         loose += [value for flag in left.flags for _, value in flag.cause.states]
         for number in itertools.chain.from_iterable(map(numbers, filter(is_carried, loose))):
             if self._depends(number):
                 key = number._node, kind_of(number)
                 self._last.setdefault(key, State(self._trace, "last", key[1], next=number))
+
+    def _is_bound(self, value: Any) -> bool:
+        """Whether a value has numbers whatever arms the last pass took."""
+        return not any(isinstance(x, Tracer) and x._node in self._unbound for x in numbers(value))
 
     # the loop
 
@@ -139,6 +146,10 @@ class Outcomes:
         if not moving:
             moving = [State(trace, "none", ANY, next=0.0)]
         wanted = [trace.node(goes_on, BOOL), *(state.node_of(state.next) for state in moving)]
+        if not self._unbound.isdisjoint(wanted):
+            what, fix = refusals.FLOW["one-sided"]
+            name = next(state.name for state, node in zip(moving, wanted[1:], strict=True) if node in self._unbound or True)
+            raise trace.refusal(what.format(name=name), fix.format(name=name), line=run.line)
         fixed = {state.node: state.node_of(state.initial) for state in self._fixed}
         step = extract(builder, run.first, {state.node: state.name for state in moving}, fixed, wanted)
         self._check(step, moving)
@@ -191,7 +202,7 @@ class Outcomes:
             elif name in run.values:
                 states = iter([run.states[name, k] for k, _ in enumerate(numbers(value))])
                 yield name, self._new(value, lambda number: self._of_state(next(states)))
-            elif is_carried(value):
+            elif is_carried(value) and self._is_bound(value):
                 yield name, self._new(value, self._number)
             else:
                 self._flow.lost[run.code, name] = Loss("loop variable", str(run.line))
@@ -252,4 +263,4 @@ def _not_converged(trace: "Trace", run: "Pass", final: Mapping[int, Any]) -> Cau
 
     shown = [state for key, state in run.states.items() if key != "item" and not state.name.startswith("_nbad")][:SHOWN]
     states = tuple((state.name, trace.real(final[state.node])) for state in shown)
-    return Cause(raises("", {}), str(line), run.module, raises, states)
+    return Cause(raises("", {}), line, run.module, raises, states)

@@ -3,7 +3,8 @@
 Every value is a vector of the host's one width from the start, so nothing depends on LLVM's vectorizer, and an element's bits
 depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and results stored as
 soon as they are known, which keeps few values alive. A C function without a vector variant becomes a small function that calls
-it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is.
+it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is. An alarm is a mask
+that the loop carries; behind the loop it is counted if any element rang.
 
 A loop on data is a loop inside: its states stay in registers, lanes that are done keep theirs by selects, and a vector leaves as
 soon as no lane is active.
@@ -15,7 +16,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from nbad.codegen.host import ITEMSIZE, Host, foreign_function, scalar_function
+from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
 from nbad.codegen.lower import OpList
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
@@ -61,8 +62,8 @@ loop:
 {body}
   %next = add nuw nsw i64 %i, {width}
   %more = icmp slt i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
+  br i1 %more, label %loop, label %{behind}
+{end}done:
   ret void
 }}
 attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
@@ -82,6 +83,15 @@ PASS = """\
 AGAIN = """\
   %j{name} = add nuw nsw i64 %k{name}, 1
   br label %pass{name}"""
+HEARD = "  %heard = phi {mask} [ zeroinitializer, %entry ], [ {rung}, %{last} ]"
+COUNT = """\
+rung:
+  %rang = call i1 @llvm.vector.reduce.or.v{width}i1({mask} {rung})
+  br i1 %rang, label %count, label %done
+count:
+  call void @{note}()
+  br label %done
+"""
 SLOT = """\
   %a{row} = getelementptr ptr, ptr %table, i64 {row}
   %s{row} = load ptr, ptr %a{row}"""
@@ -143,8 +153,14 @@ def print_ir(oplist: OpList, host: Host) -> str:
         printer.value(k, node)
         printer.results(k)
     slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
-    lines = "\n".join(body.lines)
-    kernel = KERNEL.format(slots=slots, body=lines, last=body.block, width=printer.width, bits=8 * host.nbytes)
+    lines, behind, end = "\n".join(body.lines), "done", ""
+    if printer.rung is not None:
+        names = dict(mask=printer.mask, rung=printer.rung, width=printer.width)
+        lines = f"{HEARD.format(last=body.block, **names)}\n{lines}"
+        behind, end = "rung", COUNT.format(note=printer.note(), **names)
+    kernel = KERNEL.format(
+        slots=slots, body=lines, last=body.block, behind=behind, end=end, width=printer.width, bits=8 * host.nbytes
+    )
     return "\n".join([*functions.values(), kernel])
 
 
@@ -185,6 +201,7 @@ class _Printer:
         self.body, self.functions, self.prefix, self.given = body, functions, prefix, given
         self.loops: dict[Any, list[str]] = {}  # the states of each at its end, and the lanes that are not done
         self.names: dict[int, str] = {}
+        self.rung: str | None = None  # which elements have rung so far
         self.rows: dict[int, list[int]] = {}
         for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
             self.rows.setdefault(k, []).append(row)
@@ -198,6 +215,10 @@ class _Printer:
             self._last_value(k, node)
             return
         operands = [self._operand(a) for a in node.args]
+        if node.op == "alarm":
+            self.body.add(f"  %v{k} = or {self.mask} {self.rung or '%heard'}, {operands[0]}")
+            self.rung = f"%v{k}"
+            return
         if node.op in INSTRUCTIONS:
             right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask)
         else:
@@ -262,6 +283,8 @@ class _Printer:
         node = self.oplist.nodes[k]
         if node.op == "const":
             return f"splat ({self._constant(node.payload)})"
+        if node.op == "alarm":
+            return self._operand(node.args[1])
         if node.op == "input" and k not in self.names:
             self.names[k] = self._loaded(k) if self.given is None else self.given[k]
         return self.names[k]
@@ -285,6 +308,12 @@ class _Printer:
             name = self._vector_function(TABLE[op])
         if name not in self.functions:
             self.functions[name] = f"declare {self.vector} @{name}({', '.join([self.vector] * arity)}) #1"
+        return name
+
+    def note(self) -> str:
+        """The name of the function that counts, noting its declaration."""
+        name = counting_function()
+        self.functions[name] = f"declare void @{name}() nounwind"
         return name
 
     def _vector_function(self, row: Operation) -> str:

@@ -1,8 +1,8 @@
 """Which elements fail: those that take a path without a value, and those that use what a function of the user's raises for.
 
-A path without a value is a flag of the element: a condition beside the outputs of a kernel, of the same inputs. Where elements are
-to raise, one of the outputs passes through `alarm`, which compiled code counts; where they are to be nan, all outputs and partials
-are chosen by the flags.
+A path without a value is a flag of the element: a condition beside the outputs of a kernel, of the same inputs. Where elements
+are to raise, one of the outputs passes through `alarm`, which compiled code counts; where they are to be nan, all outputs and
+partials are chosen by the flags.
 
 A function that raises leaves nan behind, in lanes that nobody uses, too: both arms of a select are computed. So which elements
 fail is computed anew, from the same operations in the same order, where it is known that some element may have.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
+from nbad.lines import Line
 from nbad.operations.table import TABLE, row_of
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Cause(NamedTuple):
     ----------
     error : Exception
         What the trace met.
-    line : str
-        The user's line, with file and number.
+    line : Line
+        The user's.
     module : str
         The name of the module that it stands in.
     raises : callable or None
@@ -39,7 +40,7 @@ class Cause(NamedTuple):
     """
 
     error: Exception
-    line: str
+    line: Line
     module: str = ""
     raises: Callable[[str, Mapping[str, float]], Exception] | None = None
     states: tuple[tuple[str, Any], ...] = ()
@@ -80,6 +81,12 @@ class Flags(NamedTuple):
         outputs = self.graph.outputs[first : first + len(self.causes[number].states)]
         return compact(replace(self.graph, outputs=outputs))
 
+    def spliced(self, values: Sequence[Any]) -> Iterator[tuple[Any, Cause]]:
+        """The causes elsewhere, each with its condition, from what the outputs of the graph are there."""
+        states = iter(values[len(self.causes) :])
+        for condition, cause in zip(values, self.causes, strict=False):
+            yield condition, cause._replace(states=tuple((name, next(states)) for name, _ in cause.states))
+
     def conditions(self, builder: SimplifyingBuilder) -> list[int]:
         """The conditions as nodes of a graph that begins with the same inputs."""
         return builder.splice(self.graph, range(len(self.graph.inputs)))[: len(self.causes)]
@@ -93,7 +100,7 @@ class Flags(NamedTuple):
 
 
 def alarmed(graph: Graph, flags: Flags, numbers: Sequence[int]) -> Graph:
-    """The same graph, nodes under their numbers; the elements for which one of some flags holds are noticed as they are computed."""
+    """The same graph, its nodes under their numbers; that there are elements for which one of some flags holds is noticed."""
     if not numbers:
         return graph
     builder = SimplifyingBuilder.extending(graph)
@@ -133,10 +140,10 @@ def may_fail(graph: Graph) -> list[int]:
     return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and row_of(node.op, node.payload).plain]
 
 
-def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None) -> Graph:
+def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None, numbers: Iterable[int] = ()) -> Graph:
     """The first output is 0, or the number, counted from 1, of what an element fails by; the others are 1 where one warns.
 
-    First come the flags that leave elements without a value, then those of these nodes that fail where an output uses them.
+    First come the flags of the given numbers, then those of these nodes that fail where an output uses them.
 
     Examples
     --------
@@ -146,17 +153,37 @@ def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None
       return 0.0
     """
     builder = SimplifyingBuilder.extending(graph)
-    uses, zero, one = _uses(builder, graph), builder.constant(0.0), builder.constant(1.0)
+    zero, one = builder.constant(0.0), builder.constant(1.0)
     conditions = flags.conditions(builder) if flags else []
-    fails = [conditions[k] for k in flags.numbers] if flags else []
-    for k in causes:
-        failed = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
-        fails.append(builder.add("and", uses[k], failed) if k in uses else builder.constant(False))
+    fails = [*(conditions[k] for k in numbers), *_failures(builder, graph, causes)]
     code = zero
     for number, condition in reversed(list(enumerate(fails, 1))):
         code = builder.add("select", condition, builder.constant(number), code)
     warns = [builder.add("select", conditions[k], one, zero) for k in flags.warnings] if flags else []
     return simplify(builder.build([code, *warns]))
+
+
+def with_failures(graph: Graph, flags: Flags | None) -> Flags | None:
+    """Flags that say, too, which elements use what a function of the user's raises for."""
+    nodes = may_fail(graph)
+    if not nodes:
+        return flags
+    builder = SimplifyingBuilder.extending(graph)
+    known = flags or Flags(graph, ())
+    outputs = builder.splice(known.graph, range(len(graph.inputs))) if flags else []
+    count = len(known.causes)
+    outputs[count:count] = _failures(builder, graph, nodes)
+    causes = [Cause(ArithmeticError(graph.nodes[k].op), Line("", "", 0)) for k in nodes]
+    return Flags(simplify(builder.build(outputs)), (*known.causes, *causes))
+
+
+def _failures(builder: SimplifyingBuilder, graph: Graph, causes: Iterable[int]) -> list[int]:
+    """For each of some nodes whether it fails where an output uses it."""
+    used, zero, found = uses(builder, graph), builder.constant(0.0), []
+    for k in causes:
+        failed = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
+        found.append(builder.add("and", used[k], failed) if k in used else builder.constant(False))
+    return found
 
 
 def plain_of(graph: Graph, k: int) -> Callable[..., Any]:
@@ -178,15 +205,15 @@ def operands_of(graph: Graph, k: int) -> Graph:
     return compact(Graph(graph.name, graph.inputs, graph.nodes, graph.nodes[k].args))
 
 
-def _uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
+def uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
     """Every node that an output depends on, with the condition under which some output does."""
     always, never = builder.constant(True), builder.constant(False)
-    uses = dict.fromkeys(graph.outputs, always)
+    found = dict.fromkeys(graph.outputs, always)
     for k in range(len(graph.nodes) - 1, -1, -1):
-        if k in uses:
-            for operand, condition in _used_operands(builder, graph.nodes[k], uses[k]):
-                uses[operand] = builder.add("or", uses.get(operand, never), condition)
-    return uses
+        if k in found:
+            for operand, condition in _used_operands(builder, graph.nodes[k], found[k]):
+                found[operand] = builder.add("or", found.get(operand, never), condition)
+    return found
 
 
 def _used_operands(builder: SimplifyingBuilder, node: Node, use: int) -> Iterator[tuple[int, int]]:

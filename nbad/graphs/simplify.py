@@ -17,7 +17,7 @@ from nbad.graphs.loops import Carried, Loop, narrow
 from nbad.operations.table import row_of
 
 # those of `math` are Python's own, and a loop may be long; functions of SciPy and of the user's are not for us to keep
-UNFOLDED = ("gamma", "lgamma", "loop")
+UNFOLDED = ("gamma", "lgamma", "alarm", "unbound", "loop")
 # the operation that is the same with its operands exchanged
 MIRRORED = {op: op for op in ("add", "mul", "eq", "ne", "and", "or")} | {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 
@@ -232,6 +232,10 @@ def _select(b: SimplifyingBuilder, c: int, x: int, y: int) -> int | None:
     return None if (chosen, rejected) == (x, y) else b.add("select", c, chosen, rejected)
 
 
+def _alarm(b: SimplifyingBuilder, rings: int, x: int) -> int | None:
+    return x if b.value(rings) is False else None
+
+
 def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
     """What node `k` is where the truth of `c` is known: one arm of a select by `c`, else itself."""
     node = b.nodes[k]
@@ -299,6 +303,7 @@ RULES: dict[str, Rule] = {
     "reciprocal": _reciprocal,
     "select": _select,
     "loop": _loop,
+    "alarm": _alarm,
     "not": _not,
     "and": _logic("and", "or", True),
     "or": _logic("or", "and", False),

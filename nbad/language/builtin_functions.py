@@ -64,8 +64,10 @@ def _bound(trace: "Trace", bound: Any) -> Any:
     if not trace.is_traced(bound):
         return operator.index(bound)
     if not isinstance(bound, int):  # of an argument, which is a float for the trace
-        cause = Cause(TypeError("'float' object cannot be interpreted as an integer"), str(lines.running_line() or ""))
-        trace.no_value(trace.logic("not", bound.is_integer()), cause)
+        frame = lines.user_frame()
+        module = "" if frame is None else str(frame.f_globals.get("__name__"))
+        error = TypeError("'float' object cannot be interpreted as an integer")
+        trace.no_value(trace.logic("not", bound.is_integer()), Cause(error, lines.running_line() or lines.Line("", "", 0), module))
     return trace.whole("trunc", bound)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nbad.language import arrays
 from nbad.language.arrays import owner
-from nbad.language.values import TracedCondition, Tracer, plain_number
+from nbad.language.values import Tracer, plain_number
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -72,7 +72,7 @@ class Merger:
     def __init__(
         self,
         trace: "Trace",
-        condition: TracedCondition,
+        condition: Any,
         is_old: Callable[[Any], bool] = lambda value: False,
         sides: tuple[Side, Side] = (_as_it_is, _as_it_is),
     ) -> None:
@@ -196,9 +196,25 @@ def either(trace: "Trace", a: Any, b: Any) -> Any:
     return trace.logic("or", a, b)
 
 
+def opposite(trace: "Trace", condition: Any) -> Any:
+    """`not condition`, which may be plain."""
+    return trace.logic("not", condition) if isinstance(condition, Tracer) else not condition
+
+
 def is_number(value: Any) -> bool:
     """Whether this is a number or a condition, traced or plain."""
     return isinstance(value, Tracer) or plain_number(value) is not None
+
+
+def like(value: Any, make: Callable[[Any], Any]) -> Any:
+    """What `make` makes of the numbers in a value, in the same structure; raises `Different` where there are other things."""
+    if is_number(value):
+        return make(value)
+    if isinstance(value, np.ndarray) and value.dtype in (object, float):
+        return arrays.filled(map(make, value.flat), value.shape)
+    if type(value) in (list, tuple):
+        return type(value)(like(item, make) for item in value)
+    raise Different(described(value))
 
 
 def described(value: Any) -> str:

@@ -79,7 +79,7 @@ def trace(
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         leaves = _leaves(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
-        graph, flags = run.frozen(outputs), run.frozen_flags()
+        graph, flags = run.frozen(outputs)
     return Traced(graph, tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple), flags)
 
 
