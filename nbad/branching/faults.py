@@ -29,7 +29,7 @@ _NO_OPERATION = re.compile(
     r"|cannot unpack non-iterable|must be real number|.*has no len\(\)|can't multiply sequence|can only concatenate"
     r"|(argument must be|.*argument must be|.*takes) a? ?(string|real number)"
 )
-_CALLS = ("_call", "call_plain")  # functions of ours that call the user's objects
+_CALLS = ("_call", "call_plain", "iterated")  # functions of ours that call the user's objects
 
 
 class NoPath(BaseException):  # which no handler of the user's is for

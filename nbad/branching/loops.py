@@ -6,6 +6,7 @@ is run for itself, in an arm where its test holds, and the next one is tried.
 """
 
 import sys
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -243,7 +244,7 @@ class Each(Loop):
     def __init__(self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> None:
         super().__init__(flow, names, last_line, call, asks)
         self._range = iterable if isinstance(iterable, range | TracedRange) else None
-        self._items = iter(()) if isinstance(iterable, TracedRange) else iter(iterable)
+        self._items = iterated(() if isinstance(iterable, TracedRange) else iterable)
         self._item: Any = None
 
     @property
@@ -292,3 +293,8 @@ class Each(Loop):
 
     def _limits(self, here: Moment) -> Limits | None:
         return super()._limits(here) if isinstance(self._range, range) else None
+
+
+def iterated(iterable: Any) -> Iterator[Any]:
+    """The iterator of what a `for` loop runs over; `nbad.branching.faults` knows it as a call of the user's."""
+    return iter(iterable)
