@@ -9,17 +9,19 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
-from nbad.branching.choices import Choice, PlainChoice
-from nbad.branching.faults import NoPath, cause_of, ends_path, was_raised
+from nbad.branching.arms import Choice, PlainChoice
+from nbad.branching.faults import NoPath, ends_path
+from nbad.branching.paths import Paths
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
+from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, refusals
 from nbad.language.merging import both, containers, either
@@ -27,52 +29,33 @@ from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 from nbad.lines import Line
 
-
-class Mark(NamedTuple):
-    """How many branches, calls and guards are open, and the refusal that was noted last."""
-
-    open: int
-    calls: int
-    guards: int
-    refused: TraceError | None
-
-
 # a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
 
 
-class Flow:
+class Flow(Paths):
     """What `__nbad__` is in a rewritten function.
 
     Attributes
     ----------
-    trace : Trace
-    original : callable
-        What a stand-in stands for; anything else itself.
-    open : list
-        Branches and choices whose arms are being run, outermost first.
-    calls : list
-        Calls that return from within branches, outermost first.
-    guards : list
-        `try` statements with handlers whose bodies are being run, outermost first.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice, error, failing = builtins.slice, Exception, AssertionError  # in a rewritten function the names may be the user's
+    slice, error, failing = (
+        builtins.slice,
+        (Exception, NoPath),
+        AssertionError,
+    )  # in a rewritten function the names may be the user's
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
-        self.trace = trace
-        self.original = original
-        self.open: list[Any] = []
-        self.calls: list[Call] = []
-        self.guards: list[Guard] = []
+        super().__init__(trace, original)
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
-        trace.before_write, trace.path, trace.ends_operand = self._before_write, self._path, self._ends_operand
+        trace.before_write = self._before_write
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +67,7 @@ class Flow:
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         traced = [fork for fork in self.open if fork.is_traced]
-        if isinstance(error, Exception) and (traced or self.trace.is_flagged) and ends_path(error):
+        if error is not None and (traced or self.trace.is_flagged) and ends_path(error):
             case = "raise" if traced else "every path"
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error)) from error
         if error is None:
@@ -121,21 +104,25 @@ class Flow:
         """Begin a `while` loop."""
         return Loop(self)
 
-    def guard(self, call: Call | None = None, kinds: Callable[[], tuple[Any, ...]] = lambda: ()) -> Guard:
-        """Begin a `try` statement; `kinds` tells for which errors its handlers are."""
-        guard = Guard(self, call, kinds)
+    def trial(self, names: tuple[str, ...], last_line: int, call: Call | None, kinds: Callable[[], Any], asks: bool) -> Trial:
+        """Begin a `try` statement that binds `names`; `kinds` tells for which errors its handlers are."""
+        self._check_shared()
+        return Trial(self, names, sys._getframe(1), last_line, call, kinds, asks)
+
+    def guard(self, call: Call | None = None, catches: bool | None = None) -> Guard:
+        """Begin a `with` statement, or one with a `finally`; `catches`: whether errors do not get out of that."""
+        guard = Guard(self, call, catches)
         self.guards.append(guard)
         return guard
-
-    def unguard(self, guard: Guard) -> None:
-        """The body of a `try` statement ends."""
-        if guard in self.guards:
-            del self.guards[self.guards.index(guard) :]
 
     def leave(self, word: str, *branches: PlainBranch | Branch | Call) -> None:
         """Refuse a jump out of branches on traced values, or of a call that some elements have left."""
         if any(branch.is_traced for branch in branches):
             raise self.trace.refusal(*refusals.FLOW[word])
+        if word != "return":
+            for branch in branches:
+                if isinstance(branch, Trial):
+                    branch.undo()
 
     def known(self, test: Any, word: str) -> bool:
         """The truth of a test that must not be traced."""
@@ -226,75 +213,11 @@ class Flow:
             return arrays.with_axes(self.trace, container, axes)
         if not lookup.is_traced(index):
             return container[index]
+        self.trace.opaque += 1  # nobody knows whether Python would find the item
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
         self.watch([(value, sources) for value in containers(found)], lines.running_line())
         return found
-
-    # paths without a value
-
-    def mark(self) -> Mark:
-        """Where the path that is run stands now."""
-        return Mark(len(self.open), len(self.calls), len(self.guards), self.trace.refused)
-
-    def reset(self, mark: Mark) -> None:
-        """Forget the calls and guards that have been left since."""
-        del self.calls[mark.calls :], self.guards[mark.guards :]
-
-    def ends_path(self, mark: Mark, inside: int) -> bool:
-        """Whether the error that is handled ends the path that is run, which has got this far since a mark; note it as a flag."""
-        error = sys.exception()
-        if not isinstance(error, Exception) or not ends_path(error):
-            return False
-        if any(fork.is_traced for fork in self.open[mark.open + inside :]):
-            raise self.trace.refusal(*refusals.FLOW["raise"], line=lines.raising_line(error))
-        if not isinstance(error, NoPath):
-            self._flag(error)
-        del self.open[mark.open + inside :]
-        self.reset(mark)
-        if self.trace.refused is error or not was_raised(self.trace.refused):  # of a text: it has been shown
-            self.trace.refused = mark.refused
-        return True
-
-    def _flag(self, error: Exception) -> None:
-        """All elements on the path that is run have no value."""
-        if any(guard.catches(error) for guard in self.guards):
-            raise self.trace.refusal(*refusals.FLOW["caught"], line=lines.raising_line(error))
-        self.trace.no_value(True, cause_of(error))
-
-    def _ends_operand(self, error: TraceError) -> bool:
-        """Whether an operation that Python has not either ends the path of an operand."""
-        if not (error.is_pythons and self.open and isinstance(self.open[-1], Choice)):
-            return False
-        self._flag(error)
-        if self.trace.refused is error:
-            self.trace.refused = None
-        return True
-
-    def notes_warning(self, given: dict[str, Any]) -> bool:
-        """Note a warning of the elements on the path that is run, if that is not the path of all."""
-        if self.trace.path() is True:
-            return False
-        message, category = given.get("message"), given.get("category") or UserWarning
-        self.trace.no_value(True, cause_of(message if isinstance(message, Warning) else category(message)))
-        return True
-
-    def operand(self) -> "_Operand":
-        """Run a function of the kernel's, perhaps in an operand of a choice, whose path an error may end."""
-        return _Operand(self)
-
-    def _path(self) -> Any:
-        """The condition of the path that is run."""
-        path: Any = True
-        for fork in self.open:
-            if fork.is_traced:
-                path = both(self.trace, path, fork.literal)
-        for call in self.calls:
-            for condition in call.returned:
-                path = both(
-                    self.trace, path, self.trace.logic("not", condition) if self.trace.is_traced(condition) else not condition
-                )
-        return path
 
     # variables
 
@@ -369,20 +292,6 @@ class Flow:
             return bool(value)
         node = self.trace.builder.nodes[value._node] if value._trace is self.trace else None
         return bool(node.payload) if node and node.op == "const" else None
-
-
-class _Operand:
-    """A block whose errors end the path of the operand that it stands in, if it stands in one."""
-
-    def __init__(self, flow: Flow) -> None:
-        self._flow, self._mark = flow, flow.mark()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        around = self._flow.open[: self._mark.open]
-        return error is not None and bool(around) and isinstance(around[-1], Choice) and self._flow.ends_path(self._mark, 0)
 
 
 def _scalar(value: Any) -> Any:

@@ -57,13 +57,15 @@ class Call:
         Whether the path that is run has not returned.
     merged_returns : int
         How often it returned for some elements only.
+    trials : list
+        The `try` statements of it that are open.
     """
 
     def __init__(self, flow: "Flow", frame: FrameType) -> None:
         self.flow, self._mark = flow, flow.mark()
         flow.calls.append(self)
         self._heap = Heap(variables(frame))
-        self.merged_returns = 0
+        self.merged_returns, self.trials = 0, list[Any]()
         self._final: Outcome | None = None
         self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts
         self._outer_exits: list[list[Exit]] = []
@@ -96,7 +98,7 @@ class Call:
 
     def give(self, value: Any) -> bool:
         """Return a value; says whether that ends the call, or only this path of it."""
-        is_last = not self._outer_exits
+        is_last = not self._outer_exits and not any(trial.is_traced for trial in self.trials)
         if is_last and not self._exits:
             self._final = Outcome(value, {}, None)
         else:
@@ -107,6 +109,7 @@ class Call:
 
     def result(self) -> Any:
         """What the call returns in the end."""
+        self.flow.abandon(self._mark.open)
         self.flow.reset(self._mark)
         if self._final is None:
             raise InternalError("a call has ended without a result")
@@ -136,6 +139,18 @@ class Call:
             self._heap.add(self.flow.outer, is_outer=True)
         self._outer_exits.append(self._exits)
         self._exits = []
+
+    def level(self) -> tuple[int, int]:
+        """Within how many branches this is, and how many exits came before."""
+        return len(self._outer_exits), len(self._exits)
+
+    def divide(self, depth: int, count: int) -> None:
+        """What was begun at a level turns out to be a branch."""
+        if not self._outer_exits:
+            self._heap.add(self.flow.outer, is_outer=True)
+        levels = [*self._outer_exits, self._exits]
+        levels[depth : depth + 1] = [levels[depth][:count], levels[depth][count:]]
+        *self._outer_exits, self._exits = levels
 
     def end_arm(self) -> Ends:
         """How an arm may have ended the call; the path that is run goes on."""

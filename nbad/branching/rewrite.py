@@ -27,7 +27,6 @@ from typing import Any, NamedTuple
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
 from nbad.branching.scopes import asks_for_names, bound_names, is_plain_function, leaves, returns, without_continue
-from nbad.language.unseen import HARMLESS
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 
@@ -226,26 +225,64 @@ class Rewriter(Expressions):
         return [begin, outer]
 
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
-        variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
-        body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
-        if node.handlers:
-            ran = f"{variable}.ran()\n    " * _catches_arithmetic(node.handlers)
-            guarded = at.statement(f"try:\n    pass\nfinally:\n    {ran}{variable}.passed()")
-            guarded.body, body = body, [guarded]
-        if orelse and any(map(returns, node.body)):
-            guarded = at.statement("if _nbad_call.alive:\n    pass")
-            guarded.body, orelse = orelse, [guarded]
-        handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
+        """A `finally` is guarded; within it the handlers are, too, arms of elements that fail in the body."""
+        variable, at = self.temporary(), At(node)
+        is_left = any(map(leaves, node.finalbody))
+        block = place._replace(kind="block")
+        inner = self._tried(node, block) if node.handlers else self.block(node.body, block)
+        if not node.finalbody:
+            return inner
         finalbody = self._rest(node.finalbody, place)
-        if finalbody and place.has_call:
+        if place.has_call:
             has_return = any(map(returns, node.finalbody))
             finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
-        if any(map(leaves, node.finalbody)):
+        if is_left:
             finalbody.insert(int(place.has_call), at.statement(f"{variable}.ran()"))
-        new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
-        begin = at.statement(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, lambda: ())")
-        begin.value.args[1].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
-        return [begin, ast.copy_location(new, node)]
+        finalbody = [*at.lines(f"{variable}.passed()"), *finalbody]
+        new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)
+        begin = at.lines(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, {is_left})")
+        return [*begin, ast.copy_location(new, node)]
+
+    def _tried(self, node: Any, place: Place) -> list[ast.stmt]:
+        """The body, the handlers as Python runs them, and the handlers once more as arms."""
+        variable, at = self.temporary(), At(node)
+        inside = place.block(variable)
+        guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.passed()")
+        guarded.body = self._mortal(node, variable, self.block(node.body, inside))
+        orelse = self._rest(node.orelse, inside)
+        if orelse and any(map(returns, node.body)):
+            alive = at.statement("if _nbad_call.alive:\n    pass")
+            alive.body, orelse = orelse, [alive]
+        handlers = [self._handler(handler, variable, place) for handler in node.handlers]
+        tried = ast.copy_location(type(node)(body=[guarded], handlers=handlers, orelse=orelse, finalbody=[]), node)
+        names = bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)])
+        call = "_nbad_call" if any(map(returns, [node])) else None
+        begin = at.statement(
+            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self._asks})"
+        )
+        begin.value.args[3].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
+        rest = self._mortal(node, variable, self.block(self._chosen(node.handlers, variable), inside))
+        turn = at.statement(f"if {variable}.turn():\n    pass")
+        turn.body = [*_settings(at, "if True:", variable, sorted(names)), *rest]
+        return [
+            begin,
+            tried,
+            turn,
+            *(_settings(at, f"if {variable}.join():", variable, sorted(names)) or at.lines(f"{variable}.join()")),
+        ]
+
+    def _chosen(self, handlers: list[ast.ExceptHandler], variable: str) -> list[ast.stmt]:
+        """The handlers as a chain of `if`, to be rewritten itself."""
+        rest: list[ast.stmt] = []
+        for number, handler in reversed(list(enumerate(handlers))):
+            at = At(handler)
+            named = at.lines(f"{handler.name} = {variable}.error({number})") if handler.name else []
+            if number == len(handlers) - 1:
+                rest = [*named, *handler.body]
+            else:
+                test = at.statement(f"{variable}.chosen({number})").value
+                rest = [ast.copy_location(ast.If(test=test, body=[*named, *handler.body], orelse=rest), handler)]
+        return rest
 
     rewrite_trystar = rewrite_try
 
@@ -327,14 +364,3 @@ def _handles_containers(node: ast.stmt) -> bool:
 def _returns_last_only(body: list[ast.stmt]) -> bool:
     """Whether the last statement is the only one that returns."""
     return isinstance(body[-1], ast.Return) and not any(map(returns, body[:-1]))
-
-
-def _catches_arithmetic(handlers: list[ast.ExceptHandler]) -> bool:
-    """Whether handlers may be meant for errors that arithmetic on plain numbers raises."""
-    return not all(_is_harmless(handler.type) for handler in handlers)
-
-
-def _is_harmless(kind: Any) -> bool:
-    if isinstance(kind, ast.Tuple):
-        return all(map(_is_harmless, kind.elts))
-    return isinstance(kind, ast.Name) and kind.id in HARMLESS

@@ -1,7 +1,7 @@
 """Statements that branch, loop and catch errors, as the rewritten copy of a function runs them."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,11 +188,13 @@ class Loop:
 
 
 class Guard:
-    """A `try` statement: its handlers may not hide that traced operations raise nothing."""
+    """A `with` statement or a `finally`: what they do with errors and returns of the elements in their bodies."""
 
-    def __init__(self, flow: "Flow", call: Call | None, kinds: Callable[[], tuple[Any, ...]]) -> None:
-        self._kinds = kinds
-        self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
+    has_handlers = False  # as a Trial has
+
+    def __init__(self, flow: "Flow", call: Call | None, catches: bool | None) -> None:
+        self.has_end, self._catches = catches is not None, bool(catches)
+        self._flow, self._applied = flow, flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
         self._heap: Heap | None = None
         self._managers: list[Any] = []
@@ -202,7 +204,7 @@ class Guard:
         """The context manager of a `with` statement."""
         self._managers.append(self._flow.original(value))
         if may_swallow(self._managers[-1]):
-            self._kinds = lambda: (None,)
+            self._catches = True
         self._line, self._applied = running_line(), self._flow.trace.applied
         return value
 
@@ -215,28 +217,19 @@ class Guard:
             self.ran()
 
     def catches(self, error: Exception) -> bool:
-        """Whether a handler is for an error."""
-        kinds = [part for kind in self._kinds() for part in (kind if isinstance(kind, tuple) else (kind,))]
-        return any(kind is None or isinstance(error, self._flow.original(kind)) for kind in kinds)
+        """Whether an error of the body does not get out of the statement."""
+        return self._catches
+
+    def fault(self, condition: Any, error: Exception) -> None:
+        """Refuse that it catches an error of some elements."""
+        raise self._flow.trace.refusal(*refusals.FLOW["caught"], line=self._line)
 
     def passed(self) -> None:
-        """The body of a `try` or `with` ends."""
+        """The body of the statement ends."""
         self._flow.unguard(self)
 
-    def caught(self) -> None:
-        """A handler begins: errors of the trace are not for the kernel to handle."""
-        for error in _parts(sys.exception()):
-            if isinstance(error, TraceError) and not isinstance(error, AttributeError):
-                raise error
-            if isinstance(error, NameError):
-                self._flow.explain(error)
-        # the branches that the error left, seen from the `try`
-        if any(fork.is_traced for fork in self._flow.open[self._depth :]):
-            raise self._flow.trace.refusal(*refusals.FLOW["caught"])
-        del self._flow.open[self._depth :]
-
     def ran(self) -> None:
-        """The body, whose handlers are for errors that arithmetic may raise, has run."""
+        """The body, the errors of which do not get out, has run."""
         # a body without arithmetic on traced values catches what it would catch outside
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
             raise self._flow.trace.refusal(*refusals.FLOW["try"], line=self._line or running_line())
@@ -255,5 +248,6 @@ class Guard:
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
 
 
-def _parts(error: BaseException | None) -> list[BaseException | None]:
-    return [part for inner in error.exceptions for part in _parts(inner)] if isinstance(error, BaseExceptionGroup) else [error]
+def errors_in(error: BaseException | None) -> list[BaseException | None]:
+    """An error, or those that a group of them holds."""
+    return [part for inner in error.exceptions for part in errors_in(inner)] if isinstance(error, BaseExceptionGroup) else [error]

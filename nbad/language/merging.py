@@ -9,7 +9,7 @@ import numpy as np
 
 from nbad.language import arrays
 from nbad.language.arrays import owner
-from nbad.language.values import TracedCondition, Tracer, plain_number
+from nbad.language.values import Tracer, plain_number
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -72,7 +72,7 @@ class Merger:
     def __init__(
         self,
         trace: "Trace",
-        condition: TracedCondition,
+        condition: Any,
         is_old: Callable[[Any], bool] = lambda value: False,
         sides: tuple[Side, Side] = (_as_it_is, _as_it_is),
     ) -> None:
@@ -194,6 +194,11 @@ def either(trace: "Trace", a: Any, b: Any) -> Any:
         if _plain(x) is not None:
             return True if _plain(x) else y
     return trace.logic("or", a, b)
+
+
+def opposite(trace: "Trace", condition: Any) -> Any:
+    """`not condition`, which may be plain."""
+    return trace.logic("not", condition) if isinstance(condition, Tracer) else not condition
 
 
 def is_number(value: Any) -> bool:

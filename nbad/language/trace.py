@@ -12,13 +12,13 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.failures import Cause, Flags, uses
+from nbad.graphs.failures import Cause, Flags, may_fail, uses
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike, Traced
 from nbad.language.meanings import LibraryFunction
-from nbad.language.merging import both
+from nbad.language.merging import both, opposite
 from nbad.language.refusals import advice, described
 from nbad.language.unseen import Unseen
 from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
@@ -60,6 +60,14 @@ class Trace:
         The condition of the path that is run, traced or True; control flow puts it here.
     ends_operand : callable
         Whether an error ends the path of an operand of a choice that is being evaluated; control flow puts it here, too.
+    guards : list
+        Statements that may catch errors, whose bodies are being run.
+    catches : callable
+        Whether one of them catches an error of the elements on the path that is run for which a condition holds.
+    note_faults : callable
+        Tells them what an operation on operands may raise, which gave a result.
+    opaque : int
+        How often something was computed of which nobody knows what it may raise.
     """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int) -> None:
@@ -75,6 +83,10 @@ class Trace:
         self.flags: list[Flag] = []
         self._unbound: dict[int, Cause] = {}
         self.path: Callable[[], Any] = lambda: True
+        self.guards: Sequence[Any] = ()
+        self.opaque = 0
+        self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
+        self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None
         self.ends_operand: Callable[[TraceError], bool] = lambda error: False
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
@@ -152,7 +164,12 @@ class Trace:
         return plain if isinstance(plain, bool) else np.float64(plain)
 
     def no_value(self, condition: Any, cause: Cause) -> None:
-        """Elements on the path that is run have no value, or warn, where a condition holds; it may be True."""
+        """Elements on the path that is run have no value, or warn, where a condition holds; it may be True.
+
+        Not so those for which somebody catches the error.
+        """
+        if self.guards and not cause.is_warning and self.catches(condition, cause.error):
+            return
         self.flags.append(Flag(both(self, self.path(), condition), cause))
 
     def nothing(self) -> Tracer:
@@ -164,7 +181,7 @@ class Trace:
         living = self.path()
         for condition, cause in self.flags:
             if not cause.is_warning:
-                living = both(self, living, self.logic("not", condition) if self.is_traced(condition) else not condition)
+                living = both(self, living, opposite(self, condition))
         return living
 
     @property
@@ -236,7 +253,10 @@ class Trace:
             return arrays.call_plain(self, function, args, options)
         if known is None:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
-        return meanings.call(self, known, args, options)
+        result = meanings.call(self, known, args, options)
+        if self.guards:
+            self.note_faults(path or known.path, args, result)
+        return result
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
         """Refuse functions of whole arrays on one traced number, which they would return as it is."""
@@ -248,6 +268,7 @@ class Trace:
     def splice(self, kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
         traced, operands, cores = kernel.bind_traced(args, kwargs)
+        self.opaque += bool(may_fail(traced.graph))
         before = len(self.builder.nodes)
         self.applied += 1
         name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced)

@@ -59,6 +59,19 @@ def _operator(op: str, reflected: bool = False, operable: tuple[type, ...] = _BU
     return method
 
 
+def _risky(op: str, sign: str, reflected: bool = False) -> Callable[..., Any]:
+    """The same of an operator that may raise errors in Python, where somebody may catch these."""
+    apply = _operator(op, reflected)
+
+    def method(self: "Tracer", other: Any) -> Any:
+        result = apply(self, other)
+        if self._trace.guards and result is not NotImplemented:
+            self._trace.note_faults(sign, (other, self) if reflected else (self, other), result)
+        return result
+
+    return method
+
+
 def _refused(name: str) -> Callable[..., Any]:
     def method(self: "Tracer", *args: Any, **kwargs: Any) -> NoReturn:
         line = lines.running_line()
@@ -102,9 +115,9 @@ class Tracer:
     __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", reflected=True)
     __mul__, __rmul__ = _operator("mul"), _operator("mul", reflected=True)
-    __truediv__, __rtruediv__ = _operator("div"), _operator("div", reflected=True)
-    __floordiv__, __rfloordiv__ = _operator("floordiv"), _operator("floordiv", reflected=True)
-    __mod__, __rmod__ = _operator("mod"), _operator("mod", reflected=True)
+    __truediv__, __rtruediv__ = _risky("div", "/"), _risky("div", "/", reflected=True)
+    __floordiv__, __rfloordiv__ = _risky("floordiv", "//"), _risky("floordiv", "//", reflected=True)
+    __mod__, __rmod__ = _risky("mod", "%"), _risky("mod", "%", reflected=True)
     __lt__, __le__, __gt__, __ge__ = map(_operator, ("lt", "le", "gt", "ge"))
     # with text, None or a list a number is simply not equal; the other operators refuse these by name
     __eq__, __ne__ = _operator("eq", operable=_NUMERIC), _operator("ne", operable=_NUMERIC)
@@ -114,10 +127,16 @@ class Tracer:
             return NotImplemented  # arrays answer for themselves
         if modulus is not None:
             raise self._trace.refusal("calls pow() with a modulus", "pow(x, y)")
-        return self._trace.power(self, exponent)
+        result = self._trace.power(self, exponent)
+        if self._trace.guards:
+            self._trace.note_faults("**", (self, exponent), result)
+        return result
 
     def __rpow__(self, base: Any) -> Any:
-        return self._trace.apply("pow", (base, self))
+        result = self._trace.apply("pow", (base, self))
+        if self._trace.guards:
+            self._trace.note_faults("**", (base, self), result)
+        return result
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
