@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
-from nbad.language.values import Tracer
+from nbad.language.values import Perhaps, Tracer
 from nbad.lines import Line
 
 # a plain branch keeps nothing of the call: two of them serve all
@@ -203,6 +203,11 @@ class Flow(Paths):
 
     def identical(self, a: Any, b: Any) -> Any:
         """`a is b`; a condition stands for True and False, which are what they are equal to."""
+        if a is None or b is None:
+            other = b if a is None else a
+            return other.none if type(other) is Perhaps else other is None
+        if Perhaps in (type(a), type(b)):
+            raise self.trace.refusal(*refusals.FLOW["perhaps"])
         if a is b or not (self._has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
@@ -318,6 +323,8 @@ class Flow(Paths):
     def truth(self, value: Any) -> bool | None:
         """The truth of a plain value; None if it is traced."""
         value = _scalar(value)
+        if type(value) is Perhaps:
+            return None
         if not isinstance(value, Tracer):
             return bool(value)
         node = self.trace.builder.nodes[value._node] if value._trace is self.trace else None

@@ -111,8 +111,9 @@ class Trial(Branch):
         """It was no branch."""
         if self.returning is not None and self in self.returning.trials:
             self.returning.trials.remove(self)
-        if self in self.flow.open:
-            self.flow.abandon(self.flow.open.index(self))
+        within = self.flow.open[self._mark.open :]
+        if self in within and not any(fork.is_traced for fork in within):  # else an error left a branch, as its handler will say
+            self.flow.abandon(self._mark.open)
 
     def caught(self) -> None:
         """A handler begins as Python runs it: errors of the trace are not for the kernel to handle."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from nbad.language import arrays
 from nbad.language.arrays import owner
-from nbad.language.values import Tracer, plain_number
+from nbad.language.values import Perhaps, Tracer, plain_number
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -87,6 +87,8 @@ class Merger:
             return a
         if is_number(a) and is_number(b):
             return self._number(a, b)
+        if _may_be_number(a) and _may_be_number(b):
+            return self._perhaps(a, b)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return self._container(a, b, self._array)
         if type(a) is not type(b):
@@ -110,6 +112,12 @@ class Merger:
         if self.trace.is_condition(a) and self.trace.is_condition(b):
             return chosen(self.trace, self.condition, a, b)
         return self.trace.apply("select", (self.condition, a, b))
+
+    def _perhaps(self, a: Any, b: Any) -> Any:
+        """A number, or None."""
+        none = chosen(self.trace, self.condition, *(x.none if type(x) is Perhaps else x is None for x in (a, b)))
+        numbers = [x.number if type(x) is Perhaps else x for x in (a, b) if x is not None]
+        return Perhaps(self.trace, none, numbers[0] if len(numbers) == 1 else self.merge(*numbers))
 
     def _container(self, a: Any, b: Any, merge: Callable[[Any, Any], Any]) -> Any:
         key = id(a), id(b)
@@ -215,6 +223,10 @@ def like(value: Any, make: Callable[[Any], Any]) -> Any:
     if type(value) in (list, tuple):
         return type(value)(like(item, make) for item in value)
     raise Different(described(value))
+
+
+def _may_be_number(value: Any) -> bool:
+    return value is None or type(value) is Perhaps or is_number(value)
 
 
 def described(value: Any) -> str:

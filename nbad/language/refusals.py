@@ -107,6 +107,7 @@ FLOW = {
         "raises an error in an operand, or in the test of an `elif`, that depends on a traced value",
         "if x > 0: y = f(x)  # a statement of its own, and nested ones for `elif`",
     ),
+    "perhaps": ("asks what a value is that is None for some elements, depending on a traced value", "if y is None: ...  # first"),
     "every path": ("raises an error on every path", "return y  # on one of them"),
     "filter": ("filters a comprehension by a traced condition", "sum(v if v > 0 else 0.0 for v in values)  # keep all items"),
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),

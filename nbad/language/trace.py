@@ -21,7 +21,7 @@ from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both, opposite
 from nbad.language.refusals import advice, described
 from nbad.language.unseen import Unseen
-from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
+from nbad.language.values import Perhaps, TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
@@ -147,13 +147,17 @@ class Trace:
         return self.value(self.node(value, REAL))
 
     def condition(self, value: Any) -> Tracer:
-        """A traced condition; a number holds where it is not zero."""
+        """A traced condition; a number holds where it is not zero, and None does not."""
+        if type(value) is Perhaps:
+            return self.logic("and", self.logic("not", self.condition(value.none)), self.condition(value.number))
         return self.value(self.node(value, BOOL))
 
     def node(self, value: Any, kind: str) -> int:
         """The node of an operand: a traced value of this trace, or a plain number."""
         if isinstance(value, Tracer):
             return self._own(value)._node if value.kind == kind else self._converted(value, kind)
+        if type(value) is Perhaps:
+            return self.node(value.use(), kind)
         plain = self._plain(value)
         return self.builder.constant(bool(plain) if kind == BOOL else float(plain))
 
@@ -161,6 +165,8 @@ class Trace:
         """An item of an array: a traced value, a float or a bool."""
         if isinstance(value, Tracer):
             return value
+        if type(value) is Perhaps:
+            return self.item(value.use())
         plain = self._plain(value)
         return plain if isinstance(plain, bool) else np.float64(plain)
 
@@ -172,6 +178,14 @@ class Trace:
         if self.guards and not cause.is_warning and self.catches(condition, cause.error):
             return
         self.flags.append(Flag(both(self, self.path(), condition), cause))
+
+    def not_none(self, condition: Any) -> None:
+        """Elements on the path that is run have no value where a condition holds, by an operation on None."""
+        frame = lines.user_frame()
+        if frame is None or "__nbad__" not in frame.f_globals:  # it may have asked for None, which nobody noticed
+            raise self.refusal(*refusals.FLOW["perhaps"])
+        error = TypeError("an operation on None")
+        self.no_value(condition, Cause(error, lines.line_of(frame.f_code, frame.f_lineno), str(frame.f_globals.get("__name__"))))
 
     def nothing(self) -> Tracer:
         """What stands for a value where there is none: nobody uses it."""
@@ -260,6 +274,7 @@ class Trace:
 
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
+        args = tuple([value.use() if type(value) is Perhaps else value for value in args])
         known, values = vocabulary.find(function), (args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
         if not _acts_on_plain(known, values) and first_traced(values) is None:

@@ -1,6 +1,7 @@
 """The values that a kernel computes with while it is traced: real scalars and conditions, and the trace they grow."""
 
 import numbers
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,6 +36,8 @@ def first_traced(values: Iterable[Any]) -> "Tracer | None":
 def _traced_in(value: Any) -> "Tracer | None":
     if isinstance(value, Tracer):
         return value
+    if type(value) is Perhaps:
+        return first_traced((value.none, value.number))
     if isinstance(value, (list, tuple)):
         return first_traced(value)
     if isinstance(value, dict):
@@ -324,3 +327,72 @@ def stop_gradient(x: Any) -> Any:
     """
     traced = first_traced((x,))
     return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
+
+
+class Perhaps:
+    """A number, or None where a condition holds. What Python cannot do with None leaves those elements without a value.
+
+    Attributes
+    ----------
+    none : TracedCondition or bool
+    number : Tracer or number
+        What it is where it is not None.
+    """
+
+    __slots__ = ("_trace", "none", "number")
+
+    def __init__(self, trace: "Trace", none: Any, number: Any) -> None:
+        self._trace, self.none, self.number = trace, none, number
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """Asked for by `isinstance` in a kernel: what it is depends on the element."""
+        frame: Any = sys._getframe(1)
+        while frame.f_globals.get("__name__") in ("abc", "numbers", "typing"):
+            frame = frame.f_back
+        if "__nbad__" in frame.f_globals:
+            raise self._trace.refusal(*refusals.FLOW["perhaps"])
+        return Perhaps
+
+    def use(self) -> Any:
+        """The number; elements for which this is None have no value."""
+        self._trace.not_none(self.none)
+        return self.number
+
+    def __eq__(self, other: Any) -> Any:
+        return self.none if other is None else self._trace.logic("and", ~_as_condition(self, self.none), self.number == other)
+
+    def __ne__(self, other: Any) -> Any:
+        return ~_as_condition(self, self == other)
+
+    def __bool__(self) -> NoReturn:
+        raise self._trace.refusal(*refusals.FLOW["perhaps"])
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _as_condition(perhaps: Perhaps, value: Any) -> Any:
+    return perhaps._trace.condition(value)
+
+
+def _used(name: str) -> Callable[..., Any]:
+    """A method of the number."""
+
+    def method(self: Perhaps, *operands: Any) -> Any:
+        return getattr(operator, name)(self.use(), *operands)
+
+    return method
+
+
+def _used_reflected(name: str) -> Callable[..., Any]:
+    def method(self: Perhaps, other: Any) -> Any:
+        return getattr(operator, name)(other, self.use())
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    setattr(Perhaps, f"__{_name}__", _used(_name))
+    setattr(Perhaps, f"__r{_name}__", _used_reflected(_name))
+for _name in ("lt", "le", "gt", "ge", "neg", "pos", "abs"):
+    setattr(Perhaps, f"__{_name}__", _used(_name))

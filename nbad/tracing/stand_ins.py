@@ -18,10 +18,10 @@ from nbad import lines
 from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
-from nbad.language import arrays, vocabulary
+from nbad.language import arrays, refusals, vocabulary
 from nbad.language.kernels import KernelLike, is_kernel
 from nbad.language.trace import Trace
-from nbad.language.values import Tracer, first_traced
+from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.tracing import copies
 
 Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -83,6 +83,8 @@ class StandIn:
         return other | self._original
 
     def __instancecheck__(self, instance: Any) -> bool:
+        if type(instance) is Perhaps:
+            raise self._rebinder.trace.refusal(*refusals.FLOW["perhaps"])
         return isinstance(instance, self._original)
 
     def __subclasscheck__(self, subclass: Any) -> bool:
@@ -161,6 +163,8 @@ class Rebinder:
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if len(args) != 1:
                 return _call(type, args, kwargs)
+            if type(args[0]) is Perhaps:
+                raise self.trace.refusal(*refusals.FLOW["perhaps"])
             return self.rebind(_original(args[0]).__class__)
 
         return StandIn(value, path, self, invoke)

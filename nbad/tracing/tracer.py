@@ -15,8 +15,8 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.language import arrays
 from nbad.language.kernels import Traced
-from nbad.language.trace import MAX_PASSES, Trace
-from nbad.language.values import Tracer, plain_number
+from nbad.language.trace import MAX_PASSES, Cause, Trace
+from nbad.language.values import Perhaps, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.tracing.arguments import Argument
 from nbad.tracing.stand_ins import Rebinder
@@ -137,6 +137,7 @@ def _constant(run: Trace, name: str, value: Any) -> Any:
 def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
     """The outputs as arrays of objects."""
     leaves = returned if isinstance(returned, tuple) else (returned,)
+    leaves = tuple([_not_none(run, leaf) if type(leaf) is Perhaps else leaf for leaf in leaves])
     if not leaves:
         raise run.refusal("returns an empty tuple", "return y")
     for leaf in leaves:
@@ -146,6 +147,13 @@ def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
             where = " in an array" if isinstance(leaf, np.ndarray) else "" if leaf is returned else " in a tuple"
             raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array or a tuple of these")
     return [arrays.items(run, leaf) for leaf in leaves]
+
+
+def _not_none(run: Trace, leaf: Perhaps) -> Any:
+    """An output; elements for which it is None have no value."""
+    line = run.line() or lines.Line("return", "", 0)
+    run.no_value(leaf.none, Cause(TypeError(f"`{run.name}` returns None"), line))
+    return leaf.number
 
 
 _FAULTS = {
