@@ -87,5 +87,7 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     >>> damped(0.0)
     np.float64(1.0)
     """
-    options = dict(signature=signature, static=static, math=math, max_operations=max_operations, errors=errors, max_passes=max_passes)
+    options = dict(
+        signature=signature, static=static, math=math, max_operations=max_operations, errors=errors, max_passes=max_passes
+    )
     return functools.partial(kernel, **options) if fn is None else Kernel(fn, **options)

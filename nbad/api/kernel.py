@@ -62,7 +62,17 @@ class Kernel:
 
     __wrapped__: Callable[..., Any]
 
-    def __init__(self, function, signature=None, static=(), math="simd", max_operations=5000, errors="raise", max_passes=10_000, tracer=None):
+    def __init__(
+        self,
+        function,
+        signature=None,
+        static=(),
+        math="simd",
+        max_operations=5000,
+        errors="raise",
+        max_passes=10_000,
+        tracer=None,
+    ):
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._tracer = tracer or functools.partial(_trace, function, max_operations=max_operations, max_passes=max_passes)

@@ -1,8 +1,8 @@
 """Loops, as the rewritten copy of a function runs them: pass by pass, or one pass for all (`nbad.branching.passes`).
 
 A pass whose test is known is run, as in Python. Where the test or a `break` depends on a traced value, or where the passes would
-be too many operations, one pass is traced for all. If that fails, as for a variable that has no value before the first pass, a pass
-is run for itself, in an arm where its test holds, and the next one is tried.
+be too many operations, one pass is traced for all. If that fails, as for a variable that has no value before the first pass, that
+pass is run for itself, in an arm where its test holds, and the next one is tried.
 """
 
 import sys
@@ -19,6 +19,7 @@ from nbad.branching.statements import Branch
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
 from nbad.language.builtin_functions import TracedRange
+from nbad.language.merging import Different
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -204,9 +205,7 @@ class Loop:
         if self._error is None:
             try:
                 self._is_over = run.end(frame.f_locals)
-            except InternalError:
-                raise
-            except Exception as error:
+            except (TraceError, Different) as error:
                 self._error = error
         self.sets, self.values = True, run.values
         if self._error is not None:
@@ -218,7 +217,7 @@ class Loop:
     def _go_back(self, run: Pass) -> None:
         """The pass for all has failed."""
         is_undone = run.abandon()
-        if self._error is not None and not is_undone or (self._is_asked and not self._is_early):
+        if self._error is not None and (not is_undone or (self._is_asked and not self._is_early)):
             raise self._error
         self._pass, self._runs = None, self._back is None
         self._tried += self._back is None
@@ -241,7 +240,9 @@ class Loop:
 class Each(Loop):
     """A `for` loop."""
 
-    def __init__(self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> None:
+    def __init__(
+        self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool
+    ) -> None:
         super().__init__(flow, names, last_line, call, asks)
         self._range = iterable if isinstance(iterable, range | TracedRange) else None
         self._items = iterated(() if isinstance(iterable, TracedRange) else iterable)

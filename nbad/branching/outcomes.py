@@ -1,10 +1,10 @@
-"""What a loop leaves: its pass becomes a step, the graph gets the loop, and variables, containers, returns and flags their values."""
+"""What a loop leaves: its pass becomes a step, the graph gets the loop, and variables, containers and returns their values."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbad import lines
 from nbad.branching.returns import Outcome
 from nbad.branching.statements import Loss
 from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
@@ -28,7 +28,7 @@ USUAL = 10.0  # passes to expect where nothing is known
 
 
 class Count(NamedTuple):
-    """What a `for` loop counts: from an item on, by a step, until before a stop; and how many passes that makes, if it is known."""
+    """What a `for` loop counts: from an item on, by a step, until before a stop; and how many passes that makes, if known."""
 
     item: Any
     step: int
@@ -96,7 +96,8 @@ class Outcomes:
         self._depending = dependents(builder, run.first, {state.node for state in self._states})
         flags = [self._flag(condition) for condition in (left.returned, *(flag.condition for flag in left.flags))]
         is_left = isinstance(run.is_left, Tracer) or left.returned is not False or left.flags
-        self._is_counted = bool(run.count and run.count.passes and run.limits and not is_left)
+        is_counted = run.count is not None and run.count.passes is not None and not is_left
+        self._counted = run.limits.plain if is_counted and run.limits is not None else frozenset[str]()
         unbound = {k for k in range(run.first, len(builder.nodes)) if builder.nodes[k].op == "unbound"}
         self._unbound = dependents(builder, run.first, unbound)
         self._carry(run, left)
@@ -113,10 +114,8 @@ class Outcomes:
         return state.next is None or (isinstance(state.next, Tracer) and state.next._node == state.value._node)
 
     def _flag(self, condition: Any) -> State | None:
-        """The state of a condition that ends the loop; None where it is the same in all passes."""
-        if not self._depends(condition):
-            return None
-        return State(self._trace, "done", CONDITION, False, condition)
+        """The state of a condition that ends the loop; None where it never holds."""
+        return None if condition is False else State(self._trace, "done", CONDITION, False, condition)
 
     def _depends(self, number: Any) -> bool:
         return isinstance(number, Tracer) and number._node in self._depending
@@ -148,7 +147,7 @@ class Outcomes:
         wanted = [trace.node(goes_on, BOOL), *(state.node_of(state.next) for state in moving)]
         if not self._unbound.isdisjoint(wanted):
             what, fix = refusals.FLOW["one-sided"]
-            name = next(state.name for state, node in zip(moving, wanted[1:], strict=True) if node in self._unbound or True)
+            name = next((state.name for state, node in zip(moving, wanted[1:], strict=True) if node in self._unbound), "done")
             raise trace.refusal(what.format(name=name), fix.format(name=name), line=run.line)
         fixed = {state.node: state.node_of(state.initial) for state in self._fixed}
         step = extract(builder, run.first, {state.node: state.name for state in moving}, fixed, wanted)
@@ -201,21 +200,24 @@ class Outcomes:
                 yield name, run.before.values[name]
             elif name in run.values:
                 states = iter([run.states[name, k] for k, _ in enumerate(numbers(value))])
-                yield name, self._new(value, lambda number: self._of_state(next(states)))
+                yield name, self._new(value, functools.partial(self._of_next, states))
             elif is_carried(value) and self._is_bound(value):
                 yield name, self._new(value, self._number)
             else:
                 self._flow.lost[run.code, name] = Loss("loop variable", str(run.line))
 
+    def _of_next(self, states: Iterator[State], number: Any) -> Any:
+        return self._of_state(next(states))
+
     def _of_state(self, state: State) -> Any:
         """A number after the loop, which may be a plain one."""
-        count, limits = self._run.count, self._run.limits
-        if self._is_counted and state.name in limits.plain and type(state.initial) is int:
-            return state.initial + count.passes * int(self._change(state))
+        change = self._change(state) if state.name in self._counted and type(state.initial) is int else None
+        if change is not None and self._run.count is not None:
+            return state.initial + (self._run.count.passes or 0) * int(change)
         return self._final[state.node] if self._depends(state.next) else state.next
 
     def _new(self, value: Any, change: Callable[[Any], Any]) -> Any:
-        """A value with the numbers that it holds after the loop; lists and arrays that others may hold too are not to be written."""
+        """A value with the numbers that it holds after the loop; lists and arrays that others may hold are not to be written."""
         new = rebuilt(self._trace, value, change)
         for old, container in zip(containers(value), containers(new), strict=True):
             known = self._known.setdefault(id(owner(old)), container)
@@ -236,15 +238,16 @@ class Outcomes:
         returned, outcome, call = self._left.returned, self._left.outcome, self._run.call
         if outcome is not None and call is not None:
             value = self._new(outcome.value, self._number)
-            is_only_end = self._run.asked is True and self._run.count is None
-            call.leave(is_only_end or (returned if flag is None else self._final[flag.node]), value, outcome.line)
+            is_for_all = returned is True or (self._run.asked is True and self._run.count is None)
+            call.leave(True if is_for_all or flag is None else self._final[flag.node], value, outcome.line)
 
     def _raise(self, flags: Sequence[State | None]) -> None:
         """Elements have no value where that was so in some pass, or where the passes do not end."""
         trace, run = self._trace, self._run
-        for (condition, cause), flag in zip(self._left.flags, flags, strict=True):
+        for (_, cause), flag in zip(self._left.flags, flags, strict=True):
             states = tuple((name, trace.real(self._number(value))) for name, value in cause.states)
-            trace.no_value(condition if flag is None else self._final[flag.node], cause._replace(states=states))
+            if flag is not None:
+                trace.no_value(self._final[flag.node], cause._replace(states=states))
         if self._unfinished is not None:
             trace.no_value(self._unfinished, _not_converged(trace, run, self._final))
 

@@ -1,13 +1,13 @@
 """One pass of a loop, traced for all passes: what changes from pass to pass is a state there, and the pass becomes a step.
 
-The pass is run again, on wider states, until what it leaves is like what it began with: an integer that becomes a float is a float
+The pass is run again, on wider states, until what it leaves is like what it began with: an integer that becomes a float is one
 from the start, and a list that it writes to is carried too.
 """
 
 import itertools
 from collections.abc import Iterable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.branching.outcomes import Count, Left, Limits, Outcomes
@@ -30,7 +30,7 @@ class Moment:
         self.values = {name: known[name] for name in names if name in known}
         self.heap = Heap([(name, value) for name, value in known.items() if not name.startswith("_nbad")], flow.outer)
         self.operations = flow.trace.operations
-        self._call = call and call.kept()
+        self._call = None if call is None else call.kept()
 
     def can_return(self) -> bool:
         """Whether all that was changed since can be set back."""
@@ -89,7 +89,9 @@ class Pass:
     def goes_on(self, test: Any, left: Any) -> bool:
         """Ask whether there is this pass."""
         flow = self.flow
-        conditions = [self.flow.condition(value) if self.flow.truth(value) is None else self.flow.truth(value) for value in (test, left)]
+        conditions = [
+            self.flow.condition(value) if self.flow.truth(value) is None else self.flow.truth(value) for value in (test, left)
+        ]
         self.asked, self.is_left = both(self.trace, conditions[0], self.flow.negated(conditions[1])), conditions[1]
         flow.floor = flow.floor._replace(asked=self.asked)
         return True
@@ -163,7 +165,9 @@ class Pass:
             case = "loop outer" if entry.is_outer else "loop array" if entry.kind.noun == "array" else "loop changed"
         elif not is_same_size:
             case = "loop grown"
-        elif any(x is not y and not (is_number(x) and is_number(y)) for x, y in zip(contents.items, entry.contents.items)):
+        elif any(
+            x is not y and not (is_number(x) and is_number(y)) for x, y in zip(contents.items, entry.contents.items, strict=True)
+        ):
             case = "loop items"
         else:
             return

@@ -228,7 +228,9 @@ class Rewriter(Expressions):
         body, jumps = without_jumps(node.body, self.temporary(), self.temporary())
         names = sorted(bound_names([*body, *binding]))
         has_return = any(map(returns, node.body))
-        passed = at.statement(f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ', None'}, {self._asks})").value.args
+        passed = at.statement(
+            f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ', None'}, {self._asks})"
+        ).value.args
         begin.value.args += passed
         goes_on.args[-1] = left = at.statement(jumps.left or "False").value
         inner = self.block(body, place.loop(variable))

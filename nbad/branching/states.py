@@ -123,5 +123,5 @@ def is_carried(value: Any) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    """Whether a value is an array of numbers that a kernel may compute with; those of integers and bools are indices and masks."""
+    """Whether a value is an array of numbers to compute with; those of integers and bools are indices and masks."""
     return isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype in (object, float)

@@ -65,9 +65,9 @@ def extract(
     captured = list(dict.fromkeys(node for node in outside.values() if nodes[node].op != "const"))
     grown = GraphBuilder(builder.name, _names(builder, states.values(), captured))
     places = {k: position for position, k in enumerate(states)}
-    for k, node in outside.items():
-        is_constant = nodes[node].op == "const"
-        place = grown.constant(nodes[node].payload) if is_constant else len(states) + captured.index(node)
+    for k, given_as in outside.items():
+        is_constant = nodes[given_as].op == "const"
+        place = grown.constant(nodes[given_as].payload) if is_constant else len(states) + captured.index(given_as)
         places[k] = grown.add("ne", place, grown.constant(0.0)) if nodes[k].kind == BOOL else place
     for k in sorted(own):
         node = nodes[k]

@@ -49,7 +49,7 @@ class TracedRange:
     def __iter__(self) -> NoReturn:
         raise self.trace.refusal(*refusals.FLOW["range"])
 
-    __len__ = __contains__ = __getitem__ = __reversed__ = __iter__  # type: ignore[assignment]
+    __len__ = __contains__ = __getitem__ = __reversed__ = __iter__
 
 
 def _range(trace: "Trace", *bounds: Any) -> Any:
@@ -67,7 +67,9 @@ def _bound(trace: "Trace", bound: Any) -> Any:
         frame = lines.user_frame()
         module = "" if frame is None else str(frame.f_globals.get("__name__"))
         error = TypeError("'float' object cannot be interpreted as an integer")
-        trace.no_value(trace.logic("not", bound.is_integer()), Cause(error, lines.running_line() or lines.Line("", "", 0), module))
+        trace.no_value(
+            trace.logic("not", bound.is_integer()), Cause(error, lines.running_line() or lines.Line("", "", 0), module)
+        )
     return trace.whole("trunc", bound)
 
 

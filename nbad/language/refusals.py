@@ -92,7 +92,10 @@ FLOW = {
         "writes to `{name}` in a loop on a traced value what is no number",
         "{name}[k] = 1.0  # numbers in place of numbers",
     ),
-    "loop outer": ("changes `{name}`, from outside the kernel, in a loop on a traced value", "copy = list({name})  # in the kernel"),
+    "loop outer": (
+        "changes `{name}`, from outside the kernel, in a loop on a traced value",
+        "copy = list({name})  # in the kernel",
+    ),
     "loop changed": ("changes the {noun} `{name}` in a loop on a traced value", "local variables instead, or items of a list"),
     "loop array": (
         "changes the array `{name}` in a loop on a traced value",

@@ -228,10 +228,11 @@ class Trace:
         return compact(whole) if has_states else whole, None if all(is_false) else Flags(graph, tuple(causes))
 
     def _forget_states(self, wanted: Iterable[int]) -> bool:
-        """Let nothing be left of what stood for the states of loops while their passes were traced; says whether there was any."""
+        """Let nothing be left of what stood for the states of loops in their passes; says whether there was any."""
         nodes = self.builder.nodes
         states = [k for k, node in enumerate(nodes) if node.op == "state"]
-        if not set(states).isdisjoint(needed(self.builder, wanted)):
+        used = needed(self.builder, wanted)  # type: ignore[arg-type]  # which asks for its nodes only
+        if not set(states).isdisjoint(used):
             raise self.refusal(*refusals.FLOW["loop keeps"])
         for k in states:
             nodes[k] = Node("const", (), 0.0)

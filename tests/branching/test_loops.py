@@ -559,7 +559,7 @@ def traced_length_unbound_before(n, x):
     for k in range(int(n)):
         if k > 0:
             last = last + x * previous  # noqa: F821
-        previous = x + k
+        previous = x + k  # noqa: F841
     return last
 
 
@@ -658,7 +658,7 @@ def lead_lag(y, yd):
     xc0, xc1, i, e = 0.0, 0.0, 0.0, 1.0
     while e > 0.01 and i < 500:
         yc = y - yd
-        yc = -1.0 if yc < -1.0 else 1.0 if 1.0 < yc else yc
+        yc = -1.0 if yc < -1.0 else 1.0 if yc > 1.0 else yc
         u = 564.48 * xc0 - 1280.0 * yc
         xc0 = 0.499 * xc0 - 0.05 * xc1 + yc
         xc1 = 0.01 * xc0 + xc1

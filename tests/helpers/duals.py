@@ -137,7 +137,9 @@ def on_duals(function, known=None):
     known = {} if known is None else known
     if function not in known:
         namespace = dict(function.__globals__)
-        known[function] = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
+        known[function] = FunctionType(
+            function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__
+        )
         for name in function.__code__.co_names:
             found = getattr(namespace.get(name), "__wrapped__", namespace.get(name))
             if found is math or found is np:

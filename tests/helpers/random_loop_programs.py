@@ -3,7 +3,18 @@
 from helpers import random_programs
 from helpers.random_programs import CONSTANTS, Scope
 
-LEFT_OUT = ("_while", "_for", "_break", "_attempt", "_rows", "_held", "_one_sided", "_several_results", "_choose_list", "_closure")
+LEFT_OUT = (
+    "_while",
+    "_for",
+    "_break",
+    "_attempt",
+    "_rows",
+    "_held",
+    "_one_sided",
+    "_several_results",
+    "_choose_list",
+    "_closure",
+)
 
 
 class Writer(random_programs.Writer):
