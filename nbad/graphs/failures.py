@@ -9,7 +9,7 @@ from typing import Any
 
 from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
 
 
 def failure_of(op: str) -> str:
@@ -19,7 +19,7 @@ def failure_of(op: str) -> str:
 
 def may_fail(graph: Graph) -> list[int]:
     """The nodes that call functions which may fail."""
-    return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and TABLE[node.op].plain]
+    return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and row_of(node.op, node.payload).plain]
 
 
 def first_causes(graph: Graph, causes: Iterable[int]) -> Graph:
@@ -52,7 +52,7 @@ def plain_of(graph: Graph, k: int) -> Callable[..., Any]:
 def fails_at(graph: Graph, k: int, values: Sequence[Any]) -> bool:
     """Whether a node calls a function of the user's that fails for these values of all nodes, of one element."""
     node = graph.nodes[k]
-    is_own = node.op not in ("input", "const") and TABLE[node.op].plain
+    is_own = node.op not in ("input", "const") and row_of(node.op, node.payload).plain
     return bool(is_own and TABLE[failure_of(node.op)].numpy(*[values[a] for a in node.args]))
 
 

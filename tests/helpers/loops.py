@@ -1,12 +1,15 @@
 """Loops built by hand: a step is a Python function of numbers, which grows a graph where these are nodes, else computes."""
 
+import inspect
 import math
 from typing import NamedTuple
 
 import mpmath
 
+from nbad.api.kernel import Kernel
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.loops import Loop
+from nbad.language.kernels import Traced
 
 
 class Number:
@@ -132,6 +135,14 @@ def graph_of(arity, function, builder=GraphBuilder):
     return built(grown, results if isinstance(results, tuple | list) else (results,))
 
 
+def kernel_of(function):
+    """A kernel with the graph of a function of numbers; undecorated, it computes with floats."""
+    arity = len(inspect.signature(function).parameters)
+    graph = graph_of(arity, function)
+    traced = Traced(graph, ((),) * len(graph.outputs), len(graph.outputs) > 1)
+    return Kernel(function, tracer=lambda arguments, constants: traced)
+
+
 def newton(x, d, m, e):
     step = (x - e * sin(x) - m) / (1.0 - e * cos(x))
     return x - step, step
@@ -162,7 +173,7 @@ TEN = Steps(lambda x, v, k, a, b, h: (k < 10.0, runge_kutta(x, v, k, a, b, h)), 
 
 def oscillator(x, v, a, b):
     """Ten steps of a damped oscillator."""
-    return TEN([x, v, 0.0], [a, b, 0.125])[:2]
+    return tuple(TEN([x, v, 0.0], [a, b, 0.125])[:2])
 
 
 EUCLID = Steps(lambda a, b: (b > 0.5, (b, a - b * trunc(a / where(b > 0.5, b, 1.0)))), 2, 0)
@@ -199,7 +210,7 @@ COLLATZ = Steps(
 
 def collatz(n):
     """How many passes, at most 20, and whether that was not enough."""
-    return COLLATZ([n, 0.0], [])[1:]
+    return tuple(COLLATZ([n, 0.0], [])[1:])
 
 
 # name, function, and points in its domain
