@@ -5,10 +5,14 @@ fail is computed anew, from the same operations in the same order, where it is k
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from nbad.graphs.graph import Graph, Node
-from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
+from nbad.graphs.graph import Graph, GraphBuilder, Key, Node
+from nbad.graphs.interpreter import evaluate
+from nbad.graphs.loops import Loop
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
+from nbad.operations.row import REAL
 from nbad.operations.table import TABLE, row_of
 
 
@@ -18,8 +22,20 @@ def failure_of(op: str) -> str:
 
 
 def may_fail(graph: Graph) -> list[int]:
-    """The nodes that call functions which may fail."""
-    return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and row_of(node.op, node.payload).plain]
+    """The nodes that call functions which may fail, and one node for each loop that does so."""
+    found = {_place(node): k for k, node in reversed(list(enumerate(graph.nodes))) if _may_fail(node)}
+    return sorted(found.values())
+
+
+def _may_fail(node: Node) -> bool:
+    if node.op == "loop":
+        return bool(may_fail(node.payload.loop.step))
+    return node.op not in ("input", "const") and bool(row_of(node.op, node.payload).plain)
+
+
+def _place(node: Node) -> Key:
+    """What is the same for all nodes of a loop, and for no others."""
+    return node.op, node.args, node.payload.loop if node.op == "loop" else node.payload
 
 
 def first_causes(graph: Graph, causes: Iterable[int]) -> Graph:
@@ -37,36 +53,122 @@ def first_causes(graph: Graph, causes: Iterable[int]) -> Graph:
     code = zero
     for number, k in reversed(list(enumerate(causes, 1))):
         if k in uses:
-            fails = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
+            fails = builder.add("ne", _first_call(builder, graph.nodes[k])[0], zero)
             code = builder.add("select", builder.add("and", uses[k], fails), builder.constant(number), code)
     return simplify(builder.build([code]))
 
 
-def plain_of(graph: Graph, k: int) -> Callable[..., Any]:
-    """The function of the user's that a node calls, as plain Python."""
-    plain = TABLE[graph.nodes[k].op].plain
-    assert plain is not None
-    return plain
+class Call(NamedTuple):
+    """A call of a function of the user's: the node of some step or graph, and the operands."""
+
+    node: Node
+    operands: list[float]
+
+    def __str__(self) -> str:
+        called = f"`{self.node.op.partition('.')[0]}({', '.join(map(str, self.operands))})`"
+        return called + (f" of {self.node.source}" if self.node.source else "")
+
+    @property
+    def plain(self) -> Callable[..., Any]:
+        """The function as plain Python."""
+        plain = TABLE[self.node.op].plain
+        assert plain is not None
+        return plain
+
+
+def first_call(graph: Graph, k: int) -> Graph:
+    """The call that fails first at a node, as numbers which `call_of` reads."""
+    builder = SimplifyingBuilder.extending(graph)
+    return simplify(builder.build(_first_call(builder, graph.nodes[k])))
+
+
+def call_of(graph: Graph, k: int, numbers: Sequence[float]) -> Call:
+    """The call that these numbers tell of."""
+    node, (number, *operands) = graph.nodes[k], numbers
+    if node.op == "loop":
+        node = _calls(node.payload.loop.step)[int(number) - 1]
+    return Call(node, operands[: len(node.args)])
 
 
 def fails_at(graph: Graph, k: int, values: Sequence[Any]) -> bool:
     """Whether a node calls a function of the user's that fails for these values of all nodes, of one element."""
     node = graph.nodes[k]
-    is_own = node.op not in ("input", "const") and row_of(node.op, node.payload).plain
-    return bool(is_own and TABLE[failure_of(node.op)].numpy(*[values[a] for a in node.args]))
+    if not _may_fail(node):
+        return False
+    names = [f"x{k}" for k, a in enumerate(node.args) if graph.nodes[a].kind == REAL]
+    builder, given = GraphBuilder("failing", names), iter(range(len(names)))
+    args = [next(given) if graph.nodes[a].kind == REAL else builder.constant(bool(values[a])) for a in node.args]
+    call = builder.build([builder.add(node.op, *args, payload=node.payload)])
+    operands = [values[a] for a in node.args if graph.nodes[a].kind == REAL]
+    return bool(evaluate(first_call(call, call.outputs[0]), *operands)[0])
 
 
-def operands_of(graph: Graph, k: int) -> Graph:
-    """One output for each operand of a node."""
-    return compact(Graph(graph.name, graph.inputs, graph.nodes, graph.nodes[k].args))
+def _calls(step: Graph) -> list[Node]:
+    """The nodes that may fail in a step and in the loops of it, in order."""
+    nodes = [step.nodes[k] for k in may_fail(step)]
+    return [call for node in nodes for call in (_calls(node.payload.loop.step) if node.op == "loop" else [node])]
+
+
+def _first_call(builder: SimplifyingBuilder, node: Node) -> list[int]:
+    """0 or the number of the call that fails first at a node, 1 where it is one, and the operands of that."""
+    if node.op != "loop":
+        return [builder.add(failure_of(node.op), *node.args), *node.args]
+    (loop, _), zero = node.payload, builder.constant(0.0)
+    active, initial, captured = node.args[0], node.args[1 : loop.states + 1], node.args[loop.states + 1 :]
+    width = 1 + max(len(call.args) for call in _calls(loop.step))
+    found = builder.loop(active, [*initial, *[zero] * width], captured, _noting(loop, width))
+    # the test is run once more than the rest
+    last = builder.splice(_first_of(loop.step, loop.step.outputs[:1], width), [*found[: loop.states], *captured])
+    happened = builder.add("ne", found[loop.states], zero)
+    number, *operands = _chosen(builder, happened, found[loop.states : loop.states + width], last)
+    return [builder.add("select", active, number, zero), *operands]
+
+
+def _noting(loop: Loop, width: int) -> Loop:
+    """The same loop with further states: the number of the call that failed first, or 0, and its operands."""
+    step, states = loop.step, loop.states
+    names = [*step.inputs[:states], "failed", *(f"operand{k}" for k in range(1, width)), *step.inputs[states:]]
+    builder = SimplifyingBuilder(step.name, names)
+    inputs = [*range(states), *range(states + width, len(names))]
+    known, fresh = list(range(states, states + width)), builder.splice(_first_of(step, step.outputs, width), inputs)
+    happened = builder.add("ne", states, builder.constant(0.0))
+    outputs = [*builder.splice(step, inputs), *_chosen(builder, happened, known, fresh)]
+    return replace(loop, step=builder.build(outputs), states=states + width)
+
+
+def _first_of(step: Graph, outputs: Sequence[int], width: int) -> Graph:
+    """The call that fails first where some outputs of a step use it: its number, or 0, and its operands."""
+    builder = SimplifyingBuilder.extending(step)
+    uses, zero = _uses(builder, replace(step, outputs=tuple(outputs))), builder.constant(0.0)
+    found, number = [zero] * width, 1 + len(_calls(step))
+    for k in reversed(may_fail(step)):
+        node = step.nodes[k]
+        inside = len(_calls(node.payload.loop.step)) if node.op == "loop" else 1
+        number -= inside
+        if k in uses:
+            code, *operands = _first_call(builder, node)
+            fails = builder.add("and", uses[k], builder.add("ne", code, zero))
+            code = (
+                builder.add("add", code, builder.constant(number - 1.0)) if node.op == "loop" else builder.constant(float(number))
+            )
+            found = _chosen(builder, fails, [code, *operands, *[zero] * (width - 1 - len(operands))], found)
+    return simplify(builder.build(found))
+
+
+def _chosen(builder: SimplifyingBuilder, condition: int, first: Sequence[int], second: Sequence[int]) -> list[int]:
+    return [builder.add("select", condition, x, y) for x, y in zip(first, second, strict=True)]
 
 
 def _uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
     """Every node that an output depends on, with the condition under which some output does."""
     always, never = builder.constant(True), builder.constant(False)
     uses = dict.fromkeys(graph.outputs, always)
+    first = {_place(node): k for k, node in reversed(list(enumerate(graph.nodes))) if node.op == "loop"}
     for k in range(len(graph.nodes) - 1, -1, -1):
         if k in uses:
+            if (node := graph.nodes[k]).op == "loop" and (one := first[_place(node)]) != k:  # what uses one uses all
+                uses[one] = builder.add("or", uses.get(one, never), uses[k])
+                continue
             for operand, condition in _used_operands(builder, graph.nodes[k], uses[k]):
                 uses[operand] = builder.add("or", uses.get(operand, never), condition)
     return uses
@@ -83,6 +185,6 @@ def _used_operands(builder: SimplifyingBuilder, node: Node, use: int) -> Iterato
     elif node.op in ("and", "or"):  # as Python has it: the second one decides where the first does not
         literals = [first if node.op == "and" else builder.add("not", first)]
     else:
-        literals = [use] * len(others)
+        literals = [first if node.op == "loop" else use] * len(others)
     for operand, literal in zip(others, literals, strict=True):
         yield operand, builder.add("and", use, literal)

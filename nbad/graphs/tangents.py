@@ -67,6 +67,7 @@ class _Tangents:
 
     def __init__(self, loop: Loop, columns: Sequence[Sequence[int]], joint: "JointGraph", entries: Entries) -> None:
         self.loop, self.columns, self.joint, self.entries = loop, columns, joint, entries
+        self.vanishing: list[bool] = []  # of the nodes of the builder
         self.levels = self._levels()
         self.carried = sorted(self.levels)  # pairs of state and column
         self.guarded = any(self._needs_guard(t, c, k) for (_, t), k in entries.items() for c in range(len(columns)))
@@ -132,18 +133,30 @@ class _Tangents:
 
     def _times(self, factor: int, tangent: int) -> int:
         """A product that is 0 wherever a branch makes the factor 0, whatever the tangent is."""
-        node = self.builder.nodes[factor]
-        if self.builder.value(factor) == 0.0:
-            return factor
-        if node.op == "select":
-            condition, *arms = node.args
-            return self.builder.add("select", condition, *(self._times(arm, tangent) for arm in arms))
-        if node.op == "add" and all(map(self._may_vanish, node.args)):
-            return self.builder.add("add", *(self._times(part, tangent) for part in node.args))
-        return self.builder.add("mul", factor, tangent)
+        parts, waiting = set(), [factor]
+        while waiting:
+            if (k := waiting.pop()) not in parts:
+                parts.add(k)
+                waiting += self._parts(k)
+        products: dict[int, int] = {}
+        for k in sorted(parts):
+            node = self.builder.nodes[k]
+            if inner := self._parts(k):
+                condition = node.args[:1] if node.op == "select" else ()
+                products[k] = self.builder.add(node.op, *condition, *(products[part] for part in inner))
+            else:
+                products[k] = k if self.builder.value(k) == 0.0 else self.builder.add("mul", k, tangent)
+        return products[factor]
 
-    def _may_vanish(self, factor: int) -> bool:
-        node = self.builder.nodes[factor]
-        if node.op == "select":
-            return any(self.builder.value(arm) == 0.0 or self._may_vanish(arm) for arm in node.args[1:])
-        return node.op == "add" and all(map(self._may_vanish, node.args))
+    def _parts(self, k: int) -> tuple[int, ...]:
+        """Those of a choice, and of a sum of which nothing may be left."""
+        node = self.builder.nodes[k]
+        is_made_of = node.op == "select" or (node.op == "add" and self._may_vanish(k))
+        return node.args[node.op == "select" :] if is_made_of else ()
+
+    def _may_vanish(self, k: int) -> bool:
+        """Whether there is nothing but choices in a sum, each of which may be for 0."""
+        for node in self.builder.nodes[len(self.vanishing) :]:
+            arms = [self.builder.value(a) == 0.0 or self.vanishing[a] for a in node.args[node.op == "select" :]]
+            self.vanishing.append(any(arms) if node.op == "select" else node.op == "add" and all(arms))
+        return self.vanishing[k]

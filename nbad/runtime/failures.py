@@ -14,7 +14,7 @@ import numpy as np
 
 from nbad.codegen.compile import TileKernel
 from nbad.errors import InternalError
-from nbad.graphs.failures import first_causes, may_fail, operands_of, plain_of
+from nbad.graphs.failures import call_of, first_call, first_causes, may_fail
 from nbad.graphs.graph import Graph
 from nbad.pipeline import Program
 from nbad.runtime.launch import Launch, Routes
@@ -90,11 +90,11 @@ class Search:
         failure = self.first(given, arrays)
         if failure is None:
             return
-        cause, (op, *_, source) = failure.cause, self.graph.nodes[failure.cause]
-        kernel = self.program.kernel(("operands", self.key, cause), operands_of(self.graph, cause), self.dtype)
-        operands = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
-        called = f"`{op.partition('.')[0]}({', '.join(map(str, operands))})`" + (f" of {source}" if source else "")
-        raise_plainly(plain_of(self.graph, cause), operands, f"{self.program.call}: raised at {failure}, by {called}")
+        cause = failure.cause
+        kernel = self.program.kernel(("call", self.key, cause), first_call(self.graph, cause), self.dtype)
+        numbers = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
+        call = call_of(self.graph, cause, numbers)
+        raise_plainly(call.plain, call.operands, f"{self.program.call}: raised at {failure}, by {call}")
 
     def _computed(self, kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The outputs of a kernel, one array for all."""

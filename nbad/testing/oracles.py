@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad.graphs.graph import Graph, Node
-from nbad.graphs.loops import Carried, Loop, each_once
+from nbad.graphs.loops import Loop, each_once
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
 
@@ -213,8 +213,14 @@ def exact(graph: Graph, point: Sequence[Any], digits: int = DIGITS) -> list[Any]
 def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None = None) -> list[Any]:
     """The value of every node; what no derivative is taken of has its value at the center."""
     values: list = []
+    loops: dict[Any, list[Any]] = {}
     for k, node in enumerate(graph.nodes):
         operands = [values[a] for a in node.args]
+        if node.op == "loop":
+            key = node.args, node.payload.loop
+            loops[key] = loops.get(key) or _exact_states(node.payload.loop, operands)
+            values.append(loops[key][node.payload.place])
+            continue
         frozen = center if node.op == "stop_gradient" else None
         values.append(frozen[k] if frozen else _exact_node(node, operands, point))
     return values
@@ -232,8 +238,6 @@ def _exact_node(node: Node, operands: list[Any], point: Sequence[Any]) -> Any:
         return bool(TABLE[node.op].numpy(*operands))
     if node.op == "select":
         return operands[1] if operands[0] else operands[2]
-    if node.op == "loop":
-        return _exact_state(node.payload, operands)
     if TABLE[node.op].expression is None:  # a user's own operation
         return mpmath.nan
     try:
@@ -243,13 +247,12 @@ def _exact_node(node: Node, operands: list[Any], point: Sequence[Any]) -> Any:
     return value if mpmath.isfinite(value) and isinstance(value, mpmath.mpf) else mpmath.nan
 
 
-def _exact_state(carried: Carried, operands: Sequence[Any]) -> Any:
-    """A state at the end of a loop; nan where what no derivative is taken of is computed anew in each pass."""
+def _exact_states(loop: Loop, operands: Sequence[Any]) -> list[Any]:
+    """The states of a loop at its end; nan where what no derivative is taken of is computed anew in each pass."""
     import mpmath
 
-    loop, place = carried
     if any(node.op == "stop_gradient" for node in each_once(loop.step)):
-        return mpmath.nan
+        return [mpmath.nan] * (loop.states + 1)
     active, states, captured = operands[0], operands[1 : loop.states + 1], operands[loop.states + 1 :]
     for passes in range(loop.max_passes + 1):
         values = _exact_values(loop.step, [*states, *captured])
@@ -257,7 +260,7 @@ def _exact_state(carried: Carried, operands: Sequence[Any]) -> Any:
         if passes == loop.max_passes or not (active and goes_on):
             break
         states = following
-    return [*states, mpmath.mpf(bool(active and goes_on))][place]
+    return [*states, mpmath.mpf(bool(active and goes_on))]
 
 
 @cache

@@ -183,3 +183,17 @@ def test_by_some_inputs_only():
     assert joint.positions == ((0, 2), (1, 2))
     (loop,) = loops_of(joint.graph)
     assert loop.states == 3 + 2 + 1
+
+
+def test_long_sums_of_choices():
+    """Each of 300 terms counts for some numbers only."""
+
+    def step(z, k, x):
+        total = 0.0 * x
+        for limit in range(300):
+            total = total + where(z > float(limit), z * x, 0.0)
+        return k < 2.0, (total, k + 1.0)
+
+    graph = graph_of(2, lambda z, x: Steps(step, 2, 1)([z, 0.0], [x])[0])
+    # z = 2.5 is above 3 limits, and 3*z*x = 3.75 above 4 of them: 4 * 3*z*x * x
+    np.testing.assert_allclose(dense(graph, (2.5, 0.5)), [[12 * 0.25, 24 * 2.5 * 0.5]], rtol=1e-14)

@@ -81,7 +81,12 @@ def primal(x):
 
 
 def apply(name, x):
-    return getattr(x, name)() if isinstance(x, Dual) else getattr(math, name)(x)
+    if isinstance(x, Dual):
+        return getattr(x, name)()
+    try:
+        return getattr(math, name)(x)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def slope_of(x):

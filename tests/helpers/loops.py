@@ -91,7 +91,7 @@ trunc = function("trunc", lambda x: float(math.trunc(x)))
 
 
 class Steps(NamedTuple):
-    """A loop as a step: of all states and captured values to whether it goes on and the next states."""
+    """A loop as a step: of all states and captured values to whether it goes on and the next states, or what computes these."""
 
     step: object
     states: int
@@ -103,7 +103,7 @@ class Steps(NamedTuple):
     def loop(self):
         builder = GraphBuilder("step", [*(f"z{k}" for k in range(self.states)), *(f"c{k}" for k in range(self.captured))])
         goes_on, following = self.step(*(Number(builder, k) for k in range(self.states + self.captured)))
-        return Loop(built(builder, [goes_on, *following]), self.states, self.max_passes, self.passes)
+        return Loop(built(builder, [goes_on, *value_of(following)]), self.states, self.max_passes, self.passes)
 
     def __call__(self, initial, captured, active=True):
         """All states at the end, and 1.0 where it was not done."""
@@ -116,8 +116,12 @@ class Steps(NamedTuple):
     def plain(self, initial, captured, active):
         z, k = list(initial), 0
         while active and (again := self.step(*z, *captured))[0] and k < self.max_passes:
-            z, k = list(again[1]), k + 1
+            z, k = list(value_of(again[1])), k + 1
         return [*z, float(bool(active and again[0]))]
+
+
+def value_of(following):
+    return following() if callable(following) else following
 
 
 def node_of(builder, x):
@@ -176,7 +180,7 @@ def oscillator(x, v, a, b):
     return tuple(TEN([x, v, 0.0], [a, b, 0.125])[:2])
 
 
-EUCLID = Steps(lambda a, b: (b > 0.5, (b, a - b * trunc(a / where(b > 0.5, b, 1.0)))), 2, 0)
+EUCLID = Steps(lambda a, b: (b > 0.5, lambda: (b, a - b * trunc(a / b))), 2, 0)
 
 
 def gcd(a, b):
