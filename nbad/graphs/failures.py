@@ -49,7 +49,7 @@ def first_causes(graph: Graph, causes: Iterable[int]) -> Graph:
       return 0.0
     """
     builder = SimplifyingBuilder.extending(graph)
-    uses, zero = _uses(builder, graph), builder.constant(0.0)
+    uses, zero = uses_of(builder, graph), builder.constant(0.0)
     code = zero
     for number, k in reversed(list(enumerate(causes, 1))):
         if k in uses:
@@ -139,7 +139,7 @@ def _noting(loop: Loop, width: int) -> Loop:
 def _first_of(step: Graph, outputs: Sequence[int], width: int) -> Graph:
     """The call that fails first where some outputs of a step use it: its number, or 0, and its operands."""
     builder = SimplifyingBuilder.extending(step)
-    uses, zero = _uses(builder, replace(step, outputs=tuple(outputs))), builder.constant(0.0)
+    uses, zero = uses_of(builder, replace(step, outputs=tuple(outputs))), builder.constant(0.0)
     found, number = [zero] * width, 1 + len(_calls(step))
     for k in reversed(may_fail(step)):
         node = step.nodes[k]
@@ -159,7 +159,7 @@ def _chosen(builder: SimplifyingBuilder, condition: int, first: Sequence[int], s
     return [builder.add("select", condition, x, y) for x, y in zip(first, second, strict=True)]
 
 
-def _uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
+def uses_of(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
     """Every node that an output depends on, with the condition under which some output does."""
     always, never = builder.constant(True), builder.constant(False)
     uses = dict.fromkeys(graph.outputs, always)
