@@ -177,25 +177,26 @@ class GraphBuilder:
         """The node of an operation without payload, if there is one."""
         return self._known.get(_key(Node(op, args)))
 
-    def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int]) -> list[int]:
+    def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int], active: int | None = None) -> list[int]:
         """Repeat here what some nodes of `graph` need; returns where these went.
 
-        `places` says which nodes of `graph`, inputs or others, are here already, and where.
+        `places` says which nodes of `graph`, inputs or others, are here already, and where. Where a condition `active` does not
+        hold nobody uses what is repeated: no loop does a pass there.
         """
         wanted, found, before = tuple(wanted), dict(places), self.source
         for k in needed(graph, wanted, found):
             node = graph.nodes[k]
             self.source = node.source or before  # also of what a simplifying builder makes of it
-            if node.op == "const":
-                found[k] = self.constant(node.payload)
-            else:
-                found[k] = self.add(node.op, *[found[a] for a in node.args], payload=node.payload)
+            args = [found[a] for a in node.args]
+            if node.op == "loop" and active is not None:
+                args[0] = self.add("and", active, args[0])
+            found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=node.payload)
         self.source = before
         return [found[k] for k in wanted]
 
-    def splice(self, graph: Graph, operands: Iterable[int]) -> list[int]:
+    def splice(self, graph: Graph, operands: Iterable[int], active: int | None = None) -> list[int]:
         """Repeat the outputs of `graph` here, with `operands` for its inputs; returns where they went."""
-        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs)
+        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs, active)
 
     def build(self, outputs: Iterable[int]) -> Graph:
         """Freeze the graph."""
