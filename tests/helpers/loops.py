@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 import mpmath
+import numpy as np
 
 from nbad.api.kernel import Kernel
 from nbad.graphs.graph import GraphBuilder
@@ -79,8 +80,8 @@ def function(name, plain):
     def call(x):
         if isinstance(x, Number):
             return x.apply(name)
-        if isinstance(x, mpmath.mpf):
-            return getattr(mpmath, name)(x)
+        if isinstance(x, mpmath.mpf | np.float64):
+            return getattr(mpmath if isinstance(x, mpmath.mpf) else np, name)(x)
         return getattr(x, name)() if hasattr(x, name) else plain(x)
 
     return call
@@ -117,7 +118,7 @@ class Steps(NamedTuple):
         z, k = list(initial), 0
         while active and (again := self.step(*z, *captured))[0] and k < self.max_passes:
             z, k = list(value_of(again[1])), k + 1
-        return [*z, float(bool(active and again[0]))]
+        return [*z, np.float64(bool(active and again[0]))]
 
 
 def value_of(following):

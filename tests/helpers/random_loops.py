@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
-from helpers.loops import Steps, sin, where
+import numpy as np
+from helpers.loops import Steps, sin, sqrt, where
 
 BINARY = ("add", "sub", "mul", "mean", "div")
+SHARP = (*BINARY, "over")  # has a pole
 CONSTANTS = (-1.5, -0.5, 0.0, 0.25, 1.0, 2.0)
 MOST = 7  # passes
 
@@ -22,12 +24,12 @@ class Code(NamedTuple):
 
 
 def constant(number, values):
-    return [number]
+    return [np.float64(number)]
 
 
 def binary(op, a, b, values):
     x, y = values[a], values[b]
-    return [{"add": add, "sub": sub, "mul": mul, "mean": mean, "div": div}[op](x, y)]
+    return [{"add": add, "sub": sub, "mul": mul, "mean": mean, "div": div, "over": over}[op](x, y)]
 
 
 def add(x, y):
@@ -50,8 +52,16 @@ def div(x, y):
     return x / (1.0 + y * y)
 
 
+def over(x, y):
+    return x / y
+
+
 def wave(a, values):
     return [sin(values[a])]
+
+
+def root(a, values):
+    return [sqrt(values[a])]
 
 
 def choice(a, b, c, d, values):
@@ -66,10 +76,10 @@ def loop(steps, initial, captured, active, values):
 
 
 class Writer:
-    """Writes random code; what is exact has the same bits wherever it is computed."""
+    """Writes random code: "exact" has the same bits wherever it is computed, "smooth" has slopes, "sharp" has poles, too."""
 
-    def __init__(self, rng, is_exact):
-        self.rng, self.is_exact = rng, is_exact
+    def __init__(self, rng, kind):
+        self.rng, self.kind = rng, kind
 
     def code(self, inputs, length, depth=0):
         instructions, count = [], inputs
@@ -83,13 +93,13 @@ class Writer:
         kind = self.rng.random()
         if kind < 0.15:
             return (constant, float(self.rng.choice(CONSTANTS))), 1
-        if kind < 0.3 and not self.is_exact:
-            return (wave, self.pick(count)), 1
+        if kind < 0.3 and self.kind != "exact":
+            return (root if self.kind == "sharp" else wave, self.pick(count)), 1
         if kind < 0.45:
             return (choice, *(self.pick(count) for _ in range(4))), 1
         if kind < (0.6 if depth == 0 else 0.52) and depth < 2:
             return self.loop(count, depth)
-        return (binary, str(self.rng.choice(BINARY)), self.pick(count), self.pick(count)), 1
+        return (binary, str(self.rng.choice(SHARP if self.kind == "sharp" else BINARY)), self.pick(count), self.pick(count)), 1
 
     def loop(self, count, depth):
         states, captured = int(self.rng.integers(1, 4)), int(self.rng.integers(1, 3))
@@ -119,9 +129,9 @@ class Writer:
         return count - 1 - min(int(self.rng.exponential(count / 2)), count - 1)
 
 
-def random_function(rng, is_exact, inputs=2, results=2):
+def random_function(rng, kind, inputs=2, results=2):
     """A function of some numbers, with one loop at least."""
-    writer = Writer(rng, is_exact)
+    writer = Writer(rng, kind)
     head, count = writer.code(inputs, 2)
     instruction, more = writer.loop(count, 0)
     tail, count = writer.code(count + more, int(rng.integers(1, 6)))
@@ -129,6 +139,6 @@ def random_function(rng, is_exact, inputs=2, results=2):
 
     def function(*xs):
         values = tail(Code((*head.instructions, instruction))(xs))
-        return tuple(values[k] + 0.0 * xs[0] for k in wanted)
+        return tuple(values[k] for k in wanted)
 
     return function
