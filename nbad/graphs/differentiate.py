@@ -160,11 +160,8 @@ class _Sweeps:
 
     def _uses(self, k: int, region: int) -> Iterator[tuple[int, Edge]]:
         """The edges below node `k`, each with the condition under which it is taken."""
-        is_loop = self.graph.nodes[k].op == "loop"
         for edge in self.edges.get(k, ()):
-            # what a loop carries is 0 where it does not count, and behind an input nothing could spoil that
-            literal = self.conditions.always if is_loop and edge.operand in self.wrt else edge.literal
-            condition = self.conditions.under(region, literal)
+            condition = self.conditions.under(region, edge.literal)
             if condition != self.conditions.never:
                 yield condition, edge
 
