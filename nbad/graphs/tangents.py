@@ -20,6 +20,7 @@ from nbad.graphs.simplify import SimplifyingBuilder, compact
 if TYPE_CHECKING:
     from nbad.graphs.differentiate import JointGraph
 
+LONGEST = 50  # passes after which pairs of states and columns are to follow one another as before
 Pair = tuple[int, int]  # of a state and a column
 Entries = dict[Pair, int]
 
@@ -90,13 +91,13 @@ class _Tangents:
         }  # the columns of captured values
         self.choices = _Choices(joint.nodes)
         steady = {pair for pair, k in entries.items() if self.choices.is_steady(k)}
-        levels, found = self._levels(steady), self._levels(entries)
-        lasting = self._lasting(steady, found)
-        self.carried = sorted(found)
+        levels = self._levels()
+        self.carried = sorted(levels)
         # those that follow their column from some pass on, whatever arms are taken, need no note of it
-        noted = [pair for pair in self.carried if pair not in lasting or levels.get(pair) != found[pair]]
-        self.is_counted = any(found.values())
-        self._lay_out(joint, primal, noted, found)
+        lasting = self._lasting(steady, levels)
+        noted = [pair for pair in self.carried if pair not in lasting]
+        self.is_counted = any(levels.values())
+        self._lay_out(joint, primal, noted, levels)
 
     def _lay_out(self, joint: Graph, primal: tuple[int, ...], noted: Sequence[Pair], levels: Entries) -> None:
         """The inputs of the tangent step: states, derivatives, notes, a count of passes, captured values."""
@@ -126,28 +127,37 @@ class _Tangents:
         loop = replace(self.loop, step=step, states=self.loop.states + len(starts))
         return TangentLoop(loop, tuple(starts), self.places, self.guards)
 
-    def _levels(self, entries: Collection[Pair]) -> Entries:
-        """After how many passes each state follows each column for the first time, by these entries."""
-        found = {(s, c): 0 for c, column in enumerate(self.columns) for s in column if s < self.loop.states}
+    def _levels(self) -> Entries:
+        """After how many passes each state may follow each column for the first time."""
+        found: Entries = dict.fromkeys(self._given(), 0)
         fresh, level = set(found), 0
         while fresh or not level:
             level += 1
-            reached = {(s, c) for s, t in entries for u, c in fresh if u == t}
-            reached |= {(s, self.given[k]) for s, k in entries if k in self.given and level == 1}
-            fresh = reached - found.keys()
+            fresh = self._after_pass(self.entries, fresh) - found.keys()
             found |= dict.fromkeys(fresh, level)
         return found
 
-    def _lasting(self, entries: Collection[Pair], found: Collection[Pair]) -> set[Pair]:
-        """The pairs that follow from one another, or from what is captured, pass by pass by these entries."""
-        lasting = set(found)
-        while True:
-            kept = {(s, c) for s, t in entries for u, c in lasting if u == t} | {
-                (s, self.given[k]) for s, k in entries if k in self.given
-            }
-            if kept >= lasting:
-                return lasting
-            lasting &= kept
+    def _lasting(self, entries: Collection[Pair], levels: Entries) -> set[Pair]:
+        """The pairs that do follow from that pass on for good, by these entries alone."""
+        follow, seen = self._given(), list[set[Pair]]()
+        while follow not in seen:
+            seen.append(follow)
+            follow = self._after_pass(entries, follow)
+            if len(seen) > LONGEST:
+                return set()
+        again = seen.index(follow)
+        return {pair for pair, level in levels.items() if all(pair in pairs for pairs in seen[min(level, again) :])}
+
+    def _given(self) -> set[Pair]:
+        """The pairs that follow before the first pass."""
+        return {(s, c) for c, column in enumerate(self.columns) for s in column if s < self.loop.states}
+
+    def _after_pass(self, entries: Collection[Pair], before: Collection[Pair]) -> set[Pair]:
+        """The pairs that follow after a pass, by these entries, from those that did before."""
+        columns: dict[int, list[int]] = {k: [c] for k, c in self.given.items()}
+        for t, c in before:
+            columns.setdefault(t, []).append(c)
+        return {(s, c) for s, t in entries for c in columns.get(t, ())}
 
     def _derivative(self, s: int, c: int) -> int:
         """That of a state by a column, after one more pass."""

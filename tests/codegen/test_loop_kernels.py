@@ -8,9 +8,15 @@ from helpers.loops import EXAMPLES, kepler, kernel_of, nested, oscillator, untak
 import nbad
 from nbad.errors import TraceError
 
+
+def swing(x, v):
+    """Of the oscillator, by what it begins with."""
+    return oscillator(x, v, 2.0, 0.5)
+
+
 SAMPLES = {
     kepler: lambda rng: (rng.uniform(-3, 3, 40), rng.uniform(0, 0.9, 40)),
-    oscillator: lambda rng: rng.uniform(0.25, 1.0, (4, 30)),
+    swing: lambda rng: rng.uniform(0.25, 1.0, (2, 30)),
     nested: lambda rng: (rng.uniform(0.5, 3, 30), rng.uniform(2, 9, 30)),
     untaken: lambda rng: (rng.uniform(-3, 3, 40), rng.uniform(-4, 4, 40)),
 }

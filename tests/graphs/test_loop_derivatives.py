@@ -197,3 +197,29 @@ def test_long_sums_of_choices():
     graph = graph_of(2, lambda z, x: Steps(step, 2, 1)([z, 0.0], [x])[0])
     # z = 2.5 is above 3 limits, and 3*z*x = 3.75 above 4 of them: 4 * 3*z*x * x
     np.testing.assert_allclose(dense(graph, (2.5, 0.5)), [[12 * 0.25, 24 * 2.5 * 0.5]], rtol=1e-14)
+
+
+ROOT_IN_AN_ARM = Steps(lambda z, k, y, r: (k < 3.0, (where(y > 0.0, z + r, 2.0 * z + y), k + 1.0)), 2, 2)
+SWAP = Steps(lambda a, b, k, x: (k < 3.0, (b * x, sqrt(a * a + k), k + 1.0)), 3, 1)
+REPLACED = Steps(lambda z, k, x: (k < 2.0, (where(k > 0.5, z * x, x), k + 1.0)), 2, 1)
+
+
+@in_both_modes
+@pytest.mark.parametrize(
+    ("function", "point"),
+    [
+        # the slope of a root at 0 that is given to a loop, and used in an arm that is not taken, in no pass, or behind one
+        (lambda y, z: ROOT_IN_AN_ARM([z, 0.0], [y, sqrt(y)])[0], (0.0, 2.0)),
+        (lambda y, z: ROOT_IN_AN_ARM([z, 5.0], [y, sqrt(y)])[0], (0.0, 2.0)),
+        (lambda y, z: REPLACED([sqrt(y), 0.0], [z])[0], (0.0, 2.0)),
+        (lambda y, z: sqrt(REPLACED([y, 0.0], [z])[0] - 4.0) + y, (3.0, 2.5)),
+        # what follows a value in every other pass only, and then nothing
+        (lambda y, z: SWAP([z, y, 0.0], [2.0 * y])[0] + SWAP([z, y, 1.0], [z])[1], (0.0, 0.0)),
+        (lambda y, z: SWAP([y, sqrt(z), 1.0], [y])[1], (1.0, 0.0)),
+    ],
+)
+def test_what_an_element_does_not_use_spoils_nothing(function, point, mode):
+    expected = duals.jacobian(function, point)
+    assert np.isfinite(expected[0]).any()
+    got = dense(graph_of(2, function), point, mode)
+    np.testing.assert_allclose(got[np.isfinite(expected)], expected[np.isfinite(expected)], rtol=1e-14)
