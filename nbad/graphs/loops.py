@@ -6,7 +6,7 @@ so that every node is one number still, and nothing else in a graph need know ho
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from nbad.operations.table import row_of
 SHOWN = 6  # letters of the digest, where people read it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loop:
     """What one pass does, and how often it may be done.
 
@@ -62,6 +62,9 @@ class Loop:
             self.passes,
         )
         return hashlib.sha256(repr(meaning).encode()).hexdigest()[:32]
+
+    def __repr__(self) -> str:
+        return f"<Loop {self.digest} of {self.states} states>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Loop) and self.digest == other.digest
@@ -132,6 +135,20 @@ def each_once(graph: Graph) -> Iterator[Node]:
             loops.add(key)
         elif node.op not in ("input", "const"):
             yield node
+
+
+def in_lockstep(loop: Loop, constants: Container[int]) -> bool:
+    """Whether all elements do the same number of passes: that follows from inputs of the step which begin as constants alone."""
+    goes_on, *following = loop.step.outputs
+    wanted: set[int] = set()
+    waiting = {goes_on}
+    while waiting:
+        inputs = {k for k in needed(loop.step, waiting) if k < len(loop.step.inputs)} - wanted
+        if not all(k in constants for k in inputs):
+            return False
+        wanted |= inputs
+        waiting = {following[k] for k in inputs if k < loop.states}
+    return True
 
 
 def narrow(graph: Graph) -> Graph:

@@ -28,8 +28,8 @@ def test_the_harness_finds_nothing(function):
     nbad.testing.check_kernel(kernel_of(function), *SAMPLES[function](np.random.default_rng(5)))
 
 
-def test_the_harness_finds_nothing_in_newton_steps():
-    nbad.testing.check_kernel(kernel_of(kepler), *SAMPLES[kepler](np.random.default_rng(5)))
+def test_the_harness_finds_nothing_in_a_loop_that_some_elements_take():
+    nbad.testing.check_kernel(kernel_of(untaken), *SAMPLES[untaken](np.random.default_rng(5)))
 
 
 @pytest.mark.parametrize("policy", ["partials", "mincut", "recompute", "auto"])
