@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import mpmath
 import numpy as np
+import sympy
 
 from nbad.api.kernel import Kernel
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.loops import Loop
-from nbad.language.kernels import Traced
+from nbad.verbs import sympy_kernels
 
 
 class Number:
@@ -144,7 +145,8 @@ def kernel_of(function):
     """A kernel with the graph of a function of numbers; undecorated, it computes with floats."""
     arity = len(inspect.signature(function).parameters)
     graph = graph_of(arity, function)
-    traced = Traced(graph, ((),) * len(graph.outputs), len(graph.outputs) > 1)
+    x = sympy.Symbol("x")
+    traced = sympy_kernels.graph_of((x,) * len(graph.outputs) if len(graph.outputs) > 1 else x, (x,), "f")._replace(graph=graph)
     return Kernel(function, tracer=lambda arguments, constants: traced)
 
 
