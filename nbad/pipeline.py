@@ -9,7 +9,8 @@ from dataclasses import replace
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
-from nbad.graphs.failures import alarmed, silenced, silenced_joint, with_failures
+from nbad.graphs.failures import with_failures
+from nbad.graphs.flags import alarmed, silenced, silenced_joint
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nbad.formulas.to_sympy import check_size, guarded, of_graph, operands_of
+from nbad.formulas.to_sympy import check_loops, check_size, guarded, of_graph, operands_of
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import simplify
 
@@ -43,6 +43,7 @@ def _lines(kernel: Any) -> list[tuple[str, Any]]:
     symbols = operands_of(program, ())
     joint = program.joint(tuple(range(len(symbols))), "reverse")
     graph = simplify(joint.graph)
+    check_loops(kernel, "latex", graph)
     check_size(kernel, "latex", len(graph.nodes), LONGEST)
     names = list(_output_names(kernel.__name__, program))
     shared = _Shared(graph, names, symbols)

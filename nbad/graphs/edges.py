@@ -104,8 +104,13 @@ class Edges:
             initial = (*initial, *map(self.builder.constant, tangents.starts))
             self.loops[key] = tangents, self.builder.loop(active, initial, captured, tangents.loop)
         tangents, nodes = self.loops[key]
-        entries = [(a, tangents.places.get((place, c))) for c, a in enumerate(operands)]
-        return [Edge(a, (), nodes[entry], self.always) for a, entry in entries if entry is not None]
+        pairs = [(a, (place, c)) for c, a in enumerate(operands) if (place, c) in tangents.places]
+        guards = [tangents.guards.get(pair) for _, pair in pairs]
+        literals = [
+            self.always if g is None else self.builder.add("ge", nodes[g.place], self.builder.constant(g.least)) for g in guards
+        ]
+        factors = [nodes[tangents.places[pair]] for _, pair in pairs]
+        return [Edge(a, (), factor, literal) for (a, _), factor, literal in zip(pairs, factors, literals, strict=True)]
 
     def _repeated(self, k: int, recipes: tuple[Graph, ...]) -> list[Edge]:
         pairs = zip(recipes, self.graph.nodes[k].args, strict=True)

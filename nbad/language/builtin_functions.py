@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad import lines
-from nbad.graphs.failures import Cause
+from nbad.graphs.flags import Cause
 from nbad.language import merging, refusals
 from nbad.language.lookup import extreme, select_tree
 from nbad.language.meanings import Meaning, means

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
-from nbad.graphs.failures import Flags
+from nbad.graphs.flags import Flags
 from nbad.graphs.graph import Graph
 
 Core = tuple[int, ...]

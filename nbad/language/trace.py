@@ -12,7 +12,8 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.failures import Cause, Flags, may_fail, uses
+from nbad.graphs.failures import may_fail, uses_of
+from nbad.graphs.flags import Cause, Flags
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
@@ -246,7 +247,7 @@ class Trace:
         """Elements that use a variable without a value have none."""
         graph = self.builder.build([*outputs, *self._flag_nodes()])
         self.builder = builder = SimplifyingBuilder.extending(graph)
-        found = uses(builder, graph)
+        found = uses_of(builder, graph)
         for node, cause in self._unbound.items():
             if node in found and builder.value(found[node]) is not False:
                 self.flags.append(Flag(self.value(found[node]), cause))

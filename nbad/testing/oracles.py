@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad.graphs.graph import Graph, Node
+from nbad.graphs.loops import Loop, each_once
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
 
@@ -94,20 +95,48 @@ def bounded(graph: Graph, inputs: Sequence[Any], dtype: DTypeLike = np.float64) 
     >>> bool(bounded(graph, [1e-12])[0].error > 1e-4 * 1e-12)
     True
     """
-    values: list[Bounded] = []
-    info = np.finfo(dtype)
     arrays = [np.asarray(x, np.float64) for x in inputs]
     with np.errstate(all="ignore"):
-        for node in graph.nodes:
-            operands = [values[a] for a in node.args]
-            values.append(_leaf(node, arrays, info) if node.op in ("input", "const") else _apply(node, operands, info))
+        values = _bounded_values(graph, [Bounded(a, np.zeros(())) for a in arrays], np.finfo(dtype))
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return [Bounded(np.broadcast_to(values[k].value, shape), np.broadcast_to(values[k].error, shape)) for k in graph.outputs]
 
 
-def _leaf(node: Node, arrays: list[np.ndarray], info: Any) -> Bounded:
-    if node.op == "input":
-        return Bounded(arrays[node.payload], np.zeros(()))
+def _bounded_values(graph: Graph, inputs: Sequence[Bounded], info: Any) -> list[Bounded]:
+    values: list[Bounded] = []
+    loops: dict[Any, list[Bounded]] = {}
+    for node in graph.nodes:
+        operands = [values[a] for a in node.args]
+        if node.op == "input":
+            values.append(inputs[node.payload])
+        elif node.op == "const":
+            values.append(_constant(node, info))
+        elif node.op == "loop":
+            key = node.args, node.payload.loop
+            loops[key] = loops.get(key) or _repeated(node.payload.loop, operands, info)
+            values.append(loops[key][node.payload.place])
+        else:
+            values.append(_apply(node, operands, info))
+    return values
+
+
+def _repeated(loop: Loop, operands: Sequence[Bounded], info: Any) -> list[Bounded]:
+    """The states of a loop at its end. Where one more pass may or may not be done, what that changes is an error."""
+    active, states, captured = operands[0], operands[1 : loop.states + 1], operands[loop.states + 1 :]
+    for passes in range(loop.max_passes + 1):
+        values = _bounded_values(loop.step, [*states, *captured], info)
+        goes_on, *following = (values[k] for k in loop.step.outputs)
+        moves = Bounded(np.logical_and(active.value, goes_on.value), np.logical_or(active.error, goes_on.error))
+        if passes == loop.max_passes or not (moves.value.any() or (passes == 0 and moves.error.any())):
+            break
+        states = [
+            Bounded(np.where(moves.value, new.value, old.value), _select_error(moves, new, old))
+            for new, old in zip(following, states, strict=True)
+        ]
+    return [*states, Bounded(moves.value.astype(float), np.where(moves.error, 1.0, 0.0))]
+
+
+def _constant(node: Node, info: Any) -> Bounded:
     if node.kind == BOOL:
         return Bounded(np.bool_(node.payload), np.zeros((), bool))
     return Bounded(np.float64(node.payload), np.abs(info.dtype.type(node.payload) - np.float64(node.payload)))
@@ -184,8 +213,14 @@ def exact(graph: Graph, point: Sequence[Any], digits: int = DIGITS) -> list[Any]
 def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None = None) -> list[Any]:
     """The value of every node; what no derivative is taken of has its value at the center."""
     values: list = []
+    loops: dict[Any, list[Any]] = {}
     for k, node in enumerate(graph.nodes):
         operands = [values[a] for a in node.args]
+        if node.op == "loop":
+            key = node.args, node.payload.loop
+            loops[key] = loops.get(key) or _exact_states(node.payload.loop, operands)
+            values.append(loops[key][node.payload.place])
+            continue
         frozen = center if node.op == "stop_gradient" else None
         values.append(frozen[k] if frozen else _exact_node(node, operands, point))
     return values
@@ -210,6 +245,22 @@ def _exact_node(node: Node, operands: list[Any], point: Sequence[Any]) -> Any:
     except (ArithmeticError, ValueError):
         return mpmath.nan
     return value if mpmath.isfinite(value) and isinstance(value, mpmath.mpf) else mpmath.nan
+
+
+def _exact_states(loop: Loop, operands: Sequence[Any]) -> list[Any]:
+    """The states of a loop at its end; nan where what no derivative is taken of is computed anew in each pass."""
+    import mpmath
+
+    if any(node.op == "stop_gradient" for node in each_once(loop.step)):
+        return [mpmath.nan] * (loop.states + 1)
+    active, states, captured = operands[0], operands[1 : loop.states + 1], operands[loop.states + 1 :]
+    for passes in range(loop.max_passes + 1):
+        values = _exact_values(loop.step, [*states, *captured])
+        goes_on, *following = (values[k] for k in loop.step.outputs)
+        if passes == loop.max_passes or not (active and goes_on):
+            break
+        states = following
+    return [*states, mpmath.mpf(bool(active and goes_on))]
 
 
 @cache
