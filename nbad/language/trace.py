@@ -14,7 +14,7 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.failures import Cause, Flags, may_fail, uses
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.simplify import SimplifyingBuilder, simplify
+from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
 from nbad.language.kernels import KernelLike, Traced
 from nbad.language.meanings import LibraryFunction
@@ -222,7 +222,8 @@ class Trace:
             outputs, nodes = self._without_unbound(outputs, nodes)
         graph = simplify(self.builder.build(nodes))
         is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
-        return self.builder.build(outputs), None if all(is_false) else Flags(graph, tuple(causes))
+        values = self.builder.build(outputs)
+        return (values, None) if all(is_false) else (compact(values), Flags(graph, tuple(causes)))
 
     def _flag_nodes(self) -> list[int]:
         conditions = [self.node(condition, BOOL) for condition, _ in self.flags]
