@@ -225,8 +225,8 @@ class Trace:
             outputs, nodes = self._without_unbound(outputs, nodes)
         graph = simplify(self.builder.build(nodes))
         is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
-        whole = self.builder.build(outputs)
-        return compact(whole) if has_states else whole, None if all(is_false) else Flags(graph, tuple(causes))
+        values, has_flags = self.builder.build(outputs), not all(is_false)
+        return compact(values) if has_states or has_flags else values, Flags(graph, tuple(causes)) if has_flags else None
 
     def _forget_states(self, wanted: Iterable[int]) -> bool:
         """Let nothing be left of what stood for the states of loops in their passes; says whether there was any."""

@@ -147,6 +147,16 @@ def breaks(x, y):
     return x
 
 
+def makes_whole_numbers(x, y):
+    try:
+        z = int(x / y) + round(y) - math.floor(x)
+    except ZeroDivisionError:
+        z = 1.0
+    except (ValueError, OverflowError):
+        z = 2.0
+    return z
+
+
 @nbad.kernel
 def inner(x):
     return root(x)
@@ -161,7 +171,7 @@ def of_a_kernel(x, y):
 
 FUNCTIONS = [
     inverse, logarithm, falls_through, in_a_loop, of_a_helper, raises_anew, catches_raised_errors, catches_what_nothing_cannot,
-    in_an_arm, overflows, on_every_path, breaks, of_a_kernel,
+    in_an_arm, overflows, on_every_path, breaks, makes_whole_numbers, of_a_kernel,
 ]  # fmt: skip
 X, Y = (a.ravel() for a in np.meshgrid([-1.5, -1.0, -0.25, 0.0, 0.5, 1.0, 1.25], [-1.5, 0.0, 0.75, 1.0]))
 
