@@ -10,7 +10,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
-from nbad.branching.snapshots import Contents, Entry, Heap
+from nbad.branching.kinds import SETTINGS, Contents, is_unreadable
+from nbad.branching.snapshots import Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 
@@ -54,7 +55,7 @@ class Fork:
     def __init__(self, flow: "Flow", condition: Any, frame: FrameType, last_line: int = 0) -> None:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
-        self.heap = Heap(variables(frame), flow.outer)
+        self.heap = Heap([*variables(frame), ("settings", SETTINGS)], flow.outer)
         self._sides = _Sides({}, {})
         self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
@@ -96,9 +97,9 @@ class Fork:
         return self._held(self._sides.second, container)
 
     def _held(self, changes: Changes, container: Any) -> list[Any] | None:
-        """What a list or array held at the end of an arm; None if it was made in the branch."""
+        """What a list or array held at the end of an arm; None if it was made in the branch, or cannot have changed."""
         entry = self.heap.entries.get(id(container))
-        return None if entry is None else _left(entry, changes)
+        return None if entry is None or entry.kind.write is None else _left(entry, changes)
 
     def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""
@@ -107,7 +108,11 @@ class Fork:
 
     def _check(self, entry: Entry, contents: Contents) -> None:
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
-        if entry.is_outer:
+        if is_unreadable(contents):
+            case = "unreadable"
+        elif entry.kind.noun == "settings":
+            case = "changed settings"
+        elif entry.is_outer:
             case = "outer"
         elif entry.kind.write is None or not is_same_size:
             case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"

@@ -16,8 +16,8 @@ import numpy as np
 from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.kinds import leads_on
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, refusals

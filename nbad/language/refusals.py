@@ -129,6 +129,14 @@ FLOW = {
     ),
     "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
+    "unreadable": (
+        "perhaps changes the {noun} `{name}`, which nobody can read, in a branch on a traced value",
+        "value = ...  # what is needed of it, taken before the branch, and `del` of its names; or taken outside the kernel",
+    ),
+    "changed settings": (
+        "changes settings of Python or NumPy in a branch on a traced value",
+        "np.seterr(all='ignore')  # before the branch, or before the call",
+    ),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (
         "changes the length of the list `{name}` in a branch on a traced value",
