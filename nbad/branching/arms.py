@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
-from nbad.branching.kinds import SETTINGS, Contents, is_unreadable
+from nbad.branching.kinds import Contents, is_unreadable, settings
 from nbad.branching.snapshots import Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
@@ -55,8 +55,8 @@ class Fork:
     def __init__(self, flow: "Flow", condition: Any, frame: FrameType, last_line: int = 0) -> None:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
-        self.heap = Heap([*variables(frame), ("settings", SETTINGS)], flow.outer)
-        self._sides = _Sides({}, {})
+        self.heap = Heap(variables(frame), flow.outer)
+        self._sides, self._settings = _Sides({}, {}), settings()
         self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
     @property
@@ -66,6 +66,8 @@ class Fork:
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""
+        if settings() != self._settings:
+            raise self.flow.trace.refusal(*refusals.FLOW["settings"], line=self.line)
         changes = self.heap.changes()
         for entry, contents in changes:
             self._check(entry, contents)
@@ -110,8 +112,6 @@ class Fork:
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
         if is_unreadable(contents):
             case = "unreadable"
-        elif entry.kind.noun == "settings":
-            case = "changed settings"
         elif entry.is_outer:
             case = "outer"
         elif entry.kind.write is None or not is_same_size:

@@ -64,18 +64,11 @@ class Kind(NamedTuple):
     write: Callable[[Any, list[Any]], None] | None = None
 
 
-class Settings:
-    """What one call sets for all code that follows, without a variable that leads to it."""
-
-
-SETTINGS = Settings()
-
-
 def kind_of(value: Any) -> Kind | None:
     """The kind of a container; None for what cannot be changed."""
     if isinstance(value, np.ndarray):
         return _array_kind(value)
-    is_users = not _is_foreign(type(value))
+    is_users = not _is_foreign(type(value))  # type: ignore[arg-type]  # a class is hashable
     for types, kind in _KINDS:
         if isinstance(value, types) and not (kind is _ITERATOR and is_users):
             return _with_attributes(kind) if is_users and any(_slots(value)) else kind
@@ -98,6 +91,15 @@ def same(a: Contents, b: Contents) -> bool:
     """Whether a container holds the same things."""
     # by identity: `==` of traced values would be an operation of the graph
     return len(a.items) == len(b.items) and all(x is y for x, y in zip(a.items, b.items, strict=True)) and a.rest == b.rest
+
+
+def settings() -> tuple[Any, ...]:
+    """What one call sets for all code that follows, without a variable that leads to it."""
+    decimal, logging = sys.modules.get("decimal"), sys.modules.get("logging")
+    context = decimal and decimal.getcontext()
+    digits = context and (context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp)
+    disabled = logging and logging.root.manager.disable
+    return np.geterr(), np.get_printoptions(), sys.getrecursionlimit(), digits, disabled
 
 
 def is_unreadable(contents: Contents) -> bool:
@@ -129,13 +131,13 @@ def carried(value: Any) -> list[Any]:
 
 def leads(value: Any, kind: Kind | None) -> list[Any]:
     """What a value leads to, itself and by what a user's subclass of a built-in container adds."""
-    if kind in (_OBJECT, _CLASS):
+    if kind in (_OBJECT, _CLASS) or type(value) in (list, dict, set):
         return []
     if kind is _OPAQUE:
         return gc.get_referents(value)
     cls = type(value)
     added = [vars(value)] if cls.__dictoffset__ and kind and not isinstance(value, FunctionType) else []
-    return [*carried(value), *([] if _is_foreign(cls) else [cls]), *added]
+    return [*carried(value), *([] if _is_foreign(cls) else [cls]), *added]  # type: ignore[arg-type]  # a class is hashable
 
 
 @functools.lru_cache(maxsize=1024)
@@ -143,7 +145,7 @@ def is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
     if issubclass(cls, np.generic):
         return cls.__module__ == "numpy" and cls is not np.void
-    return cls in ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, (np.ndarray, Settings)))
+    return cls in ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -282,6 +284,7 @@ def _members(cls: type) -> tuple[tuple[str, Any], ...]:
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_foreign(cls: type) -> bool:
     """Whether a class belongs to Python, to nbad or to a library."""
     return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
@@ -296,14 +299,6 @@ def _is_filled(cell: CellType) -> bool:
         return cell.cell_contents is not None
     except ValueError:
         return False
-
-
-def _read_settings(_: Any) -> Contents:
-    decimal, logging = sys.modules.get("decimal"), sys.modules.get("logging")
-    context = decimal and decimal.getcontext()
-    digits = context and (context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp)
-    disabled = logging and logging.root.manager.disable
-    return Contents((np.geterr(), np.get_printoptions(), sys.getrecursionlimit(), digits, disabled), [])
 
 
 _UNSET = object()
@@ -349,6 +344,5 @@ _KINDS = (
     (threading.local, Kind("object", lambda value: Contents(list(value.__dict__), list(value.__dict__.values())))),
     ((type(threading.Lock()), type(threading.RLock())), Kind("lock", lambda value: Contents(repr(value), []))),
     (SimpleQueue, Kind("queue", lambda value: Contents(value.qsize(), gc.get_referents(value)))),
-    (Settings, Kind("settings", _read_settings)),
     (Iterator, _ITERATOR),
 )

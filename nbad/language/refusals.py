@@ -133,7 +133,7 @@ FLOW = {
         "perhaps changes the {noun} `{name}`, which nobody can read, in a branch on a traced value",
         "value = ...  # what is needed of it, taken before the branch, and `del` of its names; or taken outside the kernel",
     ),
-    "changed settings": (
+    "settings": (
         "changes settings of Python or NumPy in a branch on a traced value",
         "np.seterr(all='ignore')  # before the branch, or before the call",
     ),
