@@ -79,10 +79,10 @@ class Flow:
 
     def branch(self, test: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> PlainBranch | Branch:
         """Begin an `if` whose arms bind `names`."""
+        self.settled()
         truth = self._truth(test)
         if truth is not None:
             return _PLAIN[truth]
-        self._check_shared()
         return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call)
 
     def call(self) -> Call:
@@ -114,6 +114,13 @@ class Flow:
         if self._shared:
             self._check_shared()
         return value
+
+    def settled(self) -> None:
+        """The end of a statement that may have written to a container, or chosen one."""
+        if self._shared:
+            self._check_shared()
+            for shared in self._shared:
+                shared.release()
 
     # expressions
 
