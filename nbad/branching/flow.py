@@ -63,7 +63,9 @@ class Flow:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
-        if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
+        if error is not None and not isinstance(error, NbadError) and self.trace.refused:
+            raise self.trace.refused from None  # somebody has made another error of it
+        if error is not None and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         if error is None:
