@@ -115,6 +115,10 @@ FLOW = {
         "compares traced values in `{name}`, which asks by `is`, in code that nbad cannot see into",
         "if flag: ...  # instead of `flag is True`; or in a function that the kernel reaches by name",
     ),
+    "type": (
+        "asks by `type` for numbers in `{name}`, in code that nbad cannot see into",
+        "isinstance(value, float)  # instead of type(value) is float; or in a function that the kernel reaches by name",
+    ),
     "binds": (
         "assigns `{name}` in an operand that depends on a traced value",
         "if x > 0: {name} = ...  # a statement of its own",
