@@ -419,7 +419,8 @@ def test_a_keyword_only_argument_is_never_positional():
 
 
 @pytest.mark.parametrize(("call", "meant"), [
-    ("pullback(1.0, outt=None)", "out="), ("pullback(cts=1.0)", "ct="), ("pullback.batched(X[None], acumulate=True)", "accumulate="),
+    ("pullback(1.0, outt=None)", "out="), ("pullback(cts=1.0)", "ct="),
+    ("pullback.batched(X[None], acumulate=True)", "accumulate="),
     ("pushforward((1.0,), oout=None)", "out="), ("pushforward.batched(tangent=(X[None],))", "tangents="),
 ])  # fmt: skip
 def test_unknown_keywords_of_linear_maps(call, meant):
