@@ -1,6 +1,7 @@
 """Plans as text and back: what the disk cache keeps of the symbolic stages."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -72,7 +73,11 @@ def _payload_data(payload: Payload) -> int | str | None:
 
 def _graph(data: Data) -> Graph:
     name, inputs, nodes, outputs = data
-    parsed = (Node(op, tuple(args), _payload(payload), kind, source) for op, args, payload, kind, source in nodes)
+    # each text once: a plan lives as long as its kernel
+    parsed = (
+        Node(sys.intern(op), tuple(args), _payload(payload), sys.intern(kind), source and sys.intern(source))
+        for op, args, payload, kind, source in nodes
+    )
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 
 
