@@ -21,6 +21,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from contextvars import Context, ContextVar
 from queue import SimpleQueue
 from random import Random, SystemRandom
+from struct import Struct
 from types import (
     BuiltinMethodType,
     CellType,
@@ -70,7 +71,7 @@ def kind_of(value: Any) -> Kind | None:
         return _array_kind(value)
     is_users = not _is_foreign(type(value))  # type: ignore[arg-type]  # a class is hashable
     for types, kind in _KINDS:
-        if isinstance(value, types) and not (kind is _ITERATOR and is_users):
+        if isinstance(value, types) and not (kind is _ITERATOR and (is_users or not _hides(type(value)))):  # type: ignore[arg-type]
             return _with_attributes(kind) if is_users and any(_slots(value)) else kind
     if isinstance(value, type):
         return None if _is_foreign(value) else _CLASS
@@ -152,7 +153,7 @@ def is_atom(cls: type) -> bool:
 def _hides(cls: type) -> bool:
     """Whether instances have memory that is no attribute, so that only C code sees it."""
     base = cls.__base__
-    if cls in _PLAIN_BASES or base is None:
+    if cls in _PLAIN_BASES or cls.__name__ in _POINTERS or base is None:
         return False
     shown = sum(isinstance(member, MemberDescriptorType) or name in _PLACES for name, member in vars(cls).items())
     hidden = cls.__basicsize__ - base.__basicsize__ - shown * _POINTER
@@ -209,6 +210,13 @@ def _write_list(value: Any, items: list[Any]) -> None:
 
 def _read_dict(value: Any) -> Contents:
     return Contents(None, [*value.keys(), *value.values()])
+
+
+def _read_bytes(value: Any) -> Contents:
+    try:
+        return Contents(bytes(value), [])
+    except ValueError:  # a view that was released
+        return Contents(None, [])
 
 
 def _read_function(value: Any) -> Contents:
@@ -269,15 +277,17 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 def _slots(value: Any) -> Iterator[tuple[str, Any]]:
     """The slots of an object that are filled, private and inherited ones too."""
-    for name, member in _members(type(value)):  # type: ignore[arg-type]  # a class is hashable
+    for name, member, is_users in _members(type(value)):  # type: ignore[arg-type]  # a class is hashable
         with contextlib.suppress(AttributeError):  # it is empty
-            yield name, member.__get__(value)
+            found = member.__get__(value)
+            # a number in a field of C code is made anew each time: it goes by its text
+            yield (name, found) if is_users or type(found) not in ATOMS else (f"{name} = {found!r}", None)
 
 
 @functools.lru_cache(maxsize=1024)
-def _members(cls: type) -> tuple[tuple[str, Any], ...]:
+def _members(cls: type) -> tuple[tuple[str, Any, bool], ...]:
     return tuple(
-        (f"{base.__name__}.{name}", member)
+        (f"{base.__name__}.{name}", member, not _is_foreign(base))
         for base in cls.__mro__[:-1]
         for name, member in vars(base).items()
         if isinstance(member, MemberDescriptorType)
@@ -303,6 +313,7 @@ def _is_filled(cell: CellType) -> bool:
 
 _UNSET = object()
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
+_POINTERS = ("PyCapsule", "CThunkObject")  # types without a public name, whose values do not change
 _PLACES = ("__dict__", "__weakref__")
 _C_DATA: type = ctypes.Structure.__mro__[-2]  # the base of all values and arrays of ctypes, which has no public name
 _PLAIN_BASES = (int, float, complex, str, bytes, tuple, frozenset, BaseException)  # nothing hidden there changes
@@ -310,7 +321,7 @@ _READINGS = (memoryview, _pickled, lambda value: value.digest())
 _CARRIERS = (
     ModuleType, MethodType, BuiltinMethodType, staticmethod, classmethod, property, type(functools.cache(len)), CodeType,
     FrameType, TracebackType, GetSetDescriptorType, MemberDescriptorType, MethodWrapperType, MethodDescriptorType,
-    WrapperDescriptorType, KeysView, ValuesView, ItemsView, MappingProxyType, np.ufunc,
+    WrapperDescriptorType, re.Match, Struct, KeysView, ValuesView, ItemsView, MappingProxyType, np.ufunc,
 )  # fmt: skip
 _OBJECTS = Kind("array", _read_objects, _write_objects)
 _READ_ONLY = Kind("array", lambda value: Contents((value.shape, value.flags.writeable), []))
@@ -328,11 +339,12 @@ _KINDS = (
     (deque, Kind("deque", lambda value: Contents(None, list(value)))),
     (FunctionType, Kind("function", _read_function)),
     (functools.partial, Kind("partial", _read_partial)),
-    ((bytearray, array, memoryview), Kind("array", lambda value: Contents(bytes(value), []))),
+    ((bytearray, array, memoryview), Kind("array", _read_bytes)),
     (_C_DATA, Kind("C value", lambda value: Contents(bytes(value), []))),
     (SystemRandom, Kind("generator of random numbers", lambda value: Contents(None, []))),  # it has no state
     (Random, Kind("generator of random numbers", lambda value: Contents(value.getstate(), []))),
     (GeneratorType, Kind("generator", _read_generator)),
+    (np.nditer, Kind("iterator", lambda value: Contents(None if value.finished else value.iterindex, []))),
     (np.flatiter, Kind("iterator", lambda value: Contents(value.index, [value.base]))),
     (type(re.compile("").scanner("")), Kind("iterator", _unreadable)),  # type: ignore[attr-defined]  # of `re.finditer`
     ((io.StringIO, io.BytesIO), Kind("text", _read_text)),

@@ -2,19 +2,27 @@
 
 import bz2
 import contextvars
+import csv
 import ctypes
+import datetime
 import decimal
 import functools
 import hashlib
 import logging
 import lzma
 import mmap
+import operator
 import os
 import queue
+import re
+import struct
 import sys
 import threading
 import types
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest import mock
 from xml.etree import ElementTree
 
 import numpy as np
@@ -182,6 +190,43 @@ def test_what_no_arm_changes_is_let_pass(case):
 
     expected = [whole(x) for x in XS.tolist()]
     np.testing.assert_allclose(nbad.kernel(whole)(XS), expected, rtol=1e-15)
+
+
+def released():
+    view = memoryview(b"abc")
+    view.release()
+    return view
+
+
+WITHIN_REACH = {
+    "a match": lambda: re.match("a", "a"), "a struct": lambda: struct.Struct("d"), "a getter": lambda: operator.itemgetter(1),
+    "a date": lambda: datetime.datetime(2020, 1, 1), "a decimal": lambda: decimal.Decimal("0.1"), "a mock": mock.MagicMock,
+    "a released view": released, "an error": lambda: OSError(70000, "a"), "a reader": lambda: csv.DictReader(["a"]),
+    "places": lambda: np.ndindex(2), "a state of numbers": lambda: np.random.RandomState(1), "a callback": lambda: CALLBACK,
+    "a pool": lambda: ThreadPoolExecutor(1), "an element": lambda: ElementTree.Element("a"), "a path": lambda: Path("a"),
+    "a pattern": lambda: re.compile("a"), "a polynomial": lambda: np.poly1d([1.0]), "a dtype": lambda: np.dtype("f8,f8"),
+    "a cached function": lambda: functools.cache(len), "a generic type": lambda: list[int], "a thread": threading.Thread,
+}  # fmt: skip
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)
+
+
+@pytest.mark.parametrize("name", WITHIN_REACH)
+def test_what_is_within_reach_of_a_branch_may_stay_what_it_is(name):
+    outer = WITHIN_REACH[name]()
+
+    def helper(x, held):
+        if x > 0:
+            return 2.0 * x
+        del held
+        return 3.0 * x
+
+    def kernel(x):
+        held = [outer]
+        if x > 1:
+            x = x + 1.0
+        return helper(x, held)
+
+    np.testing.assert_allclose(nbad.kernel(kernel)(XS), [kernel(x) for x in XS.tolist()], rtol=1e-15)
 
 
 def level(x):
