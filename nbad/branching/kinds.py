@@ -46,8 +46,8 @@ import numpy as np
 from nbad import lines
 from nbad.language import arrays
 
-ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range, slice))
-_BUSY = ("asyncio", "functools", "logging", "threading")  # their objects change when they are merely used
+ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range))
+_BUSY = ("asyncio", "functools", "logging")  # their objects change when they are merely used
 
 
 class Contents(NamedTuple):
@@ -122,8 +122,10 @@ def carried(value: Any) -> list[Any]:
         return [value.__func__]
     if isinstance(value, property):
         return [value.fget, value.fset]
+    if isinstance(value, slice):
+        return [value.start, value.stop, value.step]
     if isinstance(value, BaseException):
-        return list(value.args)
+        return [*value.args, value.__cause__]
     if isinstance(value, _C_DATA):
         return [value._objects]  # type: ignore[attr-defined]  # what a pointer points to
     is_bound = isinstance(value, (BuiltinMethodType, MethodWrapperType)) and not isinstance(value.__self__, ModuleType)
@@ -257,13 +259,20 @@ def _read_text(value: Any) -> Contents:
     return Contents(None if value.closed else (value.getvalue(), value.tell()), [])
 
 
+def _read_file(value: Any) -> Contents:
+    """How far it is read; what is written into one is not for the kernel to read."""
+    with contextlib.suppress(OSError, ValueError):
+        return Contents(value.tell() if value.readable() and value.seekable() else None, [])
+    return Contents(None, [])
+
+
 def _read_object(value: Any) -> Contents:
     attributes = _attributes(value)
     return Contents(list(attributes), [*attributes.values(), *carried(value), type(value)])
 
 
 def _read_class(value: Any) -> Contents:
-    return Contents(list(vars(value)), list(vars(value).values()))
+    return Contents(list(vars(value)), [*vars(value).values(), *value.__bases__])
 
 
 def _attributes(value: Any) -> dict[str, Any]:
@@ -319,7 +328,7 @@ _C_DATA: type = ctypes.Structure.__mro__[-2]  # the base of all values and array
 _PLAIN_BASES = (int, float, complex, str, bytes, tuple, frozenset, BaseException)  # nothing hidden there changes
 _READINGS = (memoryview, _pickled, lambda value: value.digest())
 _CARRIERS = (
-    ModuleType, MethodType, BuiltinMethodType, staticmethod, classmethod, property, type(functools.cache(len)), CodeType,
+    slice, ModuleType, MethodType, BuiltinMethodType, staticmethod, classmethod, property, type(functools.cache(len)), CodeType,
     FrameType, TracebackType, GetSetDescriptorType, MemberDescriptorType, MethodWrapperType, MethodDescriptorType,
     WrapperDescriptorType, re.Match, Struct, KeysView, ValuesView, ItemsView, MappingProxyType, np.ufunc,
 )  # fmt: skip
@@ -348,11 +357,12 @@ _KINDS = (
     (np.flatiter, Kind("iterator", lambda value: Contents(value.index, [value.base]))),
     (type(re.compile("").scanner("")), Kind("iterator", _unreadable)),  # type: ignore[attr-defined]  # of `re.finditer`
     ((io.StringIO, io.BytesIO), Kind("text", _read_text)),
-    (io.IOBase, Kind("file", lambda value: Contents(None, []))),  # what is written into one is not for the kernel to read
+    (io.IOBase, Kind("file", _read_file)),
     (weakref.ref, Kind("reference", lambda value: Contents(None, [value()]))),
     (CellType, Kind("variable", lambda value: Contents(None, [value.cell_contents] if _is_filled(value) else []))),
     (ContextVar, Kind("context variable", lambda value: Contents(None, [value.get(_UNSET)]))),
     (Context, Kind("context", lambda value: Contents(None, list(value.values())))),
+    (threading.Thread, Kind("thread", lambda value: Contents(None, []))),  # it goes its own ways
     (threading.local, Kind("object", lambda value: Contents(list(value.__dict__), list(value.__dict__.values())))),
     ((type(threading.Lock()), type(threading.RLock())), Kind("lock", lambda value: Contents(repr(value), []))),
     (SimpleQueue, Kind("queue", lambda value: Contents(value.qsize(), gc.get_referents(value)))),

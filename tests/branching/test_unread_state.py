@@ -8,6 +8,7 @@ import datetime
 import decimal
 import functools
 import hashlib
+import io
 import logging
 import lzma
 import mmap
@@ -37,6 +38,10 @@ LOG = logging.getLogger("nbad.tests.level")
 
 class Exact(decimal.Context):
     """A class of the user's on one of C code."""
+
+
+class Other:
+    v = 1.0
 
 
 def one(*, a=1.0):
@@ -87,6 +92,7 @@ CHANGED = {
     "a context of decimals": (lambda: decimal.Context(prec=5), lambda c: setattr(c, "prec", 7), lambda c: c.prec),
     "a subclass of C code": (lambda: Exact(prec=5), lambda c: setattr(c, "prec", 7), lambda c: c.prec),
     "an event": (threading.Event, lambda e: e.set(), lambda e: e.is_set()),
+    "a condition": (threading.Condition, lambda c: c.acquire(), lambda c: c._is_owned()),
     "a lock": (threading.Lock, lambda e: e.acquire(), lambda e: e.locked()),
     "a recursive lock": (threading.RLock, lambda e: e.acquire(), lambda e: "count=1" in repr(e)),
     "a semaphore": (threading.Semaphore, wait, lambda e: e._value),
@@ -115,6 +121,15 @@ CHANGED = {
         lambda: functools.partial(max, 1.0), lambda p: p.__setstate__((max, (2.0,), {}, {})), lambda p: p(0.0)
     ),
     "arguments of an error": (lambda: ValueError(1.0), lambda e: setattr(e, "args", (2.0,)), lambda e: e.args[0]),
+    "a cause of an error": (
+        lambda: ValueError(1.0), lambda e: setattr(e, "__cause__", KeyError()), lambda e: e.__cause__ is None
+    ),
+    "bases": (
+        lambda: type("Local", (type("Base", (), {}),), {}), lambda c: setattr(c, "__bases__", (Other,)), lambda c: hasattr(c, "v")
+    ),
+    "a file": (lambda: io.BufferedReader(io.BytesIO(b"abc")), lambda f: f.read(1), lambda f: len(f.read())),
+    "text of a file": (lambda: io.TextIOWrapper(io.BytesIO(b"abc")), lambda f: f.read(1), lambda f: len(f.read())),
+    "a list in a slice": (lambda: slice([1.0]), lambda s: s.stop.append(2.0), lambda s: len(s.stop)),
     "a code of an error": (lambda: OSError(1, "a"), lambda e: setattr(e, "errno", 2), lambda e: e.errno),
     "mapped memory": (lambda: mmap.mmap(-1, 8), lambda m: m.__setitem__(0, 5), lambda m: m[0]),
     "an element": (lambda: ElementTree.Element("a"), lambda e: setattr(e, "text", "b"), lambda e: e.text is None),
