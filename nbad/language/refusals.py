@@ -54,7 +54,7 @@ _TEXT = re.compile(r"Object of type (float|int|bool) is not JSON serializable|co
 
 def misuse(error: BaseException) -> tuple[str, str | None] | None:
     """What an error has against a traced value: a case of `FLOW` and its words, of a float; None where it is about others."""
-    if not isinstance(error, (TypeError, ValueError, NotImplementedError)):
+    if not isinstance(error, (TypeError, ValueError, RuntimeError)):
         return None
     if _MEMORY.match(str(error)):
         return "memory", None
