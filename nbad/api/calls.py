@@ -3,14 +3,14 @@
 import inspect
 import reprlib
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
 from nbad import config, lines
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
 from nbad.language.kernels import is_kernel
 from nbad.memo import MISSING
@@ -101,13 +101,30 @@ def _kernel_of(f, verb):
 
 
 def says_what_is_missing(function: F) -> F:
-    """Give the parameters of a verb defaults, at run time only: so it can say itself what is missing, which costs nothing."""
+    """Give the parameters of a verb defaults, at run time only: so it can say itself what is missing, which costs nothing.
+
+    Parameters that stand for what it has no use for, of type NoReturn, are not shown.
+    """
     signature = inspect.signature(function)
+    signature = signature.replace(parameters=[p for p in signature.parameters.values() if p.annotation is not NoReturn])
     by_position = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     dressed: Any = function
     dressed.__signature__ = signature
     dressed.__defaults__ = tuple(MISSING if p.default is p.empty else p.default for p in by_position)
     return function
+
+
+def unfit(method, name, args, unknown, example):
+    """The error for a call of a method, shown by another name, that takes anything and was given what it has no use for."""
+    signature = inspect.signature(method)
+    pairs = zip(args, list(signature.parameters.values())[1:], strict=False)
+    given = tuple(value for value, parameter in pairs if value is not MISSING and value is not parameter.default)
+    by_position = args if len(args) >= len(signature.parameters) else given
+    try:
+        signature.bind(None, *by_position, **unknown)
+    except TypeError as fault:
+        return misfit(method, by_position, unknown, fault, example, name)
+    raise InternalError(f"a call of {name} is refused that fits")
 
 
 def selection(argnums):

@@ -64,7 +64,8 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
 
     Notes
     -----
-    What the implementation raises comes out of the call, with a note: from the first element, in C order, that uses the value.
+    What the implementation raises comes out of the call, with a note: from the first element, in C order, that uses the value. A
+    partial is used where the value is and a derivative by its argument is asked for, whatever the seeds and tangents are, 0 too.
 
     Examples
     --------

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
-from nbad.branching.snapshots import Contents, Entry, Heap
+from nbad.branching.kinds import Contents, is_unreadable, settings
+from nbad.branching.snapshots import Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 
@@ -63,7 +64,7 @@ class Fork:
         self.holds: bool | None = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self._sides = _Sides({}, {})
+        self._sides, self._settings = _Sides({}, {}), settings()
         self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
     @property
@@ -80,6 +81,8 @@ class Fork:
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""
+        if settings() != self._settings:
+            raise self.flow.trace.refusal(*refusals.FLOW["settings"], line=self.line)
         changes = self.heap.changes()
         for entry, contents in changes:
             self._check(entry, contents)
@@ -111,9 +114,9 @@ class Fork:
         return self._held(self._sides.second, container)
 
     def _held(self, changes: Changes, container: Any) -> list[Any] | None:
-        """What a list or array held at the end of an arm; None if it was made in the branch."""
+        """What a list or array held at the end of an arm; None if it was made in the branch, or cannot have changed."""
         entry = self.heap.entries.get(id(container))
-        return None if entry is None else _left(entry, changes)
+        return None if entry is None or entry.kind.write is None else _left(entry, changes)
 
     def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""
@@ -122,7 +125,9 @@ class Fork:
 
     def _check(self, entry: Entry, contents: Contents) -> None:
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
-        if entry.is_outer:
+        if is_unreadable(contents):
+            case = "unreadable"
+        elif entry.is_outer:
             case = "outer"
         elif entry.kind.write is None or not is_same_size:
             case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"

@@ -17,10 +17,11 @@ from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.arms import Choice, PlainChoice
 from nbad.branching.faults import NoPath, ends_path
+from nbad.branching.kinds import leads_on
 from nbad.branching.loops import Each, Loop
 from nbad.branching.paths import Floor, Paths
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import Heap, leads_on
+from nbad.branching.snapshots import Heap
 from nbad.branching.statements import Branch, Guard, Loss, PlainBranch
 from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
@@ -65,7 +66,9 @@ class Flow(Paths):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
-        if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
+        if error is not None and not isinstance(error, NbadError) and self.trace.refused:
+            raise self.trace.refused from None  # somebody has made another error of it
+        if error is not None and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         traced = [fork for fork in self.open if fork.is_traced]
@@ -92,10 +95,10 @@ class Flow(Paths):
         asks: bool = False,
     ) -> PlainBranch | Branch:
         """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it; `asks`: somebody may look for these."""
+        self.settled()
         truth = self.truth(test)
         if truth is not None:
             return _PLAIN[truth]
-        self._check_shared()
         return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:
@@ -142,6 +145,13 @@ class Flow(Paths):
         if self._shared:
             self._check_shared()
         return value
+
+    def settled(self) -> None:
+        """The end of a statement that may have written to a container, or chosen one."""
+        if self._shared:
+            self._check_shared()
+            for shared in self._shared:
+                shared.release()
 
     # expressions
 

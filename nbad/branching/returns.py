@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.arms import variables
-from nbad.branching.snapshots import Contents, Entry, Heap, carried, kind_of, same
+from nbad.branching.kinds import Contents, carried, kind_of, same
+from nbad.branching.snapshots import Entry, Heap
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, either, kept, uncopied
@@ -275,4 +276,5 @@ class Call:
 def _state(value: Any) -> Contents:
     """What a container holds, or a function sees."""
     kind = kind_of(value)
-    return Contents(None, carried(value)) if kind is None else kind.read(value)
+    rest, items = (None, []) if kind is None else kind.read(value)
+    return Contents(rest, [*items, *carried(value)])

@@ -400,9 +400,9 @@ class Rewriter(Expressions):
 
     def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What stores items may write to a list, and what it chooses has its name now."""
-        return [self.copy(node), *(At(node).lines("__nbad__.checked()") if _handles_containers(node) else [])]
+        return [self.copy(node), *(At(node).lines("__nbad__.settled()") if _handles_containers(node) else [])]
 
-    rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_assign
+    rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_expr = rewrite_assign
 
 
 def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:

@@ -31,6 +31,7 @@ LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,)}  # in which operands
 # in these the square of a value follows the squares of operands
 PASSING = LINEAR | {"select": (1, 2), "abs": (0,), "copysign": (0,), "hypot": (0, 1)} | dict.fromkeys(EXTREMA, (0, 1))
 ROOTS = ("sqrt", "norm_root")
+SIGNS = ("abs", "copysign", "neg")
 NOT_NEGATIVE = ("abs", "hypot", *ROOTS)
 DEEPEST = 4  # of these operations one above the other
 
@@ -168,6 +169,9 @@ class Edges:
         """A power of roots as a power of what is under them, whose square is known: `sqrt(abs(x))**4` as `abs(x)**2`."""
         found, (below, total), has_root = (base, exponent), (base, exponent), False
         while (node := self.graph.nodes[below]).args:
+            if node.op in SIGNS and (total / 2.0).is_integer():  # an even power does not see the sign
+                below = node.args[0]
+                continue
             power = 0.5 if node.op in ROOTS else _as_power(self.graph, node)[1]
             if power != 0.5 and power < 2.0:
                 break

@@ -6,11 +6,12 @@ views, iteration and reshaping. Operators, ufuncs and other functions of NumPy g
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from nbad.errors import TraceError
+from nbad.language import refusals
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -20,6 +21,8 @@ _TO_FUNCTIONS = (
     "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum dot max mean min nonzero prod "
     "round searchsorted std sum trace var"
 ).split()
+# these give its bytes
+_BYTES = "__bytes__ dump dumps tobytes tofile".split()
 # these change the array, and return nothing
 _IN_PLACE = "partition put sort".split()
 
@@ -132,7 +135,14 @@ def _in_place(name: str) -> Callable[..., Any]:
     return method
 
 
-for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place)):
+def _of_memory(name: str) -> Callable[..., Any]:
+    def method(self: "TracedArray", *args: Any, **kwargs: Any) -> NoReturn:
+        raise self._trace.refusal(*refusals.FLOW["memory"], got=name)
+
+    return method
+
+
+for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place), (_BYTES, _of_memory)):
     for _name in _names:
         setattr(TracedArray, _name, _make(_name))
 

@@ -29,6 +29,7 @@ from nbad.operations.table import TABLE
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 MAX_PASSES = 10_000
 _NUMERIC = (complex, np.complexfloating, np.ndarray, list, tuple)  # what NumPy's numbers compute with
+_SHOWING = frozenset("bdb cmd code logging pdb traceback unittest warnings".split())  # what these make of values is for people
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -334,9 +335,11 @@ class Trace:
 
     def note_text(self, frame: FrameType | None) -> None:
         """The text of a traced value, which is not that of a number, is asked for: it may be shown, but not computed with."""
-        while frame is not None and frame.f_code.co_filename.startswith(lines.PACKAGE):
+        while frame is not None and lines.is_foreign(frame):
+            if lines.top_module(frame) in _SHOWING:
+                return
             frame = frame.f_back
-        if not self.is_open or frame is None or lines.is_library(frame):  # of a debugger, for example
+        if not self.is_open or frame is None:
             return
         line = lines.line_of(frame.f_code, frame.f_lineno)
         if not _SHOWS.match(line.text):

@@ -1,6 +1,7 @@
 """Plans as text and back: what the disk cache keeps of the symbolic stages."""
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -85,7 +86,11 @@ def _payload_data(payload: Payload, loops: dict[Loop, int]) -> int | str | tuple
 def _graph(data: Data) -> Graph:
     name, inputs, nodes, outputs, steps = data
     loops = [Loop(_graph(step), states, most, float.fromhex(passes)) for step, states, most, passes in steps]
-    parsed = (Node(op, tuple(args), _payload(payload, loops), kind, source) for op, args, payload, kind, source in nodes)
+    # each text once: a plan lives as long as its kernel
+    parsed = (
+        Node(sys.intern(op), tuple(args), _payload(payload, loops), sys.intern(kind), source and sys.intern(source))
+        for op, args, payload, kind, source in nodes
+    )
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 
 

@@ -21,6 +21,7 @@ from nbad.graphs.interpreter import evaluate
 from nbad.language import arrays, refusals, vocabulary
 from nbad.language.kernels import KernelLike, is_kernel
 from nbad.language.trace import Trace
+from nbad.language.unseen import asking_method
 from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.tracing import copies
 
@@ -146,6 +147,11 @@ class Rebinder:
 
     def _stand_in(self, value: Any, path: str) -> Any:
         make = next((make for applies, make in _RULES if applies(value, path)), None)
+        is_class = isinstance(value, type)
+        cls: Any = value if is_class else type(value)
+        if (make is None or is_class) and (method := asking_method(cls)):
+            what, fix = refusals.FLOW["type"]
+            raise self.trace.refusal(what.format(name=f"{path}.{method}"), fix)
         return value if make is None else make(self, value, path)
 
     def _namespace(self, value: Any, path: str) -> StandIn:

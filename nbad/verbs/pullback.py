@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from nbad.api.calls import says_what_is_missing
+from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
@@ -94,7 +94,9 @@ class Pullback:
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
 
     @says_what_is_missing
-    def __call__(self, ct: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Any, ...]:
+    def __call__(
+        self, ct: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
+    ) -> tuple[Any, ...]:
         """Cotangents of the differentiated arguments for one seed.
 
         Parameters
@@ -126,6 +128,9 @@ class Pullback:
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
+        if more or unknown:
+            given = ONE[self._reverse.dtype.itemsize]
+            raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
         rows, reverse = self.rows, self._reverse
         if self._is_plain and rows is not None and not accumulate:
             made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
@@ -135,7 +140,9 @@ class Pullback:
         return self._sweep_into(seeds, None, out, accumulate)
 
     @says_what_is_missing
-    def batched(self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Array, ...]:
+    def batched(
+        self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
+    ) -> tuple[Array, ...]:
         """Cotangents for many seeds: every seed array and every result has one leading axis.
 
         Parameters
@@ -164,6 +171,9 @@ class Pullback:
         (array([[2., 0.],
                [0., 4.]]),)
         """
+        if more or unknown:
+            given = MANY[self._reverse.dtype.itemsize]
+            raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
         rows, reverse = self.rows, self._reverse
         if self._is_plain and rows is not None and not accumulate:
             made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
@@ -193,10 +203,14 @@ class Pullback:
             seeds.append(as_given(given, name, leaf, shape, name))
         return seeds
 
+    def _example(self, given):
+        """A call that fits."""
+        code, shapes = self._code(given), self._sweeps.leaf_shapes
+        return many(code, shapes) if given.batched else code.format(", ".join(["1.0"] * len(shapes)))
+
     def _wrong_structure(self, given, found):
-        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        code, ones = self._code(given), ", ".join(["1.0"] * len(shapes))
-        fix = many(code, shapes) if given.batched else code.format(ones)
+        program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
+        fix = self._example(given)
         if isinstance(found, tuple) and found and not program.is_tuple:
             fix = code.format("cts[0]" if given.batched else "ct[0]")
         return ArgumentValueError(

@@ -289,6 +289,13 @@ nbad.grad(f)(x, out=(x, x)) ; nbad.grad(f)(x, out=FIX)
 
 pullback() ; FIX
 pullback.batched() ; FIX
+pullback(1.0, outt=None) ; FIX
+pullback(cts=1.0) ; FIX
+pullback(1.0, None, True, 3) ; FIX
+pullback.batched(np.ones((2, 3)), acumulate=True) ; FIX
+pullback_of_two((x, x), outt=None) ; pullback = pullback_of_two; FIX
+pushforward((x, x), outt=None) ; FIX
+pushforward.batched((x[None], x[None]), None, True) ; FIX
 pullback((x,)) ; ct = (x,); FIX
 pullback(()) ; FIX
 ct = np.ones(2); | pullback(ct) ; pullback(FIX)
