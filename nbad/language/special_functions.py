@@ -1,5 +1,6 @@
-"""The functions of `nbad.special`, `polygamma`, whose first operand is no number of the graph, and the normal distribution."""
+"""The functions of `nbad.special`, `polygamma`, the normal distribution, and NumPy's polynomials."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,8 @@ import numpy as np
 
 from nbad import foreign
 from nbad.errors import ArgumentTypeError
-from nbad.language.meanings import means
+from nbad.language import arrays
+from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.values import first_traced, plain_number
 from nbad.operations.row import Operation
 from nbad.operations.table import ROWS, TABLE
@@ -104,6 +106,48 @@ def _log_density(trace: "Trace", z: Any, scale: Any) -> Any:
     return -z * z / 2.0 - math.log(math.sqrt(2.0 * math.pi)) - trace.apply("log", (scale,))
 
 
+# polynomials
+
+
+def _polyval(trace: "Trace", p: Any, x: Any) -> Any:
+    """The polynomial with these coefficients, the highest power first, by Horner's rule, as NumPy does it."""
+    coefficients = p.coeffs if isinstance(p, np.poly1d) else p
+    return functools.reduce(lambda sum_, coefficient: sum_ * x + coefficient, coefficients, 0.0)
+
+
+def _series(function: Callable[..., Any]) -> Meaning:
+    """A sum of orthogonal polynomials: NumPy's own recurrence, on an array of objects."""
+
+    def act(trace: "Trace", x: Any, c: Any, tensor: bool = True) -> Any:
+        return arrays.wrap(trace, arrays.items(trace, function(x, arrays.items(trace, c))))
+
+    return means(act, each=(0,))
+
+
+def polynomial(value: Any) -> LibraryFunction | None:
+    """What calling a polynomial of NumPy's with constant coefficients means; None for all other values."""
+    if isinstance(value, np.poly1d):
+        return LibraryFunction(value, "numpy.poly1d", means(lambda trace, x: _polyval(trace, value, x)))
+    if not isinstance(value, POLYNOMIALS):
+        return None
+
+    def act(trace: "Trace", x: Any) -> Any:
+        offset, scale = value.mapparms()
+        return value._val(offset + scale * x, value.coef)
+
+    return LibraryFunction(value, f"numpy.polynomial.{type(value).__name__}", means(act))
+
+
+_MODULES = ("polynomial", "chebyshev", "legendre", "laguerre", "hermite", "hermite_e")
+_CLASSES = "Polynomial Chebyshev Legendre Laguerre Hermite HermiteE".split()
+POLYNOMIALS = (np.poly1d, *(getattr(np.polynomial, name) for name in _CLASSES))
+# the value of a series of each kind
+SERIES = {
+    f"numpy.polynomial.{module}.{name}": getattr(getattr(np.polynomial, module), name)
+    for module, name in zip(_MODULES, "polyval chebval legval lagval hermval hermeval".split(), strict=True)
+}
+
+
 # made of the table, so that none is forgotten; `nbad.special` hands them on
 FUNCTIONS = {
     name: _function(row, name)
@@ -121,4 +165,6 @@ MEANINGS = {
     "scipy.stats.norm.logsf": _of_normal(lambda trace, z, _: trace.apply("log_ndtr", (-z,))),
     "scipy.stats.norm.pdf": _of_normal(_density),
     "scipy.stats.norm.logpdf": _of_normal(_log_density),
+    "numpy.polyval": means(_polyval, each=(1,)),
+    **{path: _series(function) for path, function in SERIES.items()},
 }
