@@ -224,7 +224,7 @@ def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[
     row = TABLE[op]
     if row.recipes:
         return row.recipes()
-    return _recipes(op, [text or DERIVED[op][k] for k, text in enumerate(row.partials or ())], payload, exponent)
+    return _recipes(op, [str(text or DERIVED[op][k]) for k, text in enumerate(row.partials or ())], payload, exponent)
 
 
 @functools.cache

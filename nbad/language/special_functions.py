@@ -88,6 +88,30 @@ def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
     return trace.apply("polygamma", (x,), number) if number else trace.apply("digamma", (x,))
 
 
+def _expn(trace: "Trace", n: Any, x: Any) -> Any:
+    number = _order(n)
+    if number is None:
+        raise trace.refusal("calls `expn` with a first argument that is no plain whole number", "scipy.special.expn(1, x)")
+    return trace.apply("expint", (x,), number)
+
+
+def _zeta(trace: "Trace", x: Any, q: Any = None) -> Any:
+    if q is None:
+        fix = "scipy.special.zeta(x, 1.0)  # of x above 1, for which it is known"
+        raise trace.refusal("calls `zeta` of one number, whose derivative nbad does not know", fix)
+    return trace.apply("zeta", (x, q))
+
+
+def _lambertw(trace: "Trace", z: Any, k: Any = 0, tol: Any = 1e-8) -> Any:
+    """The real branches; nan where SciPy's value is complex."""
+    branch = plain_number(k)
+    if branch not in (0, -1):
+        raise trace.refusal(
+            "calls `lambertw` for a branch that is not real", "scipy.special.lambertw(x, k=-1)", expected="k=0 or -1"
+        )
+    return trace.apply("lambertw_lower" if branch else "lambertw", (z,))
+
+
 def _of_normal(function: Callable[..., Any]) -> Any:
     """The meaning of a function of SciPy's normal distribution; `function` makes it of the standardized number and the scale."""
 
@@ -159,6 +183,9 @@ FUNCTIONS = {
 MEANINGS = {
     "scipy.special.polygamma": means(_polygamma, each=(1,)),
     "nbad.special.polygamma": means(_polygamma, each=(1,)),
+    "scipy.special.expn": means(_expn, each=(1,)),
+    "scipy.special.zeta": means(_zeta),
+    "scipy.special.lambertw": means(_lambertw, each=(0,)),
     "scipy.stats.norm.cdf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (z,))),
     "scipy.stats.norm.sf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (-z,))),
     "scipy.stats.norm.logcdf": _of_normal(lambda trace, z, _: trace.apply("log_ndtr", (z,))),
