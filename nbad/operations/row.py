@@ -180,7 +180,7 @@ def composite(
 
 def of_scipy(
     name: str,
-    expression: str,
+    expression: str | None,
     *partials: str | None,
     own: str | None = None,
     spellings: tuple[str, ...] | None = None,
@@ -192,7 +192,7 @@ def of_scipy(
         numpy=scipy_link.reference(own or name),
         spellings=special(name) if spellings is None else spellings,
         expression=expression,
-        partials=partials,
+        partials=partials or None,
         scipy=own or name,
         # a call for each lane
         cost=300.0,
