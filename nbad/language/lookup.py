@@ -5,6 +5,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -276,7 +277,8 @@ def _bisplev(trace: "Trace", x: Any, y: Any, tck: Any, dx: int = 0, dy: int = 0)
 
 def spline(value: Any) -> LibraryFunction | None:
     """What calling an object of `scipy.interpolate` means, or its method `ev`; None for all other values."""
-    owner, method = getattr(value, "__self__", value), getattr(value, "__name__", "__call__")
+    # of a user's object nothing is asked: it may answer anything
+    owner, method = (value.__self__, value.__name__) if isinstance(value, MethodType) else (value, "__call__")
     kinds = _kinds(type(owner))
     make = next((splines.OBJECTS[kind] for kind in kinds if kind in splines.OBJECTS), None)
     if splines.SURFACE in kinds and method in ("ev", "__call__"):

@@ -122,6 +122,17 @@ def _of_normal(function: Callable[..., Any]) -> Any:
     return means(act, each=(0, 1, 2))
 
 
+def _quantile(sign: float) -> Any:
+    """The meaning of the inverse of a distribution or survival function."""
+
+    def act(trace: "Trace", q: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        loc, scale = trace.real(loc), trace.real(scale)
+        value = loc + scale * (sign * trace.apply("ndtri", (q,)))
+        return trace.apply("select", (scale > 0.0, value, math.nan))
+
+    return means(act, each=(0, 1, 2))
+
+
 def _density(trace: "Trace", z: Any, scale: Any) -> Any:
     return trace.apply("exp", (-z * z / 2.0,)) / math.sqrt(2.0 * math.pi) / scale
 
@@ -190,6 +201,8 @@ MEANINGS = {
     "scipy.stats.norm.sf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (-z,))),
     "scipy.stats.norm.logcdf": _of_normal(lambda trace, z, _: trace.apply("log_ndtr", (z,))),
     "scipy.stats.norm.logsf": _of_normal(lambda trace, z, _: trace.apply("log_ndtr", (-z,))),
+    "scipy.stats.norm.ppf": _quantile(1.0),
+    "scipy.stats.norm.isf": _quantile(-1.0),
     "scipy.stats.norm.pdf": _of_normal(_density),
     "scipy.stats.norm.logpdf": _of_normal(_log_density),
     "numpy.polyval": means(_polyval, each=(1,)),
