@@ -21,6 +21,7 @@ BRANCH_SERIES = (
     -1.0, 1.0, -1 / 3, 11 / 72, -43 / 540, 769 / 17280, -221 / 8505, 680863 / 43545600, -1963 / 204120, 226287557 / 37623398400,
 )  # fmt: skip
 BRANCH_REACH = 0.02  # of that series alone
+DECAY_REACH, DECAY_TERMS = 40.0, 130  # of twice the operand, in the series of scaled Bessel functions
 ELLIPTIC_TERMS = 50  # beyond, powers of 1/2 are too small
 TERMS = 10  # of a sum before its remainder is taken
 POWERS = 12  # of a series
@@ -227,6 +228,33 @@ def lower_lambert_w(g: Any, x: Any) -> Any:
     start = g.where(x < -0.25, series, one - two + two / one)
     w = g.where(root < BRANCH_REACH, series, _improved(g, x, start))
     return g.where(g.eq(x, 0.0), -math.inf, w)
+
+
+def i0e_slope(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of `i0e`; at 0, where that has a kink, the mean of both sides."""
+    slope = _decay(g, g.abs(x), n)
+    return slope if n % 2 == 0 else g.sign(x) * slope
+
+
+def i1e_slope(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of `i1e`, which is the sum of `i0e` and of its slope to the right."""
+    slope = _decay(g, g.abs(x), n) + _decay(g, g.abs(x), n + 1)
+    return slope if n % 2 else g.sign(x) * slope
+
+
+def _decay(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of exp(-x) times the Bessel function, for x >= 0: a series of one sign, and the asymptotic one."""
+    z, near, far = 2.0 * x, [1.0], [1.0]
+    for k in range(DECAY_TERMS):
+        near.append(near[-1] * (k + 0.5) / ((n + 1.0 + k) * (k + 1.0)))
+    for k in range(int(DECAY_REACH) - 2):
+        far.append(far[-1] * (n + 0.5 + k) * (k + 0.5) / (k + 1.0))
+    inside = g.where(z < DECAY_REACH, z, 0.0)
+    inverse = 1.0 / g.where(z < DECAY_REACH, DECAY_REACH, z)
+    series = g.exp(-inside) * _polynomial(inside, near)
+    beyond = _polynomial(inverse, far) * g.sqrt(inverse) * inverse**n * (math.factorial(n) / math.sqrt(math.pi))
+    scale = (-2.0) ** n * math.gamma(n + 0.5) / (math.sqrt(math.pi) * math.factorial(n))
+    return scale * g.where(z < DECAY_REACH, series, beyond)
 
 
 def _root_at_branch(g: Any, x: Any) -> Any:

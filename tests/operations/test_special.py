@@ -146,6 +146,7 @@ def test_rounding_to_decimals_is_that_of_numpy(rng, decimals):
         (special.gammainc, (1.0, 0.0), [math.nan, 1.0]),
         (special.gammainc, (0.5, 0.0), [math.nan, math.inf]),
         (special.betainc, (1.0, 3.0, 0.0), [math.nan, math.nan, 3.0]),
+        (special.i0e, (0.0,), [0.0]),
         (special.jv, (2.0, 0.0), [math.nan, 0.0]),
         (special.expit, (-800.0,), [0.0]),
     ],
@@ -293,6 +294,8 @@ def truth(op, n, x):
         ("ellipk_slope", (1, 2, 3), (-40.0, -0.7, -0.49, 1e-9, 0.3, 0.6, 0.999)),
         ("ellipe_slope", (1, 2, 3), (-40.0, -0.7, -0.49, 1e-9, 0.3, 0.6, 0.999)),
         ("expint", (0, 1, 2, 5), (1e-3, 0.7, 4.0, 30.0)),
+        ("i0e_slope", (1, 2, 3), (-50.0, -1e-3, 1e-9, 0.7, 19.9, 20.1, 1e4)),
+        ("i1e_slope", (1, 2, 3), (-50.0, -1e-3, 1e-9, 0.7, 19.9, 20.1, 1e4)),
     ],
 )
 def test_family(op, orders, points):
