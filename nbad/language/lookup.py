@@ -298,7 +298,7 @@ def is_spline(cls: type) -> bool:
 
 def _kinds(cls: type) -> list[str]:
     """The names of a class of `scipy.interpolate` and of those above it."""
-    return [base.__name__ for base in cls.__mro__] if cls.__module__.startswith("scipy.interpolate.") else []
+    return [base.__name__ for base in cls.__mro__] if str(cls.__module__).startswith("scipy.interpolate.") else []
 
 
 def _call_spline(spline: Any, make: Callable[..., Any], trace: "Trace", x: Any, *operands: Any, **options: Any) -> Any:

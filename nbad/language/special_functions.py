@@ -88,11 +88,17 @@ def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
     return trace.apply("polygamma", (x,), number) if number else trace.apply("digamma", (x,))
 
 
-def _expn(trace: "Trace", n: Any, x: Any) -> Any:
-    number = _order(n)
-    if number is None:
-        raise trace.refusal("calls `expn` with a first argument that is no plain whole number", "scipy.special.expn(1, x)")
-    return trace.apply("expint", (x,), number)
+def _of_whole_order(name: str, apply: Callable[..., Any]) -> Any:
+    """The meaning of a function whose first operand is a plain whole number."""
+
+    def act(trace: "Trace", n: Any, x: Any) -> Any:
+        number = _order(n)
+        if number is None:
+            what = f"calls `{name}` with a first argument that is no plain whole number"
+            raise trace.refusal(what, f"scipy.special.{name}(1, x)")
+        return apply(trace, number, x)
+
+    return means(act, each=(1,))
 
 
 def _zeta(trace: "Trace", x: Any, q: Any = None) -> Any:
@@ -194,7 +200,9 @@ FUNCTIONS = {
 MEANINGS = {
     "scipy.special.polygamma": means(_polygamma, each=(1,)),
     "nbad.special.polygamma": means(_polygamma, each=(1,)),
-    "scipy.special.expn": means(_expn, each=(1,)),
+    "scipy.special.expn": _of_whole_order("expn", lambda trace, n, x: trace.apply("expint", (x,), n)),
+    "scipy.special.kn": _of_whole_order("kn", lambda trace, n, x: trace.apply("besselk", (n, x))),
+    "scipy.special.yn": _of_whole_order("yn", lambda trace, n, x: trace.apply("bessely", (n, x))),
     "scipy.special.zeta": means(_zeta),
     "scipy.special.lambertw": means(_lambertw, each=(0,)),
     "scipy.stats.norm.cdf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (z,))),

@@ -86,6 +86,8 @@ def basis(knots: Any, degree: int) -> Basis:
 
 def fitpack(tck: Any, order: Any, mode: Any) -> Pieces | None:
     """What `splev` computes; None for what nbad does not know."""
+    if type(tck).__name__ == "BSpline" and mode == 0:
+        tck = tck.tck
     if not isinstance(tck, tuple | list) or len(tck) != 3 or np.ndim(tck[1]) != 1 or mode not in EXTRAPOLATION:
         return None
     pieces = of_b_spline(*tck)

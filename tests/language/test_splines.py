@@ -44,7 +44,8 @@ def plain(function, *columns):
         lambda x: SMOOTH(x), lambda x: SMOOTH(x, 2, ext=1), lambda x: SMOOTH.derivative()(x), lambda x: HELD(x),
         lambda x: HELD(x, 1), lambda x: PARABOLAS(x),
         lambda x: LINEAR(x), lambda x: ENDED(x), lambda x: CURVED(x), lambda x: CONSTANT(x),
-        lambda x: interpolate.splev(x, TCK), lambda x: interpolate.splev(x, TCK, 1), lambda x: interpolate.splev(x, TCK, ext=3),
+        lambda x: interpolate.splev(x, TCK), lambda x: interpolate.splev(x, QUINTIC, 1),
+        lambda x: interpolate.splev(x, TCK, ext=3),
         lambda x: interpolate.splev(x, TCK, der=1, ext=1), lambda x: PAIR(x)[1], lambda x: interpolate.CubicSpline(X, Y)(x),
     ],
 )  # fmt: skip

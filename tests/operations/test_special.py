@@ -367,6 +367,16 @@ def test_every_address_is_that_of_a_function_of_doubles():
                 assert function(*point, 0) == row.numpy(*point), row.name
 
 
+def test_bessel_functions_of_whole_order(rng):
+    x = rng.uniform(0.1, 9.0, 50)
+    f = nbad.kernel(lambda x: (scipy.special.kn(2, x), scipy.special.yn(3, x)))
+    for got, expected in zip(f(x), (scipy.special.kn(2, x), scipy.special.yn(3, x)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    slopes = nbad.jacobian(f)(x)[..., 0]
+    np.testing.assert_allclose(slopes[:, 0], scipy.special.kvp(2, x), rtol=1e-12)
+    np.testing.assert_allclose(slopes[:, 1], scipy.special.yvp(3, x), rtol=1e-11, atol=1e-13)
+
+
 def test_wrong_number_of_arguments():
     with pytest.raises(TypeError, match=r"`nbad\.special\.xlogy` is called with 1 arguments"):
         special.xlogy(1.0)
