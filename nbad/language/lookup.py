@@ -234,6 +234,8 @@ def _picked(trace: "Trace", x: Any, knots: list[float], values: Sequence[Any] | 
 
 def _surface(trace: "Trace", tck: Any, x: Any, y: Any, dx: int, dy: int) -> Any:
     """A tensor product of B-splines, held at its edges: along x first, with one coefficient for each spline along y."""
+    if not (0 <= dx < tck[3] and 0 <= dy < tck[4]) and (dx or dy):
+        raise trace.refusal("takes a derivative of a surface that SciPy does not compute", "spline.ev(x, y, dx=1)")
     across, along = splines.basis(tck[0], tck[3]), splines.basis(tck[1], tck[4])
     table = np.asarray(tck[2], float).reshape(len(tck[0]) - tck[3] - 1, -1)
     rows = _of_basis(trace, across, x, dx)

@@ -33,6 +33,8 @@ class Pieces(NamedTuple):
 
     def derivative(self, order: int) -> "Pieces":
         """Its derivative of some order, piece by piece; constants beyond the ends have none."""
+        if order < 0:
+            raise ValueError("an antiderivative")
         coefficients = self.coefficients
         for _ in range(order):
             powers = np.arange(len(coefficients) - 1.0, 0.0, -1.0).reshape(-1, *[1] * (coefficients.ndim - 1))
@@ -91,6 +93,8 @@ def fitpack(tck: Any, order: Any, mode: Any) -> Pieces | None:
     if not isinstance(tck, tuple | list) or len(tck) != 3 or np.ndim(tck[1]) != 1 or mode not in EXTRAPOLATION:
         return None
     pieces = of_b_spline(*tck)
+    if order > tck[2]:
+        raise ValueError("a derivative that FITPACK does not compute")
     beyond = {"zero": (0.0, 0.0), "ends": CONTINUED if order else pieces.ends()}  # derivatives FITPACK continues
     return pieces.derivative(order)._replace(outside=beyond.get(EXTRAPOLATION[mode], EXTRAPOLATION[mode]))
 
@@ -109,7 +113,7 @@ def _of_bspline(spline: Any, nu: int = 0, extrapolate: Any = None) -> Pieces | N
 
 
 def _of_ppoly(spline: Any, nu: int = 0, extrapolate: Any = None) -> Pieces | None:
-    if spline.axis or spline.c.dtype.kind == "c" or spline.x[0] > spline.x[-1] or nu < 0:
+    if spline.axis or spline.c.dtype.kind == "c" or spline.x[0] > spline.x[-1]:
         return None
     return _extrapolated(Pieces(spline.x, spline.c), spline.extrapolate, extrapolate, nu)
 
