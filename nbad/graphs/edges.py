@@ -259,7 +259,7 @@ def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[
     row = row_of(op, payload)
     if row.recipes:
         return row.recipes()
-    return _recipes(op, [text or DERIVED[op][k] for k, text in enumerate(row.partials or ())], payload, exponent)
+    return _recipes(op, [str(text or DERIVED[op][k]) for k, text in enumerate(row.partials or ())], payload, exponent)
 
 
 @functools.cache

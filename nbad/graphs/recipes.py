@@ -101,7 +101,8 @@ class _Reader(ast.NodeVisitor):
             return self.inputs[tree.id]
         if tree.id in self.numbers:
             return self.numbers[tree.id]
-        return self.builder.constant(math.pi) if tree.id == "pi" else self.generic_visit(tree)
+        constant = {"pi": math.pi, "nan": math.nan}.get(tree.id)
+        return self.generic_visit(tree) if constant is None else self.builder.constant(constant)
 
     def visit_UnaryOp(self, tree: Any) -> Value:
         if not isinstance(tree.op, ast.USub):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from nbad.language import arrays
-from nbad.language.lookup import extreme
+from nbad.language.lookup import extreme, ordered
 from nbad.language.meanings import Meaning, means
 
 if TYPE_CHECKING:
@@ -200,6 +200,23 @@ def _deviation(trace: "Trace", values: list[Any]) -> Any:
     return np.sqrt(_variance(trace, values))
 
 
+def _median(trace: "Trace", values: list[Any]) -> Any:
+    """Nan if any of them is, for these come last."""
+    if not values:
+        raise trace.refusal("takes the median of no items", "np.median(x)  # of at least one")
+    values, middle = ordered(trace, values), len(values) // 2
+    center = values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2.0
+    return trace.apply("select", (trace.apply("eq", (values[-1], values[-1])), center, np.nan))
+
+
+def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
+    array = arrays.items(trace, a)
+    rows = np.moveaxis(array.ravel()[None] if axis is None else array, -1 if axis is None else axis, -1)
+    values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
+    result = arrays.filled(values, rows.shape)
+    return arrays.wrap(trace, result[0] if axis is None else np.moveaxis(result, -1, axis))
+
+
 def _spread(trace: "Trace", values: list[Any]) -> Any:
     return _extreme("maximum", trace, values) - _extreme("minimum", trace, values)
 
@@ -256,6 +273,8 @@ MEANINGS = {
     "numpy.mean": _reduction(_mean),
     "numpy.var": _reduction(_variance),
     "numpy.std": _reduction(_deviation),
+    "numpy.median": _reduction(_median),
+    "numpy.sort": means(_sort, each=()),
     "numpy.ptp": _reduction(_spread),
     "numpy.max": _reduction(functools.partial(_extreme, "maximum")),
     "numpy.amax": _reduction(functools.partial(_extreme, "maximum")),

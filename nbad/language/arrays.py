@@ -127,7 +127,9 @@ def _in_place(name: str) -> Callable[..., Any]:
 
     def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         if self._trace.holds_traced([self, args]):
-            return self._trace.call(getattr(np, name), (self, *args), kwargs)
+            result = self._trace.call(getattr(np, name), (self, *args), kwargs)
+            self[...] = result
+            return
         self._trace.before_write(self)
         return getattr(np.ndarray, name)(self, *args, **kwargs)
 

@@ -294,6 +294,8 @@ EXPONENTIAL = (
     call("cbrt", "cbrt(x)", "1/3*v**(-2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
     call("exp", "exp(x)", "v", domain=((-700.0, 700.0),)),
     call("exp2", "2**x", "v*log(2)", spellings=(*both("exp2"), "scipy.special.exp2"), domain=((-1000.0, 1000.0),)),
+    composite("exp10", "10**x", lambda g, x: g.pow(10.0, x), "v*log(10)", function=lambda x: np.power(10.0, x),
+              spellings=special("exp10"), cost=75.0, domain=((-300.0, 300.0),)),
     call("expm1", "exp(x) - 1", spellings=(*both("expm1"), "scipy.special.expm1"),
          samples=((-40.0,), (-1e-12,), (0.3,), (2.5,)), domain=((-700.0, 700.0),)),
     call("log", "log(x)", cost=26.0, samples=POSITIVE, domain=ABOVE_0),

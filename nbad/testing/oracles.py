@@ -279,12 +279,51 @@ def _names() -> dict[str, Any]:
     def choose(*cases: Any) -> Any:
         return mpmath.mpf(next(value for value, condition in cases if condition))
 
+    def lower_gamma(a: Any, x: Any) -> Any:
+        return mpmath.gammainc(a, 0, x)
+
     def jn(n: int, x: Any) -> Any:
         return mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(n + 0.5, x)
 
     own = {"cbrt": cbrt, "Abs": abs, "Max": max, "Min": min, "ceiling": mpmath.ceil}
-    own |= {"Piecewise": choose, "Eq": operator.eq, "jn": jn}
+    own |= {"Piecewise": choose, "Eq": operator.eq, "jn": jn, "besselk": _besselk, "bessely": _bessely}
+    own |= {"Ei": mpmath.ei, "LambertW": mpmath.lambertw, "elliptic_k": mpmath.ellipk, "elliptic_e": mpmath.ellipe}
+    own |= {"lowergamma": lower_gamma, "uppergamma": lambda a, x: mpmath.gamma(a) - lower_gamma(a, x)}
+    own |= {"betainc_regularized": lambda a, b, x, y: mpmath.betainc(a, b, x, y, regularized=True)}
     return {name: getattr(mpmath, name) for name in dir(mpmath) if not name.startswith("_")} | own
+
+
+def _besselk(order: Any, x: Any) -> Any:
+    """By the trapezoidal rule, whose digits double with the points; mpmath takes seconds for whole orders."""
+    import mpmath
+
+    if x <= 0:
+        return mpmath.nan
+    nats = mpmath.mp.dps * mpmath.log(10) + 10
+    step = min(9 / nats, 5 / mpmath.sqrt(2 * nats * x))
+    last = mpmath.acosh(1 + (nats + abs(order) * mpmath.log(2 + nats / x)) / x)
+    terms = (mpmath.exp(-x * mpmath.cosh(t)) * mpmath.cosh(order * t) for t in mpmath.arange(step, last, step))
+    return step * (mpmath.exp(-x) / 2 + mpmath.fsum(terms))
+
+
+def _bessely(order: Any, x: Any) -> Any:
+    """Whole orders from 0 on by the series of the first, the Wronskian of the second, and the recurrence upwards."""
+    import mpmath
+
+    if order != mpmath.floor(order) or order < 0 or x <= 0:
+        return mpmath.bessely(order, x) if x > 0 else mpmath.nan
+    with mpmath.extradps(int(x) + 10):
+        quarter, term, harmonic, total = x * x / 4, mpmath.mpf(1), mpmath.mpf(0), mpmath.mpf(0)
+        k = 0
+        while abs(term) > mpmath.eps * abs(total) or k <= x:
+            k += 1
+            harmonic, term = harmonic + mpmath.mpf(1) / k, -term * quarter / k**2
+            total -= harmonic * term
+        first = 2 / mpmath.pi * ((mpmath.log(x / 2) + mpmath.euler) * mpmath.besselj(0, x) + total)
+        second = (mpmath.besselj(1, x) * first - 2 / (mpmath.pi * x)) / mpmath.besselj(0, x)
+        for n in range(1, int(order) + 1):
+            first, second = second, 2 * n / x * second - first
+        return +first
 
 
 def exact_jacobian(graph: Graph, point: Sequence[Any], wrt: Sequence[int]) -> np.ndarray:

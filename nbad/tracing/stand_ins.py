@@ -155,7 +155,11 @@ class Rebinder:
         return value if make is None else make(self, value, path)
 
     def _namespace(self, value: Any, path: str) -> StandIn:
-        return StandIn(value, path, self, functools.partial(_call, value))
+        return StandIn(value, path, self, lambda args, kwargs: self._function_made(_call(value, args, kwargs)))
+
+    def _function_made(self, result: Any) -> Any:
+        """What a library returns, with a stand-in where that is a function that knows traced values: a spline, a polynomial."""
+        return self.rebind(result) if vocabulary.made(result) else result
 
     def _object(self, value: Any, path: str) -> StandIn:
         return StandIn(value, path, self, lambda args, kwargs: self.rebind(value.__call__)(*args, **kwargs))
@@ -177,7 +181,7 @@ class Rebinder:
 
     def _library_function(self, value: Any, path: str) -> StandIn:
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return self.trace.call(value, *_originals(args, kwargs), path)
+            return self._function_made(self.trace.call(value, *_originals(args, kwargs), path))
 
         return StandIn(value, path, self, invoke)
 
@@ -356,7 +360,7 @@ _RULES = (
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),
     (lambda value, path: isinstance(value, MethodType) and _is_users(value.__func__), Rebinder._method),
     (lambda value, path: _is_users(_python_function(value)), Rebinder._helper),
-    (lambda value, path: isinstance(value, type) and _has_functions(value), Rebinder._namespace),
+    (lambda value, path: isinstance(value, type) and (_has_functions(value) or vocabulary.makes(value)), Rebinder._namespace),
     (lambda value, path: _has_methods(value), Rebinder._object),
     (lambda value, path: not isinstance(value, type) and callable(value) and _is_numeric(value), Rebinder._library_function),
 )

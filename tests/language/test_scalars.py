@@ -161,6 +161,8 @@ STANDARD = {
     "logsf": lambda x: norm.logsf(x, 0.1, x * x),
     "pdf": lambda x: norm.pdf(x, 0.2, scale=0.5),
     "logpdf": lambda x: norm.logpdf(x, x * x, 1.0 + x * x),
+    "ppf": lambda x: norm.ppf(x * x / (1.0 + x * x), 0.1, scale=2.0),
+    "isf": lambda x: norm.isf(x * x / (1.0 + x * x)),
 }
 
 
