@@ -27,7 +27,8 @@ class Program:
     graph : Graph
     leaves : tuple of tuples
         Core shape of every output.
-    is_tuple : bool
+    structure : Structure
+        How the outputs are returned.
     by : tuple of str
         Names of the arguments by which its outputs are derivatives of another kernel's.
     layouts : Memo
@@ -38,14 +39,14 @@ class Program:
 
     def __init__(self, name, traced, arguments, math, by=()):
         self.name, self.arguments, self.math, self.by = name, arguments, math, by
-        self.graph, self.leaves, self.is_tuple = traced.graph, traced.outputs, traced.is_tuple
+        self.graph, self.leaves, self.structure = traced
         self.cores = tuple(a.shape for a in arguments)
         self.names = tuple(a.name for a in arguments)
         self.call = f"`{name}({', '.join(self.names)})`"
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)
         self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
-        self.seed_names = [f"ct[{k}]" for k in range(len(self.leaves))] if self.is_tuple else ["ct"]
+        self.seed_names = self.structure.spelled("ct", len(self.leaves))
         self.layouts = Memo()
         self.remember = Memo()
 

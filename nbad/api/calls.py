@@ -198,7 +198,7 @@ def _wrong_argnums(f, program, argnums, got):
 def leaves_for(call, out, headline):
     """The arrays of `out=` for the outputs, checked."""
     program, layout = call.program, call.layout
-    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays, program.is_tuple)
+    return check_out(headline, program.structure.leaves(out), program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays)
 
 
 def pair_of(out, headline, names):

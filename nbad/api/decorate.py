@@ -41,7 +41,8 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     Parameters
     ----------
     fn : callable
-        Plain Python with `math.*` and `numpy.*` functions; returns one value or a tuple of values.
+        Plain Python with `math.*` and `numpy.*` functions; returns one value, or a tuple, a namedtuple or a dict of values, which
+        come back as such. A list is an array, where the signature says so.
     signature : str, optional
         Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
         static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.

@@ -190,7 +190,8 @@ class Kernel:
     def sympy(self, *operands: Any) -> Any:
         """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
 
-        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. A tuple where the kernel returns a tuple.
+        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. They come in a tuple, a namedtuple or a
+        dict where the kernel returns one.
 
         Examples
         --------
@@ -359,6 +360,6 @@ def _interpreted(kernel, name, tracer):
         for core in traced.outputs:
             leaf = np.array([next(values) for _ in range(math.prod(core))]).reshape(core)
             leaves.append(leaf if core else leaf[()])
-        return tuple(leaves) if traced.is_tuple else leaves[0]
+        return traced.structure.build(leaves)
 
     return dressed(function, name, f"Derived from `{kernel.__name__}`.", inspect.signature(kernel.__wrapped__))

@@ -82,6 +82,8 @@ def _like(value: Any, number: float) -> Any:
     """The number in the shape of a value."""
     if isinstance(value, (list, tuple)):
         return type(value)(_like(part, number) for part in value)
+    if isinstance(value, dict):
+        return {key: _like(part, number) for key, part in value.items()}
     return np.full(value.shape, number) if isinstance(value, np.ndarray) and value.ndim else number
 
 

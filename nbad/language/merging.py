@@ -51,8 +51,8 @@ class Copy(NamedTuple):
 class Merger:
     """Merges pairs of values: the first where `condition` holds, else the second.
 
-    Numbers and conditions are selected, lists, tuples and arrays of one shape item by item; a pair is merged once, so that two
-    names of one list stay two names of one list.
+    Numbers and conditions are selected, lists, tuples, dicts of the same keys and arrays of one shape item by item; a pair is
+    merged once, so that two names of one list stay two names of one list.
 
     Parameters
     ----------
@@ -97,6 +97,8 @@ class Merger:
             return self._sequence(a, b)
         if isinstance(a, list):
             return self._container(a, b, self._list)
+        if isinstance(a, dict):
+            return self._container(a, b, self._dict)
         raise Different(f"{described(a)} in one branch and another one in the other")
 
     def _number(self, a: Any, b: Any) -> Any:
@@ -131,6 +133,14 @@ class Merger:
             raise Different(f"{described(a)} in one branch and another one in the other")
         return self._items(a, *self._held(a, b))
 
+    def _dict(self, a: Any, b: Any) -> Any:
+        if type(a) is not dict:
+            raise Different(f"{described(a)} in one branch and another one in the other")
+        (keys, values), (others, other_values) = (_halves(items) for items in self._held(a, b))
+        if keys != others:
+            raise Different(f"a dict with the keys {keys} in one branch and {others} in the other")
+        return dict(zip(keys, map(self.merge, values, other_values), strict=True))
+
     def _sequence(self, a: Any, b: Any) -> Any:
         if type(a) is not tuple and not hasattr(a, "_make"):
             raise Different(f"{described(a)} in one branch and another one in the other")
@@ -143,11 +153,13 @@ class Merger:
         return [self.merge(x, y) for x, y in zip(a, b, strict=True)]
 
     def _held(self, *containers: Any) -> Iterator[list[Any]]:
-        """The items of two lists or arrays, each as its side has it."""
+        """The items of two lists or arrays, or the keys and values of two dicts, each as its side has it."""
         for container, side in zip(containers, self._sides, strict=True):
             items = side(container)
-            if items is None:
-                items = list(arrays.items(self.trace, container).flat) if isinstance(container, np.ndarray) else container
+            if items is None and isinstance(container, np.ndarray):
+                items = list(arrays.items(self.trace, container).flat)
+            elif items is None:
+                items = [*container, *container.values()] if isinstance(container, dict) else container
             yield items
 
     def _array(self, a: Any, b: Any) -> Any:
@@ -159,6 +171,11 @@ class Merger:
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
         return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+
+
+def _halves(items: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The keys and the values of a dict."""
+    return items[: len(items) // 2], items[len(items) // 2 :]
 
 
 def _overlap(a: _Pair, b: _Pair) -> bool:
@@ -235,11 +252,11 @@ def kept(value: Any, known: dict[int, Copy] | None = None) -> Any:
 
 
 def containers(value: Any) -> Iterator[Any]:
-    """The lists and arrays in a value."""
-    if isinstance(value, (list, np.ndarray)):
+    """The lists, dicts and arrays in a value."""
+    if isinstance(value, (list, dict, np.ndarray)):
         yield value
-    if isinstance(value, (list, tuple)):
-        for item in value:
+    if isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from containers(item)
 
 

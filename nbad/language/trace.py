@@ -158,7 +158,7 @@ class Trace:
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
-        return results if traced.is_tuple else results[0]
+        return traced.structure.build(results)
 
     def _repeat(self, graph: Graph, slots: list[Any]) -> list[Tracer]:
         """The outputs of a graph, for the values of its inputs."""

@@ -14,7 +14,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.language import arrays
-from nbad.language.kernels import Traced
+from nbad.language.kernels import Structure, Traced
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -71,9 +71,9 @@ def trace(
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
-        leaves = _leaves(run, returned)
+        structure, leaves = _outputs(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
-    return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple))
+    return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), structure)
 
 
 @contextmanager
@@ -127,24 +127,37 @@ def _constant(run: Trace, name: str, value: Any) -> Any:
     return arrays.read_only(run, arrays.items(run, value), name) if is_array else value
 
 
-def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
-    """The outputs as arrays of objects."""
-    leaves = returned if isinstance(returned, tuple) else (returned,)
-    if not leaves:
-        raise run.refusal("returns an empty tuple", "return y")
+def _outputs(run: Trace, returned: Any) -> tuple[Structure, list[np.ndarray]]:
+    """The structure of what a kernel returns, and its outputs as arrays of objects; a list is an array."""
+    structure, leaves = Structure.of(returned)
+    kind = getattr(structure.kind, "__name__", "")
     for leaf in leaves:
-        fault = next(filter(None, map(_fault, leaf.flat if isinstance(leaf, np.ndarray) else (leaf,))), None)
+        fault = next(filter(None, map(_fault, _items(leaf))), None)
         if fault is not None:
             what, fix = fault
-            where = " in an array" if isinstance(leaf, np.ndarray) else "" if leaf is returned else " in a tuple"
-            raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array or a tuple of these")
-    return [arrays.items(run, leaf) for leaf in leaves]
+            where = " in an array" if isinstance(leaf, np.ndarray) else " in a list" if isinstance(leaf, list) else ""
+            where = where or (f" in a {kind}" if kind else "")
+            raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array, or a tuple, a dict or a list of these")
+    outputs = [arrays.items(run, leaf) for leaf in leaves]
+    if not all(leaf.size for leaf in outputs) or not outputs:
+        raise run.refusal(f"returns an empty {kind or 'array'}", "return y")
+    return structure, outputs
+
+
+def _items(leaf: Any) -> Iterator[Any]:
+    """The values in an array, or in a list of these and of lists; any other value itself."""
+    if isinstance(leaf, np.ndarray):
+        yield from leaf.flat
+    elif type(leaf) is list:
+        for part in leaf:
+            yield from _items(part)
+    else:
+        yield leaf
 
 
 _FAULTS = {
     type(None): ("nothing", "return y"),
     str: ("a string", "return y"),
-    list: ("a list", "return a, b"),
     dict: ("a dict", "return a, b"),
     tuple: ("a tuple", "return a, b, c"),
 }

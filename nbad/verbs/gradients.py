@@ -13,7 +13,7 @@ from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentValueError, TraceError, fitting
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
-from nbad.language.kernels import Traced
+from nbad.language.kernels import ALONE, TUPLE, Traced
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import jacobian
 from nbad.verbs.pushforward import as_tuples, jvp
@@ -90,8 +90,9 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     from nbad.graphs.differentiate import jacobian
 
     traced = f.traced(arguments, constants)
-    if traced.is_tuple or traced.outputs != ((),):
-        got = "a tuple" if traced.is_tuple else f"an array of shape {traced.outputs[0]}"
+    if traced.structure.is_tuple or traced.outputs != ((),):
+        name = getattr(traced.structure.kind, "__name__", "")
+        got = f"a {name}" if name else f"an array of shape {traced.outputs[0]}"
         raise TraceError(
             f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}",
             got=got,
@@ -106,7 +107,7 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     outputs = (*graph.outputs[:with_value], *(found.get(slot, zero) for slot in wrt))
     graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
     shapes = {a.name: a.shape for a in arguments}
-    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple)
+    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), TUPLE if is_tuple else ALONE)
 
 
 def _slots(f, arguments, names):

@@ -24,8 +24,8 @@ def kernels_that_return():
     def text(x):
         return "x"
 
-    def a_dict(x):
-        return {"x": x}
+    def a_nested_dict(x):
+        return {"x": {"x": x}}
 
     def a_nested_tuple(x):
         return x, (x, x)

@@ -107,11 +107,17 @@ def test_results_that_are_no_numbers():
     def nothing(x):
         x + 1
 
-    def a_list(x):
-        return [x, x]
+    def a_list_with_none(x):
+        return [x, None]
 
-    def a_dict(x):
-        return {"x": x}
+    def a_nested_dict(x):
+        return {"x": {"x": x}}
+
+    def a_set(x):
+        return frozenset({1.0})
+
+    def an_empty_list(x):
+        return []
 
     def a_string(x):
         return "x"
@@ -135,8 +141,11 @@ def test_results_that_are_no_numbers():
         return 1j
 
     expect(nothing, "returns nothing", "fix: return y", "def nothing(x):")
-    expect(a_list, "returns a list", "expected: a number, an array or a tuple of these\n  fix: return a, b")
-    expect(a_dict, "returns a dict", "fix: return a, b")
+    known = "expected: a number, an array, or a tuple, a dict or a list of these\n  fix: return y"
+    expect(a_list_with_none, "returns nothing in a list", known)
+    expect(a_nested_dict, "returns a dict in a dict", "fix: return a, b")
+    expect(a_set, "returns a value of type frozenset", "fix: return y")
+    expect(an_empty_list, "returns an empty array", "fix: return y")
     expect(a_string, "returns a string", "fix: return y")
     expect(a_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
     expect(a_plain_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
@@ -150,9 +159,9 @@ def test_several_returns_point_at_the_definition():
     def several(x):
         if counter:
             return x
-        return [x]
+        return [x, "x"]
 
-    expect(several, "returns a list", "fix: return a, b", "def several(x):")
+    expect(several, "returns a string in a list", "fix: return y", "def several(x):")
 
 
 # conversions and writes
@@ -557,9 +566,10 @@ def test_kernels_without_source_are_named_by_place():
 
 def test_kernels_of_other_kinds_are_named():
     def double(x):
-        return [x]
+        return [None]
 
-    with pytest.raises(TraceError, match=r"kernel `partial` returns a list:\n    return \[x\] +\(test_trace_errors.py:\d+\)"):
+    text = r"kernel `partial` returns nothing in a list:\n    return \[None\] +\(test_trace_errors.py:\d+\)"
+    with pytest.raises(TraceError, match=text):
         traced(functools.partial(double))
     with pytest.raises(TraceError, match=r"kernel `less` returns a condition:\n  expected: a number"):
         traced(np.less, "x1 x2")
