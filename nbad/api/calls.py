@@ -174,7 +174,7 @@ def _argument(f, program, which):
     if isinstance(name, str) and name in program.names:
         return program.names.index(name)
     if isinstance(name, str) and name in names:
-        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass"
+        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass as a number"
     raise _wrong_argnums(f, program, which, got)
 
 

@@ -49,8 +49,9 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
         Sums, products and other reductions run from left to right, as a loop would.
     static : tuple of str
         Arguments that are Python values fixed when the kernel is traced; one specialization for each value, told apart by type
-        and contents, attributes of objects included. The `self` of a method is static: `obj.f` is a kernel of the other
-        arguments, made anew from the attributes of `obj` wherever it is written; `f = obj.f` keeps it.
+        and contents, items of lists and dicts and attributes of objects included. Text, None, enum members, functions, and
+        dataclasses of plain values and what goes into `**kwargs` are static by themselves. The `self` of a method is: `obj.f` is a
+        kernel of the other arguments, made anew from the attributes of `obj` wherever it is written; `f = obj.f` keeps it.
     math : {"simd", "libm"}
         Vector functions within a few ulp, or the C library's scalar ones bit for bit.
     max_operations : int
@@ -64,7 +65,7 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     Raises
     ------
     TraceError
-        At decoration for `*args` and reserved parameter names; at the first call for what cannot be traced.
+        At decoration for `*args` and for reserved parameter names; at the first call for what cannot be traced.
 
     Examples
     --------

@@ -108,7 +108,7 @@ class Fork:
     def _check(self, entry: Entry, contents: Contents) -> None:
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
         if entry.is_outer:
-            case = "outer"
+            case = "outer variable" if entry.kind.noun == "variable" else "outer"
         elif entry.kind.write is None or not is_same_size:
             case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"
         else:

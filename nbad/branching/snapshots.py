@@ -78,6 +78,34 @@ class Entry(NamedTuple):
         self.kind.write(self.container, items)
 
 
+class Globals:
+    """Variables of a module that code mentions: a function that is called as it is may set them.
+
+    Examples
+    --------
+    >>> module = {"table": None}
+    >>> names = Globals(module, ["table"])
+    >>> before = names.version()
+    >>> module["table"] = [1.0]
+    >>> names.version() == before
+    False
+    """
+
+    def __init__(self, module: dict[str, Any], names: Iterable[str]) -> None:
+        self._module, self._names, self._changes = module, tuple(names), 0
+        self._seen = self._now()
+
+    def version(self) -> int:
+        """A number that is another one once a variable has been set."""
+        now = self._now()
+        if any(old is not new for old, new in zip(self._seen, now, strict=True)):
+            self._seen, self._changes = now, self._changes + 1
+        return self._changes
+
+    def _now(self) -> list[Any]:
+        return [self._module.get(name, _UNSET) for name in self._names]
+
+
 class Heap:
     """All containers within reach of some variables, and what they hold now.
 
@@ -268,7 +296,7 @@ def _top(cls: type) -> str:
 @functools.lru_cache(maxsize=1024)
 def _is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
-    return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
+    return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray | Globals))
 
 
 def carried(value: Any) -> list[Any]:
@@ -310,6 +338,7 @@ _C_DATA: type = ctypes.Structure.__mro__[-2]  # the base of all values and array
 _CARRIERS = (ModuleType, FunctionType, MethodType, BuiltinMethodType, functools.partial, staticmethod, classmethod, property)
 # the first that applies counts: generators are iterators too
 _KINDS = (
+    (Globals, Kind("variable", lambda value: Contents(value.version(), []))),
     (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
     (dict, Kind("dict", _read_dict)),
     (set, Kind("set", lambda value: Contents(None, list(value)))),

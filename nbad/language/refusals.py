@@ -129,6 +129,10 @@ FLOW = {
     ),
     "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
+    "outer variable": (
+        "calls a function that sets a variable of a module, in a branch on a traced value",
+        "load()  # before the branch, the function that sets it",
+    ),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (
         "changes the length of the list `{name}` in a branch on a traced value",

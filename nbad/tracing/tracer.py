@@ -107,7 +107,7 @@ def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], cons
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a ufunc, of which NumPy before 2.4 does not tell them
         return copy(*values.values())
-    leading = itertools.takewhile(lambda p: p.name in values and p.kind is not p.KEYWORD_ONLY, parameters)
+    leading = itertools.takewhile(lambda p: p.name in values and p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD), parameters)
     positional = [values.pop(p.name) for p in leading]  # a wrapper may take `*args` only
     return copy(*positional, **values)
 
