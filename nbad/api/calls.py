@@ -12,7 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
-from nbad.language.kernels import is_kernel
+from nbad.graphs.kernels import is_kernel
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities

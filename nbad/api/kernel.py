@@ -17,7 +17,7 @@ from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, mis
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS
-from nbad.language.kernels import BoundKernel
+from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
 from nbad.tracing.arguments import Argument
 

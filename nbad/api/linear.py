@@ -6,19 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.errors import ArgumentValueError
-from nbad.language.kernels import Structure
 from nbad.runtime.operands import WEAK, as_array, broadcast
-
-
-def outputs_of(returned):
-    """The outputs in what a kernel or its plain function returned, in whatever structure.
-
-    Examples
-    --------
-    >>> outputs_of({"u": 1.0, "v": 2.0}), outputs_of(3.0)
-    ((1.0, 2.0), (3.0,))
-    """
-    return Structure.of(returned)[1]
 
 
 class Given(NamedTuple):

@@ -22,8 +22,8 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, close
 from nbad.forks import Lock
 from nbad.graphs.failures import failure_of
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.kernels import BoundKernel, Traced
 from nbad.graphs.recipes import read_partial
-from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest

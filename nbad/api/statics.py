@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from nbad.errors import ArgumentTypeError
+from nbad.graphs.kernels import is_kernel
 from nbad.language.arrays import TracedArray
-from nbad.language.kernels import is_kernel
 from nbad.language.values import Tracer, first_traced
 
 _EXACT = frozenset({int, bool, str, bytes, type(None), type(Ellipsis)})  # equal values of one of these types are the same

@@ -12,8 +12,8 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.kernels import KernelLike
 from nbad.language import arrays, meanings, refusals, vocabulary
-from nbad.language.kernels import KernelLike
 from nbad.language.meanings import LibraryFunction
 from nbad.language.refusals import advice, described
 from nbad.language.unseen import Unseen

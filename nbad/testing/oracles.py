@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nbad.api.linear import outputs_of
 from nbad.graphs.graph import Graph, Node
+from nbad.graphs.kernels import outputs_of
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
 

@@ -13,9 +13,9 @@ import numba
 import numpy as np
 
 from nbad.api.kernel import Kernel
-from nbad.api.linear import outputs_of
 from nbad.api.options import Residuals
 from nbad.codegen.host import host
+from nbad.graphs.kernels import outputs_of
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import total
 from nbad.testing.check import check_kernel

@@ -17,8 +17,8 @@ from nbad import lines
 from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
+from nbad.graphs.kernels import KernelLike, is_kernel
 from nbad.language import arrays, vocabulary
-from nbad.language.kernels import KernelLike, is_kernel
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, first_traced
 from nbad.tracing import copies

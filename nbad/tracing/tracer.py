@@ -13,8 +13,8 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
+from nbad.graphs.kernels import Structure, Traced
 from nbad.language import arrays
-from nbad.language.kernels import Structure, Traced
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL

@@ -12,8 +12,8 @@ from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentValueError, TraceError, fitting
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.kernels import ALONE, TUPLE, Traced
 from nbad.graphs.simplify import simplify
-from nbad.language.kernels import ALONE, TUPLE, Traced
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import jacobian
 from nbad.verbs.pushforward import as_tuples, jvp

@@ -1,4 +1,4 @@
-"""What a kernel is to the trace of another one: a graph that is repeated there."""
+"""What a traced kernel is to others: its graph, the core shapes of its outputs, and the structure in which it returns them."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -78,6 +78,17 @@ class Structure(NamedTuple):
 
 
 ALONE, TUPLE = Structure(), Structure(tuple)
+
+
+def outputs_of(returned: Any) -> tuple[Any, ...]:
+    """The outputs in what a kernel or its plain function returned, in whatever structure.
+
+    Examples
+    --------
+    >>> outputs_of({"u": 1.0, "v": 2.0}), outputs_of(3.0)
+    ((1.0, 2.0), (3.0,))
+    """
+    return Structure.of(returned)[1]
 
 
 class Traced(NamedTuple):
