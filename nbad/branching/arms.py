@@ -25,7 +25,10 @@ class Written(NamedTuple):
     items: list[Any]
 
 
-Changes = dict[int, Written]  # by the identity of the container
+class Changes(dict[int, Written]):
+    """What an arm wrote to, by the identity of the container; and the numbers that it left stale."""
+
+    stale: dict[int, Any] | None = None
 
 
 class _Sides(NamedTuple):
@@ -55,7 +58,9 @@ class Fork:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self._sides = _Sides({}, {})
+        self._sides = _Sides(Changes(), Changes())
+        self._stale = dict(flow.trace.aliases.stale)  # before the arms
+        self._left_stale: dict[int, Any] = {}
         self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
     @property
@@ -65,20 +70,27 @@ class Fork:
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""
+        aliases, stale = self.flow.trace.aliases, self.flow.trace.aliases.stale
+        aliases.stale = dict(self._stale)
         changes = self.heap.changes()
         for entry, contents in changes:
             self._check(entry, contents)
             entry.write(entry.contents.items)
-        return {id(entry.container): Written(entry, contents.items) for entry, contents in changes}
+        ended = Changes({id(entry.container): Written(entry, contents.items) for entry, contents in changes})
+        ended.stale = stale
+        return ended
 
     def write(self, changes: Changes) -> None:
         """Do again what an arm wrote."""
+        self._left_stale = self._stale if changes.stale is None else changes.stale
         for entry, items in changes.values():
             entry.write(items)
 
     def merge_writes(self, first: Changes, second: Changes) -> None:
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
         self._sides = _Sides(first, second)
+        stale = [self._stale if changes.stale is None else changes.stale for changes in self._sides]
+        self.merger.stale, self._left_stale = (stale[0], stale[1]), stale[0] | stale[1]
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
             sides = [_left(entry, changes) for changes in self._sides]
@@ -103,6 +115,7 @@ class Fork:
     def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""
         self.flow.watch(self.merger.entangled, self.line)
+        self.flow.trace.aliases.stale |= self._left_stale
         del self.heap, self.merger, self._sides
 
     def _check(self, entry: Entry, contents: Contents) -> None:

@@ -4,6 +4,7 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
+import operator
 import re
 import sys
 import traceback
@@ -15,12 +16,13 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
+from nbad.branching.arms import Changes
 from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
 from nbad.errors import NbadError, TraceError
-from nbad.language import arrays, lookup, refusals
+from nbad.language import arrays, lookup, masks, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
@@ -149,7 +151,7 @@ class Flow:
             return choice.merge(b, choice.value)
         if not self._are_conditions(choice.value, b):
             return choice.merge_and(b)
-        choice.merge_writes(choice.end_arm(), {})
+        choice.merge_writes(choice.end_arm(), Changes())
         choice.close()
         return both(self.trace, choice.value, b)
 
@@ -160,7 +162,7 @@ class Flow:
             return choice.merge(choice.value, b)
         if not self._are_conditions(choice.value, b):
             return choice.merge_or(b)
-        choice.merge_writes({}, choice.end_arm())
+        choice.merge_writes(Changes(), choice.end_arm())
         choice.close()
         return either(self.trace, choice.value, b)
 
@@ -186,15 +188,26 @@ class Flow:
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
-        axes = lookup.new_axes(container, index)
+        axes, index = lookup.new_axes(container, index), arrays.bare(index)
         if axes is not None:
             return arrays.with_axes(self.trace, container, axes)
+        mask = masks.as_mask(self.trace, index, True) if isinstance(container, Tracer | arrays.TracedArray) else None
+        if mask is not None:
+            return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
             return container[index]
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
         self.watch([(value, sources) for value in containers(found)], lines.running_line())
         return found
+
+    def put(self, value: Any, container: Any, index: Any) -> Any:
+        """`container[index] = value`; gives what the variable of the container is to hold."""
+        return masks.put(self.trace, value, container, index)
+
+    def augmented(self, name: str, old: Any, value: Any) -> Any:
+        """What `old += value` makes, and its like: `name` is that of the operator."""
+        return getattr(operator, name)(old, value)
 
     # variables
 
@@ -273,4 +286,4 @@ class Flow:
 
 def _scalar(value: Any) -> Any:
     """The item of an array of one."""
-    return value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1 else value
+    return value.item() if isinstance(value, np.ndarray) and arrays.holds_objects(value) and value.size == 1 else value

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
 from nbad.branching.scopes import bound_names, is_plain_function, leaves, returns, without_continue
+from nbad.branching.writes import with_writes
 from nbad.language.unseen import HARMLESS
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -88,7 +89,7 @@ class Rewriter(Expressions):
         if not is_plain_function(node):
             return node
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
-        body = self.block(node.body, Place("function", has_call))
+        body = self.block(with_writes(node), Place("function", has_call))
         if has_call:
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")

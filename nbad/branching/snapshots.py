@@ -199,7 +199,7 @@ def _slotted(kind: Kind) -> Kind:
 def _array_kind(value: Any) -> Kind | None:
     if not value.flags.writeable:
         return None
-    return _OBJECTS if value.dtype == object else _NUMBERS
+    return _OBJECTS if arrays.holds_objects(value) else _NUMBERS
 
 
 def _read_objects(value: Any) -> Contents:

@@ -67,6 +67,8 @@ class Merger:
     ----------
     entangled : list of Entangled
         Lists and arrays that may be one another: a write to one could not be traced.
+    stale : pair of dicts
+        What either side must not use any more, by identity: neither must what it becomes.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Merger:
     ) -> None:
         self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
         self.entangled: list[Entangled] = []
+        self.stale: tuple[dict[int, Any], dict[int, Any]] = {}, {}
         self._pairs: dict[tuple[int, int], _Pair] = {}
         self._of_memory: defaultdict[int, list[_Pair]] = defaultdict(list)  # by the identity of what owns it, on either side
 
@@ -85,8 +88,15 @@ class Merger:
         """The one value; raises `Different` where there is none."""
         if a is b:
             return a
+        result = self._merged(a, b)
+        if any(id(owner(value)) in stale for value, stale in zip((a, b), self.stale, strict=True)):
+            self.trace.aliases.stale[id(owner(result))] = owner(result)
+        return result
+
+    def _merged(self, a: Any, b: Any) -> Any:
         if is_number(a) and is_number(b):
             return self._number(a, b)
+        a, b = self._as_alike(a, b), self._as_alike(b, a)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return self._container(a, b, self._array)
         if type(a) is not type(b):
@@ -101,7 +111,20 @@ class Merger:
             return self._container(a, b, self._dict)
         raise Different(f"{described(a)} in one branch and another one in the other")
 
+    def _as_alike(self, value: Any, other: Any) -> Any:
+        """A number as an array without dimensions, where the other side has one."""
+        is_cell = isinstance(other, arrays.TracedArray) and other.ndim == 0 and is_number(value)
+        return arrays.kept(self.trace, arrays.filled([self.trace.item(value)], ())) if is_cell else value
+
     def _number(self, a: Any, b: Any) -> Any:
+        result = self._chosen(a, b)
+        sides = [value for value in (a, b) if isinstance(value, Tracer)]
+        if sides and isinstance(result, Tracer):  # which for NumPy may be the array of either
+            result = self.trace.clone(result)
+            self.trace.aliases.link(result, *sides)
+        return result
+
+    def _chosen(self, a: Any, b: Any) -> Any:
         if isinstance(a, Tracer) or isinstance(b, Tracer):
             # equal operations are one node
             if isinstance(a, Tracer) and isinstance(b, Tracer) and (a._trace, a._node) == (b._trace, b._node):
@@ -165,12 +188,12 @@ class Merger:
     def _array(self, a: Any, b: Any) -> Any:
         if a.shape != b.shape:
             raise Different(f"an array of shape {a.shape} in one branch and of shape {b.shape} in the other")
-        if a.dtype == b.dtype and a.dtype not in (object, float):
+        if not arrays.holds_objects(a) and a.dtype == b.dtype != float:
             if np.array_equal(a, b):
                 return a.copy()
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
-        return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+        return arrays.kept(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
 
 
 def _halves(items: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -215,6 +238,8 @@ def either(trace: "Trace", a: Any, b: Any) -> Any:
 
 def is_number(value: Any) -> bool:
     """Whether this is a number or a condition, traced or plain."""
+    if isinstance(value, arrays.TracedArray):
+        return False
     return isinstance(value, Tracer) or plain_number(value) is not None
 
 
@@ -235,7 +260,7 @@ def kept(value: Any, known: dict[int, Copy] | None = None) -> Any:
     known = {} if known is None else known
     if id(value) in known:
         return known[id(value)].copy
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray) and (value.ndim or isinstance(value, arrays.TracedArray)):
         copy: Any = value.copy()
     elif type(value) is list:
         copy = [kept(item, known) for item in value]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.errors import TraceError, closest
-from nbad.language import array_functions, builtin_functions, matrices, refusals, special_functions
+from nbad.language import array_functions, builtin_functions, masks, matrices, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
 from nbad.language.values import TraceAttributeError, stop_gradient
 from nbad.operations.table import ROWS
@@ -42,7 +42,12 @@ def _applying(op: str) -> Callable[..., Any]:
 _SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROWS for path in row.spellings}
 # a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
 MEANINGS: dict[str, Meaning] = (
-    _SPELLED | builtin_functions.MEANINGS | array_functions.MEANINGS | matrices.MEANINGS | special_functions.MEANINGS
+    _SPELLED
+    | builtin_functions.MEANINGS
+    | array_functions.MEANINGS
+    | masks.MEANINGS
+    | matrices.MEANINGS
+    | special_functions.MEANINGS
 )
 
 

@@ -18,7 +18,7 @@ from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.kernels import KernelLike, is_kernel
-from nbad.language import arrays, vocabulary
+from nbad.language import arrays, masks, vocabulary
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, first_traced
 from nbad.tracing import copies
@@ -175,6 +175,8 @@ class Rebinder:
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             given = _originals(args, kwargs)
+            if masks.holds_masked(*given):
+                return masks.lifted(self.trace, lambda *args, **kwargs: self.trace.splice(value, args, kwargs), *given)
             if first_traced((args, kwargs)) is None and not _raises(value, *given):
                 return arrays.call_plain(self.trace, value, *given)
             return self.trace.splice(value, *given)
@@ -262,7 +264,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, Tracer):
         return False
-    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
+    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and not arrays.holds_objects(value))
 
 
 def _python_function(value: Any) -> FunctionType | None:

@@ -15,6 +15,7 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.kernels import Structure, Traced
 from nbad.language import arrays
+from nbad.language.masks import Masked, Places
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -138,10 +139,9 @@ def _outputs(run: Trace, returned: Any) -> tuple[Structure, list[np.ndarray]]:
             where = " in an array" if isinstance(leaf, np.ndarray) else " in a list" if isinstance(leaf, list) else ""
             where = where or (f" in a {kind}" if kind else "")
             raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array, or a tuple, a dict or a list of these")
-    outputs = [arrays.items(run, leaf) for leaf in leaves]
-    if not all(leaf.size for leaf in outputs) or not outputs:
-        raise run.refusal(f"returns an empty {kind or 'array'}", "return y")
-    return structure, outputs
+    if not leaves or [] in [leaf for leaf in leaves if type(leaf) is list]:
+        raise run.refusal(f"returns an empty {kind or 'list'}", "return y")
+    return structure, [arrays.items(run, leaf) for leaf in leaves]
 
 
 def _items(leaf: Any) -> Iterator[Any]:
@@ -160,6 +160,8 @@ _FAULTS = {
     str: ("a string", "return y"),
     dict: ("a dict", "return a, b"),
     tuple: ("a tuple", "return a, b, c"),
+    Masked: ("items that a traced condition picks", "np.where(mask, x, 0.0)  # for all elements"),
+    Places: ("the places where a traced condition holds", "np.where(mask, 1.0, 0.0)  # for all elements"),
 }
 
 

@@ -166,7 +166,7 @@ def test_lists_are_arrays_where_the_signature_says_so():
     with pytest.raises(TraceError, match=text):
         nbad.kernel(lambda x, y: [x, y])(X, Y)
     for make, what in (
-        (lambda x: [], "an empty array"),
+        (lambda x: [], "an empty list"),
         (lambda x: {}, "an empty dict"),
         (lambda x: [x, None], "nothing in a list"),
         (lambda x: {"a": x > 0}, "a condition in a dict"),

@@ -145,7 +145,7 @@ def test_results_that_are_no_numbers():
     expect(a_list_with_none, "returns nothing in a list", known)
     expect(a_nested_dict, "returns a dict in a dict", "fix: return a, b")
     expect(a_set, "returns a value of type frozenset", "fix: return y")
-    expect(an_empty_list, "returns an empty array", "fix: return y")
+    expect(an_empty_list, "returns an empty list", "fix: return y")
     expect(a_string, "returns a string", "fix: return y")
     expect(a_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
     expect(a_plain_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
@@ -257,14 +257,14 @@ def test_writes():
         return x
 
     def to_output(x):
-        return np.sin(x, out=x)
+        return np.sin(x, out=x) + x
 
     expect(to_item, "writes into `x`", "fix: return the new value: a kernel changes nothing in place")
     expect(to_deleted_item, "writes into `x`", "fix: return the new value")
     expect(to_attribute, "writes the attribute `value` of `x`", "fix: return the new value")
     expect(to_module, "writes the attribute `tau` of `math`", "fix: return the value instead")
     expect(to_global, "assigns the outer variable `counter`", "fix: return counter", "counter = x")
-    expect(to_output, "passes `out=` to `numpy.sin`", "fix: numpy.sin(x)")
+    expect(to_output, "uses a number after its array was written to under another name", "fix: y = np.array(y)")
     assert counter == 0
     assert math.tau == 2 * math.pi
 
@@ -462,7 +462,7 @@ def test_wrong_calls_of_known_functions():
         return math.sin(x, 2)
 
     def too_few(x):
-        return np.where(x > 0)
+        return np.where(x > 0, x)
 
     def by_key(x):
         return max(x, 2, key=abs)
@@ -477,10 +477,10 @@ def test_wrong_calls_of_known_functions():
         return np.clip(x, 0.0, 1.0, 2.0)
 
     expect(too_many, "calls `math.sin` with 2 arguments", "expected: 1\n  fix: math.sin(x)")
-    expect(too_few, "calls `numpy.where` with 1 arguments", "expected: 3\n  fix: numpy.where(x, y, z)")
+    expect(too_few, "calls `numpy.where` with 2 arguments", "expected: 3\n  fix: numpy.where(x, y, z)")
     expect(by_key, "passes `key=` to `builtins.max`", "fix: max(x)")
     expect(three_sides, "calls `math.hypot` with 3 arguments", "fix: math.hypot(math.hypot(x, y), z)")
-    expect(into, "passes `out=` to `numpy.add`", "fix: numpy.add(x, y)")
+    expect(into, "changes an array that was made outside the kernel", "fix: a = a + x")
     expect(unlike, "calls `numpy.clip` in a way that nbad does not know", "fix: numpy.clip(x, a_min=None, a_max=None)")
 
 
