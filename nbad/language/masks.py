@@ -274,6 +274,13 @@ def refuse_picked(trace: "Trace") -> NoReturn:
     raise trace.refusal(*_OUTSIDE)
 
 
+def in_place(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call of `nan_to_num` with `copy=False`, which is one with `out=`; all others as they are."""
+    if function is not np.nan_to_num or not args or (args[1] if len(args) > 1 else options.get("copy", True)):
+        return args, options
+    return args[:1], {**{name: value for name, value in options.items() if name != "copy"}, "out": args[0]}
+
+
 def into(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """A function of single items with `out=`, where it puts them, and `where=`, the condition under which it does so."""
     options = dict(options)

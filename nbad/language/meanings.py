@@ -53,6 +53,11 @@ class LibraryFunction(NamedTuple):
         )
 
     @property
+    def is_of_arrays(self) -> bool:
+        """Whether it does so with arrays outside of kernels too."""
+        return self.is_of_items and (self.path == "builtins.abs" or not self.path.startswith(("math.", "builtins.")))
+
+    @property
     def takes_plain_arrays(self) -> bool:
         """Whether it acts on the kernel's arrays of plain numbers too: views must stay views. Linear algebra makes new arrays."""
         return not self.path.startswith("numpy.linalg.")

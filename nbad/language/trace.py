@@ -167,10 +167,10 @@ class Trace:
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
         function = np.nonzero if function is np.where and len(args) == 1 else function
-        known = vocabulary.find(function)
+        known, (args, options) = vocabulary.find(function), masks.in_place(function, args, options)
         is_single = known is not None and known.is_of_items
         if masks.holds_masked(args, options) and function is not np.place:
-            if not is_single:
+            if known is None or not known.is_of_arrays:
                 masks.refuse_picked(self)
             return masks.lifted(self, lambda *given, **named: self.call(function, given, named, path), args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
