@@ -347,6 +347,8 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
     (target,) = options.pop("out", (None,))
     if target is not None and not isinstance(target, TracedArray):
         raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
+    if target is not None and "where" in options:
+        return trace.call(ufunc, inputs, {**options, "out": target})
     result = trace.call(ufunc, inputs, options)
     if target is None:
         return result
