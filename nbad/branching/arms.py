@@ -25,10 +25,13 @@ class Written(NamedTuple):
     items: list[Any]
 
 
-class Changes(dict[int, Written]):
-    """What an arm wrote to, by the identity of the container; and the numbers that it left stale."""
+Changes = dict[int, Written]  # by the identity of the container
 
-    stale: dict[int, Any] | None = None
+
+class Ended(Changes):
+    """What an arm wrote, and what may not be used any more at its end, as `Aliases.stale` has it."""
+
+    stale: dict[int, Any]
 
 
 class _Sides(NamedTuple):
@@ -58,7 +61,7 @@ class Fork:
         self.flow, self.condition = flow, condition
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self._sides = _Sides(Changes(), Changes())
+        self._sides = _Sides({}, {})
         self._stale = dict(flow.trace.aliases.stale)  # before the arms
         self._left_stale: dict[int, Any] = {}
         self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
@@ -76,21 +79,21 @@ class Fork:
         for entry, contents in changes:
             self._check(entry, contents)
             entry.write(entry.contents.items)
-        ended = Changes({id(entry.container): Written(entry, contents.items) for entry, contents in changes})
+        ended = Ended({id(entry.container): Written(entry, contents.items) for entry, contents in changes})
         ended.stale = stale
         return ended
 
     def write(self, changes: Changes) -> None:
         """Do again what an arm wrote."""
-        self._left_stale = self._stale if changes.stale is None else changes.stale
+        self._left_stale = self._stale_after(changes)
         for entry, items in changes.values():
             entry.write(items)
 
     def merge_writes(self, first: Changes, second: Changes) -> None:
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
         self._sides = _Sides(first, second)
-        stale = [self._stale if changes.stale is None else changes.stale for changes in self._sides]
-        self.merger.stale, self._left_stale = (stale[0], stale[1]), stale[0] | stale[1]
+        self.merger.stale = self._stale_after(first), self._stale_after(second)
+        self._left_stale = self.merger.stale[0] | self.merger.stale[1]
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
             sides = [_left(entry, changes) for changes in self._sides]
@@ -100,6 +103,10 @@ class Fork:
                 what, fix = refusals.FLOW["items"]
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
             entry.write(items)
+
+    def _stale_after(self, changes: Changes) -> dict[int, Any]:
+        """What may not be used any more after an arm; one that did not run leaves that as it was."""
+        return changes.stale if isinstance(changes, Ended) else self._stale
 
     def _held_first(self, container: Any) -> list[Any] | None:
         return self._held(self._sides.first, container)

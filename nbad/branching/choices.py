@@ -39,7 +39,7 @@ class Choice(Fork):
         self.value = value
         super().__init__(flow, flow.trace.condition(value), frame)
         self.frame = frame
-        self._first = Changes()
+        self._first: Changes = {}
 
     def first(self) -> bool:
         """Evaluate the operand for a test that holds."""
@@ -58,12 +58,12 @@ class Choice(Fork):
     def merge_and(self, b: Any) -> Any:
         """The value of `value and b`."""
         # only one operand of `and` is an arm; the other one is the test
-        self.merge_writes(self.end_arm(), Changes())
+        self.merge_writes(self.end_arm(), {})
         return self._merged(b, self.value)
 
     def merge_or(self, b: Any) -> Any:
         """The value of `value or b`."""
-        self.merge_writes(Changes(), self.end_arm())
+        self.merge_writes({}, self.end_arm())
         return self._merged(self.value, b)
 
     def _merged(self, a: Any, b: Any) -> Any:

@@ -16,7 +16,6 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
-from nbad.branching.arms import Changes
 from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import leads_on
@@ -151,7 +150,7 @@ class Flow:
             return choice.merge(b, choice.value)
         if not self._are_conditions(choice.value, b):
             return choice.merge_and(b)
-        choice.merge_writes(choice.end_arm(), Changes())
+        choice.merge_writes(choice.end_arm(), {})
         choice.close()
         return both(self.trace, choice.value, b)
 
@@ -162,7 +161,7 @@ class Flow:
             return choice.merge(choice.value, b)
         if not self._are_conditions(choice.value, b):
             return choice.merge_or(b)
-        choice.merge_writes(Changes(), choice.end_arm())
+        choice.merge_writes({}, choice.end_arm())
         choice.close()
         return either(self.trace, choice.value, b)
 

@@ -87,7 +87,7 @@ class Branch(Fork):
     def join(self) -> bool:
         """Both arms have run."""
         second = self._end_arm()
-        first, second = (second, _Arm(self.before, Changes(), Ends())) if self._first is None else (self._first, second)
+        first, second = (second, _Arm(self.before, {}, Ends())) if self._first is None else (self._first, second)
         self.flow.abandon(self._depth + 1)
         self.flow.open.pop()
         if self.call is not None:
