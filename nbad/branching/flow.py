@@ -190,7 +190,7 @@ class Flow:
         axes, index = lookup.new_axes(container, index), arrays.bare(index)
         if axes is not None:
             return arrays.with_axes(self.trace, container, axes)
-        mask = masks.as_mask(self.trace, index, True) if isinstance(container, Tracer | arrays.TracedArray) else None
+        mask = masks.as_mask(self.trace, index, True) if isinstance(container, Tracer | arrays.TracedArray | np.generic) else None
         if mask is not None:
             return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):

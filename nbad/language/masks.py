@@ -175,20 +175,26 @@ def _fitting(trace: "Trace", mask: np.ndarray, shape: tuple[int, ...]) -> np.nda
 def put(trace: "Trace", value: Any, container: Any, index: Any) -> Any:
     """`container[index] = value`, and what the variable of the container is to hold then."""
     index = arrays.bare(index)
+    mask = as_mask(trace, index, of_number=True)
+    if isinstance(container, np.generic) and (mask is not None or _is_whole(index)):
+        raise trace.refusal("writes into a number, which is none of the kernel's arguments", "y = np.array(y)  # before")
+    if type(container) is np.ndarray and as_mask(trace, index) is not None:
+        what = "writes by traced conditions into an array of whole numbers or bools"
+        raise trace.refusal(what, "y = np.zeros(3)  # an array of floats")
     if not isinstance(container, Tracer):
-        if type(container) is np.ndarray and as_mask(trace, index) is not None:
-            what = "writes by traced conditions into an array of whole numbers or bools"
-            raise trace.refusal(what, "y = np.zeros(3)  # an array of floats")
         container[index] = value
         return container
-    mask = as_mask(trace, index, of_number=True)
-    if mask is None and not any(type(index) is type(whole) and index == whole for whole in _WHOLE):
+    if mask is None and not _is_whole(index):
         container[index] = value  # which refuses
     condition = True if mask is None else _fitting(trace, mask, ()).item()
     if condition is False or condition is np.False_:
         return container
     (new,) = _written(trace, value, arrays.filled([condition], ()), ()).flat
     return _rewritten(trace, container, condition, new)
+
+
+def _is_whole(index: Any) -> bool:
+    return any(type(index) is type(whole) and index == whole for whole in _WHOLE)
 
 
 def _rewritten(trace: "Trace", old: Tracer, condition: Any, new: Any) -> Tracer:

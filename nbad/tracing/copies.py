@@ -73,6 +73,8 @@ def _needs_rewriting(code: CodeType) -> bool:
 def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:
     """The function's globals; names that its code mentions are looked up where the original has them, whenever they are read."""
     outer, builtins = function.__globals__, function.__builtins__
+    if isinstance(builtins, _Live):  # it was made in a copy
+        outer, builtins = builtins.outer, builtins.builtins
     mentioned = {name for code in _codes(function.__code__) for name in code.co_names}
     # imports inside the function are to give stand-ins too
     load = builtins["__import__"]
@@ -91,11 +93,11 @@ class _Live(dict):
 
     def __init__(self, known: dict[str, Any], outer: dict[str, Any], builtins: dict[str, Any], rebinder: "Rebinder") -> None:
         super().__init__(known)
-        self._outer, self._builtins, self._rebinder = outer, builtins, rebinder
+        self.outer, self.builtins, self._rebinder = outer, builtins, rebinder
         self._found: dict[str, tuple[Any, Any]] = {}  # each with its stand-in
 
     def __missing__(self, name: str) -> Any:
-        value = self._outer.get(name, self._builtins.get(name, _MISSING))
+        value = self.outer.get(name, self.builtins.get(name, _MISSING))
         if value is _MISSING:
             raise KeyError(name)
         found = self._found.get(name)

@@ -52,7 +52,7 @@ def run_program(seed):
 KNOWN = (
     "uses a number after its array was written to under another name|writes to a list or array that has several names|"
     "returns on a traced value, and changes what outlives the call|combines items that different conditions pick|"
-    "writes real numbers among|writes into .*, which nobody can write to"
+    "writes real numbers among|writes into .*, which nobody can write to|writes into a number, which is none of the kernel's arguments"
 )
 
 
@@ -365,6 +365,19 @@ def test_what_nobody_can_write_to():
         return y
 
     refused(put, "writes into x, which nobody can write to", r"x = np\.where\(mask, value, x\)")
+
+    def plain_number(x):
+        y = -np.zeros_like(x)
+        y[x > 0] = 1.0
+        return y
+
+    def made_an_array(x):
+        y = np.array(-np.zeros_like(x))
+        y[x > 0] = 1.0
+        return y
+
+    refused(plain_number, "writes into a number, which is none of the kernel's arguments", r"y = np\.array\(y\)")
+    assert_allclose(nbad.kernel(made_an_array)(X), X > 0)
 
     def whole_numbers(x):
         y = np.zeros(3, dtype=int)
