@@ -277,7 +277,7 @@ def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], ope
         values = [trace.item(act(trace, *row) if any(map(trace.is_traced, row)) else plain(*row)) for row in rows]
     (result,) = np.nditer([*arrays, None], ["refs_ok", "zerosize_ok"], op_dtypes=[object] * (len(arrays) + 1)).operands[-1:]
     result[...] = filled(values, result.shape)  # in the memory order that NumPy gives it, on which `ravel` depends
-    return wrap(trace, result)
+    return wrap(trace, result) if result.ndim else trace.constant(result[()])
 
 
 def broadcast(trace: "Trace", arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:

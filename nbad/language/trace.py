@@ -128,6 +128,10 @@ class Trace:
         plain = self._plain(value)
         return plain if isinstance(plain, bool) else np.float64(plain)
 
+    def constant(self, value: Any) -> Any:
+        """What arithmetic makes of plain numbers in arrays without axes: a number that may be written to; all else as it is."""
+        return self.real(value) if isinstance(value, float) else value
+
     def unwritten(self, value: Any) -> Any:
         """A number or an array, which must not have been written to under another name."""
         if self.aliases.is_stale(value):
@@ -177,7 +181,10 @@ class Trace:
         if known is None or is_single:
             if known and not options.keys().isdisjoint(("out", "where")) and _holds((args, options), arrays.TracedArray | Tracer):
                 return masks.into(self, function, args, options)
+            is_of_cells = any(isinstance(value, arrays.TracedArray) and value.ndim == 0 for value in args)
             args = tuple(map(arrays.bare, args))
+            if is_of_cells and first_traced((args, options)) is None:
+                return self.constant(arrays.call_plain(self, function, args, options))
         values = args, options
         if not _acts_on_plain(known, values) and first_traced(values) is None:
             return arrays.call_plain(self, function, args, options)

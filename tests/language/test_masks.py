@@ -52,7 +52,8 @@ def run_program(seed):
 KNOWN = (
     "uses a number after its array was written to under another name|writes to a list or array that has several names|"
     "returns on a traced value, and changes what outlives the call|combines items that different conditions pick|"
-    "writes real numbers among|writes into .*, which nobody can write to|writes into a number, which is none of the kernel's arguments"
+    "writes real numbers among|writes into .*, which nobody can write to|"
+    "writes into a number, which is none of the kernel's arguments"
 )
 
 
@@ -90,6 +91,14 @@ def both_sides(x):
     y[positive] = np.log(x[positive]) + 1.0
     y[~positive] = x[~positive] ** 2 - x[~positive]
     return y
+
+
+def made_of_ones(x):
+    y, z = np.ones_like(x) * np.nan, 2.0 * np.ones(x.shape) - 1.0
+    y[x > 0] = x[x > 0]
+    y[np.isnan(y)] = 0.5
+    z[x < 0] = 0.0
+    return y * z
 
 
 def scaled_places(x):
@@ -204,8 +213,8 @@ def whole(x):
 
 
 FOR_NUMBERS = [
-    zeros_by_a_mask, cut_in_place, both_sides, scaled_places, divided, divided_into, put_and_placed, at_places, flags, of_dtype,
-    without_nan, through_other_code, several_names, in_helpers, in_branches, returned_before, whole,
+    made_of_ones, zeros_by_a_mask, cut_in_place, both_sides, scaled_places, divided, divided_into, put_and_placed, at_places,
+    flags, of_dtype, without_nan, through_other_code, several_names, in_helpers, in_branches, returned_before, whole,
 ]  # fmt: skip
 FOR_ARRAYS = [f for f in FOR_NUMBERS if f not in (cut_in_place, in_branches, returned_before)]
 X = np.array([-2.3, -1.2, -0.4, 0.0, 0.15, 0.7, 1.3, 2.9])
@@ -367,12 +376,12 @@ def test_what_nobody_can_write_to():
     refused(put, "writes into x, which nobody can write to", r"x = np\.where\(mask, value, x\)")
 
     def plain_number(x):
-        y = -np.zeros_like(x)
+        y = np.float64(0.0)
         y[x > 0] = 1.0
         return y
 
     def made_an_array(x):
-        y = np.array(-np.zeros_like(x))
+        y = np.array(np.float64(0.0))
         y[x > 0] = 1.0
         return y
 
