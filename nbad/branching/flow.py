@@ -180,8 +180,8 @@ class Flow:
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
             return self.negated(self.trace.exclusive(a, b))
-        # a choice between numbers is a new one
-        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)):
+        # a choice between numbers is a new one, and True may be passed for a number
+        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
             raise self.trace.refusal(*refusals.FLOW["identity"])
         return False
 
@@ -270,6 +270,11 @@ class Flow:
     def _has_names(self, *values: Any) -> bool:
         """Whether any of several lists or arrays may be another one, depending on a traced value."""
         return any(shared.is_merged(value) for shared in self._shared for value in values)
+
+    def _may_be_flag(self, *values: Any) -> bool:
+        """Whether an argument is compared with True or False."""
+        nodes = [self.trace.builder.nodes[value._node] for value in values if isinstance(value, Tracer)]
+        return any(isinstance(value, bool) for value in values) and any(node.op == "input" for node in nodes)
 
     def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))

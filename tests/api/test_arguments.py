@@ -143,6 +143,21 @@ def test_one_kernel_takes_numbers_and_settings_in_turn():
         assert f(2.0, 3.0, 4.0) == 24.0
 
 
+def test_flags_are_numbers_and_not_asked_by_identity():
+    """Python's bools are numbers, as its whole numbers are: a kernel is traced once for all of them."""
+    f = nbad.kernel(lambda x, full=False: 2.0 * x if full else x)
+    assert_array_equal(f(X, True), 2.0 * X)
+    assert_array_equal(f(X, full=False), X)
+    by_value = nbad.kernel(lambda x, full: 2.0 * x if full == True else x)  # noqa: E712
+    assert_array_equal(by_value(X, True), 2.0 * X)
+    for function in (lambda x, full: 2.0 * x if full is True else x, lambda x, full: x if full is not False else -x):
+        with pytest.raises(TraceError, match=r"asks by `is` for what depends on a traced value[\s\S]*fix: a == b"):
+            nbad.kernel(function)(X, True)
+        fixed = nbad.kernel(function, static="full")
+        assert_array_equal(fixed(X, True), function(X, True))
+        assert_array_equal(fixed(X, False), function(X, False))
+
+
 def test_settings_inside_other_kernels():
     inner, mixed = nbad.kernel(by_name), nbad.kernel(of_gas)
 
