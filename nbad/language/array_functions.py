@@ -48,7 +48,7 @@ def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
         options = {name: _objects(trace, value) for name, value in options.items()}
         given = arrays.items(trace, x)
         result = function(given, *(_objects(trace, place) for place in places), **options)
-        if trace.is_traced(x) and isinstance(result, np.ndarray):
+        if trace.is_traced(x) and isinstance(result, np.ndarray) and result.ndim:
             is_view = np.may_share_memory(result, given)
             return arrays.of_number(trace, x, result) if is_view else arrays.wrap(trace, arrays.fresh(trace, result))
         if isinstance(result, np.ndarray) and result.ndim == 0 and result.base is not None and isinstance(x, arrays.TracedArray):
@@ -96,8 +96,8 @@ def _array(
     _check_dtype(trace, dtype)
     if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin:
         return value
-    if not copy and trace.is_traced(value):  # for NumPy a view
-        return arrays.with_axes(trace, value, ndmin)
+    if not copy and trace.is_traced(value):  # for NumPy it is what it is given, if that is an array
+        return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
     items = arrays.fresh(trace, arrays.items(trace, value))
     return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 

@@ -213,14 +213,13 @@ def holds_objects(array: np.ndarray) -> bool:
 
 def with_axes(trace: "Trace", value: Any, axes: int) -> Any:
     """A traced number with so many axes of length 1, for NumPy a view of it."""
-    return of_number(trace, value, items(trace, value).reshape((1,) * axes))
+    return of_number(trace, value, items(trace, value).reshape((1,) * axes)) if axes else value
 
 
 def of_number(trace: "Trace", value: Any, array: np.ndarray) -> Any:
     """An array that holds one traced number, which to write to is to write to the number."""
-    result = wrap(trace, array)
-    if array.ndim:
-        trace.aliases.link(value, owner(result))
+    result = kept(trace, array)
+    trace.aliases.link(value, owner(result))
     return result
 
 

@@ -182,7 +182,7 @@ class Trace:
             if known and not options.keys().isdisjoint(("out", "where")) and _holds((args, options), arrays.TracedArray | Tracer):
                 return masks.into(self, function, args, options)
             is_of_cells = any(isinstance(value, arrays.TracedArray) and value.ndim == 0 for value in args)
-            args = tuple(map(arrays.bare, args))
+            args, options = tuple(map(arrays.bare, args)), {name: arrays.bare(value) for name, value in options.items()}
             if is_of_cells and first_traced((args, options)) is None:
                 return self.constant(arrays.call_plain(self, function, args, options))
         values = args, options

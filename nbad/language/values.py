@@ -225,8 +225,8 @@ class TracedReal(Tracer):
     conjugate = conj = squeeze = item
 
     def copy(self, order: str = "C") -> Any:
-        """An array of its own, without dimensions."""
-        return self._trace.call(np.array, (self,), {})
+        """The same under a name of its own."""
+        return self._trace.clone(self)
 
     def astype(self, dtype: Any, **options: Any) -> Any:
         """As a number of a dtype: itself, cut to a whole number, or whether it is not zero."""

@@ -16,15 +16,19 @@ def clipped(v):
     return v
 """
 NUMBERS = (
-    "{a} * 2.0", "{a} + {b}", "{a} - {b}", "np.sin({a})", "np.minimum({a}, {b})", "np.where({m}, {a}, {b})", "-{a}", "abs({a})",
+    "{a} * 2.0",
+    "{a}.copy() + 0.0",
+    "{a} + {b}", "{a} - {b}", "np.sin({a})", "np.minimum({a}, {b})", "np.where({m}, {a}, {b})", "-{a}", "abs({a})",
 )  # fmt: skip
 CELLS = (
-    "np.zeros_like({a})", "np.ones_like({a})", "np.full_like({a}, 0.75)", "np.array({a})", "{a}.copy()", "np.copy({a})",
-    "np.array({a}, copy=True)", "np.asarray({a}).copy()", "clipped({a})", "np.add({a}, {b}, out=np.zeros_like({a}), where={m})",
+    "np.zeros_like({a})", "np.ones_like({a})", "np.full_like({a}, 0.75)", "np.array({a})", "np.asarray({a})", "np.copy({a})",
+    "np.array({a}, copy=True)",
+    "np.asanyarray({a}, dtype=float)", "np.asarray({a}).copy()",
+    "clipped({a})", "np.add({a}, {b}, out=np.zeros_like({a}), where={m})",
 )  # fmt: skip
 NAMES = (
-    "{a}", "np.asarray({a})", "{a}[...]", "{a}.real", "half({a}, {m})", "same({a}, {b})", "[{a}, {b}][0]", "{a} if {c} else {b}",
-    "np.asanyarray({a}, dtype=float)", "max({a}, {b})", "(lambda: {a})()",
+    "{a}", "{a}.copy()", "{a}[...]", "{a}.real", "half({a}, {m})", "same({a}, {b})", "[{a}, {b}][0]", "{a} if {c} else {b}",
+    "max({a}, {b})", "(lambda: {a})()",
 )  # fmt: skip
 WRITES = (
     "{v}[{m}] = 0.25", "{v}[{m}] = {a}[{m}]", "{v}[{m}] = np.cos({a}[{m}]) + {b}[{m}]", "{v}[{m}] *= 2.0", "{v}[{m}] += {a}[{m}]",

@@ -122,7 +122,7 @@ def divided_into(x):
 
 
 def put_and_placed(x):
-    y = x.copy()
+    y = np.array(x)
     np.putmask(y, y > 1, x * x)
     np.copyto(y, -x, where=x < 0)
     np.place(y, y < 0.25, 7.0)
