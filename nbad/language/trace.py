@@ -193,7 +193,9 @@ class Trace:
         return meanings.call(self, known, args, options)
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
-        """Refuse functions of whole arrays on one traced number, which they would return as it is."""
+        """Refuse functions of whole arrays on one traced number, which they would return as it is; of a mask `any` is a test."""
+        if path in ("numpy.any", "numpy.all") and args and self.is_condition(arrays.bare(args[0])):
+            return
         if path in refusals.WHOLE and args and self.is_traced(arrays.bare(args[0])):
             operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
             what, fix, expected = refusals.whole(path, operands)

@@ -288,6 +288,12 @@ class TracedCondition(Tracer):
     def __neg__(self) -> Any:
         return 0 - self
 
+    def any(self) -> Any:
+        """Itself: a mask of one element."""
+        return self
+
+    all = any
+
 
 def stop_gradient(x: Any) -> Any:
     """`x` itself, of which no derivative is taken.

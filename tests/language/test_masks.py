@@ -101,6 +101,16 @@ def made_of_ones(x):
     return y * z
 
 
+def guarded(x):
+    """Guards that save work for arrays without such elements."""
+    y, small, large = np.ones_like(x), x < 0, x > 1
+    if np.any(small):
+        y[small] = np.exp(x[small])
+    if large.any() and not np.all(small):
+        y[large] = np.sqrt(x[large])
+    return y
+
+
 def scaled_places(x):
     y = x * 1.0
     y[y < 0] *= 2.0
@@ -213,8 +223,8 @@ def whole(x):
 
 
 FOR_NUMBERS = [
-    made_of_ones, zeros_by_a_mask, cut_in_place, both_sides, scaled_places, divided, divided_into, put_and_placed, at_places,
-    flags, of_dtype, without_nan, through_other_code, several_names, in_helpers, in_branches, returned_before, whole,
+    guarded, made_of_ones, zeros_by_a_mask, cut_in_place, both_sides, scaled_places, divided, divided_into, put_and_placed,
+    at_places, flags, of_dtype, without_nan, through_other_code, several_names, in_helpers, in_branches, returned_before, whole,
 ]  # fmt: skip
 FOR_ARRAYS = [f for f in FOR_NUMBERS if f not in (cut_in_place, in_branches, returned_before)]
 X = np.array([-2.3, -1.2, -0.4, 0.0, 0.15, 0.7, 1.3, 2.9])
