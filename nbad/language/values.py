@@ -247,6 +247,10 @@ class TracedReal(Tracer):
         """A copy as an array of one item."""
         return arrays.with_axes(self._trace, self._trace.clone(self), 1)
 
+    def reshape(self, *shape: Any, **options: Any) -> Any:
+        """As an array of one item, as by `numpy.reshape`."""
+        return self._trace.call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
+
     def clip(self, *limits: Any, **options: Any) -> Any:
         """As by `numpy.clip`."""
         return self._trace.call(np.clip, (self, *limits), options)

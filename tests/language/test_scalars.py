@@ -31,6 +31,7 @@ USES = {
     "clip": lambda x: x.clip(0.0, 1.0) * x,
     "round": lambda x: x.round() * x + x.round(1),
     "ravel": lambda x: x.ravel()[0] * x.flatten()[0],
+    "reshaped": lambda x: x.reshape(-1)[0] * np.asarray(x).reshape(1, 1)[0, 0] + x.reshape(()),
     "ellipsis": lambda x: x[...] * 2,
     "no index": lambda x: x[()] * 2,
     "new axis": lambda x: (x[..., None] * np.array([1.0, 2.0]))[1],
