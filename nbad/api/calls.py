@@ -12,7 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
-from nbad.language.kernels import is_kernel
+from nbad.graphs.kernels import is_kernel
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
@@ -191,7 +191,7 @@ def _argument(f, program, which):
     if isinstance(name, str) and name in program.names:
         return program.names.index(name)
     if isinstance(name, str) and name in names:
-        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass"
+        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass as a number"
     raise _wrong_argnums(f, program, which, got)
 
 
@@ -215,7 +215,7 @@ def _wrong_argnums(f, program, argnums, got):
 def leaves_for(call, out, headline):
     """The arrays of `out=` for the outputs, checked."""
     program, layout = call.program, call.layout
-    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays, program.is_tuple)
+    return check_out(headline, program.structure.leaves(out), program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays)
 
 
 def pair_of(out, headline, names):

@@ -23,8 +23,8 @@ from nbad.forks import Lock
 from nbad.graphs.failures import failure_of
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate
+from nbad.graphs.kernels import BoundKernel, Traced
 from nbad.graphs.recipes import read_partial
-from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
@@ -199,7 +199,7 @@ class Primitive:
         operands = self._operands(args, kwargs)
         builder = GraphBuilder(self._op, self._names)
         graph = builder.build([builder.add(self._op, *range(len(operands)), source=lines.place())])
-        return BoundKernel(Traced(graph, ((),), False), operands, [()] * len(operands))
+        return BoundKernel(Traced(graph, ((),)), operands, [()] * len(operands))
 
     def _computed(self, operands: list[Any]) -> Any:
         """The value for plain numbers and arrays; where the implementation raises, this does."""
@@ -360,7 +360,7 @@ def _argument_names(call: str, partial: Any, inputs: tuple[str, ...]) -> list[st
 
 def _from_function(name: str, partial: Any, names: Sequence[str]) -> Graph:
     traced = trace(partial, [Argument(name) for name in names], {})
-    if traced.is_tuple or traced.outputs != ((),):
+    if traced.structure.is_tuple or traced.outputs != ((),):
         raise TraceError(
             f"partial `{name}` returns more than one number",
             got=f"{len(traced.outputs)} outputs",

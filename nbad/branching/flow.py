@@ -4,6 +4,7 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
+import operator
 import re
 import sys
 import traceback
@@ -25,7 +26,7 @@ from nbad.branching.snapshots import Heap
 from nbad.branching.statements import Branch, Guard, Loss, PlainBranch
 from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
-from nbad.language import arrays, lookup, refusals
+from nbad.language import arrays, lookup, masks, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Perhaps, Tracer
@@ -222,16 +223,19 @@ class Flow(Paths):
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
             return self.negated(self.trace.exclusive(a, b))
-        # a choice between numbers is a new one
-        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)):
+        # a choice between numbers is a new one, and True may be passed for a number
+        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
             raise self.trace.refusal(*refusals.FLOW["identity"])
         return False
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
-        axes = lookup.new_axes(container, index)
+        axes, index = lookup.new_axes(container, index), arrays.bare(index)
         if axes is not None:
             return arrays.with_axes(self.trace, container, axes)
+        mask = masks.as_mask(self.trace, index, True) if isinstance(container, Tracer | arrays.TracedArray | np.generic) else None
+        if mask is not None:
+            return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
             return container[index]
         self.trace.opaque += 1  # nobody knows whether Python would find the item
@@ -242,14 +246,15 @@ class Flow(Paths):
 
     def kept(self) -> tuple[Any, ...]:
         """What is to be set back where a part of the kernel is run again."""
-        return self.mark(), len(self._passes), self.floor, list(self._shared), dict(self.lost)
+        return self.mark(), len(self._passes), self.floor, list(self._shared), dict(self.lost), dict(self.trace.aliases.stale)
 
     def set_back(self, kept: tuple[Any, ...]) -> None:
         """Forget what has happened since."""
-        mark, passes, self.floor, shared, lost = kept
+        mark, passes, self.floor, shared, lost, stale = kept
         del self.open[mark.open :], self._passes[passes:]
         self.reset(mark)
         self.trace.refused, self._shared, self.lost = mark.refused, list(shared), dict(lost)
+        self.trace.aliases.stale = dict(stale)
 
     def begin_pass(self, heap: Heap, call: Call | None) -> None:
         """A pass that is run for all passes of a loop begins: what led to it is no matter of its."""
@@ -260,6 +265,13 @@ class Flow(Paths):
     def is_watched(self, value: Any) -> bool:
         """Whether a list or array must not be written to any more."""
         return any(shared.holds(value) for shared in self._shared)
+    def put(self, value: Any, container: Any, index: Any) -> Any:
+        """`container[index] = value`; gives what the variable of the container is to hold."""
+        return masks.put(self.trace, value, container, index)
+
+    def augmented(self, name: str, old: Any, value: Any) -> Any:
+        """What `old += value` makes, and its like: `name` is that of the operator."""
+        return getattr(operator, name)(old, value)
 
     # variables
 
@@ -323,6 +335,11 @@ class Flow(Paths):
         """Whether any of several lists or arrays may be another one, depending on a traced value."""
         return any(shared.is_merged(value) for shared in self._shared for value in values)
 
+    def _may_be_flag(self, *values: Any) -> bool:
+        """Whether an argument is compared with True or False."""
+        nodes = [self.trace.builder.nodes[value._node] for value in values if isinstance(value, Tracer)]
+        return any(isinstance(value, bool) for value in values) and any(node.op == "input" for node in nodes)
+
     def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))
 
@@ -343,4 +360,4 @@ class Flow(Paths):
 
 def _scalar(value: Any) -> Any:
     """The item of an array of one."""
-    return value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1 else value
+    return value.item() if isinstance(value, np.ndarray) and arrays.holds_objects(value) and value.size == 1 else value

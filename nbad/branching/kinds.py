@@ -17,7 +17,7 @@ import threading
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
 from contextvars import Context, ContextVar
 from queue import SimpleQueue
 from random import Random, SystemRandom
@@ -63,6 +63,34 @@ class Kind(NamedTuple):
     noun: str
     read: Callable[[Any], Contents]
     write: Callable[[Any, list[Any]], None] | None = None
+
+
+class Globals:
+    """Variables of a module that code mentions: a function that is called as it is may set them.
+
+    Examples
+    --------
+    >>> module = {"table": None}
+    >>> names = Globals(module, ["table"])
+    >>> before = names.version()
+    >>> module["table"] = [1.0]
+    >>> names.version() == before
+    False
+    """
+
+    def __init__(self, module: dict[str, Any], names: Iterable[str]) -> None:
+        self._module, self._names, self._changes = module, tuple(names), 0
+        self._seen = self._now()
+
+    def version(self) -> int:
+        """A number that is another one once a variable has been set."""
+        now = self._now()
+        if any(old is not new for old, new in zip(self._seen, now, strict=True)):
+            self._seen, self._changes = now, self._changes + 1
+        return self._changes
+
+    def _now(self) -> list[Any]:
+        return [self._module.get(name, _UNSET) for name in self._names]
 
 
 def kind_of(value: Any) -> Kind | None:
@@ -148,7 +176,7 @@ def is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
     if issubclass(cls, np.generic):
         return cls.__module__ == "numpy" and cls is not np.void
-    return cls in ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray))
+    return cls in ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray | Globals))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -194,7 +222,7 @@ def _with_attributes(kind: Kind) -> Kind:
 def _array_kind(value: Any) -> Kind:
     if not value.flags.writeable:
         return _READ_ONLY
-    return _OBJECTS if value.dtype == object else _NUMBERS
+    return _OBJECTS if arrays.holds_objects(value) else _NUMBERS
 
 
 def _read_objects(value: Any) -> Contents:
@@ -342,6 +370,7 @@ _CLASS = Kind("class", _read_class)
 _ITERATOR = Kind("iterator", _read_iterator)
 # the first that applies counts: generators are iterators too
 _KINDS = (
+    (Globals, Kind("variable", lambda value: Contents(value.version(), []))),
     (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
     (dict, Kind("dict", _read_dict)),
     (set, Kind("set", lambda value: Contents(None, list(value)))),

@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
 from nbad.branching.scopes import Jumps, asks_for_names, bound_names, is_plain_function, leaves, returns, without_jumps
+from nbad.branching.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 
@@ -108,7 +109,7 @@ class Rewriter(Expressions):
             return node
         self._asks = self._asks or asks_for_names(node)
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
-        body = self.block(node.body, Place(True, has_call))
+        body = self.block(with_writes(node), Place(True, has_call))
         if has_call:
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")

@@ -175,7 +175,20 @@ def _is_simple(node: ast.AST) -> bool:
 def _adds_axes(index: ast.AST) -> bool:
     """Whether an index of a number is one that NumPy's numbers take."""
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
-    return all(isinstance(part, ast.Constant) and part.value in (None, ...) for part in parts)
+    return all(_is_whole(part) or (isinstance(part, ast.Constant) and part.value in (None, ...)) for part in parts)
+
+
+def _is_whole(index: ast.AST) -> bool:
+    return isinstance(index, ast.Slice) and index.lower is index.upper is index.step is None
+
+
+def may_be_mask(index: ast.AST) -> bool:
+    """Whether an index may be a condition, or is one of those that stand for a whole number: `...`, `:` and `()`."""
+    if isinstance(index, ast.Slice):
+        return _is_whole(index)
+    if isinstance(index, ast.Tuple):
+        return not index.elts
+    return index.value is Ellipsis if isinstance(index, ast.Constant) else _may_be_traced(index)
 
 
 def _may_be_traced(index: ast.AST) -> bool:

@@ -95,7 +95,7 @@ def _output_names(name: str, program: Any) -> Iterator[str]:
     symbol = name if len(name) == 1 else r"\mathrm{" + name.replace("_", r"\_") + "}"
     for k, core in enumerate(program.leaves):
         for index in np.ndindex(core):
-            numbers = ((k,) if program.is_tuple else ()) + index
+            numbers = ((k,) if program.structure.is_tuple else ()) + index
             yield f"{symbol}_{{{','.join(map(str, numbers))}}}" if numbers else symbol
 
 

@@ -33,7 +33,7 @@ def expressions(kernel: Any, *operands: Any) -> Any:
 
     Returns
     -------
-    SymPy expression, or a tuple of them where the kernel returns a tuple
+    SymPy expression, or what the kernel returns with expressions in it: a tuple, a namedtuple or a dict
         A vector or matrix output is a SymPy array.
 
     Examples
@@ -53,7 +53,7 @@ def expressions(kernel: Any, *operands: Any) -> Any:
         sympy.Array([found[k] for k in slots]).reshape(*core) if core else found[slots[0]]
         for core, slots in zip(program.leaves, program.leaf_slots, strict=True)
     )
-    return leaves if program.is_tuple else leaves[0]
+    return program.structure.build(leaves)
 
 
 def of_graph(

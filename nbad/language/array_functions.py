@@ -46,7 +46,13 @@ def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def act(trace: "Trace", x: Any, *places: Any, **options: Any) -> Any:
         options = {name: _objects(trace, value) for name, value in options.items()}
-        result = function(arrays.items(trace, x), *(_objects(trace, place) for place in places), **options)
+        given = arrays.items(trace, x)
+        result = function(given, *(_objects(trace, place) for place in places), **options)
+        if trace.is_traced(x) and isinstance(result, np.ndarray) and result.ndim:
+            is_view = np.may_share_memory(result, given)
+            return arrays.of_number(trace, x, result) if is_view else arrays.wrap(trace, arrays.fresh(trace, result))
+        if isinstance(result, np.ndarray) and result.ndim == 0 and result.base is not None and isinstance(x, arrays.TracedArray):
+            return arrays.kept(trace, result, arrays.argument_of(x))  # a view
         return _wrapped(trace, result, arrays.argument_of(x))
 
     return act
@@ -90,8 +96,10 @@ def _array(
     _check_dtype(trace, dtype)
     if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin:
         return value
-    items = arrays.items(trace, value).copy(order="K")
-    return arrays.wrap(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
+    if not copy and trace.is_traced(value):  # for NumPy it is what it is given, if that is an array
+        return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
+    items = arrays.fresh(trace, arrays.items(trace, value))
+    return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
 
 def _asarray(trace: "Trace", value: Any, dtype: Any = float, order: str = "K", *, copy: Any = None) -> Any:
@@ -103,40 +111,71 @@ def _copy(trace: "Trace", value: Any, order: str = "K", subok: bool = False) -> 
 
 
 def _check_dtype(trace: "Trace", dtype: Any) -> None:
-    if dtype not in (None, float, np.float64, object):
+    if dtype is not None and np.dtype(dtype) not in (float, object):
         raise trace.refusal(f"makes an array of dtype {np.dtype(dtype).name} of traced values", "np.array([x, y])")
 
 
 def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     """Items that are not written are nan."""
-    return _full(trace, shape, np.nan, dtype) if dtype in (None, float, np.float64, object) else np.zeros(shape, dtype)
+    return _full(trace, shape, np.nan, dtype) if np.dtype(dtype or float) in (float, object) else np.zeros(shape, dtype)
 
 
 def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
-    array = arrays.wrap(trace, np.empty(shape, object))
-    array[...] = fill_value
+    return _filled(trace, np.empty(shape, object), fill_value)
+
+
+def _filled(trace: "Trace", items: np.ndarray, value: Any) -> Any:
+    array = arrays.kept(trace, items)
+    array[...] = value
     return array
 
 
-def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = float) -> Any:
-    _check_dtype(trace, dtype)
-    return fill_value
+def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
+    """Like conditions, or of bools: conditions."""
+    if np.dtype(_dtype_like(x) if dtype is None else dtype) == bool:
+        fill_value = trace.condition(fill_value) if trace.is_traced(fill_value) else bool(fill_value)
+    else:
+        _check_dtype(trace, dtype)
+    return _filled(trace, np.empty_like(arrays.items(trace, x), dtype=object), fill_value)
 
 
-def _zeros_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
+def _dtype_like(x: Any) -> Any:
+    return x.dtype if isinstance(x, np.ndarray) else bool if isinstance(x, bool) else float
+
+
+def _zeros_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
     return _full_like(trace, x, 0.0, dtype)
 
 
-def _ones_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
+def _ones_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
     return _full_like(trace, x, 1.0, dtype)
 
 
-def _empty_like(trace: "Trace", x: Any, dtype: Any = None) -> Any:
+def _empty_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
     """Like a plain array of whole numbers or bools: one of these, which rounds what is written into it."""
+    if isinstance(x, arrays.TracedArray) or trace.is_traced(x):
+        return _full_like(trace, x, np.nan, dtype)
     if isinstance(x, np.ndarray) and dtype is None:
         dtype = x.dtype
     return _empty(trace, arrays.items(trace, x).shape, dtype)
+
+
+def _result_type(trace: "Trace", *values: Any) -> np.dtype:
+    kinds = [np.dtype(bool if trace.is_condition(v) else float) if trace.is_traced(v) else _dtype_or(v) for v in values]
+    return np.result_type(*kinds)
+
+
+def _dtype_or(value: Any) -> Any:
+    return value.dtype if isinstance(value, arrays.TracedArray) else value
+
+
+def _iscomplexobj(trace: "Trace", x: Any) -> bool:
+    return False
+
+
+def _isrealobj(trace: "Trace", x: Any) -> bool:
+    return True
 
 
 def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
@@ -262,10 +301,13 @@ MEANINGS = {
     "numpy.asanyarray": means(_asarray, each=()),
     "numpy.empty": means(_empty, each=(), always=True),
     "numpy.full": means(_full, each=()),
-    "numpy.full_like": means(_full_like, each=(0,)),
-    "numpy.zeros_like": means(_zeros_like, each=(0,)),
-    "numpy.ones_like": means(_ones_like, each=(0,)),
+    "numpy.full_like": means(_full_like, each=()),
+    "numpy.zeros_like": means(_zeros_like, each=()),
+    "numpy.ones_like": means(_ones_like, each=()),
     "numpy.empty_like": means(_empty_like, each=(), always=True),
+    "numpy.result_type": means(_result_type, each=()),
+    "numpy.iscomplexobj": means(_iscomplexobj, each=()),
+    "numpy.isrealobj": means(_isrealobj, each=()),
     "numpy.diff": means(_diff, each=()),
     "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
     "numpy.sum": _reduction(_sum),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.language import arrays, refusals
+from nbad.language.arrays import TracedArray, owner
 from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.merging import Different, Merger, either
 from nbad.language.values import Tracer, first_traced
@@ -28,10 +29,12 @@ def is_traced(index: Any) -> bool:
 
 
 def new_axes(container: Any, index: Any) -> int | None:
-    """How many axes `x[()]`, `x[...]` or `x[..., None]` gives a traced number; None for all other indices and containers."""
+    """How many axes `x[()]`, `x[...]`, `x[:]` or `x[..., None]` gives a traced number; None for other indices and containers."""
     if not isinstance(container, Tracer):
         return None
-    parts = index if isinstance(index, tuple) else (index,)
+    parts = [
+        Ellipsis if isinstance(p, slice) and p == slice(None) else p for p in (index if isinstance(index, tuple) else (index,))
+    ]
     return sum(part is None for part in parts) if all(part is None or part is Ellipsis for part in parts) else None
 
 
@@ -45,6 +48,8 @@ def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
         if k < len(items) - 1:
             kept = trace.apply("select", (trace.apply("eq", (result, before)), ties, 1.0)) if k > 1 else 1.0
             ties = trace.apply("select", (trace.apply("eq", (other, before)), ties + 1.0, kept))
+    if op.startswith("py"):  # Python's own give one of them, as it is
+        trace.aliases.link(result, *(owner(item) for item in items if isinstance(item, Tracer | TracedArray)))
     return result
 
 
@@ -102,6 +107,8 @@ def _like(value: Any, number: float) -> Any:
     """The number in the shape of a value."""
     if isinstance(value, (list, tuple)):
         return type(value)(_like(part, number) for part in value)
+    if isinstance(value, dict):
+        return {key: _like(part, number) for key, part in value.items()}
     return np.full(value.shape, number) if isinstance(value, np.ndarray) and value.ndim else number
 
 

@@ -197,6 +197,10 @@ FLOW = {
         "changes settings of Python or NumPy in a branch on a traced value",
         "np.seterr(all='ignore')  # before the branch, or before the call",
     ),
+    "outer variable": (
+        "calls a function that sets a variable of a module, in a branch on a traced value",
+        "load()  # before the branch, the function that sets it",
+    ),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (
         "changes the length of the list `{name}` in a branch on a traced value",

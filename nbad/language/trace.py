@@ -15,9 +15,9 @@ from nbad.errors import TraceError
 from nbad.graphs.failures import may_fail, uses_of
 from nbad.graphs.flags import Cause, Flags
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
+from nbad.graphs.kernels import KernelLike, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
-from nbad.language import arrays, meanings, refusals, vocabulary
-from nbad.language.kernels import KernelLike, Traced
+from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both, opposite
 from nbad.language.refusals import advice, described
@@ -81,6 +81,7 @@ class Trace:
         self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
         self.unseen = Unseen()
+        self.aliases = masks.Aliases()
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
@@ -143,6 +144,7 @@ class Trace:
 
     def real(self, value: Any) -> Tracer:
         """A traced real number; a condition counts 1 or 0, and a whole number has no -0."""
+        value = arrays.bare(value)
         if isinstance(value, TracedWhole):
             plain = self.value(self._own(value)._node)
             return self.apply("add", (plain, 0.0)) if value.is_signed else plain
@@ -156,6 +158,7 @@ class Trace:
 
     def node(self, value: Any, kind: str) -> int:
         """The node of an operand: a traced value of this trace, or a plain number."""
+        value = arrays.bare(value)
         if isinstance(value, Tracer):
             return self._own(value)._node if value.kind == kind else self._converted(value, kind)
         if type(value) is Perhaps:
@@ -165,6 +168,7 @@ class Trace:
 
     def item(self, value: Any) -> Any:
         """An item of an array: a traced value, a float or a bool."""
+        value = arrays.bare(value)
         if isinstance(value, Tracer):
             return value
         if type(value) is Perhaps:
@@ -266,6 +270,37 @@ class Trace:
                 same[k] = arms[0]
         graph = Graph(graph.name, graph.inputs, tuple(nodes), ())
         return iter([builder.rebuild(graph, places, [same[k] for k in group]) for group in groups])
+    def constant(self, value: Any) -> Any:
+        """What arithmetic makes of plain numbers in arrays without axes: a number that may be written to; all else as it is."""
+        return self.real(value) if isinstance(value, float) else value
+
+    def unwritten(self, value: Any) -> Any:
+        """A number or an array, which must not have been written to under another name."""
+        if self.aliases.is_stale(value):
+            what = "uses a number after its array was written to under another name"
+            raise self.refusal(what, "y = np.array(y)  # where it is made: then all names see what is written")
+        return value
+
+    def clone(self, value: Tracer) -> Tracer:
+        """A traced value under a name of its own: for NumPy a copy."""
+        node = self._own(value)._node
+        return TracedWhole(self, node, value.is_signed) if isinstance(value, TracedWhole) else self.value(node)
+
+    def mask(self, index: Any, of_number: bool) -> np.ndarray | None:
+        """The conditions of an index that is a mask; None for all others."""
+        return masks.as_mask(self, index, of_number)
+
+    def picked(self, array: Any, mask: np.ndarray) -> masks.Masked:
+        """The items of an array where conditions hold."""
+        return masks.picked(self, array, mask)
+
+    def write(self, array: Any, mask: np.ndarray, value: Any) -> None:
+        """Write to the items of an array where conditions hold."""
+        masks.write(self, array, mask, value)
+
+    def is_whole(self, value: Any) -> bool:
+        """Whether this is a traced whole number, or a plain one."""
+        return is_whole_number(value)
 
     def is_traced(self, value: Any) -> bool:
         """Whether this is a traced value itself."""
@@ -278,8 +313,22 @@ class Trace:
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
         args = tuple([value.use() if type(value) is Perhaps else value for value in args])
-        known, values = vocabulary.find(function), (args, options)
+        function = np.nonzero if function is np.where and len(args) == 1 else function
+        known, (args, options) = vocabulary.find(function), masks.in_place(function, args, options)
+        is_single = known is not None and known.is_of_items
+        if masks.holds_masked(args, options) and function is not np.place:
+            if known is None or not known.is_of_arrays:
+                masks.refuse_picked(self)
+            return masks.lifted(self, lambda *given, **named: self.call(function, given, named, path), args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
+        if known is None or is_single:
+            if known and not options.keys().isdisjoint(("out", "where")) and _holds((args, options), arrays.TracedArray | Tracer):
+                return masks.into(self, function, args, options)
+            is_of_cells = any(isinstance(value, arrays.TracedArray) and value.ndim == 0 for value in args)
+            args, options = tuple(map(arrays.bare, args)), {name: arrays.bare(value) for name, value in options.items()}
+            if is_of_cells and first_traced((args, options)) is None:
+                return self.constant(arrays.call_plain(self, function, args, options))
+        values = args, options
         if not _acts_on_plain(known, values) and first_traced(values) is None:
             return arrays.call_plain(self, function, args, options)
         if known is None:
@@ -290,8 +339,10 @@ class Trace:
         return result
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
-        """Refuse functions of whole arrays on one traced number, which they would return as it is."""
-        if path in refusals.WHOLE and args and self.is_traced(args[0]):
+        """Refuse functions of whole arrays on one traced number, which they would return as it is; of a mask `any` is a test."""
+        if path in ("numpy.any", "numpy.all") and args and self.is_condition(arrays.bare(args[0])):
+            return
+        if path in refusals.WHOLE and args and self.is_traced(arrays.bare(args[0])):
             operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
             what, fix, expected = refusals.whole(path, operands)
             raise self.refusal(what, fix, expected=expected)
@@ -306,7 +357,7 @@ class Trace:
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
-        return results if traced.is_tuple else results[0]
+        return traced.structure.build(results)
 
     def _repeat(self, traced: Traced, slots: list[Any]) -> list[Tracer]:
         """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
@@ -367,7 +418,7 @@ class Trace:
 
     def _own(self, value: Tracer) -> Tracer:
         if value._trace is self and self.is_open:
-            return value
+            return self.unwritten(value)
         what = f"uses a traced value of kernel `{value._trace.name}` after or outside its trace"
         raise self.refusal(what, "pass it as an argument, or return it")
 
@@ -402,7 +453,7 @@ def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:
     return known.meaning.always or (known.takes_plain_arrays and _holds(values, arrays.TracedArray))
 
 
-def _holds(value: Any, kind: type) -> bool:
+def _holds(value: Any, kind: Any) -> bool:
     """Whether a value is of a kind, or a list, tuple or dict that holds one."""
     if isinstance(value, dict):
         value = list(value.values())

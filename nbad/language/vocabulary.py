@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.errors import TraceError, closest
-from nbad.language import array_functions, builtin_functions, lookup, matrices, refusals, special_functions
+from nbad.language import array_functions, builtin_functions, lookup, masks, matrices, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
 from nbad.language.values import TraceAttributeError, stop_gradient
 from nbad.operations.table import ROWS
@@ -48,6 +48,7 @@ MEANINGS: dict[str, Meaning] = (
     | builtin_functions.MEANINGS
     | array_functions.MEANINGS
     | lookup.MEANINGS
+    | masks.MEANINGS
     | matrices.MEANINGS
     | special_functions.MEANINGS
 )

@@ -27,10 +27,7 @@ def scalars(arrays):
 
 def structured(program, leaves):
     """Results in the structure that the kernel returns."""
-    if program.is_tuple:
-        return tuple(scalars(leaves))
-    (leaf,) = leaves
-    return leaf if leaf.ndim else leaf[()]
+    return program.structure.build(scalars(leaves))
 
 
 # slots

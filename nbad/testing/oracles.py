@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad.graphs.graph import Graph, Node
+from nbad.graphs.kernels import outputs_of
 from nbad.graphs.loops import Loop, each_once
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
@@ -65,7 +66,7 @@ def _call(function: Callable[..., Any], point: tuple[Any, ...]) -> tuple[Any, ..
         result = function(*point)
     except (ArithmeticError, ValueError):
         return ()
-    return tuple(value for leaf in (result if isinstance(result, tuple) else (result,)) for value in np.ravel(leaf))
+    return tuple(value for leaf in outputs_of(result) for value in np.ravel(leaf))
 
 
 def bounded(graph: Graph, inputs: Sequence[Any], dtype: DTypeLike = np.float64) -> list[Bounded]:

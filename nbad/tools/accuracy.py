@@ -19,11 +19,11 @@ import numpy as np
 from nbad.api.kernel import Kernel
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.kernels import TUPLE, Traced
 from nbad.graphs.simplify import simplify
 from nbad.operations.row import UNKNOWN, Operation
 from nbad.operations.table import ROWS, TABLE
 from nbad.testing.oracles import exact
-from nbad.tracing.tracer import Traced
 
 README = Path(__file__).parents[1] / "operations" / "README.md"
 POINTS, SEED = 300, 1
@@ -92,7 +92,7 @@ def measure(row: Operation, math: str = "simd", count: int = POINTS) -> Errors:
 
 def _errors(row: Operation, graph: Graph, orders: Sequence[Order], points: np.ndarray, math: str) -> Iterator[tuple[int, float]]:
     """Order and error of every result at every point, in the dtype of the points."""
-    traced = Traced(simplify(graph), ((),) * len(orders), True)
+    traced = Traced(simplify(graph), ((),) * len(orders), TUPLE)
     kernel = Kernel(REFERENCES[len(row.operands)], math=math, tracer=lambda arguments, constants: traced)
     results = kernel(*points.T)
     for k, point in enumerate(points):

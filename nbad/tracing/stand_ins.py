@@ -18,8 +18,8 @@ from nbad import lines
 from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
-from nbad.language import arrays, refusals, vocabulary
-from nbad.language.kernels import KernelLike, is_kernel
+from nbad.graphs.kernels import KernelLike, is_kernel
+from nbad.language import arrays, masks, refusals, vocabulary
 from nbad.language.trace import Trace
 from nbad.language.unseen import asking_method
 from nbad.language.values import Perhaps, Tracer, first_traced
@@ -190,6 +190,8 @@ class Rebinder:
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             given = _originals(args, kwargs)
+            if masks.holds_masked(*given):
+                return masks.lifted(self.trace, lambda *args, **kwargs: self.trace.splice(value, args, kwargs), *given)
             if first_traced((args, kwargs)) is None and not _raises(value, *given):
                 return arrays.call_plain(self.trace, value, *given)
             return self.trace.splice(value, *given)
@@ -291,7 +293,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, Tracer):
         return False
-    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
+    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and not arrays.holds_objects(value))
 
 
 def _python_function(value: Any) -> FunctionType | None:

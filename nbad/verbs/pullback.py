@@ -188,12 +188,12 @@ class Pullback:
 
     def _code(self, given):
         """How a call of this pullback is written, with a place for the seeds."""
-        return f"pullback{'.batched' * given.batched}({'({0},)' if self._reverse.program.is_tuple else '{0}'})"
+        return f"pullback{'.batched' * given.batched}({'({0},)' if self._reverse.program.structure.is_tuple else '{0}'})"
 
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
         program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        leaves = ct if program.is_tuple else (ct,)
+        leaves = program.structure.leaves(ct)
         if type(leaves) is not tuple or len(leaves) != len(shapes):
             raise self._wrong_structure(given, ct)
         seeds = []
@@ -211,13 +211,13 @@ class Pullback:
     def _wrong_structure(self, given, found):
         program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
         fix = self._example(given)
-        if isinstance(found, tuple) and found and not program.is_tuple:
+        if isinstance(found, tuple) and found and not program.structure.is_tuple:
             fix = code.format("cts[0]" if given.batched else "ct[0]")
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
-            expected=f"a tuple of {len(shapes)}"
-            if program.is_tuple
+            expected=program.structure.described(len(shapes))
+            if program.structure.is_tuple
             else f"one array of shape {shapes[0]}" + f", as `{program.name}` returns",
             fix=fix,
         )
@@ -239,7 +239,7 @@ class Pullback:
                 memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             results = [memory.empty(shape, reverse.dtype) for shape in shapes]
         else:
-            results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds, True)
+            results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds)
         if count != 0:
             sweeps(self.rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)

@@ -147,7 +147,7 @@ class Pushforward:
             dots = [memory.empty(shape, dtype) for shape in shapes]
         else:
             names = [f"y{k}_dot" for k in range(len(shapes))]
-            dots = check_out("`pushforward`", out, names, shapes, dtype, tangents, program.is_tuple)
+            dots = check_out("`pushforward`", program.structure.leaves(out), names, shapes, dtype, tangents)
         if count != 0:
             self._pushing(self._rows, tangents, dots, count)
         return sweeps.structured(program, dots) if out is None else out

@@ -25,8 +25,8 @@ def kernels_that_return():
     def text(x):
         return "x"
 
-    def a_dict(x):
-        return {"x": x}
+    def a_nested_dict(x):
+        return {"x": {"x": x}}
 
     def a_nested_tuple(x):
         return x, (x, x)
@@ -353,7 +353,7 @@ def test_kernels_that_return_no_numbers(function):
         (unknown_function, r"math\.ulp\(x\)[\s\S]*test_bad_input\.py"),
         (unknown_numpy_function, r"np\.i0\(x\)[\s\S]*test_bad_input\.py"),
         (writes, r"x\[0\] = 1\.0[\s\S]*test_bad_input\.py[\s\S]*fix: return the new value"),
-        (writes_in_place, r"out=x[\s\S]*test_bad_input\.py"),
+        (writes_in_place, r"return x[\s\S]*test_bad_input\.py[\s\S]*fix: y = np\.array\(y\)"),
         (opaque, r"complex\(x\).real[\s\S]*test_bad_input\.py[\s\S]*fix: "),
         (loops, r"while x > 0:[\s\S]*test_bad_input\.py[\s\S]*fix: for _ in range\(n\)"),
     ],

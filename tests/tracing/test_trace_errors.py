@@ -98,11 +98,17 @@ def test_results_that_are_no_numbers():
     def nothing(x):
         x + 1
 
-    def a_list(x):
-        return [x, x]
+    def a_list_with_none(x):
+        return [x, None]
 
-    def a_dict(x):
-        return {"x": x}
+    def a_nested_dict(x):
+        return {"x": {"x": x}}
+
+    def a_set(x):
+        return frozenset({1.0})
+
+    def an_empty_list(x):
+        return []
 
     def a_string(x):
         return "x"
@@ -126,8 +132,11 @@ def test_results_that_are_no_numbers():
         return 1j
 
     expect(nothing, "returns nothing", "fix: return y", "def nothing(x):")
-    expect(a_list, "returns a list", "expected: a number, an array or a tuple of these\n  fix: return a, b")
-    expect(a_dict, "returns a dict", "fix: return a, b")
+    known = "expected: a number, an array, or a tuple, a dict or a list of these\n  fix: return y"
+    expect(a_list_with_none, "returns nothing in a list", known)
+    expect(a_nested_dict, "returns a dict in a dict", "fix: return a, b")
+    expect(a_set, "returns a value of type frozenset", "fix: return y")
+    expect(an_empty_list, "returns an empty list", "fix: return y")
     expect(a_string, "returns a string", "fix: return y")
     expect(a_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
     expect(a_plain_condition, "returns a condition", "fix: return np.where(condition, 1.0, 0.0)")
@@ -141,9 +150,9 @@ def test_several_returns_point_at_the_definition():
     def several(x):
         if counter:
             return x
-        return [x]
+        return [x, "x"]
 
-    expect(several, "returns a list", "fix: return a, b", "def several(x):")
+    expect(several, "returns a string in a list", "fix: return y", "def several(x):")
 
 
 # conversions and writes
@@ -239,14 +248,14 @@ def test_writes():
         return x
 
     def to_output(x):
-        return np.sin(x, out=x)
+        return np.sin(x, out=x) + x
 
     expect(to_item, "writes into `x`", "fix: return the new value: a kernel changes nothing in place")
     expect(to_deleted_item, "writes into `x`", "fix: return the new value")
     expect(to_attribute, "writes the attribute `value` of `x`", "fix: return the new value")
     expect(to_module, "writes the attribute `tau` of `math`", "fix: return the value instead")
     expect(to_global, "assigns the outer variable `counter`", "fix: return counter", "counter = x")
-    expect(to_output, "passes `out=` to `numpy.sin`", "fix: numpy.sin(x)")
+    expect(to_output, "uses a number after its array was written to under another name", "fix: y = np.array(y)")
     assert counter == 0
     assert math.tau == 2 * math.pi
 
@@ -444,7 +453,7 @@ def test_wrong_calls_of_known_functions():
         return math.sin(x, 2)
 
     def too_few(x):
-        return np.where(x > 0)
+        return np.where(x > 0, x)
 
     def by_key(x):
         return max(x, 2, key=abs)
@@ -459,10 +468,10 @@ def test_wrong_calls_of_known_functions():
         return np.clip(x, 0.0, 1.0, 2.0)
 
     expect(too_many, "calls `math.sin` with 2 arguments", "expected: 1\n  fix: math.sin(x)")
-    expect(too_few, "calls `numpy.where` with 1 arguments", "expected: 3\n  fix: numpy.where(x, y, z)")
+    expect(too_few, "calls `numpy.where` with 2 arguments", "expected: 3\n  fix: numpy.where(x, y, z)")
     expect(by_key, "passes `key=` to `builtins.max`", "fix: max(x)")
     expect(three_sides, "calls `numpy.hypot` with 3 arguments", "fix: numpy.hypot(x, y)")
-    expect(into, "passes `out=` to `numpy.add`", "fix: numpy.add(x, y)")
+    expect(into, "changes an array that was made outside the kernel", "fix: a = a + x")
     expect(unlike, "calls `numpy.clip` in a way that nbad does not know", "fix: numpy.clip(x, a_min=None, a_max=None)")
 
 
@@ -548,9 +557,10 @@ def test_kernels_without_source_are_named_by_place():
 
 def test_kernels_of_other_kinds_are_named():
     def double(x):
-        return [x]
+        return [None]
 
-    with pytest.raises(TraceError, match=r"kernel `partial` returns a list:\n    return \[x\] +\(test_trace_errors.py:\d+\)"):
+    text = r"kernel `partial` returns nothing in a list:\n    return \[None\] +\(test_trace_errors.py:\d+\)"
+    with pytest.raises(TraceError, match=text):
         traced(functools.partial(double))
     with pytest.raises(TraceError, match=r"kernel `less` returns a condition:\n  expected: a number"):
         traced(np.less, "x1 x2")
