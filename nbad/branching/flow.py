@@ -265,6 +265,7 @@ class Flow(Paths):
     def is_watched(self, value: Any) -> bool:
         """Whether a list or array must not be written to any more."""
         return any(shared.holds(value) for shared in self._shared)
+
     def put(self, value: Any, container: Any, index: Any) -> Any:
         """`container[index] = value`; gives what the variable of the container is to hold."""
         return masks.put(self.trace, value, container, index)

@@ -15,7 +15,7 @@ from typing import Any, Union
 from nbad.errors import InternalError
 from nbad.graphs.graph import Graph, GraphBuilder, Node
 from nbad.graphs.loops import Carried, Loop
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
 
 INSTRUCTIONS = frozenset(
     "input const add sub mul div neg sqrt abs floor ceil trunc round copysign lt le gt ge eq ne and or not select alarm".split()
@@ -111,7 +111,7 @@ class Expander:
         return self._apply(node.op, operands, *(() if node.payload is None else (node.payload,)))
 
     def _apply(self, op: str, values: list["Value"], *payload: Any) -> "Value":
-        row, reduced = TABLE[op], None
+        row, reduced = row_of(op, *payload), None
         if op == "powi":
             reduced = self._integer_power(values[0], *payload)
         elif op == "pow":

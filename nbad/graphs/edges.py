@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbad.graphs.graph import Graph, Node
+from nbad.graphs.graph import Graph, Node, Payload
 from nbad.graphs.loops import Loop
 from nbad.graphs.recipes import read_partial
 from nbad.graphs.simplify import SimplifyingBuilder
@@ -72,8 +72,9 @@ class Edges:
         self.active = set(wrt)  # the nodes that depend on these
         self.found: dict[int, list[Edge]] = {}
         self._depths: dict[int, int] = {}  # of nodes whose squares are known, how far below
+        followed = _followed(graph)
         for k, node in enumerate(graph.nodes):
-            if self.active.isdisjoint(node.args):
+            if k not in followed or self.active.isdisjoint(node.args):
                 continue
             builder.source = node.source
             by_square = self._by_hypot(k, node) if node.op == "hypot" else self._by_power(node)
@@ -194,7 +195,7 @@ class Edges:
         node, depth = self.graph.nodes[k], self._depths.get(k, limit)
         if depth >= limit:
             return [Edge(k, (), self._twice(k), self.always)]
-        if not TABLE[node.op].square:
+        if not row_of(node.op, node.payload).square:
             times = 2 if node.op in LINEAR else 1
             return list(self._through(k, self._passing(node), times, self._twice(k), depth))
         edges = self._repeated(k, _squares(node.op, _exponent(self.graph, node)))
@@ -232,6 +233,16 @@ class Edges:
         return a if self._is_zero(a) else b if self._is_zero(b) else self.builder.add("mul", a, b)
 
 
+def _followed(graph: Graph) -> set[int]:
+    """The nodes that an output may follow; the root of an equation does not follow the steps that lead to it."""
+    found = set(graph.outputs)
+    for k in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[k]
+        if k in found:
+            found.update(node.payload.parameters(node.args) if node.op == "implicit" else node.args)
+    return found
+
+
 def _as_power(graph: Graph, node: Node) -> tuple[int, float]:
     """Base and exponent of a power with a known exponent; other values are their own."""
     base = node.args[0]
@@ -254,7 +265,7 @@ def _exponent(graph: Graph, node: Node) -> Fraction | None:
 
 # never stale: an operation that a user defines again gets a name of its own
 @functools.cache
-def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[Graph, ...]:
+def _partials(op: str, payload: Payload, exponent: Fraction | None) -> tuple[Graph, ...]:
     """The partial by each operand as a recipe: a graph in the operands and the value."""
     row = row_of(op, payload)
     if row.recipes:

@@ -51,17 +51,7 @@ class Loop:
     @cached_property
     def digest(self) -> str:
         """What tells loops apart: all that values depend on, so not the lines of the source."""
-        nodes = [(n.op, n.args, type(n.payload).__name__, repr(n.payload), n.kind) for n in self.step.nodes]
-        meaning = (
-            type(self.step).__name__,
-            nodes,
-            self.step.outputs,
-            len(self.step.inputs),
-            self.states,
-            self.max_passes,
-            self.passes,
-        )
-        return hashlib.sha256(repr(meaning).encode()).hexdigest()[:32]
+        return digest_of(self.step, self.states, self.max_passes, self.passes)
 
     def __repr__(self) -> str:
         return f"<Loop {self.digest} of {self.states} states>"
@@ -89,6 +79,13 @@ class Loop:
         """As a graph tells it where it first uses it."""
         lines = str(self.step).splitlines()
         return "\n".join([f"loop {self.digest[:SHOWN]}, at most {self.max_passes} passes:", *(f"  {line}" for line in lines)])
+
+
+def digest_of(graph: Graph, *others: Any) -> str:
+    """What tells a graph, and other values, from others: all that results depend on, so not the lines of the source."""
+    nodes = [(n.op, n.args, type(n.payload).__name__, repr(n.payload), n.kind) for n in graph.nodes]
+    meaning = type(graph).__name__, nodes, graph.outputs, len(graph.inputs), *others
+    return hashlib.sha256(repr(meaning).encode()).hexdigest()[:32]
 
 
 class Carried(NamedTuple):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbad.graphs import elimination
 from nbad.language import arrays
 from nbad.language.array_functions import reduce_axes
 from nbad.language.lookup import ordered
 from nbad.language.meanings import means
+from nbad.operations.row import REAL
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -198,39 +200,10 @@ def _solve(trace: "Trace", a: Any, b: Any) -> Any:
 
 
 def _solution(trace: "Trace", matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Elimination, at each step with the largest pivot: as exact as LAPACK's, and for numbers of any size."""
-    size, columns = len(matrix), right.shape[1]
-    rows = [[v if trace.is_traced(v) else np.float64(v) for v in row] for row in np.hstack([matrix, right])]
-    with np.errstate(all="ignore"):  # numbers that the kernel knows may be singular
-        for k in range(size):
-            _eliminate(trace, rows, k)
-        for k in reversed(range(size)):
-            known = range(k + 1, size)
-            for column in range(size, size + columns):
-                rest = functools.reduce(lambda total, j: total - rows[k][j] * rows[j][column], known, rows[k][column])
-                rows[k][column] = rest / rows[k][k]
-    return arrays.filled((value for row in rows for value in row[size:]), right.shape)
-
-
-def _eliminate(trace: "Trace", rows: list[list[Any]], k: int) -> None:
-    """Take unknown `k` out of the rows below."""
-    for i in range(k + 1, len(rows)):
-        rows[k], rows[i] = _larger_first(trace, rows[k], rows[i], k)
-    for i in range(k + 1, len(rows)):
-        factor = rows[i][k] / rows[k][k]
-        rows[i] = [a - factor * b if j > k else a for j, (a, b) in enumerate(zip(rows[i], rows[k], strict=True))]
-
-
-def _larger_first(trace: "Trace", p: list[Any], q: list[Any], k: int) -> tuple[list[Any], list[Any]]:
-    """Two rows, exchanged where the second has the larger item at place `k`; earlier ones are 0 in both."""
-    is_larger = abs(q[k]) > abs(p[k])
-    if not trace.is_traced(is_larger):
-        return (q, p) if is_larger else (p, q)
-
-    def choose(a: Any, b: Any) -> Any:
-        return a if a is b else trace.apply("select", (is_larger, a, b))
-
-    return p[:k] + list(map(choose, q[k:], p[k:])), q[:k] + list(map(choose, p[k:], q[k:]))
+    """By elimination: as exact as LAPACK's, and for numbers of any size."""
+    left, given = ([[trace.node(value, REAL) for value in row] for row in rows] for rows in (matrix, right))
+    rows = trace.grown(elimination.solved, left, given)
+    return arrays.filled((trace.value(node) for row in rows for node in row), right.shape)
 
 
 def _cholesky(trace: "Trace", a: Any, *, upper: Any = False) -> Any:

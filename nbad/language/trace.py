@@ -270,6 +270,7 @@ class Trace:
                 same[k] = arms[0]
         graph = Graph(graph.name, graph.inputs, tuple(nodes), ())
         return iter([builder.rebuild(graph, places, [same[k] for k in group]) for group in groups])
+
     def constant(self, value: Any) -> Any:
         """What arithmetic makes of plain numbers in arrays without axes: a number that may be written to; all else as it is."""
         return self.real(value) if isinstance(value, float) else value
@@ -361,12 +362,23 @@ class Trace:
 
     def _repeat(self, traced: Traced, slots: list[Any]) -> list[Tracer]:
         """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
-        nodes = [self.node(value, REAL) for value in slots]
+        nodes, path = [self.node(value, REAL) for value in slots], self.path()
+        active = None if path is True else self.node(path, BOOL)
         if traced.flags is not None:
-            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes)]
+            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes, active)]
             for condition, cause in traced.flags.spliced(conditions):
                 self.no_value(condition, cause)
-        return list(map(self.value, self.builder.splice(traced.graph, nodes)))
+        return list(map(self.value, self.builder.splice(traced.graph, nodes, active)))
+
+    def grown(self, grow: Callable[..., Any], *operands: Any) -> Any:
+        """What `grow(builder, *operands)` makes of nodes, for the line that runs."""
+        before, self.builder.source = len(self.builder.nodes), lines.place()
+        self.applied += 1
+        found = grow(self.builder, *operands)
+        self.builder.source = None
+        self._count(before)
+        self._look_around(sys._getframe(1), is_condition=False)
+        return found
 
     def refusal(
         self,

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad.graphs.graph import Graph, Node
+from nbad.graphs.implicit import Equations
 from nbad.graphs.kernels import outputs_of
 from nbad.graphs.loops import Loop, each_once
 from nbad.operations.row import BOOL
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
 
 DIGITS = 60
 STEP_DIGITS = 20  # of a relative step: a central difference is off by its square, and 60 digits leave 40 after the division
@@ -147,7 +148,7 @@ def _apply(node: Node, operands: list[Bounded], info: Any) -> Bounded:
     payload = () if node.payload is None else (node.payload,)
 
     def operation(*args: Any) -> Any:
-        return TABLE[node.op].numpy(*args, *payload)
+        return row_of(node.op, node.payload).numpy(*args, *payload)
 
     value = operation(*(o.value for o in operands))
     if node.kind == BOOL:
@@ -184,7 +185,7 @@ def _select_error(condition: Bounded, chosen: Bounded, other: Bounded) -> np.nda
 
 
 def _ulps(node: Node) -> float:
-    row = TABLE[node.op]
+    row = row_of(node.op, node.payload)
     if node.op in ("powi", "half_power"):
         return max(abs(node.payload), 1.0)
     return ULPS["libm" if row.libm else "expansion" if row.expansion else "instruction"]
@@ -221,6 +222,9 @@ def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None =
             key = node.args, node.payload.loop
             loops[key] = loops.get(key) or _exact_states(node.payload.loop, operands)
             values.append(loops[key][node.payload.place])
+            continue
+        if node.op == "implicit":
+            values.append(_exact_roots(node.payload.equations, operands)[node.payload.place])
             continue
         frozen = center if node.op == "stop_gradient" else None
         values.append(frozen[k] if frozen else _exact_node(node, operands, point))
@@ -262,6 +266,24 @@ def _exact_states(loop: Loop, operands: Sequence[Any]) -> list[Any]:
             break
         states = following
     return [*states, mpmath.mpf(bool(active and goes_on))]
+
+
+def _exact_roots(equations: Equations, operands: Sequence[Any]) -> list[Any]:
+    """The unknowns to all digits, beginning with those that were found; nan where there are none."""
+    import mpmath
+
+    unknowns, parameters = operands[: equations.unknowns], operands[equations.unknowns :]
+
+    def residual(*at: Any) -> Any:
+        values = _exact_values(equations.residual, [*at, *parameters])
+        found = [values[k] for k in equations.residual.outputs]
+        return found if len(found) > 1 else found[0]
+
+    try:
+        roots = mpmath.findroot(residual, unknowns if len(unknowns) > 1 else unknowns[0])
+    except (ArithmeticError, ValueError):
+        return [mpmath.nan] * len(unknowns)
+    return list(roots) if len(unknowns) > 1 else [roots]
 
 
 @cache

@@ -23,7 +23,7 @@ from nbad.language import arrays, masks, refusals, vocabulary
 from nbad.language.trace import Trace
 from nbad.language.unseen import asking_method
 from nbad.language.values import Perhaps, Tracer, first_traced
-from nbad.tracing import copies
+from nbad.tracing import copies, roots
 
 Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 DEEPEST_RECURSION = 100
@@ -208,6 +208,15 @@ class Rebinder:
 
         return StandIn(value, path, self, invoke)
 
+    def _solver(self, value: Any, path: str) -> StandIn:
+        """A root finder: what it solves runs in the trace, and sees traced values around it."""
+        problem: Any = roots.problem_of(value)  # there is one, by the rule
+
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return roots.solved(self.trace, problem(*args, **kwargs))
+
+        return StandIn(value, path, self, invoke)
+
     def _impure(self, value: Any, path: str) -> StandIn:
         def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
             what = f"calls `{path}`, whose value in the first trace would be kept for ever"
@@ -356,6 +365,7 @@ _RULES = (
     (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
     (lambda value, path: vocabulary.find(value) is not None, Rebinder._library_function),
     (lambda value, path: is_kernel(value), Rebinder._kernel),
+    (lambda value, path: roots.problem_of(value) is not None, Rebinder._solver),
     (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
     (lambda value, path: value is warnings.warn, Rebinder._warn),
