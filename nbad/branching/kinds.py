@@ -162,7 +162,7 @@ def carried(value: Any) -> list[Any]:
 
 def leads(value: Any, kind: Kind | None) -> list[Any]:
     """What a value leads to, itself and by what a user's subclass of a built-in container adds."""
-    if kind in (_OBJECT, _CLASS) or type(value) in (list, dict, set):
+    if kind in (_OBJECT, _CLASS) or type(value) in (list, dict, set, Globals):
         return []
     if kind is _OPAQUE:
         return gc.get_referents(value)
