@@ -67,7 +67,7 @@ class Flow(Paths):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
-        if error is not None and not isinstance(error, NbadError) and self.trace.refused:
+        if error is not None and not isinstance(error, NbadError | ImportError) and self.trace.refused:
             raise self.trace.refused from None  # somebody has made another error of it
         if error is not None and (misuse := refusals.misuse(error)):
             case, got = misuse

@@ -170,14 +170,6 @@ def _dtype_or(value: Any) -> Any:
     return value.dtype if isinstance(value, arrays.TracedArray) else value
 
 
-def _iscomplexobj(trace: "Trace", x: Any) -> bool:
-    return False
-
-
-def _isrealobj(trace: "Trace", x: Any) -> bool:
-    return True
-
-
 def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
     """Of conditions it is whether they differ."""
     array = np.moveaxis(arrays.items(trace, a), axis, -1)
@@ -306,8 +298,6 @@ MEANINGS = {
     "numpy.ones_like": means(_ones_like, each=()),
     "numpy.empty_like": means(_empty_like, each=(), always=True),
     "numpy.result_type": means(_result_type, each=()),
-    "numpy.iscomplexobj": means(_iscomplexobj, each=()),
-    "numpy.isrealobj": means(_isrealobj, each=()),
     "numpy.diff": means(_diff, each=()),
     "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
     "numpy.sum": _reduction(_sum),
