@@ -123,14 +123,13 @@ class Paths:
         return _Operand(self)
 
     def _path(self) -> Any:
-        """The condition of the path that is run."""
+        """The condition of the path that is run: in the order in which it was asked, as each part is asked under those before."""
+        trace, later = self.trace, len(self.trace.builder.nodes)
+        asked = [(fork.condition, fork.literal) for fork in self.open if fork.is_traced]
+        asked += [(condition, opposite(trace, condition)) for call in self.calls for condition in call.returned]
         path: Any = True
-        for fork in self.open:
-            if fork.is_traced:
-                path = both(self.trace, path, fork.literal)
-        for call in self.calls:
-            for condition in call.returned:
-                path = both(self.trace, path, opposite(self.trace, condition))
+        for _, literal in sorted(asked, key=lambda pair: later if pair[0] is None else trace.condition(pair[0])._node):
+            path = both(trace, path, literal)
         return path
 
 
