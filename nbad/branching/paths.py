@@ -134,14 +134,14 @@ class Paths:
         return _Operand(self)
 
     def _path(self) -> Any:
-        """The condition of the path that is run."""
-        path = self.floor.asked
-        for fork in self.open[self.floor.open :]:
-            if fork.is_traced:
-                path = both(self.trace, path, fork.literal)
-        for call in self.calls[self.floor.calls :]:
-            for condition in call.returned:
-                path = both(self.trace, path, opposite(self.trace, condition))
+        """The condition of the path that is run: in the order in which it was asked, as each part is asked under those before."""
+        trace, later, floor = self.trace, len(self.trace.builder.nodes), self.floor
+        asked = [(fork.condition, fork.literal) for fork in self.open[floor.open :] if fork.is_traced]
+        returned = (condition for call in self.calls[floor.calls :] for condition in call.returned)
+        asked += [(condition, opposite(trace, condition)) for condition in returned]
+        path: Any = floor.asked
+        for _, literal in sorted(asked, key=lambda pair: later if pair[0] is None else trace.condition(pair[0])._node):
+            path = both(trace, path, literal)
         return path
 
 

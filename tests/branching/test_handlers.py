@@ -296,9 +296,9 @@ def run(seeds, folder):
 
 
 def test_random_programs(tmp_path):
-    accepted, refused, failed = run(range(25), tmp_path)
+    accepted, refused, failed = run(range(12), tmp_path)
     assert accepted > refused
-    assert failed > 3
+    assert failed > 0
 
 
 @pytest.mark.slow
