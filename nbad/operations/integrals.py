@@ -92,15 +92,15 @@ BETA = (
 
 INCOMPLETE = (
     of_scipy(
-        "gammainc", "lowergamma(x, y)/gamma(x)", UNKNOWN, "gamma_density(x, y)", operands=PAIR, samples=SHAPES,
+        "gammainc", "lowergamma(x, y)/gamma(x)", UNKNOWN[0], "gamma_density(x, y)", operands=PAIR, samples=SHAPES,
         domain=((0.1, 60.0), (1e-3, 120.0)), kink=BY_PARAMETER
     ),
     of_scipy(
-        "gammaincc", "uppergamma(x, y)/gamma(x)", UNKNOWN, "-gamma_density(x, y)", operands=PAIR, samples=SHAPES,
+        "gammaincc", "uppergamma(x, y)/gamma(x)", UNKNOWN[0], "-gamma_density(x, y)", operands=PAIR, samples=SHAPES,
         domain=((0.1, 60.0), (1e-3, 120.0)), kink=BY_PARAMETER
     ),
     of_scipy(
-        "betainc", "betainc_regularized(x, y, 0, z)", UNKNOWN, UNKNOWN, "beta_density(x, y, z)", operands=(REAL,) * 3,
+        "betainc", "betainc_regularized(x, y, 0, z)", UNKNOWN[1], UNKNOWN[1], "beta_density(x, y, z)", operands=(REAL,) * 3,
         samples=FRACTIONS, domain=((0.1, 40.0), (0.1, 40.0), (0.0, 1.0)), kink=BY_PARAMETER
     ),
     composite(
@@ -116,7 +116,7 @@ INCOMPLETE = (
 
 ZETA = (
     composite(
-        "zeta", "zeta(x, y)", zeta, UNKNOWN, "-x*zeta(x + 1, y)", function=by_expansion(zeta), spellings=special("zeta"),
+        "zeta", "zeta(x, y)", zeta, UNKNOWN[0], "-x*zeta(x + 1, y)", function=by_expansion(zeta), spellings=special("zeta"),
         operands=PAIR,
         samples=((2.0, 1.0), (1.1, 0.3), (4.5, 30.0)), domain=((1.01, 30.0), (0.01, 1e3)), cost=900.0,
         kink="by x: not known, nan; nan for y below 0"

@@ -256,6 +256,7 @@ def test_parameters_that_nbad_has_no_derivative_by():
     """The one by the operand is there beside them, and a parameter that is not differentiated does not count."""
     f = nbad.kernel(lambda a, x: special.gammainc(a, x) * x)
     assert np.isnan(nbad.jacobian(f)(2.0, 1.0)[0, 0])
+    assert np.isnan(nbad.hessian(f)(2.0, 1.0)[0]).all()
     assert nbad.grad(f, 1)(2.0, 1.0) == pytest.approx(scipy.special.gammainc(2.0, 1.0) + math.exp(-1.0))
 
 
