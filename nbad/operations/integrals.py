@@ -22,7 +22,7 @@ def _gamma_density(g: Any, a: Any, x: Any) -> Any:
     half = g.exp(-0.5 * x)
     small = g.pow(x, a - 1.0) * half * half / g.gamma(a)
     large = g.exp(-stirling_error(g, a) - _deviance(g, a, x)) * g.sqrt(a / (2.0 * math.pi)) / x
-    return g.where(g.eq(a, 0.0), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
+    return g.where(_is_pole(g, a), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
 
 
 def _beta_density(g: Any, a: Any, b: Any, x: Any) -> Any:
@@ -32,7 +32,12 @@ def _beta_density(g: Any, a: Any, b: Any, x: Any) -> Any:
     distance = _deviance(g, a, total * x) + _deviance(g, b, total * (1.0 - x))
     large = g.exp(error - distance) * g.sqrt(a / (2.0 * math.pi) * (b / total)) / (x * (1.0 - x))
     is_large = (a > 0.0) & (b > 0.0) & (total > 50.0) & (x > 0.0) & (x < 1.0)
-    return g.where(g.eq(a, 0.0) | g.eq(b, 0.0), 0.0, g.where(is_large, large, small))
+    return g.where(_is_pole(g, a) | _is_pole(g, b), 0.0, g.where(is_large, large, small))
+
+
+def _is_pole(g: Any, a: Any) -> Any:
+    """Where the gamma function has a pole, densities vanish: derivatives of those of small whole parameters lead there."""
+    return (a <= 0.0) & g.eq(a, g.floor(a))
 
 
 def _deviance(g: Any, a: Any, x: Any) -> Any:
