@@ -101,8 +101,7 @@ class _Reader(ast.NodeVisitor):
             return self.inputs[tree.id]
         if tree.id in self.numbers:
             return self.numbers[tree.id]
-        constant = {"pi": math.pi, "nan": math.nan}.get(tree.id)
-        return self.generic_visit(tree) if constant is None else self.builder.constant(constant)
+        return self.builder.constant(math.pi) if tree.id == "pi" else self.generic_visit(tree)
 
     def visit_UnaryOp(self, tree: Any) -> Value:
         if not isinstance(tree.op, ast.USub):

@@ -241,10 +241,11 @@ def _picked(trace: "Trace", x: Any, knots: list[float], values: Sequence[Any] | 
 
 def _surface(trace: "Trace", tck: Any, x: Any, y: Any, dx: int, dy: int) -> Any:
     """A tensor product of B-splines, held at its edges: along x first, with one coefficient for each spline along y."""
-    if not (0 <= dx < tck[3] and 0 <= dy < tck[4]) and (dx or dy):
+    what, fix = "calls a surface of splines that nbad does not know", "bisplev(x, y, (tx, ty, c, kx, ky))  # of numbers"
+    across, along, table = _read(trace, what, fix, splines.surface, tck)
+    degrees = [len(axis.coefficients) - 1 for axis in (across, along)]
+    if not all(0 <= order < max(degree, 1) for order, degree in zip((dx, dy), degrees, strict=True)):
         raise trace.refusal("takes a derivative of a surface that SciPy does not compute", "spline.ev(x, y, dx=1)")
-    across, along = splines.basis(tck[0], tck[3]), splines.basis(tck[1], tck[4])
-    table = np.asarray(tck[2], float).reshape(len(tck[0]) - tck[3] - 1, -1)
     rows = _of_basis(trace, across, x, dx)
     return _of_basis(trace, along, y, dy)([rows(column) for column in table.T.tolist()])
 
@@ -266,18 +267,18 @@ def _of_basis(trace: "Trace", basis: splines.Basis, x: Any, order: int) -> Calla
 
 def _splev(trace: "Trace", x: Any, tck: Any, der: int = 0, ext: int = 0) -> Any:
     what = "calls `scipy.interpolate.splev` in a way that nbad does not know"
-    return value_of(trace, _pieces(trace, what, "splev(x, (t, c, k))  # of numbers", splines.fitpack, tck, der, ext), x)
+    return value_of(trace, _read(trace, what, "splev(x, (t, c, k))  # of numbers", splines.fitpack, tck, der, ext), x)
 
 
-def _pieces(trace: "Trace", what: str, fix: str, make: Callable[..., Any], *operands: Any, **options: Any) -> splines.Pieces:
+def _read(trace: "Trace", what: str, fix: str, make: Callable[..., Any], *operands: Any, **options: Any) -> Any:
     """What `make` makes of a spline and of the other operands of a call."""
     try:
-        pieces = make(*operands, **options)
+        found = make(*operands, **options)
     except (TypeError, ValueError):  # of other operands than it has, or of knots that make no pieces
-        pieces = None
-    if pieces is None:
+        found = None
+    if found is None:
         raise trace.refusal(what, fix)
-    return pieces
+    return found
 
 
 def _bisplev(trace: "Trace", x: Any, y: Any, tck: Any, dx: int = 0, dy: int = 0) -> Any:
@@ -312,7 +313,7 @@ def _kinds(cls: type) -> list[str]:
 
 def _call_spline(spline: Any, make: Callable[..., Any], trace: "Trace", x: Any, *operands: Any, **options: Any) -> Any:
     what = f"calls a `{type(spline).__name__}` that nbad does not know, or in such a way"
-    pieces = _pieces(trace, what, "CubicSpline(x, y)(t)  # of numbers", make, spline, *operands, **options)
+    pieces = _read(trace, what, "CubicSpline(x, y)(t)  # of numbers", make, spline, *operands, **options)
     return value_of(trace, pieces, x)
 
 

@@ -72,7 +72,7 @@ def _original(path: str) -> Any:
 
 
 def _of_scipy(function: Any) -> LibraryFunction | None:
-    """Looked up anew each time, 4 us: SciPy may be loaded at any moment, and by another thread only in part so far."""
+    """Looked up anew each time: SciPy may be loaded at any moment, and by another thread only in part so far."""
     if not callable(function):
         return None
     if isinstance(function, MethodType):  # of a distribution

@@ -36,19 +36,19 @@ BESSEL = (
         samples=SCALES, cost=400.0
     ),
     of_scipy(
-        "besselj", "besselj(x, y)", UNKNOWN, None, own="jv", spellings=special("jv", "jn"), operands=PAIR, samples=ORDERS,
+        "besselj", "besselj(x, y)", UNKNOWN[0], None, own="jv", spellings=special("jv", "jn"), operands=PAIR, samples=ORDERS,
         domain=((1.0, 10.0), (1e-3, 20.0)), kink=f"{BY_ORDER}; {ZEROS}"
     ),
     of_scipy(
-        "bessely", "bessely(x, y)", UNKNOWN, None, own="yv", spellings=special("yv"), operands=PAIR, samples=ORDERS,
+        "bessely", "bessely(x, y)", UNKNOWN[0], None, own="yv", spellings=special("yv"), operands=PAIR, samples=ORDERS,
         domain=((1.0, 10.0), (1e-3, 20.0)), kink=f"{BY_ORDER}; {ZEROS}"
     ),
     of_scipy(
-        "besseli", "besseli(x, y)", UNKNOWN, None, own="iv", spellings=special("iv"), operands=PAIR, samples=ORDERS,
+        "besseli", "besseli(x, y)", UNKNOWN[0], None, own="iv", spellings=special("iv"), operands=PAIR, samples=ORDERS,
         domain=((1.0, 10.0), (1e-3, 600.0)), kink=BY_ORDER
     ),
     of_scipy(
-        "besselk", "besselk(x, y)", UNKNOWN, None, own="kv", spellings=special("kv"), operands=PAIR, samples=ORDERS,
+        "besselk", "besselk(x, y)", UNKNOWN[0], None, own="kv", spellings=special("kv"), operands=PAIR, samples=ORDERS,
         domain=((1.0, 10.0), (1e-3, 600.0)), kink=BY_ORDER
     ),
 )  # fmt: skip

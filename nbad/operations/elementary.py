@@ -280,6 +280,9 @@ ROUNDING = (
     composite("heaviside", "Piecewise((0, x < 0), (y, Eq(x, 0)), (1, True))", _heaviside, "0",
               "Piecewise((0, Ne(x, 0)), (1, True))", operands=PAIR, spellings=("numpy.heaviside",), samples=PAIRS, cost=4.0,
               kink="0 by the first operand, also at the step; by the second 1 at the step"),
+    # a partial that nbad does not know depends on the operands all the same: its own partials are not 0
+    composite("unknown", "nan", lambda g, x: math.nan, "unknown(x)", function=lambda x: np.full(np.shape(x), math.nan)[()],
+              cost=0.0, samples=()),
     composite("stop_gradient", "x", lambda g, x: x, "0", function=np.positive, spellings=("nbad.stop_gradient",), cost=0.0,
               kink="0 everywhere: that is its purpose"),
 )

@@ -22,7 +22,7 @@ def _gamma_density(g: Any, a: Any, x: Any) -> Any:
     half = g.exp(-0.5 * x)
     small = g.pow(x, a - 1.0) * half * half / g.gamma(a)
     large = g.exp(-stirling_error(g, a) - _deviance(g, a, x)) * g.sqrt(a / (2.0 * math.pi)) / x
-    return g.where(g.eq(a, 0.0), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
+    return g.where(_is_pole(g, a), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
 
 
 def _beta_density(g: Any, a: Any, b: Any, x: Any) -> Any:
@@ -32,7 +32,12 @@ def _beta_density(g: Any, a: Any, b: Any, x: Any) -> Any:
     distance = _deviance(g, a, total * x) + _deviance(g, b, total * (1.0 - x))
     large = g.exp(error - distance) * g.sqrt(a / (2.0 * math.pi) * (b / total)) / (x * (1.0 - x))
     is_large = (a > 0.0) & (b > 0.0) & (total > 50.0) & (x > 0.0) & (x < 1.0)
-    return g.where(g.eq(a, 0.0) | g.eq(b, 0.0), 0.0, g.where(is_large, large, small))
+    return g.where(_is_pole(g, a) | _is_pole(g, b), 0.0, g.where(is_large, large, small))
+
+
+def _is_pole(g: Any, a: Any) -> Any:
+    """Where the gamma function has a pole, densities vanish: derivatives of those of small whole parameters lead there."""
+    return (a <= 0.0) & g.eq(a, g.floor(a))
 
 
 def _deviance(g: Any, a: Any, x: Any) -> Any:
@@ -92,15 +97,15 @@ BETA = (
 
 INCOMPLETE = (
     of_scipy(
-        "gammainc", "lowergamma(x, y)/gamma(x)", UNKNOWN, "gamma_density(x, y)", operands=PAIR, samples=SHAPES,
+        "gammainc", "lowergamma(x, y)/gamma(x)", UNKNOWN[0], "gamma_density(x, y)", operands=PAIR, samples=SHAPES,
         domain=((0.1, 60.0), (1e-3, 120.0)), kink=BY_PARAMETER
     ),
     of_scipy(
-        "gammaincc", "uppergamma(x, y)/gamma(x)", UNKNOWN, "-gamma_density(x, y)", operands=PAIR, samples=SHAPES,
+        "gammaincc", "uppergamma(x, y)/gamma(x)", UNKNOWN[0], "-gamma_density(x, y)", operands=PAIR, samples=SHAPES,
         domain=((0.1, 60.0), (1e-3, 120.0)), kink=BY_PARAMETER
     ),
     of_scipy(
-        "betainc", "betainc_regularized(x, y, 0, z)", UNKNOWN, UNKNOWN, "beta_density(x, y, z)", operands=(REAL,) * 3,
+        "betainc", "betainc_regularized(x, y, 0, z)", UNKNOWN[1], UNKNOWN[1], "beta_density(x, y, z)", operands=(REAL,) * 3,
         samples=FRACTIONS, domain=((0.1, 40.0), (0.1, 40.0), (0.0, 1.0)), kink=BY_PARAMETER
     ),
     composite(
@@ -116,7 +121,7 @@ INCOMPLETE = (
 
 ZETA = (
     composite(
-        "zeta", "zeta(x, y)", zeta, UNKNOWN, "-x*zeta(x + 1, y)", function=by_expansion(zeta), spellings=special("zeta"),
+        "zeta", "zeta(x, y)", zeta, UNKNOWN[0], "-x*zeta(x + 1, y)", function=by_expansion(zeta), spellings=special("zeta"),
         operands=PAIR,
         samples=((2.0, 1.0), (1.1, 0.3), (4.5, 30.0)), domain=((1.01, 30.0), (0.01, 1e3)), cost=900.0,
         kink="by x: not known, nan; nan for y below 0"

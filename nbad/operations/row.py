@@ -10,7 +10,8 @@ from nbad.operations import scipy_link
 from nbad.operations.series import by_expansion
 
 REAL, BOOL = "real", "bool"
-UNKNOWN = "nan"  # a partial by a parameter of a special function
+# a partial by a parameter of a special function, of two operands or of three: nan, and so are its own partials
+UNKNOWN = ("unknown(x + y)", "unknown(x + y + z)")
 PAIR = (REAL, REAL)
 
 
@@ -31,8 +32,8 @@ class Operation(NamedTuple):
     expression : str or None
         The value as text that SymPy and mpmath read; None where it has no derivative (comparisons, logic).
     partials : tuple of (str or None), or None
-        One per real operand; None stands for SymPy's own derivative, which `nbad.operations.derived` holds, UNKNOWN for one that
-        nbad does not know, which is nan.
+        One per real operand; None stands for SymPy's own derivative, which `nbad.operations.derived` holds, and a text of
+        UNKNOWN for one that nbad does not know, which is nan.
     square : tuple of str
         The partials of the square of the value, where it is smooth at points at which the value is not, or may be.
     expansion : callable or None

@@ -86,6 +86,13 @@ def basis(knots: Any, degree: int) -> Basis:
     return Basis(all_of_them.knots, np.stack(picked, axis=1), first)
 
 
+def surface(tck: Any) -> tuple[Basis, Basis, np.ndarray]:
+    """The B-splines along both axes of a tensor product, and its table of coefficients."""
+    tx, ty, coefficients, kx, ky = tck
+    across, along = basis(tx, kx), basis(ty, ky)
+    return across, along, np.asarray(coefficients, float).reshape(len(tx) - kx - 1, len(ty) - ky - 1)
+
+
 def fitpack(tck: Any, order: Any, mode: Any) -> Pieces | None:
     """What `splev` computes; None for what nbad does not know."""
     if type(tck).__name__ == "BSpline" and mode == 0:

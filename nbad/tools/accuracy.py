@@ -117,7 +117,7 @@ def _derivatives(row: Operation) -> tuple[Graph, list[Order]]:
         joint = jacobian(Graph(row.name, graph.inputs, nodes, tuple(outputs[order] for order in known)), slots)
         nodes = joint.graph.nodes
         for (m, n), node in zip(joint.positions, joint.graph.outputs[len(known) :], strict=True):
-            if (not known[m] or n >= known[m][-1]) and (row.partials or ())[n] != UNKNOWN:
+            if (not known[m] or n >= known[m][-1]) and (row.partials or ())[n] not in UNKNOWN:
                 outputs[(*known[m], n)] = node
     return Graph(row.name, graph.inputs, nodes, tuple(outputs.values())), list(outputs)
 

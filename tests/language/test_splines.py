@@ -111,6 +111,8 @@ def test_slopes_of_a_surface():
         (lambda x: interpolate.splev(x, TCK, 0, 7), "calls `scipy.interpolate.splev` in a way that nbad does not know"),
         (lambda x: QUINTIC(x, -1), "calls a `BSpline` that nbad does not know, or in such a way"),
         (lambda x: SMOOTH(x, 4), "calls a `UnivariateSpline` that nbad does not know, or in such a way"),
+        (lambda x: interpolate.bisplev(x, x, SURFACE_TCK[:3]), "calls a surface of splines that nbad does not know"),
+        (lambda x: interpolate.bisplev([x, x], x, SURFACE_TCK), "uses a value of type list where a real number is needed"),
         (lambda x: SURFACE.ev(x, x, dx=3), "takes a derivative of a surface that SciPy does not compute"),
         (lambda x: SURFACE([x, 1.0], [0.0, 1.0]), "calls a `RectBivariateSpline` on a grid"),
         (lambda x: interpolate.splev(x, (TCK[0], [x] * len(TCK[1]), 3)), "turns a traced value into a"),

@@ -256,6 +256,7 @@ def test_parameters_that_nbad_has_no_derivative_by():
     """The one by the operand is there beside them, and a parameter that is not differentiated does not count."""
     f = nbad.kernel(lambda a, x: special.gammainc(a, x) * x)
     assert np.isnan(nbad.jacobian(f)(2.0, 1.0)[0, 0])
+    assert np.isnan(nbad.hessian(f)(2.0, 1.0)[0]).all()
     assert nbad.grad(f, 1)(2.0, 1.0) == pytest.approx(scipy.special.gammainc(2.0, 1.0) + math.exp(-1.0))
 
 
@@ -270,6 +271,30 @@ def test_parameters_that_nbad_has_no_derivative_by():
 def test_refusals(function, message):
     with pytest.raises(TraceError, match=message):
         nbad.kernel(function)(1.0)
+
+
+def test_derivatives_of_small_whole_parameters_never_end():
+    """Their parameters fall by 1 with each order: polynomials, and an exponential function."""
+    f, g, h = (nbad.kernel(k) for k in (_gammainc_of_two, _betainc_of_two, _betainc_of_three))
+    x = np.array([0.0, 0.3, 0.9])
+    for order in range(1, 7):
+        f, g, h = nbad.grad(f), nbad.grad(g), nbad.grad(h)
+        np.testing.assert_allclose(f(x[1:]), (-1.0) ** order * (order - 1 - x[1:]) * np.exp(-x[1:]), rtol=1e-12)
+        np.testing.assert_allclose(g(x), {1: 2 * x, 2: 2 + 0 * x}.get(order, 0 * x), atol=1e-12)
+        exact = np.polynomial.Polynomial([0, 0, 6, -8, 3]).deriv(order)(x)  # x**2*(6 - 8*x + 3*x**2)
+        np.testing.assert_allclose(h(x[1:]), exact[1:], rtol=1e-11, atol=1e-11)
+
+
+def _gammainc_of_two(x):
+    return special.gammainc(2.0, x)
+
+
+def _betainc_of_two(x):
+    return special.betainc(2.0, 1.0, x)
+
+
+def _betainc_of_three(x):
+    return special.betainc(2.0, 3.0, x)
 
 
 # the families
