@@ -124,7 +124,9 @@ class TracedArray(np.ndarray):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
-        """A copy; the items are real numbers and cannot become anything else."""
+        """A copy; conditions may become numbers, and numbers nothing else."""
+        if np.dtype(dtype).kind in "biu" and self.dtype == bool:
+            return self._trace.call(np.array, (self,), {"dtype": dtype})
         if dtype not in (float, np.float64, np.object_):
             raise self._trace.refusal(f"turns an array into {np.dtype(dtype).name}", "np.trunc(x)")
         return self.copy() if copy else self
