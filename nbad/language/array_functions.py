@@ -93,6 +93,8 @@ def _block(trace: "Trace", parts: Any) -> Any:
 def _array(
     trace: "Trace", value: Any, dtype: Any = float, *, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0
 ) -> Any:
+    if np.dtype(dtype or float).kind in "biu":
+        return _of_dtype(trace, value, np.dtype(dtype), ndmin)
     _check_dtype(trace, dtype)
     if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin:
         return value
@@ -100,6 +102,19 @@ def _array(
         return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
     items = arrays.fresh(trace, arrays.items(trace, value))
     return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
+
+
+def _of_dtype(trace: "Trace", value: Any, dtype: np.dtype, ndmin: int) -> Any:
+    """Conditions as whole numbers or as conditions; nothing else becomes these."""
+    items = arrays.items(trace, value)
+    if not all(map(trace.is_condition, items.flat)):
+        _check_dtype(trace, dtype)
+    items = items.reshape((1,) * (ndmin - items.ndim) + items.shape)
+    return arrays.kept(trace, arrays.fresh(trace, items)) if dtype.kind == "b" else arrays.each(trace, _as_whole, float, [items])
+
+
+def _as_whole(trace: "Trace", condition: Any) -> Any:
+    return trace.whole("trunc", condition)
 
 
 def _asarray(trace: "Trace", value: Any, dtype: Any = float, order: str = "K", *, copy: Any = None) -> Any:

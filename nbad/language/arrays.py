@@ -69,9 +69,8 @@ class TracedArray(np.ndarray):
         found = super().__getitem__(index)
         if self.ndim == 0 and index is Ellipsis:
             return found
-        if self.ndim == 0 and index == ():  # for an array that stands for one this is a view
-            found = self._trace.item(found.view(np.ndarray)[()]) if isinstance(found, np.ndarray) else self._trace.item(found)
-            self._trace.aliases.link(found, owner(self))
+        if self.ndim == 0 and index == ():  # of an array, for which it may stand, this is a view
+            self._trace.aliases.link(bare(self), owner(self))
         return _scalar(found)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -127,7 +126,9 @@ class TracedArray(np.ndarray):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
-        """A copy; the items are real numbers and cannot become anything else."""
+        """A copy; conditions may become numbers, and numbers nothing else."""
+        if np.dtype(dtype).kind in "biu" and self.dtype == bool:
+            return self._trace.call(np.array, (self,), {"dtype": dtype})
         if dtype not in (float, np.float64, np.object_):
             raise self._trace.refusal(f"turns an array into {np.dtype(dtype).name}", "np.trunc(x)")
         return self.copy() if copy else self
@@ -389,7 +390,7 @@ def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ..
     if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
         return result  # integers and bools stay indices and masks
     if result.ndim == 0 and result.base is None:
-        return kept(trace, filled([trace.item(result)], ()))
+        return kept(trace, items(trace, result))
     pairs = zip(passed, given, strict=True)
     viewed = [before for before, value in pairs if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
     if not viewed:

@@ -314,11 +314,24 @@ class TracedCondition(Tracer):
     def __neg__(self) -> Any:
         return 0 - self
 
+    shape, ndim, size, dtype = (), 0, 1, np.dtype(bool)
+
     def any(self) -> Any:
         """Itself: a mask of one element."""
         return self
 
-    all = any
+    all = item = any
+
+    def copy(self, order: str = "C") -> Any:
+        """The same under a name of its own."""
+        return self._trace.clone(self)
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """As a number of a dtype: 1 or 0."""
+        kind = np.dtype(dtype).kind
+        if kind == "b":
+            return self.copy()
+        return self._trace.real(self).astype(dtype)
 
 
 def stop_gradient(x: Any) -> Any:

@@ -111,6 +111,15 @@ def guarded(x):
     return y
 
 
+def counted(x):
+    """Conditions as numbers."""
+    large = x > 0.5
+    weights = np.array([large, ~large], dtype=int)
+    return (
+        (large.astype(float) * 3.0 - large.astype(int)) * x + weights[0] * x + 2 * weights[1] + np.asarray(x < 0, dtype=bool) * 5
+    )
+
+
 def scaled_places(x):
     y = x * 1.0
     y[y < 0] *= 2.0
@@ -223,8 +232,9 @@ def whole(x):
 
 
 FOR_NUMBERS = [
-    guarded, made_of_ones, zeros_by_a_mask, cut_in_place, both_sides, scaled_places, divided, divided_into, put_and_placed,
-    at_places, flags, of_dtype, without_nan, through_other_code, several_names, in_helpers, in_branches, returned_before, whole,
+    guarded, counted, made_of_ones, zeros_by_a_mask, cut_in_place, both_sides, scaled_places, divided, divided_into,
+    put_and_placed, at_places, flags, of_dtype, without_nan, through_other_code, several_names, in_helpers, in_branches,
+    returned_before, whole,
 ]  # fmt: skip
 FOR_ARRAYS = [f for f in FOR_NUMBERS if f not in (cut_in_place, in_branches, returned_before)]
 X = np.array([-2.3, -1.2, -0.4, 0.0, 0.15, 0.7, 1.3, 2.9])
