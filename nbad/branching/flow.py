@@ -38,6 +38,8 @@ class Flow:
     trace : Trace
     original : callable
         What a stand-in stands for; anything else itself.
+    reached : callable
+        What is to be called in place of a function that came out of a container, an object or a call.
     open : list
         Branches and choices whose arms are being run, outermost first.
     outer : list of (str, object)
@@ -48,9 +50,8 @@ class Flow:
 
     slice = builtins.slice  # in a rewritten function the name may be the user's
 
-    def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
-        self.trace = trace
-        self.original = original
+    def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
+        self.trace, self.original, self.reached = trace, original, reached
         self.open: list[Any] = []
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
@@ -190,7 +191,7 @@ class Flow:
         if axes is not None:
             return arrays.with_axes(self.trace, container, axes)
         if not lookup.is_traced(index):
-            return container[index]
+            return self.reached(container[index])
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
         self.watch([(value, sources) for value in containers(found)], lines.running_line())

@@ -114,9 +114,9 @@ def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
 
 def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
     _check_dtype(trace, dtype)
-    array = arrays.wrap(trace, np.empty(shape, object))
-    array[...] = fill_value
-    return array
+    array = np.empty(shape, object)
+    array[...] = arrays.items(trace, fill_value)
+    return arrays.wrap(trace, array)
 
 
 def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = float) -> Any:

@@ -145,7 +145,8 @@ class Merger:
     def _held(self, *containers: Any) -> Iterator[list[Any]]:
         """The items of two lists or arrays, each as its side has it."""
         for container, side in zip(containers, self._sides, strict=True):
-            items = side(container)
+            is_plain = isinstance(container, np.ndarray) and container.dtype != object  # of which no side can have written a part
+            items = None if is_plain else side(container)
             if items is None:
                 items = list(arrays.items(self.trace, container).flat) if isinstance(container, np.ndarray) else container
             yield items

@@ -31,7 +31,7 @@ PACKAGES = (
 LEFT_OUT = set(
     "tests test testing conftest examples plotting plots plot vectorized units numba jax docs data iotools _vendor extern".split()
 )
-NO_EXAMPLES = {"psychrolib", "lmfit", "hapsira", "pymap3d", "pyXSteam", "pythermalcomfort", "pvlib", "astropy", "metpy"}
+NO_EXAMPLES = {"psychrolib", "lmfit", "hapsira", "pymap3d", "pyXSteam", "pythermalcomfort", "pvlib"}
 GUESSES = (0.5, 1.5, 20.0, 300.0, 1e5)
 LARGEST = 32  # numbers in a vector
 SECONDS = 3.0  # of the processor, for one call of a plain function

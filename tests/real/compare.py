@@ -147,10 +147,14 @@ def _check_column(example: Example, point: dict[str, Any], name: str, place: Any
         moved = value.tolist() if isinstance(point[name], list) else value if value.ndim else float(value)
         return _numbers(example.function, point | {name: moved})
 
-    faults = []
+    faults, noise = [], _rounding(example, point, y)
     for first in (1e-2, 1e-4):
         slope, error = derivative(at, first * (abs(x) or 1.0), len(y))
-        close = abs(column - slope) <= DERIVATIVE * (abs(slope) + scale) + 20 * error
+        smallest = first * (abs(x) or 1.0) / 2**LEVELS
+        close = (
+            abs(column - slope)
+            <= DERIVATIVE * (abs(slope) + scale) + 20 * error + 10 * noise / smallest + 1e-13 * abs(slope).max()
+        )
         close |= ~np.isfinite(slope) | ((column == 0) & (y == np.floor(y)))  # a staircase has slopes from afar
         if close.all():
             return
