@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RESHAPING = (
     "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
-    "reshape roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vsplit"
+    "reshape resize roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vander vsplit"
 ).split()
 _JOINING = "concat concatenate dstack hstack stack vstack".split()
 
@@ -74,6 +74,10 @@ def _broadcast_arrays(trace: "Trace", *parts: Any) -> Any:
     return tuple(arrays.wrap(trace, np.broadcast_to(part, part.shape)) for part in np.broadcast_arrays(*_parts(trace, parts)))
 
 
+def _meshgrid(trace: "Trace", *parts: Any, **options: Any) -> Any:
+    return _wrapped(trace, list(np.meshgrid(*_parts(trace, parts), **options)))
+
+
 def _block(trace: "Trace", parts: Any) -> Any:
     def objects(part: Any) -> Any:
         return list(map(objects, part)) if isinstance(part, list) else arrays.items(trace, part)
@@ -112,11 +116,20 @@ def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     return _full(trace, shape, np.nan, dtype) if dtype in (None, float, np.float64, object) else np.zeros(shape, dtype)
 
 
-def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float, order: str = "C") -> Any:
     _check_dtype(trace, dtype)
     array = np.empty(shape, object)
     array[...] = arrays.items(trace, fill_value)
     return arrays.wrap(trace, array)
+
+
+def _linspace(trace: "Trace", start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any:
+    """Numbers between two, which are among them as they are, as in NumPy."""
+    steps = max(num - endpoint, 1)
+    values = [start + k * ((stop - start) / steps) for k in range(num)]
+    if endpoint and num > 1:
+        values[-1] = stop
+    return _array(trace, values)
 
 
 def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = float) -> Any:
@@ -243,6 +256,8 @@ MEANINGS = {
     "numpy.copy": means(_copy, each=()),
     "numpy.asarray": means(_asarray, each=()),
     "numpy.asanyarray": means(_asarray, each=()),
+    "numpy.meshgrid": means(_meshgrid, each=()),
+    "numpy.linspace": means(_linspace, each=()),
     "numpy.empty": means(_empty, each=(), always=True),
     "numpy.full": means(_full, each=()),
     "numpy.full_like": means(_full_like, each=(0,)),
