@@ -1,6 +1,7 @@
 """One function as a kernel, against the function itself: values at a few points, Jacobians against extrapolated differences."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -119,8 +120,8 @@ def check_values(example: Example, points: list[dict[str, Any]], y: np.ndarray) 
 def _rounding(example: Example, point: dict[str, Any], expected: np.ndarray) -> np.ndarray:
     """How much of a result is rounding: what the last bits of the arguments change."""
     noise = np.zeros(len(expected))
-    for name in example.traced:
-        near = _numbers(example.function, point | {name: _shifted(point[name], 4e-16, 0.0)})
+    for name, bits in itertools.product(example.traced, (-5, -3, 2, 4, 7)):
+        near = _numbers(example.function, point | {name: _shifted(point[name], bits * 1.2e-16, 0.0)})
         if near is not None and near.shape == expected.shape:
             noise = np.maximum(noise, abs(near - expected))
     return noise
