@@ -21,6 +21,9 @@ POOL_BYTES = 1 << 30  # where nothing tells how much memory there is
 # whether every value and derivative is checked for nan and inf
 debug = ContextVar("nbad.debug", default=os.environ.get("NBAD_DEBUG", "0") not in ("", "0"))
 
+# whether elements without a value raise whatever their kernels say: while a plain function runs for a kernel around them
+raising = ContextVar("nbad.raising", default=False)
+
 
 def cache_folder() -> Path | None:
     """In which folder the disk cache belongs; None where there is no home to put it in.

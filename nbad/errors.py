@@ -62,6 +62,8 @@ def _shortened(text, longest):
 class TraceError(NbadError, TypeError):
     """The kernel's source does something that cannot be traced, or not differentiated rightly."""
 
+    is_pythons = False  # whether Python raises a TypeError there, too
+
 
 class ArgumentTypeError(NbadError, TypeError):
     """An argument, seed or option has a type or dtype that nbad refuses."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
+from nbad.graphs.failures import alarmed, silenced, silenced_joint, with_failures
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text
@@ -30,15 +31,24 @@ class Program:
     is_tuple : bool
     by : tuple of str
         Names of the arguments by which its outputs are derivatives of another kernel's.
+    flags : Flags or None
+        Which elements have no value, or warn.
+    errors : "raise" or "nan"
+        What elements without a value do.
+    plainly : callable or None
+        Runs the user's function for the values of one element.
     layouts : Memo
         What follows from shapes, strides and dtypes of arguments.
     remember : Memo
         Plans, kernels and what else follows from the program alone.
     """
 
-    def __init__(self, name, traced, arguments, math, by=()):
+    def __init__(self, name, traced, arguments, math, by=(), errors="raise", plainly=None):
         self.name, self.arguments, self.math, self.by = name, arguments, math, by
-        self.graph, self.leaves, self.is_tuple = traced.graph, traced.outputs, traced.is_tuple
+        self.graph, self.leaves, self.is_tuple, self.flags = traced.graph, traced.outputs, traced.is_tuple, traced.flags
+        self.errors, self.plainly = errors, plainly
+        if errors == "nan":
+            self.flags = with_failures(self.graph, self.flags)
         self.cores = tuple(a.shape for a in arguments)
         self.names = tuple(a.name for a in arguments)
         self.call = f"`{name}({', '.join(self.names)})`"
@@ -131,21 +141,37 @@ class Program:
 
     def jvp_graph(self, wrt):
         """The graph of inputs and tangents to outputs and output tangents."""
-        return self.remember(("jvp", wrt), lambda: jvp_graph(self.joint(wrt, "forward"), wrt))
+        return self.remember(("jvp", wrt), lambda: self._alarmed(jvp_graph(self.joint(wrt, "forward"), wrt)))
 
     def joint(self, wrt, mode):
         """The joint graph of outputs and Jacobian entries."""
         from nbad.graphs.differentiate import jacobian
 
-        return jacobian(self.graph, wrt, mode)
+        joint = jacobian(self.graph, wrt, mode)
+        return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint
+
+    @property
+    def is_silent(self):
+        """Whether elements without a value are nan."""
+        return self.errors == "nan" and self.flags is not None and bool(self.flags.numbers)
+
+    def _alarmed(self, graph):
+        """The graph that notices elements that raise, or warn."""
+        if self.flags is None:
+            return graph
+        return alarmed(graph, self.flags, self.flags.warnings if self.errors == "nan" else range(len(self.flags.causes)))
 
     def _simple(self):
         from nbad.graphs.simplify import simplify
 
-        return simplify(self.graph)
+        return self._alarmed(simplify(silenced(self.graph, self.flags) if self.is_silent else self.graph))
 
     def _load_plan(self, mode, wrt, *policy):
-        key = plan_text.key(self.graph, mode, wrt, *policy)
+        plan = self._bare_plan(mode, wrt, *policy)
+        return replace(plan, forward=self._alarmed(plan.forward))
+
+    def _bare_plan(self, mode, wrt, *policy):
+        key = plan_text.key(self.graph, mode, wrt, *policy, *([self.flags.graph, self.flags.numbers] if self.is_silent else []))
         text = load_text(key)
         plan = plan_text.loads(text) if text is not None else None
         if plan is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import overload
 
 from nbad.api.kernel import Kernel
-from nbad.api.options import Math
+from nbad.api.options import Errors, Math
 from nbad.errors import fitting
 
 
@@ -17,6 +17,7 @@ def kernel(
     static: str | Iterable[str] = (),
     math: Math = "simd",
     max_operations: int = 5000,
+    errors: Errors = "raise",
 ) -> Kernel: ...
 
 
@@ -28,11 +29,12 @@ def kernel(
     static: str | Iterable[str] = (),
     math: Math = "simd",
     max_operations: int = 5000,
+    errors: Errors = "raise",
 ) -> Callable[[Callable[..., object]], Kernel]: ...
 
 
 @fitting("nbad.kernel(lambda x: x * x, math='libm')")
-def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000):
+def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=5000, errors="raise"):
     """Make an elementwise kernel of a Python function of scalars.
 
     The function is traced once for each set of passed arguments; globals, closures and defaults are read then. Derivatives come
@@ -54,6 +56,11 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
         Vector functions within a few ulp, or the C library's scalar ones bit for bit.
     max_operations : int
         A kernel of more operations is refused.
+    errors : {"raise", "nan"}
+        What elements do that take a path without a value, by `raise`, by an `assert` that fails, or by an operation on None: the
+        call raises the user's own exception, as the function does for the first of them in C order, with a note on element,
+        count and line; or value and derivatives are nan there, and a seed of 0 still gives 0. Of kernels that call one another
+        the outermost decides.
 
     Returns
     -------
@@ -74,6 +81,5 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     >>> damped(0.0)
     np.float64(1.0)
     """
-    if fn is None:
-        return functools.partial(kernel, signature=signature, static=static, math=math, max_operations=max_operations)
-    return Kernel(fn, signature, static, math, max_operations)
+    options = dict(signature=signature, static=static, math=math, max_operations=max_operations, errors=errors)
+    return functools.partial(kernel, **options) if fn is None else Kernel(fn, **options)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import math
 import reprlib
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from nbad.api.entries import Entries
-from nbad.api.options import Out, check_math, check_operations, working_dtype
+from nbad import config
+from nbad.api.entries import Careful, Entries
+from nbad.api.options import Out, check_errors, check_math, check_operations, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
     RECEIVERS,
@@ -46,6 +48,7 @@ class Kernel:
         Names of all parameters, static ones included.
     signature : str or None
     static : tuple of str
+    errors : "raise" or "nan"
 
     Examples
     --------
@@ -59,7 +62,7 @@ class Kernel:
 
     __wrapped__: Callable[..., Any]
 
-    def __init__(self, function, signature=None, static=(), math="simd", max_operations=5000, tracer=None):
+    def __init__(self, function, signature=None, static=(), math="simd", max_operations=5000, errors="raise", tracer=None):
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._tracer = tracer or functools.partial(_trace, function, max_operations=max_operations)
@@ -70,13 +73,14 @@ class Kernel:
         self._required = {p.name for p in self._parameters if p.default is p.empty}
         self._static = static_names(self.__name__, self.parameters, static)
         self._math, self.max_operations = check_math(self.__name__, math), check_operations(self.__name__, max_operations)
+        self.errors = check_errors(self.__name__, errors)
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
         self._static_defaults = {p.name: p.default for p in self._parameters if p.name in self._static}
         self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
-        self.plain, self.remember = Entries(), Memo()
+        self.plain, self.remember = (Careful if errors == "nan" else Entries)(), Memo()
         self._made_from = None
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
@@ -96,7 +100,7 @@ class Kernel:
 
     def __reduce__(self):
         """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
-        options = self.signature, self.static, self._math, self.max_operations
+        options = self.signature, self.static, self._math, self.max_operations, self.errors
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
     def precompile(self, *dtypes: DTypeLike) -> "Kernel":
@@ -160,7 +164,7 @@ class Kernel:
         """A kernel with these parameters, and outputs of these core shapes: derivatives by `by`, whose graph `tracer` makes."""
         function, outputs = _interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
-        kernel = Kernel(function, signature, self._static, self._math, self.max_operations, tracer)
+        kernel = Kernel(function, signature, self._static, self._math, self.max_operations, self.errors, tracer)
         kernel._made_from, kernel.by = (self, "derived", (name, tracer, outputs, by)), (*self.by, *by)
         return kernel
 
@@ -183,7 +187,7 @@ class Kernel:
         left_over = inspect.Signature([p for p in self._parameters if p.name in names])
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
-        kernel = Kernel(function, self.signature, left, self._math, self.max_operations, tracer)
+        kernel = Kernel(function, self.signature, left, self._math, self.max_operations, self.errors, tracer)
         kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
 
@@ -221,10 +225,12 @@ class Kernel:
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""
-        if self._whole is not None and not kwargs and len(args) == len(self.parameters):
+        errors = "raise" if config.raising.get() else self.errors
+        if self._whole is not None and not kwargs and len(args) == len(self.parameters) and errors == self.errors:
             return self._whole, args
         names, statics, values = self._parts(args, kwargs)
-        return self._programs(self._key(names, statics), lambda: self._specialize(names, statics)), tuple(values)
+        key = self._key(names, statics), errors
+        return self._programs(key, lambda: self._specialize(names, statics, errors)), tuple(values)
 
     def whole_program(self) -> "Program":
         """The specialization in which every argument is passed; static ones have their defaults."""
@@ -271,12 +277,29 @@ class Kernel:
         except TypeError as error:
             raise misbound(self, self._parameters, args, kwargs, error) from None
 
-    def _specialize(self, names, statics):
+    def plainly(self, statics, values):
+        """Run the function that was written, by a kernel that this one was derived from, for the values of one element."""
+        if self._made_from is None:
+            return self.__wrapped__(*self._in_order(statics | values), **self._by_name(statics | values))
+        base, method, made_of = self._made_from
+        return base.plainly({**statics, **made_of[0]} if method == "fixed" else statics, values)
+
+    def _in_order(self, given):
+        """The values of leading parameters: a wrapper may take `*args` only."""
+        leading = itertools.takewhile(lambda p: p.name in given and p.kind is not p.KEYWORD_ONLY, self._parameters)
+        return [given[p.name] for p in leading]
+
+    def _by_name(self, given):
+        """The values of the others."""
+        return {p.name: given[p.name] for p in self._parameters[len(self._in_order(given)) :] if p.name in given}
+
+    def _specialize(self, names, statics, errors):
         with IMPORTS:
             from nbad.pipeline import Program
         traced = self._trace(names, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by)
-        if names == self.parameters and self._is_plain:
+        plainly = functools.partial(self.plainly, statics)
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by, errors, plainly)
+        if names == self.parameters and self._is_plain and errors == self.errors:
             self._whole = program
         return program
 

@@ -12,9 +12,11 @@ Array = NDArray[Any]
 Argnums = int | str | Sequence[int | str] | None  # arguments by position or name
 Residuals = Literal["auto", "partials", "mincut", "recompute"] | tuple[str, ...] | list[str]  # a policy, or names of values
 Math = Literal["simd", "libm"]
+Errors = Literal["raise", "nan"]
 Mode = Literal["auto", "reverse", "forward"]
 Out = Array | tuple[Array, ...] | None
 MATH = ("simd", "libm")
+ERRORS = ("raise", "nan")
 
 
 def check_math(name: str, library: str) -> str:
@@ -29,6 +31,20 @@ def check_math(name: str, library: str) -> str:
             fix=f"math={meant or 'simd'!r}",
         )
     return library
+
+
+def check_errors(name: str, errors: str) -> str:
+    """The option `errors=`."""
+    if not isinstance(errors, str) or errors not in ERRORS:
+        meant = closest(errors, ERRORS)
+        raise ArgumentValueError(
+            f"`nbad.kernel(errors=...)` of `{name}`: unknown answer to elements without a value",
+            got=repr(errors),
+            expected="'raise' or 'nan'",
+            meant=meant,
+            fix=f"errors={meant or 'nan'!r}",
+        )
+    return errors
 
 
 def check_operations(name: str, number: Any) -> int:

@@ -1,6 +1,7 @@
 """A branch on a traced value while its arms run, one after the other, on the same containers.
 
 What an arm writes is undone at its end. Once both have run, what they wrote is merged by the condition.
+The operands of `a if test else b`, `and` and `or` are such arms.
 """
 
 import linecache
@@ -47,12 +48,19 @@ class Fork:
         The one that branches.
     last_line : int
         Where the source of its arms ends.
+
+    Attributes
+    ----------
+    holds : bool or None
+        Whether the condition holds on the path that is run; None where it is still asked.
     """
 
     is_traced = True
 
     def __init__(self, flow: "Flow", condition: Any, frame: FrameType, last_line: int = 0) -> None:
-        self.flow, self.condition = flow, condition
+        self.flow: Flow = flow
+        self.condition: Any = condition
+        self.holds: bool | None = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
         self._sides = _Sides({}, {})
@@ -62,6 +70,13 @@ class Fork:
     def line(self) -> lines.Line:
         """The source line of the test."""
         return lines.line_of(self.code, self.number)
+
+    @property
+    def literal(self) -> Any:
+        """What holds on the path that is run."""
+        if self.holds is None:
+            return True
+        return self.condition if self.holds else self.flow.trace.logic("not", self.condition)
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""
@@ -142,3 +157,70 @@ def _left(entry: Entry, changes: Changes) -> list[Any]:
 def variables(frame: FrameType) -> Iterable[tuple[str, Any]]:
     """The user's variables in a frame."""
     return [(name, value) for name, value in frame.f_locals.items() if not name.startswith("_nbad")]
+
+
+class PlainChoice:
+    """A choice whose test is known: one operand is evaluated."""
+
+    is_traced = False
+
+    def __init__(self, value: Any, truth: bool, frame: FrameType) -> None:
+        self.value, self._truth, self.frame = value, truth, frame
+
+    def first(self) -> bool:
+        """Whether to evaluate the operand for a test that holds."""
+        return self._truth
+
+    def second(self) -> bool:
+        """Whether to evaluate the operand for a test that fails."""
+        return not self._truth
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """The value of the choice."""
+        return a if self._truth else b
+
+
+class Choice(Fork):
+    """A choice on a traced value: both operands are evaluated and merged."""
+
+    def __init__(self, flow: "Flow", value: Any, frame: FrameType) -> None:
+        self.value = value
+        super().__init__(flow, flow.trace.condition(value), frame)
+        self.frame, self.holds = frame, None
+        self._first: Changes = {}
+
+    def first(self) -> bool:
+        """Evaluate the operand for a test that holds."""
+        self.holds = True
+        return True
+
+    def second(self) -> bool:
+        """Evaluate the operand for a test that fails, too."""
+        self.holds = False
+        self._first = self.end_arm()
+        return True
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """The value of the choice, after its second operand."""
+        self.merge_writes(self._first, self.end_arm())
+        return self._merged(a, b)
+
+    def merge_and(self, b: Any) -> Any:
+        """The value of `value and b`."""
+        # only one operand of `and` is an arm; the other one is the test
+        self.merge_writes(self.end_arm(), {})
+        return self._merged(b, self.value)
+
+    def merge_or(self, b: Any) -> Any:
+        """The value of `value or b`."""
+        self.merge_writes({}, self.end_arm())
+        return self._merged(self.value, b)
+
+    def _merged(self, a: Any, b: Any) -> Any:
+        try:
+            result = self.merger.merge(a, b)
+        except Different as error:
+            what, fix = refusals.FLOW["operands"]
+            raise self.flow.trace.refusal(what, fix, line=self.line, got=str(error)) from None
+        self.close()
+        return result

@@ -15,44 +15,46 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.aliases import Shared
-from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.arms import Choice, PlainChoice
+from nbad.branching.faults import NoPath, ends_path
+from nbad.branching.paths import Paths
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import leads_on
 from nbad.branching.statements import Branch, Guard, Loop, Loss, PlainBranch
+from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
-from nbad.language.values import Tracer
+from nbad.language.values import Perhaps, Tracer
 from nbad.lines import Line
 
 # a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
 
 
-class Flow:
+class Flow(Paths):
     """What `__nbad__` is in a rewritten function.
 
     Attributes
     ----------
-    trace : Trace
-    original : callable
-        What a stand-in stands for; anything else itself.
     reached : callable
         What is to be called in place of a function that came out of a container, an object or a call.
-    open : list
-        Branches and choices whose arms are being run, outermost first.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice = builtins.slice  # in a rewritten function the name may be the user's
+    slice, error, failing = (
+        builtins.slice,
+        (Exception, NoPath),
+        AssertionError,
+    )  # in a rewritten function the names may be the user's
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
-        self.trace, self.original, self.reached = trace, original, reached
-        self.open: list[Any] = []
+        super().__init__(trace, original)
+        self.reached = reached
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
@@ -67,24 +69,35 @@ class Flow:
         if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
+        traced = [fork for fork in self.open if fork.is_traced]
+        if error is not None and (traced or self.trace.is_flagged) and ends_path(error):
+            case = "raise" if traced else "every path"
+            raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error)) from error
         if error is None:
             if self.trace.refused:
                 raise self.trace.refused
             self.abandon(0)
             self._check_shared()
-        traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and traced and not isinstance(error, NbadError):
             error.add_note(f"nbad runs both arms of a branch on a traced value: {traced[-1].line}")
 
     # statements
 
-    def branch(self, test: Any, names: tuple[str, ...], last_line: int, call: Call | None = None) -> PlainBranch | Branch:
-        """Begin an `if` whose arms bind `names`."""
+    def branch(
+        self,
+        test: Any,
+        names: tuple[str, ...],
+        last_line: int,
+        call: Call | None = None,
+        around: PlainBranch | Branch | None = None,
+        asks: bool = False,
+    ) -> PlainBranch | Branch:
+        """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it; `asks`: somebody may look for these."""
         truth = self._truth(test)
         if truth is not None:
             return _PLAIN[truth]
         self._check_shared()
-        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call)
+        return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:
         """Begin a function that returns from within branches."""
@@ -94,14 +107,25 @@ class Flow:
         """Begin a `while` loop."""
         return Loop(self)
 
-    def guard(self, call: Call | None = None) -> Guard:
-        """Begin a `try` statement."""
-        return Guard(self, call)
+    def trial(self, names: tuple[str, ...], last_line: int, call: Call | None, kinds: Callable[[], Any], asks: bool) -> Trial:
+        """Begin a `try` statement that binds `names`; `kinds` tells for which errors its handlers are."""
+        self._check_shared()
+        return Trial(self, names, sys._getframe(1), last_line, call, kinds, asks)
+
+    def guard(self, call: Call | None = None, catches: bool | None = None) -> Guard:
+        """Begin a `with` statement, or one with a `finally`; `catches`: whether errors do not get out of that."""
+        guard = Guard(self, call, catches)
+        self.guards.append(guard)
+        return guard
 
     def leave(self, word: str, *branches: PlainBranch | Branch | Call) -> None:
         """Refuse a jump out of branches on traced values, or of a call that some elements have left."""
         if any(branch.is_traced for branch in branches):
             raise self.trace.refusal(*refusals.FLOW[word])
+        if word != "return":
+            for branch in branches:
+                if isinstance(branch, Trial):
+                    branch.undo()
 
     def known(self, test: Any, word: str) -> bool:
         """The truth of a test that must not be traced."""
@@ -176,6 +200,11 @@ class Flow:
 
     def identical(self, a: Any, b: Any) -> Any:
         """`a is b`; a condition stands for True and False, which are what they are equal to."""
+        if a is None or b is None:
+            other = b if a is None else a
+            return other.none if type(other) is Perhaps else other is None
+        if Perhaps in (type(a), type(b)):
+            raise self.trace.refusal(*refusals.FLOW["perhaps"])
         if a is b or not (self._has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
@@ -192,6 +221,7 @@ class Flow:
             return arrays.with_axes(self.trace, container, axes)
         if not lookup.is_traced(index):
             return self.reached(container[index])
+        self.trace.opaque += 1  # nobody knows whether Python would find the item
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
         self.watch([(value, sources) for value in containers(found)], lines.running_line())
@@ -266,6 +296,8 @@ class Flow:
     def _truth(self, value: Any) -> bool | None:
         """The truth of a plain value; None if it is traced."""
         value = _scalar(value)
+        if type(value) is Perhaps:
+            return None
         if not isinstance(value, Tracer):
             return bool(value)
         node = self.trace.builder.nodes[value._node] if value._trace is self.trace else None

@@ -4,15 +4,18 @@
 
     _nbad1 = __nbad__.branch(test, ('y',), 12)
     if _nbad1.then:
-        ...
+        try:
+            ...
+        except __nbad__.error:
+            if not _nbad1.dies(): raise
     if _nbad1.turn():
         <set y to what it was, where the test is traced>
-        ...
+        <the same for the other arm>
     if _nbad1.join():
         <set y to what it is now>
 
-A `return` from within a branch records its value; what follows runs only where the call is still alive. Every node keeps the
-place of the one that it stems from, so that errors and graphs name the user's lines.
+A `return` from within a branch records its value; what follows runs only where the call is still alive. An error that an arm
+raises ends its path. Every node keeps the place of the one that it stems from, so that errors and graphs name the user's lines.
 """
 
 import ast
@@ -23,8 +26,7 @@ from typing import Any, NamedTuple
 
 from nbad.branching import syntax
 from nbad.branching.rewrite_expressions import At, Expressions
-from nbad.branching.scopes import bound_names, is_plain_function, leaves, returns, without_continue
-from nbad.language.unseen import HARMLESS
+from nbad.branching.scopes import asks_for_names, bound_names, is_plain_function, leaves, returns, without_continue
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 
@@ -70,15 +72,20 @@ class Place(NamedTuple):
 
 
 class _Fork(NamedTuple):
-    """An `if` or `elif`, the variable of its branch, and its place."""
+    """An `if` or `elif`, the variable of its branch, its place, and what an `elif` says of the branch that it belongs to."""
 
     node: ast.If
     variable: str
     place: Place
+    around: str
 
 
 class Rewriter(Expressions):
     """Rewrites one function and those nested in it; statements here, expressions in the base class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asks = False  # whether the function may ask which variables have values
 
     def function(self, node: syntax.Function) -> Any:
         """The rewritten function, with decorators and defaults."""
@@ -87,15 +94,22 @@ class Rewriter(Expressions):
             return self.copy(node)
         if not is_plain_function(node):
             return node
+        self._asks = self._asks or asks_for_names(node)
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
         body = self.block(node.body, Place("function", has_call))
         if has_call:
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
             end = At(node.body[-1]).lines("return _nbad_call.end()")
-            body = docstring + begin + body[len(docstring) :] + end
+            body = docstring + begin + self._mortal(node.body[0], "_nbad_call", body[len(docstring) :]) + end
         outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
         return ast.copy_location(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
+
+    def _mortal(self, place: ast.stmt, variable: str, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements whose errors may end a path only, of the branch or call with the given variable."""
+        guarded = At(place).statement(f"try:\n    pass\nexcept __nbad__.error:\n    if not {variable}.dies(): raise")
+        guarded.body = body
+        return [guarded]
 
     def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
         """The rewritten statements of a block; what follows a possible return is run only if there was none."""
@@ -139,11 +153,14 @@ class Rewriter(Expressions):
         chain = [node]
         while len(chain[-1].orelse) == 1 and isinstance(chain[-1].orelse[0], ast.If):
             chain.append(chain[-1].orelse[0])
-        forks, inside = [], place
+        forks: list[_Fork] = []
+        inside = place
         for link in chain:
-            forks.append(_Fork(link, self.temporary(), inside))
+            forks.append(_Fork(link, self.temporary(), inside, f", {forks[-1].variable}" if forks else ""))
             inside = inside.block(forks[-1].variable)
         rest = self._rest(chain[-1].orelse, inside)
+        if rest:  # not around each `elif`: Python nests 20 blocks at most
+            rest = self._mortal(chain[-1].orelse[0], forks[-1].variable, rest)
         names, has_return = bound_names(chain[-1].orelse), any(map(returns, chain[-1].orelse))
         for fork in reversed(forks):
             names |= bound_names(fork.node.body)
@@ -154,11 +171,14 @@ class Rewriter(Expressions):
 
     def _branch(self, fork: _Fork, names: Sequence[str], has_return: bool, rest: list[ast.stmt]) -> list[ast.stmt]:
         node, variable, at = fork.node, fork.variable, At(fork.node)
-        call = ", _nbad_call" if has_return else ""
-        begin = at.statement(f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}{call})")
+        call = "_nbad_call" if has_return else None
+        asks = ", asks=True" * self._asks
+        begin = at.statement(
+            f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around}{asks})"
+        )
         begin.value.args[0] = self.visit(node.test)
         then = at.statement(f"if {variable}.then:\n    pass")
-        then.body = self.block(node.body, fork.place.block(variable))
+        then.body = self._mortal(node.body[0], variable, self.block(node.body, fork.place.block(variable)))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
         for statement in turn:
             statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
@@ -189,7 +209,7 @@ class Rewriter(Expressions):
         has_return = place.has_call and any(map(returns, node.body))
         finish = f"\n    {variable}.finish(False)" if has_return else ""
         begin, inner = at.lines(
-            f"{variable} = __nbad__.guard({'_nbad_call' if has_return else ''})\n"
+            f"{variable} = __nbad__.guard({'_nbad_call' if has_return else None})\n"
             f"try:\n    pass\nfinally:\n    {variable}.left(){finish}"
         )
         items = self.visit_field(node.items)
@@ -205,24 +225,64 @@ class Rewriter(Expressions):
         return [begin, outer]
 
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
-        variable, at, inside = self.temporary(), At(node), place._replace(kind="block")
-        body, orelse = self.block(node.body, inside), self._rest(node.orelse, place)
-        if _catches_arithmetic(node.handlers):
-            guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.ran()")
-            guarded.body, body = body, [guarded]
-        if orelse and any(map(returns, node.body)):
-            guarded = at.statement("if _nbad_call.alive:\n    pass")
-            guarded.body, orelse = orelse, [guarded]
-        handlers = [self._handler(handler, variable, inside) for handler in node.handlers]
+        """A `finally` is guarded; within it the handlers are, too, arms of elements that fail in the body."""
+        variable, at = self.temporary(), At(node)
+        is_left = any(map(leaves, node.finalbody))
+        block = place._replace(kind="block")
+        inner = self._tried(node, block) if node.handlers else self.block(node.body, block)
+        if not node.finalbody:
+            return inner
         finalbody = self._rest(node.finalbody, place)
-        if finalbody and place.has_call:
+        if place.has_call:
             has_return = any(map(returns, node.finalbody))
             finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
-        if any(map(leaves, node.finalbody)):
+        if is_left:
             finalbody.insert(int(place.has_call), at.statement(f"{variable}.ran()"))
-        new = type(node)(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody)
-        call = "_nbad_call" if place.has_call else ""
-        return [*at.lines(f"{variable} = __nbad__.guard({call})"), ast.copy_location(new, node)]
+        finalbody = [*at.lines(f"{variable}.passed()"), *finalbody]
+        new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)
+        begin = at.lines(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, {is_left})")
+        return [*begin, ast.copy_location(new, node)]
+
+    def _tried(self, node: Any, place: Place) -> list[ast.stmt]:
+        """The body, the handlers as Python runs them, and the handlers once more as arms."""
+        variable, at = self.temporary(), At(node)
+        inside = place.block(variable)
+        guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.passed()")
+        guarded.body = self._mortal(node, variable, self.block(node.body, inside))
+        orelse = self._rest(node.orelse, inside)
+        if orelse and any(map(returns, node.body)):
+            alive = at.statement("if _nbad_call.alive:\n    pass")
+            alive.body, orelse = orelse, [alive]
+        handlers = [self._handler(handler, variable, place) for handler in node.handlers]
+        tried = ast.copy_location(type(node)(body=[guarded], handlers=handlers, orelse=orelse, finalbody=[]), node)
+        names = bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)])
+        call = "_nbad_call" if any(map(returns, [node])) else None
+        begin = at.statement(
+            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self._asks})"
+        )
+        begin.value.args[3].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
+        rest = self._mortal(node, variable, self.block(self._chosen(node.handlers, variable), inside))
+        turn = at.statement(f"if {variable}.turn():\n    pass")
+        turn.body = [*_settings(at, "if True:", variable, sorted(names)), *rest]
+        return [
+            begin,
+            tried,
+            turn,
+            *(_settings(at, f"if {variable}.join():", variable, sorted(names)) or at.lines(f"{variable}.join()")),
+        ]
+
+    def _chosen(self, handlers: list[ast.ExceptHandler], variable: str) -> list[ast.stmt]:
+        """The handlers as a chain of `if`, to be rewritten itself."""
+        rest: list[ast.stmt] = []
+        for number, handler in reversed(list(enumerate(handlers))):
+            at = At(handler)
+            named = at.lines(f"{handler.name} = {variable}.error({number})") if handler.name else []
+            if number == len(handlers) - 1:
+                rest = [*named, *handler.body]
+            else:
+                test = at.statement(f"{variable}.chosen({number})").value
+                rest = [ast.copy_location(ast.If(test=test, body=[*named, *handler.body], orelse=rest), handler)]
+        return rest
 
     rewrite_trystar = rewrite_try
 
@@ -269,17 +329,17 @@ class Rewriter(Expressions):
     def rewrite_continue(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         return [*self._leave("continue", place.in_loop, node), node]
 
-    def rewrite_raise(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
-        """In a branch, or behind returns of some elements, it is not for all."""
-        return [*self._leave("raise", (*place.around, *["_nbad_call"] * place.has_call), node), self.copy(node)]
-
     def _leave(self, word: str, branches: Sequence[str], node: ast.stmt) -> list[ast.stmt]:
         return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []
 
     def rewrite_assert(self, node: Any, place: Place) -> list[ast.stmt]:
-        new = self.copy(node)
-        new.test = At(node).call("known", new.test, "assert")
-        return [new]
+        """An `if` with a `raise`, if Python was not told to leave it out."""
+        at = At(node)
+        raising = at.statement("raise __nbad__.failing()")
+        raising.exc.args = [node.msg] if node.msg else []
+        test = at.put(ast.UnaryOp(op=ast.Not(), operand=node.test))
+        new = ast.If(test=test, body=[raising], orelse=[])
+        return self.rewrite_if(ast.copy_location(new, node), place) if __debug__ else at.lines("pass")
 
     def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What stores items may write to a list, and what it chooses has its name now."""
@@ -304,14 +364,3 @@ def _handles_containers(node: ast.stmt) -> bool:
 def _returns_last_only(body: list[ast.stmt]) -> bool:
     """Whether the last statement is the only one that returns."""
     return isinstance(body[-1], ast.Return) and not any(map(returns, body[:-1]))
-
-
-def _catches_arithmetic(handlers: list[ast.ExceptHandler]) -> bool:
-    """Whether handlers may be meant for errors that arithmetic on plain numbers raises."""
-    return not all(_is_harmless(handler.type) for handler in handlers)
-
-
-def _is_harmless(kind: Any) -> bool:
-    if isinstance(kind, ast.Tuple):
-        return all(map(_is_harmless, kind.elts))
-    return isinstance(kind, ast.Name) and kind.id in HARMLESS

@@ -119,8 +119,7 @@ class Expressions:
             is_allowed = not self._is_in_iterable or all(map(_is_simple, node.comparators[:-1]))
             return self._chain(node) if is_allowed else self.copy(node)
         method = _ASKED.get(type(node.ops[0]))
-        # `x is None` needs no help: nothing traced is None
-        if method is None or ast.unparse(node.comparators[0]) == "None":
+        if method is None:
             return self.copy(node)
         at = At(node)
         answer = at.call(method, self.visit(node.left), self.visit(node.comparators[0]))

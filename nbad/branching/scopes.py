@@ -1,9 +1,12 @@
 """Facts about statements: what they bind, whether they return; and loops without the `continue`s that can be arms."""
 
 import ast
+import builtins
 from collections.abc import Iterable, Iterator, Sequence
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_LOOKING = frozenset(("locals", "vars", "dir", "eval", "exec"))
+_KNOWN_MANAGERS = ("errstate", "catch_warnings")  # which suppress no errors
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -21,6 +24,24 @@ def returns(statement: ast.stmt) -> bool:
 def leaves(statement: ast.stmt) -> bool:
     """Whether a statement of a `finally` may leave it, and with it an error that is on its way."""
     return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in _own_nodes([statement]))
+
+
+def asks_for_names(function: ast.AST) -> bool:
+    """Whether a function, or one in it, may do something else where a variable has no value: catch that error, or look."""
+    return any(
+        (isinstance(node, ast.Name) and node.id in _LOOKING)
+        or (isinstance(node, ast.ExceptHandler) and _may_catch_names(node.type))
+        or (isinstance(node, ast.withitem) and not ast.unparse(node.context_expr).partition("(")[0].endswith(_KNOWN_MANAGERS))
+        for node in ast.walk(function)
+    )
+
+
+def _may_catch_names(kind: ast.expr | None) -> bool:
+    """Whether a handler may be for a NameError; of names that are no builtins nobody knows."""
+    if kind is None:
+        return True
+    kinds = [getattr(builtins, part.id, Exception) for part in ast.walk(kind) if isinstance(part, ast.Name)]
+    return any(isinstance(part, type) and issubclass(UnboundLocalError, part) for part in kinds)
 
 
 def bound_names(statements: Iterable[ast.AST]) -> set[str]:

@@ -6,11 +6,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.branching.arms import Changes, Fork, variables
+from nbad.branching.faults import NoPath
 from nbad.branching.returns import Call, Ends
 from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
-from nbad.language.merging import Different
+from nbad.language.merging import Different, containers, like
 from nbad.language.unseen import may_swallow
 from nbad.lines import Line, running_line
 
@@ -36,7 +37,7 @@ class _Arm(NamedTuple):
 
     @property
     def is_alive(self) -> bool:
-        return self.ends.final is None
+        return self.ends.final is None and not self.ends.is_dead
 
 
 class PlainBranch:
@@ -50,6 +51,10 @@ class PlainBranch:
     def turn(self) -> bool:
         """Whether to run the second arm."""
         return not self.then
+
+    def dies(self) -> bool:
+        """Whether the error that is handled ends this path only."""
+        return False
 
     def join(self) -> bool:
         """Whether there are variables to set."""
@@ -68,11 +73,21 @@ class Branch(Fork):
     then = True
 
     def __init__(
-        self, flow: "Flow", condition: Any, names: tuple[str, ...], frame: FrameType, last_line: int, call: Call | None
+        self,
+        flow: "Flow",
+        condition: Any,
+        names: tuple[str, ...],
+        frame: FrameType,
+        last_line: int,
+        call: Call | None,
+        around: "PlainBranch | Branch | None",
+        asks: bool,
     ) -> None:
         super().__init__(flow, condition, frame, last_line)
-        self.names, self.call, self.frame, self._depth = names, call, frame, len(flow.open)
+        self.around, self._may_be_asked, self._module = around, asks, str(frame.f_globals.get("__name__"))
+        self.names, self.call, self.frame, self._mark = names, call, frame, flow.mark()
         self.before = self.values = self._variables()
+        self.is_dead = False
         self._first: _Arm | None = None
         flow.open.append(self)
         if call is not None:
@@ -81,22 +96,35 @@ class Branch(Fork):
     def turn(self) -> bool:
         """The first arm has run; the second one is to run on the same variables."""
         self._first = self._end_arm()
-        self.values = self.before
+        self.values, self.holds = self.before, False
         return True
+
+    def dies(self) -> bool:
+        """Whether the error that is handled ends this path only: then the merge takes the other arm."""
+        self.is_dead = self.flow.ends_path(self._mark, 1)
+        return self.is_dead
 
     def join(self) -> bool:
         """Both arms have run."""
         second = self._end_arm()
         first, second = (second, _Arm(self.before, {}, Ends())) if self._first is None else (self._first, second)
-        self.flow.abandon(self._depth + 1)
+        self.flow.abandon(self._mark.open + 1)
         self.flow.open.pop()
         if self.call is not None:
             self.call.join(self.condition, first.ends, second.ends)
         self.values = self._joined(first, second)
         self.close()
         self.flow.checked()
-        del self.frame, self.before, self._first
+        if first.ends.is_dead and second.ends.is_dead:
+            self._die()
+        del self.frame, self.before, self._first, self.around
         return True
+
+    def _die(self) -> None:
+        """No arm has a value: nor has the arm that this branch is."""
+        if not isinstance(self.around, Branch):
+            raise NoPath
+        self.around.is_dead = True
 
     def _joined(self, first: _Arm, second: _Arm) -> dict[str, Any]:
         if first.is_alive and second.is_alive:
@@ -116,13 +144,27 @@ class Branch(Fork):
                 except Different as error:
                     self._lose(name, "unlike", str(error))
             elif name in first or name in second:
-                self._lose(name, "one-sided", "assigned in one branch only")
+                try:
+                    yield name, self._half(name, first, second)
+                except Different:
+                    self._lose(name, "one-sided", "assigned in one branch only")
+
+    def _half(self, name: str, first: dict[str, Any], second: dict[str, Any]) -> Any:
+        """What a variable is that has a value on one side only."""
+        value = first.get(name, second.get(name))
+        if self._may_be_asked or any(guard.catches(UnboundLocalError()) for guard in self.flow.guards):
+            raise Different("somebody asks whether it has a value")
+        if any(map(self.heap.holds, containers(value))):
+            raise Different("it has other names")
+        missing = like(value, lambda number: self.flow.trace.unbound(number, name, self.line, self._module))
+        return self.merger.merge(value, missing) if name in first else self.merger.merge(missing, value)
 
     def _lose(self, name: str, case: str, why: str) -> None:
         self.flow.lost[self.code, name] = Loss(case, f"{why}: {self.line}")
 
     def _end_arm(self) -> _Arm:
         ends = Ends() if self.call is None else self.call.end_arm()
+        ends, self.is_dead = (ends.dead() if self.is_dead else ends), False
         return _Arm(self._variables(), self.end_arm(), ends)
 
     def _variables(self) -> dict[str, Any]:
@@ -146,10 +188,13 @@ class Loop:
 
 
 class Guard:
-    """A `try` statement: its handlers may not hide that traced operations raise nothing."""
+    """A `with` statement or a `finally`: what they do with errors and returns of the elements in their bodies."""
 
-    def __init__(self, flow: "Flow", call: Call | None) -> None:
-        self._flow, self._depth, self._applied = flow, len(flow.open), flow.trace.applied
+    has_handlers = False  # as a Trial has
+
+    def __init__(self, flow: "Flow", call: Call | None, catches: bool | None) -> None:
+        self.has_end, self._catches = catches is not None, bool(catches)
+        self._flow, self._applied = flow, flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
         self._heap: Heap | None = None
         self._managers: list[Any] = []
@@ -158,30 +203,33 @@ class Guard:
     def manager(self, value: Any) -> Any:
         """The context manager of a `with` statement."""
         self._managers.append(self._flow.original(value))
+        if may_swallow(self._managers[-1]):
+            self._catches = True
         self._line, self._applied = running_line(), self._flow.trace.applied
         return value
 
     def left(self) -> None:
         """The body of a `with` statement has run: its managers may suppress errors."""
+        self.passed()
         if any(map(may_swallow, self._managers)):
             if isinstance(error := sys.exception(), NameError):
                 self._flow.explain(error)
             self.ran()
 
-    def caught(self) -> None:
-        """A handler begins: errors of the trace are not for the kernel to handle."""
-        for error in _parts(sys.exception()):
-            if isinstance(error, TraceError) and not isinstance(error, AttributeError):
-                raise error
-            if isinstance(error, NameError):
-                self._flow.explain(error)
-        # the branches that the error left, seen from the `try`
-        if any(fork.is_traced for fork in self._flow.open[self._depth :]):
-            raise self._flow.trace.refusal(*refusals.FLOW["caught"])
-        del self._flow.open[self._depth :]
+    def catches(self, error: Exception) -> bool:
+        """Whether an error of the body does not get out of the statement."""
+        return self._catches
+
+    def fault(self, condition: Any, error: Exception) -> None:
+        """Refuse that it catches an error of some elements."""
+        raise self._flow.trace.refusal(*refusals.FLOW["caught"], line=self._line)
+
+    def passed(self) -> None:
+        """The body of the statement ends."""
+        self._flow.unguard(self)
 
     def ran(self) -> None:
-        """The body, whose handlers are for errors that arithmetic may raise, has run."""
+        """The body, the errors of which do not get out, has run."""
         # a body without arithmetic on traced values catches what it would catch outside
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
             raise self._flow.trace.refusal(*refusals.FLOW["try"], line=self._line or running_line())
@@ -200,5 +248,6 @@ class Guard:
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
 
 
-def _parts(error: BaseException | None) -> list[BaseException | None]:
-    return [part for inner in error.exceptions for part in _parts(inner)] if isinstance(error, BaseExceptionGroup) else [error]
+def errors_in(error: BaseException | None) -> list[BaseException | None]:
+    """An error, or those that a group of them holds."""
+    return [part for inner in error.exceptions for part in errors_in(inner)] if isinstance(error, BaseExceptionGroup) else [error]

@@ -62,7 +62,7 @@ def compiled(node: Function, origin: Origin, code: CodeType) -> CodeType:
     module = _module(_bare(node), origin, code.co_freevars)
     try:
         outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
-    except RecursionError:
+    except (RecursionError, SyntaxError):  # of more than 20 blocks
         raise NoSource(_NESTED) from None
     # from the module through the outer function, and the class, to the function itself
     for _ in range(3 if origin.owner else 2):

@@ -6,6 +6,7 @@ called lane by lane from the scalar C library. Functions of SciPy and the user's
 given one with their address in this process.
 """
 
+import ctypes
 import functools
 from typing import NamedTuple
 
@@ -19,6 +20,13 @@ LIBRARY = "libmvec.so.1"
 X86 = (("avx512f", 64, "e"), ("avx2", 32, "d"), ("avx", 32, "c"))  # feature, bytes of a vector, letter in the vector ABI
 INSTRUCTION_SETS = {"e": "AVX-512", "d": "AVX2", "c": "AVX", "b": "SSE2", "n": "NEON"}
 ITEMSIZE = {"float64": 8, "float32": 4}
+COUNTING = """\
+define void @count() {{
+  %before = atomicrmw add ptr inttoptr (i64 {address} to ptr), i64 1 monotonic
+  ret void
+}}"""
+
+noted = ctypes.c_int64()  # compiled code adds to it where elements fail
 
 
 class Host(NamedTuple):
@@ -98,6 +106,22 @@ def foreign_function(op: str) -> str:
     row, name = TABLE[op], f"nbad.{op}"
     llvm.add_symbol(name, row.address() if row.address else scipy_link.address(str(row.scipy), len(row.operands)))
     return name
+
+
+@functools.cache
+def counting_function() -> str:
+    """Name of the function that adds to `noted`, made known to the linker.
+
+    It is compiled in every process, and in no file: it holds an address.
+    """
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(COUNTING.format(address=ctypes.addressof(noted))), machine)
+    engine.finalize_object()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))  # it is never unloaded: a kernel may outlive all else
+    llvm.add_symbol("nbad_count", engine.get_function_address("count"))
+    return "nbad_count"
 
 
 def _vectors(triple: str, features: str) -> tuple[int, str]:

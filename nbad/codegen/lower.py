@@ -16,7 +16,7 @@ from nbad.graphs.graph import Graph, GraphBuilder, Node
 from nbad.operations.table import TABLE
 
 INSTRUCTIONS = frozenset(
-    "input const add sub mul div neg sqrt abs floor ceil trunc round copysign lt le gt ge eq ne and or not select".split()
+    "input const add sub mul div neg sqrt abs floor ceil trunc round copysign lt le gt ge eq ne and or not select alarm".split()
 )
 LARGEST_POWER = 0x10000  # Numba calls pow for a greater integer exponent
 LARGEST_BASE = 62  # LLVM writes 2**62 to a power as exp2, greater bases as pow

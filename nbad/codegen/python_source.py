@@ -29,6 +29,7 @@ OPERATORS = {
     "or": "{} or {}",
     "not": "not {}",
     "select": "{1} if {0} else {2}",
+    "alarm": "{1}",
     "floor": "np.floor({})",
     "ceil": "np.ceil({})",
     "trunc": "np.trunc({})",  # those of `math` return integers

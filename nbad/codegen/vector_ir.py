@@ -3,7 +3,8 @@
 Every value is a vector of the host's one width from the start, so nothing depends on LLVM's vectorizer, and an element's bits
 depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and results stored as
 soon as they are known, which keeps few values alive. A C function without a vector variant becomes a small function that calls
-it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is.
+it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is. An alarm is a mask
+that the loop carries; behind the loop it is counted if any element rang.
 
 It is printed as text, not built: at 2,000 operations llvmlite's builder takes 12 times as long.
 """
@@ -11,7 +12,7 @@ It is printed as text, not built: at 2,000 operations llvmlite's builder takes 1
 import struct
 from typing import Any
 
-from nbad.codegen.host import ITEMSIZE, Host, foreign_function, scalar_function
+from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
 from nbad.codegen.lower import OpList
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node
@@ -56,8 +57,8 @@ loop:
 {body}
   %next = add nuw nsw i64 %i, {width}
   %more = icmp slt i64 %next, %n
-  br i1 %more, label %loop, label %done
-done:
+  br i1 %more, label %loop, label %{behind}
+{end}done:
   ret void
 }}
 attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
@@ -68,6 +69,15 @@ BREAK = """\
   %c{k} = icmp sge i64 %i, 0
   br i1 %c{k}, label %part{k}, label %done
 part{k}:"""
+HEARD = "  %heard = phi {mask} [ zeroinitializer, %entry ], [ {rung}, %{last} ]"
+COUNT = """\
+rung:
+  %rang = call i1 @llvm.vector.reduce.or.v{width}i1({mask} {rung})
+  br i1 %rang, label %count, label %done
+count:
+  call void @{note}()
+  br label %done
+"""
 SLOT = """\
   %a{row} = getelementptr ptr, ptr %table, i64 {row}
   %s{row} = load ptr, ptr %a{row}"""
@@ -130,7 +140,12 @@ def print_ir(oplist: OpList, host: Host) -> str:
         printer.results(k)
     slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
     body, last = _in_parts(printer.lines)
-    kernel = KERNEL.format(slots=slots, body=body, last=last, width=printer.width, bits=8 * host.nbytes)
+    behind, end = "done", ""
+    if printer.rung is not None:
+        names = dict(mask=printer.mask, rung=printer.rung, width=printer.width)
+        body = f"{HEARD.format(last=last, **names)}\n{body}"
+        behind, end = "rung", COUNT.format(note=printer.note(), **names)
+    kernel = KERNEL.format(slots=slots, body=body, last=last, behind=behind, end=end, width=printer.width, bits=8 * host.nbytes)
     return "\n".join([*printer.functions.values(), kernel])
 
 
@@ -152,6 +167,7 @@ class _Printer:
         self.functions: dict[str, str] = {}
         self.lines: list[str] = []
         self.loaded: set[int] = set()
+        self.rung: str | None = None  # which elements have rung so far
         self.rows: dict[int, list[int]] = {}
         for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
             self.rows.setdefault(k, []).append(row)
@@ -159,6 +175,10 @@ class _Printer:
     def value(self, k: int, node: Node) -> None:
         """One operation."""
         operands = [self._operand(a) for a in node.args]
+        if node.op == "alarm":
+            self.lines.append(f"  %v{k} = or {self.mask} {self.rung or '%heard'}, {operands[0]}")
+            self.rung = f"%v{k}"
+            return
         if node.op in INSTRUCTIONS:
             right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask)
         else:
@@ -180,6 +200,8 @@ class _Printer:
         node = self.oplist.nodes[k]
         if node.op == "const":
             return f"splat ({self._constant(node.payload)})"
+        if node.op == "alarm":
+            return self._operand(node.args[1])
         if node.op == "input" and k not in self.loaded:
             self.loaded.add(k)
             self.lines.append(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
@@ -200,6 +222,12 @@ class _Printer:
             name = self._vector_function(TABLE[op])
         if name not in self.functions:
             self.functions[name] = f"declare {self.vector} @{name}({', '.join([self.vector] * arity)}) #1"
+        return name
+
+    def note(self) -> str:
+        """The name of the function that counts, noting its declaration."""
+        name = counting_function()
+        self.functions[name] = f"declare void @{name}() nounwind"
         return name
 
     def _vector_function(self, row: Operation) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from nbad.graphs.graph import Graph, GraphBuilder, Payload
 from nbad.operations.table import TABLE
 
-UNFOLDED = ("gamma", "lgamma")  # those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
+# those of `math` are Python's own; functions of SciPy and of the user's are not for us to keep
+UNFOLDED = ("gamma", "lgamma", "alarm", "unbound")
 # the operation that is the same with its operands exchanged
 MIRRORED = {op: op for op in ("add", "mul", "eq", "ne", "and", "or")} | {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
 
@@ -222,6 +223,10 @@ def _select(b: SimplifyingBuilder, c: int, x: int, y: int) -> int | None:
     return None if (chosen, rejected) == (x, y) else b.add("select", c, chosen, rejected)
 
 
+def _alarm(b: SimplifyingBuilder, rings: int, x: int) -> int | None:
+    return x if b.value(rings) is False else None
+
+
 def _arm(b: SimplifyingBuilder, c: int, k: int, which: int) -> int:
     """What node `k` is where the truth of `c` is known: one arm of a select by `c`, else itself."""
     node = b.nodes[k]
@@ -279,6 +284,7 @@ RULES: dict[str, Rule] = {
     "square": _square,
     "reciprocal": _reciprocal,
     "select": _select,
+    "alarm": _alarm,
     "not": _not,
     "and": _logic("and", "or", True),
     "or": _logic("or", "and", False),

@@ -2,17 +2,19 @@
 
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
+from nbad.graphs.failures import Flags
 from nbad.graphs.graph import Graph
 
 Core = tuple[int, ...]
 
 
 class Traced(NamedTuple):
-    """The graph of a kernel, the core shape of each output, and whether the kernel returns a tuple."""
+    """The graph of a kernel, the core shape of each output, whether the kernel returns a tuple, and its flags, if it has any."""
 
     graph: Graph
     outputs: tuple[Core, ...]
     is_tuple: bool
+    flags: Flags | None = None
 
 
 class BoundKernel(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from nbad.language import arrays
 from nbad.language.arrays import owner
-from nbad.language.values import TracedCondition, Tracer, plain_number
+from nbad.language.values import Perhaps, Tracer, plain_number
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -72,7 +72,7 @@ class Merger:
     def __init__(
         self,
         trace: "Trace",
-        condition: TracedCondition,
+        condition: Any,
         is_old: Callable[[Any], bool] = lambda value: False,
         sides: tuple[Side, Side] = (_as_it_is, _as_it_is),
     ) -> None:
@@ -87,6 +87,8 @@ class Merger:
             return a
         if is_number(a) and is_number(b):
             return self._number(a, b)
+        if _may_be_number(a) and _may_be_number(b):
+            return self._perhaps(a, b)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return self._container(a, b, self._array)
         if type(a) is not type(b):
@@ -110,6 +112,12 @@ class Merger:
         if self.trace.is_condition(a) and self.trace.is_condition(b):
             return chosen(self.trace, self.condition, a, b)
         return self.trace.apply("select", (self.condition, a, b))
+
+    def _perhaps(self, a: Any, b: Any) -> Any:
+        """A number, or None."""
+        none = chosen(self.trace, self.condition, *(x.none if type(x) is Perhaps else x is None for x in (a, b)))
+        numbers = [x.number if type(x) is Perhaps else x for x in (a, b) if x is not None]
+        return Perhaps(self.trace, none, numbers[0] if len(numbers) == 1 else self.merge(*numbers))
 
     def _container(self, a: Any, b: Any, merge: Callable[[Any, Any], Any]) -> Any:
         key = id(a), id(b)
@@ -197,9 +205,29 @@ def either(trace: "Trace", a: Any, b: Any) -> Any:
     return trace.logic("or", a, b)
 
 
+def opposite(trace: "Trace", condition: Any) -> Any:
+    """`not condition`, which may be plain."""
+    return trace.logic("not", condition) if isinstance(condition, Tracer) else not condition
+
+
 def is_number(value: Any) -> bool:
     """Whether this is a number or a condition, traced or plain."""
     return isinstance(value, Tracer) or plain_number(value) is not None
+
+
+def like(value: Any, make: Callable[[Any], Any]) -> Any:
+    """What `make` makes of the numbers in a value, in the same structure; raises `Different` where there are other things."""
+    if is_number(value):
+        return make(value)
+    if isinstance(value, np.ndarray) and value.dtype in (object, float):
+        return arrays.filled(map(make, value.flat), value.shape)
+    if type(value) in (list, tuple):
+        return type(value)(like(item, make) for item in value)
+    raise Different(described(value))
+
+
+def _may_be_number(value: Any) -> bool:
+    return value is None or type(value) is Perhaps or is_number(value)
 
 
 def described(value: Any) -> str:

@@ -81,11 +81,26 @@ FLOW = {
         "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call",
         "one `return`, behind the `try` or `with`",
     ),
-    "raise": ("raises an error on a traced value", "return math.nan  # or check the arrays before the call"),
-    "assert": ("asserts a traced condition", "check the arrays before the call: a kernel is traced once"),
+    "raise": (
+        "raises an error in an operand, or in the test of an `elif`, that depends on a traced value",
+        "if x > 0: y = f(x)  # a statement of its own, and nested ones for `elif`",
+    ),
+    "perhaps": ("asks what a value is that is None for some elements, depending on a traced value", "if y is None: ...  # first"),
+    "every path": ("raises an error on every path", "return y  # on one of them"),
     "filter": ("filters a comprehension by a traced condition", "sum(v if v > 0 else 0.0 for v in values)  # keep all items"),
     "case": ("matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values"),
-    "try": ("catches errors of arithmetic on traced values, which raises none", "y = 1 / x if x != 0 else 0.0  # test before"),
+    "try": (
+        "catches errors of arithmetic on traced values, in a way that nbad cannot follow",
+        "y = 1 / x if x != 0 else 0.0  # test before",
+    ),
+    "try writes": (
+        "writes to a list or array before an error that it catches, on a traced value",
+        "try: y = f(x)  # what may fail, and no more",
+    ),
+    "ends": (
+        "catches an error of some elements that leaves a `finally` before, on a traced value",
+        "try: ...  # the handlers at the `try` of the `finally`",
+    ),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
     "text": (
         "computes with the text of a traced value, which is not that of a number",

@@ -1,27 +1,32 @@
 """One run of a kernel on traced values: the graph that grows, calls of library functions, errors that name the kernel's line."""
 
 import functools
+import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
+from nbad.graphs.failures import Cause, Flags, may_fail, uses
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
 from nbad.language import arrays, meanings, refusals, vocabulary
-from nbad.language.kernels import KernelLike
+from nbad.language.kernels import KernelLike, Traced
 from nbad.language.meanings import LibraryFunction
+from nbad.language.merging import both, opposite
 from nbad.language.refusals import advice, described
 from nbad.language.unseen import Unseen
-from nbad.language.values import TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
+from nbad.language.values import Perhaps, TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
+_NUMERIC = (complex, np.complexfloating, np.ndarray, list, tuple)  # what NumPy's numbers compute with
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -36,8 +41,34 @@ WHOLE: dict[str, Callable[..., bool]] = {
 }
 
 
+class Flag(NamedTuple):
+    """A condition, traced or True, for which elements have no value, or warn, and why."""
+
+    condition: Any
+    cause: Cause
+
+
 class Trace:
-    """One run of a kernel on traced values: a growing graph, and the errors that name the kernel."""
+    """One run of a kernel on traced values: a growing graph, and the errors that name the kernel.
+
+    Attributes
+    ----------
+    flags : list of Flag
+        What elements have no value by, or warn of, in the order of the trace. Whoever traces a part of a graph that is no part of
+        this one, such as the body of a loop, takes the flags that were added meanwhile out of the list, and adds his own.
+    path : callable
+        The condition of the path that is run, traced or True; control flow puts it here.
+    ends_operand : callable
+        Whether an error ends the path of an operand of a choice that is being evaluated; control flow puts it here, too.
+    guards : list
+        Statements that may catch errors, whose bodies are being run.
+    catches : callable
+        Whether one of them catches an error of the elements on the path that is run for which a condition holds.
+    note_faults : callable
+        Tells them what an operation on operands may raise, which gave a result.
+    opaque : int
+        How often something was computed of which nobody knows what it may raise.
+    """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int) -> None:
         self.name = name
@@ -49,6 +80,14 @@ class Trace:
         self.unseen = Unseen()
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
+        self.flags: list[Flag] = []
+        self._unbound: dict[int, Cause] = {}
+        self.path: Callable[[], Any] = lambda: True
+        self.guards: Sequence[Any] = ()
+        self.opaque = 0
+        self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
+        self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None
+        self.ends_operand: Callable[[TraceError], bool] = lambda error: False
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
     def value(self, node: int) -> Tracer:
@@ -107,13 +146,17 @@ class Trace:
         return self.value(self.node(value, REAL))
 
     def condition(self, value: Any) -> Tracer:
-        """A traced condition; a number holds where it is not zero."""
+        """A traced condition; a number holds where it is not zero, and None does not."""
+        if type(value) is Perhaps:
+            return self.logic("and", self.logic("not", self.condition(value.none)), self.condition(value.number))
         return self.value(self.node(value, BOOL))
 
     def node(self, value: Any, kind: str) -> int:
         """The node of an operand: a traced value of this trace, or a plain number."""
         if isinstance(value, Tracer):
             return self._own(value)._node if value.kind == kind else self._converted(value, kind)
+        if type(value) is Perhaps:
+            return self.node(value.use(), kind)
         plain = self._plain(value)
         return self.builder.constant(bool(plain) if kind == BOOL else float(plain))
 
@@ -121,8 +164,93 @@ class Trace:
         """An item of an array: a traced value, a float or a bool."""
         if isinstance(value, Tracer):
             return value
+        if type(value) is Perhaps:
+            return self.item(value.use())
         plain = self._plain(value)
         return plain if isinstance(plain, bool) else np.float64(plain)
+
+    def no_value(self, condition: Any, cause: Cause) -> None:
+        """Elements on the path that is run have no value, or warn, where a condition holds; it may be True.
+
+        Not so those for which somebody catches the error.
+        """
+        if self.guards and not cause.is_warning and self.catches(condition, cause.error):
+            return
+        self.flags.append(Flag(both(self, self.path(), condition), cause))
+
+    def not_none(self, condition: Any) -> None:
+        """Elements on the path that is run have no value where a condition holds, by an operation on None."""
+        frame = lines.user_frame()
+        if frame is None or "__nbad__" not in frame.f_globals:  # it may have asked for None, which nobody noticed
+            raise self.refusal(*refusals.FLOW["perhaps"])
+        error = TypeError("an operation on None")
+        self.no_value(condition, Cause(error, lines.line_of(frame.f_code, frame.f_lineno), str(frame.f_globals.get("__name__"))))
+
+    def nothing(self) -> Tracer:
+        """What stands for a value where there is none: nobody uses it."""
+        return self.value(self.builder.constant(math.nan))
+
+    def living(self) -> Any:
+        """The condition of the elements on the path that is run which have a value so far, traced or True."""
+        living = self.path()
+        for condition, cause in self.flags:
+            if not cause.is_warning:
+                living = both(self, living, opposite(self, condition))
+        return living
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether there are elements without a value."""
+        return any(not cause.is_warning for _, cause in self.flags)
+
+    def unbound(self, value: Any, name: str, line: lines.Line, module: str) -> Any:
+        """What stands beside a number for a variable that has no value: elements that use it have none either."""
+        error = UnboundLocalError(f"cannot access local variable '{name}' where it is not associated with a value")
+        node = self.builder.add("unbound", payload=len(self._unbound))
+        self._unbound[node] = Cause(error, line, module)
+        if self.is_condition(value):
+            return self.apply("ne", (self.value(node), 0.0))
+        return TracedWhole(self, node, is_signed=False) if is_whole_number(value) else self.value(node)
+
+    def frozen(self, outputs: list[int]) -> tuple[Graph, Flags | None]:
+        """The graph of the outputs, and all flags as a graph of the same inputs; None where no element can have one."""
+        if self._unbound:
+            self._flag_uses(outputs)
+        causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in self.flags]
+        nodes = self._flag_nodes()
+        if self._unbound:
+            outputs, nodes = self._without_unbound(outputs, nodes)
+        graph = simplify(self.builder.build(nodes))
+        is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
+        values = self.builder.build(outputs)
+        return (values, None) if all(is_false) else (compact(values), Flags(graph, tuple(causes)))
+
+    def _flag_nodes(self) -> list[int]:
+        conditions = [self.node(condition, BOOL) for condition, _ in self.flags]
+        return conditions + [self.node(value, REAL) for _, cause in self.flags for _, value in cause.states]
+
+    def _flag_uses(self, outputs: list[int]) -> None:
+        """Elements that use a variable without a value have none."""
+        graph = self.builder.build([*outputs, *self._flag_nodes()])
+        self.builder = builder = SimplifyingBuilder.extending(graph)
+        found = uses(builder, graph)
+        for node, cause in self._unbound.items():
+            if node in found and builder.value(found[node]) is not False:
+                self.flags.append(Flag(self.value(found[node]), cause))
+
+    def _without_unbound(self, *groups: list[int]) -> Iterator[list[int]]:
+        """Nodes in a new builder, where a variable is what it is on the side that gives it a value."""
+        graph, inputs, same = self.builder.build(()), range(len(self.builder.inputs)), list(range(len(self.builder.nodes)))
+        self.builder = builder = GraphBuilder(self.name, graph.inputs)
+        places = dict(zip(inputs, inputs, strict=True)) | dict.fromkeys(self._unbound, builder.constant(math.nan))
+        nodes = []
+        for k, node in enumerate(graph.nodes):
+            nodes.append(node._replace(args=tuple([same[a] for a in node.args])))
+            arms = [a for a in nodes[-1].args[1:] if a not in self._unbound]
+            if node.op == "select" and len(arms) == 1:
+                same[k] = arms[0]
+        graph = Graph(graph.name, graph.inputs, tuple(nodes), ())
+        return iter([builder.rebuild(graph, places, [same[k] for k in group]) for group in groups])
 
     def is_traced(self, value: Any) -> bool:
         """Whether this is a traced value itself."""
@@ -134,13 +262,17 @@ class Trace:
 
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
+        args = tuple([value.use() if type(value) is Perhaps else value for value in args])
         known, values = vocabulary.find(function), (args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
         if not _acts_on_plain(known, values) and first_traced(values) is None:
             return arrays.call_plain(self, function, args, options)
         if known is None:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
-        return meanings.call(self, known, args, options)
+        result = meanings.call(self, known, args, options)
+        if self.guards:
+            self.note_faults(path or known.path, args, result)
+        return result
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
         """Refuse functions of whole arrays on one traced number, which they would return as it is."""
@@ -152,17 +284,23 @@ class Trace:
     def splice(self, kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The results of another nbad kernel, whose graph is repeated in this one for every element of its arguments."""
         traced, operands, cores = kernel.bind_traced(args, kwargs)
+        self.opaque += bool(may_fail(traced.graph))
         before = len(self.builder.nodes)
         self.applied += 1
-        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced.graph)
+        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced)
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
         return results if traced.is_tuple else results[0]
 
-    def _repeat(self, graph: Graph, slots: list[Any]) -> list[Tracer]:
-        """The outputs of a graph, for the values of its inputs."""
-        return list(map(self.value, self.builder.splice(graph, [self.node(value, REAL) for value in slots])))
+    def _repeat(self, traced: Traced, slots: list[Any]) -> list[Tracer]:
+        """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
+        nodes = [self.node(value, REAL) for value in slots]
+        if traced.flags is not None:
+            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes)]
+            for condition, cause in traced.flags.spliced(conditions):
+                self.no_value(condition, cause)
+        return list(map(self.value, self.builder.splice(traced.graph, nodes)))
 
     def refusal(
         self,
@@ -203,7 +341,11 @@ class Trace:
         plain = plain_number(value)
         if plain is None:
             what = f"uses {described(value)} where a real number is needed"
-            raise self.refusal(what, advice(value), expected="a traced value, a Python or NumPy number")
+            error = self.refusal(what, advice(value), expected="a traced value, a Python or NumPy number")
+            error.is_pythons = not isinstance(value, _NUMERIC)
+            if not self.ends_operand(error):
+                raise error
+            return math.nan
         return plain
 
     def _own(self, value: Tracer) -> Tracer:

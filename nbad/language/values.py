@@ -1,6 +1,7 @@
 """The values that a kernel computes with while it is traced: real scalars and conditions, and the trace they grow."""
 
 import numbers
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -35,6 +36,8 @@ def first_traced(values: Iterable[Any]) -> "Tracer | None":
 def _traced_in(value: Any) -> "Tracer | None":
     if isinstance(value, Tracer):
         return value
+    if type(value) is Perhaps:
+        return first_traced((value.none, value.number))
     if isinstance(value, (list, tuple)):
         return first_traced(value)
     if isinstance(value, dict):
@@ -55,6 +58,19 @@ def _operator(op: str, reflected: bool = False, operable: tuple[type, ...] = _BU
         if isinstance(other, Tracer) or isinstance(other, operable):  # noqa: SIM101, ready-made tuple: this is the hot path
             return self._trace.apply(op, (other, self) if reflected else (self, other))
         return NotImplemented
+
+    return method
+
+
+def _risky(op: str, sign: str, reflected: bool = False) -> Callable[..., Any]:
+    """The same of an operator that may raise errors in Python, where somebody may catch these."""
+    apply = _operator(op, reflected)
+
+    def method(self: "Tracer", other: Any) -> Any:
+        result = apply(self, other)
+        if self._trace.guards and result is not NotImplemented:
+            self._trace.note_faults(sign, (other, self) if reflected else (self, other), result)
+        return result
 
     return method
 
@@ -102,9 +118,9 @@ class Tracer:
     __add__, __radd__ = _operator("add"), _operator("add", reflected=True)
     __sub__, __rsub__ = _operator("sub"), _operator("sub", reflected=True)
     __mul__, __rmul__ = _operator("mul"), _operator("mul", reflected=True)
-    __truediv__, __rtruediv__ = _operator("div"), _operator("div", reflected=True)
-    __floordiv__, __rfloordiv__ = _operator("floordiv"), _operator("floordiv", reflected=True)
-    __mod__, __rmod__ = _operator("mod"), _operator("mod", reflected=True)
+    __truediv__, __rtruediv__ = _risky("div", "/"), _risky("div", "/", reflected=True)
+    __floordiv__, __rfloordiv__ = _risky("floordiv", "//"), _risky("floordiv", "//", reflected=True)
+    __mod__, __rmod__ = _risky("mod", "%"), _risky("mod", "%", reflected=True)
     __lt__, __le__, __gt__, __ge__ = map(_operator, ("lt", "le", "gt", "ge"))
     # with text, None or a list a number is simply not equal; the other operators refuse these by name
     __eq__, __ne__ = _operator("eq", operable=_NUMERIC), _operator("ne", operable=_NUMERIC)
@@ -114,10 +130,16 @@ class Tracer:
             return NotImplemented  # arrays answer for themselves
         if modulus is not None:
             raise self._trace.refusal("calls pow() with a modulus", "pow(x, y)")
-        return self._trace.power(self, exponent)
+        result = self._trace.power(self, exponent)
+        if self._trace.guards:
+            self._trace.note_faults("**", (self, exponent), result)
+        return result
 
     def __rpow__(self, base: Any) -> Any:
-        return self._trace.apply("pow", (base, self))
+        result = self._trace.apply("pow", (base, self))
+        if self._trace.guards:
+            self._trace.note_faults("**", (base, self), result)
+        return result
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -305,3 +327,72 @@ def stop_gradient(x: Any) -> Any:
     """
     traced = first_traced((x,))
     return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
+
+
+class Perhaps:
+    """A number, or None where a condition holds. What Python cannot do with None leaves those elements without a value.
+
+    Attributes
+    ----------
+    none : TracedCondition or bool
+    number : Tracer or number
+        What it is where it is not None.
+    """
+
+    __slots__ = ("_trace", "none", "number")
+
+    def __init__(self, trace: "Trace", none: Any, number: Any) -> None:
+        self._trace, self.none, self.number = trace, none, number
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """Asked for by `isinstance` in a kernel: what it is depends on the element."""
+        frame: Any = sys._getframe(1)
+        while frame.f_globals.get("__name__") in ("abc", "numbers", "typing"):
+            frame = frame.f_back
+        if "__nbad__" in frame.f_globals:
+            raise self._trace.refusal(*refusals.FLOW["perhaps"])
+        return Perhaps
+
+    def use(self) -> Any:
+        """The number; elements for which this is None have no value."""
+        self._trace.not_none(self.none)
+        return self.number
+
+    def __eq__(self, other: Any) -> Any:
+        return self.none if other is None else self._trace.logic("and", ~_as_condition(self, self.none), self.number == other)
+
+    def __ne__(self, other: Any) -> Any:
+        return ~_as_condition(self, self == other)
+
+    def __bool__(self) -> NoReturn:
+        raise self._trace.refusal(*refusals.FLOW["perhaps"])
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _as_condition(perhaps: Perhaps, value: Any) -> Any:
+    return perhaps._trace.condition(value)
+
+
+def _used(name: str) -> Callable[..., Any]:
+    """A method of the number."""
+
+    def method(self: Perhaps, *operands: Any) -> Any:
+        return getattr(operator, name)(self.use(), *operands)
+
+    return method
+
+
+def _used_reflected(name: str) -> Callable[..., Any]:
+    def method(self: Perhaps, other: Any) -> Any:
+        return getattr(operator, name)(other, self.use())
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    setattr(Perhaps, f"__{_name}__", _used(_name))
+    setattr(Perhaps, f"__r{_name}__", _used_reflected(_name))
+for _name in ("lt", "le", "gt", "ge", "neg", "pos", "abs"):
+    setattr(Perhaps, f"__{_name}__", _used(_name))

@@ -243,6 +243,11 @@ LOGIC = (
     _logic("not", arity=1),
     Operation(name="select", numpy=np.where, spellings=("numpy.where",), operands=(BOOL, REAL, REAL),
               expression="Piecewise((x, c), (y, True))", samples=()),
+    # what a variable holds where it has no value; it is never left in the graph of a kernel
+    Operation(name="unbound", numpy=lambda number: np.float64(math.nan), operands=(), payload=0, samples=(),
+              expansion=lambda g, number: math.nan),
+    # its second operand; where the first one holds, compiled code counts that: see `nbad.graphs.failures`
+    Operation(name="alarm", numpy=lambda rings, x: np.where(rings, x, x), operands=(BOOL, REAL), samples=()),
 )
 EXTREMA = (
     _extremum("maximum", "Max(x, y)", ("numpy.maximum",), np.maximum, lambda g, x, y: _choose(g, x >= y, x, y, x)),

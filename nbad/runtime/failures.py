@@ -1,27 +1,29 @@
 """The one channel of errors that single elements cause: noted by compiled code, found after the sweep, raised by plain Python.
 
-Compiled code cannot raise where it is. It counts, without any lock, how often a function of the user's failed in this process.
-A sweep in which that could happen compares before and after; only where the count moved are the failing elements searched for.
-The count may have moved for elements that do not use the value, or in another thread: then nothing is found, and nothing raised.
+Compiled code cannot raise where it is. It counts, without any lock, how often in this process a function of the user's failed, or
+a path without a value was taken. A sweep in which that could happen compares before and after; only where the count moved are the
+failing elements searched for. The count may have moved for elements that do not use the value, or in another thread: then nothing
+is found, and nothing raised. What elements warn of goes the same way.
 """
 
-import ctypes
+import sys
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from nbad import config
 from nbad.codegen.compile import TileKernel
+from nbad.codegen.host import noted
 from nbad.errors import InternalError
-from nbad.graphs.failures import first_causes, may_fail, operands_of, plain_of
+from nbad.graphs.failures import Cause, first_causes, has_alarm, may_fail, operands_of, plain_of
 from nbad.graphs.graph import Graph
 from nbad.pipeline import Program
 from nbad.runtime.launch import Launch, Routes
 from nbad.runtime.pack import Slot
 from nbad.runtime.strides import Shape, contiguous_strides
-
-noted = ctypes.c_int64()  # compiled code adds to it
 
 
 class Given(NamedTuple):
@@ -39,17 +41,17 @@ class Given(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The first element in C order that failed, how many did, and the node of a graph that did it first."""
+    """The first element in C order that failed, how many did, and by what: the node of a graph, or a cause."""
 
     element: Shape
     total: int
-    cause: int = 0
+    cause: Any = 0
 
     def __str__(self) -> str:
         return f"element {self.element}, the first of {self.total} that failed" if self.element else "the only element"
 
     @classmethod
-    def among(cls, codes: np.ndarray, causes: Sequence[int] = (0,)) -> "Failure | None":
+    def among(cls, codes: np.ndarray, causes: Sequence[Any] = (0,)) -> "Failure | None":
         """The first element whose code is not 0, but the number, counted from 1, of its cause; None where there is none."""
         failed = codes != 0.0
         if not failed.any():
@@ -59,7 +61,7 @@ class Failure(NamedTuple):
 
 
 class Search:
-    """Finds the elements that fail in a sweep.
+    """Finds the elements that fail in a sweep, and those that warn.
 
     Parameters
     ----------
@@ -68,28 +70,42 @@ class Search:
         What the kernels of the search are kept under.
     graph : Graph
         What the elements compute: all its outputs are used.
-    causes : sequence of int
+    nodes : sequence of int
         The nodes of it that the sweep computed and that may fail.
     dtype : numpy.dtype
+    has_flags : bool
+        Whether the flags of the elements can be told from what the graph is given.
     """
 
-    def __init__(self, program: Program, key: Hashable, graph: Graph, causes: Sequence[int], dtype: np.dtype):
-        self.program, self.key, self.graph, self.causes, self.dtype = program, key, graph, causes, dtype
+    def __init__(
+        self, program: Program, key: Hashable, graph: Graph, nodes: Sequence[int], dtype: np.dtype, has_flags: bool = False
+    ):
+        self.program, self.key, self.graph, self.dtype = program, key, graph, dtype
+        self.flags = program.flags if has_flags else None
+        self._nodes, self._dead = (nodes, self.flags.numbers if self.flags else []) if program.errors == "raise" else ((), [])
+        self.causes = [*(Flagged(program, number, dtype) for number in self._dead), *self._nodes]
 
     @cached_property
     def _codes(self) -> TileKernel:
-        return self.program.kernel(("failing", self.key), first_causes(self.graph, self.causes), self.dtype)
-
-    def first(self, given: Given, arrays: Sequence[np.ndarray]) -> Failure | None:
-        """The first element that fails; None where none does that uses the value."""
-        (codes,) = self._computed(self._codes, given, arrays)
-        return Failure.among(codes, self.causes)
+        graph = first_causes(self.graph, self._nodes, self.flags, self._dead)
+        return self.program.kernel(("failing", self.key), graph, self.dtype)
 
     def check(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
-        """Raise what the user's function raises for the first element that fails, if one does."""
-        failure = self.first(given, arrays)
+        """Raise what the user's function raises for the first element that fails, if one does; issue what warnings there are."""
+        codes, *warns = self._computed(self._codes, given, arrays)
+        failure = Failure.among(codes, self.causes)
         if failure is None:
-            return
+            for number, found in zip(self.flags.warnings if self.flags else (), warns, strict=True):
+                cause = Flagged(self.program, number, self.dtype)
+                if (failure := Failure.among(found, [cause])) is not None:
+                    cause.warn(given.element(failure.element), arrays)
+        elif isinstance(failure.cause, Flagged):
+            failure.cause.fail(failure, given.element(failure.element), arrays)
+        else:
+            self._fail(failure, given, arrays)
+
+    def _fail(self, failure: Failure, given: Given, arrays: Sequence[np.ndarray]) -> NoReturn:
+        """Raise what a function that the kernel calls raises."""
         cause, (op, *_, source) = failure.cause, self.graph.nodes[failure.cause]
         kernel = self.program.kernel(("operands", self.key, cause), operands_of(self.graph, cause), self.dtype)
         operands = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
@@ -97,13 +113,102 @@ class Search:
         raise_plainly(plain_of(self.graph, cause), operands, f"{self.program.call}: raised at {failure}, by {called}")
 
     def _computed(self, kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """The outputs of a kernel, one array for all."""
-        results = np.empty((kernel.results, *given.shape), self.dtype)
-        strides, width = contiguous_strides(given.shape, self.dtype.itemsize), results.strides[0]
-        writes = [Slot(given.arrays, self.dtype, strides, k * width) for k in range(kernel.results)]
-        routes = Routes(tuple(enumerate(given.slots)), tuple(enumerate(writes, len(given.slots))))
-        Launch(kernel, given.shape, routes)([*arrays[: given.arrays], results])
-        return results
+        return computed(kernel, given, arrays, self.dtype)
+
+
+def computed(kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """The outputs of a kernel, one array for all."""
+    results = np.empty((kernel.results, *given.shape), dtype)
+    strides, width = contiguous_strides(given.shape, dtype.itemsize), results.strides[0]
+    slots = given.slots[: len(kernel.oplist.inputs)]
+    writes = [Slot(given.arrays, dtype, strides, k * width) for k in range(kernel.results)]
+    routes = Routes(tuple(enumerate(slots)), tuple(enumerate(writes, len(slots))))
+    Launch(kernel, given.shape, routes)([*arrays[: given.arrays], results])
+    return results
+
+
+class Flagged:
+    """A cause of a program's flags, at work for one element."""
+
+    def __init__(self, program: Program, number: int, dtype: np.dtype):
+        self.program, self.number, self.dtype = program, number, dtype
+        self.cause: Cause = program.flags.causes[number]
+
+    def fail(self, failure: Failure, given: Given, arrays: Sequence[np.ndarray]) -> NoReturn:
+        """Raise what the user's function raises for an element."""
+        cause, where = self.cause, f"{self.program.call}: raised at {failure}, by {self.cause.line}"
+        if cause.raises is not None:
+            graph = self.program.flags.states(self.number)
+            kernel = self.program.kernel(("states", self.number), graph, self.dtype)
+            values = map(float, computed(kernel, given, arrays, self.dtype))
+            raise cause.raises(where, dict(zip(dict(cause.states), values, strict=True)))
+        with _Noting(where):
+            self._run(given, arrays)
+            raise _again(cause.error)  # where compiled code rounds differently
+
+    def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
+        """Run the plain function on Python's numbers, else on NumPy's, until it raises what the trace met."""
+        before, attempt = config.raising.set(True), _Attempt(type(self.cause.error))
+        try:
+            for is_python in (True, False):
+                element = self._element(given, arrays, is_python)
+                with attempt, np.errstate(all="ignore"):
+                    self.program.plainly(element)
+        finally:
+            config.raising.reset(before)
+        if attempt.other is not None:
+            raise attempt.other
+
+    def warn(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
+        """Issue the warning, with the text that it has for an element."""
+        with warnings.catch_warnings(record=True) as issued, _Attempt():
+            warnings.simplefilter("always")
+            self._run(given, arrays)
+        error, line = self.cause.error, self.cause.line
+        message = next((w.message for w in issued if w.lineno == line.number and isinstance(w.message, type(error))), error)
+        module = sys.modules.get(self.cause.module)
+        registry = None if module is None else vars(module).setdefault("__warningregistry__", {})
+        file = getattr(module, "__file__", None) or line.file
+        warnings.warn_explicit(message, type(message), file, line.number, self.cause.module, registry)  # type: ignore[call-overload]
+
+    def _element(self, given: Given, arrays: Sequence[np.ndarray], is_python: bool) -> dict[str, Any]:
+        """The values of all arguments, by their names."""
+        inputs = self.program.graph.inputs
+        graph = Graph(self.program.name, inputs, self.program.graph.nodes[: len(inputs)], tuple(range(len(inputs))))
+        kernel = self.program.kernel("inputs", graph, self.dtype) if inputs else None
+        slots = computed(kernel, given, arrays, self.dtype) if kernel else np.empty(0)
+        values = [_number(value, slot.dtype, is_python) for value, slot in zip(slots, given.slots, strict=False)]
+        named = zip(self.program.names, self.program.slots, self.program.cores, strict=True)
+        return {name: np.reshape([values[k] for k in own], core) if core else values[own[0]] for name, own, core in named}
+
+
+def _number(value: Any, dtype: np.dtype, is_python: bool) -> Any:
+    """A number of an array of this dtype."""
+    if dtype.kind == "f":
+        return float(value) if is_python else np.float64(value)
+    return dtype.type(value).item() if is_python else dtype.type(value)
+
+
+class _Attempt:
+    """A block in which a user's function may raise anything: of the given types it leaves the block, and all else is kept."""
+
+    def __init__(self, *kinds: type[Exception]):
+        self.kinds = kinds
+        self.other: Exception | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, self.kinds):
+            return False
+        self.other = self.other or error
+        return True
+
+
+def _again(error: Exception) -> Exception:
+    """An error that the trace met, to be raised anew."""
+    return error.with_traceback(None)
 
 
 def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: str) -> NoReturn:
@@ -158,13 +263,15 @@ def watched(
     launch: Callable[..., None], program: Program, computed: Computed, dtype: np.dtype, given: Given
 ) -> Callable[..., None]:
     """A launch that raises where elements fail: itself, if none can."""
-    causes = may_fail(computed.graph)
-    return Watched(launch, Search(program, computed.key, computed.used(), causes, dtype), given) if causes else launch
+    nodes, is_flagged = may_fail(computed.graph), has_alarm(computed.graph)
+    if not is_flagged and (not nodes or program.errors == "nan"):
+        return launch
+    return Watched(launch, Search(program, computed.key, computed.used(), nodes, dtype, is_flagged), given)
 
 
 def cautious(entry: Callable[..., Any], graph: Graph) -> Callable[..., Any]:
     """An entry that answers False where something failed, so that the general way runs, and raises; itself, if nothing can."""
-    if not may_fail(graph):
+    if not may_fail(graph) and not has_alarm(graph):
         return entry
 
     def run(*args):

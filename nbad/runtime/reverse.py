@@ -54,7 +54,8 @@ class Reverse:
             core = self.program.cores[argument]
             targets.append(Target.of(batch(own, len(core)), core, row, shape))
             row += targets[-1].values
-        kind = WatchedSweeps if self.plan.prologue and may_fail(self.plan.prologue) else ReverseSweeps
+        is_watched = self.program.errors == "raise" and self.plan.prologue and may_fail(self.plan.prologue)
+        kind = WatchedSweeps if is_watched else ReverseSweeps
         return kind(self.program, self.plan, targets, Region.whole(shape), self.dtype)
 
 

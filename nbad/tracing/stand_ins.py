@@ -6,6 +6,7 @@ any traced value is called as it is.
 
 import functools
 import inspect
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -17,10 +18,10 @@ from nbad import lines
 from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
-from nbad.language import arrays, vocabulary
+from nbad.language import arrays, refusals, vocabulary
 from nbad.language.kernels import KernelLike, is_kernel
 from nbad.language.trace import Trace
-from nbad.language.values import Tracer, first_traced
+from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.tracing import copies
 
 Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]
@@ -84,6 +85,8 @@ class StandIn:
         return other | self._original
 
     def __instancecheck__(self, instance: Any) -> bool:
+        if type(instance) is Perhaps:
+            raise self._rebinder.trace.refusal(*refusals.FLOW["perhaps"])
         return isinstance(instance, self._original)
 
     def __subclasscheck__(self, subclass: Any) -> bool:
@@ -178,6 +181,8 @@ class Rebinder:
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if len(args) != 1:
                 return _call(type, args, kwargs)
+            if type(args[0]) is Perhaps:
+                raise self.trace.refusal(*refusals.FLOW["perhaps"])
             return self.rebind(_original(args[0]).__class__)
 
         return StandIn(value, path, self, invoke)
@@ -216,6 +221,17 @@ class Rebinder:
 
         return StandIn(value, path, self, refuse)
 
+    def _warn(self, value: Any, path: str) -> StandIn:
+        """`warnings.warn`, for the elements that get there."""
+
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            args, kwargs = _originals(args, kwargs)
+            given = dict(zip(("message", "category", "stacklevel", "source"), args, strict=False)) | kwargs
+            if not self.flow.notes_warning(given):
+                value(**given | {"stacklevel": given.get("stacklevel", 1) + 2})  # this function, and what calls it
+
+        return StandIn(value, path, self, invoke)
+
     def _partial(self, value: functools.partial, path: str) -> functools.partial:
         keywords = {name: self.rebind(argument) for name, argument in value.keywords.items()}
         return functools.partial(self.rebind(value.func), *map(self.rebind, value.args), **keywords)
@@ -228,7 +244,9 @@ class Rebinder:
         copy = functools.cache(lambda: self.copy(function))
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return _call(value, args, kwargs) if _is_plain((args, kwargs)) else self._descend(function, copy, args, kwargs)
+            with self.flow.operand():
+                return _call(value, args, kwargs) if _is_plain((args, kwargs)) else self._descend(function, copy, args, kwargs)
+            return self.trace.nothing()
 
         return StandIn(value, path, self, invoke)
 
@@ -259,13 +277,14 @@ def _call(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _raises(kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a function of the user's raises in a kernel, for plain numbers."""
+    """Whether a kernel raises, or warns, for plain numbers."""
     traced, operands, cores = kernel.bind_traced(args, kwargs)
     causes = may_fail(traced.graph)
-    if not causes or [np.shape(operand) for operand in operands] != cores:
+    if not (causes or traced.flags) or [np.shape(operand) for operand in operands] != cores:
         return False
     slots = [slot for operand in operands for slot in np.ravel(operand)]
-    return bool(evaluate(first_causes(traced.graph, causes), *slots)[0])
+    numbers = traced.flags.numbers if traced.flags else ()
+    return any(map(bool, evaluate(first_causes(traced.graph, causes, traced.flags, numbers), *slots)))
 
 
 def _originals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -345,6 +364,7 @@ _RULES = (
     (lambda value, path: is_kernel(value), Rebinder._kernel),
     (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
+    (lambda value, path: value is warnings.warn, Rebinder._warn),
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),
     (lambda value, path: isinstance(value, MethodType) and _is_users(value.__func__), Rebinder._method),
     (lambda value, path: _is_users(_python_function(value)), Rebinder._helper),

@@ -15,8 +15,8 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.language import arrays
 from nbad.language.kernels import Traced
-from nbad.language.trace import Trace
-from nbad.language.values import Tracer, plain_number
+from nbad.language.trace import Cause, Trace
+from nbad.language.values import Perhaps, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.tracing.arguments import Argument
 from nbad.tracing.stand_ins import Rebinder
@@ -73,7 +73,8 @@ def trace(
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         leaves = _leaves(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
-    return Traced(run.builder.build(outputs), tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple))
+        graph, flags = run.frozen(outputs)
+    return Traced(graph, tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple), flags)
 
 
 @contextmanager
@@ -130,6 +131,7 @@ def _constant(run: Trace, name: str, value: Any) -> Any:
 def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
     """The outputs as arrays of objects."""
     leaves = returned if isinstance(returned, tuple) else (returned,)
+    leaves = tuple([_not_none(run, leaf) if type(leaf) is Perhaps else leaf for leaf in leaves])
     if not leaves:
         raise run.refusal("returns an empty tuple", "return y")
     for leaf in leaves:
@@ -139,6 +141,13 @@ def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
             where = " in an array" if isinstance(leaf, np.ndarray) else "" if leaf is returned else " in a tuple"
             raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array or a tuple of these")
     return [arrays.items(run, leaf) for leaf in leaves]
+
+
+def _not_none(run: Trace, leaf: Perhaps) -> Any:
+    """An output; elements for which it is None have no value."""
+    line = run.line() or lines.Line("return", "", 0)
+    run.no_value(leaf.none, Cause(TypeError(f"`{run.name}` returns None"), line))
+    return leaf.number
 
 
 _FAULTS = {

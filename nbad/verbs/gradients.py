@@ -11,6 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentValueError, TraceError, fitting
+from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
 from nbad.language.kernels import Traced
@@ -106,7 +107,8 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     outputs = (*graph.outputs[:with_value], *(found.get(slot, zero) for slot in wrt))
     graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
     shapes = {a.name: a.shape for a in arguments}
-    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple)
+    flags = with_failures(traced.graph, traced.flags) if f.errors == "nan" else traced.flags
+    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple, flags)
 
 
 def _slots(f, arguments, names):

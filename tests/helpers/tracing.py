@@ -17,6 +17,14 @@ def text(function, names="x", **constants):
     return [line.partition("#")[0].strip() for line in lines]
 
 
+def written(path, source):
+    """The function `f` of a module of its own."""
+    namespace = {"__name__": path.stem}
+    path.write_text(source)
+    exec(compile(source, str(path), "exec"), namespace)
+    return namespace["f"]
+
+
 def check_values(function, *xs):
     """Compare graph and function at one point."""
     names = " ".join(function.__code__.co_varnames[: len(xs)])

@@ -1,0 +1,180 @@
+"""Errors that end the path of some elements only: which they are, and what they leave.
+
+What Python would raise for these elements, too, makes a path without a value: an explicit `raise`, an `assert` that fails, and
+operations on None and on things that are no numbers. All else is an error of the kernel's source, or ours.
+
+Arithmetic of Python and its `math` raises errors, too, where compiled code has nan or infinity. NumPy's functions raise none, and
+where nobody catches such an error, nbad computes as NumPy does.
+"""
+
+import math
+import opcode
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from nbad import lines
+from nbad.errors import InternalError, TraceError
+from nbad.language.merging import both, either
+from nbad.language.trace import Cause
+
+if TYPE_CHECKING:
+    from nbad.language.trace import Trace
+
+# what Python says of operands that have no such operation
+_NO_OPERATION = re.compile(
+    r"unsupported operand|bad operand type|.*not supported between|.*object is not (subscriptable|callable|iterable)"
+    r"|cannot unpack non-iterable|must be real number|.*has no len\(\)|can't multiply sequence|can only concatenate"
+    r"|(argument must be|.*argument must be|.*takes) a? ?(string|real number)"
+)
+_CALLS = ("_call", "call_plain")  # functions of ours that call the user's objects
+
+
+class NoPath(BaseException):  # which no handler of the user's is for
+    """No element on the path that is run has a value: the flags say so already."""
+
+
+def ends_path(error: BaseException) -> bool:
+    """Whether an error is one that Python raises for the elements of the path that is run."""
+    if isinstance(error, TraceError):
+        return error.is_pythons
+    if isinstance(error, NoPath):
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return False
+    if _is_users(last.tb_frame):
+        return _raises(last.tb_frame, last.tb_lasti) or _lacks_operation(error)
+    return last.tb_frame.f_code.co_name in _CALLS and _lacks_operation(error)
+
+
+def cause_of(error: Exception) -> Cause:
+    """The cause that an error, or a warning at the line that is running, is for the elements on a path."""
+    frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if _is_users(frame)]
+    frame, number = frames[-1] if frames else _running()
+    line = lines.line_of(frame.f_code, number)
+    error = TypeError(str(error)) if isinstance(error, TraceError) else error.with_traceback(None)
+    error.__context__ = error.__cause__ = None  # they would keep the frames of the trace
+    return Cause(error, line, str(frame.f_globals.get("__name__")))
+
+
+def _running() -> tuple[FrameType, int]:
+    """The user's frame that is running, and its line."""
+    frame = lines.user_frame()
+    if frame is None:
+        raise InternalError("an error of nobody's")
+    return frame, frame.f_lineno
+
+
+def _is_users(frame: FrameType) -> bool:
+    return not frame.f_code.co_filename.startswith(lines.PACKAGE) and not lines.is_library(frame)
+
+
+def _raises(frame: FrameType, place: int) -> bool:
+    """Whether the instruction at a place is that of `raise` and `assert`."""
+    return opcode.opname[frame.f_code.co_code[place]] == "RAISE_VARARGS"
+
+
+def _lacks_operation(error: BaseException) -> bool:
+    """Whether an operand had no such operation; a traced value is a number, and lacks none that a number has."""
+    words = str(error)
+    return type(error) is TypeError and bool(_NO_OPERATION.match(words)) and "Traced" not in words
+
+
+def was_raised(error: BaseException | None) -> bool:
+    """Whether an error, such as a refusal that is kept, has been on its way."""
+    return error is None or error.__traceback__ is not None
+
+
+DOMAIN, RANGE = "math domain error", "math range error"
+ERRORS = (ZeroDivisionError(), OverflowError(), ValueError())  # of the kinds that are raised here
+Found = Iterator[tuple[Any, Exception]]
+Rule = Callable[["Trace", tuple[Any, ...], Any], Found]  # from operands and result
+
+
+def _domain(outside: Callable[..., Any]) -> Rule:
+    """ValueError for what lies outside."""
+
+    def rule(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+        yield outside(trace, *operands), ValueError(DOMAIN)
+
+    return rule
+
+
+def _overflows(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    """OverflowError for an infinite result of finite operands."""
+    condition = _infinite(result)
+    for x in operands:
+        condition = both(trace, condition, abs(x) < math.inf)
+    yield condition, OverflowError(RANGE)
+
+
+def _by_zero(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    yield operands[1] == 0, ZeroDivisionError("division by zero")
+
+
+def _power(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    base, exponent = operands
+    yield both(trace, base == 0, exponent < 0), ZeroDivisionError("0.0 cannot be raised to a negative power")
+    yield from _overflows(trace, operands, result)
+
+
+def _math_power(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    base, exponent = operands
+    is_pole = both(trace, base == 0, both(trace, exponent < 0, exponent > -math.inf))
+    is_root = both(trace, both(trace, base < 0, base > -math.inf), result != result)
+    yield either(trace, is_pole, both(trace, is_root, exponent == exponent)), ValueError(DOMAIN)
+    yield from _overflows(trace, operands, result)
+
+
+def _whole(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    x = operands[0]
+    yield x != x, ValueError("cannot convert float NaN to integer")
+    yield _infinite(x), OverflowError("cannot convert float infinity to integer")
+
+
+def _logarithm(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    for x in operands:
+        yield x <= 0, ValueError(DOMAIN)
+    if len(operands) == 2:
+        yield operands[1] == 1, ZeroDivisionError("float division by zero")
+
+
+def _remainder(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    x, y = operands
+    yield either(trace, both(trace, _infinite(x), y == y), both(trace, y == 0, x == x)), ValueError(DOMAIN)
+
+
+def _infinite(x: Any) -> Any:
+    return abs(x) == math.inf
+
+
+def _nothing(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    return iter(())
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("/", "//", "%"), _by_zero),
+    "**": _power,
+    "math.pow": _math_power,
+    "math.sqrt": _domain(lambda trace, x: x < 0),
+    **dict.fromkeys(("math.log", "math.log2", "math.log10"), _logarithm),
+    "math.log1p": _domain(lambda trace, x: x <= -1),
+    **dict.fromkeys(("math.asin", "math.acos"), _domain(lambda trace, x: abs(x) > 1)),
+    "math.acosh": _domain(lambda trace, x: x < 1),
+    "math.atanh": _domain(lambda trace, x: abs(x) >= 1),
+    **dict.fromkeys(("math.sin", "math.cos", "math.tan"), _domain(lambda trace, x: _infinite(x))),
+    **dict.fromkeys(("math.exp", "math.exp2", "math.expm1", "math.cosh", "math.sinh"), _overflows),
+    "math.fmod": _remainder,
+    **dict.fromkeys(("builtins.int", "builtins.round", "math.floor", "math.ceil", "math.trunc"), _whole),
+    **dict.fromkeys(
+        "math.atan math.atan2 math.tanh math.asinh math.copysign math.fabs math.degrees math.radians math.erf math.erfc "
+        "math.cbrt math.isnan math.isinf math.isfinite builtins.abs builtins.max builtins.min builtins.sum builtins.float "
+        "builtins.bool".split(),
+        _nothing,
+    ),
+}

@@ -1,0 +1,148 @@
+"""The path that is run, as a condition of the elements that take it, and how it ends before a value is returned."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nbad import lines
+from nbad.branching.arms import Choice
+from nbad.branching.faults import ERRORS, RULES, cause_of, ends_path, was_raised
+from nbad.branching.returns import Call
+from nbad.errors import TraceError
+from nbad.language import refusals
+from nbad.language.merging import both, opposite
+from nbad.language.trace import Trace
+
+
+class Mark(NamedTuple):
+    """How many branches, calls and guards are open, and the refusal that was noted last."""
+
+    open: int
+    calls: int
+    guards: int
+    refused: TraceError | None
+
+
+class Paths:
+    """Where a trace stands: the base of its control flow.
+
+    Attributes
+    ----------
+    trace : Trace
+    original : callable
+        What a stand-in stands for; anything else itself.
+    open : list
+        Branches and choices whose arms are being run, outermost first.
+    calls : list
+        Calls that return from within branches, likewise.
+    guards : list
+        Statements that may catch errors, whose bodies are being run, likewise.
+    """
+
+    def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
+        self.trace, self.original = trace, original
+        self.open: list[Any] = []
+        self.calls: list[Call] = []
+        self.guards: list[Any] = []
+        trace.path, trace.ends_operand = self._path, self._ends_operand
+        trace.guards, trace.catches, trace.note_faults = self.guards, self._catches, self._note_faults
+
+    def unguard(self, guard: Any) -> None:
+        """The body of such a statement ends."""
+        if guard in self.guards:
+            del self.guards[self.guards.index(guard) :]
+
+    def mark(self) -> Mark:
+        """Where the path that is run stands now."""
+        return Mark(len(self.open), len(self.calls), len(self.guards), self.trace.refused)
+
+    def reset(self, mark: Mark) -> None:
+        """Forget the calls and guards that have been left since."""
+        del self.calls[mark.calls :], self.guards[mark.guards :]
+
+    def ends_path(self, mark: Mark, inside: int) -> bool:
+        """Whether the error that is handled ends the path that is run, which has got this far since a mark; note it as a flag."""
+        error = sys.exception()
+        if error is None or not ends_path(error):
+            return False
+        if any(fork.is_traced for fork in self.open[mark.open + inside :]):
+            raise self.trace.refusal(*refusals.FLOW["raise"], line=lines.raising_line(error))
+        if isinstance(error, Exception):
+            self._flag(error)
+        del self.open[mark.open + inside :]
+        self.reset(mark)
+        if self.trace.refused is error or not was_raised(self.trace.refused):  # of a text: it has been shown
+            self.trace.refused = mark.refused
+        return True
+
+    def _flag(self, error: Exception) -> None:
+        """All elements on the path that is run have no value, or go to a handler."""
+        self.trace.no_value(True, cause_of(error))
+
+    def _catcher(self, error: Exception) -> Any:
+        """The innermost statement that catches an error; None where there is none."""
+        return next((guard for guard in reversed(self.guards) if guard.catches(error)), None)
+
+    def _catches(self, condition: Any, error: Exception) -> bool:
+        """Whether a handler catches an error of the elements on the path that is run for which a condition holds."""
+        guard = self._catcher(error)
+        if guard is not None:
+            guard.fault(condition, error)
+        return guard is not None
+
+    def _note_faults(self, path: str, operands: tuple[Any, ...], result: Any) -> None:
+        """What Python raises for some operands of an operation, if a handler catches that."""
+        rule = RULES.get(path)
+        if rule is None:
+            self.trace.opaque += not path.startswith("numpy.")
+        elif any(map(self._catcher, ERRORS)):
+            for condition, error in rule(self.trace, operands, result):
+                guard = self._catcher(error)
+                if guard is not None and guard.has_handlers and condition is not False:
+                    guard.fault(condition, error)
+
+    def _ends_operand(self, error: TraceError) -> bool:
+        """Whether an operation that Python has not either ends the path of an operand."""
+        if not (error.is_pythons and self.open and isinstance(self.open[-1], Choice)):
+            return False
+        self._flag(error)
+        if self.trace.refused is error:
+            self.trace.refused = None
+        return True
+
+    def notes_warning(self, given: dict[str, Any]) -> bool:
+        """Note a warning of the elements on the path that is run, if that is not the path of all."""
+        if self.trace.path() is True:
+            return False
+        message, category = given.get("message"), given.get("category") or UserWarning
+        self.trace.no_value(True, cause_of(message if isinstance(message, Warning) else category(message)))
+        return True
+
+    def operand(self) -> "_Operand":
+        """Run a function of the kernel's, perhaps in an operand of a choice, whose path an error may end."""
+        return _Operand(self)
+
+    def _path(self) -> Any:
+        """The condition of the path that is run."""
+        path: Any = True
+        for fork in self.open:
+            if fork.is_traced:
+                path = both(self.trace, path, fork.literal)
+        for call in self.calls:
+            for condition in call.returned:
+                path = both(self.trace, path, opposite(self.trace, condition))
+        return path
+
+
+class _Operand:
+    """A block whose errors end the path of the operand that it stands in, if it stands in one."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths, self._mark = paths, paths.mark()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        around = self._paths.open[: self._mark.open]
+        return error is not None and bool(around) and isinstance(around[-1], Choice) and self._paths.ends_path(self._mark, 0)

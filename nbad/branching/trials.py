@@ -1,0 +1,191 @@
+"""`try` statements: where an element fails in the body, its handler is the other arm of a branch.
+
+The condition of that branch is known only when the body has run: it grows with every operation that Python would raise for.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbad.branching.faults import NoPath
+from nbad.branching.statements import Branch, errors_in
+from nbad.errors import TraceError
+from nbad.language import refusals
+from nbad.language.merging import Different, Merger, both, either, opposite
+from nbad.lines import Line, running_line
+
+if TYPE_CHECKING:
+    from nbad.branching.flow import Flow
+    from nbad.branching.returns import Call
+
+
+class Fault(NamedTuple):
+    """Elements that leave the body: their condition, which excludes those that left before, the error, and its handler."""
+
+    condition: Any
+    error: Exception
+    handler: int
+    values: dict[str, Any]
+    has_written: bool
+    line: Line | None
+
+
+class Trial(Branch):
+    """A `try` statement with handlers, a branch as soon as an element may fail in its body.
+
+    Parameters
+    ----------
+    kinds : callable
+        Returns for which errors each handler is.
+    """
+
+    has_handlers, has_end = True, False
+
+    def __init__(
+        self,
+        flow: "Flow",
+        names: tuple[str, ...],
+        frame: FrameType,
+        last_line: int,
+        call: "Call | None",
+        kinds: Callable[[], tuple[Any, ...]],
+        asks: bool,
+    ) -> None:
+        super().__init__(flow, None, names, frame, last_line, None, None, asks)
+        self._kinds, self.faults = kinds, list[Fault]()
+        self.returning, self._level = call, None if call is None else call.level()
+        self._opaque = flow.trace.opaque
+        flow.guards.append(self)
+        if call is not None:
+            call.trials.append(self)
+
+    @property
+    def is_traced(self) -> bool:  # type: ignore[override]
+        """Whether elements have left the body."""
+        return bool(self.faults)
+
+    @property
+    def literal(self) -> Any:
+        """What holds on the path that is run."""
+        if not self.holds:
+            return self._failed()
+        trace, path = self.flow.trace, True
+        for fault in self.faults:
+            path = both(trace, path, opposite(trace, fault.condition))
+        return path
+
+    def catches(self, error: Exception) -> bool:
+        """Whether a handler is for an error."""
+        return self._handler_of(error) is not None
+
+    def fault(self, condition: Any, error: Exception) -> None:
+        """Elements on the path that is run leave the body where a condition holds."""
+        condition, handler = both(self.flow.trace, self.flow.trace.path(), condition), self._handler_of(error)
+        if condition is False or handler is None:
+            return
+        if any(guard.has_end for guard in self.flow.guards[self.flow.guards.index(self) :]):
+            raise self.flow.trace.refusal(*refusals.FLOW["ends"])
+        if not self.faults and self.returning is not None and self._level is not None:
+            self.returning.divide(*self._level)
+            self.call = self.returning
+        has_written = bool(self.heap.changes())
+        self.faults.append(Fault(condition, error, handler, self._variables(), has_written, running_line()))
+
+    def passed(self) -> None:
+        """The body ends: here, or by an error, or by a jump."""
+        self.flow.unguard(self)
+        error = sys.exception()
+        if not isinstance(error, TraceError) and self.flow.trace.opaque > self._opaque and self._may_catch_arithmetic():
+            raise self.flow.trace.refusal(*refusals.FLOW["try"])
+        if error is not None and not self.faults:
+            self.undo()
+
+    def dies(self) -> bool:
+        """Whether the error that is handled ends this path only: in the body, if elements have left it before."""
+        return (not self.holds or bool(self.faults)) and super().dies()
+
+    def undo(self) -> None:
+        """It was no branch."""
+        if self.returning is not None and self in self.returning.trials:
+            self.returning.trials.remove(self)
+        within = self.flow.open[self._mark.open :]
+        if self in within and not any(fork.is_traced for fork in within):  # else an error left a branch, as its handler will say
+            self.flow.abandon(self._mark.open)
+
+    def caught(self) -> None:
+        """A handler begins as Python runs it: errors of the trace are not for the kernel to handle."""
+        for error in errors_in(sys.exception()):
+            if isinstance(error, NoPath):
+                raise error
+            if isinstance(error, TraceError) and not isinstance(error, AttributeError):
+                raise error
+            if isinstance(error, NameError):
+                self.flow.explain(error)
+        # the branches that the error left, seen from the `try`
+        if any(fork.is_traced for fork in self.flow.open[self._mark.open :]):
+            raise self.flow.trace.refusal(*refusals.FLOW["caught"])
+        self.flow.abandon(self._mark.open)
+
+    def turn(self) -> bool:
+        """Whether there are elements for the handlers, which begin with the variables that the body left to them."""
+        if not self.faults:
+            self.undo()
+            return False
+        if any(fault.has_written for fault in self.faults):
+            raise self.flow.trace.refusal(*refusals.FLOW["try writes"], line=self.faults[-1].line)
+        self.condition = self.merger.condition = self.flow.trace.logic("not", self.flow.trace.condition(self._failed()))
+        super().turn()
+        self.values = self._left()
+        return True
+
+    def join(self) -> bool:
+        """Body and handler have run."""
+        if self.returning is not None and self in self.returning.trials:
+            self.returning.trials.remove(self)
+        return bool(self.faults) and super().join()
+
+    def chosen(self, handler: int) -> Any:
+        """Whether the elements that failed are for a handler."""
+        found: Any = False
+        for fault in self.faults:
+            if fault.handler == handler:
+                found = either(self.flow.trace, found, fault.condition)
+        return True if all(fault.handler == handler for fault in self.faults) else found
+
+    def error(self, handler: int) -> Exception:
+        """The error that a handler is given: the first one."""
+        return next(fault.error for fault in self.faults if fault.handler == handler)
+
+    def _failed(self) -> Any:
+        found: Any = False
+        for fault in self.faults:
+            found = either(self.flow.trace, found, fault.condition)
+        return found
+
+    def _left(self) -> dict[str, Any]:
+        """The variables as the elements that failed left them."""
+        *others, last = self.faults
+        values = last.values
+        for fault in reversed(others):
+            merger, merged = Merger(self.flow.trace, self.flow.trace.condition(fault.condition)), {}
+            for name in values.keys() & fault.values.keys():
+                try:
+                    merged[name] = merger.merge(fault.values[name], values[name])
+                except Different as error:
+                    self._lose(name, "unlike", str(error))
+            for name in values.keys() ^ fault.values.keys():
+                self._lose(name, "one-sided", "assigned before some errors only")
+            values = merged
+        return values
+
+    def _handler_of(self, error: Exception) -> int | None:
+        """The number of the first handler for an error."""
+        for number, kind in enumerate(self._kinds()):
+            kinds: Sequence[Any] = kind if isinstance(kind, tuple) else (kind,)
+            if any(kind is None or isinstance(error, self.flow.original(kind)) for kind in kinds):
+                return number
+        return None
+
+    def _may_catch_arithmetic(self) -> bool:
+        return any(self.catches(error) for error in (ZeroDivisionError(), OverflowError(), ValueError(), IndexError()))

@@ -1,0 +1,307 @@
+"""`try` statements whose handlers catch what Python's arithmetic, or a path of the kernel, raises for some elements."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from helpers.tracing import written
+
+import nbad
+
+
+def inverse(x, y):
+    try:
+        z = y / x
+    except ZeroDivisionError:
+        z = 0.0
+    return z
+
+
+def logarithm(x, y):
+    try:
+        return math.log(x) + math.sqrt(y)
+    except ValueError as error:
+        if str(error) == "":
+            return 0.0
+        return -1.0 * y
+
+
+def falls_through(x, y):
+    z, w = 1.0, 2.0
+    try:
+        z = x + 1.0
+        w = y / x
+        z = z * math.sqrt(w)
+    except ZeroDivisionError:
+        return z * w
+    except (ValueError, OverflowError):
+        z = z - 100.0
+    else:
+        z = z * 2.0
+    finally:
+        w = w + 0.5
+    return z + w
+
+
+def in_a_loop(x, y):
+    for k in range(3):
+        try:
+            x = math.sqrt(x - 0.25 * k) - 0.5
+        except ValueError:
+            x = y - x
+            x = x - 0.125 if x < 1 else x
+    return x
+
+
+def root(x):
+    if x < 0:
+        raise ArithmeticError("negative")
+    return math.sqrt(x)
+
+
+def of_a_helper(x, y):
+    try:
+        z = root(x) + root(y)
+    except ArithmeticError:
+        try:
+            z = root(-x)
+        except ArithmeticError:
+            z = 7.0
+    return z
+
+
+def raises_anew(x, y):
+    try:
+        z = math.asin(x) * y
+    except ValueError:
+        if y > 0:
+            raise KeyError("no angle") from None
+        z = x
+    return z
+
+
+def catches_raised_errors(x, y):
+    try:
+        if x > 0:
+            raise ValueError("positive")
+        elif x < -1:
+            raise KeyError("below")
+        z = y
+    except ValueError:
+        z = 10.0 * x
+    return z
+
+
+def catches_what_nothing_cannot(x, y):
+    table = {1: 2.0}
+    try:
+        z = x * table.get(2) if y > 0 else x
+    except TypeError:
+        z = y
+    return z
+
+
+def in_an_arm(x, y):
+    if y > 0:
+        try:
+            z = 1.0 / (x - x * y)
+        except ZeroDivisionError:
+            return -x
+    else:
+        try:
+            z = math.acosh(y)
+        except ValueError:
+            z = x
+    return z * 2.0
+
+
+def overflows(x, y):
+    try:
+        z = math.exp(x * 1000.0) ** 2
+    except OverflowError:
+        z = math.inf
+    try:
+        return 1.0 / z + (x**-2) * (x // y) % y
+    except (ZeroDivisionError, ValueError):
+        return y
+
+
+def on_every_path(x, y):
+    try:
+        if x > 0:
+            raise ValueError("positive")
+        raise ValueError("not positive")
+    except ValueError:
+        return x * y
+
+
+def breaks(x, y):
+    for k in range(3):
+        try:
+            if k == 1:
+                break
+            x = x * 2.0
+        except ValueError:
+            x = 0.0
+    return x
+
+
+def makes_whole_numbers(x, y):
+    try:
+        z = int(x / y) + round(y) - math.floor(x)
+    except ZeroDivisionError:
+        z = 1.0
+    except (ValueError, OverflowError):
+        z = 2.0
+    return z
+
+
+@nbad.kernel
+def inner(x):
+    return root(x)
+
+
+def of_a_kernel(x, y):
+    try:
+        return inner(x) * y
+    except ArithmeticError:
+        return -y
+
+
+FUNCTIONS = [
+    inverse, logarithm, falls_through, in_a_loop, of_a_helper, raises_anew, catches_raised_errors, catches_what_nothing_cannot,
+    in_an_arm, overflows, on_every_path, breaks, makes_whole_numbers, of_a_kernel,
+]  # fmt: skip
+X, Y = (a.ravel() for a in np.meshgrid([-1.5, -1.0, -0.25, 0.0, 0.5, 1.0, 1.25], [-1.5, 0.0, 0.75, 1.0]))
+
+
+def outcome(function, x, y):
+    try:
+        return function(x, y), None
+    except (ArithmeticError, LookupError, ValueError) as error:
+        return math.nan, (type(error), error.args)
+
+
+ARITHMETIC = ("error", "zero", "range", "power", "division", "divmod()", "nan")
+
+
+def check(function, x, y):
+    """Values and errors, element by element."""
+    f, g, failed = nbad.kernel(function), nbad.kernel(function, errors="nan"), 0
+    outcomes = [outcome(function, *map(float, element)) for element in zip(x, y, strict=True)]
+    # nan and infinity are values where nobody catches an error of arithmetic
+    known = [k for k, (_, error) in enumerate(outcomes) if error is None or not str(error[1][0]).endswith(ARITHMETIC)]
+    if not known:
+        return 0
+    x, y, (values, errors) = x[known], y[known], zip(*(outcomes[k] for k in known), strict=True)
+    np.testing.assert_allclose(g(x, y), values, rtol=1e-12)
+    for k, error in enumerate(errors):
+        if error is not None:
+            failed += 1
+            with pytest.raises(error[0], match=r"raised at the only element") as raised:
+                f(x[k], y[k])
+            assert (type(raised.value), raised.value.args) == error
+    good = np.array([error is None for error in errors])
+    np.testing.assert_allclose(f(x[good], y[good]), np.array(values)[good], rtol=1e-12)
+    return failed
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_handlers_run_for_the_elements_that_fail(function):
+    check(function, X, Y)
+
+
+def test_derivatives_are_those_of_the_handler():
+    f = nbad.kernel(falls_through)
+    x, y = np.array([0.0, 1.0, 2.0]), np.array([3.0, -2.0, 2.0])
+    # (x + 1)*2 + 2.5 is left at once; x + 1 - 100 + y/x + 0.5; (x + 1)*sqrt(y/x)*2 + y/x + 0.5
+    np.testing.assert_allclose(nbad.jacobian(f)(x, y)[:, 0], [[2.0, 0.0], [3.0, 1.0], [2.0 - 1.5 - 0.5, 1.5 + 0.5]])
+    np.testing.assert_allclose(nbad.grad(nbad.kernel(inverse))(np.array([0.0, 2.0]), 3.0), [0.0, -0.75])
+
+
+def writes_before(x, y):
+    v = [x, y]
+    try:
+        v[0] = 3.0
+        v[1] = 1.0 / x
+    except ZeroDivisionError:
+        v[1] = 5.0
+    return v[0] * v[1]
+
+
+def test_what_is_written_before_an_error_is_refused():
+    with pytest.raises(nbad.errors.TraceError, match=r"writes to a list or array before an error that it catches"):
+        nbad.kernel(writes_before)(1.0, 1.0)
+
+
+class Programs:
+    """Random functions of x and y whose `try` statements catch errors of arithmetic, and of their own."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def function(self, name):
+        body = self.block(1, 3)
+        return f"def {name}(x, y):\n    z = x - y\n    w = 0.5\n{body}    return x + y * z - w\n"
+
+    def block(self, indent, depth):
+        kinds = ["set", "set", "set", *(["try", "try", "if", "raise"] if depth else [])]
+        return "".join(self.statement(self.random.choice(kinds), indent, depth) for _ in range(self.random.randint(1, 3)))
+
+    def statement(self, kind, indent, depth):
+        pad, pick = "    " * indent, self.random.choice
+        if kind == "set":
+            return f"{pad}{pick('xyzw')} = {self.value(2)}\n"
+        if kind == "raise":
+            return (
+                f"{pad}if {self.condition()}:\n{pad}    raise {pick(('ValueError', 'KeyError', 'OverflowError'))}('{indent}')\n"
+            )
+        if kind == "if":
+            text = f"{pad}if {self.condition()}:\n{self.block(indent + 1, depth - 1)}"
+            text += f"{pad}    return {self.value(1)}\n" * pick((0, 0, 1))
+            return text + pick(("", f"{pad}else:\n{self.block(indent + 1, depth - 1)}"))
+        text = f"{pad}try:\n{self.block(indent + 1, depth - 1)}"
+        for handler in pick(
+            (["ValueError"], ["ZeroDivisionError", "ValueError"], ["(ArithmeticError, LookupError)"], ["Exception"])
+        ):
+            text += f"{pad}except {handler}:\n{self.block(indent + 1, depth - 1)}"
+        text += pick(("", "", f"{pad}else:\n{self.block(indent + 1, depth - 1)}"))
+        return text + pick(("", "", f"{pad}finally:\n{pad}    w = w + 1.0\n"))
+
+    def value(self, depth):
+        if not depth or self.random.random() < 0.2:
+            return self.random.choice(("x", "y", "z", "w", "0.0", "1.0", "0.5"))
+        form = self.random.choice(("({} - {})", "({} * {})", "({} / {})", "math.sqrt({})", "math.log({})", "math.asin({})"))
+        return form.format(*(self.value(depth - 1) for _ in range(form.count("{"))))
+
+    def condition(self):
+        return f"{self.value(1)} {self.random.choice('<>')} {self.value(1)}"
+
+
+def run(seeds, folder):
+    """How many random functions are accepted, refused, and fail for some elements; all values and errors are those of Python."""
+    accepted = refused = failed = 0
+    x, y = np.meshgrid([-1.5, 0.0, 0.3, 1.0], [-0.7, 0.0, 1.0, 2.0])
+    for seed in seeds:
+        function = written(folder / f"program{seed}.py", "import math\n\n" + Programs(seed).function("f"))
+        try:
+            nbad.kernel(function, errors="nan")(1.0, 1.0)
+        except (nbad.errors.TraceError, ZeroDivisionError, ValueError):  # the latter of numbers that the program writes
+            refused += 1
+            continue
+        failed += check(function, x.ravel(), y.ravel()) > 0
+        accepted += 1
+    return accepted, refused, failed
+
+
+def test_random_programs(tmp_path):
+    accepted, refused, failed = run(range(25), tmp_path)
+    assert accepted > refused
+    assert failed > 3
+
+
+@pytest.mark.slow
+def test_many_random_programs(tmp_path):
+    accepted, refused, _ = run(range(1000, 1500), tmp_path)
+    assert accepted > refused
