@@ -157,6 +157,7 @@ def _nothing(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     return iter(())
 
 
+RAISING = frozenset(f"numpy.linalg.{name}" for name in "cholesky inv solve".split())  # for matrices that only LAPACK knows
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("/", "//", "%"), _by_zero),
     "**": _power,

@@ -41,6 +41,8 @@ class Flow(Paths):
 
     Attributes
     ----------
+    reached : callable
+        What is to be called in place of a function that came out of a container, an object or a call.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
@@ -53,9 +55,10 @@ class Flow(Paths):
         AssertionError,
     )  # in a rewritten function the names may be the user's
 
-    def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
+    def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
         super().__init__(trace, original)
         self._passes: list[Heap] = []
+        self.reached = reached
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
@@ -237,7 +240,7 @@ class Flow(Paths):
         if mask is not None:
             return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
-            return container[index]
+            return self.reached(container[index])
         self.trace.opaque += 1  # nobody knows whether Python would find the item
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))

@@ -4,9 +4,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nbad import lines
 from nbad.branching.arms import Choice
-from nbad.branching.faults import ERRORS, RULES, cause_of, ends_path, was_raised
+from nbad.branching.faults import ERRORS, RAISING, RULES, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
 from nbad.errors import TraceError
 from nbad.language import refusals
@@ -105,12 +107,19 @@ class Paths:
         """What Python raises for some operands of an operation, if a handler catches that."""
         rule = RULES.get(path)
         if rule is None:
-            self.trace.opaque += not path.startswith("numpy.")
+            self.trace.opaque += not path.startswith("numpy.") or path in RAISING or self._lets_numpy_raise()
         elif any(map(self._catcher, ERRORS)):
             for condition, error in rule(self.trace, operands, result):
                 guard = self._catcher(error)
                 if guard is not None and guard.has_handlers and condition is not False:
                     guard.fault(condition, error)
+
+    def _lets_numpy_raise(self) -> bool:
+        """Whether NumPy is told to raise, or to warn where warnings are errors, as handlers for these say."""
+        warned = (
+            guard.has_handlers and guard.catches(RuntimeWarning()) and not guard.catches(OSError()) for guard in self.guards
+        )
+        return "raise" in np.geterr().values() or any(warned)
 
     def _ends_operand(self, error: TraceError) -> bool:
         """Whether an operation that Python has not either ends the path of an operand."""

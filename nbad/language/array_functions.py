@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RESHAPING = (
     "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
-    "reshape roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vsplit"
+    "reshape resize roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vander vsplit"
 ).split()
 _JOINING = "concat concatenate dstack hstack stack vstack".split()
 
@@ -78,6 +78,10 @@ def _cross(a: Any, b: Any, *axes: Any, **options: Any) -> Any:
 def _broadcast_arrays(trace: "Trace", *parts: Any) -> Any:
     """Read-only, as NumPy plans to make them."""
     return tuple(arrays.wrap(trace, np.broadcast_to(part, part.shape)) for part in np.broadcast_arrays(*_parts(trace, parts)))
+
+
+def _meshgrid(trace: "Trace", *parts: Any, **options: Any) -> Any:
+    return _wrapped(trace, list(np.meshgrid(*_parts(trace, parts), **options)))
 
 
 def _block(trace: "Trace", parts: Any) -> Any:
@@ -135,15 +139,24 @@ def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     return _full(trace, shape, np.nan, dtype) if np.dtype(dtype or float) in (float, object) else np.zeros(shape, dtype)
 
 
-def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float, order: str = "C") -> Any:
     _check_dtype(trace, dtype)
     return _filled(trace, np.empty(shape, object), fill_value)
 
 
 def _filled(trace: "Trace", items: np.ndarray, value: Any) -> Any:
     array = arrays.kept(trace, items)
-    array[...] = value
+    array[...] = arrays.items(trace, value)
     return array
+
+
+def _linspace(trace: "Trace", start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any:
+    """Numbers between two, which are among them as they are, as in NumPy."""
+    steps = max(num - endpoint, 1)
+    values = [start + k * ((stop - start) / steps) for k in range(num)]
+    if endpoint and num > 1:
+        values[-1] = stop
+    return _array(trace, values)
 
 
 def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
@@ -306,6 +319,8 @@ MEANINGS = {
     "numpy.copy": means(_copy, each=()),
     "numpy.asarray": means(_asarray, each=()),
     "numpy.asanyarray": means(_asarray, each=()),
+    "numpy.meshgrid": means(_meshgrid, each=()),
+    "numpy.linspace": means(_linspace, each=()),
     "numpy.empty": means(_empty, each=(), always=True),
     "numpy.full": means(_full, each=()),
     "numpy.full_like": means(_full_like, each=()),

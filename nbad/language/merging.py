@@ -186,7 +186,9 @@ class Merger:
     def _held(self, *containers: Any) -> Iterator[list[Any]]:
         """The items of two lists or arrays, or the keys and values of two dicts, each as its side has it."""
         for container, side in zip(containers, self._sides, strict=True):
-            items = side(container)
+            # of an array of plain numbers no side can have written a part
+            is_plain = isinstance(container, np.ndarray) and not arrays.holds_objects(container)
+            items = None if is_plain else side(container)
             if items is None and isinstance(container, np.ndarray):
                 items = list(arrays.items(self.trace, container).flat)
             elif items is None:

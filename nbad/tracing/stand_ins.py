@@ -9,7 +9,7 @@ import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -38,6 +38,8 @@ _OVERLOADS = {name for kind in (float, int, dict, list) for name in dir(kind) if
     "__getattr__", "__setattr__", "__enter__", "__array__", "__array_ufunc__",
 }  # fmt: skip
 _CachedFunction = type(functools.cache(lambda: None))
+# what a kernel may take out of a container or an object, and call
+_REACHED = (FunctionType, BuiltinFunctionType, np.ufunc, functools.partial, _CachedFunction)
 
 
 class StandIn:
@@ -114,7 +116,7 @@ class Rebinder:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.flow = Flow(trace, _original)
+        self.flow = Flow(trace, _original, self.reached)
         self._known: dict[int, _Known] = {}
         self._depth: Counter[FunctionType] = Counter()
 
@@ -132,6 +134,22 @@ class Rebinder:
             if path is not None:
                 self.flow.adopt(path, known.stand_in)
         return known.stand_in
+
+    def reached(self, value: Any) -> Any:
+        """What stands for a function that the kernel reached by another way than its name; other values as they are.
+
+        The object of a method stays what it is: the kernel may have made it, and write to it.
+        """
+        if isinstance(value, StandIn):
+            return value
+        if isinstance(value, MethodType):
+            function = value.__func__ if _is_own(value.__func__) else self.reached(value.__func__)
+            return value if function is value.__func__ else MethodType(function, value.__self__)
+        if not (isinstance(value, _REACHED) or is_kernel(value)):
+            return value
+        is_method = isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType)
+        is_made_here = "__nbad__" in getattr(value, "__globals__", ())
+        return value if is_method or is_made_here else self.rebind(value)
 
     def copy(self, function: FunctionType) -> FunctionType:
         """The copy of a Python function that runs in the trace."""

@@ -235,6 +235,34 @@ def test_what_is_written_before_an_error_is_refused():
         nbad.kernel(writes_before)(1.0, 1.0)
 
 
+def of_linear_algebra(x, y):
+    try:
+        return np.linalg.solve(np.array([[x, 2.0], [2.0, y]]), np.array([x, y]))[0]
+    except np.linalg.LinAlgError:
+        return 0.0
+
+
+def of_numpys_errors(x, y):
+    with np.errstate(all="raise"):
+        try:
+            return np.exp(x) * y
+        except FloatingPointError:
+            return 0.0
+
+
+def of_numpys_warnings(x, y):
+    try:
+        return np.log(x) * y
+    except (ArithmeticError, RuntimeWarning):
+        return 0.0
+
+
+@pytest.mark.parametrize("function", [of_linear_algebra, of_numpys_errors, of_numpys_warnings])
+def test_what_only_numpy_knows_is_refused(function):
+    with pytest.raises(nbad.errors.TraceError, match=r"catches errors of arithmetic on traced values, in a way"):
+        nbad.kernel(function)(1.0, 1.0)
+
+
 class Programs:
     """Random functions of x and y whose `try` statements catch errors of arithmetic, and of their own."""
 

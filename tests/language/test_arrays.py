@@ -87,6 +87,9 @@ np.vstack([a, b]); np.column_stack([a, b]); np.append(a, [s, 1.0]); np.insert(a,
 np.block([[w, w], [w, w]]); np.split(v, 2)[1]; np.broadcast_arrays(s, a)[0]; np.array([a[0], s, 1])
 np.array([[s, t], [t, 2 * s]]); np.array([a, b]).T; np.array([a, [1, 2, 3]]); np.array(a, dtype=float); np.asarray(a)[1]
 np.asarray(s); np.array([s]) @ np.array([t]); np.zeros((2, 3)) + a; np.ones(3) * a; np.eye(3) @ a; np.identity(3) @ a
+np.full((), s) * 2.0; np.zeros_like(np.empty_like(s)) + a; np.resize(s, ()); np.resize(a, (2, 2)); np.full(2, s, float, "F")
+np.vander(a); np.vander(a, 4, increasing=True); np.meshgrid(a, v)[1]; np.meshgrid(s, a, indexing="ij")[0]
+np.linspace(s, t, 4); np.linspace(a, b, 3); np.linspace(s, 2, 3, endpoint=False); np.linspace(s, t, 1); np.linspace(0, t)
 np.full(3, s); np.full((2, 2), 1.5) * s; np.zeros_like(a) + b; np.ones_like(m) @ a; np.full_like(a, s) + b
 np.linspace(0, 1, 3) * a; np.zeros(0).sum() + s; np.array([]).prod() * s; a.astype(float); a.copy(); np.copy(a); a.item(1)
 a.tolist()[0]; m.tolist()[1][2]; tuple(a); np.array([x for x in a[::-1]]); sum(x * y for x, y in zip(a, b)); np.sum(m)
