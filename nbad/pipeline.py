@@ -10,7 +10,7 @@ from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
 from nbad.graphs.failures import with_failures
-from nbad.graphs.flags import alarmed, silenced, silenced_joint
+from nbad.graphs.flags import alarmed, silenced
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text
@@ -147,7 +147,7 @@ class Program:
 
     def joint(self, wrt, mode):
         """The joint graph of outputs and Jacobian entries."""
-        from nbad.graphs.differentiate import jacobian
+        from nbad.derivatives.differentiate import jacobian, silenced_joint
 
         joint = jacobian(self.graph, wrt, mode)
         return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint

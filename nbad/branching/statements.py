@@ -12,8 +12,8 @@ from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different, containers, like
-from nbad.language.unseen import may_swallow
 from nbad.lines import Line, running_line
+from nbad.rewriting.unseen import may_swallow
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow

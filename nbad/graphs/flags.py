@@ -6,14 +6,11 @@ outputs and partials are chosen by the flags.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder, compact
 from nbad.lines import Line
-
-if TYPE_CHECKING:
-    from nbad.graphs.differentiate import JointGraph
 
 
 class Cause(NamedTuple):
@@ -108,16 +105,6 @@ def silenced(graph: Graph, flags: Flags) -> Graph:
     builder = SimplifyingBuilder.extending(graph)
     dead, nan = flags.any(builder, flags.numbers), builder.constant(float("nan"))
     return builder.build([builder.add("select", dead, nan, output) for output in graph.outputs])
-
-
-def silenced_joint(joint: "JointGraph", flags: Flags, wrt: Sequence[int]) -> "JointGraph":
-    """The same Jacobian with all its entries, by the input slots `wrt`, which are nan for all elements without a value."""
-    builder = SimplifyingBuilder.extending(joint.graph)
-    found = dict(zip(joint.positions, joint.graph.outputs[joint.n_outputs :], strict=True))
-    positions = tuple((m, n) for m in range(joint.n_outputs) for n in wrt)
-    zero = builder.constant(0.0)
-    graph = builder.build([*joint.graph.outputs[: joint.n_outputs], *(found.get(position, zero) for position in positions)])
-    return replace(joint, graph=silenced(graph, flags), positions=positions)
 
 
 def has_alarm(graph: Graph) -> bool:

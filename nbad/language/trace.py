@@ -21,10 +21,10 @@ from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both, opposite
 from nbad.language.refusals import advice, described
-from nbad.language.unseen import Unseen
 from nbad.language.values import Perhaps, TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
+from nbad.rewriting.unseen import Unseen
 
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 MAX_PASSES = 10_000

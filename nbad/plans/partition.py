@@ -8,7 +8,7 @@ computes the cotangents: it only multiplies and adds.
 from dataclasses import replace
 from functools import partial
 
-from nbad.graphs.differentiate import JointGraph
+from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import compact, simplify
 from nbad.plans import cost, work

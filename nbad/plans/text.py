@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from nbad.derivatives.implicit import Equations, Implicit
 from nbad.graphs.graph import Graph, Node, Payload
-from nbad.graphs.implicit import Equations, Implicit
 from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE
 from nbad.plans.plan import Entry, Plan, Residual

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad import config
+from nbad.derivatives.equalities import equal_arms, line_of, takers
 from nbad.errors import NbadError, fitting
-from nbad.graphs.equalities import equal_arms, line_of, takers
 from nbad.graphs.failures import fails_at
 from nbad.graphs.interpreter import evaluate_all
 from nbad.lines import user_frame

@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike
 
 from nbad.api.kernel import Kernel
 from nbad.api.options import Mode
+from nbad.derivatives.differentiate import JointGraph
+from nbad.derivatives.differentiate import jacobian as joint_graph
 from nbad.errors import ArgumentValueError
-from nbad.graphs.differentiate import JointGraph
-from nbad.graphs.differentiate import jacobian as joint_graph
 from nbad.graphs.kernels import outputs_of
 from nbad.memo import cached_property
 from nbad.testing.comparisons import Findings, Near

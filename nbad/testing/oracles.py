@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from nbad.derivatives.implicit import Equations
 from nbad.graphs.graph import Graph, Node
-from nbad.graphs.implicit import Equations
 from nbad.graphs.kernels import outputs_of
 from nbad.graphs.loops import Loop, each_once
 from nbad.operations.row import BOOL

@@ -8,8 +8,8 @@ import numpy as np
 
 from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
-from nbad.graphs.differentiate import JointGraph
-from nbad.graphs.differentiate import jacobian as joint_graph
+from nbad.derivatives.differentiate import JointGraph
+from nbad.derivatives.differentiate import jacobian as joint_graph
 from nbad.testing.case import ELEMENTS, MODES, Case, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, same
 from nbad.testing.oracles import bounded, difference_error, exact_jacobian

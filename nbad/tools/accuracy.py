@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nbad.api.kernel import Kernel
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import TUPLE, Traced
 from nbad.graphs.simplify import simplify

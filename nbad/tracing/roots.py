@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import lines
+from nbad.derivatives.implicit import Equations, implicit, newton, newton_within
 from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause
-from nbad.graphs.implicit import Equations, implicit, newton, newton_within
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
 from nbad.language import arrays

@@ -21,8 +21,8 @@ from nbad.graphs.interpreter import evaluate
 from nbad.graphs.kernels import KernelLike, is_kernel
 from nbad.language import arrays, masks, refusals, vocabulary
 from nbad.language.trace import Trace
-from nbad.language.unseen import asking_method
 from nbad.language.values import Perhaps, Tracer, first_traced
+from nbad.rewriting.unseen import asking_method
 from nbad.tracing import copies, roots
 
 Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]

@@ -88,7 +88,7 @@ def _trace_value_and_grad(f, names, arguments, constants):
 
 
 def _partials(f, names, arguments, constants, is_tuple, with_value):
-    from nbad.graphs.differentiate import jacobian
+    from nbad.derivatives.differentiate import jacobian
 
     traced = f.traced(arguments, constants)
     if traced.structure.is_tuple or traced.outputs != ((),):

@@ -13,7 +13,7 @@ import pytest
 from helpers.tracing import FakeKernel, text, traced
 
 import nbad
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace

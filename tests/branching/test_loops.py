@@ -9,7 +9,7 @@ from helpers.duals import on_duals, value_and_partials
 from helpers.tracing import traced
 
 import nbad
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 
 TABLE = (0.5, -1.0, 2.0, 0.25)

@@ -10,8 +10,8 @@ from helpers.duals import MATH, NUMPY, value_and_partials
 from helpers.random_loop_programs import Writer
 from helpers.tracing import traced
 
+from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
-from nbad.graphs.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 
 POINTS = np.random.default_rng(7).uniform(-2.0, 2.0, (16, 2))

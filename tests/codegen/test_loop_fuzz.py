@@ -9,7 +9,7 @@ from helpers.tiles_by_hand import run_tile, same_bits
 
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.simplify import simplify

@@ -11,7 +11,7 @@ from helpers.tiles_by_hand import run_tile
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.codegen.python_source import print_python
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.simplify import simplify
 

@@ -18,10 +18,10 @@ from sympy.codegen import cfunctions
 
 import nbad
 import nbad.testing
+from nbad.derivatives.differentiate import jacobian
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 from nbad.formulas.from_sympy import known_functions
 from nbad.formulas.to_sympy import of_graph
-from nbad.graphs.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.operations.table import TABLE
 from nbad.testing.oracles import bounded

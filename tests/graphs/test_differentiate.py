@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import nbad
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate, evaluate_all
 from nbad.graphs.simplify import simplify

@@ -7,8 +7,8 @@ from helpers.random_graphs import graphs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbad.derivatives.differentiate import jacobian
 from nbad.errors import InternalError
-from nbad.graphs.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.interpreter import evaluate
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import nbad
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace

@@ -8,7 +8,7 @@ import pytest
 from helpers import nested_duals as duals
 from helpers.loops import EXAMPLES, Steps, cos, exp, gcd, graph_of, kepler, oscillator, sin, sqrt, where
 
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.loops import each_once

@@ -22,20 +22,22 @@ version     |
 foreign     |
 operations  |
 graphs      | operations
-formulas    | operations graphs
-plans       | operations graphs
+derivatives | operations graphs
+formulas    | operations graphs derivatives
+plans       | operations graphs derivatives
 codegen     | operations graphs
 native      | codegen
-pipeline    | graphs plans codegen
-runtime     | graphs plans codegen native pipeline
-language    | operations graphs
-branching   | language
-tracing     | operations graphs language branching
+pipeline    | graphs derivatives plans codegen
+runtime     | graphs derivatives plans codegen native pipeline
+rewriting   |
+language    | operations graphs rewriting
+branching   | operations graphs language rewriting
+tracing     | operations graphs derivatives rewriting language branching
 special     | operations language
-api         | operations graphs formulas plans pipeline runtime language tracing special
-verbs       | operations graphs formulas plans pipeline runtime language tracing special api
-testing     | operations graphs plans api verbs
-tools       | operations graphs formulas plans codegen pipeline runtime tracing special api verbs testing
+api         | operations graphs derivatives formulas plans pipeline runtime language tracing special
+verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
+testing     | operations graphs derivatives plans api verbs
+tools       | operations graphs derivatives formulas plans codegen pipeline runtime tracing special api verbs testing
 __init__    | special language runtime api verbs tools testing
 """
 EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}

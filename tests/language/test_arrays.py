@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nbad
+from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
-from nbad.graphs.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace

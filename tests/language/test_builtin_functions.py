@@ -9,8 +9,8 @@ import pytest
 from helpers.tracing import traced
 from numpy.polynomial import chebyshev, hermite, hermite_e, laguerre, legendre, polynomial
 
+from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
-from nbad.graphs.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 
 XS = np.array([-2.5, -1.5, -0.5, -0.3, -0.0, 0.0, 0.2, 0.49999999999999994, 0.5, 1.0, 1.5, 2.0, 2.5, 3.7])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.simplify import simplify

@@ -13,7 +13,7 @@ from sympy.parsing.sympy_parser import parse_expr
 
 import nbad
 from nbad.codegen.lower import INSTRUCTIONS
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate
 from nbad.operations.derive import derived_source

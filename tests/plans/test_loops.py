@@ -5,7 +5,7 @@ import pytest
 from helpers import nested_duals as duals
 from helpers.loops import EXAMPLES, Steps, graph_of, kepler, nested, oscillator, sin
 
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.hoist import split
 from nbad.graphs.interpreter import evaluate

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import nbad
 from kernels import polynomials
+from nbad.derivatives.differentiate import JointGraph, jacobian
 from nbad.errors import ArgumentValueError
-from nbad.graphs.differentiate import JointGraph, jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
 from nbad.plans import cost, work

@@ -9,7 +9,7 @@ from helpers.random_graphs import graphs
 from hypothesis import given
 
 import nbad
-from nbad.graphs.differentiate import jacobian
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import GraphBuilder
 from nbad.plans import text
 from nbad.plans.partition import partition

@@ -22,7 +22,7 @@ from helpers.planted_faults import (
 import nbad
 from kernels import copy, decay
 from nbad.api.kernel import Kernel
-from nbad.graphs import differentiate
+from nbad.derivatives import differentiate
 from nbad.graphs.graph import GraphBuilder
 from nbad.testing import CHECKS, CheckFailure, Report, check_kernel, checks, orders
 from nbad.testing import case as case_module

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad.graphs.differentiate import jacobian
-from nbad.graphs.edges import Edges
+from nbad.derivatives.differentiate import jacobian
+from nbad.derivatives.edges import Edges
 from nbad.graphs.failures import uses_of
 from nbad.graphs.graph import Graph, needed
 from nbad.graphs.interpreter import repeat

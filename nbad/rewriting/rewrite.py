@@ -36,10 +36,10 @@ from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
-from nbad.branching import syntax
-from nbad.branching.rewrite_expressions import At, Expressions
-from nbad.branching.scopes import Jumps, asks_for_names, bound_names, is_plain_function, leaves, returns, without_jumps
-from nbad.branching.writes import with_writes
+from nbad.rewriting import syntax
+from nbad.rewriting.expressions import At, Expressions
+from nbad.rewriting.scopes import Jumps, asks_for_names, bound_names, is_plain_function, leaves, returns, without_jumps
+from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 

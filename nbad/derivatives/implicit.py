@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nbad.derivatives.differentiate import JointGraph, jacobian
 from nbad.graphs import elimination
-from nbad.graphs.differentiate import JointGraph, jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.loops import Loop, digest_of
 from nbad.graphs.recipes import read_partial

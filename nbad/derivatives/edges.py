@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbad.derivatives.tangents import TangentLoop, tangent_loop
 from nbad.graphs.graph import Graph, Node, Payload
 from nbad.graphs.loops import Loop
 from nbad.graphs.recipes import read_partial
 from nbad.graphs.simplify import SimplifyingBuilder
-from nbad.graphs.tangents import TangentLoop, tangent_loop
 from nbad.operations.derived import DERIVED
 from nbad.operations.row import REAL
 from nbad.operations.table import TABLE, row_of
 
 if TYPE_CHECKING:
-    from nbad.graphs.differentiate import JointGraph
+    from nbad.derivatives.differentiate import JointGraph
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
 EXTREMA = tuple(f"{name}{many}" for name in ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin") for many in ("", "_of"))

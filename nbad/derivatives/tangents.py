@@ -18,7 +18,7 @@ from nbad.graphs.loops import Loop
 from nbad.graphs.simplify import SimplifyingBuilder, compact
 
 if TYPE_CHECKING:
-    from nbad.graphs.differentiate import JointGraph
+    from nbad.derivatives.differentiate import JointGraph
 
 LONGEST = 50  # passes after which pairs of states and columns are to follow one another as before
 Pair = tuple[int, int]  # of a state and a column
@@ -65,7 +65,7 @@ def tangent_loop(
     columns : sequence of sequences of int
         The inputs of the step that are given one value, for each value to differentiate by.
     jacobian : callable
-        That of `nbad.graphs.differentiate`.
+        That of `nbad.derivatives.differentiate`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Symbolic derivatives of a graph: sweeps over the whole graph along its edges, which `nbad.graphs.edges` finds.
+"""Symbolic derivatives of a graph: sweeps over the whole graph along its edges, which `nbad.derivatives.edges` finds.
 
 The builder simplifies and merges: primal and partials share their nodes.
 
@@ -10,12 +10,13 @@ differentiated again, to any order.
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from nbad.graphs.conditions import Conditions
-from nbad.graphs.edges import Edge, Edges
+from nbad.derivatives.conditions import Conditions
+from nbad.derivatives.edges import Edge, Edges
+from nbad.graphs.flags import Flags, silenced
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.loops import narrow
 from nbad.graphs.simplify import SimplifyingBuilder
@@ -84,6 +85,16 @@ def _joined(graph: Graph, wider: dict[int, int]) -> Graph:
         args = [places[a] if a in places else builder.constant(graph.nodes[a].payload) for a in node.args]
         places[k] = builder.constant(node.payload) if node.op == "const" else builder.add(node.op, *args, payload=node.payload)
     return narrow(builder.build([places[k] for k in graph.outputs]))
+
+
+def silenced_joint(joint: JointGraph, flags: Flags, wrt: Sequence[int]) -> JointGraph:
+    """The same Jacobian with all its entries, by the input slots `wrt`, which are nan for all elements without a value."""
+    builder = SimplifyingBuilder.extending(joint.graph)
+    found = dict(zip(joint.positions, joint.graph.outputs[joint.n_outputs :], strict=True))
+    positions = tuple((m, n) for m in range(joint.n_outputs) for n in wrt)
+    zero = builder.constant(0.0)
+    graph = builder.build([*joint.graph.outputs[: joint.n_outputs], *(found.get(position, zero) for position in positions)])
+    return replace(joint, graph=silenced(graph, flags), positions=positions)
 
 
 class _Tangent(NamedTuple):

@@ -8,8 +8,8 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from nbad.branching.rewrite_expressions import At, may_be_mask
-from nbad.branching.scopes import bound_names
+from nbad.rewriting.expressions import At, may_be_mask
+from nbad.rewriting.scopes import bound_names
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IN_PLACE = {
