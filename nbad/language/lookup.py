@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.language import arrays, refusals
-from nbad.language.arrays import TracedArray, owner
+from nbad.language.arrays import TracedArray, filled, owner, wrap
 from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.merging import Different, Merger, either
 from nbad.language.values import Tracer, first_traced
@@ -24,7 +24,9 @@ LONGEST_SORT = 12  # comparisons grow with the square
 
 
 def is_traced(index: Any) -> bool:
-    """Whether an index is a traced value, or a tuple with one."""
+    """Whether an index is a traced value, an array of such, or a tuple with one."""
+    if isinstance(index, TracedArray):
+        return first_traced(index.flat) is not None
     return isinstance(index, Tracer) or (isinstance(index, tuple) and any(isinstance(part, Tracer) for part in index))
 
 
@@ -71,11 +73,20 @@ def item(trace: "Trace", container: Any, index: Any) -> Any:
 
     As in Python, negative places count from the end.
     """
+    if isinstance(index, TracedArray):
+        return _items(trace, container, index)
     if isinstance(container, np.ndarray):
         return _array_item(trace, container, index if isinstance(index, tuple) else (index,))
     if not isinstance(container, (list, tuple)):
         return container[index]
     return _pick(trace, list(container), index)
+
+
+def _items(trace: "Trace", container: Any, index: TracedArray) -> Any:
+    """The items of an array with one axis at an array of places."""
+    if not isinstance(container, np.ndarray) or container.ndim != 1 or all(map(trace.is_condition, index.flat)):
+        raise trace.refusal(*refusals.FLOW["index"])
+    return wrap(trace, filled([item(trace, container, place) for place in index.flat], index.shape))
 
 
 def _array_item(trace: "Trace", array: np.ndarray, index: tuple[Any, ...]) -> Any:

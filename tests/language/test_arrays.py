@@ -489,12 +489,26 @@ def test_shapes_that_do_not_fit():
     expect(dots, "calls `numpy.einsum` without a letter for each axis", "fix: np.einsum('ij,j->i', a, b)")
 
 
+def test_items_at_arrays_of_places():
+    table = np.array([1.0, 4.0, 9.0, 16.0])
+
+    def looked_up(v):
+        places = np.searchsorted(np.array([0.0, 1.0, 2.0]), v)
+        return table[places] * v + v[np.where(v > 1.0, 0, 2)]
+
+    v = np.array([[-1.0, 0.5, 3.0], [1.5, 2.5, 0.0]])
+    found = nbad.kernel(looked_up, signature="(3)->(3)")(v)
+    np.testing.assert_allclose(found, [looked_up(row) for row in v], rtol=1e-15)
+    with pytest.raises(TraceError, match="indexes an array by a traced value in this way"):
+        nbad.kernel(lambda v: np.ones((2, 2))[np.where(v > 1.0, 0, 1)].sum(), signature="(3)->()")(v)
+
+
 def test_what_depends_on_traced_values():
     def masked(a):
         return a[a > 0]
 
     def indexed(a, b):
-        return a[np.floor(b)]
+        return np.array([a, b])[np.floor(b)]
 
     def sorted_method(a):
         return a.sort()
@@ -514,9 +528,8 @@ def test_what_depends_on_traced_values():
     def of_integers(a):
         return np.array([a[0], 1], dtype=int)
 
-    picks = "picks items of an array by traced conditions or values"
     expect(masked, "returns items that a traced condition picks", "fix: np.where(mask, x, 0.0)")
-    expect(indexed, picks, "fix: np.where(condition, x, 0.0)")
+    expect(indexed, "indexes an array by a traced value in this way", "fix: table[i, :]")
     expect(sorted_method, "writes to its argument a", "fix: a = a.copy()")
     expect(places, "calls `numpy.argsort` on a traced value, which nbad does not know", "fix: np.sort(x)")
     expect(place, "calls `numpy.argmax` on a traced value, which nbad does not know", "fix: np.max(x)")
