@@ -37,7 +37,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from nbad.rewriting import syntax
-from nbad.rewriting.expressions import At, Expressions
+from nbad.rewriting.rewrite_expressions import At, Expressions
 from nbad.rewriting.scopes import Jumps, asks_for_names, bound_names, is_plain_function, leaves, returns, without_jumps
 from nbad.rewriting.writes import with_writes
 
