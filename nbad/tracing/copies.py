@@ -1,6 +1,6 @@
 """A copy of a user's function that reads its outer names from a namespace of its own. The original is never touched.
 
-A function that branches, loops by a test or reads items runs in the rewritten form of `nbad.branching.rewrite`, if its source can
+A function that branches, loops by a test or reads items runs in the rewritten form of `nbad.rewriting.rewrite`, if its source can
 be found.
 """
 
@@ -11,8 +11,8 @@ from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
-from nbad.branching.rewrite import rewritten
-from nbad.branching.syntax import NoSource
+from nbad.rewriting.rewrite import rewritten
+from nbad.rewriting.syntax import NoSource
 
 if TYPE_CHECKING:
     from nbad.tracing.stand_ins import Rebinder

@@ -28,8 +28,9 @@ native      | codegen
 pipeline    | graphs plans codegen
 runtime     | graphs plans codegen native pipeline
 language    | operations graphs
-branching   | language
-tracing     | operations graphs language branching
+rewriting   |
+branching   | operations graphs language
+tracing     | operations graphs language rewriting branching
 special     | operations language
 api         | operations graphs formulas plans pipeline runtime language tracing special
 verbs       | operations graphs formulas plans pipeline runtime language tracing special api

@@ -12,7 +12,7 @@ import ast
 import itertools
 from typing import Any
 
-from nbad.branching.scopes import bound_names
+from nbad.rewriting.scopes import bound_names
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
 # reading these twice is harmless: no call, no item
