@@ -778,9 +778,8 @@ def halving(x):
 def test_a_loop_that_is_not_done_raises_with_its_state():
     f = nbad.kernel(halving, max_passes=10)
     assert f(1000.0) == halving(1000.0)
-    with pytest.raises(
-        NotConvergedError, match=r"`halving`: a loop is not done after 10 passes[\s\S]*\(2,\)[\s\S]*x = 2\.0"
-    ) as caught:
+    text = r"^kernel `halving`: a loop is not done after 10 passes; .*element \(2,\)[\s\S]*got: x = 2\.0\n"
+    with pytest.raises(NotConvergedError, match=text) as caught:
         f(np.array([1.0, 1000.0, 2048.0, 0.5]))
     assert "fix: @nbad.kernel(max_passes=100)" in str(caught.value)
     assert isinstance(caught.value, RuntimeError)
@@ -795,9 +794,8 @@ def test_a_loop_that_is_not_done_is_nan():
 
 @pytest.mark.parametrize("passes", [0, -1, 1.5, True, "many"])
 def test_max_passes_is_a_number_of_passes(passes):
-    with pytest.raises(
-        ValueError, match=r"max_passes=\.\.\.\)` of `halving`: not a number of passes[\s\S]*fix: max_passes=10_000"
-    ):
+    text = r"max_passes=\.\.\.\)` of `halving`: not a number of passes[\s\S]*fix: max_passes=10_000"
+    with pytest.raises(ValueError, match=text):
         nbad.kernel(halving, max_passes=passes)
 
 
