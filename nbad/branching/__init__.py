@@ -1,1 +1,1 @@
-"""Python's control flow on traced values: branches become selections."""
+"""Python's control flow on traced values: branches become selections, and loops one pass for all passes."""

@@ -20,10 +20,12 @@ class Shared:
     ----------
     line : Line
         Where they were merged.
+    case : str
+        What is said of a write to them, in `refusals.FLOW`.
     """
 
-    def __init__(self, merged: Any, sources: Iterable[Any], line: Line | None) -> None:
-        self.line = line
+    def __init__(self, merged: Any, sources: Iterable[Any], line: Line | None, case: str = "shared") -> None:
+        self.line, self.case = line, case
         # lists cannot be held weakly: they are watched to the end of the trace, and so are arrays that do not tell of writes
         self._merged: Callable[[], Any] = weakref.ref(owner(merged)) if isinstance(merged, TracedArray) else lambda: merged
         self._new = owner(merged)  # it may be written to in the statement that makes it, and be gone thereafter

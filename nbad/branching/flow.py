@@ -286,9 +286,9 @@ class Flow(Paths):
             for heap in (*self._passes, *(fork.heap for fork in self.open if fork.is_traced)):
                 heap.add([(name, value)], is_outer=True)
 
-    def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None) -> None:
+    def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None, case: str = "shared") -> None:
         """Refuse all further writes to lists and arrays that may be one another: merged ones, each with what it may be."""
-        self._shared += [Shared(merged, sources, line) for merged, sources in entangled]
+        self._shared += [Shared(merged, sources, line, case) for merged, sources in entangled]
 
     def explain(self, error: NameError) -> None:
         """Raise what a NameError means, if a branch has left the variable without a value."""
@@ -332,8 +332,9 @@ class Flow(Paths):
                 raise self._refuse_write(shared)
 
     def _refuse_write(self, shared: Shared) -> TraceError:
-        what, fix = refusals.FLOW["shared"]
-        return self.trace.refusal(what, fix, got=f"names that depend on a traced value: {shared.line}")
+        what, fix = refusals.FLOW[shared.case]
+        got = "names that depend on a traced value" if shared.case == "shared" else "the loop"
+        return self.trace.refusal(what, fix, got=f"{got}: {shared.line}")
 
     def _has_names(self, *values: Any) -> bool:
         """Whether any of several lists or arrays may be another one, depending on a traced value."""

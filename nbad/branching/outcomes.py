@@ -222,7 +222,7 @@ class Outcomes:
         for old, container in zip(containers(value), containers(new), strict=True):
             known = self._known.setdefault(id(owner(old)), container)
             if known is not container or self._run.before.heap.holds(old):
-                self._flow.watch([(container, [container, known])], self._run.line)
+                self._flow.watch([(container, [container, known])], self._run.line, "loop bound")
         return new
 
     def _write(self) -> None:
@@ -258,8 +258,8 @@ def _not_converged(trace: "Trace", run: "Pass", final: Mapping[int, Any]) -> Cau
 
     def raises(where: str, states: Mapping[str, float]) -> Exception:
         return NotConvergedError(
-            f"kernel `{name}`: a loop is not done after {passes} passes {where}",
-            got=", ".join(f"{state} = {float(value):.17g}" for state, value in states.items()),
+            f"kernel `{name}`: a loop is not done after {passes} passes; {where}",
+            got=", ".join(f"{state} = {float(value)!r}" for state, value in states.items()),
             fix=f"@nbad.kernel(max_passes={10 * passes})  # or errors='nan', or a test that is met",
             source=line,
         )

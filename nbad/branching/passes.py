@@ -140,7 +140,7 @@ class Pass:
             return value
         places = itertools.count()
         new = rebuilt(self.trace, value, lambda x: self._state((name, k := next(places)), _place(name, value, k), x))
-        self.flow.watch([(container, [container]) for container in containers(new)], self.line)
+        self.flow.watch([(container, [container]) for container in containers(new)], self.line, "loop bound")
         return new
 
     def _state(self, key: Any, name: str, value: Any) -> Any:

@@ -7,7 +7,7 @@ arm only, for the step knows the condition of that; and where there would be mor
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from nbad.graphs.graph import Graph, GraphBuilder, Node
+from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.simplify import simplify
 from nbad.operations.row import BOOL
 from nbad.operations.table import row_of
@@ -36,6 +36,15 @@ def dependents(builder: GraphBuilder, first: int, states: Collection[int]) -> se
         if not found.isdisjoint(builder.nodes[k].args):
             found.add(k)
     return found
+
+
+def forget(builder: GraphBuilder, wanted: Iterable[int]) -> tuple[bool, bool]:
+    """Let nothing be left of what stood for states; says whether there were any, and whether wanted nodes need them."""
+    states = {k for k, node in enumerate(builder.nodes) if node.op == "state"}
+    is_needed = not states.isdisjoint(needed(builder, wanted))  # type: ignore[arg-type]  # it asks for the nodes only
+    for k in states:
+        builder.nodes[k] = Node("const", (), 0.0)
+    return bool(states), is_needed
 
 
 def extract(

@@ -100,6 +100,10 @@ FLOW = {
         "keeps a value of one pass of a loop on traced values, in a function or an object, for what follows the loop",
         "a variable of the kernel's instead",
     ),
+    "loop bound": (
+        "writes to a list or array that a loop on traced values binds anew",
+        "v = list(v)  # a new one, before it is written to: v.copy() of an array",
+    ),
     "loop grown": (
         "changes the length of the list `{name}` in a loop on a traced value",
         "{name} = [value if k == n else old for k, old in enumerate({name})]  # a list of a fixed length, made before the loop",

@@ -4,7 +4,7 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -14,9 +14,10 @@ from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.failures import may_fail, uses_of
 from nbad.graphs.flags import Cause, Flags
-from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
+from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import KernelLike, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
+from nbad.graphs.steps import forget
 from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both, opposite
@@ -221,7 +222,9 @@ class Trace:
 
     def frozen(self, outputs: list[int]) -> tuple[Graph, Flags | None]:
         """The graph of the outputs, and all flags as a graph of the same inputs; None where no element can have one."""
-        has_states = self._forget_states([*outputs, *self._flag_nodes()])
+        has_states, is_kept = forget(self.builder, [*outputs, *self._flag_nodes()])
+        if is_kept:
+            raise self.refusal(*refusals.FLOW["loop keeps"])
         if self._unbound:
             self._flag_uses(outputs)
         causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in self.flags]
@@ -232,17 +235,6 @@ class Trace:
         is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
         values, has_flags = self.builder.build(outputs), not all(is_false)
         return compact(values) if has_states or has_flags else values, Flags(graph, tuple(causes)) if has_flags else None
-
-    def _forget_states(self, wanted: Iterable[int]) -> bool:
-        """Let nothing be left of what stood for the states of loops in their passes; says whether there was any."""
-        nodes = self.builder.nodes
-        states = [k for k, node in enumerate(nodes) if node.op == "state"]
-        used = needed(self.builder, wanted)  # type: ignore[arg-type]  # which asks for its nodes only
-        if not set(states).isdisjoint(used):
-            raise self.refusal(*refusals.FLOW["loop keeps"])
-        for k in states:
-            nodes[k] = Node("const", (), 0.0)
-        return bool(states)
 
     def _flag_nodes(self) -> list[int]:
         conditions = [self.node(condition, BOOL) for condition, _ in self.flags]

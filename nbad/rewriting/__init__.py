@@ -1,1 +1,1 @@
-"""The text of a function: found, proved to be what was compiled, and rewritten so that its control flow is called for."""
+"""The source of a kernel, rewritten: its control flow asks `nbad.branching` what to do."""

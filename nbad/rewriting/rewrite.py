@@ -37,8 +37,9 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from nbad.rewriting import syntax
-from nbad.rewriting.rewrite_expressions import At, Expressions
-from nbad.rewriting.scopes import Jumps, asks_for_names, bound_names, is_plain_function, leaves, returns, without_jumps
+from nbad.rewriting.loops import Loops, Place, settings
+from nbad.rewriting.rewrite_expressions import At
+from nbad.rewriting.scopes import asks_for_names, bound_names, is_plain_function, leaves, returns
 from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -52,38 +53,6 @@ def rewritten(code: CodeType, filename: str) -> CodeType:
     return syntax.compiled(Rewriter().function(found.node), found, code)
 
 
-class Place(NamedTuple):
-    """Where a statement stands.
-
-    Attributes
-    ----------
-    is_outermost : bool
-        Whether it is one of the function's own statements, and not in a block.
-    has_call : bool
-        Whether the function returns from within branches.
-    around, in_loop : tuples of str
-        The variables of the branches around it: all, and those inside the innermost loop.
-    """
-
-    is_outermost: bool
-    has_call: bool
-    around: tuple[str, ...] = ()
-    in_loop: tuple[str, ...] = ()
-
-    @property
-    def inside(self) -> "Place":
-        """The place of a block here."""
-        return self._replace(is_outermost=False)
-
-    def arm(self, branch: str) -> "Place":
-        """The place of an arm of the branch with the given variable."""
-        return self.inside._replace(around=(*self.around, branch), in_loop=(*self.in_loop, branch))
-
-    def loop(self, variable: str) -> "Place":
-        """The place of the body of the loop with the given variable."""
-        return self.inside._replace(around=(*self.around, variable), in_loop=())
-
-
 class _Fork(NamedTuple):
     """An `if` or `elif`, the variable of its branch, its place, and what an `elif` says of the branch that it belongs to."""
 
@@ -93,12 +62,12 @@ class _Fork(NamedTuple):
     around: str
 
 
-class Rewriter(Expressions):
+class Rewriter(Loops):
     """Rewrites one function and those nested in it; statements here, expressions in the base class."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._asks = False  # whether the function may ask which variables have values
+        self.asks = False
 
     def function(self, node: syntax.Function) -> Any:
         """The rewritten function, with decorators and defaults."""
@@ -107,7 +76,7 @@ class Rewriter(Expressions):
             return self.copy(node)
         if not is_plain_function(node):
             return node
-        self._asks = self._asks or asks_for_names(node)
+        self.asks = self.asks or asks_for_names(node)
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
         body = self.block(with_writes(node), Place(True, has_call))
         if has_call:
@@ -182,7 +151,7 @@ class Rewriter(Expressions):
     def _branch(self, fork: _Fork, names: Sequence[str], has_return: bool, rest: list[ast.stmt]) -> list[ast.stmt]:
         node, variable, at = fork.node, fork.variable, At(fork.node)
         call = "_nbad_call" if has_return else None
-        asks = ", asks=True" * self._asks
+        asks = ", asks=True" * self.asks
         begin = at.statement(
             f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around}{asks})"
         )
@@ -191,75 +160,9 @@ class Rewriter(Expressions):
         then.body = self._mortal(node.body[0], variable, self.block(node.body, fork.place.arm(variable)))
         turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
         for statement in turn:
-            statement.body = [*_settings(at, f"if {variable}.is_traced:", variable, names), *rest]
-        join = _settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
+            statement.body = [*settings(at, f"if {variable}.is_traced:", variable, names), *rest]
+        join = settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
         return [begin, then, *turn, *join]
-
-    def rewrite_for(self, node: ast.For, place: Place) -> list[ast.stmt]:
-        at, variable = At(node), self.temporary()
-        begin, target = at.statement(f"{variable} = __nbad__.each(iterable)"), at.statement(f"target = {variable}.item")
-        begin.value.args = [self.visit(node.iter)]
-        target.targets = [self.visit(node.target)]
-        return self._loop(node, place, variable, begin, at.statement(f"{variable}.stays(left)").value, [target], [node.target])
-
-    def rewrite_while(self, node: ast.While, place: Place) -> list[ast.stmt]:
-        """A test that binds variables is a part of the body, from which the loop is left."""
-        at, variable = At(node), self.temporary()
-        if bound_names([node.test]):
-            return self._while_true(node, place)
-        begin, goes_on = at.statement(f"{variable} = __nbad__.loop()"), at.statement(f"{variable}.goes_on(test, left)").value
-        goes_on.args[0] = self.visit(node.test)
-        return self._loop(node, place, variable, begin, goes_on, [], [node.test])
-
-    def _while_true(self, node: ast.While, place: Place) -> list[ast.stmt]:
-        at, done = At(node), self.temporary()
-        begin, head = at.lines(f"{done} = False\nif test:\n    pass\nelse:\n    {done} = True\n    break")
-        head.test = node.test
-        loop = ast.copy_location(ast.While(test=at.constant(True), body=[head, *node.body], orelse=[]), node)
-        rest = at.lines(f"if {done}:\n    pass") if node.orelse else []
-        for statement in rest:
-            statement.body = node.orelse
-        return [begin, *self.rewrite_while(loop, place), *self._rest(rest, place)]
-
-    def _loop(
-        self, node: Any, place: Place, variable: str, begin: Any, goes_on: Any, first: list[ast.stmt], binding: list[ast.AST]
-    ) -> list[ast.stmt]:
-        """A loop, of which `begin` makes what runs its passes, and `goes_on` asks for one; `first` stands before the body."""
-        at = At(node)
-        body, jumps = without_jumps(node.body, self.temporary(), self.temporary())
-        names = sorted(bound_names([*body, *binding]))
-        has_return = any(map(returns, node.body))
-        passed = at.statement(
-            f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ', None'}, {self._asks})"
-        ).value.args
-        begin.value.args += passed
-        goes_on.args[-1] = left = at.statement(jumps.left or "False").value
-        inner = self.block(body, place.loop(variable))
-        while_ = at.statement(f"while {variable}.next(left):\n    with {variable}:\n        if goes_on:\n            pass")
-        while_.test.args, (with_,) = [left], while_.body
-        with_.body[0].test = goes_on
-        stays = [line for name in jumps if name for line in at.lines(f"{name} = False")]
-        with_.body[0].body = [*first, *stays, *inner]
-        while_.body = [*_settings(at, f"if {variable}.sets:", variable, names), with_]
-        end = at.statement(f"while {variable}.ends():\n    pass")
-        end.body = _settings(at, "if True:", variable, names) or end.body
-        before = at.lines(f"{jumps.left} = False") if jumps.left else []
-        return [*before, begin, while_, end, *self._else(node, place, jumps)]
-
-    def _else(self, node: Any, place: Place, jumps: Jumps) -> list[ast.stmt]:
-        """The `else` of a loop: it runs where the loop was not left."""
-        rest = list(node.orelse)
-        if rest and jumps.left:
-            stays = At(rest[0]).statement(f"if not {jumps.left}:\n    pass")
-            stays.body, rest = rest, [stays]
-        done = self._rest(rest, place)
-        if rest and place.has_call and any(map(returns, node.body)):
-            alive = At(rest[0]).statement("if _nbad_call.alive:\n    pass")
-            alive.body, done = done, [alive]
-        return done
-
-    def _rest(self, statements: list[ast.stmt], place: Place) -> list[ast.stmt]:
-        return self.block(statements, place.inside) if statements else []
 
     def rewrite_with(self, node: ast.With, place: Place) -> list[ast.stmt]:
         """A manager may hide errors like a handler, and what its end does after a return is watched like a `finally`."""
@@ -316,17 +219,17 @@ class Rewriter(Expressions):
         names = bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)])
         call = "_nbad_call" if any(map(returns, [node])) else None
         begin = at.statement(
-            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self._asks})"
+            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self.asks})"
         )
         begin.value.args[3].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
         rest = self._mortal(node, variable, self.block(self._chosen(node.handlers, variable), inside))
         turn = at.statement(f"if {variable}.turn():\n    pass")
-        turn.body = [*_settings(at, "if True:", variable, sorted(names)), *rest]
+        turn.body = [*settings(at, "if True:", variable, sorted(names)), *rest]
         return [
             begin,
             tried,
             turn,
-            *(_settings(at, f"if {variable}.join():", variable, sorted(names)) or at.lines(f"{variable}.join()")),
+            *(settings(at, f"if {variable}.join():", variable, sorted(names)) or at.lines(f"{variable}.join()")),
         ]
 
     def _chosen(self, handlers: list[ast.ExceptHandler], variable: str) -> list[ast.stmt]:
@@ -404,14 +307,6 @@ class Rewriter(Expressions):
         return [self.copy(node), *(At(node).lines("__nbad__.settled()") if _handles_containers(node) else [])]
 
     rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_expr = rewrite_assign
-
-
-def _settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:
-    """Statements that set the variables to what a branch says; one without a value is deleted."""
-    lines = [head]
-    for name in names:
-        lines += [f"    {name} = {variable}.values.get({name!r})", f"    if {name!r} not in {variable}.values: del {name}"]
-    return at.lines("\n".join(lines)) if names else []
 
 
 def _handles_containers(node: ast.stmt) -> bool:

@@ -10,6 +10,7 @@ from helpers.tracing import traced
 
 import nbad
 from nbad.derivatives.differentiate import jacobian
+from nbad.errors import NotConvergedError
 from nbad.graphs.interpreter import evaluate
 
 TABLE = (0.5, -1.0, 2.0, 0.25)
@@ -753,3 +754,92 @@ def check(function, points, rtol=1e-9):
 @pytest.mark.parametrize("function", PROGRAMS, ids=lambda f: f.__name__)
 def test_loops_have_the_values_and_derivatives_of_their_passes(function):
     check(function, POINTS.get(function, PAIRS))
+
+
+# through the whole of nbad
+
+
+def test_compiled_loops_have_the_derivatives_of_the_root():
+    m, e = np.linspace(-3.0, 3.0, 23), np.linspace(0.0, 0.9, 23)
+    f = nbad.kernel(kepler)
+    u, pullback = nbad.vjp(f, m, e)
+    np.testing.assert_allclose(u, [kepler(*point) for point in zip(m, e, strict=True)], rtol=1e-14)
+    slope = 1.0 / (1.0 - e * np.cos(u))
+    np.testing.assert_allclose(pullback(1.0), [slope, np.sin(u) * slope], rtol=1e-12)
+    np.testing.assert_allclose(nbad.hessian(f)(m, e)[:, 0, 0], -e * np.sin(u) * slope**3, rtol=1e-11, atol=1e-14)
+
+
+def halving(x):
+    while x > 1:
+        x = x / 2
+    return x
+
+
+def test_a_loop_that_is_not_done_raises_with_its_state():
+    f = nbad.kernel(halving, max_passes=10)
+    assert f(1000.0) == halving(1000.0)
+    text = r"^kernel `halving`: a loop is not done after 10 passes; .*element \(2,\)[\s\S]*got: x = 2\.0\n"
+    with pytest.raises(NotConvergedError, match=text) as caught:
+        f(np.array([1.0, 1000.0, 2048.0, 0.5]))
+    assert "fix: @nbad.kernel(max_passes=100)" in str(caught.value)
+    assert isinstance(caught.value, RuntimeError)
+
+
+def test_a_loop_that_is_not_done_is_nan():
+    f = nbad.kernel(halving, max_passes=10, errors="nan")
+    x = np.array([1.0, 1000.0, 2048.0])
+    np.testing.assert_array_equal(f(x), [1.0, halving(1000.0), np.nan])
+    np.testing.assert_array_equal(nbad.jacobian(f)(x).ravel(), [1.0, 2.0**-10, np.nan])
+
+
+@pytest.mark.parametrize("passes", [0, -1, 1.5, True, "many"])
+def test_max_passes_is_a_number_of_passes(passes):
+    text = r"max_passes=\.\.\.\)` of `halving`: not a number of passes[\s\S]*fix: max_passes=10_000"
+    with pytest.raises(ValueError, match=text):
+        nbad.kernel(halving, max_passes=passes)
+
+
+def test_a_number_of_passes_that_is_not_whole_is_no_number_of_passes():
+    f = nbad.kernel(traced_length_of_an_argument)
+    np.testing.assert_allclose(f(np.array([0, 3]), 2.0), [2.0, traced_length_of_an_argument(3, 2.0)])
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        f(np.array([1.0, 2.5]), 2.0)
+
+
+def test_what_a_loop_without_pass_does_not_bind_has_no_value():
+    @nbad.kernel
+    def last_half(x):
+        while x > 1:
+            half = x / 2
+            x = half
+        return half
+
+    assert last_half(3.0) == 0.75
+    with pytest.raises(UnboundLocalError, match="half"):
+        last_half(np.array([3.0, 0.5]))
+
+
+def test_a_raise_in_a_loop_is_for_the_elements_that_get_there():
+    @nbad.kernel
+    def halves(x):
+        n = 0
+        while x > 1:
+            x, n = x / 2, n + 1
+            if n > 5:
+                raise ValueError("too large")
+        return x
+
+    np.testing.assert_array_equal(halves(np.array([3.0, 32.0])), [0.75, 1.0])
+    with pytest.raises(ValueError, match="too large"):
+        halves(np.array([3.0, 1000.0]))
+
+
+def test_long_loops_are_loops_of_the_machine():
+    @nbad.kernel
+    def long(x):
+        for k in range(100_000):
+            x = x + (math.sin(x) - x) * 1e-6 + k * 1e-12
+        return x
+
+    assert len(traced(long.__wrapped__).graph.nodes) < 10
+    assert long(1.0) == pytest.approx(long.__wrapped__(1.0), rel=1e-9)

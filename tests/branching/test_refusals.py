@@ -96,15 +96,6 @@ def test_what_loops_on_traced_values_cannot_carry():
             x = x / 2
         return v[0]
 
-    def breaks_in_a_finally(x):
-        for _ in range(100):
-            try:
-                x = math.sin(x)
-            finally:
-                if x > 0.5:
-                    break  # !  # noqa: B012
-        return x
-
     fix = "{} = [value if k == n else old for k, old in enumerate({})]  # a list of a fixed length"
     expect(grows, "changes the length of the list `values` in a loop on a traced value", fix.format("values", "values"))
     expect(writes_outside, "changes `TABLE`, from outside the kernel, in a loop on a traced value", "copy = list(TABLE)")
@@ -118,8 +109,9 @@ def test_what_loops_on_traced_values_cannot_carry():
         "while x > 1:",
     )
     expect(counts_by_steps, "counts by a traced step", "for k in range(n): i = start + step * k")
-    expect(writes_to_what_it_binds, "writes to a list or array that has several names", "v = v.copy()  # of each")
-    expect(breaks_in_a_finally, "leaves the `finally` of a `try` by `break` or `continue`", "done = True")
+    expect(
+        writes_to_what_it_binds, "writes to a list or array that a loop on traced values binds anew", "v = list(v)", "the loop:"
+    )
     assert TABLE == [1.0, 2.0]
 
 
