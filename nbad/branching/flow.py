@@ -66,7 +66,7 @@ class Flow(Paths):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
-        if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
+        if isinstance(error, Exception) and not isinstance(error, NbadError) and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         traced = [fork for fork in self.open if fork.is_traced]

@@ -48,8 +48,19 @@ def protocol(name: str, line: str) -> tuple[str, str]:
 _SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")  # in Python's words
 
 
-def misuse(error: TypeError) -> tuple[str, str | None] | None:
+# what compiled code says of arrays of traced values
+_COMPILED = re.compile(
+    r"Buffer dtype mismatch.*Python object|.*dtype\('O'\)|.*object arrays are not supported|.*not support argument \d of type Traced"
+    r"|required argument is not a float"
+)
+
+
+def misuse(error: Exception) -> tuple[str, str | None] | None:
     """What Python has against a traced value: a case of `FLOW` and its words, of a float; None where it is about other values."""
+    if _COMPILED.match(str(error)):
+        return "compiled", str(error)
+    if not isinstance(error, TypeError):
+        return None
     words = str(error).replace("TracedReal", "float").replace("TracedCondition", "bool")
     if words == str(error):
         return None
@@ -61,6 +72,10 @@ FLOW = {
     "operand": (
         "does with a traced value what a float cannot do",
         "n // 2, n * 2, n % 2  # integer arguments are floats when a kernel is traced",
+    ),
+    "compiled": (
+        "passes traced values to compiled code, which takes plain numbers only",
+        "an operation of your own, made by nbad.primitive('name', ...)",
     ),
     "while": ("loops while a traced condition holds", "for _ in range(n):  # a fixed n: a kernel is traced once"),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
