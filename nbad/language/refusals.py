@@ -50,7 +50,8 @@ _SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")  # in
 
 # what compiled code says of arrays of traced values
 _COMPILED = re.compile(
-    r"Buffer dtype mismatch.*Python object|.*dtype\('O'\)|.*object arrays are not supported|.*not support argument \d of type Traced"
+    r"Buffer dtype mismatch.*Python object|.*dtype\('O'\)|.*object arrays are not supported"
+    r"|.*not support argument \d of type Traced"
     r"|required argument is not a float"
 )
 
