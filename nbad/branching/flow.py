@@ -72,7 +72,7 @@ class Flow(Paths):
             self.explain(error)
         if error is not None and not isinstance(error, NbadError | ImportError) and self.trace.refused:
             raise self.trace.refused from None  # somebody has made another error of it
-        if error is not None and (misuse := refusals.misuse(error)):
+        if isinstance(error, Exception) and not isinstance(error, NbadError) and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         traced = [fork for fork in self.open if fork.is_traced]

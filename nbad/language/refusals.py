@@ -52,14 +52,25 @@ _MEMORY = re.compile(r".*array of references|.*holds references|memoryview: form
 _TEXT = re.compile(r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced ")
 
 
+# what compiled code says of arrays of traced values
+_COMPILED = re.compile(
+    r"Buffer dtype mismatch.*Python object|.*dtype\('O'\)|.*object arrays are not supported"
+    r"|.*not support argument \d of type Traced"
+    r"|required argument is not a float"
+)
+
+
 def misuse(error: BaseException) -> tuple[str, str | None] | None:
     """What an error has against a traced value: a case of `FLOW` and its words, of a float; None where it is about others."""
-    if not isinstance(error, (TypeError, ValueError, RuntimeError)):
+    if isinstance(error, TypeError | ValueError | RuntimeError):
+        if _MEMORY.match(str(error)):
+            return "memory", None
+        if _TEXT.match(str(error)):
+            return "text", None
+    if _COMPILED.match(str(error)):
+        return "compiled", str(error)
+    if not isinstance(error, TypeError | ValueError | RuntimeError):
         return None
-    if _MEMORY.match(str(error)):
-        return "memory", None
-    if _TEXT.match(str(error)):
-        return "text", None
     words = str(error)
     for name, plain in (("TracedReal", "float"), ("TracedWhole", "int"), ("TracedCondition", "bool")):
         words = words.replace(name, plain)
@@ -77,6 +88,10 @@ FLOW = {
     "operand": (
         "does with a traced value what a float cannot do",
         "n // 2, n * 2, n % 2  # integer arguments are floats when a kernel is traced",
+    ),
+    "compiled": (
+        "passes traced values to compiled code, which takes plain numbers only",
+        "an operation of your own, made by nbad.primitive('name', ...)",
     ),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
     "range": (

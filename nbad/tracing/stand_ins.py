@@ -327,7 +327,7 @@ def _python_function(value: Any) -> FunctionType | None:
     """The Python function in a function, a cached function, or a function compiled by Numba; else None."""
     if isinstance(value, _CachedFunction):
         return _python_function(value.__wrapped__)
-    if type(value).__module__.startswith("numba."):
+    if str(type(value).__module__).startswith("numba."):
         return getattr(getattr(value, "_dispatcher", value), "py_func", None)
     return value if isinstance(value, FunctionType) else None
 
@@ -364,7 +364,7 @@ def _has_functions(cls: type) -> bool:
 
 def _has_methods(value: Any) -> bool:
     """Whether a user's object is used through its attributes and calls only, and some of these are methods."""
-    members = () if _is_known(type(value).__module__) else tuple(_members(type(value)))
+    members = () if _is_known(str(type(value).__module__)) else tuple(_members(type(value)))
     methods = {name for name, member in members if isinstance(member, FunctionType) or is_kernel(member)}
     return _OVERLOADS.isdisjoint(name for name, _ in members) and any(name[0] != "_" or name == "__call__" for name in methods)
 

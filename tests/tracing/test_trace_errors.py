@@ -5,6 +5,7 @@ import linecache
 import math
 import random
 import re
+import struct
 import time
 from array import array
 from decimal import Decimal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.spatial
 import scipy.special
 import scipy.stats
 from helpers.tracing import FakeKernel, check_values, text, traced
@@ -188,6 +190,20 @@ def test_conversions():
     expect(to_count, "counts to a traced value, and not in a `for` statement", "fix: for k in range(n): total = total + f(k)")
     expect(to_complex, "turns `x` into a complex number", "fix: keep the real and the imaginary part in two variables")
     expect(to_key, "uses `x` as the key of a dict, set or cache", "fix: use a plain number or a string as the key")
+
+
+def test_compiled_code_that_takes_numbers_only():
+    triangles = scipy.spatial.Delaunay(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+
+    def to_cython(x):
+        return triangles.find_simplex(np.array([x, x])) * x
+
+    def to_c(x):
+        return struct.pack("d", x)[0] * x
+
+    for kernel, line in ((to_cython, "find_simplex(np"), (to_c, 'struct.pack("d", x)[0]')):
+        what = "passes traced values to compiled code, which takes plain numbers only"
+        expect(kernel, what, "fix: an operation of your own, made by nbad.primitive", line=line)
 
 
 def test_scalars_are_no_sequences():
