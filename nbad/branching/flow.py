@@ -271,6 +271,8 @@ class Flow(Paths):
 
     def put(self, value: Any, container: Any, index: Any) -> Any:
         """`container[index] = value`; gives what the variable of the container is to hold."""
+        if self._passes and isinstance(container, Tracer):  # another name of it is no state of the loop's
+            raise self.trace.refusal(*refusals.FLOW["loop number"])
         return masks.put(self.trace, value, container, index)
 
     def augmented(self, name: str, old: Any, value: Any) -> Any:

@@ -119,6 +119,7 @@ FLOW = {
         "writes to a list or array that a loop on traced values binds anew",
         "v = list(v)  # a new one, before it is written to: v.copy() of an array",
     ),
+    "loop number": ("writes to a number by a mask in a loop on traced values", "y = np.where(y > 0, 1.0, y)"),
     "loop grown": (
         "changes the length of the list `{name}` in a loop on a traced value",
         "{name} = [value if k == n else old for k, old in enumerate({name})]  # a list of a fixed length, made before the loop",
