@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nbad.graphs.graph import Graph
+from nbad.graphs.loops import repeated
 from nbad.graphs.simplify import SimplifyingBuilder, compact
 from nbad.lines import Line
 
@@ -81,7 +82,7 @@ class Flags(NamedTuple):
 
     def conditions(self, builder: SimplifyingBuilder) -> list[int]:
         """The conditions as nodes of a graph that begins with the same inputs."""
-        return builder.splice(self.graph, range(len(self.graph.inputs)))[: len(self.causes)]
+        return repeated(builder, replace(self.graph, outputs=self.graph.outputs[: len(self.causes)]))
 
     def any(self, builder: SimplifyingBuilder, numbers: Iterable[int]) -> int:
         """Whether one of some conditions holds, as a node of such a graph."""

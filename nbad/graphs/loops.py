@@ -173,6 +173,35 @@ def narrow(graph: Graph) -> Graph:
     return builder.build([places[k] for k in graph.outputs])
 
 
+def repeated(builder: GraphBuilder, graph: Graph) -> list[int]:
+    """The outputs of a graph of the same inputs, repeated in a builder.
+
+    Whether a loop is done is asked of one that the builder has already, if that goes on as long: of one that carries derivatives
+    beside the states, for example, so that the loop need not run for this alone.
+    """
+    graph, known, places = narrow(graph), dict[Any, tuple[tuple[int, ...], Loop]](), {k: k for k in range(len(graph.inputs))}
+    for node in builder.nodes:
+        if node.op == "loop":
+            known.setdefault(_end(builder, node.args, node.payload.loop), (node.args, node.payload.loop))
+    for k in needed(graph, graph.outputs, places):
+        node = graph.nodes[k]
+        if node.op == "const":
+            places[k] = builder.constant(node.payload)
+            continue
+        args, payload = tuple([places[a] for a in node.args]), node.payload
+        if node.op == "loop" and payload.place == payload.loop.states:
+            args, loop = known.get(_end(builder, args, payload.loop), (args, payload.loop))
+            payload = Carried(loop, loop.states)
+        places[k] = builder.add(node.op, *args, payload=payload, source=node.source)
+    return [places[k] for k in graph.outputs]
+
+
+def _end(builder: GraphBuilder, args: tuple[int, ...], loop: Loop) -> Any:
+    """What decides how long a loop goes on: the loop that does nothing else, and its operands."""
+    narrowed = _narrowed(loop, frozenset([loop.states]), _given(builder, args, loop))
+    return narrowed.loop, args[0], tuple([args[1 + k] for k in narrowed.kept])
+
+
 class _Narrowed(NamedTuple):
     """A loop, which inputs of the step of a wider one it has, and where the states of that are."""
 
@@ -184,7 +213,7 @@ class _Narrowed(NamedTuple):
         return Carried(self.loop, self.loop.states if before.place == before.loop.states else self.places[before.place])
 
 
-def _given(graph: Graph, args: tuple[int, ...], loop: Loop) -> tuple[int | str, ...]:
+def _given(graph: Graph | GraphBuilder, args: tuple[int, ...], loop: Loop) -> tuple[int | str, ...]:
     """For each input of the step the text of what it is given, if that is a constant, else the first that is given the same.
 
     States and captured values are told apart.

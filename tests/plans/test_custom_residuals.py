@@ -23,9 +23,10 @@ NAMES_OF_PARTIALS = {"∂y0/∂a", "∂y0/∂x", "∂y0/∂t"}
 
 
 def printed_values(f):
-    """The names of all computed values, as the plan shows them."""
+    """The names of all computed values, as the plan shows them; not of what only tells which elements have no value."""
     forward = nbad.show(f, "plan").partition("forward:")[2].partition("reverse:")[0]
-    return tuple(re.findall(r"^  (%\d+) = ", forward, re.MULTILINE))
+    values = set(re.findall(r"^  (%\d+) = ", nbad.show(f, "partials"), re.MULTILINE))
+    return tuple(name for name in re.findall(r"^  (%\d+) = ", forward, re.MULTILINE) if name in values)
 
 
 def kept(*xs, f=wave, **options):
