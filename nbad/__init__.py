@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
-from nbad.errors import NbadError, unknown_name
+from nbad.errors import NbadError, NotConvergedError, unknown_name
 from nbad.forks import IMPORTS
 from nbad.version import VERSION as __version__
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
     from nbad.tools.show import show
+    from nbad.tracing.roots import solve
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
     from nbad.verbs.pushforward import jvp, linearize
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "Kernel", "NbadError", "NonFiniteError", "debugging", "explain", "from_sympy", "grad", "hessian", "hvp", "jacobian",
-    "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "special", "stop_gradient", "value_and_grad",
-    "value_and_jacobian", "vjp",
+    "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "debugging", "explain", "from_sympy", "grad", "hessian",
+    "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
+    "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("special", "testing")
@@ -35,7 +36,7 @@ _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
-    "release_memory": "runtime.memory", "show": "tools.show", "stop_gradient": "language.values",
+    "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots", "stop_gradient": "language.values",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on

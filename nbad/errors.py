@@ -144,13 +144,14 @@ def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def misfit(function: Callable[..., Any], args: tuple, kwargs: dict, fault: TypeError, example: str) -> ArgumentTypeError:
+def misfit(
+    function: Callable[..., Any], args: tuple, kwargs: dict, fault: TypeError, example: str, name: str | None = None
+) -> ArgumentTypeError:
     """The error for a call whose arguments are not those of a function; `fault` is Python's."""
     signature = inspect.signature(function)
-    shown = signature.replace(
-        parameters=[p.replace(annotation=p.empty) for p in signature.parameters.values()], return_annotation=signature.empty
-    )
-    known = [p.name for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name != "self"]
+    shown = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
     unknown = next((name for name in kwargs if name not in known), None)
     meant = unknown and closest(unknown, known)
     f, xs = "f", getattr(args[0], "parameters", None) if args else None
@@ -159,7 +160,7 @@ def misfit(function: Callable[..., Any], args: tuple, kwargs: dict, fault: TypeE
     elif args[0].__name__.isidentifier():
         f = args[0].__name__
     return ArgumentTypeError(
-        f"`{function.__name__}{shown}`: {str(fault).partition('() ')[2] or fault}",
+        f"`{name or function.__name__}{shown}`: {str(fault).partition('() ')[2] or fault}",
         got=", ".join([f"{len(args)} by position", *(f"{name}=" for name in kwargs)]),
         expected=f"the arguments {', '.join(known)}",
         meant=meant and f"{meant}=",

@@ -31,18 +31,24 @@ class Line(NamedTuple):
 def user_frame() -> FrameType | None:
     """The innermost running frame that belongs neither to nbad nor to a library."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_foreign(frame):
+    while frame is not None and is_foreign(frame):
         frame = frame.f_back
     return frame
 
 
-def _is_foreign(frame: FrameType) -> bool:
+def is_foreign(frame: FrameType) -> bool:
+    """Whether the code of a frame belongs to nbad or to a library."""
     return frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame)
 
 
 def is_library(frame: FrameType) -> bool:
     """Whether the code of a frame belongs to Python or to NumPy, SciPy or Numba."""
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in LIBRARIES
+    return top_module(frame) in LIBRARIES
+
+
+def top_module(frame: FrameType) -> str:
+    """The first part of the name of the module whose code runs in a frame."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def place() -> str | None:
@@ -66,7 +72,7 @@ def verb() -> str | None:
     """The function of nbad that the user's line called: "vjp"; "jacobian" also for what that returned."""
     frame: FrameType | None = sys._getframe(1)
     found = None
-    while frame is not None and _is_foreign(frame):
+    while frame is not None and is_foreign(frame):
         code = frame.f_code
         if code.co_filename.startswith(PACKAGE) and code.co_name != "call":  # `fitting` wraps them
             found = code.co_qualname.partition(".")[0]
@@ -76,7 +82,7 @@ def verb() -> str | None:
 
 def raising_line(error: BaseException) -> Line | None:
     """The same for the user's innermost line that an error came through."""
-    frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if not _is_foreign(frame)]
+    frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if not is_foreign(frame)]
     return line_of(frames[-1][0].f_code, frames[-1][1]) if frames else None
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
-from nbad.graphs.failures import alarmed, silenced, silenced_joint, with_failures
+from nbad.graphs.failures import with_failures
+from nbad.graphs.flags import alarmed, silenced, silenced_joint
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text
@@ -28,7 +29,8 @@ class Program:
     graph : Graph
     leaves : tuple of tuples
         Core shape of every output.
-    is_tuple : bool
+    structure : Structure
+        How the outputs are returned.
     by : tuple of str
         Names of the arguments by which its outputs are derivatives of another kernel's.
     flags : Flags or None
@@ -45,7 +47,7 @@ class Program:
 
     def __init__(self, name, traced, arguments, math, by=(), errors="raise", plainly=None):
         self.name, self.arguments, self.math, self.by = name, arguments, math, by
-        self.graph, self.leaves, self.is_tuple, self.flags = traced.graph, traced.outputs, traced.is_tuple, traced.flags
+        self.graph, self.leaves, self.structure, self.flags = traced
         self.errors, self.plainly = errors, plainly
         if errors == "nan":
             self.flags = with_failures(self.graph, self.flags)
@@ -55,7 +57,7 @@ class Program:
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)
         self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
-        self.seed_names = [f"ct[{k}]" for k in range(len(self.leaves))] if self.is_tuple else ["ct"]
+        self.seed_names = self.structure.spelled("ct", len(self.leaves))
         self.layouts = Memo()
         self.remember = Memo()
 

@@ -2,8 +2,9 @@
 
 The names are those of `scipy.special`, whose own functions mean the same in a kernel; `softplus`, which older SciPy lacks, and
 `sinc` are there as well.
-`digamma`, `erfcx`, `erfinv` and `log_ndtr` take their values from SciPy, which the extra `nbad[scipy]` installs, and so do the
-derivatives of `gamma` and `gammaln`; the others need no SciPy.
+Most take their values from SciPy, which the extra `nbad[scipy]` installs, and so do the derivatives of `gamma` and `gammaln`;
+`cosm1`, `entr`, `exp10`, `expit`, `kl_div`, `lambertw`, `log_expit`, `logit`, `ndtr`, `rel_entr`, `sinc`, `softplus`, `xlog1py`,
+`xlogy` and `zeta` need no SciPy.
 
 Examples
 --------
@@ -21,25 +22,59 @@ from nbad.language.special_functions import FUNCTIONS, polygamma
 
 # fmt: off
 __all__ = [
-    "digamma", "erfcx", "erfinv", "expit", "gamma", "gammaln", "log_expit", "log_ndtr", "logit",
-    "ndtr", "polygamma", "sinc", "softplus", "xlog1py", "xlogy",
+    "beta", "betainc", "betaln", "cosm1", "digamma", "ellipe", "ellipk", "entr", "erfcinv", "erfcx", "erfinv", "exp1",
+    "exp10", "expi", "expit", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "iv", "j0", "j1", "jv",
+    "k0", "k1", "kl_div", "kv", "lambertw", "log_expit", "log_ndtr", "logit", "ndtr", "ndtri", "polygamma", "rel_entr",
+    "sinc", "softplus", "xlog1py", "xlogy", "y0", "y1", "yv", "zeta",
 ]
 # fmt: on
 
+beta = FUNCTIONS["beta"]
+betainc = FUNCTIONS["betainc"]
+betaln = FUNCTIONS["betaln"]
+cosm1 = FUNCTIONS["cosm1"]
 digamma = FUNCTIONS["digamma"]
+ellipe = FUNCTIONS["ellipe"]
+ellipk = FUNCTIONS["ellipk"]
+entr = FUNCTIONS["entr"]
+erfcinv = FUNCTIONS["erfcinv"]
 erfcx = FUNCTIONS["erfcx"]
 erfinv = FUNCTIONS["erfinv"]
+exp1 = FUNCTIONS["exp1"]
+exp10 = FUNCTIONS["exp10"]
+expi = FUNCTIONS["expi"]
 expit = FUNCTIONS["expit"]
 gamma = FUNCTIONS["gamma"]
+gammainc = FUNCTIONS["gammainc"]
+gammaincc = FUNCTIONS["gammaincc"]
 gammaln = FUNCTIONS["gammaln"]
+i0 = FUNCTIONS["i0"]
+i0e = FUNCTIONS["i0e"]
+i1 = FUNCTIONS["i1"]
+i1e = FUNCTIONS["i1e"]
+iv = FUNCTIONS["iv"]
+j0 = FUNCTIONS["j0"]
+j1 = FUNCTIONS["j1"]
+jv = FUNCTIONS["jv"]
+k0 = FUNCTIONS["k0"]
+k1 = FUNCTIONS["k1"]
+kl_div = FUNCTIONS["kl_div"]
+kv = FUNCTIONS["kv"]
+lambertw = FUNCTIONS["lambertw"]
 log_expit = FUNCTIONS["log_expit"]
 log_ndtr = FUNCTIONS["log_ndtr"]
 logit = FUNCTIONS["logit"]
 ndtr = FUNCTIONS["ndtr"]
+ndtri = FUNCTIONS["ndtri"]
+rel_entr = FUNCTIONS["rel_entr"]
 sinc = FUNCTIONS["sinc"]
 softplus = FUNCTIONS["softplus"]
 xlog1py = FUNCTIONS["xlog1py"]
 xlogy = FUNCTIONS["xlogy"]
+y0 = FUNCTIONS["y0"]
+y1 = FUNCTIONS["y1"]
+yv = FUNCTIONS["yv"]
+zeta = FUNCTIONS["zeta"]
 
 if not TYPE_CHECKING:  # checkers of types know by themselves what is not there
 

@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import memory, policies, targets
+from benchmarks.commands import loops, memory, policies, targets
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
 
 MARKDOWN = {  # by kind, which is the name of the section too
     "compile": compile_time.markdown,
+    "loops": loops.markdown,
     "memory": memory.markdown,
     "policies": policies.markdown,
     "targets": targets.markdown,

@@ -3,16 +3,16 @@
 import inspect
 import reprlib
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
 from nbad import config, lines
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
-from nbad.language.kernels import is_kernel
+from nbad.graphs.kernels import is_kernel
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
@@ -101,13 +101,30 @@ def _kernel_of(f, verb):
 
 
 def says_what_is_missing(function: F) -> F:
-    """Give the parameters of a verb defaults, at run time only: so it can say itself what is missing, which costs nothing."""
+    """Give the parameters of a verb defaults, at run time only: so it can say itself what is missing, which costs nothing.
+
+    Parameters that stand for what it has no use for, of type NoReturn, are not shown.
+    """
     signature = inspect.signature(function)
+    signature = signature.replace(parameters=[p for p in signature.parameters.values() if p.annotation is not NoReturn])
     by_position = [p for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     dressed: Any = function
     dressed.__signature__ = signature
     dressed.__defaults__ = tuple(MISSING if p.default is p.empty else p.default for p in by_position)
     return function
+
+
+def unfit(method, name, args, unknown, example):
+    """The error for a call of a method, shown by another name, that takes anything and was given what it has no use for."""
+    signature = inspect.signature(method)
+    pairs = zip(args, list(signature.parameters.values())[1:], strict=False)
+    given = tuple(value for value, parameter in pairs if value is not MISSING and value is not parameter.default)
+    by_position = args if len(args) >= len(signature.parameters) else given
+    try:
+        signature.bind(None, *by_position, **unknown)
+    except TypeError as fault:
+        return misfit(method, by_position, unknown, fault, example, name)
+    raise InternalError(f"a call of {name} is refused that fits")
 
 
 def selection(argnums):
@@ -174,7 +191,7 @@ def _argument(f, program, which):
     if isinstance(name, str) and name in program.names:
         return program.names.index(name)
     if isinstance(name, str) and name in names:
-        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass"
+        got = f"{name}, which is static" if name in f.static else f"{name}, which the call does not pass as a number"
     raise _wrong_argnums(f, program, which, got)
 
 
@@ -198,7 +215,7 @@ def _wrong_argnums(f, program, argnums, got):
 def leaves_for(call, out, headline):
     """The arrays of `out=` for the outputs, checked."""
     program, layout = call.program, call.layout
-    return check_out(headline, out, program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays, program.is_tuple)
+    return check_out(headline, program.structure.leaves(out), program.leaf_names, layout.leaf_shapes, layout.dtype, call.arrays)
 
 
 def pair_of(out, headline, names):

@@ -45,15 +45,18 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     Parameters
     ----------
     fn : callable
-        Plain Python with `math.*` and `numpy.*` functions; returns one value or a tuple of values.
+        Plain Python with `math.*` and `numpy.*` functions; returns one value, or a tuple, a namedtuple or a dict of values, which
+        come back as such. A list is an array, where the signature says so.
     signature : str, optional
         Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
         static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
         Sums, products and other reductions run from left to right, as a loop would.
     static : tuple of str
         Arguments that are Python values fixed when the kernel is traced; one specialization for each value, told apart by type
-        and contents, attributes of objects included. The `self` of a method is static: `obj.f` is a kernel of the other
-        arguments, made anew from the attributes of `obj` wherever it is written; `f = obj.f` keeps it.
+        and contents, items of lists and dicts and attributes of objects included. Text, None, enum members, functions, and
+        dataclasses of plain values are static by themselves, and so is what goes into `**kwargs`. The `self` of a method is
+        static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is written;
+        `f = obj.f` keeps it.
     math : {"simd", "libm"}
         Vector functions within a few ulp, or the C library's scalar ones bit for bit.
     max_operations : int
@@ -76,7 +79,7 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     Raises
     ------
     TraceError
-        At decoration for `*args` and reserved parameter names; at the first call for what cannot be traced.
+        At decoration for `*args` and for reserved parameter names; at the first call for what cannot be traced.
 
     Examples
     --------

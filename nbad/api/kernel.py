@@ -15,21 +15,11 @@ from nbad import config
 from nbad.api.entries import Careful, Entries
 from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
-from nbad.api.signatures import (
-    RECEIVERS,
-    cores_of,
-    dressed,
-    group,
-    groups,
-    identity,
-    misbound,
-    name_in_code,
-    parameters_of,
-    static_names,
-)
+from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, misbound, name_in_code, parameters_of, static_names
+from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS
-from nbad.language.kernels import BoundKernel
+from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
 from nbad.tracing.arguments import Argument
 
@@ -78,7 +68,8 @@ class Kernel:
         self._tracer = tracer or functools.partial(_trace, function, max_operations=max_operations, max_passes=max_passes)
         self._parameters = parameters_of(function, self.__name__)
         self._parameters_signature = inspect.Signature(self._parameters)
-        self.parameters = tuple(p.name for p in self._parameters)
+        self.parameters = tuple(p.name for p in self._parameters if p.kind is not p.VAR_KEYWORD)
+        self._rest = next((p.name for p in self._parameters if p.kind is p.VAR_KEYWORD), None)
         self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
         self._required = {p.name for p in self._parameters if p.default is p.empty}
         self._static = static_names(self.__name__, self.parameters, static)
@@ -87,7 +78,6 @@ class Kernel:
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self.signature, self.static = signature, self._static
-        self._static_defaults = {p.name: p.default for p in self._parameters if p.name in self._static}
         self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = (Careful if errors == "nan" else Entries)(), Memo()
@@ -194,7 +184,7 @@ class Kernel:
 
         names = [name for name in self.parameters if name not in statics]
         functools.update_wrapper(function, self.__wrapped__)
-        left_over = inspect.Signature([p for p in self._parameters if p.name in names])
+        left_over = inspect.Signature([p for p in self._parameters if p.name not in statics])
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, self.errors, self.max_passes, tracer)
@@ -204,7 +194,8 @@ class Kernel:
     def sympy(self, *operands: Any) -> Any:
         """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
 
-        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. A tuple where the kernel returns a tuple.
+        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. They come in a tuple, a namedtuple or a
+        dict where the kernel returns one.
 
         Examples
         --------
@@ -236,17 +227,22 @@ class Kernel:
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""
         errors = "raise" if config.raising.get() else self.errors
-        if self._whole is not None and not kwargs and len(args) == len(self.parameters) and errors == self.errors:
+        is_whole = not kwargs and len(args) == len(self.parameters) and not any(map(is_setting, args))
+        if self._whole is not None and is_whole and errors == self.errors:
             return self._whole, args
         names, statics, values = self._parts(args, kwargs)
         key = self._key(names, statics), errors
         return self._programs(key, lambda: self._specialize(names, statics, errors)), tuple(values)
 
     def whole_program(self) -> "Program":
-        """The specialization in which every argument is passed; static ones have their defaults."""
-        values = {p.name: p.default if p.name in self._static else None for p in self._parameters}
-        for name, value in values.items():
-            if value is inspect.Parameter.empty:
+        """The specialization in which every number is passed; all else has its default."""
+        values = {}
+        for name in self.parameters:
+            default = self.default(name)
+            if name in self._cores:
+                if default is inspect.Parameter.empty or not is_setting(default):
+                    values[name] = 0.0
+            elif default is inspect.Parameter.empty:
                 raise ArgumentTypeError(
                     f"`{self.__name__}`: there is one graph for each value of the static argument {name}",
                     got="no value",
@@ -263,13 +259,20 @@ class Kernel:
     def _parts(self, args, kwargs):
         """Names of the array arguments that a call passes, its static values, and the values of the former."""
         given = self._given(args, kwargs)
-        names = tuple(name for name in given if name not in self._static)
-        return names, self._statics(given), [given[name] for name in names]
+        names = tuple(name for name, value in given.items() if not self._is_static(name, value))
+        if not names and not self._cores.keys().isdisjoint(given):  # settings go with numbers: these were to be numbers
+            names = tuple(name for name in given if name in self._cores)
+        return names, self._statics({n: v for n, v in given.items() if n not in names}), [given[name] for name in names]
+
+    def _is_static(self, name, value):
+        """Whether an argument is a constant of the trace: by its declaration, as one of `**kwargs`, or by what it is."""
+        return name not in self._cores or is_setting(value)
 
     def _statics(self, given):
         """The static values among those given, without the defaults: to pass a default is to omit it."""
-        defaults = self._static_defaults
-        return {name: given[name] for name in self._static if name in given and given[name] is not defaults[name]}
+        known = self._parameters_signature.parameters
+        statics = {name: value for name, value in given.items() if self._is_static(name, value)}
+        return {name: value for name, value in statics.items() if name not in known or value is not known[name].default}
 
     def _key(self, names, statics):
         return names, tuple((name, identity(self.__name__, name, value)) for name, value in statics.items())
@@ -283,9 +286,10 @@ class Kernel:
             if len(given) == len(args) + len(kwargs) and self._required <= given.keys():
                 return given
         try:
-            return dict(self._parameters_signature.bind(*args, **kwargs).arguments)
+            given = dict(self._parameters_signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
             raise misbound(self, self._parameters, args, kwargs, error) from None
+        return given | given.pop(self._rest) if self._rest in given else given
 
     def plainly(self, statics, values):
         """Run the function that was written, by a kernel that this one was derived from, for the values of one element."""
@@ -326,8 +330,15 @@ class Kernel:
         return self._traces(key, lambda: traced)
 
     def _trace_anew(self, names, statics):
-        traced = self._tracer(self._arguments(names), {**self._defaults(names), **statics})
+        constants = {**self._defaults(names), **{name: copied(value) for name, value in statics.items()}}
+        try:
+            traced = self._tracer(self._arguments(names), constants)
+        except TypeError as error:
+            self._blame(error, names, statics)
+            raise
         returned, arguments = groups(traced.outputs), groups(self._cores.values())
+        if self._leaves is None and all(math.prod(core) == 1 for core in traced.outputs):
+            traced = traced._replace(outputs=((),) * len(traced.outputs))  # such as `np.atleast_1d` makes
         if self._leaves is None and any(traced.outputs):
             raise TraceError(
                 f"kernel `{self.__name__}` returns an array, but has no signature that says so",
@@ -344,6 +355,14 @@ class Kernel:
             )
         return traced
 
+    def _blame(self, error, names, statics):
+        """Say of a setting that it is no number, where Python's error is that one cannot compute with it."""
+        for name in [name for name, value in statics.items() if name in self._cores and is_to_blame(value, error)]:
+            with IMPORTS:
+                from nbad.runtime.operands import as_array
+            passed = ", ".join(each for each in self.parameters if each in names or each in statics)
+            as_array(f"`{self.__name__}({passed})`", name, statics[name])
+
     def _defaults(self, names):
         """Defaults of the parameters that a call omits: constants of the trace."""
         omitted = [p for p in self._parameters if p.default is not p.empty and p.name not in names]
@@ -352,7 +371,7 @@ class Kernel:
     def _constant(self, name, default):
         """A default in the core shape of its argument."""
         core = self._cores.get(name, ())
-        if not core:
+        if not core or is_setting(default):
             return default
         array = np.array(default, dtype=float)
         if array.shape != core:
@@ -392,6 +411,6 @@ def _interpreted(kernel, name, tracer):
         for core in traced.outputs:
             leaf = np.array([next(values) for _ in range(math.prod(core))]).reshape(core)
             leaves.append(leaf if core else leaf[()])
-        return tuple(leaves) if traced.is_tuple else leaves[0]
+        return traced.structure.build(leaves)
 
     return dressed(function, name, f"Derived from `{kernel.__name__}`.", inspect.signature(kernel.__wrapped__))

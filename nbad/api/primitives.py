@@ -22,8 +22,9 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, close
 from nbad.forks import Lock
 from nbad.graphs.failures import failure_of
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.interpreter import evaluate
+from nbad.graphs.kernels import BoundKernel, Traced
 from nbad.graphs.recipes import read_partial
-from nbad.language.kernels import BoundKernel, Traced
 from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
@@ -36,8 +37,8 @@ _naming = Lock()  # two threads might take one name
 
 
 @fitting("nbad.primitive('bump', lambda x: math.exp(-x * x), ['-2*x*v'])")
-def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
-    """Make an operation of a scalar function and its partial derivatives.
+def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitive":
+    """Make an operation of a scalar function and its partial derivatives, or of a formula alone.
 
     Parameters
     ----------
@@ -45,8 +46,9 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
         An identifier; nbad has no operation of this name.
     implementation : function
         Takes one or more floats and returns one, always the same for the same; a Python function that Numba can compile, or one
-        that `numba.njit` made.
-    partials : sequence
+        that `numba.njit` made. Or a SymPy expression, whose symbols in the order of their names are the parameters, or a
+        `sympy.Lambda`, which has an order of its own: code and partials follow from that.
+    partials : sequence, optional for a formula
         For each parameter of `implementation` the partial derivative by it: a number; a Python function of the arguments and
         behind them the value, traced like a kernel when it is first needed; or a formula, as text or as SymPy expression, in
         symbols with the names of the parameters, and `v` for the value.
@@ -64,7 +66,8 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
 
     Notes
     -----
-    What the implementation raises comes out of the call, with a note: from the first element, in C order, that uses the value.
+    What the implementation raises comes out of the call, with a note: from the first element, in C order, that uses the value. A
+    partial is used where the value is and a derivative by its argument is asked for, whatever the seeds and tangents are, 0 too.
 
     Examples
     --------
@@ -75,10 +78,25 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     >>> f = nbad.kernel(lambda x: 3.0 * gauss(x))
     >>> f(0.0), nbad.grad(f)(1.0) == -6.0 * gauss(1.0)
     (np.float64(3.0), np.True_)
+
+    >>> import sympy
+    >>> x, y = sympy.symbols("x y")
+    >>> wave = nbad.primitive("wave", sympy.sin(x * y))
+    >>> nbad.grad(nbad.kernel(lambda t: wave(t, 2.0)))(0.0)
+    np.float64(2.0)
     """
     call = f"`nbad.primitive({name!r}, ...)`"
-    names = _parameters(call, implementation)
     _check_name(call, name)
+    if hasattr(implementation, "free_symbols"):
+        return _of_formula(call, name, implementation, partials)
+    names = _parameters(call, implementation)
+    if partials is None:
+        raise ArgumentTypeError(
+            f"{call}: there are no partials",
+            got="a function alone",
+            expected="its partials, or a SymPy expression in its place, from which they follow",
+            fix=_partials(names),
+        )
     recipes = _recipes(call, name, names, partials)
     compiled = Compiled(call, implementation, len(names))
     with _naming.current:
@@ -102,11 +120,55 @@ def primitive(name: str, implementation: Any, partials: Any) -> "Primitive":
     return Primitive(op, names, _Definition(name, implementation, partials))
 
 
+def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive":
+    """An operation that a SymPy expression defines: its graph is the implementation, and SymPy's derivatives are the partials."""
+    from nbad.formulas.from_sympy import walk
+
+    is_ordered = hasattr(formula, "variables") and hasattr(formula, "expr")
+    expression = formula.expr if is_ordered else formula
+    symbols = tuple(formula.variables) if is_ordered else tuple(sorted(formula.free_symbols, key=str))
+    names = tuple(str(symbol) for symbol in symbols)
+    if not names or "v" in names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+        raise ArgumentValueError(
+            f"{call}: the symbols of the expression are not names of parameters",
+            got=", ".join(names) or "none",
+            expected="one or more names, each of one symbol; v stands for the value",
+            fix=f"nbad.primitive({name!r}, sympy.Symbol('x', real=True) ** 2)",
+        )
+    graph = walk((expression,), dict(zip(symbols, names, strict=True)), name)
+    recipes = _recipes(call, name, names, [expression.diff(symbol) for symbol in symbols] if partials is None else partials)
+    with _naming.current:
+        op = _free_name(name)
+        TABLE[op] = Operation(
+            name=op,
+            numpy=lambda *operands: evaluate(graph, *operands)[0],
+            operands=(REAL,) * len(names),
+            recipes=recipes,
+            expansion=functools.partial(_repeated, graph),
+            cost=sum(TABLE[node.op].cost for node in graph.nodes if node.op not in ("input", "const")),
+        )
+    return Primitive(op, names, _Definition(name, formula, partials))
+
+
+def _repeated(graph: Graph, g: Any, *operands: Any) -> Any:
+    """The output of a graph, built from other operands by what an expansion is given."""
+    values: list[Any] = []
+    for node in graph.nodes:
+        if node.op == "input":
+            values.append(operands[node.payload])
+        elif node.op == "const":
+            values.append(node.payload)
+        else:
+            apply = g.where if node.op == "select" else getattr(g, node.op)
+            values.append(apply(*(values[a] for a in node.args), *([] if node.payload is None else [node.payload])))
+    return values[graph.outputs[0]]
+
+
 class _Definition(NamedTuple):
     """What the user gave."""
 
     name: str
-    implementation: Callable[..., Any]
+    implementation: Any
     partials: Any
 
 
@@ -115,7 +177,9 @@ class Primitive:
 
     def __init__(self, op: str, names: tuple[str, ...], definition: _Definition) -> None:
         self._op, self._names, self._definition = op, names, definition
-        self.__name__, self.__doc__ = definition.name, definition.implementation.__doc__
+        self.__name__ = definition.name
+        is_formula = hasattr(definition.implementation, "free_symbols")
+        self.__doc__ = str(definition.implementation) if is_formula else definition.implementation.__doc__
         self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
 
     def __repr__(self) -> str:
@@ -135,13 +199,14 @@ class Primitive:
         operands = self._operands(args, kwargs)
         builder = GraphBuilder(self._op, self._names)
         graph = builder.build([builder.add(self._op, *range(len(operands)), source=lines.place())])
-        return BoundKernel(Traced(graph, ((),), False), operands, [()] * len(operands))
+        return BoundKernel(Traced(graph, ((),)), operands, [()] * len(operands))
 
     def _computed(self, operands: list[Any]) -> Any:
         """The value for plain numbers and arrays; where the implementation raises, this does."""
         before = noted.value
         values = TABLE[self._op].numpy(*operands)
-        failure = Failure.among(TABLE[failure_of(self._op)].numpy(*operands)) if noted.value != before else None
+        may_fail = TABLE[self._op].plain is not None and noted.value != before
+        failure = Failure.among(TABLE[failure_of(self._op)].numpy(*operands)) if may_fail else None
         if failure is not None:
             element = [float(x[failure.element]) for x in np.broadcast_arrays(*operands)]
             where = f"`{self.__name__}({', '.join(map(str, element))})`: raised at {failure}, in {lines.place()}"
@@ -295,7 +360,7 @@ def _argument_names(call: str, partial: Any, inputs: tuple[str, ...]) -> list[st
 
 def _from_function(name: str, partial: Any, names: Sequence[str]) -> Graph:
     traced = trace(partial, [Argument(name) for name in names], {})
-    if traced.is_tuple or traced.outputs != ((),):
+    if traced.structure.is_tuple or traced.outputs != ((),):
         raise TraceError(
             f"partial `{name}` returns more than one number",
             got=f"{len(traced.outputs)} outputs",

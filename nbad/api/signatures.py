@@ -1,33 +1,18 @@
-"""What the parameters of a kernel are: their names, core shapes and static values."""
+"""What the parameters of a kernel are: their names, their core shapes, and which are static."""
 
 import inspect
-import pickle
 import re
-from collections.abc import Callable, Iterable
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import shown
-from nbad.language.kernels import is_kernel
-from nbad.language.values import first_traced
 from nbad.lines import verb
 
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
-_EXACT = frozenset({int, bool, str, bytes, type(None), type(Ellipsis)})  # equal values of one of these types are the same
-# what may be static in place of a value that changes
-_HASHABLE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("tuple({0}.items())  # and dict({0}) in the kernel", lambda value: tuple(value.items())),
-    ("tuple({0}.ravel().tolist())", lambda value: tuple(value.ravel().tolist())),
-    ("frozenset({0})", lambda value: frozenset(value.union())),
-    ("tuple({0})", tuple),
-    ("tuple(map(tuple, {0}))", lambda value: tuple(map(tuple, value))),
-    ("repr({0})", repr),
-)
-_ITSELF = (type, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc)
 GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
 
 
@@ -55,7 +40,7 @@ def parameters_of(function, name):
             fix=f"nbad.kernel(lambda {names}: {path}({names}))",
         ) from None
     for p in parameters:
-        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+        if p.kind is p.VAR_POSITIONAL:
             raise TraceError(
                 f"kernel `{name}` takes `{p}`, but every argument needs a name",
                 got=str(p),
@@ -93,76 +78,6 @@ def static_names(kernel, known, static):
                 fix=f"static=({(closest(name, known) or known[-1])!r},)" if known else "static=()",
             )
     return names
-
-
-def identity(kernel, name, value):
-    """What tells one static value from another: with their types, for 2, 2.0 and True are equal but not the same exponent."""
-    try:
-        hash(value)
-    except TypeError:
-        traced = first_traced((value,))
-        if traced is not None:
-            what = f"passes a traced value for `{name}`, a static argument of `{kernel}`"
-            raise traced._trace.refusal(what, f"{name}=2", expected="a value that is known when the kernel is traced") from None
-        raise ArgumentTypeError(
-            f"`{kernel}`: the static argument {name} is not hashable",
-            got=type(value).__name__,
-            expected="a number, text or tuple: one specialization is kept for each value",
-            fix=next(line.format(name) for line, convert in _HASHABLE if _is_hashable(convert, value)),
-        ) from None
-    try:
-        return _contents(value, {})
-    except (_Opaque, RecursionError) as opaque:
-        raise ArgumentTypeError(
-            f"`{kernel}`: the contents of the static argument {name} cannot be seen, so that a change would go unnoticed",
-            got=f"{type(value).__name__} in which {opaque}",
-            expected="numbers, text, functions, and objects of these",
-            fix=f"a tuple of what {kernel} needs of {name}",
-        ) from None
-
-
-def _is_hashable(convert, value):
-    try:
-        hash(convert(value))
-    except (TypeError, AttributeError):
-        return False
-    return True
-
-
-class _Opaque(Exception):
-    """A value that Python cannot take apart."""
-
-
-def _contents(value, seen):
-    """A key by type and contents, all the way down; an object that was `seen` before is its number there."""
-    kind = type(value)
-    if kind in _EXACT:
-        return kind, value
-    if kind in (float, complex) or isinstance(value, np.generic):
-        return kind, repr(value)  # as text 0.0 and -0.0 differ, and nan equals itself
-    if isinstance(value, _ITSELF) or is_kernel(value) or kind.__module__.startswith("numba."):
-        return kind, value
-    if kind is tuple:
-        return kind, tuple(_contents(item, seen) for item in value)
-    if kind in (set, frozenset):  # in any order
-        return kind, frozenset(_contents(item, dict(seen)) for item in value)
-    if id(value) in seen:
-        return kind, seen[id(value)][0]
-    seen[id(value)] = len(seen), value
-    if kind in (list, dict):
-        return kind, tuple(_contents(item, seen) for item in (value.items() if kind is dict else value))
-    if kind is np.ndarray and value.dtype != object:
-        return kind, value.dtype.str, value.shape, value.tobytes()
-    try:
-        parts = value.__reduce_ex__(4)  # what pickle would write
-    except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
-        raise _Opaque(f"{kind.__name__}: {error}") from None
-    if isinstance(parts, str):  # the name of something global
-        return kind, value
-    # where an object is equal to itself only, it may be told from its like
-    itself = value if kind.__hash__ is object.__hash__ else None
-    constructor, arguments, state, *items = (*parts, None, None, None)[:5]
-    return kind, itself, constructor, *(_contents(part, seen) for part in (arguments, state, *(i and list(i) for i in items)))
 
 
 def cores_of(kernel, signature, arguments):
@@ -262,7 +177,8 @@ _OPTIONS = {
 def misbound(kernel, parameters, args, kwargs, fault):
     """The error for a call whose arguments are not those of a kernel; `fault` is Python's."""
     listing = ", ".join(kernel.parameters)
-    passed = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters]
+    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    passed = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in named]
     called = verb()
     unknown = next((name for name in kwargs if name not in kernel.parameters), None)
     meant = closest(unknown, [*kernel.parameters, *_OPTIONS.get(called or "", ["out"])])

@@ -16,7 +16,8 @@ def value(f, args, kwargs, out):
     if out is None:
         leaves = sweep(arrays)
     else:
-        leaves = check_out(program.call, out, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays, program.is_tuple)
+        given = program.structure.leaves(out)
+        leaves = check_out(program.call, given, program.leaf_names, layout.leaf_shapes, layout.dtype, arrays)
         sweep.into(arrays, leaves)
     if config.debug.get():
         check_value(program, operands)
@@ -24,6 +25,6 @@ def value(f, args, kwargs, out):
             slots = program.input_slots(tuple(map(program.names.index, f.by)))
             warn_of_equalities(f.origin.bind(args, kwargs)[0], operands, slots)
     elif layout.is_small and not kwargs and len(args) == len(program.names):
-        keys = ("value", len(args)), ("out", len(args), program.is_tuple, len(leaves))
+        keys = ("value", len(args)), ("out", len(args), program.structure.is_tuple, len(leaves))
         f.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
     return sweeps.structured(program, leaves) if out is None else out

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nbad.branching.snapshots import Contents, kind_of, same
+from nbad.branching.kinds import Contents, kind_of, same
 from nbad.language.arrays import TracedArray, owner
 from nbad.lines import Line
 
@@ -28,13 +28,17 @@ class Shared:
         self.line, self.case = line, case
         # lists cannot be held weakly: they are watched to the end of the trace, and so are arrays that do not tell of writes
         self._merged: Callable[[], Any] = weakref.ref(owner(merged)) if isinstance(merged, TracedArray) else lambda: merged
-        self._new = owner(merged)  # it may be written to in the expression that makes it, and be gone thereafter
+        self._new = owner(merged)  # it may be written to in the statement that makes it, and be gone thereafter
         self._merged_contents = _read(self._merged())
         self._sources = [(value, contents) for value in sources if (contents := _read(value)) is not None]
 
     def is_alive(self) -> bool:
         """Whether the merged one is still in use, as far as one can know."""
         return self._merged() is not None
+
+    def release(self) -> None:
+        """The statement that made it has ended."""
+        self._new = None
 
     def is_merged(self, value: Any) -> bool:
         """Whether a value is the merged one, or a view of it."""
@@ -46,7 +50,7 @@ class Shared:
 
     def is_written(self) -> bool:
         """Whether any of them holds something else than when they were merged."""
-        merged, self._new = self._merged(), None
+        merged = self._merged()
         if merged is None:  # it may go at any time
             return False
         now = [(merged, self._merged_contents), *self._sources]

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
-from nbad.branching.snapshots import Contents, Entry, Heap
+from nbad.branching.kinds import Contents, is_unreadable, settings
+from nbad.branching.snapshots import Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 
@@ -27,6 +28,12 @@ class Written(NamedTuple):
 
 
 Changes = dict[int, Written]  # by the identity of the container
+
+
+class Ended(Changes):
+    """What an arm wrote, and what may not be used any more at its end, as `Aliases.stale` has it."""
+
+    stale: dict[int, Any]
 
 
 class _Sides(NamedTuple):
@@ -63,7 +70,9 @@ class Fork:
         self.holds: bool | None = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame), flow.outer)
-        self._sides = _Sides({}, {})
+        self._sides, self._settings = _Sides({}, {}), settings()
+        self._stale = dict(flow.trace.aliases.stale)  # before the arms
+        self._left_stale: dict[int, Any] = {}
         self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
 
     @property
@@ -80,20 +89,29 @@ class Fork:
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""
+        if settings() != self._settings:
+            raise self.flow.trace.refusal(*refusals.FLOW["settings"], line=self.line)
+        aliases, stale = self.flow.trace.aliases, self.flow.trace.aliases.stale
+        aliases.stale = dict(self._stale)
         changes = self.heap.changes()
         for entry, contents in changes:
             self._check(entry, contents)
             entry.write(entry.contents.items)
-        return {id(entry.container): Written(entry, contents.items) for entry, contents in changes}
+        ended = Ended({id(entry.container): Written(entry, contents.items) for entry, contents in changes})
+        ended.stale = stale
+        return ended
 
     def write(self, changes: Changes) -> None:
         """Do again what an arm wrote."""
+        self._left_stale = self._stale_after(changes)
         for entry, items in changes.values():
             entry.write(items)
 
     def merge_writes(self, first: Changes, second: Changes) -> None:
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
         self._sides = _Sides(first, second)
+        self.merger.stale = self._stale_after(first), self._stale_after(second)
+        self._left_stale = self.merger.stale[0] | self.merger.stale[1]
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
             sides = [_left(entry, changes) for changes in self._sides]
@@ -104,6 +122,10 @@ class Fork:
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
             entry.write(items)
 
+    def _stale_after(self, changes: Changes) -> dict[int, Any]:
+        """What may not be used any more after an arm; one that did not run leaves that as it was."""
+        return changes.stale if isinstance(changes, Ended) else self._stale
+
     def _held_first(self, container: Any) -> list[Any] | None:
         return self._held(self._sides.first, container)
 
@@ -111,19 +133,22 @@ class Fork:
         return self._held(self._sides.second, container)
 
     def _held(self, changes: Changes, container: Any) -> list[Any] | None:
-        """What a list or array held at the end of an arm; None if it was made in the branch."""
+        """What a list or array held at the end of an arm; None if it was made in the branch, or cannot have changed."""
         entry = self.heap.entries.get(id(container))
-        return None if entry is None else _left(entry, changes)
+        return None if entry is None or entry.kind.write is None else _left(entry, changes)
 
     def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""
         self.flow.watch(self.merger.entangled, self.line)
+        self.flow.trace.aliases.stale |= self._left_stale
         del self.heap, self.merger, self._sides
 
     def _check(self, entry: Entry, contents: Contents) -> None:
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
-        if entry.is_outer:
-            case = "outer"
+        if is_unreadable(contents):
+            case = "unreadable"
+        elif entry.is_outer:
+            case = "outer variable" if entry.kind.noun == "variable" else "outer"
         elif entry.kind.write is None or not is_same_size:
             case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"
         else:

@@ -58,6 +58,7 @@ def cause_of(error: Exception) -> Cause:
     frame, number = frames[-1] if frames else _running()
     line = lines.line_of(frame.f_code, number)
     error = TypeError(str(error)) if isinstance(error, TraceError) else error.with_traceback(None)
+    error.__context__ = error.__cause__ = None  # they would keep the frames of the trace
     return Cause(error, line, str(frame.f_globals.get("__name__")))
 
 
@@ -156,6 +157,7 @@ def _nothing(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     return iter(())
 
 
+RAISING = frozenset(f"numpy.linalg.{name}" for name in "cholesky inv solve".split())  # for matrices that only LAPACK knows
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("/", "//", "%"), _by_zero),
     "**": _power,

@@ -4,6 +4,7 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
+import operator
 import re
 import sys
 import traceback
@@ -17,14 +18,15 @@ from nbad import lines
 from nbad.branching.aliases import Shared
 from nbad.branching.arms import Choice, PlainChoice
 from nbad.branching.faults import NoPath, ends_path
+from nbad.branching.kinds import leads_on
 from nbad.branching.loops import Each, Loop
 from nbad.branching.paths import Floor, Paths
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import Heap, leads_on
+from nbad.branching.snapshots import Heap
 from nbad.branching.statements import Branch, Guard, Loss, PlainBranch
 from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
-from nbad.language import arrays, lookup, refusals
+from nbad.language import arrays, lookup, masks, refusals
 from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Perhaps, Tracer
@@ -39,6 +41,8 @@ class Flow(Paths):
 
     Attributes
     ----------
+    reached : callable
+        What is to be called in place of a function that came out of a container, an object or a call.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
     lost : dict
@@ -51,9 +55,10 @@ class Flow(Paths):
         AssertionError,
     )  # in a rewritten function the names may be the user's
 
-    def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
+    def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
         super().__init__(trace, original)
         self._passes: list[Heap] = []
+        self.reached = reached
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
@@ -65,7 +70,9 @@ class Flow(Paths):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
-        if isinstance(error, TypeError) and (misuse := refusals.misuse(error)):
+        if error is not None and not isinstance(error, NbadError | ImportError) and self.trace.refused:
+            raise self.trace.refused from None  # somebody has made another error of it
+        if error is not None and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
         traced = [fork for fork in self.open if fork.is_traced]
@@ -92,10 +99,10 @@ class Flow(Paths):
         asks: bool = False,
     ) -> PlainBranch | Branch:
         """Begin an `if` whose arms bind `names`, or an `elif` of the branch `around` it; `asks`: somebody may look for these."""
+        self.settled()
         truth = self.truth(test)
         if truth is not None:
             return _PLAIN[truth]
-        self._check_shared()
         return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:
@@ -142,6 +149,13 @@ class Flow(Paths):
         if self._shared:
             self._check_shared()
         return value
+
+    def settled(self) -> None:
+        """The end of a statement that may have written to a container, or chosen one."""
+        if self._shared:
+            self._check_shared()
+            for shared in self._shared:
+                shared.release()
 
     # expressions
 
@@ -212,18 +226,21 @@ class Flow(Paths):
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
             return self.negated(self.trace.exclusive(a, b))
-        # a choice between numbers is a new one
-        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)):
+        # a choice between numbers is a new one, and True may be passed for a number
+        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
             raise self.trace.refusal(*refusals.FLOW["identity"])
         return False
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""
-        axes = lookup.new_axes(container, index)
+        axes, index = lookup.new_axes(container, index), arrays.bare(index)
         if axes is not None:
             return arrays.with_axes(self.trace, container, axes)
+        mask = masks.as_mask(self.trace, index, True) if isinstance(container, Tracer | arrays.TracedArray | np.generic) else None
+        if mask is not None:
+            return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
-            return container[index]
+            return self.reached(container[index])
         self.trace.opaque += 1  # nobody knows whether Python would find the item
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
@@ -232,14 +249,15 @@ class Flow(Paths):
 
     def kept(self) -> tuple[Any, ...]:
         """What is to be set back where a part of the kernel is run again."""
-        return self.mark(), len(self._passes), self.floor, list(self._shared), dict(self.lost)
+        return self.mark(), len(self._passes), self.floor, list(self._shared), dict(self.lost), dict(self.trace.aliases.stale)
 
     def set_back(self, kept: tuple[Any, ...]) -> None:
         """Forget what has happened since."""
-        mark, passes, self.floor, shared, lost = kept
+        mark, passes, self.floor, shared, lost, stale = kept
         del self.open[mark.open :], self._passes[passes:]
         self.reset(mark)
         self.trace.refused, self._shared, self.lost = mark.refused, list(shared), dict(lost)
+        self.trace.aliases.stale = dict(stale)
 
     def begin_pass(self, heap: Heap, call: Call | None) -> None:
         """A pass that is run for all passes of a loop begins: what led to it is no matter of its."""
@@ -250,6 +268,14 @@ class Flow(Paths):
     def is_watched(self, value: Any) -> bool:
         """Whether a list or array must not be written to any more."""
         return any(shared.holds(value) for shared in self._shared)
+
+    def put(self, value: Any, container: Any, index: Any) -> Any:
+        """`container[index] = value`; gives what the variable of the container is to hold."""
+        return masks.put(self.trace, value, container, index)
+
+    def augmented(self, name: str, old: Any, value: Any) -> Any:
+        """What `old += value` makes, and its like: `name` is that of the operator."""
+        return getattr(operator, name)(old, value)
 
     # variables
 
@@ -314,6 +340,11 @@ class Flow(Paths):
         """Whether any of several lists or arrays may be another one, depending on a traced value."""
         return any(shared.is_merged(value) for shared in self._shared for value in values)
 
+    def _may_be_flag(self, *values: Any) -> bool:
+        """Whether an argument is compared with True or False."""
+        nodes = [self.trace.builder.nodes[value._node] for value in values if isinstance(value, Tracer)]
+        return any(isinstance(value, bool) for value in values) and any(node.op == "input" for node in nodes)
+
     def _are_conditions(self, *values: Any) -> bool:
         return all(map(self.trace.is_condition, values))
 
@@ -334,4 +365,4 @@ class Flow(Paths):
 
 def _scalar(value: Any) -> Any:
     """The item of an array of one."""
-    return value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.size == 1 else value
+    return value.item() if isinstance(value, np.ndarray) and arrays.holds_objects(value) and value.size == 1 else value

@@ -9,7 +9,7 @@ from nbad.branching.returns import Outcome
 from nbad.branching.statements import Loss
 from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
 from nbad.errors import NotConvergedError
-from nbad.graphs.failures import Cause
+from nbad.graphs.flags import Cause
 from nbad.graphs.loops import Loop as Repeated
 from nbad.graphs.steps import Step, dependents, extract
 from nbad.language import refusals

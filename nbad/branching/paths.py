@@ -4,9 +4,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nbad import lines
 from nbad.branching.arms import Choice
-from nbad.branching.faults import ERRORS, RULES, cause_of, ends_path, was_raised
+from nbad.branching.faults import ERRORS, RAISING, RULES, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
 from nbad.errors import TraceError
 from nbad.language import refusals
@@ -105,12 +107,19 @@ class Paths:
         """What Python raises for some operands of an operation, if a handler catches that."""
         rule = RULES.get(path)
         if rule is None:
-            self.trace.opaque += not path.startswith("numpy.")
+            self.trace.opaque += not path.startswith("numpy.") or path in RAISING or self._lets_numpy_raise()
         elif any(map(self._catcher, ERRORS)):
             for condition, error in rule(self.trace, operands, result):
                 guard = self._catcher(error)
                 if guard is not None and guard.has_handlers and condition is not False:
                     guard.fault(condition, error)
+
+    def _lets_numpy_raise(self) -> bool:
+        """Whether NumPy is told to raise, or to warn where warnings are errors, as handlers for these say."""
+        warned = (
+            guard.has_handlers and guard.catches(RuntimeWarning()) and not guard.catches(OSError()) for guard in self.guards
+        )
+        return "raise" in np.geterr().values() or any(warned)
 
     def _ends_operand(self, error: TraceError) -> bool:
         """Whether an operation that Python has not either ends the path of an operand."""
@@ -134,14 +143,14 @@ class Paths:
         return _Operand(self)
 
     def _path(self) -> Any:
-        """The condition of the path that is run."""
-        path = self.floor.asked
-        for fork in self.open[self.floor.open :]:
-            if fork.is_traced:
-                path = both(self.trace, path, fork.literal)
-        for call in self.calls[self.floor.calls :]:
-            for condition in call.returned:
-                path = both(self.trace, path, opposite(self.trace, condition))
+        """The condition of the path that is run: in the order in which it was asked, as each part is asked under those before."""
+        trace, later, floor = self.trace, len(self.trace.builder.nodes), self.floor
+        asked = [(fork.condition, fork.literal) for fork in self.open[floor.open :] if fork.is_traced]
+        returned = (condition for call in self.calls[floor.calls :] for condition in call.returned)
+        asked += [(condition, opposite(trace, condition)) for condition in returned]
+        path: Any = floor.asked
+        for _, literal in sorted(asked, key=lambda pair: later if pair[0] is None else trace.condition(pair[0])._node):
+            path = both(trace, path, literal)
         return path
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
 from nbad.branching.arms import variables
-from nbad.branching.snapshots import Contents, Entry, Heap, carried, kind_of, same
+from nbad.branching.kinds import Contents, carried, kind_of, same
+from nbad.branching.snapshots import Entry, Heap
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, either, kept, uncopied
+from nbad.language.values import Tracer
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -253,7 +255,7 @@ class Call:
         now = {key: entry.read() for key, entry in self._heap.entries.items()}
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
-        result = kept(value, copies)
+        result = _alone(kept(value, copies))
         views = [copy for copy in copies.values() if copy.copy is not copy.original and self._heap.holds(copy.original)]
         self._views |= {id(copy.copy): copy for copy in views}
         return result, contents
@@ -272,7 +274,19 @@ class Call:
         self._fixed += [(value, _state(value)) for key, value in within.seen.items() if key not in self._heap.entries]
 
 
+def _alone(value: Any) -> Any:
+    """Returned numbers under names of their own: what other paths write to is not what this one has returned."""
+    if type(value) is tuple:
+        return tuple(map(_alone, value))
+    if not isinstance(value, Tracer):
+        return value
+    copy = value._trace.clone(value)
+    copy._trace.aliases.keep(copy, value)
+    return copy
+
+
 def _state(value: Any) -> Contents:
     """What a container holds, or a function sees."""
     kind = kind_of(value)
-    return Contents(None, carried(value)) if kind is None else kind.read(value)
+    rest, items = (None, []) if kind is None else kind.read(value)
+    return Contents(rest, [*items, *carried(value)])

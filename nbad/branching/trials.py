@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numpy.linalg import LinAlgError
+
 from nbad.branching.faults import NoPath
 from nbad.branching.statements import Branch, errors_in
 from nbad.errors import TraceError
@@ -190,4 +192,13 @@ class Trial(Branch):
         return None
 
     def _may_catch_arithmetic(self) -> bool:
-        return any(self.catches(error) for error in (ZeroDivisionError(), OverflowError(), ValueError(), IndexError()))
+        errors = (
+            ZeroDivisionError(),
+            OverflowError(),
+            ValueError(),
+            IndexError(),
+            LinAlgError(),
+            FloatingPointError(),
+            RuntimeWarning(),
+        )
+        return any(map(self.catches, errors))

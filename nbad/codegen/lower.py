@@ -15,7 +15,7 @@ from typing import Any, Union
 from nbad.errors import InternalError
 from nbad.graphs.graph import Graph, GraphBuilder, Node
 from nbad.graphs.loops import Carried, Loop
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
 
 INSTRUCTIONS = frozenset(
     "input const add sub mul div neg sqrt abs floor ceil trunc round copysign lt le gt ge eq ne and or not select alarm".split()
@@ -67,7 +67,8 @@ def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
     for node in graph.nodes:
         places.append(expander.lower(node, [places[a] for a in node.args]))
     outputs = [places[k].node for k in graph.outputs]
-    return _compact(OpList(graph.name, graph.inputs, tuple(expander.builder.nodes), tuple(outputs), dtype, math))
+    oplist = OpList(graph.name, graph.inputs, tuple(expander.builder.nodes), tuple(outputs), dtype, math)
+    return _compact(oplist, graph)
 
 
 class Expander:
@@ -110,7 +111,7 @@ class Expander:
         return self._apply(node.op, operands, *(() if node.payload is None else (node.payload,)))
 
     def _apply(self, op: str, values: list["Value"], *payload: Any) -> "Value":
-        row, reduced = TABLE[op], None
+        row, reduced = row_of(op, *payload), None
         if op == "powi":
             reduced = self._integer_power(values[0], *payload)
         elif op == "pow":
@@ -199,15 +200,18 @@ class Value:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _compact(oplist: OpList) -> OpList:
-    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table."""
+def _compact(oplist: OpList, graph: Graph) -> OpList:
+    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table.
+
+    Both are kept as long as the kernel: a node that is in the graph, too, is kept once. Constants are not, for 0.0 equals -0.0.
+    """
     nodes = oplist.nodes
     live = set(oplist.outputs) | set(range(len(oplist.inputs)))
     for k in range(len(nodes) - 1, -1, -1):
         if k in live:
             live.update(nodes[k].args)
     new = {old: position for position, old in enumerate(sorted(live))}
-    kept = tuple(
-        Node(nodes[k].op, tuple(new[a] for a in nodes[k].args), nodes[k].payload, nodes[k].kind, nodes[k].source) for k in new
-    )
+    known = {node: node for node in graph.nodes if node.op != "const"}
+    moved = (nodes[k]._replace(args=tuple(new[a] for a in nodes[k].args)) for k in new)
+    kept = tuple(known.get(node, node) if node.op != "const" else node for node in moved)
     return OpList(oplist.name, oplist.inputs, kept, tuple(new[k] for k in oplist.outputs), oplist.dtype, oplist.math)

@@ -169,7 +169,7 @@ def _template(op: str) -> str:
     row, arity = TABLE[op], len(TABLE[op].operands)
     spelling = next((s for s in row.spellings if s.startswith("math.")), f"math.{op}")
     if row.scipy or row.address:
-        spelling = f"special.{op}" if row.scipy else op.partition(".")[0]  # SciPy's, or the user's own
+        spelling = f"special.{row.scipy}" if row.scipy else op.partition(".")[0]  # SciPy's, or the user's own
     return f"{spelling}({', '.join(['{}'] * arity)})"
 
 

@@ -7,7 +7,7 @@ it lane by lane, and so does a function of SciPy's or of the user's, which takes
 that the loop carries; behind the loop it is counted if any element rang.
 
 A loop on data is a loop inside: its states stay in registers, lanes that are done keep theirs by selects, and a vector leaves as
-soon as no lane is active.
+soon as no lane is active. Where it only counts, so that all lanes are done at once, there are no selects.
 
 It is printed as text, not built: at 2,000 operations llvmlite's builder takes 12 times as long.
 """
@@ -20,7 +20,7 @@ from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_functio
 from nbad.codegen.lower import OpList
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
-from nbad.graphs.loops import Loop
+from nbad.graphs.loops import Loop, in_lockstep
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 
@@ -231,7 +231,9 @@ class _Printer:
         loop, place = node.payload
         key = node.args, loop
         if key not in self.loops:
-            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, [self._operand(a) for a in node.args])
+            constants = {s for s, a in enumerate(node.args, -1) if self.oplist.nodes[a].op == "const"}  # -1: whether it is active
+            in_step = -1 in constants and in_lockstep(loop, constants)
+            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, [self._operand(a) for a in node.args], in_step)
         found = self.loops[key][place]
         if place < loop.states:
             self.names[k] = found
@@ -239,7 +241,7 @@ class _Printer:
             one, zero = (f"splat ({self._constant(x)})" for x in (1.0, 0.0))
             self.body.add(f"  {self.names[k]} = {INSTRUCTIONS['select'].format(found, one, zero, v=self.vector, m=self.mask)}")
 
-    def _loop(self, name: str, loop: Loop, operands: list[str]) -> list[str]:
+    def _loop(self, name: str, loop: Loop, operands: list[str], in_step: bool) -> list[str]:
         """Print a loop: what decides whether it goes on, the rest of the step, and the way back."""
         assert isinstance(loop.step, OpList)
         body, before, states = self.body, self.body.block, [f"%z{name}.{s}" for s in range(loop.states)]
@@ -254,12 +256,14 @@ class _Printer:
         body.add(PASS.format(active=operands[0], goes_on=step._operand(goes_on), **names))
         body.open(f"again{name}")
         step.values(needed(loop.step, following, set(first)))
-        for s, k in enumerate(following):
-            kept = INSTRUCTIONS["select"].format(f"%g{name}", step._operand(k), states[s], v=self.vector, m=self.mask)
+        ends = [step._operand(k) for k in following]
+        for s, end in enumerate(() if in_step else ends):
+            kept = INSTRUCTIONS["select"].format(f"%g{name}", end, states[s], v=self.vector, m=self.mask)
             body.add(f"  %n{name}.{s} = {kept}")
+            ends[s] = f"%n{name}.{s}"
         body.add(AGAIN.format(name=name))
         pairs = [(f"%k{name}", "i64", "0", f"%j{name}")]
-        pairs += [(z, self.vector, operands[s + 1], f"%n{name}.{s}") for s, z in enumerate(states)]
+        pairs += [(z, self.vector, operands[s + 1], ends[s]) for s, z in enumerate(states)]
         body.lines[phis] = "\n".join(f"  {z} = phi {kind} [ {a}, %{before} ], [ {b}, %{body.block} ]" for z, kind, a, b in pairs)
         body.open(f"left{name}")
         return [*states, f"%g{name}"]

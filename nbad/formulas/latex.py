@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nbad.formulas.to_sympy import check_size, guarded, of_graph, operands_of
+from nbad.formulas.to_sympy import check_loops, check_size, guarded, of_graph, operands_of
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import simplify
 
@@ -43,6 +43,7 @@ def _lines(kernel: Any) -> list[tuple[str, Any]]:
     symbols = operands_of(program, ())
     joint = program.joint(tuple(range(len(symbols))), "reverse")
     graph = simplify(joint.graph)
+    check_loops(kernel, "latex", graph)
     check_size(kernel, "latex", len(graph.nodes), LONGEST)
     names = list(_output_names(kernel.__name__, program))
     shared = _Shared(graph, names, symbols)
@@ -94,7 +95,7 @@ def _output_names(name: str, program: Any) -> Iterator[str]:
     symbol = name if len(name) == 1 else r"\mathrm{" + name.replace("_", r"\_") + "}"
     for k, core in enumerate(program.leaves):
         for index in np.ndindex(core):
-            numbers = ((k,) if program.is_tuple else ()) + index
+            numbers = ((k,) if program.structure.is_tuple else ()) + index
             yield f"{symbol}_{{{','.join(map(str, numbers))}}}" if numbers else symbol
 
 

@@ -33,7 +33,7 @@ def expressions(kernel: Any, *operands: Any) -> Any:
 
     Returns
     -------
-    SymPy expression, or a tuple of them where the kernel returns a tuple
+    SymPy expression, or what the kernel returns with expressions in it: a tuple, a namedtuple or a dict
         A vector or matrix output is a SymPy array.
 
     Examples
@@ -46,13 +46,14 @@ def expressions(kernel: Any, *operands: Any) -> Any:
 
     program = kernel.whole_program()
     given, graph = operands_of(program, operands), simplify(program.graph)
+    check_loops(kernel, "sympy", graph)
     check_size(kernel, "sympy", max(_written_out(graph)), LONGEST)
     found = guarded(kernel, lambda: of_graph(graph, given))
     leaves = tuple(
         sympy.Array([found[k] for k in slots]).reshape(*core) if core else found[slots[0]]
         for core, slots in zip(program.leaves, program.leaf_slots, strict=True)
     )
-    return leaves if program.is_tuple else leaves[0]
+    return program.structure.build(leaves)
 
 
 def of_graph(
@@ -215,6 +216,18 @@ def check_size(kernel: Any, method: str, size: int, most: int) -> None:
             got=f"{size:,} operations",
             expected=f"{most:,} at most",
             fix=f"nbad.show({kernel.__name__}, 'partials')",
+        )
+
+
+def check_loops(kernel: Any, method: str, graph: Graph) -> None:
+    """Refuse loops whose passes depend on the data: no formula says how many there are."""
+    found = next((node for node in graph.nodes if node.op == "loop"), None)
+    if found is not None:
+        raise TraceError(
+            f"`{kernel.__name__}.{method}()`: a loop whose passes depend on traced values has no formula",
+            got=f"the loop of {found.source or 'this kernel'}",
+            expected="operations that SymPy has",
+            fix=f"nbad.show({kernel.__name__}, 'graph')",
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbad.graphs.graph import Graph, Node
+from nbad.graphs.graph import Graph, Node, Payload
 from nbad.graphs.loops import Loop
 from nbad.graphs.recipes import read_partial
 from nbad.graphs.simplify import SimplifyingBuilder
@@ -31,6 +31,7 @@ LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,)}  # in which operands
 # in these the square of a value follows the squares of operands
 PASSING = LINEAR | {"select": (1, 2), "abs": (0,), "copysign": (0,), "hypot": (0, 1)} | dict.fromkeys(EXTREMA, (0, 1))
 ROOTS = ("sqrt", "norm_root")
+SIGNS = ("abs", "copysign", "neg")
 NOT_NEGATIVE = ("abs", "hypot", *ROOTS)
 DEEPEST = 4  # of these operations one above the other
 
@@ -71,8 +72,9 @@ class Edges:
         self.active = set(wrt)  # the nodes that depend on these
         self.found: dict[int, list[Edge]] = {}
         self._depths: dict[int, int] = {}  # of nodes whose squares are known, how far below
+        followed = _followed(graph)
         for k, node in enumerate(graph.nodes):
-            if self.active.isdisjoint(node.args):
+            if k not in followed or self.active.isdisjoint(node.args):
                 continue
             builder.source = node.source
             by_square = self._by_hypot(k, node) if node.op == "hypot" else self._by_power(node)
@@ -104,8 +106,13 @@ class Edges:
             initial = (*initial, *map(self.builder.constant, tangents.starts))
             self.loops[key] = tangents, self.builder.loop(active, initial, captured, tangents.loop)
         tangents, nodes = self.loops[key]
-        entries = [(a, tangents.places.get((place, c))) for c, a in enumerate(operands)]
-        return [Edge(a, (), nodes[entry], self.always) for a, entry in entries if entry is not None]
+        pairs = [(a, (place, c)) for c, a in enumerate(operands) if (place, c) in tangents.places]
+        guards = [tangents.guards.get(pair) for _, pair in pairs]
+        literals = [
+            self.always if g is None else self.builder.add("ge", nodes[g.place], self.builder.constant(g.least)) for g in guards
+        ]
+        factors = [nodes[tangents.places[pair]] for _, pair in pairs]
+        return [Edge(a, (), factor, literal) for (a, _), factor, literal in zip(pairs, factors, literals, strict=True)]
 
     def _repeated(self, k: int, recipes: tuple[Graph, ...]) -> list[Edge]:
         pairs = zip(recipes, self.graph.nodes[k].args, strict=True)
@@ -163,6 +170,9 @@ class Edges:
         """A power of roots as a power of what is under them, whose square is known: `sqrt(abs(x))**4` as `abs(x)**2`."""
         found, (below, total), has_root = (base, exponent), (base, exponent), False
         while (node := self.graph.nodes[below]).args:
+            if node.op in SIGNS and (total / 2.0).is_integer():  # an even power does not see the sign
+                below = node.args[0]
+                continue
             power = 0.5 if node.op in ROOTS else _as_power(self.graph, node)[1]
             if power != 0.5 and power < 2.0:
                 break
@@ -185,7 +195,7 @@ class Edges:
         node, depth = self.graph.nodes[k], self._depths.get(k, limit)
         if depth >= limit:
             return [Edge(k, (), self._twice(k), self.always)]
-        if not TABLE[node.op].square:
+        if not row_of(node.op, node.payload).square:
             times = 2 if node.op in LINEAR else 1
             return list(self._through(k, self._passing(node), times, self._twice(k), depth))
         edges = self._repeated(k, _squares(node.op, _exponent(self.graph, node)))
@@ -223,6 +233,16 @@ class Edges:
         return a if self._is_zero(a) else b if self._is_zero(b) else self.builder.add("mul", a, b)
 
 
+def _followed(graph: Graph) -> set[int]:
+    """The nodes that an output may follow; the root of an equation does not follow the steps that lead to it."""
+    found = set(graph.outputs)
+    for k in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[k]
+        if k in found:
+            found.update(node.payload.parameters(node.args) if node.op == "implicit" else node.args)
+    return found
+
+
 def _as_power(graph: Graph, node: Node) -> tuple[int, float]:
     """Base and exponent of a power with a known exponent; other values are their own."""
     base = node.args[0]
@@ -245,12 +265,12 @@ def _exponent(graph: Graph, node: Node) -> Fraction | None:
 
 # never stale: an operation that a user defines again gets a name of its own
 @functools.cache
-def _partials(op: str, payload: int | None, exponent: Fraction | None) -> tuple[Graph, ...]:
+def _partials(op: str, payload: Payload, exponent: Fraction | None) -> tuple[Graph, ...]:
     """The partial by each operand as a recipe: a graph in the operands and the value."""
     row = row_of(op, payload)
     if row.recipes:
         return row.recipes()
-    return _recipes(op, [text or DERIVED[op][k] for k, text in enumerate(row.partials or ())], payload, exponent)
+    return _recipes(op, [str(text or DERIVED[op][k]) for k, text in enumerate(row.partials or ())], payload, exponent)
 
 
 @functools.cache

@@ -1,22 +1,31 @@
 """Arms that are taken because two values are equal: their derivatives are right for them, at points without a neighbour."""
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbad.graphs.differentiate import jacobian
 from nbad.graphs.edges import Edges
+from nbad.graphs.failures import uses_of
 from nbad.graphs.graph import Graph, needed
+from nbad.graphs.interpreter import repeat
+from nbad.graphs.loops import Loop
 from nbad.graphs.simplify import SimplifyingBuilder
 
 
 class EqualArm(NamedTuple):
-    """An arm of a select, the one where its condition is `truth`, that needs the values of node `comparison` to be equal."""
+    """An arm of a select, the one where its condition is `truth`, that needs the values of node `comparison` to be equal.
+
+    Where the select is one of the step of a loop, `choice` is a node of the loop, and `inside` what it is in the step.
+    """
 
     choice: int
     truth: bool
     comparison: int
+    inside: "EqualArm | None" = None
 
 
 def equal_arms(graph: Graph, wrt: Iterable[int]) -> list[EqualArm]:
@@ -34,15 +43,37 @@ def equal_arms(graph: Graph, wrt: Iterable[int]) -> list[EqualArm]:
     >>> b = GraphBuilder("f", ["a", "b"])
     >>> graph = b.build([b.add("select", b.add("eq", 0, 1), 0, b.add("mul", 0, 1))])
     >>> equal_arms(graph, (0, 1)), equal_arms(graph, ())
-    ([EqualArm(choice=4, truth=True, comparison=2)], [])
+    ([EqualArm(choice=4, truth=True, comparison=2, inside=None)], [])
     """
-    if not any(node.op == "select" for node in graph.nodes):
+    if not any(node.op in ("select", "loop") for node in graph.nodes):
         return []
-    active = Edges(graph, SimplifyingBuilder.extending(graph), frozenset(wrt), jacobian).active
-    reasons = _reasons(graph, active)
-    choices = [k for k in needed(graph, graph.outputs) if graph.nodes[k].op == "select" and k in active]
+    edges = Edges(graph, SimplifyingBuilder.extending(graph), frozenset(wrt), jacobian)
+    reasons = _reasons(graph, edges.active)
+    choices = [k for k in needed(graph, graph.outputs) if graph.nodes[k].op == "select" and k in edges.active]
     found = [(k, truth, reasons.get((graph.nodes[k].args[0], truth))) for k in choices for truth in (True, False)]
-    return [EqualArm(k, truth, comparison) for k, truth, comparison in found if comparison is not None]
+    arms = [EqualArm(k, truth, comparison) for k, truth, comparison in found if comparison is not None]
+    return [*arms, *_arms_of_steps(graph, edges)]
+
+
+def line_of(graph: Graph, arm: EqualArm) -> str | None:
+    """The line of the comparison."""
+    node = graph.nodes[arm.choice]
+    return graph.nodes[arm.comparison].source if arm.inside is None else line_of(node.payload.loop.step, arm.inside)
+
+
+def _arms_of_steps(graph: Graph, edges: Edges) -> Iterator[EqualArm]:
+    """Those of steps of loops, which follow from what the states and the captured values depend on."""
+    seen = set()
+    for k in needed(graph, graph.outputs):
+        node = graph.nodes[k]
+        key = node.args, node.payload.loop if node.op == "loop" else None
+        if key not in edges.loops or key in seen:
+            continue
+        seen.add(key)
+        loop, (tangents, _) = node.payload.loop, edges.loops[key]
+        captured = (s for s, a in enumerate(node.args[1:]) if s >= loop.states and a in edges.active)
+        for arm in equal_arms(loop.step, {s for s, _ in tangents.places} | set(captured)):
+            yield EqualArm(k, True, k, arm)
 
 
 def _reasons(graph: Graph, active: set[int]) -> dict[tuple[int, bool], int]:
@@ -72,5 +103,46 @@ def takers(graph: Graph, arm: EqualArm, values: Sequence[Any]) -> Any:
         uses = (True,) * len(node.args) if condition is None else (True, condition, np.logical_not(condition))
         for a, use in zip(node.args, uses, strict=True):
             used[a] = np.logical_or(used.get(a, False), np.logical_and(used[k], use))
+    if arm.inside is not None:
+        return _takers_in_loop(graph, arm, arm.inside, values, used)
     chosen = values[graph.nodes[arm.choice].args[0]]
     return np.logical_and(used.get(arm.choice, False), chosen if arm.truth else np.logical_not(chosen))
+
+
+def _takers_in_loop(graph: Graph, arm: EqualArm, inside: EqualArm, values: Sequence[Any], used: dict[int, Any]) -> Any:
+    node = graph.nodes[arm.choice]
+    loop, nodes = node.payload.loop, enumerate(graph.nodes)
+    uses = [
+        used[k]
+        for k, other in nodes
+        if k in used and other.args == node.args and other.op == "loop" and other.payload.loop == loop
+    ]
+    active, *operands = (values[a] for a in node.args)
+    operands.insert(loop.states, np.asarray(operands[0]).dtype.type(0.0))
+    taken = repeat(_noting(loop, inside), [active, *operands])[loop.states] != 0.0
+    return np.logical_and(functools.reduce(np.logical_or, uses, False), taken)
+
+
+def _noting(loop: Loop, arm: EqualArm) -> Loop:
+    """The same loop with one more state: 1 once an arm was taken and used in a pass, 0 until then."""
+    step, states = loop.step, loop.states
+    builder = SimplifyingBuilder(step.name, [*step.inputs[:states], "taken", *step.inputs[states:]])
+    taken = builder.splice(_taken(step, arm), [*range(states), *range(states + 1, len(builder.inputs))])
+    outputs = builder.splice(step, [*range(states), *range(states + 1, len(builder.inputs))])
+    outputs.append(builder.add("select", builder.add("ne", *taken, builder.constant(0.0)), builder.constant(1.0), states))
+    return replace(loop, step=builder.build(outputs), states=states + 1)
+
+
+def _taken(step: Graph, arm: EqualArm) -> Graph:
+    """1 where a step takes an arm and uses it, else 0."""
+    builder, node = SimplifyingBuilder.extending(step), step.nodes[arm.choice]
+    use, one, zero = uses_of(builder, step).get(arm.choice), builder.constant(1.0), builder.constant(0.0)
+    if use is None:
+        return builder.build([zero])
+    if arm.inside is None:
+        holds = node.args[0] if arm.truth else builder.add("not", node.args[0])
+    else:
+        loop = node.payload.loop
+        given = node.args[0], [*node.args[1 : loop.states + 1], zero], node.args[loop.states + 1 :]
+        holds = builder.add("ne", builder.loop(*given, _noting(loop, arm.inside))[loop.states], zero)
+    return builder.build([builder.add("select", builder.add("and", use, holds), one, zero)])

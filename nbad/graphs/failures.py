@@ -1,128 +1,21 @@
-"""Which elements fail: those that take a path without a value, and those that use what a function of the user's raises for.
-
-A path without a value is a flag of the element: a condition beside the outputs of a kernel, of the same inputs. Where elements
-are to raise, one of the outputs passes through `alarm`, which compiled code counts; where they are to be nan, all outputs and
-partials are chosen by the flags.
+"""Which elements fail: those that have a flag, and those that use what a function of the user's raises for.
 
 A function that raises leaves nan behind, in lanes that nobody uses, too: both arms of a select are computed. So which elements
 fail is computed anew, from the same operations in the same order, where it is known that some element may have.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from nbad.graphs.graph import Graph, Node
-from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
+from nbad.graphs.flags import Cause, Flags
+from nbad.graphs.graph import Graph, GraphBuilder, Key, Node
+from nbad.graphs.interpreter import evaluate
+from nbad.graphs.loops import Loop
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.lines import Line
+from nbad.operations.row import REAL
 from nbad.operations.table import TABLE, row_of
-
-if TYPE_CHECKING:
-    from nbad.graphs.differentiate import JointGraph
-
-
-class Cause(NamedTuple):
-    """Why elements have no value, or what they warn of.
-
-    Attributes
-    ----------
-    error : Exception
-        What the trace met.
-    line : Line
-        The user's.
-    module : str
-        The name of the module that it stands in.
-    raises : callable or None
-        Makes the error from a text that says where that was, and the values of `states` there by their names; None where the
-        plain function is run for the element, to raise what it raises. A loop that does not end must not be run.
-    states : tuple of (str, value)
-        What to tell of the element.
-    """
-
-    error: Exception
-    line: Line
-    module: str = ""
-    raises: Callable[[str, Mapping[str, float]], Exception] | None = None
-    states: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def is_warning(self) -> bool:
-        """Whether the element has a value all the same."""
-        return isinstance(self.error, Warning)
-
-
-class Flags(NamedTuple):
-    """The hidden flags of each element.
-
-    Attributes
-    ----------
-    graph : Graph
-        One condition for each cause, and behind these the values of their states in turn.
-    causes : tuple of Cause
-        In the order of the trace: the first whose condition holds is what happened; in `states` values are left out.
-    """
-
-    graph: Graph
-    causes: tuple[Cause, ...]
-
-    @property
-    def numbers(self) -> list[int]:
-        """Those of the causes that leave elements without a value."""
-        return [k for k, cause in enumerate(self.causes) if not cause.is_warning]
-
-    @property
-    def warnings(self) -> list[int]:
-        """Those of the others."""
-        return [k for k, cause in enumerate(self.causes) if cause.is_warning]
-
-    def states(self, number: int) -> Graph:
-        """One output for each state of a cause."""
-        first = len(self.causes) + sum(len(cause.states) for cause in self.causes[:number])
-        outputs = self.graph.outputs[first : first + len(self.causes[number].states)]
-        return compact(replace(self.graph, outputs=outputs))
-
-    def spliced(self, values: Sequence[Any]) -> Iterator[tuple[Any, Cause]]:
-        """The causes elsewhere, each with its condition, from what the outputs of the graph are there."""
-        states = iter(values[len(self.causes) :])
-        for condition, cause in zip(values, self.causes, strict=False):
-            yield condition, cause._replace(states=tuple((name, next(states)) for name, _ in cause.states))
-
-    def conditions(self, builder: SimplifyingBuilder) -> list[int]:
-        """The conditions as nodes of a graph that begins with the same inputs."""
-        return builder.splice(self.graph, range(len(self.graph.inputs)))[: len(self.causes)]
-
-    def any(self, builder: SimplifyingBuilder, numbers: Iterable[int]) -> int:
-        """Whether one of some conditions holds, as a node of such a graph."""
-        conditions, found = self.conditions(builder), builder.constant(False)
-        for number in numbers:
-            found = builder.add("or", found, conditions[number])
-        return found
-
-
-def alarmed(graph: Graph, flags: Flags, numbers: Sequence[int]) -> Graph:
-    """The same graph, its nodes under their numbers; that there are elements for which one of some flags holds is noticed."""
-    if not numbers:
-        return graph
-    builder = SimplifyingBuilder.extending(graph)
-    first, *others = graph.outputs
-    return builder.build([builder.add("alarm", flags.any(builder, numbers), first), *others])
-
-
-def silenced(graph: Graph, flags: Flags) -> Graph:
-    """The same outputs, nan for all elements without a value."""
-    builder = SimplifyingBuilder.extending(graph)
-    dead, nan = flags.any(builder, flags.numbers), builder.constant(float("nan"))
-    return builder.build([builder.add("select", dead, nan, output) for output in graph.outputs])
-
-
-def silenced_joint(joint: "JointGraph", flags: Flags, wrt: Sequence[int]) -> "JointGraph":
-    """The same Jacobian with all its entries, by the input slots `wrt`, which are nan for all elements without a value."""
-    builder = SimplifyingBuilder.extending(joint.graph)
-    found = dict(zip(joint.positions, joint.graph.outputs[joint.n_outputs :], strict=True))
-    positions = tuple((m, n) for m in range(joint.n_outputs) for n in wrt)
-    zero = builder.constant(0.0)
-    graph = builder.build([*joint.graph.outputs[: joint.n_outputs], *(found.get(position, zero) for position in positions)])
-    return replace(joint, graph=silenced(graph, flags), positions=positions)
 
 
 def failure_of(op: str) -> str:
@@ -130,14 +23,21 @@ def failure_of(op: str) -> str:
     return f"{op}.fails"
 
 
-def has_alarm(graph: Graph) -> bool:
-    """Whether elements without a value, or that warn, are noticed."""
-    return any(node.op == "alarm" for node in graph.nodes)
-
-
 def may_fail(graph: Graph) -> list[int]:
-    """The nodes that call functions which may fail."""
-    return [k for k, node in enumerate(graph.nodes) if node.op not in ("input", "const") and row_of(node.op, node.payload).plain]
+    """The nodes that call functions which may fail, and one node for each loop that does so."""
+    found = {_place(node): k for k, node in reversed(list(enumerate(graph.nodes))) if _may_fail(node)}
+    return sorted(found.values())
+
+
+def _may_fail(node: Node) -> bool:
+    if node.op == "loop":
+        return bool(may_fail(node.payload.loop.step))
+    return node.op not in ("input", "const") and bool(row_of(node.op, node.payload).plain)
+
+
+def _place(node: Node) -> Key:
+    """What is the same for all nodes of a loop, and for no others."""
+    return node.op, node.args, node.payload.loop if node.op == "loop" else node.payload
 
 
 def first_causes(graph: Graph, causes: Iterable[int], flags: Flags | None = None, numbers: Iterable[int] = ()) -> Graph:
@@ -179,41 +79,127 @@ def with_failures(graph: Graph, flags: Flags | None) -> Flags | None:
 
 def _failures(builder: SimplifyingBuilder, graph: Graph, causes: Iterable[int]) -> list[int]:
     """For each of some nodes whether it fails where an output uses it."""
-    used, zero, found = uses(builder, graph), builder.constant(0.0), []
+    used, zero, found = uses_of(builder, graph), builder.constant(0.0), []
     for k in causes:
-        failed = builder.add("ne", builder.add(failure_of(graph.nodes[k].op), *graph.nodes[k].args), zero)
-        found.append(builder.add("and", used[k], failed) if k in used else builder.constant(False))
+        failed = builder.add("ne", _first_call(builder, graph.nodes[k])[0], zero) if k in used else builder.constant(False)
+        found.append(builder.add("and", used[k], failed) if k in used else failed)
     return found
 
 
-def plain_of(graph: Graph, k: int) -> Callable[..., Any]:
-    """The function of the user's that a node calls, as plain Python."""
-    plain = row_of(graph.nodes[k].op, graph.nodes[k].payload).plain
-    assert plain is not None
-    return plain
+class Call(NamedTuple):
+    """A call of a function of the user's: the node of some step or graph, and the operands."""
+
+    node: Node
+    operands: list[float]
+
+    def __str__(self) -> str:
+        called = f"`{self.node.op.partition('.')[0]}({', '.join(map(str, self.operands))})`"
+        return called + (f" of {self.node.source}" if self.node.source else "")
+
+    @property
+    def plain(self) -> Callable[..., Any]:
+        """The function as plain Python."""
+        plain = TABLE[self.node.op].plain
+        assert plain is not None
+        return plain
+
+
+def first_call(graph: Graph, k: int) -> Graph:
+    """The call that fails first at a node, as numbers which `call_of` reads."""
+    builder = SimplifyingBuilder.extending(graph)
+    return simplify(builder.build(_first_call(builder, graph.nodes[k])))
+
+
+def call_of(graph: Graph, k: int, numbers: Sequence[float]) -> Call:
+    """The call that these numbers tell of."""
+    node, (number, *operands) = graph.nodes[k], numbers
+    if node.op == "loop":
+        node = _calls(node.payload.loop.step)[int(number) - 1]
+    return Call(node, operands[: len(node.args)])
 
 
 def fails_at(graph: Graph, k: int, values: Sequence[Any]) -> bool:
     """Whether a node calls a function of the user's that fails for these values of all nodes, of one element."""
     node = graph.nodes[k]
-    is_own = node.op not in ("input", "const") and row_of(node.op, node.payload).plain
-    return bool(is_own and TABLE[failure_of(node.op)].numpy(*[values[a] for a in node.args]))
+    if not _may_fail(node):
+        return False
+    names = [f"x{k}" for k, a in enumerate(node.args) if graph.nodes[a].kind == REAL]
+    builder, given = GraphBuilder("failing", names), iter(range(len(names)))
+    args = [next(given) if graph.nodes[a].kind == REAL else builder.constant(bool(values[a])) for a in node.args]
+    call = builder.build([builder.add(node.op, *args, payload=node.payload)])
+    operands = [values[a] for a in node.args if graph.nodes[a].kind == REAL]
+    return bool(evaluate(first_call(call, call.outputs[0]), *operands)[0])
 
 
-def operands_of(graph: Graph, k: int) -> Graph:
-    """One output for each operand of a node."""
-    return compact(Graph(graph.name, graph.inputs, graph.nodes, graph.nodes[k].args))
+def _calls(step: Graph) -> list[Node]:
+    """The nodes that may fail in a step and in the loops of it, in order."""
+    nodes = [step.nodes[k] for k in may_fail(step)]
+    return [call for node in nodes for call in (_calls(node.payload.loop.step) if node.op == "loop" else [node])]
 
 
-def uses(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
+def _first_call(builder: SimplifyingBuilder, node: Node) -> list[int]:
+    """0 or the number of the call that fails first at a node, 1 where it is one, and the operands of that."""
+    if node.op != "loop":
+        return [builder.add(failure_of(node.op), *node.args), *node.args]
+    (loop, _), zero = node.payload, builder.constant(0.0)
+    active, initial, captured = node.args[0], node.args[1 : loop.states + 1], node.args[loop.states + 1 :]
+    width = 1 + max(len(call.args) for call in _calls(loop.step))
+    found = builder.loop(active, [*initial, *[zero] * width], captured, _noting(loop, width))
+    # the test is run once more than the rest
+    last = builder.splice(_first_of(loop.step, loop.step.outputs[:1], width), [*found[: loop.states], *captured])
+    happened = builder.add("ne", found[loop.states], zero)
+    number, *operands = _chosen(builder, happened, found[loop.states : loop.states + width], last)
+    return [builder.add("select", active, number, zero), *operands]
+
+
+def _noting(loop: Loop, width: int) -> Loop:
+    """The same loop with further states: the number of the call that failed first, or 0, and its operands."""
+    step, states = loop.step, loop.states
+    names = [*step.inputs[:states], "failed", *(f"operand{k}" for k in range(1, width)), *step.inputs[states:]]
+    builder = SimplifyingBuilder(step.name, names)
+    inputs = [*range(states), *range(states + width, len(names))]
+    known, fresh = list(range(states, states + width)), builder.splice(_first_of(step, step.outputs, width), inputs)
+    happened = builder.add("ne", states, builder.constant(0.0))
+    outputs = [*builder.splice(step, inputs), *_chosen(builder, happened, known, fresh)]
+    return replace(loop, step=builder.build(outputs), states=states + width)
+
+
+def _first_of(step: Graph, outputs: Sequence[int], width: int) -> Graph:
+    """The call that fails first where some outputs of a step use it: its number, or 0, and its operands."""
+    builder = SimplifyingBuilder.extending(step)
+    uses, zero = uses_of(builder, replace(step, outputs=tuple(outputs))), builder.constant(0.0)
+    found, number = [zero] * width, 1 + len(_calls(step))
+    for k in reversed(may_fail(step)):
+        node = step.nodes[k]
+        inside = len(_calls(node.payload.loop.step)) if node.op == "loop" else 1
+        number -= inside
+        if k in uses:
+            code, *operands = _first_call(builder, node)
+            fails = builder.add("and", uses[k], builder.add("ne", code, zero))
+            code = (
+                builder.add("add", code, builder.constant(number - 1.0)) if node.op == "loop" else builder.constant(float(number))
+            )
+            found = _chosen(builder, fails, [code, *operands, *[zero] * (width - 1 - len(operands))], found)
+    return simplify(builder.build(found))
+
+
+def _chosen(builder: SimplifyingBuilder, condition: int, first: Sequence[int], second: Sequence[int]) -> list[int]:
+    return [builder.add("select", condition, x, y) for x, y in zip(first, second, strict=True)]
+
+
+def uses_of(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
     """Every node that an output depends on, with the condition under which some output does."""
     always, never = builder.constant(True), builder.constant(False)
-    found = dict.fromkeys(graph.outputs, always)
+    uses = dict.fromkeys(graph.outputs, always)
+    first = {_place(node): k for k, node in reversed(list(enumerate(graph.nodes))) if node.op == "loop"}
     for k in range(len(graph.nodes) - 1, -1, -1):
-        if k in found:
-            for operand, condition in _used_operands(builder, graph.nodes[k], found[k]):
-                found[operand] = builder.add("or", found.get(operand, never), condition)
-    return found
+        if k in uses:
+            if (node := graph.nodes[k]).op == "loop" and (one := first[_place(node)]) != k:  # what uses one uses all
+                uses[one] = builder.add("or", uses.get(one, never), uses[k])
+                continue
+            for operand, condition in _used_operands(builder, graph.nodes[k], uses[k]):
+                uses[operand] = builder.add("or", uses.get(operand, never), condition)
+    return uses
 
 
 def _used_operands(builder: SimplifyingBuilder, node: Node, use: int) -> Iterator[tuple[int, int]]:
@@ -227,6 +213,6 @@ def _used_operands(builder: SimplifyingBuilder, node: Node, use: int) -> Iterato
     elif node.op in ("and", "or"):  # as Python has it: the second one decides where the first does not
         literals = [first if node.op == "and" else builder.add("not", first)]
     else:
-        literals = [use] * len(others)
+        literals = [first if node.op == "loop" else use] * len(others)
     for operand, literal in zip(others, literals, strict=True):
         yield operand, builder.add("and", use, literal)

@@ -148,7 +148,7 @@ class GraphBuilder:
         # node by node, not by `add`: a builder that simplifies would give them other numbers
         for node in graph.nodes:
             builder.nodes.append(node)
-            builder._known.setdefault(_key(node), len(builder.nodes) - 1)
+            builder._known.setdefault(key_of(node), len(builder.nodes) - 1)
         return builder
 
     def constant(self, value: Any) -> int:
@@ -175,27 +175,28 @@ class GraphBuilder:
 
     def find(self, op: str, *args: int) -> int | None:
         """The node of an operation without payload, if there is one."""
-        return self._known.get(_key(Node(op, args)))
+        return self._known.get(key_of(Node(op, args)))
 
-    def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int]) -> list[int]:
+    def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int], active: int | None = None) -> list[int]:
         """Repeat here what some nodes of `graph` need; returns where these went.
 
-        `places` says which nodes of `graph`, inputs or others, are here already, and where.
+        `places` says which nodes of `graph`, inputs or others, are here already, and where. Where a condition `active` does not
+        hold nobody uses what is repeated: no loop does a pass there.
         """
         wanted, found, before = tuple(wanted), dict(places), self.source
         for k in needed(graph, wanted, found):
             node = graph.nodes[k]
             self.source = node.source or before  # also of what a simplifying builder makes of it
-            if node.op == "const":
-                found[k] = self.constant(node.payload)
-            else:
-                found[k] = self.add(node.op, *[found[a] for a in node.args], payload=node.payload)
+            args = [found[a] for a in node.args]
+            if node.op == "loop" and active is not None:
+                args[0] = self.add("and", active, args[0])
+            found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=node.payload)
         self.source = before
         return [found[k] for k in wanted]
 
-    def splice(self, graph: Graph, operands: Iterable[int]) -> list[int]:
+    def splice(self, graph: Graph, operands: Iterable[int], active: int | None = None) -> list[int]:
         """Repeat the outputs of `graph` here, with `operands` for its inputs; returns where they went."""
-        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs)
+        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs, active)
 
     def build(self, outputs: Iterable[int]) -> Graph:
         """Freeze the graph."""
@@ -203,14 +204,14 @@ class GraphBuilder:
         return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
     def _intern(self, node: Node) -> int:
-        key = _key(node)
+        key = key_of(node)
         if key not in self._known:
             self.nodes.append(node)
             self._known[key] = len(self.nodes) - 1
         return self._known[key]
 
 
-def _key(node: Node) -> Key:
+def key_of(node: Node) -> Key:
     """Identity of a node. The text of a float tells 0.0 from -0.0 and holds nan, which `==` does not."""
     payload = node.payload
     return node.op, node.args, payload if payload is None else (type(payload).__name__, repr(payload))

@@ -6,12 +6,12 @@ so that every node is one number still, and nothing else in a graph need know ho
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from nbad.errors import InternalError
-from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
+from nbad.graphs.graph import Graph, GraphBuilder, Node, key_of, needed
 from nbad.graphs.interpreter import repeat
 from nbad.memo import cached_property
 from nbad.operations.row import BOOL, REAL, Operation
@@ -20,7 +20,7 @@ from nbad.operations.table import row_of
 SHOWN = 6  # letters of the digest, where people read it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loop:
     """What one pass does, and how often it may be done.
 
@@ -51,17 +51,10 @@ class Loop:
     @cached_property
     def digest(self) -> str:
         """What tells loops apart: all that values depend on, so not the lines of the source."""
-        nodes = [(n.op, n.args, type(n.payload).__name__, repr(n.payload), n.kind) for n in self.step.nodes]
-        meaning = (
-            type(self.step).__name__,
-            nodes,
-            self.step.outputs,
-            len(self.step.inputs),
-            self.states,
-            self.max_passes,
-            self.passes,
-        )
-        return hashlib.sha256(repr(meaning).encode()).hexdigest()[:32]
+        return digest_of(self.step, self.states, self.max_passes, self.passes)
+
+    def __repr__(self) -> str:
+        return f"<Loop {self.digest} of {self.states} states>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Loop) and self.digest == other.digest
@@ -86,6 +79,13 @@ class Loop:
         """As a graph tells it where it first uses it."""
         lines = str(self.step).splitlines()
         return "\n".join([f"loop {self.digest[:SHOWN]}, at most {self.max_passes} passes:", *(f"  {line}" for line in lines)])
+
+
+def digest_of(graph: Graph, *others: Any) -> str:
+    """What tells a graph, and other values, from others: all that results depend on, so not the lines of the source."""
+    nodes = [(n.op, n.args, type(n.payload).__name__, repr(n.payload), n.kind) for n in graph.nodes]
+    meaning = type(graph).__name__, nodes, graph.outputs, len(graph.inputs), *others
+    return hashlib.sha256(repr(meaning).encode()).hexdigest()[:32]
 
 
 class Carried(NamedTuple):
@@ -134,6 +134,20 @@ def each_once(graph: Graph) -> Iterator[Node]:
             yield node
 
 
+def in_lockstep(loop: Loop, constants: Container[int]) -> bool:
+    """Whether all elements do the same number of passes: that follows from inputs of the step which begin as constants alone."""
+    goes_on, *following = loop.step.outputs
+    wanted: set[int] = set()
+    waiting = {goes_on}
+    while waiting:
+        inputs = {k for k in needed(loop.step, waiting) if k < len(loop.step.inputs)} - wanted
+        if not all(k in constants for k in inputs):
+            return False
+        wanted |= inputs
+        waiting = {following[k] for k in inputs if k < loop.states}
+    return True
+
+
 def narrow(graph: Graph) -> Graph:
     """The same outputs from loops that carry only what somebody uses; where there are loops, nothing dead is left."""
     used: dict[tuple[tuple[int, ...], Loop], set[int]] = {}
@@ -160,42 +174,86 @@ def narrow(graph: Graph) -> Graph:
 
 
 class _Narrowed(NamedTuple):
-    """A loop, and which inputs of the step of a wider one it has."""
+    """A loop, which inputs of the step of a wider one it has, and where the states of that are."""
 
     loop: Loop
     kept: tuple[int, ...]
+    places: dict[int, int]
 
     def carried(self, before: Carried) -> Carried:
-        place = self.loop.states if before.place == before.loop.states else self.kept.index(before.place)
-        return Carried(self.loop, place)
+        return Carried(self.loop, self.loop.states if before.place == before.loop.states else self.places[before.place])
 
 
 def _given(graph: Graph, args: tuple[int, ...], loop: Loop) -> tuple[int | str, ...]:
-    """For each captured value its text, if it is a constant, else the first input of the step that is the same."""
-    inputs, nodes = args[1:], graph.nodes
-    first = {a: k for k, a in reversed(list(enumerate(inputs))) if k >= loop.states}
-    return tuple(nodes[a].payload.hex() if nodes[a].op == "const" else first[a] for a in inputs[loop.states :])
+    """For each input of the step the text of what it is given, if that is a constant, else the first that is given the same.
+
+    States and captured values are told apart.
+    """
+    nodes, found = graph.nodes, list[int | str]()
+    for first, inputs in ((0, args[1 : loop.states + 1]), (loop.states, args[loop.states + 1 :])):
+        same = {a: k for k, a in reversed(list(enumerate(inputs, first)))}
+        found += [nodes[a].payload.hex() if nodes[a].op == "const" else same[a] for a in inputs]
+    return tuple(found)
 
 
 @functools.lru_cache(256)
 def _narrowed(loop: Loop, places: frozenset[int], given: tuple[int | str, ...]) -> _Narrowed:
-    step, states = loop.step, places - {loop.states} or {0}
+    step, states = loop.step, _used_states(loop, places)
     goes_on, *following = step.outputs
-    while True:
-        wanted = needed(step, [goes_on, *(following[s] for s in states)])
-        if (more := states.union(k for k in wanted if k < loop.states)) == states:
-            break
-        states = more
-    instead = dict(enumerate(given, loop.states))
-    captured = {instead[k] for k in wanted if loop.states <= k < len(step.inputs)}
-    kept = (*sorted(states), *sorted(k for k in captured if isinstance(k, int)))
+    captured = {k: same for k, same in enumerate(given) if k >= loop.states}
+    equal = _equal_states(loop, sorted(states), given)
+    own = sorted(set(equal.values()))
+    wanted = needed(step, [goes_on, *(following[s] for s in own)])
+    own_captured = {captured[k] for k in wanted if k in captured}
+    kept = (*own, *sorted(k for k in own_captured if isinstance(k, int)))
     builder = GraphBuilder(step.name, [step.inputs[k] for k in kept])
-    known = {k: place for place, k in enumerate(kept)}
+    known = _known(builder, {k: place for place, k in enumerate(kept)}, equal | captured)
+    outputs = builder.rebuild(step, known, [goes_on, *(following[s] for s in own)])
+    narrowed = replace(loop, step=narrow(builder.build(outputs)), states=len(own))
+    is_same = kept == tuple(range(len(step.inputs))) and narrowed == loop
+    return _Narrowed(loop if is_same else narrowed, kept, {s: own.index(one) for s, one in equal.items()})
+
+
+def _used_states(loop: Loop, places: frozenset[int]) -> set[int]:
+    """The states that some of them, and whether the loop goes on, follow from; one at least."""
+    goes_on, *following = loop.step.outputs
+    states = set(places - {loop.states}) or {0}
+    while True:
+        wanted = needed(loop.step, [goes_on, *(following[s] for s in states)])
+        if (more := states.union(k for k in wanted if k < loop.states)) == states:
+            return states
+        states = more
+
+
+def _equal_states(loop: Loop, states: list[int], given: tuple[int | str, ...]) -> dict[int, int]:
+    """For each state the first one that is the same in all passes: both begin alike, and follow from equal states alike."""
+    step, following = loop.step, loop.step.outputs[1:]
+    equal = _firsts({s: given[s] for s in states})
+    nodes = [(k, step.nodes[k].args, key_of(step.nodes[k])) for k in needed(step, [following[s] for s in states])]
+    while len(classes := set(equal.values())) < len(states):
+        numbers: dict[int, int] = {}  # of nodes, the same for those that compute the same from equal states
+        known: dict[Hashable, int] = {}
+        for k, args, (op, _, payload) in nodes:
+            what = ("input", equal.get(k, given[k])) if op == "input" else (op, payload, *[numbers[a] for a in args])
+            numbers[k] = known.setdefault(what, len(known))
+        equal = _firsts({s: (equal[s], numbers[following[s]]) for s in states})
+        if len(set(equal.values())) == len(classes):
+            break
+    return equal
+
+
+def _firsts(what: dict[int, Hashable]) -> dict[int, int]:
+    """For each number the first one for which there is the same."""
+    first = {value: s for s, value in reversed(list(what.items()))}
+    return {s: first[value] for s, value in what.items()}
+
+
+def _known(builder: GraphBuilder, places: dict[int, int], instead: Mapping[int, int | str]) -> dict[int, int]:
+    """Where the inputs of a step are in a builder: `instead` are those that are constants, or the same as others."""
+    known = dict(places)
     for k, same in instead.items():
         if isinstance(same, str):
             known[k] = builder.constant(float.fromhex(same))
-        elif same in known:
-            known[k] = known[same]
-    outputs = builder.rebuild(step, known, [goes_on, *(following[s] for s in sorted(states))])
-    narrowed = replace(loop, step=narrow(builder.build(outputs)), states=len(states))
-    return _Narrowed(loop if kept == tuple(range(len(step.inputs))) and narrowed == loop else narrowed, kept)
+        elif same in places:
+            known[k] = places[same]
+    return known

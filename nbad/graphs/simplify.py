@@ -33,7 +33,12 @@ def simplify(graph: Graph) -> Graph:
       %1 = neg(x)
       return %1
     """
-    graph = narrow(graph)
+    found = _simplified(graph)
+    # steps of loops may have found more constants among what they are given
+    return _simplified(found) if any(node.op == "loop" for node in found.nodes) else found
+
+
+def _simplified(graph: Graph) -> Graph:
     builder = SimplifyingBuilder(graph.name, graph.inputs)
     outputs = builder.splice(graph, range(len(graph.inputs)))
     return compact(builder.build(outputs))  # rules may leave nodes behind that nobody uses

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from nbad.language import arrays
-from nbad.language.lookup import extreme
+from nbad.language.lookup import extreme, ordered
 from nbad.language.meanings import Meaning, means
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RESHAPING = (
     "append array_split atleast_1d atleast_2d atleast_3d broadcast_to column_stack delete diag diagflat diagonal "
     "dsplit expand_dims flip fliplr flipud hsplit insert kron matrix_transpose moveaxis ndim outer permute_dims ravel repeat "
-    "reshape roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vsplit"
+    "reshape resize roll rollaxis rot90 shape size split squeeze swapaxes take tile transpose tril triu unstack vander vsplit"
 ).split()
 _JOINING = "concat concatenate dstack hstack stack vstack".split()
 
@@ -46,7 +46,13 @@ def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def act(trace: "Trace", x: Any, *places: Any, **options: Any) -> Any:
         options = {name: _objects(trace, value) for name, value in options.items()}
-        result = function(arrays.items(trace, x), *(_objects(trace, place) for place in places), **options)
+        given = arrays.items(trace, x)
+        result = function(given, *(_objects(trace, place) for place in places), **options)
+        if trace.is_traced(x) and isinstance(result, np.ndarray) and result.ndim:
+            is_view = np.may_share_memory(result, given)
+            return arrays.of_number(trace, x, result) if is_view else arrays.wrap(trace, arrays.fresh(trace, result))
+        if isinstance(result, np.ndarray) and result.ndim == 0 and result.base is not None and isinstance(x, arrays.TracedArray):
+            return arrays.kept(trace, result, arrays.argument_of(x))  # a view
         return _wrapped(trace, result, arrays.argument_of(x))
 
     return act
@@ -74,6 +80,10 @@ def _broadcast_arrays(trace: "Trace", *parts: Any) -> Any:
     return tuple(arrays.wrap(trace, np.broadcast_to(part, part.shape)) for part in np.broadcast_arrays(*_parts(trace, parts)))
 
 
+def _meshgrid(trace: "Trace", *parts: Any, **options: Any) -> Any:
+    return _wrapped(trace, list(np.meshgrid(*_parts(trace, parts), **options)))
+
+
 def _block(trace: "Trace", parts: Any) -> Any:
     def objects(part: Any) -> Any:
         return list(map(objects, part)) if isinstance(part, list) else arrays.items(trace, part)
@@ -87,11 +97,28 @@ def _block(trace: "Trace", parts: Any) -> Any:
 def _array(
     trace: "Trace", value: Any, dtype: Any = float, *, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0
 ) -> Any:
+    if np.dtype(dtype or float).kind in "biu":
+        return _of_dtype(trace, value, np.dtype(dtype), ndmin)
     _check_dtype(trace, dtype)
     if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin:
         return value
-    items = arrays.items(trace, value).copy(order="K")
-    return arrays.wrap(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
+    if not copy and trace.is_traced(value):  # for NumPy it is what it is given, if that is an array
+        return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
+    items = arrays.fresh(trace, arrays.items(trace, value))
+    return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
+
+
+def _of_dtype(trace: "Trace", value: Any, dtype: np.dtype, ndmin: int) -> Any:
+    """Conditions as whole numbers or as conditions; nothing else becomes these."""
+    items = arrays.items(trace, value)
+    if not all(map(trace.is_condition, items.flat)):
+        _check_dtype(trace, dtype)
+    items = items.reshape((1,) * (ndmin - items.ndim) + items.shape)
+    return arrays.kept(trace, arrays.fresh(trace, items)) if dtype.kind == "b" else arrays.each(trace, _as_whole, float, [items])
+
+
+def _as_whole(trace: "Trace", condition: Any) -> Any:
+    return trace.whole("trunc", condition)
 
 
 def _asarray(trace: "Trace", value: Any, dtype: Any = float, order: str = "K", *, copy: Any = None) -> Any:
@@ -103,40 +130,72 @@ def _copy(trace: "Trace", value: Any, order: str = "K", subok: bool = False) -> 
 
 
 def _check_dtype(trace: "Trace", dtype: Any) -> None:
-    if dtype not in (None, float, np.float64, object):
+    if dtype is not None and np.dtype(dtype) not in (float, object):
         raise trace.refusal(f"makes an array of dtype {np.dtype(dtype).name} of traced values", "np.array([x, y])")
 
 
 def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     """Items that are not written are nan."""
-    return _full(trace, shape, np.nan, dtype) if dtype in (None, float, np.float64, object) else np.zeros(shape, dtype)
+    return _full(trace, shape, np.nan, dtype) if np.dtype(dtype or float) in (float, object) else np.zeros(shape, dtype)
 
 
-def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float) -> Any:
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float, order: str = "C") -> Any:
     _check_dtype(trace, dtype)
-    array = arrays.wrap(trace, np.empty(shape, object))
-    array[...] = fill_value
+    return _filled(trace, np.empty(shape, object), fill_value)
+
+
+def _filled(trace: "Trace", items: np.ndarray, value: Any) -> Any:
+    array = arrays.kept(trace, items)
+    array[...] = arrays.items(trace, value)
     return array
 
 
-def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = float) -> Any:
-    _check_dtype(trace, dtype)
-    return fill_value
+def _linspace(trace: "Trace", start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any:
+    """Numbers between two, which are among them as they are, as in NumPy."""
+    steps = max(num - endpoint, 1)
+    values = [start + k * ((stop - start) / steps) for k in range(num)]
+    if endpoint and num > 1:
+        values[-1] = stop
+    return _array(trace, values)
 
 
-def _zeros_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
+def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
+    """Like conditions, or of bools: conditions."""
+    if np.dtype(_dtype_like(x) if dtype is None else dtype) == bool:
+        fill_value = trace.condition(fill_value) if trace.is_traced(fill_value) else bool(fill_value)
+    else:
+        _check_dtype(trace, dtype)
+    return _filled(trace, np.empty_like(arrays.items(trace, x), dtype=object), fill_value)
+
+
+def _dtype_like(x: Any) -> Any:
+    return x.dtype if isinstance(x, np.ndarray) else bool if isinstance(x, bool) else float
+
+
+def _zeros_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
     return _full_like(trace, x, 0.0, dtype)
 
 
-def _ones_like(trace: "Trace", x: Any, dtype: Any = float) -> Any:
+def _ones_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
     return _full_like(trace, x, 1.0, dtype)
 
 
-def _empty_like(trace: "Trace", x: Any, dtype: Any = None) -> Any:
+def _empty_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
     """Like a plain array of whole numbers or bools: one of these, which rounds what is written into it."""
+    if isinstance(x, arrays.TracedArray) or trace.is_traced(x):
+        return _full_like(trace, x, np.nan, dtype)
     if isinstance(x, np.ndarray) and dtype is None:
         dtype = x.dtype
     return _empty(trace, arrays.items(trace, x).shape, dtype)
+
+
+def _result_type(trace: "Trace", *values: Any) -> np.dtype:
+    kinds = [np.dtype(bool if trace.is_condition(v) else float) if trace.is_traced(v) else _dtype_or(v) for v in values]
+    return np.result_type(*kinds)
+
+
+def _dtype_or(value: Any) -> Any:
+    return value.dtype if isinstance(value, arrays.TracedArray) else value
 
 
 def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
@@ -200,6 +259,23 @@ def _deviation(trace: "Trace", values: list[Any]) -> Any:
     return np.sqrt(_variance(trace, values))
 
 
+def _median(trace: "Trace", values: list[Any]) -> Any:
+    """Nan if any of them is, for these come last."""
+    if not values:
+        raise trace.refusal("takes the median of no items", "np.median(x)  # of at least one")
+    values, middle = ordered(trace, values), len(values) // 2
+    center = values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2.0
+    return trace.apply("select", (trace.apply("eq", (values[-1], values[-1])), center, np.nan))
+
+
+def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
+    array = arrays.items(trace, a)
+    rows = np.moveaxis(array.ravel()[None] if axis is None else array, -1 if axis is None else axis, -1)
+    values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
+    result = arrays.filled(values, rows.shape)
+    return arrays.wrap(trace, result[0] if axis is None else np.moveaxis(result, -1, axis))
+
+
 def _spread(trace: "Trace", values: list[Any]) -> Any:
     return _extreme("maximum", trace, values) - _extreme("minimum", trace, values)
 
@@ -243,12 +319,15 @@ MEANINGS = {
     "numpy.copy": means(_copy, each=()),
     "numpy.asarray": means(_asarray, each=()),
     "numpy.asanyarray": means(_asarray, each=()),
+    "numpy.meshgrid": means(_meshgrid, each=()),
+    "numpy.linspace": means(_linspace, each=()),
     "numpy.empty": means(_empty, each=(), always=True),
     "numpy.full": means(_full, each=()),
-    "numpy.full_like": means(_full_like, each=(0,)),
-    "numpy.zeros_like": means(_zeros_like, each=(0,)),
-    "numpy.ones_like": means(_ones_like, each=(0,)),
+    "numpy.full_like": means(_full_like, each=()),
+    "numpy.zeros_like": means(_zeros_like, each=()),
+    "numpy.ones_like": means(_ones_like, each=()),
     "numpy.empty_like": means(_empty_like, each=(), always=True),
+    "numpy.result_type": means(_result_type, each=()),
     "numpy.diff": means(_diff, each=()),
     "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
     "numpy.sum": _reduction(_sum),
@@ -256,6 +335,8 @@ MEANINGS = {
     "numpy.mean": _reduction(_mean),
     "numpy.var": _reduction(_variance),
     "numpy.std": _reduction(_deviation),
+    "numpy.median": _reduction(_median),
+    "numpy.sort": means(_sort, each=()),
     "numpy.ptp": _reduction(_spread),
     "numpy.max": _reduction(functools.partial(_extreme, "maximum")),
     "numpy.amax": _reduction(functools.partial(_extreme, "maximum")),

@@ -6,11 +6,12 @@ views, iteration and reshaping. Operators, ufuncs and other functions of NumPy g
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from nbad.errors import TraceError
+from nbad.language import refusals
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -20,6 +21,8 @@ _TO_FUNCTIONS = (
     "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum dot max mean min nonzero prod "
     "round searchsorted std sum trace var"
 ).split()
+# these give its bytes
+_BYTES = "__bytes__ dump dumps tobytes tofile".split()
 # these change the array, and return nothing
 _IN_PLACE = "partition put sort".split()
 
@@ -52,8 +55,23 @@ class TracedArray(np.ndarray):
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)
 
+    @property
+    def dtype(self) -> Any:
+        """What the items stand for: real numbers, or conditions."""
+        return np.dtype(bool if self.size and _are_conditions(self._trace, self) else float)
+
     def __getitem__(self, index: Any) -> Any:
-        return _scalar(super().__getitem__(self._index(index)))
+        self._trace.unwritten(self)
+        mask = self._trace.mask(index, self.ndim == 0)
+        if mask is not None:
+            return self._trace.picked(self, mask)
+        index = self._index(index)
+        found = super().__getitem__(index)
+        if self.ndim == 0 and index is Ellipsis:
+            return found
+        if self.ndim == 0 and index == ():  # of an array, for which it may stand, this is a view
+            self._trace.aliases.link(bare(self), owner(self))
+        return _scalar(found)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if not self.flags.writeable:
@@ -61,11 +79,18 @@ class TracedArray(np.ndarray):
             what = f"writes to its argument {name}" if self._name else "writes into a read-only array"
             raise self._trace.refusal(what, f"{name} = {name}.copy()")
         self._trace.before_write(self)
-        index, new, target = self._index(index), items(self._trace, value), self.view(np.ndarray)
+        mask = self._trace.mask(index, self.ndim == 0)
+        if mask is not None:
+            self._trace.write(self, mask, value)
+            return
+        index, new, target = self._index(index), fresh(self._trace, items(self._trace, value)), self.view(np.ndarray)
         target[index] = new if isinstance(target[index], np.ndarray) or new.ndim else new[()]
+        self._trace.aliases.written(owner(self))
 
     def _index(self, index: Any) -> Any:
         """An index as NumPy understands it: masks that were computed in the kernel hold plain bools."""
+        if self.ndim == 0 and isinstance(index, slice) and index == slice(None):  # it stands for an array
+            return Ellipsis
         if self._trace.holds_traced(index) and not self._trace.is_traced(index):
             raise self._trace.refusal("picks items of an array by traced conditions or values", "np.where(condition, x, 0.0)")
         return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
@@ -101,10 +126,20 @@ class TracedArray(np.ndarray):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
-        """A copy; the items are real numbers and cannot become anything else."""
+        """A copy; conditions may become numbers, and numbers nothing else."""
+        if np.dtype(dtype).kind in "biu" and self.dtype == bool:
+            return self._trace.call(np.array, (self,), {"dtype": dtype})
         if dtype not in (float, np.float64, np.object_):
             raise self._trace.refusal(f"turns an array into {np.dtype(dtype).name}", "np.trunc(x)")
-        return self.copy(order="K") if copy else self
+        return self.copy() if copy else self
+
+    def copy(self, order: str = "K") -> "TracedArray":  # type: ignore[override]
+        """A copy, of which no number is known by another name."""
+        return kept(self._trace, fresh(self._trace, self.view(np.ndarray)))
+
+    def flatten(self, order: str = "C") -> "TracedArray":  # type: ignore[override]
+        """A copy with one axis."""
+        return kept(self._trace, fresh(self._trace, self.view(np.ndarray).ravel()))
 
     def fill(self, value: Any) -> None:
         """Set all items."""
@@ -124,7 +159,9 @@ def _in_place(name: str) -> Callable[..., Any]:
 
     def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         if self._trace.holds_traced([self, args]):
-            return self._trace.call(getattr(np, name), (self, *args), kwargs)
+            result = self._trace.call(getattr(np, name), (self, *args), kwargs)
+            self[...] = result
+            return
         self._trace.before_write(self)
         return getattr(np.ndarray, name)(self, *args, **kwargs)
 
@@ -132,7 +169,14 @@ def _in_place(name: str) -> Callable[..., Any]:
     return method
 
 
-for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place)):
+def _of_memory(name: str) -> Callable[..., Any]:
+    def method(self: "TracedArray", *args: Any, **kwargs: Any) -> NoReturn:
+        raise self._trace.refusal(*refusals.FLOW["memory"], got=name)
+
+    return method
+
+
+for _names, _make in ((_TO_FUNCTIONS, _to_function), (_IN_PLACE, _in_place), (_BYTES, _of_memory)):
     for _name in _names:
         setattr(TracedArray, _name, _make(_name))
 
@@ -152,16 +196,44 @@ def owner(value: Any) -> Any:
 
 def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:
     """An array of objects as the kernel sees it; the item itself where it has no dimension."""
-    if array.ndim == 0:
-        return array[()]
+    return array[()] if array.ndim == 0 else kept(trace, array, name)
+
+
+def kept(trace: "Trace", array: np.ndarray, name: str | None = None) -> TracedArray:
+    """The same, but an array in any case: one without dimensions may be written to."""
     result = array.view(TracedArray)
     result._trace, result._name = trace, name
     return result
 
 
+def bare(value: Any) -> Any:
+    """The item of an array of the kernel that has no dimensions; anything else as it is."""
+    is_bare = isinstance(value, TracedArray) and value.ndim == 0
+    return value._trace.unwritten(value).view(np.ndarray)[()] if is_bare else value
+
+
+def fresh(trace: "Trace", array: np.ndarray) -> np.ndarray:
+    """A copy of an array of objects, in which every traced value is a new name of its number."""
+    copy = np.empty_like(array, dtype=object)
+    copy[...] = filled((trace.clone(value) if trace.is_traced(value) else value for value in array.flat), array.shape)
+    return copy
+
+
+def holds_objects(array: np.ndarray) -> bool:
+    """Whether an array may hold traced values."""
+    return isinstance(array, TracedArray) or array.dtype == object
+
+
 def with_axes(trace: "Trace", value: Any, axes: int) -> Any:
-    """A traced number with so many axes of length 1."""
-    return wrap(trace, items(trace, value).reshape((1,) * axes))
+    """A traced number with so many axes of length 1, for NumPy a view of it."""
+    return of_number(trace, value, items(trace, value).reshape((1,) * axes)) if axes else value
+
+
+def of_number(trace: "Trace", value: Any, array: np.ndarray) -> Any:
+    """An array that holds one traced number, which to write to is to write to the number."""
+    result = kept(trace, array)
+    trace.aliases.link(value, owner(result))
+    return result
 
 
 def read_only(trace: "Trace", array: np.ndarray, name: str | None) -> Any:
@@ -187,11 +259,11 @@ def filled(values: Iterable[Any], shape: tuple[int, ...]) -> np.ndarray:
 def items(trace: "Trace", value: Any) -> np.ndarray:
     """Anything array_like as an array of objects: traced values, floats and bools. Arrays of the kernel are not copied."""
     if isinstance(value, TracedArray):
-        return value.view(np.ndarray)
+        return trace.unwritten(value).view(np.ndarray)
     if isinstance(value, np.ndarray) and value.ndim:
         return filled(map(trace.item, value.ravel()), value.shape)
     if not isinstance(value, list | tuple):
-        return filled([trace.item(value)], ())
+        return filled([trace.item(value[()] if isinstance(value, np.ndarray) else value)], ())
     parts = [items(trace, part) for part in value]
     if len({part.shape for part in parts}) > 1:
         raise trace.refusal("makes an array of parts of different shapes", "np.array([[a, b], [c, d]])  # rows of one length")
@@ -217,7 +289,7 @@ def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], ope
         values = [trace.item(act(trace, *row) if any(map(trace.is_traced, row)) else plain(*row)) for row in rows]
     (result,) = np.nditer([*arrays, None], ["refs_ok", "zerosize_ok"], op_dtypes=[object] * (len(arrays) + 1)).operands[-1:]
     result[...] = filled(values, result.shape)  # in the memory order that NumPy gives it, on which `ravel` depends
-    return wrap(trace, result)
+    return wrap(trace, result) if result.ndim else trace.constant(result[()])
 
 
 def broadcast(trace: "Trace", arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -287,6 +359,8 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
     (target,) = options.pop("out", (None,))
     if target is not None and not isinstance(target, TracedArray):
         raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
+    if target is not None and "where" in options:
+        return trace.call(ufunc, inputs, {**options, "out": target})
     result = trace.call(ufunc, inputs, options)
     if target is None:
         return result
@@ -315,6 +389,8 @@ def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ..
     result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
     if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
         return result  # integers and bools stay indices and masks
+    if result.ndim == 0 and result.base is None:
+        return kept(trace, items(trace, result))
     pairs = zip(passed, given, strict=True)
     viewed = [before for before, value in pairs if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
     if not viewed:

@@ -2,7 +2,6 @@
 
 import builtins
 import functools
-import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad import lines
-from nbad.graphs.failures import Cause
-from nbad.language import merging, refusals
-from nbad.language.lookup import extreme, select_tree
+from nbad.graphs.flags import Cause
+from nbad.language import arrays, merging, refusals
+from nbad.language.lookup import extreme, ordered
 from nbad.language.meanings import Meaning, means
 
 if TYPE_CHECKING:
@@ -134,6 +133,69 @@ def _iterable(trace: "Trace", x: Any) -> bool:
     return not trace.is_traced(x)
 
 
+def _of_iterable(function: Callable[..., Any], act: Callable[..., Any]) -> Meaning:
+    """The meaning of a function of any iterable: a generator does not show whether it yields traced values."""
+
+    def act_on_items(trace: "Trace", values: Any, **options: Any) -> Any:
+        items = list(values)
+        return act(trace, items, **options) if trace.holds_traced((items, options)) else function(items, **options)
+
+    return means(act_on_items, each=(), always=True)
+
+
+def _sorted(trace: "Trace", values: list[Any], *, key: Any = None, reverse: Any = False) -> list[Any]:
+    if key is not None:
+        raise trace.refusal("passes `key=` to `builtins.sorted`", "sorted(x)")
+    result = ordered(trace, values)
+    return result[::-1] if reverse else result
+
+
+def _product(trace: "Trace", values: list[Any], *, start: Any = 1) -> Any:
+    return functools.reduce(operator.mul, values, start)
+
+
+def _distance(trace: "Trace", p: Any, q: Any) -> Any:
+    return trace.call(math.hypot, tuple(map(operator.sub, p, q)), {})
+
+
+def _hypot(trace: "Trace", *values: Any) -> Any:
+    first, *others = values or (0.0,)
+    result: Any = first if others else abs(first)
+    for value in others:
+        result = trace.apply("hypot", (result, value))
+    return result
+
+
+def _fsum(trace: "Trace", values: list[Any]) -> Any:
+    """What every addition rounds off is added at the end: Python's has more digits still, and rounds once."""
+    total, rest = trace.real(0.0), trace.real(0.0)
+    for value in values:
+        before, total = total, total + value
+        back = total - before
+        rest = rest + ((before - (total - back)) + (value - back))
+    return trace.apply("select", (_isfinite(trace, rest), total + rest, total))
+
+
+def _modf(trace: "Trace", x: Any) -> Any:
+    whole = trace.apply("trunc", (trace.real(x),))
+    rest = trace.apply("select", (abs(x) == math.inf, 0.0, x - whole))
+    return trace.apply("copysign", (rest, x)), whole
+
+
+def _ldexp(trace: "Trace", x: Any, i: Any) -> Any:
+    return x * trace.apply("exp2", (i,)) if trace.is_traced(i) else x * math.ldexp(1.0, i)
+
+
+def _remainder(trace: "Trace", x: Any, y: Any) -> Any:
+    """The multiple of `y` nearest to `x` is taken off, of two that are as near the even one."""
+    x, size = trace.real(x), abs(trace.real(y))
+    # exact, and with the parity of the quotient
+    rest = abs(trace.apply("fmod", (x, size + size)))
+    once = rest - size
+    twice = trace.apply("select", (once + once >= size, once - size, once))
+    return trace.apply("copysign", (1.0, x)) * trace.apply("select", (rest + rest > size, twice, rest))
+
+
 # conditions
 
 
@@ -156,6 +218,11 @@ def _isclose(trace: "Trace", a: Any, b: Any, rtol: float = 1e-5, atol: float = 1
     return near | (_isnan(trace, a) & _isnan(trace, b)) if equal_nan else near
 
 
+def _allclose(trace: "Trace", a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    options = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan}
+    return _all(trace, np.ravel(arrays.items(trace, trace.call(np.isclose, (a, b), options))))
+
+
 def _math_isclose(trace: "Trace", a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
     a, b = trace.real(a), trace.real(b)
     difference = abs(a - b)
@@ -172,21 +239,6 @@ def _nan_to_num(trace: "Trace", x: Any, copy: Any = True, nan: Any = 0.0, posinf
 
 def _divmod(trace: "Trace", x: Any, y: Any) -> Any:
     return trace.apply("floordiv", (x, y)), trace.apply("mod", (x, y))
-
-
-def _searchsorted(trace: "Trace", a: Any, v: Any, side: str = "left") -> Any:
-    return _place(trace, _knots(trace, "np.searchsorted({a}, x)", a), v, side)
-
-
-def _digitize(trace: "Trace", x: Any, bins: Any, right: bool = False) -> Any:
-    return _place(trace, _knots(trace, "np.digitize(x, {bins})", bins), x, "left" if right else "right")
-
-
-def _place(trace: "Trace", knots: list[float], x: Any, side: str) -> Any:
-    """How many knots lie below a number; nan lies above all, as in NumPy."""
-    x = trace.real(x)
-    below = [~(x <= knot) if side == "left" else ~(x < knot) for knot in knots]
-    return trace.whole("floor", sum(below, start=0.0))
 
 
 def _signbit(trace: "Trace", x: Any) -> Any:
@@ -211,8 +263,43 @@ def _where(trace: "Trace", condition: Any, x: Any, y: Any) -> Any:
     return trace.apply("select", (condition, x, y))
 
 
+def _piecewise(trace: "Trace", x: Any, condlist: Any, funclist: Any) -> Any:
+    """Of the conditions that hold the last one decides, as in NumPy; where none does, one more function, or 0."""
+    is_list = isinstance(condlist, list | tuple | np.ndarray)
+    is_one = not is_list or (isinstance(x, np.ndarray) and not isinstance(condlist[0], list | np.ndarray))
+    conditions = [condlist] if is_one else list(condlist)
+    if len(funclist) not in (len(conditions), len(conditions) + 1):
+        raise trace.refusal("calls `numpy.piecewise` with lists that do not fit", "np.piecewise(x, [x < 0], [f, g])  # else g")
+    functions, default = funclist[: len(conditions)], (*funclist, 0.0)[len(conditions)]
+
+    def value(x: Any, *holds: Any) -> Any:
+        result = _applied(default, x)
+        for condition, function in zip(holds, functions, strict=True):
+            result = _where(trace, condition, _applied(function, x), result)
+        return result
+
+    return arrays.each(trace, lambda trace, *values: value(*values), value, [x, *conditions])
+
+
+def _applied(function: Any, x: Any) -> Any:
+    return function(x) if callable(function) else function
+
+
 def _float(trace: "Trace", x: Any) -> Any:
     return trace.real(x)
+
+
+def _real(trace: "Trace", x: Any) -> Any:
+    """An array itself: NumPy's is a view of it."""
+    return x if isinstance(x, np.ndarray) else trace.real(x)
+
+
+def _imaginary(trace: "Trace", x: Any) -> float:
+    return 0.0
+
+
+def _always(answer: bool) -> Meaning:
+    return means(lambda trace, x: answer, each=())
 
 
 def _log(trace: "Trace", x: Any, *base: Any) -> Any:
@@ -249,45 +336,6 @@ def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None) -> Any:
     return x
 
 
-def _polyval(trace: "Trace", p: Any, x: Any) -> Any:
-    """The polynomial with these coefficients, the highest power first, by Horner's rule, as NumPy does it."""
-    return functools.reduce(lambda sum_, coefficient: sum_ * x + coefficient, p, 0.0)
-
-
-def _interp(trace: "Trace", x: Any, xp: Any, fp: Any) -> Any:
-    """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
-    x, knots = trace.real(x), _knots(trace, "np.interp(x, {xp}, fp)", xp)
-    values = [v if trace.is_traced(v) else float(v) for v in fp]
-    if len(values) != len(xp) or not knots:
-        raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
-    last = len(knots) - 1
-    # two equal knots are a jump, which has no slope
-    pieces = [k for k in range(last) if knots[k] < knots[k + 1]]
-    if not pieces:
-        return trace.real(values[0]) if last == 0 else trace.apply("select", (x < knots[0], values[0], values[last]))
-    slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
-
-    def pick(numbers: list[Any]) -> Any:
-        return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
-
-    inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick([values[k] for k in pieces])
-    above = trace.apply("select", (x >= knots[last], values[last], inside))
-    return trace.apply("select", (x < knots[0], values[0], above))
-
-
-def _knots(trace: "Trace", example: str, table: Any) -> list[float]:
-    """A constant table that increases; `example` is the call, with the table's name in braces."""
-    call, name = example.partition("(")[0].replace("np", "numpy"), example.partition("{")[2].partition("}")[0]
-    if trace.holds_traced(table):
-        fix = example.replace(f"{{{name}}}", "[0.0, 1.0, 2.0]") + "  # a constant table"
-        raise trace.refusal(f"calls `{call}` with a traced `{name}`", fix)
-    knots = [float(knot) for knot in table]
-    if not all(itertools.starmap(operator.le, itertools.pairwise(knots))):
-        fix = example.replace(f"{{{name}}}", f"sorted({name})")
-        raise trace.refusal(f"calls `{call}` with an `{name}` that does not increase", fix)
-    return knots
-
-
 MEANINGS = {
     "builtins.int": _whole("trunc"),
     "math.trunc": _whole("trunc"),
@@ -304,6 +352,7 @@ MEANINGS = {
     "builtins.all": means(_all, each=(), always=True),
     "builtins.max": means(_max, each=(), always=True),
     "builtins.min": means(_min, each=(), always=True),
+    "builtins.sorted": _of_iterable(sorted, _sorted),
     "numpy.isscalar": means(_isscalar, each=()),
     "numpy.iterable": means(_iterable, each=()),
     "numpy.isnan": means(_isnan),
@@ -312,25 +361,38 @@ MEANINGS = {
     "math.isinf": means(_isinf),
     "numpy.isfinite": means(_isfinite),
     "math.isfinite": means(_isfinite),
+    "numpy.allclose": means(_allclose, each=()),
     "numpy.isclose": means(_isclose, each=(0, 1)),
     "math.isclose": means(_math_isclose),
     "numpy.nan_to_num": means(_nan_to_num, each=(0,)),
     "numpy.divmod": means(_divmod),
-    "numpy.searchsorted": means(_searchsorted, each=(1,)),
-    "numpy.digitize": means(_digitize, each=(0,)),
     "numpy.signbit": means(_signbit),
     "numpy.select": means(_select, each=()),
     "numpy.where": means(_where),
     "builtins.float": means(_float),
     "numpy.float64": means(_float),
     "numpy.positive": means(_float),
+    "numpy.real": means(_real, each=()),
+    "numpy.imag": means(_imaginary),
+    "numpy.conj": means(_float),
+    "numpy.conjugate": means(_float),
+    "numpy.isrealobj": _always(True),
+    "numpy.iscomplexobj": _always(False),
+    "numpy.piecewise": means(_piecewise, each=()),
     "math.log": means(_log),
+    "math.prod": _of_iterable(math.prod, _product),
+    "math.dist": means(_distance, each=()),
+    "math.hypot": means(_hypot),
+    "math.fsum": _of_iterable(math.fsum, _fsum),
+    "math.modf": means(_modf),
+    "numpy.modf": means(_modf, each=()),
+    "math.remainder": means(_remainder),
+    "math.ldexp": means(_ldexp),
+    "numpy.ldexp": means(_ldexp, each=(0,)),
     "numpy.bitwise_and": means(_bitwise_and),
     "numpy.bitwise_or": means(_bitwise_or),
     "numpy.bitwise_xor": means(_bitwise_xor),
     "numpy.logical_xor": means(_logical_xor),
     "numpy.invert": means(_invert),
     "numpy.clip": means(_clip, each=()),
-    "numpy.polyval": means(_polyval, each=(1,)),
-    "numpy.interp": means(_interp, each=(0,)),
 }

@@ -1,18 +1,26 @@
-"""Choices among many: `table[i]`, `x in values`, the greatest and the least, as trees of selects or folds."""
+"""Choices among many: `table[i]`, `x in values`, the greatest and the least, tables and splines, as trees of selects or folds."""
 
 import functools
+import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbad.language import refusals
+from nbad.language import arrays, refusals
+from nbad.language.arrays import TracedArray, owner
+from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.merging import Different, Merger, either
 from nbad.language.values import Tracer, first_traced
+from nbad.operations import splines
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
+
+LONGEST_SORT = 12  # comparisons grow with the square
 
 
 def is_traced(index: Any) -> bool:
@@ -21,10 +29,12 @@ def is_traced(index: Any) -> bool:
 
 
 def new_axes(container: Any, index: Any) -> int | None:
-    """How many axes `x[()]`, `x[...]` or `x[..., None]` gives a traced number; None for all other indices and containers."""
+    """How many axes `x[()]`, `x[...]`, `x[:]` or `x[..., None]` gives a traced number; None for other indices and containers."""
     if not isinstance(container, Tracer):
         return None
-    parts = index if isinstance(index, tuple) else (index,)
+    parts = [
+        Ellipsis if isinstance(p, slice) and p == slice(None) else p for p in (index if isinstance(index, tuple) else (index,))
+    ]
     return sum(part is None for part in parts) if all(part is None or part is Ellipsis for part in parts) else None
 
 
@@ -38,6 +48,21 @@ def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
         if k < len(items) - 1:
             kept = trace.apply("select", (trace.apply("eq", (result, before)), ties, 1.0)) if k > 1 else 1.0
             ties = trace.apply("select", (trace.apply("eq", (other, before)), ties + 1.0, kept))
+    if op.startswith("py"):  # Python's own give one of them, as it is
+        trace.aliases.link(result, *(owner(item) for item in items if isinstance(item, Tracer | TracedArray)))
+    return result
+
+
+def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
+    """Several numbers from the least to the greatest, nan last; two by two, and equal ones share the derivative."""
+    if len(items) > LONGEST_SORT:
+        fix = "one more argument, sorted before the call"
+        raise trace.refusal(f"sorts {len(items)} traced values", fix, expected=f"up to {LONGEST_SORT}")
+    result = list(items)
+    for end in range(len(result) - 1, 0, -1):
+        for k in range(end):
+            pair = result[k], result[k + 1]
+            result[k], result[k + 1] = trace.apply("fmin", pair), trace.apply("maximum", pair)
     return result
 
 
@@ -82,6 +107,8 @@ def _like(value: Any, number: float) -> Any:
     """The number in the shape of a value."""
     if isinstance(value, (list, tuple)):
         return type(value)(_like(part, number) for part in value)
+    if isinstance(value, dict):
+        return {key: _like(part, number) for key, part in value.items()}
     return np.full(value.shape, number) if isinstance(value, np.ndarray) and value.ndim else number
 
 
@@ -104,3 +131,207 @@ def contained(trace: "Trace", item: Any, container: Any) -> Any:
         return item in container
     values = container.flat if isinstance(container, np.ndarray) else container
     return functools.reduce(functools.partial(either, trace), (value == item for value in values), False)
+
+
+# tables
+
+
+def _searchsorted(trace: "Trace", a: Any, v: Any, side: str = "left") -> Any:
+    return _place(trace, _knots(trace, "np.searchsorted({a}, x)", a), v, side)
+
+
+def _digitize(trace: "Trace", x: Any, bins: Any, right: bool = False) -> Any:
+    return _place(trace, _knots(trace, "np.digitize(x, {bins})", bins), x, "left" if right else "right")
+
+
+def _bisect_left(trace: "Trace", a: Any, x: Any, lo: int = 0, hi: int | None = None) -> Any:
+    """Nan lies below all, as in Python: no knot is less."""
+    x, knots = trace.real(x), _knots(trace, "bisect.bisect_left({a}, x)", a)[lo:hi]
+    return lo + _count(trace, [x > knot for knot in knots])
+
+
+def _bisect_right(trace: "Trace", a: Any, x: Any, lo: int = 0, hi: int | None = None) -> Any:
+    return lo + _place(trace, _knots(trace, "bisect.bisect_right({a}, x)", a)[lo:hi], x, "right")
+
+
+def _place(trace: "Trace", knots: list[float], x: Any, side: str) -> Any:
+    """How many knots lie below a number; nan lies above all, as in NumPy."""
+    x = trace.real(x)
+    return _count(trace, [~(x <= knot) if side == "left" else ~(x < knot) for knot in knots])
+
+
+def _count(trace: "Trace", conditions: list[Any]) -> Any:
+    return trace.whole("floor", sum(conditions, start=0.0))
+
+
+def _interp(trace: "Trace", x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
+    """Linear interpolation in a table, constant beyond its ends; at a knot the derivative is that of the right-hand piece."""
+    if period is not None:
+        raise trace.refusal(
+            "passes `period=` to `numpy.interp`", "np.interp(x % period, xp, fp)  # a table that spans the period"
+        )
+    x, knots = trace.real(x), _knots(trace, "np.interp(x, {xp}, fp)", xp)
+    values = [v if trace.is_traced(v) else float(v) for v in fp]
+    if len(values) != len(xp) or not knots:
+        raise trace.refusal("calls `numpy.interp` with tables that do not fit", "np.interp(x, xp, fp)  # of one length")
+    left = values[0] if left is None else left
+    last = len(knots) - 1
+    # two equal knots are a jump, which has no slope
+    pieces = [k for k in range(last) if knots[k] < knots[k + 1]]
+    if not pieces:
+        above = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))
+        return trace.apply("select", (x < knots[0], left, above))
+    slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
+
+    def pick(numbers: list[Any]) -> Any:
+        return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
+
+    inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick([values[k] for k in pieces])
+    at_end = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))
+    above = trace.apply("select", (x >= knots[last], at_end, inside))
+    return trace.apply("select", (x < knots[0], left, above))
+
+
+def _knots(trace: "Trace", example: str, table: Any) -> list[float]:
+    """A constant table that increases; `example` is the call, with the table's name in braces."""
+    call, name = example.partition("(")[0].replace("np", "numpy"), example.partition("{")[2].partition("}")[0]
+    if trace.holds_traced(table):
+        fix = example.replace(f"{{{name}}}", "[0.0, 1.0, 2.0]") + "  # a constant table"
+        raise trace.refusal(f"calls `{call}` with a traced `{name}`", fix)
+    knots = [float(knot) for knot in table]
+    if not all(itertools.starmap(operator.le, itertools.pairwise(knots))):
+        fix = example.replace(f"{{{name}}}", f"sorted({name})")
+        raise trace.refusal(f"calls `{call}` with an `{name}` that does not increase", fix)
+    return knots
+
+
+# splines
+
+
+def value_of(trace: "Trace", pieces: splines.Pieces, x: Any) -> Any:
+    """A piecewise polynomial by Horner's rule, its piece found by selects: at a knot the right-hand piece counts."""
+    knots = [float(knot) for knot in pieces.knots]
+    x = trace.real(x)
+    place = knots[0] + (x - knots[0]) % (knots[-1] - knots[0]) if pieces.outside == splines.PERIODIC else x
+    step = place - _picked(trace, place, knots, knots[:-1])
+
+    def value(index: tuple[int, ...]) -> Any:
+        coefficients = [_picked(trace, place, knots, row[(slice(None), *index)]) for row in pieces.coefficients]
+        inside = functools.reduce(lambda total, coefficient: total * step + coefficient, coefficients)
+        # a constant has to say itself that nan is nowhere
+        inside = inside if len(coefficients) > 1 else trace.apply("select", (x == x, inside, math.nan))
+        if isinstance(pieces.outside, str):
+            return inside if pieces.outside != splines.NOWHERE else trace.apply("select", (_is_in(x, knots), inside, math.nan))
+        below, above = (np.broadcast_to(end, pieces.coefficients.shape[2:])[index] for end in pieces.outside)
+        return trace.apply("select", (x < knots[0], below, trace.apply("select", (x > knots[-1], above, inside))))
+
+    shape = pieces.coefficients.shape[2:]
+    return arrays.wrap(trace, arrays.filled(map(value, np.ndindex(shape)), shape))
+
+
+def _is_in(x: Any, knots: list[float]) -> Any:
+    return (x >= knots[0]) & (x <= knots[-1])
+
+
+def _picked(trace: "Trace", x: Any, knots: list[float], values: Sequence[Any] | np.ndarray) -> Any:
+    """Of one value for each piece that of the piece in which a number lies."""
+    values = [value if trace.is_traced(value) else float(value) for value in values]
+    return select_tree(trace, values, lambda k: x < knots[k])
+
+
+def _surface(trace: "Trace", tck: Any, x: Any, y: Any, dx: int, dy: int) -> Any:
+    """A tensor product of B-splines, held at its edges: along x first, with one coefficient for each spline along y."""
+    what, fix = "calls a surface of splines that nbad does not know", "bisplev(x, y, (tx, ty, c, kx, ky))  # of numbers"
+    across, along, table = _read(trace, what, fix, splines.surface, tck)
+    degrees = [len(axis.coefficients) - 1 for axis in (across, along)]
+    if not all(0 <= order < max(degree, 1) for order, degree in zip((dx, dy), degrees, strict=True)):
+        raise trace.refusal("takes a derivative of a surface that SciPy does not compute", "spline.ev(x, y, dx=1)")
+    rows = _of_basis(trace, across, x, dx)
+    return _of_basis(trace, along, y, dy)([rows(column) for column in table.T.tolist()])
+
+
+def _of_basis(trace: "Trace", basis: splines.Basis, x: Any, order: int) -> Callable[[Sequence[Any]], Any]:
+    """The sum of the B-splines of one axis, as a function of their coefficients."""
+    knots = [float(knot) for knot in basis.knots]
+    x = trace.real(x)
+    held = trace.apply("select", (x < knots[0], knots[0], trace.apply("select", (x > knots[-1], knots[-1], x))))
+    local = splines.Pieces(basis.knots, basis.derivative(order).coefficients)
+    weights = value_of(trace, local, held)
+
+    def total(coefficients: Sequence[Any]) -> Any:
+        near = [_picked(trace, held, knots, [coefficients[n + k] for n in basis.first]) for k in range(len(weights))]
+        return functools.reduce(operator.add, map(operator.mul, weights, near))
+
+    return total
+
+
+def _splev(trace: "Trace", x: Any, tck: Any, der: int = 0, ext: int = 0) -> Any:
+    what = "calls `scipy.interpolate.splev` in a way that nbad does not know"
+    return value_of(trace, _read(trace, what, "splev(x, (t, c, k))  # of numbers", splines.fitpack, tck, der, ext), x)
+
+
+def _read(trace: "Trace", what: str, fix: str, make: Callable[..., Any], *operands: Any, **options: Any) -> Any:
+    """What `make` makes of a spline and of the other operands of a call."""
+    try:
+        found = make(*operands, **options)
+    except (TypeError, ValueError):  # of other operands than it has, or of knots that make no pieces
+        found = None
+    if found is None:
+        raise trace.refusal(what, fix)
+    return found
+
+
+def _bisplev(trace: "Trace", x: Any, y: Any, tck: Any, dx: int = 0, dy: int = 0) -> Any:
+    return _surface(trace, tck, x, y, dx, dy)
+
+
+def spline(value: Any) -> LibraryFunction | None:
+    """What calling an object of `scipy.interpolate` means, or its method `ev`; None for all other values."""
+    # of a user's object nothing is asked: it may answer anything
+    owner, method = (value.__self__, value.__name__) if isinstance(value, MethodType) else (value, "__call__")
+    kinds = _kinds(type(owner))
+    make = next((splines.OBJECTS[kind] for kind in kinds if kind in splines.OBJECTS), None)
+    if splines.SURFACE in kinds and method in ("ev", "__call__"):
+        is_grid = method == "__call__"
+        meaning = means(functools.partial(_call_surface, owner, is_grid), each=() if is_grid else (0, 1))
+    elif make is not None and method == "__call__":
+        meaning = Meaning(functools.partial(_call_spline, owner, make), None, (0,))
+    else:
+        return None
+    return LibraryFunction(value, f"scipy.interpolate.{kinds[0]}", meaning)
+
+
+def is_spline(cls: type) -> bool:
+    """Whether objects of a class are among those."""
+    return any(kind in splines.OBJECTS or kind == splines.SURFACE for kind in _kinds(cls))
+
+
+def _kinds(cls: type) -> list[str]:
+    """The names of a class of `scipy.interpolate` and of those above it."""
+    return [base.__name__ for base in cls.__mro__] if str(cls.__module__).startswith("scipy.interpolate.") else []
+
+
+def _call_spline(spline: Any, make: Callable[..., Any], trace: "Trace", x: Any, *operands: Any, **options: Any) -> Any:
+    what = f"calls a `{type(spline).__name__}` that nbad does not know, or in such a way"
+    pieces = _read(trace, what, "CubicSpline(x, y)(t)  # of numbers", make, spline, *operands, **options)
+    return value_of(trace, pieces, x)
+
+
+def _call_surface(spline: Any, is_grid: bool, trace: "Trace", x: Any, y: Any, dx: int = 0, dy: int = 0, grid: bool = True) -> Any:
+    """At one point; on a grid, which has one point here, the result has two axes."""
+    if is_grid and grid and any(isinstance(value, list | tuple | np.ndarray) for value in (x, y)):
+        raise trace.refusal(f"calls a `{type(spline).__name__}` on a grid", "spline.ev(x, y)  # point by point")
+    result = _surface(trace, (*spline.tck, *spline.degrees), x, y, dx, dy)
+    return arrays.with_axes(trace, result, 2) if is_grid and grid else result
+
+
+MEANINGS = {
+    "numpy.searchsorted": means(_searchsorted, each=(1,)),
+    "numpy.digitize": means(_digitize, each=(0,)),
+    "bisect.bisect": means(_bisect_right, each=()),
+    "bisect.bisect_right": means(_bisect_right, each=()),
+    "bisect.bisect_left": means(_bisect_left, each=()),
+    "numpy.interp": means(_interp, each=(0,)),
+    "scipy.interpolate.splev": means(_splev, each=(0,)),
+    "scipy.interpolate.bisplev": means(_bisplev, each=()),
+}

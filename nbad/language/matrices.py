@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbad.graphs import elimination
 from nbad.language import arrays
 from nbad.language.array_functions import reduce_axes
+from nbad.language.lookup import ordered
 from nbad.language.meanings import means
+from nbad.operations.row import REAL
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
 LARGEST_MATRIX = 3  # closed forms, and choices of pivots, grow fast with the rows
+ROTATIONS = 5  # through all pairs of axes: what they leave falls with the square, and then again
 
 
 def _dot(u: Any, v: Any) -> Any:
@@ -196,39 +200,51 @@ def _solve(trace: "Trace", a: Any, b: Any) -> Any:
 
 
 def _solution(trace: "Trace", matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Elimination, at each step with the largest pivot: as exact as LAPACK's, and for numbers of any size."""
-    size, columns = len(matrix), right.shape[1]
-    rows = [[v if trace.is_traced(v) else np.float64(v) for v in row] for row in np.hstack([matrix, right])]
-    with np.errstate(all="ignore"):  # numbers that the kernel knows may be singular
-        for k in range(size):
-            _eliminate(trace, rows, k)
-        for k in reversed(range(size)):
-            known = range(k + 1, size)
-            for column in range(size, size + columns):
-                rest = functools.reduce(lambda total, j: total - rows[k][j] * rows[j][column], known, rows[k][column])
-                rows[k][column] = rest / rows[k][k]
-    return arrays.filled((value for row in rows for value in row[size:]), right.shape)
+    """By elimination: as exact as LAPACK's, and for numbers of any size."""
+    left, given = ([[trace.node(value, REAL) for value in row] for row in rows] for rows in (matrix, right))
+    rows = trace.grown(elimination.solved, left, given)
+    return arrays.filled((trace.value(node) for row in rows for node in row), right.shape)
 
 
-def _eliminate(trace: "Trace", rows: list[list[Any]], k: int) -> None:
-    """Take unknown `k` out of the rows below."""
-    for i in range(k + 1, len(rows)):
-        rows[k], rows[i] = _larger_first(trace, rows[k], rows[i], k)
-    for i in range(k + 1, len(rows)):
-        factor = rows[i][k] / rows[k][k]
-        rows[i] = [a - factor * b if j > k else a for j, (a, b) in enumerate(zip(rows[i], rows[k], strict=True))]
+def _cholesky(trace: "Trace", a: Any, *, upper: Any = False) -> Any:
+    """Nan where the matrix is not positive definite; the other triangle is not looked at."""
+    matrix = _square(trace, a, "np.linalg.cholesky")
+    matrix, factor = matrix.T if upper else matrix, np.zeros(matrix.shape, object)
+    for i, j in itertools.product(range(len(matrix)), repeat=2):
+        if j <= i:
+            known = [factor[i, k] * factor[j, k] for k in range(j)]
+            rest = functools.reduce(operator.sub, known, matrix[i, j])
+            factor[i, j] = trace.call(np.sqrt, (rest,), {}) if i == j else rest / factor[j, j]
+    return arrays.wrap(trace, np.vectorize(trace.item, otypes=[object])(factor.T if upper else factor))
 
 
-def _larger_first(trace: "Trace", p: list[Any], q: list[Any], k: int) -> tuple[list[Any], list[Any]]:
-    """Two rows, exchanged where the second has the larger item at place `k`; earlier ones are 0 in both."""
-    is_larger = abs(q[k]) > abs(p[k])
-    if not trace.is_traced(is_larger):
-        return (q, p) if is_larger else (p, q)
+def _eigvalsh(trace: "Trace", a: Any, UPLO: Any = "L") -> Any:
+    """In increasing order, by Jacobi's rotations, which are as exact as LAPACK; one triangle is looked at."""
+    matrix = _square(trace, a, "np.linalg.eigvalsh")
+    lower = np.tril(matrix if UPLO in ("L", "l") else matrix.T)
+    rows = lower + np.tril(lower, -1).T
+    pairs = list(itertools.combinations(range(len(rows)), 2))
+    for p, q in pairs * (ROTATIONS if len(pairs) > 1 else 1):
+        rows = _rotated(trace, rows, p, q)
+    return arrays.wrap(trace, arrays.filled(ordered(trace, list(rows.diagonal())), (len(rows),)))
 
-    def choose(a: Any, b: Any) -> Any:
-        return a if a is b else trace.apply("select", (is_larger, a, b))
 
-    return p[:k] + list(map(choose, q[k:], p[k:])), q[:k] + list(map(choose, p[k:], q[k:]))
+def _rotated(trace: "Trace", rows: np.ndarray, p: int, q: int) -> np.ndarray:
+    """A symmetric matrix after the rotation in the plane of two axes that makes their common item 0."""
+    difference, twice = rows[q, q] - rows[p, p], 2.0 * rows[p, q]
+    side = trace.call(np.copysign, (1.0, difference), {})
+    length = abs(difference) + trace.call(np.hypot, (difference, twice), {})
+    # 0 where the two are equal already
+    tangent = trace.apply("select", (length == 0.0, 0.0, side * twice / length))
+    cosine = 1.0 / trace.apply("sqrt", (1.0 + tangent * tangent,))
+    sine, result = tangent * cosine, rows.copy()
+    for r in range(len(rows)):
+        if r not in (p, q):
+            result[p, r] = result[r, p] = cosine * rows[r, p] - sine * rows[r, q]
+            result[q, r] = result[r, q] = sine * rows[r, p] + cosine * rows[r, q]
+    result[p, p], result[q, q] = rows[p, p] - tangent * rows[p, q], rows[q, q] + tangent * rows[p, q]
+    result[p, q] = result[q, p] = 0.0
+    return result
 
 
 MEANINGS = {
@@ -240,6 +256,8 @@ MEANINGS = {
     "numpy.einsum": means(_einsum, each=()),
     "numpy.linalg.norm": means(_norm, each=()),
     "numpy.linalg.det": means(_det, each=()),
+    "numpy.linalg.cholesky": means(_cholesky, each=()),
+    "numpy.linalg.eigvalsh": means(_eigvalsh, each=()),
     "numpy.linalg.inv": means(_inv, each=()),
     "numpy.linalg.solve": means(_solve, each=()),
 }

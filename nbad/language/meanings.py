@@ -45,6 +45,19 @@ class LibraryFunction(NamedTuple):
     meaning: Meaning
 
     @property
+    def is_of_items(self) -> bool:
+        """Whether it acts on single items, be they in arrays or not."""
+        whole = "builtins.max", "builtins.min"  # which give one of their operands as it is
+        return (
+            self.meaning.each != () or self.path == "numpy.clip" or (self.path.startswith("builtins.") and self.path not in whole)
+        )
+
+    @property
+    def is_of_arrays(self) -> bool:
+        """Whether it does so with arrays outside of kernels too."""
+        return self.is_of_items and (self.path == "builtins.abs" or not self.path.startswith(("math.", "builtins.")))
+
+    @property
     def takes_plain_arrays(self) -> bool:
         """Whether it acts on the kernel's arrays of plain numbers too: views must stay views. Linear algebra makes new arrays."""
         return not self.path.startswith("numpy.linalg.")

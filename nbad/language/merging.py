@@ -51,8 +51,8 @@ class Copy(NamedTuple):
 class Merger:
     """Merges pairs of values: the first where `condition` holds, else the second.
 
-    Numbers and conditions are selected, lists, tuples and arrays of one shape item by item; a pair is merged once, so that two
-    names of one list stay two names of one list.
+    Numbers and conditions are selected, lists, tuples, dicts of the same keys and arrays of one shape item by item; a pair is
+    merged once, so that two names of one list stay two names of one list.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ class Merger:
     ----------
     entangled : list of Entangled
         Lists and arrays that may be one another: a write to one could not be traced.
+    stale : pair of dicts
+        What either side must not use any more, by identity: neither must what it becomes.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Merger:
     ) -> None:
         self.trace, self.condition, self._is_old, self._sides = trace, condition, is_old, sides
         self.entangled: list[Entangled] = []
+        self.stale: tuple[dict[int, Any], dict[int, Any]] = {}, {}
         self._pairs: dict[tuple[int, int], _Pair] = {}
         self._of_memory: defaultdict[int, list[_Pair]] = defaultdict(list)  # by the identity of what owns it, on either side
 
@@ -85,10 +88,17 @@ class Merger:
         """The one value; raises `Different` where there is none."""
         if a is b:
             return a
+        result = self._merged(a, b)
+        if any(id(owner(value)) in stale for value, stale in zip((a, b), self.stale, strict=True)):
+            self.trace.aliases.stale[id(owner(result))] = owner(result)
+        return result
+
+    def _merged(self, a: Any, b: Any) -> Any:
         if is_number(a) and is_number(b):
             return self._number(a, b)
         if _may_be_number(a) and _may_be_number(b):
             return self._perhaps(a, b)
+        a, b = self._as_alike(a, b), self._as_alike(b, a)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
             return self._container(a, b, self._array)
         if type(a) is not type(b):
@@ -99,9 +109,24 @@ class Merger:
             return self._sequence(a, b)
         if isinstance(a, list):
             return self._container(a, b, self._list)
+        if isinstance(a, dict):
+            return self._container(a, b, self._dict)
         raise Different(f"{described(a)} in one branch and another one in the other")
 
+    def _as_alike(self, value: Any, other: Any) -> Any:
+        """A number as an array without dimensions, where the other side has one."""
+        is_cell = isinstance(other, arrays.TracedArray) and other.ndim == 0 and is_number(value)
+        return arrays.kept(self.trace, arrays.filled([self.trace.item(value)], ())) if is_cell else value
+
     def _number(self, a: Any, b: Any) -> Any:
+        result = self._chosen(a, b)
+        sides = [value for value in (a, b) if isinstance(value, Tracer)]
+        if sides and isinstance(result, Tracer):  # which for NumPy may be the array of either
+            result = self.trace.clone(result)
+            self.trace.aliases.link(result, *sides)
+        return result
+
+    def _chosen(self, a: Any, b: Any) -> Any:
         if isinstance(a, Tracer) or isinstance(b, Tracer):
             # equal operations are one node
             if isinstance(a, Tracer) and isinstance(b, Tracer) and (a._trace, a._node) == (b._trace, b._node):
@@ -139,6 +164,14 @@ class Merger:
             raise Different(f"{described(a)} in one branch and another one in the other")
         return self._items(a, *self._held(a, b))
 
+    def _dict(self, a: Any, b: Any) -> Any:
+        if type(a) is not dict:
+            raise Different(f"{described(a)} in one branch and another one in the other")
+        (keys, values), (others, other_values) = (_halves(items) for items in self._held(a, b))
+        if keys != others:
+            raise Different(f"a dict with the keys {keys} in one branch and {others} in the other")
+        return dict(zip(keys, map(self.merge, values, other_values), strict=True))
+
     def _sequence(self, a: Any, b: Any) -> Any:
         if type(a) is not tuple and not hasattr(a, "_make"):
             raise Different(f"{described(a)} in one branch and another one in the other")
@@ -151,22 +184,31 @@ class Merger:
         return [self.merge(x, y) for x, y in zip(a, b, strict=True)]
 
     def _held(self, *containers: Any) -> Iterator[list[Any]]:
-        """The items of two lists or arrays, each as its side has it."""
+        """The items of two lists or arrays, or the keys and values of two dicts, each as its side has it."""
         for container, side in zip(containers, self._sides, strict=True):
-            items = side(container)
-            if items is None:
-                items = list(arrays.items(self.trace, container).flat) if isinstance(container, np.ndarray) else container
+            # of an array of plain numbers no side can have written a part
+            is_plain = isinstance(container, np.ndarray) and not arrays.holds_objects(container)
+            items = None if is_plain else side(container)
+            if items is None and isinstance(container, np.ndarray):
+                items = list(arrays.items(self.trace, container).flat)
+            elif items is None:
+                items = [*container, *container.values()] if isinstance(container, dict) else container
             yield items
 
     def _array(self, a: Any, b: Any) -> Any:
         if a.shape != b.shape:
             raise Different(f"an array of shape {a.shape} in one branch and of shape {b.shape} in the other")
-        if a.dtype == b.dtype and a.dtype not in (object, float):
+        if not arrays.holds_objects(a) and a.dtype == b.dtype != float:
             if np.array_equal(a, b):
                 return a.copy()
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
-        return arrays.wrap(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+        return arrays.kept(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
+
+
+def _halves(items: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The keys and the values of a dict."""
+    return items[: len(items) // 2], items[len(items) // 2 :]
 
 
 def _overlap(a: _Pair, b: _Pair) -> bool:
@@ -211,6 +253,8 @@ def opposite(trace: "Trace", condition: Any) -> Any:
 
 def is_number(value: Any) -> bool:
     """Whether this is a number or a condition, traced or plain."""
+    if isinstance(value, arrays.TracedArray):
+        return False
     return isinstance(value, Tracer) or plain_number(value) is not None
 
 
@@ -246,7 +290,7 @@ def kept(value: Any, known: dict[int, Copy] | None = None) -> Any:
     known = {} if known is None else known
     if id(value) in known:
         return known[id(value)].copy
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray) and (value.ndim or isinstance(value, arrays.TracedArray)):
         copy: Any = value.copy()
     elif type(value) is list:
         copy = [kept(item, known) for item in value]
@@ -263,11 +307,11 @@ def kept(value: Any, known: dict[int, Copy] | None = None) -> Any:
 
 
 def containers(value: Any) -> Iterator[Any]:
-    """The lists and arrays in a value."""
-    if isinstance(value, (list, np.ndarray)):
+    """The lists, dicts and arrays in a value."""
+    if isinstance(value, (list, dict, np.ndarray)):
         yield value
-    if isinstance(value, (list, tuple)):
-        for item in value:
+    if isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from containers(item)
 
 

@@ -21,6 +21,7 @@ PROTOCOL = {
         "write the kernel for one element: nbad applies it to whole arrays",
     ),
     "__hash__": ("uses {value} as the key of a dict, set or cache", "use a plain number or a string as the key"),
+    "__reduce_ex__": ("pickles {value}, which has no value yet", "x  # itself: copies of it are it"),
     "__matmul__": _MATRIX,
     "__rmatmul__": _MATRIX,
     "__setitem__": _WRITE,
@@ -45,12 +46,23 @@ def protocol(name: str, line: str) -> tuple[str, str]:
     return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
 
 
-_SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")  # in Python's words
+# in the words of Python, NumPy and the module json
+_SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")
+_MEMORY = re.compile(r".*array of references|.*holds references|memoryview: format O")
+_TEXT = re.compile(r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced ")
 
 
-def misuse(error: TypeError) -> tuple[str, str | None] | None:
-    """What Python has against a traced value: a case of `FLOW` and its words, of a float; None where it is about other values."""
-    words = str(error).replace("TracedReal", "float").replace("TracedCondition", "bool")
+def misuse(error: BaseException) -> tuple[str, str | None] | None:
+    """What an error has against a traced value: a case of `FLOW` and its words, of a float; None where it is about others."""
+    if not isinstance(error, (TypeError, ValueError, RuntimeError)):
+        return None
+    if _MEMORY.match(str(error)):
+        return "memory", None
+    if _TEXT.match(str(error)):
+        return "text", None
+    words = str(error)
+    for name, plain in (("TracedReal", "float"), ("TracedWhole", "int"), ("TracedCondition", "bool")):
+        words = words.replace(name, plain)
     if words == str(error):
         return None
     return ("sequence", None) if _SEQUENCE.match(words) else ("operand", words)
@@ -58,6 +70,10 @@ def misuse(error: TypeError) -> tuple[str, str | None] | None:
 
 FLOW = {
     "sequence": ("treats a traced value, a scalar, as a sequence", "def kernel(x0, x1, x2):  # one argument per component"),
+    "memory": (
+        "asks for the memory of an array of traced values, where there are no numbers yet",
+        "x[k], x.flat, x.copy(), x.ravel()  # its items",
+    ),
     "operand": (
         "does with a traced value what a float cannot do",
         "n // 2, n * 2, n % 2  # integer arguments are floats when a kernel is traced",
@@ -143,6 +159,10 @@ FLOW = {
         "compares traced values in `{name}`, which asks by `is`, in code that nbad cannot see into",
         "if flag: ...  # instead of `flag is True`; or in a function that the kernel reaches by name",
     ),
+    "type": (
+        "asks by `type` for numbers in `{name}`, in code that nbad cannot see into",
+        "isinstance(value, float)  # instead of type(value) is float; or in a function that the kernel reaches by name",
+    ),
     "binds": (
         "assigns `{name}` in an operand that depends on a traced value",
         "if x > 0: {name} = ...  # a statement of its own",
@@ -173,6 +193,18 @@ FLOW = {
     ),
     "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
     "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
+    "unreadable": (
+        "perhaps changes the {noun} `{name}`, which nobody can read, in a branch on a traced value",
+        "value = ...  # what is needed of it, taken before the branch, and `del` of its names; or taken outside the kernel",
+    ),
+    "settings": (
+        "changes settings of Python or NumPy in a branch on a traced value",
+        "np.seterr(all='ignore')  # before the branch, or before the call",
+    ),
+    "outer variable": (
+        "calls a function that sets a variable of a module, in a branch on a traced value",
+        "load()  # before the branch, the function that sets it",
+    ),
     "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
     "changed list": (
         "changes the length of the list `{name}` in a branch on a traced value",
@@ -210,24 +242,16 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
 
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
-    "math.dist": "np.sqrt((x0 - y0)**2 + (x1 - y1)**2)",
-    "math.fsum": "x + y + z",
-    "math.hypot": "math.hypot(math.hypot(x, y), z)",
-    "math.prod": "x * y * z",
     "numpy.add.reduce": "np.sum(x)",
     "numpy.argmax": "np.max(x)  # the place of an item is not known when a kernel is traced",
     "numpy.argmin": "np.min(x)  # the place of an item is not known when a kernel is traced",
-    "numpy.argsort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
+    "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
     "numpy.average": "np.dot(w, x) / np.sum(w)",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
     "numpy.float32": "call the kernel with float32 arrays",
     "numpy.maximum.reduce": "np.max(x)",
-    "numpy.median": "np.minimum(a, b), np.maximum(a, b)  # two by two",
     "numpy.minimum.reduce": "np.min(x)",
-    "numpy.modf": "x - np.trunc(x), np.trunc(x)",
     "numpy.multiply.reduce": "np.prod(x)",
-    "numpy.piecewise": "np.where(x < 0, -x, x * x)",
-    "numpy.sort": "np.minimum(a, b), np.maximum(a, b)  # two by two",
     "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
 }
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.failures import Cause, Flags, may_fail, uses
+from nbad.graphs.failures import may_fail, uses_of
+from nbad.graphs.flags import Cause, Flags
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.kernels import KernelLike, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
 from nbad.graphs.steps import forget
-from nbad.language import arrays, meanings, refusals, vocabulary
-from nbad.language.kernels import KernelLike, Traced
+from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both, opposite
 from nbad.language.refusals import advice, described
@@ -29,6 +30,7 @@ from nbad.operations.table import TABLE
 _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 MAX_PASSES = 10_000
 _NUMERIC = (complex, np.complexfloating, np.ndarray, list, tuple)  # what NumPy's numbers compute with
+_SHOWING = frozenset("bdb cmd code logging pdb traceback unittest warnings".split())  # what these make of values is for people
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -80,6 +82,7 @@ class Trace:
         self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
         self.unseen = Unseen()
+        self.aliases = masks.Aliases()
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
@@ -142,6 +145,7 @@ class Trace:
 
     def real(self, value: Any) -> Tracer:
         """A traced real number; a condition counts 1 or 0, and a whole number has no -0."""
+        value = arrays.bare(value)
         if isinstance(value, TracedWhole):
             plain = self.value(self._own(value)._node)
             return self.apply("add", (plain, 0.0)) if value.is_signed else plain
@@ -155,6 +159,7 @@ class Trace:
 
     def node(self, value: Any, kind: str) -> int:
         """The node of an operand: a traced value of this trace, or a plain number."""
+        value = arrays.bare(value)
         if isinstance(value, Tracer):
             return self._own(value)._node if value.kind == kind else self._converted(value, kind)
         if type(value) is Perhaps:
@@ -164,6 +169,7 @@ class Trace:
 
     def item(self, value: Any) -> Any:
         """An item of an array: a traced value, a float or a bool."""
+        value = arrays.bare(value)
         if isinstance(value, Tracer):
             return value
         if type(value) is Perhaps:
@@ -227,8 +233,8 @@ class Trace:
             outputs, nodes = self._without_unbound(outputs, nodes)
         graph = simplify(self.builder.build(nodes))
         is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
-        whole = self.builder.build(outputs)
-        return compact(whole) if has_states else whole, None if all(is_false) else Flags(graph, tuple(causes))
+        values, has_flags = self.builder.build(outputs), not all(is_false)
+        return compact(values) if has_states or has_flags else values, Flags(graph, tuple(causes)) if has_flags else None
 
     def _flag_nodes(self) -> list[int]:
         conditions = [self.node(condition, BOOL) for condition, _ in self.flags]
@@ -238,7 +244,7 @@ class Trace:
         """Elements that use a variable without a value have none."""
         graph = self.builder.build([*outputs, *self._flag_nodes()])
         self.builder = builder = SimplifyingBuilder.extending(graph)
-        found = uses(builder, graph)
+        found = uses_of(builder, graph)
         for node, cause in self._unbound.items():
             if node in found and builder.value(found[node]) is not False:
                 self.flags.append(Flag(self.value(found[node]), cause))
@@ -257,6 +263,38 @@ class Trace:
         graph = Graph(graph.name, graph.inputs, tuple(nodes), ())
         return iter([builder.rebuild(graph, places, [same[k] for k in group]) for group in groups])
 
+    def constant(self, value: Any) -> Any:
+        """What arithmetic makes of plain numbers in arrays without axes: a number that may be written to; all else as it is."""
+        return self.real(value) if isinstance(value, float) else value
+
+    def unwritten(self, value: Any) -> Any:
+        """A number or an array, which must not have been written to under another name."""
+        if self.aliases.is_stale(value):
+            what = "uses a number after its array was written to under another name"
+            raise self.refusal(what, "y = np.array(y)  # where it is made: then all names see what is written")
+        return value
+
+    def clone(self, value: Tracer) -> Tracer:
+        """A traced value under a name of its own: for NumPy a copy."""
+        node = self._own(value)._node
+        return TracedWhole(self, node, value.is_signed) if isinstance(value, TracedWhole) else self.value(node)
+
+    def mask(self, index: Any, of_number: bool) -> np.ndarray | None:
+        """The conditions of an index that is a mask; None for all others."""
+        return masks.as_mask(self, index, of_number)
+
+    def picked(self, array: Any, mask: np.ndarray) -> masks.Masked:
+        """The items of an array where conditions hold."""
+        return masks.picked(self, array, mask)
+
+    def write(self, array: Any, mask: np.ndarray, value: Any) -> None:
+        """Write to the items of an array where conditions hold."""
+        masks.write(self, array, mask, value)
+
+    def is_whole(self, value: Any) -> bool:
+        """Whether this is a traced whole number, or a plain one."""
+        return is_whole_number(value)
+
     def is_traced(self, value: Any) -> bool:
         """Whether this is a traced value itself."""
         return isinstance(value, Tracer)
@@ -268,8 +306,22 @@ class Trace:
     def call(self, function: Any, args: tuple[Any, ...], options: dict[str, Any], path: str | None = None) -> Any:
         """A library function on plain values, or what it means on traced ones."""
         args = tuple([value.use() if type(value) is Perhaps else value for value in args])
-        known, values = vocabulary.find(function), (args, options)
+        function = np.nonzero if function is np.where and len(args) == 1 else function
+        known, (args, options) = vocabulary.find(function), masks.in_place(function, args, options)
+        is_single = known is not None and known.is_of_items
+        if masks.holds_masked(args, options) and function is not np.place:
+            if known is None or not known.is_of_arrays:
+                masks.refuse_picked(self)
+            return masks.lifted(self, lambda *given, **named: self.call(function, given, named, path), args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
+        if known is None or is_single:
+            if known and not options.keys().isdisjoint(("out", "where")) and _holds((args, options), arrays.TracedArray | Tracer):
+                return masks.into(self, function, args, options)
+            is_of_cells = any(isinstance(value, arrays.TracedArray) and value.ndim == 0 for value in args)
+            args, options = tuple(map(arrays.bare, args)), {name: arrays.bare(value) for name, value in options.items()}
+            if is_of_cells and first_traced((args, options)) is None:
+                return self.constant(arrays.call_plain(self, function, args, options))
+        values = args, options
         if not _acts_on_plain(known, values) and first_traced(values) is None:
             return arrays.call_plain(self, function, args, options)
         if known is None:
@@ -280,8 +332,10 @@ class Trace:
         return result
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
-        """Refuse functions of whole arrays on one traced number, which they would return as it is."""
-        if path in refusals.WHOLE and args and self.is_traced(args[0]):
+        """Refuse functions of whole arrays on one traced number, which they would return as it is; of a mask `any` is a test."""
+        if path in ("numpy.any", "numpy.all") and args and self.is_condition(arrays.bare(args[0])):
+            return
+        if path in refusals.WHOLE and args and self.is_traced(arrays.bare(args[0])):
             operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
             what, fix, expected = refusals.whole(path, operands)
             raise self.refusal(what, fix, expected=expected)
@@ -296,16 +350,27 @@ class Trace:
         results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
-        return results if traced.is_tuple else results[0]
+        return traced.structure.build(results)
 
     def _repeat(self, traced: Traced, slots: list[Any]) -> list[Tracer]:
         """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
-        nodes = [self.node(value, REAL) for value in slots]
+        nodes, path = [self.node(value, REAL) for value in slots], self.path()
+        active = None if path is True else self.node(path, BOOL)
         if traced.flags is not None:
-            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes)]
+            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes, active)]
             for condition, cause in traced.flags.spliced(conditions):
                 self.no_value(condition, cause)
-        return list(map(self.value, self.builder.splice(traced.graph, nodes)))
+        return list(map(self.value, self.builder.splice(traced.graph, nodes, active)))
+
+    def grown(self, grow: Callable[..., Any], *operands: Any) -> Any:
+        """What `grow(builder, *operands)` makes of nodes, for the line that runs."""
+        before, self.builder.source = len(self.builder.nodes), lines.place()
+        self.applied += 1
+        found = grow(self.builder, *operands)
+        self.builder.source = None
+        self._count(before)
+        self._look_around(sys._getframe(1), is_condition=False)
+        return found
 
     def refusal(
         self,
@@ -325,9 +390,11 @@ class Trace:
 
     def note_text(self, frame: FrameType | None) -> None:
         """The text of a traced value, which is not that of a number, is asked for: it may be shown, but not computed with."""
-        while frame is not None and frame.f_code.co_filename.startswith(lines.PACKAGE):
+        while frame is not None and lines.is_foreign(frame):
+            if lines.top_module(frame) in _SHOWING:
+                return
             frame = frame.f_back
-        if not self.is_open or frame is None or lines.is_library(frame):  # of a debugger, for example
+        if not self.is_open or frame is None:
             return
         line = lines.line_of(frame.f_code, frame.f_lineno)
         if not _SHOWS.match(line.text):
@@ -355,7 +422,7 @@ class Trace:
 
     def _own(self, value: Tracer) -> Tracer:
         if value._trace is self and self.is_open:
-            return value
+            return self.unwritten(value)
         what = f"uses a traced value of kernel `{value._trace.name}` after or outside its trace"
         raise self.refusal(what, "pass it as an argument, or return it")
 
@@ -390,7 +457,7 @@ def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:
     return known.meaning.always or (known.takes_plain_arrays and _holds(values, arrays.TracedArray))
 
 
-def _holds(value: Any, kind: type) -> bool:
+def _holds(value: Any, kind: Any) -> bool:
     """Whether a value is of a kind, or a list, tuple or dict that holds one."""
     if isinstance(value, dict):
         value = list(value.values())

@@ -1,13 +1,15 @@
 """Code that runs as it is, because nbad could not rewrite it: what may it hide from a trace?
 
 What a rewritten function catches or compares goes through `nbad.branching`. All else (methods of objects that the kernel makes,
-properties, operators, code without source, libraries) is asked here, whenever an operation is traced while it runs.
+properties, operators, code without source, libraries) is asked here, whenever an operation is traced while it runs. Who
+asks there by `type` is told what no float would tell.
 """
 
 import contextlib
 import dis
+import functools
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, takewhile
+from itertools import dropwhile, pairwise, takewhile
 from types import CodeType, FrameType, FunctionType, GeneratorType
 from typing import Any, NamedTuple
 
@@ -20,6 +22,10 @@ HARMLESS = frozenset(
 )
 
 
+_NUMBERS = frozenset("bool complex float float64 int numbers".split())
+_COMPARISONS = ("COMPARE_OP", "CONTAINS_OP", "IS_OP")
+
+
 class Fault(NamedTuple):
     """A frame that hides something from the trace, and what: a case of `refusals.FLOW`."""
 
@@ -28,11 +34,12 @@ class Fault(NamedTuple):
 
 
 class _Code(NamedTuple):
-    """A code object, the ranges of instructions whose errors it may hide, and whether it compares by `is`."""
+    """A code object, the ranges of instructions whose errors it may hide, whether it compares by `is`, and types of numbers."""
 
     code: CodeType  # held so that its identity stays its own
     covered: Sequence[range] = ()
     compares: bool = False
+    asks_type: bool = False
 
 
 class Unseen:
@@ -51,6 +58,8 @@ class Unseen:
                 return Fault(frame, "hides")
             if known.compares and innermost and is_condition:
                 return Fault(frame, "compares")
+            if known.asks_type and "__nbad__" not in frame.f_globals:
+                return Fault(frame, "type")
             innermost = innermost and frame.f_code.co_filename.startswith(lines.PACKAGE)
             frame = frame.f_back
         return None
@@ -59,7 +68,8 @@ class Unseen:
         code = frame.f_code
         known = _Code(code)
         if not code.co_filename.startswith(lines.PACKAGE) and "__nbad__" not in code.co_names:
-            known = _Code(code, list(_covered(code)), not lines.is_library(frame) and _compares(code))
+            is_users = not lines.is_library(frame)
+            known = _Code(code, list(_covered(code)), is_users and _compares(code), is_users and _asks_type(code))
         self._known[id(code)] = known
         return known
 
@@ -85,7 +95,7 @@ def _may_hide(handler: Sequence[dis.Instruction]) -> bool:
 
 def _caught(before: Sequence[dis.Instruction]) -> set[Any]:
     """The names of the errors that are loaded last."""
-    loads = takewhile(lambda part: part.opname.startswith(("LOAD_", "BUILD_TUPLE")), reversed(before))
+    loads = takewhile(_loads, reversed(before))
     return {load.argval for load in loads if load.opname.startswith("LOAD_")}
 
 
@@ -98,6 +108,45 @@ def _compares(code: CodeType) -> bool:
     """Whether code asks by `is` for anything but None."""
     steps = pairwise(dis.get_instructions(code))
     return any(then.opname == "IS_OP" and not (one.opname == "LOAD_CONST" and one.argval is None) for one, then in steps)
+
+
+def _asks_type(code: CodeType) -> bool:
+    """Whether code asks by `type(x)` for numbers: compares that with one of their types, or names one and does other things."""
+    mentioned = {*code.co_names, *code.co_consts}
+    if "type" not in code.co_names or mentioned.isdisjoint(_NUMBERS):
+        return False
+    steps = list(dis.get_instructions(code))
+    calls = [k for k, step in enumerate(steps, 1) if step.opname == "LOAD_GLOBAL" and step.argval == "type"]
+    return any(_is_of_numbers(steps[k:], code.co_varnames[:1]) for k in calls)
+
+
+def _is_of_numbers(after: Sequence[dis.Instruction], own: tuple[str, ...]) -> bool:
+    """Whether what follows `type` in some code may compare it with a type of numbers; `own` is the object of a method."""
+    argument = list(takewhile(lambda step: step.opname not in ("PRECALL", "CALL"), after))
+    if [step.argval for step in argument] == list(own):
+        return False
+    after = list(dropwhile(lambda step: step.opname != "CALL", after))[1:]
+    types = list(takewhile(_loads, after))
+    is_compared = len(types) < len(after) and after[len(types)].opname in _COMPARISONS
+    return not is_compared or not _NUMBERS.isdisjoint(step.argval for step in types)
+
+
+def _loads(step: dis.Instruction) -> bool:
+    return step.opname.startswith(("LOAD_", "BUILD_TUPLE"))
+
+
+@functools.lru_cache(maxsize=256)
+def asking_method(cls: type) -> str | None:
+    """A method of a user's class, which runs as it is, that asks for the type of a number; else None."""
+    members = ((name, member) for base in cls.__mro__ for name, member in vars(base).items())
+    functions = ((name, member.fget if isinstance(member, property) else member) for name, member in members)
+    users = ((name, f.__code__) for name, f in functions if isinstance(f, FunctionType) and not _is_installed(f))
+    return next((name for name, code in users if _asks_type(code)), None)
+
+
+def _is_installed(function: FunctionType) -> bool:
+    top = str(function.__module__).partition(".")[0]
+    return top in lines.LIBRARIES or "site-packages" in function.__code__.co_filename
 
 
 def may_swallow(manager: Any) -> bool:

@@ -22,7 +22,9 @@ def plain_number(value: Any) -> bool | float | None:
     if isinstance(value, Tracer):
         return None
     if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+        value = value.view(np.ndarray)[()]
+        if isinstance(value, Tracer):
+            return None
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     return float(value) if isinstance(value, numbers.Real) else None
@@ -42,7 +44,7 @@ def _traced_in(value: Any) -> "Tracer | None":
         return first_traced(value)
     if isinstance(value, dict):
         return first_traced(value.values())
-    if isinstance(value, np.ndarray) and value.dtype == object:
+    if isinstance(value, np.ndarray) and arrays.holds_objects(value):
         return first_traced(value.flat)
     return None
 
@@ -190,10 +192,10 @@ class Tracer:
         raise self._trace.refusal(what, fix, line=line, got=obstacle)
 
     def __copy__(self) -> "Tracer":
-        return self
+        return self._trace.clone(self)
 
     def __deepcopy__(self, memo: Any) -> "Tracer":
-        return self
+        return self._trace.clone(self)
 
     def __getattr__(self, name: str) -> NoReturn:
         # protocols are asked for by `hasattr`, which is to say no as for a float
@@ -245,8 +247,8 @@ class TracedReal(Tracer):
     conjugate = conj = squeeze = item
 
     def copy(self, order: str = "C") -> Any:
-        """Itself: nobody can write to it."""
-        return self
+        """The same under a name of its own."""
+        return self._trace.clone(self)
 
     def astype(self, dtype: Any, **options: Any) -> Any:
         """As a number of a dtype: itself, cut to a whole number, or whether it is not zero."""
@@ -257,13 +259,19 @@ class TracedReal(Tracer):
             return self._trace.whole("trunc", self)
         if wanted != self.dtype:
             raise self._trace.refusal(f"makes {self.described()} a number of dtype {wanted.name}", "x  # it is a float64")
-        return self
+        return self._trace.clone(self)
 
     def ravel(self, order: str = "C") -> Any:
-        """As an array of one item."""
+        """As an array of one item, for NumPy a view."""
         return arrays.with_axes(self._trace, self, 1)
 
-    flatten = ravel
+    def flatten(self, order: str = "C") -> Any:
+        """A copy as an array of one item."""
+        return arrays.with_axes(self._trace, self._trace.clone(self), 1)
+
+    def reshape(self, *shape: Any, **options: Any) -> Any:
+        """As an array of one item, as by `numpy.reshape`."""
+        return self._trace.call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), options)
 
     def clip(self, *limits: Any, **options: Any) -> Any:
         """As by `numpy.clip`."""
@@ -305,6 +313,25 @@ class TracedCondition(Tracer):
 
     def __neg__(self) -> Any:
         return 0 - self
+
+    shape, ndim, size, dtype = (), 0, 1, np.dtype(bool)
+
+    def any(self) -> Any:
+        """Itself: a mask of one element."""
+        return self
+
+    all = item = any
+
+    def copy(self, order: str = "C") -> Any:
+        """The same under a name of its own."""
+        return self._trace.clone(self)
+
+    def astype(self, dtype: Any, **options: Any) -> Any:
+        """As a number of a dtype: 1 or 0."""
+        kind = np.dtype(dtype).kind
+        if kind == "b":
+            return self.copy()
+        return self._trace.real(self).astype(dtype)
 
 
 def stop_gradient(x: Any) -> Any:

@@ -4,6 +4,7 @@ Most of it is the `spellings` column of `nbad.operations.table`; the rest are th
 value: nothing can be added to it, and it does not matter what was imported before.
 """
 
+import bisect
 import builtins
 import difflib
 import functools
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.errors import TraceError, closest
-from nbad.language import array_functions, builtin_functions, matrices, refusals, special_functions
+from nbad.language import array_functions, builtin_functions, lookup, masks, matrices, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
 from nbad.language.values import TraceAttributeError, stop_gradient
 from nbad.operations.table import ROWS
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 
 _ARRAYS = "numpy.linalg.", "numpy.fft.", "scipy.linalg."  # their functions are of whole arrays
 SHOWN = 400  # characters of a list of functions in a message
-SCIPY, NORM = "scipy.special", "scipy.stats.norm"
-_MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "numpy": np, "numpy.linalg": np.linalg}
+SCIPY, NORM = ("scipy.special", "scipy.interpolate"), "scipy.stats.norm"
+_MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "bisect": bisect, "numpy": np, "numpy.linalg": np.linalg}
 _OWN: dict[str, Any] = {
     "nbad.stop_gradient": stop_gradient,
     **{f"{special_functions.MODULE}.{name}": function for name, function in special_functions.FUNCTIONS.items()},
+    **special_functions.SERIES,
 }
 
 
@@ -42,7 +44,13 @@ def _applying(op: str) -> Callable[..., Any]:
 _SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROWS for path in row.spellings}
 # a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
 MEANINGS: dict[str, Meaning] = (
-    _SPELLED | builtin_functions.MEANINGS | array_functions.MEANINGS | matrices.MEANINGS | special_functions.MEANINGS
+    _SPELLED
+    | builtin_functions.MEANINGS
+    | array_functions.MEANINGS
+    | lookup.MEANINGS
+    | masks.MEANINGS
+    | matrices.MEANINGS
+    | special_functions.MEANINGS
 )
 
 
@@ -64,17 +72,30 @@ def _original(path: str) -> Any:
 
 
 def _of_scipy(function: Any) -> LibraryFunction | None:
-    """Looked up anew each time, 4 us: SciPy may be loaded at any moment, and by another thread only in part so far."""
+    """Looked up anew each time: SciPy may be loaded at any moment, and by another thread only in part so far."""
     if not callable(function):
         return None
     if isinstance(function, MethodType):  # of a distribution
         owner, place = getattr(sys.modules.get("scipy.stats"), "norm", None), NORM
-        names = iter([function.__name__] if function.__self__ is owner else [])
+        names = [function.__name__] if function.__self__ is owner else []
+        path = next((f"{place}.{name}" for name in names), None)
     else:
-        owner, place = sys.modules.get(SCIPY), SCIPY
-        names = (name for name in _names_in(SCIPY) if getattr(owner, name, None) is function)
-    path = next((f"{place}.{name}" for name in names), None)
-    return LibraryFunction(function, path, MEANINGS[path]) if path in MEANINGS else None
+        path = next((f"{place}.{name}" for place in SCIPY for name in _names_in(place) if _is_named(place, name, function)), None)
+    return LibraryFunction(function, path, MEANINGS[path]) if path in MEANINGS else made(function)
+
+
+def made(value: Any) -> LibraryFunction | None:
+    """The meaning of a function that a library made: a spline or polynomial; None for all other values."""
+    return lookup.spline(value) or special_functions.polynomial(value)
+
+
+def makes(cls: type) -> bool:
+    """Whether a class is one of splines or polynomials."""
+    return lookup.is_spline(cls) or cls in special_functions.POLYNOMIALS
+
+
+def _is_named(place: str, name: str, function: Any) -> bool:
+    return getattr(sys.modules.get(place), name, None) is function
 
 
 @functools.cache
@@ -112,8 +133,8 @@ def missing(trace: "Trace", module: ModuleType, name: str) -> TraceAttributeErro
 def path_of(value: Any) -> str:
     """Module and name of a function, as in "numpy.linalg.norm"."""
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__name__
-    special = sys.modules.get(SCIPY)  # its functions do not say where they come from
-    module = SCIPY if getattr(special, name, None) is value else module_of(value)
+    # some functions of SciPy's do not say where users find them
+    module = next((place for place in SCIPY if _is_named(place, name, value)), None) or module_of(value)
     return f"{module}.{name}" if module else name
 
 

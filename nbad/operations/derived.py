@@ -17,4 +17,10 @@ DERIVED = {
     "cos": ("-sin(x)",),
     "sinh": ("cosh(x)",),
     "cosh": ("sinh(x)",),
+    "besselj": (None, "besselj(x - 1, y)/2 - besselj(x + 1, y)/2"),
+    "bessely": (None, "bessely(x - 1, y)/2 - bessely(x + 1, y)/2"),
+    "besseli": (None, "besseli(x - 1, y)/2 + besseli(x + 1, y)/2"),
+    "besselk": (None, "-besselk(x - 1, y)/2 - besselk(x + 1, y)/2"),
+    "exp1": ("-exp(-x)/x",),
+    "expi": ("exp(x)/x",),
 }

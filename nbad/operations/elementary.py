@@ -280,6 +280,9 @@ ROUNDING = (
     composite("heaviside", "Piecewise((0, x < 0), (y, Eq(x, 0)), (1, True))", _heaviside, "0",
               "Piecewise((0, Ne(x, 0)), (1, True))", operands=PAIR, spellings=("numpy.heaviside",), samples=PAIRS, cost=4.0,
               kink="0 by the first operand, also at the step; by the second 1 at the step"),
+    # a partial that nbad does not know depends on the operands all the same: its own partials are not 0
+    composite("unknown", "nan", lambda g, x: math.nan, "unknown(x)", function=lambda x: np.full(np.shape(x), math.nan)[()],
+              cost=0.0, samples=()),
     composite("stop_gradient", "x", lambda g, x: x, "0", function=np.positive, spellings=("nbad.stop_gradient",), cost=0.0,
               kink="0 everywhere: that is its purpose"),
 )
@@ -294,6 +297,8 @@ EXPONENTIAL = (
     call("cbrt", "cbrt(x)", "1/3*v**(-2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
     call("exp", "exp(x)", "v", domain=((-700.0, 700.0),)),
     call("exp2", "2**x", "v*log(2)", spellings=(*both("exp2"), "scipy.special.exp2"), domain=((-1000.0, 1000.0),)),
+    composite("exp10", "10**x", lambda g, x: g.pow(10.0, x), "v*log(10)", function=lambda x: np.power(10.0, x),
+              spellings=special("exp10"), cost=75.0, domain=((-300.0, 300.0),)),
     call("expm1", "exp(x) - 1", spellings=(*both("expm1"), "scipy.special.expm1"),
          samples=((-40.0,), (-1e-12,), (0.3,), (2.5,)), domain=((-700.0, 700.0),)),
     call("log", "log(x)", cost=26.0, samples=POSITIVE, domain=ABOVE_0),

@@ -6,7 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nbad.operations import scipy_link
+from nbad.operations.series import by_expansion
+
 REAL, BOOL = "real", "bool"
+# a partial by a parameter of a special function, of two operands or of three: nan, and so are its own partials
+UNKNOWN = ("unknown(x + y)", "unknown(x + y + z)")
 PAIR = (REAL, REAL)
 
 
@@ -27,7 +32,8 @@ class Operation(NamedTuple):
     expression : str or None
         The value as text that SymPy and mpmath read; None where it has no derivative (comparisons, logic).
     partials : tuple of (str or None), or None
-        One per real operand; None stands for SymPy's own derivative, which `nbad.operations.derived` holds.
+        One per real operand; None stands for SymPy's own derivative, which `nbad.operations.derived` holds, and a text of
+        UNKNOWN for one that nbad does not know, which is nan.
     square : tuple of str
         The partials of the square of the value, where it is smooth at points at which the value is not, or may be.
     expansion : callable or None
@@ -169,5 +175,40 @@ def composite(
         expression=expression,
         expansion=expansion,
         partials=partials or (None,) * len(operands),
+        **more,
+    )
+
+
+def of_scipy(
+    name: str,
+    expression: str | None,
+    *partials: str | None,
+    own: str | None = None,
+    spellings: tuple[str, ...] | None = None,
+    **more: Any,
+) -> Operation:
+    """A function of SciPy's, called `own` in its compiled module."""
+    return Operation(
+        name=name,
+        numpy=scipy_link.reference(own or name),
+        spellings=special(name) if spellings is None else spellings,
+        expression=expression,
+        partials=partials or None,
+        scipy=own or name,
+        # a call for each lane
+        cost=300.0,
+        **more,
+    )
+
+
+def family(name: str, expression: str, expansion: Callable[..., Any], *partials: str, payload: int = 2, **more: Any) -> Operation:
+    """A family with a whole number n, defined by its expansion."""
+    return Operation(
+        name=name,
+        numpy=by_expansion(expansion),
+        payload=payload,
+        expression=expression,
+        partials=partials,
+        expansion=expansion,
         **more,
     )

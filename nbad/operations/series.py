@@ -1,6 +1,6 @@
-"""Families of special functions as straight-line code: what derivatives of `digamma`, `sinc` and `erfcx` need.
+"""Special functions as straight-line code: families that derivatives of others need, and what no library has.
 
-Each takes the operand and a whole number n, and is made of operations only, so that it is vector code and needs no library.
+A family takes its operands and a whole number n. All are made of operations, most of them of vector code alone.
 An expansion runs on whatever overloads the operators: on values of `nbad.codegen.lower`, and through `by_expansion` on NumPy
 arrays.
 """
@@ -14,6 +14,15 @@ import numpy as np
 from nbad.operations import scipy_link
 
 BERNOULLI = (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510)  # even ones, as fractions
+STIRLING = [a / (b * 2 * k * (2 * k - 1)) for k, (a, b) in enumerate(BERNOULLI, 1)]
+BRANCH, BRANCH_REST = 0.36787944117144233, -1.2428753672788363e-17  # 1/e
+# of the Lambert function about its branch point, in powers of the root of 2*(e*x + 1)
+BRANCH_SERIES = (
+    -1.0, 1.0, -1 / 3, 11 / 72, -43 / 540, 769 / 17280, -221 / 8505, 680863 / 43545600, -1963 / 204120, 226287557 / 37623398400,
+)  # fmt: skip
+BRANCH_REACH = 0.02  # of that series alone
+DECAY_REACH, DECAY_TERMS = 40.0, 130  # of twice the operand, in the series of scaled Bessel functions
+ELLIPTIC_TERMS = 50  # beyond, powers of 1/2 are too small
 TERMS = 10  # of a sum before its remainder is taken
 POWERS = 12  # of a series
 
@@ -116,23 +125,176 @@ def _half_line(x: Any, n: int) -> Any:
     return _polynomial(1.0 - 6.0 / (x + 3.0), HALF_LINE[n]) * inverse ** (n + 1) * (1.0 / (math.sqrt(math.pi) * 2.0**n))
 
 
+def polygamma_gap(g: Any, x: Any, y: Any, n: int) -> Any:
+    """The difference of the n-th derivatives of digamma at x + y and at x, n >= 0; for positive ones term by term."""
+    count, total = TERMS + n, x + y
+    coefficients = [*[0.0] * n, 1.0 / n if n else 0.0, 0.5]
+    for k in range(1, len(BERNOULLI) + 1):
+        coefficients += [_remainder_term(k, n), 0.0]
+    power = [*[0.0] * (n + 1), 1.0]
+    gap = _difference(coefficients, 1.0 / (total + float(count)), 1.0 / (x + float(count)), y)
+    for k in reversed(range(count)):
+        gap = gap + _difference(power, 1.0 / (total + float(k)), 1.0 / (x + float(k)), y)
+    right = (-1.0) ** (n + 1) * math.factorial(n) * gap
+    if n == 0:
+        right = right + g.log1p(y / (x + float(count)))
+    plain = g.polygamma(total, n) - g.polygamma(x, n) if n else g.digamma(total) - g.digamma(x)
+    return g.where((x > 0.0) & (total > 0.0), right, plain)
+
+
+def _difference(coefficients: Sequence[float], q: Any, p: Any, step: Any) -> Any:
+    """A polynomial at q less that at p, where 1/q - 1/p is the step: the factor q - p is taken out, and nothing cancels."""
+    *rest, value = coefficients
+    slope: Any = 0.0
+    for coefficient in reversed(rest):
+        slope, value = slope * p + value, value * q + coefficient
+    return -(step * p * q) * slope
+
+
+def stirling_error(g: Any, x: Any) -> Any:
+    """What the logarithm of the gamma function is beyond Stirling's formula, for positive x."""
+    inverse = 1.0 / x
+    series = inverse * _polynomial(inverse * inverse, STIRLING)
+    return g.where(x > 10.0, series, g.lgamma(x) - ((x - 0.5) * g.log(x) - x + 0.5 * math.log(2.0 * math.pi)))
+
+
+def zeta(g: Any, x: Any, y: Any) -> Any:
+    """Hurwitz's zeta function for x > 1 and y > 0: terms of the sum, and Euler and Maclaurin's series of what they leave."""
+    far = y + float(TERMS)
+    power, inverse = g.pow(far, -x), 1.0 / far
+    factor, series = x * inverse, []
+    for k, (above, below) in enumerate(BERNOULLI, 1):
+        series.append(factor * (above / below / math.factorial(2 * k)))
+        factor = factor * ((x + (2.0 * k - 1.0)) * inverse) * ((x + 2.0 * k) * inverse)
+    total: Any = 0.0
+    for term in reversed(series):
+        total = total + term
+    total = g.where(g.eq(power, 0.0), 0.0, power * (total + 0.5 + far / (x - 1.0)))
+    for k in reversed(range(TERMS)):
+        total = total + g.pow(y + float(k), -x)
+    pole = g.eq(x, 1.0) | ((x > 1.0) & g.eq(y, 0.0))
+    return g.where((x > 1.0) & (y > 0.0), total, g.where(pole, math.inf, math.nan))
+
+
+def expint(g: Any, x: Any, n: int) -> Any:
+    """The exponential integral of order n >= -1."""
+    if n < 1:
+        return g.exp(-x) / x if n == 0 else g.exp(-x) / x * (1.0 + 1.0 / x)
+    return g.exp1(x) if n == 1 else g.expn_of_two(float(n), x)
+
+
+def elliptic_slope(g: Any, x: Any, n: int, is_first: bool) -> Any:
+    """The n-th derivative of the complete elliptic integral of the first or second kind by its parameter, n >= 1.
+
+    Up to a power of 1 - x it is Gauss's hypergeometric function of 1/2, 1/2 or 3/2, and n + 1: a series about 0, and beyond from
+    the integrals by the recurrence in n.
+    """
+    other = 0.5 if is_first else 1.5
+    first, second = g.ellipk(x), g.ellipe(x)
+    previous = 2.0 / math.pi * (first if is_first else second / (1.0 - x))
+    product = g.where(g.eq(x, 1.0), 0.0, (1.0 - x) * first)
+    value = 4.0 / math.pi * (second - product if is_first else first - second) / x
+    for c in range(2, n + 1):
+        back = c * (c - 1.0) * (x - 1.0) * previous + c * (c - 1.0 - (2.0 * c - 1.5 - other) * x) * value
+        previous, value = value, -back / ((c - 0.5) * (c - other) * x)
+    coefficients = [1.0]
+    for k in range(ELLIPTIC_TERMS):
+        coefficients.append(coefficients[-1] * (k + 0.5) * (k + other) / ((k + n + 1.0) * (k + 1.0)))
+    near = g.where(g.abs(x) < 0.5, x, 0.0)
+    scale = math.gamma(n + 0.5) ** 2 / (2.0 * math.factorial(n))
+    if not is_first:
+        scale = -math.gamma(n - 0.5) * math.gamma(n + 0.5) / (4.0 * math.factorial(n))
+    power = (1.0 - x) ** -n if is_first else (1.0 - x) ** (1 - n) if n > 1 else 1.0
+    return g.where(g.abs(x) < 0.5, _polynomial(near, coefficients), value) * (scale * power)
+
+
+SCIPY = {"lgamma": "gammaln", "expn_of_two": "expn"}  # where an operation has another name there
+
+
+def lambert_w(g: Any, x: Any) -> Any:
+    """The principal real branch of w*exp(w) = x."""
+    root = _root_at_branch(g, x)
+    series, one = _polynomial(root, BRANCH_SERIES), g.log1p(x)
+    start = g.where(x < -0.2, series, one * (1.0 - g.log1p(one) / (2.0 + one)))
+    w = g.where(root < BRANCH_REACH, series, _improved(g, x, start))
+    return g.where(g.eq(x, 0.0) | g.eq(x, math.inf), x, w)
+
+
+def lower_lambert_w(g: Any, x: Any) -> Any:
+    """The other real branch, for x from -1/e to 0."""
+    root = _root_at_branch(g, x)
+    series, one = _polynomial(-root, BRANCH_SERIES), g.log(-x)
+    two = g.log(-one)
+    start = g.where(x < -0.25, series, one - two + two / one)
+    w = g.where(root < BRANCH_REACH, series, _improved(g, x, start))
+    return g.where(g.eq(x, 0.0), -math.inf, w)
+
+
+def i0e_slope(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of `i0e`; at 0, where that has a kink, the mean of both sides."""
+    slope = _decay(g, g.abs(x), n)
+    return slope if n % 2 == 0 else g.sign(x) * slope
+
+
+def i1e_slope(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of `i1e`, which is the sum of `i0e` and of its slope to the right."""
+    slope = _decay(g, g.abs(x), n) + _decay(g, g.abs(x), n + 1)
+    return slope if n % 2 else g.sign(x) * slope
+
+
+def _decay(g: Any, x: Any, n: int) -> Any:
+    """The n-th derivative of exp(-x) times the Bessel function, for x >= 0: a series of one sign, and the asymptotic one."""
+    z, near, far = 2.0 * x, [1.0], [1.0]
+    for k in range(DECAY_TERMS):
+        near.append(near[-1] * (k + 0.5) / ((n + 1.0 + k) * (k + 1.0)))
+    for k in range(int(DECAY_REACH) - 2):
+        far.append(far[-1] * (n + 0.5 + k) * (k + 0.5) / (k + 1.0))
+    inside = g.where(z < DECAY_REACH, z, 0.0)
+    inverse = 1.0 / g.where(z < DECAY_REACH, DECAY_REACH, z)
+    series = g.exp(-inside) * _polynomial(inside, near)
+    beyond = _polynomial(inverse, far) * g.sqrt(inverse) * inverse**n * (math.factorial(n) / math.sqrt(math.pi))
+    scale = (-2.0) ** n * math.gamma(n + 0.5) / (math.sqrt(math.pi) * math.factorial(n))
+    return scale * g.where(z < DECAY_REACH, series, beyond)
+
+
+def _root_at_branch(g: Any, x: Any) -> Any:
+    # 1/e has two parts: what is left of x next to it is exact
+    return g.sqrt(2.0 * math.e * ((x + BRANCH) + BRANCH_REST))
+
+
+def _improved(g: Any, x: Any, w: Any) -> Any:
+    """Fritsch's iteration, of fourth order; at the branch point it divides by 0."""
+    for _ in range(2):
+        rest, ahead = g.log(x / w) - w, 1.0 + w
+        twice = 2.0 * ahead * (ahead + (2.0 / 3.0) * rest)
+        w = w * (1.0 + rest / ahead * ((twice - rest) / (twice - 2.0 * rest)))
+    return w
+
+
+SCIPY = {"lgamma": "gammaln", "expn_of_two": "expn"}  # where an operation has another name there
+
+
 class _NumPy:
     """What an expansion is given, on NumPy's values."""
 
-    eq, abs, round = np.equal, np.abs, np.rint
+    eq, ne, abs, round, pow = np.equal, np.not_equal, np.abs, np.rint, np.power
 
     def __getattr__(self, name: str) -> Any:
-        return scipy_link.reference(name) if name == "erfcx" else getattr(np, name)
+        return getattr(np, name) if hasattr(np, name) else scipy_link.reference(SCIPY.get(name, name))
+
+    def polygamma(self, x: Any, n: int) -> Any:
+        """The operand first, as in an expansion."""
+        return polygamma(self, x, n)
 
 
 NUMPY = _NumPy()
 
 
 def by_expansion(expansion: Callable[..., Any]) -> Callable[..., Any]:
-    """The reference implementation of an operation that only its expansion defines."""
+    """The reference implementation of an operation that only its expansion defines; a payload comes last."""
 
-    def reference(x: Any, n: int) -> Any:
+    def reference(*operands: Any) -> Any:
         with np.errstate(all="ignore"):  # in the branch that is not taken
-            return expansion(NUMPY, np.asarray(x)[()], n)
+            return expansion(NUMPY, *(x if isinstance(x, int) else np.asarray(x)[()] for x in operands))
 
     return reference

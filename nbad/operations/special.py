@@ -1,57 +1,22 @@
 """The rows of special functions. See `nbad.operations.table` for what a row says."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nbad.operations import scipy_link
-from nbad.operations.row import INSIDE, PAIR, Operation, call, composite, scalar, special
-from nbad.operations.series import NUMPY, by_expansion, ierfcx, jn_pi, polygamma
+from nbad.operations.row import INSIDE, PAIR, call, composite, family, of_scipy, scalar, special
+from nbad.operations.series import NUMPY, by_expansion, ierfcx, jn_pi, lambert_w, lower_lambert_w, polygamma
 
 SIGMOID = ((-40.0,), (-1e-8,), (0.3,), (2.5,), (50.0,))
 NORMAL = ((-8.0,), (-5.0,), (-0.9,), (1e-8,), (2.5,))
 SCALED = ((-3.0,), (-0.3,), (1e-8,), (0.7,), (3.0,))
 RIGHT = ((1e-8,), (0.3,), (2.5,), (20.0,))
 LOGARITHMIC = ((2.0, 0.3), (0.5, 1e-8), (2.0, 1e-12), (3.0, 25.0))
+INSIDE_0_1 = ((1e-8,), (0.3,), (0.5000001,), (0.999,))
 HALF = math.sqrt(0.5)
 AS_ERF = "as erf; where it needs the square of x, relative errors grow as x**2 ulp"
-
-
-def _scipy(
-    name: str,
-    expression: str,
-    *partials: str | None,
-    own: str | None = None,
-    spellings: tuple[str, ...] | None = None,
-    **more: Any,
-) -> Operation:
-    """A function of SciPy's, called `own` in its compiled module."""
-    return Operation(
-        name=name,
-        numpy=scipy_link.reference(name),
-        spellings=special(name) if spellings is None else spellings,
-        expression=expression,
-        partials=partials,
-        scipy=own or name,
-        # a call for each lane
-        cost=300.0,
-        **more,
-    )
-
-
-def _family(name: str, expression: str, expansion: Callable[..., Any], partial: str, **more: Any) -> Operation:
-    """A family with a whole number n, defined by its expansion."""
-    return Operation(
-        name=name,
-        numpy=by_expansion(expansion),
-        payload=2,
-        expression=expression,
-        partials=(partial,),
-        expansion=expansion,
-        **more,
-    )
 
 
 def _softplus(g: Any, x: Any) -> Any:
@@ -82,6 +47,29 @@ def _gamma(x: float) -> float:
 def _product(g: Any, x: Any, y: Any, logarithm: Any) -> Any:
     """`x * logarithm`, 0 where x is."""
     return g.where(g.eq(x, 0.0) & g.eq(y, y), 0.0, x * logarithm)
+
+
+def _entropy(g: Any, x: Any) -> Any:
+    return g.where(x < 0.0, -math.inf, -_product(g, x, x, g.log(x)))
+
+
+def _log_ratio(g: Any, x: Any, y: Any) -> Any:
+    near = (x > 0.5 * y) & (x < 2.0 * y)
+    return g.where(near, g.log1p((x - y) / y), g.log(x) - g.log(y))
+
+
+def _rel_entr(g: Any, x: Any, y: Any) -> Any:
+    return _relative(g, x, y, x * _log_ratio(g, x, y), 0.0)
+
+
+def _kl_div(g: Any, x: Any, y: Any) -> Any:
+    return _relative(g, x, y, x * _log_ratio(g, x, y) - (x - y), y)
+
+
+def _relative(g: Any, x: Any, y: Any, inside: Any, at_zero: Any) -> Any:
+    """As SciPy has it at the edges."""
+    edge = g.where(g.eq(x, 0.0) & (y >= 0.0), at_zero, math.inf)
+    return g.where(g.ne(x, x) | g.ne(y, y), x + y, g.where((x > 0.0) & (y > 0.0), inside, edge))
 
 
 LOGISTIC = (
@@ -159,9 +147,29 @@ NORMAL_DISTRIBUTION = (
         cost=316.0,
         function=lambda x: math.sqrt(2.0 / math.pi) / scipy_link.reference("erfcx")(-HALF * x),
     ),
-    _scipy("erfinv", "erfinv(x)", "sqrt(pi)/2*exp(v**2)", samples=INSIDE, domain=((-1.0, 1.0),), kink="inf at -1 and 1; as erf"),
-    _scipy("erfcx", "exp(x**2)*erfc(x)", "-2*ierfcx(1, x)", samples=SCALED, domain=((-5.0, 1e8),), kink="for negative x as erf"),
-    _family(
+    of_scipy(
+        "ndtri",
+        "sqrt(2)*erfinv(2*x - 1)",
+        "sqrt(2*pi)*exp(v**2/2)",
+        samples=INSIDE_0_1,
+        domain=((0.0, 1.0),),
+        kink="inf at 0 and 1; as erf",
+    ),
+    of_scipy(
+        "erfcinv",
+        "erfinv(1 - x)",
+        "-sqrt(pi)/2*exp(v**2)",
+        samples=((1e-8,), (0.4,), (0.9,), (1.7,)),
+        domain=((0.0, 2.0),),
+        kink="-inf at 0 and 2; as erf",
+    ),
+    of_scipy(
+        "erfinv", "erfinv(x)", "sqrt(pi)/2*exp(v**2)", samples=INSIDE, domain=((-1.0, 1.0),), kink="inf at -1 and 1; as erf"
+    ),
+    of_scipy(
+        "erfcx", "exp(x**2)*erfc(x)", "-2*ierfcx(1, x)", samples=SCALED, domain=((-5.0, 1e8),), kink="for negative x as erf"
+    ),
+    family(
         "ierfcx",
         "hyper([(n + 1)/2], [1/2], x**2)/(2**n*gamma(n/2 + 1)) - x*hyper([n/2 + 1], [3/2], x**2)/(2**(n - 1)*gamma((n + 1)/2))",
         ierfcx,
@@ -195,7 +203,7 @@ GAMMA = (
         domain=((1e-8, 1e100),),
         kink="-inf at 0, nan at the other poles",
     ),
-    _scipy(
+    of_scipy(
         "digamma",
         "digamma(x)",
         "polygamma(1, x)",
@@ -205,8 +213,26 @@ GAMMA = (
         domain=((1e-8, 1e100),),
         kink="inf at the poles",
     ),
-    _family("polygamma", "polygamma(n, x)", polygamma, "polygamma(n + 1, x)", samples=(*RIGHT, (-1.3,)), cost=400.0),
+    family("polygamma", "polygamma(n, x)", polygamma, "polygamma(n + 1, x)", samples=(*RIGHT, (-1.3,)), cost=400.0),
 )
+
+ENTROPY = (
+    composite("entr", "-x*log(x)", _entropy, "-(log(x) + 1)",
+              function=by_expansion(_entropy), cost=30.0,
+              spellings=special("entr"), samples=((1e-8,), (0.3,), (2.5,), (20.0,)), domain=((1e-100, 1e100),),
+              kink="inf at 0; nan for negative x, where the value is -inf"),
+    composite("rel_entr", "x*log(x/y)", _rel_entr, "log_ratio(x, y) + 1", "-x*reciprocal(y)",
+              function=by_expansion(_rel_entr), operands=PAIR, cost=70.0, spellings=special("rel_entr"),
+              samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2, kink="by x: -inf at x = 0"),
+    composite("kl_div", "x*log(x/y) - x + y", _kl_div, "log_ratio(x, y)", "shortfall(x, y)",
+              function=by_expansion(_kl_div), operands=PAIR, cost=72.0, spellings=special("kl_div"),
+              samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2, kink="by x: -inf at x = 0"),
+    composite("shortfall", "1 - x/y", lambda g, x, y: (y - x) / y, "-reciprocal(y)", "x*reciprocal(y)**2",
+              function=lambda x, y: (y - x) / y, operands=PAIR, cost=17.0, samples=LOGARITHMIC),
+    # near 1 from the difference, which is exact
+    composite("log_ratio", "log(x/y)", _log_ratio, "reciprocal(x)", "-reciprocal(y)",
+              function=by_expansion(_log_ratio), operands=PAIR, cost=66.0, samples=LOGARITHMIC),
+)  # fmt: skip
 
 PRODUCTS = (
     composite(
@@ -238,6 +264,17 @@ PRODUCTS = (
         kink="by x: log1p(y), so -inf at (0, -1); by y: 0 at (0, -1)",
     ),
     composite(
+        "cosm1",
+        "cos(x) - 1",
+        lambda g, x: -2.0 * g.sin(0.5 * x) * g.sin(0.5 * x),
+        "-sin(x)",
+        function=lambda x: -2.0 * np.sin(0.5 * x) * np.sin(0.5 * x),
+        cost=24.0,
+        spellings=special("cosm1"),
+        samples=((-2.5,), (1e-8,), (0.3,), (2.5,)),
+        domain=((-1e3, 1e3),),
+    ),
+    composite(
         "sinc",
         "sinc(pi*x)",
         _sinc,
@@ -248,7 +285,7 @@ PRODUCTS = (
         domain=((-8.0, 8.0),),
         kink="smooth; near its zeros the error is that of the rounded pi*x, as in NumPy",
     ),
-    _family(
+    family(
         "jn_pi",
         "jn(n, pi*x)",
         jn_pi,
@@ -258,4 +295,15 @@ PRODUCTS = (
     ),
 )
 
-SPECIAL = LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + PRODUCTS
+LAMBERT = (
+    composite("lambertw", "LambertW(x)", lambert_w, "exp(-v)/(1 + v)",
+              function=by_expansion(lambert_w), spellings=special("lambertw"), cost=250.0,
+              samples=((-0.3678,), (-0.3,), (1e-9,), (2.5,), (1e5,)),
+              domain=((-0.367, 1e100),), kink="inf at -1/e; nan to the left, where the value is complex"),
+    composite("lambertw_lower", "LambertW(x, -1)", lower_lambert_w, "exp(-v)/(1 + v)",
+              function=by_expansion(lower_lambert_w), cost=250.0,
+              samples=((-0.3678,), (-0.3,), (-0.1,), (-1e-9,)), domain=((-0.367, -1e-100),),
+              kink="-inf at -1/e; nan where the value is complex"),
+)  # fmt: skip
+
+SPECIAL = LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + ENTROPY + PRODUCTS + LAMBERT

@@ -19,11 +19,13 @@ whose own derivative neither cancels nor overflows, so that derivatives of every
 
 from typing import Any
 
+from nbad.operations.bessel import BESSEL
 from nbad.operations.elementary import ARITHMETIC, EXPONENTIAL, LOGIC, ROUNDING, TRIGONOMETRIC
+from nbad.operations.integrals import INTEGRALS
 from nbad.operations.row import Operation
 from nbad.operations.special import SPECIAL
 
-ROWS = ARITHMETIC + LOGIC + ROUNDING + EXPONENTIAL + TRIGONOMETRIC + SPECIAL
+ROWS = ARITHMETIC + LOGIC + ROUNDING + EXPONENTIAL + TRIGONOMETRIC + SPECIAL + BESSEL + INTEGRALS
 # the one table that grows: `nbad.primitive` adds a row for each operation of the user's
 TABLE = {row.name: row for row in ROWS}
 

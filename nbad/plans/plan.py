@@ -127,3 +127,15 @@ def jvp_graph(joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
         tangents[m] = builder.add("add", tangents[m], term) if m in tangents else term
     dots = [tangents[m] if m in tangents else builder.constant(0.0) for m in range(joint.n_outputs)]
     return simplify(builder.build([*outputs[: joint.n_outputs], *dots]))
+
+
+def with_products(graph: Graph, primals: int) -> Graph:
+    """The graph of `jvp_graph`, of so many primal inputs, with what zero tangents leave out as outputs, too: it is computed."""
+    zero_tangents = {k for k, node in enumerate(graph.nodes) if node.op == "eq" and _is_tangent(graph, node.args[0], primals)}
+    left_out = [node.args[2] for node in graph.nodes if node.op == "select" and node.args[0] in zero_tangents]
+    return GraphBuilder.extending(graph).build([*graph.outputs, *left_out])
+
+
+def _is_tangent(graph: Graph, k: int, primals: int) -> bool:
+    node = graph.nodes[k]
+    return node.op == "input" and node.payload >= primals

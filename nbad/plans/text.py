@@ -1,16 +1,19 @@
 """Plans as text and back: what the disk cache keeps of the symbolic stages."""
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from nbad.graphs.graph import Graph, Node, Payload
+from nbad.graphs.implicit import Equations, Implicit
 from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE
 from nbad.plans.plan import Entry, Plan, Residual
 
 Data = Any  # what JSON holds
+Brought = Loop | Equations  # what a graph brings beside the table's operations
 
 
 def key(graph: Graph, *request: object) -> str:
@@ -44,13 +47,13 @@ def loads(text: str) -> Plan:
 
 
 def _own_partials(graph: Graph) -> dict[str, list[Data]]:
-    """The partials of every primitive of the user's in a graph, in the steps of its loops, and in these partials."""
+    """The partials of every primitive of the user's in a graph, in what it brings, and in these partials."""
     found: dict[str, list[Data]] = {}
     graphs = [graph]
     while graphs:
         nodes = graphs.pop().nodes
-        graphs += [loop.step for loop in _loops(nodes)]
-        operations = {node.op for node in nodes} - found.keys() - {"input", "const", "loop"}
+        graphs += [brought.step if isinstance(brought, Loop) else brought.residual for brought in _brought(nodes)]
+        operations = {node.op for node in nodes} - found.keys() - {"input", "const", "loop", "implicit"}
         for op in sorted(operations):
             make = TABLE[op].recipes
             recipes = make() if make else ()
@@ -64,32 +67,50 @@ def _entry_data(entry: Entry) -> tuple[int, int, int | None, str | None]:
     return entry.output, entry.input, entry.partial, constant
 
 
-def _loops(nodes: Iterable[Node]) -> list[Loop]:
-    """The loops among some nodes, each once, in order."""
-    return list(dict.fromkeys(node.payload.loop for node in nodes if node.op == "loop"))
+def _brought(nodes: Iterable[Node]) -> list[Brought]:
+    """The loops and the equations among some nodes, each once, in order."""
+    return list(dict.fromkeys(node.payload[0] for node in nodes if isinstance(node.payload, Carried | Implicit)))
 
 
 def _graph_data(graph: Graph) -> Data:
-    loops = {loop: number for number, loop in enumerate(_loops(graph.nodes))}
-    nodes = [(n.op, n.args, _payload_data(n.payload, loops), n.kind, n.source) for n in graph.nodes]
-    steps = [(_graph_data(loop.step), loop.states, loop.max_passes, float(loop.passes).hex()) for loop in loops]
-    return graph.name, graph.inputs, nodes, graph.outputs, steps
+    brought = {one: number for number, one in enumerate(_brought(graph.nodes))}
+    nodes = [(n.op, n.args, _payload_data(n.payload, brought), n.kind, n.source) for n in graph.nodes]
+    return graph.name, graph.inputs, nodes, graph.outputs, list(map(_brought_data, brought))
 
 
-def _payload_data(payload: Payload, loops: dict[Loop, int]) -> int | str | tuple[int, int] | None:
-    if isinstance(payload, Carried):
-        return loops[payload.loop], payload.place
+def _brought_data(one: Brought) -> Data:
+    if isinstance(one, Equations):
+        return [_graph_data(one.residual)]
+    return _graph_data(one.step), one.states, one.max_passes, float(one.passes).hex()
+
+
+def _payload_data(payload: Payload, brought: dict[Brought, int]) -> int | str | tuple[int, int] | None:
+    if isinstance(payload, Carried | Implicit):
+        return brought[payload[0]], payload.place
     return payload.hex() if isinstance(payload, float) else payload
 
 
 def _graph(data: Data) -> Graph:
-    name, inputs, nodes, outputs, steps = data
-    loops = [Loop(_graph(step), states, most, float.fromhex(passes)) for step, states, most, passes in steps]
-    parsed = (Node(op, tuple(args), _payload(payload, loops), kind, source) for op, args, payload, kind, source in nodes)
+    name, inputs, nodes, outputs, brought = data
+    found = list(map(_one, brought))
+    # each text once: a plan lives as long as its kernel
+    parsed = (
+        Node(sys.intern(op), tuple(args), _payload(payload, found), sys.intern(kind), source and sys.intern(source))
+        for op, args, payload, kind, source in nodes
+    )
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 
 
-def _payload(data: Data, loops: list[Loop]) -> Payload:
+def _one(data: Data) -> Brought:
+    graph, *rest = data
+    if not rest:
+        return Equations(_graph(graph))
+    states, most, passes = rest
+    return Loop(_graph(graph), states, most, float.fromhex(passes))
+
+
+def _payload(data: Data, brought: list[Brought]) -> Payload:
     if isinstance(data, list):
-        return Carried(loops[data[0]], data[1])
+        one = brought[data[0]]
+        return Carried(one, data[1]) if isinstance(one, Loop) else Implicit(one, data[1])
     return float.fromhex(data) if isinstance(data, str) else data

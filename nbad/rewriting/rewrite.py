@@ -40,6 +40,7 @@ from nbad.rewriting import syntax
 from nbad.rewriting.loops import Loops, Place, settings
 from nbad.rewriting.rewrite_expressions import At
 from nbad.rewriting.scopes import asks_for_names, bound_names, is_plain_function, leaves, returns
+from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
 
@@ -77,7 +78,7 @@ class Rewriter(Loops):
             return node
         self.asks = self.asks or asks_for_names(node)
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
-        body = self.block(node.body, Place(True, has_call))
+        body = self.block(with_writes(node), Place(True, has_call))
         if has_call:
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
@@ -303,9 +304,9 @@ class Rewriter(Loops):
 
     def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What stores items may write to a list, and what it chooses has its name now."""
-        return [self.copy(node), *(At(node).lines("__nbad__.checked()") if _handles_containers(node) else [])]
+        return [self.copy(node), *(At(node).lines("__nbad__.settled()") if _handles_containers(node) else [])]
 
-    rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_assign
+    rewrite_augassign = rewrite_annassign = rewrite_delete = rewrite_expr = rewrite_assign
 
 
 def _handles_containers(node: ast.stmt) -> bool:

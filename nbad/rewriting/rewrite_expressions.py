@@ -4,11 +4,13 @@ a if test else b    __nbad__.choose(__nbad__.test(test), a if __nbad__.first() e
 a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)
 a < f(b) < c        a < (t := f(b)) and t < c
 table[i]            __nbad__.item(table, i)
-a.method()          __nbad__.checked(a.method())
+f(x)                __nbad__.reached(f)(x), unless f is a builtin
+a.method()          __nbad__.checked(__nbad__.reached(a.method)())
 a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 """
 
 import ast
+import builtins
 import itertools
 from typing import Any
 
@@ -143,7 +145,10 @@ class Expressions:
 
     def visit_call(self, node: ast.Call) -> Any:
         """A method may write to a list; what is no method is rewritten itself, or leaves lists alone."""
-        return At(node).call("checked", self.copy(node)) if isinstance(node.func, ast.Attribute) else self.copy(node)
+        new = self.copy(node)
+        if not (isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)):
+            new.func = At(node.func).call("reached", new.func)
+        return At(node).call("checked", new) if isinstance(node.func, ast.Attribute) else new
 
     def visit_subscript(self, node: ast.Subscript) -> Any:
         if not isinstance(node.ctx, ast.Load) or not (_may_be_traced(node.slice) or _adds_axes(node.slice)):
@@ -175,7 +180,20 @@ def _is_simple(node: ast.AST) -> bool:
 def _adds_axes(index: ast.AST) -> bool:
     """Whether an index of a number is one that NumPy's numbers take."""
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
-    return all(isinstance(part, ast.Constant) and part.value in (None, ...) for part in parts)
+    return all(_is_whole(part) or (isinstance(part, ast.Constant) and part.value in (None, ...)) for part in parts)
+
+
+def _is_whole(index: ast.AST) -> bool:
+    return isinstance(index, ast.Slice) and index.lower is index.upper is index.step is None
+
+
+def may_be_mask(index: ast.AST) -> bool:
+    """Whether an index may be a condition, or is one of those that stand for a whole number: `...`, `:` and `()`."""
+    if isinstance(index, ast.Slice):
+        return _is_whole(index)
+    if isinstance(index, ast.Tuple):
+        return not index.elts
+    return index.value is Ellipsis if isinstance(index, ast.Constant) else _may_be_traced(index)
 
 
 def _may_be_traced(index: ast.AST) -> bool:

@@ -102,7 +102,9 @@ def _module(node: Function, origin: Origin, free: Iterable[str]) -> ast.Module:
     if not isinstance(node, ast.Lambda) and node.name not in free:
         body.insert(0, put(ast.Global(names=[node.name])))  # a function that calls itself finds its name where it did
     if origin.owner:
-        body = [put(ast.ClassDef(name=origin.owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]))]  # type: ignore[call-arg]
+        of_class = put(ast.ClassDef(name=origin.owner, bases=[], keywords=[], body=body, decorator_list=[], type_params=[]))  # type: ignore[call-arg]
+        # so does a method that names its class
+        body = [of_class] if origin.owner in free else [put(ast.Global(names=[origin.owner])), of_class]
     names = [put(ast.arg(arg=name)) for name in free]
     args = ast.arguments(posonlyargs=[], args=names, kwonlyargs=[], kw_defaults=[], defaults=[])
     outer = put(ast.FunctionDef(name="<outer>", args=args, body=body, decorator_list=[], type_params=[]))  # type: ignore[call-arg]

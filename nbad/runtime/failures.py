@@ -18,7 +18,8 @@ from nbad import config
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import noted
 from nbad.errors import InternalError
-from nbad.graphs.failures import Cause, first_causes, has_alarm, may_fail, operands_of, plain_of
+from nbad.graphs.failures import call_of, first_call, first_causes, may_fail
+from nbad.graphs.flags import Cause, has_alarm
 from nbad.graphs.graph import Graph
 from nbad.pipeline import Program
 from nbad.runtime.launch import Launch, Routes
@@ -106,11 +107,11 @@ class Search:
 
     def _fail(self, failure: Failure, given: Given, arrays: Sequence[np.ndarray]) -> NoReturn:
         """Raise what a function that the kernel calls raises."""
-        cause, (op, *_, source) = failure.cause, self.graph.nodes[failure.cause]
-        kernel = self.program.kernel(("operands", self.key, cause), operands_of(self.graph, cause), self.dtype)
-        operands = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
-        called = f"`{op.partition('.')[0]}({', '.join(map(str, operands))})`" + (f" of {source}" if source else "")
-        raise_plainly(plain_of(self.graph, cause), operands, f"{self.program.call}: raised at {failure}, by {called}")
+        cause = failure.cause
+        kernel = self.program.kernel(("call", self.key, cause), first_call(self.graph, cause), self.dtype)
+        numbers = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
+        call = call_of(self.graph, cause, numbers)
+        raise_plainly(call.plain, call.operands, f"{self.program.call}: raised at {failure}, by {call}")
 
     def _computed(self, kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return computed(kernel, given, arrays, self.dtype)

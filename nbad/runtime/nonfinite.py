@@ -13,7 +13,7 @@ import numpy as np
 
 from nbad import config
 from nbad.errors import NbadError, fitting
-from nbad.graphs.equalities import equal_arms, takers
+from nbad.graphs.equalities import equal_arms, line_of, takers
 from nbad.graphs.failures import fails_at
 from nbad.graphs.interpreter import evaluate_all
 from nbad.lines import user_frame
@@ -100,7 +100,7 @@ def _by_line(graph, arms, values):
     """Which elements take an arm of each line."""
     lines: dict[str, np.ndarray] = {}
     for arm in arms:
-        source = graph.nodes[arm.comparison].source or "a formula"
+        source = line_of(graph, arm) or "a formula"
         lines[source] = np.logical_or(lines.get(source, False), takers(graph, arm, values))
     return lines
 

@@ -7,31 +7,28 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.native.apart import are_apart
 
 
-def check_out(call, out, names, shapes, dtype, inputs, is_tuple):
+def check_out(call, arrays, names, shapes, dtype, inputs):
     """The arrays of `out=`, after every check; nothing has been written when it raises.
 
     Parameters
     ----------
     call : str
         The call, for messages.
-    out : array or tuple of arrays
-        As the user gave it.
+    arrays : tuple of arrays
+        As the user gave them; anything else is refused.
     names : sequence of str
         What each array receives.
     shapes : sequence of tuple
     dtype : numpy.dtype
     inputs : sequence of arrays
         What must not overlap.
-    is_tuple : bool
-        Whether the results are a tuple.
 
     Returns
     -------
     list of arrays
     """
-    arrays = out if is_tuple else (out,)
     if type(arrays) is not tuple or len(arrays) != len(shapes):
-        got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(out).__name__}"
+        got = f"a tuple of {len(arrays)}" if type(arrays) is tuple else f"a {type(arrays).__name__}"
         raise ArgumentValueError(
             f"{call}: out= does not have the structure of the result",
             got=got,

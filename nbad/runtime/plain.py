@@ -20,12 +20,13 @@ MANY = 1 << 12  # elements from which it pays to compile uniform work apart; num
 
 def value(program, dtype):
     """`entry(*xs)` or `entry(*xs, *out)`: the value."""
-    return _made(program.value(dtype), program.cores, [(program.leaves, program.is_tuple)])
+    run = _made(program.value(dtype), program.cores, [(program.leaves, program.structure.is_tuple)])
+    return _in_structure(program, run, program.structure.build)
 
 
 def forward(program, plan, dtype):
     """`entry(*xs)`: the value, and the residual rows."""
-    groups = [(program.leaves, program.is_tuple), ((Rows(len(plan.residuals)),), False)]
+    groups = [(program.leaves, program.structure.is_tuple), ((Rows(len(plan.residuals)),), False)]
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
@@ -40,20 +41,24 @@ def reverse(program, plan, arguments, dtype, batched):
 def pushforward(program, plan, arguments, dtype, batched):
     """`entry(shape, rows, *tangents)`: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
-    return _made(program.pushforward(plan, dtype), inputs, [(program.leaves, program.is_tuple)], batched=batched)
+    groups = [(program.leaves, program.structure.is_tuple)]
+    run = _made(program.pushforward(plan, dtype), inputs, groups, batched=batched)
+    return _in_structure(program, run, program.structure.build)
 
 
 def jvp(program, wrt, arguments, dtype):
     """`entry(*xs, *tangents)`: the value and the output tangents."""
     inputs = (*program.cores, *(program.cores[a] for a in arguments))
-    return _made(program.jvp(wrt, dtype), inputs, [(program.leaves, program.is_tuple)] * 2, primals=len(program.cores))
+    groups = [(program.leaves, program.structure.is_tuple)] * 2
+    run = _made(program.jvp(wrt, dtype), inputs, groups, primals=len(program.cores))
+    return _in_structure(program, run, lambda pair: tuple(map(program.structure.build, pair)))
 
 
 def jacobian(program, plan, dtype, with_value):
     """`entry(*xs)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
     kernel, block = program.forward(plan, dtype), (plan.outputs, len(plan.wrt))
     leaves = program.leaves if with_value else ()
-    groups = [(leaves, program.is_tuple)] * with_value + [((block,), False)]
+    groups = [(leaves, program.structure.is_tuple)] * with_value + [((block,), False)]
     loads = [Move(k, *place) for k, place in enumerate(plain_rows(program.cores))]
     stores = [Move(len(loads) + k, *place) for k, place in enumerate(plain_rows(leaves, len(program.cores)))]
     constants: list[float] = []
@@ -66,7 +71,20 @@ def jacobian(program, plan, dtype, with_value):
         else:
             row = len(loads) + plan.outputs + e.partial
         stores.append(Move(row, len(program.cores) + len(leaves), offset, math.prod(block)))
-    return _entry(Plain(kernel, program.cores, tuple(groups), tuple(loads), tuple(stores), tuple(constants)))
+    run = _entry(Plain(kernel, program.cores, tuple(groups), tuple(loads), tuple(stores), tuple(constants)))
+    return _in_structure(program, run, lambda pair: (program.structure.build(pair[0]), pair[1])) if with_value else run
+
+
+def _in_structure(program, run, build):
+    """The entry `run`, which knows tuples only, with `build` applied to its results where the kernel returns something else."""
+    if program.structure.is_usual:
+        return run
+
+    def call(*args):
+        made = run(*args)
+        return made if type(made) is bool else build(made)
+
+    return call
 
 
 def _made(kernel, inputs, groups, **more):

@@ -36,7 +36,7 @@ class Reverse:
 
     def plain_case(self, run, given, ct, out):
         """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
-        seeds = ct if self.program.is_tuple else (ct,)
+        seeds = self.program.structure.leaves(ct)
         if type(seeds) is not tuple or len(seeds) != len(self.program.leaves):
             return False
         if out is None:

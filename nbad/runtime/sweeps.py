@@ -10,7 +10,7 @@ import numpy as np
 
 from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
-from nbad.plans.plan import with_partials
+from nbad.plans.plan import with_partials, with_products
 from nbad.runtime import memory, plain
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Preceded, Routes
@@ -27,10 +27,7 @@ def scalars(arrays):
 
 def structured(program, leaves):
     """Results in the structure that the kernel returns."""
-    if program.is_tuple:
-        return tuple(scalars(leaves))
-    (leaf,) = leaves
-    return leaf if leaf.ndim else leaf[()]
+    return program.structure.build(scalars(leaves))
 
 
 # slots
@@ -199,9 +196,9 @@ def jvp(program, by, layout, tangents):
         writes = arrays_slots(results, program.leaves * 2, shape, len(arrays))
         launch = Launch(program.jvp(wrt, layout.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
         graph = program.jvp_graph(wrt)
-        return watched(
-            launch, program, Computed(("jvp", wrt), graph, lambda: graph), layout.dtype, Given(shape, reads, len(arrays))
-        )
+        # partials are computed whatever the tangents are, as in every sweep: one that fails raises
+        computed = Computed(("jvp", wrt), graph, lambda: with_products(graph, len(program.graph.inputs)))
+        return watched(launch, program, computed, layout.dtype, Given(shape, reads, len(arrays)))
 
     key = "jvp", wrt, tuple([(t.shape, t.strides, t.dtype) for t in tangents])
     return layout.remember(key, lambda: Sweep(program.call, layout, layout.leaf_shapes * 2, build))

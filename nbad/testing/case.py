@@ -15,6 +15,7 @@ from nbad.api.options import Mode
 from nbad.errors import ArgumentValueError
 from nbad.graphs.differentiate import JointGraph
 from nbad.graphs.differentiate import jacobian as joint_graph
+from nbad.graphs.kernels import outputs_of
 from nbad.memo import cached_property
 from nbad.testing.comparisons import Findings, Near
 from nbad.testing.oracles import bounded
@@ -130,7 +131,7 @@ class Case:
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """Leaves in the structure of the kernel's output."""
-        return tuple(leaves) if self.traced.is_tuple else leaves[0]
+        return self.traced.structure.build(leaves)
 
     def outputs(self, *xs: Any) -> list[Array]:
         """The kernel's outputs as a list."""
@@ -209,5 +210,5 @@ def flat(arrays: Iterable[Any], cores: Iterable[Shape]) -> list[Any]:
 
 
 def leaves(result: Any) -> list[Array]:
-    """A tuple's values, or the only one, as a list."""
-    return list(result) if isinstance(result, tuple) else [result]
+    """What a kernel returns, in whatever structure, as a list."""
+    return list(outputs_of(result))

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad.graphs.graph import Graph, Node
+from nbad.graphs.implicit import Equations
+from nbad.graphs.kernels import outputs_of
+from nbad.graphs.loops import Loop, each_once
 from nbad.operations.row import BOOL
-from nbad.operations.table import TABLE
+from nbad.operations.table import TABLE, row_of
 
 DIGITS = 60
 STEP_DIGITS = 20  # of a relative step: a central difference is off by its square, and 60 digits leave 40 after the division
@@ -64,7 +67,7 @@ def _call(function: Callable[..., Any], point: tuple[Any, ...]) -> tuple[Any, ..
         result = function(*point)
     except (ArithmeticError, ValueError):
         return ()
-    return tuple(value for leaf in (result if isinstance(result, tuple) else (result,)) for value in np.ravel(leaf))
+    return tuple(value for leaf in outputs_of(result) for value in np.ravel(leaf))
 
 
 def bounded(graph: Graph, inputs: Sequence[Any], dtype: DTypeLike = np.float64) -> list[Bounded]:
@@ -94,20 +97,48 @@ def bounded(graph: Graph, inputs: Sequence[Any], dtype: DTypeLike = np.float64) 
     >>> bool(bounded(graph, [1e-12])[0].error > 1e-4 * 1e-12)
     True
     """
-    values: list[Bounded] = []
-    info = np.finfo(dtype)
     arrays = [np.asarray(x, np.float64) for x in inputs]
     with np.errstate(all="ignore"):
-        for node in graph.nodes:
-            operands = [values[a] for a in node.args]
-            values.append(_leaf(node, arrays, info) if node.op in ("input", "const") else _apply(node, operands, info))
+        values = _bounded_values(graph, [Bounded(a, np.zeros(())) for a in arrays], np.finfo(dtype))
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return [Bounded(np.broadcast_to(values[k].value, shape), np.broadcast_to(values[k].error, shape)) for k in graph.outputs]
 
 
-def _leaf(node: Node, arrays: list[np.ndarray], info: Any) -> Bounded:
-    if node.op == "input":
-        return Bounded(arrays[node.payload], np.zeros(()))
+def _bounded_values(graph: Graph, inputs: Sequence[Bounded], info: Any) -> list[Bounded]:
+    values: list[Bounded] = []
+    loops: dict[Any, list[Bounded]] = {}
+    for node in graph.nodes:
+        operands = [values[a] for a in node.args]
+        if node.op == "input":
+            values.append(inputs[node.payload])
+        elif node.op == "const":
+            values.append(_constant(node, info))
+        elif node.op == "loop":
+            key = node.args, node.payload.loop
+            loops[key] = loops.get(key) or _repeated(node.payload.loop, operands, info)
+            values.append(loops[key][node.payload.place])
+        else:
+            values.append(_apply(node, operands, info))
+    return values
+
+
+def _repeated(loop: Loop, operands: Sequence[Bounded], info: Any) -> list[Bounded]:
+    """The states of a loop at its end. Where one more pass may or may not be done, what that changes is an error."""
+    active, states, captured = operands[0], operands[1 : loop.states + 1], operands[loop.states + 1 :]
+    for passes in range(loop.max_passes + 1):
+        values = _bounded_values(loop.step, [*states, *captured], info)
+        goes_on, *following = (values[k] for k in loop.step.outputs)
+        moves = Bounded(np.logical_and(active.value, goes_on.value), np.logical_or(active.error, goes_on.error))
+        if passes == loop.max_passes or not (moves.value.any() or (passes == 0 and moves.error.any())):
+            break
+        states = [
+            Bounded(np.where(moves.value, new.value, old.value), _select_error(moves, new, old))
+            for new, old in zip(following, states, strict=True)
+        ]
+    return [*states, Bounded(moves.value.astype(float), np.where(moves.error, 1.0, 0.0))]
+
+
+def _constant(node: Node, info: Any) -> Bounded:
     if node.kind == BOOL:
         return Bounded(np.bool_(node.payload), np.zeros((), bool))
     return Bounded(np.float64(node.payload), np.abs(info.dtype.type(node.payload) - np.float64(node.payload)))
@@ -117,7 +148,7 @@ def _apply(node: Node, operands: list[Bounded], info: Any) -> Bounded:
     payload = () if node.payload is None else (node.payload,)
 
     def operation(*args: Any) -> Any:
-        return TABLE[node.op].numpy(*args, *payload)
+        return row_of(node.op, node.payload).numpy(*args, *payload)
 
     value = operation(*(o.value for o in operands))
     if node.kind == BOOL:
@@ -154,7 +185,7 @@ def _select_error(condition: Bounded, chosen: Bounded, other: Bounded) -> np.nda
 
 
 def _ulps(node: Node) -> float:
-    row = TABLE[node.op]
+    row = row_of(node.op, node.payload)
     if node.op in ("powi", "half_power"):
         return max(abs(node.payload), 1.0)
     return ULPS["libm" if row.libm else "expansion" if row.expansion else "instruction"]
@@ -184,8 +215,17 @@ def exact(graph: Graph, point: Sequence[Any], digits: int = DIGITS) -> list[Any]
 def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None = None) -> list[Any]:
     """The value of every node; what no derivative is taken of has its value at the center."""
     values: list = []
+    loops: dict[Any, list[Any]] = {}
     for k, node in enumerate(graph.nodes):
         operands = [values[a] for a in node.args]
+        if node.op == "loop":
+            key = node.args, node.payload.loop
+            loops[key] = loops.get(key) or _exact_states(node.payload.loop, operands)
+            values.append(loops[key][node.payload.place])
+            continue
+        if node.op == "implicit":
+            values.append(_exact_roots(node.payload.equations, operands)[node.payload.place])
+            continue
         frozen = center if node.op == "stop_gradient" else None
         values.append(frozen[k] if frozen else _exact_node(node, operands, point))
     return values
@@ -212,6 +252,40 @@ def _exact_node(node: Node, operands: list[Any], point: Sequence[Any]) -> Any:
     return value if mpmath.isfinite(value) and isinstance(value, mpmath.mpf) else mpmath.nan
 
 
+def _exact_states(loop: Loop, operands: Sequence[Any]) -> list[Any]:
+    """The states of a loop at its end; nan where what no derivative is taken of is computed anew in each pass."""
+    import mpmath
+
+    if any(node.op == "stop_gradient" for node in each_once(loop.step)):
+        return [mpmath.nan] * (loop.states + 1)
+    active, states, captured = operands[0], operands[1 : loop.states + 1], operands[loop.states + 1 :]
+    for passes in range(loop.max_passes + 1):
+        values = _exact_values(loop.step, [*states, *captured])
+        goes_on, *following = (values[k] for k in loop.step.outputs)
+        if passes == loop.max_passes or not (active and goes_on):
+            break
+        states = following
+    return [*states, mpmath.mpf(bool(active and goes_on))]
+
+
+def _exact_roots(equations: Equations, operands: Sequence[Any]) -> list[Any]:
+    """The unknowns to all digits, beginning with those that were found; nan where there are none."""
+    import mpmath
+
+    unknowns, parameters = operands[: equations.unknowns], operands[equations.unknowns :]
+
+    def residual(*at: Any) -> Any:
+        values = _exact_values(equations.residual, [*at, *parameters])
+        found = [values[k] for k in equations.residual.outputs]
+        return found if len(found) > 1 else found[0]
+
+    try:
+        roots = mpmath.findroot(residual, unknowns if len(unknowns) > 1 else unknowns[0])
+    except (ArithmeticError, ValueError):
+        return [mpmath.nan] * len(unknowns)
+    return list(roots) if len(unknowns) > 1 else [roots]
+
+
 @cache
 def _code(op: str) -> Any:
     return compile(str(TABLE[op].expression), op, "eval")
@@ -228,12 +302,51 @@ def _names() -> dict[str, Any]:
     def choose(*cases: Any) -> Any:
         return mpmath.mpf(next(value for value, condition in cases if condition))
 
+    def lower_gamma(a: Any, x: Any) -> Any:
+        return mpmath.gammainc(a, 0, x)
+
     def jn(n: int, x: Any) -> Any:
         return mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(n + 0.5, x)
 
     own = {"cbrt": cbrt, "Abs": abs, "Max": max, "Min": min, "ceiling": mpmath.ceil}
-    own |= {"Piecewise": choose, "Eq": operator.eq, "jn": jn}
+    own |= {"Piecewise": choose, "Eq": operator.eq, "jn": jn, "besselk": _besselk, "bessely": _bessely}
+    own |= {"Ei": mpmath.ei, "LambertW": mpmath.lambertw, "elliptic_k": mpmath.ellipk, "elliptic_e": mpmath.ellipe}
+    own |= {"lowergamma": lower_gamma, "uppergamma": lambda a, x: mpmath.gamma(a) - lower_gamma(a, x)}
+    own |= {"betainc_regularized": lambda a, b, x, y: mpmath.betainc(a, b, x, y, regularized=True)}
     return {name: getattr(mpmath, name) for name in dir(mpmath) if not name.startswith("_")} | own
+
+
+def _besselk(order: Any, x: Any) -> Any:
+    """By the trapezoidal rule, whose digits double with the points; mpmath takes seconds for whole orders."""
+    import mpmath
+
+    if x <= 0:
+        return mpmath.nan
+    nats = mpmath.mp.dps * mpmath.log(10) + 10
+    step = min(9 / nats, 5 / mpmath.sqrt(2 * nats * x))
+    last = mpmath.acosh(1 + (nats + abs(order) * mpmath.log(2 + nats / x)) / x)
+    terms = (mpmath.exp(-x * mpmath.cosh(t)) * mpmath.cosh(order * t) for t in mpmath.arange(step, last, step))
+    return step * (mpmath.exp(-x) / 2 + mpmath.fsum(terms))
+
+
+def _bessely(order: Any, x: Any) -> Any:
+    """Whole orders from 0 on by the series of the first, the Wronskian of the second, and the recurrence upwards."""
+    import mpmath
+
+    if order != mpmath.floor(order) or order < 0 or x <= 0:
+        return mpmath.bessely(order, x) if x > 0 else mpmath.nan
+    with mpmath.extradps(int(x) + 10):
+        quarter, term, harmonic, total = x * x / 4, mpmath.mpf(1), mpmath.mpf(0), mpmath.mpf(0)
+        k = 0
+        while abs(term) > mpmath.eps * abs(total) or k <= x:
+            k += 1
+            harmonic, term = harmonic + mpmath.mpf(1) / k, -term * quarter / k**2
+            total -= harmonic * term
+        first = 2 / mpmath.pi * ((mpmath.log(x / 2) + mpmath.euler) * mpmath.besselj(0, x) + total)
+        second = (mpmath.besselj(1, x) * first - 2 / (mpmath.pi * x)) / mpmath.besselj(0, x)
+        for n in range(1, int(order) + 1):
+            first, second = second, 2 * n / x * second - first
+        return +first
 
 
 def exact_jacobian(graph: Graph, point: Sequence[Any], wrt: Sequence[int]) -> np.ndarray:

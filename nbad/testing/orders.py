@@ -65,7 +65,7 @@ def second_order(case: Case) -> Findings:
         true = exact_jacobian(inner.graph, [row[k] for row in rows], slots)
         found, bound = oracle.partials[..., k], oracle.partial_bounds[..., k] + difference_error(true)
         yield Near(f"second partials of element {k}", found, true, bound, unknown=np.isnan(true))
-    if case.traced.is_tuple or case.traced.outputs != ((),):
+    if case.traced.structure.is_tuple or case.traced.outputs != ((),):
         yield Inapplicable("`hessian` takes kernels of one number")
         return
     yield from _hessian(case, points, inner, oracle)
@@ -123,12 +123,12 @@ def _line(case: Case) -> Kernel:
     """The kernel along a line through its slots, its outputs added up with weights: one number of one number."""
     cores, slots, outputs = case.cores, len(case.traced.graph.inputs), len(case.traced.graph.outputs)
     ends, f = np.cumsum([0, *map(math.prod, cores)]).tolist(), case.kernel
-    is_tuple, leaf_cores = case.traced.is_tuple, case.traced.outputs
+    structure, leaf_cores = case.traced.structure, case.traced.outputs
 
     def along(t: Any, start: Any, direction: Any, weights: Any) -> Any:
         point = start + t * direction
         parts = [point[a:b].reshape(core) if core else point[a] for a, b, core in zip(ends, ends[1:], cores)]  # noqa: B905
-        y = f(*parts) if is_tuple else (f(*parts),)
+        y = structure.leaves(f(*parts))
         values = [value for leaf, core in zip(y, leaf_cores) for value in (leaf.ravel() if core else [leaf])]  # noqa: B905
         return sum(w * value for w, value in zip(weights, values))  # noqa: B905
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from nbad.graphs.graph import Graph
 from nbad.graphs.interpreter import evaluate, evaluate_all
+from nbad.graphs.loops import each_once
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 from nbad.testing.comparisons import Findings, Near
@@ -19,9 +20,11 @@ STEP = 1e-4  # relative to the operand, or absolute for the smallest ones
 
 
 def own_partials(graph: Graph, rows: Iterable[Any]) -> Findings:
-    """Every partial of every operation that is not nbad's, where a graph uses it."""
+    """Every partial of every operation that is not nbad's, where a graph uses it; in a loop, in its first pass."""
     values = evaluate_all(graph, *(row[:ELEMENTS] for row in rows))
-    for node in graph.nodes:
+    for node in each_once(graph):
+        if node.op == "loop":
+            yield from own_partials(node.payload.loop.step, [np.broadcast_to(values[a], ELEMENTS) for a in node.args[1:]])
         recipes = TABLE[node.op].recipes if node.op in TABLE else None
         if recipes:
             operands = [np.array(np.broadcast_to(values[a], ELEMENTS)) for a in node.args]

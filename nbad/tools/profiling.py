@@ -15,6 +15,7 @@ import numpy as np
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals
 from nbad.codegen.host import host
+from nbad.graphs.kernels import outputs_of
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import total
 from nbad.testing.check import check_kernel
@@ -266,15 +267,17 @@ def _policy_cost(kernel: Kernel, xs: Arrays, policy: str, options: Options) -> P
 
 
 def _seeds_for(y: Any, count: int) -> Any:
-    if isinstance(y, tuple):
-        return tuple(_seeds_for(leaf, count) for leaf in y)
+    leaves = outputs_of(y)
+    if leaves[0] is not y:
+        return tuple(_seeds_for(leaf, count) for leaf in leaves)
     return np.random.default_rng(1).standard_normal((count, *np.shape(y))).astype(y.dtype)
 
 
 def _nbytes(result: Any) -> int:
     """Bytes of arrays; of a pullback, those of its residuals."""
-    if isinstance(result, tuple):
-        return sum(map(_nbytes, result))
+    leaves = outputs_of(result)
+    if leaves[0] is not result:
+        return sum(map(_nbytes, leaves))
     return result.residuals.nbytes if hasattr(result, "residuals") else result.nbytes
 
 
@@ -327,7 +330,7 @@ def _first(batch: Any) -> Any:
 
 
 def _leaves(result: Any) -> Arrays:
-    return result if isinstance(result, tuple) else (result,)
+    return outputs_of(result)
 
 
 def _threading_layer() -> str:

@@ -11,6 +11,7 @@ from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
+from nbad.branching.kinds import Globals
 from nbad.rewriting.rewrite import rewritten
 from nbad.rewriting.syntax import NoSource
 
@@ -71,29 +72,39 @@ def _needs_rewriting(code: CodeType) -> bool:
 
 
 def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:
-    """The function's globals, with rebound values for the names that its code mentions."""
+    """The function's globals; names that its code mentions are looked up where the original has them, whenever they are read."""
     outer, builtins = function.__globals__, function.__builtins__
-    namespace = dict(outer)
-    for name in {name for code in _codes(function.__code__) for name in code.co_names}:
-        value = outer.get(name, builtins.get(name, _MISSING))
-        if value is not _MISSING:
-            namespace[name] = _rebound(name, value, rebinder)
+    if isinstance(builtins, _Live):  # it was made in a copy
+        outer, builtins = builtins.outer, builtins.builtins
+    mentioned = {name for code in _codes(function.__code__) for name in code.co_names}
     # imports inside the function are to give stand-ins too
     load = builtins["__import__"]
     imported = {"__import__": lambda *args, **kwargs: rebinder.rebind(load(*args, **kwargs))}
-    namespace["__builtins__"] = _Builtins({**builtins, **imported}, outer, rebinder)
-    return namespace
+    rest = {name: value for name, value in builtins.items() if name not in mentioned}
+    names = {name: value for name, value in outer.items() if name not in mentioned or name[:2] == "__"}
+    live = _Live(rest | imported, outer, builtins, rebinder)
+    for name in mentioned & (outer.keys() | builtins.keys()):
+        live[name]  # branches are to know of what it holds
+    rebinder.flow.adopt("a variable", Globals(outer, mentioned & outer.keys()))
+    return names | {"__builtins__": live}
 
 
-class _Builtins(dict):
-    """What a copy's namespace has not: builtins, and globals that were made since, as by the first call of a helper."""
+class _Live(dict):
+    """What a copy's namespace has not: builtins, and globals as they are now, for calls of other functions may change these."""
 
-    def __init__(self, builtins: dict[str, Any], outer: dict[str, Any], rebinder: "Rebinder") -> None:
-        super().__init__(builtins)
-        self._outer, self._rebinder = outer, rebinder
+    def __init__(self, known: dict[str, Any], outer: dict[str, Any], builtins: dict[str, Any], rebinder: "Rebinder") -> None:
+        super().__init__(known)
+        self.outer, self.builtins, self._rebinder = outer, builtins, rebinder
+        self._found: dict[str, tuple[Any, Any]] = {}  # each with its stand-in
 
     def __missing__(self, name: str) -> Any:
-        return _rebound(name, self._outer[name], self._rebinder)
+        value = self.outer.get(name, self.builtins.get(name, _MISSING))
+        if value is _MISSING:
+            raise KeyError(name)
+        found = self._found.get(name)
+        if found is None or found[0] is not value:
+            found = self._found[name] = value, _rebound(name, value, self._rebinder)
+        return found[1]
 
 
 def _rebound(name: str, value: Any, rebinder: "Rebinder") -> Any:

@@ -9,7 +9,7 @@ import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -18,11 +18,12 @@ from nbad import lines
 from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
-from nbad.language import arrays, refusals, vocabulary
-from nbad.language.kernels import KernelLike, is_kernel
+from nbad.graphs.kernels import KernelLike, is_kernel
+from nbad.language import arrays, masks, refusals, vocabulary
 from nbad.language.trace import Trace
+from nbad.language.unseen import asking_method
 from nbad.language.values import Perhaps, Tracer, first_traced
-from nbad.tracing import copies
+from nbad.tracing import copies, roots
 
 Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 DEEPEST_RECURSION = 100
@@ -37,6 +38,8 @@ _OVERLOADS = {name for kind in (float, int, dict, list) for name in dir(kind) if
     "__getattr__", "__setattr__", "__enter__", "__array__", "__array_ufunc__",
 }  # fmt: skip
 _CachedFunction = type(functools.cache(lambda: None))
+# what a kernel may take out of a container or an object, and call
+_REACHED = (FunctionType, BuiltinFunctionType, np.ufunc, functools.partial, _CachedFunction)
 
 
 class StandIn:
@@ -113,7 +116,7 @@ class Rebinder:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self.flow = Flow(trace, _original)
+        self.flow = Flow(trace, _original, self.reached)
         self._known: dict[int, _Known] = {}
         self._depth: Counter[FunctionType] = Counter()
 
@@ -132,6 +135,22 @@ class Rebinder:
                 self.flow.adopt(path, known.stand_in)
         return known.stand_in
 
+    def reached(self, value: Any) -> Any:
+        """What stands for a function that the kernel reached by another way than its name; other values as they are.
+
+        The object of a method stays what it is: the kernel may have made it, and write to it.
+        """
+        if isinstance(value, StandIn):
+            return value
+        if isinstance(value, MethodType):
+            function = value.__func__ if _is_own(value.__func__) else self.reached(value.__func__)
+            return value if function is value.__func__ else MethodType(function, value.__self__)
+        if not (isinstance(value, _REACHED) or is_kernel(value)):
+            return value
+        is_method = isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType)
+        is_made_here = "__nbad__" in getattr(value, "__globals__", ())
+        return value if is_method or is_made_here else self.rebind(value)
+
     def copy(self, function: FunctionType) -> FunctionType:
         """The copy of a Python function that runs in the trace."""
         written = copies.outer_write(function)
@@ -146,10 +165,19 @@ class Rebinder:
 
     def _stand_in(self, value: Any, path: str) -> Any:
         make = next((make for applies, make in _RULES if applies(value, path)), None)
+        is_class = isinstance(value, type)
+        cls: Any = value if is_class else type(value)
+        if (make is None or is_class) and (method := asking_method(cls)):
+            what, fix = refusals.FLOW["type"]
+            raise self.trace.refusal(what.format(name=f"{path}.{method}"), fix)
         return value if make is None else make(self, value, path)
 
     def _namespace(self, value: Any, path: str) -> StandIn:
-        return StandIn(value, path, self, functools.partial(_call, value))
+        return StandIn(value, path, self, lambda args, kwargs: self._function_made(_call(value, args, kwargs)))
+
+    def _function_made(self, result: Any) -> Any:
+        """What a library returns, with a stand-in where that is a function that knows traced values: a spline, a polynomial."""
+        return self.rebind(result) if vocabulary.made(result) else result
 
     def _object(self, value: Any, path: str) -> StandIn:
         return StandIn(value, path, self, lambda args, kwargs: self.rebind(value.__call__)(*args, **kwargs))
@@ -171,7 +199,7 @@ class Rebinder:
 
     def _library_function(self, value: Any, path: str) -> StandIn:
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return self.trace.call(value, *_originals(args, kwargs), path)
+            return self._function_made(self.trace.call(value, *_originals(args, kwargs), path))
 
         return StandIn(value, path, self, invoke)
 
@@ -180,6 +208,8 @@ class Rebinder:
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             given = _originals(args, kwargs)
+            if masks.holds_masked(*given):
+                return masks.lifted(self.trace, lambda *args, **kwargs: self.trace.splice(value, args, kwargs), *given)
             if first_traced((args, kwargs)) is None and not _raises(value, *given):
                 return arrays.call_plain(self.trace, value, *given)
             return self.trace.splice(value, *given)
@@ -193,6 +223,15 @@ class Rebinder:
             if first_traced((args, kwargs)) is not None:
                 raise self.trace.refusal(f"calls `{path}` with a traced value", "nbad.grad(f)(x)")
             return self.rebind(_call(value, args, kwargs), f"{path}(f)")
+
+        return StandIn(value, path, self, invoke)
+
+    def _solver(self, value: Any, path: str) -> StandIn:
+        """A root finder: what it solves runs in the trace, and sees traced values around it."""
+        problem: Any = roots.problem_of(value)  # there is one, by the rule
+
+        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return roots.solved(self.trace, problem(*args, **kwargs))
 
         return StandIn(value, path, self, invoke)
 
@@ -281,7 +320,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value.values()))
     if isinstance(value, Tracer):
         return False
-    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and value.dtype != object)
+    return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and not arrays.holds_objects(value))
 
 
 def _python_function(value: Any) -> FunctionType | None:
@@ -344,13 +383,14 @@ _RULES = (
     (lambda value, path: isinstance(value, ModuleType), Rebinder._module),
     (lambda value, path: vocabulary.find(value) is not None, Rebinder._library_function),
     (lambda value, path: is_kernel(value), Rebinder._kernel),
+    (lambda value, path: roots.problem_of(value) is not None, Rebinder._solver),
     (lambda value, path: _is_own(value), Rebinder._verb),
     (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
     (lambda value, path: value is warnings.warn, Rebinder._warn),
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),
     (lambda value, path: isinstance(value, MethodType) and _is_users(value.__func__), Rebinder._method),
     (lambda value, path: _is_users(_python_function(value)), Rebinder._helper),
-    (lambda value, path: isinstance(value, type) and _has_functions(value), Rebinder._namespace),
+    (lambda value, path: isinstance(value, type) and (_has_functions(value) or vocabulary.makes(value)), Rebinder._namespace),
     (lambda value, path: _has_methods(value), Rebinder._object),
     (lambda value, path: not isinstance(value, type) and callable(value) and _is_numeric(value), Rebinder._library_function),
 )

@@ -13,8 +13,9 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
+from nbad.graphs.kernels import Structure, Traced
 from nbad.language import arrays
-from nbad.language.kernels import Traced
+from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
@@ -77,10 +78,10 @@ def trace(
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
-        leaves = _leaves(run, returned)
+        structure, leaves = _outputs(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
         graph, flags = run.frozen(outputs)
-    return Traced(graph, tuple(leaf.shape for leaf in leaves), isinstance(returned, tuple), flags)
+    return Traced(graph, tuple(leaf.shape for leaf in leaves), structure, flags)
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], cons
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a ufunc, of which NumPy before 2.4 does not tell them
         return copy(*values.values())
-    leading = itertools.takewhile(lambda p: p.name in values and p.kind is not p.KEYWORD_ONLY, parameters)
+    leading = itertools.takewhile(lambda p: p.name in values and p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD), parameters)
     positional = [values.pop(p.name) for p in leading]  # a wrapper may take `*args` only
     return copy(*positional, **values)
 
@@ -134,19 +135,32 @@ def _constant(run: Trace, name: str, value: Any) -> Any:
     return arrays.read_only(run, arrays.items(run, value), name) if is_array else value
 
 
-def _leaves(run: Trace, returned: Any) -> list[np.ndarray]:
-    """The outputs as arrays of objects."""
-    leaves = returned if isinstance(returned, tuple) else (returned,)
+def _outputs(run: Trace, returned: Any) -> tuple[Structure, list[np.ndarray]]:
+    """The structure of what a kernel returns, and its outputs as arrays of objects; a list is an array."""
+    structure, leaves = Structure.of(returned)
     leaves = tuple([_not_none(run, leaf) if type(leaf) is Perhaps else leaf for leaf in leaves])
-    if not leaves:
-        raise run.refusal("returns an empty tuple", "return y")
+    kind = getattr(structure.kind, "__name__", "")
     for leaf in leaves:
-        fault = next(filter(None, map(_fault, leaf.flat if isinstance(leaf, np.ndarray) else (leaf,))), None)
+        fault = next(filter(None, map(_fault, _items(leaf))), None)
         if fault is not None:
             what, fix = fault
-            where = " in an array" if isinstance(leaf, np.ndarray) else "" if leaf is returned else " in a tuple"
-            raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array or a tuple of these")
-    return [arrays.items(run, leaf) for leaf in leaves]
+            where = " in an array" if isinstance(leaf, np.ndarray) else " in a list" if isinstance(leaf, list) else ""
+            where = where or (f" in a {kind}" if kind else "")
+            raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array, or a tuple, a dict or a list of these")
+    if not leaves or [] in [leaf for leaf in leaves if type(leaf) is list]:
+        raise run.refusal(f"returns an empty {kind or 'list'}", "return y")
+    return structure, [arrays.items(run, leaf) for leaf in leaves]
+
+
+def _items(leaf: Any) -> Iterator[Any]:
+    """The values in an array, or in a list of these and of lists; any other value itself."""
+    if isinstance(leaf, np.ndarray):
+        yield from leaf.flat
+    elif type(leaf) is list:
+        for part in leaf:
+            yield from _items(part)
+    else:
+        yield leaf
 
 
 def _not_none(run: Trace, leaf: Perhaps) -> Any:
@@ -159,9 +173,10 @@ def _not_none(run: Trace, leaf: Perhaps) -> Any:
 _FAULTS = {
     type(None): ("nothing", "return y"),
     str: ("a string", "return y"),
-    list: ("a list", "return a, b"),
     dict: ("a dict", "return a, b"),
     tuple: ("a tuple", "return a, b, c"),
+    Masked: ("items that a traced condition picks", "np.where(mask, x, 0.0)  # for all elements"),
+    Places: ("the places where a traced condition holds", "np.where(mask, 1.0, 0.0)  # for all elements"),
 }
 
 

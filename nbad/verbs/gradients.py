@@ -13,8 +13,8 @@ from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentValueError, TraceError, fitting
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.kernels import ALONE, TUPLE, Traced
 from nbad.graphs.simplify import simplify
-from nbad.language.kernels import Traced
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import jacobian
 from nbad.verbs.pushforward import as_tuples, jvp
@@ -91,8 +91,9 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     from nbad.graphs.differentiate import jacobian
 
     traced = f.traced(arguments, constants)
-    if traced.is_tuple or traced.outputs != ((),):
-        got = "a tuple" if traced.is_tuple else f"an array of shape {traced.outputs[0]}"
+    if traced.structure.is_tuple or traced.outputs != ((),):
+        name = getattr(traced.structure.kind, "__name__", "")
+        got = f"a {name}" if name else f"an array of shape {traced.outputs[0]}"
         raise TraceError(
             f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}",
             got=got,
@@ -108,7 +109,8 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
     shapes = {a.name: a.shape for a in arguments}
     flags = with_failures(traced.graph, traced.flags) if f.errors == "nan" else traced.flags
-    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), is_tuple, flags)
+    structure = TUPLE if is_tuple else ALONE
+    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), structure, flags)
 
 
 def _slots(f, arguments, names):

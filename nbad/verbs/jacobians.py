@@ -99,7 +99,7 @@ def _check_axes(call):
 
 def _blocks(call, sweep, out):
     """The array of `out=` for the Jacobian, checked."""
-    return check_out(sweep.call, out, ["out"], [sweep.shapes[-1]], call.layout.dtype, call.arrays, False)[0]
+    return check_out(sweep.call, (out,), ["out"], [sweep.shapes[-1]], call.layout.dtype, call.arrays)[0]
 
 
 @fitting("nbad.value_and_jacobian({f})({xs})")

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from nbad.api.calls import says_what_is_missing
+from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
@@ -94,7 +94,9 @@ class Pullback:
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
 
     @says_what_is_missing
-    def __call__(self, ct: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Any, ...]:
+    def __call__(
+        self, ct: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
+    ) -> tuple[Any, ...]:
         """Cotangents of the differentiated arguments for one seed.
 
         Parameters
@@ -126,6 +128,9 @@ class Pullback:
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
+        if more or unknown:
+            given = ONE[self._reverse.dtype.itemsize]
+            raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
         rows, reverse = self.rows, self._reverse
         if self._is_plain and rows is not None and not accumulate:
             made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
@@ -135,7 +140,9 @@ class Pullback:
         return self._sweep_into(seeds, None, out, accumulate)
 
     @says_what_is_missing
-    def batched(self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False) -> tuple[Array, ...]:
+    def batched(
+        self, cts: Any, out: tuple[Array, ...] | None = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
+    ) -> tuple[Array, ...]:
         """Cotangents for many seeds: every seed array and every result has one leading axis.
 
         Parameters
@@ -164,6 +171,9 @@ class Pullback:
         (array([[2., 0.],
                [0., 4.]]),)
         """
+        if more or unknown:
+            given = MANY[self._reverse.dtype.itemsize]
+            raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
         rows, reverse = self.rows, self._reverse
         if self._is_plain and rows is not None and not accumulate:
             made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
@@ -178,12 +188,12 @@ class Pullback:
 
     def _code(self, given):
         """How a call of this pullback is written, with a place for the seeds."""
-        return f"pullback{'.batched' * given.batched}({'({0},)' if self._reverse.program.is_tuple else '{0}'})"
+        return f"pullback{'.batched' * given.batched}({'({0},)' if self._reverse.program.structure.is_tuple else '{0}'})"
 
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
         program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        leaves = ct if program.is_tuple else (ct,)
+        leaves = program.structure.leaves(ct)
         if type(leaves) is not tuple or len(leaves) != len(shapes):
             raise self._wrong_structure(given, ct)
         seeds = []
@@ -193,17 +203,21 @@ class Pullback:
             seeds.append(as_given(given, name, leaf, shape, name))
         return seeds
 
+    def _example(self, given):
+        """A call that fits."""
+        code, shapes = self._code(given), self._sweeps.leaf_shapes
+        return many(code, shapes) if given.batched else code.format(", ".join(["1.0"] * len(shapes)))
+
     def _wrong_structure(self, given, found):
-        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
-        code, ones = self._code(given), ", ".join(["1.0"] * len(shapes))
-        fix = many(code, shapes) if given.batched else code.format(ones)
-        if isinstance(found, tuple) and found and not program.is_tuple:
+        program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
+        fix = self._example(given)
+        if isinstance(found, tuple) and found and not program.structure.is_tuple:
             fix = code.format("cts[0]" if given.batched else "ct[0]")
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
-            expected=f"a tuple of {len(shapes)}"
-            if program.is_tuple
+            expected=program.structure.described(len(shapes))
+            if program.structure.is_tuple
             else f"one array of shape {shapes[0]}" + f", as `{program.name}` returns",
             fix=fix,
         )
@@ -225,7 +239,7 @@ class Pullback:
                 memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             results = [memory.empty(shape, reverse.dtype) for shape in shapes]
         else:
-            results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds, True)
+            results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds)
         if count != 0:
             sweeps(self.rows, seeds, results, count, accumulate, room)
         return tuple(scalars(results) if out is None else out)

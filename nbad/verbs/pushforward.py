@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nbad import lines
-from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, says_what_is_missing
+from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, says_what_is_missing, unfit
 from nbad.api.kernel import Kernel
 from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Argnums, Out
@@ -33,7 +33,7 @@ class Pushforward:
         self._pushing, self._rows = pushing, rows
 
     @says_what_is_missing
-    def __call__(self, tangents: Sequence[ArrayLike], out: Out = None) -> Any:
+    def __call__(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
         """Output tangents for one tangent per differentiated argument.
 
         Parameters
@@ -60,13 +60,15 @@ class Pushforward:
         >>> pushforward((1.0,)), pushforward((2.0,))
         (np.float64(6.0), np.float64(12.0))
         """
+        if more or unknown:
+            raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
         made = self._plain_case("one", tangents) if out is None else False
         if made is not False:
             return made
         return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
 
     @says_what_is_missing
-    def batched(self, tangents: Sequence[ArrayLike], out: Out = None) -> Any:
+    def batched(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
         """Output tangents for many tangents: every tangent array and every result has one leading axis.
 
         Parameters
@@ -93,6 +95,8 @@ class Pushforward:
         >>> pushforward.batched((np.array([1.0, 2.0]),))
         array([ 6., 12.])
         """
+        if more or unknown:
+            raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
         made = self._plain_case("many", tangents) if out is None else False
         if made is not False:
             return made
@@ -115,6 +119,11 @@ class Pushforward:
     def _count(self, given, arrays):
         return count_of(given, arrays, "tangent", f"{MANY}(({{0}},))", [self._layout.shapes[k] for k in self._arguments])
 
+    def _example(self, is_batched):
+        """A call that fits."""
+        shapes = [self._layout.shapes[k] for k in self._arguments]
+        return many(f"{MANY}(({{0}},))", shapes) if is_batched else f"{ONE}(({', '.join(['1.0'] * len(shapes))},))"
+
     def _read(self, given, tangents):
         names = [self._program.names[k] for k in self._arguments]
         shapes = [self._layout.shapes[k] for k in self._arguments]
@@ -124,7 +133,7 @@ class Pushforward:
                 f"{given.call}: there must be one tangent per differentiated argument",
                 got=got,
                 expected=f"a tuple of {len(names)}: {', '.join(names)}",
-                fix=many(f"{MANY}(({{0}},))", shapes) if given.batched else f"{ONE}(({', '.join(['1.0'] * len(names))},))",
+                fix=self._example(given.batched),
             )
         each = zip(names, tangents, shapes, strict=True)
         return [as_given(given, f"the tangent of {name}", tangent, shape, f"{name}_dot") for name, tangent, shape in each]
@@ -138,7 +147,7 @@ class Pushforward:
             dots = [memory.empty(shape, dtype) for shape in shapes]
         else:
             names = [f"y{k}_dot" for k in range(len(shapes))]
-            dots = check_out("`pushforward`", out, names, shapes, dtype, tangents, program.is_tuple)
+            dots = check_out("`pushforward`", program.structure.leaves(out), names, shapes, dtype, tangents)
         if count != 0:
             self._pushing(self._rows, tangents, dots, count)
         return sweeps.structured(program, dots) if out is None else out

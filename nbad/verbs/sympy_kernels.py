@@ -11,7 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.signatures import RESERVED, dressed
 from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
-from nbad.language.kernels import Traced
+from nbad.graphs.kernels import ALONE, TUPLE, Traced
 from nbad.lines import user_frame
 
 
@@ -80,12 +80,12 @@ def graph_of(expressions, symbols, name):
     --------
     >>> import sympy
     >>> x, y = sympy.symbols("x y")
-    >>> graph_of((x * y,), (x, y), "f").is_tuple
-    True
+    >>> graph_of((x * y,), (x, y), "f").outputs
+    ((),)
     """
     is_tuple, expressions = _as_expressions(expressions)
     inputs = dict(zip(symbols, argument_names(symbols), strict=True))
-    return Traced(walk(expressions, inputs, name), ((),) * len(expressions), is_tuple)
+    return Traced(walk(expressions, inputs, name), ((),) * len(expressions), TUPLE if is_tuple else ALONE)
 
 
 def argument_names(symbols):

@@ -126,7 +126,8 @@ def _forward(call, options):
 
 def _plain(program, reverse):
     """`vjp` in the plain case."""
-    run, depth, is_tuple = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.is_tuple
+    run, depth, structure = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.structure
+    is_tuple, is_usual = structure.is_tuple, structure.is_usual
 
     def call(*xs):
         made = run(*xs)
@@ -136,7 +137,7 @@ def _plain(program, reverse):
         first = y[0] if is_tuple else y
         shape = first.shape[: first.ndim - depth]
         shapes = tuple([xs[a].shape if type(xs[a]) is np.ndarray else () for a in reverse.arguments])
-        return y, Pullback(reverse, rows, shape, shapes)
+        return y if is_usual else structure.build(y), Pullback(reverse, rows, shape, shapes)
 
     return call
 

@@ -173,10 +173,36 @@ def whole_numbers(x, y):
     return x * a[0]
 
 
+def through_a_nameless_view(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+    (a if x > y else c).view(np.ndarray)[0] = 5.0
+    return a[0] + c[0]
+
+
+def by_a_method_of_a_nameless_view(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+    np.asarray(a if x > y else c).view(np.ndarray).fill(5.0)
+    return a[0] + c[0]
+
+
+def added_to_a_nameless_view(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+    (a if x > y else c).view(np.ndarray)[:] += 5.0
+    return a[0] + c[0]
+
+
+def nameless_target_of_a_loop(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+    for (a if x > y else c).view(np.ndarray)[0] in (1.0, 5.0):
+        pass
+    return a[0] + c[0]
+
+
 WRITES = [
     augmented, augmented_in_an_arm, filled, diagonal, reversed_and_back, reversed_and_back_in_one_expression,
     changed_and_back_in_a_helper, longer, shorter, picked_row, written_row, helper_picks, helper_returns_a_view, helper_writes,
-    without_a_name, through_an_iterator, view_of_one_arm, views_of_both_arms, whole_numbers,
+    without_a_name, through_an_iterator, view_of_one_arm, views_of_both_arms, whole_numbers, through_a_nameless_view,
+    by_a_method_of_a_nameless_view, added_to_a_nameless_view, nameless_target_of_a_loop,
 ]  # fmt: skip
 
 
@@ -261,6 +287,20 @@ def written_once_nobody_reads_the_other(x, y):
     return result * a[0]
 
 
+def gone_after_its_statement(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+    len(a if x > 0 else c)
+    a[0] = 3.0
+    return x * a[0]
+
+
+def gone_after_its_test(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+    if len(a if x > 0 else c) == 2:
+        a[0] = 3.0
+    return x * a[0]
+
+
 def known_identity(x, y):
     a, c = [x, y], [1.0, 2.0]
     b = a
@@ -273,6 +313,8 @@ SLOPES = {
     read_only_rows: lambda x, y: 0.0 if x > 0 else 3.0,
     read_only_view: lambda x, y: y if x > 0 else math.cos(x),
     written_once_nobody_reads_the_other: lambda x, y: 3.0 if x > 0 else 0.0,
+    gone_after_its_statement: lambda x, y: 3.0,
+    gone_after_its_test: lambda x, y: 3.0,
     known_identity: lambda x, y: 2 * x if x > 0 else 1.0,
 }
 

@@ -771,6 +771,10 @@ class Valve:
     def positive(x):
         return x if x > 0 else 0.0
 
+    @staticmethod
+    def by_its_class(x):
+        return Valve.limited(x) if x > 0 else x
+
 
 valve = Valve(3.0)
 
@@ -778,12 +782,27 @@ valve = Valve(3.0)
 @pytest.mark.parametrize(
     ("function", "original"),
     [(scaled(2.0)(scaled(3.0)(root_or_zero)), lambda x: 6.0 * root_or_zero(x)), (valve.flow, valve.flow),
-     (Valve.limited, Valve.limited), (Valve.positive, Valve.positive), (lambda x: valve.flow(x) + Valve.limited(x),) * 2],
+     (Valve.limited, Valve.limited), (Valve.positive, Valve.positive), (Valve.by_its_class,) * 2,
+     (lambda x: valve.flow(x) + Valve.limited(x),) * 2],
 )  # fmt: skip
 def test_decorated_functions_and_methods(function, original):
     xs = np.array([-1.0, 0.2, 0.7])
     graph = trace(function, (Argument("x"),), {}).graph
     assert evaluate(graph, xs)[0].tolist() == [original(x) for x in xs.tolist()]
+
+
+LOW, HIGH = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0], [7.0, 8.0]])
+
+
+def test_a_branch_may_choose_among_tables():
+    def kernel(x):
+        if x > 0:
+            table = LOW
+        else:
+            table = HIGH
+        return table[1, 0] * x
+
+    check(kernel)
 
 
 def test_cells_of_a_notebook():

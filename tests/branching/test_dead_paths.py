@@ -322,3 +322,27 @@ def test_what_rounding_decides_raises_all_the_same():
                 f(given)
         else:
             assert (f(given) >= 0).all()
+
+
+def long_and_broadcast(x, scale):
+    if scale < 0:
+        raise OutOfRange("scale", scale)
+    rate, z = math.exp(scale) + math.sin(scale) / scale, x
+    for k in range(150):  # so many lines that the code has several blocks
+        z = z - math.sin(z) * rate / (k + 1.0)
+        if z > 5:
+            raise OverflowError(k)
+    return z, rate
+
+
+@pytest.mark.parametrize("size", [3, 10_000])
+def test_long_kernels_and_work_that_is_done_once_for_all(size):
+    f, x = nbad.kernel(long_and_broadcast), np.linspace(-1.0, 1.0, size)
+    expected = np.array([long_and_broadcast(v, 0.5) for v in x.tolist()])
+    for _ in range(3):
+        np.testing.assert_allclose(np.transpose(f(x, 0.5)), expected, rtol=1e-12)
+        assert nbad.vjp(f, x, 0.5)[1]((1.0, 1.0))[0].shape == x.shape
+        with pytest.raises(OutOfRange, match=rf"(?s)scale = -0.5 is.*the first of {size} that failed"):
+            f(x, -0.5)
+        with pytest.raises(OverflowError, match=rf"element \({size - 1},\), the first of 1 that failed"):
+            f(np.append(x[:-1], 9.0), 0.5)

@@ -314,10 +314,6 @@ def test_values_that_cannot_be_merged():
             return x, x  # !
         return x
 
-    def nothing(x):
-        if x > 0:
-            return x  # !
-
     def items(x):
         values = [x, "a"]
         if x > 0:  # !
@@ -334,7 +330,6 @@ def test_values_that_cannot_be_merged():
     expect(operands, "chooses by a traced value between things that cannot be merged", advice, "a str in one branch and None in")
     what = "returns things that cannot be merged, depending on a traced value"
     expect(results, what, "return a number on every path", "a tuple in one branch and a number in the other")
-    expect(nothing, what, "return a number on every path", "a number in one branch and None in the other")
     expect(items, "writes to `values` in a branch on a traced value what cannot be merged", advice, "a str in one branch and")
     expect(table, "picks by a traced value among things that cannot be merged", advice, "a str in one branch and a number")
     expect(arrays, "chooses by a traced value between things that cannot be merged", advice, "an array of shape (2,) in one")

@@ -5,7 +5,7 @@ import time
 import numba
 import numpy as np
 import pytest
-from helpers.loops import EXAMPLES, Steps, graph_of, kepler, nested, oscillator, untaken
+from helpers.loops import EXAMPLES, Steps, graph_of, kepler, nested, oscillator, untaken, where
 from helpers.tiles_by_hand import run_tile
 
 from nbad.codegen.compile import compile_tile
@@ -193,3 +193,33 @@ def test_text_of_the_python_source():
         "    v5 = 1.0 if more4 else 0.0",
         "    return z0, v5",
     ]
+
+
+COUNTED = (lambda x, v, k, a: (k < 9.0, (v, x - a * v, k + 1.0)), 3, 1)
+
+
+def test_loops_that_only_count_need_no_selects():
+    steps = Steps(*COUNTED, max_passes=7)
+    inputs = [np.linspace(-1, 1, 13), np.linspace(0, 1, 13)]
+    for start, selects in ((0.0, 0), (5.0, 0), (None, 3)):
+        graph = graph_of(2, lambda x, a, start=start: steps([x, a, x * 0.0 if start is None else start], [a]))
+        kernel = compile_tile(lower(graph))
+        assert kernel.llvm.count("= select") == selects + 1  # whether it was not done
+        for got, expected in zip(run_tile(kernel, *inputs), evaluate(graph, *inputs), strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_elements_that_are_not_active_keep_their_states_whatever_counts():
+    steps = Steps(*COUNTED)
+    graph = graph_of(2, lambda x, a: steps([x, a, 0.0], [a], x > 0.0))
+    inputs = [np.linspace(-1, 1, 13), np.linspace(0, 1, 13)]
+    for got, expected in zip(compiled(graph, inputs), evaluate(graph, *inputs), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_count_that_depends_on_data_through_another_state_is_none():
+    steps = Steps(lambda x, k, d: (k < 6.0, (x * 0.5, k + d, where(x > 1.0, 1.0, d))), 3, 0)
+    graph = graph_of(1, lambda x: steps([x, 0.0, 3.0], []))
+    inputs = [np.linspace(0, 9, 21)]
+    for got, expected in zip(compiled(graph, inputs), evaluate(graph, *inputs), strict=True):
+        np.testing.assert_array_equal(got, expected)

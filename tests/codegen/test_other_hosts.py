@@ -72,6 +72,7 @@ def assert_right(said, here):
         np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-10 * np.abs(ours).max())
 
 
+@pytest.mark.slow
 def test_this_host(on_host, here):
     said = on_host()
     assert said["bits"] == here[0]

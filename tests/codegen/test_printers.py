@@ -99,7 +99,7 @@ def test_printed_python_has_the_bits_of_the_vector_code(graph):
     check_bits(graph, x, y)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
 def test_every_function_has_the_bits_of_numba(dtype):
     names = [name for name in REAL if not FOREIGN & {node.op for node in lower(graph_of(name)).nodes}]
     names = [name for name in names if dtype == np.float64 or name != "cbrt"]

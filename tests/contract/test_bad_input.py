@@ -7,6 +7,7 @@ import pytest
 
 import nbad
 from kernels import decay, polar, square
+from nbad.errors import ArgumentTypeError
 
 X = np.linspace(0.5, 2.0, 12)
 
@@ -24,8 +25,8 @@ def kernels_that_return():
     def text(x):
         return "x"
 
-    def a_dict(x):
-        return {"x": x}
+    def a_nested_dict(x):
+        return {"x": {"x": x}}
 
     def a_nested_tuple(x):
         return x, (x, x)
@@ -352,7 +353,7 @@ def test_kernels_that_return_no_numbers(function):
         (unknown_function, r"math\.ulp\(x\)[\s\S]*test_bad_input\.py"),
         (unknown_numpy_function, r"np\.i0\(x\)[\s\S]*test_bad_input\.py"),
         (writes, r"x\[0\] = 1\.0[\s\S]*test_bad_input\.py[\s\S]*fix: return the new value"),
-        (writes_in_place, r"out=x[\s\S]*test_bad_input\.py"),
+        (writes_in_place, r"return x[\s\S]*test_bad_input\.py[\s\S]*fix: y = np\.array\(y\)"),
         (opaque, r"complex\(x\).real[\s\S]*test_bad_input\.py[\s\S]*fix: "),
         (loops, r"while x > 0:[\s\S]*test_bad_input\.py[\s\S]*fix: for _ in range\(n\)"),
     ],
@@ -415,3 +416,14 @@ def test_a_keyword_only_argument_is_never_positional():
         f(2.0, 3.0)
     with pytest.raises(TypeError, match="too many positional arguments"):
         nbad.vjp(f, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(("call", "meant"), [
+    ("pullback(1.0, outt=None)", "out="), ("pullback(cts=1.0)", "ct="),
+    ("pullback.batched(X[None], acumulate=True)", "accumulate="),
+    ("pushforward((1.0,), oout=None)", "out="), ("pushforward.batched(tangent=(X[None],))", "tangents="),
+])  # fmt: skip
+def test_unknown_keywords_of_linear_maps(call, meant):
+    pullback, pushforward = nbad.vjp(square, X)[1], nbad.linearize(square, X)[1]
+    with pytest.raises(ArgumentTypeError, match=rf"(?s)^`{call.partition('(')[0]}\(.*did you mean: {meant}.*fix: "):
+        eval(call, {"X": X, "pullback": pullback, "pushforward": pushforward})

@@ -141,6 +141,35 @@ def test_a_partial_may_fail_where_the_value_does_not(verb):
             verb(climbing, x, x + 1.0)
 
 
+OF_ZERO = {
+    "vjp": lambda f, x, y: nbad.vjp(f, x, y)[1](0.0),
+    "recompute": lambda f, x, y: nbad.vjp(f, x, y, residuals="recompute")[1](np.zeros_like(x)),
+    "linearize": lambda f, x, y: nbad.linearize(f, x, y)[1]((0.0, 0.0)),
+    "jvp": lambda f, x, y: nbad.jvp(f, (x, y), (0.0, 0.0)),
+    "jvp along the other": lambda f, x, y: nbad.jvp(f, (x, y), (0.0, 1.0)),
+    "jvp of arrays": lambda f, x, y: nbad.jvp(f, (x, y), (np.zeros_like(x), np.ones_like(y))),
+    "hvp": lambda f, x, y: nbad.hvp(f, (x, y), (0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("verb", OF_ZERO.values(), ids=OF_ZERO)
+@pytest.mark.parametrize("size", [1, 3000])
+def test_a_partial_that_fails_raises_whatever_it_is_multiplied_by(verb, size):
+    x = np.tile([4.0, 0.0], size)
+    for _ in range(3):
+        with raises(Negative, "('no slope at', 0.0)", f"element (1,), the first of {size} that failed", "`checked_slope(0.0)`"):
+            verb(climbing, x, x + 1.0)
+
+
+@pytest.mark.parametrize("verb", OF_ZERO.values(), ids=OF_ZERO)
+def test_a_partial_that_is_not_asked_for_raises_nothing(verb):
+    zero = np.zeros(3)
+    half = nbad.kernel(lambda x, y: climbing(0.0, y) * x)
+    verb(half, zero, zero)
+    verb(nbad.kernel(lambda x, y: climbing(x, y) if y > 0.0 else y), zero, zero)
+    np.testing.assert_array_equal(nbad.vjp(climbing, zero, zero, argnums="y")[1](0.0), [zero])
+
+
 def test_the_reverse_sweep_raises_what_only_it_computes():
     x = np.linspace(0.0, 1.0, 3000).reshape(3, 1000)[::-1].copy()
     y, pullback = nbad.vjp(climbing, x, 2.0, residuals="recompute")

@@ -88,7 +88,7 @@ def namespace():
 
     @nbad.kernel(static=("order",))
     def taylor(x, order):
-        return x ** (order if isinstance(order, int) else len(order))
+        return x**order
 
     def plain(x):
         return 2.0 * x
@@ -171,12 +171,6 @@ nbad.jacobian(f)(x, z=1.0)
 gauss()
 gauss(x, y)
 gauss(z=x)
-order = [1, 2]; | taylor(x, order) ; taylor(x, FIX)
-order = [[1], [2]]; | taylor(x, order) ; taylor(x, FIX)
-order = {"a": 1}; | taylor(x, order) ; taylor(x, FIX)
-order = {1, 2}; | taylor(x, order) ; taylor(x, FIX)
-order = np.ones((2, 2)); | taylor(x, order) ; taylor(x, FIX)
-order = bytearray(b"ab"); | taylor(x, order) ; taylor(x, FIX)
 taylor.precompile() ; exec("FIX".replace("...", "return x ** order")); nbad.kernel(taylor, static="order").precompile()
 x = "put"; | f(x) ; FIX\\ndef h(x, y): return y if x == "put" else -y\\nh(x, y)
 x, y = np.ones(3), np.ones(4); | f(x, y) ; f(FIX, y)
@@ -289,6 +283,13 @@ nbad.grad(f)(x, out=(x, x)) ; nbad.grad(f)(x, out=FIX)
 
 pullback() ; FIX
 pullback.batched() ; FIX
+pullback(1.0, outt=None) ; FIX
+pullback(cts=1.0) ; FIX
+pullback(1.0, None, True, 3) ; FIX
+pullback.batched(np.ones((2, 3)), acumulate=True) ; FIX
+pullback_of_two((x, x), outt=None) ; pullback = pullback_of_two; FIX
+pushforward((x, x), outt=None) ; FIX
+pushforward.batched((x[None], x[None]), None, True) ; FIX
 pullback((x,)) ; ct = (x,); FIX
 pullback(()) ; FIX
 ct = np.ones(2); | pullback(ct) ; pullback(FIX)

@@ -64,7 +64,12 @@ def test_single_precision(module, kernel):
         assert_allclose(single, double, rtol=0, atol=getattr(module, "FLOAT32_RTOL", 1e-5) * np.max(abs(double)))
 
 
-@every_kernel
+# the exact values of these take seconds
+LONG = {"colebrook.friction_factor", "implied_volatility.implied_volatility", "reprojection.reprojection"}
+marked = [pytest.param(*case, marks=[pytest.mark.slow] * (name in LONG), id=name) for name, case in CASES.items()]
+
+
+@pytest.mark.parametrize(("module", "kernel"), marked)
 def test_harness(module, kernel):
     nbad.testing.check_kernel(kernel, *sample(module, kernel, 37))
 
@@ -307,3 +312,38 @@ def test_gaussian_mixture_of_adbench():
     by_factor = np.transpose(np.add(by_factor, prior_pullback(1.0)))
     gradient = np.concatenate([by_alpha, by_mean.ravel(), by_factor.ravel()])
     assert_allclose(gradient, published["gradient"], rtol=1e-12)
+
+
+# Equations and loops
+
+
+@pytest.mark.parametrize(("e", "m", "published"), load("kepler").PUBLISHED)
+def test_kepler_table(e, m, published):
+    assert_allclose(np.degrees(load("kepler").eccentric_anomaly(np.radians(m), e)), published, rtol=0, atol=5e-7)
+
+
+@pytest.mark.parametrize(("re", "k", "published"), load("colebrook").PUBLISHED)
+def test_colebrook_value(re, k, published):
+    assert_allclose(load("colebrook").friction_factor(re, k), published, rtol=1e-13)
+
+
+def test_implied_volatility_of_the_book():
+    module = load("implied_volatility")
+    *arguments, digits = module.PUBLISHED
+    assert_allclose(module.implied_volatility(*arguments[0]), digits, rtol=0, atol=5e-4)
+
+
+def test_implied_volatility_is_that_of_the_price():
+    """Prices of the gallery's own formula lead back to the volatilities; prices that no volatility has are nan."""
+    s, x, t, v = np.array([90.0, 100.0, 110.0]), 100.0, 0.7, np.array([0.15, 0.4, 0.9])
+    call, _ = load("black_scholes").price(s, x, t, 0.03, v)
+    implied = load("implied_volatility").implied_volatility
+    assert_allclose(implied(s, x, t, 0.03, call), v, rtol=1e-12)
+    assert np.isnan(implied(100.0, 100.0, 0.5, 0.02, 0.5))
+
+
+@pytest.mark.parametrize(("y", "published"), load("lambert_w").PUBLISHED)
+def test_lambert_w_values(y, published):
+    value, slope = nbad.value_and_grad(load("lambert_w").lambert_w)(y)
+    assert_allclose(value, published, rtol=4e-16, atol=4e-16)
+    assert_allclose(slope, 1.0 / (np.exp(published) * (1.0 + published)), rtol=1e-14)

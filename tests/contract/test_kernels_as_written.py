@@ -335,7 +335,7 @@ class Row(tuple):
     (lambda k: "ab"[:k], "a str in one branch and another one in the other"),
     (lambda k: np.zeros(k + 1), r"an array of shape \(1,\) in one branch and of shape \(2,\)"),
     (lambda k: [1.0] * (k + 1), "a list of 1 items in one branch and of 2 in the other"),
-    (lambda k: {k: 1.0}, "a dict in one branch and another one in the other"),
+    (lambda k: {k: 1.0}, r"a dict with the keys \[0\] in one branch and \[1\] in the other"),
 ])  # fmt: skip
 def test_what_cannot_be_chosen_between(make, text):
     def kernel(x):

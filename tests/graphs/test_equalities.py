@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import sympy
+from helpers.loops import Number, Steps, kernel_of, where
 
 import nbad
 
@@ -108,3 +109,33 @@ def test_formulas_have_no_line():
     x = sympy.Symbol("x")
     formula = nbad.from_sympy(sympy.Piecewise((1, sympy.Eq(x, 0)), (sympy.sin(x) / x, True)), x)
     assert nbad.explain(formula, np.zeros(2)).equalities == (("a formula", 2, (0,)),)
+
+
+def equal(x, y):
+    return x.apply("eq", y) if isinstance(x, Number) else x == y
+
+
+# while it counts down, a pass in which two numbers are equal takes an arm of its own
+MEETING = Steps(lambda z, k, x: (k > 0.0, (where(equal(z, x), z * 2.0, z - 1.0), k - 1.0)), 2, 1)
+TWICE = Steps(lambda z, k, x: (k > 0.0, (MEETING([z, 2.0], [x])[0], k - 1.0)), 2, 1)
+
+
+def meeting(z, x):
+    return MEETING([z, 3.0], [x])[0]
+
+
+def meeting_in_a_loop(z, x):
+    positive = z > 0.0
+    return where(positive, TWICE([z, 2.0], [x], positive)[0], x)
+
+
+def test_arms_in_loops_are_found():
+    z, x = np.array([5.0, 5.0, 5.0, 5.5, -5.0]), np.array([3.0, 1.0, 5.0, 3.0, -6.0])
+    assert lines(kernel_of(meeting), z, x) == [(3, (0,))]
+    assert lines(kernel_of(meeting_in_a_loop), z, x) == [(2, (0,))]  # the last one is not active
+    assert lines(kernel_of(meeting_in_a_loop), z, x + 1.0) == [(2, (0,))]
+    assert lines(kernel_of(meeting), np.float32(z), np.float32(x)) == [(3, (0,))]
+    assert lines(kernel_of(meeting), z, x + 0.25) == []
+    assert len(lines(kernel_of(meeting), z, x, argnums=0)) == 1
+    counted = Steps(lambda z, k, x: (k > 0.0, (where(equal(k, 2.0), z * x, z - 1.0), k - 1.0)), 2, 1)
+    assert lines(kernel_of(lambda z, x: counted([z, 3.0], [x])[0]), z, x) == []  # the count depends on nothing

@@ -82,7 +82,7 @@ def test_what_is_whole_has_no_slope():
 def test_values_and_derivatives_are_carried_by_one_loop(mode):
     joint = jacobian(graph_of(4, oscillator), (0, 1, 2, 3), mode)
     (loop,) = loops_of(joint.graph)
-    assert loop.states == 3 + 2 * 4 + 1  # and a count of passes
+    assert loop.states == 3 + 2 * 4  # the loop counts its passes itself
     second = jacobian(joint.graph, (0, 1), mode)
     assert len(loops_of(second.graph)) == 1
 
@@ -99,7 +99,24 @@ def test_states_that_nobody_uses_are_not_carried():
     (loop,) = loops_of(graph)
     assert (loop.states, len(loop.step.inputs)) == (2, 3)
     (wide,) = loops_of(jacobian(graph_of(4, lambda x, y, a, b: steps([x, y, 0.0], [a, b])[0]), (0, 1, 2, 3)).graph)
-    assert wide.states == 2 + 2 + 1  # derivatives by x and a, and a count
+    assert wide.states == 2 + 2  # derivatives by x and a; the loop counts its passes itself
+
+
+def test_states_that_are_the_same_are_one():
+    steps = Steps(lambda x, y, u, v, k, a: (k < 4.0, (x * a, y * a, v * x, u * y, k + 1.0)), 5, 1)
+    graph = graph_of(2, lambda x, a: tuple(steps([x, x, a, a, 0.0], [a])[:4]))
+    (loop,) = loops_of(simplify(graph))
+    assert loop.states == 3  # x and u; v is u, as long as y is x
+    np.testing.assert_array_equal(evaluate(simplify(graph), 1.5, 2.0), evaluate(graph, 1.5, 2.0))
+    unlike = graph_of(2, lambda x, a: tuple(steps([x, x, a, x, 0.0], [a])[:4]))
+    assert [loop.states for loop in loops_of(simplify(unlike))] == [4]
+    np.testing.assert_array_equal(evaluate(simplify(unlike), 1.5, 2.0), evaluate(unlike, 1.5, 2.0))
+
+
+def test_zeros_of_both_signs_are_not_the_same():
+    steps = Steps(lambda x, y, k: (k < 2.0, (x * 1.0, y * 1.0, k + 1.0)), 3, 0)
+    graph = simplify(graph_of(1, lambda x: tuple(steps([0.0, -0.0, x], [])[:2])))
+    assert [str(value) for value in evaluate(graph, 0.0)] == ["0.0", "-0.0"]
 
 
 def test_captured_constants_and_repetitions_are_not_captured():
@@ -182,4 +199,44 @@ def test_by_some_inputs_only():
     joint = jacobian(graph_of(4, oscillator), (2,))
     assert joint.positions == ((0, 2), (1, 2))
     (loop,) = loops_of(joint.graph)
-    assert loop.states == 3 + 2 + 1
+    assert loop.states == 3 + 2
+
+
+def test_long_sums_of_choices():
+    """Each of 300 terms counts for some numbers only."""
+
+    def step(z, k, x):
+        total = 0.0 * x
+        for limit in range(300):
+            total = total + where(z > float(limit), z * x, 0.0)
+        return k < 2.0, (total, k + 1.0)
+
+    graph = graph_of(2, lambda z, x: Steps(step, 2, 1)([z, 0.0], [x])[0])
+    # z = 2.5 is above 3 limits, and 3*z*x = 3.75 above 4 of them: 4 * 3*z*x * x
+    np.testing.assert_allclose(dense(graph, (2.5, 0.5)), [[12 * 0.25, 24 * 2.5 * 0.5]], rtol=1e-14)
+
+
+ROOT_IN_AN_ARM = Steps(lambda z, k, y, r: (k < 3.0, (where(y > 0.0, z + r, 2.0 * z + y), k + 1.0)), 2, 2)
+SWAP = Steps(lambda a, b, k, x: (k < 3.0, (b * x, sqrt(a * a + k), k + 1.0)), 3, 1)
+REPLACED = Steps(lambda z, k, x: (k < 2.0, (where(k > 0.5, z * x, x), k + 1.0)), 2, 1)
+
+
+@in_both_modes
+@pytest.mark.parametrize(
+    ("function", "point"),
+    [
+        # the slope of a root at 0 that is given to a loop, and used in an arm that is not taken, in no pass, or behind one
+        (lambda y, z: ROOT_IN_AN_ARM([z, 0.0], [y, sqrt(y)])[0], (0.0, 2.0)),
+        (lambda y, z: ROOT_IN_AN_ARM([z, 5.0], [y, sqrt(y)])[0], (0.0, 2.0)),
+        (lambda y, z: REPLACED([sqrt(y), 0.0], [z])[0], (0.0, 2.0)),
+        (lambda y, z: sqrt(REPLACED([y, 0.0], [z])[0] - 4.0) + y, (3.0, 2.5)),
+        # what follows a value in every other pass only, and then nothing
+        (lambda y, z: SWAP([z, y, 0.0], [2.0 * y])[0] + SWAP([z, y, 1.0], [z])[1], (0.0, 0.0)),
+        (lambda y, z: SWAP([y, sqrt(z), 1.0], [y])[1], (1.0, 0.0)),
+    ],
+)
+def test_what_an_element_does_not_use_spoils_nothing(function, point, mode):
+    expected = duals.jacobian(function, point)
+    assert np.isfinite(expected[0]).any()
+    got = dense(graph_of(2, function), point, mode)
+    np.testing.assert_allclose(got[np.isfinite(expected)], expected[np.isfinite(expected)], rtol=1e-14)

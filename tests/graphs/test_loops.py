@@ -108,6 +108,15 @@ def test_loops_of_constants_are_not_run_while_they_are_simplified():
     assert any(node.op == "loop" for node in graph.nodes)
 
 
+def test_a_loop_that_is_repeated_in_an_arm_is_active_there_only():
+    endless = graph_of(1, lambda x: Steps(lambda y: (y > -1.0, (y + 1.0,)), 1, 0, max_passes=10**9)([x], [])[0])
+    builder = GraphBuilder("f", ["x"])
+    taken = builder.add("lt", 0, builder.constant(0.0))
+    (end,) = builder.splice(endless, [0], active=taken)
+    graph = builder.build([builder.add("select", taken, end, 0)])
+    np.testing.assert_array_equal(evaluate(graph, np.array([1.0, -2.0])), [[1.0, -2.0]])
+
+
 def test_a_loop_is_printed_where_it_is_first_used():
     text = str(graph_of(1, lambda x: Steps(lambda y, x: (y < x, (y * x,)), 1, 1, max_passes=7)([x], [x])))
     name = Steps(lambda y, x: (y < x, (y * x,)), 1, 1, max_passes=7).loop.digest[:6]

@@ -45,6 +45,14 @@ SQUARES = {
     "fourth power of a root": (lambda x, y: np.sqrt(abs(x)) ** 4 + (abs(y) ** 0.5) ** 4, 2 * np.eye(2)),
     "square of a square of a root": (lambda x, y: (math.sqrt(math.hypot(x, y)) ** 2) ** 2, 2 * np.eye(2)),
     "eighth power of a root of a root": (lambda x, y: np.sqrt(np.sqrt(abs(x))) ** 8 + abs(y) ** 2, 2 * np.eye(2)),
+    "fourth power of a root with a sign": (
+        lambda x, y: np.copysign(np.sqrt(abs(x)), y) ** 4 + (-math.sqrt(abs(y))) ** 4,
+        2 * np.eye(2),
+    ),
+    "signs between roots": (
+        lambda x, y: (-abs(-np.sqrt(np.sqrt(abs(x))))) ** 8 + np.copysign(abs(y) ** 0.5, x) ** 4,
+        2 * np.eye(2),
+    ),
     "powers of roots beyond the second order": (lambda x, y: np.sqrt(abs(x)) ** 5 + np.sqrt(abs(y)) ** 6, np.zeros((2, 2))),
     "copysign": (lambda x, y: np.copysign(x, y) ** 2, np.diag([2.0, 0])),
     "maximum": (lambda x, y: max(x, -x) ** 2 + np.minimum(y, -y) ** 2, 2 * np.eye(2)),

@@ -1,12 +1,17 @@
 """Loops built by hand: a step is a Python function of numbers, which grows a graph where these are nodes, else computes."""
 
+import inspect
 import math
 from typing import NamedTuple
 
 import mpmath
+import numpy as np
+import sympy
 
+from nbad.api.kernel import Kernel
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.loops import Loop
+from nbad.verbs import sympy_kernels
 
 
 class Number:
@@ -76,8 +81,8 @@ def function(name, plain):
     def call(x):
         if isinstance(x, Number):
             return x.apply(name)
-        if isinstance(x, mpmath.mpf):
-            return getattr(mpmath, name)(x)
+        if isinstance(x, mpmath.mpf | np.float64):
+            return getattr(mpmath if isinstance(x, mpmath.mpf) else np, name)(x)
         return getattr(x, name)() if hasattr(x, name) else plain(x)
 
     return call
@@ -88,7 +93,7 @@ trunc = function("trunc", lambda x: float(math.trunc(x)))
 
 
 class Steps(NamedTuple):
-    """A loop as a step: of all states and captured values to whether it goes on and the next states."""
+    """A loop as a step: of all states and captured values to whether it goes on and the next states, or what computes these."""
 
     step: object
     states: int
@@ -100,7 +105,7 @@ class Steps(NamedTuple):
     def loop(self):
         builder = GraphBuilder("step", [*(f"z{k}" for k in range(self.states)), *(f"c{k}" for k in range(self.captured))])
         goes_on, following = self.step(*(Number(builder, k) for k in range(self.states + self.captured)))
-        return Loop(built(builder, [goes_on, *following]), self.states, self.max_passes, self.passes)
+        return Loop(built(builder, [goes_on, *value_of(following)]), self.states, self.max_passes, self.passes)
 
     def __call__(self, initial, captured, active=True):
         """All states at the end, and 1.0 where it was not done."""
@@ -113,8 +118,12 @@ class Steps(NamedTuple):
     def plain(self, initial, captured, active):
         z, k = list(initial), 0
         while active and (again := self.step(*z, *captured))[0] and k < self.max_passes:
-            z, k = list(again[1]), k + 1
-        return [*z, float(bool(active and again[0]))]
+            z, k = list(value_of(again[1])), k + 1
+        return [*z, np.float64(bool(active and again[0]))]
+
+
+def value_of(following):
+    return following() if callable(following) else following
 
 
 def node_of(builder, x):
@@ -130,6 +139,15 @@ def graph_of(arity, function, builder=GraphBuilder):
     grown = builder("f", [f"x{k}" for k in range(arity)])
     results = function(*(Number(grown, k) for k in range(arity)))
     return built(grown, results if isinstance(results, tuple | list) else (results,))
+
+
+def kernel_of(function):
+    """A kernel with the graph of a function of numbers; undecorated, it computes with floats."""
+    arity = len(inspect.signature(function).parameters)
+    graph = graph_of(arity, function)
+    x = sympy.Symbol("x")
+    traced = sympy_kernels.graph_of((x,) * len(graph.outputs) if len(graph.outputs) > 1 else x, (x,), "f")._replace(graph=graph)
+    return Kernel(function, tracer=lambda arguments, constants: traced)
 
 
 def newton(x, d, m, e):
@@ -162,10 +180,10 @@ TEN = Steps(lambda x, v, k, a, b, h: (k < 10.0, runge_kutta(x, v, k, a, b, h)), 
 
 def oscillator(x, v, a, b):
     """Ten steps of a damped oscillator."""
-    return TEN([x, v, 0.0], [a, b, 0.125])[:2]
+    return tuple(TEN([x, v, 0.0], [a, b, 0.125])[:2])
 
 
-EUCLID = Steps(lambda a, b: (b > 0.5, (b, a - b * trunc(a / where(b > 0.5, b, 1.0)))), 2, 0)
+EUCLID = Steps(lambda a, b: (b > 0.5, lambda: (b, a - b * trunc(a / b))), 2, 0)
 
 
 def gcd(a, b):
@@ -199,7 +217,7 @@ COLLATZ = Steps(
 
 def collatz(n):
     """How many passes, at most 20, and whether that was not enough."""
-    return COLLATZ([n, 0.0], [])[1:]
+    return tuple(COLLATZ([n, 0.0], [])[1:])
 
 
 # name, function, and points in its domain

@@ -1,6 +1,7 @@
 """The layers: which wing may import which, in one table, read against the source of every room."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -98,10 +99,17 @@ def imported(node):
             yield f":{first}"
 
 
+@functools.cache
+def tree_of(module):
+    return ast.parse(MODULES[module].read_text())
+
+
+@functools.cache
 def imports(tree):
     return {name for node in ast.walk(tree) for name in imported(node)}
 
 
+@functools.cache
 def eager_imports(tree):
     """Imports that run when the module is loaded: those outside functions, and not for type checkers only."""
     found, nodes = set(), [tree]
@@ -127,7 +135,7 @@ def test_room_imports_what_the_row_of_its_wing_allows(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_lazy_partners_are_imported_inside_functions_of_their_files(module):
-    tree = ast.parse(MODULES[module].read_text())
+    tree = tree_of(module)
     for partner, homes in LAZY.items():
         assert f":{partner}" not in eager_imports(tree)
         assert homes & {module, wing(module)} or f":{partner}" not in imports(tree)
@@ -149,7 +157,7 @@ def test_table_has_no_cycle():
 
 def test_rooms_have_no_cycle():
     """What runs when a room is loaded."""
-    graph = {name: {m for m in eager_imports(ast.parse(path.read_text())) if m[0] != ":"} for name, path in MODULES.items()}
+    graph = {name: {m for m in eager_imports(tree_of(name)) if m[0] != ":"} for name in MODULES}
     del graph["__init__"]
     assert is_acyclic(graph) is True
 

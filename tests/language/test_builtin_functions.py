@@ -1,11 +1,13 @@
 """Builtins and functions of NumPy that are made of several operations: Python's and NumPy's own values, and derivatives."""
 
+import bisect
 import math
 import re
 
 import numpy as np
 import pytest
 from helpers.tracing import traced
+from numpy.polynomial import chebyshev, hermite, hermite_e, laguerre, legendre, polynomial
 
 from nbad.errors import TraceError
 from nbad.graphs.differentiate import jacobian
@@ -13,6 +15,7 @@ from nbad.graphs.interpreter import evaluate
 
 XS = np.array([-2.5, -1.5, -0.5, -0.3, -0.0, 0.0, 0.2, 0.49999999999999994, 0.5, 1.0, 1.5, 2.0, 2.5, 3.7])
 SPECIAL = np.array([-np.inf, -1.0, -0.0, 0.0, 2.0, np.inf, np.nan])
+SERIES, POLYNOMIAL = (0.5, 2.0, -1.0, 0.25), np.polynomial.Polynomial([1.0, 2.0, 3.0], domain=[0.0, 2.0])
 KNOTS, HEIGHTS = (-1.0, 0.0, 0.0, 2.0), (3.0, 1.0, 4.0, 5.0)
 
 
@@ -33,6 +36,21 @@ def slope(function, xs):
         lambda x: max(v * v for v in (x, 1.0)), lambda x: min([x, 2 * x, 0.5]), lambda x: max({x * 2: 1} if 1 > 2 else (x, 0.25)),
         lambda x: sum([x, 1, x]), lambda x: pow(x, 2) + abs(x), lambda x: np.interp(x, KNOTS, HEIGHTS),
         lambda x: float(np.select([x > 1, x > 0], [x, 2 * x], 7.0)),
+        lambda x: np.interp(x, KNOTS, HEIGHTS, left=7.0), lambda x: np.interp(x, KNOTS, HEIGHTS, right=x),
+        lambda x: 1.0 * bisect.bisect(KNOTS, x), lambda x: 1.0 * bisect.bisect_left(KNOTS, x, 1),
+        lambda x: np.piecewise(x, [x < 0, x > 2], [np.sin, lambda t: t * t]),
+        lambda x: np.piecewise(x, [x < 0, x > 2], [-1.0, np.cos, abs]),
+        lambda x: 1.0 * np.allclose(x, 1.0, atol=0.5) + 2.0 * np.allclose([x, 2.0], [1.0, x], atol=1.5),
+        lambda x: np.conj(x) + np.real(x) + np.imag(x),
+        lambda x: math.remainder(x, 0.75) + math.remainder(2.5, x + 0.1), lambda x: math.modf(x)[0] + math.modf(x)[1],
+        lambda x: math.prod([x, 2.0, x]) + math.prod(v for v in (x, x)), lambda x: math.fsum([x, 1e20, 0.25, -1e20]),
+        lambda x: math.dist([x, 2.0], [1.0, 0.25]), lambda x: math.hypot(x), lambda x: math.ldexp(x, 3), lambda x: np.modf(x)[0],
+        lambda x: chebyshev.chebval(x, [1, 2, 3, 0.5]), lambda x: legendre.legval(x, SERIES),
+        lambda x: hermite.hermval(x, SERIES),
+        lambda x: hermite_e.hermeval(x, SERIES), lambda x: laguerre.lagval(x, SERIES), lambda x: polynomial.polyval(x, SERIES),
+        lambda x: POLYNOMIAL(x) + POLYNOMIAL.deriv()(x), lambda x: np.polynomial.Chebyshev(SERIES)(x),
+        lambda x: np.poly1d(SERIES)(x),
+        lambda x: sorted([x, 0.4, -x], reverse=True)[0] + 2.0 * sorted(v for v in (x, 0.4))[0],
         lambda x: 1.0 * any(v > 1 for v in (x, -x)) + 2.0 * all([x > 0, x < 2]) + any([]) + all([]),
     ],
 )  # fmt: skip
@@ -61,6 +79,15 @@ def test_slopes_of_tables():
     np.testing.assert_array_equal(slope(lambda x: np.interp(x, KNOTS, HEIGHTS), XS), expected)
     np.testing.assert_array_equal(slope(lambda x: np.interp(0.5, (0.0, 1.0), (x, 3 * x)), XS), 2.0)
     np.testing.assert_allclose(slope(lambda x: np.polyval([2.0, x, 0.25], x), XS), 6 * XS, rtol=1e-15)
+
+
+def test_slopes_of_polynomials_and_pieces():
+    np.testing.assert_allclose(slope(lambda x: POLYNOMIAL(x), XS), POLYNOMIAL.deriv()(XS), rtol=1e-15)
+    expected = laguerre.lagval(XS, laguerre.lagder(SERIES))
+    np.testing.assert_allclose(slope(lambda x: laguerre.lagval(x, SERIES), XS), expected, rtol=1e-13)
+    expected = np.where(XS < 0, np.cos(XS), 2 * XS)
+    np.testing.assert_array_equal(slope(lambda x: np.piecewise(x, [x < 0, x >= 0], [np.sin, np.square]), XS), expected)
+    np.testing.assert_array_equal(slope(lambda x: math.remainder(1.0, x), np.array([0.3, -0.7])), [-3.0, 1.0])
 
 
 def test_interpolation_of_nan_and_of_one_knot():
@@ -94,6 +121,11 @@ def test_lazy_iteration_stops_where_python_does():
         (lambda x: np.interp(x, [0.0, x], [1.0, 2.0]), "calls `numpy.interp` with a traced `xp`"),
         (lambda x: np.interp(x, [1.0, 0.0], [1.0, 2.0]), "calls `numpy.interp` with an `xp` that does not increase"),
         (lambda x: np.interp(x, [0.0, 1.0], [1.0]), "calls `numpy.interp` with tables that do not fit"),
+        (lambda x: np.interp(x, [0.0, 1.0], [1.0, 2.0], period=1.0), "passes `period=` to `numpy.interp`"),
+        (lambda x: bisect.bisect([x, 1.0], 0.0), "calls `bisect.bisect_right` with a traced `a`"),
+        (lambda x: np.piecewise(x, [x > 0], [1.0, 2.0, 3.0]), "calls `numpy.piecewise` with lists that do not fit"),
+        (lambda x: sorted([x, 1.0], reverse=x), "uses a traced value as True or False, in code that nbad cannot see into"),
+        (lambda x: sorted([x, 1.0], key=abs), "passes `key=` to `builtins.sorted`"),
         (lambda x: np.select([x > 0], [x, 1.0]), "calls `numpy.select` with lists of different lengths"),
         (lambda x: max([x, 1.0], key=abs), "passes `key=` to `builtins.max`"),
         (lambda x: sum(range(x)), "counts to a traced value, and not in a `for` statement"),

@@ -124,3 +124,52 @@ def test_float32():
     got = kernels(3)[1](a.astype(np.float32))
     assert got.dtype == np.float32
     assert max(error(x, y) for x, y in zip(got, np.linalg.inv(a.astype(np.float32).astype(float)), strict=True)) < 2e-5
+
+
+# factors and eigenvalues
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("n", SIZES)
+def test_cholesky(n, condition):
+    rng, core = np.random.default_rng(n), f"({n},{n})->({n},{n})"
+    a = matrices(rng, n, 40, condition**0.5)
+    a = a @ a.transpose(0, 2, 1)
+    lower, upper = nbad.kernel(
+        lambda a: (np.linalg.cholesky(a), np.linalg.cholesky(a, upper=True)), signature=f"{core},({n},{n})"
+    )(a)
+    np.testing.assert_allclose(lower, np.linalg.cholesky(a), rtol=1e-14 * condition, atol=1e-15)
+    np.testing.assert_allclose(upper, np.linalg.cholesky(a, upper=True), rtol=1e-14 * condition, atol=1e-15)
+    assert np.isnan(nbad.kernel(lambda a: np.linalg.cholesky(a), signature=core)(-np.eye(n))).any()
+
+
+def symmetric(rng, n):
+    a = rng.normal(size=(40, n, n)) * 10.0 ** rng.uniform(-8, 8, (40, 1, 1))
+    a[:4] = np.eye(n), np.zeros((n, n)), np.ones((n, n)), np.diag(np.arange(n, 0.0, -1.0))
+    return a + a.transpose(0, 2, 1)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_eigenvalues(n):
+    a = symmetric(np.random.default_rng(n), n)
+    f = nbad.kernel(
+        lambda a, b: (np.linalg.eigvalsh(a), np.linalg.eigvalsh(b, "U")), signature=f"({n},{n}),({n},{n})->({n}),({n})"
+    )
+    for values in f(np.tril(a), np.triu(a)):  # the other triangle is not looked at
+        error = np.abs(values - np.linalg.eigvalsh(a)).max(-1)
+        assert (error <= 2e-15 * np.abs(a).sum((1, 2))).all()
+
+
+def test_slopes_of_eigenvalues_are_squares_of_eigenvectors():
+    """Of a matrix that is diagonal already, too, and in second order as perturbation theory has it."""
+    a = symmetric(np.random.default_rng(3), 3)[3:]
+    f = nbad.kernel(lambda a: np.linalg.eigvalsh(a), signature="(3,3)->(3)")
+    vectors = np.linalg.eigh(a)[1]
+    slopes = nbad.jacobian(f)(a).reshape(-1, 3, 3, 3)[..., [0, 1, 2], [0, 1, 2]]
+    np.testing.assert_allclose(slopes, vectors.transpose(0, 2, 1) ** 2, rtol=1e-9, atol=1e-12)
+
+    @nbad.kernel
+    def greatest(b):
+        return np.linalg.eigvalsh(np.array([[1.0, 0.0, 0.0], [b, 3.0, 0.0], [0.0, b, 4.0]]))[2]
+
+    assert nbad.grad(nbad.grad(greatest))(0.0) == pytest.approx(2.0, rel=1e-12)

@@ -258,3 +258,85 @@ def test_what_hides_nothing_is_right(function):
     kernel, points = nbad.kernel(function), list(zip(XS.tolist(), YS.tolist(), strict=True))
     np.testing.assert_allclose(kernel(XS, YS), [function(*point) for point in points], rtol=1e-14)
     np.testing.assert_allclose(nbad.grad(kernel)(XS, YS), [SLOPES[function](*point) for point in points], rtol=1e-14)
+
+
+def by_identity(self, other):
+    return self.x * (2.0 if type(other) is float else 3.0)
+
+
+def by_equality(self, other):
+    return self.x * (2.0 if type(other) == float else 3.0)  # noqa: E721
+
+
+def among_several(self, other):
+    return 2.0 if type(other) in (int, float) else 3.0
+
+
+def by_table(self, other):
+    return {float: 2.0}.get(type(other), 3.0)
+
+
+def by_subclass(self, other):
+    return 2.0 if issubclass(type(other), float) else 3.0
+
+
+def by_name(self, other):
+    return 2.0 if type(other).__name__ == "float" else 3.0
+
+
+def of_an_attribute(self, other):
+    return 2.0 if type(other.real) is float else 3.0
+
+
+@pytest.mark.parametrize(
+    "ask", [by_identity, by_equality, among_several, by_table, by_subclass, by_name, of_an_attribute]
+)  # fmt: skip
+def test_methods_that_ask_for_the_type_of_a_number_are_refused(ask):
+    scale = type("Scale", (), {"__init__": Number.__init__, "__mul__": ask})
+    outer = scale(1.0)
+    for kernel in (lambda x: (scale(1.0) * x) * x, lambda x: (outer * x) * x):
+        with pytest.raises(TraceError, match=r"(?s)asks by `type` for numbers in `.*__mul__`.*fix: isinstance\(value, float\)"):
+            nbad.kernel(kernel)(XS)
+
+
+def test_properties_that_ask_for_the_type_of_a_number_are_refused():
+    class Asking(Number):
+        @property
+        def doubled(self):
+            return self.x * (2.0 if type(self.x) is float else 3.0)
+
+    made = {"Asking": Asking}  # not by name
+    with pytest.raises(TraceError, match="asks by `type` for numbers in `doubled`"):
+        nbad.kernel(lambda x: made["Asking"](x).doubled)(XS)
+
+
+class Vector:
+    def __init__(self, *items):
+        self.items = items
+
+    def __add__(self, other):
+        if type(other) is not Vector:
+            return type(self)(*(float(0) + v + other for v in self.items))
+        return type(self)(*(v + w for v, w in zip(self.items, other.items, strict=True)))
+
+    def scaled(self, factor):
+        return Vector(*(v * (2.0 if isinstance(factor, float) else 3.0) * factor for v in self.items))
+
+
+def test_methods_that_ask_for_their_own_type_are_right():
+    def kernel(x, y):
+        return ((Vector(x, y) + Vector(1.0, x)) + y).scaled(x).items[1]
+
+    expected = [kernel(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
+    np.testing.assert_allclose(nbad.kernel(kernel)(XS, YS), expected, rtol=1e-15)
+
+
+def test_a_class_of_the_kernel_may_ask_for_types():
+    def kernel(x):
+        class Local:
+            def __mul__(self, other):
+                return 2.0 if type(other) is float else 3.0
+
+        return (Local() * x) * x
+
+    np.testing.assert_array_equal(nbad.kernel(kernel)(XS), 2 * XS)

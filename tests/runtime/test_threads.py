@@ -75,7 +75,7 @@ print(all(r is not None and r == results[0] for r in results))
     assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "True"
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", ["omp", *(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS if layer != "omp")])
 def test_threads_of_different_sizes_share_the_pool(layer, run_python):
     """Forward and reverse sweeps of eight sizes at once, results dropped, so that memory changes hands all the time."""
     code = (
@@ -238,7 +238,7 @@ print(share_of_others(1) < 0.05, share_of_others(2) > 0.2, share_of_others(1) < 
     assert run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="workqueue").split() == ["True", "True", "True", "1"]
 
 
-@pytest.mark.parametrize("count", ["1", "2"])
+@pytest.mark.parametrize("count", ["1", pytest.param("3", marks=pytest.mark.slow)])
 def test_bits_do_not_depend_on_the_number_of_threads(count, run_python):
     code = (
         PRELUDE

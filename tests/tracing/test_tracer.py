@@ -118,14 +118,14 @@ def test_power_zero_is_one():
 
 def test_constants_and_inputs_as_outputs():
     run = traced(lambda x, y: (y, 2, x, np.float32(0.5), -0.0), "x y")
-    assert run.is_tuple
+    assert run.structure.is_tuple
     assert run.outputs == ((),) * 5
     assert text(lambda x, y: (y, 2, x, np.float32(0.5), -0.0), "x y") == ["return y, 2.0, x, 0.5, -0.0"]
 
 
 def test_tuple_of_one_and_single_value():
-    assert traced(lambda x: (x,)).is_tuple
-    assert not traced(lambda x: x).is_tuple
+    assert traced(lambda x: (x,)).structure.is_tuple
+    assert not traced(lambda x: x).structure.is_tuple
 
 
 def test_slots_of_vector_arguments_are_named_in_c_order():

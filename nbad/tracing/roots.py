@@ -1,0 +1,225 @@
+"""Equations inside kernels: `nbad.solve`, and SciPy's root finders, which mean the same there."""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad import lines
+from nbad.errors import NotConvergedError
+from nbad.graphs.flags import Cause
+from nbad.graphs.implicit import Equations, implicit, newton, newton_within
+from nbad.graphs.interpreter import evaluate
+from nbad.graphs.steps import extract
+from nbad.language import arrays
+from nbad.language.trace import Flag, Trace
+from nbad.language.values import first_traced
+from nbad.operations.row import BOOL, REAL
+
+TOL, MAX_PASSES = 1e-12, 100
+
+
+class Problem(NamedTuple):
+    """What `nbad.solve` is called with."""
+
+    residual: Callable[..., Any]
+    start: Any
+    params: tuple[Any, ...] = ()
+    tol: float = TOL
+    max_passes: int = MAX_PASSES
+    bracket: tuple[Any, Any] | None = None
+    finish: Callable[[Any], Any] = lambda root: root  # what is made of the root
+
+
+def solve(
+    residual: Callable[..., Any],
+    start: Any,
+    *params: Any,
+    tol: float = TOL,
+    max_passes: int = MAX_PASSES,
+    bracket: tuple[Any, Any] | None = None,
+) -> Any:
+    """The root of `residual(unknown, *params)` near `start`, inside a kernel.
+
+    By Newton's steps, as many as each element asks for. A step is the last where it is at most `tol * max(1, abs(unknown))` or
+    four times what separates the unknown from the next number, whichever is larger. Derivatives are those of the root, by the
+    implicit function theorem, to any order: they are as exact as the root is, and 0 by `start` and by `bracket`.
+
+    Parameters
+    ----------
+    residual : callable
+        Plain Python, as a kernel: of the unknown and the parameters, and of whatever else it sees in the kernel around it.
+    start : number, or a short vector
+        Where to begin; the unknown has its shape, and `residual` returns as many numbers.
+    *params : numbers or arrays
+    tol : float
+    max_passes : int
+        An element that is not done then has no value: `nbad.NotConvergedError`, or nan in a kernel with `errors="nan"`.
+    bracket : pair of numbers, optional
+        Of one unknown: where the residual has opposite signs. Where a step would leave the bracket, or converges slowly, it is
+        halved, so that a root is found wherever there is one. An element whose ends have the same sign has no value.
+
+    Returns
+    -------
+    The root. It is nan where a parameter is.
+
+    Examples
+    --------
+    >>> import math
+    >>> import nbad
+    >>> @nbad.kernel
+    ... def omega(y):
+    ...     return nbad.solve(lambda w: w * math.exp(w) - y, 0.5)
+    >>> print(round(float(omega(1.0)), 12), round(float(nbad.grad(omega)(1.0)), 12))
+    0.56714329041 0.361896256635
+    """
+    problem = Problem(residual, start, params, tol, max_passes, bracket)
+    traced = first_traced((start, params, bracket))
+    return _plainly(problem) if traced is None else solved(traced._trace, problem)
+
+
+def solved(trace: Trace, problem: Problem) -> Any:
+    """The root as traced values."""
+    start = arrays.items(trace, problem.start)
+    equations, captured, flags = _equations(trace, problem, start)
+    if problem.bracket is not None and start.shape:
+        raise trace.refusal("solves for several unknowns within a bracket", "nbad.solve(residual, start)  # without `bracket`")
+    find = _from_start if problem.bracket is None else _within
+    unknowns, fails = find(trace, problem, equations, captured)
+    cause = Cause(
+        NotConvergedError(f"`nbad.solve` found no root in {problem.max_passes} steps"),
+        lines.running_line() or lines.Line("", "", 0),
+    )
+    trace.no_value(trace.value(fails), cause)
+    roots = trace.grown(implicit, equations, unknowns, captured)
+    for condition, cause in flags(roots):
+        trace.no_value(condition, cause)
+    return problem.finish(arrays.wrap(trace, arrays.filled(map(trace.value, roots), start.shape)))
+
+
+def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
+    """The equations, the nodes that they see, and what tells the flags of a root."""
+    builder, first, known = trace.builder, len(trace.builder.nodes), len(trace.flags)
+    holes = {builder.state(): f"v{k}" for k in range(start.size)}
+    unknown = arrays.wrap(trace, arrays.filled(map(trace.value, holes), start.shape))
+    found = arrays.items(trace, problem.residual(unknown, *problem.params))
+    if found.size != start.size:
+        what = f"solves {found.size} equations for {start.size} unknowns"
+        raise trace.refusal(what, "nbad.solve(residual, start)  # as many numbers as `start` has")
+    inside, trace.flags[known:] = trace.flags[known:], []
+    residual, captured = extract(builder, first, holes, {}, [trace.node(value, REAL) for value in found.flat])
+
+    def flags(roots: Sequence[int]) -> list[Flag]:
+        wanted = [trace.node(condition, BOOL) for condition, _ in inside]
+        wanted += [trace.node(value, REAL) for _, cause in inside for _, value in cause.states]
+        graph, seen = extract(builder, first, holes, {}, wanted)
+        nodes = iter(builder.splice(graph, [*roots, *seen]))
+        conditions = [trace.value(node) for node in [next(nodes) for _ in inside]]
+        causes = [
+            cause._replace(states=tuple((name, trace.value(next(nodes))) for name, _ in cause.states)) for _, cause in inside
+        ]
+        return list(map(Flag, conditions, causes))
+
+    return Equations(residual), captured, flags
+
+
+def _from_start(trace: Trace, problem: Problem, equations: Equations, captured: list[int]) -> tuple[list[int], int]:
+    """Unknowns, and whether none were found."""
+    loop = newton(equations, problem.tol, problem.max_passes)
+    start = [trace.node(value, REAL) for value in arrays.items(trace, problem.start).flat]
+    infinite = trace.builder.constant(float("inf"))
+    return _run(trace, loop, [*start, *[infinite] * (len(start) + 1)], captured, len(start))
+
+
+def _within(trace: Trace, problem: Problem, equations: Equations, captured: list[int]) -> tuple[list[int], int]:
+    """The same in a bracket."""
+    assert problem.bracket is not None
+    low, high = (trace.real(end) for end in problem.bracket)
+    ends = [trace.value(trace.builder.splice(equations.residual, [end._node, *captured])[0]) for end in (low, high)]
+    below, above = ends
+    falls = trace.logic("or", above < 0.0, below > 0.0)
+    sign = trace.apply("select", (falls, -1.0, 1.0))
+    start = trace.apply("maximum", (trace.apply("minimum", (problem.start, high)), low))
+    infinite = trace.builder.constant(float("inf"))
+    loop = newton_within(equations, problem.tol, problem.max_passes)
+    initial = [start._node, infinite, infinite, low._node, high._node]
+    unknowns, fails = _run(trace, loop, initial, [sign._node, *captured], 1)
+    same = trace.logic("and", trace.apply("sign", (below,)) == trace.apply("sign", (above,)), below != 0.0)
+    return unknowns, trace.logic("or", trace.value(fails), same)._node
+
+
+def _run(trace: Trace, loop: Any, initial: list[int], captured: list[int], unknowns: int) -> tuple[list[int], int]:
+    active = trace.node(trace.path(), BOOL)
+    *states, unfinished = trace.grown(lambda builder: builder.loop(active, initial, captured, loop))
+    found = states[:unknowns]
+    given = [trace.value(k) for k in (*initial[:unknowns], *captured)]
+    found_none = functools.reduce(lambda p, q: trace.logic("or", p, q), (~_is_finite(trace.value(k)) for k in found))
+    known = functools.reduce(lambda p, q: trace.logic("and", p, q), map(_is_finite, given))
+    return found, trace.logic("or", trace.value(unfinished) != 0.0, trace.logic("and", found_none, known))._node
+
+
+def _is_finite(value: Any) -> Any:
+    return abs(value) < float("inf")
+
+
+def _plainly(problem: Problem) -> Any:
+    """The root for plain numbers: by the same steps, of a trace that is all constants."""
+    from nbad.tracing.stand_ins import Rebinder  # which knows this room
+
+    trace = Trace("solve", [], sys.maxsize)
+    trace.unseen.root = _plainly.__code__
+    rebinder = Rebinder(trace)
+    with rebinder.flow:
+        root = arrays.items(trace, solved(trace, problem._replace(residual=rebinder.rebind(problem.residual))))
+    values, flags = trace.frozen([trace.node(value, REAL) for value in root.flat])
+    if flags is not None:
+        failed = evaluate(flags.graph)[: len(flags.causes)]
+        for has_failed, cause in zip(failed, flags.causes, strict=True):
+            if has_failed:
+                raise cause.error
+    return np.reshape(evaluate(values), root.shape)[()]
+
+
+# SciPy's root finders, by what of their arguments matters here: slopes are those of the residual, whatever `fprime` says, and the
+# tolerance is our own, which is smaller
+
+
+def _newton(func: Any, x0: Any, *others: Any, args: Any = (), maxiter: int = MAX_PASSES, **options: Any) -> Problem:
+    return Problem(func, x0, _tuple(others[1] if len(others) > 1 else args), max_passes=max(maxiter, MAX_PASSES))
+
+
+def _fsolve(func: Any, x0: Any, args: Any = (), *others: Any, **options: Any) -> Problem:
+    return Problem(func, x0, _tuple(args))
+
+
+def _bracketed(f: Any, a: Any, b: Any, args: Any = (), *others: Any, maxiter: int = MAX_PASSES, **options: Any) -> Problem:
+    return Problem(f, 0.5 * (a + b), _tuple(args), max_passes=max(maxiter, MAX_PASSES), bracket=(a, b))
+
+
+def _root_scalar(f: Any, args: Any = (), method: Any = None, bracket: Any = None, **options: Any) -> Problem:
+    x0, maxiter = options.get("x0"), options.get("maxiter") or MAX_PASSES
+    problem = _newton(f, x0, args=args, maxiter=maxiter) if bracket is None else _bracketed(f, *bracket, args, maxiter=maxiter)
+    start = problem.start if x0 is None else x0
+    return problem._replace(start=start, finish=lambda root: SimpleNamespace(root=root, converged=True, flag="converged"))
+
+
+def _tuple(args: Any) -> tuple[Any, ...]:
+    return args if isinstance(args, tuple) else (args,)
+
+
+_OF_SCIPY: dict[str, Callable[..., Problem]] = dict.fromkeys(("bisect", "brenth", "brentq", "ridder", "toms748"), _bracketed) | {
+    "newton": _newton,
+    "fsolve": _fsolve,
+    "root_scalar": _root_scalar,
+}
+
+
+def problem_of(function: Any) -> Callable[..., Problem] | None:
+    """How the arguments of `nbad.solve`, or of a root finder of SciPy's, are read; None for other functions."""
+    if function is solve:
+        return lambda residual, start, *params, **options: Problem(residual, start, params, **options)
+    module, name = sys.modules.get("scipy.optimize"), str(getattr(function, "__name__", ""))
+    return _OF_SCIPY.get(name) if module is not None and getattr(module, name, None) is function else None

@@ -1,0 +1,97 @@
+"""What makes text, bytes or copies of traced values is refused with the reason, or right; no foreign error comes out."""
+
+import copy
+import json
+import logging
+import pickle
+import pprint
+import string
+import struct
+
+import numpy as np
+import pytest
+
+import nbad
+from nbad.errors import TraceError
+
+XS, YS = np.array([1.5, 2.5]), np.array([2.0, 0.5])
+
+
+def pair(x, y):
+    return np.array([x, y])
+
+
+REFUSED = {
+    "asks for the memory of an array of traced values": [
+        lambda x, y: memoryview(pair(x, y))[0] * x,
+        lambda x, y: memoryview(pair(x, y).view(np.ndarray))[0] * x,
+        lambda x, y: pair(x, y).data[0] * x,
+        lambda x, y: sum(float(v) for v in np.nditer(pair(x, y))),
+        lambda x, y: pair(x, y).view(float)[0],
+        lambda x, y: pair(x, y).tobytes()[0] * x,
+        lambda x, y: bytes(pair(x, y))[0] * x,
+    ],
+    "pickles ": [
+        lambda x, y: pickle.loads(pickle.dumps(x)) * y,
+        lambda x, y: pickle.loads(pickle.dumps([x]))[0] * y,
+        lambda x, y: pickle.loads(pickle.dumps(pair(x, y).view(np.ndarray)))[0] * y,
+        lambda x, y: len(pickle.dumps(x > y)) * y,
+    ],
+    "computes with the text of a traced value": [
+        lambda x, y: len(json.dumps(x)) * x,
+        lambda x, y: json.loads(json.dumps({"a": [x]}))["a"][0],
+        lambda x, y: float(format(x, ".3f")),
+        lambda x, y: float(f"{x}"),
+        lambda x, y: float(str(x)),
+        lambda x, y: len(pprint.pformat(x)) * x,
+        lambda x, y: float(string.Template("$a").substitute(a=x)),
+    ],
+    "turns `x` into a Python float": [
+        lambda x, y: struct.unpack("d", struct.pack("d", x))[0],
+        lambda x, y: struct.Struct("d").pack(x)[0] * y,
+        lambda x, y: float("%f" % x),  # noqa: UP031
+    ],
+    "uses a traced value as an index or a count": [lambda x, y: len(bytes(int(x))) * y],
+}
+CASES = [(what, number) for what, functions in REFUSED.items() for number in range(len(functions))]
+
+
+@pytest.mark.parametrize(("what", "number"), CASES)
+def test_what_makes_something_else_of_values_is_refused(what, number):
+    with pytest.raises(TraceError, match=rf"(?s){what}.*test_text_and_memory\.py.*fix: "):
+        nbad.kernel(REFUSED[what][number])(XS, YS)
+
+
+def copied(x, y):
+    return copy.deepcopy(x) * copy.copy(y)
+
+
+def copied_array(x, y):
+    a = pair(x, y)
+    b, c = copy.deepcopy(a), copy.copy(a)
+    b[0], c[1] = 3.0, 5.0
+    return a[0] * b[0] * b[1] + c[0] * c[1] * a[1]
+
+
+def copied_lists(x, y):
+    a = [[x], {"k": y}]
+    b = copy.deepcopy(a)
+    b[0][0], b[1]["k"] = 3.0, 5.0
+    return a[0][0] * b[0][0] * b[1]["k"] * a[1]["k"]
+
+
+def shown(x, y):
+    logging.getLogger("nbad.tests.text").warning("x is %s", x)
+    print(f"y is {y}", end="")
+    return x * y
+
+
+def plain_memory(x, y):
+    table = np.array([1, 2])
+    return x * memoryview(table)[1] + y * json.loads(json.dumps(2.0)) + sum(map(float, np.nditer(table)))
+
+
+@pytest.mark.parametrize("function", [copied, copied_array, copied_lists, shown, plain_memory])
+def test_what_is_right(function, capsys):
+    expected = [function(x, y) for x, y in zip(XS.tolist(), YS.tolist(), strict=True)]
+    np.testing.assert_allclose(nbad.kernel(function)(XS, YS), expected, rtol=1e-15)

@@ -1,0 +1,189 @@
+"""One function as a kernel, against the function itself: values at a few points, Jacobians against extrapolated differences."""
+
+import inspect
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from real.collect import Example, call, numbers_in, python_function, quiet, time_limit
+
+import nbad
+from nbad.errors import TraceError
+
+SHIFTS = (0.0, 1e-3, -0.7e-3)  # relative, of the points; where an argument is 0 the first is a point by itself
+NEAR_ZERO = 1e-4
+COMPILING = 60.0  # seconds for trace, compilation and run
+VALUE, DERIVATIVE = 1e-10, 1e-6
+LEVELS = 6  # of the extrapolation
+
+
+class Outcome(NamedTuple):
+    """What became of one function: right, refused, wrong value, wrong derivative or crash, and why."""
+
+    path: str
+    outcome: str
+    reason: str = ""
+    line: str = ""
+    is_guess: bool = False
+
+
+class Wrong(Exception):
+    """The kernel's result is not the function's."""
+
+
+def outcome_of(example: Example) -> Outcome:
+    """Make a kernel of the function and compare it."""
+    try:
+        points = points_of(example)
+        with quiet(), time_limit(COMPILING):
+            y, jacobian = _of_kernel(example, points)
+        check_values(example, points, y)
+        check_jacobian(example, points, jacobian)
+    except TraceError as error:
+        headline, *rest = str(error).splitlines()
+        line = next((text.strip() for text in rest if text.startswith("    ")), "")
+        got = next((text.strip() for text in rest if text.startswith("  got:")), "")
+        return Outcome(example.path, "refused", f"{headline} {got}".strip(), line, example.is_guess)
+    except Wrong as error:
+        kind, reason = error.args
+        return Outcome(example.path, f"wrong {kind}", reason, "", example.is_guess)
+    except (Exception, SystemExit) as error:  # noqa: BLE001, whatever comes is what we want to know
+        return Outcome(example.path, "crash", f"{type(error).__name__}: {error}", "", example.is_guess)
+    return Outcome(example.path, "right", is_guess=example.is_guess)
+
+
+def points_of(example: Example) -> list[dict[str, Any]]:
+    """The example, and points beside it where the function runs."""
+    found = []
+    for number, shift in enumerate(SHIFTS):
+        point = dict(example.values)
+        for k, name in enumerate(example.traced):
+            point[name] = _shifted(point[name], shift * (1 + 0.3 * k), NEAR_ZERO * number)
+        if _numbers(example.function, point) is not None:
+            found.append(point)
+    return found
+
+
+def _shifted(value: Any, shift: float, zero: float) -> Any:
+    if isinstance(value, list):
+        return [_shifted(v, shift, zero) for v in value]
+    if isinstance(value, np.ndarray):
+        return np.where(value == 0, zero, value * (1.0 + shift))
+    return float(value) * (1.0 + shift) if value else zero
+
+
+def _numbers(function: Callable[..., Any], values: dict[str, Any]) -> np.ndarray | None:
+    try:
+        return numbers_in(call(function, values))
+    except (Exception, SystemExit):  # noqa: BLE001, it has no value there
+        return None
+
+
+def _of_kernel(example: Example, points: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Values of shape (points, outputs), Jacobians of shape (points, outputs, inputs)."""
+    static = tuple(name for name in example.values if name not in example.traced)
+    kernel = nbad.kernel(example.function, static=static, signature=_signature(example, static))
+    values = {
+        name: np.array([point[name] for point in points], float) if name in example.traced else value
+        for name, value in example.values.items()
+    }
+    y, jacobian = nbad.value_and_jacobian(kernel, example.traced)(**values)
+    leaves = y.values() if isinstance(y, dict) else y if isinstance(y, tuple | list) else (y,)
+    return np.concatenate([np.reshape(leaf, (len(points), -1)) for leaf in leaves], axis=1), jacobian
+
+
+def _signature(example: Example, static: tuple[str, ...]) -> str | None:
+    """Core shapes, where the function takes or returns anything but scalars; a list that is returned is an array."""
+    result = call(example.function, example.values)
+    names = [name for name in inspect.signature(python_function(example.function)).parameters if name not in static]
+    inputs = [np.shape(example.values.get(name, ())) if name in example.traced else () for name in names]
+    if isinstance(result, dict):
+        return None
+    outputs = [np.shape(leaf) for leaf in (result if isinstance(result, tuple) else (result,))]
+    if not any((*inputs, *outputs)):
+        return None
+    return "->".join(",".join("(" + ",".join(map(str, shape)) + ")" for shape in side) for side in (inputs, outputs))
+
+
+def check_values(example: Example, points: list[dict[str, Any]], y: np.ndarray) -> None:
+    for point, row in zip(points, y, strict=True):
+        expected = _numbers(example.function, point)
+        if row.shape != expected.shape:
+            raise Wrong("value", f"{row.size} numbers instead of {expected.size}")
+        close = abs(row - expected) <= VALUE * abs(expected) + 100 * _rounding(example, point, expected)
+        if not close.all():
+            k = int(np.argmin(close))
+            raise Wrong("value", f"{row[k]!r} instead of {expected[k]!r} at {_shown(point)}")
+
+
+def _rounding(example: Example, point: dict[str, Any], expected: np.ndarray) -> np.ndarray:
+    """How much of a result is rounding: what the last bits of the arguments change."""
+    noise = np.zeros(len(expected))
+    for name, bits in itertools.product(example.traced, (-5, -3, 2, 4, 7)):
+        near = _numbers(example.function, point | {name: _shifted(point[name], bits * 1.2e-16, 0.0)})
+        if near is not None and near.shape == expected.shape:
+            noise = np.maximum(noise, abs(near - expected))
+    return noise
+
+
+def check_jacobian(example: Example, points: list[dict[str, Any]], jacobian: np.ndarray) -> None:
+    """At the points beside the example, for that is where functions have their corners, if there are any."""
+    for point, block in list(zip(points, jacobian, strict=True))[-2:]:
+        y = _numbers(example.function, point)
+        column = 0
+        for name in example.traced:
+            for place in np.ndindex(np.shape(point[name])):
+                _check_column(example, point, name, place, y, block[:, column])
+                column += 1
+
+
+def _check_column(example: Example, point: dict[str, Any], name: str, place: Any, y: Any, column: Any) -> None:
+    x = float(np.asarray(point[name], float)[place])
+    scale = abs(y) / (abs(x) or 1.0)
+
+    def at(step: float) -> np.ndarray | None:
+        value = np.array(point[name], float)
+        value[place] = x + step
+        moved = value.tolist() if isinstance(point[name], list) else value if value.ndim else float(value)
+        return _numbers(example.function, point | {name: moved})
+
+    faults, noise = [], _rounding(example, point, y)
+    for first in (1e-2, 1e-4):
+        slope, error = derivative(at, first * (abs(x) or 1.0), len(y))
+        smallest = first * (abs(x) or 1.0) / 2**LEVELS
+        close = (
+            abs(column - slope)
+            <= DERIVATIVE * (abs(slope) + scale) + 20 * error + 10 * noise / smallest + 1e-13 * abs(slope).max()
+        )
+        close |= ~np.isfinite(slope) | ((column == 0) & (y == np.floor(y)))  # a staircase has slopes from afar
+        if close.all():
+            return
+        k = int(np.argmin(close))
+        faults.append(f"{float(column[k])!r} instead of {float(slope[k])!r} +- {float(error[k]):.1e}")
+    raise Wrong("derivative", f"of output {k} by {name}{list(place) or ''}: {faults} at {_shown(point)}")
+
+
+def derivative(function: Callable[[float], Any], step: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Central differences in halved steps, extrapolated, and what the best of them may be off; nan where there are none."""
+    best, error = np.full(size, np.nan), np.full(size, np.inf)
+    rows: list[list[np.ndarray]] = []
+    for level in range(LEVELS):
+        h = step / 2**level
+        above, below = function(h), function(-h)
+        if above is None or below is None or above.size != size or below.size != size:
+            rows = []
+            continue
+        row = [(above - below) / (2 * h)]
+        for k, left in enumerate(rows[-1] if rows else []):
+            row.append(row[k] + (row[k] - left) / (4.0 ** (k + 1) - 1))
+        rows.append(row)
+        for k in range(1, len(row)):
+            off = np.maximum(abs(row[k] - row[k - 1]), abs(row[k] - rows[-2][k - 1]))
+            better = off < error
+            best, error = np.where(better, row[k], best), np.where(better, off, error)
+    return best, error
+
+
+def _shown(point: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in point.items())[:300]

@@ -1,0 +1,237 @@
+"""Equations inside kernels against mpmath, closed forms, and the residuals themselves."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import optimize
+
+import nbad
+
+
+@nbad.kernel
+def kepler(m, e):
+    return nbad.solve(lambda anomaly: anomaly - e * math.sin(anomaly) - m, m, bracket=(m - e, m + e))
+
+
+def by_parameters(anomaly, m, e):
+    return anomaly - e * math.sin(anomaly) - m
+
+
+@nbad.kernel
+def colebrook(re, k):
+    def residual(x):
+        return x + 2.0 * math.log10(k / 3.7 + 2.51 * x / re)
+
+    return 1.0 / nbad.solve(residual, 7.0) ** 2
+
+
+def call(v, s, x, t, price):
+    root = v * math.sqrt(t)
+    d1 = math.log(s / x) / root + 0.5 * root
+    return 0.5 * (s * math.erfc(-d1 / math.sqrt(2.0)) - x * math.erfc((root - d1) / math.sqrt(2.0))) - price
+
+
+@nbad.kernel
+def volatility(s, x, t, price):
+    return nbad.solve(call, 0.3, s, x, t, price, bracket=(1e-3, 4.0))
+
+
+def exact_kepler(m, e):
+    return mpmath.findroot(lambda v: v - e * mpmath.sin(v) - m, m + e * mpmath.sin(m))
+
+
+def exact_colebrook(re, k):
+    return mpmath.findroot(lambda x: x + 2 * mpmath.log10(k / mpmath.mpf("3.7") + mpmath.mpf("2.51") * x / re), 7) ** -2
+
+
+def exact_volatility(s, x, t, price):
+    def residual(v):
+        d1 = mpmath.log(s / x) / (v * mpmath.sqrt(t)) + v * mpmath.sqrt(t) / 2
+        return s * mpmath.ncdf(d1) - x * mpmath.ncdf(d1 - v * mpmath.sqrt(t)) - price
+
+    return mpmath.findroot(residual, 0.3)
+
+
+CASES = [
+    (kepler, exact_kepler, [(0.3, 0.1), (2.0, 0.6), (5.5, 0.95)]),
+    (colebrook, exact_colebrook, [(1e4, 1e-6), (1e5, 1e-4), (3e6, 0.03)]),
+    (volatility, exact_volatility, [(100.0, 100.0, 0.5, 6.0), (90.0, 110.0, 2.0, 11.0)]),
+]
+ORDERS = [(), (0,), (1,), (0, 0), (0, 1), (1, 1), (0, 0, 0), (0, 1, 1)]
+
+
+def derivative(kernel, argnums):
+    for n in argnums:
+        kernel = nbad.grad(kernel, n)
+    return kernel
+
+
+def exact_derivative(exact, argnums, point):
+    with mpmath.workdps(50):
+        orders = tuple(argnums.count(n) for n in range(len(point)))
+        return mpmath.diff(exact, tuple(map(mpmath.mpf, point)), orders) if argnums else exact(*map(mpmath.mpf, point))
+
+
+def condition(exact, argnums, point):
+    """By how much the derivative follows its arguments, relatively."""
+    value = exact_derivative(exact, argnums, point)
+    each = (abs(exact_derivative(exact, (*argnums, n), point) * x / value) for n, x in enumerate(point))
+    return max(1.0, float(max(each)))
+
+
+@pytest.mark.parametrize("argnums", ORDERS, ids=str)
+@pytest.mark.parametrize(("kernel", "exact", "points"), CASES, ids=["kepler", "colebrook", "volatility"])
+def test_roots_and_their_derivatives_to_third_order(kernel, exact, points, argnums):
+    values = derivative(kernel, argnums)(*map(np.array, zip(*points, strict=True)))
+    for value, point in zip(values, points, strict=True):
+        expected = float(exact_derivative(exact, argnums, point))
+        assert abs(value / expected - 1.0) <= 1e-12 * condition(exact, argnums, point)
+
+
+def test_the_harness_passes():
+    m, e = np.linspace(0.1, 6.0, 30), np.linspace(0.0, 0.9, 30)
+    nbad.testing.check_kernel(kepler, m, e)
+
+
+def test_parameters_may_be_passed_or_seen():
+    passed = nbad.kernel(lambda m, e: nbad.solve(by_parameters, m, m, e))
+    assert passed(0.7, 0.3) == pytest.approx(kepler(0.7, 0.3), rel=1e-15)
+    assert nbad.grad(passed, 1)(0.7, 0.3) == pytest.approx(nbad.grad(kepler, 1)(0.7, 0.3), rel=1e-14)
+
+
+def test_outside_of_kernels_it_solves_for_numbers():
+    assert nbad.solve(by_parameters, 0.7, 0.7, 0.3) == pytest.approx(float(kepler(0.7, 0.3)), rel=1e-15)
+    assert_allclose(nbad.solve(lambda u: np.array([u[0] * u[1] - 2.0, u[0] - u[1] - 1.0]), np.array([3.0, 2.0])), [2.0, 1.0])
+    with pytest.raises(nbad.NotConvergedError, match="no root in 100 steps"):
+        nbad.solve(lambda x: x * x + 1.0, 1.0)
+
+
+def test_several_unknowns():
+    @nbad.kernel
+    def crossing(a, b):
+        x, y = nbad.solve(lambda u: np.array([u[0] ** 2 + u[1] ** 2 - a, u[0] * u[1] - b]), np.array([2.0, 1.0]))
+        return x, y
+
+    a, b = np.array([5.0, 6.0]), np.array([1.0, 1.5])
+    (x, y), blocks = nbad.value_and_jacobian(crossing)(a, b)
+    assert_allclose([x * x + y * y, x * y], [a, b], rtol=1e-14)
+    over = 2.0 * (x * x - y * y)
+    assert_allclose(blocks, np.moveaxis(np.array([[x, -2.0 * y], [-y, 2.0 * x]]) / over, -1, 0), rtol=1e-13)
+    one = nbad.kernel(lambda a, b: crossing(a, b)[0])
+    plus, minus = (np.sqrt(a + sign * 2.0 * b) for sign in (1, -1))  # x = (sqrt(a + 2b) + sqrt(a - 2b))/2
+    by_a = -(plus**-3 + minus**-3) / 8.0
+    by_ab = -(plus**-3 - minus**-3) / 4.0
+    assert_allclose(nbad.hessian(one)(a, b)[:, 0], np.stack([by_a, by_ab], -1), rtol=1e-12)
+
+
+def test_neither_start_nor_bracket_have_derivatives():
+    f = nbad.kernel(lambda start, low, y: nbad.solve(lambda v: v**3 - y, start, bracket=(low, 10.0)))
+    assert nbad.value_and_grad(f, (0, 1, 2))(1.0, 0.5, 8.0)[1] == (0.0, 0.0, pytest.approx(1.0 / 12.0, rel=1e-14))
+
+
+def test_single_precision():
+    m, e = np.linspace(0.1, 6.0, 50, dtype=np.float32), np.linspace(0.0, 0.9, 50, dtype=np.float32)
+    y, (by_m, by_e) = nbad.value_and_grad(kepler, (0, 1))(m, e)
+    assert y.dtype == by_m.dtype == np.float32
+    wide = m.astype(float), e.astype(float)
+    for single, double in zip((y, by_m, by_e), (kepler(*wide), *nbad.value_and_grad(kepler, (0, 1))(*wide)[1]), strict=True):
+        assert_allclose(single, double, rtol=2e-4, atol=1e-6)
+
+
+def test_a_bracket_saves_what_newtons_steps_alone_would_lose():
+    f = nbad.kernel(lambda y: nbad.solve(lambda v: math.atan(v) - y, 3.0, bracket=(-50.0, 60.0)))
+    y = np.linspace(-1.5, 1.5, 31)
+    assert_allclose(f(y), np.tan(y), rtol=1e-12, atol=1e-12)
+    lost = nbad.kernel(lambda y: nbad.solve(lambda v: math.atan(v) - y, 3.0))
+    with pytest.raises(nbad.NotConvergedError, match="no root"):
+        lost(np.zeros(3))
+
+
+def test_residuals_that_branch_and_call():
+    def residual(v, y):
+        return (v * v if v > 0.0 else 3.0 * v) - y
+
+    f = nbad.kernel(lambda y: nbad.solve(residual, 1.0, y, bracket=(-10.0, 10.0)))
+    y = np.array([-3.0, 4.0, 9.0])
+    assert_allclose(f(y), [-1.0, 2.0, 3.0], rtol=1e-14)
+    assert_allclose(nbad.grad(f)(y), [1.0 / 3.0, 0.25, 1.0 / 6.0], rtol=1e-13)
+
+
+def test_a_root_within_the_residual_of_another():
+    def outer(v, y):
+        inner = nbad.solve(lambda w: w**3 + w - v, 0.5)  # v = w^3 + w
+        return inner**2 + inner - y
+
+    f = nbad.kernel(lambda y: nbad.solve(outer, 1.0, y))
+    w = (-1.0 + math.sqrt(1.0 + 4.0 * 3.0)) / 2.0
+    assert f(3.0) == pytest.approx(w**3 + w, rel=1e-13)
+    assert nbad.grad(f)(3.0) == pytest.approx((3.0 * w * w + 1.0) / (2.0 * w + 1.0), rel=1e-12)
+
+
+def test_elements_without_a_root():
+    f = nbad.kernel(lambda y: nbad.solve(lambda v: v * v - y, 1.0))
+    y = np.array([4.0, -1.0, 9.0, -2.0])
+    with pytest.raises(nbad.NotConvergedError, match="found no root in 100 steps") as caught:
+        f(y)
+    assert "element (1,), the first of 2" in str(caught.value.__notes__)
+    quiet = nbad.kernel(lambda y: nbad.solve(lambda v: v * v - y, 1.0), errors="nan")
+    assert_allclose(quiet(y), [2.0, np.nan, 3.0, np.nan])
+    assert_allclose(nbad.grad(quiet)(y), [0.25, np.nan, 1.0 / 6.0, np.nan])
+
+
+def test_a_bracket_without_a_change_of_sign():
+    f = nbad.kernel(lambda y: nbad.solve(lambda v: v - y, 0.5, bracket=(0.0, 1.0)))
+    assert_allclose(f(np.array([0.0, 0.25, 1.0])), [0.0, 0.25, 1.0], atol=1e-15)
+    with pytest.raises(nbad.NotConvergedError, match="found no root"):
+        f(2.0)
+
+
+def test_nan_goes_through():
+    assert_allclose(kepler(np.array([0.5, np.nan]), 0.0), [0.5, np.nan])
+
+
+def test_untaken_arms_solve_nothing():
+    f = nbad.kernel(lambda y: nbad.solve(lambda v: v * v - y, 1.0) if y > 0.0 else -y)
+    assert_allclose(f(np.array([-3.0, 4.0])), [3.0, 2.0])
+    assert_allclose(nbad.grad(f)(np.array([-3.0, 4.0])), [-1.0, 0.25])
+
+
+def test_a_double_root_is_found_slowly():
+    f = nbad.kernel(lambda y: nbad.solve(lambda v: (v - y) ** 2, y + 1.0))
+    assert f(3.0) == pytest.approx(3.0, abs=1e-11)
+
+
+SCIPY = {
+    "newton": lambda f, y: optimize.newton(f, 2.0, args=(y,)),
+    "newton with a slope": lambda f, y: optimize.newton(f, 2.0, lambda v, y: 2.0 * v, args=(y,)),
+    "brentq": lambda f, y: optimize.brentq(f, 0.0, 10.0, args=(y,)),
+    "bisect": lambda f, y: optimize.bisect(f, 0.0, 10.0, (y,)),
+    "toms748": lambda f, y: optimize.toms748(f, 0.0, 10.0, args=(y,)),
+    "root_scalar, bracket": lambda f, y: optimize.root_scalar(f, args=(y,), bracket=(0.0, 10.0)).root,
+    "root_scalar, start": lambda f, y: optimize.root_scalar(f, args=(y,), x0=2.0, method="newton").root,
+}
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_root_finders_of_scipy(name):
+    find = SCIPY[name]
+    f = nbad.kernel(lambda y: find(lambda v, y: v * v - y, y))
+    y = np.array([2.0, 9.0, 30.0])
+    assert_allclose(f(y), np.sqrt(y), rtol=1e-14)
+    assert_allclose(nbad.grad(f)(y), 0.5 / np.sqrt(y), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda y: nbad.solve(lambda v: (v, v), y), "solves 2 equations for 1 unknown"),
+        (lambda y: nbad.solve(lambda v: v - y, np.array([1.0, 2.0]), bracket=(0.0, 1.0))[0], "several unknowns within a bracket"),
+        (lambda y: nbad.solve(lambda v: None, y), "None"),
+    ],
+)
+def test_what_cannot_be_solved(function, text):
+    with pytest.raises(nbad.NbadError, match=text):
+        nbad.kernel(function)(1.0)
