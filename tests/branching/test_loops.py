@@ -448,6 +448,25 @@ def text_beside(x, y):
     return x if name == "a" and scale is None else y
 
 
+def errors_caught_inside(x, y):
+    total = y
+    while x > 1:
+        try:
+            total += 1.0 / (x - 2.0)
+        except ZeroDivisionError:
+            total = -x
+        x = x - 1.0
+    return total
+
+
+def no_number_before(x, y):
+    z = None
+    while x > 1:
+        z = x if z is None else z * y + x
+        x = x - 1.0
+    return y if z is None else z
+
+
 # what is carried
 
 
@@ -709,6 +728,8 @@ POINTS = {
     early: POSITIVE,
     after_a_return: [(-3.0, 0.5), (1.0, 2.0), (-0.1, 4.0), (2.0, 1.0)],
     walrus: POSITIVE[:4],
+    errors_caught_inside: [(0.5, 2.0), (4.0, 1.0), (3.5, 0.5), (7.25, -1.0)],
+    no_number_before: [(0.5, 2.0), (4.0, 1.0), (3.5, 0.5), (7.25, -1.0)],
     traced_length: LENGTHS,
     traced_length_of_an_argument: LENGTHS,
     traced_bounds: LENGTHS,

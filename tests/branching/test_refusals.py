@@ -96,6 +96,16 @@ def test_what_loops_on_traced_values_cannot_carry():
             x = x / 2
         return v[0]
 
+    def divides_in_a_try(x):
+        y = 0.0
+        try:
+            while x > 1:
+                y += 1 / (x - 2)  # !
+                x = x - 1
+        except ZeroDivisionError:
+            y = -1.0
+        return y
+
     fix = "{} = [value if k == n else old for k, old in enumerate({})]  # a list of a fixed length"
     expect(grows, "changes the length of the list `values` in a loop on a traced value", fix.format("values", "values"))
     expect(writes_outside, "changes `TABLE`, from outside the kernel, in a loop on a traced value", "copy = list(TABLE)")
@@ -112,6 +122,8 @@ def test_what_loops_on_traced_values_cannot_carry():
     expect(
         writes_to_what_it_binds, "writes to a list or array that a loop on traced values binds anew", "v = list(v)", "the loop:"
     )
+    what = "catches errors of arithmetic in a loop on traced values that stands in the `try`"
+    expect(divides_in_a_try, what, "put the `try` into the loop")
     assert TABLE == [1.0, 2.0]
 
 
