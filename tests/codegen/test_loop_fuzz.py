@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import dual_levels as duals
+from helpers import nested_duals as duals
 from helpers.loops import graph_of
 from helpers.random_loops import random_function
 from helpers.tiles_by_hand import run_tile, same_bits

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import dual_levels as duals
+from helpers import nested_duals as duals
 from helpers.loops import EXAMPLES, kepler, kernel_of, nested, oscillator, untaken
 
 import nbad
