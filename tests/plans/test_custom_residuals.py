@@ -25,8 +25,15 @@ NAMES_OF_PARTIALS = {"∂y0/∂a", "∂y0/∂x", "∂y0/∂t"}
 def printed_values(f):
     """The names of all computed values, as the plan shows them; not of what only tells which elements have no value."""
     forward = nbad.show(f, "plan").partition("forward:")[2].partition("reverse:")[0]
-    values = set(re.findall(r"^  (%\d+) = ", nbad.show(f, "partials"), re.MULTILINE))
-    return tuple(name for name in re.findall(r"^  (%\d+) = ", forward, re.MULTILINE) if name in values)
+    named = dict(re.findall(r"^  (%\d+) = (.*)", forward, re.MULTILINE))
+    alarms = {name: right for name, right in named.items() if right.startswith("alarm(")}
+    wanted, found = re.findall(r"%\d+", forward.rpartition("return")[2]), set()
+    while wanted:
+        name = wanted.pop()
+        right = named[name].rpartition(", ")[2] if name in alarms else named[name]
+        wanted += set(re.findall(r"%\d+", right)) - found
+        found |= {name} - alarms.keys()
+    return tuple(name for name in named if name in found)
 
 
 def kept(*xs, f=wave, **options):
