@@ -96,7 +96,8 @@ def _of_kernel(example: Example, points: list[dict[str, Any]]) -> tuple[np.ndarr
 def _signature(example: Example, static: tuple[str, ...]) -> str | None:
     """Core shapes, where the function takes or returns anything but scalars; a list that is returned is an array."""
     result = call(example.function, example.values)
-    names = [name for name in inspect.signature(python_function(example.function)).parameters if name not in static]
+    parameters = inspect.signature(python_function(example.function)).parameters.values()
+    names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in static]
     inputs = [np.shape(example.values.get(name, ())) if name in example.traced else () for name in names]
     if isinstance(result, dict):
         return None
@@ -118,12 +119,12 @@ def check_values(example: Example, points: list[dict[str, Any]], y: np.ndarray) 
 
 
 def _rounding(example: Example, point: dict[str, Any], expected: np.ndarray) -> np.ndarray:
-    """How much of a result is rounding: what the last bits of the arguments change."""
+    """How much of a result is rounding: second differences over steps so small that no others are left."""
     noise = np.zeros(len(expected))
-    for name, bits in itertools.product(example.traced, (-5, -3, 2, 4, 7)):
-        near = _numbers(example.function, point | {name: _shifted(point[name], bits * 1.2e-16, 0.0)})
-        if near is not None and near.shape == expected.shape:
-            noise = np.maximum(noise, abs(near - expected))
+    for name, step in itertools.product(example.traced, (5e-16, 1e-14, 7e-14, 3e-13, 1e-12)):
+        sides = [_numbers(example.function, point | {name: _shifted(point[name], shift, 0.0)}) for shift in (step, -step)]
+        if all(side is not None and side.shape == expected.shape for side in sides):
+            noise = np.maximum(noise, abs(sides[0] + sides[1] - 2 * expected))
     return noise
 
 
