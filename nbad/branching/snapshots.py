@@ -268,7 +268,7 @@ def _top(cls: type) -> str:
 @functools.lru_cache(maxsize=1024)
 def _is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
-    return cls in _ATOMS or (cls.__module__.startswith("nbad.") and not issubclass(cls, np.ndarray))
+    return cls in _ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray))
 
 
 def carried(value: Any) -> list[Any]:
