@@ -35,10 +35,8 @@ RIGHT = {
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("package", list(filter(importlib.util.find_spec, PACKAGES)))
 def test_functions_of_a_package_are_right_or_refused_with_a_reason(package):
-    outcomes = run(package, {})
-    faults = [
-        f"{row['path']}: {row['outcome']}: {row['reason']}" for row in outcomes if row["outcome"] not in ("right", "refused")
-    ]
+    outcomes = run(package)
+    faults = [f"{row.path}: {row.outcome}: {row.reason}" for row in outcomes if row.outcome not in ("right", "refused")]
     assert not faults, "\n".join(faults)
-    right = sum(row["outcome"] == "right" for row in outcomes)
+    right = sum(row.outcome == "right" for row in outcomes)
     assert 100 * right >= RIGHT[package] * len(outcomes)
