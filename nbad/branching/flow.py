@@ -62,6 +62,7 @@ class Flow(Paths):
         self.outer: list[tuple[str, Any]] = []
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
+        self._truths: dict[int, tuple[Any, bool]] = {}  # of traced values, which are held: so the keys stay theirs
         trace.before_write = self._before_write
 
     def __enter__(self) -> Self:
@@ -190,7 +191,7 @@ class Flow(Paths):
         if not choice.is_traced:
             return choice.merge(b, choice.value)
         if not self._are_conditions(choice.value, b):
-            return choice.merge_and(b)
+            return self._decided(choice.merge_and(b), b, False)
         choice.merge_writes(choice.end_arm(), {})
         choice.close()
         return both(self.trace, choice.value, b)
@@ -201,10 +202,16 @@ class Flow(Paths):
         if not choice.is_traced:
             return choice.merge(choice.value, b)
         if not self._are_conditions(choice.value, b):
-            return choice.merge_or(b)
+            return self._decided(choice.merge_or(b), b, True)
         choice.merge_writes({}, choice.end_arm())
         choice.close()
         return either(self.trace, choice.value, b)
+
+    def _decided(self, result: Any, operand: Any, truth: bool) -> Any:
+        """`x and y` never holds where `y` does not, `x or y` always where it does: then nobody asks which of them it is."""
+        if not isinstance(operand, np.ndarray) and self._truth(operand) is truth:
+            self._truths[id(result)] = result, truth
+        return result
 
     def negated(self, value: Any) -> Any:
         """`not value`."""
@@ -356,6 +363,8 @@ class Flow(Paths):
 
     def truth(self, value: Any) -> bool | None:
         """The truth of a plain value; None if it is traced."""
+        if id(value) in self._truths:
+            return self._truths[id(value)][1]
         value = _scalar(value)
         if type(value) is Perhaps:
             return None

@@ -36,6 +36,12 @@ def asks_by_not(t, p):
     return rho / p
 
 
+def never_runs(t, p, state=None):
+    if t and state and p > 1:
+        p = state.pressure
+    return t * p
+
+
 def has_another(t, p):
     return math.sqrt(density(t) or p)
 
@@ -75,7 +81,7 @@ def passes_it_on(t, p):
     return asks(t, p) if p > 1 else math.exp(density(t) / 100.0)
 
 
-FUNCTIONS = [adds, asks, asks_by_not, has_another, falls_off, is_set_later, compares, in_lists, passes_it_on]
+FUNCTIONS = [adds, asks, asks_by_not, never_runs, has_another, falls_off, is_set_later, compares, in_lists, passes_it_on]
 T, P = (a.ravel() for a in np.meshgrid([50.0, 110.0, 160.0, 220.0, 280.0, 350.0], [0.5, 1.0, 1.5]))
 
 

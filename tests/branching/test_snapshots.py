@@ -263,3 +263,16 @@ def test_objects_that_answer_in_ways_of_their_own():
         return x * y
 
     np.testing.assert_array_equal(nbad.kernel(kernel)(XS, YS), [0.7, 0.6])
+
+
+def test_a_class_whose_module_is_no_text():
+    class Odd:
+        __module__ = property(lambda self: "odd")
+
+    def kernel(x):
+        odd = Odd()
+        if x > 0:
+            x = 2 * x
+        return x if odd is not None else 0.0
+
+    assert [nbad.kernel(kernel)(x) for x in (-1.0, 3.0)] == [-1.0, 6.0]

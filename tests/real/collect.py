@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PACKAGES = (
-    "fluids chemicals ht thermo iapws pvlib colour astropy lmfit hapsira psychrolib seawater metpy pymap3d pyXSteam "
-    "pythermalcomfort pygasflow ambiance"
+    "fluids chemicals ht thermo iapws pvlib colour astropy lmfit hapsira psychrolib seawater pymap3d pyXSteam pythermalcomfort "
+    "pygasflow"
 ).split()
 # not of the science: tests, plots, and the same functions once more in other clothes
 LEFT_OUT = set(
