@@ -12,7 +12,7 @@ from nbad.version import VERSION as __version__
 if TYPE_CHECKING:
     from nbad import special, testing
     from nbad.api.primitives import primitive
-    from nbad.language.values import stop_gradient
+    from nbad.language.special_functions import stop_gradient
     from nbad.runtime.memory import release_memory
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
@@ -36,7 +36,8 @@ _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
-    "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots", "stop_gradient": "language.values",
+    "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
+    "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on

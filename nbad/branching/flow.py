@@ -209,7 +209,7 @@ class Flow(Paths):
 
     def _decided(self, result: Any, operand: Any, truth: bool) -> Any:
         """`x and y` never holds where `y` does not, `x or y` always where it does: then nobody asks which of them it is."""
-        if not isinstance(operand, np.ndarray) and self._truth(operand) is truth:
+        if not isinstance(operand, np.ndarray) and self.truth(operand) is truth:
             self._truths[id(result)] = result, truth
         return result
 

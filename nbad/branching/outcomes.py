@@ -12,7 +12,7 @@ from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause
 from nbad.graphs.loops import Loop as Repeated
 from nbad.graphs.steps import Step, dependents, extract
-from nbad.language import refusals
+from nbad.language import elements, refusals
 from nbad.language.arrays import owner
 from nbad.language.merging import both, containers
 from nbad.language.trace import Flag
@@ -154,7 +154,7 @@ class Outcomes:
         self._check(step, moving)
         known = run.count and run.count.passes
         loop = Repeated(step.graph, len(moving), known or trace.max_passes, float(known or USUAL))
-        active = trace.node(trace.living(), BOOL)
+        active = trace.node(elements.living(trace), BOOL)
         initial = [state.node_of(state.initial) for state in moving]
         source, builder.source = builder.source, f"{run.line.file}:{run.line.number}"
         *ends, unfinished = builder.loop(active, initial, step.captured, loop)

@@ -10,7 +10,7 @@ from nbad.branching.faults import NoPath
 from nbad.branching.returns import Call, Ends
 from nbad.branching.snapshots import Heap
 from nbad.errors import TraceError
-from nbad.language import refusals
+from nbad.language import elements, refusals
 from nbad.language.merging import Different, containers, like
 from nbad.lines import Line, running_line
 from nbad.rewriting.unseen import may_swallow
@@ -154,7 +154,7 @@ class Branch(Fork):
             raise Different("somebody asks whether it has a value")
         if any(map(self.heap.holds, containers(value))):
             raise Different("it has other names")
-        missing = like(value, lambda number: self.flow.trace.unbound(number, name, self.line, self._module))
+        missing = like(value, lambda number: elements.unbound(self.flow.trace, number, name, self.line, self._module))
         return self.merger.merge(value, missing) if name in first else self.merger.merge(missing, value)
 
     def _lose(self, name: str, case: str, why: str) -> None:

@@ -189,6 +189,28 @@ SERIES = {
 }
 
 
+def stop_gradient(x: Any) -> Any:
+    """`x` itself, of which no derivative is taken.
+
+    Parameters
+    ----------
+    x : traced value, number or array
+
+    Returns
+    -------
+    The same.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> f = nbad.kernel(lambda x: x * nbad.stop_gradient(x))
+    >>> float(f(3.0)), float(nbad.grad(f)(3.0))
+    (9.0, 3.0)
+    """
+    traced = first_traced((x,))
+    return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
+
+
 # made of the table, so that none is forgotten; `nbad.special` hands them on
 FUNCTIONS = {
     name: _function(row, name)

@@ -4,7 +4,7 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -12,17 +12,24 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.failures import may_fail, uses_of
-from nbad.graphs.flags import Cause, Flags
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.failures import may_fail
+from nbad.graphs.flags import Cause
+from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.kernels import KernelLike, Traced
-from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
-from nbad.graphs.steps import forget
 from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.meanings import LibraryFunction
-from nbad.language.merging import both, opposite
+from nbad.language.merging import both
 from nbad.language.refusals import advice, described
-from nbad.language.values import Perhaps, TracedCondition, TracedReal, TracedWhole, Tracer, first_traced, plain_number
+from nbad.language.values import (
+    Perhaps,
+    TracedCondition,
+    TracedGuard,
+    TracedReal,
+    TracedWhole,
+    Tracer,
+    first_traced,
+    plain_number,
+)
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 from nbad.rewriting.unseen import Unseen
@@ -31,6 +38,7 @@ _SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|er
 MAX_PASSES = 10_000
 _NUMERIC = (complex, np.complexfloating, np.ndarray, list, tuple)  # what NumPy's numbers compute with
 _SHOWING = frozenset("bdb cmd code logging pdb traceback unittest warnings".split())  # what these make of values is for people
+_QUANTIFIERS = ("numpy.any", "numpy.all")
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
 
@@ -86,7 +94,7 @@ class Trace:
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
-        self._unbound: dict[int, Cause] = {}
+        self.unset: dict[int, Cause] = {}  # by what stands for variables without a value
         self.path: Callable[[], Any] = lambda: True
         self.guards: Sequence[Any] = ()
         self.opaque = 0
@@ -198,70 +206,10 @@ class Trace:
         """What stands for a value where there is none: nobody uses it."""
         return self.value(self.builder.constant(math.nan))
 
-    def living(self) -> Any:
-        """The condition of the elements on the path that is run which have a value so far, traced or True."""
-        living = self.path()
-        for condition, cause in self.flags:
-            if not cause.is_warning:
-                living = both(self, living, opposite(self, condition))
-        return living
-
     @property
     def is_flagged(self) -> bool:
         """Whether there are elements without a value."""
         return any(not cause.is_warning for _, cause in self.flags)
-
-    def unbound(self, value: Any, name: str, line: lines.Line, module: str) -> Any:
-        """What stands beside a number for a variable that has no value: elements that use it have none either."""
-        error = UnboundLocalError(f"cannot access local variable '{name}' where it is not associated with a value")
-        node = self.builder.add("unbound", payload=len(self._unbound))
-        self._unbound[node] = Cause(error, line, module)
-        if self.is_condition(value):
-            return self.apply("ne", (self.value(node), 0.0))
-        return TracedWhole(self, node, is_signed=False) if is_whole_number(value) else self.value(node)
-
-    def frozen(self, outputs: list[int]) -> tuple[Graph, Flags | None]:
-        """The graph of the outputs, and all flags as a graph of the same inputs; None where no element can have one."""
-        has_states, is_kept = forget(self.builder, [*outputs, *self._flag_nodes()])
-        if is_kept:
-            raise self.refusal(*refusals.FLOW["loop keeps"])
-        if self._unbound:
-            self._flag_uses(outputs)
-        causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in self.flags]
-        nodes = self._flag_nodes()
-        if self._unbound:
-            outputs, nodes = self._without_unbound(outputs, nodes)
-        graph = simplify(self.builder.build(nodes))
-        is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
-        values, has_flags = self.builder.build(outputs), not all(is_false)
-        return compact(values) if has_states or has_flags else values, Flags(graph, tuple(causes)) if has_flags else None
-
-    def _flag_nodes(self) -> list[int]:
-        conditions = [self.node(condition, BOOL) for condition, _ in self.flags]
-        return conditions + [self.node(value, REAL) for _, cause in self.flags for _, value in cause.states]
-
-    def _flag_uses(self, outputs: list[int]) -> None:
-        """Elements that use a variable without a value have none."""
-        graph = self.builder.build([*outputs, *self._flag_nodes()])
-        self.builder = builder = SimplifyingBuilder.extending(graph)
-        found = uses_of(builder, graph)
-        for node, cause in self._unbound.items():
-            if node in found and builder.value(found[node]) is not False:
-                self.flags.append(Flag(self.value(found[node]), cause))
-
-    def _without_unbound(self, *groups: list[int]) -> Iterator[list[int]]:
-        """Nodes in a new builder, where a variable is what it is on the side that gives it a value."""
-        graph, inputs, same = self.builder.build(()), range(len(self.builder.inputs)), list(range(len(self.builder.nodes)))
-        self.builder = builder = GraphBuilder(self.name, graph.inputs)
-        places = dict(zip(inputs, inputs, strict=True)) | dict.fromkeys(self._unbound, builder.constant(math.nan))
-        nodes = []
-        for k, node in enumerate(graph.nodes):
-            nodes.append(node._replace(args=tuple([same[a] for a in node.args])))
-            arms = [a for a in nodes[-1].args[1:] if a not in self._unbound]
-            if node.op == "select" and len(arms) == 1:
-                same[k] = arms[0]
-        graph = Graph(graph.name, graph.inputs, tuple(nodes), ())
-        return iter([builder.rebuild(graph, places, [same[k] for k in group]) for group in groups])
 
     def constant(self, value: Any) -> Any:
         """What arithmetic makes of plain numbers in arrays without axes: a number that may be written to; all else as it is."""
@@ -327,13 +275,15 @@ class Trace:
         if known is None:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
         result = meanings.call(self, known, args, options)
+        if known.path in _QUANTIFIERS and type(args[0]) is type(result) is TracedCondition:
+            result = TracedGuard(self, result._node)
         if self.guards:
             self.note_faults(path or known.path, args, result)
         return result
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
-        """Refuse functions of whole arrays on one traced number, which they would return as it is; of a mask `any` is a test."""
-        if path in ("numpy.any", "numpy.all") and args and self.is_condition(arrays.bare(args[0])):
+        """Refuse functions of whole arrays on one traced number, which they would return as it is; a mask is a guard."""
+        if path in _QUANTIFIERS and args and self.is_condition(arrays.bare(args[0])):
             return
         if path in refusals.WHOLE and args and self.is_traced(arrays.bare(args[0])):
             operands = [value.spelled() if isinstance(value, Tracer) else repr(value) for value in args]
@@ -427,6 +377,9 @@ class Trace:
         raise self.refusal(what, "pass it as an argument, or return it")
 
     def _converted(self, value: Tracer, kind: str) -> int:
+        if type(value) is TracedGuard:
+            what, fix, expected = refusals.whole("numpy.any", ["x"])
+            raise self.refusal(what, fix, expected=expected)
         if kind == BOOL:
             return self.apply("ne", (value, 0.0))._node
         return self.apply("select", (value, 1.0, 0.0))._node

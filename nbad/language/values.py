@@ -334,26 +334,10 @@ class TracedCondition(Tracer):
         return self._trace.real(self).astype(dtype)
 
 
-def stop_gradient(x: Any) -> Any:
-    """`x` itself, of which no derivative is taken.
+class TracedGuard(TracedCondition):
+    """What `np.any` and `np.all` make of the condition of one element: it guards work, and is no number to compute with."""
 
-    Parameters
-    ----------
-    x : traced value, number or array
-
-    Returns
-    -------
-    The same.
-
-    Examples
-    --------
-    >>> import nbad
-    >>> f = nbad.kernel(lambda x: x * nbad.stop_gradient(x))
-    >>> float(f(3.0)), float(nbad.grad(f)(3.0))
-    (9.0, 3.0)
-    """
-    traced = first_traced((x,))
-    return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
+    __slots__ = ()
 
 
 class Perhaps:

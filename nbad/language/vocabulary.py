@@ -20,7 +20,8 @@ import numpy as np
 from nbad.errors import TraceError, closest
 from nbad.language import array_functions, builtin_functions, lookup, masks, matrices, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
-from nbad.language.values import TraceAttributeError, stop_gradient
+from nbad.language.special_functions import stop_gradient
+from nbad.language.values import TraceAttributeError
 from nbad.operations.table import ROWS
 
 if TYPE_CHECKING:

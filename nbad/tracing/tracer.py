@@ -14,7 +14,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.kernels import Structure, Traced
-from nbad.language import arrays
+from nbad.language import arrays, elements
 from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, Tracer, plain_number
@@ -80,7 +80,7 @@ def trace(
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         structure, leaves = _outputs(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
-        graph, flags = run.frozen(outputs)
+        graph, flags = elements.frozen(run, outputs)
     return Traced(graph, tuple(leaf.shape for leaf in leaves), structure, flags)
 
 
