@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import itertools
 import math
 import reprlib
 from collections.abc import Callable
@@ -15,9 +14,21 @@ from nbad import config
 from nbad.api.entries import Careful, Entries
 from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
-from nbad.api.signatures import RECEIVERS, cores_of, dressed, group, groups, misbound, name_in_code, parameters_of, static_names
+from nbad.api.signatures import (
+    RECEIVERS,
+    cores_of,
+    dressed,
+    group,
+    groups,
+    in_order,
+    misbound,
+    name_in_code,
+    parameters_of,
+    static_names,
+    with_outputs,
+)
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, fitting
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -294,18 +305,10 @@ class Kernel:
     def plainly(self, statics, values):
         """Run the function that was written, by a kernel that this one was derived from, for the values of one element."""
         if self._made_from is None:
-            return self.__wrapped__(*self._in_order(statics | values), **self._by_name(statics | values))
+            positional, named = in_order(self._parameters, statics | values)
+            return self.__wrapped__(*positional, **named)
         base, method, made_of = self._made_from
         return base.plainly({**statics, **made_of[0]} if method == "fixed" else statics, values)
-
-    def _in_order(self, given):
-        """The values of leading parameters: a wrapper may take `*args` only."""
-        leading = itertools.takewhile(lambda p: p.name in given and p.kind is not p.KEYWORD_ONLY, self._parameters)
-        return [given[p.name] for p in leading]
-
-    def _by_name(self, given):
-        """The values of the others."""
-        return {p.name: given[p.name] for p in self._parameters[len(self._in_order(given)) :] if p.name in given}
 
     def _specialize(self, names, statics, errors):
         with IMPORTS:
@@ -336,24 +339,7 @@ class Kernel:
         except TypeError as error:
             self._blame(error, names, statics)
             raise
-        returned, arguments = groups(traced.outputs), groups(self._cores.values())
-        if self._leaves is None and all(math.prod(core) == 1 for core in traced.outputs):
-            traced = traced._replace(outputs=((),) * len(traced.outputs))  # such as `np.atleast_1d` makes
-        if self._leaves is None and any(traced.outputs):
-            raise TraceError(
-                f"kernel `{self.__name__}` returns an array, but has no signature that says so",
-                got=returned,
-                expected="one number, or a tuple of numbers",
-                fix=f'@nbad.kernel(signature="{arguments}->{returned}")',
-            )
-        if self._leaves is not None and traced.outputs != self._leaves:
-            raise TraceError(
-                f"kernel `{self.__name__}` does not return what its signature says",
-                got=returned,
-                expected=groups(self._leaves),
-                fix=f'signature="{arguments}->{returned}"',
-            )
-        return traced
+        return with_outputs(self.__name__, traced, self._cores, self._leaves)
 
     def _blame(self, error, names, statics):
         """Say of a setting that it is no number, where Python's error is that one cannot compute with it."""

@@ -1,6 +1,8 @@
 """What the parameters of a kernel are: their names, their core shapes, and which are static."""
 
 import inspect
+import itertools
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -197,3 +199,32 @@ def dressed(function: Any, name: str, doc: str | None, signature: inspect.Signat
     function.__name__ = function.__qualname__ = name
     function.__doc__, function.__signature__ = doc, signature
     return function
+
+
+def in_order(parameters: Iterable[inspect.Parameter], given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by position, as far as that goes, for a wrapper may take `*args` only; and the others by name."""
+    parameters = list(parameters)
+    leading = list(itertools.takewhile(lambda p: p.name in given and p.kind is not p.KEYWORD_ONLY, parameters))
+    return [given[p.name] for p in leading], {p.name: given[p.name] for p in parameters[len(leading) :] if p.name in given}
+
+
+def with_outputs(name: str, traced: Any, cores: dict[str, Any], leaves: tuple[Any, ...] | None) -> Any:
+    """A traced kernel that returns what its signature says: `leaves`, or numbers where it says nothing."""
+    returned, arguments = groups(traced.outputs), groups(cores.values())
+    if leaves is None and all(math.prod(core) == 1 for core in traced.outputs):
+        traced = traced._replace(outputs=((),) * len(traced.outputs))  # such as `np.atleast_1d` makes
+    if leaves is None and any(traced.outputs):
+        raise TraceError(
+            f"kernel `{name}` returns an array, but has no signature that says so",
+            got=returned,
+            expected="one number, or a tuple of numbers",
+            fix=f'@nbad.kernel(signature="{arguments}->{returned}")',
+        )
+    if leaves is not None and traced.outputs != leaves:
+        raise TraceError(
+            f"kernel `{name}` does not return what its signature says",
+            got=returned,
+            expected=groups(leaves),
+            fix=f'signature="{arguments}->{returned}"',
+        )
+    return traced

@@ -9,13 +9,12 @@ from nbad.branching.returns import Outcome
 from nbad.branching.statements import Loss
 from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
 from nbad.errors import NotConvergedError
-from nbad.graphs.flags import Cause
+from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.loops import Loop as Repeated
 from nbad.graphs.steps import Step, dependents, extract
 from nbad.language import elements, refusals
 from nbad.language.arrays import owner
 from nbad.language.merging import both, containers
-from nbad.language.trace import Flag
 from nbad.language.values import Tracer
 from nbad.operations.row import BOOL
 

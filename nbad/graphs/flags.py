@@ -44,6 +44,13 @@ class Cause(NamedTuple):
         return isinstance(self.error, Warning)
 
 
+class Flag(NamedTuple):
+    """A condition, traced or True, for which elements have no value, or warn, and why."""
+
+    condition: Any
+    cause: Cause
+
+
 class Flags(NamedTuple):
     """The hidden flags of each element.
 

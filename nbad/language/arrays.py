@@ -93,7 +93,7 @@ class TracedArray(np.ndarray):
             return Ellipsis
         if self._trace.holds_traced(index) and not self._trace.is_traced(index):
             raise self._trace.refusal("picks items of an array by traced conditions or values", "np.where(condition, x, 0.0)")
-        return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
+        return tuple(map(plain, index)) if isinstance(index, tuple) else plain(index)
 
     def __pow__(self, exponent: Any) -> Any:  # type: ignore[override]
         if isinstance(exponent, int | np.integer) and not self._trace.is_traced(exponent):
@@ -382,25 +382,7 @@ def _are_conditions(trace: "Trace", value: Any) -> bool:
     return all(map(trace.is_condition, values))
 
 
-def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a library function on plain values; an array of floats that it returns can be filled with traced values."""
-    passed = (*args, *kwargs.values())
-    given = [_plain(value) for value in passed]
-    result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
-    if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
-        return result  # integers and bools stay indices and masks
-    if result.ndim == 0 and result.base is None:
-        return kept(trace, items(trace, result))
-    pairs = zip(passed, given, strict=True)
-    viewed = [before for before, value in pairs if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
-    if not viewed:
-        return wrap(trace, items(trace, result))
-    if isinstance(viewed[0], TracedArray):
-        raise trace.refusal(f"takes a view of an array by `{function.__name__}`, which nbad does not know", "x[1:]")
-    return result
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain values without the dress that they wear inside a kernel; its arrays become read-only arrays of floats."""
     if isinstance(value, TracedArray):
         # a copy, and read-only: a function that fills its argument must fail, for nobody would see what it wrote
@@ -408,5 +390,5 @@ def _plain(value: Any) -> Any:
         array.flags.writeable = False
         return array
     if type(value) in (list, tuple):
-        return type(value)(map(_plain, value))
+        return type(value)(map(plain, value))
     return value

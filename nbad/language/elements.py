@@ -6,13 +6,13 @@ from typing import Any
 
 from nbad import lines
 from nbad.graphs.failures import uses_of
-from nbad.graphs.flags import Cause, Flags
+from nbad.graphs.flags import Cause, Flag, Flags
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
 from nbad.graphs.steps import forget
 from nbad.language import refusals
 from nbad.language.merging import both, opposite
-from nbad.language.trace import Flag, Trace, is_whole_number
+from nbad.language.trace import Trace, is_whole_number
 from nbad.language.values import TracedWhole
 from nbad.operations.row import BOOL, REAL
 

@@ -131,3 +131,35 @@ def _takes(act: Callable[..., Any], name: str) -> bool:
     """Whether `act` has an operand that may be passed by this keyword."""
     specification = inspect.getfullargspec(act)
     return bool(specification.varkw) or name in (*specification.args, *specification.kwonlyargs)
+
+
+def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a library function on plain values; an array of floats that it returns can be filled with traced values."""
+    passed = (*args, *kwargs.values())
+    given = [arrays.plain(value) for value in passed]
+    result = function(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+    if not isinstance(result, np.ndarray) or result.dtype not in (float, object):
+        return result  # integers and bools stay indices and masks
+    if result.ndim == 0 and result.base is None:
+        return arrays.kept(trace, arrays.items(trace, result))
+    pairs = zip(passed, given, strict=True)
+    viewed = [before for before, value in pairs if isinstance(value, np.ndarray) and np.may_share_memory(value, result)]
+    if not viewed:
+        return arrays.wrap(trace, arrays.items(trace, result))
+    if isinstance(viewed[0], arrays.TracedArray):
+        raise trace.refusal(f"takes a view of an array by `{function.__name__}`, which nbad does not know", "x[1:]")
+    return result
+
+
+def acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:
+    """Whether a library function acts on these values even if none of them is traced."""
+    if known is None:
+        return False
+    return known.meaning.always or (known.takes_plain_arrays and holds(values, arrays.TracedArray))
+
+
+def holds(value: Any, kind: Any) -> bool:
+    """Whether a value is of a kind, or a list, tuple or dict that holds one."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, kind) or (isinstance(value, list | tuple) and any(holds(part, kind) for part in value))

@@ -6,18 +6,17 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
 from nbad.graphs.failures import may_fail
-from nbad.graphs.flags import Cause
+from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.kernels import KernelLike, Traced
 from nbad.language import arrays, masks, meanings, refusals, vocabulary
-from nbad.language.meanings import LibraryFunction
 from nbad.language.merging import both
 from nbad.language.refusals import advice, described
 from nbad.language.values import (
@@ -51,13 +50,6 @@ WHOLE: dict[str, Callable[..., bool]] = {
     **dict.fromkeys(("pymax", "pymin"), lambda x, y: x or y),
     **dict.fromkeys(("floordiv", "mod", "mul", "neg"), lambda *operands: True),
 }
-
-
-class Flag(NamedTuple):
-    """A condition, traced or True, for which elements have no value, or warn, and why."""
-
-    condition: Any
-    cause: Cause
 
 
 class Trace:
@@ -263,15 +255,19 @@ class Trace:
             return masks.lifted(self, lambda *given, **named: self.call(function, given, named, path), args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
         if known is None or is_single:
-            if known and not options.keys().isdisjoint(("out", "where")) and _holds((args, options), arrays.TracedArray | Tracer):
+            if (
+                known
+                and not options.keys().isdisjoint(("out", "where"))
+                and meanings.holds((args, options), arrays.TracedArray | Tracer)
+            ):
                 return masks.into(self, function, args, options)
             is_of_cells = any(isinstance(value, arrays.TracedArray) and value.ndim == 0 for value in args)
             args, options = tuple(map(arrays.bare, args)), {name: arrays.bare(value) for name, value in options.items()}
             if is_of_cells and first_traced((args, options)) is None:
-                return self.constant(arrays.call_plain(self, function, args, options))
+                return self.constant(meanings.call_plain(self, function, args, options))
         values = args, options
-        if not _acts_on_plain(known, values) and first_traced(values) is None:
-            return arrays.call_plain(self, function, args, options)
+        if not meanings.acts_on_plain(known, values) and first_traced(values) is None:
+            return meanings.call_plain(self, function, args, options)
         if known is None:
             raise vocabulary.unknown(self, path or vocabulary.path_of(function))
         result = meanings.call(self, known, args, options)
@@ -401,17 +397,3 @@ def is_whole_number(value: Any) -> bool:
 
 def _is_signed(value: Any) -> bool:
     return isinstance(value, TracedWhole) and value.is_signed
-
-
-def _acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:
-    """Whether a library function acts on these values even if none of them is traced."""
-    if known is None:
-        return False
-    return known.meaning.always or (known.takes_plain_arrays and _holds(values, arrays.TracedArray))
-
-
-def _holds(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind, or a list, tuple or dict that holds one."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return isinstance(value, kind) or (isinstance(value, list | tuple) and any(_holds(part, kind) for part in value))

@@ -371,10 +371,10 @@ class Perhaps:
         return self.number
 
     def __eq__(self, other: Any) -> Any:
-        return self.none if other is None else self._trace.logic("and", ~_as_condition(self, self.none), self.number == other)
+        return self.none if other is None else self._trace.logic("and", ~self._trace.condition(self.none), self.number == other)
 
     def __ne__(self, other: Any) -> Any:
-        return ~_as_condition(self, self == other)
+        return ~self._trace.condition(self == other)
 
     def __bool__(self) -> NoReturn:
         raise self._trace.refusal(*refusals.FLOW["perhaps"])
@@ -382,28 +382,17 @@ class Perhaps:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _as_condition(perhaps: Perhaps, value: Any) -> Any:
-    return perhaps._trace.condition(value)
-
-
-def _used(name: str) -> Callable[..., Any]:
+def _used(name: str, is_reflected: bool = False) -> Callable[..., Any]:
     """A method of the number."""
 
     def method(self: Perhaps, *operands: Any) -> Any:
-        return getattr(operator, name)(self.use(), *operands)
-
-    return method
-
-
-def _used_reflected(name: str) -> Callable[..., Any]:
-    def method(self: Perhaps, other: Any) -> Any:
-        return getattr(operator, name)(other, self.use())
+        return getattr(operator, name)(*((*operands, self.use()) if is_reflected else (self.use(), *operands)))
 
     return method
 
 
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
     setattr(Perhaps, f"__{_name}__", _used(_name))
-    setattr(Perhaps, f"__r{_name}__", _used_reflected(_name))
+    setattr(Perhaps, f"__r{_name}__", _used(_name, is_reflected=True))
 for _name in ("lt", "le", "gt", "ge", "neg", "pos", "abs"):
     setattr(Perhaps, f"__{_name}__", _used(_name))

@@ -11,8 +11,9 @@ import numpy as np
 from nbad.plans import partition
 from nbad.testing.case import ELEMENTS, Case, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, Same, same
+from nbad.testing.exact import difference_error, exact_jacobian
 from nbad.testing.layouts import broadcasting, layouts, sizes, threads, tiles
-from nbad.testing.oracles import difference_error, exact_jacobian, undecorated
+from nbad.testing.oracles import undecorated
 from nbad.testing.orders import modes, second_order, tangents, third_order
 from nbad.testing.own_operations import own_partials
 from nbad.testing.results import accumulation, chunking

@@ -12,7 +12,8 @@ from nbad.derivatives.differentiate import JointGraph
 from nbad.derivatives.differentiate import jacobian as joint_graph
 from nbad.testing.case import ELEMENTS, MODES, Case, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, same
-from nbad.testing.oracles import bounded, difference_error, exact_jacobian
+from nbad.testing.exact import difference_error, exact_jacobian
+from nbad.testing.oracles import bounded
 from nbad.verbs import gradients, jacobians
 from nbad.verbs import pushforward as linearization
 

@@ -23,7 +23,7 @@ from nbad.graphs.kernels import TUPLE, Traced
 from nbad.graphs.simplify import simplify
 from nbad.operations.row import UNKNOWN, Operation
 from nbad.operations.table import ROWS, TABLE
-from nbad.testing.oracles import exact
+from nbad.testing.exact import exact
 
 README = Path(__file__).parents[1] / "operations" / "README.md"
 POINTS, SEED = 300, 1

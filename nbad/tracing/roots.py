@@ -11,11 +11,11 @@ import numpy as np
 from nbad import lines
 from nbad.derivatives.implicit import Equations, implicit, newton, newton_within
 from nbad.errors import NotConvergedError
-from nbad.graphs.flags import Cause
+from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
 from nbad.language import arrays, elements
-from nbad.language.trace import Flag, Trace
+from nbad.language.trace import Trace
 from nbad.language.values import first_traced
 from nbad.operations.row import BOOL, REAL
 

@@ -19,7 +19,7 @@ from nbad.branching.flow import Flow
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.kernels import KernelLike, is_kernel
-from nbad.language import arrays, masks, refusals, vocabulary
+from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.trace import Trace
 from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.rewriting.unseen import asking_method
@@ -211,7 +211,7 @@ class Rebinder:
             if masks.holds_masked(*given):
                 return masks.lifted(self.trace, lambda *args, **kwargs: self.trace.splice(value, args, kwargs), *given)
             if first_traced((args, kwargs)) is None and not _raises(value, *given):
-                return arrays.call_plain(self.trace, value, *given)
+                return meanings.call_plain(self.trace, value, *given)
             return self.trace.splice(value, *given)
 
         return StandIn(value, path, self, invoke)

@@ -18,7 +18,7 @@ from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate, evaluate_all
 from nbad.graphs.simplify import simplify
 from nbad.operations.table import TABLE
-from nbad.testing.oracles import exact, exact_jacobian
+from nbad.testing.exact import exact, exact_jacobian
 
 # Elementary functions and their derivatives at hard points, computed in 60-digit arithmetic.
 GOLDENS = json.loads((Path(__file__).parents[1] / "data" / "scalar_rules_goldens.json").read_text())

@@ -44,7 +44,7 @@ EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
-    "mpmath": {"tools.accuracy", "testing.oracles"},
+    "mpmath": {"tools.accuracy", "testing.exact"},
     "platformdirs": {"config"},
     "scipy": {"operations.scipy_link"},
     "matplotlib": {"tools.plots"},

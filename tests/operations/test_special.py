@@ -22,7 +22,7 @@ from nbad.graphs.interpreter import evaluate
 from nbad.operations import scipy_link
 from nbad.operations.series import HALF_LINE
 from nbad.operations.table import TABLE
-from nbad.testing.oracles import exact
+from nbad.testing.exact import exact
 
 UNARY = """
     cosm1 digamma ellipe ellipk entr erfcinv erfcx erfinv exp1 exp10 expi expit gamma gammaln i0 i0e i1 i1e j0 j1 k0 k1 log_expit

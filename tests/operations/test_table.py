@@ -19,7 +19,7 @@ from nbad.graphs.interpreter import evaluate
 from nbad.operations.derive import derived_source
 from nbad.operations.row import UNKNOWN
 from nbad.operations.table import ROWS, TABLE
-from nbad.testing.oracles import exact, exact_jacobian
+from nbad.testing.exact import exact, exact_jacobian
 
 ISSUED = """
     sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh erf erfc hypot

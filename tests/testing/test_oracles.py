@@ -8,7 +8,8 @@ import pytest
 
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
-from nbad.testing.oracles import bounded, exact, exact_jacobian, undecorated
+from nbad.testing.exact import exact, exact_jacobian
+from nbad.testing.oracles import bounded, undecorated
 
 
 def graph_of(*steps, inputs=("x",)):
