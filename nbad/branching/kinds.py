@@ -14,6 +14,7 @@ import pickle
 import re
 import sys
 import threading
+import warnings
 import weakref
 from array import array
 from collections import deque
@@ -162,7 +163,7 @@ def carried(value: Any) -> list[Any]:
 
 def leads(value: Any, kind: Kind | None) -> list[Any]:
     """What a value leads to, itself and by what a user's subclass of a built-in container adds."""
-    if kind in (_OBJECT, _CLASS) or type(value) in (list, dict, set, Globals):
+    if kind in (_OBJECT, _CLASS, _THREAD) or type(value) in (list, dict, set, Globals):
         return []
     if kind is _OPAQUE:
         return gc.get_referents(value)
@@ -269,7 +270,9 @@ def _read_iterator(value: Any) -> Contents:
     if type(value).__name__.startswith(("dict", "set")):  # they tell by emptying a copy
         return Contents(left, [])
     try:
-        state = value.__reduce__()[1:]
+        with warnings.catch_warnings():  # Python 3.14 has no such method for those of itertools, and 3.12 warns of that
+            warnings.simplefilter("ignore", DeprecationWarning)
+            state = value.__reduce__()[1:]
     except TypeError:
         within = gc.get_referents(value)
         return Contents(left, within) if within else _unreadable(value)
@@ -367,6 +370,7 @@ _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.flags.writea
 _OBJECT = Kind("object", _read_object)
 _OPAQUE = Kind("object", _read_opaque)
 _CLASS = Kind("class", _read_class)
+_THREAD = Kind("thread", lambda value: Contents(None, []))  # it goes its own ways
 _ITERATOR = Kind("iterator", _read_iterator)
 # the first that applies counts: generators are iterators too
 _KINDS = (
@@ -391,7 +395,7 @@ _KINDS = (
     (CellType, Kind("variable", lambda value: Contents(None, [value.cell_contents] if _is_filled(value) else []))),
     (ContextVar, Kind("context variable", lambda value: Contents(None, [value.get(_UNSET)]))),
     (Context, Kind("context", lambda value: Contents(None, list(value.values())))),
-    (threading.Thread, Kind("thread", lambda value: Contents(None, []))),  # it goes its own ways
+    (threading.Thread, _THREAD),
     (threading.local, Kind("object", lambda value: Contents(list(value.__dict__), list(value.__dict__.values())))),
     ((type(threading.Lock()), type(threading.RLock())), Kind("lock", lambda value: Contents(repr(value), []))),
     (SimpleQueue, Kind("queue", lambda value: Contents(value.qsize(), gc.get_referents(value)))),

@@ -1,1 +1,1 @@
-"""Scalar graphs: build, check, evaluate, simplify, differentiate."""
+"""Scalar graphs: build, check, evaluate, simplify, with loops and with elements that have no value."""
