@@ -18,8 +18,8 @@ from nbad.api.signatures import (
     RECEIVERS,
     cores_of,
     dressed,
-    group,
     groups,
+    in_core_shape,
     in_order,
     misbound,
     name_in_code,
@@ -359,15 +359,7 @@ class Kernel:
         core = self._cores.get(name, ())
         if not core or is_setting(default):
             return default
-        array = np.array(default, dtype=float)
-        if array.shape != core:
-            raise ArgumentValueError(
-                f"kernel `{self.__name__}`: the default of {name} does not have its core shape",
-                got=f"shape {array.shape}",
-                expected=f"shape {core}, as in the signature {group(core)}",
-                fix=f"np.broadcast_to(default, {core})",
-            )
-        return array
+        return in_core_shape(self.__name__, name, default, core)
 
 
 @functools.cache

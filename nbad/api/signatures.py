@@ -228,3 +228,16 @@ def with_outputs(name: str, traced: Any, cores: dict[str, Any], leaves: tuple[An
             fix=f'signature="{arguments}->{returned}"',
         )
     return traced
+
+
+def in_core_shape(kernel: str, name: str, default: Any, core: tuple[int, ...]) -> np.ndarray:
+    """The default of a parameter as an array of its core shape."""
+    array = np.array(default, dtype=float)
+    if array.shape != core:
+        raise ArgumentValueError(
+            f"kernel `{kernel}`: the default of {name} does not have its core shape",
+            got=f"shape {array.shape}",
+            expected=f"shape {core}, as in the signature {group(core)}",
+            fix=f"np.broadcast_to(default, {core})",
+        )
+    return array

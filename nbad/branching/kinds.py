@@ -250,15 +250,6 @@ def _read_bytes(value: Any) -> Contents:
         return Contents(None, [])
 
 
-def _read_function(value: Any) -> Contents:
-    """What it is called with; the variables around it are not its own."""
-    return Contents(None, [value.__code__, value.__defaults__, value.__kwdefaults__, value.__dict__])
-
-
-def _read_partial(value: Any) -> Contents:
-    return Contents(list(value.keywords), [value.func, *value.args, *value.keywords.values()])
-
-
 def _read_generator(value: Any) -> Contents:
     frame = value.gi_frame
     return Contents(None, []) if frame is None else Contents(frame.f_lasti, list(frame.f_locals.values()))
@@ -379,8 +370,8 @@ _KINDS = (
     (dict, Kind("dict", _read_dict)),
     (set, Kind("set", lambda value: Contents(None, list(value)))),
     (deque, Kind("deque", lambda value: Contents(None, list(value)))),
-    (FunctionType, Kind("function", _read_function)),
-    (functools.partial, Kind("partial", _read_partial)),
+    (FunctionType, Kind("function", lambda f: Contents(None, [f.__code__, f.__defaults__, f.__kwdefaults__, f.__dict__]))),
+    (functools.partial, Kind("partial", lambda p: Contents(list(p.keywords), [p.func, *p.args, *p.keywords.values()]))),
     ((bytearray, array, memoryview), Kind("array", _read_bytes)),
     (_C_DATA, Kind("C value", lambda value: Contents(bytes(value), []))),
     (SystemRandom, Kind("generator of random numbers", lambda value: Contents(None, []))),  # it has no state
@@ -396,6 +387,7 @@ _KINDS = (
     (ContextVar, Kind("context variable", lambda value: Contents(None, [value.get(_UNSET)]))),
     (Context, Kind("context", lambda value: Contents(None, list(value.values())))),
     (threading.Thread, _THREAD),
+    (type(Iterator.__dict__["_abc_impl"]), Kind("object", lambda value: Contents(None, []))),  # a cache of an abstract class
     (threading.local, Kind("object", lambda value: Contents(list(value.__dict__), list(value.__dict__.values())))),
     ((type(threading.Lock()), type(threading.RLock())), Kind("lock", lambda value: Contents(repr(value), []))),
     (SimpleQueue, Kind("queue", lambda value: Contents(value.qsize(), gc.get_referents(value)))),

@@ -1,7 +1,7 @@
 """Rewrite loops: what runs their passes is asked for each, and `break` and `continue` set variables."""
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from nbad.rewriting.rewrite_expressions import At, Expressions
@@ -44,10 +44,7 @@ class Loops(Expressions):
     """Makes rewritten copies of loops."""
 
     asks = False  # whether the function may ask which variables have values
-
-    def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
-        """The rewritten statements of a block."""
-        raise NotImplementedError
+    block: Callable[[Iterable[ast.stmt], Place], list[ast.stmt]]  # the rewritten statements of a block
 
     def rewrite_for(self, node: ast.For, place: Place) -> list[ast.stmt]:
         at, variable = At(node), self.temporary()
