@@ -60,6 +60,10 @@ class TracedArray(np.ndarray):
         """What the items stand for: real numbers, or conditions."""
         return np.dtype(bool if self.size and _are_conditions(self._trace, self) else float)
 
+    @dtype.setter
+    def dtype(self, dtype: Any) -> NoReturn:
+        raise self._trace.refusal(*refusals.FLOW["memory"])
+
     def __getitem__(self, index: Any) -> Any:
         self._trace.unwritten(self)
         mask = self._trace.mask(index, self.ndim == 0)

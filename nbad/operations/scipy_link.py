@@ -5,6 +5,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from nbad.errors import MissingExtraError
 from nbad.forks import IMPORTS
 
@@ -15,14 +17,14 @@ get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char
 
 
 def reference(name: str) -> Callable[..., Any]:
-    """A function of `scipy.special` on NumPy values, imported when it is called.
+    """A function of `scipy.special` on NumPy values as doubles, which compiled code calls it with; imported when it is called.
 
     Examples
     --------
     >>> reference("erfinv")(0.0)
     np.float64(0.0)
     """
-    return lambda *operands: getattr(_special(name), name)(*operands)
+    return lambda *operands: getattr(_special(name), name)(*(np.asarray(x, np.float64)[()] for x in operands))
 
 
 def address(name: str, arity: int) -> int:
