@@ -167,6 +167,7 @@ print(y[0], pullback(1.0)[0][0], nbad.grad(nbad.grad(f))(0.5))
 """
 
 
+@pytest.mark.slow
 def test_no_process_sees_what_another_cached(run_python, tmp_path):
     """The last version runs twice: it finds its own code and plan, and adds no file."""
     versions = [

@@ -564,8 +564,10 @@ def test_damaged_and_foreign_code_is_not_run(warm, run_python):
 
 @pytest.mark.parametrize(
     "variables",
-    [{"NBAD_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": "/proc/nowhere"}, {"NBAD_CACHE_BYTES": "0"}],
-    ids=["no home", "off"],
+    [
+        pytest.param({"NBAD_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": "/proc/nowhere"}, id="no home"),
+        pytest.param({"NBAD_CACHE_BYTES": "0"}, id="off", marks=pytest.mark.slow),
+    ],
 )
 def test_without_a_cache_results_are_the_same(warm, run_python, variables):
     assert digits(run_python, **variables) == warm.printed

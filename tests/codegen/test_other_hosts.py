@@ -123,6 +123,7 @@ def test_one_thread(on_host, here):
     assert lack.startswith("big calls use 1 of ") or doctor._cores() == 1
 
 
+@pytest.mark.slow
 def test_all_restrictions_at_once(on_host, here):
     off = dict(NBAD_CACHE_BYTES="0", NBAD_POOL_BYTES="0", NUMBA_NUM_THREADS="1")
     said = on_host(library="libabsent.so.0", NUMBA_CPU_NAME="generic", **off)

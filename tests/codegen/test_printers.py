@@ -16,10 +16,10 @@ from nbad.codegen.python_source import print_python
 from nbad.codegen.vector_ir import print_ir
 from nbad.errors import InternalError
 from nbad.graphs.graph import GraphBuilder
-from nbad.operations.table import TABLE
+from nbad.operations.table import ROWS, TABLE
 
-REAL = [name for name, row in TABLE.items() if row.kind == "real"]
-FOREIGN = {name for name, row in TABLE.items() if row.scipy} | {"gamma", "lgamma"}  # Numba lacks them, or has others
+REAL = [row.name for row in ROWS if row.kind == "real"]
+FOREIGN = {row.name for row in ROWS if row.scipy} | {"gamma", "lgamma"}  # Numba lacks them, or has others
 MIXED = (
     "add",
     "sub",

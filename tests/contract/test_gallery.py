@@ -65,7 +65,13 @@ def test_single_precision(module, kernel):
 
 
 # the exact values of these take seconds
-LONG = {"colebrook.friction_factor", "implied_volatility.implied_volatility", "reprojection.reprojection"}
+LONG = {
+    "colebrook.friction_factor",
+    "implied_volatility.implied_volatility",
+    "reprojection.reprojection",
+    "seawater_enthalpy.seawater_enthalpy",
+    "specific_volume.specific_volume",
+}
 marked = [pytest.param(*case, marks=[pytest.mark.slow] * (name in LONG), id=name) for name, case in CASES.items()]
 
 

@@ -50,7 +50,7 @@ def test_first_derivatives_are_those_of_dual_numbers(name, mode):
 
 
 @in_both_modes
-@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("order", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["kepler", "oscillator", "nested"])
 def test_higher_derivatives_are_those_of_dual_numbers(name, order, mode):
     function, points = EXAMPLES[name]

@@ -64,9 +64,9 @@ def test_accepted_programs_are_right():
 
 
 def test_programs_that_alias_or_swallow_errors_are_right_or_refused():
-    accepted, refused = run(range(60), random_aliases.Writer)
-    assert accepted > 6
-    assert refused > 6
+    accepted, refused = run(range(30), random_aliases.Writer)
+    assert accepted > 3
+    assert refused > 3
 
 
 @pytest.mark.slow

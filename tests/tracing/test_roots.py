@@ -55,11 +55,11 @@ def exact_volatility(s, x, t, price):
     return mpmath.findroot(residual, 0.3)
 
 
-CASES = [
-    (kepler, exact_kepler, [(0.3, 0.1), (2.0, 0.6), (5.5, 0.95)]),
-    (colebrook, exact_colebrook, [(1e4, 1e-6), (1e5, 1e-4), (3e6, 0.03)]),
-    (volatility, exact_volatility, [(100.0, 100.0, 0.5, 6.0), (90.0, 110.0, 2.0, 11.0)]),
-]
+CASES = {
+    "kepler": (kepler, exact_kepler, [(0.3, 0.1), (2.0, 0.6), (5.5, 0.95)]),
+    "colebrook": (colebrook, exact_colebrook, [(1e4, 1e-6), (1e5, 1e-4), (3e6, 0.03)]),
+    "volatility": (volatility, exact_volatility, [(100.0, 100.0, 0.5, 6.0), (90.0, 110.0, 2.0, 11.0)]),
+}
 ORDERS = [(), (0,), (1,), (0, 0), (0, 1), (1, 1), (0, 0, 0), (0, 1, 1)]
 
 
@@ -82,9 +82,13 @@ def condition(exact, argnums, point):
     return max(1.0, float(max(each)))
 
 
+NAMES = ["kepler", "colebrook", pytest.param("volatility", marks=pytest.mark.slow)]
+
+
 @pytest.mark.parametrize("argnums", ORDERS, ids=str)
-@pytest.mark.parametrize(("kernel", "exact", "points"), CASES, ids=["kepler", "colebrook", "volatility"])
-def test_roots_and_their_derivatives_to_third_order(kernel, exact, points, argnums):
+@pytest.mark.parametrize("name", NAMES)
+def test_roots_and_their_derivatives_to_third_order(name, argnums):
+    kernel, exact, points = CASES[name]
     values = derivative(kernel, argnums)(*map(np.array, zip(*points, strict=True)))
     for value, point in zip(values, points, strict=True):
         expected = float(exact_derivative(exact, argnums, point))
