@@ -54,7 +54,7 @@ def test_eight_threads_share_one_pullback(layer, run_python):
     assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["[]", "[]", layer]
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", ["omp", *(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS if layer != "omp")])
 def test_eight_threads_meet_a_kernel_for_the_first_time(layer, run_python):
     """Tracing, compiling and the first launch race; every thread gets the same bits."""
     code = (
