@@ -533,13 +533,27 @@ def test_random_expressions_against_sympy(e, point):
     assert abs(value.value - expected) <= 2 * value.error + 1e-14 * abs(expected)
 
 
-@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.too_slow])
-@hypothesis.given(expressions_of(REALS), st.tuples(*[st.floats(-2, 2, allow_subnormal=False)] * 2))
-def test_random_expressions_there_and_back(e, point):
+def check_there_and_back(e, point):
     graph = graph_of(e, REALS, "f").graph
     (back,) = of_graph(graph, REALS)
     first, second = (bounded(g, point)[0] for g in (graph, graph_of(back, REALS, "f").graph))
     assert abs(first.value - second.value) <= 2 * (first.error + second.error) + 1e-14 * abs(first.value)
+
+
+EXPRESSIONS = expressions_of(REALS), st.tuples(*[st.floats(-2, 2, allow_subnormal=False)] * 2)
+
+
+@hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.given(*EXPRESSIONS)
+def test_random_expressions_there_and_back(e, point):
+    check_there_and_back(e, point)
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=200, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.given(*EXPRESSIONS)
+def test_many_random_expressions_there_and_back(e, point):
+    check_there_and_back(e, point)
 
 
 # --- kernels as formulas
