@@ -52,7 +52,7 @@ def _times_log1p(g: Any, x: Any, y: Any) -> Any:
 
 EXPONENTIAL_INTEGRALS = (
     of_scipy("exp1", "expint(1, x)", None, samples=RIGHT, domain=((1e-8, 600.0),), kink="-inf at 0"),
-    of_scipy("expi", "Ei(x)", None, samples=((-3.0,), (0.9,), (2.5,), (20.0,)), domain=((-50.0, 50.0),), kink="-inf at 0"),
+    of_scipy("expi", "Ei(x)", None, samples=((-3.0,), (0.9,), (2.5,), (20.0,)), domain=((-50.0, 50.0),), kink="inf at 0"),
     # of a whole number and a number; for the family below, which has its partials
     of_scipy("expn_of_two", None, own="expn", spellings=(), operands=PAIR, samples=((2.0, 0.3), (4.0, 4.5))),
     family("expint", "expint(n, x)", expint, "-expint(n - 1, x) if n > 0 else -v*(1 + reciprocal(x))", samples=RIGHT, cost=300.0),
