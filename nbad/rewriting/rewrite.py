@@ -262,7 +262,7 @@ class Rewriter(Loops):
         return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 
     def _pattern(self, node: Any, begin: list[ast.stmt]) -> Any:
-        """A pattern with variables for its classes, which are set before: Python takes no stand-ins. True, False and None become such."""
+        """A pattern with variables for its classes, set before: Python takes no stand-ins. True, False, None become such."""
         if isinstance(node, list):
             return [self._pattern(part, begin) for part in node]
         if not isinstance(node, ast.pattern):
