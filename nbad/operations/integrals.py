@@ -22,7 +22,7 @@ def _gamma_density(g: Any, a: Any, x: Any) -> Any:
     half = g.exp(-0.5 * x)
     small = g.pow(x, a - 1.0) * half * half / g.gamma(a)
     large = g.exp(-stirling_error(g, a) - _deviance(g, a, x)) * g.sqrt(a / (2.0 * math.pi)) / x
-    return g.where(_is_pole(g, a), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
+    return g.where(_is_pole(g, a) | g.eq(x, math.inf), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
 
 
 def _beta_density(g: Any, a: Any, b: Any, x: Any) -> Any:
