@@ -7,6 +7,7 @@ is ever taken from a cache that an earlier version of it has filled.
 
 import functools
 import inspect
+import keyword
 import numbers
 import re
 from collections.abc import Callable, Sequence
@@ -87,7 +88,7 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
     """
     call = f"`nbad.primitive({name!r}, ...)`"
     _check_name(call, name)
-    if hasattr(implementation, "free_symbols"):
+    if hasattr(implementation, "free_symbols") and not getattr(implementation, "is_Matrix", False):
         return _of_formula(call, name, implementation, partials)
     names = _parameters(call, implementation)
     if partials is None:
@@ -124,11 +125,12 @@ def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive
     """An operation that a SymPy expression defines: its graph is the implementation, and SymPy's derivatives are the partials."""
     from nbad.formulas.from_sympy import walk
 
-    is_ordered = hasattr(formula, "variables") and hasattr(formula, "expr")
+    # by its name, for derivatives and integrals have variables, too
+    is_ordered = any(cls.__name__ == "Lambda" for cls in type(formula).__mro__)
     expression = formula.expr if is_ordered else formula
     symbols = tuple(formula.variables) if is_ordered else tuple(sorted(formula.free_symbols, key=str))
     names = tuple(str(symbol) for symbol in symbols)
-    if not names or "v" in names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+    if not names or "v" in names or len(set(names)) < len(names) or not all(map(_is_name, names)):
         raise ArgumentValueError(
             f"{call}: the symbols of the expression are not names of parameters",
             got=", ".join(names) or "none",
@@ -257,13 +259,23 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
     return names
 
 
+def _named(text: str) -> str:
+    """A name like a text."""
+    name = "_".join(re.findall("[a-zA-Z0-9]+", text)).lstrip("0123456789") or "own"
+    return f"my_{name}" if keyword.iskeyword(name) else name
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
 def _check_name(call: str, name: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
+    if not isinstance(name, str) or not _is_name(name) or not name.isascii():
         raise ArgumentTypeError(
             f"{call}: the name is not an identifier of ASCII letters",
             got=repr(name),
             expected="a name like `soft_clip`",
-            fix=f"name={'_'.join(re.findall('[a-zA-Z0-9]+', str(name))).lstrip('0123456789') or 'own'!r}",
+            fix=f"name={_named(str(name))!r}",
         )
     if name in TABLE and not TABLE[name].recipes:
         raise ArgumentValueError(

@@ -61,17 +61,27 @@ def is_to_blame(value: Any, error: TypeError) -> bool:
     return re.search(names, str(error)) is not None
 
 
-def copied(value: Any) -> Any:
-    """A copy of lists, dicts, sets and arrays, and of those in them and in tuples; all else as it is."""
+def copied(value: Any, seen: dict[int, Any] | None = None) -> Any:
+    """A copy of lists, dicts, sets and arrays, and of those in them and in tuples, one for each; all else as it is."""
+    seen = {} if seen is None else seen
+    if id(value) in seen:
+        return seen[id(value)]
     if isinstance(value, TracedArray):  # of plain numbers, made in another kernel
-        return value.view(np.ndarray).astype(float)
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if type(value) in (list, tuple):
-        return type(value)(map(copied, value))
-    if type(value) is dict:
-        return {key: copied(item) for key, item in value.items()}
-    return set(value) if type(value) is set else value
+        copy: Any = value.view(np.ndarray).astype(float)
+    elif isinstance(value, np.ndarray):
+        copy = value.copy()
+    elif type(value) is list:
+        copy = seen[id(value)] = []
+        copy += (copied(item, seen) for item in value)
+    elif type(value) is dict:
+        copy = seen[id(value)] = {}
+        copy |= {key: copied(item, seen) for key, item in value.items()}
+    elif type(value) is tuple:
+        copy = tuple(copied(item, seen) for item in value)
+    else:
+        copy = set(value) if type(value) is set else value
+    seen[id(value)] = copy
+    return copy
 
 
 def identity(kernel: str, name: str, value: Any) -> Any:

@@ -23,7 +23,7 @@ from nbad.branching.loops import Each, Loop
 from nbad.branching.paths import Floor, Paths
 from nbad.branching.returns import Call
 from nbad.branching.snapshots import Heap
-from nbad.branching.statements import Branch, Guard, Loss, PlainBranch
+from nbad.branching.statements import Branch, Guard, Loss, PlainBranch, only
 from nbad.branching.trials import Trial
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, masks, refusals
@@ -237,6 +237,10 @@ class Flow(Paths):
         if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
             raise self.trace.refusal(*refusals.FLOW["identity"])
         return False
+
+    def only(self, value: Any) -> type:
+        """The class for the pattern `case True`: its instances are what is that value."""
+        return only(lambda subject: self.known(self.identical(subject, value), "case"))
 
     def item(self, container: Any, index: Any) -> Any:
         """`container[index]`."""

@@ -1,7 +1,7 @@
 """Statements that branch, loop and catch errors, as the rewritten copy of a function runs them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -229,6 +229,11 @@ class Guard:
         """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
         if self._heap is not None and self._heap.changes():
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+
+
+def only(is_it: Callable[[Any], bool]) -> type:
+    """A class for patterns, of which everything is an instance for which a function holds."""
+    return type("Only", (type,), {"__instancecheck__": lambda cls, value: is_it(value)})("Only", (), {})
 
 
 def errors_in(error: BaseException | None) -> list[BaseException | None]:

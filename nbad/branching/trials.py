@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numpy.linalg import LinAlgError
 
 from nbad.branching.faults import NoPath
+from nbad.branching.snapshots import Heap
 from nbad.branching.statements import Branch, errors_in
 from nbad.errors import TraceError
 from nbad.language import refusals
@@ -30,6 +31,7 @@ class Fault(NamedTuple):
     handler: int
     values: dict[str, Any]
     has_written: bool
+    heap: Heap
     line: Line | None
 
 
@@ -57,7 +59,7 @@ class Trial(Branch):
         super().__init__(flow, None, names, frame, last_line, None, None, asks)
         self._kinds, self.faults = kinds, list[Fault]()
         self.returning, self._level = call, None if call is None else call.level()
-        self._opaque = flow.trace.opaque
+        self._opaque, self._handed, self._lost = flow.trace.opaque, Heap(()), set[str]()
         flow.guards.append(self)
         if call is not None:
             call.trials.append(self)
@@ -93,8 +95,14 @@ class Trial(Branch):
         if not self.faults and self.returning is not None and self._level is not None:
             self.returning.divide(*self._level)
             self.call = self.returning
-        has_written = bool(self.heap.changes())
-        self.faults.append(Fault(condition, error, handler, self._variables(), has_written, running_line()))
+        has_written, values = bool(self.heap.changes()), self._variables()
+        self.faults.append(Fault(condition, error, handler, values, has_written, self._made(values), running_line()))
+
+    def _made(self, values: dict[str, Any]) -> Heap:
+        """What the body has made, as it is now."""
+        heap = Heap(values.items())
+        heap.entries = {key: entry for key, entry in heap.entries.items() if key not in self.heap.entries}
+        return heap
 
     def passed(self) -> None:
         """The body ends: here, or by an error, or by a jump."""
@@ -141,12 +149,15 @@ class Trial(Branch):
         self.condition = self.merger.condition = self.flow.trace.logic("not", self.flow.trace.condition(self._failed()))
         super().turn()
         self.values = self._left()
+        self._handed = self._made(self.values)
         return True
 
     def join(self) -> bool:
         """Body and handler have run."""
         if self.returning is not None and self in self.returning.trials:
             self.returning.trials.remove(self)
+        if self.faults and self._handed.changes():  # the elements that did not fail have these, too
+            raise self.flow.trace.refusal(*refusals.FLOW["try writes"], line=self.faults[-1].line)
         return bool(self.faults) and super().join()
 
     def chosen(self, handler: int) -> Any:
@@ -171,6 +182,10 @@ class Trial(Branch):
         """The variables as the elements that failed left them."""
         *others, last = self.faults
         values = last.values
+        for name in {name for fault in self.faults for name in self._changed_after(fault)}:
+            self._lose(name, "unlike", "made in the `try`, and changed after an error")
+            for fault in self.faults:
+                fault.values.pop(name, None)
         for fault in reversed(others):
             merger, merged = Merger(self.flow.trace, self.flow.trace.condition(fault.condition)), {}
             for name in values.keys() & fault.values.keys():
@@ -182,6 +197,20 @@ class Trial(Branch):
                 self._lose(name, "one-sided", "assigned before some errors only")
             values = merged
         return values
+
+    def _lose(self, name: str, case: str, why: str) -> None:
+        self._lost.add(name)
+        super()._lose(name, case, why)
+
+    def _half(self, name: str, first: dict[str, Any], second: dict[str, Any]) -> Any:
+        if name in self._lost:  # it has a value where the handler has none to go by
+            raise Different("it is lost")
+        return super()._half(name, first, second)
+
+    def _changed_after(self, fault: Fault) -> list[str]:
+        """The variables that do not lead any more to what they led to at an error."""
+        changed = {id(entry.container) for entry, _ in fault.heap.changes()}
+        return [name for name, value in fault.values.items() if changed & Heap([(name, value)]).entries.keys()] if changed else []
 
     def _handler_of(self, error: Exception) -> int | None:
         """The number of the first handler for an error."""

@@ -22,7 +22,7 @@ def _gamma_density(g: Any, a: Any, x: Any) -> Any:
     half = g.exp(-0.5 * x)
     small = g.pow(x, a - 1.0) * half * half / g.gamma(a)
     large = g.exp(-stirling_error(g, a) - _deviance(g, a, x)) * g.sqrt(a / (2.0 * math.pi)) / x
-    return g.where(_is_pole(g, a), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
+    return g.where(_is_pole(g, a) | g.eq(x, math.inf), 0.0, g.where((a > 10.0) & (x > 0.0), large, small))
 
 
 def _beta_density(g: Any, a: Any, b: Any, x: Any) -> Any:
@@ -52,7 +52,7 @@ def _times_log1p(g: Any, x: Any, y: Any) -> Any:
 
 EXPONENTIAL_INTEGRALS = (
     of_scipy("exp1", "expint(1, x)", None, samples=RIGHT, domain=((1e-8, 600.0),), kink="-inf at 0"),
-    of_scipy("expi", "Ei(x)", None, samples=((-3.0,), (0.9,), (2.5,), (20.0,)), domain=((-50.0, 50.0),), kink="-inf at 0"),
+    of_scipy("expi", "Ei(x)", None, samples=((-3.0,), (0.9,), (2.5,), (20.0,)), domain=((-50.0, 50.0),), kink="inf at 0"),
     # of a whole number and a number; for the family below, which has its partials
     of_scipy("expn_of_two", None, own="expn", spellings=(), operands=PAIR, samples=((2.0, 0.3), (4.0, 4.5))),
     family("expint", "expint(n, x)", expint, "-expint(n - 1, x) if n > 0 else -v*(1 + reciprocal(x))", samples=RIGHT, cost=300.0),

@@ -262,19 +262,24 @@ class Rewriter(Loops):
         return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 
     def _pattern(self, node: Any, begin: list[ast.stmt]) -> Any:
-        """A pattern with variables for its classes, which are set before: Python takes no stand-ins in patterns."""
+        """A pattern with variables for its classes, set before: Python takes no stand-ins. True, False, None become such."""
         if isinstance(node, list):
             return [self._pattern(part, begin) for part in node]
         if not isinstance(node, ast.pattern):
             return node
         fields = {name: self._pattern(value, begin) for name, value in ast.iter_fields(node)}
+        if isinstance(node, ast.MatchSingleton):
+            return ast.copy_location(ast.MatchClass(self._class("only", At(node).constant(node.value), begin), [], [], []), node)
         if isinstance(node, ast.MatchClass):
-            at, variable = At(node), self.temporary()
-            setting = at.statement(f"{variable} = __nbad__.original(cls)")
-            setting.value.args = [node.cls]
-            begin.append(setting)
-            fields["cls"] = at.put(ast.Name(id=variable, ctx=ast.Load()))
+            fields["cls"] = self._class("original", node.cls, begin)
         return ast.copy_location(type(node)(**fields), node)
+
+    def _class(self, function: str, operand: ast.expr, begin: list[ast.stmt]) -> ast.expr:
+        at, variable = At(operand), self.temporary()
+        setting = at.statement(f"{variable} = __nbad__.{function}(cls)")
+        setting.value.args = [operand]
+        begin.append(setting)
+        return at.put(ast.Name(id=variable, ctx=ast.Load()))
 
     def rewrite_return(self, node: ast.Return, place: Place) -> list[ast.stmt]:
         value = self.visit(node.value) if node.value else At(node).constant(None)

@@ -394,6 +394,24 @@ def test_identity_of_what_is_shared_many_times_is_found_once():
     assert hash(identity("f", "p", value)) == hash(identity("f", "p", value))
 
 
+def test_what_a_static_argument_holds_twice_is_one_thing():
+    def changed(x, m):
+        m[0][0] = 5.0
+        return x * m[1][0]
+
+    f, part = nbad.kernel(changed, static=("m",)), [1.0]
+    assert (f(2.0, [part, part]), f(2.0, [[1.0], [1.0]]), part) == (10.0, 2.0, [1.0])
+
+
+def test_a_static_argument_may_hold_itself():
+    items, settings = [3.0], {"a": 2.0}
+    items.append(items)
+    settings["self"] = settings
+    f = nbad.kernel(lambda x, m: x * m[0], static=("m",))
+    g = nbad.kernel(lambda x, m: x * m["self"]["a"], static=("m",))
+    assert (f(2.0, items), g(2.0, settings), nbad.grad(f)(2.0, items)) == (6.0, 4.0, 3.0)
+
+
 def test_a_traced_value_for_a_static_argument():
     for n in (lambda x: x, lambda x: (x, 1), lambda x: [1, {"a": x}], lambda x: np.array([x, x]), Scale, Power):
         with pytest.raises(TraceError, match=r"^kernel `<lambda>` passes a traced value for `n`, a static argument of `power`:"):

@@ -315,12 +315,89 @@ def run(seeds, folder):
         function = written(folder / f"program{seed}.py", "import math\n\n" + Programs(seed).function("f"))
         try:
             nbad.kernel(function, errors="nan")(1.0, 1.0)
-        except (nbad.errors.TraceError, ZeroDivisionError, ValueError):  # the latter of numbers that the program writes
+        except (nbad.errors.TraceError, ArithmeticError, LookupError, ValueError):  # these of its numbers, or on every path
             refused += 1
             continue
         failed += check(function, x.ravel(), y.ravel()) > 0
         accepted += 1
     return accepted, refused, failed
+
+
+def made_before(x, y):
+    try:
+        items = [x, 2.0]
+        z = y / x
+    except ZeroDivisionError:
+        z = items[0] + items[1]
+    return z
+
+
+def made_and_left(x, y):
+    try:
+        items = [x]
+        items.append(y / x)
+        z = items[1]
+    except ZeroDivisionError:
+        z = 5.0
+    return z
+
+
+def lost_between(x, y):
+    z = 0.0
+    try:
+        z = 1.0 / x
+        z = 1.0 / y
+    except ZeroDivisionError:
+        z = 7.0
+    return z
+
+
+@pytest.mark.parametrize("function", [made_before, made_and_left, lost_between])
+def test_what_the_body_makes_is_for_its_handlers(function):
+    x, y = np.array([0.0, 2.0, 3.0, 0.0]), np.array([1.0, 3.0, 0.0, 0.0])
+    assert nbad.kernel(function)(x, y).tolist() == [function(*pair) for pair in zip(x.tolist(), y.tolist(), strict=True)]
+
+
+def test_what_the_body_makes_and_changes_is_not():
+    def appended(x):
+        try:
+            items = [x]
+            items.append(1.0 / x)
+        except ZeroDivisionError:
+            items.append(5.0)
+        return items[1]
+
+    def written(x):
+        try:
+            a = np.array([x, 2.0])
+            y = 1.0 / x
+            a[0] = y
+        except ZeroDivisionError:
+            return a[0]
+        return y
+
+    def used_later(x):
+        try:
+            items = [x]
+            items[0] = 1.0 / x
+        except ZeroDivisionError:
+            pass
+        return items[0]
+
+    for kernel in (appended, written, used_later):
+        with pytest.raises(nbad.errors.TraceError, match=r"uses `(items|a)`, which has no (single )?value"):
+            nbad.kernel(kernel)(1.0)
+
+    def handled(x):
+        try:
+            a = np.array([x, 2.0])
+            y = 1.0 / x
+        except ZeroDivisionError:
+            a[1] = y = 3.0
+        return a[1] + y
+
+    with pytest.raises(nbad.errors.TraceError, match="writes to a list or array"):
+        nbad.kernel(handled)(1.0)
 
 
 def test_random_programs(tmp_path):

@@ -619,6 +619,12 @@ def test_expressions():
                 return x
         return -x
 
+    def matches_flags(x):
+        match (x > 0, 1.0):
+            case (True, _):  # !
+                return x
+        return -x
+
     def guards(x):
         match 1:
             case 1 if x > 0:  # !
@@ -632,7 +638,7 @@ def test_expressions():
     expect(assigns, "assigns `y` in an operand that depends on a traced value", "if x > 0: y = ...  # a statement of its own")
     for kernel in (masks, indexes):
         expect(kernel, "indexes an array by a traced value in this way", "table[i, :]  # whole numbers and slices")
-    for kernel in (matches, guards):
+    for kernel in (matches, matches_flags, guards):
         expect(kernel, "matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values")
     what = "uses a traced value as True or False, in code that nbad cannot see into"
     expect(sorts, what, "np.where(condition, value_if_true, value_if_false)")

@@ -417,3 +417,10 @@ def test_functions_say_what_they_compute():
 def test_vector_arguments():
     f = nbad.kernel(lambda r: np.sum(special.softplus(r)), signature="(3)->()")
     np.testing.assert_allclose(nbad.grad(f)([0.0, 1.0, -1.0]), scipy.special.expit([0.0, 1.0, -1.0]), rtol=1e-15)
+
+
+@pytest.mark.parametrize("a", [0.5, 1.0, 2.5, 300.0])
+def test_incomplete_gamma_functions_are_flat_at_infinity(a):
+    for function, value in ((special.gammainc, 1.0), (special.gammaincc, 0.0)):
+        f = nbad.kernel(lambda x: function(a, x))  # noqa: B023
+        assert (f(math.inf), nbad.grad(f)(math.inf), nbad.grad(nbad.grad(f))(math.inf)) == (value, 0.0, 0.0)
