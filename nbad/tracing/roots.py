@@ -16,6 +16,7 @@ from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
 from nbad.language import arrays, elements
+from nbad.language.merging import both
 from nbad.language.trace import Trace
 from nbad.language.values import first_traced
 from nbad.operations.row import BOOL, REAL
@@ -115,16 +116,39 @@ def _check(trace: Trace, problem: Problem) -> None:
         raise trace.refusal(f"solves an equation with a wrong `{name}`", fix, got=repr(getattr(problem, name)))
 
 
+class _Within:
+    """Catches for an outer `try` what a residual raises: the condition is one of the unknown, and is asked of the root."""
+
+    has_handlers = has_end = False
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace, self._outer = trace, list(trace.guards)
+        self.faults: list[Flag] = []
+
+    def catches(self, error: Exception) -> bool:
+        """Whether a `try` around the equation does."""
+        return any(guard.catches(error) for guard in self._outer)
+
+    def fault(self, condition: Any, error: Exception) -> None:
+        """Elements leave the residual where a condition holds."""
+        condition = both(self._trace, self._trace.path(), condition)
+        self.faults.append(Flag(condition, Cause(error, lines.running_line() or lines.Line("", "", 0))))
+
+
 def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
     """The equations, the nodes that they see, and what tells the flags of a root."""
     builder, first, known = trace.builder, len(trace.builder.nodes), len(trace.flags)
     holes = {builder.state(): f"v{k}" for k in range(start.size)}
     unknown = arrays.wrap(trace, arrays.filled(map(trace.value, holes), start.shape))
+    within = _Within(trace)
+    trace.guards += [within] if trace.guards else []
     found = arrays.items(trace, problem.residual(unknown, *problem.params))
+    if within in trace.guards:
+        del trace.guards[trace.guards.index(within) :]
     if found.size != start.size:
         what = f"solves {found.size} equations for {start.size} unknowns"
         raise trace.refusal(what, "nbad.solve(residual, start)  # as many numbers as `start` has")
-    inside, trace.flags[known:] = trace.flags[known:], []
+    inside, trace.flags[known:] = [*trace.flags[known:], *within.faults], []
     residual, captured = extract(builder, first, holes, {}, [trace.node(value, REAL) for value in found.flat])
 
     def flags(roots: Sequence[int]) -> list[Flag]:

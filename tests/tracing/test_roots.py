@@ -291,3 +291,32 @@ def test_fsolve_returns_an_array():
 def test_full_output_is_refused(find):
     with pytest.raises(nbad.NbadError, match="full_output"):
         nbad.kernel(lambda y: find(lambda v: v * v - y))(4.0)
+
+
+def logarithm_or_minus(y):
+    try:
+        return optimize.brentq(lambda v: math.exp(v) - y, -2.0, 2.0)
+    except ValueError:
+        return -y
+
+
+def logarithm_or_error(y):
+    try:
+        return nbad.solve(in_bounds, y, y)
+    except KeyError:
+        return -y
+
+
+def in_bounds(v, y):
+    if v > 1.5:
+        raise KeyError("v")
+    return math.sin(v) + v - y
+
+
+def test_a_residual_may_raise_in_a_try():
+    y = np.array([0.01, 1.0, 2.0, 9.0])
+    f = nbad.kernel(logarithm_or_minus)
+    assert_allclose(f(y), [-0.01, 0.0, math.log(2.0), -9.0], rtol=1e-14)
+    assert_allclose(nbad.grad(f)(y), [-1.0, 1.0, 0.5, -1.0], rtol=1e-13)
+    ends = math.sin(1.0) + 1.0
+    assert_allclose(nbad.kernel(logarithm_or_error)(np.array([ends, 2.7])), [1.0, -2.7], rtol=1e-14)
