@@ -88,7 +88,7 @@ class Trace:
         self.flags: list[Flag] = []
         self.unset: dict[int, Cause] = {}  # by what stands for variables without a value
         self.path: Callable[[], Any] = lambda: True
-        self.guards: Sequence[Any] = ()
+        self.guards: list[Any] = []
         self.opaque = 0
         self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
         self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None

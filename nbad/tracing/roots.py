@@ -2,7 +2,8 @@
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from numbers import Integral, Real
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
 from nbad.language import arrays, elements
+from nbad.language.merging import both
 from nbad.language.trace import Trace
 from nbad.language.values import first_traced
 from nbad.operations.row import BOOL, REAL
@@ -32,6 +34,8 @@ class Problem(NamedTuple):
     max_passes: int = MAX_PASSES
     bracket: tuple[Any, Any] | None = None
     finish: Callable[[Any], Any] = lambda root: root  # what is made of the root
+    wants_more: Any = False  # than the root
+    same_signs: Exception = NotConvergedError("`nbad.solve` found no root: both ends of the bracket have the same sign")
 
 
 def solve(
@@ -83,21 +87,52 @@ def solve(
 
 def solved(trace: Trace, problem: Problem) -> Any:
     """The root as traced values."""
+    _check(trace, problem)
     start = arrays.items(trace, problem.start)
     equations, captured, flags = _equations(trace, problem, start)
     if problem.bracket is not None and start.shape:
         raise trace.refusal("solves for several unknowns within a bracket", "nbad.solve(residual, start)  # without `bracket`")
     find = _from_start if problem.bracket is None else _within
-    unknowns, fails = find(trace, problem, equations, captured)
-    cause = Cause(
-        NotConvergedError(f"`nbad.solve` found no root in {problem.max_passes} steps"),
-        lines.running_line() or lines.Line("", "", 0),
-    )
-    trace.no_value(trace.value(fails), cause)
+    unknowns, failures = find(trace, problem, equations, captured)
+    for fails, error in failures:
+        trace.no_value(fails, Cause(error, lines.running_line() or lines.Line("", "", 0)))
     roots = trace.grown(implicit, equations, unknowns, captured)
     for condition, cause in flags(roots):
         trace.no_value(condition, cause)
     return problem.finish(arrays.wrap(trace, arrays.filled(map(trace.value, roots), start.shape)))
+
+
+def _check(trace: Trace, problem: Problem) -> None:
+    """Refuse options that mean nothing."""
+    if problem.wants_more:
+        raise trace.refusal("asks how a root was found, by `full_output`", "full_output=False")
+    wrong = {
+        "max_passes": not isinstance(problem.max_passes, Integral) or problem.max_passes < 1,
+        "tol": not isinstance(problem.tol, Real) or not 0.0 <= problem.tol < float("inf"),
+        "bracket": problem.bracket is not None and (not isinstance(problem.bracket, Sized) or len(problem.bracket) != 2),
+    }
+    for name in filter(wrong.__getitem__, wrong):
+        fix = {"max_passes": "max_passes=100", "tol": "tol=1e-12  # a plain number", "bracket": "bracket=(low, high)"}[name]
+        raise trace.refusal(f"solves an equation with a wrong `{name}`", fix, got=repr(getattr(problem, name)))
+
+
+class _Within:
+    """Catches for an outer `try` what a residual raises: the condition is one of the unknown, and is asked of the root."""
+
+    has_handlers = has_end = False
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace, self._outer = trace, list(trace.guards)
+        self.faults: list[Flag] = []
+
+    def catches(self, error: Exception) -> bool:
+        """Whether a `try` around the equation does."""
+        return any(guard.catches(error) for guard in self._outer)
+
+    def fault(self, condition: Any, error: Exception) -> None:
+        """Elements leave the residual where a condition holds."""
+        condition = both(self._trace, self._trace.path(), condition)
+        self.faults.append(Flag(condition, Cause(error, lines.running_line() or lines.Line("", "", 0))))
 
 
 def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
@@ -105,11 +140,15 @@ def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
     builder, first, known = trace.builder, len(trace.builder.nodes), len(trace.flags)
     holes = {builder.state(): f"v{k}" for k in range(start.size)}
     unknown = arrays.wrap(trace, arrays.filled(map(trace.value, holes), start.shape))
+    within = _Within(trace)
+    trace.guards += [within] if trace.guards else []
     found = arrays.items(trace, problem.residual(unknown, *problem.params))
+    if within in trace.guards:
+        del trace.guards[trace.guards.index(within) :]
     if found.size != start.size:
         what = f"solves {found.size} equations for {start.size} unknowns"
         raise trace.refusal(what, "nbad.solve(residual, start)  # as many numbers as `start` has")
-    inside, trace.flags[known:] = trace.flags[known:], []
+    inside, trace.flags[known:] = [*trace.flags[known:], *within.faults], []
     residual, captured = extract(builder, first, holes, {}, [trace.node(value, REAL) for value in found.flat])
 
     def flags(roots: Sequence[int]) -> list[Flag]:
@@ -126,39 +165,49 @@ def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
     return Equations(residual), captured, flags
 
 
-def _from_start(trace: Trace, problem: Problem, equations: Equations, captured: list[int]) -> tuple[list[int], int]:
-    """Unknowns, and whether none were found."""
+Found = tuple[list[int], list[tuple[Any, Exception]]]
+
+
+def _from_start(trace: Trace, problem: Problem, equations: Equations, captured: list[int]) -> Found:
+    """Unknowns, and for which elements none were found, by which error."""
     loop = newton(equations, problem.tol, problem.max_passes)
     start = [trace.node(value, REAL) for value in arrays.items(trace, problem.start).flat]
     infinite = trace.builder.constant(float("inf"))
-    return _run(trace, loop, [*start, *[infinite] * (len(start) + 1)], captured, len(start))
+    unknowns, fails = _run(trace, loop, [*start, *[infinite] * (len(start) + 1)], captured, len(start))
+    return unknowns, [(fails, _none_found(problem))]
 
 
-def _within(trace: Trace, problem: Problem, equations: Equations, captured: list[int]) -> tuple[list[int], int]:
+def _within(trace: Trace, problem: Problem, equations: Equations, captured: list[int]) -> Found:
     """The same in a bracket."""
     assert problem.bracket is not None
-    low, high = (trace.real(end) for end in problem.bracket)
+    low, high = (trace.apply(end, tuple(map(trace.real, problem.bracket))) for end in ("minimum", "maximum"))
     ends = [trace.value(trace.builder.splice(equations.residual, [end._node, *captured])[0]) for end in (low, high)]
     below, above = ends
     falls = trace.logic("or", above < 0.0, below > 0.0)
     sign = trace.apply("select", (falls, -1.0, 1.0))
     start = trace.apply("maximum", (trace.apply("minimum", (problem.start, high)), low))
+    for at_end, end in ((above == 0.0, high), (below == 0.0, low)):  # steps towards an end would all be halved
+        start = trace.apply("select", (at_end, end, start))
     infinite = trace.builder.constant(float("inf"))
     loop = newton_within(equations, problem.tol, problem.max_passes)
     initial = [start._node, infinite, infinite, low._node, high._node]
     unknowns, fails = _run(trace, loop, initial, [sign._node, *captured], 1)
     same = trace.logic("and", trace.apply("sign", (below,)) == trace.apply("sign", (above,)), below != 0.0)
-    return unknowns, trace.logic("or", trace.value(fails), same)._node
+    return unknowns, [(same, problem.same_signs), (fails, _none_found(problem))]
 
 
-def _run(trace: Trace, loop: Any, initial: list[int], captured: list[int], unknowns: int) -> tuple[list[int], int]:
+def _none_found(problem: Problem) -> Exception:
+    return NotConvergedError(f"`nbad.solve` found no root in {problem.max_passes} steps")
+
+
+def _run(trace: Trace, loop: Any, initial: list[int], captured: list[int], unknowns: int) -> tuple[list[int], Any]:
     active = trace.node(trace.path(), BOOL)
     *states, unfinished = trace.grown(lambda builder: builder.loop(active, initial, captured, loop))
     found = states[:unknowns]
     given = [trace.value(k) for k in (*initial[:unknowns], *captured)]
     found_none = functools.reduce(lambda p, q: trace.logic("or", p, q), (~_is_finite(trace.value(k)) for k in found))
     known = functools.reduce(lambda p, q: trace.logic("and", p, q), map(_is_finite, given))
-    return found, trace.logic("or", trace.value(unfinished) != 0.0, trace.logic("and", found_none, known))._node
+    return found, trace.logic("or", trace.value(unfinished) != 0.0, trace.logic("and", found_none, known))
 
 
 def _is_finite(value: Any) -> Any:
@@ -187,23 +236,39 @@ def _plainly(problem: Problem) -> Any:
 # tolerance is our own, which is smaller
 
 
+class _Result(SimpleNamespace):
+    """What `root_scalar` returns: how it got there is not known."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("iterations", "function_calls", "method") and (root := first_traced((self.root,))) is not None:
+            raise root._trace.refusal(f"asks how a root was found, by `{name}`", "result.root")
+        raise AttributeError(name)
+
+
 def _newton(func: Any, x0: Any, *others: Any, args: Any = (), maxiter: int = MAX_PASSES, **options: Any) -> Problem:
     return Problem(func, x0, _tuple(others[1] if len(others) > 1 else args), max_passes=max(maxiter, MAX_PASSES))
 
 
 def _fsolve(func: Any, x0: Any, args: Any = (), *others: Any, **options: Any) -> Problem:
-    return Problem(func, x0, _tuple(args))
+    """Its result is an array, also for one unknown."""
+    return Problem(
+        func,
+        x0,
+        _tuple(args),
+        finish=lambda root: arrays.wrap(root._trace, arrays.filled([root], (1,))) if np.ndim(root) == 0 else root,
+    )
 
 
 def _bracketed(f: Any, a: Any, b: Any, args: Any = (), *others: Any, maxiter: int = MAX_PASSES, **options: Any) -> Problem:
-    return Problem(f, 0.5 * (a + b), _tuple(args), max_passes=max(maxiter, MAX_PASSES), bracket=(a, b))
+    problem = Problem(f, 0.5 * (a + b), _tuple(args), max_passes=max(maxiter, MAX_PASSES), bracket=(a, b))
+    return problem._replace(same_signs=ValueError("f(a) and f(b) must have different signs"))
 
 
 def _root_scalar(f: Any, args: Any = (), method: Any = None, bracket: Any = None, **options: Any) -> Problem:
     x0, maxiter = options.get("x0"), options.get("maxiter") or MAX_PASSES
     problem = _newton(f, x0, args=args, maxiter=maxiter) if bracket is None else _bracketed(f, *bracket, args, maxiter=maxiter)
     start = problem.start if x0 is None else x0
-    return problem._replace(start=start, finish=lambda root: SimpleNamespace(root=root, converged=True, flag="converged"))
+    return problem._replace(start=start, finish=lambda root: _Result(root=root, converged=True, flag="converged"))
 
 
 def _tuple(args: Any) -> tuple[Any, ...]:
@@ -222,4 +287,7 @@ def problem_of(function: Any) -> Callable[..., Problem] | None:
     if function is solve:
         return lambda residual, start, *params, **options: Problem(residual, start, params, **options)
     module, name = sys.modules.get("scipy.optimize"), str(getattr(function, "__name__", ""))
-    return _OF_SCIPY.get(name) if module is not None and getattr(module, name, None) is function else None
+    read = _OF_SCIPY.get(name) if module is not None and getattr(module, name, None) is function else None
+    if read is None:
+        return None
+    return lambda *args, full_output=False, **options: read(*args, **options)._replace(wants_more=full_output)

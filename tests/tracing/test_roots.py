@@ -239,3 +239,88 @@ def test_root_finders_of_scipy(name):
 def test_what_cannot_be_solved(function, text):
     with pytest.raises(nbad.NbadError, match=text):
         nbad.kernel(function)(1.0)
+
+
+def or_minus(y):
+    try:
+        return optimize.brentq(lambda v: v * v - y, 0.0, 2.0)
+    except ValueError:
+        return -y
+
+
+def test_ends_of_the_same_sign_raise_what_scipy_raises():
+    y = np.array([1.0, 9.0, 4.0, -1.0])
+    assert_allclose(nbad.kernel(or_minus)(y), [or_minus(value) for value in y.tolist()], rtol=1e-14)
+    assert_allclose(nbad.grad(nbad.kernel(or_minus))(y), [0.5, -1.0, 0.25, -1.0], rtol=1e-13)
+
+
+def test_a_bracket_may_be_given_from_its_upper_end():
+    f = nbad.kernel(lambda y: nbad.solve(lambda v: v * v * v - y, 1.0, bracket=(3.0, 0.0)))
+    assert_allclose(f(np.array([1.0, 8.0, 20.0])), np.cbrt([1.0, 8.0, 20.0]), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"max_passes": 0}, {"max_passes": 2.5}, {"tol": "a"}, {"tol": -1.0}, {"bracket": (1.0,)}, {"bracket": 3.0}],
+    ids=str,
+)
+def test_options_that_mean_nothing(option):
+    (name,) = option
+    with pytest.raises(nbad.NbadError, match=f"wrong `{name}`"):
+        nbad.kernel(lambda y: nbad.solve(lambda v: v * v - y, 1.0, **option))(4.0)
+
+
+def test_how_a_root_was_found_is_not_known():
+    f = nbad.kernel(lambda y: optimize.root_scalar(lambda v: v * v - y, bracket=(0.0, 9.0)).iterations * y)
+    with pytest.raises(nbad.NbadError, match="asks how a root was found, by `iterations`"):
+        f(4.0)
+
+
+def test_fsolve_returns_an_array():
+    f = nbad.kernel(lambda y: optimize.fsolve(lambda v: v * v - y, 2.0)[0] * y)
+    assert_allclose(f(np.array([1.0, 4.0])), [1.0, 8.0], rtol=1e-15)
+    assert_allclose(
+        nbad.kernel(lambda y: optimize.fsolve(lambda v: v * v - y, 2.0))(np.array([1.0, 4.0])), [1.0, 2.0], rtol=1e-15
+    )
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda f: optimize.brentq(f, 0.0, 9.0, full_output=True)[0],
+        lambda f: optimize.newton(f, 2.0, full_output=True)[0],
+        lambda f: optimize.fsolve(f, 2.0, full_output=True)[0],
+    ],
+)
+def test_full_output_is_refused(find):
+    with pytest.raises(nbad.NbadError, match="full_output"):
+        nbad.kernel(lambda y: find(lambda v: v * v - y))(4.0)
+
+
+def logarithm_or_minus(y):
+    try:
+        return optimize.brentq(lambda v: math.exp(v) - y, -2.0, 2.0)
+    except ValueError:
+        return -y
+
+
+def logarithm_or_error(y):
+    try:
+        return nbad.solve(in_bounds, y, y)
+    except KeyError:
+        return -y
+
+
+def in_bounds(v, y):
+    if v > 1.5:
+        raise KeyError("v")
+    return math.sin(v) + v - y
+
+
+def test_a_residual_may_raise_in_a_try():
+    y = np.array([0.01, 1.0, 2.0, 9.0])
+    f = nbad.kernel(logarithm_or_minus)
+    assert_allclose(f(y), [-0.01, 0.0, math.log(2.0), -9.0], rtol=1e-14)
+    assert_allclose(nbad.grad(f)(y), [-1.0, 1.0, 0.5, -1.0], rtol=1e-13)
+    ends = math.sin(1.0) + 1.0
+    assert_allclose(nbad.kernel(logarithm_or_error)(np.array([ends, 2.7])), [1.0, -2.7], rtol=1e-14)
