@@ -275,6 +275,7 @@ print(type(decay(1.0, 0.5)[0]).__name__)
     assert run_python(code, NUMBA_DISABLE_JIT="1").strip() == "float64"
 
 
+@pytest.mark.slow
 def test_float32_sums_without_a_compiler_have_the_same_bits(run_python):
     code = """
 import numpy as np, nbad

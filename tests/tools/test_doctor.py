@@ -137,6 +137,7 @@ def test_load(monkeypatch):
     assert doctor.load().lack == ""
 
 
+@pytest.mark.slow
 def test_waiting_threads(monkeypatch, run_python):
     code = "from nbad.tools import doctor; print(doctor.waiting_threads())"
     variables = dict(OMP_WAIT_POLICY="passive", NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
