@@ -26,6 +26,7 @@ def function_of(text, name, **outer):
     return namespace["f"]
 
 
+@np.errstate(all="ignore")  # what overflows is beyond LARGEST
 def expected(text):
     """Values and partials by point, where Python computes any of a modest size."""
     oracle, found = function_of(text, "<oracle>", math=MATH, np=NUMPY), {}
