@@ -21,52 +21,46 @@ ERRORS = ("raise", "nan")
 
 def check_math(name: str, library: str) -> str:
     """The option `math=`."""
-    if not isinstance(library, str) or library not in MATH:
-        meant = closest(library, MATH)
-        raise ArgumentValueError(
-            f"`nbad.kernel(math=...)` of `{name}`: unknown library",
-            got=repr(library),
-            expected="'simd' or 'libm'",
-            meant=meant,
-            fix=f"math={meant or 'simd'!r}",
-        )
-    return library
+    return _check_word(name, "math", library, MATH, "unknown library", usual="simd")
 
 
 def check_errors(name: str, errors: str) -> str:
     """The option `errors=`."""
-    if not isinstance(errors, str) or errors not in ERRORS:
-        meant = closest(errors, ERRORS)
+    return _check_word(name, "errors", errors, ERRORS, "unknown answer to elements without a value", usual="nan")
+
+
+def _check_word(name: str, option: str, word: str, words: tuple[str, str], wrong: str, *, usual: str) -> str:
+    """An option that is one of two words; `usual` is the one to propose where none is meant."""
+    if not isinstance(word, str) or word not in words:
+        meant = closest(word, words)
         raise ArgumentValueError(
-            f"`nbad.kernel(errors=...)` of `{name}`: unknown answer to elements without a value",
-            got=repr(errors),
-            expected="'raise' or 'nan'",
+            f"`nbad.kernel({option}=...)` of `{name}`: {wrong}",
+            got=repr(word),
+            expected=" or ".join(map(repr, words)),
             meant=meant,
-            fix=f"errors={meant or 'nan'!r}",
+            fix=f"{option}={meant or usual!r}",
         )
-    return errors
+    return word
 
 
 def check_operations(name: str, number: Any) -> int:
     """The option `max_operations=`."""
-    if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
-        raise ArgumentValueError(
-            f"`nbad.kernel(max_operations=...)` of `{name}`: not a number of operations",
-            got=repr(number),
-            expected="a positive int",
-            fix="max_operations=5000",
-        )
-    return int(number)
+    return _check_count(name, "max_operations=5000", number, "operations")
 
 
 def check_passes(name: str, number: Any) -> int:
     """The option `max_passes=`."""
-    if isinstance(number, bool) or not hasattr(number, "__index__") or not 0 < number < 2**53:
+    return _check_count(name, "max_passes=10_000", number, "passes", below=2**53)
+
+
+def _check_count(name: str, fix: str, number: Any, things: str, below: float = float("inf")) -> int:
+    """An option that is a number of things."""
+    if isinstance(number, bool) or not hasattr(number, "__index__") or not 0 < number < below:
         raise ArgumentValueError(
-            f"`nbad.kernel(max_passes=...)` of `{name}`: not a number of passes",
+            f"`nbad.kernel({fix.partition('=')[0]}=...)` of `{name}`: not a number of {things}",
             got=repr(number),
             expected="a positive int",
-            fix="max_passes=10_000",
+            fix=fix,
         )
     return int(number)
 
