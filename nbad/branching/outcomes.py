@@ -89,8 +89,8 @@ class Outcomes:
         self._final: dict[int, Any] = {}  # numbers after the loop, by the nodes of the states
         self._known: dict[int, Any] = {}  # containers after the loop, by what they are in the pass
         self._states = list(run.states.values())
-        self._fixed = [state for state in self._states if self._is_fixed(state)]
-        moving = [state for state in self._states if not self._is_fixed(state)]
+        self._fixed = [state for state in self._states if state.is_fixed]
+        moving = [state for state in self._states if not state.is_fixed]
         builder = self._trace.builder
         self._depending = dependents(builder, run.first, {state.node for state in self._states})
         flags = [self._flag(condition) for condition in (left.returned, *(flag.condition for flag in left.flags))]
@@ -107,10 +107,6 @@ class Outcomes:
         self._raise(flags[1:])
 
     # before the loop is built
-
-    def _is_fixed(self, state: State) -> bool:
-        """Whether a state is in the next pass what it was."""
-        return state.next is None or (isinstance(state.next, Tracer) and state.next._node == state.value._node)
 
     def _flag(self, condition: Any) -> State | None:
         """The state of a condition that ends the loop; None where it never holds."""

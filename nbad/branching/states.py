@@ -61,7 +61,7 @@ class State:
     @property
     def is_fixed(self) -> bool:
         """Whether it is in the next pass what it was."""
-        return isinstance(self.next, Tracer) and self.next._node == self.value._node
+        return self.next is None or (isinstance(self.next, Tracer) and self.next._node == self.value._node)
 
 
 def kind_of(number: Any) -> int:
