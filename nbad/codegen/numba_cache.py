@@ -8,6 +8,7 @@ from typing import Any
 import numba
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from nbad.codegen import disk
@@ -55,7 +56,7 @@ class _FunctionCache(NullCache):
 
     def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
         """The compiled function for a signature; None where the disk does not have it."""
-        target_context.refresh()
+        rtsys.initialize(target_context)
         key = self._key(signature, target_context.codegen())
         data = disk.load(key) if key else None
         return None if data is None else CompileResult._rebuild(target_context, *pickle.loads(data))

@@ -71,7 +71,7 @@ class Graph:
         if node.op not in TABLE and not hasattr(node.payload, "row"):
             return "is no operation"
         row = row_of(node.op, node.payload)
-        if not all(0 <= a < k for a in node.args):
+        if node.args and not 0 <= min(node.args) <= max(node.args) < k:
             return f"uses {node.args}, of which some do not come before it"
         kinds = tuple([self.nodes[a].kind for a in node.args])
         if kinds != row.operands or node.kind != row.kind:
@@ -160,7 +160,7 @@ class GraphBuilder:
     def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
         row = row_of(op, payload)
-        kinds = tuple(self.nodes[a].kind for a in args)
+        kinds = tuple([self.nodes[a].kind for a in args])
         if kinds != row.operands:
             raise InternalError(f"`{op}` takes operands {row.operands}, got {kinds}")
         return self._intern(Node(op, args, payload, row.kind, source or self.source))
