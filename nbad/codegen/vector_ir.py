@@ -1,10 +1,9 @@
 """Op list to vector LLVM IR: one loop over elements, one vector per value, no fast-math flag anywhere.
 
-Every value is a vector of the host's one width from the start, so nothing depends on LLVM's vectorizer, and an element's bits
-depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and results stored as
-soon as they are known, which keeps few values alive. A C function without a vector variant becomes a small function that calls
-it lane by lane, and so does a function of SciPy's or of the user's, which takes doubles whatever the dtype is. An alarm is a mask
-that the loop carries; behind the loop it is counted if any element rang.
+Every value is a vector of one length from the start, one register or a few, so nothing depends on LLVM's vectorizer, and an
+element's bits depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and
+results stored as soon as they are known, which keeps few values alive. An alarm is a mask that the loop carries; behind the loop
+it is counted if any element rang.
 
 A loop on data is a loop inside: its states stay in registers, lanes that are done keep theirs by selects, and a vector leaves as
 soon as no lane is active. Where it only counts, so that all lanes are done at once, there are no selects.
@@ -16,13 +15,13 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
+from nbad.codegen.functions import Functions
+from nbad.codegen.host import ITEMSIZE, Host
+from nbad.codegen.length import length
 from nbad.codegen.lower import OpList
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
 from nbad.graphs.loops import Loop, in_lockstep
-from nbad.operations.row import Operation
-from nbad.operations.table import TABLE
 
 ENTRY = "tile"
 INSTRUCTIONS = {
@@ -42,16 +41,6 @@ INSTRUCTIONS = {
     "or": "or {m} {0}, {1}",
     "not": "xor {m} {0}, splat (i1 true)",
 }
-INTRINSICS = {
-    "sqrt": "sqrt",
-    "abs": "fabs",
-    "floor": "floor",
-    "ceil": "ceil",
-    "trunc": "trunc",
-    "round": "rint",
-    "copysign": "copysign",
-}
-
 KERNEL = """\
 define void @tile(ptr %table, i64 %n) #0 {{
 entry:
@@ -95,34 +84,6 @@ count:
 SLOT = """\
   %a{row} = getelementptr ptr, ptr %table, i64 {row}
   %s{row} = load ptr, ptr %a{row}"""
-LANES = """\
-declare {own} @{function}({types}) #1
-define internal {vector} @lanes_{function}({parameters}) noinline #0 {{
-entry:
-{spills}
-  %results = alloca {vector}
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
-{lanes}
-  %own = call {own} @{function}({arguments})
-  %value = {result} {own} %own to {scalar}
-  %target = getelementptr {scalar}, ptr %results, i64 %i
-  store {scalar} %value, ptr %target
-  %next = add nuw nsw i64 %i, 1
-  %more = icmp ult i64 %next, {width}
-  br i1 %more, label %loop, label %done
-done:
-  %result = load {vector}, ptr %results
-  ret {vector} %result
-}}"""
-SPILL = """\
-  %p{k} = alloca {vector}
-  store {vector} %x{k}, ptr %p{k}"""
-LANE = """\
-  %q{k} = getelementptr {scalar}, ptr %p{k}, i64 %i
-  %s{k} = load {scalar}, ptr %q{k}
-  %l{k} = {operand} {scalar} %s{k} to {own}"""
 
 
 def print_ir(oplist: OpList, host: Host) -> str:
@@ -147,21 +108,21 @@ def print_ir(oplist: OpList, host: Host) -> str:
     >>> "fadd" in print_ir(lower(builder.build([builder.add("add", 0, 0)])), host())
     True
     """
-    body, functions = _Body(), dict[str, str]()
-    printer = _Printer(oplist, host, body, functions)
+    body, functions = _Body(), Functions(host, oplist.dtype, oplist.math, length(oplist, host))
+    printer = _Printer(oplist, functions, body)
     for k, node in enumerate(oplist.nodes):
         printer.value(k, node)
         printer.results(k)
     slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
     lines, behind, end = "\n".join(body.lines), "done", ""
     if printer.rung is not None:
-        names = dict(mask=printer.mask, rung=printer.rung, width=printer.width)
+        names = dict(mask=functions.mask, rung=printer.rung, width=functions.width)
         lines = f"{HEARD.format(last=body.block, **names)}\n{lines}"
-        behind, end = "rung", COUNT.format(note=printer.note(), **names)
+        behind, end = "rung", COUNT.format(note=functions.counting(), **names)
     kernel = KERNEL.format(
-        slots=slots, body=lines, last=body.block, behind=behind, end=end, width=printer.width, bits=8 * host.nbytes
+        slots=slots, body=lines, last=body.block, behind=behind, end=end, width=functions.width, bits=8 * host.nbytes
     )
-    return "\n".join([*functions.values(), kernel])
+    return "\n".join([*functions.texts.values(), kernel])
 
 
 class _Body:
@@ -192,13 +153,9 @@ class _Printer:
     `given` is how the inputs are written, where they need not be loaded; `prefix` tells the names of a step from others.
     """
 
-    def __init__(
-        self, oplist: OpList, host: Host, body: _Body, functions: dict[str, str], prefix: str = "", given: list[str] | None = None
-    ):
-        self.oplist, self.host, self.width = oplist, host, host.width(oplist.dtype)
-        self.scalar = "double" if oplist.dtype == "float64" else "float"
-        self.vector, self.mask = f"<{self.width} x {self.scalar}>", f"<{self.width} x i1>"
-        self.body, self.functions, self.prefix, self.given = body, functions, prefix, given
+    def __init__(self, oplist: OpList, functions: Functions, body: _Body, prefix: str = "", given: list[str] | None = None):
+        self.oplist, self.functions, self.body, self.prefix, self.given = oplist, functions, body, prefix, given
+        self.width, self.scalar, self.vector, self.mask = functions.width, functions.scalar, functions.vector, functions.mask
         self.loops: dict[Any, list[str]] = {}  # the states of each at its end, and the lanes that are not done
         self.names: dict[int, str] = {}
         self.rung: str | None = None  # which elements have rung so far
@@ -223,7 +180,7 @@ class _Printer:
             right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask)
         else:
             arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
-            right = f"call {self.vector} @{self._function(node.op, len(operands))}({arguments})"
+            right = f"call {self.vector} @{self.functions.find(node.op)}({arguments})"
         self.body.add(f"  {self.names[k]} = {right}")
 
     def _last_value(self, k: int, node: Node) -> None:
@@ -245,7 +202,7 @@ class _Printer:
         """Print a loop: what decides whether it goes on, the rest of the step, and the way back."""
         assert isinstance(loop.step, OpList)
         body, before, states = self.body, self.body.block, [f"%z{name}.{s}" for s in range(loop.states)]
-        step = _Printer(loop.step, self.host, body, self.functions, f"{name}.", [*states, *operands[loop.states + 1 :]])
+        step = _Printer(loop.step, self.functions, body, f"{name}.", [*states, *operands[loop.states + 1 :]])
         goes_on, *following = loop.step.outputs
         body.lines.append(f"  br label %pass{name}")
         body.open(f"pass{name}")
@@ -303,43 +260,3 @@ class _Printer:
         if isinstance(value, bool):
             return f"i1 {str(value).lower()}"
         return f"{self.scalar} 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-    def _function(self, op: str, arity: int) -> str:
-        """The name of a vector function, noting its declaration or its definition."""
-        if op in INTRINSICS:
-            name = f"llvm.{INTRINSICS[op]}.v{self.width}f{8 * ITEMSIZE[self.oplist.dtype]}"
-        else:
-            name = self._vector_function(TABLE[op])
-        if name not in self.functions:
-            self.functions[name] = f"declare {self.vector} @{name}({', '.join([self.vector] * arity)}) #1"
-        return name
-
-    def note(self) -> str:
-        """The name of the function that counts, noting its declaration."""
-        name = counting_function()
-        self.functions[name] = f"declare void @{name}() nounwind"
-        return name
-
-    def _vector_function(self, row: Operation) -> str:
-        if not row.libm:
-            return self._lanes(foreign_function(row.name), row, "double")
-        variant = None
-        if self.oplist.math == "simd":
-            variant = self.host.vector_function(row.libm, len(row.operands), self.oplist.dtype)
-        return variant or self._lanes(scalar_function(row.libm, self.oplist.dtype), row, self.scalar)
-
-    def _lanes(self, function: str, row: Operation, own: str) -> str:
-        """The name of a helper that calls a scalar function lane by lane, with operands of the function's own type."""
-        each, last = range(len(row.operands)), [] if row.scipy is None else ["i32"]
-        names = dict(scalar=self.scalar, vector=self.vector, own=own, function=function, width=self.width)
-        casts = dict(operand="bitcast", result="bitcast") if own == self.scalar else dict(operand="fpext", result="fptrunc")
-        self.functions[f"lanes_{function}"] = LANES.format(
-            **names,
-            **casts,
-            types=", ".join([own] * len(each) + last),
-            parameters=", ".join(f"{self.vector} %x{k}" for k in each),
-            arguments=", ".join([*(f"{own} %l{k}" for k in each), *(f"{kind} 0" for kind in last)]),
-            spills="\n".join(SPILL.format(k=k, **names) for k in each),
-            lanes="\n".join(LANE.format(k=k, **names, **casts) for k in each),
-        )
-        return f"lanes_{function}"

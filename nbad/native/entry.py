@@ -92,7 +92,7 @@ def entry(sweep, limit, few):
     results = [result for group, _ in sweep.groups for result in group]
     moves = (*sweep.loads, *sweep.stores)
     rows = kernel.rows + len(sweep.constants)
-    tile = min(TILE, LARGEST // (rows * dtype.itemsize) // 16 * 16)
+    tile = min(TILE, LARGEST // (rows * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)
     # a constant's row is filled, not computed where it is wanted
     alone = [uses[move.row] == 1 and move.step < 2 and move.row < kernel.rows for move in moves]

@@ -126,7 +126,7 @@ class Table(NamedTuple):
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
         header[d.BODY_ROW], header[d.BLOCK_STREAMS] = self.kernels.first_row, streams.blocks
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
-        header[d.WIDTH], header[d.ITEMSIZE] = kernel.width, itemsize
+        header[d.WIDTH], header[d.ITEMSIZE] = max(k.width for k in self.kernels if k), itemsize
         header[d.BLOCK_BYTES] = block_room(self.stores.blocks)
         header[d.SHAPE : d.SHAPE + ndim] = self.sizes
         return _concatenated(header, sections)

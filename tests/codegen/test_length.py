@@ -1,0 +1,77 @@
+"""Vectors of several registers: how many, and that they change no bit."""
+
+import numpy as np
+import pytest
+from helpers.gallery import load
+from helpers.tiles_by_hand import edges, graph_of, pairs, run_tile, same_bits
+
+from nbad.codegen import compile, vector_ir
+from nbad.codegen.compile import compile_tile
+from nbad.codegen.host import Host, host
+from nbad.codegen.length import length
+from nbad.codegen.lower import lower
+from nbad.graphs.graph import GraphBuilder
+from nbad.operations.table import TABLE
+
+SQRT_OF_2 = 2.0**0.5
+OFFERED = Host("x86_64-linux", "x", "+avx2", 32, "d", frozenset({"_ZGVdN4v_exp", "_ZGVdN4v_sin"}))
+CALLED = [name for name, row in TABLE.items() if row.libm and not row.scipy and len(row.operands) < 3]
+
+
+def chain(calls, operations, results=1):
+    """A graph of some calls and some other operations."""
+    builder = GraphBuilder("chain", ["x"])
+    k, factor = 0, builder.constant(SQRT_OF_2)
+    for _ in range(calls):
+        k = builder.add("exp", k)
+    for _ in range(operations):
+        k = builder.add("mul", k, factor)
+    return lower(builder.build([k] * results))
+
+
+@pytest.mark.parametrize(
+    ("oplist", "registers"),
+    [
+        (chain(1, 0), 4),
+        (chain(2, 30), 4),
+        (chain(2, 31), 2),
+        (chain(1, 63), 2),
+        (chain(1, 64), 1),
+        (chain(0, 5), 1),
+        (chain(1, 0, results=12), 4),
+        (chain(1, 0, results=13), 1),
+        (lower(graph_of("exp"), math="libm"), 1),
+        (lower(graph_of("log")), 1),  # not offered: called lane by lane
+        (lower(graph_of("sqrt")), 1),  # an instruction
+    ],
+)
+def test_calls_of_vector_functions_make_vectors_longer(oplist, registers):
+    assert length(oplist, OFFERED) == registers
+
+
+def test_a_constant_alone_is_short():
+    builder = GraphBuilder("one", ["x"])
+    assert length(lower(builder.build([builder.constant(1.0)])), OFFERED) == 1
+
+
+def test_what_a_loop_calls_counts_but_its_vectors_stay_shorter():
+    kepler = load("kepler").eccentric_anomaly.whole_program()
+    assert length(lower(kepler.simple), OFFERED) == 2
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("registers", [2, 4])
+def test_lengths_have_the_same_bits(dtype, registers, monkeypatch):
+    oplist = lower(graph_of(*CALLED, "sqrt", "abs"), dtype)
+    operands = pairs(edges(np.dtype(dtype).type))
+    short = compiled(oplist, 1, monkeypatch)
+    long = compiled(oplist, registers, monkeypatch)
+    assert long.width == registers * short.width == registers * host().width(dtype)
+    for k, (a, b) in enumerate(zip(run_tile(short, *operands), run_tile(long, *operands), strict=True)):
+        assert same_bits(a, b), oplist.nodes[oplist.outputs[k]].op
+
+
+def compiled(oplist, registers, monkeypatch):
+    for module in (vector_ir, compile):
+        monkeypatch.setattr(module, "length", lambda oplist, host: registers)
+    return compile_tile(oplist)
