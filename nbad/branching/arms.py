@@ -73,7 +73,7 @@ class Fork:
         self._sides, self._settings = _Sides({}, {}), settings()
         self._stale = dict(flow.trace.aliases.stale)  # before the arms
         self._left_stale: dict[int, Any] = {}
-        self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
+        self.merger = Merger(flow.trace, condition, self._is_old, (self._held_first, self._held_second))
 
     @property
     def line(self) -> lines.Line:
@@ -121,6 +121,9 @@ class Fork:
                 what, fix = refusals.FLOW["items"]
                 raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
             entry.write(items)
+
+    def _is_old(self, value: Any) -> bool:
+        return self.heap.holds(value) or self.flow.has_names(value)
 
     def _stale_after(self, changes: Changes) -> dict[int, Any]:
         """What may not be used any more after an arm; one that did not run leaves that as it was."""

@@ -229,12 +229,12 @@ class Flow(Paths):
             return other.none if type(other) is Perhaps else other is None
         if Perhaps in (type(a), type(b)):
             raise self.trace.refusal(*refusals.FLOW["perhaps"])
-        if a is b or not (self._has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
+        if a is b or not (self.has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
             return self.negated(self.trace.exclusive(a, b))
         # a choice between numbers is a new one, and True may be passed for a number
-        if self._has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
+        if self.has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
             raise self.trace.refusal(*refusals.FLOW["identity"])
         return False
 
@@ -349,7 +349,7 @@ class Flow(Paths):
         got = "names that depend on a traced value" if shared.case == "shared" else "the loop"
         return self.trace.refusal(what, fix, got=f"{got}: {shared.line}")
 
-    def _has_names(self, *values: Any) -> bool:
+    def has_names(self, *values: Any) -> bool:
         """Whether any of several lists or arrays may be another one, depending on a traced value."""
         return any(shared.is_merged(value) for shared in self._shared for value in values)
 

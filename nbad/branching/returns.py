@@ -11,7 +11,7 @@ from nbad.branching.kinds import Contents, carried, kind_of, same
 from nbad.branching.snapshots import Entry, Heap
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
-from nbad.language.merging import Copy, Different, Entangled, Merger, both, described, either, kept, uncopied
+from nbad.language.merging import Copy, Different, Entangled, Merger, both, containers, described, either, kept, uncopied
 from nbad.language.values import Tracer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Call:
         self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts
         self._outer_exits: list[list[Exit]] = []
         self._entangled: list[Entangled] = []
-        self._views: dict[int, Copy] = {}  # copies of views of arrays that outlive the call, by their identity
+        self._views: dict[int, Copy] = {}  # copies of what may be, or view, what outlives the call, by their identity
         self._fixed: list[tuple[Any, Contents]] = []
 
     @property
@@ -116,6 +116,7 @@ class Call:
         if self._final is None:
             raise InternalError("a call has ended without a result")
         if not self._exits:
+            self._watch_views(self._final)
             return self._final.value
         # what was returned by reference must still be what it was then
         for value, contents in self._fixed:
@@ -127,6 +128,7 @@ class Call:
             if not same(entry.read(), contents):
                 entry.write(contents.items)
         self.flow.watch(map(self._of_originals, self._entangled), outcome.line)
+        self._watch_views(outcome)
         return outcome.value
 
     def end(self) -> Any:
@@ -256,7 +258,8 @@ class Call:
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
         result = _alone(kept(value, copies))
-        views = [copy for copy in copies.values() if copy.copy is not copy.original and self._heap.holds(copy.original)]
+        made = (copy for copy in copies.values() if copy.copy is not copy.original)
+        views = [copy for copy in made if self._heap.holds(copy.original) or self.flow.has_names(copy.original)]
         self._views |= {id(copy.copy): copy for copy in views}
         return result, contents
 
@@ -267,6 +270,11 @@ class Call:
         """A merged list or array with the views, instead of copies of them, that it may be."""
         views = self._views
         return merged._replace(sources=[views[id(s)].original if id(s) in views else s for s in merged.sources])
+
+    def _watch_views(self, outcome: Outcome) -> None:
+        """Copies that are returned as they are: nobody may write to them, or to what they are copies of."""
+        views = (self._views[id(value)] for value in containers(outcome.value) if id(value) in self._views)
+        self.flow.watch([(copy, [original]) for copy, original in views], outcome.line)
 
     def _fix(self, values: Iterable[Any]) -> None:
         """Remember what values lead to that is neither copied nor outlives the call: it may not change any more."""

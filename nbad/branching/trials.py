@@ -187,7 +187,7 @@ class Trial(Branch):
             for fault in self.faults:
                 fault.values.pop(name, None)
         for fault in reversed(others):
-            merger, merged = Merger(self.flow.trace, self.flow.trace.condition(fault.condition)), {}
+            merger, merged = Merger(self.flow.trace, self.flow.trace.condition(fault.condition), self._has_others), {}
             for name in values.keys() & fault.values.keys():
                 try:
                     merged[name] = merger.merge(fault.values[name], values[name])
@@ -195,8 +195,13 @@ class Trial(Branch):
                     self._lose(name, "unlike", str(error))
             for name in values.keys() ^ fault.values.keys():
                 self._lose(name, "one-sided", "assigned before some errors only")
+            self.flow.watch(merger.entangled, last.line)
             values = merged
         return values
+
+    def _has_others(self, value: Any) -> bool:
+        """Whether there may be more names of what the body left to the elements that failed."""
+        return self._is_old(value) or sum(fault.heap.holds(value) for fault in self.faults) > 1
 
     def _lose(self, name: str, case: str, why: str) -> None:
         self._lost.add(name)

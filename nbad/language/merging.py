@@ -98,9 +98,13 @@ class Merger:
             return self._number(a, b)
         if _may_be_number(a) and _may_be_number(b):
             return self._perhaps(a, b)
-        a, b = self._as_alike(a, b), self._as_alike(b, a)
+        given, a, b = (a, b), self._as_alike(a, b), self._as_alike(b, a)
         if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-            return self._container(a, b, self._array)
+            result = self._container(a, b, self._array)
+            for number in given:
+                if isinstance(number, Tracer):  # which for NumPy may be an array that has more names
+                    self.trace.aliases.link(owner(result), number)
+            return result
         if type(a) is not type(b):
             raise Different(f"{described(a)} in one branch and {described(b)} in the other")
         if isinstance(a, _COMPARABLE) and a == b:

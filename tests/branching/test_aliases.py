@@ -198,11 +198,111 @@ def nameless_target_of_a_loop(x, y):
     return a[0] + c[0]
 
 
+def chosen_again(x, y):
+    a = [x, y]
+    if x > 0:
+        b = a if x > y else [1.0, 2.0]
+    else:
+        b = [3.0, 4.0]
+    b[0] = 5.0
+    return a[0]
+
+
+def array_chosen_again(x, y):
+    a = np.array([x, y])
+    b = (a if x > y else np.ones(2)) if x > 0 else np.zeros(2)
+    b[0] = 5.0
+    return a[0]
+
+
+def source_of_what_is_chosen_again(x, y):
+    a = np.array([x, y, y])
+    b = (a if x > y else np.ones(3))[1:]
+    c = b if x > 0 else np.zeros(2)
+    del b
+    a[1] = 5.0
+    return c[0]
+
+
+def row_chosen_again(x, y):
+    rows = [[x, y], [y, x]]
+    b = rows[int(x > 0)] if x > y else [1.0, 2.0]
+    b[0] = 5.0
+    return rows[0][0] + rows[1][0]
+
+
+def chosen_again_by_a_helper(x, y):
+    a = [x, y]
+    b = either(a, [1.0, 2.0], x > y) if x > 0 else [3.0, 4.0]
+    b[0] = 5.0
+    return a[0]
+
+
+def chosen_returns(x, y):
+    a = np.array([x, y])
+
+    def pick():
+        if x > 0:
+            return a if x > y else np.ones(2)
+        return np.zeros(2)
+
+    b = pick()
+    b[0] = 5.0
+    return a[0]
+
+
+def chosen_within_a_list(x, y):
+    a = [x, y]
+    b = ([a] if x > y else [[1.0, 2.0]]) if x > 0 else [[3.0, 4.0]]
+    b[0][0] = 5.0
+    return a[0]
+
+
+def view_returned_where_all_others_raise(x, y):
+    a = np.array([x, y])
+
+    def tail():
+        if x > 0:
+            return a[1:]
+        raise ValueError("no tail")
+
+    b = tail()
+    b[0] = 5.0
+    return a[1]
+
+
+def left_by_one_of_several_errors(x, y):
+    a = [x, y]
+    try:
+        b = a
+        math.sqrt(x)
+        b = [1.0, 2.0]
+        math.sqrt(y)
+    except ValueError:
+        a[0] = 5.0
+    return b[0]
+
+
+def kept_under_another_name_before_an_error(x, y):
+    try:
+        b = kept = [x, y]
+        math.sqrt(x)
+        b = [1.0, 2.0]
+        math.sqrt(y)
+        b = [3.0, 4.0]
+    except ValueError:
+        pass
+    b[0] = 5.0
+    return kept[0]
+
+
 WRITES = [
     augmented, augmented_in_an_arm, filled, diagonal, reversed_and_back, reversed_and_back_in_one_expression,
     changed_and_back_in_a_helper, longer, shorter, picked_row, written_row, helper_picks, helper_returns_a_view, helper_writes,
     without_a_name, through_an_iterator, view_of_one_arm, views_of_both_arms, whole_numbers, through_a_nameless_view,
-    by_a_method_of_a_nameless_view, added_to_a_nameless_view, nameless_target_of_a_loop,
+    by_a_method_of_a_nameless_view, added_to_a_nameless_view, nameless_target_of_a_loop, chosen_again, array_chosen_again,
+    source_of_what_is_chosen_again, row_chosen_again, chosen_again_by_a_helper, chosen_returns, chosen_within_a_list,
+    view_returned_where_all_others_raise, left_by_one_of_several_errors, kept_under_another_name_before_an_error,
 ]  # fmt: skip
 
 

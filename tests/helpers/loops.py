@@ -17,6 +17,8 @@ from nbad.verbs import sympy_kernels
 class Number:
     """A node, with Python's operators."""
 
+    __array_ufunc__ = None  # NumPy 2.0 takes comparisons of its numbers with others for itself
+
     def __init__(self, builder, node):
         self.builder, self.node = builder, node
 

@@ -90,8 +90,10 @@ def as_real(builder, node):
 
 def same_bits(x, y):
     """Whether two arrays agree in every bit; any nan equals any other."""
+    if x.dtype != y.dtype or x.shape != y.shape:
+        return False
     nan = np.isnan(x) & np.isnan(y)
-    return x.dtype == y.dtype and bool(np.all(nan | ((x == y) & (np.signbit(x) == np.signbit(y)))))
+    return bool(np.all(nan | ((x == y) & (np.signbit(x) == np.signbit(y)))))
 
 
 def ulps(x, y):

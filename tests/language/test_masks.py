@@ -29,7 +29,7 @@ def plain(kernel, point, make):
     """What NumPy makes of arrays of one element, or without axes; None where it raises."""
     try:
         return float(np.ravel(kernel(*map(make, point)))[0])
-    except (TypeError, IndexError, ValueError):
+    except (TypeError, IndexError, ValueError, DeprecationWarning):  # NumPy 2.0 warns of places without axes
         return None
 
 
@@ -374,7 +374,13 @@ def test_other_names_of_a_number_that_is_written_to():
         np.add(y, 1.0, out=y)
         return y
 
-    for function in (alias, argument, view, in_a_list, in_a_helper, in_a_branch, chosen, by_out):
+    def chosen_beside_an_array(x):
+        y = x * 2.0
+        w = np.copy(y) if x > 0 else y
+        w[w > -1] = -1.0
+        return y
+
+    for function in (alias, argument, view, in_a_list, in_a_helper, in_a_branch, chosen, by_out, chosen_beside_an_array):
         refused(function, text, fix)
 
     def followed(x):
