@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad import lines
 from nbad.derivatives.implicit import Equations, implicit, newton, newton_within
 from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
@@ -95,7 +94,7 @@ def solved(trace: Trace, problem: Problem) -> Any:
     find = _from_start if problem.bracket is None else _within
     unknowns, failures = find(trace, problem, equations, captured)
     for fails, error in failures:
-        trace.no_value(fails, Cause(error, lines.running_line() or lines.Line("", "", 0)))
+        trace.no_value(fails, Cause.here(error))
     roots = trace.grown(implicit, equations, unknowns, captured)
     for condition, cause in flags(roots):
         trace.no_value(condition, cause)
@@ -131,8 +130,7 @@ class _Within:
 
     def fault(self, condition: Any, error: Exception) -> None:
         """Elements leave the residual where a condition holds."""
-        condition = both(self._trace, self._trace.path(), condition)
-        self.faults.append(Flag(condition, Cause(error, lines.running_line() or lines.Line("", "", 0))))
+        self.faults.append(Flag(both(self._trace, self._trace.path(), condition), Cause.here(error)))
 
 
 def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
