@@ -38,7 +38,6 @@ def row_of(op: str, payload: Any = None) -> Operation:
     >>> row_of("sin").libm
     'sin'
     """
-    # nearly all have none, and it is asked often
     row: Operation | None = None if payload is None else getattr(payload, "row", None)
     return TABLE[op] if row is None else row
 
