@@ -1,7 +1,8 @@
 """Errors that end the path of some elements only: which they are, and what they leave.
 
-What Python would raise for these elements, too, makes a path without a value: an explicit `raise`, an `assert` that fails, and
-operations on None and on things that are no numbers. All else is an error of the kernel's source, or ours.
+What Python would raise for these elements, too, makes a path without a value: an explicit `raise`, an `assert` that fails, places
+beyond the end of a list or array, and operations on None and on things that are no numbers. All else is an error of the kernel's
+source, or ours.
 
 Arithmetic of Python and its `math` raises errors, too, where compiled code has nan or infinity. NumPy's functions raise none, and
 where nobody catches such an error, nbad computes as NumPy does.
@@ -29,7 +30,7 @@ _NO_OPERATION = re.compile(
     r"|cannot unpack non-iterable|must be real number|.*has no len\(\)|can't multiply sequence|can only concatenate"
     r"|(argument must be|.*argument must be|.*takes) a? ?(string|real number)"
 )
-_CALLS = ("_call", "call_plain", "iterated")  # functions of ours that call the user's objects
+_CALLS = ("_call", "call_plain", "iterated", "item")  # functions of ours that call the user's objects
 
 
 class NoPath(BaseException):  # which no handler of the user's is for
@@ -48,8 +49,8 @@ def ends_path(error: BaseException) -> bool:
     if last is None:
         return False
     if _is_users(last.tb_frame):
-        return _raises(last.tb_frame, last.tb_lasti) or _lacks_operation(error)
-    return last.tb_frame.f_code.co_name in _CALLS and _lacks_operation(error)
+        return _raises(last.tb_frame, last.tb_lasti) or _is_of_values(error)
+    return last.tb_frame.f_code.co_name in _CALLS and _is_of_values(error)
 
 
 def cause_of(error: Exception) -> Cause:
@@ -79,10 +80,10 @@ def _raises(frame: FrameType, place: int) -> bool:
     return opcode.opname[frame.f_code.co_code[place]] == "RAISE_VARARGS"
 
 
-def _lacks_operation(error: BaseException) -> bool:
-    """Whether an operand had no such operation; a traced value is a number, and lacks none that a number has."""
+def _is_of_values(error: BaseException) -> bool:
+    """Whether values have no such item or operation; a traced value is a number, and lacks none that a number has."""
     words = str(error)
-    return type(error) is TypeError and bool(_NO_OPERATION.match(words)) and "Traced" not in words
+    return type(error) is IndexError or (type(error) is TypeError and bool(_NO_OPERATION.match(words)) and "Traced" not in words)
 
 
 def was_raised(error: BaseException | None) -> bool:

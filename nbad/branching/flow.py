@@ -252,7 +252,6 @@ class Flow(Paths):
             return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
             return self.reached(container[index])
-        self.trace.opaque += 1  # nobody knows whether Python would find the item
         found = lookup.item(self.trace, container, index)
         sources = list(containers(container))
         self.watch([(value, sources) for value in containers(found)], lines.running_line())

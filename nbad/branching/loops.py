@@ -48,7 +48,7 @@ class Loop:
     def __init__(self, flow: "Flow", names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> None:
         self.flow, self.names, self.last_line, self.call, self._asks = flow, names, last_line, call, asks
         self.sets, self.values = False, dict[str, Any]()
-        self._passes = self._tried = self._used = 0
+        self._passes = self._tried = self._used = self._size = 0  # operations before a pass, and of the last one
         self._is_over = self._is_asked = False  # the test of this pass is traced
         self._wants = self._waits = self._runs = False  # one pass for all; to begin it; the pass that is known to be run
         self._returns = 0 if call is None else call.merged_returns
@@ -75,10 +75,11 @@ class Loop:
         is_left = self.flow.truth(left)
         if self._is_over or is_left or not (self.call is None or self.call.alive) or not self._has_next():
             return False
+        self._size, self._used = self.flow.trace.operations - self._used, self.flow.trace.operations
         self._wants = self._tried < TRIED and self._passes > 0 and self._pays(self._is_left(is_left is None))
+        self._passes += 1
         if self._wants and self._can_restart():
             return self._begin_again(frame)
-        self._passes, self._used = self._passes + 1, self.flow.trace.operations
         self._check(is_left is None)
         return True
 
@@ -234,7 +235,7 @@ class Loop:
         if self._is_asked:
             return None
         plain = {name for name, value in here.values.items() if type(value) is int}
-        return Limits(frozenset(plain), LARGER * (self.flow.trace.operations - self._used) + FEW)
+        return Limits(frozenset(plain), LARGER * self._size + FEW)
 
 
 class Each(Loop):
@@ -278,9 +279,9 @@ class Each(Loop):
         counted = self._range
         if not isinstance(counted, range) or len(counted) < FEWEST:
             return False
-        last, used = self.flow.trace.operations - self._used, self.flow.trace.operations - self._operations
-        all_ = used + (len(counted) - self._passes) * last
-        return last > 0 and (all_ > UNROLLED_LEFT if is_left else self._passes > 1 and all_ > UNROLLED)
+        used = self.flow.trace.operations - self._operations
+        all_ = used + (len(counted) - self._passes) * self._size
+        return self._size > 0 and (all_ > UNROLLED_LEFT if is_left else self._passes > 1 and all_ > UNROLLED)
 
     def _check(self, is_left: bool) -> None:
         """It ends with its items."""

@@ -166,7 +166,7 @@ class Outcomes:
         if limits is None:
             return
         size = sum(node.op not in ("input", "const") for node in step.graph.nodes)
-        exact = [state for state in moving if state.name in limits.plain and self._change(state) is None]
+        exact = [state for state in moving if state.name in limits.plain and not self._is_counter(state)]
         if size > limits.operations or exact:
             raise self._trace.refusal(*refusals.FLOW["loop size"], line=self._run.line)
 
@@ -178,6 +178,16 @@ class Outcomes:
             return None
         other = nodes[args[1] if args[0] == state.node else args[0]]
         return None if other.op != "const" else other.payload if op == "add" else -other.payload
+
+    def _is_item(self, state: State) -> bool:
+        """Whether a state is in each pass what a `for` loop is at."""
+        item = self._run.states.get("item")
+        return item is not None and state.node_of(state.next) == item.node
+
+    def _is_counter(self, state: State) -> bool:
+        """Whether a state is exact as a float."""
+        change = self._change(state)
+        return self._is_item(state) or (change is not None and change == int(change))
 
     # after the loop
 
@@ -206,9 +216,13 @@ class Outcomes:
 
     def _of_state(self, state: State) -> Any:
         """A number after the loop, which may be a plain one."""
-        change = self._change(state) if state.name in self._counted and type(state.initial) is int else None
-        if change is not None and self._run.count is not None:
-            return state.initial + (self._run.count.passes or 0) * int(change)
+        count = self._run.count
+        if count is not None and count.passes and state.name in self._counted and type(state.initial) is int:
+            change = self._change(state)
+            if self._is_item(state) and type(count.item) is int:
+                return count.item + (count.passes - 1) * count.step
+            if change is not None and state.kind != ANY:
+                return state.initial + count.passes * int(change)
         return self._final[state.node] if self._depends(state.next) else state.next
 
     def _new(self, value: Any, change: Callable[[Any], Any]) -> Any:

@@ -129,6 +129,9 @@ class Pass:
             entry.write([self._state((id(entry.container), k), f"{entry.name}[{k}]", item) for k, item in items])
         if self.count is not None:
             self.item = self._state("item", "item", self.count.item)
+            if self.count.passes is not None:
+                ends = self.count.item, self.count.item + (self.count.passes - 1) * self.count.step
+                self.trace.ranges[self.item._node] = min(ends), max(ends)
 
     def _begun(self, name: str, value: Any) -> Any:
         """What a variable is at the begin of the pass."""

@@ -4,6 +4,7 @@ A function that raises leaves nan behind, in lanes that nobody uses, too: both a
 fail is computed anew, from the same operations in the same order, where it is known that some element may have.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -31,8 +32,13 @@ def may_fail(graph: Graph) -> list[int]:
 
 def _may_fail(node: Node) -> bool:
     if node.op == "loop":
-        return bool(may_fail(node.payload.loop.step))
+        return _step_may_fail(node.payload.loop)
     return node.op not in ("input", "const") and bool(row_of(node.op, node.payload).plain)
+
+
+@functools.lru_cache(256)  # loops have as many nodes as states, and steps with loops in them
+def _step_may_fail(loop: Loop) -> bool:
+    return bool(may_fail(loop.step))
 
 
 def _place(node: Node) -> Key:

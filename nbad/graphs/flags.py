@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from nbad.graphs.graph import Graph
 from nbad.graphs.loops import repeated
 from nbad.graphs.simplify import SimplifyingBuilder, compact
-from nbad.lines import Line
+from nbad.lines import Line, line_of, user_frame
 
 
 class Cause(NamedTuple):
@@ -37,6 +37,13 @@ class Cause(NamedTuple):
     module: str = ""
     raises: Callable[[str, Mapping[str, float]], Exception] | None = None
     states: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def here(cls, error: Exception) -> "Cause":
+        """The cause that an error is at the user's line that is running, or at none."""
+        if (frame := user_frame()) is None:
+            return cls(error, Line("", "", 0))
+        return cls(error, line_of(frame.f_code, frame.f_lineno), str(frame.f_globals.get("__name__")))
 
     @property
     def is_warning(self) -> bool:

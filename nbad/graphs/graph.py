@@ -53,7 +53,12 @@ class Graph:
 
     def check(self) -> None:
         """Raise `InternalError` where the graph is not what is said above; every new one is checked, at 1 us a node."""
+        loops: set[tuple[int, Any]] = set()
         for k, node in enumerate(self.nodes):
+            if node.op == "loop":  # of which there may be hundreds of nodes, each with hundreds of operands, all the same
+                if (key := (id(node.args), node.payload.loop)) in loops and node.kind == "real":
+                    continue
+                loops.add(key)
             if (fault := self._fault(k, node)) is not None:
                 raise InternalError(f"graph `{self.name}`: node {k}, `{node.op}`, {fault}")
         if len(self.nodes) < len(self.inputs):
@@ -122,11 +127,32 @@ def _fault_of_constant(node: Node) -> str | None:
 
 def needed(graph: Graph, wanted: Iterable[int], known: Container[int] = ()) -> list[int]:
     """The nodes that some nodes are computed from, these included, in order; known ones and what only they need are left out."""
-    found = {k for k in wanted if k not in known}
+    found, loops = {k for k in wanted if k not in known}, set[int]()
     for k in range(max(found, default=-1), -1, -1):
-        if k in found:
-            found.update([a for a in graph.nodes[k].args if a not in known])
+        if k not in found:
+            continue
+        args = graph.nodes[k].args
+        if graph.nodes[k].op == "loop":  # its nodes share their operands
+            if id(args) in loops:
+                continue
+            loops.add(id(args))
+        found.update([a for a in args if a not in known])
     return sorted(found)
+
+
+class Operands:
+    """The operands of nodes of one graph as nodes of another, which the nodes of a loop share."""
+
+    def __init__(self, places: Mapping[int, int]) -> None:
+        self._places, self._known = places, dict[int, list[int]]()
+
+    def of(self, node: Node) -> list[int]:
+        """Those of a node; not to be written to."""
+        if node.op != "loop":
+            return [self._places[a] for a in node.args]
+        if (found := self._known.get(id(node.args))) is None:
+            found = self._known[id(node.args)] = [self._places[a] for a in node.args]
+        return found
 
 
 class GraphBuilder:
@@ -136,6 +162,7 @@ class GraphBuilder:
         self.name, self.inputs = name, tuple(inputs)
         self.nodes: list[Node] = []
         self._known: dict[Key, int] = {}
+        self._loops: dict[tuple[int, ...], tuple[int, ...]] = {}  # operands of loops
         self.source = source
         for position in range(len(self.inputs)):
             self._intern(Node("input", (), position))
@@ -160,6 +187,8 @@ class GraphBuilder:
     def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
         row = row_of(op, payload)
+        if op == "loop":
+            args = self._loops.setdefault(args, args)
         kinds = tuple([self.nodes[a].kind for a in args])
         if kinds != row.operands:
             raise InternalError(f"`{op}` takes operands {row.operands}, got {kinds}")
@@ -184,12 +213,13 @@ class GraphBuilder:
         hold nobody uses what is repeated: no loop does a pass there.
         """
         wanted, found, before = tuple(wanted), dict(places), self.source
+        operands = Operands(found)
         for k in needed(graph, wanted, found):
             node = graph.nodes[k]
             self.source = node.source or before  # also of what a simplifying builder makes of it
-            args = [found[a] for a in node.args]
+            args = operands.of(node)
             if node.op == "loop" and active is not None:
-                args[0] = self.add("and", active, args[0])
+                args = [self.add("and", active, args[0]), *args[1:]]
             found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=node.payload)
         self.source = before
         return [found[k] for k in wanted]

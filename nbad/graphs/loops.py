@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from nbad.errors import InternalError
-from nbad.graphs.graph import Graph, GraphBuilder, Node, key_of, needed
+from nbad.graphs.graph import Graph, GraphBuilder, Node, Operands, key_of, needed
 from nbad.graphs.interpreter import repeat
 from nbad.memo import cached_property
 from nbad.operations.row import BOOL, REAL, Operation
@@ -159,13 +159,14 @@ def narrow(graph: Graph) -> Graph:
     found = {key: _narrowed(key[1], frozenset(places), _given(graph, *key)) for key, places in used.items()}
     builder = GraphBuilder(graph.name, graph.inputs)
     places = {k: k for k in range(len(graph.inputs))}
+    operands = Operands(places)
     for k in needed(graph, graph.outputs, places):
         node = graph.nodes[k]
         builder.source = node.source
         if node.op == "const":
             places[k] = builder.constant(node.payload)
             continue
-        args, payload = [places[a] for a in node.args], node.payload
+        args, payload = operands.of(node), node.payload
         if node.op == "loop":
             narrowed = found[node.args, payload.loop]
             args, payload = [args[0], *(args[1 + kept] for kept in narrowed.kept)], narrowed.carried(payload)
@@ -183,12 +184,13 @@ def repeated(builder: GraphBuilder, graph: Graph) -> list[int]:
     for node in builder.nodes:
         if node.op == "loop":
             known.setdefault(_end(builder, node.args, node.payload.loop), (node.args, node.payload.loop))
+    operands = Operands(places)
     for k in needed(graph, graph.outputs, places):
         node = graph.nodes[k]
         if node.op == "const":
             places[k] = builder.constant(node.payload)
             continue
-        args, payload = tuple([places[a] for a in node.args]), node.payload
+        args, payload = tuple(operands.of(node)), node.payload
         if node.op == "loop" and payload.place == payload.loop.states:
             args, loop = known.get(_end(builder, args, payload.loop), (args, payload.loop))
             payload = Carried(loop, loop.states)
@@ -258,12 +260,13 @@ def _equal_states(loop: Loop, states: list[int], given: tuple[int | str, ...]) -
     """For each state the first one that is the same in all passes: both begin alike, and follow from equal states alike."""
     step, following = loop.step, loop.step.outputs[1:]
     equal = _firsts({s: given[s] for s in states})
-    nodes = [(k, step.nodes[k].args, key_of(step.nodes[k])) for k in needed(step, [following[s] for s in states])]
+    nodes = [(k, key_of(step.nodes[k])) for k in needed(step, [following[s] for s in states])]
     while len(classes := set(equal.values())) < len(states):
         numbers: dict[int, int] = {}  # of nodes, the same for those that compute the same from equal states
         known: dict[Hashable, int] = {}
-        for k, args, (op, _, payload) in nodes:
-            what = ("input", equal.get(k, given[k])) if op == "input" else (op, payload, *[numbers[a] for a in args])
+        operands = Operands(numbers)
+        for k, (op, _, payload) in nodes:
+            what = ("input", equal.get(k, given[k])) if op == "input" else (op, payload, *operands.of(step.nodes[k]))
             numbers[k] = known.setdefault(what, len(known))
         equal = _firsts({s: (equal[s], numbers[following[s]]) for s in states})
         if len(set(equal.values())) == len(classes):

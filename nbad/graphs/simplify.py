@@ -35,7 +35,7 @@ def simplify(graph: Graph) -> Graph:
     """
     found = _simplified(graph)
     # steps of loops may have found more constants among what they are given
-    return _simplified(found) if any(node.op == "loop" for node in found.nodes) else found
+    return _simplified(found) if found != graph and any(node.op == "loop" for node in found.nodes) else found
 
 
 def _simplified(graph: Graph) -> Graph:
@@ -46,8 +46,10 @@ def _simplified(graph: Graph) -> Graph:
 
 def compact(graph: Graph) -> Graph:
     """The same outputs and inputs without the nodes that no output needs, and without states of loops that nobody needs."""
+    if (narrowed := narrow(graph)) is not graph:
+        return narrowed
     builder = GraphBuilder(graph.name, graph.inputs)
-    return narrow(builder.build(builder.splice(graph, range(len(graph.inputs)))))
+    return builder.build(builder.splice(graph, range(len(graph.inputs))))
 
 
 @functools.lru_cache(256)
@@ -94,9 +96,11 @@ class SimplifyingBuilder(GraphBuilder):
         return self.inner(p, "not") == q or self.inner(q, "not") == p
 
     def _folded(self, op: str, args: tuple[int, ...], payload: Payload) -> int | None:
+        if op in UNFOLDED:
+            return None
         values = [self.value(a) for a in args]
         row = row_of(op, payload)
-        is_known = None not in values and not (row.scipy or row.address or op in UNFOLDED)
+        is_known = None not in values and not (row.scipy or row.address)
         return self.constant(_compute(op, values, payload)) if is_known else None
 
 

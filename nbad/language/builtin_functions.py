@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from nbad import lines
 from nbad.graphs.flags import Cause
 from nbad.language import arrays, merging, refusals
 from nbad.language.lookup import extreme, ordered
@@ -63,12 +62,8 @@ def _bound(trace: "Trace", bound: Any) -> Any:
     if not trace.is_traced(bound):
         return operator.index(bound)
     if not isinstance(bound, int):  # of an argument, which is a float for the trace
-        frame = lines.user_frame()
-        module = "" if frame is None else str(frame.f_globals.get("__name__"))
         error = TypeError("'float' object cannot be interpreted as an integer")
-        trace.no_value(
-            trace.logic("not", bound.is_integer()), Cause(error, lines.running_line() or lines.Line("", "", 0), module)
-        )
+        trace.no_value(trace.logic("not", bound.is_integer()), Cause.here(error))
     return trace.whole("trunc", bound)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbad.graphs.flags import Cause
+from nbad.graphs.ranges import range_of
 from nbad.language import arrays, refusals
 from nbad.language.arrays import TracedArray, filled, owner, wrap
 from nbad.language.meanings import LibraryFunction, Meaning, means
@@ -69,9 +71,9 @@ def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
 
 
 def item(trace: "Trace", container: Any, index: Any) -> Any:
-    """The item of a tuple, list or array at a traced place; nan where the place is no whole number or out of range.
+    """The item of a tuple, list or array at a traced place, of which negative ones count from the end.
 
-    As in Python, negative places count from the end.
+    Elements for which the place is out of range, or no whole number, have no value.
     """
     if isinstance(index, TracedArray):
         return _items(trace, container, index)
@@ -79,48 +81,71 @@ def item(trace: "Trace", container: Any, index: Any) -> Any:
         return _array_item(trace, container, index if isinstance(index, tuple) else (index,))
     if not isinstance(container, (list, tuple)):
         return container[index]
-    return _pick(trace, list(container), index)
+    kind = "tuple" if isinstance(container, tuple) else "list"
+    wrong = TypeError(f"{kind} indices must be integers or slices, not float")
+    return _pick(trace, list(container), _place_in(trace, len(container), index, IndexError(f"{kind} index out of range"), wrong))
 
 
 def _items(trace: "Trace", container: Any, index: TracedArray) -> Any:
     """The items of an array with one axis at an array of places."""
     if not isinstance(container, np.ndarray) or container.ndim != 1 or all(map(trace.is_condition, index.flat)):
         raise trace.refusal(*refusals.FLOW["index"])
-    return wrap(trace, filled([item(trace, container, place) for place in index.flat], index.shape))
+    if any(not isinstance(place, Tracer) and place != int(place) for place in index.flat):
+        raise trace.refusal(*refusals.FLOW["index"])
+    places = (place if isinstance(place, Tracer) else int(place) for place in index.flat)
+    return wrap(trace, filled([item(trace, container, place) for place in places], index.shape))
 
 
 def _array_item(trace: "Trace", array: np.ndarray, index: tuple[Any, ...]) -> Any:
-    """The item of an array at a tuple of places, by its first traced one."""
-    axis = next((k for k, part in enumerate(index) if isinstance(part, Tracer)), None)
-    if axis is None:
-        return array[index]
-    if any(part is None or part is Ellipsis for part in index) or trace.is_condition(index[axis]) or len(index) > array.ndim:
+    """The item of an array at a tuple of places."""
+    traced = [axis for axis, part in enumerate(index) if isinstance(part, Tracer)]
+    is_odd = any(part is None or part is Ellipsis or trace.is_condition(part) for part in index)
+    if traced and (is_odd or len(index) > array.ndim):
         raise trace.refusal(*refusals.FLOW["index"])
+    wrong = IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices"
+    )
+    places = list(index)
+    for axis in traced:
+        outside = IndexError(f"index is out of bounds for axis {axis} with size {array.shape[axis]}")
+        places[axis] = _place_in(trace, array.shape[axis], index[axis], outside, wrong)
     # what is picked is a number of the graph, and these are floats
-    numbers = array.astype(float) if array.dtype.kind in "iub" else array
-    places = range(array.shape[axis])
-    return _pick(trace, [_array_item(trace, numbers, (*index[:axis], k, *index[axis + 1 :])) for k in places], index[axis])
+    return _array_pick(trace, array.astype(float) if array.dtype.kind in "iub" else array, places)
 
 
-def _pick(trace: "Trace", values: list[Any], index: Any) -> Any:
-    size, index = len(values), trace.real(index)
-    place = trace.apply("select", (index < 0, index + size, index))
-    valid = (place >= 0) & (place < size) & (index == trace.apply("floor", (index,)))
+def _array_pick(trace: "Trace", array: np.ndarray, places: list[Any]) -> Any:
+    """The item at places that are in range, by the first traced one."""
+    axis = next((k for k, part in enumerate(places) if isinstance(part, Tracer)), None)
+    if axis is None:
+        return array[tuple(places)]
+    others = [[*places[:axis], k, *places[axis + 1 :]] for k in range(array.shape[axis])]
+    return _pick(trace, [_array_pick(trace, array, other) for other in others], places[axis])
+
+
+def _place_in(trace: "Trace", size: int, index: Any, outside: Exception, wrong: Exception) -> Any:
+    """A traced place, counted from the start; elements for which it is none have no value."""
+    is_whole, index = trace.is_whole(index), trace.real(index)
+    found = range_of(trace.builder.nodes, index._node, trace.ranges)
+    is_inside = found is not None and -size <= found[0] and found[1] < size
+    if not is_whole:  # an argument may be an array of integers
+        trace.no_value(index != trace.apply("floor", (index,)), Cause.here(wrong))
+    if not (is_inside and is_whole):
+        if trace.guards and is_whole:  # those to whom making it of nan is an error have left before
+            trace.no_value(
+                trace.logic("not", abs(index) < math.inf), Cause.here(ValueError("cannot convert float NaN to integer"))
+            )
+        trace.no_value(trace.logic("not", (index >= -size) & (index < size)), Cause.here(outside))
+    if found is not None and found[0] >= 0.0:
+        return index
+    return trace.apply("select", (index < 0, index + size, index))
+
+
+def _pick(trace: "Trace", values: list[Any], place: Any) -> Any:
     try:
-        inside = select_tree(trace, values, lambda k: place < k)
-        return Merger(trace, valid).merge(inside, _like(values[0], math.nan))
+        return select_tree(trace, values, lambda k: place < k)
     except Different as error:
         what, fix = refusals.FLOW["table"]
         raise trace.refusal(what, fix, got=str(error)) from None
-
-
-def _like(value: Any, number: float) -> Any:
-    """The number in the shape of a value."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(_like(part, number) for part in value)
-    if isinstance(value, dict):
-        return {key: _like(part, number) for key, part in value.items()}
-    return np.full(value.shape, number) if isinstance(value, np.ndarray) and value.ndim else number
 
 
 def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any]) -> Any:

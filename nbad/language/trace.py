@@ -87,6 +87,7 @@ class Trace:
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
         self.unset: dict[int, Cause] = {}  # by what stands for variables without a value
+        self.ranges: dict[int, tuple[float, float]] = {}  # of nodes that count the passes of loops
         self.path: Callable[[], Any] = lambda: True
         self.guards: list[Any] = []
         self.opaque = 0
@@ -191,8 +192,7 @@ class Trace:
         frame = lines.user_frame()
         if frame is None or "__nbad__" not in frame.f_globals:  # it may have asked for None, which nobody noticed
             raise self.refusal(*refusals.FLOW["perhaps"])
-        error = TypeError("an operation on None")
-        self.no_value(condition, Cause(error, lines.line_of(frame.f_code, frame.f_lineno), str(frame.f_globals.get("__name__"))))
+        self.no_value(condition, Cause.here(TypeError("an operation on None")))
 
     def nothing(self) -> Tracer:
         """What stands for a value where there is none: nobody uses it."""

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad import lines
 from nbad.derivatives.implicit import Equations, implicit, newton, newton_within
 from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
@@ -34,7 +33,7 @@ class Problem(NamedTuple):
     max_passes: int = MAX_PASSES
     bracket: tuple[Any, Any] | None = None
     finish: Callable[[Any], Any] = lambda root: root  # what is made of the root
-    wants_more: Any = False  # than the root
+    refused: tuple[str, str] | None = None  # what is asked for beside the root, and what to write instead
     same_signs: Exception = NotConvergedError("`nbad.solve` found no root: both ends of the bracket have the same sign")
 
 
@@ -95,7 +94,7 @@ def solved(trace: Trace, problem: Problem) -> Any:
     find = _from_start if problem.bracket is None else _within
     unknowns, failures = find(trace, problem, equations, captured)
     for fails, error in failures:
-        trace.no_value(fails, Cause(error, lines.running_line() or lines.Line("", "", 0)))
+        trace.no_value(fails, Cause.here(error))
     roots = trace.grown(implicit, equations, unknowns, captured)
     for condition, cause in flags(roots):
         trace.no_value(condition, cause)
@@ -104,8 +103,8 @@ def solved(trace: Trace, problem: Problem) -> Any:
 
 def _check(trace: Trace, problem: Problem) -> None:
     """Refuse options that mean nothing."""
-    if problem.wants_more:
-        raise trace.refusal("asks how a root was found, by `full_output`", "full_output=False")
+    if problem.refused is not None:
+        raise trace.refusal(*problem.refused)
     wrong = {
         "max_passes": not isinstance(problem.max_passes, Integral) or problem.max_passes < 1,
         "tol": not isinstance(problem.tol, Real) or not 0.0 <= problem.tol < float("inf"),
@@ -131,8 +130,7 @@ class _Within:
 
     def fault(self, condition: Any, error: Exception) -> None:
         """Elements leave the residual where a condition holds."""
-        condition = both(self._trace, self._trace.path(), condition)
-        self.faults.append(Flag(condition, Cause(error, lines.running_line() or lines.Line("", "", 0))))
+        self.faults.append(Flag(both(self._trace, self._trace.path(), condition), Cause.here(error)))
 
 
 def _equations(trace: Trace, problem: Problem, start: np.ndarray) -> Any:
@@ -206,7 +204,9 @@ def _run(trace: Trace, loop: Any, initial: list[int], captured: list[int], unkno
     found = states[:unknowns]
     given = [trace.value(k) for k in (*initial[:unknowns], *captured)]
     found_none = functools.reduce(lambda p, q: trace.logic("or", p, q), (~_is_finite(trace.value(k)) for k in found))
-    known = functools.reduce(lambda p, q: trace.logic("and", p, q), map(_is_finite, given))
+    known = functools.reduce(lambda p, q: trace.logic("and", p, q), (value == value for value in given))
+    if any(node.op == "const" and node.payload != node.payload for node in loop.step.nodes):  # a parameter that is a plain number
+        known = trace.value(trace.builder.constant(False))
     return found, trace.logic("or", trace.value(unfinished) != 0.0, trace.logic("and", found_none, known))
 
 
@@ -237,12 +237,18 @@ def _plainly(problem: Problem) -> Any:
 
 
 class _Result(SimpleNamespace):
-    """What `root_scalar` returns: how it got there is not known."""
+    """What `root_scalar` and `root` return: how they got there is not known."""
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("iterations", "function_calls", "method") and (root := first_traced((self.root,))) is not None:
-            raise root._trace.refusal(f"asks how a root was found, by `{name}`", "result.root")
+        if name in _HOW and (root := first_traced(tuple(vars(self).values()))) is not None:
+            raise root._trace.refusal(f"asks how a root was found, by `{name}`", f"result.{next(iter(vars(self)))}")
         raise AttributeError(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+
+_HOW = ("iterations", "function_calls", "method", "fun", "nfev", "njev", "nit", "fjac", "r", "qtf", "status", "message")
 
 
 def _newton(func: Any, x0: Any, *others: Any, args: Any = (), maxiter: int = MAX_PASSES, **options: Any) -> Problem:
@@ -271,6 +277,27 @@ def _root_scalar(f: Any, args: Any = (), method: Any = None, bracket: Any = None
     return problem._replace(start=start, finish=lambda root: _Result(root=root, converged=True, flag="converged"))
 
 
+def _root(
+    fun: Any,
+    x0: Any,
+    args: Any = (),
+    method: Any = "hybr",
+    jac: Any = None,
+    tol: Any = None,
+    callback: Any = None,
+    **options: Any,
+) -> Problem:
+    """Its unknowns are an array, also if there is one."""
+    refused = None
+    if not isinstance(method, str) or method.lower() != "hybr":
+        refused = f"finds a root by the method {method!r}", 'method="hybr"  # nbad takes Newton\'s steps'
+    elif callback is not None:
+        refused = "asks how a root is found, by `callback`", "callback=None"
+    residual = (lambda *values: fun(*values)[0]) if jac is True else fun
+    start = x0 if np.ndim(x0) else [x0]
+    return Problem(residual, start, _tuple(args), refused=refused, finish=lambda root: _Result(x=root, success=True))
+
+
 def _tuple(args: Any) -> tuple[Any, ...]:
     return args if isinstance(args, tuple) else (args,)
 
@@ -279,6 +306,7 @@ _OF_SCIPY: dict[str, Callable[..., Problem]] = dict.fromkeys(("bisect", "brenth"
     "newton": _newton,
     "fsolve": _fsolve,
     "root_scalar": _root_scalar,
+    "root": _root,
 }
 
 
@@ -290,4 +318,10 @@ def problem_of(function: Any) -> Callable[..., Problem] | None:
     read = _OF_SCIPY.get(name) if module is not None and getattr(module, name, None) is function else None
     if read is None:
         return None
-    return lambda *args, full_output=False, **options: read(*args, **options)._replace(wants_more=full_output)
+    how = "asks how a root was found, by `full_output`", "full_output=False"
+
+    def problem(*args: Any, full_output: Any = False, **options: Any) -> Problem:
+        found = read(*args, **options)
+        return found._replace(refused=how) if full_output else found
+
+    return problem

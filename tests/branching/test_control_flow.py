@@ -699,17 +699,21 @@ def test_a_thousand_steps_are_traced_fast():
 def test_items_at_a_traced_place():
     local = [0.5, -0.5]
 
-    def kernel(i):
-        return TABLE[i], MATRIX[1, i], MATRIX[i, 1], MATRIX[i][2], [i, i * i, 2.0][i], MATRIX[i, 1:][0], local[i < 1]
-
+    kernels = [
+        lambda i: TABLE[i], lambda i: MATRIX[1, i], lambda i: MATRIX[i, 1], lambda i: MATRIX[i][2], lambda i: [i, i * i, 2.0][i],
+        lambda i: MATRIX[i, 1:][0], lambda i: local[i < 1],
+    ]  # fmt: skip
     nan = math.nan
     expected = {
         0.0: (1, 3, 1, 2, 0, 1, -0.5), 1.0: (4, 4, 4, 5, 1, 4, 0.5), 2.0: (9, 5, nan, nan, 2, nan, 0.5),
         -1.0: (16, 5, 4, 5, 2, 4, -0.5), -3.0: (4, 3, nan, nan, -3, nan, -0.5), 4.0: (nan,) * 6 + (0.5,),
         -5.0: (nan,) * 6 + (-0.5,), 0.5: (nan,) * 6 + (-0.5,), nan: (nan,) * 6 + (0.5,),
     }  # fmt: skip
-    columns = evaluate(traced(kernel, "i").graph, np.array(list(expected)))
-    np.testing.assert_array_equal(np.array(columns).T, list(expected.values()))
+    places = np.array(list(expected))
+    for kernel, values in zip(kernels, zip(*expected.values(), strict=True), strict=True):
+        graph, _, _, flags = traced(kernel, "i")
+        (found,), failed = evaluate(graph, places), False if flags is None else np.any(evaluate(flags.graph, places), axis=0)
+        np.testing.assert_array_equal(np.where(failed, nan, found), values)
 
 
 def test_places_cost_the_size_of_the_table():

@@ -114,6 +114,17 @@ def secant_without_a_start(x, a):
     return -x, -1
 
 
+def three_nested(x, y):
+    s = x
+    for i in range(12):
+        for j in range(12):
+            for k in range(12):
+                s = s + 0.02 * math.sin(s * y) / (i + j + k + 1)
+                if s > 2.5:
+                    break
+    return s, 100 * i + 10 * j + k
+
+
 # counters and series
 
 

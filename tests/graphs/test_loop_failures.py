@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from helpers.loops import Number, Steps, kernel_of, where
+from helpers.loops import Number, Steps, graph_of, kernel_of, sin, where
 
 import nbad
+from nbad.derivatives.differentiate import jacobian
+from nbad.graphs import failures
 
 
 class Refused(ValueError):
@@ -110,3 +112,14 @@ def test_elements_that_do_not_come_there_raise_nothing(verb):
 def test_a_checked_call_raises_the_same():
     with nbad.debugging(), pytest.raises(Refused, match="no root of"):
         kernel_of(falling)(np.array([5.0, 2.0]), 1.0)
+
+
+def test_whether_a_step_may_fail_is_asked_once_for_each_loop(monkeypatch):
+    asked = []
+    own = failures.may_fail
+    monkeypatch.setattr(failures, "may_fail", lambda graph: asked.append(graph) or own(graph))
+    inner = Steps(lambda u, v, k, x: (k < 5.0, lambda: (u + 0.1 * v, v - 0.1 * sin(u) * x, k + 1.0)), 3, 1)
+    outer = Steps(lambda u, v, k, x: (k < 4.0, lambda: (*inner([u, v, 0.0], [x])[:2], k + 1.0)), 3, 1)
+    graph = jacobian(graph_of(2, lambda x, y: outer([x, y, 0.0], [x])[0]), (0, 1)).graph
+    assert not failures.may_fail(graph)
+    assert len(asked) <= 3

@@ -1,5 +1,6 @@
 """Loops built by hand: a step is a Python function of numbers, which grows a graph where these are nodes, else computes."""
 
+import functools
 import inspect
 import math
 from typing import NamedTuple
@@ -26,50 +27,14 @@ class Number:
         nodes = [self.node, *(other.node if isinstance(other, Number) else self.builder.constant(other) for other in others)]
         return Number(self.builder, self.builder.add(op, *(nodes[::-1] if swapped else nodes)))
 
-    def __add__(self, other):
-        return self.apply("add", other)
 
-    def __radd__(self, other):
-        return self.apply("add", other, swapped=True)
-
-    def __sub__(self, other):
-        return self.apply("sub", other)
-
-    def __rsub__(self, other):
-        return self.apply("sub", other, swapped=True)
-
-    def __mul__(self, other):
-        return self.apply("mul", other)
-
-    def __rmul__(self, other):
-        return self.apply("mul", other, swapped=True)
-
-    def __truediv__(self, other):
-        return self.apply("div", other)
-
-    def __rtruediv__(self, other):
-        return self.apply("div", other, swapped=True)
-
-    def __neg__(self):
-        return self.apply("neg")
-
-    def __abs__(self):
-        return self.apply("abs")
-
-    def __lt__(self, other):
-        return self.apply("lt", other)
-
-    def __gt__(self, other):
-        return self.apply("gt", other)
-
-    def __ge__(self, other):
-        return self.apply("ge", other)
-
-    def __and__(self, other):
-        return self.apply("and", other)
-
-    def __invert__(self):
-        return self.apply("not")
+_OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "lt": "lt", "gt": "gt", "ge": "ge", "and": "and"}
+_SWAPPED = ("add", "sub", "mul", "truediv")
+_OF_ONE = {"neg": "neg", "abs": "abs", "invert": "not"}
+for _name, _op in (*_OPERATORS.items(), *_OF_ONE.items()):
+    setattr(Number, f"__{_name}__", functools.partialmethod(Number.apply, _op))
+for _name in _SWAPPED:
+    setattr(Number, f"__r{_name}__", functools.partialmethod(Number.apply, _OPERATORS[_name], swapped=True))
 
 
 def where(condition, x, y):

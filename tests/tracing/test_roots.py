@@ -1,6 +1,7 @@
 """Equations inside kernels against mpmath, closed forms, and the residuals themselves."""
 
 import math
+import re
 
 import mpmath
 import numpy as np
@@ -284,6 +285,61 @@ def test_fsolve_returns_an_array():
     )
 
 
+def circle_and_line(v, a, b):
+    return [v[0] ** 2 + v[1] ** 2 - a, v[0] - b * v[1]]
+
+
+ROOTS = {
+    "args": lambda a, b: optimize.root(circle_and_line, [1.0, 1.0], args=(a, b)).x,
+    "closure": lambda a, b: optimize.root(lambda v: np.array(circle_and_line(v, a, b)), np.array([1.0, 1.0]), tol=1e-13)["x"],
+    "slopes": lambda a, b: (
+        optimize.root(
+            lambda v: (circle_and_line(v, a, b), np.array([[2.0 * v[0], 2.0 * v[1]], [1.0, -b]])),
+            (1.0, 1.0),
+            method="hybr",
+            jac=True,
+        ).x
+    ),
+    "given slopes": lambda a, b: (
+        optimize.root(circle_and_line, (1.0, 1.0), (a, b), jac=lambda v, a, b: np.array([[2.0 * v[0], 2.0 * v[1]], [1.0, -b]])).x
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_root_of_scipy(name):
+    f = nbad.kernel(ROOTS[name], signature="(),()->(2)")
+    a, b = np.array([2.0, 5.0, 1.0]), np.array([1.0, 2.0, 0.5])
+    v = np.sqrt(a / (1.0 + b * b))
+    assert_allclose(f(a, b), np.stack([b * v, v], axis=-1), rtol=1e-13)
+    assert_allclose(f(a, b)[0], ROOTS[name](2.0, 1.0), rtol=1e-9)
+    slopes = np.stack(
+        [np.stack([0.5 * b * v / a, v - b * b * v / (1.0 + b * b)], -1), np.stack([0.5 * v / a, -b * v / (1.0 + b * b)], -1)], -2
+    )
+    assert_allclose(nbad.jacobian(f)(a, b), slopes, rtol=1e-12)
+
+
+def test_root_of_scipy_for_one_unknown():
+    def f(y):
+        found = optimize.root(lambda v: v**3 - y, 1.0)
+        return found.x[0] if found.success else -1.0
+
+    assert_allclose(nbad.kernel(f)(np.array([8.0, 27.0])), [2.0, 3.0], rtol=1e-14)
+    assert_allclose(nbad.grad(nbad.kernel(f))(8.0), 1.0 / 12.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"method": "lm"}, "finds a root by the method 'lm'"), ({"callback": print}, "by `callback`")],
+    ids=["method", "callback"],
+)
+def test_what_root_of_scipy_may_not_be_asked(options, text):
+    with pytest.raises(nbad.NbadError, match=text):
+        nbad.kernel(lambda y: optimize.root(lambda v: v * v - y, 2.0, **options).x[0])(4.0)
+    with pytest.raises(nbad.NbadError, match="asks how a root was found, by `nfev`"):
+        nbad.kernel(lambda y: optimize.root(lambda v: v * v - y, 2.0).nfev * y)(4.0)
+
+
 @pytest.mark.parametrize(
     "find",
     [
@@ -324,3 +380,67 @@ def test_a_residual_may_raise_in_a_try():
     assert_allclose(nbad.grad(f)(y), [-1.0, 1.0, 0.5, -1.0], rtol=1e-13)
     ends = math.sin(1.0) + 1.0
     assert_allclose(nbad.kernel(logarithm_or_error)(np.array([ends, 2.7])), [1.0, -2.7], rtol=1e-14)
+
+
+def log_of_the_unknown(x):
+    return nbad.solve(lambda v: math.log(v) - x, 10.0)
+
+
+def root_of_the_unknown(x):
+    return nbad.solve(lambda v: math.sqrt(v) - x, 9.0)
+
+
+def within_a_bracket(x):
+    return nbad.solve(lambda v: math.log(v) - x, 10.0, bracket=(0.0, 50.0))
+
+
+def refuses_the_unknown(x):
+    def residual(v):
+        if v < 0.0:
+            raise ValueError("negative")
+        return v * v * v - x
+
+    return nbad.solve(residual, 0.3)
+
+
+def caught_when_not_found(x):
+    try:
+        return nbad.solve(lambda v: math.log(v) - x, 10.0)
+    except nbad.NotConvergedError:
+        return -2.0
+
+
+def caught_when_outside(x):
+    try:
+        return nbad.solve(lambda v: math.log(v) - x, 10.0)
+    except ValueError:
+        return -1.0
+
+
+def caught_within(x):
+    def residual(v):
+        try:
+            return math.log(v) - x
+        except ValueError:
+            return v - 1.0
+
+    return nbad.solve(residual, 10.0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        log_of_the_unknown, root_of_the_unknown, within_a_bracket, refuses_the_unknown, caught_when_not_found,
+        caught_when_outside, caught_within,
+    ],
+)  # fmt: skip
+def test_steps_out_of_the_domain_end_as_in_plain_python(function):
+    f = nbad.kernel(function)
+    for x in (0.5, 1.0, -3.0, 2.5, math.nan, math.inf):
+        try:
+            expected = function(x)
+        except (nbad.NotConvergedError, ValueError) as error:
+            with pytest.raises(type(error), match=re.escape(str(error).splitlines()[0])):
+                f(x)
+        else:
+            assert_allclose(f(x), expected, rtol=1e-14)
