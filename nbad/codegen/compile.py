@@ -23,7 +23,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from nbad.codegen import disk
 from nbad.codegen.host import host
-from nbad.codegen.length import length
+from nbad.codegen.length import width
 from nbad.codegen.lower import OpList
 from nbad.codegen.vector_ir import ENTRY, print_ir
 
@@ -146,8 +146,7 @@ def compile_tile(oplist: OpList) -> TileKernel:
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
     with global_compiler_lock:
         shelf = _shelves.find(symbol, ir)
-    width = host().width(oplist.dtype) * length(oplist, host())
-    return TileKernel(shelf.addresses[symbol], oplist, width, shelf)
+    return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
 
 
 def compile_lasting(ir: str, name: str) -> int:

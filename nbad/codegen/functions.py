@@ -103,7 +103,8 @@ class Functions:
 
     def _parts(self, function: str, row: Operation) -> str:
         """The name of a helper that gives a vector to a function in parts of one register."""
-        size, kind = self.width // self._registers, f"<{self.width // self._registers} x {self.scalar}>"
+        size = self.width // self._registers
+        kind = f"<{size} x {self.scalar}>"
         self._declared(function, kind, row)
         lines, results = [], []
         for part in range(self._registers):

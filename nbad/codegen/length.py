@@ -15,6 +15,11 @@ DENSE, SOME = 16, 64  # operations for each call of a function
 MOST_RESULTS = 12  # beyond, stores of long vectors wait for each other where memory is past the caches: 3 times slower with 30
 
 
+def width(oplist: OpList, host: Host) -> int:
+    """Elements in a vector."""
+    return host.width(oplist.dtype) * length(oplist, host)
+
+
 def length(oplist: OpList, host: Host) -> int:
     """Registers in a vector: 4 where calls of vector functions stand close, 2 where there are some of them, else 1.
 
@@ -40,5 +45,5 @@ def _operations(oplist: OpList) -> Iterator[str]:
 
 
 def _is_vector_function(op: str, dtype: str, host: Host) -> bool:
-    row = TABLE.get(op)  # that of an equation's solution is not there
-    return row is not None and bool(row.libm and host.vector_function(row.libm, len(row.operands), dtype))
+    row = TABLE[op]
+    return bool(row.libm and host.vector_function(row.libm, len(row.operands), dtype))

@@ -56,6 +56,7 @@ class _FunctionCache(NullCache):
 
     def load_overload(self, signature: Any, target_context: Any) -> CompileResult | None:
         """The compiled function for a signature; None where the disk does not have it."""
+        # Numba's own caches refresh all of the compiler here, which takes 0.3 s; kept code needs the runtime alone
         rtsys.initialize(target_context)
         key = self._key(signature, target_context.codegen())
         data = disk.load(key) if key else None

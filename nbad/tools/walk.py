@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from nbad.api.kernel import Kernel
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import Host
-from nbad.codegen.length import length
+from nbad.codegen.length import width
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
 from nbad.codegen.vector_ir import print_ir
@@ -132,7 +132,7 @@ DOORS: dict[str, Callable[[Walker], str]] = {
     "op list": lambda walker: str(walker.oplist),
     "readable python": lambda walker: print_python(walker.oplist),
     "vector ir": _loop,
-    "tile kernel": lambda walker: str(TileKernel(0, walker.oplist, HOST.width("float64") * length(walker.oplist, HOST))),
+    "tile kernel": lambda walker: str(TileKernel(0, walker.oplist, width(walker.oplist, HOST))),
     "residuals": lambda walker: str(walker.names["pullback"].residuals),
     "results": lambda walker: "\n".join(map(str, (walker.names["y"], *walker.names["cotangents"]))),
     "report": _report,

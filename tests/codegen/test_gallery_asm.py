@@ -8,7 +8,7 @@ from helpers.gallery import GALLERY, load
 
 import nbad
 from nbad.codegen.host import host
-from nbad.codegen.length import length
+from nbad.codegen.length import width
 from nbad.plans.policies import POLICIES
 
 REGISTERS = {"e": "zmm", "d": "ymm", "c": "ymm", "b": "xmm", "n": "v"}
@@ -35,4 +35,4 @@ def test_the_code_is_vector_code_of_one_width(kernel, dtype):
         assert wide in asm
         assert not [register for register in OTHERS.get(wide, ()) if register in asm]
         assert set(ARITHMETIC.findall(asm)) <= {"pd" if dtype == np.float64 else "ps"}
-        assert tile.width == host().width(dtype.name) * length(tile.oplist, host())
+        assert tile.width == width(tile.oplist, host())

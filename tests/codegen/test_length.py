@@ -5,7 +5,6 @@ import pytest
 from helpers.gallery import load
 from helpers.tiles_by_hand import edges, graph_of, pairs, run_tile, same_bits
 
-from nbad.codegen import compile, vector_ir
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import Host, host
 from nbad.codegen.length import length
@@ -72,6 +71,6 @@ def test_lengths_have_the_same_bits(dtype, registers, monkeypatch):
 
 
 def compiled(oplist, registers, monkeypatch):
-    for module in (vector_ir, compile):
-        monkeypatch.setattr(module, "length", lambda oplist, host: registers)
+    for module in ("vector_ir", "length"):
+        monkeypatch.setattr(f"nbad.codegen.{module}.length", lambda oplist, host: registers)
     return compile_tile(oplist)
