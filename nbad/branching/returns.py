@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     line: lines.Line | None
 
     def held(self, container: Any) -> list[Any] | None:
-        """The items of a container with this outcome; None if it does not outlive the call, or is an array that nobody writes to."""
+        """The items of a container with this outcome; None if it does not outlive the call, or cannot change."""
         contents = self.contents.get(id(container))
         is_fixed = isinstance(container, np.ndarray) and not container.flags.writeable
         return None if contents is None or is_fixed else contents.items

@@ -38,7 +38,9 @@ def row_of(op: str, payload: Any = None) -> Operation:
     >>> row_of("sin").libm
     'sin'
     """
-    row: Operation | None = None if payload is None else getattr(payload, "row", None)  # nearly all have none, and it is asked often
+    row: Operation | None = (
+        None if payload is None else getattr(payload, "row", None)
+    )  # nearly all have none, and it is asked often
     return TABLE[op] if row is None else row
 
 
