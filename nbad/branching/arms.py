@@ -73,7 +73,7 @@ class Fork:
         self._sides, self._settings = _Sides({}, {}), settings()
         self._stale = dict(flow.trace.aliases.stale)  # before the arms
         self._left_stale: dict[int, Any] = {}
-        self.merger = Merger(flow.trace, condition, self.heap.holds, (self._held_first, self._held_second))
+        self.merger = Merger(flow.trace, condition, self._is_old, (self._held_first, self._held_second))
 
     @property
     def line(self) -> lines.Line:
@@ -86,6 +86,10 @@ class Fork:
         if self.holds is None:
             return True
         return self.condition if self.holds else self.flow.trace.logic("not", self.condition)
+
+    def _is_old(self, value: Any) -> bool:
+        """Whether other names may lead to a list or array: it was there before the arms, or may be one that was."""
+        return self.heap.holds(value) or self.flow.is_watched(value)
 
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""

@@ -259,12 +259,16 @@ class Call:
         self._fix([value, *(item for _, items in now.values() for item in items)])
         contents = {key: Contents(rest, [kept(item, copies) for item in items]) for key, (rest, items) in now.items()}
         result = _alone(kept(value, copies))
-        views = [copy for copy in copies.values() if copy.copy is not copy.original and self._heap.holds(copy.original)]
+        views = [copy for copy in copies.values() if copy.copy is not copy.original and self._leads_out(copy.original)]
         self._views |= {id(copy.copy): copy for copy in views}
         return result, contents
 
     def _is_old(self, value: Any) -> bool:
-        return id(value) in self._views or self._heap.holds(value)
+        return id(value) in self._views or self._leads_out(value)
+
+    def _leads_out(self, value: Any) -> bool:
+        """Whether a list or array outlives the call, or may be one that does."""
+        return self._heap.holds(value) or self.flow.is_watched(value)
 
     def _of_originals(self, merged: Entangled) -> Entangled:
         """A merged list or array with the views, instead of copies of them, that it may be."""

@@ -147,8 +147,9 @@ for _name in "lt le gt ge eq ne".split():
     setattr(Masked, f"__{_name}__", _operator(getattr(operator, _name)))
 for _name in "astype clip copy round".split():
     setattr(Masked, _name, _method(_name))
-for _name in "neg pos abs invert".split():
+for _name in "neg pos abs".split():
     setattr(Masked, f"__{_name}__", _unary(getattr(operator, _name)))
+setattr(Masked, "__invert__", _unary(np.invert))  # noqa: B010, as above; conditions may be plain
 
 
 class Places:
