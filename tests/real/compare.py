@@ -199,7 +199,7 @@ def _check_column(example: Example, point: dict[str, Any], name: str, place: Any
         close |= ~(abs(column - slope) > error + rounding + uncertain)
     near = [] if close.all() else [differences(first) for first in NEAR_STEPS]
     for slope, error, rounding in near:
-        is_stair = abs(slope - far[1][0]) > error + rounding + far[1][1] + far[1][2]
+        is_stair = (slope != 0) & (abs(slope - far[1][0]) > error + rounding + far[1][1] + far[1][2])  # flat ones are rounding
         close |= is_stair & (abs(column - slope) <= error + rounding)
     if not close.all():
         k = int(np.argmin(close))
