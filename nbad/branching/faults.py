@@ -1,8 +1,8 @@
 """Errors that end the path of some elements only: which they are, and what they leave.
 
-What Python would raise for these elements, too, makes a path without a value: an explicit `raise`, an `assert` that fails, places
-beyond the end of a list or array, and operations on None and on things that are no numbers. All else is an error of the kernel's
-source, or ours.
+What Python would raise for these elements, too, makes a path without a value: an explicit `raise`, an `assert` that fails,
+operations on None and on things that are no numbers, items that are not there, what cannot be computed of plain values. All else
+is an error of the kernel's source, or ours.
 
 Arithmetic of Python and its `math` raises errors, too, where compiled code has nan or infinity. NumPy's functions raise none, and
 where nobody catches such an error, nbad computes as NumPy does.
@@ -17,7 +17,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
-from nbad.errors import InternalError, TraceError
+from nbad.errors import InternalError, NbadError, TraceError
+from nbad.language import refusals
 from nbad.language.merging import both, either
 from nbad.language.trace import Cause
 
@@ -30,7 +31,10 @@ _NO_OPERATION = re.compile(
     r"|cannot unpack non-iterable|must be real number|.*has no len\(\)|can't multiply sequence|can only concatenate"
     r"|(argument must be|.*argument must be|.*takes) a? ?(string|real number)"
 )
-_CALLS = ("_call", "call_plain", "iterated", "item")  # functions of ours that call the user's objects
+_CALLS = ("_call", "call_plain", "iterated")  # functions of ours that call the user's objects
+_PLACES = ("item", "put", "__getitem__", "__setitem__")  # those that find items by plain places
+# what Python raises for plain values that it cannot compute with
+_OF_VALUES = (IndexError, KeyError, ValueError, ZeroDivisionError, OverflowError)
 
 
 class NoPath(BaseException):  # which no handler of the user's is for
@@ -49,8 +53,11 @@ def ends_path(error: BaseException) -> bool:
     if last is None:
         return False
     if _is_users(last.tb_frame):
-        return _raises(last.tb_frame, last.tb_lasti) or _is_of_values(error)
-    return last.tb_frame.f_code.co_name in _CALLS and _is_of_values(error)
+        return _raises(last.tb_frame, last.tb_lasti) or _lacks_operation(error) or _has_no_such_value(error)
+    function = _last_of_ours(error)
+    if function in _CALLS:
+        return _has_no_such_value(error) or (last.tb_frame.f_code.co_name == function and _lacks_operation(error))
+    return function in _PLACES and isinstance(error, LookupError) and _has_no_such_value(error)
 
 
 def cause_of(error: Exception) -> Cause:
@@ -80,10 +87,21 @@ def _raises(frame: FrameType, place: int) -> bool:
     return opcode.opname[frame.f_code.co_code[place]] == "RAISE_VARARGS"
 
 
-def _is_of_values(error: BaseException) -> bool:
-    """Whether values have no such item or operation; a traced value is a number, and lacks none that a number has."""
+def _lacks_operation(error: BaseException) -> bool:
+    """Whether an operand had no such operation; a traced value is a number, and lacks none that a number has."""
     words = str(error)
-    return type(error) is IndexError or (type(error) is TypeError and bool(_NO_OPERATION.match(words)) and "Traced" not in words)
+    return type(error) is TypeError and bool(_NO_OPERATION.match(words)) and "Traced" not in words
+
+
+def _has_no_such_value(error: BaseException) -> bool:
+    """Whether this is what Python says of plain values."""
+    return isinstance(error, _OF_VALUES) and not isinstance(error, NbadError) and refusals.misuse(error) is None
+
+
+def _last_of_ours(error: BaseException) -> str:
+    """The name of the innermost function of ours that an error came through, if no code of the user's was called by that."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if not lines.is_library(frame)]
+    return "" if _is_users(frames[-1]) else frames[-1].f_code.co_name
 
 
 def was_raised(error: BaseException | None) -> bool:

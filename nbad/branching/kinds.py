@@ -46,6 +46,7 @@ import numpy as np
 
 from nbad import lines
 from nbad.language import arrays
+from nbad.language.masks import Masked
 
 ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range))
 _BUSY = ("asyncio", "functools", "logging")  # their objects change when they are merely used
@@ -177,7 +178,7 @@ def is_atom(cls: type) -> bool:
     """Whether values of this class lead nowhere: plain values, and what nbad itself puts into a kernel, arrays apart."""
     if issubclass(cls, np.generic):
         return cls.__module__ == "numpy" and cls is not np.void
-    return cls in ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray | Globals))
+    return cls in ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray | Globals | Masked))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -366,6 +367,7 @@ _ITERATOR = Kind("iterator", _read_iterator)
 # the first that applies counts: generators are iterators too
 _KINDS = (
     (Globals, Kind("variable", lambda value: Contents(value.version(), []))),
+    (Masked, Kind("array", lambda value: Contents(None, [value.values]))),
     (list, Kind("list", lambda value: Contents(None, list(value)), _write_list)),
     (dict, Kind("dict", _read_dict)),
     (set, Kind("set", lambda value: Contents(None, list(value)))),

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from nbad import lines
 from nbad.branching.arms import variables
 from nbad.branching.kinds import Contents, carried, kind_of, same
@@ -26,9 +28,10 @@ class Outcome(NamedTuple):
     line: lines.Line | None
 
     def held(self, container: Any) -> list[Any] | None:
-        """The items of a container with this outcome; None if it does not outlive the call."""
+        """The items of a container with this outcome; None if it does not outlive the call, or cannot change."""
         contents = self.contents.get(id(container))
-        return None if contents is None else contents.items
+        is_fixed = isinstance(container, np.ndarray) and not container.flags.writeable
+        return None if contents is None or is_fixed else contents.items
 
 
 class Exit(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from nbad.language import arrays
+from nbad.language import arrays, masks
 from nbad.language.lookup import extreme, ordered
 from nbad.language.meanings import Meaning, means
 
@@ -189,6 +189,31 @@ def _empty_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", sub
     return _empty(trace, arrays.items(trace, x).shape, dtype)
 
 
+def _target(trace: "Trace", array: Any) -> arrays.TracedArray:
+    if isinstance(array, arrays.TracedArray):
+        return array
+    name = array.spelled() if trace.is_traced(array) else "y"
+    raise trace.refusal(f"writes into {name}, which nobody can write to", f"{name} = np.where(mask, value, {name})")
+
+
+def _putmask(trace: "Trace", a: Any, mask: Any, values: Any) -> None:
+    target = _target(trace, a)
+    parts = masks.conditions_of(trace, mask), arrays.items(trace, values)
+    for part in parts:
+        if part.size > 1 and part.shape != target.shape:
+            raise trace.refusal("calls `numpy.putmask` with arrays of different shapes", "np.putmask(a, a > 0, 0.0)")
+    masks.assign(trace, target, *masks.alike(trace, target, *parts))
+
+
+def _place(trace: "Trace", arr: Any, mask: Any, vals: Any) -> None:
+    masks.write(trace, _target(trace, arr), masks.conditions_of(trace, mask), vals)
+
+
+def _copyto(trace: "Trace", dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    target = _target(trace, dst)
+    masks.assign(trace, target, *masks.alike(trace, target, masks.conditions_of(trace, where), arrays.items(trace, src)))
+
+
 def _result_type(trace: "Trace", *values: Any) -> np.dtype:
     kinds = [np.dtype(bool if trace.is_condition(v) else float) if trace.is_traced(v) else _dtype_or(v) for v in values]
     return np.result_type(*kinds)
@@ -327,6 +352,9 @@ MEANINGS = {
     "numpy.zeros_like": means(_zeros_like, each=()),
     "numpy.ones_like": means(_ones_like, each=()),
     "numpy.empty_like": means(_empty_like, each=(), always=True),
+    "numpy.putmask": means(_putmask, each=()),
+    "numpy.place": means(_place, each=()),
+    "numpy.copyto": means(_copyto, each=()),
     "numpy.result_type": means(_result_type, each=()),
     "numpy.diff": means(_diff, each=()),
     "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),

@@ -4,6 +4,7 @@ A traced number never changes. Where a kernel writes to one, its variable gets a
 more, under whatever name: for NumPy that would be the array that was written to.
 """
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,7 +13,7 @@ import numpy as np
 
 from nbad.language import arrays, merging
 from nbad.language.arrays import TracedArray
-from nbad.language.meanings import means
+from nbad.language.meanings import LibraryFunction, means
 from nbad.language.values import Tracer
 
 if TYPE_CHECKING:
@@ -22,16 +23,20 @@ _OUTSIDE = (
     "uses items that a traced condition picks for more than to write them back",
     "y[mask] = f(x[mask])  # by one mask; or np.where(mask, f(x), 0.0)",
 )
+# functions of arrays that make as many items
+_AS_MANY = [f"numpy.{name}" for name in "array asarray copy full_like zeros_like ones_like empty_like".split()]
 _WHOLE = (slice(None), Ellipsis, ())
 
 
 class Masked:
     """The items of a number or array where a condition holds: what arithmetic makes of them is picked by the same condition.
 
+    Items of them are picked, and written to, by conditions that come of them.
+
     Attributes
     ----------
     values : numpy.ndarray
-        All items, of which those count for which the mask holds.
+        All items, of which those count for which the mask holds; the memory is theirs alone.
     mask : numpy.ndarray
         A condition for each item, or for each part along the first axes.
     """
@@ -50,19 +55,65 @@ class Masked:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(f"picked items have no attribute `{name}`")
-        if name not in ("astype", "clip", "copy", "round"):
+        self._refuse()
+
+    def __getitem__(self, index: Any) -> "Masked":
+        mask = self._part(index)
+        return Masked(self._trace, arrays.fresh(self._trace, self.values), mask)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        mask = self._part(index)
+        self._put(mask, _written(self._trace, value, mask, self.values.shape))
+
+    def _part(self, index: Any) -> np.ndarray:
+        """The conditions of those of the items for which a condition of theirs holds."""
+        if not (isinstance(index, Masked) and all(map(self._trace.is_condition, index.values.flat))):
             self._refuse()
-        return lambda *args, **options: lifted(
-            self._trace, lambda x, *rest, **more: getattr(x, name)(*rest, **more), (self, *args), options
-        )
+        _check_same(self._trace, index.mask, self.mask)
+        parts = map(functools.partial(merging.both, self._trace), *_flat(self._along(), index.values))
+        return arrays.filled(parts, self.values.shape)
+
+    def _along(self) -> np.ndarray:
+        """The mask with an axis for each of the values."""
+        return self.mask.reshape(self.mask.shape + (1,) * (self.values.ndim - self.mask.ndim))
+
+    def _put(self, mask: Any, new: Any) -> "Masked":
+        self._trace.before_write(self.values)
+        rows = map(functools.partial(chosen, self._trace), *_flat(mask, new, self.values))
+        self.values[...] = arrays.filled(rows, self.values.shape)
+        return self
+
+    @property
+    def shape(self) -> "_Shape":
+        """Nobody knows how many they are."""
+        return _Shape(self)
 
     def _refuse(self: Any, *args: Any) -> NoReturn:
         raise self._trace.refusal(*_OUTSIDE)
 
-    __bool__ = __len__ = __iter__ = __getitem__ = __setitem__ = __float__ = __int__ = __index__ = __hash__ = _refuse
+    __bool__ = __len__ = __iter__ = __float__ = __int__ = __index__ = __hash__ = _refuse
+
+
+class _Shape:
+    """The shape of picked items, which depends on their conditions; but it is a tuple, and no number."""
+
+    __slots__ = ("_picked",)
+    __class__ = tuple  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, picked: Masked) -> None:
+        self._picked = picked
+
+    def __eq__(self, other: object) -> bool:
+        return not isinstance(other, int | float) and self._refuse()
+
+    def _refuse(self, *args: Any) -> NoReturn:
+        self._picked._refuse()
+
+    __bool__ = __len__ = __iter__ = __getitem__ = __add__ = __radd__ = __lt__ = __gt__ = __le__ = __ge__ = __array__ = _refuse
 
 
 def _operator(act: Callable[..., Any], is_reflected: bool = False) -> Callable[..., Any]:
@@ -70,6 +121,17 @@ def _operator(act: Callable[..., Any], is_reflected: bool = False) -> Callable[.
         return lifted(self._trace, act, (other, self) if is_reflected else (self, other), {})
 
     return method
+
+
+def _in_place(act: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: self._put(True, lifted(self._trace, act, (self, other), {}).values)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def act(x: Any, *args: Any, **options: Any) -> Any:
+        return getattr(x, name)(*args, **options)
+
+    return lambda self, *args, **options: lifted(self._trace, act, (self, *args), options)
 
 
 def _unary(act: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,10 +142,14 @@ for _name in "add sub mul truediv floordiv mod pow and or xor".split():
     _act = getattr(operator, _name, None) or getattr(operator, f"{_name}_")
     setattr(Masked, f"__{_name}__", _operator(_act))
     setattr(Masked, f"__r{_name}__", _operator(_act, is_reflected=True))
+    setattr(Masked, f"__i{_name}__", _in_place(_act))
 for _name in "lt le gt ge eq ne".split():
     setattr(Masked, f"__{_name}__", _operator(getattr(operator, _name)))
-for _name in "neg pos abs invert".split():
+for _name in "astype clip copy round".split():
+    setattr(Masked, _name, _method(_name))
+for _name in "neg pos abs".split():
     setattr(Masked, f"__{_name}__", _unary(getattr(operator, _name)))
+setattr(Masked, "__invert__", _unary(np.invert))  # noqa: B010, as above; conditions may be plain
 
 
 class Places:
@@ -101,45 +167,6 @@ class Places:
 
     _refuse = Masked._refuse
     __bool__ = __len__ = __iter__ = __getitem__ = __array__ = __index__ = _refuse
-
-
-class Aliases:
-    """Which numbers and arrays of a trace may be one array for NumPy, and which numbers must not be used any more.
-
-    Attributes
-    ----------
-    stale : dict
-        Numbers, and arrays that own their memory, which were written to under another name; by identity.
-    """
-
-    def __init__(self) -> None:
-        self.stale: dict[int, Any] = {}
-        self._groups: dict[int, list[Any]] = {}
-        self._kept: set[int] = set()
-
-    def link(self, first: Any, *others: Any) -> None:
-        """Values that may be one array."""
-        group = self._groups.setdefault(id(first), [first])
-        for other in others:
-            more = self._groups.setdefault(id(other), [other])
-            if more is not group:
-                group, more = (more, group) if len(more) > len(group) else (group, more)
-                group += more
-                self._groups |= {id(value): group for value in more}
-
-    def keep(self, copy: Any, original: Any) -> None:
-        """The copy is what a call has returned on a path of its own, on which nothing is written any more."""
-        self.link(copy, original)
-        self._kept.add(id(copy))
-
-    def written(self, value: Any) -> None:
-        """A number, or an array, was written to: only an array holds what was written."""
-        others = [other for other in self._groups.get(id(value), [value]) if id(other) not in self._kept]
-        self.stale |= {id(other): other for other in others if other is not value or isinstance(value, Tracer)}
-
-    def is_stale(self, value: Any) -> bool:
-        """Whether a number or an array must not be used any more."""
-        return bool(self.stale) and id(arrays.owner(value)) in self.stale
 
 
 def as_mask(trace: "Trace", index: Any, of_number: bool = False) -> np.ndarray | None:
@@ -266,18 +293,41 @@ def lifted(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], 
     named = {name: arrays.wrap(trace, v.values) if isinstance(v, Masked) else v for name, v in options.items()}
     result = function(*given, **named)
     if isinstance(result, tuple):
-        return tuple(Masked(trace, arrays.items(trace, part), first.mask) for part in result)
-    return Masked(trace, arrays.items(trace, result), first.mask)
+        return tuple(Masked(trace, arrays.fresh(trace, arrays.items(trace, part)), first.mask) for part in result)
+    return Masked(trace, arrays.fresh(trace, arrays.items(trace, result)), first.mask)
+
+
+def _flat(*parts: Any) -> list[Any]:
+    """The items of arrays in one shape, in C order."""
+    return [part.flat for part in np.broadcast_arrays(*parts)]
+
+
+def called(trace: "Trace", known: LibraryFunction | None, act: Callable[..., Any], args: tuple[Any, ...], options: Any) -> Any:
+    """What a function makes of picked items: something of each, others of as many, or whether any or all of them hold."""
+    if known and known.is_of_arrays:
+        return lifted(trace, act, args, options)
+    first, path = args[0] if args else None, known.path if known else ""
+    if not isinstance(first, Masked) or holds_masked(args[1:], options):
+        raise trace.refusal(*_OUTSIDE)
+    if path in ("numpy.any", "numpy.all") and len(args) == 1 and not options:
+        pairs = zip(*_flat(first._along(), conditions_of(trace, arrays.wrap(trace, first.values))), strict=True)
+        if path == "numpy.any":
+            held = [merging.both(trace, is_picked, holds) for is_picked, holds in pairs]
+        else:
+            held = [merging.either(trace, merging.opposite(trace, is_picked), holds) for is_picked, holds in pairs]
+        return act(arrays.wrap(trace, arrays.filled(held, first.values.shape)))
+    dtype = args[1] if len(args) > 1 else options.get("dtype")
+    is_real = not any(trace.is_condition(value) or trace.is_whole(value) for value in first.values.flat)
+    if path == "numpy.asarray" and (dtype is None or (is_real and np.dtype(dtype) == float)):
+        return first
+    if path not in _AS_MANY:
+        raise trace.refusal(*_OUTSIDE)
+    return lifted(trace, act, args, options)
 
 
 def holds_masked(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
     """Whether picked items are among the operands of a call."""
     return any(isinstance(value, Masked) for value in args) or any(isinstance(value, Masked) for value in options.values())
-
-
-def refuse_picked(trace: "Trace") -> NoReturn:
-    """Refuse a function of arrays that is given picked items."""
-    raise trace.refusal(*_OUTSIDE)
 
 
 def in_place(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -295,53 +345,28 @@ def into(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ...], op
     result = trace.call(function, args, options)
     if where is True and target is None:
         return result
-    conditions = _conditions(trace, where)
+    conditions = conditions_of(trace, where)
     if isinstance(target, Tracer):
         return _rewritten(trace, target, conditions.item(), arrays.bare(result))
     if target is None:  # what is not computed could be anything
         return trace.call(np.where, (arrays.wrap(trace, conditions), result, np.nan), {})
     if not isinstance(target, TracedArray):
         raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
-    assign(trace, target, *_alike(trace, target, conditions, arrays.items(trace, result)))
+    assign(trace, target, *alike(trace, target, conditions, arrays.items(trace, result)))
     return target
 
 
-def _conditions(trace: "Trace", where: Any) -> np.ndarray:
+def conditions_of(trace: "Trace", where: Any) -> np.ndarray:
     values = arrays.items(trace, where)
     return arrays.filled([value if trace.is_condition(value) else trace.condition(value) for value in values.flat], values.shape)
 
 
-def _alike(trace: "Trace", target: TracedArray, *parts: np.ndarray) -> list[np.ndarray]:
+def alike(trace: "Trace", target: TracedArray, *parts: np.ndarray) -> list[np.ndarray]:
     """Arrays that broadcast to a shape."""
     for part in parts:
         if part.size > 1 and np.broadcast_shapes(part.shape, target.shape) != target.shape:
             raise trace.refusal(f"writes an array of shape {part.shape} into one of shape {target.shape}", "x[:3]")
     return [part.reshape(()) if part.size == 1 else part for part in parts]
-
-
-def _target(trace: "Trace", array: Any) -> TracedArray:
-    if isinstance(array, TracedArray):
-        return array
-    name = array.spelled() if isinstance(array, Tracer) else "y"
-    raise trace.refusal(f"writes into {name}, which nobody can write to", f"{name} = np.where(mask, value, {name})")
-
-
-def _putmask(trace: "Trace", a: Any, mask: Any, values: Any) -> None:
-    target = _target(trace, a)
-    parts = _conditions(trace, mask), arrays.items(trace, values)
-    for part in parts:
-        if part.size > 1 and part.shape != target.shape:
-            raise trace.refusal("calls `numpy.putmask` with arrays of different shapes", "np.putmask(a, a > 0, 0.0)")
-    assign(trace, target, *_alike(trace, target, *parts))
-
-
-def _place(trace: "Trace", arr: Any, mask: Any, vals: Any) -> None:
-    write(trace, _target(trace, arr), _conditions(trace, mask), vals)
-
-
-def _copyto(trace: "Trace", dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
-    target = _target(trace, dst)
-    assign(trace, target, *_alike(trace, target, _conditions(trace, where), arrays.items(trace, src)))
 
 
 def _nonzero(trace: "Trace", a: Any) -> Any:
@@ -350,16 +375,10 @@ def _nonzero(trace: "Trace", a: Any) -> Any:
 
 
 def _flatnonzero(trace: "Trace", a: Any) -> Any:
-    mask = _conditions(trace, a)
+    mask = conditions_of(trace, a)
     if mask.ndim > 1:
         raise trace.refusal("asks where conditions of several axes hold", "y[mask] = 0.0  # by the mask itself")
     return Places(trace, mask) if trace.holds_traced(a) else np.flatnonzero(mask.astype(bool))
 
 
-MEANINGS = {
-    "numpy.putmask": means(_putmask, each=()),
-    "numpy.place": means(_place, each=()),
-    "numpy.copyto": means(_copyto, each=()),
-    "numpy.nonzero": means(_nonzero, each=()),
-    "numpy.flatnonzero": means(_flatnonzero, each=()),
-}
+MEANINGS = {"numpy.nonzero": means(_nonzero, each=()), "numpy.flatnonzero": means(_flatnonzero, each=())}

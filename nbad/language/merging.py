@@ -33,6 +33,45 @@ class Entangled(NamedTuple):
     sources: list[Any]
 
 
+class Aliases:
+    """Which numbers and arrays of a trace may be one array for NumPy, and which numbers must not be used any more.
+
+    Attributes
+    ----------
+    stale : dict
+        Numbers, and arrays that own their memory, which were written to under another name; by identity.
+    """
+
+    def __init__(self) -> None:
+        self.stale: dict[int, Any] = {}
+        self._groups: dict[int, list[Any]] = {}
+        self._kept: set[int] = set()
+
+    def link(self, first: Any, *others: Any) -> None:
+        """Values that may be one array."""
+        group = self._groups.setdefault(id(first), [first])
+        for other in others:
+            more = self._groups.setdefault(id(other), [other])
+            if more is not group:
+                group, more = (more, group) if len(more) > len(group) else (group, more)
+                group += more
+                self._groups |= {id(value): group for value in more}
+
+    def keep(self, copy: Any, original: Any) -> None:
+        """The copy is what a call has returned on a path of its own, on which nothing is written any more."""
+        self.link(copy, original)
+        self._kept.add(id(copy))
+
+    def written(self, value: Any) -> None:
+        """A number, or an array, was written to: only an array holds what was written."""
+        others = [other for other in self._groups.get(id(value), [value]) if id(other) not in self._kept]
+        self.stale |= {id(other): other for other in others if other is not value or isinstance(value, Tracer)}
+
+    def is_stale(self, value: Any) -> bool:
+        """Whether a number or an array must not be used any more."""
+        return bool(self.stale) and id(owner(value)) in self.stale
+
+
 class _Pair(NamedTuple):
     """Two containers and the one that they became; holding them keeps their identities theirs."""
 

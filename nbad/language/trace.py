@@ -17,7 +17,7 @@ from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.kernels import KernelLike, Traced
 from nbad.language import arrays, masks, meanings, refusals, vocabulary
-from nbad.language.merging import both
+from nbad.language.merging import Aliases, both
 from nbad.language.refusals import advice, described
 from nbad.language.values import (
     Perhaps,
@@ -82,7 +82,7 @@ class Trace:
         self.applied = 0  # how often something was computed; nodes do not tell, for equal ones are one
         self.is_open = True
         self.unseen = Unseen()
-        self.aliases = masks.Aliases()
+        self.aliases = Aliases()
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
         self.flags: list[Flag] = []
@@ -250,9 +250,7 @@ class Trace:
         known, (args, options) = vocabulary.find(function), masks.in_place(function, args, options)
         is_single = known is not None and known.is_of_items
         if masks.holds_masked(args, options) and function is not np.place:
-            if known is None or not known.is_of_arrays:
-                masks.refuse_picked(self)
-            return masks.lifted(self, lambda *given, **named: self.call(function, given, named, path), args, options)
+            return masks.called(self, known, lambda *given, **named: self.call(function, given, named, path), args, options)
         self._refuse_whole(path or (known.path if known else vocabulary.path_of(function)), args)
         if known is None or is_single:
             if (

@@ -86,6 +86,10 @@ def _refused(name: str) -> Callable[..., Any]:
     return method
 
 
+def _whole(op: str) -> Callable[["Tracer"], Any]:
+    return lambda self: self._trace.whole(op, self)
+
+
 class Tracer:
     """A value that is known only when the compiled kernel runs."""
 
@@ -158,14 +162,7 @@ class Tracer:
     def __abs__(self) -> Any:
         return self._trace.apply("abs", (self,))
 
-    def __floor__(self) -> Any:
-        return self._trace.whole("floor", self)
-
-    def __ceil__(self) -> Any:
-        return self._trace.whole("ceil", self)
-
-    def __trunc__(self) -> Any:
-        return self._trace.whole("trunc", self)
+    __floor__, __ceil__, __trunc__ = map(_whole, ("floor", "ceil", "trunc"))
 
     def __round__(self, digits: Any = None) -> Any:
         return self._trace.call(round, (self, digits), {})
@@ -191,11 +188,11 @@ class Tracer:
         what, fix = refusals.truth(text, is_rewritten=obstacle is None)
         raise self._trace.refusal(what, fix, line=line, got=obstacle)
 
-    def __copy__(self) -> "Tracer":
+    def copy(self, order: str = "C") -> Any:
+        """The same under a name of its own."""
         return self._trace.clone(self)
 
-    def __deepcopy__(self, memo: Any) -> "Tracer":
-        return self._trace.clone(self)
+    __copy__ = __deepcopy__ = copy
 
     def __getattr__(self, name: str) -> NoReturn:
         # protocols are asked for by `hasattr`, which is to say no as for a float
@@ -245,10 +242,6 @@ class TracedReal(Tracer):
         return self
 
     conjugate = conj = squeeze = item
-
-    def copy(self, order: str = "C") -> Any:
-        """The same under a name of its own."""
-        return self._trace.clone(self)
 
     def astype(self, dtype: Any, **options: Any) -> Any:
         """As a number of a dtype: itself, cut to a whole number, or whether it is not zero."""
@@ -303,6 +296,18 @@ class TracedWhole(TracedReal):
         super().__init__(trace, node)
         object.__setattr__(self, "is_signed", is_signed)
 
+    def __rshift__(self, count: Any) -> Any:
+        return self // 2 ** int(count) if isinstance(count, int | np.integer) and count >= 0 else NotImplemented
+
+    def __lshift__(self, count: Any) -> Any:
+        return self * 2 ** int(count) if isinstance(count, int | np.integer) and count >= 0 else NotImplemented
+
+    def __and__(self, mask: Any) -> Any:
+        is_of_lowest = isinstance(mask, int | np.integer) and mask > 0 and mask & (mask + 1) == 0
+        return self % (int(mask) + 1) if is_of_lowest else super().__and__(mask)
+
+    __rand__ = __and__
+
 
 class TracedCondition(Tracer):
     """The outcome of a comparison; in arithmetic it counts 1 or 0."""
@@ -321,10 +326,6 @@ class TracedCondition(Tracer):
         return self
 
     all = item = any
-
-    def copy(self, order: str = "C") -> Any:
-        """The same under a name of its own."""
-        return self._trace.clone(self)
 
     def astype(self, dtype: Any, **options: Any) -> Any:
         """As a number of a dtype: 1 or 0."""

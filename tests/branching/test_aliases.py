@@ -296,6 +296,26 @@ def kept_under_another_name_before_an_error(x, y):
     return kept[0]
 
 
+def chosen_by_a_helper_in_an_arm(x, y):
+    a = np.copy(y)
+    if x > 0.5:
+        y = either(a, 2 * a, x < 2)
+    y[x > 0] = 5.0
+    return a + y
+
+
+def chosen_in_an_arm_and_returned(x, y):
+    a, c = np.array([x, y]), np.array([1.0, 2.0])
+
+    def pick():
+        if x > 0.5:
+            return a if y > 0 else 2 * a
+        return c * 3.0
+
+    pick()[0] = 5.0
+    return a[0] + c[0]
+
+
 WRITES = [
     augmented, augmented_in_an_arm, filled, diagonal, reversed_and_back, reversed_and_back_in_one_expression,
     changed_and_back_in_a_helper, longer, shorter, picked_row, written_row, helper_picks, helper_returns_a_view, helper_writes,
@@ -303,6 +323,7 @@ WRITES = [
     by_a_method_of_a_nameless_view, added_to_a_nameless_view, nameless_target_of_a_loop, chosen_again, array_chosen_again,
     source_of_what_is_chosen_again, row_chosen_again, chosen_again_by_a_helper, chosen_returns, chosen_within_a_list,
     view_returned_where_all_others_raise, left_by_one_of_several_errors, kept_under_another_name_before_an_error,
+    chosen_by_a_helper_in_an_arm, chosen_in_an_arm_and_returned,
 ]  # fmt: skip
 
 

@@ -521,6 +521,39 @@ def test_choices_as_text(function, lines):
     assert text(function) == lines
 
 
+def doubled_from_here(v):
+    if v[0] > 0:
+        return 2 * v
+    return v
+
+
+def doubled_up_to_here(v):
+    if v[0] > 0:
+        return v
+    return 2 * v
+
+
+def filled_up(v):
+    if any(x == 0 for x in v):
+        return np.array([x if x != 0 else 7.0 for x in v])
+    return v
+
+
+def seen_through_a_view(v):
+    a = 3 * v
+    w = np.broadcast_to(a, (3,))
+    if v[0] > 0:
+        return w
+    a[0] = 5.0
+    return w
+
+
+@pytest.mark.parametrize("function", [doubled_from_here, doubled_up_to_here, filled_up, seen_through_a_view])
+def test_a_vector_that_nobody_may_write_to_is_returned_on_one_path(function):
+    rows = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [4.0, 5.0, 6.0]])
+    np.testing.assert_array_equal(nbad.kernel(function, signature="(3)->(3)")(rows), [function(row) for row in rows])
+
+
 def test_an_early_return_is_one_select():
     def kernel(x):
         if x > 3:

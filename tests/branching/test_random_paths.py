@@ -10,6 +10,11 @@ from helpers.tracing import written
 import nbad
 
 HEAD = """\
+import math
+
+FEW, NAMED, ZERO = (1.0, 2.0), {"some": 1.0}, 0
+
+
 def none_above(a, b):
     if a > b:
         return None
@@ -31,7 +36,12 @@ def f(x, y):
 """
 VALUES = ("{} - {}", "{} * {}", "abs({})", "none_above({}, {})", "checked({})", "{} if ? else {}")
 CONDITIONS = ("{} < {}", "not {} > {}", "{} < {} and {} > {}", "{} < {} or {} > {}", "{} is None", "{} is not None")
+ENDS = (
+    "raise ValueError('raised')", "raise KeyError('raised')", "u = FEW[2]", "v = NAMED['none']", "w = 1 / ZERO",
+    "u = math.log(ZERO)", "v, w = FEW[1:]", "w = float('none')",
+)  # fmt: skip
 NAMES = "uvwxy"
+ERRORS = (ValueError, LookupError, ZeroDivisionError, TypeError, UnboundLocalError)
 
 
 class Programs:
@@ -64,7 +74,7 @@ class Programs:
             value = "None" if self.random.random() < 0.3 else f"none_above({self.value(1)}, x)"
             return f"{pad}{self.random.choice('uvw')} = {value}\n"
         if kind == "raise":
-            return f"{pad}if {self.condition()}:\n{pad}    raise {self.random.choice(('ValueError', 'KeyError'))}('raised')\n"
+            return f"{pad}if {self.condition()}:\n{pad}    {self.random.choice(ENDS)}\n"
         if kind == "return":
             return f"{pad}if {self.condition()}:\n{pad}    return {self.value()}\n"
         if kind == "for":
@@ -76,7 +86,7 @@ class Programs:
 def outcome(function, *operands):
     try:
         value = function(*operands)
-    except (ValueError, KeyError, TypeError, UnboundLocalError) as error:
+    except ERRORS as error:
         return math.nan, error
     return math.nan if value is None else value, None if value is not None else TypeError("None")
 
@@ -87,7 +97,7 @@ def run(seeds, folder, depth):
     for seed in seeds:
         function = written(folder / f"program{seed}.py", Programs(seed).text(depth))
         quiet, loud = nbad.kernel(function, errors="nan"), nbad.kernel(function)
-        if isinstance(outcome(quiet, 1.0, 1.0)[1], nbad.errors.TraceError | ValueError | KeyError):
+        if isinstance(outcome(quiet, 1.0, 1.0)[1], (nbad.errors.TraceError, *ERRORS)):
             refused += 1
             continue
         accepted += 1

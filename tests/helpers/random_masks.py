@@ -40,6 +40,17 @@ CELL_WRITES = (
     "np.multiply({a}, {b}, out={v}, where={m})",
     "{v} += {a}", "{v} *= 0.5", "np.subtract({a}, {b}, out={v})", "np.place({v}, {m}, {a}[{m}])",
 )  # fmt: skip
+# of what a mask picks, `p`, of another name or copy of it, `q`, and of a condition of it, `k`
+PICKED = (
+    "p", "np.asarray(p)", "p * 2.0", "np.zeros_like(p)", "np.array(p)", "np.full_like(p, 0.4)", "np.asarray(p, float)",
+    "p.copy()",
+)  # fmt: skip
+OF_PICKED = (
+    "q[k] = 0.7", "q[~k] = np.sin(p[~k])", "q += 1.0", "p *= 2.0", "p[k] = q[k] - 0.5", "q[k] += 0.25", "q = q + p", "k = p < q",
+    "if np.any(k):\n        q[k] = p[k] ** 2", "if np.all(q > 0.1) and not np.any(k):\n        p -= q",
+    "q = q if p.shape == 1 else p", "r = p[k]\n    r[r > 0.4] *= r[r > 0.4]\n    q[k] = r",
+    "if {a} > {t}:\n        q[k] = p[k] + 1.0\n    else:\n        p[~k] = 0.1",
+)  # fmt: skip
 MASKS = ("{a} > 0.2", "{a} < {b}", "~{m}", "{m} & {n}", "{m} | {n}", "np.isfinite({a})", "np.logical_or({m}, {a} > 0.5)")
 
 
@@ -62,8 +73,10 @@ class Writer:
     def statement(self):
         """A statement of the function's own block, which may make a new name."""
         kind = self.random.choice(
-            ("number", "cell", "cell", "name", "name", "write", "write", "write", "mask", "branch", "return")
+            ("number", "cell", "cell", "name", "name", "write", "write", "write", "mask", "branch", "return", "picked")
         )
+        if kind == "picked":
+            return self.picked()
         if kind == "branch":
             return self.branch()
         if kind == "return":
@@ -85,6 +98,13 @@ class Writer:
         if kind == "cell":
             self.cells.append(name)
         return [f"{name} = {text}"]
+
+    def picked(self):
+        """Statements on what a mask picks, which is written back in the end."""
+        mask, forms = self.random.choice(self.masks), [self.random.choice(OF_PICKED) for _ in range(self.random.randint(1, 4))]
+        lines = ["p = {a}[{m}]", "q = " + self.random.choice(PICKED), "k = p > {t}", *forms]
+        target = self.random.choice(self.cells or self.values)
+        return [*(self.fill(line, m=mask) for line in lines), f"{target}[{mask}] = q"]
 
     def branch(self):
         """Both arms write, or give new values to names."""

@@ -2,7 +2,9 @@
 
 import linecache
 import re
+import warnings
 
+import mpmath
 import numpy as np
 import pytest
 from helpers.random_masks import Writer
@@ -299,6 +301,49 @@ def test_at_least_one_axis():
     assert_allclose(f(X), on_axes(X), rtol=1e-15)
     assert f(X).shape == X.shape
     assert nbad.grad(f)(2.0) == 12.0
+
+
+def lambert(x):
+    """Lambert's W where x is not negative, as libraries write it for arrays: by two methods, each where it suits."""
+    x = np.asarray(x, float)
+    w = np.zeros_like(x)
+    positive = x > 0
+    if np.any(positive):
+        z = x[positive]
+        part = np.full_like(z, np.nan)
+        small = z <= 100
+        logarithm = np.log(z[~small])
+        root = logarithm - np.log(logarithm)
+        for _ in range(4):
+            root = root * (1 - np.log(root) + logarithm) / (1 + root)
+        part[~small] = root
+        if np.any(small):
+            root = np.log1p(z[small])
+            for _ in range(8):
+                root -= (root - z[small] * np.exp(-root)) / (1 + root)
+            part[small] = root
+        w[positive] = part if part.shape != 1 else part[0]
+    return w
+
+
+def test_items_of_picked_items_are_picked_and_written():
+    x = np.array([-1.0, 0.0, 1e-3, 0.5, 3.0, 99.0, 101.0, 1e4])
+    expected = np.array([float(mpmath.lambertw(v).real) if v > 0 else 0.0 for v in x.tolist()])
+    value, slope = nbad.value_and_grad(nbad.kernel(lambert))(x)
+    assert_allclose(value, expected, rtol=1e-12)
+    assert_allclose(slope, np.where(x > 0, np.exp(-expected) / (1 + expected), 0.0), rtol=1e-9)
+
+
+def test_picked_items_may_be_warned_of():
+    def checked(x):
+        if np.any(x[np.logical_or(x < 0, x > 10)]):
+            warnings.warn("out of range", stacklevel=1)
+        return 2 * x
+
+    f = nbad.kernel(checked)
+    assert f(3.0) == 6.0
+    with pytest.warns(UserWarning, match="out of range"):
+        assert f(11.0) == 22.0
 
 
 def refused(function, text, fix):

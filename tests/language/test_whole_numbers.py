@@ -36,6 +36,39 @@ def test_classes_and_attributes(test):
     np.testing.assert_array_equal(nbad.kernel(function)(XS, YS), expected)
 
 
+def test_bits_of_whole_numbers():
+    def f(x):
+        n = int(x)
+        return (n >> 1) + 0.25 * (n << 2) + 16.0 * (n & 1) + 64.0 * (7 & n) + (n >> 0)
+
+    x = np.array([-9.5, -8.0, -7.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 17.0, 1e6, 2.0**51 + 1])
+    np.testing.assert_array_equal(nbad.kernel(f)(x), [f(v) for v in x.tolist()])
+
+
+def test_a_bisection_by_halved_places():
+    table = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+    def f(x):
+        low, high = 0, len(table) - 1
+        while low != high:
+            middle = low + ((high - low) >> 1)
+            if table[middle] > x:
+                high = middle
+            else:
+                low = middle + 1
+        return table[low] * x
+
+    y, slope = nbad.value_and_grad(nbad.kernel(f))(x := np.array([0.5, 1.5, 3.0, 7.0, 9.0]))
+    np.testing.assert_array_equal(y, [f(v) for v in x.tolist()])
+    np.testing.assert_array_equal(slope, [1.0, 2.0, 4.0, 8.0, 16.0])
+
+
+@pytest.mark.parametrize("text", ["int(x) >> -1", "1 << int(x)", "int(x) & 6", "int(x) & -1", "x >> 1"])
+def test_other_operators_of_bits_are_refused(text):
+    with pytest.raises(TraceError, match=r"does with a traced value what a float cannot do|on a number"):
+        nbad.kernel(function_of(f"def f(x):\n    return {text}\n"))(3.0)
+
+
 def function_of(source):
     """The function `f` of a source that Python can find."""
     name = f"<{source}>"

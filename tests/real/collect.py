@@ -17,6 +17,7 @@ import pkgutil
 import re
 import signal
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -93,8 +94,20 @@ def _no_network(*_: Any, **__: Any) -> None:
 
 def _prepare(package: str) -> None:
     if package == "psychrolib":
-        library = importlib.import_module(package)
+        library = _imported_as_python(package)
         library.SetUnitSystem(library.SI)
+
+
+def _imported_as_python(package: str) -> Any:
+    """A package that compiles itself where it finds Numba, without: a ufunc that calls others loses what they raise."""
+    numba = sys.modules.get("numba")
+    sys.modules["numba"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(package)
+    finally:
+        del sys.modules["numba"]
+        if numba is not None:
+            sys.modules["numba"] = numba
 
 
 def _functions(package: str) -> list[tuple[str, Callable[..., Any]]]:
