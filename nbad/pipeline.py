@@ -16,7 +16,7 @@ from nbad.memo import Memo
 from nbad.plans import text as plan_text
 from nbad.plans import work
 from nbad.plans.partition import partition
-from nbad.plans.plan import fuse, jvp_graph
+from nbad.plans.plan import fuse, jvp_graph, repeated
 
 
 class Program:
@@ -123,9 +123,10 @@ class Program:
         """The kernel from residuals to partials; None where they are the same."""
         return self.kernel(("prologue", plan.wrt, plan.policy), plan.prologue, dtype) if plan.prologue else None
 
-    def reverse(self, plan, dtype):
-        """The kernel from partials and seeds to cotangents."""
-        return self.kernel(("reverse", plan.wrt, plan.policy), plan.reverse, dtype)
+    def reverse(self, plan, dtype, seeds=1):
+        """The kernel from partials and some seeds at once to their cotangents."""
+        graph = self.remember(("repeated", plan.wrt, plan.policy, seeds), lambda: repeated(plan.reverse, plan.partials, seeds))
+        return self.kernel(("reverse", plan.wrt, plan.policy, seeds), graph, dtype)
 
     def fused_reverse(self, plan, dtype):
         """The kernel from residuals and seeds to cotangents, prologue and all: for one seed and few elements."""

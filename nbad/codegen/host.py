@@ -20,6 +20,7 @@ LIBRARY = "libmvec.so.1"
 X86 = (("avx512f", 64, "e"), ("avx2", 32, "d"), ("avx", 32, "c"))  # feature, bytes of a vector, letter in the vector ABI
 INSTRUCTION_SETS = {"e": "AVX-512", "d": "AVX2", "c": "AVX", "b": "SSE2", "n": "NEON"}
 ITEMSIZE = {"float64": 8, "float32": 4}
+LINE = 64  # bytes of a cache line
 COUNTING = """\
 define void @count() {{
   %before = atomicrmw add ptr inttoptr (i64 {address} to ptr), i64 1 monotonic

@@ -7,7 +7,7 @@ little else to do meanwhile. In vectors of 2 or 4 registers each operation is th
 from collections import Counter
 from collections.abc import Iterator
 
-from nbad.codegen.host import Host
+from nbad.codegen.host import LINE, Host
 from nbad.codegen.lower import OpList
 from nbad.operations.table import TABLE
 
@@ -25,8 +25,12 @@ def length(oplist: OpList, host: Host) -> int:
 
     Measured with AVX2, 1,024 elements: the value of Black-Scholes is 1.4 times faster by 4, its gradient 1.3 times; a Newton's
     iteration 1.1 times by 2, and no faster by 4, for its vector goes on until the last lane is done. Without calls spills cost
-    what is gained.
+    what is gained. Where results are stored past the caches, a vector is whole cache lines: halves are written twice.
     """
+    return max(_by_calls(oplist, host), LINE // host.nbytes if oplist.streams else 1)
+
+
+def _by_calls(oplist: OpList, host: Host) -> int:
     if oplist.math != "simd" or len(oplist.outputs) > MOST_RESULTS:
         return 1
     counts = Counter(_operations(oplist))

@@ -28,10 +28,14 @@ Operand = Union["Value", float]
 
 @dataclass(frozen=True)
 class OpList(Graph):
-    """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for."""
+    """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for.
+
+    Where it streams, results are stored past the caches: their rows begin at whole cache lines.
+    """
 
     dtype: str = "float64"
     math: str = "simd"
+    streams: bool = False
 
     def __str__(self) -> str:
         return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"

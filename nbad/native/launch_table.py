@@ -8,9 +8,9 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 # header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
 ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
-SUMS, SUM_COUNT, STREAMS, STREAM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 23)
-BLOCK_STREAMS, BLOCK_BYTES, SHAPE, HEADER = range(23, 27)
-# fields of a row, and of a load, store, sum or stream (in loads and stores one stride per dimension follows)
+SUMS, SUM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 21)
+BLOCK_STREAMS, BLOCK_BYTES, LEAD, SHAPE, HEADER = range(21, 26)
+# fields of a row, and of a load, store or sum (in loads and stores one stride per dimension follows)
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
 PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
@@ -18,4 +18,5 @@ PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dt
 
 def worker_bytes(rows, stores, gathered):
     """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
-    return rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
+    size = rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
+    return -(-size // GAP) * GAP  # scratch rows begin at whole cache lines, those of the next worker, too

@@ -1,19 +1,18 @@
 """One worker's share of a launch: stage, compute, scatter and sum, tile by tile.
 
-A launch is one table of int64 that `nbad.runtime.launch` packs: a header and seven sections.
+A launch is one table of int64 that `nbad.runtime.launch` packs: a header and six sections.
 
 * rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
 * stores: scratch rows to write to arrays.
 * sums: scratch rows to add up, one float64 per block of 256 elements.
-* streams: scratch rows to write to contiguous memory past the caches: results too big for them, which a plain store would read
-  before it writes.
 * blocks: stores that together fill contiguous memory, as those of a Jacobian do; see `nbad.native.interleave`. A block is the
   number of its stores, and these.
 * gathers: loads that together read contiguous memory, as those of a vector argument do.
 
-The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. All of this is compiled once
-for all kernels, printed as LLVM IR like the kernels themselves.
+The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. Where the kernel stores past
+the caches, which takes whole cache lines, the first tile is shorter, so that all others begin at lines, and is staged. All of
+this is compiled once for all kernels, printed as LLVM IR like the kernels themselves.
 """
 
 import functools
@@ -24,6 +23,7 @@ from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
+from nbad.codegen.host import LINE
 from nbad.native.builder import I64, Code
 from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
 from nbad.native.interleave import interleave_function, part_of_tile, separate_function
@@ -37,6 +37,7 @@ from nbad.native.launch_table import (
     GATHERS,
     ITEMSIZE,
     LANES,
+    LEAD,
     LOAD_COUNT,
     LOADS,
     M_ARRAY,
@@ -62,8 +63,6 @@ from nbad.native.launch_table import (
     STAGED_STORES,
     STORE_COUNT,
     STORES,
-    STREAM_COUNT,
-    STREAMS,
     SUM_COUNT,
     SUMS,
     TARGET,
@@ -73,7 +72,6 @@ from nbad.native.launch_table import (
 )
 
 FLOATS = {8: DOUBLE, 4: FLOAT}
-LINE = 64  # bytes of a cache line, which is streamed whole
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 
 
@@ -251,10 +249,10 @@ class _Share:
     def work(self):
         code = self.code
         with code.loop(self.tile, self.last_tile) as tile:
-            first = tile * TILE
-            count = code.smaller(code.int(TILE), self.field(COUNT) - first)
-            width = self.field(WIDTH)
-            padded = (count + width - 1) // width * width
+            start, width = tile * TILE - self.field(LEAD), self.field(WIDTH)
+            first = code.select(start < 0, 0, start)
+            count = code.smaller(start + TILE, self.field(COUNT)) - first
+            padded = code.select(start < 0, TILE, (count + width - 1) // width * width)
             span = first, count, padded
             self.loads(span, code.int(0), 0, tile.equals(self.tile))
             with code.when(self.field(PROLOGUE).differs(0)):
@@ -266,7 +264,7 @@ class _Share:
 
     def one_seed(self, span, seed, tile):
         """Point, stage, compute, write and sum for one seed."""
-        first, count, padded = span
+        _, count, padded = span
         code = self.code
         self.point(span, seed)
         self.loads(span, seed, PER_SEED, code.int(0).equals(0))
@@ -281,11 +279,6 @@ class _Share:
             row = self.scratch + self.field(move + M_ROW) * PITCH
             target = _base(code, self.launch, self.ids, move, seed) + tile * 8
             code.call(self.parts.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
-        with code.loop(0, self.field(STREAM_COUNT)) as k:
-            move, itemsize = self.field(STREAMS) + k * M_SIZE, self.field(ITEMSIZE)
-            row = self.scratch + self.field(move + M_ROW) * PITCH
-            target = _base(code, self.launch, self.ids, move, seed) + first * itemsize
-            code.call(self.parts.stream, target, row, count * itemsize)
 
     def scatter(self, moves, number, span, seed):
         """Write some stores element by element."""

@@ -116,6 +116,16 @@ def fuse(prologue: Graph, following: Graph) -> Graph:
     return builder.build(builder.splice(following, [*partials, *range(len(prologue.inputs), len(builder.inputs))]))
 
 
+def repeated(graph: Graph, shared: int, times: int) -> Graph:
+    """Several copies of a graph in one, which share their first inputs: outputs of the first copy come first."""
+    if times == 1:
+        return graph
+    own = [f"{name}_{k}" for k in range(times) for name in graph.inputs[shared:]]
+    builder, size = GraphBuilder(graph.name, [*graph.inputs[:shared], *own]), len(graph.inputs) - shared
+    places = [(*range(shared), *range(shared + k * size, shared + (k + 1) * size)) for k in range(times)]
+    return builder.build([output for operands in places for output in builder.splice(graph, operands)])
+
+
 def jvp_graph(joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
     """One graph from inputs and tangents to outputs and output tangents, from a joint graph in forward mode."""
     names = [f"tangent_{joint.graph.inputs[n]}" for n in wrt]

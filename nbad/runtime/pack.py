@@ -3,11 +3,12 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from nbad.codegen.compile import TileKernel
+from nbad.codegen.compile import TileKernel, compile_tile
 from nbad.native import launch_table as d
 from nbad.native.convert import CODES
 from nbad.native.interleave import block_bytes
@@ -45,13 +46,6 @@ class Moves(NamedTuple):
     blocks: list[list[Move]]
 
 
-class Streams(NamedTuple):
-    """Whether blocks pass the caches, and whether rows do, which else are written in place."""
-
-    blocks: bool
-    rows: bool
-
-
 class Kernels(NamedTuple):
     """The kernel of a tile and a seed, and the one that runs before it, once for each tile."""
 
@@ -80,12 +74,22 @@ def grouped(moves: list[Move], dtype: np.dtype) -> Moves:
             together[slot.array, slot.seed_stride, move.strides[0]].append(move)
     blocks = []
     for (_, _, stride), members in together.items():
-        members.sort(key=lambda move: move.slot.offset)
-        first = members[0].slot.offset
-        if len(members) > 1 and [m.slot.offset for m in members] == list(range(first, first + stride, dtype.itemsize)):
-            blocks.append(members)
+        for run in _runs(members, dtype.itemsize):
+            if len(run) > 1 and len(run) * dtype.itemsize == stride:
+                blocks.append(run)
     taken = {id(move) for members in blocks for move in members}
     return Moves([move for move in moves if id(move) not in taken], blocks)
+
+
+def _runs(moves: list[Move], step: int) -> list[list[Move]]:
+    """Moves that meet neighbours in memory, in order: several seeds at once leave a gap from one to the next."""
+    runs: list[list[Move]] = []
+    for move in sorted(moves, key=lambda move: move.slot.offset):
+        if runs and move.slot.offset == runs[-1][-1].slot.offset + step:
+            runs[-1].append(move)
+        else:
+            runs.append([move])
+    return runs
 
 
 def block_room(blocks: list[list[Move]]) -> int:
@@ -94,9 +98,10 @@ def block_room(blocks: list[list[Move]]) -> int:
 
 
 class Table(NamedTuple):
-    """What a launch is, before it is known whether results pass the caches.
+    """What a launch is.
 
-    `sums` are rows that leave one float64 per block of 256 elements; `rows` is how many rows of scratch there are.
+    `sums` are rows that leave one float64 per block of 256 elements; `rows` is how many rows of scratch there are; the first tile
+    is shorter by `lead` elements.
     """
 
     kernels: Kernels
@@ -105,33 +110,45 @@ class Table(NamedTuple):
     stores: Moves
     sums: tuple[tuple[int, Slot], ...]
     rows: int
+    lead: int = 0
 
-    def pack(self, streams: Streams) -> np.ndarray:
-        """The header, and behind it the sections."""
+    def pack(self, blocks_stream: bool) -> np.ndarray:
+        """The header, and behind it the sections; blocks of results may pass the caches."""
         kernel, prologue = self.kernels
-        itemsize, ndim, stores = kernel.dtype.itemsize, len(self.sizes), self.stores.single
-        direct = self._in_place()
-        streamed = {move.row: direct.pop(move.row) for move in stores if streams.rows and move.row in direct}
-        stores = [move for move in stores if move.row not in streamed]
+        itemsize, ndim = kernel.dtype.itemsize, len(self.sizes)
+        direct = self.in_place()
         sections: dict[int, list] = {
             d.ROWS: [_row(direct.get(row)) for row in range(self.rows)],
             d.LOADS: _moves(self.loads.single, direct, ndim, _load_mode),
-            d.STORES: _moves(stores, direct, ndim, _store_mode),
+            d.STORES: _moves(self.stores.single, direct, ndim, _store_mode),
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
-            d.STREAMS: [_contiguous(row, slot) for row, slot in streamed.items()],
             d.BLOCKS: [_block(moves, ndim, _store_mode) for moves in self.stores.blocks],
             d.GATHERS: [_block(moves, ndim, _load_mode) for moves in self.loads.blocks],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
-        header[d.BODY_ROW], header[d.BLOCK_STREAMS] = self.kernels.first_row, streams.blocks
+        header[d.BODY_ROW], header[d.BLOCK_STREAMS] = self.kernels.first_row, blocks_stream
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
         header[d.WIDTH], header[d.ITEMSIZE] = max(k.width for k in self.kernels if k), itemsize
-        header[d.BLOCK_BYTES] = block_room(self.stores.blocks)
+        header[d.BLOCK_BYTES], header[d.LEAD] = block_room(self.stores.blocks), self.lead
         header[d.SHAPE : d.SHAPE + ndim] = self.sizes
         return _concatenated(header, sections)
 
-    def _in_place(self) -> dict[int, Slot]:
+    @property
+    def may_stream(self) -> bool:
+        """Whether every result of the kernel is a row in place, and nothing is summed."""
+        direct, stores = self.in_place(), self.stores.single
+        are_rows = all(move.row in direct and move.strides == [move.slot.dtype.itemsize] for move in stores)
+        return are_rows and len(stores) == self.kernels.body.results and not self.sums
+
+    def streaming(self, lead: int) -> "Table":
+        """The same launch with results that pass the caches, from the first whole cache line on."""
+        body = compile_tile(replace(self.kernels.body.oplist, streams=True))
+        # tiles do not end where padding would be
+        loads, stores = (m._replace(single=[_unpadded(move) for move in m.single]) for m in (self.loads, self.stores))
+        return self._replace(kernels=self.kernels._replace(body=body), loads=loads, stores=stores, lead=lead)
+
+    def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""
         moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
         blocks = [move for members in (*self.loads.blocks, *self.stores.blocks) for move in members]
@@ -141,6 +158,10 @@ class Table(NamedTuple):
             for row, slot, strides in moves
             if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (strides == [dtype.itemsize] or slot.padded)
         }
+
+
+def _unpadded(move: Move) -> Move:
+    return move._replace(slot=move.slot._replace(padded=False))
 
 
 def _concatenated(header: np.ndarray, sections: dict[int, list]) -> np.ndarray:
@@ -158,7 +179,7 @@ def _concatenated(header: np.ndarray, sections: dict[int, list]) -> np.ndarray:
 
 
 def _contiguous(row: int, slot: Slot) -> list[int]:
-    """Fields of a sum or a stream."""
+    """Fields of a sum."""
     return [row, slot.array, slot.offset, slot.seed_stride or 0, 0]
 
 

@@ -1,6 +1,7 @@
 """The reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,11 +10,30 @@ from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.failures import Given, Search, may_fail, noted
-from nbad.runtime.launch import Launch, Routes
+from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
 from nbad.runtime.sweeps import array_slots, numbered, residual_slots, tangent_slots
+
+ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
+
+
+class Group(NamedTuple):
+    """How many seeds are swept at once, whether seeds have an axis of their own, and whether cotangents are added to."""
+
+    size: int
+    is_batched: bool
+    accumulates: bool
+
+    def of(self, slots, k):
+        """The slots of the seed number k of each group, from those of the first seed."""
+        if self.size == 1:
+            return slots
+        return [
+            s if s.seed_stride is None else s._replace(offset=s.offset + k * s.seed_stride, seed_stride=self.size * s.seed_stride)
+            for s in slots
+        ]
 
 
 class Reverse:
@@ -148,16 +168,40 @@ class ReverseSweeps:
         temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
         region = self.region
         rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
-        arrays = [rows, *seeds, *temporaries]
         key = batched, accumulate, *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
 
-        def build():
-            return self._build(rows, seeds, results, temporaries, batched, accumulate)
+        def launch_for(at_once):
+            group = Group(at_once, batched, accumulate)
+            return self._launches((group, key), lambda: self._build(rows, seeds, results, temporaries, group))
 
-        launch = self._launches.known.get(key) or self._launches(key, build)
-        launch(arrays, n_seeds)
+        for at_once, part in self._passes(results, n_seeds, accumulate):
+            if part == slice(0, n_seeds):
+                launch_for(at_once)([rows, *seeds, *temporaries], n_seeds // at_once)
+            else:
+                arrays = [part_of(a, 0, part) for a in (*seeds, *temporaries)]
+                launch_for(at_once)([rows, *arrays], (part.stop - part.start) // at_once)
         if self._has_sums:
             self._sum_up(results, temporaries, accumulate)
+
+    def _passes(self, results, n_seeds, accumulate):
+        """How many seeds each pass over the elements serves, and the part of the seeds that is swept so.
+
+        Where results pass the caches, several at once read the partials once. Where they cannot begin at cache lines together,
+        each seed's may: it is then a sweep of its own, unless all would compute the partials.
+        """
+        whole = slice(0, n_seeds)
+        if n_seeds < 2 or accumulate or self._has_sums or not leaves_caches(self.result_bytes * n_seeds):
+            return [(1, whole)]
+        for target, result in zip(self.targets, results, strict=True):
+            if target.core or result.strides[1:] != contiguous_strides(result.shape[1:], result.itemsize):
+                return [(1, whole)]
+        if lead_of([a.ctypes.data for a in results], [a.strides[0] for a in results], self.dtype.itemsize) is None:
+            alone = not self.plan.prologue and leaves_caches(self.result_bytes)
+            return [(1, slice(k, k + 1)) for k in range(n_seeds)] if alone else [(1, whole)]
+        at_once = max(1, min(n_seeds, ROWS_AT_ONCE // len(results)))
+        together = n_seeds // at_once * at_once
+        parts = (at_once, slice(0, together)), (1, slice(together, n_seeds))
+        return [(size, part) for size, part in parts if part.stop > part.start]
 
     def _sum_up(self, results, temporaries, accumulate):
         with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
@@ -173,24 +217,30 @@ class ReverseSweeps:
             return memory.exact((n_seeds, target.values, self.region.elements), self.dtype)
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
-    def _build(self, rows, seeds, results, temporaries, batched, accumulate):
+    def _build(self, rows, seeds, results, temporaries, group):
         prologue = self.program.prologue(self.plan, self.dtype)
         residuals = self._residual_slots(rows)
         given: list[Slot] = []
+        written: list[tuple[Target, list[Slot]]] = []
+        for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
+            given += tangent_slots(core, k, seed, self.region.shape, group.is_batched)
+        for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
+            slots = self._result_slots(target, 1 + len(seeds) + k, results[k], temporary, group.is_batched)
+            if group.accumulates and temporary is results[k]:
+                slots = [slot._replace(accumulate=True) for slot in slots]
+            written.append((target, slots))
+        first = len(residuals) + (prologue.results if prologue else 0)
+        reads = [slot for k in range(group.size) for slot in group.of(given, k)]
+        row = first + len(reads)
         writes: list[tuple[int, Slot]] = []
         sums: list[tuple[int, Slot]] = []
-        for k, (seed, core) in enumerate(zip(seeds, self.program.leaves, strict=True), 1):
-            given += tangent_slots(core, k, seed, self.region.shape, batched)
-        first = len(residuals) + (prologue.results if prologue else 0)
-        row = first + len(given)
-        for k, (target, temporary) in enumerate(zip(self.targets, temporaries, strict=True)):
-            slots = self._result_slots(target, 1 + len(seeds) + k, results[k], temporary, batched)
-            if accumulate and temporary is results[k]:
-                slots = [slot._replace(accumulate=True) for slot in slots]
-            is_summed = target.is_shared and not target.is_partial
-            (sums if is_summed else writes).extend(numbered(slots, row + target.row))
-        routes = Routes(numbered(residuals) + numbered(given, first), tuple(writes), tuple(sums))
-        return Launch(self.program.reverse(self.plan, self.dtype), self.region.shape, routes, prologue)
+        for k in range(group.size):
+            for target, slots in written:
+                is_summed = target.is_shared and not target.is_partial
+                (sums if is_summed else writes).extend(numbered(group.of(slots, k), row + target.row))
+            row += len(self.plan.wrt)
+        routes = Routes(numbered(residuals) + numbered(reads, first), tuple(writes), tuple(sums))
+        return Launch(self.program.reverse(self.plan, self.dtype, group.size), self.region.shape, routes, prologue)
 
     def _residual_slots(self, rows):
         slots = residual_slots(0, rows, self.region.shape)
