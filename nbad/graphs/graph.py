@@ -52,15 +52,24 @@ class Graph:
         self.check()
 
     def check(self) -> None:
-        """Raise `InternalError` where the graph is not what is said above; every new one is checked, at 1 us a node."""
-        loops: set[tuple[int, Any]] = set()
+        """Raise `InternalError` where the graph is not what is said above; every new one is checked, at 0.3 us a node.
+
+        Nodes of one sort, the same operation on the same kinds, are right or wrong alike, if all their operands come before them.
+        """
+        kinds: dict[int, str] = {}  # of the nodes so far
+        known: set[tuple] = set()  # sorts that are right
         for k, node in enumerate(self.nodes):
-            if node.op == "loop":  # of which there may be hundreds of nodes, each with hundreds of operands, all the same
-                if (key := (id(node.args), node.payload.loop)) in loops and node.kind == "real":
-                    continue
-                loops.add(key)
-            if (fault := self._fault(k, node)) is not None:
-                raise InternalError(f"graph `{self.name}`: node {k}, `{node.op}`, {fault}")
+            op, args, payload, kind, _ = node
+            if op == "loop":  # of which there may be hundreds of nodes, each with hundreds of operands, all the same
+                sort: tuple = op, id(args), payload.loop, kind
+            else:
+                sort = op, type(payload), kind, *map(kinds.get, args)
+            if k < len(self.inputs) or sort not in known:
+                if (fault := self._fault(k, node)) is not None:
+                    raise InternalError(f"graph `{self.name}`: node {k}, `{op}`, {fault}")
+                if op != "input" and (op == "loop" or not hasattr(payload, "row")):
+                    known.add(sort)
+            kinds[k] = kind
         if len(self.nodes) < len(self.inputs):
             raise InternalError(f"graph `{self.name}` has {len(self.inputs)} inputs, but {len(self.nodes)} nodes")
         for output in self.outputs:
