@@ -136,17 +136,17 @@ def _fault_of_constant(node: Node) -> str | None:
 
 def needed(graph: Graph, wanted: Iterable[int], known: Container[int] = ()) -> list[int]:
     """The nodes that some nodes are computed from, these included, in order; known ones and what only they need are left out."""
-    found, loops = {k for k in wanted if k not in known}, set[int]()
+    found, loops = set(wanted), set[int]()
     for k in range(max(found, default=-1), -1, -1):
-        if k not in found:
+        if k not in found or k in known:
             continue
         args = graph.nodes[k].args
         if graph.nodes[k].op == "loop":  # its nodes share their operands
             if id(args) in loops:
                 continue
             loops.add(id(args))
-        found.update([a for a in args if a not in known])
-    return sorted(found)
+        found.update(args)
+    return sorted([k for k in found if k not in known])
 
 
 class Operands:
@@ -243,11 +243,11 @@ class GraphBuilder:
         return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
     def _intern(self, node: Node) -> int:
-        key = key_of(node)
-        if key not in self._known:
+        new = len(self.nodes)
+        found = self._known.setdefault(key_of(node), new)
+        if found == new:
             self.nodes.append(node)
-            self._known[key] = len(self.nodes) - 1
-        return self._known[key]
+        return found
 
 
 def key_of(node: Node) -> Key:
