@@ -174,7 +174,7 @@ class GraphBuilder:
         self._loops: dict[tuple[int, ...], tuple[int, ...]] = {}  # operands of loops
         self.source = source
         for position in range(len(self.inputs)):
-            self._intern(Node("input", (), position))
+            self._intern("input", (), position)
 
     @classmethod
     def extending(cls, graph: Graph) -> Self:
@@ -184,14 +184,14 @@ class GraphBuilder:
         # node by node, not by `add`: a builder that simplifies would give them other numbers
         for node in graph.nodes:
             builder.nodes.append(node)
-            builder._known.setdefault(key_of(node), len(builder.nodes) - 1)
+            builder._known.setdefault(key_of(*node[:3]), len(builder.nodes) - 1)
         return builder
 
     def constant(self, value: Any) -> int:
         """The node of a Python constant: a bool, or a number taken as float."""
         if isinstance(value, (bool, np.bool_)):
-            return self._intern(Node("const", (), bool(value), "bool"))
-        return self._intern(Node("const", (), float(value)))
+            return self._intern("const", (), bool(value), "bool")
+        return self._intern("const", (), float(value))
 
     def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
@@ -201,11 +201,11 @@ class GraphBuilder:
         kinds = tuple([self.nodes[a].kind for a in args])
         if kinds != row.operands:
             raise InternalError(f"`{op}` takes operands {row.operands}, got {kinds}")
-        return self._intern(Node(op, args, payload, row.kind, source or self.source))
+        return self._intern(op, args, payload, row.kind, source or self.source)
 
     def state(self) -> int:
         """What stands for a number that changes from pass to pass while a loop's step is found; no graph may hold it."""
-        return self._intern(Node("state", (), len(self.nodes), source=self.source))
+        return self._intern("state", (), len(self.nodes), source=self.source)
 
     def loop(self, active: int, initial: Sequence[int], captured: Sequence[int], loop: "Loop") -> list[int]:
         """The last value of each state of a loop, and behind them whether it was not done: 1.0 or 0.0."""
@@ -213,7 +213,7 @@ class GraphBuilder:
 
     def find(self, op: str, *args: int) -> int | None:
         """The node of an operation without payload, if there is one."""
-        return self._known.get(key_of(Node(op, args)))
+        return self._known.get(key_of(op, args))
 
     def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int], active: int | None = None) -> list[int]:
         """Repeat here what some nodes of `graph` need; returns where these went.
@@ -242,15 +242,15 @@ class GraphBuilder:
         outputs = tuple(outputs)  # first: a generator may still add nodes
         return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
-    def _intern(self, node: Node) -> int:
-        new = len(self.nodes)
-        found = self._known.setdefault(key_of(node), new)
-        if found == new:
-            self.nodes.append(node)
+    def _intern(self, op: str, args: tuple[int, ...], payload: Payload, kind: str = "real", source: str | None = None) -> int:
+        key = key_of(op, args, payload)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = len(self.nodes)
+            self.nodes.append(Node(op, args, payload, kind, source))
         return found
 
 
-def key_of(node: Node) -> Key:
+def key_of(op: str, args: tuple[int, ...], payload: Payload = None) -> Key:
     """Identity of a node. The text of a float tells 0.0 from -0.0 and holds nan, which `==` does not."""
-    payload = node.payload
-    return node.op, node.args, payload if payload is None else (type(payload).__name__, repr(payload))
+    return op, args, payload if payload is None else (type(payload).__name__, repr(payload))
