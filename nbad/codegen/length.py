@@ -5,7 +5,6 @@ little else to do meanwhile. In vectors of 2 or 4 registers each operation is th
 """
 
 from collections import Counter
-from collections.abc import Iterator
 
 from nbad.codegen.host import LINE, Host
 from nbad.codegen.lower import OpList
@@ -41,11 +40,12 @@ def _by_calls(oplist: OpList, host: Host) -> int:
     return 2 if has_loops or calls * DENSE < counts.total() else 4
 
 
-def _operations(oplist: OpList) -> Iterator[str]:
+def _operations(oplist: OpList) -> list[str]:
     """What a pass computes, each loop once."""
+    found = [node.op for node in oplist.nodes if node.op not in ("input", "const", "loop")]
     for loop in {node.payload.loop for node in oplist.nodes if node.op == "loop"}:
-        yield from _operations(loop.step)
-    yield from (node.op for node in oplist.nodes if node.op not in ("input", "const", "loop"))
+        found += _operations(loop.step)
+    return found
 
 
 def _is_vector_function(op: str, dtype: str, host: Host) -> bool:

@@ -151,6 +151,8 @@ def in_lockstep(loop: Loop, constants: Container[int]) -> bool:
 def narrow(graph: Graph) -> Graph:
     """The same outputs from loops that carry only what somebody uses; where there are loops, nothing dead is left."""
     used: dict[tuple[tuple[int, ...], Loop], set[int]] = {}
+    if "loop" not in {node.op for node in graph.nodes}:
+        return graph
     for k in needed(graph, graph.outputs):
         if (node := graph.nodes[k]).op == "loop":
             used.setdefault((node.args, node.payload.loop), set()).add(node.payload.place)
@@ -260,7 +262,7 @@ def _equal_states(loop: Loop, states: list[int], given: tuple[int | str, ...]) -
     """For each state the first one that is the same in all passes: both begin alike, and follow from equal states alike."""
     step, following = loop.step, loop.step.outputs[1:]
     equal = _firsts({s: given[s] for s in states})
-    nodes = [(k, key_of(step.nodes[k])) for k in needed(step, [following[s] for s in states])]
+    nodes = [(k, key_of(*step.nodes[k][:3])) for k in needed(step, [following[s] for s in states])]
     while len(classes := set(equal.values())) < len(states):
         numbers: dict[int, int] = {}  # of nodes, the same for those that compute the same from equal states
         known: dict[Hashable, int] = {}

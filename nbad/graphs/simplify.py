@@ -96,12 +96,13 @@ class SimplifyingBuilder(GraphBuilder):
         return self.inner(p, "not") == q or self.inner(q, "not") == p
 
     def _folded(self, op: str, args: tuple[int, ...], payload: Payload) -> int | None:
-        if op in UNFOLDED:
-            return None
-        values = [self.value(a) for a in args]
+        for a in args:
+            if self.nodes[a].op != "const":
+                return None
         row = row_of(op, payload)
-        is_known = None not in values and not (row.scipy or row.address)
-        return self.constant(_compute(op, values, payload)) if is_known else None
+        if op in UNFOLDED or row.scipy or row.address:
+            return None
+        return self.constant(_compute(op, [self.nodes[a].payload for a in args], payload))
 
 
 def _compute(op: str, values: list[Any], payload: Payload) -> Any:

@@ -379,7 +379,8 @@ class Trace:
         return self.apply("select", (value, 1.0, 0.0))._node
 
     def _count(self, before: int) -> None:
-        self.operations += sum(node.op not in ("input", "const") for node in self.builder.nodes[before:])
+        for node in self.builder.nodes[before:]:
+            self.operations += node.op not in ("input", "const")
         if self.operations > self.max_operations:
             what = f"has more than {self.max_operations} operations"
             fix = f"@nbad.kernel(max_operations={10 * self.max_operations})  # or shorter loops"

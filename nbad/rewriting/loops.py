@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from nbad.rewriting.rewrite_expressions import At, Expressions
-from nbad.rewriting.scopes import Jumps, bound_names, returns, without_jumps
+from nbad.rewriting.scopes import Jumps, bound_names, placed, returns, without_jumps
 
 
 class Place(NamedTuple):
@@ -66,7 +66,7 @@ class Loops(Expressions):
         at, done = At(node), self.temporary()
         begin, head = at.lines(f"{done} = False\nif test:\n    pass\nelse:\n    {done} = True\n    break")
         head.test = node.test
-        loop = ast.copy_location(ast.While(test=at.constant(True), body=[head, *node.body], orelse=[]), node)
+        loop = placed(ast.While(test=at.constant(True), body=[head, *node.body], orelse=[]), node)
         rest = at.lines(f"if {done}:\n    pass") if node.orelse else []
         for statement in rest:
             statement.body = node.orelse

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 from nbad.rewriting import syntax
 from nbad.rewriting.loops import Loops, Place, settings
 from nbad.rewriting.rewrite_expressions import At
-from nbad.rewriting.scopes import asks_for_names, bound_names, is_plain_function, leaves, returns
+from nbad.rewriting.scopes import all_nodes, asks_for_names, bound_names, is_plain_function, leaves, placed, returns
 from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -85,7 +85,7 @@ class Rewriter(Loops):
             end = At(node.body[-1]).lines("return _nbad_call.end()")
             body = docstring + begin + self._mortal(node.body[0], "_nbad_call", body[len(docstring) :]) + end
         outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
-        return ast.copy_location(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
+        return placed(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
 
     def _mortal(self, place: ast.stmt, variable: str, body: list[ast.stmt]) -> list[ast.stmt]:
         """Statements whose errors may end a path only, of the branch or call with the given variable."""
@@ -125,7 +125,7 @@ class Rewriter(Loops):
     def rewrite_classdef(self, node: ast.ClassDef, place: Place) -> list[ast.stmt]:
         """Only its methods are rewritten."""
         body = [self.function(part) if isinstance(part, ast.FunctionDef) else part for part in node.body]
-        return [ast.copy_location(ast.ClassDef(**{**dict(ast.iter_fields(node)), "body": body}), node)]
+        return [placed(ast.ClassDef(**{**dict(ast.iter_fields(node)), "body": body}), node)]
 
     def rewrite_if(self, node: ast.If, place: Place) -> list[ast.stmt]:
         """A chain of `elif` from its end, so that a long one needs no deep recursion."""
@@ -178,7 +178,7 @@ class Rewriter(Loops):
             manager = at.statement(f"{variable}.manager(value)").value
             item.context_expr, manager.args = manager, [item.context_expr]
         inner.body = self.block(node.body, place.inside)
-        new = ast.copy_location(ast.With(items=items, body=[inner]), node)
+        new = placed(ast.With(items=items, body=[inner]), node)
         if not has_return:
             return [begin, new]
         outer = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finished()")
@@ -202,7 +202,7 @@ class Rewriter(Loops):
         finalbody = [*at.lines(f"{variable}.passed()"), *finalbody]
         new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)
         begin = at.lines(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, {is_left})")
-        return [*begin, ast.copy_location(new, node)]
+        return [*begin, placed(new, node)]
 
     def _tried(self, node: Any, place: Place) -> list[ast.stmt]:
         """The body, the handlers as Python runs them, and the handlers once more as arms."""
@@ -215,7 +215,7 @@ class Rewriter(Loops):
             alive = at.statement("if _nbad_call.alive:\n    pass")
             alive.body, orelse = orelse, [alive]
         handlers = [self._handler(handler, variable, place) for handler in node.handlers]
-        tried = ast.copy_location(type(node)(body=[guarded], handlers=handlers, orelse=orelse, finalbody=[]), node)
+        tried = placed(type(node)(body=[guarded], handlers=handlers, orelse=orelse, finalbody=[]), node)
         names = bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)])
         call = "_nbad_call" if any(map(returns, [node])) else None
         begin = at.statement(
@@ -242,7 +242,7 @@ class Rewriter(Loops):
                 rest = [*named, *handler.body]
             else:
                 test = at.statement(f"{variable}.chosen({number})").value
-                rest = [ast.copy_location(ast.If(test=test, body=[*named, *handler.body], orelse=rest), handler)]
+                rest = [placed(ast.If(test=test, body=[*named, *handler.body], orelse=rest), handler)]
         return rest
 
     rewrite_trystar = rewrite_try
@@ -250,7 +250,7 @@ class Rewriter(Loops):
     def _handler(self, node: ast.ExceptHandler, variable: str, place: Place) -> ast.ExceptHandler:
         body = At(node).lines(f"{variable}.caught()") + self.block(node.body, place)
         new = ast.ExceptHandler(type=self.visit_field(node.type), name=node.name, body=body)
-        return ast.copy_location(new, node)
+        return placed(new, node)
 
     def rewrite_match(self, node: ast.Match, place: Place) -> list[ast.stmt]:
         begin: list[ast.stmt] = []
@@ -259,7 +259,7 @@ class Rewriter(Loops):
             guard = None if case.guard is None else At(case.guard).call("known", self.visit(case.guard), "case")
             body = self.block(case.body, place.inside)
             cases.append(ast.match_case(pattern=self._pattern(case.pattern, begin), guard=guard, body=body))
-        return [*begin, ast.copy_location(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
+        return [*begin, placed(ast.Match(subject=self.visit(node.subject), cases=cases), node)]
 
     def _pattern(self, node: Any, begin: list[ast.stmt]) -> Any:
         """A pattern with variables for its classes, set before: Python takes no stand-ins. True, False, None become such."""
@@ -269,10 +269,10 @@ class Rewriter(Loops):
             return node
         fields = {name: self._pattern(value, begin) for name, value in ast.iter_fields(node)}
         if isinstance(node, ast.MatchSingleton):
-            return ast.copy_location(ast.MatchClass(self._class("only", At(node).constant(node.value), begin), [], [], []), node)
+            return placed(ast.MatchClass(self._class("only", At(node).constant(node.value), begin), [], [], []), node)
         if isinstance(node, ast.MatchClass):
             fields["cls"] = self._class("original", node.cls, begin)
-        return ast.copy_location(type(node)(**fields), node)
+        return placed(type(node)(**fields), node)
 
     def _class(self, function: str, operand: ast.expr, begin: list[ast.stmt]) -> ast.expr:
         at, variable = At(operand), self.temporary()
@@ -284,7 +284,7 @@ class Rewriter(Loops):
     def rewrite_return(self, node: ast.Return, place: Place) -> list[ast.stmt]:
         value = self.visit(node.value) if node.value else At(node).constant(None)
         if not place.has_call:
-            return [ast.copy_location(ast.Return(value=value), node)]
+            return [placed(ast.Return(value=value), node)]
         give = At(node).statement("if _nbad_call.give(value):\n    return _nbad_call.result()")
         give.test.args = [value]
         return [give]
@@ -305,7 +305,7 @@ class Rewriter(Loops):
         raising.exc.args = [node.msg] if node.msg else []
         test = at.put(ast.UnaryOp(op=ast.Not(), operand=node.test))
         new = ast.If(test=test, body=[raising], orelse=[])
-        return self.rewrite_if(ast.copy_location(new, node), place) if __debug__ else at.lines("pass")
+        return self.rewrite_if(placed(new, node), place) if __debug__ else at.lines("pass")
 
     def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What stores items may write to a list, and what it chooses has its name now."""
@@ -316,7 +316,7 @@ class Rewriter(Loops):
 
 def _handles_containers(node: ast.stmt) -> bool:
     """Whether a statement may write to containers or choose among them; `a += [x]` does so without an index."""
-    return isinstance(node, ast.AugAssign) or any(isinstance(part, _HANDLING) for part in ast.walk(node))
+    return isinstance(node, ast.AugAssign) or any(isinstance(part, _HANDLING) for part in all_nodes(node))
 
 
 def _returns_last_only(body: list[ast.stmt]) -> bool:

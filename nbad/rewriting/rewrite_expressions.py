@@ -14,7 +14,7 @@ import builtins
 import itertools
 from typing import Any
 
-from nbad.rewriting.scopes import bound_names
+from nbad.rewriting.scopes import all_nodes, bound_names, placed
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
 # reading these twice is harmless: no call, no item
@@ -25,7 +25,7 @@ class At:
     """Makes nodes with the place where a given one begins: Python names the last line of a call that spans several."""
 
     def __init__(self, place: Any) -> None:
-        self.place = ast.copy_location(ast.Pass(), place)
+        self.place = placed(ast.Pass(), place)
         if place.end_lineno != place.lineno:
             self.place.end_lineno, self.place.end_col_offset = place.lineno, place.col_offset
 
@@ -33,9 +33,8 @@ class At:
         """The statements of a text."""
         statements = ast.parse(text).body
         for statement in statements:
-            for node in ast.walk(statement):
-                if hasattr(node, "lineno"):
-                    ast.copy_location(node, self.place)
+            for node in all_nodes(statement):
+                placed(node, self.place)
         return statements
 
     def statement(self, text: str) -> Any:
@@ -45,7 +44,7 @@ class At:
 
     def put(self, node: Any) -> Any:
         """A node with this place."""
-        return ast.copy_location(node, self.place)
+        return placed(node, self.place)
 
     def constant(self, value: Any) -> ast.Constant:
         """A constant."""
@@ -84,7 +83,7 @@ class Expressions:
         if not isinstance(node, ast.AST) or not node._fields:
             return node
         fields = {name: self.visit_field(value) for name, value in ast.iter_fields(node)}
-        return ast.copy_location(type(node)(**fields), node)
+        return placed(type(node)(**fields), node)
 
     def visit_field(self, value: Any) -> Any:
         """The rewritten value of a field: a node, a list of nodes, or anything else as it is."""
@@ -174,7 +173,7 @@ class Expressions:
 
 def _is_simple(node: ast.AST) -> bool:
     """Whether evaluating an expression twice is as good as once."""
-    return all(isinstance(part, _SIMPLE) for part in ast.walk(node))
+    return all(isinstance(part, _SIMPLE) for part in all_nodes(node))
 
 
 def _adds_axes(index: ast.AST) -> bool:

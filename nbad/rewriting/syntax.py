@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
+from nbad.rewriting.scopes import parts, placed
+
 _FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 # all that a code object does; not its lines and names of files, in which the copy may differ
 _COMPARED = (
@@ -83,20 +85,20 @@ def _bare(node: Function) -> Function:
     starred = {name: _unannotated(argument) for name in ("vararg", "kwarg") if (argument := getattr(kept, name)) is not None}
     args = ast.arguments(**arguments, **starred, kw_defaults=[None] * len(kept.kwonlyargs), defaults=[])  # type: ignore[call-overload]
     if isinstance(node, ast.Lambda):
-        return ast.copy_location(ast.Lambda(args=args, body=node.body), node)
+        return placed(ast.Lambda(args=args, body=node.body), node)
     new = type(node)(name=node.name, args=args, body=node.body, decorator_list=[], type_params=[])  # type: ignore[call-arg]
-    return ast.copy_location(new, node)
+    return placed(new, node)
 
 
 def _unannotated(argument: ast.arg) -> ast.arg:
-    return ast.copy_location(ast.arg(arg=argument.arg), argument)
+    return placed(ast.arg(arg=argument.arg), argument)
 
 
 def _module(node: Function, origin: Origin, free: Iterable[str]) -> ast.Module:
     """A module in which `node` is compiled as it was at first: in a function with the variables `free`, in a class."""
 
     def put(new: Any) -> Any:
-        return ast.copy_location(new, node)
+        return placed(new, node)
 
     body = [put(ast.Expr(node)) if isinstance(node, ast.Lambda) else node]
     if not isinstance(node, ast.Lambda) and node.name not in free:
@@ -137,7 +139,7 @@ def _walk(tree: ast.AST) -> Iterator[tuple[Function, str | None]]:
         if isinstance(node, Function):
             yield node, owner
         inner = node.name if isinstance(node, ast.ClassDef) else owner
-        nodes += ((child, inner) for child in ast.iter_child_nodes(node))
+        nodes += [(child, inner) for child in parts(node)]
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -148,7 +150,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*")
         if not isinstance(node, Function | ast.ClassDef):
-            nodes += ast.iter_child_nodes(node)
+            nodes += parts(node)
 
 
 def _same(a: CodeType, b: CodeType) -> bool:

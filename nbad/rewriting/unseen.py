@@ -24,6 +24,7 @@ HARMLESS = frozenset(
 
 _NUMBERS = frozenset("bool complex float float64 int numbers".split())
 _COMPARISONS = ("COMPARE_OP", "CONTAINS_OP", "IS_OP")
+_IS = dis.opmap["IS_OP"]
 
 
 class Fault(NamedTuple):
@@ -51,16 +52,16 @@ class Unseen:
 
     def fault(self, frame: FrameType | None, is_condition: bool) -> Fault | None:
         """The innermost frame that may hide the errors of an operation, or ask for the identity of a condition; or None."""
-        innermost = True
+        asks_now = is_condition  # the code that compares, and what of nbad it called for that
         while frame is not None and frame.f_code is not self.root:
             known = self._known.get(id(frame.f_code)) or self._read(frame)
             if known.covered and any(frame.f_lasti in part for part in known.covered):
                 return Fault(frame, "hides")
-            if known.compares and innermost and is_condition:
+            if asks_now and known.compares:
                 return Fault(frame, "compares")
             if known.asks_type and "__nbad__" not in frame.f_globals:
                 return Fault(frame, "type")
-            innermost = innermost and frame.f_code.co_filename.startswith(lines.PACKAGE)
+            asks_now = asks_now and frame.f_code.co_filename.startswith(lines.PACKAGE)
             frame = frame.f_back
         return None
 
@@ -76,6 +77,8 @@ class Unseen:
 
 def _covered(code: CodeType) -> Iterator[range]:
     """The instructions whose errors a handler may hide."""
+    if not code.co_exceptiontable:  # to read the instructions takes long
+        return
     read = dis.Bytecode(code)
     instructions = list(read)
     for entry in read.exception_entries:  # type: ignore[attr-defined]  # of all versions so far
@@ -106,6 +109,8 @@ def _swallows(instructions: Sequence[dis.Instruction]) -> bool:
 
 def _compares(code: CodeType) -> bool:
     """Whether code asks by `is` for anything but None."""
+    if _IS not in code.co_code[::2]:
+        return False
     steps = pairwise(dis.get_instructions(code))
     return any(then.opname == "IS_OP" and not (one.opname == "LOAD_CONST" and one.argval is None) for one, then in steps)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nbad.rewriting.rewrite_expressions import At, may_be_mask
-from nbad.rewriting.scopes import bound_names
+from nbad.rewriting.scopes import bound_names, parts, placed
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IN_PLACE = {
@@ -36,7 +36,7 @@ def _own(nodes: list[Any]) -> Iterator[ast.AST]:
     for node in nodes:
         yield node
         if not isinstance(node, _SCOPES):
-            yield from _own([part for part in ast.iter_child_nodes(node) if not isinstance(part, ast.expr)])
+            yield from _own([part for part in parts(node) if not isinstance(part, ast.expr)])
 
 
 def _statement(node: Any, names: set[str]) -> Any:
@@ -53,8 +53,7 @@ def _statement(node: Any, names: set[str]) -> Any:
     if not inner or not isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
         return node
     fields |= {name: [_statement(part, names) for part in value] for name, value in inner.items()}
-    new = type(node)(**fields)
-    return ast.copy_location(new, node) if hasattr(node, "lineno") else new
+    return placed(type(node)(**fields), node)
 
 
 def _is_place(target: Any, names: set[str]) -> bool:
