@@ -186,7 +186,8 @@ def run(work, xs):
 }
 
 
-@pytest.mark.parametrize("name", ["loky", *(pytest.param(name, marks=pytest.mark.slow) for name in EXECUTORS if name != "loky")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXECUTORS)
 def test_kernels_of_a_script_run_in_other_peoples_workers(tmp_path, name):
     script = tmp_path / "script.py"
     script.write_text(EXECUTORS[name] + BRANCHES)
