@@ -92,6 +92,7 @@ def test_multiprocessing(method):
         assert workers.map(doubled, [1.0, 3.0]) == [2.0, 6.0]
 
 
+@pytest.mark.slow
 def test_spawned_from_a_script(tmp_path):
     """Kernels of `__main__`, whose name the children find in a module of another name."""
     script = tmp_path / "script.py"

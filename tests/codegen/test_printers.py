@@ -91,12 +91,23 @@ def graphs(draw):
     return builder.build([values[-1], values[len(values) // 2], *values[-3:-1]])
 
 
-@settings(max_examples=8)
-@given(graphs())
-def test_printed_python_has_the_bits_of_the_vector_code(graph):
+def check_random(graph):
     rng = np.random.default_rng(1)
     x, y = pairs(np.concatenate([rng.normal(size=20), rng.normal(size=6) * 50, [0.0, -0.0, np.inf, np.nan]]))
     check_bits(graph, x, y)
+
+
+@settings(max_examples=3)
+@given(graphs())
+def test_printed_python_has_the_bits_of_the_vector_code(graph):
+    check_random(graph)
+
+
+@pytest.mark.slow
+@settings(max_examples=30)
+@given(graphs())
+def test_printed_python_of_many_graphs_has_the_bits_of_the_vector_code(graph):
+    check_random(graph)
 
 
 def check_functions(dtype, step):

@@ -462,6 +462,7 @@ def test_kernels_without_such_functions_are_not_watched():
     assert not any(isinstance(getattr(made, "_fresh", None), failures.Watched) for made in launches)
 
 
+@pytest.mark.slow
 def test_without_a_compiler(run_python):
     code = """
 import math, numpy as np, nbad

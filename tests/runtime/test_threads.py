@@ -185,6 +185,7 @@ thread.join()
     assert run_python(code).strip() == "0"
 
 
+@pytest.mark.slow
 def test_a_forked_pool_goes_on(run_python):
     code = (
         FORK
