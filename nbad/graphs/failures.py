@@ -215,7 +215,7 @@ def uses_of(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
 
 
 def _used_operands(builder: SimplifyingBuilder, node: Node, use: int, places: frozenset[int] | None) -> Iterator[tuple[int, int]]:
-    """The operands of a node that is used, each with the condition under which it is used for that; of a loop, for some states."""
+    """The operands of a node that is used, each with the condition under which it is; of a loop, those that some states need."""
     first, *others = node.args or (None,)
     if first is None:
         return
