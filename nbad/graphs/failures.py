@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from nbad.graphs.flags import Cause, Flags
 from nbad.graphs.graph import Graph, GraphBuilder, Key, Node
 from nbad.graphs.interpreter import evaluate
-from nbad.graphs.loops import Loop
+from nbad.graphs.loops import Loop, used_inputs
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.lines import Line
 from nbad.operations.row import REAL
@@ -196,24 +196,32 @@ def _chosen(builder: SimplifyingBuilder, condition: int, first: Sequence[int], s
 def uses_of(builder: SimplifyingBuilder, graph: Graph) -> dict[int, int]:
     """Every node that an output depends on, with the condition under which some output does."""
     always, never = builder.constant(True), builder.constant(False)
-    uses = dict.fromkeys(graph.outputs, always)
+    uses, named = dict.fromkeys(graph.outputs, always), set(graph.outputs)
+    places = dict[int, frozenset[int]]()  # of each loop the states that are asked for by name
     first = {_place(node): k for k, node in reversed(list(enumerate(graph.nodes))) if node.op == "loop"}
     for k in range(len(graph.nodes) - 1, -1, -1):
         if k in uses:
-            if (node := graph.nodes[k]).op == "loop" and (one := first[_place(node)]) != k:  # what uses one uses all
-                uses[one] = builder.add("or", uses.get(one, never), uses[k])
-                continue
-            for operand, condition in _used_operands(builder, graph.nodes[k], uses[k]):
+            if (node := graph.nodes[k]).op == "loop":  # its nodes are used together
+                one = first[_place(node)]
+                if k in named:
+                    places[one] = places.get(one, frozenset()) | {node.payload.place}
+                if one != k:
+                    uses[one] = builder.add("or", uses.get(one, never), uses[k])
+                    continue
+            for operand, condition in _used_operands(builder, node, uses[k], places.get(k)):
                 uses[operand] = builder.add("or", uses.get(operand, never), condition)
+                named.add(operand)
     return uses
 
 
-def _used_operands(builder: SimplifyingBuilder, node: Node, use: int) -> Iterator[tuple[int, int]]:
-    """The operands of a node that is used, each with the condition under which it is used for that."""
+def _used_operands(builder: SimplifyingBuilder, node: Node, use: int, places: frozenset[int] | None) -> Iterator[tuple[int, int]]:
+    """The operands of a node that is used, each with the condition under which it is; of a loop, those that some states need."""
     first, *others = node.args or (None,)
     if first is None:
         return
     yield first, use
+    if places is not None:
+        others = [others[k] for k in sorted(used_inputs(node.payload.loop, places))]
     if node.op == "select":
         literals = [first, builder.add("not", first)]
     elif node.op in ("and", "or"):  # as Python has it: the second one decides where the first does not

@@ -249,13 +249,19 @@ def _narrowed(loop: Loop, places: frozenset[int], given: tuple[int | str, ...]) 
 
 def _used_states(loop: Loop, places: frozenset[int]) -> set[int]:
     """The states that some of them, and whether the loop goes on, follow from; one at least."""
+    return {k for k in used_inputs(loop, places - {loop.states} or frozenset([0])) if k < loop.states}
+
+
+@functools.lru_cache(256)
+def used_inputs(loop: Loop, places: frozenset[int]) -> frozenset[int]:
+    """The inputs of the step that some states, and whether the loop goes on, follow from, these states included."""
     goes_on, *following = loop.step.outputs
-    states = set(places - {loop.states}) or {0}
+    found = set(places) - {loop.states}
     while True:
-        wanted = needed(loop.step, [goes_on, *(following[s] for s in states)])
-        if (more := states.union(k for k in wanted if k < loop.states)) == states:
-            return states
-        states = more
+        wanted = needed(loop.step, [goes_on, *(following[s] for s in found if s < loop.states)])
+        if (more := found.union(k for k in wanted if k < len(loop.step.inputs))) == found:
+            return frozenset(found)
+        found = more
 
 
 def _equal_states(loop: Loop, states: list[int], given: tuple[int | str, ...]) -> dict[int, int]:

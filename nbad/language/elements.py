@@ -54,13 +54,16 @@ def frozen(trace: Trace, outputs: list[int]) -> tuple[Graph, Flags | None]:
 
 
 def _flag_nodes(trace: Trace) -> list[int]:
-    conditions = [trace.node(condition, BOOL) for condition, _ in trace.flags]
-    return conditions + [trace.node(value, REAL) for _, cause in trace.flags for _, value in cause.states]
+    return _conditions(trace) + [trace.node(value, REAL) for _, cause in trace.flags for _, value in cause.states]
+
+
+def _conditions(trace: Trace) -> list[int]:
+    return [trace.node(condition, BOOL) for condition, _ in trace.flags]
 
 
 def _flag_uses(trace: Trace, outputs: list[int]) -> None:
-    """Elements that use a variable without a value have none."""
-    graph = trace.builder.build([*outputs, *_flag_nodes(trace)])
+    """Elements that use a variable without a value have none; what a message tells of a state is no use of it."""
+    graph = trace.builder.build([*outputs, *_conditions(trace)])
     trace.builder = builder = SimplifyingBuilder.extending(graph)
     found = uses_of(builder, graph)
     for node, cause in trace.unset.items():

@@ -92,6 +92,7 @@ def test_multiprocessing(method):
         assert workers.map(doubled, [1.0, 3.0]) == [2.0, 6.0]
 
 
+@pytest.mark.slow
 def test_spawned_from_a_script(tmp_path):
     """Kernels of `__main__`, whose name the children find in a module of another name."""
     script = tmp_path / "script.py"
@@ -186,7 +187,8 @@ def run(work, xs):
 }
 
 
-@pytest.mark.parametrize("name", ["loky", *(pytest.param(name, marks=pytest.mark.slow) for name in EXECUTORS if name != "loky")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXECUTORS)
 def test_kernels_of_a_script_run_in_other_peoples_workers(tmp_path, name):
     script = tmp_path / "script.py"
     script.write_text(EXECUTORS[name] + BRANCHES)

@@ -851,6 +851,34 @@ def test_what_a_loop_without_pass_does_not_bind_has_no_value():
         last_half(np.array([3.0, 0.5]))
 
 
+def test_what_nobody_uses_after_a_loop_need_have_no_value_before_it():
+    """Neither what each pass sets before it reads it, nor what a pass only hands on; what a message would tell is no use."""
+
+    @nbad.kernel
+    def set_in_each_pass(x, y):
+        if x > 1.0:
+            w = x * 2.0
+        while y > 0.5:
+            w = y - 0.3
+            y = w
+        return x + y
+
+    @nbad.kernel
+    def set_in_some_passes(x, y):
+        if x > 1.0:
+            w = x * 2.0
+        while y > 0.5:
+            if x > 0.0:
+                w = y - 0.3  # noqa: F841
+            y = y - 0.4
+        return x + y
+
+    points = np.array([[2.0, 0.0], [0.5, 0.0], [0.5, 0.7], [2.0, 0.7], [-2.0, 1.7]])
+    for f in (set_in_each_pass, set_in_some_passes):
+        np.testing.assert_allclose(f(*points.T), [f.__wrapped__(*point) for point in points], rtol=1e-14)
+        np.testing.assert_array_equal(nbad.jacobian(f)(*points.T)[:, 0], np.ones((5, 2)))
+
+
 def test_a_raise_in_a_loop_is_for_the_elements_that_get_there():
     @nbad.kernel
     def halves(x):

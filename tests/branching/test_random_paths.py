@@ -83,6 +83,9 @@ class Programs:
         return "".join(f"{pad}{h.replace('?', self.condition())}:\n{self.block(indent + 1, depth - 1)}" for h in heads)
 
 
+POINTS = np.stack(np.meshgrid([-1.0, -0.3, 0.2, 0.6, 1.0], [-1.0, -0.3, 0.2, 0.6]), -1).reshape(-1, 2).tolist()
+
+
 def outcome(function, *operands):
     try:
         value = function(*operands)
@@ -91,17 +94,31 @@ def outcome(function, *operands):
     return math.nan if value is None else value, None if value is not None else TypeError("None")
 
 
+def error_of(kernel):
+    """What a kernel raises while it is traced, if anything."""
+    try:
+        kernel(1.0, 1.0)
+    except (nbad.errors.TraceError, *ERRORS) as error:
+        return error
+    return None
+
+
 def run(seeds, folder, depth):
     """How many programs are accepted and refused, and how many elements fail."""
     accepted = refused = failed = 0
     for seed in seeds:
         function = written(folder / f"program{seed}.py", Programs(seed).text(depth))
         quiet, loud = nbad.kernel(function, errors="nan"), nbad.kernel(function)
-        if isinstance(outcome(quiet, 1.0, 1.0)[1], (nbad.errors.TraceError, *ERRORS)):
+        refusal = error_of(quiet)
+        if refusal:
+            if not isinstance(refusal, nbad.errors.TraceError):  # no element has a value
+                errors = [outcome(function, x, y)[1] for x, y in POINTS]
+                assert None not in errors
+                assert type(refusal) in map(type, errors)
             refused += 1
             continue
         accepted += 1
-        for x, y in np.stack(np.meshgrid([-1.0, -0.3, 0.2, 0.6, 1.0], [-1.0, -0.3, 0.2, 0.6]), -1).reshape(-1, 2).tolist():
+        for x, y in POINTS:
             (value, error), found, (_, raised) = outcome(function, x, y), quiet(x, y), outcome(loud, x, y)
             if isinstance(error, UnboundLocalError) and raised is None:
                 continue  # a variable that is read, and not used

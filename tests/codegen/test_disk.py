@@ -405,9 +405,10 @@ def test_the_least_recently_used_go_first(folder, monkeypatch):
     assert disk.info().nbytes <= 10 * BLOCK
 
 
-def test_small_files_are_bounded_too(folder, monkeypatch):
+@pytest.mark.parametrize("count", [100, pytest.param(600, marks=pytest.mark.slow)])
+def test_small_files_are_bounded_too(folder, monkeypatch, count):
     monkeypatch.setenv("NBAD_CACHE_BYTES", str(5 * BLOCK))
-    for k in range(600):
+    for k in range(count):
         disk.store(f"key {k}", b"x" * 100)
     assert disk.info().nbytes <= 10 * BLOCK
 
@@ -548,6 +549,7 @@ def test_two_processes_meet_a_kernel_at_once(warm, first, run_python):
     assert everything(warm.folder) == warm.files, "all came from the disk"
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_code_is_not_run(warm, run_python):
     damages = (
         lambda path: os.truncate(path, path.stat().st_size // 2),
@@ -562,17 +564,19 @@ def test_damaged_and_foreign_code_is_not_run(warm, run_python):
     assert digits(run_python) == warm.printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
         pytest.param({"NBAD_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": "/proc/nowhere"}, id="no home"),
-        pytest.param({"NBAD_CACHE_BYTES": "0"}, id="off", marks=pytest.mark.slow),
+        pytest.param({"NBAD_CACHE_BYTES": "0"}, id="off"),
     ],
 )
 def test_without_a_cache_results_are_the_same(warm, run_python, variables):
     assert digits(run_python, **variables) == warm.printed
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_results_are_the_same(folder, warm, run_python):
     shutil.rmtree(folder)
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))" + SWEEPS

@@ -22,14 +22,18 @@ SAMPLES = {
 }
 
 
+def columns(function):
+    return SAMPLES[function](np.random.default_rng(5))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("function", SAMPLES)
 def test_the_harness_finds_nothing(function):
-    nbad.testing.check_kernel(kernel_of(function), *SAMPLES[function](np.random.default_rng(5)))
+    nbad.testing.check_kernel(kernel_of(function), *columns(function))
 
 
 def test_the_harness_finds_nothing_in_a_loop_that_some_elements_take():
-    nbad.testing.check_kernel(kernel_of(untaken), *SAMPLES[untaken](np.random.default_rng(5)))
+    nbad.testing.check_kernel(kernel_of(untaken), *(x[::5] for x in columns(untaken)))
 
 
 @pytest.mark.parametrize("policy", ["partials", "mincut", "recompute", "auto"])

@@ -115,6 +115,7 @@ def test_without_the_vector_library(on_host, here):
         assert lack == "libabsent.so.0 is not here, so functions are called lane by lane: all"
 
 
+@pytest.mark.slow
 def test_one_thread(on_host, here):
     said = on_host(NUMBA_NUM_THREADS="1")
     assert said["bits"] == here[0]

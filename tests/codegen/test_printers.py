@@ -91,20 +91,40 @@ def graphs(draw):
     return builder.build([values[-1], values[len(values) // 2], *values[-3:-1]])
 
 
-@settings(max_examples=8)
-@given(graphs())
-def test_printed_python_has_the_bits_of_the_vector_code(graph):
+def check_random(graph):
     rng = np.random.default_rng(1)
     x, y = pairs(np.concatenate([rng.normal(size=20), rng.normal(size=6) * 50, [0.0, -0.0, np.inf, np.nan]]))
     check_bits(graph, x, y)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
-def test_every_function_has_the_bits_of_numba(dtype):
+@settings(max_examples=3)
+@given(graphs())
+def test_printed_python_has_the_bits_of_the_vector_code(graph):
+    check_random(graph)
+
+
+@pytest.mark.slow
+@settings(max_examples=30)
+@given(graphs())
+def test_printed_python_of_many_graphs_has_the_bits_of_the_vector_code(graph):
+    check_random(graph)
+
+
+def check_functions(dtype, step):
     names = [name for name in REAL if not FOREIGN & {node.op for node in lower(graph_of(name)).nodes}]
-    names = [name for name in names if dtype == np.float64 or name != "cbrt"]
+    names = [name for name in names if dtype == np.float64 or name != "cbrt"][::step]
     x, y = pairs(edges(dtype)[::2] if dtype == np.float32 else edges(dtype))
     check_bits(graph_of(*names), x, y)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_function_has_the_bits_of_numba(dtype):
+    check_functions(dtype, 1)
+
+
+def test_every_eighth_function_has_the_bits_of_numba():
+    check_functions(np.float64, 8)
 
 
 @pytest.mark.parametrize("exponent", [0.5, -0.5, 2.0, -1.0, 1 / 3, 0.0, 2.5])

@@ -40,7 +40,8 @@ def byte_code_only(folder):
     return str(folder / "moved")
 
 
-@pytest.mark.parametrize("pack", [pytest.param(zipped, marks=pytest.mark.slow), byte_code_only])
+@pytest.mark.slow
+@pytest.mark.parametrize("pack", [zipped, byte_code_only])
 def test_big_arrays_run_and_are_kept(pack, tmp_path, run_python, monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_DIR", str(tmp_path / "cache"))
     path, files = pack(tmp_path), []

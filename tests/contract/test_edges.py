@@ -100,6 +100,7 @@ def test_pullbacks_say_why_they_are_not_copied():
             attempt(pullback)
 
 
+@pytest.mark.slow
 def test_a_child_of_a_process_that_used_numbas_threads(run_python):
     code = """
 import os
@@ -198,7 +199,7 @@ FORKS = """
 calls = threading.Thread(target=first_call)
 calls.start()
 children = []
-for _ in range(3):
+for _ in range({count}):
     time.sleep(0.1)
     child = os.fork()
     if not child:
@@ -210,7 +211,8 @@ calls.join()
 """
 
 
-def test_children_that_are_forked_while_a_thread_makes_its_first_call(run_python):
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_children_that_are_forked_while_a_thread_makes_its_first_call(run_python, count):
     """It loads most of nbad, and Numba, and starts its threads."""
     assert run_python(FIRST_CALL + "print(first_call())").strip() == "33.0"  # the cache has what all of them compile
-    assert run_python(FIRST_CALL + FORKS).split() == ["0"] * 3
+    assert run_python(FIRST_CALL + FORKS.format(count=count)).split() == ["0"] * count

@@ -14,9 +14,14 @@ import nbad
 POINTS = 3
 KERNELS = kernels()
 LOSES_DIGITS = {"seawater_enthalpy.seawater_enthalpy": 1e-10}  # its closed form cancels
-every_kernel = pytest.mark.parametrize("name", KERNELS)
+LONG = {"implied_volatility.implied_volatility", "reprojection.reprojection", "rigid_transform.rigid_transform"}
 of_one_number = [name for name, (_, kernel) in KERNELS.items() if kernel.whole_program().leaves == ((),)]
 of_one_number = [name for name in of_one_number if not KERNELS[name][1].whole_program().structure.is_tuple]
+
+
+def by_name(names):
+    """As a parameter; kernels whose higher derivatives take seconds wait for the night."""
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in names])
 
 
 def assert_exact(found, expected, name):
@@ -36,7 +41,7 @@ def orders_of(slots, *chosen):
     return tuple(chosen.count(k) for k in range(slots.shape[1]))
 
 
-@every_kernel
+@pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
 def test_jacobian(name, mode):
     kernel, xs, slots = points_of(name)
@@ -48,7 +53,7 @@ def test_jacobian(name, mode):
     assert np.all(np.abs(found - np.reshape(np.transpose(expected), found.shape)) <= tolerance * scale)
 
 
-@pytest.mark.parametrize("name", of_one_number)
+@by_name(of_one_number)
 def test_hessian(name):
     kernel, xs, slots = points_of(name)
     found = nbad.hessian(kernel)(*xs)
@@ -58,7 +63,7 @@ def test_hessian(name):
         assert_exact(found[:, n, m], expected, name)
 
 
-@pytest.mark.parametrize("name", of_one_number)
+@by_name(of_one_number)
 def test_third_partials(name):
     """Thrice by the first argument, by three different ones, and twice by the last."""
     kernel, xs, slots = points_of(name)
@@ -101,7 +106,7 @@ def check_line(name, order):
     assert_exact(found, [exact_along(kernel, *at, weights, order) for at in zip(slots, direction, strict=True)], name)
 
 
-@every_kernel
+@by_name(KERNELS)
 @pytest.mark.parametrize("order", [2, 3])
 def test_derivatives_along_a_line(name, order):
     """Every partial of that order takes part, those of vectors and of several outputs too."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import nbad
@@ -447,8 +447,17 @@ def test_random_graphs_against_differences(case):
     check_against_differences(*case)
 
 
+@settings(max_examples=15)
 @given(cases())
 def test_random_graphs_to_second_order(case):
+    graph, point = case
+    check_against_differences(derivative(graph), point)
+
+
+@pytest.mark.slow
+@settings(max_examples=100)
+@given(cases())
+def test_many_random_graphs_to_second_order(case):
     graph, point = case
     check_against_differences(derivative(graph), point)
 
@@ -509,11 +518,11 @@ def check_special_point(seed, k):
 
 
 def test_both_modes_are_right_at_special_points():
-    assert sum(check_special_point(0, k) for k in range(100)) > 33
+    assert sum(check_special_point(0, k) for k in range(40)) > 13
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [100, 1000])
+@pytest.mark.parametrize("first", [0, 100, 1000])
 def test_both_modes_are_right_at_many_special_points(first):
     assert sum(check_special_point(0, k) for k in range(first, first + 300)) > 100
 

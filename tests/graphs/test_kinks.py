@@ -132,14 +132,22 @@ def check(program, point, may_be_nan):
     return expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=25)
 @given(programs(), st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS)))
 def test_squares_of_kinks_are_right_everywhere(program, point):
     gradient, _ = check(program, point, may_be_nan=False)
     assert gradient is not None
 
 
-@settings(max_examples=50)
+@pytest.mark.slow
+@settings(max_examples=400)
+@given(programs(), st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS)))
+def test_squares_of_many_kinks_are_right_everywhere(program, point):
+    gradient, _ = check(program, point, may_be_nan=False)
+    assert gradient is not None
+
+
+@settings(max_examples=20)
 @given(programs(OTHER), st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS)))
 def test_nothing_is_wrong_at_other_kinks(program, point):
     assume(truth(program, point)[0] is not None)

@@ -21,12 +21,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 SKIPS = {"skip", "skipif", "xfail", "importorskip"}
 
 
-@functools.cache
 def tree_of(path):
+    """Kept by nobody: millions of nodes would slow down every collection of garbage in later tests."""
     return ast.parse(path.read_text())
 
 
-@functools.cache
 def functions(tree):
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
@@ -39,7 +38,6 @@ def code_lines(function, lines):
     return sum(bool(lines[k - 1].strip()) and not lines[k - 1].strip().startswith("#") for k in numbers)
 
 
-@functools.cache
 def words(function):
     """Every name and attribute in a function, and "assert" where it has such a statement."""
     nodes = list(ast.walk(function))
@@ -47,14 +45,21 @@ def words(function):
     return names | {"assert" for node in nodes if isinstance(node, ast.Assert)}
 
 
-SHARED = [function for path in sorted((TESTS / "helpers").glob("*.py")) for function in functions(tree_of(path))]
+def words_of(tree):
+    """Each function's name and its words."""
+    return [(function.name, words(function)) for function in functions(tree)]
 
 
-def proving_words(tree):
+@functools.cache
+def shared():
+    return [pair for path in sorted((TESTS / "helpers").glob("*.py")) for pair in words_of(tree_of(path))]
+
+
+def proving_words(own):
     """What shows that a test proves something: `assert` and the like, and the helpers in whose bodies these stand."""
     proofs = {"assert", "raises", "warns", "check_kernel", "assert_allclose", "assert_array_equal"}
-    helpers = functions(tree) + SHARED
-    while more := {f.name for f in helpers if proofs & words(f) and not f.name.startswith("test")} - proofs:
+    helpers = [(name, said) for name, said in own + shared() if not name.startswith("test")]
+    while more := {name for name, said in helpers if proofs & said} - proofs:
         proofs |= more
     return proofs
 
@@ -107,14 +112,15 @@ def test_words_of_the_field(path):
 def test_tests_test(path):
     """Every test asserts, none is skipped, and every expected error is matched on its text."""
     tree = tree_of(path)
-    proofs = proving_words(tree)
+    own = words_of(tree)
+    proofs = proving_words(own)
     for node in ast.walk(tree):
         assert not (isinstance(node, ast.Attribute) and node.attr in SKIPS), f"line {node.lineno}"
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.raises", "pytest.warns"):
             assert "match" in {keyword.arg for keyword in node.keywords}, f"line {node.lineno}"
-    for function in functions(tree):
-        if function.name.startswith("test"):
-            assert proofs & words(function), function.name
+    for name, said in own:
+        if name.startswith("test"):
+            assert proofs & said, name
 
 
 @pytest.mark.parametrize("name", list(public_functions()))

@@ -100,17 +100,10 @@ def imported(node):
             yield f":{first}"
 
 
-@functools.cache
-def tree_of(module):
-    return ast.parse(MODULES[module].read_text())
-
-
-@functools.cache
 def imports(tree):
     return {name for node in ast.walk(tree) for name in imported(node)}
 
 
-@functools.cache
 def eager_imports(tree):
     """Imports that run when the module is loaded: those outside functions, and not for type checkers only."""
     found, nodes = set(), [tree]
@@ -123,23 +116,30 @@ def eager_imports(tree):
     return found
 
 
+@functools.cache
+def imports_of(module):
+    """All of them, and the eager ones; the tree is not kept."""
+    tree = ast.parse(MODULES[module].read_text())
+    return imports(tree), eager_imports(tree)
+
+
 def test_every_wing_has_a_row():
     assert set(map(wing, MODULES)) == set(ALLOWED)
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_room_imports_what_the_row_of_its_wing_allows(module):
-    names = imports(ast.parse(MODULES[module].read_text()))
+    names, _ = imports_of(module)
     assert {wing(name) for name in names if not name.startswith(":")} <= ALLOWED[wing(module)]
     assert {name[1:] for name in names if name.startswith(":")} <= PARTNERS
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_lazy_partners_are_imported_inside_functions_of_their_files(module):
-    tree = tree_of(module)
+    names, eager = imports_of(module)
     for partner, homes in LAZY.items():
-        assert f":{partner}" not in eager_imports(tree)
-        assert homes & {module, wing(module)} or f":{partner}" not in imports(tree)
+        assert f":{partner}" not in eager
+        assert homes & {module, wing(module)} or f":{partner}" not in names
 
 
 def is_acyclic(graph):
@@ -158,7 +158,7 @@ def test_table_has_no_cycle():
 
 def test_rooms_have_no_cycle():
     """What runs when a room is loaded."""
-    graph = {name: {m for m in eager_imports(tree_of(name)) if m[0] != ":"} for name in MODULES}
+    graph = {name: {m for m in imports_of(name)[1] if m[0] != ":"} for name in MODULES}
     del graph["__init__"]
     assert is_acyclic(graph) is True
 

@@ -661,7 +661,7 @@ def run_program(seed):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("first", range(0, 400, 100))
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(100, 400, 100))])
 def test_random_programs(first):
     """Refused are writes into arguments and diagonals, and methods of arrays on numbers; nothing else, and nothing wrongly."""
     refusals = [text for seed in range(first, first + 100) if (text := run_program(seed))]

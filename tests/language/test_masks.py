@@ -60,12 +60,12 @@ KNOWN = (
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("first", range(0, 200, 100))
-def test_random_programs(first):
+@pytest.mark.parametrize("seeds", [range(60), pytest.param(range(60, 200), marks=pytest.mark.slow)])
+def test_random_programs(seeds):
     """Refused is what another name could see, and nothing else; nothing is accepted wrongly."""
-    refusals = [text for seed in range(first, first + 100) if (text := run_program(seed))]
+    refusals = [text for seed in seeds if (text := run_program(seed))]
     assert [text for text in refusals if not re.search(KNOWN, text)] == []
-    assert len(refusals) < 60
+    assert len(refusals) < 0.6 * len(seeds)
 
 
 @pytest.mark.slow

@@ -161,13 +161,16 @@ def test_eigenvalues(n):
 
 
 def test_slopes_of_eigenvalues_are_squares_of_eigenvectors():
-    """Of a matrix that is diagonal already, too, and in second order as perturbation theory has it."""
+    """Of a matrix that is diagonal already, too."""
     a = symmetric(np.random.default_rng(3), 3)[3:]
     f = nbad.kernel(lambda a: np.linalg.eigvalsh(a), signature="(3,3)->(3)")
     vectors = np.linalg.eigh(a)[1]
     slopes = nbad.jacobian(f)(a).reshape(-1, 3, 3, 3)[..., [0, 1, 2], [0, 1, 2]]
     np.testing.assert_allclose(slopes, vectors.transpose(0, 2, 1) ** 2, rtol=1e-9, atol=1e-12)
 
+
+@pytest.mark.slow
+def test_second_order_of_eigenvalues_is_that_of_perturbation_theory():
     @nbad.kernel
     def greatest(b):
         return np.linalg.eigvalsh(np.array([[1.0, 0.0, 0.0], [b, 3.0, 0.0], [0.0, b, 4.0]]))[2]

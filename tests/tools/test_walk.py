@@ -27,6 +27,7 @@ def test_every_room_is_named(wing):
     assert set(re.findall(r"^\| `(\w+)` \| \S", section, re.MULTILINE)) == rooms
 
 
+@pytest.mark.slow
 def test_what_is_stale_is_renewed(tmp_path, monkeypatch):
     """Every kind of text that is not prose: a door, a promise, a line on a room."""
     stale = README.replace("%3 = gt(t, 0.0)", "%3 = lt(t, 0.0)").replace("*Scalar graphs:", "*Vector graphs:")
