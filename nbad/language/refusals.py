@@ -276,10 +276,7 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
     "numpy.add.reduce": "np.sum(x)",
-    "numpy.argmax": "np.max(x)  # the place of an item is not known when a kernel is traced",
-    "numpy.argmin": "np.min(x)  # the place of an item is not known when a kernel is traced",
     "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
-    "numpy.average": "np.dot(w, x) / np.sum(w)",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
     "numpy.float32": "call the kernel with float32 arrays",
     "numpy.maximum.reduce": "np.max(x)",

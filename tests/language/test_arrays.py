@@ -516,9 +516,6 @@ def test_what_depends_on_traced_values():
     def places(a):
         return np.argsort(a)
 
-    def place(a):
-        return np.argmax(a)
-
     def truth(a):
         return 1.0 if a > 0 else 0.0
 
@@ -532,7 +529,6 @@ def test_what_depends_on_traced_values():
     expect(indexed, "indexes an array by a traced value in this way", "fix: table[i, :]")
     expect(sorted_method, "writes to its argument a", "fix: a = a.copy()")
     expect(places, "calls `numpy.argsort` on a traced value, which nbad does not know", "fix: np.sort(x)")
-    expect(place, "calls `numpy.argmax` on a traced value, which nbad does not know", "fix: np.max(x)")
     expect(truth, "uses an array as True or False", "fix: np.all(x > 0), or np.any(x > 0)")
     expect(to_integers, "makes an array of dtype uint8 of traced values", "fix: np.array([x, y])")
     expect(of_integers, "makes an array of dtype int16 of traced values", "fix: np.array([x, y])")
@@ -668,3 +664,36 @@ def test_random_programs(first):
     fitting = "writes to its argument|writes into a read-only array|reads the attribute|a scalar, as a sequence"
     assert [text for text in refusals if not re.search(fitting, text)] == []
     assert len(refusals) < 60
+
+
+PLACES = {
+    "argmin and argmax": lambda x, y, a: a[np.argmin(a)] * 3 + a.argmax() * a[np.argmax(a)],
+    "of conditions": lambda x, y, a: np.argmax(a > 1.5) + x,
+    "of each row": lambda x, y, a: np.argmax(a.reshape(2, 2), axis=0)[1] * x + np.argmin(a.reshape(2, 2), axis=1).sum() * y,
+    "of nan": lambda x, y, a: np.argmin([x, np.nan, y]) + np.argmax([np.nan, x, np.nan]) * x,
+    "of equal items": lambda x, y, a: np.argmin([x, x, 9.0]) + np.argmax([x, x]) * y + np.argmax([y, x, y, x]) * x,
+    "a table": lambda x, y, a: [10.0, 20.0, 5.0][int(np.argmin([abs(x - k) for k in (1, 2, 3)]))] * y,
+    "average": lambda x, y, a: np.average(a) * np.average(a, weights=[1, 2, y, 4]),
+    "average of rows": lambda x, y, a: np.average(a.reshape(2, 2), axis=1, weights=[[1, x], [y, 2]])[1],
+    "trapezoid": lambda x, y, a: np.trapezoid(a, [0.0, x, x + y, 7.0]) * np.trapezoid(a, dx=0.5),
+    "trapezoid of columns": lambda x, y, a: np.trapezoid(a.reshape(2, 2), x=np.array([0.0, y]), axis=0)[1],
+}
+
+
+@pytest.mark.parametrize("function", PLACES.values(), ids=PLACES)
+def test_places_and_weighted_sums(function):
+    x, y = np.array([0.4, 1.3, 2.2, 3.1]), np.array([2.7, 0.6, 1.9, 3.4])
+
+    def plain(x, y):
+        return function(x, y, np.array([x, y, x * y, 2.0]))
+
+    def slope(dx, dy):
+        ratio = [
+            (np.array(list(map(plain, x + s * dx, y + s * dy))) - list(map(plain, x - s * dx, y - s * dy))) / s for s in (1, 2)
+        ]
+        return ((4 * ratio[0] - ratio[1]) / 3) / 2e-4
+
+    kernel = nbad.kernel(lambda x, y: function(x, y, np.array([x, y, x * y, 2.0])))
+    np.testing.assert_allclose(kernel(x, y), list(map(plain, x, y)), rtol=1e-14)
+    expected = np.stack([slope(1e-4, 0.0), slope(0.0, 1e-4)], axis=-1)
+    np.testing.assert_allclose(nbad.jacobian(kernel)(x, y).reshape(-1, 2), expected, rtol=1e-8, atol=1e-8)
