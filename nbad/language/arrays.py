@@ -4,6 +4,7 @@ Such an array is a `numpy.ndarray` of dtype object that holds traced values and 
 views, iteration and reshaping. Operators, ufuncs and other functions of NumPy go to the trace, which works item by item.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -194,6 +195,19 @@ def owner(value: Any) -> Any:
     return value
 
 
+def made(trace: "Trace", result: Any) -> Any:
+    """What a function made of plain values; an array of floats that nobody else holds is the kernel's, to be written to."""
+    is_array = type(result) is np.ndarray and result.dtype == float and result.base is None and result.flags.writeable
+    return kept(trace, items(trace, result)) if is_array and sys.getrefcount(result) == _ALONE else result
+
+
+def _references(result: Any) -> int:
+    return sys.getrefcount(result)
+
+
+_ALONE = _references(np.empty(1))
+
+
 def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:
     """An array of objects as the kernel sees it; the item itself where it has no dimension."""
     return array[()] if array.ndim == 0 else kept(trace, array, name)
@@ -247,10 +261,6 @@ def _is_whole(trace: "Trace", value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "biu"
     return trace.is_whole(value)
-
-
-def _with_ints(trace: "Trace", array: np.ndarray) -> np.ndarray:
-    return filled((v if trace.is_traced(v) or isinstance(v, bool) else int(v) for v in array.flat), array.shape)
 
 
 def of_dtype(trace: "Trace", new: np.ndarray, dtype: Any) -> np.ndarray:
@@ -324,7 +334,8 @@ def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], ope
     """
     arrays = [items(trace, value) for value in operands]
     if all(_is_whole(trace, value) for value in operands):
-        arrays = [_with_ints(trace, array) for array in arrays]
+        ints = [[v if trace.is_traced(v) or isinstance(v, bool) else int(v) for v in array.flat] for array in arrays]
+        arrays = [filled(values, array.shape) for values, array in zip(ints, arrays, strict=True)]
     rows = zip(*(array.ravel() for array in broadcast(trace, arrays)), strict=True)
     # plain items are computed here and now, with inf and nan in silence as in compiled code
     with np.errstate(all="ignore"):

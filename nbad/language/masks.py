@@ -206,8 +206,8 @@ def put(trace: "Trace", value: Any, container: Any, index: Any) -> Any:
     if isinstance(container, np.generic) and (mask is not None or _is_whole(index)):
         raise trace.refusal("writes into a number, which is none of the kernel's arguments", "y = np.array(y)  # before")
     if type(container) is np.ndarray and as_mask(trace, index) is not None:
-        what = "writes by traced conditions into an array of whole numbers or bools"
-        raise trace.refusal(what, "y = np.zeros(3)  # an array of floats")
+        where = "that was made outside the kernel" if container.dtype == float else "of whole numbers or bools"
+        raise trace.refusal(f"writes by traced conditions into an array {where}", "y = np.array(y, float)  # before")
     if not isinstance(container, Tracer):
         container[index] = value
         return container

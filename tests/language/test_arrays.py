@@ -1,6 +1,7 @@
 """Arrays inside kernels: every function and operator against NumPy on plain arrays, the order of reductions, and refusals."""
 
 import contextlib
+import functools
 import inspect
 import linecache
 import math
@@ -664,6 +665,45 @@ def test_random_programs(first):
     fitting = "writes to its argument|writes into a read-only array|reads the attribute|a scalar, as a sequence"
     assert [text for text in refusals if not re.search(fitting, text)] == []
     assert len(refusals) < 60
+
+
+HELD = np.array([1.0, 2.0, 3.0])
+HELPERS = {
+    "zeros": lambda n: np.zeros(n),
+    "nodes": lambda n: np.cos(np.pi * (np.arange(n) + 0.5) / n),
+    "table": lambda n: HELD,
+    "cached": functools.cache(lambda n: np.arange(n) * 0.5),
+    "reversed_": lambda n: np.arange(float(n))[::-1],
+}
+zeros, nodes, table, cached, reversed_ = HELPERS.values()
+
+
+def test_arrays_that_helpers_make_of_plain_values_may_be_written_to():
+    def f(x, y):
+        a, t, total = zeros(3), nodes(4), zeros(())
+        a[0] = x
+        a[1:] += y
+        t *= x
+        t[t > 0.5] = y
+        total[np.asarray(x) > 1] = 2.0
+        for node in nodes(3):
+            y = y + x * node
+        return a.sum() * t[0] + total * y + table(3)[1] * x + (cached(3) * x)[2] + reversed_(4)[0] * y
+
+    x, y = np.array([0.4, 1.7]), np.array([2.5, 0.3])
+    np.testing.assert_allclose(nbad.kernel(f)(x, y), [f(*map(np.float64, pair)) for pair in zip(x, y, strict=True)], rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["table", "cached", "reversed_"])
+def test_arrays_of_helpers_that_others_hold_may_not(name):
+    def f(x):
+        a = HELPERS[name](3)
+        a[0] = x
+        return a[1]
+
+    with pytest.raises(TraceError, match=r"made outside the kernel[\s\S]*np\.array\(table, float\)"):
+        nbad.kernel(f)(np.ones(2))
+    assert (HELD[0], cached(3)[0]) == (1.0, 0.0)
 
 
 PLACES = {
