@@ -269,6 +269,8 @@ def _written(trace: "Trace", value: Any, mask: np.ndarray, shape: tuple[int, ...
 def assign(trace: "Trace", array: TracedArray, mask: Any, new: Any) -> None:
     """Write items to an array where conditions hold; both broadcast to its shape."""
     old = array.view(np.ndarray)
+    if arrays.dtype_of(trace, arrays.owner(array)).kind == "i":
+        new = arrays.filled((v if trace.is_traced(v) else int(v) for v in np.asarray(new).flat), np.shape(new))
     rows = zip(np.broadcast_to(mask, old.shape).flat, np.broadcast_to(new, old.shape).flat, old.flat, strict=True)
     array[...] = arrays.filled([chosen(trace, *row) for row in rows], old.shape)
 

@@ -161,6 +161,9 @@ ARRAYS = {
     "written(np.array([int(x), int(y)]), 2.75, -1.5)": "plain numbers are cut",
     "written(np.array([x > 0, y > 0]), 0.5, 0)": "plain numbers among conditions are conditions",
     "written(np.array([int(x), 2]) * 1.0, x, y)": "made real before",
+    "masked(np.array([x, y, 2.0]).astype(int), 3)": "plain numbers where a mask holds",
+    "masked(np.array([x, y, 2.0]).astype(int), 1.75)": "and cut",
+    "masked(np.array([x, y]).astype(int), int(y)) / 2": "whole numbers where a mask holds",
     "[np.array([int(x), int(y)]).dtype == int, np.array([x, int(y)]).dtype == float]": "dtypes",
 }
 
@@ -171,12 +174,17 @@ def written(a, first, second):
     return a
 
 
+def masked(a, value):
+    a[a > 0] = value
+    return a
+
+
 @pytest.mark.parametrize("made", ARRAYS, ids=ARRAYS.values())
 def test_arrays_of_whole_numbers_keep_what_numpys_do(made):
-    namespace = {"np": np, "written": written}
+    namespace = {"np": np, "written": written, "masked": masked}
     exec(compile(f"f = lambda x, y: [float(v) for v in {made}]", "<plain>", "exec"), namespace)
     plain = namespace["f"]
-    function = function_of(f"def f(x, y):\n    return tuple(v * 1.0 for v in {made})\n", written=written)
+    function = function_of(f"def f(x, y):\n    return tuple(v * 1.0 for v in {made})\n", written=written, masked=masked)
     kernel = nbad.kernel(function)
     points = list(zip(XS.tolist(), YS.tolist(), strict=True))
     expected = np.array([plain(x, y) for x, y in points])
