@@ -22,7 +22,7 @@ RIGHT = {
     "astropy": 66,
     "lmfit": 78,
     "hapsira": 100,
-    "psychrolib": 97,
+    "psychrolib": 100,
     "seawater": 94,
     "pymap3d": 93,
     "pyXSteam": 100,
