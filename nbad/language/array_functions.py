@@ -95,33 +95,55 @@ def _block(trace: "Trace", parts: Any) -> Any:
 
 
 def _array(
-    trace: "Trace", value: Any, dtype: Any = float, *, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0
+    trace: "Trace", value: Any, dtype: Any = None, *, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0
 ) -> Any:
-    if np.dtype(dtype or float).kind in "biu":
-        return _of_dtype(trace, value, np.dtype(dtype), ndmin)
-    _check_dtype(trace, dtype)
-    if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin:
+    wanted = _dtype_of(trace, value) if dtype is None else np.dtype(dtype)
+    if wanted not in (float, object):
+        return _of_dtype(trace, value, wanted, ndmin)
+    if not copy and isinstance(value, arrays.TracedArray) and value.ndim >= ndmin and value.dtype == float:
         return value
-    if not copy and trace.is_traced(value):  # for NumPy it is what it is given, if that is an array
+    if not copy and trace.is_traced(value) and not trace.is_whole(value):  # for NumPy it is what it is given, if that is an array
         return arrays.of_number(trace, value, arrays.items(trace, value).reshape((1,) * ndmin))
     items = arrays.fresh(trace, arrays.items(trace, value))
+    items = items if wanted.kind == "O" else arrays.of_dtype(trace, items, wanted)
     return arrays.kept(trace, items.reshape((1,) * (ndmin - items.ndim) + items.shape))
 
 
+def _dtype_of(trace: "Trace", value: Any) -> np.dtype:
+    """The dtype of an array that is made of a value without naming one."""
+    if isinstance(value, list | tuple):
+        return np.result_type(*(_dtype_of(trace, part) for part in value)) if value else np.dtype(float)
+    if trace.is_traced(value):
+        return np.dtype(bool if trace.is_condition(value) else int if trace.is_whole(value) else float)
+    if not isinstance(value, np.ndarray):
+        is_bool = isinstance(trace.item(value), bool)
+        return np.dtype(bool if is_bool else int if trace.is_whole(value) else float)
+    return np.dtype(bool if value.dtype.kind == "b" else int if value.dtype.kind in "iu" else float)
+
+
 def _of_dtype(trace: "Trace", value: Any, dtype: np.dtype, ndmin: int) -> Any:
-    """Conditions as whole numbers or as conditions; nothing else becomes these."""
+    """Conditions, or numbers cut to whole ones."""
     items = arrays.items(trace, value)
-    if not all(map(trace.is_condition, items.flat)):
-        _check_dtype(trace, dtype)
+    if dtype.kind != "b" or not all(map(trace.is_condition, items.flat)):
+        _check_whole(trace, dtype)
+        items = np.frompyfunc(functools.partial(_as_whole, trace), 1, 1)(items)
+        items = items if isinstance(items, np.ndarray) else arrays.filled([items], ())
     items = items.reshape((1,) * (ndmin - items.ndim) + items.shape)
-    return arrays.kept(trace, arrays.fresh(trace, items)) if dtype.kind == "b" else arrays.each(trace, _as_whole, float, [items])
+    return arrays.kept(trace, arrays.fresh(trace, items))
 
 
-def _as_whole(trace: "Trace", condition: Any) -> Any:
-    return trace.whole("trunc", condition)
+def _as_whole(trace: "Trace", value: Any) -> Any:
+    if not trace.is_traced(value):
+        return np.trunc(np.float64(value))
+    return value if trace.is_whole(value) and not trace.is_condition(value) else trace.whole("trunc", value)
 
 
-def _asarray(trace: "Trace", value: Any, dtype: Any = float, order: str = "K", *, copy: Any = None) -> Any:
+def _check_whole(trace: "Trace", dtype: np.dtype) -> None:
+    if dtype.kind != "i" or dtype.itemsize < 4:  # others wrap around where data may lie
+        _check_dtype(trace, dtype)
+
+
+def _asarray(trace: "Trace", value: Any, dtype: Any = None, order: str = "K", *, copy: Any = None) -> Any:
     return _array(trace, value, dtype, copy=copy)
 
 
@@ -139,15 +161,13 @@ def _empty(trace: "Trace", shape: Any, dtype: Any = float) -> Any:
     return _full(trace, shape, np.nan, dtype) if np.dtype(dtype or float) in (float, object) else np.zeros(shape, dtype)
 
 
-def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = float, order: str = "C") -> Any:
-    _check_dtype(trace, dtype)
-    return _filled(trace, np.empty(shape, object), fill_value)
+def _full(trace: "Trace", shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> Any:
+    return _filled(trace, np.empty(shape, object), fill_value, dtype)
 
 
-def _filled(trace: "Trace", items: np.ndarray, value: Any) -> Any:
-    array = arrays.kept(trace, items)
-    array[...] = arrays.items(trace, value)
-    return array
+def _filled(trace: "Trace", items: np.ndarray, value: Any, dtype: Any) -> Any:
+    items[...] = arrays.fresh(trace, _array(trace, value, dtype).view(np.ndarray))
+    return arrays.kept(trace, items)
 
 
 def _linspace(trace: "Trace", start: Any, stop: Any, num: int = 50, endpoint: bool = True) -> Any:
@@ -160,16 +180,19 @@ def _linspace(trace: "Trace", start: Any, stop: Any, num: int = 50, endpoint: bo
 
 
 def _full_like(trace: "Trace", x: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
-    """Like conditions, or of bools: conditions."""
-    if np.dtype(_dtype_like(x) if dtype is None else dtype) == bool:
+    """Like conditions, or of bools: conditions; like whole numbers: such."""
+    dtype = _dtype_like(trace, x) if dtype is None else np.dtype(dtype)
+    if dtype.kind == "b":
         fill_value = trace.condition(fill_value) if trace.is_traced(fill_value) else bool(fill_value)
-    else:
-        _check_dtype(trace, dtype)
-    return _filled(trace, np.empty_like(arrays.items(trace, x), dtype=object), fill_value)
+    elif dtype.kind == "i" and not trace.holds_traced(fill_value):
+        return np.full(arrays.items(trace, x).shape, fill_value, dtype)
+    return _filled(trace, np.empty_like(arrays.items(trace, x), dtype=object), fill_value, dtype)
 
 
-def _dtype_like(x: Any) -> Any:
-    return x.dtype if isinstance(x, np.ndarray) else bool if isinstance(x, bool) else float
+def _dtype_like(trace: "Trace", x: Any) -> np.dtype:
+    """Of a traced whole number, which no array need be: float."""
+    dtype = _dtype_of(trace, x)
+    return np.dtype(float) if trace.is_traced(x) and dtype.kind == "i" else dtype
 
 
 def _zeros_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:

@@ -4,7 +4,7 @@ Such an array is a `numpy.ndarray` of dtype object that holds traced values and 
 views, iteration and reshaping. Operators, ufuncs and other functions of NumPy go to the trace, which works item by item.
 """
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -57,8 +57,8 @@ class TracedArray(np.ndarray):
 
     @property
     def dtype(self) -> Any:
-        """What the items stand for: real numbers, or conditions."""
-        return np.dtype(bool if self.size and _are_conditions(self._trace, self) else float)
+        """What the items stand for: real numbers, whole numbers or conditions."""
+        return dtype_of(self._trace, self)
 
     @dtype.setter
     def dtype(self, dtype: Any) -> NoReturn:
@@ -87,7 +87,8 @@ class TracedArray(np.ndarray):
         if mask is not None:
             self._trace.write(self, mask, value)
             return
-        index, new, target = self._index(index), fresh(self._trace, items(self._trace, value)), self.view(np.ndarray)
+        new = of_dtype(self._trace, fresh(self._trace, items(self._trace, value)), dtype_of(self._trace, owner(self)))
+        index, target = self._index(index), self.view(np.ndarray)
         target[index] = new if isinstance(target[index], np.ndarray) or new.ndim else new[()]
         self._trace.aliases.written(owner(self))
 
@@ -130,12 +131,8 @@ class TracedArray(np.ndarray):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def astype(self, dtype: Any, copy: bool = True) -> "TracedArray":  # type: ignore[override]
-        """A copy; conditions may become numbers, and numbers nothing else."""
-        if np.dtype(dtype).kind in "biu" and self.dtype == bool:
-            return self._trace.call(np.array, (self,), {"dtype": dtype})
-        if dtype not in (float, np.float64, np.object_):
-            raise self._trace.refusal(f"turns an array into {np.dtype(dtype).name}", "np.trunc(x)")
-        return self.copy() if copy else self
+        """A copy, cut to whole numbers where these are wanted."""
+        return self._trace.call(np.array, (self,), {"dtype": dtype, "copy": copy})
 
     def copy(self, order: str = "K") -> "TracedArray":  # type: ignore[override]
         """A copy, of which no number is known by another name."""
@@ -198,6 +195,19 @@ def owner(value: Any) -> Any:
     return value
 
 
+def made(trace: "Trace", result: Any) -> Any:
+    """What a function made of plain values; an array of floats that nobody else holds is the kernel's, to be written to."""
+    is_array = type(result) is np.ndarray and result.dtype == float and result.base is None and result.flags.writeable
+    return kept(trace, items(trace, result)) if is_array and sys.getrefcount(result) == _ALONE else result
+
+
+def _references(result: Any) -> int:
+    return sys.getrefcount(result)
+
+
+_ALONE = _references(np.empty(1))
+
+
 def wrap(trace: "Trace", array: np.ndarray, name: str | None = None) -> Any:
     """An array of objects as the kernel sees it; the item itself where it has no dimension."""
     return array[()] if array.ndim == 0 else kept(trace, array, name)
@@ -231,6 +241,42 @@ def holds_objects(array: np.ndarray) -> bool:
 def with_axes(trace: "Trace", value: Any, axes: int) -> Any:
     """A traced number with so many axes of length 1, for NumPy a view of it."""
     return of_number(trace, value, items(trace, value).reshape((1,) * axes)) if axes else value
+
+
+def dtype_of(trace: "Trace", array: np.ndarray) -> Any:
+    """The dtype that an array has in the plain function: its traced items tell, for plain ones are floats or bools here."""
+    if array.size and _are_conditions(trace, array):
+        return np.dtype(bool)
+    has_whole = False
+    for value in array.flat:
+        is_traced = trace.is_traced(value)
+        has_whole |= is_traced and trace.is_whole(value) and not trace.is_condition(value)
+        if not (trace.is_whole(value) if is_traced else float(value).is_integer()):
+            return np.dtype(float)
+    return np.dtype(int if has_whole else float)
+
+
+def _is_whole(trace: "Trace", value: Any) -> bool:
+    """Whether NumPy computes with whole numbers here."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biu"
+    return trace.is_whole(value)
+
+
+def of_dtype(trace: "Trace", new: np.ndarray, dtype: Any) -> np.ndarray:
+    """What an array of a dtype makes of items that are written to it."""
+    if dtype.kind == "f":
+        return _of_floats(trace, new)
+    is_alike, plain_item = (trace.is_condition, bool) if dtype.kind == "b" else (trace.is_whole, np.trunc)
+    if not all(is_alike(value) for value in new.flat if trace.is_traced(value)):
+        raise trace.refusal(*refusals.KEPT[dtype.kind])
+    return filled((value if trace.is_traced(value) else plain_item(value) for value in new.flat), new.shape)
+
+
+def _of_floats(trace: "Trace", new: np.ndarray) -> np.ndarray:
+    if not any(map(trace.is_whole, new.flat)):
+        return new
+    return filled((trace.real(v) if trace.is_traced(v) else np.float64(v) for v in new.flat), new.shape)
 
 
 def of_number(trace: "Trace", value: Any, array: np.ndarray) -> Any:
@@ -287,6 +333,9 @@ def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], ope
     operands : sequence of array_like
     """
     arrays = [items(trace, value) for value in operands]
+    if all(_is_whole(trace, value) for value in operands):
+        ints = [[v if trace.is_traced(v) or isinstance(v, bool) else int(v) for v in array.flat] for array in arrays]
+        arrays = [filled(values, array.shape) for values, array in zip(ints, arrays, strict=True)]
     rows = zip(*(array.ravel() for array in broadcast(trace, arrays)), strict=True)
     # plain items are computed here and now, with inf and nan in silence as in compiled code
     with np.errstate(all="ignore"):
@@ -303,54 +352,6 @@ def broadcast(trace: "Trace", arrays: Sequence[np.ndarray]) -> Sequence[np.ndarr
     except ValueError:
         shapes = " and ".join(str(array.shape) for array in arrays)
         raise trace.refusal(f"combines arrays of shapes {shapes}, which do not broadcast", "x[:, None] * y") from None
-
-
-def each_element(
-    trace: "Trace",
-    name: str,
-    operands: Sequence[Any],
-    cores: Sequence[tuple[int, ...]],
-    leaves: Sequence[tuple[int, ...]],
-    compute: Callable[..., Any],
-) -> tuple[Any, ...]:
-    """Apply a kernel of the given core shapes to operands that broadcast among themselves.
-
-    Parameters
-    ----------
-    trace : Trace
-    name : str
-        The kernel, for messages.
-    operands : sequence of array_like
-    cores, leaves : sequences of tuples
-        Core shapes of its arguments and of its outputs.
-    compute : callable
-        From the values of all input slots of one element to those of all output slots.
-
-    Returns
-    -------
-    tuple
-        One array or value for each output.
-    """
-    given = [items(trace, value) for value in operands]
-    for array, core in zip(given, cores, strict=True):
-        if array.shape[array.ndim - len(core) :] != core:
-            what = f"calls `{name}` with an array of shape {array.shape} for an argument of core shape {core}"
-            raise trace.refusal(what, f"x[:{core[0]}]" if len(core) == 1 else f"x.reshape{core}")
-    parts = [array.reshape(*array.shape[: array.ndim - len(core)], -1) for array, core in zip(given, cores, strict=True)]
-    shape = broadcast(trace, [part[..., 0] for part in parts])[0].shape if parts else ()
-    parts = [np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts]
-    elements = [compute([value for part in parts for value in part[index]]) for index in np.ndindex(shape)]
-    return _leaves(trace, elements, shape, leaves)
-
-
-def _leaves(trace: "Trace", elements: list[Any], shape: tuple[int, ...], leaves: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
-    results, start = [], 0
-    for core in leaves:
-        stop = start + math.prod(core)
-        values = [value for element in elements for value in element[start:stop]]
-        results.append(wrap(trace, filled(values, (*shape, *core))))
-        start = stop
-    return tuple(results)
 
 
 def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -57,6 +57,28 @@ def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
     return result
 
 
+def _place_of(op: str) -> Meaning:
+    """`argmin` and `argmax`: the first place of the least or greatest, or of nan, which is locally constant."""
+
+    def place(trace: "Trace", row: np.ndarray) -> Any:
+        if not row.size:
+            raise trace.refusal("looks for the place of an item where there are none", "np.argmin(x)  # of at least one")
+        best: Any = row[0]
+        found: Any = 0
+        for k, value in enumerate(row[1:], 1):
+            is_better = ~trace.apply(op, (best, value)) & trace.apply("eq", (best, best))
+            best, found = trace.apply("select", (is_better, value, best)), trace.apply("select", (is_better, k, found))
+        return found
+
+    def act(trace: "Trace", a: Any, axis: Any = None) -> Any:
+        array = arrays.items(trace, a)
+        rows = array.ravel() if axis is None else np.moveaxis(array, axis, -1)
+        places = [trace.item(place(trace, row)) for row in rows.reshape(-1, rows.shape[-1])]
+        return wrap(trace, filled(places, rows.shape[:-1]))
+
+    return means(act, each=())
+
+
 def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
     """Several numbers from the least to the greatest, nan last; two by two, and equal ones share the derivative."""
     if len(items) > LONGEST_SORT:
@@ -367,6 +389,8 @@ MEANINGS = {
     "bisect.bisect": means(_bisect_right, each=()),
     "bisect.bisect_right": means(_bisect_right, each=()),
     "bisect.bisect_left": means(_bisect_left, each=()),
+    "numpy.argmin": _place_of("le"),
+    "numpy.argmax": _place_of("ge"),
     "numpy.interp": means(_interp, each=(0,)),
     "scipy.interpolate.splev": means(_splev, each=(0,)),
     "scipy.interpolate.bisplev": means(_bisplev, each=()),

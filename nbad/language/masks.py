@@ -206,8 +206,8 @@ def put(trace: "Trace", value: Any, container: Any, index: Any) -> Any:
     if isinstance(container, np.generic) and (mask is not None or _is_whole(index)):
         raise trace.refusal("writes into a number, which is none of the kernel's arguments", "y = np.array(y)  # before")
     if type(container) is np.ndarray and as_mask(trace, index) is not None:
-        what = "writes by traced conditions into an array of whole numbers or bools"
-        raise trace.refusal(what, "y = np.zeros(3)  # an array of floats")
+        where = "that was made outside the kernel" if container.dtype == float else "of whole numbers or bools"
+        raise trace.refusal(f"writes by traced conditions into an array {where}", "y = np.array(y, float)  # before")
     if not isinstance(container, Tracer):
         container[index] = value
         return container
@@ -269,6 +269,8 @@ def _written(trace: "Trace", value: Any, mask: np.ndarray, shape: tuple[int, ...
 def assign(trace: "Trace", array: TracedArray, mask: Any, new: Any) -> None:
     """Write items to an array where conditions hold; both broadcast to its shape."""
     old = array.view(np.ndarray)
+    if arrays.dtype_of(trace, arrays.owner(array)).kind == "i":
+        new = arrays.filled((v if trace.is_traced(v) else int(v) for v in np.asarray(new).flat), np.shape(new))
     rows = zip(np.broadcast_to(mask, old.shape).flat, np.broadcast_to(new, old.shape).flat, old.flat, strict=True)
     array[...] = arrays.filled([chosen(trace, *row) for row in rows], old.shape)
 

@@ -56,6 +56,30 @@ def _np_dot(trace: "Trace", a: Any, b: Any) -> Any:
     return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, _columns_last(y)))
 
 
+def _average(trace: "Trace", a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """Of one axis, or of as many weights as items."""
+    if weights is None:
+        return trace.call(np.mean, (a,), {"axis": axis, "keepdims": keepdims})
+    x, w = arrays.items(trace, a), arrays.items(trace, weights)
+    if x.shape != w.shape:
+        raise trace.refusal(f"averages items of shape {x.shape} by weights of shape {w.shape}", "np.dot(x, w) / np.sum(w)")
+    options = {"axis": axis, "keepdims": keepdims}
+    products, w = arrays.wrap(trace, x * w), arrays.wrap(trace, w)
+    return trace.call(np.sum, (products,), options) / trace.call(np.sum, (w,), options)
+
+
+def _trapezoid(trace: "Trace", y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """Products of widths and sums of neighbours, halved, and their sum from left to right."""
+    heights = np.moveaxis(arrays.items(trace, y), axis, -1)
+    widths = arrays.items(trace, dx)
+    if x is not None:
+        places = arrays.items(trace, x)
+        places = places if places.ndim == 1 else np.moveaxis(places, axis, -1)
+        widths = places[..., 1:] - places[..., :-1]
+    parts = widths * (heights[..., 1:] + heights[..., :-1]) / 2.0
+    return trace.call(np.sum, (arrays.wrap(trace, parts),), {"axis": -1})
+
+
 def _inner(trace: "Trace", a: Any, b: Any) -> Any:
     x, y = arrays.items(trace, a), arrays.items(trace, b)
     return _scaled(trace, a, b) if x.ndim == 0 or y.ndim == 0 else arrays.wrap(trace, _all_dots(trace, x, y))
@@ -249,6 +273,8 @@ def _rotated(trace: "Trace", rows: np.ndarray, p: int, q: int) -> np.ndarray:
 
 MEANINGS = {
     "numpy.dot": means(_np_dot, each=()),
+    "numpy.average": means(_average, each=()),
+    "numpy.trapezoid": means(_trapezoid, each=()),
     "numpy.inner": means(_inner, each=()),
     "numpy.vdot": means(_vdot, each=()),
     "numpy.matmul": means(_matmul, each=()),

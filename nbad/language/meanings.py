@@ -6,7 +6,8 @@ them all.
 
 import functools
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -149,6 +150,54 @@ def call_plain(trace: "Trace", function: Callable[..., Any], args: tuple[Any, ..
     if isinstance(viewed[0], arrays.TracedArray):
         raise trace.refusal(f"takes a view of an array by `{function.__name__}`, which nbad does not know", "x[1:]")
     return result
+
+
+def each_element(
+    trace: "Trace",
+    name: str,
+    operands: Sequence[Any],
+    cores: Sequence[tuple[int, ...]],
+    leaves: Sequence[tuple[int, ...]],
+    compute: Callable[..., Any],
+) -> tuple[Any, ...]:
+    """Apply a kernel of the given core shapes to operands that broadcast among themselves.
+
+    Parameters
+    ----------
+    trace : Trace
+    name : str
+        The kernel, for messages.
+    operands : sequence of array_like
+    cores, leaves : sequences of tuples
+        Core shapes of its arguments and of its outputs.
+    compute : callable
+        From the values of all input slots of one element to those of all output slots.
+
+    Returns
+    -------
+    tuple
+        One array or value for each output.
+    """
+    given = [arrays.items(trace, value) for value in operands]
+    for array, core in zip(given, cores, strict=True):
+        if array.shape[array.ndim - len(core) :] != core:
+            what = f"calls `{name}` with an array of shape {array.shape} for an argument of core shape {core}"
+            raise trace.refusal(what, f"x[:{core[0]}]" if len(core) == 1 else f"x.reshape{core}")
+    parts = [array.reshape(*array.shape[: array.ndim - len(core)], -1) for array, core in zip(given, cores, strict=True)]
+    shape = arrays.broadcast(trace, [part[..., 0] for part in parts])[0].shape if parts else ()
+    parts = [np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts]
+    elements = [compute([value for part in parts for value in part[index]]) for index in np.ndindex(shape)]
+    return _leaves(trace, elements, shape, leaves)
+
+
+def _leaves(trace: "Trace", elements: list[Any], shape: tuple[int, ...], leaves: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
+    results, start = [], 0
+    for core in leaves:
+        stop = start + math.prod(core)
+        values = [value for element in elements for value in element[start:stop]]
+        results.append(arrays.wrap(trace, arrays.filled(values, (*shape, *core))))
+        start = stop
+    return tuple(results)
 
 
 def acts_on_plain(known: LibraryFunction | None, values: Any) -> bool:

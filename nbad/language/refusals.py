@@ -29,20 +29,32 @@ PROTOCOL = {
 }
 
 # a line that assigns an item, plainly or by `+=`: there Python asks for other protocols than in an expression
-_ITEM_WRITE = re.compile(r"[^=]*\]\s*([-+*/@]|\*\*|//)?=(?!=)")
+_ITEM_WRITE = re.compile(r"(.*;)?[^=]*\]\s*([-+*/@]|\*\*|//)?=(?!=)")
+_PART_WRITE = re.compile(r"(.*;)?[^=]*\[[^]=]*(:|\.\.\.)[^]=]*\]\s*=(?!=)")  # the place is no number
 _OUTSIDE = (
-    "writes {value} into an array that was made outside the kernel",
-    "table = np.array(table)  # a copy, made in the kernel",
+    "writes {value} into an array that was made outside the kernel, or is not of float64",
+    "table = np.array(table, float)  # a copy, made in the kernel",
+)
+_CUT = (
+    "writes {value} into a plain array of whole numbers, which cuts it",
+    "table = np.array(table, float)  # a copy; np.trunc(x) is what whole numbers keep of x",
 )
 _AT = (
     "uses {value} as the place of an item that is written, or as a bound",
     "x = [new if k == i else old for k, old in enumerate(x)]  # all items",
 )
-_WRITES = {"__float__": _OUTSIDE, "__index__": _AT, "__array__": _AT}
+_WRITES = {"__float__": _OUTSIDE, "__int__": _CUT, "__index__": _AT, "__array__": _AT}
+# what arrays whose items are conditions, or whole numbers, do not keep
+KEPT = {
+    "b": ("writes a number among conditions", "mask[0] = x != 0"),
+    "i": ("writes a real number into an array of whole numbers", "a[0] = int(x)  # or before: a = a * 1.0"),
+}
 
 
 def protocol(name: str, line: str) -> tuple[str, str]:
     """What a source line does that asks a traced value for a Python protocol, and the rewrite."""
+    if name == "__array__" and _PART_WRITE.match(line):
+        return _OUTSIDE
     return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
 
 
@@ -233,6 +245,11 @@ FLOW = {
 }
 
 _CASE = (r"case\b", *FLOW["case"])
+_INTO = (
+    _ITEM_WRITE.pattern,
+    "writes a traced condition into a plain array of bools",
+    "mask = np.array([x > 0, y > 0])  # of all conditions at once; or of floats, which keep 1 and 0",
+)
 _UNSEEN = (
     r"",
     "uses a traced value as True or False, in code that nbad cannot see into",
@@ -252,17 +269,14 @@ _TRUTH = (
 
 def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
     """What a source line does that asks a traced value for its truth, and the rewrite."""
-    rows = (_CASE, _UNSEEN) if is_rewritten else _TRUTH
+    rows = (_CASE, _INTO, _UNSEEN) if is_rewritten else _TRUTH
     return next((what, fix) for pattern, what, fix in rows if re.match(pattern, line))
 
 
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
     "numpy.add.reduce": "np.sum(x)",
-    "numpy.argmax": "np.max(x)  # the place of an item is not known when a kernel is traced",
-    "numpy.argmin": "np.min(x)  # the place of an item is not known when a kernel is traced",
     "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
-    "numpy.average": "np.dot(w, x) / np.sum(w)",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
     "numpy.float32": "call the kernel with float32 arrays",
     "numpy.maximum.reduce": "np.max(x)",

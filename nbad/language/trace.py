@@ -291,7 +291,7 @@ class Trace:
         before = len(self.builder.nodes)
         self.applied += 1
         name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced)
-        results = arrays.each_element(self, name, operands, cores, traced.outputs, repeat)
+        results = meanings.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
         return traced.structure.build(results)

@@ -266,7 +266,9 @@ class Rebinder:
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             with self.flow.operand():
-                return _call(value, args, kwargs) if _is_plain((args, kwargs)) else self._descend(function, copy, args, kwargs)
+                if _is_plain((args, kwargs)):
+                    return arrays.made(self.trace, _call(value, args, kwargs))
+                return self._descend(function, copy, args, kwargs)
             return self.trace.nothing()
 
         return StandIn(value, path, self, invoke)

@@ -3,6 +3,7 @@
 import io
 import linecache
 import math
+import re
 import warnings
 
 import numpy as np
@@ -69,11 +70,11 @@ def test_other_operators_of_bits_are_refused(text):
         nbad.kernel(function_of(f"def f(x):\n    return {text}\n"))(3.0)
 
 
-def function_of(source):
+def function_of(source, **outer):
     """The function `f` of a source that Python can find."""
     name = f"<{source}>"
     linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
-    namespace = {"math": math, "np": np}
+    namespace = {"math": math, "np": np, **outer}
     exec(compile(source, name, "exec"), namespace)
     return namespace["f"]
 
@@ -135,3 +136,78 @@ def test_texts_may_be_shown():
 def test_attributes_of_numbers_that_are_not_known_are_refused(name):
     with pytest.raises(TraceError, match=f"reads the attribute `{name}` of `x`"):
         traced(eval(f"lambda x: x if hasattr(x, '{name}') else 0.0"))
+
+
+ARRAYS = {
+    "np.array([x, y], int)": "made of numbers",
+    "np.asarray([x, 2.5, y], dtype='int64')": "asked for by name",
+    "np.array([x, y, 3.75]).astype(int) * 0.5": "turned",
+    "np.array([x, y]).astype(int) // 2": "divided",
+    "np.asarray(np.array([x, y]), dtype=int) / 2": "a real quotient",
+    "np.full(3, x, dtype=int)": "filled",
+    "written(np.array([x, y], int) + np.array([1, 2]), int(y), 3)": "sums of plain ones",
+    "written((np.array([int(x), 2]) + np.array([3, int(y)])) * 2 - 1, int(x), 2.75)": "sums where a plain one stands beside each",
+    "np.full_like(np.arange(3), x) + y": "filled like a plain one",
+    "np.full_like([1, 2], y)": "filled like a list",
+    "np.full(2, x > 0) * 1.5": "conditions",
+    "np.full(2, x > 0, float) + 0.5": "conditions as numbers",
+    "np.array([x > 0, 2]) / 4": "a condition among plain numbers",
+    "written(np.array([x, y]), int(y), x)": "whole numbers among real ones are real ones",
+    "written(np.array([int(x), y]), x, y)": "one made with whole numbers among real ones",
+    "written(np.array([int(x), 0.5]), x, y)": "and among plain ones",
+    "written(np.zeros(2), x > 0, y)": "conditions among real ones",
+    "written(np.zeros(2), int(x), y)": "whole numbers among zeros",
+    "written(np.array([int(x), int(y)]), int(y), 2)": "whole numbers among such",
+    "written(np.array([int(x), int(y)]), 2.75, -1.5)": "plain numbers are cut",
+    "written(np.array([x > 0, y > 0]), 0.5, 0)": "plain numbers among conditions are conditions",
+    "written(np.array([int(x), 2]) * 1.0, x, y)": "made real before",
+    "masked(np.array([x, y, 2.0]).astype(int), 3)": "plain numbers where a mask holds",
+    "masked(np.array([x, y, 2.0]).astype(int), 1.75)": "and cut",
+    "masked(np.array([x, y]).astype(int), int(y)) / 2": "whole numbers where a mask holds",
+    "[np.array([int(x), int(y)]).dtype == int, np.array([x, int(y)]).dtype == float]": "dtypes",
+}
+
+
+def written(a, first, second):
+    a[0] = first
+    a[1] = second
+    return a
+
+
+def masked(a, value):
+    a[a > 0] = value
+    return a
+
+
+@pytest.mark.parametrize("made", ARRAYS, ids=ARRAYS.values())
+def test_arrays_of_whole_numbers_keep_what_numpys_do(made):
+    namespace = {"np": np, "written": written, "masked": masked}
+    exec(compile(f"f = lambda x, y: [float(v) for v in {made}]", "<plain>", "exec"), namespace)
+    plain = namespace["f"]
+    function = function_of(f"def f(x, y):\n    return tuple(v * 1.0 for v in {made})\n", written=written, masked=masked)
+    kernel = nbad.kernel(function)
+    points = list(zip(XS.tolist(), YS.tolist(), strict=True))
+    expected = np.array([plain(x, y) for x, y in points])
+    np.testing.assert_array_equal(np.stack(kernel(XS, YS), axis=-1), expected)
+    h = 1e-6
+    for k, (dx, dy) in enumerate(((h, 0.0), (0.0, h))):
+        slopes = [(np.array(plain(x + dx, y + dy)) - plain(x - dx, y - dy)) / (2 * h) for x, y in points if x % 1 and y % 1]
+        got = nbad.jacobian(kernel)(XS, YS)[..., k]
+        got = [row for row, (x, y) in zip(got, points, strict=True) if x % 1 and y % 1]
+        np.testing.assert_allclose(got, slopes, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("made", "words", "fix"),
+    [
+        ("written(np.array([int(x), int(y)]), x, y)", "a real number into an array of whole numbers", "a[0] = int(x)"),
+        ("written(np.array([x, y], int) + 1, x, y)", "a real number into an array of whole numbers", "a = a * 1.0"),
+        ("written(np.array([x > 0, y > 0]), x, y)", "a number among conditions", "mask[0] = x != 0"),
+        ("written(np.zeros(2, int), x, y)", "into a plain array of whole numbers", "np.array(table, float)"),
+        ("written(np.zeros(2, np.float32), x, y)", "is not of float64", "np.array(table, float)"),
+        ("written(np.zeros(2, bool), x > 0, y)", "a traced condition into a plain array of bools", "np.array([x > 0, y > 0])"),
+    ],
+)
+def test_what_an_array_would_cut_is_refused(made, words, fix):
+    with pytest.raises(TraceError, match=rf"writes .*{re.escape(words)}[\s\S]*{re.escape(fix)}"):
+        nbad.kernel(function_of(f"def f(x, y):\n    return {made}[0]\n", written=written))(XS, YS)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from real.collect import Example, call, numbers_in, python_function, quiet, time_limit
+from real.pieces import decisions
 
 import nbad
 from nbad.errors import TraceError
@@ -16,9 +17,9 @@ NEAR_ZERO = 1e-4
 COMPILING = 60.0  # seconds for trace, compilation and run
 VALUE, DERIVATIVE = 1e-10, 1e-6
 LEVELS = 6  # of the extrapolation
-# where differences begin, relative; the near ones are below the stairs of a search that ends when it is near enough
-STEPS, NEAR_STEPS = (1e-2, 1e-4), (1e-8, 1e-9)
-ROUNDING_STEPS, NEAR = (5e-16, 1e-13, 1e-11, 1e-9, 3e-8, 1e-7), 4
+# where differences begin, relative; those within a piece of the program begin where the piece is as wide
+STEPS, PIECES = (1e-2, 1e-4), tuple(10.0**-k for k in range(2, 13))
+ROUNDING_STEPS = (5e-16, 1e-13, 1e-11, 1e-9, 3e-8, 1e-7)
 
 
 class Outcome(NamedTuple):
@@ -145,12 +146,10 @@ def check_values(example: Example, points: list[dict[str, Any]], y: np.ndarray) 
             raise Wrong("value", f"{row[k]!r} instead of {expected[k]!r} at {_shown(point)}")
 
 
-def _rounding(
-    example: Example, point: dict[str, Any], expected: np.ndarray, steps: tuple[float, ...] = ROUNDING_STEPS
-) -> np.ndarray:
+def _rounding(example: Example, point: dict[str, Any], expected: np.ndarray) -> np.ndarray:
     """How much of a result is rounding: second differences over steps so small that its curvature does not count."""
     noise = np.zeros(len(expected))
-    for name, step in itertools.product(example.traced, steps):
+    for name, step in itertools.product(example.traced, ROUNDING_STEPS):
         sides = [_numbers(example.function, point | {name: _shifted(point[name], shift, 0.0)}) for shift in (step, -step)]
         if all(side is not None and side.shape == expected.shape for side in sides):
             noise = np.maximum(noise, abs(sides[0] + sides[1] - 2 * expected))
@@ -172,40 +171,60 @@ def check_jacobian(example: Example, points: list[dict[str, Any]], jacobian: np.
 def _check_column(example: Example, point: dict[str, Any], name: str, place: Any, y: Any, column: Any, unsure: Any) -> None:
     """One column against differences; where these contradict each other by more than they own to, they are as uncertain as that.
 
-    Near ones count where they contradict those from afar: a search that ends when it is near enough makes a staircase, and has
-    the slope of a stair.
+    Those within the piece of the program that the point lies in count where they contradict those from afar: a search that ends
+    when it is near enough makes a staircase, and has the slope of a stair.
     """
     x = float(np.asarray(point[name], float)[place])
-    scale = abs(y) / (abs(x) or 1.0)
+    unit = abs(x) or 1.0
+    scale = abs(y) / unit
 
-    def at(step: float) -> np.ndarray | None:
+    def moved(step: float) -> dict[str, Any]:
         value = np.array(point[name], float)
         value[place] = x + step
-        moved = value.tolist() if isinstance(point[name], list) else value if value.ndim else float(value)
-        return _numbers(example.function, point | {name: moved})
+        return point | {name: value.tolist() if isinstance(point[name], list) else value if value.ndim else float(value)}
 
-    def differences(first: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The slope, what it may be off by itself, and how much of it may be rounding."""
-        slope, error = derivative(at, first * (abs(x) or 1.0), len(y))
-        smallest = first * (abs(x) or 1.0) / 2**LEVELS
-        noise = _rounding(example, point, y, ROUNDING_STEPS if first in STEPS else ROUNDING_STEPS[:NEAR])
-        return slope, DERIVATIVE * (abs(slope) + scale) + 20 * error + 1e-13 * abs(slope).max(), 10 * noise / smallest
+    def at(step: float) -> np.ndarray | None:
+        return _numbers(example.function, moved(step))
 
-    far = [differences(first) for first in STEPS]
+    noise = _rounding(example, point, y)
+    far = []
+    for first in STEPS:
+        slope, error = derivative(at, first * unit, len(y))
+        error = DERIVATIVE * (abs(slope) + scale) + 20 * error + 1e-13 * abs(slope).max()
+        far.append((slope, error, 10 * noise / (first * unit / 2**LEVELS)))
     apart = abs(far[0][0] - far[1][0])
     uncertain = unsure + np.where(apart > far[0][1] + far[1][1], 2 * apart, 0.0)
     close = (column == 0) & (y == np.floor(y))  # a staircase has slopes from afar
     for slope, error, rounding in far:
         close |= ~(abs(column - slope) > error + rounding + uncertain)
-    near = [] if close.all() else [differences(first) for first in NEAR_STEPS]
-    for slope, error, rounding in near:
-        is_stair = (slope != 0) & (abs(slope - far[1][0]) > error + rounding + far[1][1] + far[1][2])  # flat ones are rounding
-        close |= is_stair & (abs(column - slope) <= error + rounding)
+    within = None if close.all() else _within_piece(lambda step: decisions(example.function, moved(step)), at, unit, y)
+    if within is not None:
+        slope, error = within
+        error = error + DERIVATIVE * (abs(slope) + scale)
+        is_stair = abs(slope - far[1][0]) > error + far[1][1] + far[1][2]
+        close |= is_stair & (abs(column - slope) <= error)
     if not close.all():
         k = int(np.argmin(close))
-        faults = [f"{float(slope[k])!r} +- {float(error[k]):.1e}" for slope, error, _ in far + near]
+        faults = [f"{float(slope[k])!r} +- {float(error[k]):.1e}" for slope, error, *_ in [*far, *filter(None, [within])]]
         where = f"of output {k} by {name}{list(place) or ''}"
         raise Wrong("derivative", f"{where}: {float(column[k])!r} instead of {' or '.join(faults)} at {_shown(point)}")
+
+
+def _within_piece(path: Callable[[float], Any], at: Callable[[float], Any], unit: float, y: Any) -> tuple[Any, Any] | None:
+    """The slope by the widest steps that leave the program's piece on neither side, and what it may be off; None where all do.
+
+    These steps alone: far smaller ones are lost in rounding, which looks like a stair.
+    """
+    here = path(0.0)
+    for first in PIECES:
+        steps = [first * unit / 2**level for level in range(3)]
+        if here is not None and all(path(side * step) == here for step in steps for side in (1, -1)):
+            above, below = np.array([at(step) for step in steps]), np.array([at(-step) for step in steps])
+            widths = np.reshape(steps, (-1, 1))
+            slopes = (above - below) / (2 * widths)
+            noise = (abs(above + below - 2 * y) + 4 * np.spacing(abs(y))) / widths
+            return slopes[1], 2 * np.ptp(slopes, axis=0) + noise.max(axis=0)
+    return None
 
 
 def derivative(function: Callable[[float], Any], step: float, size: int) -> tuple[np.ndarray, np.ndarray]:
