@@ -10,6 +10,7 @@ import numpy as np
 
 from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
+from nbad.native.launch_table import TILE
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime.failures import cautious
 from nbad.runtime.memory import SMALLEST
@@ -36,6 +37,14 @@ def reverse(program, plan, arguments, dtype, batched):
     return _made(
         program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched=batched
     )
+
+
+def most_of_reverse(plan, cores, dtype):
+    """Elements beyond which no reverse sweep is a plain case, as its graphs tell before anything is compiled."""
+    rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
+    flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
+    most = _most(rows, flops, dtype.itemsize)
+    return min(most, TILE) if any(cores) else most  # vectors are no rows in place
 
 
 def pushforward(program, plan, arguments, dtype, batched):
@@ -104,14 +113,18 @@ def _never(*_):
     return False
 
 
+def _most(rows, flops, size):
+    """Elements that take so little time that threads would not pay."""
+    return int(SMALL / Work(size * rows, flops * size / WORD).cached_nanoseconds)
+
+
 def _entry(sweep):
     """At most so much that neither threads nor recycled memory would pay; the interpreter's lock is kept meanwhile."""
     if not cpython.is_available():
         return _never
     kernel = sweep.kernel
     size = kernel.dtype.itemsize
-    work = Work(size * kernel.rows, total(kernel.oplist) * size / WORD)
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(int(SMALL / work.cached_nanoseconds), SMALLEST // widest - 1)
+    limit = min(_most(kernel.rows, total(kernel.oplist), size), SMALLEST // widest - 1)
     return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.oplist)

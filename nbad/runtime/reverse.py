@@ -45,6 +45,11 @@ class Reverse:
         self._over = Memo()
 
     @cached_property
+    def few(self):
+        """Elements beyond which nothing is a plain case, and no kernel is compiled for it."""
+        return plain.most_of_reverse(self.plan, (*self.cores, *self.program.leaves), self.dtype)
+
+    @cached_property
     def one(self):
         """The sweep of one seed in the plain case, from the element space, the rows and the leaves of the seed."""
         return plain.reverse(self.program, self.plan, self.arguments, self.dtype, False)

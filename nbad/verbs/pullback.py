@@ -23,8 +23,6 @@ from nbad.runtime.sweeps import scalars
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
 
-FEW = memory.SMALLEST // 4  # elements: more are no plain case, whatever the kernel
-
 
 @dataclass(frozen=True)
 class Residuals:
@@ -82,7 +80,7 @@ class Pullback:
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
         cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
-        self._is_plain = math.prod(shape) <= FEW and shapes == tuple([shape + core for core in cores])
+        self._is_plain = math.prod(shape) <= reverse.few and shapes == tuple([shape + core for core in cores])
 
     @cached_property
     def _sweeps(self):
