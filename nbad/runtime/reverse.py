@@ -173,18 +173,17 @@ class ReverseSweeps:
         temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
         region = self.region
         rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
-        key = batched, accumulate, *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
-
-        def launch_for(at_once):
-            group = Group(at_once, batched, accumulate)
-            return self._launches((group, key), lambda: self._build(rows, seeds, results, temporaries, group))
-
+        arrays, whole = [*seeds, *temporaries], slice(0, n_seeds)
+        layout = *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
         for at_once, part in self._passes(results, n_seeds, accumulate):
-            if part == slice(0, n_seeds):
-                launch_for(at_once)([rows, *seeds, *temporaries], n_seeds // at_once)
-            else:
-                arrays = [part_of(a, 0, part) for a in (*seeds, *temporaries)]
-                launch_for(at_once)([rows, *arrays], (part.stop - part.start) // at_once)
+            group = Group(at_once, batched, accumulate)
+
+            def build(group=group):
+                return self._build(rows, seeds, results, temporaries, group)
+
+            launch = self._launches.known.get((group, layout)) or self._launches((group, layout), build)
+            given = arrays if part == whole else [part_of(a, 0, part) for a in arrays]
+            launch([rows, *given], (part.stop - part.start) // at_once)
         if self._has_sums:
             self._sum_up(results, temporaries, accumulate)
 
