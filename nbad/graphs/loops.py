@@ -150,9 +150,9 @@ def in_lockstep(loop: Loop, constants: Container[int]) -> bool:
 
 def narrow(graph: Graph) -> Graph:
     """The same outputs from loops that carry only what somebody uses; where there are loops, nothing dead is left."""
-    used: dict[tuple[tuple[int, ...], Loop], set[int]] = {}
     if "loop" not in {node.op for node in graph.nodes}:
         return graph
+    used: dict[tuple[tuple[int, ...], Loop], set[int]] = {}
     for k in needed(graph, graph.outputs):
         if (node := graph.nodes[k]).op == "loop":
             used.setdefault((node.args, node.payload.loop), set()).add(node.payload.place)

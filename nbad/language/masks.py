@@ -372,8 +372,7 @@ def alike(trace: "Trace", target: TracedArray, *parts: np.ndarray) -> list[np.nd
 
 
 def _nonzero(trace: "Trace", a: Any) -> Any:
-    (places,) = (_flatnonzero(trace, a),)
-    return (places,)
+    return (_flatnonzero(trace, a),)
 
 
 def _flatnonzero(trace: "Trace", a: Any) -> Any:

@@ -1,5 +1,7 @@
 """The table of a launch, which Python packs and the worker reads: names of its fields, and the sizes of what a worker needs."""
 
+from nbad.codegen.host import LINE
+
 TILE = 256
 GAP, GAP_EVERY = 64, 4096  # bytes: rows a multiple of 4096 apart would share cache sets
 PITCH = 8 * TILE + GAP
@@ -19,4 +21,4 @@ PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dt
 def worker_bytes(rows, stores, gathered):
     """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
     size = rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
-    return -(-size // GAP) * GAP  # scratch rows begin at whole cache lines, those of the next worker, too
+    return -(-size // LINE) * LINE  # scratch rows begin at whole cache lines, those of the next worker, too
