@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad.runtime import launch
 
 
 @nbad.kernel
@@ -144,34 +143,6 @@ done.set()
 thread.join()
 """
     assert run_python(code, PYTHONWARNINGS="ignore").strip() == "0"
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("shift", [0, 1, 4, 8, 16, 60])
-def test_streamed_results_at_any_address(monkeypatch, rng, dtype, shift):
-    monkeypatch.setattr(launch, "STREAM_ABOVE", 0)
-    fresh = nbad.kernel(lambda x: x * 1.5)
-    x = rng.standard_normal(1000).astype(dtype)
-    room = np.full(x.nbytes + 256, 7, np.uint8)
-    start = 64 - room.ctypes.data % 64 + shift
-    out = room[start : start + x.nbytes].view(dtype)
-    fresh(x, out=out)
-    assert np.array_equal(out, x * dtype(1.5))
-    assert (room[:start] == 7).all()
-    assert (room[start + x.nbytes :] == 7).all()
-
-
-def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng):
-    x, seeds = rng.standard_normal((3, 700)), rng.standard_normal((4, 3, 700))
-
-    def results():
-        f = nbad.kernel(lambda x, a: (x * a, math.exp(x) - a))
-        y, pullback = nbad.vjp(f, x, 0.5)
-        return [*y, *pullback.batched((seeds, seeds)), nbad.jacobian(f)(x, 0.5)]
-
-    plain = results()
-    monkeypatch.setattr(launch, "STREAM_ABOVE", 0)
-    assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
 
 
 def test_a_kernel_that_returns_an_array_can_be_collected():

@@ -169,3 +169,31 @@ def test_seeds_that_are_swept_at_once_read_what_one_seed_reads(monkeypatch, rng,
     np.testing.assert_allclose(by_z, seeds[0], rtol=0)
     np.testing.assert_allclose(by_x, seeds[0] * np.exp(x) * (x + 1) + seeds[1] / down, rtol=1e-13)
     np.testing.assert_allclose(by_y, seeds[0] * np.exp(x) - seeds[1] * x * 2 * (x + 1) / down**2, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shift", [0, 1, 4, 8, 16, 60])
+def test_streamed_results_at_any_address(monkeypatch, rng, streaming, dtype, shift):
+    monkeypatch.setattr(launch, "STREAM_ABOVE", 0)
+    fresh = nbad.kernel(lambda x: x * 1.5)
+    x = rng.standard_normal(1000).astype(dtype)
+    room = np.full(x.nbytes + 256, 7, np.uint8)
+    start = 64 - room.ctypes.data % 64 + shift
+    out = room[start : start + x.nbytes].view(dtype)
+    fresh(x, out=out)
+    assert np.array_equal(out, x * dtype(1.5))
+    assert (room[:start] == 7).all()
+    assert (room[start + x.nbytes :] == 7).all()
+
+
+def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng, streaming):
+    x, seeds = rng.standard_normal((3, 700)), rng.standard_normal((4, 3, 700))
+
+    def results():
+        f = nbad.kernel(lambda x, a: (x * a, math.exp(x) - a))
+        y, pullback = nbad.vjp(f, x, 0.5)
+        return [*y, *pullback.batched((seeds, seeds)), nbad.jacobian(f)(x, 0.5)]
+
+    plain = results()
+    monkeypatch.setattr(launch, "STREAM_ABOVE", 0)
+    assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
