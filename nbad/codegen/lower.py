@@ -68,11 +68,15 @@ def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
     """
     expander = Expander(GraphBuilder(graph.name, graph.inputs), dtype, math)
     places: list[Value] = []
+    nodes = expander.builder.nodes
     for node in graph.nodes:
-        places.append(expander.lower(node, [places[a] for a in node.args]))
-    outputs = [places[k].node for k in graph.outputs]
-    oplist = OpList(graph.name, graph.inputs, tuple(expander.builder.nodes), tuple(outputs), dtype, math)
-    return _compact(oplist, graph)
+        place = expander.lower(node, [places[a] for a in node.args])
+        places.append(place)
+        # both are kept as long as the kernel: an equal node once. Constants not, for 0.0 equals -0.0; loops are lowered
+        if node.op not in ("const", "loop") and nodes[place.node] == node:
+            nodes[place.node] = node
+    nodes, outputs = _compact(nodes, [places[k].node for k in graph.outputs], len(graph.inputs))
+    return OpList(graph.name, graph.inputs, tuple(nodes), tuple(outputs), dtype, math)
 
 
 class Expander:
@@ -204,18 +208,14 @@ class Value:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _compact(oplist: OpList, graph: Graph) -> OpList:
-    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table.
-
-    Both are kept as long as the kernel: a node that is in the graph, too, is kept once. Constants are not, for 0.0 equals -0.0.
-    """
-    nodes = oplist.nodes
-    live = set(oplist.outputs) | set(range(len(oplist.inputs)))
+def _compact(nodes: list[Node], outputs: list[int], inputs: int) -> tuple[list[Node], list[int]]:
+    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table."""
+    live = set(outputs) | set(range(inputs))
     for k in range(len(nodes) - 1, -1, -1):
         if k in live:
             live.update(nodes[k].args)
-    new = {old: position for position, old in enumerate(sorted(live))}
-    known = {node: node for node in graph.nodes if node.op != "const"}
-    moved = (nodes[k]._replace(args=tuple(new[a] for a in nodes[k].args)) for k in new)
-    kept = tuple(known.get(node, node) if node.op != "const" else node for node in moved)
-    return OpList(oplist.name, oplist.inputs, kept, tuple(new[k] for k in oplist.outputs), oplist.dtype, oplist.math)
+    if len(live) == len(nodes):
+        return nodes, outputs
+    kept = sorted(live)
+    new = {old: position for position, old in enumerate(kept)}
+    return [nodes[k]._replace(args=tuple([new[a] for a in nodes[k].args])) for k in kept], [new[k] for k in outputs]

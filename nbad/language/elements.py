@@ -43,13 +43,15 @@ def frozen(trace: Trace, outputs: list[int]) -> tuple[Graph, Flags | None]:
         raise trace.refusal(*refusals.FLOW["loop keeps"])
     if trace.unset:
         _flag_uses(trace, outputs)
+    if not (trace.flags or trace.unset):
+        values = trace.builder.build(outputs)
+        return compact(values) if has_states else values, None
     causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in trace.flags]
     nodes = _flag_nodes(trace)
     if trace.unset:
         outputs, nodes = _without_unbound(trace, outputs, nodes)
-    graph = simplify(trace.builder.build(nodes))
-    is_false = [graph.nodes[k].payload is False for k in graph.outputs[: len(causes)]]
-    values, has_flags = trace.builder.build(outputs), not all(is_false)
+    graph, values = simplify(trace.builder.build(nodes)), trace.builder.build(outputs)
+    has_flags = any(graph.nodes[k].payload is not False for k in graph.outputs[: len(causes)])
     return compact(values) if has_states or has_flags else values, Flags(graph, tuple(causes)) if has_flags else None
 
 

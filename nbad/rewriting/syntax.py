@@ -123,7 +123,9 @@ def _functions(text: str) -> dict[tuple[str, int], list[Origin]]:
     except (SyntaxError, RecursionError):
         return found
     imports = tuple(sorted(_imported(tree)))
-    for node, owner in _walk(tree):
+    # no expression holds a function, unless it is a lambda: most files have none, and are mostly expressions
+    closed = () if "lambda" in text else (ast.expr,)
+    for node, owner in _walk(tree, closed):
         name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
         decorators = getattr(node, "decorator_list", ())
         first = decorators[0].lineno if decorators else node.lineno
@@ -131,15 +133,15 @@ def _functions(text: str) -> dict[tuple[str, int], list[Origin]]:
     return found
 
 
-def _walk(tree: ast.AST) -> Iterator[tuple[Function, str | None]]:
-    """Every function with the innermost class around it."""
+def _walk(tree: ast.AST, closed: tuple[type[ast.AST], ...]) -> Iterator[tuple[Function, str | None]]:
+    """Every function with the innermost class around it; not those in nodes that are `closed`."""
     nodes: list[tuple[ast.AST, str | None]] = [(tree, None)]
     while nodes:
         node, owner = nodes.pop()
         if isinstance(node, Function):
             yield node, owner
         inner = node.name if isinstance(node, ast.ClassDef) else owner
-        nodes += [(child, inner) for child in parts(node)]
+        nodes += [(child, inner) for child in parts(node) if not isinstance(child, closed)]
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -149,7 +151,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         node = nodes.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*")
-        if not isinstance(node, Function | ast.ClassDef):
+        if not isinstance(node, Function | ast.ClassDef | ast.expr):
             nodes += parts(node)
 
 

@@ -108,9 +108,9 @@ class Launch:
         at_once = max([len(routes.writes), *map(len, loads.blocks)])
         self._scratch = worker_bytes(rows, at_once, block_room(stores.blocks))
         moved = sum(slot.dtype.itemsize for slot in slots if any(slot.strides))
-        self._spare = moved / BYTES_PER_NS - flops(kernel) / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
-        self._once = flops(prologue) / FLOPS_PER_NS
-        self.nanoseconds = self.elements * (Work(moved, flops(kernel)).cached_nanoseconds + self._once)
+        computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
+        self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
+        self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
         self._written = self.elements * len(routes.writes) * kernel.dtype.itemsize
         self._results = [slot for _, slot in routes.writes] if self._table.may_stream else []
         self._drivers: dict[tuple[bool, int | None], Driver] = {}
