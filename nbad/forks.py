@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 ENROLLED = (logging,)  # loaded by Numba; it has a lock to hold over forks, and must not enrol it while a fork is under way
@@ -18,6 +19,11 @@ IMPORTS = threading.RLock()  # held where a call loads modules: a child would wa
 class Lock:
     """Holds a lock that may be taken again by the thread that has it, `current`; a forked child gets a new one.
 
+    Parameters
+    ----------
+    renewed : callable, optional
+        Called in a child, which has not what other threads were doing with the lock.
+
     Examples
     --------
     >>> lock = Lock()
@@ -25,13 +31,15 @@ class Lock:
     ...     pass
     """
 
-    def __init__(self) -> None:
-        self.renew()
+    def __init__(self, renewed: Callable[[], None] | None = None) -> None:
+        self.current, self._renewed = threading.RLock(), renewed
         _LOCKS.add(self)
 
     def renew(self) -> None:
         """Forget who holds it."""
         self.current = threading.RLock()
+        if self._renewed is not None:
+            self._renewed()
 
 
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()

@@ -1,13 +1,19 @@
-"""The drivers: hand the tiles and seeds of a launch to one worker, or to many in a `prange` loop.
+"""The drivers: who runs a launch, its caller alone or with others.
 
 All call the worker of `nbad.native.worker` through its address. The serial ones need nothing of Numba, so that a process that
-makes small calls only never waits for Numba's compiler to start; the one for the smallest calls keeps the interpreter's lock.
+makes small calls only never waits for Numba's compiler to start; the one for the smallest calls keeps the interpreter's lock. A
+launch for several threads is cut into chunks, which they claim (`nbad.native.sharing`). Numba's threads share long ones, in a
+`prange` loop. A shorter one would wait there too long for a thread that has not begun: beside two busy processes on two cores a
+call of 0.3 ms took 10 ms. These have helpers, threads of nbad's own, for whom nobody waits.
 """
 
 import ctypes
 import functools
 import threading
+import time
+from _thread import allocate_lock, start_new_thread
 from array import array
+from contextlib import suppress
 
 import numba as nb
 import numpy as np
@@ -20,54 +26,46 @@ from nbad.forks import Lock, inherits_threads
 from nbad.native import cpython
 from nbad.native.launch_table import TILE
 from nbad.native.launcher import launcher
+from nbad.native.sharing import FREE, finish, leave, listen, offer, share
 from nbad.native.worker import worker
 
 SMALL = 60_000  # estimated nanoseconds: below, waking a thread or giving the interpreter's lock away costs more than it gains
+LONG = 20_000_000  # from here on, Numba's threads
+CHUNKS, LONGEST = 8, 200_000  # for each thread; estimated nanoseconds of a chunk
+LISTENS = 8_000  # rounds in which a helper waits for the next launch, some 160 us: once it sleeps, it begins 60 us later
+SOON = 1e-3  # seconds: where it slept for longer, to listen would take the core from others, its caller perhaps, for nothing
 ALIGNMENT = 64
 
 
 @intrinsic
-def call_worker(typingctx, work, table, ids, scratch, size, workers, tiles, n_seeds, k):
-    """Call the worker through its address for share k of a launch: of its tiles or, where these are too few, of its seeds.
+def call_share(typingctx, share, table, thread):
+    """Call `nbad.native.sharing.share` through its address.
 
     Printed here rather than left to Numba, which takes 0.13 s longer to compile the same in Python.
     """
 
     def codegen(context, builder, signature, args):
-        work, table, ids, scratch, size, workers, tiles, n_seeds, k = args
-        by_seed = builder.and_(builder.icmp_signed("<", tiles, workers), builder.icmp_signed(">", n_seeds, tiles))
-
-        def share(total, is_shared):
-            low, high = (builder.sdiv(builder.mul(total, i), workers) for i in (k, builder.add(k, k.type(1))))
-            return builder.select(is_shared, low, k.type(0)), builder.select(is_shared, high, total)
-
-        own = builder.add(scratch, builder.mul(k, size))
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 7)
-        shares = *share(tiles, builder.not_(by_seed)), *share(n_seeds, by_seed)
-        builder.call(builder.inttoptr(work, kind.as_pointer()), [table, ids, own, *shares])
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 2)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9), codegen
+    return types.void(*[types.int64] * 3), codegen
 
 
 @cached_njit(parallel=True, error_model="numpy", nogil=True)
-def drive_parallel(work, table, ids, scratch, size, workers, tiles, n_seeds):
-    """Share a launch among workers.
+def drive_parallel(share, table, workers):
+    """Share a launch among Numba's threads.
 
     Parameters
     ----------
-    work : int
-        Address of the worker.
+    share : int
+        Address of `nbad.native.sharing.share`.
     table : int
-        Address of what `nbad.runtime.launch` packed.
-    ids : int
-        Address of the addresses of the array objects, which the caller keeps alive.
-    scratch, size : int
-        Address of the scratch, and how much of it each worker has.
-    workers, tiles, n_seeds : int
+        Address of what it claims chunks of.
+    workers : int
     """
     for k in nb.prange(workers):
-        call_worker(work, table, ids, scratch, size, workers, tiles, n_seeds, k)  # type: ignore[call-arg]
+        call_share(share, table, k)  # type: ignore[call-arg]
 
 
 @functools.cache
@@ -91,25 +89,86 @@ class _Scratch(threading.local):
         return self.block, self.address
 
 
-class _Threads:
-    """Whether, and how, this process may enter the parallel driver."""
+class _Helper:
+    """A thread that waits for launches: asleep, or listening without the interpreter's lock where they come one after another."""
+
+    def __init__(self, number):
+        self._number, self._slot = number, array("q", [FREE])
+        self.slot = self._slot.buffer_info()[0]
+        self._lock = threading.RLock()  # a finalizer may run inside, and call nbad
+        self._bell, self._sleeps = allocate_lock(), False
+        self._bell.acquire()
+        start_new_thread(self._live, ())
+
+    def wake(self):
+        """It will look into its slot, at the latest when this thread gives the interpreter's lock away."""
+        with self._lock:
+            if self._sleeps:
+                self._sleeps = False
+                self._bell.release()
+
+    def _live(self):
+        rounds = 1
+        while True:
+            listen()(self.slot, self._number, rounds)
+            with self._lock:
+                sleeps = self._sleeps = self._slot[0] == FREE
+            if sleeps:
+                since = time.monotonic()
+                self._bell.acquire()
+                rounds = LISTENS if time.monotonic() - since < SOON else 1
+
+
+class _Helpers:
+    """All helpers. A forked child has none of them, and starts its own."""
 
     def __init__(self):
-        self.used = False
-        self.lock = Lock()  # a finalizer may run inside, and call nbad
+        self._all, self._lock = [], Lock(self._forget)
 
-    def number(self, work):
-        """How many threads are worth waking for this much work."""
-        if work < SMALL or inherits_threads() or nb.config.DISABLE_JIT:
-            return 1
-        return nb.get_num_threads()
+    def _forget(self):
+        self._all = []
 
-    def needs_lock(self):
-        """The `workqueue` layer aborts the process when two threads enter it; before the first call the layer is not known."""
-        return not self.used or nb.threading_layer() == "workqueue"
+    def run(self, table, number):
+        """Compute a launch together with so many of them, or with those that are free."""
+        if len(self._all) < number:
+            with self._lock.current, suppress(RuntimeError):  # where no more threads may be started
+                while len(self._all) < number:
+                    self._all.append(_Helper(len(self._all) + 1))
+        helpers = self._all[:number]
+        slots = array("q", [helper.slot for helper in helpers])
+        launch, end = (table.buffer_info()[0], slots.buffer_info()[0], len(slots)), finish()
+        to_end = *launch, leave()
+        offer()(*launch)
+        try:
+            for helper in helpers:
+                helper.wake()
+        finally:  # whatever interrupts this: those who have begun write to results
+            end(*to_end)
 
 
-_scratch, _threads = _Scratch(), _Threads()
+class _Numba:
+    """Whether, and how, this process may use Numba's threads."""
+
+    def __init__(self):
+        self._used, self._lock = False, Lock()  # a finalizer may run inside, and call nbad
+
+    def may_run(self, nanoseconds):
+        """Whether to use them for this much work."""
+        return nanoseconds >= LONG and not inherits_threads() and not nb.config.DISABLE_JIT
+
+    def run(self, table, workers):
+        """Compute a launch."""
+        call = share(), table.buffer_info()[0], workers
+        # the `workqueue` layer aborts the process when two threads enter it; before the first call the layer is not known
+        if self._used and nb.threading_layer() != "workqueue":
+            drive_parallel(*call)
+            return
+        with self._lock.current:
+            self._used = True
+            drive_parallel(*call)
+
+
+_scratch, _helpers, _numba = _Scratch(), _Helpers(), _Numba()
 
 
 class Driver:
@@ -146,19 +205,16 @@ class Driver:
         if self._held is not None and nanoseconds < SMALL:
             self._held(*arrays, n_seeds)
             return
-        workers, ids = _threads.number(nanoseconds), array("q", map(id, arrays))
+        workers, ids = nb.get_num_threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         _block, scratch = _scratch.reserve(self._scratch * workers)
         if workers == 1:
             _serial()(self._address, ids.buffer_info()[0], scratch, 0, self._tiles, 0, n_seeds)
+            return
+        by_seed = self._tiles < workers and n_seeds > self._tiles  # the tiles are shared, or the seeds where these are too few
+        chunks = min(max(workers * CHUNKS, int(nanoseconds / LONGEST)), n_seeds if by_seed else self._tiles)
+        fields = worker(), self._address, ids.buffer_info()[0], self._tiles, n_seeds, by_seed, chunks, scratch, self._scratch
+        table = array("q", (*fields, workers, 0, *[0] * workers))
+        if _numba.may_run(nanoseconds):
+            _numba.run(table, workers)
         else:
-            call = worker(), self._address, ids.buffer_info()[0], scratch, self._scratch, workers, self._tiles, n_seeds
-            _drive(call)
-
-
-def _drive(call):
-    if not _threads.needs_lock():
-        drive_parallel(*call)
-        return
-    with _threads.lock.current:
-        _threads.used = True
-        drive_parallel(*call)
+            _helpers.run(table, min(workers, chunks) - 1)

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import platform
 import re
-import time
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -41,7 +40,6 @@ ENOUGH, FEWEST = 0.01, 5  # seconds of one measurement, and its fewest calls
 TILE, MANY = 4096, 1 << 18  # elements of a measurement by one thread, and by all
 VECTOR_FEATURES = re.compile(r"\+(avx|fma|neon|sve|sse4|fp-armv8)")
 BLOCK = 8 << 20  # bytes of memory whose first use is timed
-PAUSE, BUSY = 0.02, 0.001  # seconds in which waiting threads are watched, and of processor time there that disturbs other work
 
 
 @dataclass(frozen=True)
@@ -152,30 +150,19 @@ def load() -> Finding:
     return Finding("load", found, f"{slower}: export NUMBA_NUM_THREADS=1 while other work runs" if ratio >= 1 else "")
 
 
-def waiting_threads() -> Finding:
-    """What threads do between calls."""
-    if numba.get_num_threads() == 1:
-        return Finding("waiting threads", "none, as there is one thread")
-    policy, busy = os.environ.get("OMP_WAIT_POLICY", "not set").lower(), _busy_while_waiting()
-    found = f"OMP_WAIT_POLICY {policy}; they use {1e3 * busy:.1f} ms of processor time in {1e3 * PAUSE:.0f} ms after a call"
-    lack = "other work lacks that time: export OMP_WAIT_POLICY=passive before Python starts"
-    return Finding("waiting threads", found, lack if busy >= BUSY and (policy == "active" or _others() >= 1) else "")
-
-
 def threading_layer() -> Finding:
     """Numba's threading layer."""
     offered = [name for name, module in LAYERS.items() if _can_import(f"numba.np.ufunc.{module}")]
     numba.get_num_threads()  # starts it
     used = numba.threading_layer()
-    lack = "calls from several Python threads wait for one another: install tbb" if used == "workqueue" else ""
+    lack = "long calls from several Python threads wait for one another: install tbb" if used == "workqueue" else ""
     return Finding("threading layer", f"{used}; available: {', '.join(offered) or 'none'}", lack)
 
 
 def forks() -> Finding:
     """What becomes of a forked child."""
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
-    when = "after a call on several threads, or where another library had loaded GNU OpenMP,"
-    found = f"a child forked {when} is safe, but uses one thread; a spawned child uses all"
+    found = "a forked child is safe, and uses threads of its own"
     return Finding("fork", f"{found}; multiprocessing's default here is {method}")
 
 
@@ -212,7 +199,6 @@ PROBES = (
     threads,
     load,
     threading_layer,
-    waiting_threads,
     forks,
     memory_pool,
     switches,
@@ -283,19 +269,6 @@ def _seconds_on(number: int) -> float:
         return best(lambda: f(x, out=y), FEWEST, ENOUGH)
     finally:
         numba.set_num_threads(before)
-
-
-def _busy_while_waiting() -> float:
-    """Seconds of processor time that this process uses in a pause after a call on all threads."""
-
-    def once() -> float:
-        f(x, out=y)
-        before = time.process_time()
-        time.sleep(PAUSE)
-        return time.process_time() - before
-
-    f, x, y = _exponential(), np.linspace(-1.0, 1.0, MANY), np.empty(MANY)
-    return sorted(once() for _ in range(FEWEST))[FEWEST // 2]
 
 
 def _first_use() -> float:

@@ -4,13 +4,20 @@ import importlib.util
 
 import pytest
 
-LAYERS = ["omp", "workqueue", *(["tbb"] if importlib.util.find_spec("tbb") else [])]
+# who shares a launch: nbad's own threads, or Numba's of some layer
+NUMBAS = ["omp", "workqueue", *(["tbb"] if importlib.util.find_spec("tbb") else [])]
+LAYERS = ["helpers", *NUMBAS]
 
 PRELUDE = """
 import math, os, sys, threading
 import numba
 import numpy as np
 import nbad
+from nbad.runtime import threads
+
+layer = os.environ.get("NUMBA_THREADING_LAYER", "helpers")
+if layer in ("omp", "workqueue", "tbb"):
+    threads.LONG = 0
 
 @nbad.kernel
 def decay(x, rate):
@@ -47,14 +54,19 @@ def hammer(n, repeats):
 )
 
 
+def layered(layer):
+    """The environment of a process in which a layer shares launches."""
+    return {} if layer == "helpers" else {"NUMBA_THREADING_LAYER": layer}
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_eight_threads_share_one_pullback(layer, run_python):
     """1,000 calls each on a small array, fewer on one that is large enough for the parallel driver."""
-    code = SHARE + "print(hammer(100, 1000), hammer(100_003, 20), numba.threading_layer())"
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["[]", "[]", layer]
+    code = SHARE + "print(hammer(100, 1000), hammer(100_003, 20), layer if layer == 'helpers' else numba.threading_layer())"
+    assert run_python(code, **layered(layer)).split() == ["[]", "[]", layer]
 
 
-@pytest.mark.parametrize("layer", ["omp", *(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS if layer != "omp")])
+@pytest.mark.parametrize("layer", ["helpers", *(pytest.param(layer, marks=pytest.mark.slow) for layer in NUMBAS)])
 def test_eight_threads_meet_a_kernel_for_the_first_time(layer, run_python):
     """Tracing, compiling and the first launch race; every thread gets the same bits."""
     code = (
@@ -72,11 +84,11 @@ for t in threads: t.join()
 print(all(r is not None and r == results[0] for r in results))
 """
     )
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "True"
+    assert run_python(code, **layered(layer)).strip() == "True"
 
 
 @pytest.mark.parametrize(
-    ("layer", "repeats"), [("omp", 4), *(pytest.param(layer, 24, marks=pytest.mark.slow) for layer in LAYERS)]
+    ("layer", "repeats"), [("helpers", 4), *(pytest.param(layer, 24, marks=pytest.mark.slow) for layer in LAYERS)]
 )
 def test_threads_of_different_sizes_share_the_pool(layer, repeats, run_python):
     """Forward and reverse sweeps of eight sizes at once, results dropped, so that memory changes hands all the time."""
@@ -100,7 +112,7 @@ for t in threads: t.join()
 print(wrong)
 """
     )
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "[]"
+    assert run_python(code, **layered(layer)).strip() == "[]"
 
 
 FORK = (
@@ -118,7 +130,7 @@ def same():
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_forked_child_goes_on(layer, run_python):
-    """GNU OpenMP kills a child that starts threads after its parent did; nbad starts none there."""
+    """GNU OpenMP kills a child that starts threads after its parent did; nbad has its own start there."""
     code = (
         FORK
         + """
@@ -128,7 +140,7 @@ if child == 0:
 print(os.waitpid(child, 0)[1], same())
 """
     )
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
+    assert run_python(code, **layered(layer)).split() == ["0", "True"]
 
 
 @pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS), "default"])
@@ -153,7 +165,7 @@ if child == 0:
 print(os.waitpid(child, 0)[1], decay(x, 0.7)[1][-1] == 0.7 * x[-1] * x[-1])
 """
     )
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).split() == ["0", "True"]
+    assert run_python(code, **layered(layer)).split() == ["0", "True"]
 
 
 def test_a_child_does_not_wait_for_a_property_that_a_thread_of_its_parent_was_making(run_python):
@@ -198,6 +210,63 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert run_python(code).split("\n")[0] == "[True, True, True] True"
 
 
+def test_a_child_has_threads_of_its_own(run_python):
+    code = (
+        FORK
+        + """
+child = os.fork()
+if child == 0:
+    before = len(os.listdir("/proc/self/task"))
+    os._exit(0 if same() and (before, len(os.listdir("/proc/self/task"))) == (1, 2) else 3)
+print(os.waitpid(child, 0)[1])
+"""
+    )
+    assert run_python(code, NUMBA_NUM_THREADS="2").strip() == "0"
+
+
+def test_where_no_thread_can_be_started_the_caller_works_alone(run_python):
+    code = (
+        PRELUDE
+        + """
+def refuse(*_):
+    raise RuntimeError("can't start new thread")
+
+pullback, seeds = job(100_003)
+expected = bits(pullback(seeds[3]))
+threads._helpers, threads.start_new_thread = threads._Helpers(), refuse
+before = os.listdir("/proc/self/task")
+print(bits(pullback(seeds[3])) == expected, os.listdir("/proc/self/task") == before)
+"""
+    )
+    assert run_python(code, NUMBA_NUM_THREADS="2").split() == ["True", "True"]
+
+
+def test_an_interrupted_call_leaves_nobody_at_work(run_python):
+    """Ctrl-C comes while a launch is shared: when the error arrives, nobody writes to results any more."""
+    code = (
+        PRELUDE
+        + """
+pullback, seeds = job(400_003)
+pullback(seeds[3])
+wake, out = threads._Helper.wake, (np.empty(400_003), np.empty(()))
+
+def interrupted(helper):
+    wake(helper)
+    raise KeyboardInterrupt
+
+threads._Helper.wake = interrupted
+try:
+    pullback(seeds[3], out=out)
+except KeyboardInterrupt:
+    after = bits(out)
+import time
+time.sleep(0.05)
+print(bits(out) == after)
+"""
+    )
+    assert run_python(code, NUMBA_NUM_THREADS="2").strip() == "True"
+
+
 def test_a_child_compiles_what_its_parent_did_not(run_python):
     code = (
         FORK
@@ -213,7 +282,8 @@ print(os.waitpid(child, 0)[1])
     assert run_python(code).strip() == "0"
 
 
-def test_thread_counts_are_obeyed(run_python):
+@pytest.mark.parametrize("layer", ["helpers", "workqueue"])
+def test_thread_counts_are_obeyed(layer, run_python):
     """Counted from outside, by the time that the process's threads spend: only the caller works when one thread is asked for."""
     code = (
         PRELUDE
@@ -239,7 +309,7 @@ share_of_others(2)
 print(share_of_others(1) < 0.05, share_of_others(2) > 0.2, share_of_others(1) < 0.05, numba.get_num_threads())
 """
     )
-    assert run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER="workqueue").split() == ["True", "True", "True", "1"]
+    assert run_python(code, NUMBA_NUM_THREADS="2", **layered(layer)).split() == ["True", "True", "True", "1"]
 
 
 @pytest.mark.parametrize("count", ["1", pytest.param("3", marks=pytest.mark.slow)])

@@ -21,7 +21,6 @@ TOPICS = [
     "threads",
     "load",
     "threading layer",
-    "waiting threads",
     "fork",
     "memory pool",
     "switches",
@@ -137,28 +136,8 @@ def test_load(monkeypatch):
     assert doctor.load().lack == ""
 
 
-@pytest.mark.slow
-def test_waiting_threads(monkeypatch, run_python):
-    code = "from nbad.tools import doctor; print(doctor.waiting_threads())"
-    variables = dict(OMP_WAIT_POLICY="passive", NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
-    found = rf"OMP_WAIT_POLICY passive; they use {NUMBER} ms of processor time in 20 ms after a call"
-    assert re.search(rf"found='{found}', lack=''", run_python(code, **variables))
-    assert "found='none, as there is one thread', lack=''" in run_python(code, NUMBA_NUM_THREADS="1")
-    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(doctor, "_busy_while_waiting", lambda: 0.004)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    finding = doctor.waiting_threads()
-    assert finding.found == "OMP_WAIT_POLICY active; they use 4.0 ms of processor time in 20 ms after a call"
-    assert finding.lack == "other work lacks that time: export OMP_WAIT_POLICY=passive before Python starts"
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    monkeypatch.setattr(doctor, "_others", lambda: 0.5)
-    assert doctor.waiting_threads().lack == ""
-    monkeypatch.setattr(doctor, "_others", lambda: 1.5)
-    assert doctor.waiting_threads().lack == finding.lack
-
-
 @pytest.mark.parametrize(
-    ("layer", "lack"), [("omp", ""), ("workqueue", "calls from several Python threads wait for one another: install tbb")]
+    ("layer", "lack"), [("omp", ""), ("workqueue", "long calls from several Python threads wait for one another: install tbb")]
 )
 def test_threading_layer(monkeypatch, layer, lack):
     monkeypatch.setattr(numba, "threading_layer", lambda: layer)
@@ -168,7 +147,7 @@ def test_threading_layer(monkeypatch, layer, lack):
 
 
 def test_forks():
-    assert re.search(r"safe, but uses one thread; a spawned child uses all; .* is (fork|spawn|forkserver)$", doctor.forks().found)
+    assert re.search(r"a forked child is safe, and uses threads of its own; .* is (fork|spawn|forkserver)$", doctor.forks().found)
 
 
 def test_disk_cache(tmp_path, monkeypatch):
