@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import loops, memory, policies, targets
+from benchmarks.commands import busy, loops, memory, policies, targets
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
 
@@ -13,6 +13,7 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "compile": compile_time.markdown,
     "loops": loops.markdown,
     "memory": memory.markdown,
+    "busy": busy.markdown,
     "policies": policies.markdown,
     "targets": targets.markdown,
 }
