@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nbad.tools.explain import explain
     from nbad.tools.show import show
     from nbad.tracing.roots import solve
+    from nbad.verbs.bind import bind
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
     from nbad.verbs.pushforward import jvp, linearize
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "debugging", "explain", "from_sympy", "grad", "hessian",
+    "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "from_sympy", "grad", "hessian",
     "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
     "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("special", "testing")
 _HOMES = {
-    "NonFiniteError": "runtime.nonfinite", "debugging": "runtime.nonfinite", "explain": "tools.explain",
+    "NonFiniteError": "runtime.nonfinite", "bind": "verbs.bind", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",

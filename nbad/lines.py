@@ -13,6 +13,13 @@ from typing import NamedTuple
 
 PACKAGE = os.path.dirname((lambda: 0).__code__.co_filename) + os.sep  # byte code names the files that it was compiled from
 LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
+# the verbs that return objects, by the classes of these
+MADE_BY = {
+    "Jacobian": "jacobian",
+    "ValueAndJacobian": "value_and_jacobian",
+    "Hessian": "hessian",
+    "ValueAndGrad": "value_and_grad",
+}
 _LOOKAHEAD = 50
 _WIDTH = 120
 
@@ -74,8 +81,9 @@ def verb() -> str | None:
     found = None
     while frame is not None and is_foreign(frame):
         code = frame.f_code
-        if code.co_filename.startswith(PACKAGE) and code.co_name != "call":  # `fitting` wraps them
-            found = code.co_qualname.partition(".")[0]
+        name = code.co_qualname.partition(".")[0]
+        if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Bound":  # which hand the call on
+            found = MADE_BY.get(name, name)
         frame = frame.f_back
     return found
 

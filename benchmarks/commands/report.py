@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import compile as compile_time
 from benchmarks.commands import busy, loops, memory, policies, targets
+from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
 

@@ -63,17 +63,17 @@ def analyse(f, xs, kwargs, argnums):
     return call
 
 
-def plain_key(verb, xs, *options):
-    """What the entry of a verb is kept under: how many arguments it got, and its options."""
-    return verb, len(xs), *[None if option is None else repr(option) for option in options]  # as text 1, 1.0 and True differ
+def plain_name(verb, *options):
+    """What the entries of a verb with its options are kept under, each for a number of arguments."""
+    return verb, *[None if option is None else repr(option) for option in options]  # as text 1, 1.0 and True differ
 
 
-def keep_plain(f, key, call, make):
+def keep_plain(f, keys, call, argnums, make):
     """Keep an entry for later calls like this one, which differentiate by the same arguments whatever they are given."""
-    count, argnums = key[1:3]
+    count = keys[0][1]
     is_whole = len(call.program.names) == count and (argnums is not None or len(call.arguments) == count)
     if is_whole and call.layout.is_small and not config.debug.get():
-        f.plain.keep((key,), call.layout.dtype, make)
+        f.plain.keep(keys, call.layout.dtype, make)
 
 
 def check_kernel(f):

@@ -1,5 +1,7 @@
 """Where a kernel keeps the entries of its plain cases."""
 
+import functools
+
 from nbad import config
 from nbad.forks import Lock
 from nbad.memo import MANY
@@ -25,6 +27,11 @@ class Entries:
             if made is not False:
                 return made
         return False
+
+    def bound(self, key, args):
+        """The entry that takes these arguments, with them: a function without arguments; None where there is none."""
+        entries = (run for run in self._entries.get(key, ()) if run(*args) is not False)
+        return next((functools.partial(run, *args) for run in entries), None)
 
     def keep(self, keys, dtype, make):
         """Keep what `make` makes under keys, from the second call on; too many are forgotten."""

@@ -106,6 +106,12 @@ class Kernel:
                 return made
         return _general()(self, args, kwargs, out)
 
+    def bound(self, args: tuple[Any, ...], out: Out) -> Callable[[], Any] | None:
+        """The plain case of a call as a function without arguments; None where it is none, or not yet."""
+        given = () if out is None else out if type(out) is tuple else (out,)
+        key = ("value", len(args)) if out is None else ("out", len(args), type(out) is tuple, len(given))
+        return self.plain.bound(key, (*args, *given))
+
     def __repr__(self) -> str:
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
 

@@ -342,8 +342,9 @@ def _is_users(function: Any) -> bool:
 
 
 def _is_own(value: Any) -> bool:
-    """Whether a function is nbad's."""
-    return isinstance(value, FunctionType) and value.__code__.co_filename.startswith(lines.PACKAGE)
+    """Whether a function is nbad's, or what one of its verbs returned."""
+    function = value if isinstance(value, FunctionType) else getattr(type(value), "__call__", None)  # noqa: B004
+    return isinstance(function, FunctionType) and function.__code__.co_filename.startswith(lines.PACKAGE)
 
 
 def _is_known(module: str) -> bool:

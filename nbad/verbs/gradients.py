@@ -167,18 +167,27 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
            [6., 4.]])
     """
     check_kernel(f)
-    argnums = selection(argnums)
-
-    @functools.wraps(f, updated=())
-    def compute(*xs, out=None, **kwargs):
-        return _hessian(f, analyse(f, xs, kwargs, argnums).names)(*xs, out=out, **kwargs)
-
-    return compute
+    return Hessian(f, selection(argnums))
 
 
-def _hessian(f, names):
-    """The Jacobian of a gradient kernel, kept as that is."""
-    return f.remember(("hessian", names), lambda: jacobian(_gradient(f, names), argnums=names))
+class Hessian:
+    """What `hessian` returns: a function with the kernel's name, docstring and signature."""
+
+    def __init__(self, f, argnums):
+        functools.update_wrapper(self, f, updated=())
+        self.f, self.argnums = f, argnums
+
+    def __call__(self, /, *xs, out=None, **kwargs):
+        return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
+
+    def bound(self, xs, out):
+        """As of a Jacobian."""
+        return self._jacobian(xs, {}).bound(xs, out)
+
+    def _jacobian(self, xs, kwargs):
+        """The Jacobian of a gradient kernel, kept as that is."""
+        names = analyse(self.f, xs, kwargs, self.argnums).names
+        return self.f.remember(("hessian", names), lambda: jacobian(_gradient(self.f, names), argnums=names))
 
 
 @fitting("nbad.value_and_grad({f})({xs})")
@@ -210,18 +219,29 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     >>> nbad.value_and_grad(cube)(2.0)
     (np.float64(8.0), np.float64(12.0))
     """
-    names = _parameters(f, argnums, "value_and_grad")
-    tracer = functools.partial(_trace_value_and_grad, f, names)
-    both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
+    return ValueAndGrad(f, _parameters(f, argnums, "value_and_grad"), _is_many(argnums))
 
-    @functools.wraps(f, updated=())
-    def compute(*xs, out=None, **kwargs):
-        y, partials = pair_of(out, f"value_and_grad of `{f.__name__}`", ("y", "partials"))
-        flat = None if out is None else (y, *(partials if _is_many(argnums) else (partials,)))
-        y, *partials = both(*xs, out=flat, **kwargs)
-        return out or (y, tuple(partials) if _is_many(argnums) else partials[0])
 
-    return compute
+class ValueAndGrad:
+    """What `value_and_grad` returns: a function with the kernel's name, docstring and signature."""
+
+    def __init__(self, f, names, is_many):
+        functools.update_wrapper(self, f, updated=())
+        self.f, tracer = f, functools.partial(_trace_value_and_grad, f, names)
+        self._both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
+        self._is_many = is_many
+
+    def __call__(self, /, *xs, out=None, **kwargs):
+        y, *partials = self._both(*xs, out=self._flat(out), **kwargs)
+        return out or (y, tuple(partials) if self._is_many else partials[0])
+
+    def bound(self, xs, out):
+        """As of a Jacobian; only with arrays for results, which else come in another structure."""
+        return None if out is None else self._both.bound(xs, self._flat(out))
+
+    def _flat(self, out):
+        y, partials = pair_of(out, f"value_and_grad of `{self.f.__name__}`", ("y", "partials"))
+        return None if out is None else (y, *(partials if self._is_many else (partials,)))
 
 
 @says_what_is_missing

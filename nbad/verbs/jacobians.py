@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
-from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, selection
+from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.errors import ArgumentValueError, closest, fitting
@@ -49,27 +49,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     """
     check_kernel(f)
     _check_mode(mode)
-    argnums = selection(argnums)
-
-    @functools.wraps(f, updated=())
-    def compute(*xs, out=None, **kwargs):
-        key = plain_key("jacobian", xs, argnums, mode)
-        made = f.plain(key, xs) if out is None and not kwargs else False
-        if made is not False:
-            return made
-        call = analyse(f, xs, kwargs, argnums)
-        _check_axes(call)
-        plan = call.program.jacobian_plan(call.wrt, mode)
-        sweep = sweeps.jacobian(call.program, plan, call.layout, False)
-        if out is not None:
-            sweep.into(call.arrays, [_blocks(call, sweep, out)])
-            return out
-        (blocks,) = sweep(call.arrays)
-        if not kwargs:
-            keep_plain(f, key, call, lambda: plain.jacobian(call.program, plan, call.layout.dtype, False))
-        return blocks
-
-    return compute
+    return Jacobian(f, selection(argnums), mode)
 
 
 def _check_mode(mode):
@@ -131,28 +111,79 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     (np.float64(10.0), array([[5., 2.]]))
     """
     check_kernel(f)
-    argnums = selection(argnums)
+    return ValueAndJacobian(f, selection(argnums), "auto")
 
-    @functools.wraps(f, updated=())
-    def compute(*xs, out=None, **kwargs):
-        key = plain_key("value_and_jacobian", xs, argnums)
-        made = f.plain(key, xs) if out is None and not kwargs else False
+
+class Jacobian:
+    """What `jacobian` returns: a function with the kernel's name, docstring and signature.
+
+    Parameters
+    ----------
+    f : Kernel
+    argnums : selection of arguments
+    mode : {"auto", "reverse", "forward"}
+    """
+
+    with_value = False
+
+    def __init__(self, f, argnums, mode):
+        functools.update_wrapper(self, f, updated=())
+        self.f, self.argnums, self.mode = f, argnums, mode
+        self._name = plain_name(type(self).__name__, argnums, mode)
+
+    def __call__(self, /, *xs, out=None, **kwargs):
+        made = False if kwargs else self.f.plain(*self.plain(xs, out))
         if made is not False:
-            return made
-        call = analyse(f, xs, kwargs, argnums)
+            return made if out is None else out
+        call = analyse(self.f, xs, kwargs, self.argnums)
         _check_axes(call)
-        plan = call.program.jacobian_plan(call.wrt, "auto")
-        sweep = sweeps.jacobian(call.program, plan, call.layout, True)
-        if out is not None:
-            headline = f"value_and_jacobian of {call.program.call}"
-            y, J = pair_of(out, headline, ("y", "J"))
-            leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, J)
-            check_overlaps(headline, blocks, "J", leaves)
-            sweep.into(call.arrays, [*leaves, blocks])
-            return out
-        *leaves, blocks = sweep(call.arrays)
+        plan = call.program.jacobian_plan(call.wrt, self.mode)
+        sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
+        result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
         if not kwargs:
-            keep_plain(f, key, call, lambda: plain.jacobian(call.program, plan, call.layout.dtype, True))
+            dtype, keys = call.layout.dtype, [self.plain(xs, form)[0] for form in (None, result)]
+            keep_plain(self.f, keys, call, self.argnums, lambda: plain.jacobian(call.program, plan, dtype, self.with_value))
+        return result
+
+    def bound(self, xs, out):
+        """The plain case of a call as a function without arguments; None where it is none, or not yet."""
+        return self.f.plain.bound(*self.plain(xs, out))
+
+    def plain(self, xs, out):
+        """What the entry of such calls is kept under, and its arguments."""
+        if out is None:
+            return (self._name, len(xs)), xs
+        return (self._name, len(xs), False, 1), (*xs, out)
+
+    def _new(self, call, sweep):
+        return sweep(call.arrays)[0]
+
+    def _into(self, call, sweep, out):
+        sweep.into(call.arrays, [_blocks(call, sweep, out)])
+        return out
+
+
+class ValueAndJacobian(Jacobian):
+    """What `value_and_jacobian` returns, likewise."""
+
+    with_value = True
+
+    def plain(self, xs, out):
+        if out is None:
+            return (self._name, len(xs)), xs
+        y, blocks = out if type(out) is tuple and len(out) == 2 else (None, None)
+        if type(y) is tuple:
+            return (self._name, len(xs), True, len(y)), (*xs, *y, blocks)
+        return (self._name, len(xs), False, 1), (*xs, y, blocks)
+
+    def _new(self, call, sweep):
+        *leaves, blocks = sweep(call.arrays)
         return sweeps.structured(call.program, leaves), blocks
 
-    return compute
+    def _into(self, call, sweep, out):
+        headline = f"value_and_jacobian of {call.program.call}"
+        y, blocks = pair_of(out, headline, ("y", "J"))
+        leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, blocks)
+        check_overlaps(headline, blocks, "J", leaves)
+        sweep.into(call.arrays, [*leaves, blocks])
+        return out

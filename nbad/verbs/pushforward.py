@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nbad import lines
-from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_key, says_what_is_missing, unfit
+from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, says_what_is_missing, unfit
 from nbad.api.kernel import Kernel
 from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Argnums, Out
@@ -242,7 +242,7 @@ def jvp(
     primals, tangents = as_tuples(f, primals, tangents)
     key = None
     if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
-        key = plain_key("jvp", primals, None)
+        key = "jvp", len(primals)
         made = f.plain(key, (*primals, *tangents))
         if made is not False:
             return made
@@ -255,7 +255,7 @@ def jvp(
     if out is None:
         results = sweep((*call.arrays, *arrays))
         if key is not None:
-            keep_plain(f, key, call, lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
+            keep_plain(f, [key], call, None, lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
         return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
     leaves, dots = _jvp_results(call, arrays, out)
     sweep.into((*call.arrays, *arrays), [*leaves, *dots])

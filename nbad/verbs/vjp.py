@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, keep_plain, plain_key, says_what_is_missing, selection
+from nbad.api.calls import analyse, keep_plain, plain_name, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.plans import cost
@@ -74,7 +74,7 @@ def vjp(
     """
     key, argnums = None, selection(argnums)
     if isinstance(f, Kernel) and not kwargs and max_bytes is None:
-        key = plain_key("vjp", xs, argnums, residuals, seeds)
+        key = plain_name("vjp", argnums, residuals, seeds), len(xs)
         made = f.plain(key, xs)
         if made is not False:
             return made
@@ -83,7 +83,7 @@ def vjp(
     forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
     *leaves, rows = forward.sweep(call.arrays)
     if key is not None:
-        keep_plain(f, key, call, lambda: _plain(call.program, forward.reverse))
+        keep_plain(f, [key], call, argnums, lambda: _plain(call.program, forward.reverse))
     pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes)
     return structured(call.program, leaves), pullback
 

@@ -1,0 +1,89 @@
+"""The verb `bind`: a call with its arguments and the arrays for its results, to be repeated."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from nbad import config
+from nbad.api.calls import check_kernel
+from nbad.api.kernel import Kernel
+from nbad.errors import fitting
+from nbad.verbs.gradients import Hessian, ValueAndGrad
+from nbad.verbs.jacobians import Jacobian
+
+MAKES = Jacobian, Hessian, ValueAndGrad  # what others than `nbad.kernel` make of a kernel
+
+
+@fitting("nbad.bind({f}, {xs})")
+def bind(f: Kernel | Callable[..., Any], *xs: ArrayLike, out: Any = None, **kwargs: Any) -> Callable[[], Any]:
+    """A call without arguments, for loops over arrays that stay where they are: it reads them anew each time.
+
+    Parameters
+    ----------
+    f : Kernel, or what `nbad.jacobian` and its kin return
+    *xs : array_like
+        Its arguments.
+    out : array or tuple of arrays, optional
+        As `f` takes it: each call fills it and returns it. By default each call returns new arrays.
+    **kwargs
+        More arguments of `f`.
+
+    Returns
+    -------
+    callable
+        `bind(f, *xs, out=out)()` does what `f(*xs, out=out)` does, and raises what that raises. Most of what a call with small
+        arrays costs is the way of its arguments, which is taken once.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `f` is neither.
+
+    Examples
+    --------
+    >>> import nbad, numpy as np
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> a, y = np.array([2.0, 3.0]), np.empty(2)
+    >>> update = nbad.bind(area, a, 5.0, out=y)
+    >>> update()
+    array([10., 15.])
+    >>> a[:] = 7.0
+    >>> update() is y, y
+    (True, array([35., 35.]))
+    """
+    if not isinstance(f, MAKES):
+        check_kernel(f)
+    return Bound(functools.partial(f, *xs, out=out, **kwargs), out)
+
+
+class Bound:
+    """What `bind` returns.
+
+    Parameters
+    ----------
+    general : callable
+        The call as it was written, without arguments.
+    out : array, tuple of arrays, or None
+    """
+
+    def __init__(self, general, out):
+        self._general, self._out, self._plain = general, out, _never
+
+    def __call__(self):
+        made = False if config.debug.get() or config.raising.get() else self._plain()
+        if made is False:
+            return self._anew()
+        return made if self._out is None else self._out
+
+    def _anew(self):
+        """The general way, after which there may be an entry."""
+        made, (f, xs) = self._general(), (self._general.func, self._general.args)
+        if self._general.keywords.keys() == {"out"}:
+            self._plain = f.bound(xs, self._out) or _never
+        return made
+
+
+def _never():
+    return False
