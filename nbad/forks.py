@@ -40,9 +40,10 @@ _inherited = threading.Event()
 
 
 def inherits_threads() -> bool:
-    """Whether the parent may have started threads of GNU OpenMP, for Numba or another library.
+    """Whether the parent may have started threads of GNU OpenMP, for Numba or another library, or was compiling.
 
-    A child that uses it then is killed by Numba, or waits for threads that are not there.
+    A child that uses it then is killed by Numba, or waits for threads that are not there; what Numba itself was making, or loading,
+    for its compiler is half made.
 
     Examples
     --------
@@ -104,6 +105,7 @@ def _in_child() -> None:
             compiler._lock.release()
         else:  # another thread of the parent holds it
             compiler._lock = threading.RLock()
+            _inherited.set()
 
 
 if hasattr(os, "register_at_fork"):

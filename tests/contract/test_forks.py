@@ -76,6 +76,39 @@ def test_a_fork_waits_for_what_was_loaded_while_it_waited(run_python):
     assert run_python(LOADED_MEANWHILE).strip() == "0"
 
 
+COMPILES = """
+import os, signal, sys, threading
+import numba
+import numpy as np
+import nbad
+import nbad.runtime.threads
+
+def wait(event, arguments):
+    if event == "import" and arguments[0] == "numba.cpython.hashing" and not begun.is_set():
+        begun.set()
+        done.wait()
+
+begun, done = threading.Event(), threading.Event()
+assert "numba.cpython.hashing" not in sys.modules
+sys.addaudithook(wait)
+thread = threading.Thread(target=lambda: numba.njit("f8(f8)")(lambda x: 2.0 * x))
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(0 if nbad.kernel(lambda x: x * x)(np.full(5_000_000, 3.0))[-1] == 9.0 else 3)
+print(os.waitpid(child, 0)[1])
+done.set()
+thread.join()
+"""
+
+
+@pytest.mark.slow
+def test_a_child_does_not_wait_for_a_module_that_numba_was_loading_for_a_user(run_python, tmp_path):
+    assert run_python(COMPILES, NBAD_CACHE_DIR=str(tmp_path)).strip() == "0"
+
+
 KERNEL = """
 import numpy as np
 import nbad
