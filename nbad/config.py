@@ -9,10 +9,8 @@
 
 import os
 from contextvars import ContextVar
-from pathlib import Path
 
 from nbad.errors import ArgumentValueError
-from nbad.forks import IMPORTS
 
 CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where nothing tells how much memory there is
@@ -23,26 +21,6 @@ debug = ContextVar("nbad.debug", default=os.environ.get("NBAD_DEBUG", "0") not i
 
 # whether elements without a value raise whatever their kernels say: while a plain function runs for a kernel around them
 raising = ContextVar("nbad.raising", default=False)
-
-
-def cache_folder() -> Path | None:
-    """In which folder the disk cache belongs; None where there is no home to put it in.
-
-    Examples
-    --------
-    >>> import os
-    >>> os.environ["NBAD_CACHE_DIR"] = "/tmp/nbad"
-    >>> cache_folder().name
-    'nbad'
-    """
-    chosen = os.environ.get("NBAD_CACHE_DIR")
-    if not chosen:
-        with IMPORTS:
-            import platformdirs
-
-        chosen = platformdirs.user_cache_dir("nbad", appauthor=False)
-    folder = Path(os.path.expanduser(chosen))
-    return folder if folder.is_absolute() else None
 
 
 def cache_bytes() -> int:

@@ -48,9 +48,10 @@ _inherited = threading.Event()
 
 
 def inherits_threads() -> bool:
-    """Whether the parent may have started threads of GNU OpenMP, for Numba or another library.
+    """Whether the parent may have started threads of GNU OpenMP, for Numba or another library, or was compiling.
 
-    A child that uses it then is killed by Numba, or waits for threads that are not there.
+    A child that uses it then is killed by Numba, or waits for threads that are not there; what Numba itself was making, or loading,
+    for its compiler is half made.
 
     Examples
     --------
@@ -79,11 +80,16 @@ def _attribute(module: str, path: str) -> Any:
 
 def _before() -> None:
     """No thread loads modules, starts Numba's threads or is inside LLVM while a child is copied, so that all are whole there."""
-    threads, llvm = ("numba.np.ufunc.parallel", "_backend_init_thread_lock"), ("llvmlite.binding.ffi", "lib._lock._lock")
-    for lock in (IMPORTS, _attribute(*threads), _attribute(*llvm)):  # in this order: who starts threads enters LLVM
-        if lock is not None:
-            lock.acquire()
-            _held.append(lock)
+    _hold(IMPORTS)
+    # looked up now: the thread that was waited for may have loaded them; in this order: who starts threads enters LLVM
+    _hold(_attribute("numba.np.ufunc.parallel", "_backend_init_thread_lock"))
+    _hold(_attribute("llvmlite.binding.ffi", "lib._lock._lock"))
+
+
+def _hold(lock: Any) -> None:
+    if lock is not None:
+        lock.acquire()
+        _held.append(lock)
 
 
 def _release() -> None:
@@ -97,12 +103,17 @@ def _in_child() -> None:
         lock.renew()
     if _attribute("numba.np.ufunc.parallel", "_is_initialized") or _may_use_openmp():
         _inherited.set()
+    if _attribute("numba.np.ufunc.parallel", "_backend_init_process_lock") is not None:
+        # a semaphore that it would share with its whole family: a child takes it with the count of its parent, and does not give
+        # it back if another thread there had it; nor does a child that is killed. Numba makes a new one
+        sys.modules["numba.np.ufunc.parallel"]._backend_init_process_lock = None  # type: ignore[attr-defined]
     compiler = _attribute("numba.core.compiler_lock", "global_compiler_lock")
     if compiler is not None:
         if compiler._lock.acquire(blocking=False):
             compiler._lock.release()
         else:  # another thread of the parent holds it
             compiler._lock = threading.RLock()
+            _inherited.set()
 
 
 if hasattr(os, "register_at_fork"):

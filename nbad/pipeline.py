@@ -9,6 +9,7 @@ from dataclasses import replace
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.disk import load_text, store_text
 from nbad.codegen.lower import lower
+from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.flags import alarmed, silenced
 from nbad.graphs.hoist import split
@@ -148,8 +149,8 @@ class Program:
 
     def joint(self, wrt, mode):
         """The joint graph of outputs and Jacobian entries."""
-        from nbad.derivatives.differentiate import jacobian, silenced_joint
-
+        with IMPORTS:
+            from nbad.derivatives.differentiate import jacobian, silenced_joint
         joint = jacobian(self.graph, wrt, mode)
         return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint
 
@@ -165,8 +166,8 @@ class Program:
         return alarmed(graph, self.flags, self.flags.warnings if self.errors == "nan" else range(len(self.flags.causes)))
 
     def _simple(self):
-        from nbad.graphs.simplify import simplify
-
+        with IMPORTS:
+            from nbad.graphs.simplify import simplify
         return self._alarmed(simplify(silenced(self.graph, self.flags) if self.is_silent else self.graph))
 
     def _load_plan(self, mode, wrt, *policy):

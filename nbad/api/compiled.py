@@ -13,6 +13,7 @@ from numba.core.errors import NumbaError
 from numba.core.registry import CPUDispatcher, cpu_target
 
 from nbad.errors import ArgumentTypeError
+from nbad.forks import IMPORTS
 from nbad.memo import Memo
 from nbad.runtime.failures import noted
 
@@ -89,7 +90,8 @@ class Compiled:
         # not `numba.njit`, which does nothing where NUMBA_DISABLE_JIT is set
         dispatcher = CPUDispatcher(function, targetoptions={"nopython": True, "error_model": "numpy"})
         try:
-            dispatcher.compile(signature)
+            with IMPORTS:
+                dispatcher.compile(signature)
         except NumbaError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise ArgumentTypeError(

@@ -220,8 +220,8 @@ class Kernel:
         >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
         x*y + 1/2
         """
-        from nbad.formulas.to_sympy import expressions
-
+        with IMPORTS:
+            from nbad.formulas.to_sympy import expressions
         return expressions(self, *operands)
 
     @fitting("{f}.latex()")
@@ -237,8 +237,8 @@ class Kernel:
         \\frac{\\partial f}{\\partial x} &= 3
         \\end{aligned}
         """
-        from nbad.formulas.latex import latex
-
+        with IMPORTS:
+            from nbad.formulas.latex import latex
         return latex(self)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
@@ -385,7 +385,8 @@ def _trace(function, arguments, constants, max_operations, max_passes):
 
 def _interpreted(kernel, name, tracer):
     """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
-    from nbad.graphs.interpreter import evaluate
+    with IMPORTS:
+        from nbad.graphs.interpreter import evaluate
 
     def function(*args, **kwargs):
         names, statics, given = kernel._parts(args, kwargs)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.forks import IMPORTS
 
 Array = NDArray[Any]
 Argnums = int | str | Sequence[int | str] | None  # arguments by position or name
@@ -99,7 +100,8 @@ def check_bound(call: str, max_bytes: Any) -> int | None:
 
 def check_policy(call: str, residuals: Any) -> str | tuple[str, ...]:
     """The option `residuals=` of a call: "auto", a policy, or a tuple of names of values, which the plan checks."""
-    from nbad.plans.policies import POLICIES  # here, so that `import nbad` need not load what plans
+    with IMPORTS:
+        from nbad.plans.policies import POLICIES  # here, so that `import nbad` need not load what plans
 
     if isinstance(residuals, tuple | list) and all(isinstance(name, str) for name in residuals):
         return tuple(residuals)

@@ -20,7 +20,7 @@ from nbad import lines
 from nbad.api.compiled import Compiled
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
-from nbad.forks import Lock
+from nbad.forks import IMPORTS, Lock
 from nbad.graphs.failures import failure_of
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate
@@ -123,8 +123,8 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
 
 def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive":
     """An operation that a SymPy expression defines: its graph is the implementation, and SymPy's derivatives are the partials."""
-    from nbad.formulas.from_sympy import walk
-
+    with IMPORTS:
+        from nbad.formulas.from_sympy import walk
     # by its name, for derivatives and integrals have variables, too
     is_ordered = any(cls.__name__ == "Lambda" for cls in type(formula).__mro__)
     expression = formula.expr if is_ordered else formula
@@ -342,8 +342,8 @@ def _from_text(call: str, text: Any, inputs: tuple[str, ...]) -> Graph:
 
 
 def _from_sympy(call: str, name: str, expression: Any, inputs: tuple[str, ...]) -> Graph:
-    from nbad.formulas.from_sympy import walk
-
+    with IMPORTS:
+        from nbad.formulas.from_sympy import walk
     symbols = {symbol.name: symbol for symbol in expression.free_symbols}
     if not symbols.keys() <= set(inputs):
         raise ArgumentValueError(

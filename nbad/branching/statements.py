@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.branching.arms import Changes, Fork, variables
@@ -27,9 +27,10 @@ class Loss(NamedTuple):
 
 
 class _Arm(NamedTuple):
-    """What an arm leaves: the variables, what it wrote, and how it may have ended the call."""
+    """What an arm leaves: the variables, those that are lost by then, what it wrote, and how it may have ended the call."""
 
     values: dict[str, Any]
+    lost: dict[tuple[CodeType, str], Loss]
     changes: Changes
     ends: Ends
 
@@ -85,6 +86,7 @@ class Branch(Fork):
         self.around, self._may_be_asked, self._module = around, asks, str(frame.f_globals.get("__name__"))
         self.names, self.call, self.frame, self._mark = names, call, frame, flow.mark()
         self.before = self.values = self._variables()
+        self._lost = dict(flow.lost)  # before the arms
         self.is_dead = False
         self._first: _Arm | None = None
         flow.open.append(self)
@@ -105,7 +107,7 @@ class Branch(Fork):
     def join(self) -> bool:
         """Both arms have run."""
         second = self._end_arm()
-        first, second = (second, _Arm(self.before, {}, Ends())) if self._first is None else (self._first, second)
+        first, second = (second, _Arm(self.before, self._lost, {}, Ends())) if self._first is None else (self._first, second)
         self.flow.abandon(self._mark.open + 1)
         self.flow.open.pop()
         if self.call is not None:
@@ -127,23 +129,26 @@ class Branch(Fork):
     def _joined(self, first: _Arm, second: _Arm) -> dict[str, Any]:
         if first.is_alive and second.is_alive:
             self.merge_writes(first.changes, second.changes)
-            return dict(self._merged(first.values, second.values))
+            self.flow.lost = first.lost | second.lost
+            return dict(self._merged(first, second))
         for arm in (first, second):
             if arm.is_alive:
                 self.write(arm.changes)
+                self.flow.lost = arm.lost
                 return arm.values
         return self.before
 
-    def _merged(self, first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _merged(self, first: _Arm, second: _Arm) -> Iterator[tuple[str, Any]]:
         for name in self.names:
-            if name in first and name in second:
+            sides = [arm for arm in (first, second) if name not in arm.values]
+            if not sides:
                 try:
-                    yield name, self.merger.merge(first[name], second[name])
+                    yield name, self.merger.merge(first.values[name], second.values[name])
                 except Different as error:
                     self._lose(name, "unlike", str(error))
-            elif name in first or name in second:
+            elif len(sides) == 1 and (self.code, name) not in sides[0].lost:  # else it has a value in Python
                 try:
-                    yield name, self._half(name, first, second)
+                    yield name, self._half(name, first.values, second.values)
                 except Different:
                     self._lose(name, "one-sided", "assigned in one branch only")
 
@@ -163,7 +168,8 @@ class Branch(Fork):
     def _end_arm(self) -> _Arm:
         ends = Ends() if self.call is None else self.call.end_arm()
         ends, self.is_dead = (ends.dead() if self.is_dead else ends), False
-        return _Arm(self._variables(), self.end_arm(), ends)
+        lost, self.flow.lost = self.flow.lost, dict(self._lost)
+        return _Arm(self._variables(), lost, self.end_arm(), ends)
 
     def _variables(self) -> dict[str, Any]:
         known = self.frame.f_locals

@@ -59,7 +59,7 @@ class Trial(Branch):
         super().__init__(flow, None, names, frame, last_line, None, None, asks)
         self._kinds, self.faults = kinds, list[Fault]()
         self.returning, self._level = call, None if call is None else call.level()
-        self._opaque, self._handed, self._lost = flow.trace.opaque, Heap(()), set[str]()
+        self._opaque, self._handed = flow.trace.opaque, Heap(())
         flow.guards.append(self)
         if call is not None:
             call.trials.append(self)
@@ -147,7 +147,9 @@ class Trial(Branch):
         if any(fault.has_written for fault in self.faults):
             raise self.flow.trace.refusal(*refusals.FLOW["try writes"], line=self.faults[-1].line)
         self.condition = self.merger.condition = self.flow.trace.logic("not", self.flow.trace.condition(self._failed()))
+        lost = self.flow.lost
         super().turn()
+        self.flow.lost = lost  # the handlers begin with what the body left
         self.values = self._left()
         self._handed = self._made(self.values)
         return True
@@ -202,15 +204,6 @@ class Trial(Branch):
     def _has_others(self, value: Any) -> bool:
         """Whether there may be more names of what the body left to the elements that failed."""
         return self._is_old(value) or sum(fault.heap.holds(value) for fault in self.faults) > 1
-
-    def _lose(self, name: str, case: str, why: str) -> None:
-        self._lost.add(name)
-        super()._lose(name, case, why)
-
-    def _half(self, name: str, first: dict[str, Any], second: dict[str, Any]) -> Any:
-        if name in self._lost:  # it has a value where the handler has none to go by
-            raise Different("it is lost")
-        return super()._half(name, first, second)
 
     def _changed_after(self, fault: Fault) -> list[str]:
         """The variables that do not lead any more to what they led to at an error."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import platformdirs
 from llvmlite import binding
 
 from nbad import config
@@ -149,6 +150,21 @@ def clear() -> int:
     return sum(_remove(file.path) for file in _files(folder, FOLDERS))
 
 
+def cache_folder() -> Path | None:
+    """In which folder the disk cache belongs; None where there is no home to put it in.
+
+    Examples
+    --------
+    >>> import os
+    >>> os.environ["NBAD_CACHE_DIR"] = "/tmp/nbad"
+    >>> cache_folder().name
+    'nbad'
+    """
+    chosen = os.environ.get("NBAD_CACHE_DIR") or platformdirs.user_cache_dir("nbad", appauthor=False)
+    folder = Path(os.path.expanduser(chosen))
+    return folder if folder.is_absolute() else None
+
+
 @functools.cache
 def _stamp() -> str | None:
     """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it.
@@ -199,7 +215,7 @@ def _sealed(key: str, data: bytes) -> bytes:
 
 def _folder() -> tuple[Path | None, str | None]:
     """The folder, made where it is missing, if it is private; and what is wrong with it."""
-    home = config.cache_folder()
+    home = cache_folder()
     if home is None:
         return None, "there is no home folder"
     if not config.cache_bytes():

@@ -1,5 +1,6 @@
 """nbad's own Numba functions, their code kept in nbad's cache folder."""
 
+import functools
 import pickle
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from numba.core.serialize import dumps
 
 from nbad.codegen import disk
 from nbad.codegen.compile import VERSIONS
+from nbad.forks import IMPORTS
 
 PLAIN = (bool, int, float, str, tuple)  # kinds of globals that Numba compiles in as constants
 
@@ -35,11 +37,19 @@ def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
 
     def decorate(function: Any) -> Callable:
         compiled = numba.njit(**options)(function)
+        if hasattr(compiled, "compile"):
+            compiled.compile = functools.partial(_compile, compiled.compile)
         if hasattr(compiled, "enable_caching") and function.__closure__ is None:
             compiled._cache = _FunctionCache(function, repr(sorted(options.items())))
         return compiled
 
     return decorate
+
+
+def _compile(compile: Callable[[Any], Any], signature: Any) -> Any:
+    """Compile, or load, for a signature; Numba loads half of its modules for that."""
+    with IMPORTS:
+        return compile(signature)
 
 
 class _FunctionCache(NullCache):

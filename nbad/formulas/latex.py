@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nbad.forks import IMPORTS
 from nbad.formulas.to_sympy import check_loops, check_size, guarded, of_graph, operands_of
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import simplify
@@ -37,7 +38,8 @@ def latex(kernel: Any) -> str:
 
 def _lines(kernel: Any) -> list[tuple[str, Any]]:
     """The left side of each line, and the expression on its right."""
-    import sympy
+    with IMPORTS:
+        import sympy
 
     program = kernel.whole_program()
     symbols = operands_of(program, ())

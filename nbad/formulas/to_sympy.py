@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
+from nbad.forks import IMPORTS
 from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import simplify
 from nbad.operations.table import TABLE
@@ -42,7 +43,8 @@ def expressions(kernel: Any, *operands: Any) -> Any:
     >>> expressions(nbad.kernel(lambda x, y: x * math.sqrt(y) + 0.5))
     x*sqrt(y) + 1/2
     """
-    import sympy
+    with IMPORTS:
+        import sympy
 
     program = kernel.whole_program()
     given, graph = operands_of(program, operands), simplify(program.graph)

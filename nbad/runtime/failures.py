@@ -9,7 +9,6 @@ is found, and nothing raised. What elements warn of goes the same way.
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -21,6 +20,7 @@ from nbad.errors import InternalError
 from nbad.graphs.failures import call_of, first_call, first_causes, may_fail
 from nbad.graphs.flags import Cause, has_alarm
 from nbad.graphs.graph import Graph
+from nbad.memo import cached_property
 from nbad.pipeline import Program
 from nbad.runtime.launch import Launch, Routes
 from nbad.runtime.pack import Slot

@@ -18,7 +18,7 @@ import numpy as np
 
 from nbad import config
 from nbad.errors import ArgumentValueError, NbadError
-from nbad.forks import Lock
+from nbad.forks import IMPORTS, Lock
 
 CAREFUL = 1 << 28  # bytes; asking the system costs more than a smaller array
 TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the user sets no bound
@@ -100,7 +100,8 @@ def _groups() -> tuple[_Group, ...]:
 def _own() -> Iterator[Limit]:
     """Limits of the process: address space and data."""
     try:
-        import resource
+        with IMPORTS:
+            import resource
 
         pages = [int(count) for count in (PROC / "self/statm").read_text(encoding="ascii").split()]
     except (ImportError, OSError):

@@ -11,6 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentValueError, TraceError, fitting
+from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import ALONE, TUPLE, Traced
@@ -88,8 +89,8 @@ def _trace_value_and_grad(f, names, arguments, constants):
 
 
 def _partials(f, names, arguments, constants, is_tuple, with_value):
-    from nbad.derivatives.differentiate import jacobian
-
+    with IMPORTS:
+        from nbad.derivatives.differentiate import jacobian
     traced = f.traced(arguments, constants)
     if traced.structure.is_tuple or traced.outputs != ((),):
         name = getattr(traced.structure.kind, "__name__", "")

@@ -347,7 +347,7 @@ def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
 
 
 def test_without_a_home(monkeypatch):
-    monkeypatch.setattr(config, "cache_folder", lambda: None)
+    monkeypatch.setattr(disk, "cache_folder", lambda: None)
     assert not disk.store("key", b"value")
     assert disk.load("key") is None
     assert str(disk.info()) == "no disk cache: there is no home folder"
@@ -358,21 +358,21 @@ def test_a_user_without_a_home(monkeypatch):
     monkeypatch.delenv("NBAD_CACHE_DIR", raising=False)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *args, **options: "~/.cache/nbad")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    assert config.cache_folder() is None
+    assert disk.cache_folder() is None
     assert not disk.store("key", b"value")
 
 
 def test_a_relative_folder_is_no_home(monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_DIR", "somewhere")
-    assert config.cache_folder() is None
+    assert disk.cache_folder() is None
 
 
 def test_the_users_cache_folder_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("NBAD_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert config.cache_folder().name == "nbad"
+    assert disk.cache_folder().name == "nbad"
     monkeypatch.setenv("NBAD_CACHE_DIR", "~/elsewhere")
-    assert config.cache_folder().is_absolute()
+    assert disk.cache_folder().is_absolute()
 
 
 def test_no_bytes_turn_it_off(folder, monkeypatch):

@@ -45,11 +45,10 @@ EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
     "mpmath": {"tools.accuracy", "testing.exact"},
-    "platformdirs": {"config"},
     "scipy": {"operations.scipy_link"},
     "matplotlib": {"tools.plots"},
 }
-PARTNERS = {*LAZY, "numpy", "numba", "llvmlite", "rich"}
+PARTNERS = {*LAZY, "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 
 

@@ -1,0 +1,156 @@
+"""Variables that have a value in Python, but none that a trace could hold: not to be taken for unbound ones."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers.tracing import traced
+
+import nbad
+from nbad.errors import TraceError
+
+POINTS = np.array([(x, y) for x in (-1.5, -0.4, 0.3, 1.7) for y in (-0.9, 0.2, 1.1)])
+
+
+def view_or_list(x, y):
+    m = np.array([[x, y], [y, x]])[0]
+    if x > 1:
+        m = [x, x]
+    elif x > 0:
+        m = [y, x]
+    return m[1]
+
+
+def nested(x, y):
+    if x > 0:
+        if y > 0:
+            m = {0: x}
+        else:
+            m = [y]
+    else:
+        m = [x * y]
+    return m[0]
+
+
+def object_on_one_side(x, y):
+    if x > 0:
+        if y > 0:
+            m = {0: x}
+    else:
+        m = [x]
+    return m[0] if x <= 0 or y > 0 else y
+
+
+def before_the_branch(x, y):
+    m = (x, y)
+    if x > 0:
+        m = [y, x]
+    if y > 0:
+        m = [x, x]
+    return m[0]
+
+
+def in_a_loop(x, y):
+    m = {0: x}
+    while x < 1:
+        x = x + 0.5
+        m = [x]
+    if y > 0:
+        m = [y]
+    return m[0]
+
+
+def from_pass_to_pass(x, y):
+    m, total = {0: x}, 0.0
+    while x < 2:
+        if y > 0:
+            m = [y]
+        total = total + m[0]
+        x = x + 0.5
+        m = {0: x}
+    return total
+
+
+def in_a_handler(x, y):
+    m = (x, y)
+    try:
+        if x > 0:
+            m = [y, x]
+        z = 1.0 / (y - 0.2)
+    except ZeroDivisionError:
+        if x < 1:
+            m = [x, x]
+        z = 0.0
+    return m[0] + z
+
+
+def in_a_body(x, y):
+    m = (x, y)
+    try:
+        if x > 0:
+            m = [y, x]
+        z = 1.0 / (y - 0.2)
+    except ZeroDivisionError:
+        m = [x, x]
+        z = 0.0
+    return m[0] + z
+
+
+LOST = (view_or_list, nested, object_on_one_side, before_the_branch, in_a_loop, from_pass_to_pass, in_a_handler, in_a_body)
+
+
+@pytest.mark.parametrize("function", LOST, ids=lambda function: function.__name__)
+def test_what_is_lost_is_refused_by_name_and_reason(function):
+    for point in POINTS:
+        assert isinstance(function(*map(float, point)), float)  # Python has a value
+    loss = "which has no single value after a branch|which has no number at the begin|which has no value on one side"
+    with pytest.raises(TraceError, match=rf"uses `m`, ({loss})"):
+        traced(function, "x y")
+
+
+def test_the_first_loss_is_the_reason():
+    got = "got: a list in one branch and a TracedArray in the other: elif x > 0: (test_lost_variables.py:"
+    with pytest.raises(TraceError, match=re.escape(got)):
+        traced(view_or_list, "x y")
+
+
+def lost_in_the_other_arm(x, y):
+    if x > 0:
+        if y > 0:
+            t = [x]
+        else:
+            t = {}
+        z = x + len(t) if False else x
+    else:
+        if y > 0:
+            t = y
+        z = t if y > 0 else 0.0
+    return z
+
+
+def lost_and_bound_again(x, y):
+    t = x
+    if x > 0:
+        t = [x]
+    t = y
+    if y > 0:
+        t = x
+    return t
+
+
+def lost_on_a_path_that_has_returned(x, y):
+    if x > 0:
+        if y > 0:
+            t = [x]
+        else:
+            t = {}
+        return x + len(t) if False else x
+    if y > 0:
+        t = y
+    return t if y > 0 else 1.0
+
+
+@pytest.mark.parametrize("function", [lost_in_the_other_arm, lost_and_bound_again, lost_on_a_path_that_has_returned])
+def test_what_was_lost_elsewhere_has_a_value_here(function):
+    expected = [function(*point) for point in POINTS]
+    np.testing.assert_array_equal(nbad.kernel(function)(*POINTS.T), expected)
