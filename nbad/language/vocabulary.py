@@ -87,12 +87,12 @@ def _of_scipy(function: Any) -> LibraryFunction | None:
 
 def made(value: Any) -> LibraryFunction | None:
     """The meaning of a function that a library made: a spline or polynomial; None for all other values."""
-    return lookup.spline(value) or special_functions.polynomial(value)
+    return special_functions.spline(value) or special_functions.polynomial(value)
 
 
 def makes(cls: type) -> bool:
     """Whether a class is one of splines or polynomials."""
-    return lookup.is_spline(cls) or cls in special_functions.POLYNOMIALS
+    return special_functions.is_spline(cls) or cls in special_functions.POLYNOMIALS
 
 
 def _is_named(place: str, name: str, function: Any) -> bool:
