@@ -252,9 +252,18 @@ class Flow(Paths):
             return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
             return self.reached(container[index])
-        found = lookup.item(self.trace, container, index)
-        sources = list(containers(container))
-        self.watch([(value, sources) for value in containers(found)], lines.running_line())
+        return self._picked(lookup.item(self.trace, container, index), container)
+
+    def got(self, table: dict[Any, Any], key: Any, default: Any = None) -> Any:
+        """`table.get(key, default)`."""
+        if not lookup.is_of_key(table, key):
+            return table.get(key, default)
+        return self._picked(lookup.of_key(self.trace, table, key, default), table, default)
+
+    def _picked(self, found: Any, *sources: Any) -> Any:
+        """What may be one of several things, lists and arrays among them, depending on a traced place."""
+        within = list(containers(sources))
+        self.watch([(value, within) for value in containers(found)], lines.running_line())
         return found
 
     def kept(self) -> tuple[Any, ...]:

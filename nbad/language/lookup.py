@@ -14,8 +14,8 @@ from nbad.graphs.ranges import range_of
 from nbad.language import arrays, refusals
 from nbad.language.arrays import TracedArray, filled, owner, wrap
 from nbad.language.meanings import Meaning, means
-from nbad.language.merging import Different, Merger, either
-from nbad.language.values import Tracer, first_traced
+from nbad.language.merging import Different, Merger, either, opposite
+from nbad.language.values import TracedWhole, Tracer, first_traced
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -91,7 +91,7 @@ def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
 
 
 def item(trace: "Trace", container: Any, index: Any) -> Any:
-    """The item of a tuple, list or array at a traced place, of which negative ones count from the end.
+    """The item of a tuple, list or array at a traced place, of which negative ones count from the end, or of a dict.
 
     Elements for which the place is out of range, or no whole number, have no value.
     """
@@ -99,11 +99,48 @@ def item(trace: "Trace", container: Any, index: Any) -> Any:
         return _items(trace, container, index)
     if isinstance(container, np.ndarray):
         return _array_item(trace, container, index if isinstance(index, tuple) else (index,))
+    if is_of_key(container, index):
+        return of_key(trace, container, index)
     if not isinstance(container, (list, tuple)):
         return container[index]
     kind = "tuple" if isinstance(container, tuple) else "list"
     wrong = TypeError(f"{kind} indices must be integers or slices, not float")
     return _pick(trace, list(container), _place_in(trace, len(container), index, IndexError(f"{kind} index out of range"), wrong))
+
+
+def is_of_key(table: Any, key: Any) -> bool:
+    """Whether this is a dict, and a traced number, of which it is plain to see which keys it may be equal to."""
+    is_plain = type(table) is dict and isinstance(key, Tracer)
+    return is_plain and all(known is None or isinstance(known, str | bytes | tuple) or _is_exact(known) for known in table)
+
+
+def _is_exact(key: Any) -> bool:
+    """Whether a traced number can be equal to a key."""
+    if isinstance(key, int | np.integer | np.bool_):
+        return float(key) == int(key)
+    return isinstance(key, float) and key == key
+
+
+def of_key(trace: "Trace", table: dict[Any, Any], key: Any, *default: Any) -> Any:
+    """The item of a dict at a traced number; elements for which that is no key have a default, or no value."""
+    if isinstance(key, TracedWhole):
+        _check_finite(trace, key)
+    found = [(key == known, value) for known, value in table.items() if _is_exact(known)]
+    if not default:
+        is_there = functools.reduce(functools.partial(either, trace), (holds for holds, _ in found), False)
+        trace.no_value(opposite(trace, is_there), Cause.here(KeyError("a number that is no key")))
+        default = (found.pop()[1],) if found else (trace.nothing(),)
+
+    def choose(result: Any, one: tuple[Any, Any]) -> Any:
+        holds, value = one
+        return Merger(trace, holds).merge(value, result)
+
+    return _merged(trace, lambda: functools.reduce(choose, reversed(found), default[0]))
+
+
+def _check_finite(trace: "Trace", index: Any) -> None:
+    """What is computed as a whole number may be nan, where Python has none."""
+    trace.no_value(trace.logic("not", abs(index) < math.inf), Cause.here(ValueError("cannot convert float NaN to integer")))
 
 
 def _items(trace: "Trace", container: Any, index: TracedArray) -> Any:
@@ -151,9 +188,7 @@ def _place_in(trace: "Trace", size: int, index: Any, outside: Exception, wrong: 
         trace.no_value(index != trace.apply("floor", (index,)), Cause.here(wrong))
     if not (is_inside and is_whole):
         if trace.guards and is_whole:  # those to whom making it of nan is an error have left before
-            trace.no_value(
-                trace.logic("not", abs(index) < math.inf), Cause.here(ValueError("cannot convert float NaN to integer"))
-            )
+            _check_finite(trace, index)
         trace.no_value(trace.logic("not", (index >= -size) & (index < size)), Cause.here(outside))
     if found is not None and found[0] >= 0.0:
         return index
@@ -161,8 +196,12 @@ def _place_in(trace: "Trace", size: int, index: Any, outside: Exception, wrong: 
 
 
 def _pick(trace: "Trace", values: list[Any], place: Any) -> Any:
+    return _merged(trace, lambda: select_tree(trace, values, lambda k: place < k))
+
+
+def _merged(trace: "Trace", merge: Callable[[], Any]) -> Any:
     try:
-        return select_tree(trace, values, lambda k: place < k)
+        return merge()
     except Different as error:
         what, fix = refusals.FLOW["table"]
         raise trace.refusal(what, fix, got=str(error)) from None
@@ -183,6 +222,8 @@ def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any
 
 def contained(trace: "Trace", item: Any, container: Any) -> Any:
     """Whether a container of numbers holds an item."""
+    if is_of_key(container, item):
+        container = tuple(container)
     if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
         return item in container
     values = container.flat if isinstance(container, np.ndarray) else container

@@ -29,7 +29,8 @@ _TELLING = (
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
-_LIST_WRITES = frozenset("append clear extend insert pop remove reverse sort".split())
+# methods of lists that write, and one of dicts that may be given a traced key
+_METHODS = frozenset("append clear extend get insert pop remove reverse sort".split())
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 
@@ -60,8 +61,8 @@ def _code(original: CodeType) -> tuple[CodeType, str | None]:
 
 
 def _needs_rewriting(code: CodeType) -> bool:
-    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or it may change a list."""
-    if not _LIST_WRITES.isdisjoint(code.co_names):
+    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or such a method."""
+    if not _METHODS.isdisjoint(code.co_names):
         return True
     # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]

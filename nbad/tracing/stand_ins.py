@@ -147,6 +147,8 @@ class Rebinder:
             return value if function is value.__func__ else MethodType(function, value.__self__)
         if not (isinstance(value, _REACHED) or is_kernel(value)):
             return value
+        if isinstance(value, BuiltinFunctionType) and type(value.__self__) is dict and value.__name__ == "get":
+            return functools.partial(self.flow.got, value.__self__)
         is_method = isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType)
         is_made_here = "__nbad__" in getattr(value, "__globals__", ())
         return value if is_method or is_made_here else self.rebind(value)
