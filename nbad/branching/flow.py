@@ -103,7 +103,7 @@ class Flow(Paths):
         self.settled()
         truth = self.truth(test)
         if truth is not None:
-            return _PLAIN[truth]
+            return _PLAIN[truth] if around is None else PlainBranch(truth, around)
         return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:

@@ -132,6 +132,36 @@ def in_ranges(x, y):
     return c**n if y < 0 else c
 
 
+def known_when_traced(x, y, mode=2):
+    """A test on plain values after one on traced ones: what it leads to is an arm of that."""
+    if x > 1:
+        z = y
+    elif mode is None:
+        z = 2.0 * y
+    elif mode == 2:
+        raise ValueError(f"no mode for {x}")
+    else:
+        z = x
+    if y > 0:
+        return z
+    elif x > -0.5:
+        z = z + 1.0
+    elif mode == 1:
+        z = 0.0
+    else:
+        raise KeyError("no mode")
+    return z * y
+
+
+def raises_what_it_has(x, y):
+    error = ValueError("not positive")
+    if x <= 0:
+        raise error
+    if y <= 0:
+        raise error
+    return x * y
+
+
 def used_in_its_range(x, y):
     if y > 0:
         v = [x, 2.0 * y]
@@ -167,6 +197,8 @@ FUNCTIONS = [
     deleted,
     in_a_closure,
     in_ranges,
+    known_when_traced,
+    raises_what_it_has,
     used_in_its_range,
     flags_an_element,
 ]
