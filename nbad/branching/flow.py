@@ -4,6 +4,7 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
+import functools
 import operator
 import re
 import sys
@@ -254,7 +255,15 @@ class Flow(Paths):
             return self.reached(container[index])
         return self._picked(lookup.item(self.trace, container, index), container)
 
-    def got(self, table: dict[Any, Any], key: Any, default: Any = None) -> Any:
+    def method(self, value: Any) -> Any:
+        """What stands for a method of a container that may be given a traced value; all others as they are."""
+        if type(value.__self__) is dict and value.__name__ == "get":
+            return functools.partial(self._got, value.__self__)
+        if type(value.__self__) in (list, tuple) and value.__name__ == "index":
+            return functools.partial(lookup.place_of, self.trace, value.__self__)
+        return value
+
+    def _got(self, table: dict[Any, Any], key: Any, default: Any = None) -> Any:
         """`table.get(key, default)`."""
         if not lookup.is_of_key(table, key):
             return table.get(key, default)

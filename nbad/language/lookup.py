@@ -110,30 +110,47 @@ def item(trace: "Trace", container: Any, index: Any) -> Any:
 
 def is_of_key(table: Any, key: Any) -> bool:
     """Whether this is a dict, and a traced number, of which it is plain to see which keys it may be equal to."""
-    is_plain = type(table) is dict and isinstance(key, Tracer)
-    return is_plain and all(known is None or isinstance(known, str | bytes | tuple) or _is_exact(known) for known in table)
+    return type(table) is dict and isinstance(key, Tracer) and all(map(_is_clear, table))
 
 
-def _is_exact(key: Any) -> bool:
-    """Whether a traced number can be equal to a key."""
-    if isinstance(key, int | np.integer | np.bool_):
-        return float(key) == int(key)
-    return isinstance(key, float) and key == key
+def _is_clear(known: Any) -> bool:
+    return known is None or isinstance(known, str | bytes | tuple) or _is_exact(known)
+
+
+def _is_exact(known: Any) -> bool:
+    """Whether a traced number can be equal to a plain one, and is where it is in Python."""
+    if isinstance(known, int | np.integer | np.bool_):
+        return float(known) == int(known)
+    return isinstance(known, float) and known == known
 
 
 def of_key(trace: "Trace", table: dict[Any, Any], key: Any, *default: Any) -> Any:
     """The item of a dict at a traced number; elements for which that is no key have a default, or no value."""
-    if isinstance(key, TracedWhole):
-        _check_finite(trace, key)
-    found = [(key == known, value) for known, value in table.items() if _is_exact(known)]
+    rows = [(known, value) for known, value in table.items() if _is_exact(known)]
+    return _first(trace, key, rows, KeyError("a number that is no key"), *default)
+
+
+def place_of(trace: "Trace", items: Sequence[Any], item: Any, *bounds: Any) -> Any:
+    """`items.index(item)`: elements that are equal to none of them have no value."""
+    is_clear = all((isinstance(known, Tracer) and known is not item) or _is_clear(known) for known in items)
+    if not isinstance(item, Tracer) or bounds or not is_clear:
+        return items.index(item, *bounds)
+    rows = [(known, k) for k, known in enumerate(items) if isinstance(known, Tracer) or _is_exact(known)]
+    return _first(trace, item, rows, ValueError("a number that is not in the list"))
+
+
+def _first(trace: "Trace", item: Any, rows: list[tuple[Any, Any]], error: Exception, *default: Any) -> Any:
+    """The value of the first row that a traced number is equal to."""
+    if isinstance(item, TracedWhole):
+        _check_finite(trace, item)
+    found = [(item == known, value) for known, value in rows]
     if not default:
         is_there = functools.reduce(functools.partial(either, trace), (holds for holds, _ in found), False)
-        trace.no_value(opposite(trace, is_there), Cause.here(KeyError("a number that is no key")))
+        trace.no_value(opposite(trace, is_there), Cause.here(error))
         default = (found.pop()[1],) if found else (trace.nothing(),)
 
-    def choose(result: Any, one: tuple[Any, Any]) -> Any:
-        holds, value = one
-        return Merger(trace, holds).merge(value, result)
+    def choose(result: Any, row: tuple[Any, Any]) -> Any:
+        return Merger(trace, row[0]).merge(row[1], result)
 
     return _merged(trace, lambda: functools.reduce(choose, reversed(found), default[0]))
 

@@ -29,8 +29,8 @@ _TELLING = (
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
-# methods of lists that write, and one of dicts that may be given a traced key
-_METHODS = frozenset("append clear extend get insert pop remove reverse sort".split())
+# methods of lists that write, and those of containers that may be given a traced value
+_METHODS = frozenset("append clear extend get index insert pop remove reverse sort".split())
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 

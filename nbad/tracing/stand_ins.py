@@ -147,11 +147,10 @@ class Rebinder:
             return value if function is value.__func__ else MethodType(function, value.__self__)
         if not (isinstance(value, _REACHED) or is_kernel(value)):
             return value
-        if isinstance(value, BuiltinFunctionType) and type(value.__self__) is dict and value.__name__ == "get":
-            return functools.partial(self.flow.got, value.__self__)
-        is_method = isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType)
+        if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType):
+            return self.flow.method(value)
         is_made_here = "__nbad__" in getattr(value, "__globals__", ())
-        return value if is_method or is_made_here else self.rebind(value)
+        return value if is_made_here else self.rebind(value)
 
     def copy(self, function: FunctionType) -> FunctionType:
         """The copy of a Python function that runs in the trace."""

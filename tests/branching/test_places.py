@@ -68,6 +68,11 @@ def keys_of_dict(x):
     return {0: x, 40: 1.0}[int(x)]
 
 
+def place_of(x):
+    k = [0, 2, "a", 7, 2, x].index(int(x)) if x < 6.0 else (7, 40).index(int(x))
+    return TABLE[k] * x
+
+
 def in_an_arm(x):
     return TABLE[int(x)] * x if x < 5.0 else -x
 
@@ -121,7 +126,7 @@ def nested(x):
 
 FUNCTIONS = [
     of_list, of_tuple, of_vector, of_matrix, of_rows, of_own_list, of_dict, of_dict_of_lists, with_a_default, caught_in_a_dict,
-    keys_of_dict, in_an_arm, behind_a_test, caught, counted, counted_down, retried, nested,
+    keys_of_dict, place_of, in_an_arm, behind_a_test, caught, counted, counted_down, retried, nested,
 ]  # fmt: skip
 POINTS = np.array(
     [1.5, 0.25, 2.5, 3.5, 4.5, 7.9, 8.0, 40.0, -0.5, -1.5, -2.5, -3.5, -4.5, -5.5, 1e300, -1e300, math.nan, math.inf]
