@@ -50,11 +50,8 @@ class Flow(Paths):
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice, error, failing = (
-        builtins.slice,
-        (Exception, NoPath),
-        AssertionError,
-    )  # in a rewritten function the names may be the user's
+    # in a rewritten function the names may be the user's
+    slice, error, failing = builtins.slice, (Exception, NoPath), AssertionError
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
         super().__init__(trace, original)
@@ -325,12 +322,13 @@ class Flow(Paths):
         found = re.search(r"'(\w+)'", str(error))  # `error.name` is not set for local variables
         name = found[1] if found else ""
         frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
-        for code, _ in reversed(frames):
-            loss = self.lost.get((code, name))
-            if loss is not None:
-                what, fix = refusals.FLOW[loss.case]
-                line = lines.line_of(*frames[-1])
-                raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
+        losses = [self.lost[code, name] for code, _ in reversed(frames) if (code, name) in self.lost]
+        if not losses and "not associated" in str(error):  # it has none on the path that is run, which few elements may take
+            losses = [Loss("one-sided", f"not assigned before: {fork.line}") for fork in self.open[::-1] if fork.is_traced]
+        for loss in losses:
+            what, fix = refusals.FLOW[loss.case]
+            line = lines.line_of(*frames[-1])
+            raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
 
     def abandon(self, depth: int) -> None:
         """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""
