@@ -14,7 +14,7 @@ from nbad.graphs.ranges import range_of
 from nbad.language import arrays, refusals
 from nbad.language.arrays import TracedArray, filled, owner, wrap
 from nbad.language.meanings import Meaning, means
-from nbad.language.merging import Different, Merger, either, opposite
+from nbad.language.merging import Different, Merger, containers, either, is_number, opposite
 from nbad.language.values import TracedWhole, Tracer, first_traced
 
 if TYPE_CHECKING:
@@ -53,6 +53,23 @@ def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
     if op.startswith("py"):  # Python's own give one of them, as it is
         trace.aliases.link(result, *(owner(item) for item in items if isinstance(item, Tracer | TracedArray)))
     return result
+
+
+def extreme_by(trace: "Trace", is_better: Callable[..., Any], key: Callable[[Any], Any], items: Sequence[Any]) -> Any:
+    """Of several things the first whose key is the greatest or least."""
+    rows = [(key(item), item) for item in items]
+    if not all(is_number(value) for value, _ in rows):
+        raise trace.refusal("picks the greatest or least by a key that is no number", "max(values, key=lambda v: abs(v))")
+
+    def choose(best: Any, row: Any) -> Any:
+        holds = is_better(row[0], best[0])
+        if not isinstance(holds, Tracer):
+            return row if holds else best
+        if any(containers((best, row))):
+            raise trace.refusal("picks the greatest or least of lists or arrays", "max(pairs, key=lambda p: p[0])  # of tuples")
+        return _merged(trace, lambda: Merger(trace, holds).merge(row, best))
+
+    return functools.reduce(choose, rows)[1]
 
 
 def _place_of(op: str) -> Meaning:

@@ -312,7 +312,8 @@ def _raises(kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _originals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return tuple(map(_original, args)), {name: _original(argument) for name, argument in kwargs.items()}
+    # a function `key=` may see traced values
+    return tuple(map(_original, args)), {name: arg if name == "key" else _original(arg) for name, arg in kwargs.items()}
 
 
 def _is_plain(value: Any) -> bool:
