@@ -1,4 +1,4 @@
-"""Choices among many: `table[i]`, `x in values`, the greatest and the least, and tables, as trees of selects or folds."""
+"""Choices among many: `table[i]`, `x in values`, the greatest and the least, order and tables, as selects or folds."""
 
 import functools
 import itertools
@@ -105,6 +105,14 @@ def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
             pair = result[k], result[k + 1]
             result[k], result[k + 1] = trace.apply("fmin", pair), trace.apply("maximum", pair)
     return result
+
+
+def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
+    array = arrays.items(trace, a)
+    rows = np.moveaxis(array.ravel()[None] if axis is None else array, -1 if axis is None else axis, -1)
+    values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
+    result = filled(values, rows.shape)
+    return wrap(trace, result[0] if axis is None else np.moveaxis(result, -1, axis))
 
 
 def item(trace: "Trace", container: Any, index: Any) -> Any:
@@ -337,6 +345,7 @@ def _knots(trace: "Trace", example: str, table: Any) -> list[float]:
 
 
 MEANINGS = {
+    "numpy.sort": means(_sort, each=()),
     "numpy.searchsorted": means(_searchsorted, each=(1,)),
     "numpy.digitize": means(_digitize, each=(0,)),
     "bisect.bisect": means(_bisect_right, each=()),

@@ -294,7 +294,7 @@ WHOLE = frozenset(
     f"numpy.{name}"
     for name in (
         "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff flip gradient max mean "
-        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var "
+        "median min nanmax nanmean nanmin nanprod nansum percentile prod ptp quantile roll sort std sum trapezoid unique var "
         "linalg.norm"
     ).split()
 )
