@@ -117,7 +117,8 @@ def _numbers(function: Callable[..., Any], values: dict[str, Any]) -> np.ndarray
 
 def _of_kernel(example: Example, points: list[dict[str, Any]], functions: str) -> tuple[np.ndarray, np.ndarray]:
     """Values of shape (points, outputs), Jacobians of shape (points, outputs, inputs)."""
-    static = tuple(name for name in example.values if name not in example.traced)
+    known = inspect.signature(python_function(example.function)).parameters
+    static = tuple(name for name in example.values if name in known and name not in example.traced)
     kernel = nbad.kernel(example.function, static=static, signature=_signature(example, static), math=functions)
     values = {
         name: np.array([point[name] for point in points], float) if name in example.traced else value
