@@ -1,6 +1,8 @@
 """Functions that have no value for some arguments; pytest would rewrite their assertions in a module of tests."""
 
+import contextlib
 import math
+import warnings
 
 
 class OutOfRange(ValueError):
@@ -176,6 +178,22 @@ def used_in_its_range(x, y):
     return -x
 
 
+def catches_errors_of_others(x, y):
+    """What a handler for all errors stands for reads nothing that has no value."""
+    if x > 0:
+        a = y
+    try:
+        b = 1.0 / (y - 0.4)
+    except:  # noqa: E722
+        b = 2.0
+    with warnings.catch_warnings(), contextlib.nullcontext():
+        c = b * b
+    for k in range(3):
+        if x > k:
+            last = k
+    return a * b + last if x > -0.2 else c
+
+
 def flags_an_element(x, y):
     for k in range(3):
         if x > k - 1:
@@ -200,5 +218,6 @@ FUNCTIONS = [
     known_when_traced,
     raises_what_it_has,
     used_in_its_range,
+    catches_errors_of_others,
     flags_an_element,
 ]
