@@ -14,6 +14,7 @@ from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import both, opposite
 from nbad.language.trace import Trace
+from nbad.rewriting.texts import TracedText
 
 
 class Mark(NamedTuple):
@@ -137,6 +138,14 @@ class Paths:
         message, category = given.get("message"), given.get("category") or UserWarning
         self.trace.no_value(True, cause_of(message if isinstance(message, Warning) else category(message)))
         return True
+
+    def text(self, before: TraceError | None, value: str) -> Any:
+        """An f-string, before which something was refused or not: one that shows traced values is of a kind of its own."""
+        words, noted = refusals.FLOW["text"], self.trace.refused
+        if noted is before or words[0] not in str(noted) or was_raised(noted):
+            return value
+        self.trace.refused = before
+        return TracedText(value, self.trace, words)
 
     def operand(self) -> "_Operand":
         """Run a function of the kernel's, perhaps in an operand of a choice, whose path an error may end."""

@@ -64,7 +64,9 @@ def protocol(name: str, line: str) -> tuple[str, str]:
 # in the words of Python, NumPy and the module json
 _SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")
 _MEMORY = re.compile(r".*array of references|.*holds references|memoryview: format O")
-_TEXT = re.compile(r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced ")
+_TEXT = re.compile(
+    r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced |.*TracedText"
+)
 
 
 # what compiled code says of arrays of traced values

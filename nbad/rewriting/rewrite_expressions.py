@@ -7,6 +7,7 @@ table[i]            __nbad__.item(table, i)
 f(x)                __nbad__.reached(f)(x), unless f is a builtin
 a.method()          __nbad__.checked(__nbad__.reached(a.method)())
 a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
+f"{a}"              __nbad__.text(__nbad__.trace.refused, f"{a}")
 """
 
 import ast
@@ -161,6 +162,17 @@ class Expressions:
             parts = (None if part is None else self.visit(part) for part in (node.lower, node.upper, node.step))
             return At(node).call("slice", *parts)
         return self.visit(node)
+
+    def visit_joinedstr(self, node: ast.JoinedStr) -> Any:
+        """How its parts are shown is left as it is."""
+        values: list[ast.expr] = [
+            placed(ast.FormattedValue(self.visit(part.value), part.conversion, part.format_spec), part)
+            if isinstance(part, ast.FormattedValue)
+            else part
+            for part in node.values
+        ]
+        before = At(node).statement("__nbad__.trace.refused").value
+        return At(node).call("text", before, placed(ast.JoinedStr(values), node))
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
         """One `for` of a comprehension; its iterable may not assign variables."""

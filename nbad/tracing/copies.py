@@ -23,9 +23,10 @@ _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
 _STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
 _INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
-# beginnings of names of instructions, in Python 3.11 to 3.14, that only branches, loops by a test, items and handlers need
+# beginnings of names of instructions, in Python 3.11 to 3.14, that branches, loops by a test, items, handlers and f-strings need
 _TELLING = (
     "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
+    "FORMAT_",
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
