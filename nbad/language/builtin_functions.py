@@ -366,6 +366,7 @@ MEANINGS = {
     "numpy.conjugate": means(_float),
     "numpy.isrealobj": _always(True),
     "numpy.iscomplexobj": _always(False),
+    "scipy.sparse.issparse": _always(False),
     "numpy.piecewise": means(_piecewise, each=()),
     "math.log": means(_log),
     "math.prod": _of_iterable(math.prod, _product),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ARRAYS = "numpy.linalg.", "numpy.fft.", "scipy.linalg."  # their functions are of whole arrays
 SHOWN = 400  # characters of a list of functions in a message
-SCIPY, NORM = ("scipy.special", "scipy.interpolate"), "scipy.stats.norm"
+SCIPY, NORM = ("scipy.special", "scipy.interpolate", "scipy.sparse"), "scipy.stats.norm"
 _MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "bisect": bisect, "numpy": np, "numpy.linalg": np.linalg}
 _OWN: dict[str, Any] = {
     "nbad.stop_gradient": stop_gradient,
