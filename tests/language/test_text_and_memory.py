@@ -5,6 +5,7 @@ import json
 import logging
 import pickle
 import pprint
+import re
 import string
 import struct
 
@@ -64,7 +65,10 @@ REFUSED = {
         lambda x, y: float("1" + f"{x:.3f}"),
         lambda x, y: int("%s" % f"{x}"),  # noqa: UP031
         lambda x, y: len(f"about {f'{x}'}") * y,
-        lambda x, y: measured(f"{x}") * y,
+        lambda x, y: measured(f"{x}") * y if x > 0 else y,
+        lambda x, y: len("{}".format(x)) * y if x > 0 else y,  # noqa: UP032
+        lambda x, y: len("%g" % x) * y if x > 0 else y,  # noqa: UP031
+        lambda x, y: len("%g of %s" % (x, f"{y}")) * y if x > 0 else y,  # noqa: UP031
         lambda x, y: caught(f"{x}", y),
         lambda x, y: float(str(x)),
         lambda x, y: len(pprint.pformat(x)) * x,
@@ -124,7 +128,10 @@ def checked(x, y):
         check(y > 0, size)
     where = f"with x = {x:.2f}"
     check(x > 0, f"negative {where}", more=" and" + f" y = {y!r}")
-    check(True, message=f"{x} and {y}")
+    check(True, message=f"{x} and {y}", more="%d" % 3)  # noqa: UP031
+    check(True, "%s" % where, more="%r" % [x])  # noqa: UP031
+    check(y < 1000, "large, {} and {:.1f}".format(x, y))  # noqa: UP032
+    check(x < 100, "%g and %5.2f%% of %s" % (x, y, where), more=", %(a)g %% %(b)+8.1e" % {"a": x, "b": y})  # noqa: UP031
     return x * y if where else y
 
 
@@ -142,5 +149,26 @@ def test_what_is_right(function, capsys):
 def test_what_a_check_says_is_what_it_says_of_the_element():
     with pytest.raises(ValueError, match=r"^negative with x = -1.50 and y = 2.0\n"):
         nbad.kernel(checked)(-XS, YS)
+    with pytest.raises(ValueError, match=r"^150 and  2.00% of with x = 150.00, 150 % \+2.0e\+00\n"):
+        nbad.kernel(checked)(100.0 * XS, YS)
+    with pytest.raises(ValueError, match=r"^large, 1.5 and 2000.0\n"):
+        nbad.kernel(checked)(XS, 1000.0 * YS)
     with pytest.raises(ValueError, match=r"^small, 1.5\n"):
         nbad.kernel(checked)(XS, -YS)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ("%x" % x, x)[1] if x > 0 else x,  # noqa: UP031
+        lambda x: ("%g and %g" % (x,), x)[1] if x > 0 else x,  # noqa: UP031, F507
+        lambda x: ("%d" % f"{x}", x)[1] if x > 0 else x,  # noqa: UP031
+        lambda x: ("%g" % [x], x)[1] if x > 0 else x,
+        lambda x: ("%(a)g" % {"b": x}, x)[1] if x > 0 else x,  # noqa: UP031, F504, F505
+    ],
+)
+def test_formats_that_python_refuses(function):
+    with pytest.raises((TypeError, KeyError)) as plain:
+        function(1.5)
+    with pytest.raises(type(plain.value), match=re.escape(str(plain.value)).replace("list", "(list|object)")):
+        nbad.kernel(function)(1.5)
