@@ -135,9 +135,8 @@ def _signature(example: Example, static: tuple[str, ...]) -> str | None:
     parameters = inspect.signature(python_function(example.function)).parameters.values()
     names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in static]
     inputs = [np.shape(example.values.get(name, ())) if name in example.traced else () for name in names]
-    if isinstance(result, dict):
-        return None
-    outputs = [np.shape(leaf) for leaf in (result if isinstance(result, tuple) else (result,))]
+    leaves = result.values() if isinstance(result, dict) else result if isinstance(result, tuple) else (result,)
+    outputs = [np.shape(leaf) for leaf in leaves]
     if not any((*inputs, *outputs)):
         return None
     return "->".join(",".join("(" + ",".join(map(str, shape)) + ")" for shape in side) for side in (inputs, outputs))
