@@ -66,7 +66,9 @@ def cause_of(error: Exception) -> Cause:
     frame, number = frames[-1] if frames else _running()
     line = lines.line_of(frame.f_code, number)
     error = TypeError(str(error)) if isinstance(error, TraceError) else error.with_traceback(None)
+    is_from = error.__suppress_context__  # which a write to the cause sets
     error.__context__ = error.__cause__ = None  # they would keep the frames of the trace
+    error.__suppress_context__ = is_from
     return Cause(error, line, str(frame.f_globals.get("__name__")))
 
 

@@ -4,6 +4,7 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 """
 
 import builtins
+import functools
 import operator
 import re
 import sys
@@ -49,11 +50,8 @@ class Flow(Paths):
         Why a variable has no value after a branch, by code object and name.
     """
 
-    slice, error, failing = (
-        builtins.slice,
-        (Exception, NoPath),
-        AssertionError,
-    )  # in a rewritten function the names may be the user's
+    # in a rewritten function the names may be the user's
+    slice, error, failing = builtins.slice, (Exception, NoPath), AssertionError
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any], reached: Callable[[Any], Any]) -> None:
         super().__init__(trace, original)
@@ -103,7 +101,7 @@ class Flow(Paths):
         self.settled()
         truth = self.truth(test)
         if truth is not None:
-            return _PLAIN[truth]
+            return _PLAIN[truth] if around is None else PlainBranch(truth, around)
         return Branch(self, self.trace.condition(_scalar(test)), names, sys._getframe(1), last_line, call, around, asks)
 
     def call(self) -> Call:
@@ -252,9 +250,26 @@ class Flow(Paths):
             return masks.picked(self.trace, container, mask)
         if not lookup.is_traced(index):
             return self.reached(container[index])
-        found = lookup.item(self.trace, container, index)
-        sources = list(containers(container))
-        self.watch([(value, sources) for value in containers(found)], lines.running_line())
+        return self._picked(lookup.item(self.trace, container, index), container)
+
+    def method(self, value: Any) -> Any:
+        """What stands for a method of a container that may be given a traced value; all others as they are."""
+        if type(value.__self__) is dict and value.__name__ == "get":
+            return functools.partial(self._got, value.__self__)
+        if type(value.__self__) in (list, tuple) and value.__name__ == "index":
+            return functools.partial(lookup.place_of, self.trace, value.__self__)
+        return value
+
+    def _got(self, table: dict[Any, Any], key: Any, default: Any = None) -> Any:
+        """`table.get(key, default)`."""
+        if not lookup.is_of_key(table, key):
+            return table.get(key, default)
+        return self._picked(lookup.of_key(self.trace, table, key, default), table, default)
+
+    def _picked(self, found: Any, *sources: Any) -> Any:
+        """What may be one of several things, lists and arrays among them, depending on a traced place."""
+        within = list(containers(sources))
+        self.watch([(value, within) for value in containers(found)], lines.running_line())
         return found
 
     def kept(self) -> tuple[Any, ...]:
@@ -307,12 +322,13 @@ class Flow(Paths):
         found = re.search(r"'(\w+)'", str(error))  # `error.name` is not set for local variables
         name = found[1] if found else ""
         frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
-        for code, _ in reversed(frames):
-            loss = self.lost.get((code, name))
-            if loss is not None:
-                what, fix = refusals.FLOW[loss.case]
-                line = lines.line_of(*frames[-1])
-                raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
+        losses = [self.lost[code, name] for code, _ in reversed(frames) if (code, name) in self.lost]
+        if not losses and "not associated" in str(error):  # it has none on the path that is run, which few elements may take
+            losses = [Loss("one-sided", f"not assigned before: {fork.line}") for fork in self.open[::-1] if fork.is_traced]
+        for loss in losses:
+            what, fix = refusals.FLOW[loss.case]
+            line = lines.line_of(*frames[-1])
+            raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
 
     def abandon(self, depth: int) -> None:
         """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""

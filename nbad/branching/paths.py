@@ -1,5 +1,7 @@
 """The path that is run, as a condition of the elements that take it, and how it ends before a value is returned."""
 
+import operator
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,6 +16,11 @@ from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import both, opposite
 from nbad.language.trace import Trace
+from nbad.language.values import Tracer, first_traced
+from nbad.rewriting.texts import TracedText
+
+# where a text of `%` shows a value, by whatever format
+_PLACES = re.compile(r"(?<!%)%(\(\w+\))?[-+ #0]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]")
 
 
 class Mark(NamedTuple):
@@ -138,6 +145,25 @@ class Paths:
         self.trace.no_value(True, cause_of(message if isinstance(message, Warning) else category(message)))
         return True
 
+    def text(self, before: TraceError | None, value: str) -> Any:
+        """An f-string, before which something was refused or not: one that shows traced values is of a kind of its own."""
+        words, noted = refusals.FLOW["text"], self.trace.refused
+        if noted is before or words[0] not in str(noted) or was_raised(noted):
+            return value
+        self.trace.refused = before
+        return TracedText(value, self.trace, words)
+
+    def formatted(self, template: Any, values: Any) -> Any:
+        """`template % values`, of which the places for traced values show these as they are."""
+        sample = _sample(values)
+        plainly = template % sample  # which raises what Python raises for such values
+        if sample is values:
+            return plainly
+        before, self.trace.refused = self.trace.refused, None
+        text = _PLACES.sub(r"%\1s", str(template)) % values
+        self.trace.refused = before
+        return TracedText(text, self.trace, refusals.FLOW["text"])
+
     def operand(self) -> "_Operand":
         """Run a function of the kernel's, perhaps in an operand of a choice, whose path an error may end."""
         return _Operand(self)
@@ -152,6 +178,25 @@ class Paths:
         for _, literal in sorted(asked, key=lambda pair: later if pair[0] is None else trace.condition(pair[0])._node):
             path = both(trace, path, literal)
         return path
+
+
+def _sample(values: Any) -> Any:
+    """What `%` is given, with plain values like the traced ones in it; itself, if there are none."""
+    parts = values.values() if isinstance(values, dict) else values if isinstance(values, tuple) else (values,)
+    samples = list(map(_like, parts))
+    if all(map(operator.is_, samples, parts)):
+        return values
+    if isinstance(values, dict):
+        return dict(zip(values, samples, strict=True))
+    return tuple(samples) if isinstance(values, tuple) else samples[0]
+
+
+def _like(value: Any) -> Any:
+    """A plain value like a traced one; itself, if it is plain."""
+    if isinstance(value, Tracer):
+        kind: Any = value.__class__  # float, int or bool
+        return kind(1)
+    return "" if type(value) is TracedText else value if first_traced((value,)) is None else object()
 
 
 class _Operand:

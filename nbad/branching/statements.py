@@ -44,16 +44,16 @@ class PlainBranch:
 
     is_traced = False
 
-    def __init__(self, then: bool) -> None:
-        self.then = then
+    def __init__(self, then: bool, around: "PlainBranch | Branch | None" = None) -> None:
+        self.then, self._around = then, around
 
     def turn(self) -> bool:
         """Whether to run the second arm."""
         return not self.then
 
     def dies(self) -> bool:
-        """Whether the error that is handled ends this path only."""
-        return False
+        """Whether the error that is handled ends this path only: an arm of the branch that an `elif` belongs to."""
+        return self._around is not None and self._around.dies()
 
     def join(self) -> bool:
         """Whether there are variables to set."""

@@ -134,6 +134,8 @@ class Trial(Branch):
                 raise error
             if isinstance(error, NameError):
                 self.flow.explain(error)
+            if "TracedText" in str(error):
+                raise self.flow.trace.refusal(*refusals.FLOW["text"])
         # the branches that the error left, seen from the `try`
         if any(fork.is_traced for fork in self.flow.open[self._mark.open :]):
             raise self.flow.trace.refusal(*refusals.FLOW["caught"])

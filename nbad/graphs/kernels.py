@@ -32,8 +32,8 @@ class Structure(NamedTuple):
     @classmethod
     def of(cls, returned: Any) -> "tuple[Structure, tuple[Any, ...]]":
         """The structure of what a kernel returns, and what is in it."""
-        if type(returned) in (dict, OrderedDict):
-            return cls(type(returned), tuple(returned)), tuple(returned.values())
+        if isinstance(returned, dict):  # of other classes nobody knows how they are made
+            return cls(OrderedDict if type(returned) is OrderedDict else dict, tuple(returned)), tuple(returned.values())
         if isinstance(returned, tuple):
             return cls(type(returned) if hasattr(returned, "_make") else tuple), tuple(returned)
         return cls(), (returned,)

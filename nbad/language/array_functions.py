@@ -195,12 +195,11 @@ def _dtype_like(trace: "Trace", x: Any) -> np.dtype:
     return np.dtype(float) if trace.is_traced(x) and dtype.kind == "i" else dtype
 
 
-def _zeros_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
-    return _full_like(trace, x, 0.0, dtype)
+def _alike(value: float) -> Meaning:
+    def act(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
+        return _full_like(trace, x, value, dtype)
 
-
-def _ones_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
-    return _full_like(trace, x, 1.0, dtype)
+    return means(act, each=())
 
 
 def _empty_like(trace: "Trace", x: Any, dtype: Any = None, order: str = "K", subok: bool = True) -> Any:
@@ -244,20 +243,6 @@ def _result_type(trace: "Trace", *values: Any) -> np.dtype:
 
 def _dtype_or(value: Any) -> Any:
     return value.dtype if isinstance(value, arrays.TracedArray) else value
-
-
-def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
-    """Of conditions it is whether they differ."""
-    array = np.moveaxis(arrays.items(trace, a), axis, -1)
-    step = trace.exclusive if array.size and all(map(trace.is_condition, array.flat)) else lambda x, y: x - y
-    for _ in range(n):
-        array = np.frompyfunc(step, 2, 1)(array[..., 1:], array[..., :-1])
-    return arrays.wrap(trace, np.moveaxis(array, -1, axis))
-
-
-def _fill_diagonal(trace: "Trace", a: Any, value: Any) -> None:
-    for k in range(min(a.shape)):
-        a[(k,) * a.ndim] = value
 
 
 # reducing
@@ -316,14 +301,6 @@ def _median(trace: "Trace", values: list[Any]) -> Any:
     return trace.apply("select", (trace.apply("eq", (values[-1], values[-1])), center, np.nan))
 
 
-def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
-    array = arrays.items(trace, a)
-    rows = np.moveaxis(array.ravel()[None] if axis is None else array, -1 if axis is None else axis, -1)
-    values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
-    result = arrays.filled(values, rows.shape)
-    return arrays.wrap(trace, result[0] if axis is None else np.moveaxis(result, -1, axis))
-
-
 def _spread(trace: "Trace", values: list[Any]) -> Any:
     return _extreme("maximum", trace, values) - _extreme("minimum", trace, values)
 
@@ -332,6 +309,22 @@ def _extreme(op: str, trace: "Trace", values: list[Any]) -> Any:
     if not values:
         raise trace.refusal("takes the least or greatest of no items", "np.max(x)  # of at least one")
     return extreme(trace, op, values) if any(map(trace.is_traced, values)) else functools.reduce(getattr(np, op), values)
+
+
+def _without_nan(trace: "Trace", values: list[Any], instead: float, other: Any = None) -> list[Any]:
+    """Numbers, or another one in place of each, and something instead of nan."""
+    return [trace.apply("select", (trace.real(v) != v, instead, v if other is None else other)) for v in values]
+
+
+def _nan_mean(trace: "Trace", values: list[Any]) -> Any:
+    sums = (_sum(trace, _without_nan(trace, values, 0.0, other)) for other in (None, 1.0))
+    return trace.apply("div", tuple(sums))
+
+
+def _nan_extreme(op: str, least: float, trace: "Trace", values: list[Any]) -> Any:
+    is_nan = [trace.real(value) != value for value in values]
+    result = _extreme(op, trace, _without_nan(trace, values, least))
+    return trace.apply("select", (functools.reduce(operator.and_, is_nan), math.nan, result))
 
 
 def _logical(op: str, function: Callable[..., Any], trace: "Trace", values: list[Any]) -> Any:
@@ -372,27 +365,27 @@ MEANINGS = {
     "numpy.empty": means(_empty, each=(), always=True),
     "numpy.full": means(_full, each=()),
     "numpy.full_like": means(_full_like, each=()),
-    "numpy.zeros_like": means(_zeros_like, each=()),
-    "numpy.ones_like": means(_ones_like, each=()),
+    "numpy.zeros_like": _alike(0.0),
+    "numpy.ones_like": _alike(1.0),
     "numpy.empty_like": means(_empty_like, each=(), always=True),
     "numpy.putmask": means(_putmask, each=()),
     "numpy.place": means(_place, each=()),
     "numpy.copyto": means(_copyto, each=()),
     "numpy.result_type": means(_result_type, each=()),
-    "numpy.diff": means(_diff, each=()),
-    "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
     "numpy.sum": _reduction(_sum),
     "numpy.prod": _reduction(_product),
     "numpy.mean": _reduction(_mean),
     "numpy.var": _reduction(_variance),
     "numpy.std": _reduction(_deviation),
     "numpy.median": _reduction(_median),
-    "numpy.sort": means(_sort, each=()),
     "numpy.ptp": _reduction(_spread),
-    "numpy.max": _reduction(functools.partial(_extreme, "maximum")),
-    "numpy.amax": _reduction(functools.partial(_extreme, "maximum")),
-    "numpy.min": _reduction(functools.partial(_extreme, "minimum")),
-    "numpy.amin": _reduction(functools.partial(_extreme, "minimum")),
+    **dict.fromkeys(("numpy.max", "numpy.amax"), _reduction(functools.partial(_extreme, "maximum"))),
+    **dict.fromkeys(("numpy.min", "numpy.amin"), _reduction(functools.partial(_extreme, "minimum"))),
+    "numpy.nansum": _reduction(lambda trace, values: _sum(trace, _without_nan(trace, values, 0.0))),
+    "numpy.nanprod": _reduction(lambda trace, values: _product(trace, _without_nan(trace, values, 1.0))),
+    "numpy.nanmean": _reduction(_nan_mean),
+    "numpy.nanmax": _reduction(functools.partial(_nan_extreme, "maximum", -math.inf)),
+    "numpy.nanmin": _reduction(functools.partial(_nan_extreme, "minimum", math.inf)),
     "numpy.all": _reduction(functools.partial(_logical, "and", all)),
     "numpy.any": _reduction(functools.partial(_logical, "or", any)),
     "numpy.cumsum": _running(operator.add),

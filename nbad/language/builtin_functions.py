@@ -1,6 +1,5 @@
 """Functions of Python and NumPy that are made of several operations, or that mean something else on traced values."""
 
-import builtins
 import functools
 import math
 import operator
@@ -11,7 +10,7 @@ import numpy as np
 
 from nbad.graphs.flags import Cause
 from nbad.language import arrays, merging, refusals
-from nbad.language.lookup import extreme, ordered
+from nbad.language.lookup import extreme, extreme_by, ordered
 from nbad.language.meanings import Meaning, means
 
 if TYPE_CHECKING:
@@ -99,25 +98,19 @@ def _joined(trace: "Trace", values: Any, join: Callable[..., Any], decisive: boo
     return result
 
 
-def _max(trace: "Trace", *values: Any, **options: Any) -> Any:
-    return _extreme(trace, builtins.max, "pymax", values, options)
-
-
-def _min(trace: "Trace", *values: Any, **options: Any) -> Any:
-    return _extreme(trace, builtins.min, "pymin", values, options)
-
-
-def _extreme(trace: "Trace", function: Callable[..., Any], op: str, values: Any, options: Any) -> Any:
+def _extreme(function: Callable[..., Any], op: str, is_better: Callable[..., Any]) -> Meaning:
     """Python's `max` or `min`, of arguments or of any iterable."""
-    if len(values) == 1 and not trace.is_traced(values[0]):
-        values = (list(values[0]),)
-    if not trace.holds_traced(values):
-        return function(*values, **options)
-    if options:
-        name = function.__name__
-        raise trace.refusal(f"passes `{next(iter(options))}=` to `builtins.{name}`", f"{name}(x)")
-    items = list(values[0]) if len(values) == 1 else values  # a scalar refuses to be iterated over
-    return extreme(trace, op, items)
+
+    def act(trace: "Trace", *values: Any, key: Any = None, **options: Any) -> Any:
+        if len(values) == 1 and not trace.is_traced(values[0]):
+            values = (list(values[0]),)
+        is_plain = not trace.holds_traced(values)
+        if (is_plain and key is None) or values == ([],):
+            return function(*values, key=key, **options)
+        items = list(values[0]) if len(values) == 1 else values  # a scalar refuses to be iterated over
+        return extreme(trace, op, items) if key is None else extreme_by(trace, is_better, key, items)
+
+    return means(act, each=(), always=True)
 
 
 def _isscalar(trace: "Trace", x: Any) -> bool:
@@ -345,8 +338,8 @@ MEANINGS = {
     "numpy.around": means(_numpy_round, each=(0,)),
     "builtins.any": means(_any, each=(), always=True),
     "builtins.all": means(_all, each=(), always=True),
-    "builtins.max": means(_max, each=(), always=True),
-    "builtins.min": means(_min, each=(), always=True),
+    "builtins.max": _extreme(max, "pymax", operator.gt),
+    "builtins.min": _extreme(min, "pymin", operator.lt),
     "builtins.sorted": _of_iterable(sorted, _sorted),
     "numpy.isscalar": means(_isscalar, each=()),
     "numpy.iterable": means(_iterable, each=()),
@@ -373,6 +366,7 @@ MEANINGS = {
     "numpy.conjugate": means(_float),
     "numpy.isrealobj": _always(True),
     "numpy.iscomplexobj": _always(False),
+    "scipy.sparse.issparse": _always(False),
     "numpy.piecewise": means(_piecewise, each=()),
     "math.log": means(_log),
     "math.prod": _of_iterable(math.prod, _product),

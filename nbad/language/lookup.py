@@ -1,11 +1,10 @@
-"""Choices among many: `table[i]`, `x in values`, the greatest and the least, tables and splines, as trees of selects or folds."""
+"""Choices among many: `table[i]`, `x in values`, the greatest and the least, order and tables, as selects or folds."""
 
 import functools
 import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +13,9 @@ from nbad.graphs.flags import Cause
 from nbad.graphs.ranges import range_of
 from nbad.language import arrays, refusals
 from nbad.language.arrays import TracedArray, filled, owner, wrap
-from nbad.language.meanings import LibraryFunction, Meaning, means
-from nbad.language.merging import Different, Merger, either
-from nbad.language.values import Tracer, first_traced
-from nbad.operations import splines
+from nbad.language.meanings import Meaning, means
+from nbad.language.merging import Different, Merger, containers, either, is_number, opposite
+from nbad.language.values import TracedWhole, Tracer, first_traced
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -57,6 +55,23 @@ def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
     return result
 
 
+def extreme_by(trace: "Trace", is_better: Callable[..., Any], key: Callable[[Any], Any], items: Sequence[Any]) -> Any:
+    """Of several things the first whose key is the greatest or least."""
+    rows = [(key(item), item) for item in items]
+    if not all(is_number(value) for value, _ in rows):
+        raise trace.refusal("picks the greatest or least by a key that is no number", "max(values, key=lambda v: abs(v))")
+
+    def choose(best: Any, row: Any) -> Any:
+        holds = is_better(row[0], best[0])
+        if not isinstance(holds, Tracer):
+            return row if holds else best
+        if any(containers((best, row))):
+            raise trace.refusal("picks the greatest or least of lists or arrays", "max(pairs, key=lambda p: p[0])  # of tuples")
+        return _merged(trace, lambda: Merger(trace, holds).merge(row, best))
+
+    return functools.reduce(choose, rows)[1]
+
+
 def _place_of(op: str) -> Meaning:
     """`argmin` and `argmax`: the first place of the least or greatest, or of nan, which is locally constant."""
 
@@ -92,8 +107,16 @@ def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
     return result
 
 
+def _sort(trace: "Trace", a: Any, axis: Any = -1) -> Any:
+    array = arrays.items(trace, a)
+    rows = np.moveaxis(array.ravel()[None] if axis is None else array, -1 if axis is None else axis, -1)
+    values = [value for row in rows.reshape(-1, rows.shape[-1]) for value in ordered(trace, row)]
+    result = filled(values, rows.shape)
+    return wrap(trace, result[0] if axis is None else np.moveaxis(result, -1, axis))
+
+
 def item(trace: "Trace", container: Any, index: Any) -> Any:
-    """The item of a tuple, list or array at a traced place, of which negative ones count from the end.
+    """The item of a tuple, list or array at a traced place, of which negative ones count from the end, or of a dict.
 
     Elements for which the place is out of range, or no whole number, have no value.
     """
@@ -101,11 +124,65 @@ def item(trace: "Trace", container: Any, index: Any) -> Any:
         return _items(trace, container, index)
     if isinstance(container, np.ndarray):
         return _array_item(trace, container, index if isinstance(index, tuple) else (index,))
+    if is_of_key(container, index):
+        return of_key(trace, container, index)
     if not isinstance(container, (list, tuple)):
         return container[index]
     kind = "tuple" if isinstance(container, tuple) else "list"
     wrong = TypeError(f"{kind} indices must be integers or slices, not float")
     return _pick(trace, list(container), _place_in(trace, len(container), index, IndexError(f"{kind} index out of range"), wrong))
+
+
+def is_of_key(table: Any, key: Any) -> bool:
+    """Whether this is a dict, and a traced number, of which it is plain to see which keys it may be equal to."""
+    return type(table) is dict and isinstance(key, Tracer) and all(map(_is_clear, table))
+
+
+def _is_clear(known: Any) -> bool:
+    return known is None or isinstance(known, str | bytes | tuple) or _is_exact(known)
+
+
+def _is_exact(known: Any) -> bool:
+    """Whether a traced number can be equal to a plain one, and is where it is in Python."""
+    if isinstance(known, int | np.integer | np.bool_):
+        return float(known) == int(known)
+    return isinstance(known, float) and known == known
+
+
+def of_key(trace: "Trace", table: dict[Any, Any], key: Any, *default: Any) -> Any:
+    """The item of a dict at a traced number; elements for which that is no key have a default, or no value."""
+    rows = [(known, value) for known, value in table.items() if _is_exact(known)]
+    return _first(trace, key, rows, KeyError("a number that is no key"), *default)
+
+
+def place_of(trace: "Trace", items: Sequence[Any], item: Any, *bounds: Any) -> Any:
+    """`items.index(item)`: elements that are equal to none of them have no value."""
+    is_clear = all((isinstance(known, Tracer) and known is not item) or _is_clear(known) for known in items)
+    if not isinstance(item, Tracer) or bounds or not is_clear:
+        return items.index(item, *bounds)
+    rows = [(known, k) for k, known in enumerate(items) if isinstance(known, Tracer) or _is_exact(known)]
+    return _first(trace, item, rows, ValueError("a number that is not in the list"))
+
+
+def _first(trace: "Trace", item: Any, rows: list[tuple[Any, Any]], error: Exception, *default: Any) -> Any:
+    """The value of the first row that a traced number is equal to."""
+    if isinstance(item, TracedWhole):
+        _check_finite(trace, item)
+    found = [(item == known, value) for known, value in rows]
+    if not default:
+        is_there = functools.reduce(functools.partial(either, trace), (holds for holds, _ in found), False)
+        trace.no_value(opposite(trace, is_there), Cause.here(error))
+        default = (found.pop()[1],) if found else (trace.nothing(),)
+
+    def choose(result: Any, row: tuple[Any, Any]) -> Any:
+        return Merger(trace, row[0]).merge(row[1], result)
+
+    return _merged(trace, lambda: functools.reduce(choose, reversed(found), default[0]))
+
+
+def _check_finite(trace: "Trace", index: Any) -> None:
+    """What is computed as a whole number may be nan, where Python has none."""
+    trace.no_value(trace.logic("not", abs(index) < math.inf), Cause.here(ValueError("cannot convert float NaN to integer")))
 
 
 def _items(trace: "Trace", container: Any, index: TracedArray) -> Any:
@@ -153,9 +230,7 @@ def _place_in(trace: "Trace", size: int, index: Any, outside: Exception, wrong: 
         trace.no_value(index != trace.apply("floor", (index,)), Cause.here(wrong))
     if not (is_inside and is_whole):
         if trace.guards and is_whole:  # those to whom making it of nan is an error have left before
-            trace.no_value(
-                trace.logic("not", abs(index) < math.inf), Cause.here(ValueError("cannot convert float NaN to integer"))
-            )
+            _check_finite(trace, index)
         trace.no_value(trace.logic("not", (index >= -size) & (index < size)), Cause.here(outside))
     if found is not None and found[0] >= 0.0:
         return index
@@ -163,8 +238,12 @@ def _place_in(trace: "Trace", size: int, index: Any, outside: Exception, wrong: 
 
 
 def _pick(trace: "Trace", values: list[Any], place: Any) -> Any:
+    return _merged(trace, lambda: select_tree(trace, values, lambda k: place < k))
+
+
+def _merged(trace: "Trace", merge: Callable[[], Any]) -> Any:
     try:
-        return select_tree(trace, values, lambda k: place < k)
+        return merge()
     except Different as error:
         what, fix = refusals.FLOW["table"]
         raise trace.refusal(what, fix, got=str(error)) from None
@@ -185,6 +264,8 @@ def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any
 
 def contained(trace: "Trace", item: Any, container: Any) -> Any:
     """Whether a container of numbers holds an item."""
+    if is_of_key(container, item):
+        container = tuple(container)
     if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
         return item in container
     values = container.flat if isinstance(container, np.ndarray) else container
@@ -263,127 +344,8 @@ def _knots(trace: "Trace", example: str, table: Any) -> list[float]:
     return knots
 
 
-# splines
-
-
-def value_of(trace: "Trace", pieces: splines.Pieces, x: Any) -> Any:
-    """A piecewise polynomial by Horner's rule, its piece found by selects: at a knot the right-hand piece counts."""
-    knots = [float(knot) for knot in pieces.knots]
-    x = trace.real(x)
-    place = knots[0] + (x - knots[0]) % (knots[-1] - knots[0]) if pieces.outside == splines.PERIODIC else x
-    step = place - _picked(trace, place, knots, knots[:-1])
-
-    def value(index: tuple[int, ...]) -> Any:
-        coefficients = [_picked(trace, place, knots, row[(slice(None), *index)]) for row in pieces.coefficients]
-        inside = functools.reduce(lambda total, coefficient: total * step + coefficient, coefficients)
-        # a constant has to say itself that nan is nowhere
-        inside = inside if len(coefficients) > 1 else trace.apply("select", (x == x, inside, math.nan))
-        if isinstance(pieces.outside, str):
-            return inside if pieces.outside != splines.NOWHERE else trace.apply("select", (_is_in(x, knots), inside, math.nan))
-        below, above = (np.broadcast_to(end, pieces.coefficients.shape[2:])[index] for end in pieces.outside)
-        return trace.apply("select", (x < knots[0], below, trace.apply("select", (x > knots[-1], above, inside))))
-
-    shape = pieces.coefficients.shape[2:]
-    return arrays.wrap(trace, arrays.filled(map(value, np.ndindex(shape)), shape))
-
-
-def _is_in(x: Any, knots: list[float]) -> Any:
-    return (x >= knots[0]) & (x <= knots[-1])
-
-
-def _picked(trace: "Trace", x: Any, knots: list[float], values: Sequence[Any] | np.ndarray) -> Any:
-    """Of one value for each piece that of the piece in which a number lies."""
-    values = [value if trace.is_traced(value) else float(value) for value in values]
-    return select_tree(trace, values, lambda k: x < knots[k])
-
-
-def _surface(trace: "Trace", tck: Any, x: Any, y: Any, dx: int, dy: int) -> Any:
-    """A tensor product of B-splines, held at its edges: along x first, with one coefficient for each spline along y."""
-    what, fix = "calls a surface of splines that nbad does not know", "bisplev(x, y, (tx, ty, c, kx, ky))  # of numbers"
-    across, along, table = _read(trace, what, fix, splines.surface, tck)
-    degrees = [len(axis.coefficients) - 1 for axis in (across, along)]
-    if not all(0 <= order < max(degree, 1) for order, degree in zip((dx, dy), degrees, strict=True)):
-        raise trace.refusal("takes a derivative of a surface that SciPy does not compute", "spline.ev(x, y, dx=1)")
-    rows = _of_basis(trace, across, x, dx)
-    return _of_basis(trace, along, y, dy)([rows(column) for column in table.T.tolist()])
-
-
-def _of_basis(trace: "Trace", basis: splines.Basis, x: Any, order: int) -> Callable[[Sequence[Any]], Any]:
-    """The sum of the B-splines of one axis, as a function of their coefficients."""
-    knots = [float(knot) for knot in basis.knots]
-    x = trace.real(x)
-    held = trace.apply("select", (x < knots[0], knots[0], trace.apply("select", (x > knots[-1], knots[-1], x))))
-    local = splines.Pieces(basis.knots, basis.derivative(order).coefficients)
-    weights = value_of(trace, local, held)
-
-    def total(coefficients: Sequence[Any]) -> Any:
-        near = [_picked(trace, held, knots, [coefficients[n + k] for n in basis.first]) for k in range(len(weights))]
-        return functools.reduce(operator.add, map(operator.mul, weights, near))
-
-    return total
-
-
-def _splev(trace: "Trace", x: Any, tck: Any, der: int = 0, ext: int = 0) -> Any:
-    what = "calls `scipy.interpolate.splev` in a way that nbad does not know"
-    return value_of(trace, _read(trace, what, "splev(x, (t, c, k))  # of numbers", splines.fitpack, tck, der, ext), x)
-
-
-def _read(trace: "Trace", what: str, fix: str, make: Callable[..., Any], *operands: Any, **options: Any) -> Any:
-    """What `make` makes of a spline and of the other operands of a call."""
-    try:
-        found = make(*operands, **options)
-    except (TypeError, ValueError):  # of other operands than it has, or of knots that make no pieces
-        found = None
-    if found is None:
-        raise trace.refusal(what, fix)
-    return found
-
-
-def _bisplev(trace: "Trace", x: Any, y: Any, tck: Any, dx: int = 0, dy: int = 0) -> Any:
-    return _surface(trace, tck, x, y, dx, dy)
-
-
-def spline(value: Any) -> LibraryFunction | None:
-    """What calling an object of `scipy.interpolate` means, or its method `ev`; None for all other values."""
-    # of a user's object nothing is asked: it may answer anything
-    owner, method = (value.__self__, value.__name__) if isinstance(value, MethodType) else (value, "__call__")
-    kinds = _kinds(type(owner))
-    make = next((splines.OBJECTS[kind] for kind in kinds if kind in splines.OBJECTS), None)
-    if splines.SURFACE in kinds and method in ("ev", "__call__"):
-        is_grid = method == "__call__"
-        meaning = means(functools.partial(_call_surface, owner, is_grid), each=() if is_grid else (0, 1))
-    elif make is not None and method == "__call__":
-        meaning = Meaning(functools.partial(_call_spline, owner, make), None, (0,))
-    else:
-        return None
-    return LibraryFunction(value, f"scipy.interpolate.{kinds[0]}", meaning)
-
-
-def is_spline(cls: type) -> bool:
-    """Whether objects of a class are among those."""
-    return any(kind in splines.OBJECTS or kind == splines.SURFACE for kind in _kinds(cls))
-
-
-def _kinds(cls: type) -> list[str]:
-    """The names of a class of `scipy.interpolate` and of those above it."""
-    return [base.__name__ for base in cls.__mro__] if str(cls.__module__).startswith("scipy.interpolate.") else []
-
-
-def _call_spline(spline: Any, make: Callable[..., Any], trace: "Trace", x: Any, *operands: Any, **options: Any) -> Any:
-    what = f"calls a `{type(spline).__name__}` that nbad does not know, or in such a way"
-    pieces = _read(trace, what, "CubicSpline(x, y)(t)  # of numbers", make, spline, *operands, **options)
-    return value_of(trace, pieces, x)
-
-
-def _call_surface(spline: Any, is_grid: bool, trace: "Trace", x: Any, y: Any, dx: int = 0, dy: int = 0, grid: bool = True) -> Any:
-    """At one point; on a grid, which has one point here, the result has two axes."""
-    if is_grid and grid and any(isinstance(value, list | tuple | np.ndarray) for value in (x, y)):
-        raise trace.refusal(f"calls a `{type(spline).__name__}` on a grid", "spline.ev(x, y)  # point by point")
-    result = _surface(trace, (*spline.tck, *spline.degrees), x, y, dx, dy)
-    return arrays.with_axes(trace, result, 2) if is_grid and grid else result
-
-
 MEANINGS = {
+    "numpy.sort": means(_sort, each=()),
     "numpy.searchsorted": means(_searchsorted, each=(1,)),
     "numpy.digitize": means(_digitize, each=(0,)),
     "bisect.bisect": means(_bisect_right, each=()),
@@ -392,6 +354,4 @@ MEANINGS = {
     "numpy.argmin": _place_of("le"),
     "numpy.argmax": _place_of("ge"),
     "numpy.interp": means(_interp, each=(0,)),
-    "scipy.interpolate.splev": means(_splev, each=(0,)),
-    "scipy.interpolate.bisplev": means(_bisplev, each=()),
 }

@@ -1,4 +1,4 @@
-"""Products of traced arrays and linear algebra of small matrices.
+"""Products and differences of traced arrays, and linear algebra of small matrices.
 
 A sum of products starts with the first product and runs from left to right. Determinants are closed forms, inverses and solutions
 come by elimination, for matrices of up to three rows.
@@ -271,7 +271,23 @@ def _rotated(trace: "Trace", rows: np.ndarray, p: int, q: int) -> np.ndarray:
     return result
 
 
+def _diff(trace: "Trace", a: Any, n: int = 1, axis: int = -1) -> Any:
+    """Of conditions it is whether they differ."""
+    array = np.moveaxis(arrays.items(trace, a), axis, -1)
+    step = trace.exclusive if array.size and all(map(trace.is_condition, array.flat)) else lambda x, y: x - y
+    for _ in range(n):
+        array = np.frompyfunc(step, 2, 1)(array[..., 1:], array[..., :-1])
+    return arrays.wrap(trace, np.moveaxis(array, -1, axis))
+
+
+def _fill_diagonal(trace: "Trace", a: Any, value: Any) -> None:
+    for k in range(min(a.shape)):
+        a[(k,) * a.ndim] = value
+
+
 MEANINGS = {
+    "numpy.diff": means(_diff, each=()),
+    "numpy.fill_diagonal": means(_fill_diagonal, each=(), always=True),
     "numpy.dot": means(_np_dot, each=()),
     "numpy.average": means(_average, each=()),
     "numpy.trapezoid": means(_trapezoid, each=()),

@@ -10,6 +10,7 @@ import numpy as np
 from nbad.language import arrays
 from nbad.language.arrays import owner
 from nbad.language.values import Perhaps, Tracer, plain_number
+from nbad.rewriting.texts import TracedText
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -146,7 +147,7 @@ class Merger:
             return result
         if type(a) is not type(b):
             raise Different(f"{described(a)} in one branch and {described(b)} in the other")
-        if isinstance(a, _COMPARABLE) and a == b:
+        if isinstance(a, _COMPARABLE) and type(a) is not TracedText and a == b:
             return a
         if isinstance(a, tuple):
             return self._sequence(a, b)

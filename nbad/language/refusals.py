@@ -29,8 +29,9 @@ PROTOCOL = {
 }
 
 # a line that assigns an item, plainly or by `+=`: there Python asks for other protocols than in an expression
-_ITEM_WRITE = re.compile(r"(.*;)?[^=]*\]\s*([-+*/@]|\*\*|//)?=(?!=)")
+_ITEM_WRITE = re.compile(r"(.*;)?[^=]*(\]\s*([-+*/@]|\*\*|//)?=(?!=)|\.fill\()")
 _PART_WRITE = re.compile(r"(.*;)?[^=]*\[[^]=]*(:|\.\.\.)[^]=]*\]\s*=(?!=)")  # the place is no number
+_OF_NUMPY = re.compile(r".*\b(?:u?int(?:8|16|32|64|p|_)|(bool_?))\(")  # makes a whole number, or a bool
 _OUTSIDE = (
     "writes {value} into an array that was made outside the kernel, or is not of float64",
     "table = np.array(table, float)  # a copy, made in the kernel",
@@ -55,13 +56,17 @@ def protocol(name: str, line: str) -> tuple[str, str]:
     """What a source line does that asks a traced value for a Python protocol, and the rewrite."""
     if name == "__array__" and _PART_WRITE.match(line):
         return _OUTSIDE
+    if name == "__array__" and (made := _OF_NUMPY.match(line)):
+        return "turns {value} into a whole number or bool of NumPy's", "{name} != 0" if made[1] else "int({name})"
     return _WRITES[name] if name in _WRITES and _ITEM_WRITE.match(line) else PROTOCOL[name]
 
 
 # in the words of Python, NumPy and the module json
 _SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")
 _MEMORY = re.compile(r".*array of references|.*holds references|memoryview: format O")
-_TEXT = re.compile(r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced ")
+_TEXT = re.compile(
+    r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced |.*TracedText"
+)
 
 
 # what compiled code says of arrays of traced values
@@ -275,6 +280,7 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
 
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
+    **dict.fromkeys(("math.frexp", "numpy.frexp"), "e = math.floor(math.log2(abs(x))) + 1; m = x / 2.0**e  # of x other than 0"),
     "numpy.add.reduce": "np.sum(x)",
     "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
@@ -290,7 +296,7 @@ WHOLE = frozenset(
     f"numpy.{name}"
     for name in (
         "all amax amin any argmax argmin argsort average count_nonzero cumprod cumsum diff flip gradient max mean "
-        "median min nanmax nanmean nanmin nansum percentile prod ptp quantile roll sort std sum trapezoid unique var "
+        "median min nanmax nanmean nanmin nanprod nansum percentile prod ptp quantile roll sort std sum trapezoid unique var "
         "linalg.norm"
     ).split()
 )

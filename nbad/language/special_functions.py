@@ -1,8 +1,10 @@
-"""The functions of `nbad.special`, `polygamma`, the normal distribution, and NumPy's polynomials."""
+"""The functions of `nbad.special`, `polygamma`, the normal distribution, NumPy's polynomials and SciPy's splines."""
 
 import functools
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +12,10 @@ import numpy as np
 from nbad import foreign
 from nbad.errors import ArgumentTypeError
 from nbad.language import arrays
+from nbad.language.lookup import select_tree
 from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.values import first_traced, plain_number
+from nbad.operations import splines
 from nbad.operations.row import Operation
 from nbad.operations.table import ROWS, TABLE
 
@@ -212,6 +216,126 @@ def stop_gradient(x: Any) -> Any:
 
 
 # made of the table, so that none is forgotten; `nbad.special` hands them on
+# splines
+
+
+def value_of(trace: "Trace", pieces: splines.Pieces, x: Any) -> Any:
+    """A piecewise polynomial by Horner's rule, its piece found by selects: at a knot the right-hand piece counts."""
+    knots = [float(knot) for knot in pieces.knots]
+    x = trace.real(x)
+    place = knots[0] + (x - knots[0]) % (knots[-1] - knots[0]) if pieces.outside == splines.PERIODIC else x
+    step = place - _picked(trace, place, knots, knots[:-1])
+
+    def value(index: tuple[int, ...]) -> Any:
+        coefficients = [_picked(trace, place, knots, row[(slice(None), *index)]) for row in pieces.coefficients]
+        inside = functools.reduce(lambda total, coefficient: total * step + coefficient, coefficients)
+        # a constant has to say itself that nan is nowhere
+        inside = inside if len(coefficients) > 1 else trace.apply("select", (x == x, inside, math.nan))
+        if isinstance(pieces.outside, str):
+            return inside if pieces.outside != splines.NOWHERE else trace.apply("select", (_is_in(x, knots), inside, math.nan))
+        below, above = (np.broadcast_to(end, pieces.coefficients.shape[2:])[index] for end in pieces.outside)
+        return trace.apply("select", (x < knots[0], below, trace.apply("select", (x > knots[-1], above, inside))))
+
+    shape = pieces.coefficients.shape[2:]
+    return arrays.wrap(trace, arrays.filled(map(value, np.ndindex(shape)), shape))
+
+
+def _is_in(x: Any, knots: list[float]) -> Any:
+    return (x >= knots[0]) & (x <= knots[-1])
+
+
+def _picked(trace: "Trace", x: Any, knots: list[float], values: Sequence[Any] | np.ndarray) -> Any:
+    """Of one value for each piece that of the piece in which a number lies."""
+    values = [value if trace.is_traced(value) else float(value) for value in values]
+    return select_tree(trace, values, lambda k: x < knots[k])
+
+
+def _surface(trace: "Trace", tck: Any, x: Any, y: Any, dx: int, dy: int) -> Any:
+    """A tensor product of B-splines, held at its edges: along x first, with one coefficient for each spline along y."""
+    what, fix = "calls a surface of splines that nbad does not know", "bisplev(x, y, (tx, ty, c, kx, ky))  # of numbers"
+    across, along, table = _read(trace, what, fix, splines.surface, tck)
+    degrees = [len(axis.coefficients) - 1 for axis in (across, along)]
+    if not all(0 <= order < max(degree, 1) for order, degree in zip((dx, dy), degrees, strict=True)):
+        raise trace.refusal("takes a derivative of a surface that SciPy does not compute", "spline.ev(x, y, dx=1)")
+    rows = _of_basis(trace, across, x, dx)
+    return _of_basis(trace, along, y, dy)([rows(column) for column in table.T.tolist()])
+
+
+def _of_basis(trace: "Trace", basis: splines.Basis, x: Any, order: int) -> Callable[[Sequence[Any]], Any]:
+    """The sum of the B-splines of one axis, as a function of their coefficients."""
+    knots = [float(knot) for knot in basis.knots]
+    x = trace.real(x)
+    held = trace.apply("select", (x < knots[0], knots[0], trace.apply("select", (x > knots[-1], knots[-1], x))))
+    local = splines.Pieces(basis.knots, basis.derivative(order).coefficients)
+    weights = value_of(trace, local, held)
+
+    def total(coefficients: Sequence[Any]) -> Any:
+        near = [_picked(trace, held, knots, [coefficients[n + k] for n in basis.first]) for k in range(len(weights))]
+        return functools.reduce(operator.add, map(operator.mul, weights, near))
+
+    return total
+
+
+def _splev(trace: "Trace", x: Any, tck: Any, der: int = 0, ext: int = 0) -> Any:
+    what = "calls `scipy.interpolate.splev` in a way that nbad does not know"
+    return value_of(trace, _read(trace, what, "splev(x, (t, c, k))  # of numbers", splines.fitpack, tck, der, ext), x)
+
+
+def _read(trace: "Trace", what: str, fix: str, make: Callable[..., Any], *operands: Any, **options: Any) -> Any:
+    """What `make` makes of a spline and of the other operands of a call."""
+    try:
+        found = make(*operands, **options)
+    except (TypeError, ValueError):  # of other operands than it has, or of knots that make no pieces
+        found = None
+    if found is None:
+        raise trace.refusal(what, fix)
+    return found
+
+
+def _bisplev(trace: "Trace", x: Any, y: Any, tck: Any, dx: int = 0, dy: int = 0) -> Any:
+    return _surface(trace, tck, x, y, dx, dy)
+
+
+def spline(value: Any) -> LibraryFunction | None:
+    """What calling an object of `scipy.interpolate` means, or its method `ev`; None for all other values."""
+    # of a user's object nothing is asked: it may answer anything
+    owner, method = (value.__self__, value.__name__) if isinstance(value, MethodType) else (value, "__call__")
+    kinds = _kinds(type(owner))
+    make = next((splines.OBJECTS[kind] for kind in kinds if kind in splines.OBJECTS), None)
+    if splines.SURFACE in kinds and method in ("ev", "__call__"):
+        is_grid = method == "__call__"
+        meaning = means(functools.partial(_call_surface, owner, is_grid), each=() if is_grid else (0, 1))
+    elif make is not None and method == "__call__":
+        meaning = Meaning(functools.partial(_call_spline, owner, make), None, (0,))
+    else:
+        return None
+    return LibraryFunction(value, f"scipy.interpolate.{kinds[0]}", meaning)
+
+
+def is_spline(cls: type) -> bool:
+    """Whether objects of a class are among those."""
+    return any(kind in splines.OBJECTS or kind == splines.SURFACE for kind in _kinds(cls))
+
+
+def _kinds(cls: type) -> list[str]:
+    """The names of a class of `scipy.interpolate` and of those above it."""
+    return [base.__name__ for base in cls.__mro__] if str(cls.__module__).startswith("scipy.interpolate.") else []
+
+
+def _call_spline(spline: Any, make: Callable[..., Any], trace: "Trace", x: Any, *operands: Any, **options: Any) -> Any:
+    what = f"calls a `{type(spline).__name__}` that nbad does not know, or in such a way"
+    pieces = _read(trace, what, "CubicSpline(x, y)(t)  # of numbers", make, spline, *operands, **options)
+    return value_of(trace, pieces, x)
+
+
+def _call_surface(spline: Any, is_grid: bool, trace: "Trace", x: Any, y: Any, dx: int = 0, dy: int = 0, grid: bool = True) -> Any:
+    """At one point; on a grid, which has one point here, the result has two axes."""
+    if is_grid and grid and any(isinstance(value, list | tuple | np.ndarray) for value in (x, y)):
+        raise trace.refusal(f"calls a `{type(spline).__name__}` on a grid", "spline.ev(x, y)  # point by point")
+    result = _surface(trace, (*spline.tck, *spline.degrees), x, y, dx, dy)
+    return arrays.with_axes(trace, result, 2) if is_grid and grid else result
+
+
 FUNCTIONS = {
     name: _function(row, name)
     for row in ROWS
@@ -236,5 +360,7 @@ MEANINGS = {
     "scipy.stats.norm.pdf": _of_normal(_density),
     "scipy.stats.norm.logpdf": _of_normal(_log_density),
     "numpy.polyval": means(_polyval, each=(1,)),
+    "scipy.interpolate.splev": means(_splev, each=(0,)),
+    "scipy.interpolate.bisplev": means(_bisplev, each=()),
     **{path: _series(function) for path, function in SERIES.items()},
 }

@@ -81,7 +81,7 @@ def _refused(name: str) -> Callable[..., Any]:
     def method(self: "Tracer", *args: Any, **kwargs: Any) -> NoReturn:
         line = lines.running_line()
         what, fix = refusals.protocol(name, line.text if line else "")
-        raise self._trace.refusal(what.format(value=self.described()), fix)
+        raise self._trace.refusal(what.format(value=self.described()), fix.replace("{name}", self.spelled()))
 
     return method
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ARRAYS = "numpy.linalg.", "numpy.fft.", "scipy.linalg."  # their functions are of whole arrays
 SHOWN = 400  # characters of a list of functions in a message
-SCIPY, NORM = ("scipy.special", "scipy.interpolate"), "scipy.stats.norm"
+SCIPY, NORM = ("scipy.special", "scipy.interpolate", "scipy.sparse"), "scipy.stats.norm"
 _MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "bisect": bisect, "numpy": np, "numpy.linalg": np.linalg}
 _OWN: dict[str, Any] = {
     "nbad.stop_gradient": stop_gradient,
@@ -87,12 +87,12 @@ def _of_scipy(function: Any) -> LibraryFunction | None:
 
 def made(value: Any) -> LibraryFunction | None:
     """The meaning of a function that a library made: a spline or polynomial; None for all other values."""
-    return lookup.spline(value) or special_functions.polynomial(value)
+    return special_functions.spline(value) or special_functions.polynomial(value)
 
 
 def makes(cls: type) -> bool:
     """Whether a class is one of splines or polynomials."""
-    return lookup.is_spline(cls) or cls in special_functions.POLYNOMIALS
+    return special_functions.is_spline(cls) or cls in special_functions.POLYNOMIALS
 
 
 def _is_named(place: str, name: str, function: Any) -> bool:

@@ -43,8 +43,12 @@ class Place(NamedTuple):
 class Loops(Expressions):
     """Makes rewritten copies of loops."""
 
-    asks = False  # whether the function may ask which variables have values
+    asked: set[str]  # the variables of which the function may ask whether they have values
     block: Callable[[Iterable[ast.stmt], Place], list[ast.stmt]]  # the rewritten statements of a block
+
+    def asks(self, names: Iterable[str]) -> bool:
+        """Whether the function may ask for any of several variables."""
+        return not self.asked.isdisjoint(names)
 
     def rewrite_for(self, node: ast.For, place: Place) -> list[ast.stmt]:
         at, variable = At(node), self.temporary()
@@ -81,7 +85,7 @@ class Loops(Expressions):
         names = sorted(bound_names([*body, *binding]))
         has_return = any(map(returns, node.body))
         passed = at.statement(
-            f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ', None'}, {self.asks})"
+            f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ', None'}, {self.asks(names)})"
         ).value.args
         begin.value.args += passed
         goes_on.args[-1] = left = at.statement(jumps.left or "False").value

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 from nbad.rewriting import syntax
 from nbad.rewriting.loops import Loops, Place, settings
 from nbad.rewriting.rewrite_expressions import At
-from nbad.rewriting.scopes import all_nodes, asks_for_names, bound_names, is_plain_function, leaves, placed, returns
+from nbad.rewriting.scopes import all_nodes, asked_names, bound_names, is_plain_function, leaves, placed, returns
 from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -67,7 +67,7 @@ class Rewriter(Loops):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asks = False
+        self.asked = set[str]()
 
     def function(self, node: syntax.Function) -> Any:
         """The rewritten function, with decorators and defaults."""
@@ -76,7 +76,7 @@ class Rewriter(Loops):
             return self.copy(node)
         if not is_plain_function(node):
             return node
-        self.asks = self.asks or asks_for_names(node)
+        self.asked |= asked_names(node)
         has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
         body = self.block(with_writes(node), Place(True, has_call))
         if has_call:
@@ -151,7 +151,7 @@ class Rewriter(Loops):
     def _branch(self, fork: _Fork, names: Sequence[str], has_return: bool, rest: list[ast.stmt]) -> list[ast.stmt]:
         node, variable, at = fork.node, fork.variable, At(fork.node)
         call = "_nbad_call" if has_return else None
-        asks = ", asks=True" * self.asks
+        asks = ", asks=True" * self.asks(names)
         begin = at.statement(
             f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around}{asks})"
         )
@@ -219,7 +219,7 @@ class Rewriter(Loops):
         names = bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)])
         call = "_nbad_call" if any(map(returns, [node])) else None
         begin = at.statement(
-            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self.asks})"
+            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self.asks(names)})"
         )
         begin.value.args[3].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
         rest = self._mortal(node, variable, self.block(self._chosen(node.handlers, variable), inside))

@@ -7,6 +7,7 @@ table[i]            __nbad__.item(table, i)
 f(x)                __nbad__.reached(f)(x), unless f is a builtin
 a.method()          __nbad__.checked(__nbad__.reached(a.method)())
 a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
+f"{a}", "%s" % a    __nbad__.text(__nbad__.trace.refused, f"{a}"), __nbad__.formatted("%s", a); "{}".format(a) as f"{a}"
 """
 
 import ast
@@ -145,6 +146,8 @@ class Expressions:
     def visit_call(self, node: ast.Call) -> Any:
         """A method may write to a list; what is no method is rewritten itself, or leaves lists alone."""
         new = self.copy(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "format" and _is_text(node.func.value):
+            return self._text(new)
         if not (isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)):
             new.func = At(node.func).call("reached", new.func)
         return At(node).call("checked", new) if isinstance(node.func, ast.Attribute) else new
@@ -162,6 +165,26 @@ class Expressions:
             return At(node).call("slice", *parts)
         return self.visit(node)
 
+    def visit_joinedstr(self, node: ast.JoinedStr) -> Any:
+        """How its parts are shown is left as it is."""
+        values: list[ast.expr] = [
+            placed(ast.FormattedValue(self.visit(part.value), part.conversion, part.format_spec), part)
+            if isinstance(part, ast.FormattedValue)
+            else part
+            for part in node.values
+        ]
+        return self._text(placed(ast.JoinedStr(values), node))
+
+    def _text(self, node: ast.expr) -> ast.Call:
+        before = At(node).statement("__nbad__.trace.refused").value
+        return At(node).call("text", before, node)
+
+    def visit_binop(self, node: ast.BinOp) -> Any:
+        """A text with places for values; what else `%` may be of is told when it runs."""
+        if not isinstance(node.op, ast.Mod) or not _is_text(node.left):
+            return self.copy(node)
+        return At(node).call("formatted", self.visit(node.left), self.visit(node.right))
+
     def visit_comprehension(self, node: ast.comprehension) -> ast.comprehension:
         """One `for` of a comprehension; its iterable may not assign variables."""
         before, self._is_in_iterable = self._is_in_iterable, True
@@ -169,6 +192,10 @@ class Expressions:
         self._is_in_iterable = before
         conditions: list[ast.expr] = [At(test).call("known", self.visit(test), "filter") for test in node.ifs]
         return ast.comprehension(target=self.visit(node.target), iter=iterable, ifs=conditions, is_async=node.is_async)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def _is_simple(node: ast.AST) -> bool:

@@ -57,14 +57,23 @@ def leaves(statement: ast.stmt) -> bool:
     return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in _own_nodes([statement], _CLOSED))
 
 
-def asks_for_names(function: ast.AST) -> bool:
-    """Whether a function, or one in it, may do something else where a variable has no value: catch that error, or look."""
-    return any(
-        (isinstance(node, ast.Name) and node.id in _LOOKING)
-        or (isinstance(node, ast.ExceptHandler) and _may_catch_names(node.type))
-        or (isinstance(node, ast.withitem) and not ast.unparse(node.context_expr).partition("(")[0].endswith(_KNOWN_MANAGERS))
-        for node in all_nodes(function)
-    )
+def asked_names(function: ast.AST) -> set[str]:
+    """The names by which a function, or one in it, may do something else where they have no value: catch that error, or look."""
+    nodes = all_nodes(function)
+    if any(isinstance(node, ast.Name) and node.id in _LOOKING for node in nodes):
+        return _mentioned([function])
+    tried = [node.body for node in nodes if isinstance(node, _TRIES) and any(_may_catch_names(h.type) for h in node.handlers)]
+    managed = [node for node in nodes if isinstance(node, ast.With) and not all(map(_is_known_manager, node.items))]
+    inner = [node for node in nodes[1:] if isinstance(node, _SCOPES)] if tried or managed else []  # which may be called there
+    return _mentioned([*(statement for body in tried for statement in body), *managed, *inner])
+
+
+def _mentioned(nodes: Iterable[ast.AST]) -> set[str]:
+    return {part.id for node in nodes for part in all_nodes(node) if isinstance(part, ast.Name)}
+
+
+def _is_known_manager(item: ast.withitem) -> bool:
+    return ast.unparse(item.context_expr).partition("(")[0].endswith(_KNOWN_MANAGERS)
 
 
 def _may_catch_names(kind: ast.expr | None) -> bool:

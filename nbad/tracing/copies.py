@@ -23,13 +23,15 @@ _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
 _STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
 _INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
-# beginnings of names of instructions, in Python 3.11 to 3.14, that only branches, loops by a test, items and handlers need
+# beginnings of names of instructions, in Python 3.11 to 3.14, that branches, loops by a test, items, handlers and f-strings need
 _TELLING = (
     "POP_JUMP", "JUMP_IF", "BINARY_SUBSCR", "STORE_SUBSCR", "CONTAINS_OP", "IS_OP", "UNARY_NOT", "RAISE_VARARGS", "PUSH_EXC_INFO",
+    "FORMAT_",
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
-_LIST_WRITES = frozenset("append clear extend insert pop remove reverse sort".split())
+# methods of lists that write, and those of containers that may be given a traced value
+_METHODS = frozenset("append clear extend get index insert pop remove reverse sort".split())
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 
@@ -60,8 +62,8 @@ def _code(original: CodeType) -> tuple[CodeType, str | None]:
 
 
 def _needs_rewriting(code: CodeType) -> bool:
-    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or it may change a list."""
-    if not _LIST_WRITES.isdisjoint(code.co_names):
+    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or such a method."""
+    if not _METHODS.isdisjoint(code.co_names):
         return True
     # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]

@@ -147,9 +147,10 @@ class Rebinder:
             return value if function is value.__func__ else MethodType(function, value.__self__)
         if not (isinstance(value, _REACHED) or is_kernel(value)):
             return value
-        is_method = isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType)
+        if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType):
+            return self.flow.method(value)
         is_made_here = "__nbad__" in getattr(value, "__globals__", ())
-        return value if is_method or is_made_here else self.rebind(value)
+        return value if is_made_here else self.rebind(value)
 
     def copy(self, function: FunctionType) -> FunctionType:
         """The copy of a Python function that runs in the trace."""
@@ -311,7 +312,8 @@ def _raises(kernel: KernelLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _originals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return tuple(map(_original, args)), {name: _original(argument) for name, argument in kwargs.items()}
+    # a function `key=` may see traced values
+    return tuple(map(_original, args)), {name: arg if name == "key" else _original(arg) for name, arg in kwargs.items()}
 
 
 def _is_plain(value: Any) -> bool:

@@ -147,7 +147,7 @@ def _outputs(run: Trace, returned: Any) -> tuple[Structure, list[np.ndarray]]:
             where = " in an array" if isinstance(leaf, np.ndarray) else " in a list" if isinstance(leaf, list) else ""
             where = where or (f" in a {kind}" if kind else "")
             raise run.refusal(f"returns {what}{where}", fix, expected="a number, an array, or a tuple, a dict or a list of these")
-    if not leaves or [] in [leaf for leaf in leaves if type(leaf) is list]:
+    if not leaves or any(isinstance(leaf, list) and not leaf for leaf in leaves):
         raise run.refusal(f"returns an empty {kind or 'list'}", "return y")
     return structure, [arrays.items(run, leaf) for leaf in leaves]
 
@@ -156,7 +156,7 @@ def _items(leaf: Any) -> Iterator[Any]:
     """The values in an array, or in a list of these and of lists; any other value itself."""
     if isinstance(leaf, np.ndarray):
         yield from leaf.flat
-    elif type(leaf) is list:
+    elif isinstance(leaf, list):
         for part in leaf:
             yield from _items(part)
     else:

@@ -179,6 +179,28 @@ def test_lists_are_arrays_where_the_signature_says_so():
         nbad.kernel(lambda x: [[x], x], signature="()->(2)")(X)
 
 
+class Listed(list):
+    def show(self):
+        return f"a list of {len(self)}"
+
+
+class Reported(dict):
+    def __init__(self, items, title):
+        super().__init__(items)
+        self.title = title
+
+
+def test_subclasses_of_lists_and_dicts():
+    """They come back as what they are subclasses of: the numbers of each element make no object of a class."""
+    both = nbad.kernel(lambda x: Listed([x, x * x]), signature="()->(2)")(X)
+    assert_array_equal(both, np.stack([X, X * X], -1))
+    found = nbad.kernel(lambda x: Reported({"a": x, "b": 2.0}, title="first"))(X)
+    assert type(found) is dict
+    assert_all_equal(found.values(), (X, np.full(7, 2.0)))
+    with pytest.raises(TraceError, match="returns an empty list"):
+        nbad.kernel(lambda x: Listed())(X)
+
+
 def test_branches_return_structures():
     def sides(x, y):
         if x > 1.0:

@@ -1,5 +1,6 @@
 """Items at places that depend on data: as in Python, negative ones count from the end, and those out of range raise."""
 
+import collections
 import math
 import re
 
@@ -8,6 +9,7 @@ import pytest
 from helpers.tracing import traced
 
 import nbad
+from nbad.errors import TraceError
 
 TABLE, VECTOR, MATRIX = [1.0, 2.0, 4.0, 8.0], np.array([1.0, 3.0, 9.0]), np.arange(6.0).reshape(2, 3)
 SQUARES = [float(k * k) for k in range(40)]
@@ -37,6 +39,38 @@ def of_own_list(x):
     items = [x, 2.0 * x]
     items[1] = x * x
     return items[int(x)]
+
+
+def of_dict(x):
+    return {0: x, 1: 2.0 * x, "two": 0.0, 2.5: 7.0, -3: x * x, np.int64(7): 0.5}[int(x)]
+
+
+def of_dict_of_lists(x):
+    a, b = {0: (x, [1.0, x]), 2: (2.0, [x, x * x])}[int(x)]
+    return a * b[0] + b[1]
+
+
+def with_a_default(x):
+    return {0: x, 2: 3.0 * x}.get(int(x), x * x) if x > -3.0 else {-5: x}.get(int(x)) * 2.0
+
+
+def caught_in_a_dict(x):
+    try:
+        y = {0: 2.0, 1: 3.0}[int(x)] * x
+    except KeyError:
+        y = -x
+    return y
+
+
+def keys_of_dict(x):
+    if x in {2.5: "a", -0.5: "b", "c": 1.0}:
+        return 3.0 + x
+    return {0: x, 40: 1.0}[int(x)]
+
+
+def place_of(x):
+    k = [0, 2, "a", 7, 2, x].index(int(x)) if x < 6.0 else (7, 40).index(int(x))
+    return TABLE[k] * x
 
 
 def in_an_arm(x):
@@ -91,8 +125,8 @@ def nested(x):
 
 
 FUNCTIONS = [
-    of_list, of_tuple, of_vector, of_matrix, of_rows, of_own_list, in_an_arm, behind_a_test, caught, counted, counted_down,
-    retried, nested,
+    of_list, of_tuple, of_vector, of_matrix, of_rows, of_own_list, of_dict, of_dict_of_lists, with_a_default, caught_in_a_dict,
+    keys_of_dict, place_of, in_an_arm, behind_a_test, caught, counted, counted_down, retried, nested,
 ]  # fmt: skip
 POINTS = np.array(
     [1.5, 0.25, 2.5, 3.5, 4.5, 7.9, 8.0, 40.0, -0.5, -1.5, -2.5, -3.5, -4.5, -5.5, 1e300, -1e300, math.nan, math.inf]
@@ -102,7 +136,7 @@ POINTS = np.array(
 def outcome(function, x):
     try:
         return float(function(x)), None
-    except (IndexError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         return math.nan, error
 
 
@@ -142,6 +176,27 @@ def test_arguments_that_are_places():
         f(np.array([0, 4]))
     with pytest.raises(TypeError, match="list indices must be integers or slices, not float"):
         f(np.array([0.0, 0.5]))
+
+
+def test_keys_that_are_conditions():
+    f = nbad.kernel(lambda x: {True: x * x, False: 3.0}[x > 0.0])
+    np.testing.assert_array_equal(f(np.array([2.0, -1.0])), [4.0, 3.0])
+
+
+@pytest.mark.parametrize("table", [{2**53 + 1: 1.0}, {math.nan: 1.0}, {1j: 1.0}, collections.defaultdict(float, {1: 2.0})])
+def test_keys_that_numbers_of_the_trace_are_not_told_from(table):
+    with pytest.raises(TraceError, match="as the key of a dict"):
+        nbad.kernel(lambda x: table[int(x)])(1.0)
+
+
+def test_what_a_dict_gives_is_not_written_to():
+    def function(x):
+        table = {0: [x], 1: [2.0 * x]}
+        table[int(x)][0] = 1.0
+        return table[0][0]
+
+    with pytest.raises(TraceError, match="several names"):
+        nbad.kernel(function)(1.0)
 
 
 def test_places_among_plain_ones():

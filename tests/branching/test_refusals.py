@@ -155,6 +155,30 @@ def test_errors_that_all_elements_raise():
     expect(raises_on_every_path, "raises an error on every path", "return y  # on one of them")
 
 
+def test_variables_that_a_branch_has_not():
+    def of_its_own(x):
+        if x > 0:
+            return y + x  # !  # noqa: F821
+        y = 1.0
+        return y
+
+    def of_the_function_around(x):
+        if not TABLE:
+            report = {}
+
+        def halved(v):
+            if v > 10.0:
+                report["steps"] = v  # !
+            return 0.5 * v
+
+        return halved(x)
+
+    what, fix = "uses `{}`, which has no value on one side of a branch on a traced value", "{} = 0.0  # before the branch"
+    got = "not assigned before: if"
+    expect(of_its_own, what.format("y"), fix.format("y"), got)
+    expect(of_the_function_around, what.format("report"), fix.format("report"), got)
+
+
 def test_errors_in_operands():
     def raises_in_an_operand(x):
         return x if x > 0 else NOTHING[0]  # !

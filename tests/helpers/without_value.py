@@ -1,6 +1,8 @@
 """Functions that have no value for some arguments; pytest would rewrite their assertions in a module of tests."""
 
+import contextlib
 import math
+import warnings
 
 
 class OutOfRange(ValueError):
@@ -132,6 +134,36 @@ def in_ranges(x, y):
     return c**n if y < 0 else c
 
 
+def known_when_traced(x, y, mode=2):
+    """A test on plain values after one on traced ones: what it leads to is an arm of that."""
+    if x > 1:
+        z = y
+    elif mode is None:
+        z = 2.0 * y
+    elif mode == 2:
+        raise ValueError(f"no mode for {x}")
+    else:
+        z = x
+    if y > 0:
+        return z
+    elif x > -0.5:
+        z = z + 1.0
+    elif mode == 1:
+        z = 0.0
+    else:
+        raise KeyError("no mode")
+    return z * y
+
+
+def raises_what_it_has(x, y):
+    error = ValueError("not positive")
+    if x <= 0:
+        raise error
+    if y <= 0:
+        raise error
+    return x * y
+
+
 def used_in_its_range(x, y):
     if y > 0:
         v = [x, 2.0 * y]
@@ -144,6 +176,22 @@ def used_in_its_range(x, y):
             r = r - 1.0
         return r + w if x > 0 else r
     return -x
+
+
+def catches_errors_of_others(x, y):
+    """What a handler for all errors stands for reads nothing that has no value."""
+    if x > 0:
+        a = y
+    try:
+        b = 1.0 / (y - 0.4)
+    except:  # noqa: E722
+        b = 2.0
+    with warnings.catch_warnings(), contextlib.nullcontext():
+        c = b * b
+    for k in range(3):
+        if x > k:
+            last = k
+    return a * b + last if x > -0.2 else c
 
 
 def flags_an_element(x, y):
@@ -167,6 +215,9 @@ FUNCTIONS = [
     deleted,
     in_a_closure,
     in_ranges,
+    known_when_traced,
+    raises_what_it_has,
     used_in_its_range,
+    catches_errors_of_others,
     flags_an_element,
 ]

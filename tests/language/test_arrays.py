@@ -568,6 +568,29 @@ def test_sorting_along_axes(rng):
     np.testing.assert_array_equal(nbad.kernel(lambda m: np.median(m, axis=1), signature="(3,2)->(3)")(m), np.median(m, axis=2))
 
 
+@pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmean", "nanmax", "nanmin"])
+@pytest.mark.filterwarnings("ignore:(Mean of empty|All-NaN):RuntimeWarning")
+def test_reductions_that_leave_nan_out(name, rng):
+    """Nothing depends on what is nan: neither the value nor the derivative by the others."""
+    function = getattr(np, name)
+    a = rng.normal(size=(8, 4))
+    a[0, 1], a[1, :3], a[2], a[3, 0], a[4] = np.nan, np.nan, np.nan, np.inf, [np.nan, -np.inf, 1.0, 2.0]
+    f = nbad.kernel(lambda a: function(a), signature="(4)->()")
+    np.testing.assert_allclose(f(a), function(a, axis=-1), rtol=1e-15)
+    slopes = nbad.grad(f)(a)
+    assert not slopes[np.isnan(a)].any()
+    for row, slope in zip(a, slopes, strict=True):
+        kept = row[~np.isnan(row)]
+        if kept.size:
+            of_these = by(getattr(np, name.removeprefix("nan")), f"({kept.size})->()")
+            np.testing.assert_allclose(slope[~np.isnan(row)], nbad.grad(of_these)(kept), rtol=1e-15)
+    m = np.stack([a[:4], a[4:]], axis=1)  # of shape (4, 2, 4)
+    along = nbad.kernel(lambda m: function(m, axis=0), signature="(2,4)->(4)")
+    np.testing.assert_allclose(along(m), function(m, axis=1), rtol=1e-15)
+    with pytest.raises(TraceError, match=f"calls `numpy.{name}` on one element"):
+        nbad.kernel(lambda x: function(x))(1.0)
+
+
 def test_functions_that_do_not_take_these_arrays():
     def of_math(a):
         return math.exp(a)

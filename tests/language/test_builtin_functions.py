@@ -51,6 +51,10 @@ def slope(function, xs):
         lambda x: POLYNOMIAL(x) + POLYNOMIAL.deriv()(x), lambda x: np.polynomial.Chebyshev(SERIES)(x),
         lambda x: np.poly1d(SERIES)(x),
         lambda x: sorted([x, 0.4, -x], reverse=True)[0] + 2.0 * sorted(v for v in (x, 0.4))[0],
+        lambda x: max([x, -2.0, 2 * x], key=abs) + min(x, 0.4, -x, key=lambda v: (v - 0.2) ** 2),
+        lambda x: max(((x, 1.0), (x * x, 2.0), (2.0, x)), key=lambda pair: pair[0])[1], lambda x: min([x, 3.0], default=1.0),
+        lambda x: max([1.0, -3.0], key=abs) * min((x, -x), key=math.sin) + max([x], key=None, default=2.0),
+        lambda x: min(range(3), key=lambda k: (x - k) ** 2) * 1.0, lambda x: max([], default=x) + [3.0, x][max(0, 1, key=int)],
         lambda x: 1.0 * any(v > 1 for v in (x, -x)) + 2.0 * all([x > 0, x < 2]) + any([]) + all([]),
     ],
 )  # fmt: skip
@@ -127,7 +131,9 @@ def test_lazy_iteration_stops_where_python_does():
         (lambda x: sorted([x, 1.0], reverse=x), "uses a traced value as True or False, in code that nbad cannot see into"),
         (lambda x: sorted([x, 1.0], key=abs), "passes `key=` to `builtins.sorted`"),
         (lambda x: np.select([x > 0], [x, 1.0]), "calls `numpy.select` with lists of different lengths"),
-        (lambda x: max([x, 1.0], key=abs), "passes `key=` to `builtins.max`"),
+        (lambda x: max([x, 1.0], key=lambda v: (v, 1.0)), "picks the greatest or least by a key that is no number"),
+        (lambda x: max([[x], [1.0]], key=lambda v: v[0]), "picks the greatest or least of lists or arrays"),
+        (lambda x: max([x, 1.0], key=str), "picks the greatest or least by a key that is no number"),
         (lambda x: sum(range(x)), "counts to a traced value, and not in a `for` statement"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.stats
 from scipy.stats import norm
 
@@ -51,6 +52,7 @@ USES = {
     "variance": lambda x: np.var([x, 2 * x, 3.0]),
     "deviation": lambda x: np.std(np.array([x, 2 * x, 3.0])),
     "spread": lambda x: np.ptp([x, 2 * x, 3.0, x * x]),
+    "not sparse": lambda x: x if scipy.sparse.issparse(x) else np.asarray(x).ravel()[0] * x,
     "powers": lambda x: ((x * x) ** np.array([1.0, 2.0])).sum(),
 }
 

@@ -174,6 +174,11 @@ def written(a, first, second):
     return a
 
 
+def filled(a, value):
+    a.fill(value)
+    return a
+
+
 def masked(a, value):
     a[a > 0] = value
     return a
@@ -204,10 +209,29 @@ def test_arrays_of_whole_numbers_keep_what_numpys_do(made):
         ("written(np.array([x, y], int) + 1, x, y)", "a real number into an array of whole numbers", "a = a * 1.0"),
         ("written(np.array([x > 0, y > 0]), x, y)", "a number among conditions", "mask[0] = x != 0"),
         ("written(np.zeros(2, int), x, y)", "into a plain array of whole numbers", "np.array(table, float)"),
+        ("filled(np.array([1, 2]), x)", "into a plain array of whole numbers", "np.array(table, float)"),
         ("written(np.zeros(2, np.float32), x, y)", "is not of float64", "np.array(table, float)"),
         ("written(np.zeros(2, bool), x > 0, y)", "a traced condition into a plain array of bools", "np.array([x > 0, y > 0])"),
     ],
 )
 def test_what_an_array_would_cut_is_refused(made, words, fix):
     with pytest.raises(TraceError, match=rf"writes .*{re.escape(words)}[\s\S]*{re.escape(fix)}"):
-        nbad.kernel(function_of(f"def f(x, y):\n    return {made}[0]\n", written=written))(XS, YS)
+        nbad.kernel(function_of(f"def f(x, y):\n    return {made}[0]\n", written=written, filled=filled))(XS, YS)
+
+
+@pytest.mark.parametrize(
+    ("made", "fix"),
+    [("np.int64(x)", "int(x)"), ("3 * np.int32(y)", "int(y)"), ("np.uint8(x * y)", "int(x)"), ("np.bool_(x)", "x != 0")],
+)
+def test_numbers_of_other_dtypes_are_refused_with_the_plain_ones(made, fix):
+    with pytest.raises(TraceError, match=rf"into a whole number or bool of NumPy's:[\s\S]*  fix: {re.escape(fix)}"):
+        nbad.kernel(function_of(f"def f(x, y):\n    return {made}\n"))(XS, YS)
+
+
+def test_frexp_is_refused_with_what_it_computes():
+    with pytest.raises(TraceError, match=r"calls `math.frexp`") as refused:
+        nbad.kernel(lambda x: math.frexp(x)[0])(XS)
+    fix = str(refused.value).rpartition("fix: ")[2].partition("  #")[0]
+    halves = nbad.kernel(function_of(f"def f(x):\n    {fix}\n    return m, e * 1.0\n"))
+    xs = np.array([-3.7, -0.3, 1e-9, 0.75, 5.0, 1e12])
+    np.testing.assert_allclose(np.stack(halves(xs)), np.frexp(xs), rtol=1e-14)

@@ -275,8 +275,12 @@ def numbers_in(result: Any) -> np.ndarray | None:
 
 
 def _traced(function: Callable[..., Any], values: dict[str, Any]) -> tuple[str, ...]:
-    """The parameters whose values are real numbers; a whole number that the function takes no part of is a count."""
-    return tuple(name for name, value in values.items() if _is_real(function, values, name, value))
+    """The parameters whose values are real numbers; a whole number that the function takes no part of is a count.
+
+    What has no parameter of its own, but goes into `**options`, is static in a kernel.
+    """
+    known = inspect.signature(python_function(function)).parameters
+    return tuple(name for name, value in values.items() if name in known and _is_real(function, values, name, value))
 
 
 def _is_real(function: Callable[..., Any], values: dict[str, Any], name: str, value: Any) -> bool:

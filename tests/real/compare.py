@@ -42,7 +42,9 @@ def outcome_of(example: Example) -> Outcome:
         points = points_of(example)
         try:
             _check(example, points, "simd")
-        except Wrong:  # by the last bit of a cosine, perhaps, that an arc cosine makes much of
+        except Exception as error:  # by the last bit of a cosine, perhaps, that an arc cosine or a search makes much of
+            if not isinstance(error, Wrong) and not _is_its_own(error):
+                raise
             _check(example, points, "libm")
     except TraceError as error:
         headline, *rest = str(error).splitlines()
@@ -55,6 +57,11 @@ def outcome_of(example: Example) -> Outcome:
     except (Exception, SystemExit) as error:  # noqa: BLE001, whatever comes is what we want to know
         return Outcome(example.path, "crash", f"{type(error).__name__}: {error}", "", example.is_guess)
     return Outcome(example.path, "right", is_guess=example.is_guess)
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Whether an error is one that the function raises for an element."""
+    return any(": raised at " in note for note in getattr(error, "__notes__", ()))
 
 
 def _check(example: Example, points: list[dict[str, Any]], functions: str) -> None:
@@ -110,7 +117,8 @@ def _numbers(function: Callable[..., Any], values: dict[str, Any]) -> np.ndarray
 
 def _of_kernel(example: Example, points: list[dict[str, Any]], functions: str) -> tuple[np.ndarray, np.ndarray]:
     """Values of shape (points, outputs), Jacobians of shape (points, outputs, inputs)."""
-    static = tuple(name for name in example.values if name not in example.traced)
+    known = inspect.signature(python_function(example.function)).parameters
+    static = tuple(name for name in example.values if name in known and name not in example.traced)
     kernel = nbad.kernel(example.function, static=static, signature=_signature(example, static), math=functions)
     values = {
         name: np.array([point[name] for point in points], float) if name in example.traced else value
@@ -127,9 +135,8 @@ def _signature(example: Example, static: tuple[str, ...]) -> str | None:
     parameters = inspect.signature(python_function(example.function)).parameters.values()
     names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in static]
     inputs = [np.shape(example.values.get(name, ())) if name in example.traced else () for name in names]
-    if isinstance(result, dict):
-        return None
-    outputs = [np.shape(leaf) for leaf in (result if isinstance(result, tuple) else (result,))]
+    leaves = result.values() if isinstance(result, dict) else result if isinstance(result, tuple) else (result,)
+    outputs = [np.shape(leaf) for leaf in leaves]
     if not any((*inputs, *outputs)):
         return None
     return "->".join(",".join("(" + ",".join(map(str, shape)) + ")" for shape in side) for side in (inputs, outputs))

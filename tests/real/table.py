@@ -31,7 +31,12 @@ CAUSES = (
     (r"not hashable|needs a name|static", "static arguments"),
     (r"assigns the outer variable", "globals that are set at the first call"),
     (r"which nbad does not know", "functions"),
-    (r"picks items of an array by traced|writes .* into an array|as an index|an index of one", "masks"),
+    (r"picks items of an array by traced|writes .* into an array|a traced condition picks|type Places", "masks"),
+    (r"complex", "complex numbers"),
+    (r"cannot see into|compiled code|run as it is|an index of one", "code that nbad cannot see into"),
+    (r"on one element", "functions of the whole array"),
+    (r"under another name|several names", "writes under several names"),
+    (r"cannot be merged|no single value|changes the (length|dict|object)", "things that a branch cannot choose between"),
 )
 
 

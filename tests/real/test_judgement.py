@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from real import compare
 from real.collect import Example
-from real.compare import Wrong, check_jacobian
+from real.compare import Wrong, check_jacobian, outcome_of
+
+import nbad
 
 POINT = {"x": 1.7}
 
@@ -117,3 +120,36 @@ def test_a_flat_stair_has_no_other_slope(slope):
 
 def test_a_part_that_rounding_makes_flat_is_missed():
     assert verdict(searched_and_nearly_flat, root(1.7, 1e-7)) == "derivative"
+
+
+@nbad.kernel
+def exponential(x):
+    return math.exp(x)
+
+
+POINTS = np.linspace(0.1, 5.0, 2000)
+# where vector functions round otherwise than the C library, if they do anywhere
+UNEVEN = float(POINTS[np.argmax(exponential(POINTS) != [math.exp(x) for x in POINTS])])
+
+
+def by_the_last_bit(x):
+    """Like a search that fails where its last step happens to be 0."""
+    if math.exp(x) != math.exp(UNEVEN):
+        raise ValueError("no convergence")
+    return 3.0 * x
+
+
+def test_an_error_by_the_last_bit_is_none():
+    example = Example("function", by_the_last_bit, {"x": UNEVEN}, ("x",), is_guess=False)
+    assert outcome_of(example).outcome == "right"
+
+
+def test_an_error_of_ours_is_a_crash(monkeypatch):
+    def fail(example, points, functions):
+        if functions == "simd":
+            raise ValueError("ours")
+        return of_kernel(example, points, functions)
+
+    of_kernel = compare._of_kernel
+    monkeypatch.setattr(compare, "_of_kernel", fail)
+    assert outcome_of(Example("function", smooth, POINT, ("x",), is_guess=False)).outcome == "crash"

@@ -1,0 +1,76 @@
+"""Texts with traced values in them: they may be shown, by whoever is given them, and nothing else can be made of them."""
+
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+
+class TracedText:
+    """What an f-string makes of traced values: no `str`, for code in C would read what no element has.
+
+    Parameters
+    ----------
+    text : str
+    trace : Trace
+        Is told when it is turned into a `str`, and refuses all other uses; what outlives it is a text like others.
+    words : tuple of str
+        What is said then.
+    """
+
+    __slots__ = ("_text", "_trace", "_words")
+    __class__ = str  # type: ignore[assignment]
+
+    def __init__(self, text: str, trace: Any, words: tuple[str, str]) -> None:
+        self._text, self._trace, self._words = text, weakref.ref(trace), words
+
+    def __str__(self) -> str:
+        trace = self._trace()
+        if trace is not None:
+            trace.note_text(sys._getframe(1))
+        return self._text
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __bool__(self) -> bool:
+        return True  # no number is shown as nothing
+
+    def __add__(self, other: Any) -> Any:
+        return self._joined(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._joined(other, self)
+
+    def _joined(self, *parts: Any) -> Any:
+        texts = [part._text if type(part) is TracedText else part for part in parts]
+        if not all(type(text) is str for text in texts):
+            return NotImplemented
+        trace = self._trace()
+        return "".join(texts) if trace is None else TracedText("".join(texts), trace, self._words)
+
+    def __getattr__(self, name: str) -> Any:
+        trace = self._trace()
+        if trace is None or not trace.is_open:
+            return getattr(self._text, name)
+        if name.startswith("__"):
+            raise AttributeError(f"texts of traced values have no attribute `{name}`")
+        raise trace.refusal(*self._words)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """A method of texts, for those that outlive their trace."""
+
+    def method(self: TracedText, *operands: Any) -> Any:
+        trace = self._trace()
+        if trace is None or not trace.is_open:
+            return getattr(self._text, name)(*operands)
+        raise trace.refusal(*self._words)
+
+    return method
+
+
+for _name in "eq ne lt le gt ge hash len iter getitem contains mul rmul mod float int index complex bytes".split():
+    setattr(TracedText, f"__{_name}__", _method(f"__{_name}__"))
