@@ -50,8 +50,8 @@ _inherited = threading.Event()
 def inherits_threads() -> bool:
     """Whether the parent may have started threads of GNU OpenMP, for Numba or another library, or was compiling.
 
-    A child that uses it then is killed by Numba, or waits for threads that are not there; what Numba itself was making, or loading,
-    for its compiler is half made.
+    A child that uses it then is killed by Numba, or waits for threads that are not there; what Numba itself was making, or
+    loading, for its compiler is half made.
 
     Examples
     --------

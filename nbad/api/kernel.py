@@ -83,16 +83,15 @@ class Kernel:
         self._rest = next((p.name for p in self._parameters if p.kind is p.VAR_KEYWORD), None)
         self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
         self._required = {p.name for p in self._parameters if p.default is p.empty}
-        self._static = static_names(self.__name__, self.parameters, static)
+        self.static = self._static = static_names(self.__name__, self.parameters, static)
         self._math, self.max_operations = check_math(self.__name__, math), check_operations(self.__name__, max_operations)
         self.errors, self.max_passes = check_errors(self.__name__, errors), check_passes(self.__name__, max_passes)
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
-        self.signature, self.static = signature, self._static
         self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = (Careful if errors == "nan" else Entries)(), Memo()
-        self._made_from = None
+        self._made_from, self.signature = None, signature
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:

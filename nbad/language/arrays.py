@@ -64,6 +64,16 @@ class TracedArray(np.ndarray):
     def dtype(self, dtype: Any) -> NoReturn:
         raise self._trace.refusal(*refusals.FLOW["memory"])
 
+    # as of all real arrays the array itself; NumPy 2.5 asks its items, which are objects
+    real = property(lambda self: self, lambda self, value: self.__setitem__(..., value))
+
+    @property  # type: ignore[misc]
+    def imag(self) -> Any:
+        """Zeros, which nobody writes to."""
+        zeros = self._trace.call(np.zeros_like, (self,), {})
+        zeros.flags.writeable = False
+        return zeros
+
     def __getitem__(self, index: Any) -> Any:
         self._trace.unwritten(self)
         mask = self._trace.mask(index, self.ndim == 0)
@@ -321,17 +331,7 @@ def items(trace: "Trace", value: Any) -> np.ndarray:
 
 
 def each(trace: "Trace", act: Callable[..., Any], plain: Callable[..., Any], operands: Sequence[Any]) -> Any:
-    """Apply a function of scalars item by item, with NumPy's broadcasting.
-
-    Parameters
-    ----------
-    trace : Trace
-    act : callable
-        `act(trace, *values)`, for items of which at least one is traced.
-    plain : callable
-        The same on plain floats.
-    operands : sequence of array_like
-    """
+    """Apply a function of scalars item by item, as NumPy broadcasts: `act(trace, *items)`, or `plain` where all are plain."""
     arrays = [items(trace, value) for value in operands]
     if all(_is_whole(trace, value) for value in operands):
         ints = [[v if trace.is_traced(v) or isinstance(v, bool) else int(v) for v in array.flat] for array in arrays]

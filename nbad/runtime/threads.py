@@ -9,6 +9,7 @@ call of 0.3 ms took 10 ms. These have helpers, threads of nbad's own, for whom n
 
 import ctypes
 import functools
+import sys
 import threading
 import time
 from _thread import allocate_lock, start_new_thread
@@ -146,6 +147,12 @@ class _Helpers:
             end(*to_end)
 
 
+def _threads():
+    """How many threads the user wants. Numba is asked where its threads are there already: to ask starts them."""
+    is_there = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
+    return nb.get_num_threads() if is_there else nb.config.NUMBA_NUM_THREADS
+
+
 class _Numba:
     """Whether, and how, this process may use Numba's threads."""
 
@@ -205,7 +212,7 @@ class Driver:
         if self._held is not None and nanoseconds < SMALL:
             self._held(*arrays, n_seeds)
             return
-        workers, ids = nb.get_num_threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
+        workers, ids = _threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         _block, scratch = _scratch.reserve(self._scratch * workers)
         if workers == 1:
             _serial()(self._address, ids.buffer_info()[0], scratch, 0, self._tiles, 0, n_seeds)

@@ -338,9 +338,8 @@ def _python_function(value: Any) -> FunctionType | None:
 
 def _is_users(function: Any) -> bool:
     """Whether a Python function is neither nbad's nor a library's."""
-    if not isinstance(function, FunctionType) or function.__code__.co_filename.startswith(lines.PACKAGE):
-        return False
-    return not _is_known(str(function.__globals__.get("__name__")))
+    is_outer = isinstance(function, FunctionType) and not _is_own(function)
+    return is_outer and not _is_known(str(function.__globals__.get("__name__")))
 
 
 def _is_own(value: Any) -> bool:

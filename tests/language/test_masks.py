@@ -496,3 +496,27 @@ def test_kernels_compute_as_graphs_do():
         assert_allclose(y, expected, rtol=1e-12, err_msg=source)
         found += 1
     assert found > 3
+
+
+@nbad.kernel(signature="(3)->(3)")
+def parts(x):
+    y = np.array(x)
+    z = y.real
+    z[1] = 5.0 * x[0]
+    y.real = y * 2
+    return y + y.imag + z + x.imag
+
+
+@nbad.kernel(signature="(3)->(3)")
+def imaginary(x):
+    y = np.array(x)
+    y.imag[0] = 3.0
+    return y
+
+
+def test_the_real_part_of_an_array_is_the_array():
+    x = np.array([1.0, 2.0, 3.0])
+    assert parts(x).tolist() == parts.__wrapped__(x).tolist() == [4.0, 20.0, 12.0]
+    assert nbad.jacobian(parts)(x).tolist() == [[4.0, 0.0, 0.0], [20.0, 0.0, 0.0], [0.0, 0.0, 4.0]]
+    with pytest.raises(TraceError, match="read-only"):
+        imaginary(x)
