@@ -28,6 +28,7 @@ def decisions(function: Callable[..., Any], values: dict[str, Any]) -> int | Non
         return look
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 asks when tracing begins whether any frame has it
     sys.settrace(look)
     try:
         call(python_function(function), values)
