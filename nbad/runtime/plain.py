@@ -9,8 +9,7 @@ from itertools import product
 import numpy as np
 
 from nbad.native import cpython
-from nbad.native.entry import Move, Plain, Rows, entry, plain_rows, residual_rows
-from nbad.native.launch_table import TILE
+from nbad.native.entry import Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime.failures import cautious
 from nbad.runtime.memory import SMALLEST
@@ -44,7 +43,8 @@ def most_of_reverse(plan, cores, dtype):
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
     most = _most(rows, flops, dtype.itemsize)
-    return min(most, TILE) if any(cores) else most  # vectors are no rows in place
+    items = sum(math.prod(core) for core in cores if core)  # vectors are no rows in place
+    return min(most, most_staged(items)) if items else most
 
 
 def pushforward(program, plan, arguments, dtype, batched):

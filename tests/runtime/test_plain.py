@@ -62,7 +62,7 @@ def not_contiguous(a):
     return np.repeat(a, 2, axis=-1)[..., ::2]
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (8,), (2, 3), (1, 1, 1), (255,), (256,), (257,)])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (8,), (2, 3), (1, 1, 1), (255,), (256,), (257,), (1023,), (20, 301)])
 def test_vectors_and_matrices(shape, rng):
     xs, seeds = vectors(shape, rng), (rng.standard_normal((*shape, 2)), rng.standard_normal(shape))
     apart = [not_contiguous(x) if x.ndim else x for x in xs]
@@ -83,7 +83,7 @@ def test_a_number_among_vectors(rng):
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward", "auto"])
-@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (256,), (257,)])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (256,), (257,), (1023,)])
 def test_jacobians_of_vectors(shape, mode, rng):
     xs = vectors(shape, rng)
     value, expected = nbad.value_and_jacobian(moved)(*[not_contiguous(x) if x.ndim else x for x in xs])
@@ -93,7 +93,7 @@ def test_jacobians_of_vectors(shape, mode, rng):
         assert bits((*y, blocks)) == bits((*value, expected))
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (256,)])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (256,), (2001,)])
 @pytest.mark.parametrize("argnums", [None, 1, ("y", "x"), (0,)])
 def test_jacobians_of_scalars(shape, argnums, rng):
     x, y = rng.uniform(0.5, 2.0, (2, *shape))
