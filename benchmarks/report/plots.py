@@ -13,7 +13,7 @@ from benchmarks.by_hand.costs import nbytes, operations
 from benchmarks.cases.task import SWEEPS, short
 from benchmarks.report.results import comparisons
 
-MARKS = dict(zip(SWEEPS, "o^sD", strict=True))
+MARKS = dict(zip(SWEEPS, "o^sDvP", strict=True))
 COLORS = plt.get_cmap("tab10").colors
 
 

@@ -41,37 +41,44 @@ def make_results(*entries):
     return Results(records, {"processor": "abacus"}, {"rounds": 2}, {"nbad": {"nbad": "1.0"}})
 
 
+def check(peer, case, tolerance):
+    """Hold every contestant of a case, where there is such a sweep, against the reference; how many there were."""
+    if not case.exists:
+        return 0
+    work = Task(case)
+    reference, contestants = Reference(work.workload, work.inputs, work.n), list(peer.contestants(work))
+    for contestant in contestants:
+        reference.check(case.sweep, contestant.normal(contestant.call()), work.seeds, tolerance)
+    return len(contestants)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", NAMES)
 def test_nbad_agrees_with_the_reference(name, dtype):
     for sweep in SWEEPS:
-        work = Task(Case(name, sweep, 5, dtype, seeds=3 if sweep == "reverse" else 0))
-        reference = Reference(work.workload, work.inputs, work.n)
-        contestants = list(nbad_peer.contestants(work))
-        assert contestants
-        for contestant in contestants:
-            reference.check(sweep, contestant.normal(contestant.call()), work.seeds, TOLERANCE[dtype])
+        case = Case(name, sweep, 5, dtype, seeds=3 if sweep == "reverse" else 0)
+        assert check(nbad_peer, case, TOLERANCE[dtype]) >= case.exists
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_numpy_agrees_with_the_reference(name):
-    work = Task(Case(name, "value", 5))
-    (contestant,) = numpy_peer.contestants(work)
-    assert Reference(work.workload, work.inputs, 5).check("value", contestant.normal(contestant.call()), (), 1e-12) is None
+    assert check(numpy_peer, Case(name, "value", 5), 1e-12) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_adjoint_by_hand_agrees_with_the_reference(name):
     lines, work = loops(name), Task(Case(name, "jacobian", 4))
-    body = lines.body(lines.value() + lines.jacobian())
-    text = function(["n", *lines.arguments, *lines.outputs, "j"], "for i in range(n):", body)
+    outputs, columns, second = len(lines.outputs), len(lines.cotangents), Case(name, "hessian", 4).exists
+    body = lines.body(lines.value_and_jacobian() + (lines.hessian() if second else []))
+    text = function(["n", *lines.arguments, *lines.outputs, "j", "h"], "for i in range(n):", body)
     scope = {name: getattr(math, name) for name in FUNCTIONS}
-    run, outputs = define(text, scope), [np.empty(4) for _ in lines.outputs]
-    blocks = np.empty((4, len(outputs), len(lines.cotangents)))
-    run(4, *work.inputs, *outputs, blocks)
+    run, found = define(text, scope), [np.empty(4) for _ in lines.outputs]
+    blocks, seconds = np.empty((4, outputs, columns)), np.empty((4, columns, columns))
+    run(4, *work.inputs, *found, blocks, seconds)
     reference = Reference(work.workload, work.inputs, 4)
-    assert reference.check("value", outputs, (), 1e-12) is None
+    assert reference.check("value", found, (), 1e-12) is None
     assert reference.check("jacobian", [list(row) for row in np.moveaxis(blocks, 0, -1)], (), 1e-12) is None
+    assert not second or reference.check("hessian", [list(row) for row in np.moveaxis(seconds, 0, -1)], (), 1e-12) is None
 
 
 def test_products_by_hand_skip_what_is_constant():
@@ -100,8 +107,14 @@ def test_a_sample_holds_both_ends():
 def test_matrix_has_seeds_for_reverse_sweeps_alone():
     choice = dict(workloads=["one_operation"], sweeps=SWEEPS, sizes=[1, 10], dtypes=["float64"], threads=[1], seeds=[1, 8])
     cases = matrix(choice)
-    assert len(cases) == len(set(cases)) == 10
+    assert len(cases) == len(set(cases)) == 2 * (len(SWEEPS) + 1)
     assert {case.seeds for case in cases if case.sweep != "reverse"} == {0}
+
+
+def test_matrix_has_hessians_of_one_output_of_scalars_alone():
+    choice = dict(sweeps=["hessian"], sizes=[1], dtypes=["float64"], threads=[1], seeds=[1])
+    cases = matrix(choice | dict(workloads=["call_price", "black_scholes", "rigid_transform"]))
+    assert [case.workload for case in cases] == ["call_price"]
 
 
 def test_costs_count_what_must_move():
@@ -109,6 +122,8 @@ def test_costs_count_what_must_move():
     assert nbytes(Case("one_operation", "value", 10)) == 3 * 8
     assert nbytes(Case("one_operation", "reverse", 10, "float32", seeds=8)) == (2 + 8 * 3) * 4
     assert nbytes(Case("lennard_jones", "value", 10)) == (3 + 1) * 8  # epsilon and sigma are shared
+    assert nbytes(Case("lennard_jones", "hessian", 10)) == (3 + 9) * 8
+    assert operations(Case("one_operation", "value_and_jacobian", 10)) == 1  # the partials are the arguments
 
 
 def test_comparisons_keep_fresh_and_reused_memory_apart():
