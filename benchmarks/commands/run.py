@@ -15,7 +15,7 @@ from benchmarks.report.tables import ratio_tables
 QUICK = dict(workloads=["black_scholes"], sizes=[10_000, 1], seeds=[1, 8], dtypes=["float64"])
 QUICK_EFFORT = dict(rounds=5, minutes=0.55)
 LARGE = 10_000  # elements from which on the machine's limits matter
-SLOW_TO_START = {"torch.compile"}
+SLOW_TO_START = {"torch.compile", "pytensor"}
 
 
 def add_options(parser):

@@ -27,7 +27,7 @@ from benchmarks.commands import memory, policies, targets
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
-from benchmarks.peers import nbad_peer, numpy_peer
+from benchmarks.peers import c_peer, nbad_peer, numpy_peer
 from benchmarks.report import pages, tables
 from benchmarks.report.results import Record, Results, comparisons
 
@@ -63,6 +63,26 @@ def test_nbad_agrees_with_the_reference(name, dtype):
 @pytest.mark.parametrize("name", NAMES)
 def test_numpy_agrees_with_the_reference(name):
     assert check(numpy_peer, Case(name, "value", 5), 1e-12) == 1
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.skipif(not peers.PEERS["c"].is_installed, reason="no C compiler or no libmvec")
+def test_c_by_hand_agrees_with_the_reference(sweep, dtype):
+    """A branch, arguments that all elements share; constants in the Jacobian; whole vectors and a rest; threads."""
+    name = {"hessian": "silu", "reverse": "bundle_adjustment"}.get(sweep, "black_scholes_rational")
+    case = Case(name, sweep, 77, dtype, threads=2, seeds=3 if sweep == "reverse" else 0)
+    assert check(c_peer, case, TOLERANCE[dtype]) >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["c.fma", "drjit", "heyoka", "casadi", "symengine", "pytensor", "jax", "ddx"])
+def test_peers_that_are_installed_agree_with_the_reference(name):
+    if name not in peers.installed():
+        pytest.skip(f"{name} is not installed")
+    case = {"do": "prepare", "case": Case("call_price", "value_and_jacobian", 50).as_dict()}
+    with start(name, 2) as child:
+        assert child.ask(**case)
 
 
 @pytest.mark.parametrize("name", NAMES)
