@@ -23,7 +23,7 @@ from benchmarks.cases.reference import TOLERANCE, Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import memory, policies, targets
+from benchmarks.commands import memory, policies, rivals, targets
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
@@ -182,6 +182,18 @@ def test_report_names_who_is_ahead():
     assert "| processor | abacus |" in text
 
 
+def test_report_says_who_is_ahead_where():
+    records = [
+        Record(Case("one_operation", "value", n), peer, "x", False, 0.5, [seconds])
+        for n, times in ((10, dict(nbad=2.0, jax=1.0, ddx=1.5)), (1000, dict(nbad=2.0, jax=5.0, ddx=4.0)))
+        for peer, seconds in times.items()
+    ]
+    text = pages.summary(Results(records))
+    assert "### Who is ahead where: float64, 1 thread, results fresh" in text
+    assert "| workload | sweep | n = 10 | n = 1e3 |" in text
+    assert "| one_operation | value | **jax 0.50** | nbad 2.0 |" in text
+
+
 def test_report_says_when_nobody_is_ahead():
     assert "Nowhere in this run." in pages.markdown(make_results(("nbad", "fresh", False, [1.0]), ("jax", "jit", False, [2.0])))
 
@@ -214,6 +226,61 @@ def test_a_target_is_met_or_missed_or_not_measured():
     assert targets.row(targets.Target("t", mine, other, 1.5), records)[:4] == ("t", "1.50", "1.50", "met")
     assert targets.row(targets.Target("t", mine, other, 1.6), records)[3] == "missed"
     assert targets.row(targets.Target("t", mine, targets.Pick(CASE, ("jax",)), 1.6), records)[3] == "not measured"
+
+
+def make_records(line, **seconds):
+    """Records of peers, `c_fma` for c.fma, in the case of a line; those that have memory of their own are fresh."""
+    case, names = line.pick("nbad").case, {peer: peer.replace("_", ".") for peer in seconds}
+    return [
+        Record(case, name, "x", line.reuses and name not in rivals.POOLED, 0.0, [seconds[peer]]) for peer, name in names.items()
+    ]
+
+
+def line_of(n, sweep, reuses=True):
+    """The first line of the table of rivals with such a case, on one thread."""
+    return next(x for x in rivals.lines(1) if (x.job.case.n, x.job.case.sweep, x.reuses) == (n, sweep, reuses))
+
+
+def test_rivals_are_measurable():
+    for line in rivals.lines(2):
+        assert line.pick("nbad").case.exists
+        assert line.job.case.workload in NAMES
+    assert set(rivals.RIVALS) <= set(peers.PEERS)
+    assert len(set(rivals.lines(2))) == 4 * len(rivals.JOBS)
+
+
+def test_rivals_are_held_by_their_bounds():
+    line = line_of(100_000, "value")
+    verdicts = list(line.verdicts(make_records(line, nbad=1.0, c=0.98, c_fma=0.9, heyoka=0.9, drjit=0.96, jax=0.5)))
+    assert [(peer, bound, holds) for peer, bound, _, holds in verdicts] == [
+        ("c", "0.97", True),
+        ("heyoka", "0.92", False),  # C gains 0.90 / 0.98 by contraction
+        ("drjit", "0.97", False),
+    ]
+
+
+def test_nbad_should_lead_everyone_in_long_reverse_sweeps():
+    line = line_of(20_000, "reverse", reuses=False)
+    verdicts = list(line.verdicts(make_records(line, nbad=1.0, c=0.99, jax=1.01)))
+    assert [(peer, bound, holds) for peer, bound, _, holds in verdicts] == [("c", "1.00", False), ("jax", "1.00", True)]
+
+
+def test_a_call_of_one_element_is_held_by_its_time():
+    line = line_of(1, "value_and_jacobian")
+    assert list(line.verdicts(make_records(line, nbad=0.8e-6, c=0.1e-6))) == [("", "at most 900 ns", "800 ns", True)]
+    assert list(line.verdicts([])) == []
+
+
+def test_rivals_are_reported(tmp_path, capsys):
+    line = line_of(100_000, "value")
+    path = tmp_path / "rivals.json"
+    records = make_records(line, nbad=1.0, c=0.5, drjit=2.0)
+    Results(records, {}, {}).save(path, kind="rivals", cores=1)
+    assert main(["report", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "| Black-Scholes, value, n = 1e5 | reused | 1 s | **0.50** |  |  | 2.00 |  |" in text
+    assert "### Missed: 1 of 2 bounds" in text
+    assert "| Black-Scholes, value, n = 1e5 | 1 | reused | c | 0.97 | 0.50 |" in text
 
 
 def test_compile_report_holds_times_against_limits(tmp_path, capsys):
