@@ -21,6 +21,8 @@ from benchmarks.peers import CC
 PACKAGES = ()
 ON_X86 = ["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else []
 FLAGS = ["-O3", "-march=native", *ON_X86, "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
+# Both of one angle would become one function, which has no form for vectors.
+FLAGS += [f"-fno-builtin-{name}" for name in ("sin", "cos", "sinf", "cosf")]
 FLAGS += ["-fno-semantic-interposition"]  # functions are inlined though a library offers them
 AT_ONCE = 16  # seeds at most that one loop serves
 
