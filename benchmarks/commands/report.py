@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import loops, memory, policies, targets
+from benchmarks.commands import loops, memory, policies, rivals, targets
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
 
@@ -14,6 +14,7 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "loops": loops.markdown,
     "memory": memory.markdown,
     "policies": policies.markdown,
+    "rivals": rivals.markdown,
     "targets": targets.markdown,
 }
 
