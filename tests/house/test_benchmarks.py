@@ -19,15 +19,14 @@ from benchmarks.by_hand.costs import nbytes, operations
 from benchmarks.by_hand.loops import define, function, loops
 from benchmarks.cases import rebinding, task
 from benchmarks.cases.gallery import BROADCAST, FOLDER, subjects
-from benchmarks.cases.reference import TOLERANCE, Reference, WrongResultError
+from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import memory, policies, rivals, targets
+from benchmarks.commands import memory, policies, targets
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
-from benchmarks.peers import c_peer, nbad_peer, numpy_peer
 from benchmarks.report import pages, tables
 from benchmarks.report.results import Record, Results, comparisons
 
@@ -39,50 +38,6 @@ def make_results(*entries):
     """Results of entries (peer, contestant, reuses, times)."""
     records = [Record(CASE, peer, name, reuses, 0.5, list(times)) for peer, name, reuses, times in entries]
     return Results(records, {"processor": "abacus"}, {"rounds": 2}, {"nbad": {"nbad": "1.0"}})
-
-
-def check(peer, case, tolerance):
-    """Hold every contestant of a case, where there is such a sweep, against the reference; how many there were."""
-    if not case.exists:
-        return 0
-    work = Task(case)
-    reference, contestants = Reference(work.workload, work.inputs, work.n), list(peer.contestants(work))
-    for contestant in contestants:
-        reference.check(case.sweep, contestant.normal(contestant.call()), work.seeds, tolerance)
-    return len(contestants)
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", NAMES)
-def test_nbad_agrees_with_the_reference(name, dtype):
-    for sweep in SWEEPS:
-        case = Case(name, sweep, 5, dtype, seeds=3 if sweep == "reverse" else 0)
-        assert check(nbad_peer, case, TOLERANCE[dtype]) >= case.exists
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_numpy_agrees_with_the_reference(name):
-    assert check(numpy_peer, Case(name, "value", 5), 1e-12) == 1
-
-
-@pytest.mark.parametrize("sweep", SWEEPS)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.skipif(not peers.PEERS["c"].is_installed, reason="no C compiler or no libmvec")
-def test_c_by_hand_agrees_with_the_reference(sweep, dtype):
-    """A branch, arguments that all elements share; constants in the Jacobian; whole vectors and a rest; threads."""
-    name = {"hessian": "silu", "reverse": "bundle_adjustment"}.get(sweep, "black_scholes_rational")
-    case = Case(name, sweep, 77, dtype, threads=2, seeds=3 if sweep == "reverse" else 0)
-    assert check(c_peer, case, TOLERANCE[dtype]) >= 4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["c.fma", "drjit", "heyoka", "casadi", "symengine", "pytensor", "jax", "ddx"])
-def test_peers_that_are_installed_agree_with_the_reference(name):
-    if name not in peers.installed():
-        pytest.skip(f"{name} is not installed")
-    case = {"do": "prepare", "case": Case("call_price", "value_and_jacobian", 50).as_dict()}
-    with start(name, 2) as child:
-        assert child.ask(**case)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -194,6 +149,21 @@ def test_report_says_who_is_ahead_where():
     assert "| one_operation | value | **jax 0.50** | nbad 2.0 |" in text
 
 
+def test_heat_maps_name_the_closest_peer():
+    heat = pytest.importorskip("benchmarks.report.heat")
+    entries = (
+        ("nbad", "fresh", False, [2.0]),
+        ("jax", "jit", False, [1.0]),
+        ("ddx", "buffer", True, [3.0]),
+        ("nbad", "out=", True, [1.0]),
+    )
+    (name, figure), *others = heat.heat_maps(make_results(*entries)).items()
+    assert (name, others) == ("heat-1", [])
+    panels = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figure.axes}
+    assert panels == {"value, results fresh": ["0.50 jax"], "value, results reused": ["3.0 ddx"]}
+    assert heat.heat_maps(make_results(("nbad", "fresh", False, [2.0]))) == {}
+
+
 def test_report_says_when_nobody_is_ahead():
     assert "Nowhere in this run." in pages.markdown(make_results(("nbad", "fresh", False, [1.0]), ("jax", "jit", False, [2.0])))
 
@@ -226,61 +196,6 @@ def test_a_target_is_met_or_missed_or_not_measured():
     assert targets.row(targets.Target("t", mine, other, 1.5), records)[:4] == ("t", "1.50", "1.50", "met")
     assert targets.row(targets.Target("t", mine, other, 1.6), records)[3] == "missed"
     assert targets.row(targets.Target("t", mine, targets.Pick(CASE, ("jax",)), 1.6), records)[3] == "not measured"
-
-
-def make_records(line, **seconds):
-    """Records of peers, `c_fma` for c.fma, in the case of a line; those that have memory of their own are fresh."""
-    case, names = line.pick("nbad").case, {peer: peer.replace("_", ".") for peer in seconds}
-    return [
-        Record(case, name, "x", line.reuses and name not in rivals.POOLED, 0.0, [seconds[peer]]) for peer, name in names.items()
-    ]
-
-
-def line_of(n, sweep, reuses=True):
-    """The first line of the table of rivals with such a case, on one thread."""
-    return next(x for x in rivals.lines(1) if (x.job.case.n, x.job.case.sweep, x.reuses) == (n, sweep, reuses))
-
-
-def test_rivals_are_measurable():
-    for line in rivals.lines(2):
-        assert line.pick("nbad").case.exists
-        assert line.job.case.workload in NAMES
-    assert set(rivals.RIVALS) <= set(peers.PEERS)
-    assert len(set(rivals.lines(2))) == 4 * len(rivals.JOBS)
-
-
-def test_rivals_are_held_by_their_bounds():
-    line = line_of(100_000, "value")
-    verdicts = list(line.verdicts(make_records(line, nbad=1.0, c=0.98, c_fma=0.9, heyoka=0.9, drjit=0.96, jax=0.5)))
-    assert [(peer, bound, holds) for peer, bound, _, holds in verdicts] == [
-        ("c", "0.97", True),
-        ("heyoka", "0.92", False),  # C gains 0.90 / 0.98 by contraction
-        ("drjit", "0.97", False),
-    ]
-
-
-def test_nbad_should_lead_everyone_in_long_reverse_sweeps():
-    line = line_of(20_000, "reverse", reuses=False)
-    verdicts = list(line.verdicts(make_records(line, nbad=1.0, c=0.99, jax=1.01)))
-    assert [(peer, bound, holds) for peer, bound, _, holds in verdicts] == [("c", "1.00", False), ("jax", "1.00", True)]
-
-
-def test_a_call_of_one_element_is_held_by_its_time():
-    line = line_of(1, "value_and_jacobian")
-    assert list(line.verdicts(make_records(line, nbad=0.8e-6, c=0.1e-6))) == [("", "at most 900 ns", "800 ns", True)]
-    assert list(line.verdicts([])) == []
-
-
-def test_rivals_are_reported(tmp_path, capsys):
-    line = line_of(100_000, "value")
-    path = tmp_path / "rivals.json"
-    records = make_records(line, nbad=1.0, c=0.5, drjit=2.0)
-    Results(records, {}, {}).save(path, kind="rivals", cores=1)
-    assert main(["report", str(path)]) == 0
-    text = capsys.readouterr().out
-    assert "| Black-Scholes, value, n = 1e5 | reused | 1 s | **0.50** |  |  | 2.00 |  |" in text
-    assert "### Missed: 1 of 2 bounds" in text
-    assert "| Black-Scholes, value, n = 1e5 | 1 | reused | c | 0.97 | 0.50 |" in text
 
 
 def test_compile_report_holds_times_against_limits(tmp_path, capsys):
