@@ -1,4 +1,4 @@
-"""The peers, one module each: `PACKAGES` (whose versions are reported) and `contestants(task)`.
+"""The peers, one module each: `PACKAGES` (whose versions are reported), `VERSIONS` of what is none, and `contestants(task)`.
 
 A peer runs in a process of its own, which has as many cores as the case has threads (`benchmarks.measure.worker`).
 """

@@ -2,7 +2,7 @@
 
 from benchmarks.peers import c_peer
 
-PACKAGES = ()
+PACKAGES, VERSIONS = (), c_peer.VERSIONS
 
 
 def contestants(task):

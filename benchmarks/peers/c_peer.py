@@ -19,6 +19,7 @@ from benchmarks.cases.task import Case, Contestant, Task, from_rows
 from benchmarks.peers import CC
 
 PACKAGES = ()
+VERSIONS = {CC: subprocess.run([CC, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()}
 ON_X86 = ["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else []
 FLAGS = ["-O3", "-march=native", *ON_X86, "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 # Both of one angle would become one function, which has no form for vectors.

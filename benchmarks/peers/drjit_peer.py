@@ -7,6 +7,7 @@ reverse sweep multiplies partials, which the forward sweep made, with the seeds.
 
 import functools
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,7 @@ import drjit as dr  # it looks for LLVM when it is imported
 from drjit import llvm
 
 PACKAGES = ("drjit",)
+VERSIONS = {"LLVM": Path(os.environ["DRJIT_LIBLLVM_PATH"]).name}
 NAMES = "sqrt exp log sin cos atan2 erf".split()
 LIBRARY = accepting_numbers({name: getattr(dr, name) for name in NAMES}) | {"where": dr.select}
 TYPES = {"float64": llvm.ad.Float64, "float32": llvm.ad.Float}
