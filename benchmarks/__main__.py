@@ -8,6 +8,7 @@ COMMANDS = {
     "run": "workloads x sizes x seeds x dtypes x threads, every peer (default)",
     "compile": "compile times, start of a second process, calls of one element",
     "targets": "the figures that nbad promises, each with its contestant in one run",
+    "rivals": "the strongest peers, task by task, on one thread and on all: minutes",
     "policies": 'residual policies for 1, 8 and 64 seeds, and what "auto" takes',
     "loops": "loops on data beside the same loop by hand, long loops beside JAX's scan",
     "memory": "what sweeps hold at most, beside what `explain` and `max_bytes=` say",

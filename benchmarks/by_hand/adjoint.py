@@ -1,7 +1,7 @@
-"""The adjoint that a careful author writes by hand, derived once for all workloads: a straight-line program in Python text.
+"""The adjoint that a careful author writes by hand, derived once for all workloads: a straight-line program.
 
 The kernel's function runs on symbols that write down each operation once. Walking the program backwards gives every entry of the
-Jacobian as further operations. Nothing here is shared with nbad.
+Jacobian as further operations; the same walk from each of them gives the Hessian. Nothing here is shared with nbad.
 """
 
 import functools
@@ -110,25 +110,41 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Derivation:
-    """Value and Jacobian of a workload: arguments, outputs and entries are symbols or numbers, the program computes them."""
+    """Value and Jacobian of a workload: arguments, outputs and entries are symbols or numbers, the program computes them.
+
+    `active` are the differentiated arguments.
+    """
 
     program: Program
     arguments: tuple
+    active: tuple
     outputs: tuple
     rows: tuple
 
-    def text(self, results):
-        """Python statements that compute some results, nothing else."""
-        needed, lines = {r for r in results if isinstance(r, Symbol)}, []
+    @functools.cached_property
+    def hessian(self):
+        """Rows of second derivatives of the only output; what is the same by symmetry is the same symbol."""
+        (gradient,) = self.rows
+        steps = list(self.program.steps)
+        found = [_row(steps, entry, self.active) for entry in gradient]
+        return tuple(tuple(found[max(k, m)][min(k, m)] for m in range(len(found))) for k in range(len(found)))
+
+    def steps(self, results):
+        """The operations that compute some results, nothing else: (symbol, operation, operands) in order."""
+        needed, steps = {r for r in results if isinstance(r, Symbol)}, []
         for symbol, op, operands in reversed(self.program.steps):
             if symbol in needed:
                 needed.update(o for o in operands if isinstance(o, Symbol))
-                lines.append(f"{symbol.name} = {_text(op, operands)}")
-        return lines[::-1]
+                steps.append((symbol, op, operands))
+        return steps[::-1]
+
+    def text(self, results):
+        """The same as Python statements."""
+        return [f"{symbol.name} = {_text(op, operands)}" for symbol, op, operands in self.steps(results)]
 
     def count(self, results):
         """Operations that the results take."""
-        return len(self.text(results))
+        return len(self.steps(results))
 
 
 @functools.cache
@@ -139,8 +155,8 @@ def derive(name):
     y = rebound(workload.function, {op: functools.partial(_function, op) for op in (*FUNCTIONS, "where")})(*arguments)
     outputs = tuple(y) if workload.is_tuple else (y,)
     steps = list(program.steps)
-    rows = tuple(_row(steps, output, [arguments[k] for k in workload.wrt]) for output in outputs)
-    return Derivation(program, arguments, outputs, rows)
+    active = tuple(arguments[k] for k in workload.wrt)
+    return Derivation(program, arguments, active, outputs, tuple(_row(steps, output, active) for output in outputs))
 
 
 def literal(value):

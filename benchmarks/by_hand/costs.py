@@ -11,23 +11,21 @@ from benchmarks.by_hand.loops import loops
 def operations(case):
     """Operations for one element."""
     lines = loops(case.workload)
-    derivation, entries = lines.derivation, len(lines.outputs) * len(lines.cotangents)
-    return {
-        "value": derivation.count(derivation.outputs),
-        "forward": derivation.count([*derivation.outputs, *lines.stored]),
-        "reverse": case.seeds * (2 * entries - len(lines.cotangents)),
-        "jacobian": derivation.count(lines.stored),
-    }[case.sweep]
+    if case.sweep == "reverse":
+        return case.seeds * (2 * len(lines.outputs) - 1) * len(lines.cotangents)
+    return lines.derivation.count([result for _, result in getattr(lines, case.sweep)()])
 
 
 def nbytes(case):
     """Bytes for one element; arguments that all elements share cost nothing."""
     lines = loops(case.workload)
-    read, outputs = len(lines.arguments) - len(lines.scalars), len(lines.outputs)
+    read, outputs, columns = len(lines.arguments) - len(lines.scalars), len(lines.outputs), len(lines.cotangents)
     numbers = {
         "value": read + outputs,
         "forward": read + outputs + len(lines.stored),
-        "reverse": len(lines.stored) + case.seeds * (outputs + len(lines.cotangents)),
-        "jacobian": read + outputs * len(lines.cotangents),
+        "reverse": len(lines.stored) + case.seeds * (outputs + columns),
+        "jacobian": read + outputs * columns,
+        "value_and_jacobian": read + outputs * (1 + columns),
+        "hessian": read + columns**2,
     }[case.sweep]
     return numbers * np.dtype(case.dtype).itemsize

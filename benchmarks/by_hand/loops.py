@@ -60,21 +60,35 @@ class Loops:
 
     def jacobian(self):
         """Stores of the Jacobian in one array `j` of shape (n, M, N)."""
-        rows = enumerate(self.derivation.rows)
-        return [(f"j[i, {m}, {k}]", entry) for m, row in rows for k, entry in enumerate(row)]
+        return _blocks("j", self.derivation.rows)
+
+    def value_and_jacobian(self):
+        """Stores of both."""
+        return self.value() + self.jacobian()
+
+    def hessian(self):
+        """Stores of the Hessian in one array `h` of shape (n, N, N)."""
+        return _blocks("h", self.derivation.hessian)
 
     def body(self, stores):
         """Statements for element `i`."""
         loads = [f"a{k} = {x}{'' if k in self.scalars else '[i]'}" for k, x in enumerate(self.arguments)]
         return [*loads, *self.derivation.text([result for _, result in stores]), *(f"{to} = {literal(r)}" for to, r in stores)]
 
+    def factors(self, residual, number):
+        """The Jacobian as rows of what seeds are multiplied with: residuals, by name, and numbers, as functions print them."""
+        names = iter(self.residuals)
+        return [[residual(next(names)) if isinstance(e, Symbol) else number(e) for e in row] for row in self.derivation.rows]
+
     def products(self, seed):
         """One statement for each cotangent; `seed` is the index of the seeds and cotangents, such as `[q, i]`."""
-        numbers = iter(self.residuals)
-        factors = [[f"{next(numbers)}[i]" if isinstance(e, Symbol) else literal(e) for e in row] for row in self.derivation.rows]
-        columns = zip(*factors, strict=True)
+        columns = zip(*self.factors(lambda residual: f"{residual}[i]", literal), strict=True)
         sums = [" + ".join(f"{w}{seed} * {f}" for w, f in zip(self.seeds, column, strict=True)) for column in columns]
         return [f"{g}{seed} = {total}" for g, total in zip(self.cotangents, sums, strict=True)]
+
+
+def _blocks(array, rows):
+    return [(f"{array}[i, {m}, {k}]", entry) for m, row in enumerate(rows) for k, entry in enumerate(row)]
 
 
 @functools.cache

@@ -1,9 +1,10 @@
 """A kernel's Python function in terms of another library: the same source, with that library's `sqrt`, `erf`, ...
 
 Functions are found by value, not by name, so that `math.sin`, `np.sin` and `from math import sin` are all replaced,
-and helper functions are rebound as well. Nothing is patched: the result is a copy.
+and helper functions are rebound as well; `abs`, a builtin, by its name. Nothing is patched: the result is a copy.
 """
 
+import builtins
 import math
 import types
 
@@ -32,6 +33,7 @@ def rebound(function, library):
     200
     """
     names = {name: _replace(value, library) for name, value in _globals_of(function).items()}
+    names |= {name: library[name] for name in function.__code__.co_names if name in library and hasattr(builtins, name)}
     cells = tuple(types.CellType(_replace(cell.cell_contents, library)) for cell in function.__closure__ or ())
     scope = {**function.__globals__, **names}
     scope.pop("__name__")  # or `torch.compile` would look names up in the module instead

@@ -1,4 +1,4 @@
-"""The common reference: value and Jacobian by dual numbers in NumPy, independent of nbad and of every peer.
+"""The common reference: value, Jacobian and Hessian by dual numbers in NumPy, independent of nbad and of every peer.
 
 A result is checked on a sample of the elements it was computed for: the first, the last, and others in between.
 """
@@ -19,7 +19,10 @@ class WrongResultError(AssertionError):
 
 
 class Dual:
-    """A value with its derivatives by all arguments, which have one leading axis."""
+    """A value with its derivatives by all arguments, which have one leading axis.
+
+    For second derivatives the value is such a number itself, and the derivative one of them, or 0 or 1: that by one argument.
+    """
 
     __array_ufunc__ = None  # a NumPy array to the left leaves the operation to us
 
@@ -42,11 +45,12 @@ class Dual:
     def __pow__(self, exponent):
         exponent = _dual(exponent)
         by_base = exponent.value * self.value ** (exponent.value - 1) * self.dots
-        by_exponent = 0.0 if np.isscalar(exponent.dots) else self.value**exponent.value * np.log(self.value) * exponent.dots
+        is_constant = np.isscalar(exponent.dots) and exponent.dots == 0.0
+        by_exponent = 0.0 if is_constant else self.value**exponent.value * LIBRARY["log"](self.value) * exponent.dots
         return Dual(self.value**exponent.value, by_base + by_exponent)
 
     def __abs__(self):
-        return Dual(abs(self.value), np.sign(self.value) * self.dots)
+        return Dual(abs(self.value), np.where(self.value > 0, 1.0, -1.0) * self.dots)
 
     def __gt__(self, other):
         return self.value > other
@@ -75,41 +79,52 @@ def _dual(x):
 
 def _unary(value, derivative):
     def function(x):
-        x = _dual(x)
-        y = value(x.value)
+        if not isinstance(x, Dual):
+            return value(x)
+        y = function(x.value)
         return Dual(y, derivative(x.value, y) * x.dots)
 
     return function
 
 
 def _atan2(y, x):
+    if not isinstance(y, Dual) and not isinstance(x, Dual):
+        return np.arctan2(y, x)
     y, x = _dual(y), _dual(x)
-    return Dual(np.arctan2(y.value, x.value), (x.value * y.dots - y.value * x.dots) / (x.value**2 + y.value**2))
+    return Dual(_atan2(y.value, x.value), (x.value * y.dots - y.value * x.dots) / (x.value**2 + y.value**2))
 
 
 def _where(test, x, y):
-    return Dual(np.where(test, x.value, y.value), np.where(test, x.dots, y.dots))
+    if not isinstance(x, Dual) and not isinstance(y, Dual):
+        return np.where(test, x, y)
+    x, y = _dual(x), _dual(y)
+    return Dual(_where(test, x.value, y.value), _where(test, x.dots, y.dots))
 
 
 LIBRARY = {
     "sqrt": _unary(np.sqrt, lambda x, y: 0.5 / y),
     "exp": _unary(np.exp, lambda x, y: y),
     "log": _unary(np.log, lambda x, y: 1 / x),
-    "sin": _unary(np.sin, lambda x, y: np.cos(x)),
-    "cos": _unary(np.cos, lambda x, y: -np.sin(x)),
-    "erf": _unary(np.vectorize(math.erf, otypes=[float]), lambda x, y: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
+    "sin": _unary(np.sin, lambda x, y: LIBRARY["cos"](x)),
+    "cos": _unary(np.cos, lambda x, y: -LIBRARY["sin"](x)),
+    "erf": _unary(np.vectorize(math.erf, otypes=[float]), lambda x, y: 2 / math.sqrt(math.pi) * LIBRARY["exp"](-x * x)),
     "atan2": _atan2,
     "where": _where,
 }
 
 
 class Reference:
-    """Value and Jacobian of a workload on a sample of its elements, in float64."""
+    """Value, Jacobian and Hessian of a workload on a sample of its elements, in float64."""
 
     def __init__(self, workload, inputs, n):
         self.sample = _sample(n)
-        inputs = [np.asarray(x, float)[self.sample] if x.ndim else float(x) for x in inputs]
-        self.value, self.jacobian = _evaluate(workload, inputs, self.sample.size)
+        self.workload, self.inputs = workload, [np.asarray(x, float)[self.sample] if x.ndim else float(x) for x in inputs]
+        self.value, self.jacobian = _evaluate(workload, self.inputs, self.sample.size)
+
+    @functools.cached_property
+    def hessian(self):
+        """Rows of entries, of a workload with one output."""
+        return _second(self.workload, self.inputs, self.sample.size)
 
     def check(self, sweep, result, seeds, tolerance):
         """Compare a result in normal form (`benchmarks.cases.task`) with the expected one."""
@@ -120,8 +135,10 @@ class Reference:
                 raise WrongResultError(f"result {k} of {sweep} is wrong by {error:.1e} of its size, {tolerance:.0e} allowed")
 
     def _expected(self, sweep, seeds):
-        if sweep == "jacobian":
-            return [entry for row in self.jacobian for entry in row]
+        if sweep in ("jacobian", "hessian"):
+            return [entry for row in getattr(self, sweep) for entry in row]
+        if sweep == "value_and_jacobian":
+            return [*self.value, *self._expected("jacobian", seeds)]
         if sweep != "reverse":
             return self.value
         seeds = [np.asarray(s, float)[:, self.sample] for s in seeds]
@@ -130,12 +147,25 @@ class Reference:
 
 
 def _evaluate(workload, inputs, size):
-    count = len(workload.wrt)
-    units = dict(zip(workload.wrt, np.eye(count).reshape(count, count, 1), strict=True))
-    duals = [Dual(x, units.get(k, np.zeros((count, 1)))) for k, x in enumerate(inputs)]
-    results = rebound(workload.function, LIBRARY)(*duals)
+    count, results = len(workload.wrt), rebound(workload.function, LIBRARY)(*_duals(workload, inputs))
     leaves = results if workload.is_tuple else (results,)
     return [y.value for y in leaves], [list(np.broadcast_to(y.dots, (count, size))) for y in leaves]
+
+
+def _second(workload, inputs, size):
+    count, function = len(workload.wrt), rebound(workload.function, LIBRARY)
+    duals, rows = _duals(workload, inputs), []
+    for chosen in workload.wrt:
+        partial = function(*(Dual(x, float(k == chosen)) for k, x in enumerate(duals))).dots
+        rows.append(list(np.broadcast_to(_dual(partial).dots, (count, size))))
+    return rows
+
+
+def _duals(workload, inputs):
+    """The arguments with their derivatives by the differentiated ones."""
+    count = len(workload.wrt)
+    units = dict(zip(workload.wrt, np.eye(count).reshape(count, count, 1), strict=True))
+    return [Dual(x, units.get(k, np.zeros((count, 1)))) for k, x in enumerate(inputs)]
 
 
 @functools.cache

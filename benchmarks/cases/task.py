@@ -2,7 +2,8 @@
 
 A contestant is one way to do a task. Its result has a normal form, whatever the library returns:
 value and forward: a list of the outputs; reverse: a list of the cotangents, each of shape (seeds, n);
-jacobian: a list of rows, one for each output, of the entries of shape (n,).
+jacobian: a list of rows, one for each output, of the entries of shape (n,); value_and_jacobian: the outputs, then those rows;
+hessian, of workloads with one output of scalars: rows of entries, one for each differentiated argument.
 """
 
 import functools
@@ -14,7 +15,7 @@ import numpy as np
 
 from benchmarks.cases.workloads import workloads
 
-SWEEPS = ("value", "forward", "reverse", "jacobian")
+SWEEPS = ("value", "forward", "reverse", "jacobian", "value_and_jacobian", "hessian")
 
 
 def plural(count, noun):
@@ -51,7 +52,8 @@ class Case:
     @property
     def title(self):
         """The sweep, with its seeds where it has any."""
-        return f"{self.sweep} of {plural(self.seeds, 'seed')}" if self.seeds else self.sweep
+        name = self.sweep.replace("_", " ")
+        return f"{name} of {plural(self.seeds, 'seed')}" if self.seeds else name
 
     def as_dict(self):
         """For JSON."""
@@ -62,12 +64,19 @@ class Case:
         """Numbers per element that the task holds: arguments, outputs, the Jacobian, and seeds with their cotangents."""
         workload = workloads()[self.workload]
         arguments, outputs, columns = len(self._inputs), workload.outputs, len(workload.wrt)
-        return arguments + outputs + outputs * columns + self.seeds * (outputs + columns)
+        rows = columns if self.sweep == "hessian" else outputs
+        return arguments + outputs + rows * columns + self.seeds * (outputs + columns)
 
     @property
     def nbytes(self):
-        """Bytes of the working set."""
+        """Bytes of the working set: arguments, results, seeds."""
         return self.numbers * self.n * np.dtype(self.dtype).itemsize
+
+    @property
+    def exists(self):
+        """Whether the workload has this sweep: only one output of scalars has a Hessian."""
+        workload = workloads()[self.workload]
+        return self.sweep != "hessian" or (workload.outputs == 1 and not workload.has_vectors)
 
     @property
     def _inputs(self):
@@ -131,6 +140,17 @@ def merged(active, passive):
     return [passive[k] if k in passive else next(rest) for k in range(len(active) + len(passive))]
 
 
+def from_rows(task, rows):
+    """The normal form of rows of n elements: outputs and entries (or residuals) as a sweep has them; cotangents seed by seed."""
+    outputs, columns = task.workload.outputs, len(task.workload.wrt)
+    if task.sweep == "reverse":
+        return list(np.reshape(rows, (columns, task.case.seeds, task.n)))
+    if task.sweep in ("value", "forward"):
+        return list(rows[:outputs])
+    values = outputs if task.sweep == "value_and_jacobian" else 0
+    return [*rows[:values], *(list(rows[k : k + columns]) for k in range(values, len(rows), columns))]
+
+
 def matrix(choice):
     """The cases of a choice, those without seeds once for each size.
 
@@ -153,8 +173,9 @@ def matrix(choice):
      'one_operation reverse of 8 seeds, n = 1, float64, 1 thread']
     """
     axes = (choice[axis] for axis in ("threads", "workloads", "dtypes", "sizes", "sweeps"))
-    return [
+    cases = [
         Case(workload, sweep, n, dtype, threads, seeds)
         for threads, workload, dtype, n, sweep in itertools.product(*axes)
         for seeds in (choice["seeds"] if sweep == "reverse" else [0])
     ]
+    return [case for case in cases if case.exists]

@@ -50,7 +50,7 @@ def add_axes(parser):
     listed = "between commas"
     parser.add_argument("--workloads", type=names(list(workloads())), metavar="NAMES", help=f"{listed}; default all")
     parser.add_argument("--sweeps", type=names(SWEEPS), metavar="NAMES", help=f"{', '.join(SWEEPS)}; default all")
-    parser.add_argument("--sizes", type=numbers, metavar="NUMBERS", help=f"elements, {listed}; default 1,1e2,1e4,1e6")
+    parser.add_argument("--sizes", type=numbers, metavar="NUMBERS", help=f"elements, {listed}; default 1,30,300,3e3,3e4,3e5,3e6")
     parser.add_argument("--seeds", type=numbers, metavar="NUMBERS", help="of reverse sweeps; default 1,8,64")
     parser.add_argument("--dtypes", type=names(DTYPES), metavar="NAMES", help="default float64,float32")
     parser.add_argument("--threads", type=numbers, metavar="NUMBERS", help="default 1 and all cores")

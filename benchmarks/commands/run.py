@@ -14,8 +14,9 @@ from benchmarks.report.tables import ratio_tables
 
 QUICK = dict(workloads=["black_scholes"], sizes=[10_000, 1], seeds=[1, 8], dtypes=["float64"])
 QUICK_EFFORT = dict(rounds=5, minutes=0.55)
+SIZES = [1, 30, 300, 3_000, 30_000, 300_000, 3_000_000]
 LARGE = 10_000  # elements from which on the machine's limits matter
-SLOW_TO_START = {"torch.compile"}
+SLOW_TO_START = {"torch.compile", "pytensor"}
 
 
 def add_options(parser):
@@ -54,7 +55,7 @@ def _roofs(choice):
 
 def choose(given):
     """The part of the matrix, and the peers, that the options ask for; nbad is always there."""
-    default = dict(workloads=list(workloads()), sizes=[1, 100, 10_000, 1_000_000], seeds=[1, 8, 64], dtypes=options.DTYPES)
+    default = dict(workloads=list(workloads()), sizes=SIZES, seeds=[1, 8, 64], dtypes=options.DTYPES)
     default |= dict(sweeps=SWEEPS, threads=sorted({1, machine.cores()}))
     if given.quick:
         default |= QUICK | dict(threads=[machine.cores()])

@@ -27,8 +27,8 @@ class Session:
         self.module, self.calls, self.reference = module, {}, (None, None)
 
     def versions(self):
-        """Versions of the peer's packages."""
-        return {name: _version(name) for name in self.module.PACKAGES}
+        """Versions of the peer's packages, and of what else it runs by."""
+        return {name: _version(name) for name in self.module.PACKAGES} | getattr(self.module, "VERSIONS", {})
 
     def release(self):
         """Forget all cases and their data."""

@@ -21,7 +21,9 @@ def contestants(task):
         columns = [*task.active, *task.passive.values()]
         points = np.stack([np.broadcast_to(x, (task.n,)) for x in columns])
         sweeps = {"value": _value, "forward": _forward, "reverse": _reverse, "jacobian": _jacobian}
-        yield from sweeps[task.sweep](equation, points, task)
+        sweeps["value_and_jacobian"] = _value_and_jacobian
+        if task.sweep in sweeps:
+            yield from sweeps[task.sweep](equation, points, task)
 
 
 @functools.lru_cache(maxsize=16)
@@ -72,3 +74,11 @@ def _jacobian(equation, points, task):
     buffer = equation.buffer(points, want=ddx.Want.GRADIENT)
     yield Contestant("(M, N, n)", lambda: equation.gradient(points), lambda jacobian: _rows(jacobian, task))
     yield Contestant("(M, N, n) buffer", buffer, lambda _: _rows(buffer.jacobian, task), reuses=True)
+
+
+def _value_and_jacobian(equation, points, task):
+    def normal(result):
+        value, jacobian = result
+        return [*_outputs(value), *_rows(jacobian, task)]
+
+    yield Contestant("(M, N, n)", lambda: equation.jacobian(points), normal)

@@ -20,9 +20,10 @@ LIBRARY = accepting_numbers(
 
 
 def contestants(task):
-    """`jit(vjp)` with `jit(vmap(pullback))`, partials once then multiplied, `vmap(jacrev)`, one pullback for each output."""
+    """`jit(vjp)` with `jit(vmap(pullback))`, partials once then multiplied, `vmap(jacrev)`, one pullback an output, `hessian`."""
     active, passive = [jnp.asarray(x) for x in task.active], {k: jnp.asarray(x) for k, x in task.passive.items()}
     sweeps = {"value": _value, "forward": _forward, "reverse": _reverse, "jacobian": _jacobian}
+    sweeps |= {"value_and_jacobian": _value_and_jacobian, "hessian": _hessian}
     return sweeps[task.sweep](_compiled(task.workload.name), active, passive, task)
 
 
@@ -49,7 +50,8 @@ def _compiled(name):
         reverse=jax.jit(lambda pullback, seeds: jax.vmap(pullback)(seeds)),
         partials=jax.jit(partials),
         multiply=jax.jit(lambda rows, seeds: [_dot(seeds, column) for column in zip(*rows, strict=True)]),
-        jacrev=jax.jit(_jacrev(value)),
+        jacrev=jax.jit(_of_elements(value, jax.jacrev)),
+        hessian=jax.jit(_of_elements(lambda active, passive: value(active, passive)[0], jax.hessian)),
     )
 
 
@@ -62,9 +64,9 @@ def _dot(seeds, column):
     return sum(seed * partial for seed, partial in zip(seeds, column, strict=True))
 
 
-def _jacrev(value):
+def _of_elements(value, derivative):
     def of_one(active, passive):
-        return jax.jacrev(lambda *xs: value(xs, passive), argnums=tuple(range(len(active))))(*active)
+        return derivative(lambda *xs: value(xs, passive), argnums=tuple(range(len(active))))(*active)
 
     def of_all(active, passive):
         axes = {k: 0 if x.ndim else None for k, x in passive.items()}
@@ -97,3 +99,12 @@ def _reverse(compiled, active, passive, task):
 def _jacobian(compiled, active, passive, task):
     yield Contestant("vmap(jacrev)", _done(compiled.jacrev, active, passive), lambda rows: [list(row) for row in rows])
     yield Contestant("one pullback an output", _done(compiled.partials, active, passive), lambda result: result[1])
+
+
+def _value_and_jacobian(compiled, active, passive, task):
+    call = _done(compiled.partials, active, passive)
+    yield Contestant("one pullback an output", call, lambda result: [*result[0], *result[1]])
+
+
+def _hessian(compiled, active, passive, task):
+    yield Contestant("vmap(hessian)", _done(compiled.hessian, active, passive), lambda rows: [list(row) for row in rows])

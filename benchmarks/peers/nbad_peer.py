@@ -13,7 +13,9 @@ PACKAGES = ("nbad", "numba", "llvmlite", "numpy")
 
 def contestants(task):
     """Calls with and without `out=`; a forward sweep keeps residuals, so it has no `out=`."""
-    return {"value": _value, "forward": _forward, "reverse": _reverse, "jacobian": _jacobian}[task.sweep](task)
+    sweeps = {"value": _value, "forward": _forward, "reverse": _reverse, "jacobian": _jacobian}
+    sweeps |= {"value_and_jacobian": _value_and_jacobian, "hessian": _hessian}
+    return sweeps[task.sweep](task)
 
 
 def _argnums(task):
@@ -43,10 +45,54 @@ def _reverse(task):
 
 
 def _jacobian(task):
-    compute, xs = nbad.jacobian(task.workload.kernel, argnums=_argnums(task)), task.arrays
+    yield from _blocks(nbad.jacobian(task.workload.kernel, argnums=_argnums(task)), task.arrays)
+
+
+def _hessian(task):
+    yield from _blocks(nbad.hessian(task.workload.kernel, argnums=_argnums(task)), task.arrays)
+
+
+def _blocks(compute, xs):
+    """Blocks of an element side by side, or, in memory that is given, each entry's elements."""
     out = compute(*xs)
+    straight = _straight(out)
     yield Contestant("(n, M, N)", lambda: compute(*xs), _rows)
     yield Contestant("(n, M, N) out=", lambda: compute(*xs, out=out), _rows, reuses=True)
+    yield Contestant("(M, N, n) out=", lambda: compute(*xs, out=straight), _rows, reuses=True)
+
+
+def _value_and_jacobian(task):
+    if task.workload.outputs == 1 and not task.workload.has_vectors:
+        yield from _value_and_grad(task)
+    compute, xs = nbad.value_and_jacobian(task.workload.kernel, argnums=_argnums(task)), task.arrays
+    y, blocks = compute(*xs)
+    straight, normal = _straight(blocks), _value_and_rows
+    yield Contestant("(n, M, N)", lambda: compute(*xs), normal)
+    yield Contestant("(n, M, N) out=", lambda: compute(*xs, out=(y, blocks)), normal, reuses=True)
+    yield Contestant("(M, N, n) out=", lambda: compute(*xs, out=(y, straight)), normal, reuses=True)
+
+
+def _value_and_grad(task):
+    """An array for each partial derivative of the only output."""
+    compute, xs = nbad.value_and_grad(task.workload.kernel, argnums=task.workload.argnums), task.arrays
+    out = compute(*xs)
+    yield Contestant("value_and_grad", lambda: compute(*xs), _value_and_partials)
+    yield Contestant("value_and_grad out=", lambda: compute(*xs, out=out), _value_and_partials, reuses=True)
+
+
+def _straight(blocks):
+    """Memory for the same blocks that lies as (M, N, n)."""
+    return np.moveaxis(np.empty((*blocks.shape[1:], len(blocks)), blocks.dtype), -1, 0)
+
+
+def _value_and_partials(result):
+    y, partials = result
+    return [y, list(partials)]
+
+
+def _value_and_rows(result):
+    y, blocks = result
+    return [*_of_scalars(y), *_rows(blocks)]
 
 
 def _rows(blocks):

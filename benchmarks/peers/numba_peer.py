@@ -59,11 +59,17 @@ def results_of(task):
     """Shapes of what a loop writes, and how it becomes the normal form."""
     lines, n = loops(task.workload.name), task.n
     outputs, columns = len(lines.outputs), len(lines.cotangents)
+
+    def rows(blocks):
+        return [list(row) for row in np.moveaxis(blocks, 0, -1)]
+
     return {
         "value": ([(n,)] * outputs, list),
         "forward": ([(n,)] * (outputs + len(lines.residuals)), lambda rows: rows[:outputs]),
         "reverse": ([(task.case.seeds, n)] * columns, list),
-        "jacobian": ([(n, outputs, columns)], lambda out: [list(row) for row in np.moveaxis(out[0], 0, -1)]),
+        "jacobian": ([(n, outputs, columns)], lambda out: rows(out[0])),
+        "value_and_jacobian": ([(n,)] * outputs + [(n, outputs, columns)], lambda out: [*out[:-1], *rows(out[-1])]),
+        "hessian": ([(n, columns, columns)], lambda out: rows(out[0])),
     }[task.sweep]
 
 
@@ -74,9 +80,10 @@ def _compiled(name, sweep, is_parallel):
 
 
 def _pointwise(lines, sweep, is_parallel):
-    written = {"value": lines.outputs, "forward": lines.outputs + lines.residuals, "jacobian": ["j"]}[sweep]
+    written = {"value": lines.outputs, "forward": lines.outputs + lines.residuals, "jacobian": ["j"], "hessian": ["h"]}
+    written["value_and_jacobian"] = [*lines.outputs, "j"]
     header = f"for i in {'prange' if is_parallel else 'range'}(n):"
-    return function(["n", *lines.arguments, *written], header, lines.body(getattr(lines, sweep)()))
+    return function(["n", *lines.arguments, *written[sweep]], header, lines.body(getattr(lines, sweep)()))
 
 
 def _reverse(lines, sweep, is_parallel):

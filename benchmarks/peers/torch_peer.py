@@ -27,7 +27,9 @@ def function_of(workload):
 def sweeps(task, function):
     """The sweeps that an eager and a compiled function share."""
     torch.set_num_threads(task.case.threads)
-    return {"value": _value, "forward": _forward, "reverse": _reverse, "jacobian": _jacobian}[task.sweep](task, function)
+    known = {"value": _value, "forward": _forward, "reverse": _reverse, "jacobian": _jacobian}
+    known["value_and_jacobian"] = _value_and_jacobian
+    return known[task.sweep](task, function) if task.sweep in known else ()
 
 
 def _arguments(task, differentiate=True):
@@ -70,10 +72,25 @@ def _batched(task, function):
 
 
 def _jacobian(task, function):
+    yield Contestant("grad for each output", _of_outputs(task, function), lambda result: _rows(result[1]))
+
+
+def _value_and_jacobian(task, function):
+    yield Contestant("grad for each output", _of_outputs(task, function), lambda result: [*_values(result[0]), *_rows(result[1])])
+
+
+def _of_outputs(task, function):
+    """Outputs and the rows of the Jacobian: a pullback of ones for each output."""
     active, xs = _arguments(task)
 
     def call():
         outputs = function(*xs)
-        return [torch.autograd.grad(y, active, torch.ones_like(y), retain_graph=True, materialize_grads=True) for y in outputs]
+        ones = [torch.ones_like(y) for y in outputs]
+        pairs = zip(outputs, ones, strict=True)
+        return outputs, [torch.autograd.grad(y, active, one, retain_graph=True, materialize_grads=True) for y, one in pairs]
 
-    yield Contestant("grad for each output", call, lambda rows: [[entry.numpy() for entry in row] for row in rows])
+    return call
+
+
+def _rows(rows):
+    return [[entry.numpy() for entry in row] for row in rows]

@@ -19,8 +19,8 @@ PACKAGES = ("numba", "llvmlite")
 
 
 def contestants(task):
-    """Fresh results, and results in memory that is used again. Blocks of a Jacobian are not contiguous rows: none there."""
-    if task.dtype == np.float64 and task.sweep != "jacobian" and is_offered():
+    """Fresh results, and results in memory that is used again. Blocks of derivatives are not contiguous rows: none there."""
+    if task.dtype == np.float64 and task.sweep in ("value", "forward", "reverse") and is_offered():
         shapes, normal = results_of(task)
         out, given = [np.empty(shape) for shape in shapes], _given(task)
         run = _compiled(task.workload.name, task.sweep)

@@ -1,9 +1,9 @@
-"""Results as Markdown: what results.md shows, losses first."""
+"""Results as Markdown: what results.md shows, losses first, and who is ahead where."""
 
 import itertools
 from pathlib import Path
 
-from benchmarks.cases.task import plural, short
+from benchmarks.cases.task import SWEEPS, plural, short
 from benchmarks.report.results import comparisons, tables
 from benchmarks.report.tables import ratio, row_head, seconds
 
@@ -22,12 +22,13 @@ def markdown(results):
     str
     """
     found = comparisons(results.records)
-    parts = [_table(key, list(group), results.peers) for key, group in tables(found)]
+    leaders = [_leaders(group) for group in _by_place(found)[1:]]
+    parts = [*leaders, *(_table(key, list(group), results.peers) for key, group in tables(found))]
     return "\n\n".join([summary(results).rstrip(), *parts, *_incidents(results)]) + "\n"
 
 
 def summary(results):
-    """The machine, the largest size of every sweep, and where a peer is ahead.
+    """The machine, the largest size of every sweep, where a peer is ahead, and who is ahead where.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def summary(results):
     found = comparisons(results.records)
     counts = f"Failures: {len(results.failures)}. Cases left out: {len(results.left_out)}."
     parts = [head({**results.machine, **results.settings}), f"{_versions(results)} {counts}"]
-    return "\n\n".join([*parts, _largest(found, results.peers), _losses(found, results.peers)]) + "\n"
+    parts += [_largest(found, results.peers), _losses(found, results.peers), *map(_leaders, _by_place(found)[:1])]
+    return "\n\n".join(parts) + "\n"
 
 
 def insert(path, name, text):
@@ -101,6 +103,29 @@ def _losses(found, peers):
     rows = [row for _, row in sorted((row for row in rows if row), key=lambda row: row[0])]
     titles = ["workload", "sweep", "peer", "ahead in", "at most n", "ratio at worst", "there", "how"]
     return "### Where a peer is ahead\n\n" + (grid(titles, rows) if rows else "Nowhere in this run.")
+
+
+def _by_place(found):
+    """Comparisons that have peers, of one dtype, number of threads and place of the results together; the first are float64's."""
+    groups = {}
+    for c in sorted(found, key=lambda c: (c.case.dtype != "float64", -c.case.threads, c.reuses)):
+        if c.theirs:
+            groups.setdefault((c.case.dtype, c.case.threads, c.place), []).append(c)
+    return list(groups.values())
+
+
+def _leaders(group):
+    """The fastest of all at every size: a peer with its time over nbad's, or nbad with that of the closest peer."""
+    sizes, rows = sorted({c.case.n for c in group}), {}
+    for c in sorted(group, key=lambda c: (c.case.workload, SWEEPS.index(c.case.sweep), c.case.seeds)):
+        peer, value = c.closest
+        cell = f"**{peer} {ratio(value)}**" if value < 1 else f"nbad {ratio(value)}"
+        rows.setdefault((c.case.workload, c.case.title), {})[c.case.n] = cell
+    first = group[0]
+    title = f"### Who is ahead where: {first.case.dtype}, {plural(first.case.threads, 'thread')}, results {first.place}"
+    text = "The fastest of all; in each cell, the best peer's time over nbad's."
+    cells = [[*key, *(row.get(n, "") for n in sizes)] for key, row in rows.items()]
+    return f"{title}\n\n{text}\n\n" + grid(["workload", "sweep", *(f"n = {short(n)}" for n in sizes)], cells)
 
 
 def _loss(key, group):

@@ -1,6 +1,6 @@
-"""Pictures of a run: roofline, time against seeds, time against n, peers side by side.
+"""Pictures of a run: roofline, time against seeds, time against n, peers side by side; and heat maps, which `heat` draws.
 
-They show float64, or what there is instead, on the most threads, with fresh results.
+The former show float64, or what there is instead, on the most threads, with fresh results.
 """
 
 import matplotlib
@@ -11,10 +11,11 @@ from matplotlib import pyplot as plt
 
 from benchmarks.by_hand.costs import nbytes, operations
 from benchmarks.cases.task import SWEEPS, short
+from benchmarks.report.heat import heat_maps
 from benchmarks.report.results import comparisons
 
-MARKS = dict(zip(SWEEPS, "o^sD", strict=True))
-COLORS = plt.get_cmap("tab10").colors
+MARKS = dict(zip(SWEEPS, "o^sDvP", strict=True))
+COLORS = (*plt.get_cmap("tab20").colors[::2], *plt.get_cmap("tab20").colors[1::2])
 
 
 def draw(results, folder):
@@ -31,7 +32,7 @@ def draw(results, folder):
         Names of the files.
     """
     pictures = {"roofline": roofline, "seeds": against_seeds, "sizes": against_sizes, "peers": side_by_side}
-    figures = {name: picture(results, _shown(results)) for name, picture in pictures.items()}
+    figures = {name: picture(results, _shown(results)) for name, picture in pictures.items()} | heat_maps(results)
     for name, figure in figures.items():
         if figure:
             figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")

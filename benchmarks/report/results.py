@@ -99,6 +99,12 @@ class Comparison:
         return self.theirs[peer].best / self.ours.best if peer in self.theirs else None
 
     @property
+    def closest(self):
+        """The fastest peer, and its ratio."""
+        peer = min(self.theirs, key=self.ratio)
+        return peer, self.ratio(peer)
+
+    @property
     def place(self):
         """Words for the place of the results."""
         return "reused" if self.reuses else "fresh"

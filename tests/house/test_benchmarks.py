@@ -19,7 +19,7 @@ from benchmarks.by_hand.costs import nbytes, operations
 from benchmarks.by_hand.loops import define, function, loops
 from benchmarks.cases import rebinding, task
 from benchmarks.cases.gallery import BROADCAST, FOLDER, subjects
-from benchmarks.cases.reference import TOLERANCE, Reference, WrongResultError
+from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
 from benchmarks.commands import compile as compile_time
@@ -27,7 +27,6 @@ from benchmarks.commands import memory, policies, targets
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
-from benchmarks.peers import nbad_peer, numpy_peer
 from benchmarks.report import pages, tables
 from benchmarks.report.results import Record, Results, comparisons
 
@@ -41,37 +40,20 @@ def make_results(*entries):
     return Results(records, {"processor": "abacus"}, {"rounds": 2}, {"nbad": {"nbad": "1.0"}})
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", NAMES)
-def test_nbad_agrees_with_the_reference(name, dtype):
-    for sweep in SWEEPS:
-        work = Task(Case(name, sweep, 5, dtype, seeds=3 if sweep == "reverse" else 0))
-        reference = Reference(work.workload, work.inputs, work.n)
-        contestants = list(nbad_peer.contestants(work))
-        assert contestants
-        for contestant in contestants:
-            reference.check(sweep, contestant.normal(contestant.call()), work.seeds, TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_numpy_agrees_with_the_reference(name):
-    work = Task(Case(name, "value", 5))
-    (contestant,) = numpy_peer.contestants(work)
-    assert Reference(work.workload, work.inputs, 5).check("value", contestant.normal(contestant.call()), (), 1e-12) is None
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_adjoint_by_hand_agrees_with_the_reference(name):
     lines, work = loops(name), Task(Case(name, "jacobian", 4))
-    body = lines.body(lines.value() + lines.jacobian())
-    text = function(["n", *lines.arguments, *lines.outputs, "j"], "for i in range(n):", body)
+    outputs, columns, second = len(lines.outputs), len(lines.cotangents), Case(name, "hessian", 4).exists
+    body = lines.body(lines.value_and_jacobian() + (lines.hessian() if second else []))
+    text = function(["n", *lines.arguments, *lines.outputs, "j", "h"], "for i in range(n):", body)
     scope = {name: getattr(math, name) for name in FUNCTIONS}
-    run, outputs = define(text, scope), [np.empty(4) for _ in lines.outputs]
-    blocks = np.empty((4, len(outputs), len(lines.cotangents)))
-    run(4, *work.inputs, *outputs, blocks)
+    run, found = define(text, scope), [np.empty(4) for _ in lines.outputs]
+    blocks, seconds = np.empty((4, outputs, columns)), np.empty((4, columns, columns))
+    run(4, *work.inputs, *found, blocks, seconds)
     reference = Reference(work.workload, work.inputs, 4)
-    assert reference.check("value", outputs, (), 1e-12) is None
+    assert reference.check("value", found, (), 1e-12) is None
     assert reference.check("jacobian", [list(row) for row in np.moveaxis(blocks, 0, -1)], (), 1e-12) is None
+    assert not second or reference.check("hessian", [list(row) for row in np.moveaxis(seconds, 0, -1)], (), 1e-12) is None
 
 
 def test_products_by_hand_skip_what_is_constant():
@@ -100,8 +82,14 @@ def test_a_sample_holds_both_ends():
 def test_matrix_has_seeds_for_reverse_sweeps_alone():
     choice = dict(workloads=["one_operation"], sweeps=SWEEPS, sizes=[1, 10], dtypes=["float64"], threads=[1], seeds=[1, 8])
     cases = matrix(choice)
-    assert len(cases) == len(set(cases)) == 10
+    assert len(cases) == len(set(cases)) == 2 * (len(SWEEPS) + 1)
     assert {case.seeds for case in cases if case.sweep != "reverse"} == {0}
+
+
+def test_matrix_has_hessians_of_one_output_of_scalars_alone():
+    choice = dict(sweeps=["hessian"], sizes=[1], dtypes=["float64"], threads=[1], seeds=[1])
+    cases = matrix(choice | dict(workloads=["call_price", "black_scholes", "rigid_transform"]))
+    assert [case.workload for case in cases] == ["call_price"]
 
 
 def test_costs_count_what_must_move():
@@ -109,6 +97,8 @@ def test_costs_count_what_must_move():
     assert nbytes(Case("one_operation", "value", 10)) == 3 * 8
     assert nbytes(Case("one_operation", "reverse", 10, "float32", seeds=8)) == (2 + 8 * 3) * 4
     assert nbytes(Case("lennard_jones", "value", 10)) == (3 + 1) * 8  # epsilon and sigma are shared
+    assert nbytes(Case("lennard_jones", "hessian", 10)) == (3 + 9) * 8
+    assert operations(Case("one_operation", "value_and_jacobian", 10)) == 1  # the partials are the arguments
 
 
 def test_comparisons_keep_fresh_and_reused_memory_apart():
@@ -145,6 +135,33 @@ def test_report_names_who_is_ahead():
     assert "| one_operation value, n = 100, float64, 1 thread | 2 s | **0.50** | 4.0 |" in text
     assert "| value | 100 |  | fresh | 2 s | 2 s | **0.50** | 4.0 |" in text
     assert "| processor | abacus |" in text
+
+
+def test_report_says_who_is_ahead_where():
+    records = [
+        Record(Case("one_operation", "value", n), peer, "x", False, 0.5, [seconds])
+        for n, times in ((10, dict(nbad=2.0, jax=1.0, ddx=1.5)), (1000, dict(nbad=2.0, jax=5.0, ddx=4.0)))
+        for peer, seconds in times.items()
+    ]
+    text = pages.summary(Results(records))
+    assert "### Who is ahead where: float64, 1 thread, results fresh" in text
+    assert "| workload | sweep | n = 10 | n = 1e3 |" in text
+    assert "| one_operation | value | **jax 0.50** | nbad 2.0 |" in text
+
+
+def test_heat_maps_name_the_closest_peer():
+    heat = pytest.importorskip("benchmarks.report.heat")
+    entries = (
+        ("nbad", "fresh", False, [2.0]),
+        ("jax", "jit", False, [1.0]),
+        ("ddx", "buffer", True, [3.0]),
+        ("nbad", "out=", True, [1.0]),
+    )
+    (name, figure), *others = heat.heat_maps(make_results(*entries)).items()
+    assert (name, others) == ("heat-1", [])
+    panels = {axes.get_title(): [text.get_text() for text in axes.texts] for axes in figure.axes}
+    assert panels == {"value, results fresh": ["0.50 jax"], "value, results reused": ["3.0 ddx"]}
+    assert heat.heat_maps(make_results(("nbad", "fresh", False, [2.0]))) == {}
 
 
 def test_report_says_when_nobody_is_ahead():

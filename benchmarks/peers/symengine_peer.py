@@ -1,0 +1,71 @@
+"""SymEngine: expressions compiled by LLVM, one element after the other, on one thread; an element's numbers lie side by side.
+
+Derivatives are symbolic, common subexpressions shared; a reverse sweep multiplies partials, made by the forward sweep, with the
+seeds.
+"""
+
+import functools
+
+import numpy as np
+import symengine as se
+
+from benchmarks.cases.rebinding import accepting_numbers, rebound
+from benchmarks.cases.task import Contestant, from_rows
+from benchmarks.cases.workloads import workloads
+
+PACKAGES = ("symengine",)
+NAMES = "sqrt exp log sin cos atan2 erf".split()
+LIBRARY = accepting_numbers({name: getattr(se, name) for name in NAMES})
+LIBRARY["where"] = lambda test, x, y: se.Piecewise((x, test), (y, True))
+LIBRARY["abs"] = lambda x: se.Piecewise((x, x > 0), (-x, True))
+
+
+def contestants(task):
+    """The compiled function, with fresh results and into memory that is used again."""
+    run, given = _compiled(task.workload.name, task.sweep, task.dtype.name, task.case.seeds), _given(task)
+    out = np.empty_like(run(given))
+
+    def normal(found):
+        return from_rows(task, list(found.reshape(task.n, -1).T))
+
+    yield Contestant("LLVM", lambda: run(given), normal)
+    yield Contestant("LLVM, out=", lambda: run(given, out=out), lambda _: normal(out), reuses=True)
+
+
+def _given(task):
+    """Everything that is read, an element after the other."""
+    rows = [np.broadcast_to(x, task.n) for x in task.inputs]
+    if task.sweep == "reverse":
+        partials = _compiled(task.workload.name, "jacobian", task.dtype.name, 0)(np.stack(rows, axis=1))
+        rows = [*(seed for seeds in task.seeds for seed in seeds), *partials.reshape(task.n, -1).T]
+    return np.stack(rows, axis=1)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(name, sweep, dtype, seeds):
+    arguments, results = _products(name, seeds) if sweep == "reverse" else _derived(name, sweep)
+    return se.Lambdify(arguments, results, backend="llvm", cse=True, order="C", dtype=np.dtype(dtype))
+
+
+def _derived(name, sweep):
+    """Arguments and results of a sweep as expressions."""
+    workload = workloads()[name]
+    arguments = se.symbols(f"x:{len(workload.inputs(1, 'float64'))}")
+    y = rebound(workload.function, LIBRARY)(*arguments)
+    outputs, active = list(y) if workload.is_tuple else [y], [arguments[k] for k in workload.wrt]
+    if sweep == "value":
+        return arguments, outputs
+    rows = [[y.diff(x) for x in active] for y in outputs]
+    if sweep == "hessian":
+        return arguments, [entry.diff(x) for entry in rows[0] for x in active]
+    return arguments, [*(outputs if sweep != "jacobian" else []), *(entry for row in rows for entry in row)]
+
+
+def _products(name, seeds):
+    """Seeds and partials, and the cotangents of all seeds."""
+    workload = workloads()[name]
+    outputs, columns = range(workload.outputs), range(len(workload.wrt))
+    weights = [[se.Symbol(f"w{m}_{q}") for q in range(seeds)] for m in outputs]
+    rows = [[se.Symbol(f"r{m}_{k}") for k in columns] for m in outputs]
+    results = [sum(weights[m][q] * rows[m][k] for m in outputs) for k in columns for q in range(seeds)]
+    return [x for row in (*weights, *rows) for x in row], results
