@@ -165,6 +165,17 @@ def _logarithm(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
         yield operands[1] == 1, ZeroDivisionError("float division by zero")
 
 
+def _gamma(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    x = operands[0]
+    yield both(trace, x <= 0, x == trace.apply("floor", (x,))), ValueError(DOMAIN)
+    yield from _overflows(trace, operands, result)
+
+
+def _log_gamma(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+    for condition, error in _gamma(trace, operands, result):
+        yield both(trace, operands[0] > -math.inf, condition), error
+
+
 def _remainder(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     x, y = operands
     yield either(trace, both(trace, _infinite(x), y == y), both(trace, y == 0, x == x)), ValueError(DOMAIN)
@@ -178,6 +189,13 @@ def _nothing(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     return iter(())
 
 
+# what Python's operators raise, and those of NumPy's numbers do not
+_DIVISION = (ZeroDivisionError(),)
+OPERATORS = {"/": _DIVISION, "//": _DIVISION, "%": _DIVISION, "**": (*_DIVISION, OverflowError())}
+KEEPING = frozenset(
+    "add sub mul div floordiv mod neg abs pow powi select pymax pymin".split()
+)  # operations that make such of such
+SILENT = "numpy.", "scipy.special."  # libraries whose functions raise no errors of arithmetic
 RAISING = frozenset(f"numpy.linalg.{name}" for name in "cholesky inv solve".split())  # for matrices that only LAPACK knows
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("/", "//", "%"), _by_zero),
@@ -191,6 +209,8 @@ RULES: dict[str, Rule] = {
     "math.atanh": _domain(lambda trace, x: abs(x) >= 1),
     **dict.fromkeys(("math.sin", "math.cos", "math.tan"), _domain(lambda trace, x: _infinite(x))),
     **dict.fromkeys(("math.exp", "math.exp2", "math.expm1", "math.cosh", "math.sinh"), _overflows),
+    "math.gamma": _gamma,
+    "math.lgamma": _log_gamma,
     "math.fmod": _remainder,
     **dict.fromkeys(("builtins.int", "builtins.round", "math.floor", "math.ceil", "math.trunc"), _whole),
     **dict.fromkeys(

@@ -10,7 +10,7 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.arms import Choice
-from nbad.branching.faults import ERRORS, RAISING, RULES, cause_of, ends_path, was_raised
+from nbad.branching.faults import ERRORS, KEEPING, OPERATORS, RAISING, RULES, SILENT, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
 from nbad.errors import TraceError
 from nbad.language import refusals
@@ -114,12 +114,27 @@ class Paths:
         """What Python raises for some operands of an operation, if a handler catches that."""
         rule = RULES.get(path)
         if rule is None:
-            self.trace.opaque += not path.startswith("numpy.") or path in RAISING or self._lets_numpy_raise()
+            self.trace.opaque += not path.startswith(SILENT) or path in RAISING or self._lets_numpy_raise()
+        elif path in OPERATORS and any(map(self._is_of_numpy, operands)):
+            self.trace.opaque += any(map(self._catcher, OPERATORS[path]))
         elif any(map(self._catcher, ERRORS)):
             for condition, error in rule(self.trace, operands, result):
                 guard = self._catcher(error)
                 if guard is not None and guard.has_handlers and condition is not False:
                     guard.fault(condition, error)
+
+    def _is_of_numpy(self, value: Any) -> bool:
+        """Whether an operand may be a number of NumPy's, or an array."""
+        nodes, found = self.trace.builder.nodes, {value._node} if isinstance(value, Tracer) else set()
+        left = list(found)
+        while left:
+            node = nodes[number := left.pop()]
+            if number in self.trace.of_numpy or (node.op in ("state", "loop") and self.trace.of_numpy):  # whatever is carried
+                return True
+            more = [k for k in node.args if k not in found] if node.op in KEEPING else []
+            found.update(more)
+            left += more
+        return isinstance(value, np.generic | np.ndarray)
 
     def _lets_numpy_raise(self) -> bool:
         """Whether NumPy is told to raise, or to warn where warnings are errors, as handlers for these say."""

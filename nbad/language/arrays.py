@@ -227,6 +227,7 @@ def kept(trace: "Trace", array: np.ndarray, name: str | None = None) -> TracedAr
     """The same, but an array in any case: one without dimensions may be written to."""
     result = array.view(TracedArray)
     result._trace, result._name = trace, name
+    trace.of_numpy.update(value._node for value in array.flat if trace.is_traced(value))
     return result
 
 

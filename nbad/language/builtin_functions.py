@@ -104,8 +104,8 @@ def _extreme(function: Callable[..., Any], op: str, is_better: Callable[..., Any
     def act(trace: "Trace", *values: Any, key: Any = None, **options: Any) -> Any:
         if len(values) == 1 and not trace.is_traced(values[0]):
             values = (list(values[0]),)
-        is_plain = not trace.holds_traced(values)
-        if (is_plain and key is None) or values == ([],):
+        is_empty = len(values) == 1 and isinstance(values[0], list) and not values[0]
+        if is_empty or (key is None and not trace.holds_traced(values)):
             return function(*values, key=key, **options)
         items = list(values[0]) if len(values) == 1 else values  # a scalar refuses to be iterated over
         return extreme(trace, op, items) if key is None else extreme_by(trace, is_better, key, items)

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -31,12 +30,11 @@ from nbad.language.values import (
 )
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
+from nbad.rewriting.texts import computing_line
 from nbad.rewriting.unseen import Unseen
 
-_SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
 MAX_PASSES = 10_000
 _NUMERIC = (complex, np.complexfloating, np.ndarray, list, tuple)  # what NumPy's numbers compute with
-_SHOWING = frozenset("bdb cmd code logging pdb traceback unittest warnings".split())  # what these make of values is for people
 _QUANTIFIERS = ("numpy.any", "numpy.all")
 LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are to be the same
 
@@ -72,6 +70,8 @@ class Trace:
         Tells them what an operation on operands may raise, which gave a result.
     opaque : int
         How often something was computed of which nobody knows what it may raise.
+    of_numpy : set of int
+        Nodes that may be numbers of NumPy's, of which a division raises nothing.
     """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int, max_passes: int = MAX_PASSES) -> None:
@@ -90,7 +90,7 @@ class Trace:
         self.ranges: dict[int, tuple[float, float]] = {}  # of nodes that count the passes of loops
         self.path: Callable[[], Any] = lambda: True
         self.guards: list[Any] = []
-        self.opaque = 0
+        self.opaque, self.of_numpy = 0, set[int]()
         self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
         self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None
         self.ends_operand: Callable[[TraceError], bool] = lambda error: False
@@ -271,8 +271,10 @@ class Trace:
         result = meanings.call(self, known, args, options)
         if known.path in _QUANTIFIERS and type(args[0]) is type(result) is TracedCondition:
             result = TracedGuard(self, result._node)
+        if isinstance(result, Tracer) and known.path.startswith(("numpy.", "scipy.")):
+            self.of_numpy.add(result._node)
         if self.guards:
-            self.note_faults(path or known.path, args, result)
+            self.note_faults(known.path, args, result)
         return result
 
     def _refuse_whole(self, path: str, args: tuple[Any, ...]) -> None:
@@ -334,14 +336,8 @@ class Trace:
 
     def note_text(self, frame: FrameType | None) -> None:
         """The text of a traced value, which is not that of a number, is asked for: it may be shown, but not computed with."""
-        while frame is not None and lines.is_foreign(frame):
-            if lines.top_module(frame) in _SHOWING:
-                return
-            frame = frame.f_back
-        if not self.is_open or frame is None:
-            return
-        line = lines.line_of(frame.f_code, frame.f_lineno)
-        if not _SHOWS.match(line.text):
+        line = computing_line(frame) if self.is_open else None
+        if line is not None:
             self.refusal(*refusals.FLOW["text"], line=line)  # it counts: an error that is on its way needs the text
 
     def _look_around(self, frame: FrameType, is_condition: bool) -> None:

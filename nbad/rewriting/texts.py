@@ -1,9 +1,26 @@
 """Texts with traced values in them: they may be shown, by whoever is given them, and nothing else can be made of them."""
 
+import re
 import sys
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
+
+from nbad import lines
+
+_SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
+_SHOWING = frozenset("bdb cmd code logging pdb traceback unittest warnings".split())  # what these make of values is for people
+
+
+def computing_line(frame: FrameType | None) -> lines.Line | None:
+    """The user's line that makes a text of a traced value; None where the text is shown."""
+    while frame is not None and lines.is_foreign(frame):
+        if lines.top_module(frame) in _SHOWING:
+            return None
+        frame = frame.f_back
+    line = None if frame is None else lines.line_of(frame.f_code, frame.f_lineno)
+    return None if line is None or _SHOWS.match(line.text) else line
 
 
 class TracedText:

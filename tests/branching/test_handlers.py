@@ -5,6 +5,7 @@ import random
 
 import numpy as np
 import pytest
+import scipy.special
 from helpers.tracing import written
 
 import nbad
@@ -169,9 +170,46 @@ def of_a_kernel(x, y):
         return -y
 
 
+def of_gamma(x, y):
+    try:
+        z = math.gamma(8.0 * x + y)
+    except ValueError:
+        z = 100.0 * y
+    try:
+        w = math.gamma(200.0 * x + y) * 1e-300
+    except OverflowError:
+        w = 2.0
+    except ValueError:
+        w = 3.0
+    try:
+        return z + w + math.lgamma(x - y)
+    except ValueError:
+        return z - w
+
+
+def of_scipy(x, y):
+    """Its functions raise nothing."""
+    try:
+        return scipy.special.gamma(4.0 * x) + scipy.special.j0(x) + scipy.special.lambertw(y * y).real + 1.0 / x
+    except (ValueError, ZeroDivisionError):
+        return -y
+
+
+def far(x, y):
+    """Where the logarithm of a gamma function overflows, and where it does not."""
+    try:
+        z = math.lgamma(x)
+    except OverflowError:
+        z = 7.0
+    try:
+        return z + math.gamma(y)
+    except (OverflowError, ValueError):
+        return z
+
+
 FUNCTIONS = [
     inverse, logarithm, falls_through, in_a_loop, of_a_helper, raises_anew, catches_raised_errors, catches_what_nothing_cannot,
-    in_an_arm, overflows, on_every_path, breaks, makes_whole_numbers, of_a_kernel,
+    in_an_arm, overflows, on_every_path, breaks, makes_whole_numbers, of_a_kernel, of_gamma, of_scipy,
 ]  # fmt: skip
 X, Y = (a.ravel() for a in np.meshgrid([-1.5, -1.0, -0.25, 0.0, 0.5, 1.0, 1.25], [-1.5, 0.0, 0.75, 1.0]))
 
@@ -210,6 +248,11 @@ def check(function, x, y):
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_handlers_run_for_the_elements_that_fail(function):
     check(function, X, Y)
+
+
+def test_the_ends_of_gamma_functions():
+    ends = np.array([-math.inf, math.inf, math.nan, 1e308, 1e306, 171.6, 171.7, -200.5, -0.0, 1e-309, -3.0])
+    assert not check(far, *(a.ravel() for a in np.meshgrid(ends, ends)))
 
 
 def test_derivatives_are_those_of_the_handler():
@@ -257,7 +300,67 @@ def of_numpys_warnings(x, y):
         return 0.0
 
 
-@pytest.mark.parametrize("function", [of_linear_algebra, of_numpys_errors, of_numpys_warnings])
+def of_numpys_numbers(x, y):
+    try:
+        return np.exp(x) / y
+    except ZeroDivisionError:
+        return 0.0
+
+
+def of_numpys_powers(x, y):
+    try:
+        return (2.0 * np.sqrt(x) + 1.0) ** (100.0 * y)
+    except OverflowError:
+        return 0.0
+
+
+def of_plain_numbers_of_numpy(x, y):
+    try:
+        return y % (TABLE[1] * x)
+    except ArithmeticError:
+        return 0.0
+
+
+def of_items(x, y):
+    a = np.array([x, y])
+    try:
+        return sum(1.0 // v for v in a)
+    except ZeroDivisionError:
+        return 0.0
+
+
+def of_what_a_loop_leaves(x, y):
+    z = np.exp(x)
+    while z > 1.0:
+        z = z / 2.0 - 1.0
+    try:
+        return y / z
+    except ZeroDivisionError:
+        return 0.0
+
+
+def of_what_a_loop_carries(x, y):
+    z = np.exp(x)
+    while z > 1.0:
+        try:
+            z = z / y - 1.0
+        except ZeroDivisionError:
+            z = 0.0
+    return z
+
+
+TABLE = np.array([1.0, 2.0])
+OF_NUMPYS_NUMBERS = [
+    of_what_a_loop_leaves,
+    of_what_a_loop_carries,
+    of_numpys_numbers,
+    of_numpys_powers,
+    of_plain_numbers_of_numpy,
+    of_items,
+]
+
+
+@pytest.mark.parametrize("function", [of_linear_algebra, of_numpys_errors, of_numpys_warnings, *OF_NUMPYS_NUMBERS])
 def test_what_only_numpy_knows_is_refused(function):
     with pytest.raises(nbad.errors.TraceError, match=r"catches errors of arithmetic on traced values, in a way"):
         nbad.kernel(function)(1.0, 1.0)
@@ -369,7 +472,7 @@ def test_what_the_body_makes_and_changes_is_not():
 
     def written(x):
         try:
-            a = np.array([x, 2.0])
+            a = np.array([3.0, 2.0])
             y = 1.0 / x
             a[0] = y
         except ZeroDivisionError:
@@ -390,7 +493,7 @@ def test_what_the_body_makes_and_changes_is_not():
 
     def handled(x):
         try:
-            a = np.array([x, 2.0])
+            a = np.array([3.0, 2.0])
             y = 1.0 / x
         except ZeroDivisionError:
             a[1] = y = 3.0

@@ -53,6 +53,7 @@ def slope(function, xs):
         lambda x: sorted([x, 0.4, -x], reverse=True)[0] + 2.0 * sorted(v for v in (x, 0.4))[0],
         lambda x: max([x, -2.0, 2 * x], key=abs) + min(x, 0.4, -x, key=lambda v: (v - 0.2) ** 2),
         lambda x: max(((x, 1.0), (x * x, 2.0), (2.0, x)), key=lambda pair: pair[0])[1], lambda x: min([x, 3.0], default=1.0),
+        lambda x: max(np.float64(0.25), x) + min(np.float64(0.5), x, key=abs),
         lambda x: max([1.0, -3.0], key=abs) * min((x, -x), key=math.sin) + max([x], key=None, default=2.0),
         lambda x: min(range(3), key=lambda k: (x - k) ** 2) * 1.0, lambda x: max([], default=x) + [3.0, x][max(0, 1, key=int)],
         lambda x: 1.0 * any(v > 1 for v in (x, -x)) + 2.0 * all([x > 0, x < 2]) + any([]) + all([]),

@@ -18,16 +18,16 @@ RIGHT = {
     "thermo": 100,
     "iapws": 97,
     "pvlib": 94,
-    "colour": 90,
+    "colour": 91,
     "astropy": 66,
-    "lmfit": 78,
+    "lmfit": 84,
     "hapsira": 100,
     "psychrolib": 100,
     "seawater": 94,
     "pymap3d": 93,
     "pyXSteam": 100,
-    "pythermalcomfort": 94,
-    "pygasflow": 50,
+    "pythermalcomfort": 96,
+    "pygasflow": 90,
 }
 
 
