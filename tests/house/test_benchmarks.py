@@ -27,7 +27,7 @@ from benchmarks.commands import memory, policies, targets
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
-from benchmarks.report import pages, tables
+from benchmarks.report import heat, pages, tables
 from benchmarks.report.results import Record, Results, comparisons
 
 NAMES = list(workloads())
@@ -150,7 +150,6 @@ def test_report_says_who_is_ahead_where():
 
 
 def test_heat_maps_name_the_closest_peer():
-    heat = pytest.importorskip("benchmarks.report.heat")
     entries = (
         ("nbad", "fresh", False, [2.0]),
         ("jax", "jit", False, [1.0]),
