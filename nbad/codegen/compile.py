@@ -26,6 +26,7 @@ from nbad.codegen.host import host
 from nbad.codegen.length import width
 from nbad.codegen.lower import OpList
 from nbad.codegen.vector_ir import ENTRY, print_ir
+from nbad.functions import library
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
@@ -144,6 +145,8 @@ def compile_tile(oplist: OpList) -> TileKernel:
     2
     """
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
+    for function in library.declared_in(ir):
+        _link(function)
     with global_compiler_lock:
         shelf = _shelves.find(symbol, ir)
     return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
@@ -159,6 +162,12 @@ def compile_lasting(ir: str, name: str) -> int:
         if symbol not in _lasting.by_symbol:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, ir)))
         return _lasting.by_symbol[symbol].addresses[symbol]
+
+
+@functools.cache
+def _link(symbol: str) -> None:
+    """Make a function of `nbad.functions` known to the linker."""
+    binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
 
 
 def _renamed(ir: str, name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ the user's, which takes doubles whatever the dtype is. Variants take one registe
 from collections.abc import Iterable
 
 from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
+from nbad.functions.library import symbol
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 
@@ -86,7 +87,10 @@ class Functions:
             return self._declared(f"llvm.{INTRINSICS[op]}.v{self.width}f{8 * ITEMSIZE[self._dtype]}", self.vector, row)
         if not row.libm:
             return self._lanes(foreign_function(row.name), row, "double")
-        variant = self._host.vector_function(row.libm, len(row.operands), self._dtype) if self._math == "simd" else None
+        arity, has_vectors = len(row.operands), self._math == "simd"
+        if has_vectors and self._host.has_own(row.libm, arity, self._dtype):
+            return self._declared(symbol(row.libm, self._dtype, self.width), self.vector, row)
+        variant = self._host.vector_function(row.libm, arity, self._dtype) if has_vectors else None
         if variant is None:
             return self._lanes(scalar_function(row.libm, self._dtype), row, self.scalar)
         return self._declared(variant, self.vector, row) if self._registers == 1 else self._parts(variant, row)

@@ -1,0 +1,196 @@
+"""The functions of this wing by name: their symbols, their text, and on which hosts they serve.
+
+A kernel declares the symbol and calls it with whole vectors; the text is compiled once for each length and dtype that is used.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nbad.functions import exponentials, logarithms, remainders, trigonometric
+from nbad.functions.lines import FLOAT, MASK, REAL, Lines, Value
+
+
+class Function(NamedTuple):
+    """A formula, and of how many operands."""
+
+    formula: Callable[..., Value]
+    arity: int = 1
+
+
+# by the name that the C library has
+FUNCTIONS = {
+    "exp": Function(exponentials.exp),
+    "exp2": Function(exponentials.exp2),
+    "expm1": Function(exponentials.expm1),
+    "sinh": Function(exponentials.sinh),
+    "cosh": Function(exponentials.cosh),
+    "tanh": Function(exponentials.tanh),
+    "log": Function(logarithms.log),
+    "log2": Function(logarithms.log2),
+    "log10": Function(logarithms.log10),
+    "log1p": Function(logarithms.log1p),
+    "sin": Function(trigonometric.sin),
+    "cos": Function(trigonometric.cos),
+    "tan": Function(trigonometric.tan),
+    "fmod": Function(remainders.fmod, 2),
+}
+# Where the C library has a vector function, too, ours serves if it is not slower, and the more exact one if both are as fast: how
+# many times faster ours are, by the letter of the instruction set in the vector ABI, for vectors of four registers of independent
+# elements. AVX-512: Zen 5, its formulas inlined; AVX2: Zen 4. glibc 2.36 both. The others are slower, or were not measured there.
+FASTER: dict[tuple[str, str], dict[str, float]] = {
+    ("e", "float64"): {"exp": 1.6, "log": 1.15, "tanh": 1.3},
+    ("e", "float32"): {"exp": 1.8},
+    ("d", "float64"): {"exp": 1.1, "log": 1.0, "log1p": 1.0, "cosh": 1.15, "tanh": 1.3},
+    ("d", "float32"): {"exp": 1.0, "exp2": 1.0, "expm1": 1.1, "tanh": 1.1},
+}
+SYMBOL = re.compile(r"nbad_(\w+)_x(\d+)f(64|32)")
+DECLARED = re.compile(rf"^declare .* @({SYMBOL.pattern})\(", re.MULTILINE)
+TEXT = """\
+{declarations}
+define {vector} @{symbol}({parameters}) #0 {{
+entry:
+{lines}
+  ret {vector} {result}
+}}
+attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
+attributes #1 = {{ nounwind willreturn memory(none) }}
+!0 = !{{!"branch_weights", i32 1, i32 100000}}
+"""
+BRANCH = """\
+  %any = call i1 @llvm.vector.reduce.or.v{width}i1({mask} {far})
+  br i1 %any, label %far, label %done, !prof !0
+far:
+  %slow = call {vector} @far({arguments}, {vector} {result}, {mask} {far})
+  br label %done
+done:
+  %result = phi {vector} [ {result}, %entry ], [ %slow, %far ]"""
+FAR = """\
+declare double @{function}({doubles}) #1
+declare i1 @llvm.vector.reduce.or.v{width}i1({mask}) #1
+define internal {vector} @far({parameters}, {vector} %near, {mask} %far) noinline cold #0 {{
+entry:
+  %results = alloca {vector}
+  %lanes = alloca <{width} x i8>
+  store {vector} %near, ptr %results
+  %bytes = zext {mask} %far to <{width} x i8>
+  store <{width} x i8> %bytes, ptr %lanes
+{spills}
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %skip ]
+  %place = getelementptr i8, ptr %lanes, i64 %i
+  %byte = load i8, ptr %place
+  %is = icmp ne i8 %byte, 0
+  br i1 %is, label %lane, label %skip
+lane:
+{loads}
+  %double = call double @{function}({arguments})
+  %value = {narrow} double %double to {scalar}
+  %target = getelementptr {scalar}, ptr %results, i64 %i
+  store {scalar} %value, ptr %target
+  br label %skip
+skip:
+  %next = add nuw nsw i64 %i, 1
+  %more = icmp ult i64 %next, {width}
+  br i1 %more, label %loop, label %done
+done:
+  %result = load {vector}, ptr %results
+  ret {vector} %result
+}}"""
+
+
+def serves(name: str, dtype: str, rival: str) -> bool:
+    """Whether a function is taken into use.
+
+    Parameters
+    ----------
+    name : str
+    dtype : "float64" or "float32"
+    rival : str
+        The instruction set, as the vector ABI has it, for which the C library has a vector function; "" where it has none.
+
+    Examples
+    --------
+    >>> serves("exp", "float64", ""), serves("jn", "float64", "")
+    (True, False)
+    """
+    return name in FUNCTIONS and (not rival or name in FASTER.get((rival, dtype), ()))
+
+
+def symbol(name: str, dtype: str, width: int) -> str:
+    """The symbol of a function for vectors of so many elements.
+
+    Examples
+    --------
+    >>> symbol("exp", "float64", 16)
+    'nbad_exp_x16f64'
+    """
+    return f"nbad_{name}_x{width}f{dtype.removeprefix('float')}"
+
+
+def declared_in(ir: str) -> list[str]:
+    """The symbols that a module declares.
+
+    Examples
+    --------
+    >>> declared_in("declare <16 x double> @nbad_exp_x16f64(<16 x double>) #1")
+    ['nbad_exp_x16f64']
+    """
+    return [found[0] for found in DECLARED.findall(ir)]
+
+
+def text(symbol: str) -> str:
+    """The LLVM module that defines a symbol.
+
+    Examples
+    --------
+    >>> "define <4 x double> @nbad_exp_x4f64(<4 x double> %x0)" in text("nbad_exp_x4f64")
+    True
+    """
+    name, width, bits = SYMBOL.fullmatch(symbol).groups()  # type: ignore[union-attr]
+    formula, arity = FUNCTIONS[name]
+    lines = Lines(f"float{bits}", int(width))
+    vector = lines.types[REAL]
+    operands = [f"%x{k}" for k in range(arity)]
+    result = formula(lines, *(Value(lines, REAL, operand) for operand in operands)).text
+    printed, declarations = lines.printed, list(lines.declared.values())
+    parameters = ", ".join(f"{vector} {operand}" for operand in operands)
+    if lines.far is not None:
+        names = dict(vector=vector, mask=lines.types[MASK], width=width)
+        printed.append(BRANCH.format(arguments=parameters, result=result, far=lines.far.text, **names))
+        declarations.append(_far(name, lines, operands, parameters))
+        result = "%result"
+    return TEXT.format(
+        declarations="\n".join(declarations),
+        vector=vector,
+        symbol=symbol,
+        parameters=parameters,
+        lines="\n".join(printed),
+        result=result,
+        bits=int(width) * int(bits),
+    )
+
+
+def _far(name: str, lines: Lines, operands: list[str], parameters: str) -> str:
+    """The helper that calls the scalar C function, of doubles, for the lanes that are far out."""
+    scalar, vector = FLOAT[lines.dtype], lines.types[REAL]
+    widen, narrow = ("bitcast", "bitcast") if lines.double else ("fpext", "fptrunc")
+    spills, loads = [], []
+    for k, operand in enumerate(operands):
+        spills += [f"  %p{k} = alloca {vector}", f"  store {vector} {operand}, ptr %p{k}"]
+        loads += [f"  %q{k} = getelementptr {scalar}, ptr %p{k}, i64 %i", f"  %s{k} = load {scalar}, ptr %q{k}"]
+        loads.append(f"  %d{k} = {widen} {scalar} %s{k} to double")
+    return FAR.format(
+        scalar=scalar,
+        function=name,
+        narrow=narrow,
+        doubles=", ".join(["double"] * len(operands)),
+        vector=vector,
+        mask=lines.types[MASK],
+        width=lines.width,
+        parameters=parameters,
+        spills="\n".join(spills),
+        loads="\n".join(loads),
+        arguments=", ".join(f"double %d{k}" for k in range(len(operands))),
+    )

@@ -1,0 +1,62 @@
+"""The texts of nbad's own vector functions, and the coefficients in them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from llvmlite import binding
+
+from nbad.codegen.host import host
+from nbad.functions import coefficients, fits
+from nbad.functions.library import FUNCTIONS, declared_in, symbol, text
+
+every_text = pytest.mark.parametrize(
+    "printed", [text(symbol(name, dtype, width)) for name in FUNCTIONS for dtype, width in (("float64", 2), ("float32", 64))]
+)
+
+
+@every_text
+def test_texts_are_modules_without_fast_math(printed):
+    binding.parse_assembly(printed).verify()
+    assert not re.search(r"\b(fast|nnan|ninf|nsz|arcp|contract|afn|reassoc)\b", printed)
+
+
+@every_text
+def test_texts_have_one_way_through_but_for_lanes_far_out(printed):
+    body = printed.partition("define <")[2]
+    labels = re.findall(r"^(\w+):", printed.rpartition("define <")[2], re.MULTILINE)
+    assert body
+    assert labels in (["entry"], ["entry", "far", "done"])
+
+
+def test_aarch64_has_vector_code():
+    """Cross-compiled: nothing here can run it."""
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(cpu="generic", features="+neon")
+    asm = machine.emit_assembly(binding.parse_assembly(text("nbad_exp_x8f64")))
+    assert re.search(r"fmla\tv\d+\.2d", asm)
+    assert not re.search(r"\tbl\t", asm)
+
+
+def test_no_function_of_the_c_library_is_called_but_far_out():
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    machine = binding.Target.from_triple(host().triple).create_target_machine(cpu=host().cpu, features=host().features)
+    for name in FUNCTIONS:
+        called = re.findall(r"call[q]?\t(\w+)", machine.emit_assembly(binding.parse_assembly(text(symbol(name, "float64", 16)))))
+        assert set(called) <= {"far", name}
+
+
+def test_symbols_are_found_in_what_declares_them():
+    ir = f"declare <4 x double> @{symbol('exp', 'float64', 4)}(<4 x double>) #1\ndeclare double @exp(double) #1"
+    assert declared_in(ir) == ["nbad_exp_x4f64"]
+
+
+def test_a_polynomial_is_what_its_fit_says():
+    assert fits.fitted("log", "float32") == coefficients.COEFFICIENTS["log"]["float32"]
+
+
+@pytest.mark.slow
+def test_all_coefficients_are_what_the_script_writes():
+    assert Path(coefficients.__file__).read_text() == fits.coefficients_source()
