@@ -12,7 +12,6 @@ from nbad.functions.lines import rounded
 
 PRECISION, POINTS, ROUNDS = 240, 500, 12
 TERMS = 60
-ERFC = 4
 HEAD = '''"""Coefficients of polynomials, the lowest first, written by `python -m nbad.functions.fits`."""
 
 # fmt: off
@@ -63,10 +62,10 @@ def _fits() -> dict[str, Fit]:
     def tanh(s: Any) -> Any:
         return (mp.tanh(mp.sqrt(s)) / mp.sqrt(s) - 1) / s if s > 0 else -mp.mpf(1) / 3
 
-    def erfc(q: Any) -> Any:
-        """With q from -1 to 1, `erfc(x)*exp(x*x)*(x + ERFC)` where `q = (x - ERFC)/(x + ERFC)`."""
-        x = ERFC * (1 + q) / (1 - q)
-        return mp.erfc(x) * mp.exp(x * x) * (x + ERFC)
+    def erfc(u: Any) -> Any:
+        """`erfc(x)*exp(x*x)*(2*x + 1)`, where `u = 1/(x + 3) - 1/8`."""
+        x = 1 / (u + mp.mpf(1) / 8) - 3
+        return mp.erfc(x) * mp.exp(x * x) * (2 * x + 1)
 
     return {
         "exp": Fit(series(lambda k: 1 / mp.factorial(k + 2)), "-0.34661", "0.34661", lambda r: r * r * mp.exp(-r), 9, 4),
@@ -81,12 +80,13 @@ def _fits() -> dict[str, Fit]:
         "asin": Fit(
             series(lambda k: mp.binomial(2 * k + 2, k + 1) / mp.mpf(4) ** (k + 1) / (2 * k + 3)), "0", "0.25", lambda s: s, 12, 5
         ),
-        "cbrt": Fit(lambda m: 1 / mp.cbrt(m), "1", "2", mp.cbrt, 6, 3),
+        "cbrt": Fit(lambda f: 1 / mp.cbrt(1 + f), "-0.293", "0.4143", lambda f: mp.cbrt(1 + f), 6, 3),
         "pow": Fit(series(lambda k: mp.mpf(1) / (2 * k + 5)), "0", "0.02944", lambda z: z * z, 6, 2),
         "erf": Fit(
             series(lambda k: (-1) ** k * 2 / root_of_pi / mp.factorial(k) / (2 * k + 1) - (k == 0)), "0", "1", lambda s: 1, 11, 6
         ),
-        "erfc": Fit(erfc, "-1", "0.8", lambda q: 1 / erfc(q), 23, 11),
+        "erfc": Fit(erfc, "-0.093", "0.1417", lambda u: 1 / erfc(u), 21, 10),
+        "erf_far": Fit(lambda u: mp.log(mp.erfc(1 + u)), "0", "4.95", lambda u: mp.erfc(1 + u), 19, 9),
     }
 
 

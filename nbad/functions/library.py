@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nbad.functions import exponentials, logarithms, remainders, trigonometric
+from nbad.functions import error_functions, exponentials, inverse_trigonometric, logarithms, powers, remainders, trigonometric
 from nbad.functions.lines import FLOAT, MASK, REAL, Lines, Value
 
 
@@ -33,6 +33,15 @@ FUNCTIONS = {
     "sin": Function(trigonometric.sin),
     "cos": Function(trigonometric.cos),
     "tan": Function(trigonometric.tan),
+    "asin": Function(inverse_trigonometric.asin),
+    "acos": Function(inverse_trigonometric.acos),
+    "atan": Function(inverse_trigonometric.atan),
+    "atan2": Function(inverse_trigonometric.atan2, 2),
+    "pow": Function(powers.pow, 2),
+    "cbrt": Function(powers.cbrt),
+    "erf": Function(error_functions.erf),
+    "erfc": Function(error_functions.erfc),
+    "hypot": Function(powers.hypot, 2),
     "fmod": Function(remainders.fmod, 2),
 }
 # Where the C library has a vector function, too, ours serves if it is not slower, and the more exact one if both are as fast: how
@@ -42,7 +51,7 @@ FASTER: dict[tuple[str, str], dict[str, float]] = {
     ("e", "float64"): {"exp": 1.6, "log": 1.15, "tanh": 1.3},
     ("e", "float32"): {"exp": 1.8},
     ("d", "float64"): {"exp": 1.1, "log": 1.0, "log1p": 1.0, "cosh": 1.15, "tanh": 1.3},
-    ("d", "float32"): {"exp": 1.0, "exp2": 1.0, "expm1": 1.1, "tanh": 1.1},
+    ("d", "float32"): {"exp": 1.0, "exp2": 1.0, "expm1": 1.1, "tanh": 1.1, "cbrt": 1.45, "pow": 1.15},
 }
 SYMBOL = re.compile(r"nbad_(\w+)_x(\d+)f(64|32)")
 DECLARED = re.compile(rf"^declare .* @({SYMBOL.pattern})\(", re.MULTILINE)
