@@ -7,7 +7,7 @@ the user's, which takes doubles whatever the dtype is. Variants take one registe
 from collections.abc import Iterable
 
 from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
-from nbad.functions.library import symbol
+from nbad.functions.library import SINCOS, returned, symbol
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 
@@ -94,6 +94,17 @@ class Functions:
         if variant is None:
             return self._lanes(scalar_function(row.libm, self._dtype), row, self.scalar)
         return self._declared(variant, self.vector, row) if self._registers == 1 else self._parts(variant, row)
+
+    def of_both(self) -> tuple[str, str] | None:
+        """The name of the function that gives sine and cosine of one operand, and the type of the two; None where there is none.
+
+        Where these are nbad's own: their bits are the same.
+        """
+        if self._math != "simd" or not all(self._host.has_own(name, 1, self._dtype) for name in ("sin", "cos")):
+            return None
+        name, kind = symbol(SINCOS, self._dtype, self.width), returned(self.vector, 2)
+        self.texts[name] = f"declare {kind} @{name}({self.vector}) #1"
+        return name, kind
 
     def counting(self) -> str:
         """The name of the function that counts."""

@@ -5,17 +5,18 @@ A kernel declares the symbol and calls it with whole vectors; the text is compil
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nbad.functions import error_functions, exponentials, inverse_trigonometric, logarithms, powers, remainders, trigonometric
 from nbad.functions.lines import FLOAT, MASK, REAL, Lines, Value
 
 
 class Function(NamedTuple):
-    """A formula, and of how many operands."""
+    """A formula, of how many operands, and which functions its results are where it has two of them."""
 
-    formula: Callable[..., Value]
+    formula: Callable[..., Any]
     arity: int = 1
+    results: tuple[str, ...] = ()
 
 
 # by the name that the C library has
@@ -44,6 +45,8 @@ FUNCTIONS = {
     "hypot": Function(powers.hypot, 2),
     "fmod": Function(remainders.fmod, 2),
 }
+SINCOS = "sincos"
+PAIRS = {SINCOS: Function(trigonometric.sincos, results=("sin", "cos"))}  # what one function computes for several operations
 # Where the C library has a vector function, too, ours serves if it is not slower, and the more exact one if both are as fast: how
 # many times faster ours are, by the letter of the instruction set in the vector ABI, for vectors of four registers of independent
 # elements. AVX-512: Zen 5, its formulas inlined; AVX2: Zen 4. glibc 2.36 both. The others are slower, or were not measured there.
@@ -57,27 +60,29 @@ SYMBOL = re.compile(r"nbad_(\w+)_x(\d+)f(64|32)")
 DECLARED = re.compile(rf"^declare .* @({SYMBOL.pattern})\(", re.MULTILINE)
 TEXT = """\
 {declarations}
-define {vector} @{symbol}({parameters}) #0 {{
+define {kind} @{symbol}({parameters}) #0 {{
 entry:
 {lines}
-  ret {vector} {result}
+  ret {kind} {result}
 }}
 attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
 attributes #1 = {{ nounwind willreturn memory(none) }}
 !0 = !{{!"branch_weights", i32 1, i32 100000}}
 """
+ANY = "declare i1 @llvm.vector.reduce.or.v{width}i1({mask}) #1"
 BRANCH = """\
   %any = call i1 @llvm.vector.reduce.or.v{width}i1({mask} {far})
   br i1 %any, label %far, label %done, !prof !0
 far:
-  %slow = call {vector} @far({arguments}, {vector} {result}, {mask} {far})
+{slow}
   br label %done
 done:
-  %result = phi {vector} [ {result}, %entry ], [ %slow, %far ]"""
+{results}"""
+SLOW = "  %far.{name} = call {vector} @far_{name}({parameters}, {vector} {near}, {mask} {far})"
+EITHER = "  %{name} = phi {vector} [ {near}, %entry ], [ %far.{name}, %far ]"
 FAR = """\
-declare double @{function}({doubles}) #1
-declare i1 @llvm.vector.reduce.or.v{width}i1({mask}) #1
-define internal {vector} @far({parameters}, {vector} %near, {mask} %far) noinline cold #0 {{
+declare double @{name}({doubles}) #1
+define internal {vector} @far_{name}({parameters}, {vector} %near, {mask} %far) noinline cold #0 {{
 entry:
   %results = alloca {vector}
   %lanes = alloca <{width} x i8>
@@ -94,7 +99,7 @@ loop:
   br i1 %is, label %lane, label %skip
 lane:
 {loads}
-  %double = call double @{function}({arguments})
+  %double = call double @{name}({arguments})
   %value = {narrow} double %double to {scalar}
   %target = getelementptr {scalar}, ptr %results, i64 %i
   store {scalar} %value, ptr %target
@@ -158,48 +163,75 @@ def text(symbol: str) -> str:
     True
     """
     name, width, bits = SYMBOL.fullmatch(symbol).groups()  # type: ignore[union-attr]
-    formula, arity = FUNCTIONS[name]
+    formula, arity, names = (FUNCTIONS | PAIRS)[name]
     lines = Lines(f"float{bits}", int(width))
     vector = lines.types[REAL]
-    operands = [f"%x{k}" for k in range(arity)]
-    result = formula(lines, *(Value(lines, REAL, operand) for operand in operands)).text
-    printed, declarations = lines.printed, list(lines.declared.values())
-    parameters = ", ".join(f"{vector} {operand}" for operand in operands)
+    operands = [Value(lines, REAL, f"%x{k}") for k in range(arity)]
+    computed = formula(lines, *operands)
+    results = dict(zip(names, computed, strict=True)) if names else {name: computed}
+    parameters = ", ".join(f"{vector} {operand.text}" for operand in operands)
+    near = {each: value.text for each, value in results.items()}
     if lines.far is not None:
-        names = dict(vector=vector, mask=lines.types[MASK], width=width)
-        printed.append(BRANCH.format(arguments=parameters, result=result, far=lines.far.text, **names))
-        declarations.append(_far(name, lines, operands, parameters))
-        result = "%result"
+        near = _with_far_lanes(lines, near, parameters)
+    kind, last = returned(vector, len(near)), next(iter(near.values()))
+    if len(near) > 1:
+        last = "zeroinitializer"
+        for k, result in enumerate(near.values()):
+            last = lines.add(REAL, f"insertvalue {kind} {last}, {vector} {result}, {k}").text
     return TEXT.format(
-        declarations="\n".join(declarations),
-        vector=vector,
+        declarations="\n".join(lines.declared.values()),
+        kind=kind,
         symbol=symbol,
         parameters=parameters,
-        lines="\n".join(printed),
-        result=result,
+        lines="\n".join(lines.printed),
+        result=last,
         bits=int(width) * int(bits),
     )
 
 
-def _far(name: str, lines: Lines, operands: list[str], parameters: str) -> str:
+def returned(vector: str, count: int) -> str:
+    """The type of the results of a function.
+
+    Examples
+    --------
+    >>> returned("<4 x double>", 2)
+    '{ <4 x double>, <4 x double> }'
+    """
+    return vector if count == 1 else f"{{ {', '.join([vector] * count)} }}"
+
+
+def _with_far_lanes(lines: Lines, near: dict[str, str], parameters: str) -> dict[str, str]:
+    """Add the branch that computes the lanes that are far out; the names of the results behind it."""
+    assert lines.far is not None
+    names = dict(vector=lines.types[REAL], mask=lines.types[MASK], width=lines.width, far=lines.far.text, parameters=parameters)
+    slow = [SLOW.format(name=name, near=value, **names) for name, value in near.items()]
+    either = [EITHER.format(name=name, near=value, **names) for name, value in near.items()]
+    lines.printed.append(BRANCH.format(slow="\n".join(slow), results="\n".join(either), **names))
+    lines.declared["any"] = ANY.format(**names)
+    for name in near:
+        lines.declared[f"far_{name}"] = _far(name, lines, parameters)
+    return {name: f"%{name}" for name in near}
+
+
+def _far(name: str, lines: Lines, parameters: str) -> str:
     """The helper that calls the scalar C function, of doubles, for the lanes that are far out."""
-    scalar, vector = FLOAT[lines.dtype], lines.types[REAL]
+    scalar, vector, arity = FLOAT[lines.dtype], lines.types[REAL], parameters.count("%")
     widen, narrow = ("bitcast", "bitcast") if lines.double else ("fpext", "fptrunc")
     spills, loads = [], []
-    for k, operand in enumerate(operands):
-        spills += [f"  %p{k} = alloca {vector}", f"  store {vector} {operand}, ptr %p{k}"]
+    for k in range(arity):
+        spills += [f"  %p{k} = alloca {vector}", f"  store {vector} %x{k}, ptr %p{k}"]
         loads += [f"  %q{k} = getelementptr {scalar}, ptr %p{k}, i64 %i", f"  %s{k} = load {scalar}, ptr %q{k}"]
         loads.append(f"  %d{k} = {widen} {scalar} %s{k} to double")
     return FAR.format(
         scalar=scalar,
-        function=name,
+        name=name,
         narrow=narrow,
-        doubles=", ".join(["double"] * len(operands)),
+        doubles=", ".join(["double"] * arity),
         vector=vector,
         mask=lines.types[MASK],
         width=lines.width,
         parameters=parameters,
         spills="\n".join(spills),
         loads="\n".join(loads),
-        arguments=", ".join(f"double %d{k}" for k in range(len(operands))),
+        arguments=", ".join(f"double %d{k}" for k in range(arity)),
     )

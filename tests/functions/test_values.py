@@ -1,14 +1,19 @@
 """nbad's own vector functions against mpmath, and what holds of their bits."""
 
 import math
+import re
 
 import numpy as np
 import pytest
-from helpers.own_functions import BOUNDS, errors, evaluate, random_points, special_points
-from helpers.tiles_by_hand import pairs, same_bits
+from helpers.own_functions import BOUNDS, errors, evaluate, hide_library, random_points, special_points
+from helpers.tiles_by_hand import graph_of, pairs, run_tile, same_bits
 
+from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import host
-from nbad.functions.library import FUNCTIONS
+from nbad.codegen.lower import lower
+from nbad.codegen.vector_ir import print_ir
+from nbad.functions.library import FUNCTIONS, declared_in, symbol
+from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
 
 NUMPY = {row.libm: row.numpy for row in TABLE.values() if row.libm}
@@ -81,3 +86,28 @@ def test_they_serve_beside_the_library_only_where_they_are_not_slower():
     assert not avx2.has_own("sin", 1, "float64")
     assert avx2._replace(letter="e", nbytes=64).has_own("exp", 1, "float64")
     assert not avx2._replace(letter="n", nbytes=16).has_own("exp", 1, "float64")
+
+
+@every_dtype
+def test_sine_and_cosine_of_one_operand_are_one_call_with_the_same_bits(monkeypatch, dtype):
+    """Also for lanes far out, and where the operand is a result of another call."""
+    x = np.concatenate([special_points(dtype), *random_points("sin", dtype, 20)])
+    hide_library(monkeypatch)
+    kernel = compile_tile(lower(graph_of("sin", "cos", "tan"), dtype))
+    assert kernel.llvm.count("call {") == 1
+    assert not re.search(r"@nbad_(sin|cos)_", kernel.llvm)
+    both = run_tile(kernel, x, x)
+    for name, result in zip(("sin", "cos", "tan"), both, strict=True):
+        assert same_bits(result, evaluate(monkeypatch, name, dtype, x))
+
+
+def test_sine_and_cosine_of_different_operands_are_two_calls(monkeypatch):
+    hide_library(monkeypatch)
+    builder = GraphBuilder("two", ["x", "y"])
+    kernel = compile_tile(lower(builder.build([builder.add("sin", 0), builder.add("cos", 1)])))
+    assert declared_in(kernel.llvm) == [symbol(name, "float64", kernel.width) for name in ("sin", "cos")]
+
+
+def test_the_library_keeps_sine_and_cosine_apart():
+    offered = host()._replace(offered=frozenset({"_ZGVdN4v_sin", "_ZGVdN4v_cos"}), features="+fma", letter="d", nbytes=32)
+    assert "sincos" not in print_ir(lower(graph_of("sin", "cos")), offered)
