@@ -31,6 +31,9 @@ FUNCTIONS = {
     "log2": Function(logarithms.log2),
     "log10": Function(logarithms.log10),
     "log1p": Function(logarithms.log1p),
+    "asinh": Function(logarithms.asinh),
+    "acosh": Function(logarithms.acosh),
+    "atanh": Function(logarithms.atanh),
     "sin": Function(trigonometric.sin),
     "cos": Function(trigonometric.cos),
     "tan": Function(trigonometric.tan),
@@ -53,9 +56,13 @@ PAIRS = {SINCOS: Function(trigonometric.sincos, results=("sin", "cos"))}  # what
 FASTER: dict[tuple[str, str], dict[str, float]] = {
     ("e", "float64"): {"exp": 1.6, "log": 1.15, "tanh": 1.3},
     ("e", "float32"): {"exp": 1.8},
-    ("d", "float64"): {"exp": 1.1, "log": 1.0, "log1p": 1.0, "cosh": 1.15, "tanh": 1.3},
-    ("d", "float32"): {"exp": 1.0, "exp2": 1.0, "expm1": 1.1, "tanh": 1.1, "cbrt": 1.45, "pow": 1.15},
-}
+    ("d", "float64"): {
+        "exp": 1.1, "log": 1.0, "log1p": 1.0, "cosh": 1.15, "tanh": 1.25, "asinh": 1.4, "acosh": 1.65, "atanh": 1.8
+    },
+    ("d", "float32"): {
+        "exp": 1.0, "exp2": 1.0, "expm1": 1.1, "tanh": 1.1, "asinh": 1.1, "acosh": 1.0, "atanh": 1.2, "cbrt": 1.45, "pow": 1.15
+    },
+}  # fmt: skip
 SYMBOL = re.compile(r"nbad_(\w+)_x(\d+)f(64|32)")
 DECLARED = re.compile(rf"^declare .* @({SYMBOL.pattern})\(", re.MULTILINE)
 TEXT = """\

@@ -36,19 +36,43 @@ def log10(e: Lines, x: Value) -> Value:
 
 def log1p(e: Lines, x: Value) -> Value:
     """log(1 + x)."""
-    high, low = parts(LN_2, e.dtype, 2)
-    total = x + 1.0
-    other = total - 1.0
-    lost = (1.0 - (total - other)) + (x - other)
-    f, k, power = split(e, total, is_normal=True)
-    near = k.is_equal(0.0)
-    f = e.where(near, x, f)
-    is_exact = near | (x > 2.0**60)
-    lost = e.where(is_exact, 0.0, lost * e.from_bits((e.bias << e.fraction) - power))
-    half, inner = _log_1p(e, f, e.fma(lost, e.polynomial(COEFFICIENTS["inverse"][e.dtype], f), k * low))
-    result = e.copysign(e.fma(k, high, f - (half - inner)), x)
+    result = e.copysign(_log1p_of_sum(e, x), x)
     result = e.where(x < math.inf, result, x)
     return e.where(x > -1.0, result, e.where(x.is_equal(-1.0), -math.inf, math.nan))
+
+
+def asinh(e: Lines, x: Value) -> Value:
+    """asinh(x): the logarithm of `1 + a + (s - 1)` with the square root s of `1 + a*a`."""
+    a = e.abs(x)
+    square = a * a
+    square_low = e.fma(a, a, -square)
+    total, lost = _two_sum(square, 1.0)
+    root = e.sqrt(total)
+    root_low = (e.fma(-root, root, total) + (lost + square_low)) / (root + root)
+    below, below_low = fast_sum(root, e.constant(1.0))
+    high, low = _quotient(e, square, square_low, below, below_low + root_low)
+    high, lost = fast_sum(a, high)
+    return e.where(a < math.inf, e.copysign(_log1p_of_large(e, a, high, lost + low), x), x)
+
+
+def acosh(e: Lines, x: Value) -> Value:
+    """acosh(x): the logarithm of `1 + d + s` with `d = x - 1` and the square root s of `d*(d + 2)`."""
+    d = x - 1.0
+    square = e.fma(d, d, d + d)
+    lost = e.fma(d, d, (d + d) - square)
+    root = e.sqrt(square)
+    root_low = e.where(square > 0.0, (e.fma(-root, root, square) + lost) / (root + root), 0.0)
+    high, lost = fast_sum(root, d)
+    result = _log1p_of_large(e, x, high, lost + root_low)
+    return e.where(x < math.inf, e.where(x < 1.0, math.nan, result), x)
+
+
+def atanh(e: Lines, x: Value) -> Value:
+    """atanh(x): half the logarithm of `1 + 2*a/(1 - a)`."""
+    a = e.abs(x)
+    high, low = _quotient(e, a + a, None, *fast_sum(e.constant(1.0), -a))
+    result = e.where(a.is_equal(1.0), math.inf, _log1p_of_sum(e, high, low) * 0.5)
+    return e.where(a > 1.0, math.nan, e.copysign(result, x))
 
 
 def split(e: Lines, x: Value, is_normal: bool = False) -> Split:
@@ -63,6 +87,42 @@ def split(e: Lines, x: Value, is_normal: bool = False) -> Split:
     k = e.from_bits(up | e.constant_bits(zero)) - (zero + e.bias + 1)
     k = k if is_normal else k + e.where(small, float(-shift), 0.0)
     return Split(e.from_bits(bits - power) - 1.0, k, power)
+
+
+def _log1p_of_large(e: Lines, x: Value, high: Value, low: Value) -> Value:
+    """`log(1 + high + low)`; `log(2*x)`, which is the same, where x is large."""
+    large = x > 2.0**60
+    high, low = e.where(large, x, high), e.where(large, 0.0, low)
+    return _log1p_of_sum(e, high, low, e.where(large, 1.0, 0.0))
+
+
+def _log1p_of_sum(e: Lines, x: Value, low: Value | None = None, doublings: Value | None = None) -> Value:
+    """`log(1 + x + low)`, and log(2) for each doubling."""
+    total, lost = _two_sum(x, 1.0)
+    f, k, power = split(e, total, is_normal=True)
+    near = k.is_equal(0.0)
+    f = e.where(near, x, f)
+    lost = e.where(x > 2.0**60, 0.0, (lost if low is None else lost + low) * e.from_bits((e.bias << e.fraction) - power))
+    lost = e.where(near, 0.0 if low is None else low, lost)
+    k = k if doublings is None else k + doublings
+    unit, unit_low = parts(LN_2, e.dtype, 2)
+    half, inner = _log_1p(e, f, e.fma(lost, e.polynomial(COEFFICIENTS["inverse"][e.dtype], f), k * unit_low))
+    return e.fma(k, unit, f - (half - inner))
+
+
+def _two_sum(x: Value, y: float) -> tuple[Value, Value]:
+    """`x + y`, and what rounding it lost, whichever is smaller (Knuth)."""
+    total = x + y
+    other = total - y
+    return total, (y - (total - other)) + (x - other)
+
+
+def _quotient(e: Lines, x: Value, x_low: Value | None, y: Value, y_low: Value) -> tuple[Value, Value]:
+    """The quotient of two sums as the sum of two."""
+    inverse = 1.0 / y
+    quotient = x * inverse
+    rest = e.fma(-quotient, y, x) - quotient * y_low
+    return quotient, (rest if x_low is None else rest + x_low) * inverse
 
 
 def _log_1p(e: Lines, f: Value, more: Value | None = None) -> tuple[Value, Value]:

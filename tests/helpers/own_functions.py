@@ -39,11 +39,13 @@ INTERVALS = {
     "tan": ((-1e6, 1e6), (-1e5, 1e5)),
     "asin": ((-1, 1), (-1, 1)),
     "acos": ((-1, 1), (-1, 1)),
+    "acosh": ((0.9, 10), (0.9, 10)),
+    "atanh": ((-1, 1), (-1, 1)),
     "erf": ((-6, 6), (-4, 4)),
     "erfc": ((-6, 28), (-4, 10.5)),
 }
 EVERYWHERE = (-10, 10)
-ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0}
+ABOVE = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "acosh": 1.0}
 SPECIAL = (0.0, 5e-324, 1e-310, 2.2250738585072014e-308, 1e-45, 1e-40, 1.1754943508222875e-38, 1e-8, 0.5, 1.0, 1.5, 2.0, 3.0,
            10.0, 88.7, 89.0, 104.0, 127.0, 128.0, 150.0, 709.7, 710.4, 745.0, 745.2, 1023.0, 1024.0, 1074.0, 1075.0, 2.0**24,
            2.0**53, 1e22, 3.4e38, 1.7e308, math.inf, math.nan)  # fmt: skip
@@ -106,7 +108,7 @@ def errors(name, dtype, results, *operands):
 
 
 def _truth(name, point):
-    if point[0] < ABOVE.get(name, -math.inf) or (name in ("asin", "acos") and abs(point[0]) > 1):
+    if point[0] < ABOVE.get(name, -math.inf) or (name in ("asin", "acos", "atanh") and abs(point[0]) > 1):
         return mpmath.nan
     if name in ("exp", "exp2", "expm1", "sinh", "cosh", "tanh", "erf", "erfc") and abs(point[0]) > FAR:
         point = [math.copysign(FAR, point[0])]
