@@ -72,11 +72,13 @@ entry:
 {lines}
   ret {kind} {result}
 }}
-attributes #0 = {{ nounwind "min-legal-vector-width"="{bits}" }}
+attributes #0 = {{ nounwind alignstack=64 "min-legal-vector-width"="{bits}" }}
 attributes #1 = {{ nounwind willreturn memory(none) }}
 !0 = !{{!"branch_weights", i32 1, i32 100000}}
 """
 ANY = "declare i1 @llvm.vector.reduce.or.v{width}i1({mask}) #1"
+# alignstack: else what is put aside may meet the constants at the same place of another page, and a pass takes twice as long, in
+# one process of three
 BRANCH = """\
   %any = call i1 @llvm.vector.reduce.or.v{width}i1({mask} {far})
   br i1 %any, label %far, label %done, !prof !0
