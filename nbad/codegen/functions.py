@@ -1,7 +1,8 @@
 """The functions that a kernel calls: declared under the names that the linker knows, or defined beside the kernel.
 
-A C function without a vector variant becomes a small function that calls it lane by lane, and so does a function of SciPy's or of
-the user's, which takes doubles whatever the dtype is. Variants take one register: vectors of more are given to them in parts.
+nbad's own functions take whole vectors, variants of the C library's one register: vectors of more are given to them in parts. A
+C function with neither becomes a small function that calls it lane by lane, and so does a function of SciPy's or of the user's,
+which takes doubles whatever the dtype is.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The error function and its complement: a polynomial next to 0, exponentials beyond."""
 
 from nbad.functions.coefficients import COEFFICIENTS
-from nbad.functions.exponentials import reduced, scaled
+from nbad.functions.exponentials import power_of_2, reduced, scaled
 from nbad.functions.lines import Lines, Value, fast_sum
 
 
@@ -11,7 +11,7 @@ def erf(e: Lines, x: Value) -> Value:
     near = e.fma(x, e.polynomial(COEFFICIENTS["erf"][e.dtype], square), x)
     logarithm = e.polynomial(COEFFICIENTS["erf_far"][e.dtype], e.between(a - 1.0, 0.0, 4.95))  # that of 1 - erf(a)
     r = reduced(e, logarithm)
-    far = 1.0 - scaled(e, r.high + r.low + 1.0, r.bits)
+    far = 1.0 - (r.high + r.low + 1.0) * power_of_2(e, r.bits, 0)
     return e.where(a < 1.0, near, e.copysign(far, x))
 
 

@@ -34,7 +34,7 @@ def expm1(e: Lines, x: Value) -> Value:
     cube = r * square * e.polynomial(COEFFICIENTS["expm1"][e.dtype], r)
     high, low = fast_sum(r, square)
     low = low + (e.fma(r * 0.5, r, -square) + (cube + e.fma(lost, r, lost)))
-    power = _power(e, e.to_bits(shifted), -1)  # half of 2**k, which may overflow
+    power = power_of_2(e, e.to_bits(shifted), -1)  # half of 2**k, which may overflow
     less = power - 0.5
     total, lost = fast_sum(less, power * high)
     result = (total + (lost + e.fma(power, low, (power - less) - 0.5))) * 2.0
@@ -61,7 +61,7 @@ def tanh(e: Lines, x: Value) -> Value:
     a, square = e.abs(x), x * x
     near = e.fma(a * square, e.polynomial(COEFFICIENTS["tanh"][e.dtype], square), a)
     r = reduced(e, e.between(a, 0.0, e.pick(20.0, 10.0)) * 2.0)
-    power = (r.high + r.low + 1.0) * _power(e, r.bits, 0)
+    power = (r.high + r.low + 1.0) * power_of_2(e, r.bits, 0)
     far = 1.0 - 2.0 / (power + 1.0)
     return e.copysign(e.where(a < 0.625, near, far), x)
 
@@ -113,7 +113,7 @@ def _whole(r: Reduced) -> tuple[Value, Value]:
     return r.high + r.low + 1.0, r.bits
 
 
-def _power(e: Lines, bits: Value, more: int) -> Value:
+def power_of_2(e: Lines, bits: Value, more: int) -> Value:
     """2**(k + more)."""
     return e.from_bits((bits << e.fraction) + (more - e.bias << e.fraction))
 
@@ -122,6 +122,6 @@ def _quarter_of_exp(e: Lines, x: Value) -> tuple[Value, Value]:
     """A quarter of `exp(abs(x))`, half of the greater part of sinh and cosh, as the sum of two."""
     r = reduced(e, e.between(e.abs(x), 0.0, e.pick(710.5, 89.5)))
     high, low = fast_sum(e.constant(1.0), r.high)
-    quarter = _power(e, r.bits, -2)
+    quarter = power_of_2(e, r.bits, -2)
     high, low = fast_sum(high, low + r.low)
     return high * quarter, low * quarter

@@ -28,14 +28,24 @@ def test_texts_have_one_way_through_but_for_lanes_far_out(printed):
     assert labels in (["entry"], ["entry", "far", "done"])
 
 
-def test_aarch64_has_vector_code():
-    """Cross-compiled: nothing here can run it."""
+@pytest.mark.parametrize(
+    ("triple", "cpu", "width", "fused"),
+    [
+        ("aarch64-unknown-linux-gnu", "generic", 8, r"fmla\tv\d+\.2d"),
+        ("x86_64-unknown-linux-gnu", "haswell", 16, r"vfmadd\d+pd\t.*ymm"),
+        ("x86_64-unknown-linux-gnu", "skylake-avx512", 32, r"vfmadd\d+pd\t.*zmm"),
+    ],
+)
+@pytest.mark.parametrize("name", ["exp", "log", "sincos"])
+def test_every_cpu_has_vector_code(triple, cpu, width, fused, name):
+    """Cross-compiled: not all of it can run here."""
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
-    machine = binding.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(cpu="generic", features="+neon")
-    asm = machine.emit_assembly(binding.parse_assembly(text("nbad_exp_x8f64")))
-    assert re.search(r"fmla\tv\d+\.2d", asm)
-    assert not re.search(r"\tbl\t", asm)
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=2)
+    asm = machine.emit_assembly(binding.parse_assembly(text(symbol(name, "float64", width))))
+    assert re.search(fused, asm)
+    assert not re.search(r"\tv?(add|sub|mul|div)sd\t|\tfmadd\t", asm)
+    assert set(re.findall(r"\t(?:bl|callq?)\t(\w+)", asm)) <= {"far_sin", "far_cos", "sin", "cos"}
 
 
 def test_no_function_of_the_c_library_is_called_but_far_out():
