@@ -1,12 +1,15 @@
 """nbad's own vector functions: run alone, on points of their whole domain, against mpmath."""
 
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import mpmath
 import numpy as np
 from helpers.tiles_by_hand import graph_of, run_tile
 
+import nbad.functions
 from nbad.codegen import compile as compile_module
 from nbad.codegen import length, vector_ir
 from nbad.codegen.host import host
@@ -15,7 +18,12 @@ from nbad.functions.library import FUNCTIONS
 from nbad.operations.table import TABLE
 
 OPERATIONS = {row.libm: name for name, row in TABLE.items() if row.libm}
-BOUNDS = {"tanh": 1.5, "erf": 1.5, "erfc": 1.5, "pow": 1.5, "atan2": 1.5, "fmod": 0.0}  # ulp; of others 1
+README = Path(nbad.functions.__file__).with_name("README.md").read_text(encoding="utf-8")
+# in units in the last place, as published for each dtype
+BOUNDS = {
+    name: {"float64": float(double), "float32": float(single)}
+    for name, double, single in re.findall(r"^\| `(\w+)` \| ([\d.]+) \| ([\d.]+) \|", README, re.MULTILINE)
+}
 LAYOUT = {"float64": (53, -1074, 1024), "float32": (24, -149, 128)}  # bits, exponents of the least and of what is too large
 DIGITS, FAR = 40, 5000  # beyond, exponentials overflow all the same
 TRUTH = {
