@@ -52,10 +52,10 @@ SINCOS = "sincos"
 PAIRS = {SINCOS: Function(trigonometric.sincos, results=("sin", "cos"))}  # what one function computes for several operations
 # Where the C library has a vector function, too, ours serves if it is not slower, and the more exact one if both are as fast: how
 # many times faster ours are, by the letter of the instruction set in the vector ABI, for vectors of four registers of independent
-# elements. AVX-512: Zen 5, its formulas inlined; AVX2: Zen 4. glibc 2.36 both. The others are slower, or were not measured there.
+# elements. AVX-512: a prototype of the formulas, inlined, on Zen 5; AVX2: Zen 4; glibc 2.36. Others are slower or not measured.
 FASTER: dict[tuple[str, str], dict[str, float]] = {
-    ("e", "float64"): {"exp": 1.6, "log": 1.15, "tanh": 1.3},
-    ("e", "float32"): {"exp": 1.8},
+    ("e", "float64"): {"exp": 1.1, "log": 1.15, "tanh": 1.3},
+    ("e", "float32"): {"exp": 1.05},
     ("d", "float64"): {
         "exp": 1.1, "log": 1.0, "log1p": 1.0, "cosh": 1.15, "tanh": 1.25, "asinh": 1.4, "acosh": 1.65, "atanh": 1.8
     },
@@ -76,9 +76,9 @@ attributes #0 = {{ nounwind alignstack=64 "min-legal-vector-width"="{bits}" }}
 attributes #1 = {{ nounwind willreturn memory(none) }}
 !0 = !{{!"branch_weights", i32 1, i32 100000}}
 """
-ANY = "declare i1 @llvm.vector.reduce.or.v{width}i1({mask}) #1"
 # alignstack: else what is put aside may meet the constants at the same place of another page, and a pass takes twice as long, in
 # one process of three
+ANY = "declare i1 @llvm.vector.reduce.or.v{width}i1({mask}) #1"
 BRANCH = """\
   %any = call i1 @llvm.vector.reduce.or.v{width}i1({mask} {far})
   br i1 %any, label %far, label %done, !prof !0
