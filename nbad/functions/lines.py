@@ -212,8 +212,8 @@ class Lines:
         return struct.unpack(layout[0], struct.pack(layout[1], x))[0]
 
     def polynomial(self, coefficients: Sequence[float], x: Value) -> Value:
-        """A polynomial, the lowest coefficient first: the even and the odd powers side by side, each after Horner."""
-        if len(coefficients) < 5:
+        """A polynomial, the lowest coefficient first, after Horner; a long one's even and odd powers side by side."""
+        if len(coefficients) < 6:
             return self._horner(coefficients, x)
         square = x * x
         return self.fma(self._horner(coefficients[1::2], square), x, self._horner(coefficients[::2], square))
