@@ -4,7 +4,8 @@ The module is printed as vector IR and compiled by llvmlite, for the CPU that Nu
 optimization passes that Numba's own functions need: the graph was simplified before, and vectors need no vectorizer. The object
 code is kept on disk under the hash of the IR itself, so that nothing that shapes the code can be forgotten in the key.
 
-Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too.
+Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too. Vector functions of nbad's own are
+loaded before the first kernel that calls them, from the disk or not, and stay.
 
 Numba's own functions, the drivers, are kept in the same folder by `cached_njit`.
 """
@@ -145,9 +146,9 @@ def compile_tile(oplist: OpList) -> TileKernel:
     2
     """
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
-    for function in library.declared_in(ir):
-        _link(function)
     with global_compiler_lock:
+        for function in library.declared_in(ir):
+            _link(function)
         shelf = _shelves.find(symbol, ir)
     return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
 

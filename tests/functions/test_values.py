@@ -123,3 +123,14 @@ def test_sine_and_cosine_of_different_operands_are_two_calls(monkeypatch):
 def test_the_library_keeps_sine_and_cosine_apart():
     offered = host()._replace(offered=frozenset({"_ZGVdN4v_sin", "_ZGVdN4v_cos"}), features="+fma", letter="d", nbytes=32)
     assert "sincos" not in print_ir(lower(graph_of("sin", "cos")), offered)
+
+
+@pytest.mark.slow
+def test_cached_code_finds_its_functions_in_a_new_process(run_python, tmp_path):
+    code = """
+import numpy as np, nbad
+f = nbad.kernel(lambda x, y: np.exp(np.fmod(x, y)) + np.tanh(x))
+print(f(np.linspace(-9.0, 9.0, 100), 1.5).tobytes().hex())
+"""
+    first, second = (run_python(code, NBAD_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first == second
