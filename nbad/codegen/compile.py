@@ -4,7 +4,8 @@ The module is printed as vector IR and compiled by llvmlite, for the CPU that Nu
 optimization passes that Numba's own functions need: the graph was simplified before, and vectors need no vectorizer. The object
 code is kept on disk under the hash of the IR itself, so that nothing that shapes the code can be forgotten in the key.
 
-Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too.
+Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too. Vector functions of nbad's own are
+loaded before the first kernel that calls them, from the disk or not, and stay.
 
 Numba's own functions, the drivers, are kept in the same folder by `cached_njit`.
 """
@@ -26,6 +27,7 @@ from nbad.codegen.host import host
 from nbad.codegen.length import width
 from nbad.codegen.lower import OpList
 from nbad.codegen.vector_ir import ENTRY, print_ir
+from nbad.functions import library
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
@@ -145,6 +147,8 @@ def compile_tile(oplist: OpList) -> TileKernel:
     """
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
     with global_compiler_lock:
+        for function in library.declared_in(ir):
+            _link(function)
         shelf = _shelves.find(symbol, ir)
     return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
 
@@ -159,6 +163,12 @@ def compile_lasting(ir: str, name: str) -> int:
         if symbol not in _lasting.by_symbol:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, ir)))
         return _lasting.by_symbol[symbol].addresses[symbol]
+
+
+@functools.cache
+def _link(symbol: str) -> None:
+    """Make a function of `nbad.functions` known to the linker."""
+    binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
 
 
 def _renamed(ir: str, name: str) -> tuple[str, str]:

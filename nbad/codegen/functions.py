@@ -1,12 +1,14 @@
 """The functions that a kernel calls: declared under the names that the linker knows, or defined beside the kernel.
 
-A C function without a vector variant becomes a small function that calls it lane by lane, and so does a function of SciPy's or of
-the user's, which takes doubles whatever the dtype is. Variants take one register: vectors of more are given to them in parts.
+nbad's own functions take whole vectors, variants of the C library's one register: vectors of more are given to them in parts. A
+C function with neither becomes a small function that calls it lane by lane, and so does a function of SciPy's or of the user's,
+which takes doubles whatever the dtype is.
 """
 
 from collections.abc import Iterable
 
 from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
+from nbad.functions.library import SINCOS, returned, symbol
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
 
@@ -86,10 +88,24 @@ class Functions:
             return self._declared(f"llvm.{INTRINSICS[op]}.v{self.width}f{8 * ITEMSIZE[self._dtype]}", self.vector, row)
         if not row.libm:
             return self._lanes(foreign_function(row.name), row, "double")
-        variant = self._host.vector_function(row.libm, len(row.operands), self._dtype) if self._math == "simd" else None
+        arity, has_vectors = len(row.operands), self._math == "simd"
+        if has_vectors and self._host.has_own(row.libm, arity, self._dtype):
+            return self._declared(symbol(row.libm, self._dtype, self.width), self.vector, row)
+        variant = self._host.vector_function(row.libm, arity, self._dtype) if has_vectors else None
         if variant is None:
             return self._lanes(scalar_function(row.libm, self._dtype), row, self.scalar)
         return self._declared(variant, self.vector, row) if self._registers == 1 else self._parts(variant, row)
+
+    def of_both(self) -> tuple[str, str] | None:
+        """The name of the function that gives sine and cosine of one operand, and the type of the two; None where there is none.
+
+        Where these are nbad's own: their bits are the same.
+        """
+        if self._math != "simd" or not all(self._host.has_own(name, 1, self._dtype) for name in ("sin", "cos")):
+            return None
+        name, kind = symbol(SINCOS, self._dtype, self.width), returned(self.vector, 2)
+        self.texts[name] = f"declare {kind} @{name}({self.vector}) #1"
+        return name, kind
 
     def counting(self) -> str:
         """The name of the function that counts."""

@@ -1,9 +1,10 @@
-"""The vector width of this host, and the vector functions that its C library offers.
+"""The vector width of this host, the vector functions that its C library offers, and where nbad's own serve.
 
 Functions are called by name and resolved when code is loaded, so that no address is ever baked into cached code. libmvec is
-opened before the first name is looked up, and so before any cached code that needs it. A function without a vector variant is
-called lane by lane from the scalar C library. Functions of SciPy and the user's own have no name that a linker knows: they are
-given one with their address in this process.
+opened before the first name is looked up, and so before any cached code that needs it. Where the CPU multiplies and adds in one,
+nbad's own functions stand in for those that libmvec lacks, and for those that it has slower; any other function without a vector
+variant is called lane by lane from the scalar C library. Functions of SciPy and the user's own have no name that a linker knows:
+they are given one with their address in this process.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import llvmlite.binding as llvm
 from numba.core import codegen, config
 
+from nbad.functions.library import serves
 from nbad.operations import scipy_link
 from nbad.operations.table import TABLE
 
@@ -61,6 +63,16 @@ class Host(NamedTuple):
         symbol = _symbol(self.letter, self.width(dtype), function, arity, dtype)
         return symbol if symbol in self.offered else None
 
+    def has_own(self, function: str, arity: int, dtype: str) -> bool:
+        """Whether a C function is replaced by one of `nbad.functions`."""
+        variant = self.vector_function(function, arity, dtype)
+        return self.fuses and serves(function, dtype, "" if variant is None else self.letter)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether there are instructions that multiply and add in one."""
+        return self.letter == "n" or "+fma" in self.features.split(",")
+
     @property
     def instructions(self) -> str:
         """What the instruction set is called."""
@@ -68,8 +80,9 @@ class Host(NamedTuple):
 
     def __str__(self) -> str:
         widths = " or ".join(f"{self.width(dtype)} x {dtype}" for dtype in ITEMSIZE)
-        functions = f"{len(self.offered)} vector functions of {LIBRARY}" if self.offered else "libm lane by lane"
-        return f"{widths} ({self.instructions}), {functions}"
+        library = [f"{len(self.offered)} vector functions of {LIBRARY}"] if self.offered else []
+        functions = ["nbad's own functions"] * self.fuses + library
+        return f"{widths} ({self.instructions}), {' and '.join(functions) or 'libm lane by lane'}"
 
 
 @functools.cache

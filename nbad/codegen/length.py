@@ -50,4 +50,7 @@ def _operations(oplist: OpList) -> list[str]:
 
 def _is_vector_function(op: str, dtype: str, host: Host) -> bool:
     row = TABLE[op]
-    return bool(row.libm and host.vector_function(row.libm, len(row.operands), dtype))
+    if not row.libm:
+        return False
+    arity = len(row.operands)
+    return host.has_own(row.libm, arity, dtype) or host.vector_function(row.libm, arity, dtype) is not None

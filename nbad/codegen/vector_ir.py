@@ -162,19 +162,23 @@ class _Printer:
         self.loops: dict[Any, list[str]] = {}  # the states of each at its end, and the lanes that are not done
         self.names: dict[int, str] = {}
         self.rung: str | None = None  # which elements have rung so far
+        self.partners = _partners(oplist)
         self.rows: dict[int, list[int]] = {}
         for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
             self.rows.setdefault(k, []).append(row)
 
     def value(self, k: int, node: Node) -> None:
         """One operation."""
-        if node.op in ("input", "const"):
+        if node.op in ("input", "const") or k in self.names:
             return
         self.names[k] = f"%v{self.prefix}{k}"
         if node.op == "loop":
             self._last_value(k, node)
             return
         operands = [self._operand(a) for a in node.args]
+        if k in self.partners and (both := self.functions.of_both()):
+            self._both(self.partners[k], *both, operands[0])
+            return
         if node.op == "alarm":
             self.body.add(f"  %v{k} = or {self.mask} {self.rung or '%heard'}, {operands[0]}")
             self.rung = f"%v{k}"
@@ -185,6 +189,14 @@ class _Printer:
             arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
             right = f"call {self.vector} @{self.functions.find(node.op)}({arguments})"
         self.body.add(f"  {self.names[k]} = {right}")
+
+    def _both(self, pair: tuple[int, int], function: str, kind: str, operand: str) -> None:
+        """Sine and cosine of one operand."""
+        name = f"%b{self.prefix}{pair[0]}"
+        self.body.add(f"  {name} = call {kind} @{function}({self.vector} {operand})")
+        for place, k in enumerate(pair):
+            self.names[k] = f"%v{self.prefix}{k}"
+            self.body.add(f"  {self.names[k]} = extractvalue {kind} {name}, {place}")
 
     def _last_value(self, k: int, node: Node) -> None:
         """What a node of a loop is, once that is printed."""
@@ -264,3 +276,13 @@ class _Printer:
         if isinstance(value, bool):
             return f"i1 {str(value).lower()}"
         return f"{self.scalar} 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+def _partners(oplist: OpList) -> dict[int, tuple[int, int]]:
+    """The sines and cosines of one operand: for each of them, which both are."""
+    found: dict[int, dict[str, int]] = {}
+    for k, node in enumerate(oplist.nodes):
+        if node.op in ("sin", "cos"):
+            found.setdefault(node.args[0], {})[node.op] = k
+    pairs = [(both["sin"], both["cos"]) for both in found.values() if len(both) == 2]
+    return {k: pair for pair in pairs for k in pair}

@@ -234,9 +234,11 @@ def _own_host() -> vector_math.Host:
 def _vectors(dtype: str) -> Finding:
     host, topic = vector_math.host(), f"vectors, {dtype}"
     functions = {row.libm: len(row.operands) for row in TABLE.values() if row.libm}
-    lanes = [name for name, arity in functions.items() if host.vector_function(name, arity, dtype) is None]
+    own = {name for name, arity in functions.items() if host.has_own(name, arity, dtype)}
+    lanes = [name for name, arity in functions.items() if name not in own and host.vector_function(name, arity, dtype) is None]
     count, alone = len(functions) - len(lanes), _nanoseconds(dtype, "libm")
-    found = f"{host.width(dtype)} at a time, {count} of {len(functions)} functions from {vector_math.LIBRARY}"
+    found = f"{host.width(dtype)} at a time, of {len(functions)} functions {len(own)} of nbad's own"
+    found += f" and {count - len(own)} from {vector_math.LIBRARY}"
     missing = f"called lane by lane: {', '.join(lanes) if count else 'all'}"
     if "exp" in lanes:
         absent = "" if _has_library() else f"{vector_math.LIBRARY} is not here, so functions are "

@@ -75,11 +75,13 @@ def test_description_names_width_and_library():
     assert str(host_like("x86_64-pc-linux-gnu", "any", "+avx2")).startswith("4 x float64 or 8 x float32 (AVX2), ")
     lacking = host_like("powerpc64le-linux-gnu", "any", "")
     assert str(lacking) == "2 x float64 or 4 x float32 (powerpc64le), libm lane by lane"
+    own = lacking._replace(letter="n")
+    assert str(own) == "2 x float64 or 4 x float32 (NEON), nbad's own functions"
 
 
-def test_without_the_library_all_is_called_lane_by_lane(monkeypatch, pretend):
+def test_with_neither_the_library_nor_fused_products_all_is_called_lane_by_lane(monkeypatch, pretend):
     monkeypatch.setattr(vector_math, "LIBRARY", "libabsent.so.0")
-    pretend(host().features)
+    pretend(host().features.replace("+fma", "-fma"))
     graph, (x, y) = graph_of(*CALLS), pairs(edges(np.float64)[::3])
     kernel = compile_tile(lower(graph))
     assert "_ZGV" not in kernel.llvm

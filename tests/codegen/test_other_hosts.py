@@ -109,9 +109,23 @@ def test_without_the_vector_library(on_host, here):
     said = on_host(library="libabsent.so.0")
     assert_right(said, here)
     assert "_ZGV" not in said["asm"]
+    assert set(re.findall(r"\$nbad_(\w+)_x", said["asm"])) == {"exp", "log", "erf"} or not vector_math.host().fuses
     for dtype in ("float64", "float32"):
         found, lack = said["findings"][f"vectors, {dtype}"]
-        assert re.fullmatch(r"\d+ at a time, 0 of \d+ functions from libabsent.so.0; exp takes \d+\.\d+ ns for an element", found)
+        assert re.match(r"\d+ at a time, of \d+ functions \d+ of nbad's own and 0 from libabsent.so.0; exp takes ", found)
+        assert re.match(r"called lane by lane: tgamma, lgamma; exp would take ", lack) or not vector_math.host().fuses
+
+
+@pytest.mark.slow
+def test_with_neither_the_vector_library_nor_fused_products(on_host, here):
+    features = vector_math.host().features.replace("+fma,", "-fma,").replace("+avx512", "-avx512")
+    said = on_host(library="libabsent.so.0", NUMBA_CPU_FEATURES=features)
+    assert_right(said, here)
+    assert "nbad_" not in said["asm"]
+    for dtype in ("float64", "float32"):
+        found, lack = said["findings"][f"vectors, {dtype}"]
+        none = r"of \d+ functions 0 of nbad's own and 0 from libabsent.so.0"
+        assert re.fullmatch(rf"\d+ at a time, {none}; exp takes \d+\.\d+ ns for an element", found)
         assert lack == "libabsent.so.0 is not here, so functions are called lane by lane: all"
 
 
@@ -139,7 +153,7 @@ def test_all_restrictions_at_once(on_host, here):
 @pytest.fixture
 def neon():
     functions = {row.libm: len(row.operands) for row in TABLE.values() if row.libm}
-    symbols = {f"_ZGVnN2{'v' * arity}_{name}" for name, arity in functions.items() if name not in ("erf", "cbrt")}
+    symbols = {f"_ZGVnN2{'v' * arity}_{name}" for name, arity in functions.items() if name not in ("erf", "lgamma")}
     return vector_math.Host("aarch64-unknown-linux-gnu", "generic", "+neon", 16, "n", frozenset(symbols))
 
 
@@ -154,7 +168,7 @@ def test_code_for_aarch64_is_vector_code(neon, gallery):
     program = gallery["black_scholes"].price.whole_program()
     asm = assembly(neon, lower(program.simple))
     called = set(re.findall(r"\tbl\t(\w+)", asm))
-    assert {"_ZGVnN2v_exp", "_ZGVnN2v_log", "erf"} <= called
+    assert {"_ZGVnN2v_exp", "_ZGVnN2v_log", "nbad_erf_x8f64"} <= called
     assert "_ZGVnN2v_erf" not in called
     assert re.search(r"fsqrt\tv\d+\.2d", asm)
     assert not re.search(r"\tf(mla|mls|madd|msub|nmadd|nmsub)\t", asm), "nothing is contracted"
@@ -167,4 +181,5 @@ def test_the_doctor_on_aarch64(neon, monkeypatch):
     assert doctor.cpu().found.endswith("; code for generic with NEON (neon)")
     finding = doctor.float64_vectors()
     assert finding.found.startswith("2 at a time, ")
-    assert re.fullmatch(r"called lane by lane: cbrt, erf; exp would take \d+\.\d times as long", finding.lack)
+    assert "1 of nbad's own" in finding.found
+    assert re.fullmatch(r"called lane by lane: lgamma; exp would take \d+\.\d times as long", finding.lack)

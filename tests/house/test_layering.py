@@ -25,7 +25,8 @@ graphs      | operations
 derivatives | operations graphs
 formulas    | operations graphs derivatives
 plans       | operations graphs derivatives
-codegen     | operations graphs
+functions   |
+codegen     | operations graphs functions
 native      | codegen
 pipeline    | graphs derivatives plans codegen
 runtime     | graphs derivatives plans codegen native pipeline
@@ -44,7 +45,7 @@ EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
-    "mpmath": {"tools.accuracy", "testing.exact"},
+    "mpmath": {"tools.accuracy", "testing.exact", "functions.fits"},
     "scipy": {"operations.scipy_link"},
     "matplotlib": {"tools.plots"},
 }

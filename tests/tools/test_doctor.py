@@ -85,21 +85,30 @@ def test_cpu_that_is_restricted(monkeypatch, pretend):
 def test_vectors_name_the_functions_without_variant(pretend):
     host = vector_math.host()
     every = {function: 1 + (function in ("pow", "atan2", "hypot")) for function in ("exp", "pow", "atan2", "hypot", "cbrt")}
-    symbols = {f"_ZGV{host.letter}N{host.width('float64')}{'v' * arity}_{name}" for name, arity in every.items()}
-    pretend(offered=frozenset(symbols))
+    symbols = {f"_ZGVdN{host.width('float64')}{'v' * arity}_{name}" for name, arity in every.items()}
+    pretend(offered=frozenset(symbols), features="", letter="d")
     finding = doctor.float64_vectors()
     total = len({row.libm for row in doctor.TABLE.values() if row.libm})
-    assert finding.found.startswith(f"{host.width('float64')} at a time, 5 of {total} functions from libmvec.so.1; exp takes ")
+    start = f"{host.width('float64')} at a time, of {total} functions 0 of nbad's own and 5 from libmvec.so.1; exp takes "
+    assert finding.found.startswith(start)
     assert re.search(rf"called lane by lane: .*\bsin, .*; exp would take {NUMBER} times as long$", finding.lack)
     assert "cbrt" not in finding.lack
 
 
 def test_vectors_without_any_variant(pretend, monkeypatch):
-    pretend(offered=frozenset())
+    pretend(offered=frozenset(), features="", letter="d")
     finding = doctor.float32_vectors()
-    assert re.fullmatch(rf"\d+ at a time, 0 of \d+ functions from .*; exp takes {NUMBER} ns for an element", finding.found)
+    own = r"of \d+ functions 0 of nbad's own and 0 from .*"
+    assert re.fullmatch(rf"\d+ at a time, {own}; exp takes {NUMBER} ns for an element", finding.found)
     monkeypatch.setattr(vector_math, "LIBRARY", "libabsent.so.0")
     assert doctor.float32_vectors().lack == "libabsent.so.0 is not here, so functions are called lane by lane: all"
+
+
+def test_vectors_of_nbads_own(pretend):
+    pretend(offered=frozenset(), features="+fma")
+    finding = doctor.float64_vectors()
+    assert re.search(r", of \d+ functions [1-9]\d* of nbad's own and 0 from .*; exp takes ", finding.found)
+    assert re.search(r"called lane by lane: .*\btgamma, lgamma; exp would take", finding.lack)
 
 
 def test_threads(monkeypatch):
