@@ -52,8 +52,8 @@ SINCOS = "sincos"
 PAIRS = {SINCOS: Function(trigonometric.sincos, results=("sin", "cos"))}  # what one function computes for several operations
 # Where the C library has a vector function, too, ours serves if it is not slower, and the more exact one if both are as fast: how
 # many times faster ours are, by the letter of the instruction set in the vector ABI, for vectors of four registers of independent
-# elements. AVX-512: a prototype of the formulas, inlined, on Zen 5; AVX2: Zen 4; glibc 2.36. Others are slower or not measured. With
-# AVX2 the logarithm is as fast alone, but makes seawater's enthalpy, in vectors of one register, 1.14 times slower.
+# elements. AVX-512: a prototype of the formulas, inlined, on Zen 5; AVX2: Zen 4; glibc 2.36. Others are slower or not measured.
+# With AVX2 the logarithm is as fast alone, but makes seawater's enthalpy, in vectors of one register, 1.14 times slower.
 FASTER: dict[tuple[str, str], dict[str, float]] = {
     ("e", "float64"): {"exp": 1.1, "log": 1.15, "tanh": 1.3},
     ("e", "float32"): {"exp": 1.05},
