@@ -23,7 +23,7 @@ from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
-from nbad.codegen.host import LINE
+from nbad.codegen.host import LINE, host
 from nbad.native.builder import I64, Code
 from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
 from nbad.native.interleave import interleave_function, part_of_tile, separate_function
@@ -84,7 +84,7 @@ def worker():
     >>> worker() != 0
     True
     """
-    return compile_lasting(text_of(f"worker {DATA_FIELD}", _print_worker), "work")
+    return compile_lasting(text_of(f"worker {DATA_FIELD} {host().nbytes}", _print_worker), "work")
 
 
 def _print_worker():
