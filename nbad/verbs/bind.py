@@ -13,6 +13,7 @@ from nbad.errors import fitting
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian
 
+ENTRY_BY = 2  # calls, see `nbad.api.entries`
 MAKES = Jacobian, Hessian, ValueAndGrad  # what others than `nbad.kernel` make of a kernel
 
 
@@ -70,6 +71,7 @@ class Bound:
 
     def __init__(self, general, out):
         self._general, self._out, self._plain = general, out, _never
+        self._left = ENTRY_BY * (general.keywords.keys() == {"out"})
 
     def __call__(self):
         made = False if config.debug.get() or config.raising.get() else self._plain()
@@ -79,9 +81,10 @@ class Bound:
 
     def _anew(self):
         """The general way, after which there may be an entry."""
-        made, (f, xs) = self._general(), (self._general.func, self._general.args)
-        if self._general.keywords.keys() == {"out"}:
-            self._plain = f.bound(xs, self._out) or _never
+        made = self._general()
+        if self._left:
+            self._left -= 1
+            self._plain = self._general.func.bound(self._general.args, self._out) or _never
         return made
 
 
