@@ -96,7 +96,22 @@ def in_a_body(x, y):
     return m[0] + z
 
 
-LOST = (view_or_list, nested, object_on_one_side, before_the_branch, in_a_loop, from_pass_to_pass, in_a_handler, in_a_body)
+def asked_by_an_inner_function(x, y):
+    def inner():
+        try:
+            return m + y
+        except NameError:
+            return 5.0
+
+    if x > 0:
+        m = x
+    return inner()
+
+
+LOST = (
+    view_or_list, nested, object_on_one_side, before_the_branch, in_a_loop, from_pass_to_pass, in_a_handler, in_a_body,
+    asked_by_an_inner_function,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("function", LOST, ids=lambda function: function.__name__)
