@@ -13,13 +13,13 @@ import opcode
 import re
 import traceback
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.errors import InternalError, NbadError, TraceError
 from nbad.language import refusals
-from nbad.language.merging import both, either
+from nbad.language.merging import both, either, opposite
 from nbad.language.trace import Cause
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def ends_path(error: BaseException) -> bool:
         return error.is_pythons
     if isinstance(error, NoPath):
         return True
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
+    last = _last(error)
     if last is None:
         return False
     if _is_users(last.tb_frame):
@@ -58,6 +56,14 @@ def ends_path(error: BaseException) -> bool:
     if function in _CALLS:
         return _has_no_such_value(error) or (last.tb_frame.f_code.co_name == function and _lacks_operation(error))
     return function in _PLACES and isinstance(error, LookupError) and _has_no_such_value(error)
+
+
+def _last(error: BaseException) -> TracebackType | None:
+    """Where an error comes from."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last
 
 
 def cause_of(error: Exception) -> Cause:
@@ -104,6 +110,12 @@ def _last_of_ours(error: BaseException) -> str:
     """The name of the innermost function of ours that an error came through, if no code of the user's was called by that."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if not lines.is_library(frame)]
     return "" if _is_users(frames[-1]) else frames[-1].f_code.co_name
+
+
+def is_of_c(error: BaseException) -> bool:
+    """Whether code in C has raised an error, and no `raise`."""
+    last = _last(error)
+    return last is not None and not _raises(last.tb_frame, last.tb_lasti)
 
 
 def was_raised(error: BaseException | None) -> bool:
@@ -167,8 +179,10 @@ def _logarithm(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
 
 def _gamma(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     x = operands[0]
-    yield both(trace, x <= 0, x == trace.apply("floor", (x,))), ValueError(DOMAIN)
-    yield from _overflows(trace, operands, result)
+    is_pole = both(trace, x <= 0, x == trace.apply("floor", (x,)))
+    yield is_pole, ValueError(DOMAIN)
+    for condition, error in _overflows(trace, operands, result):
+        yield both(trace, opposite(trace, is_pole), condition), error
 
 
 def _log_gamma(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:

@@ -322,7 +322,9 @@ class Flow(Paths):
         found = re.search(r"'(\w+)'", str(error))  # `error.name` is not set for local variables
         name = found[1] if found else ""
         frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
-        losses = [self.lost[code, name] for code, _ in reversed(frames) if (code, name) in self.lost]
+        around = [code for code, _ in self.lost if name in code.co_cellvars and "free variable" in str(error)]
+        codes = [code for code, _ in reversed(frames)] + around
+        losses = [self.lost[code, name] for code in codes if (code, name) in self.lost]
         if not losses and "not associated" in str(error):  # it has none on the path that is run, which few elements may take
             losses = [Loss("one-sided", f"not assigned before: {fork.line}") for fork in self.open[::-1] if fork.is_traced]
         for loss in losses:

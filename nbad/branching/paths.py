@@ -4,6 +4,7 @@ import operator
 import re
 import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ class Paths:
     """
 
     floor = Floor()  # what the path that is run is seen from
+    lost: dict[tuple[CodeType, str], Any]
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
         self.trace, self.original = trace, original
@@ -159,6 +161,14 @@ class Paths:
         message, category = given.get("message"), given.get("category") or UserWarning
         self.trace.no_value(True, cause_of(message if isinstance(message, Warning) else category(message)))
         return True
+
+    def named(self, known: Any) -> Any:
+        """What `locals()` and its like give, where it has all variables that Python has."""
+        for (code, name), loss in self.lost.items():
+            if code is sys._getframe(1).f_code and name not in known:
+                what, fix = refusals.FLOW[loss.case]
+                raise self.trace.refusal(what.format(name=name), fix.format(name=name), got=loss.why)
+        return known
 
     def text(self, before: TraceError | None, value: str) -> Any:
         """An f-string, before which something was refused or not: one that shows traced values is of a kind of its own."""

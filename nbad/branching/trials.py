@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.linalg import LinAlgError
 
-from nbad.branching.faults import NoPath
+from nbad.branching.faults import NoPath, is_of_c
 from nbad.branching.snapshots import Heap
 from nbad.branching.statements import Branch, errors_in
 from nbad.errors import TraceError
@@ -134,7 +134,8 @@ class Trial(Branch):
                 raise error
             if isinstance(error, NameError):
                 self.flow.explain(error)
-            if "TracedText" in str(error):
+            is_of_text = self.flow.trace.has_texts and isinstance(error, TypeError) and is_of_c(error)
+            if is_of_text or "TracedText" in str(error):
                 raise self.flow.trace.refusal(*refusals.FLOW["text"])
         # the branches that the error left, seen from the `try`
         if any(fork.is_traced for fork in self.flow.open[self._mark.open :]):

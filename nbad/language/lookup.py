@@ -268,8 +268,11 @@ def contained(trace: "Trace", item: Any, container: Any) -> Any:
         container = tuple(container)
     if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
         return item in container
-    values = container.flat if isinstance(container, np.ndarray) else container
-    return functools.reduce(functools.partial(either, trace), (value == item for value in values), False)
+    if isinstance(container, np.ndarray):
+        found = [value == item for value in container.flat]
+    else:  # what is there is found even if it is nan
+        found = [value is item or value == item for value in container]
+    return functools.reduce(functools.partial(either, trace), found, False)
 
 
 # tables

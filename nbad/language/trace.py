@@ -72,6 +72,8 @@ class Trace:
         How often something was computed of which nobody knows what it may raise.
     of_numpy : set of int
         Nodes that may be numbers of NumPy's, of which a division raises nothing.
+    has_texts : bool
+        Whether there are texts of traced values that are no `str`.
     """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int, max_passes: int = MAX_PASSES) -> None:
@@ -90,7 +92,7 @@ class Trace:
         self.ranges: dict[int, tuple[float, float]] = {}  # of nodes that count the passes of loops
         self.path: Callable[[], Any] = lambda: True
         self.guards: list[Any] = []
-        self.opaque, self.of_numpy = 0, set[int]()
+        self.opaque, self.of_numpy, self.has_texts = 0, set[int](), False
         self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
         self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None
         self.ends_operand: Callable[[TraceError], bool] = lambda error: False

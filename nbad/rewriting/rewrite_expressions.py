@@ -6,6 +6,7 @@ a < f(b) < c        a < (t := f(b)) and t < c
 table[i]            __nbad__.item(table, i)
 f(x)                __nbad__.reached(f)(x), unless f is a builtin
 a.method()          __nbad__.checked(__nbad__.reached(a.method)())
+locals()            __nbad__.named(locals())
 a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 f"{a}", "%s" % a    __nbad__.text(__nbad__.trace.refused, f"{a}"), __nbad__.formatted("%s", a); "{}".format(a) as f"{a}"
 """
@@ -19,6 +20,7 @@ from nbad.rewriting.scopes import all_nodes, bound_names, placed
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
 # reading these twice is harmless: no call, no item
+_NAMING = ("locals", "vars", "dir")  # which tell the names that have values
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
 
 
@@ -148,6 +150,8 @@ class Expressions:
         new = self.copy(node)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "format" and _is_text(node.func.value):
             return self._text(new)
+        if isinstance(node.func, ast.Name) and node.func.id in _NAMING and not node.args:
+            return At(node).call("named", new)
         if not (isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)):
             new.func = At(node.func).call("reached", new.func)
         return At(node).call("checked", new) if isinstance(node.func, ast.Attribute) else new

@@ -9,7 +9,10 @@ from typing import Any
 
 from nbad import lines
 
-_SHOWS = re.compile(r"(raise|assert)\b|.*\b(print|warn|log|debug|info|warning|error|critical|exception)\(")
+# what makes a text, or takes the result of a call, stands behind the name of what shows it; `log` is that of loggers, not of math
+_MAKES = r"""["']|\b(?:str|repr|format|ascii)\(|\breturn\b|(?<![=!<>])=(?!=)"""
+_SHOWING_CALL = r"(?:\b\w*(?i:log)\w*\.log|\b(?:print|warn|debug|info|warning|error|critical|exception))\("
+_SHOWS = re.compile(rf"(?:raise|assert)\b|(?:(?!{_MAKES}).)*?{_SHOWING_CALL}")
 _SHOWING = frozenset("bdb cmd code logging pdb traceback unittest warnings".split())  # what these make of values is for people
 
 
@@ -40,6 +43,7 @@ class TracedText:
 
     def __init__(self, text: str, trace: Any, words: tuple[str, str]) -> None:
         self._text, self._trace, self._words = text, weakref.ref(trace), words
+        trace.has_texts = True
 
     def __str__(self) -> str:
         trace = self._trace()

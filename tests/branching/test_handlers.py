@@ -513,3 +513,21 @@ def test_random_programs(tmp_path):
 def test_many_random_programs(tmp_path):
     accepted, refused, _ = run(range(1000, 1500), tmp_path)
     assert accepted > refused
+
+
+def poles(x):
+    try:
+        z = math.gamma(x)
+    except OverflowError:
+        z = 7.0
+    try:
+        return z, math.lgamma(x)
+    except ArithmeticError:
+        return z, 8.0
+
+
+def test_poles_of_gamma_functions_are_no_overflows():
+    """Python raises an error there that these handlers are not for."""
+    gamma, log_gamma = nbad.kernel(poles)(np.array([0.0, -0.0, 200.0]))
+    np.testing.assert_array_equal(gamma, [math.inf, -math.inf, 7.0])
+    np.testing.assert_allclose(log_gamma, [math.inf, math.inf, math.lgamma(200.0)], rtol=1e-14)

@@ -96,7 +96,35 @@ def in_a_body(x, y):
     return m[0] + z
 
 
-LOST = (view_or_list, nested, object_on_one_side, before_the_branch, in_a_loop, from_pass_to_pass, in_a_handler, in_a_body)
+def asked_by_an_inner_function(x, y):
+    def inner():
+        try:
+            return m + y
+        except NameError:
+            return 5.0
+
+    if x > 0:
+        m = x
+    return inner()
+
+
+def looked_for(x, y):
+    if x > 0:
+        m = x
+    return y if "m" in locals() else -y
+
+
+def looked_for_by_dir(x, y):
+    m = x
+    if x > 0:
+        del m
+    return y if "m" in dir() else -y
+
+
+LOST = (
+    view_or_list, nested, object_on_one_side, before_the_branch, in_a_loop, from_pass_to_pass, in_a_handler, in_a_body,
+    asked_by_an_inner_function, looked_for, looked_for_by_dir,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("function", LOST, ids=lambda function: function.__name__)

@@ -39,6 +39,22 @@ def test_values_are_as_exact_as_is_said(monkeypatch, name, dtype, count):
     assert found[worst] <= BOUNDS[name][dtype], [float(x[worst]) for x in points]
 
 
+# the worst of ten million points of each function
+WORST = (
+    ("sinh", "float64", -1.0438432758047276), ("acosh", "float64", 1.0604635550439658), ("log10", "float64", 1.3331462041800837),
+    ("pow", "float64", 1.4567403131021193, 1813.985043462642), ("hypot", "float64", -4.956391217e-314, -2.1239996556739956e-308),
+    ("atanh", "float64", 0.17124505569392484), ("tan", "float32", 14.92568302154541), ("log", "float32", 1.4012778997421265),
+    ("log10", "float32", 0.7070960402488708), ("atan2", "float32", 1.114172408984662e-41, 1.6276483240953957e-24),
+    ("erfc", "float32", 0.7428362965583801), ("log2", "float32", 1.402142882347107),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "dtype", "point"), [(name, dtype, point) for name, dtype, *point in WORST])
+def test_the_worst_points_are_within_what_is_said(monkeypatch, name, dtype, point):
+    points = [np.array([x], dtype) for x in point]
+    assert errors(name, dtype, evaluate(monkeypatch, name, dtype, *points), *points)[0] <= BOUNDS[name][dtype]
+
+
 @every_dtype
 @every_function
 def test_special_points(monkeypatch, name, dtype):

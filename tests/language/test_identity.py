@@ -41,3 +41,12 @@ def test_the_branch_that_is_taken_has_the_derivative():
     by_x, by_y = nbad.grad(nbad.kernel(flag_is_true), (0, 1))(XS, YS)
     np.testing.assert_array_equal(by_x, [0.0, 1.0, 1.9, -0.2])
     np.testing.assert_array_equal(by_y, [1.0, 0.0, 0.3, 0.9])
+
+
+def test_what_is_in_a_container_is_found_even_if_it_is_nan():
+    def kernel(x, y):
+        return (1.0 if x in (y, x) else 2.0), (1.0 if x in [y, x * 1.0] else 2.0)
+
+    x, y = np.array([math.nan, 1.0, 2.0]), np.array([math.nan, 3.0, 2.0])
+    expected = [kernel(*element) for element in zip(x.tolist(), y.tolist(), strict=True)]
+    np.testing.assert_array_equal(np.transpose(nbad.kernel(kernel)(x, y)), expected)

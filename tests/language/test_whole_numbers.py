@@ -2,6 +2,7 @@
 
 import io
 import linecache
+import logging
 import math
 import re
 import warnings
@@ -13,6 +14,7 @@ from helpers.tracing import text, traced
 import nbad
 from nbad.errors import TraceError
 
+LOGGER = logging.getLogger(__name__)
 XS, YS = np.array([-2.5, -0.6, -0.3, 0.3, 1.0, 2.0]), np.array([0.7, -1.2, -0.2, -0.6, 1.9, 2.0])
 
 WHOLE = {
@@ -106,7 +108,8 @@ def test_whole_numbers_that_cannot_be_minus_zero_cost_nothing():
 TEXTS = (
     "str(x) == '1.0'", "f'{x:.1f}'.startswith('-')", "repr(x) == '1.0'", "'{:.1f}'.format(x)[0] == '-'",
     "format(x, '.1f')[0] == '-'", "{'1.0': True}.get(f'{x}', False)", "'-' in str([x, y])", "'-' in str(np.array([x, y]))",
-    "str(x > 0) == 'True'", "len(f'{x}') > 4",
+    "str(x > 0) == 'True'", "len(f'{x}') > 4", "str(x) == 'nan' or math.log(abs(x)) > 0", "len(f'{x}') * math.log(2.0) > 3",
+    "math.log(len(repr(x))) > 1", "-math.log(2.0) < len(str(x))",
 )  # fmt: skip
 
 
@@ -114,6 +117,25 @@ TEXTS = (
 def test_texts_are_not_computed_with(test):
     with pytest.raises(TraceError, match="computes with the text of a traced value, which is not that of a number"):
         traced(function_of(f"def f(x, y):\n    return x if {test} else y\n"), "x y")
+
+
+@pytest.mark.parametrize("made", ["eval(f'{x}')", "int(f'{x:.0f}', 10)", "float.fromhex('%.1f' % x)"])
+def test_what_c_functions_say_of_texts_is_not_caught(made):
+    lines = "def f(x, y):", "    try:", f"        return {made} * y", "    except TypeError:", "        return y"
+    with pytest.raises(TraceError, match="computes with the text of a traced value, which is not that of a number"):
+        traced(function_of("\n".join(lines) + "\n"), "x y")
+
+
+def test_errors_that_show_texts_are_caught():
+    def kernel(x):
+        try:
+            if x < 0:
+                raise TypeError(f"negative: {x}")
+        except TypeError:
+            return 0.0
+        return x
+
+    np.testing.assert_array_equal(nbad.kernel(kernel)(np.array([-1.0, 2.0])), [0.0, 2.0])
 
 
 def test_texts_may_be_shown():
@@ -125,6 +147,9 @@ def test_texts_may_be_shown():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.warn(f"about {x}", stacklevel=2)
+        for value in (x, -x):
+            print(str(value), file=io.StringIO())
+        LOGGER.log(1, str(x))
         return x * n
 
     assert nbad.kernel(kernel)(3.0) == 6.0
