@@ -17,7 +17,7 @@ from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import ALONE, TUPLE, Traced
 from nbad.graphs.simplify import simplify
 from nbad.runtime import sweeps
-from nbad.verbs.jacobians import jacobian
+from nbad.verbs.jacobians import Made, jacobian
 from nbad.verbs.pushforward import as_tuples, jvp
 
 
@@ -171,12 +171,12 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
     return Hessian(f, selection(argnums))
 
 
-class Hessian:
+class Hessian(Made):
     """What `hessian` returns: a function with the kernel's name, docstring and signature."""
 
     def __init__(self, f, argnums):
-        functools.update_wrapper(self, f, updated=())
-        self.f, self.argnums = f, argnums
+        super().__init__(f)
+        self.argnums = argnums
 
     def __call__(self, /, *xs, out=None, **kwargs):
         return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
@@ -223,12 +223,12 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     return ValueAndGrad(f, _parameters(f, argnums, "value_and_grad"), _is_many(argnums))
 
 
-class ValueAndGrad:
+class ValueAndGrad(Made):
     """What `value_and_grad` returns: a function with the kernel's name, docstring and signature."""
 
     def __init__(self, f, names, is_many):
-        functools.update_wrapper(self, f, updated=())
-        self.f, tracer = f, functools.partial(_trace_value_and_grad, f, names)
+        super().__init__(f)
+        tracer = functools.partial(_trace_value_and_grad, f, names)
         self._both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
         self._is_many = is_many
 
