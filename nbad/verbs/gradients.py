@@ -230,7 +230,7 @@ class ValueAndGrad(Made):
         super().__init__(f)
         tracer = functools.partial(_trace_value_and_grad, f, names)
         self._both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
-        self._is_many = is_many
+        self._names, self._is_many = names, is_many
 
     def __call__(self, /, *xs, out=None, **kwargs):
         y, *partials = self._both(*xs, out=self._flat(out), **kwargs)
@@ -241,8 +241,19 @@ class ValueAndGrad(Made):
         return None if out is None else self._both.bound(xs, self._flat(out))
 
     def _flat(self, out):
-        y, partials = pair_of(out, f"value_and_grad of `{self.f.__name__}`", ("y", "partials"))
-        return None if out is None else (y, *(partials if self._is_many else (partials,)))
+        headline = f"value_and_grad of `{self.f.__name__}`"
+        y, partials = pair_of(out, headline, ("y", "partials"))
+        if out is None or not self._is_many:
+            return None if out is None else (y, partials)
+        if not isinstance(partials, tuple) or len(partials) != len(self._names):
+            dots = "".join(f"d{name}, " for name in self._names).rstrip()
+            raise ArgumentValueError(
+                f"{headline}: out= does not have the structure of the result",
+                got=f"partials as a tuple of {len(partials)}" if isinstance(partials, tuple) else f"a {type(partials).__name__}",
+                expected=f"a pair (y, ({dots}))",
+                fix="out=None  # which returns such a pair, to be filled by later calls",
+            )
+        return y, *partials
 
 
 @says_what_is_missing

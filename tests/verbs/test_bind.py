@@ -140,3 +140,10 @@ def test_bound_calls_travel_before_and_after_they_ran(f):
             for one, other in zip(flat(again()), flat(f(x, x)), strict=True):
                 assert one.tolist() == other.tolist()
         call()
+
+
+@pytest.mark.parametrize("make", [float, np.copy, lambda x: (x,), lambda x: (x, x, x), lambda x: [x, x]])
+def test_arrays_for_partials_come_as_the_partials_do(make):
+    x, partials = np.array([1.0, 2.0]), make(np.zeros(()))
+    with pytest.raises(ArgumentValueError, match=r"(?s)structure of the result.*a pair \(y, \(dx, dy,\)\)"):
+        nbad.value_and_grad(product, ("x", "y"))(x, x, out=(np.empty(2), partials))
