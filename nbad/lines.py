@@ -83,7 +83,7 @@ def verb() -> str | None:
         code = frame.f_code
         name = code.co_qualname.partition(".")[0]
         if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Bound":  # which hand the call on
-            found = MADE_BY.get(name, name)
+            found = MADE_BY.get(type(frame.f_locals.get("self")).__name__) if name in MADE_BY else name
         frame = frame.f_back
     return found
 

@@ -43,13 +43,16 @@ def listen():
 
 @functools.cache
 def offer():
-    """`offer(table, slots, number)`: put a launch into slots, whose addresses `slots` has; 0 is put there for those not free."""
+    """`offer(table, slots, number)`: put a launch into slots that are free.
+
+    `slots` has their addresses, and behind these as many places, 0 at first, for the addresses of those into which it was put.
+    """
     return ctypes.PYFUNCTYPE(None, *[ctypes.c_int64] * 3)(_address("offer", _print_offer))
 
 
 @functools.cache
 def finish():
-    """`finish(table, slots, number, leave)`: compute a launch, as thread 0, together with those who took it from these slots.
+    """`finish(table, slots, number, leave)`: compute a launch, as thread 0, together with those to whom it was offered.
 
     When it returns, all is done, and nobody will look at the table any more. `leave` is the address of what leaves the core to
     others.
@@ -97,7 +100,7 @@ def _print_offer():
     table, slots, number = code.parameters
     with code.loop(0, number) as k:
         slot = code.field(slots, k)
-        code.store(slots + k * 8, code.select(_exchanged(code, slot, code.int(FREE), table), slot, 0))
+        code.store(slots + (number + k) * 8, code.select(_exchanged(code, slot, code.int(FREE), table), slot, 0))
     code.finish()
     return str(code.function.module)
 
@@ -107,7 +110,7 @@ def _print_finish():
     table, slots, number, leave = code.parameters
     _chunks(code, table, code.int(0))
     taken, rounds = code.variable(0), code.variable(0)
-    with code.loop(0, number) as k, code.when(code.field(slots, k).differs(0)):
+    with code.loop(number, number + number) as k, code.when(code.field(slots, k).differs(0)):
         is_there = _exchanged(code, code.field(slots, k), table, code.int(FREE))
         code.assign(taken, code.select(is_there, code.read(taken), code.read(taken) + 1))
     with code.repeat(lambda: _read(code, table + LEFT * 8).differs(code.read(taken))):

@@ -18,7 +18,12 @@ import numpy as np
 
 from nbad import config
 from nbad.errors import ArgumentValueError, NbadError
-from nbad.forks import IMPORTS, Lock
+from nbad.forks import Lock
+
+try:
+    import resource  # here: a lease may end while its thread imports what another one holds `nbad.forks.IMPORTS` for
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 CAREFUL = 1 << 28  # bytes; asking the system costs more than a smaller array
 TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the user sets no bound
@@ -99,12 +104,11 @@ def _groups() -> tuple[_Group, ...]:
 
 def _own() -> Iterator[Limit]:
     """Limits of the process: address space and data."""
+    if resource is None:
+        return
     try:
-        with IMPORTS:
-            import resource
-
         pages = [int(count) for count in (PROC / "self/statm").read_text(encoding="ascii").split()]
-    except (ImportError, OSError):
+    except OSError:
         return
     for kind, place in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
         total = resource.getrlimit(kind)[0]

@@ -75,19 +75,31 @@ def _serial():
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(worker())
 
 
+class _Block:
+    """Memory for scratch, and an aligned address in it."""
+
+    def __init__(self, size):
+        self.size, self._memory = size, np.empty(size + ALIGNMENT, np.uint8)
+        start = self._memory.ctypes.data
+        self.address = start + -start % ALIGNMENT
+
+
 class _Scratch(threading.local):
-    """One thread's scratch, which grows with need."""
+    """One thread's scratch, which grows with need.
 
-    def __init__(self):
-        self.block, self.address = None, 0
+    Who takes it has it alone, until it is given back: a finalizer or a signal handler may call nbad while helpers write to it.
+    """
 
-    def reserve(self, size):
-        """The block, which the caller must hold while it uses it, and an aligned address in it."""
-        if self.block is None or self.block.size < size + ALIGNMENT:
-            self.block = np.empty(size + ALIGNMENT, np.uint8)
-            start = self.block.ctypes.data
-            self.address = start + -start % ALIGNMENT
-        return self.block, self.address
+    _block = None
+
+    def take(self, size):
+        """A block of at least so many bytes."""
+        block, self._block = self._block, None
+        return block if block is not None and block.size >= size else _Block(size)
+
+    def give(self, block):
+        """Keep a block for the next launch."""
+        self._block = block
 
 
 class _Helper:
@@ -124,23 +136,23 @@ class _Helpers:
     """All helpers. A forked child has none of them, and starts its own."""
 
     def __init__(self):
-        self._all, self._lock = [], Lock(self._forget)
+        self._all, self._lock = {}, Lock(self._forget)  # by their numbers
 
     def _forget(self):
-        self._all = []
+        self._all = {}
 
     def run(self, table, number):
         """Compute a launch together with so many of them, or with those that are free."""
         if len(self._all) < number:
             with self._lock.current, suppress(RuntimeError):  # where no more threads may be started
-                while len(self._all) < number:
-                    self._all.append(_Helper(len(self._all) + 1))
-        helpers = self._all[:number]
-        slots = array("q", [helper.slot for helper in helpers])
-        launch, end = (table.buffer_info()[0], slots.buffer_info()[0], len(slots)), finish()
+                while (new := len(self._all) + 1) <= number:
+                    self._all.setdefault(new, _Helper(new))  # a finalizer may run inside, and start it: two would share scratch
+        helpers = list(self._all.values())[:number]
+        slots = array("q", [*(helper.slot for helper in helpers), *[0] * len(helpers)])
+        launch, end = (table.buffer_info()[0], slots.buffer_info()[0], len(helpers)), finish()
         to_end = *launch, leave()
-        offer()(*launch)
         try:
+            offer()(*launch)
             for helper in helpers:
                 helper.wake()
         finally:  # whatever interrupts this: those who have begun write to results
@@ -157,7 +169,7 @@ class _Numba:
     """Whether, and how, this process may use Numba's threads."""
 
     def __init__(self):
-        self._used, self._lock = False, Lock()  # a finalizer may run inside, and call nbad
+        self._layer, self._lock = None, Lock()  # a finalizer may run inside, and call nbad
 
     def may_run(self, nanoseconds):
         """Whether to use them for this much work."""
@@ -166,13 +178,13 @@ class _Numba:
     def run(self, table, workers):
         """Compute a launch."""
         call = share(), table.buffer_info()[0], workers
-        # the `workqueue` layer aborts the process when two threads enter it; before the first call the layer is not known
-        if self._used and nb.threading_layer() != "workqueue":
+        # the `workqueue` layer aborts the process when two threads enter it; before a first call has come back it is not known
+        if self._layer not in (None, "workqueue"):
             drive_parallel(*call)
             return
         with self._lock.current:
-            self._used = True
             drive_parallel(*call)
+            self._layer = nb.threading_layer()
 
 
 _scratch, _helpers, _numba = _Scratch(), _Helpers(), _Numba()
@@ -213,10 +225,16 @@ class Driver:
             self._held(*arrays, n_seeds)
             return
         workers, ids = _threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
-        _block, scratch = _scratch.reserve(self._scratch * workers)
+        block = _scratch.take(self._scratch * workers)
         if workers == 1:
-            _serial()(self._address, ids.buffer_info()[0], scratch, 0, self._tiles, 0, n_seeds)
-            return
+            _serial()(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
+        else:
+            self._share(ids, block.address, n_seeds, workers)
+        _scratch.give(block)
+
+    def _share(self, ids, scratch, n_seeds, workers):
+        """Run with several threads."""
+        nanoseconds = self._nanoseconds * n_seeds
         by_seed = self._tiles < workers and n_seeds > self._tiles  # the tiles are shared, or the seeds where these are too few
         chunks = min(max(workers * CHUNKS, int(nanoseconds / LONGEST)), n_seeds if by_seed else self._tiles)
         fields = worker(), self._address, ids.buffer_info()[0], self._tiles, n_seeds, by_seed, chunks, scratch, self._scratch

@@ -79,6 +79,9 @@ class Bound:
             return self._anew()
         return made if self._out is None else self._out
 
+    def __reduce__(self):
+        return Bound, (self._general, self._out)  # an entry stays in its process
+
     def _anew(self):
         """The general way, after which there may be an entry."""
         made = self._general()

@@ -17,7 +17,7 @@ from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import ALONE, TUPLE, Traced
 from nbad.graphs.simplify import simplify
 from nbad.runtime import sweeps
-from nbad.verbs.jacobians import jacobian
+from nbad.verbs.jacobians import Made, jacobian
 from nbad.verbs.pushforward import as_tuples, jvp
 
 
@@ -171,12 +171,12 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
     return Hessian(f, selection(argnums))
 
 
-class Hessian:
+class Hessian(Made):
     """What `hessian` returns: a function with the kernel's name, docstring and signature."""
 
     def __init__(self, f, argnums):
-        functools.update_wrapper(self, f, updated=())
-        self.f, self.argnums = f, argnums
+        super().__init__(f)
+        self.argnums = argnums
 
     def __call__(self, /, *xs, out=None, **kwargs):
         return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
@@ -223,14 +223,14 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     return ValueAndGrad(f, _parameters(f, argnums, "value_and_grad"), _is_many(argnums))
 
 
-class ValueAndGrad:
+class ValueAndGrad(Made):
     """What `value_and_grad` returns: a function with the kernel's name, docstring and signature."""
 
     def __init__(self, f, names, is_many):
-        functools.update_wrapper(self, f, updated=())
-        self.f, tracer = f, functools.partial(_trace_value_and_grad, f, names)
+        super().__init__(f)
+        tracer = functools.partial(_trace_value_and_grad, f, names)
         self._both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
-        self._is_many = is_many
+        self._names, self._is_many = names, is_many
 
     def __call__(self, /, *xs, out=None, **kwargs):
         y, *partials = self._both(*xs, out=self._flat(out), **kwargs)
@@ -241,8 +241,19 @@ class ValueAndGrad:
         return None if out is None else self._both.bound(xs, self._flat(out))
 
     def _flat(self, out):
-        y, partials = pair_of(out, f"value_and_grad of `{self.f.__name__}`", ("y", "partials"))
-        return None if out is None else (y, *(partials if self._is_many else (partials,)))
+        headline = f"value_and_grad of `{self.f.__name__}`"
+        y, partials = pair_of(out, headline, ("y", "partials"))
+        if out is None or not self._is_many:
+            return None if out is None else (y, partials)
+        if not isinstance(partials, tuple) or len(partials) != len(self._names):
+            dots = "".join(f"d{name}, " for name in self._names).rstrip()
+            raise ArgumentValueError(
+                f"{headline}: out= does not have the structure of the result",
+                got=f"partials as a tuple of {len(partials)}" if isinstance(partials, tuple) else f"a {type(partials).__name__}",
+                expected=f"a pair (y, ({dots}))",
+                fix="out=None  # which returns such a pair, to be filled by later calls",
+            )
+        return y, *partials
 
 
 @says_what_is_missing

@@ -2,12 +2,14 @@
 
 import functools
 import reprlib
+import types
 from collections.abc import Callable
 from typing import Any
 
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
+from nbad.api.signatures import RECEIVERS
 from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -114,7 +116,21 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return ValueAndJacobian(f, selection(argnums), "auto")
 
 
-class Jacobian:
+class Made:
+    """What a verb makes of a kernel: a function with its name, docstring and signature, and a method where it is one."""
+
+    __call__: Callable[..., Any]
+
+    def __init__(self, f):
+        functools.update_wrapper(self, f, updated=())
+        self.f = f
+
+    def __get__(self, instance, owner=None):
+        is_method = instance is not None and self.f.parameters[:1] and self.f.parameters[0] in RECEIVERS
+        return types.MethodType(self, instance) if is_method else self
+
+
+class Jacobian(Made):
     """What `jacobian` returns: a function with the kernel's name, docstring and signature.
 
     Parameters
@@ -127,8 +143,8 @@ class Jacobian:
     with_value = False
 
     def __init__(self, f, argnums, mode):
-        functools.update_wrapper(self, f, updated=())
-        self.f, self.argnums, self.mode = f, argnums, mode
+        super().__init__(f)
+        self.argnums, self.mode = argnums, mode
         self._name = plain_name(type(self).__name__, argnums, mode)
 
     def __call__(self, /, *xs, out=None, **kwargs):

@@ -139,3 +139,36 @@ def test_text_is_no_expression_and_is_not_executed(text):
     ):
         f.sympy(text)
     assert "NBAD_EXECUTED" not in os.environ
+
+
+class Lever:
+    def __init__(self, k):
+        self.k = k
+
+    @nbad.kernel
+    def torque(self, x):
+        return self.k * x * x
+
+    by_x, twice, both, pair = (
+        nbad.jacobian(torque),
+        nbad.hessian(torque),
+        nbad.value_and_jacobian(torque),
+        nbad.value_and_grad(torque, "x"),
+    )
+    of_another = nbad.jacobian(nbad.kernel(lambda x: x * x))
+
+
+def test_what_verbs_return_is_a_method_too():
+    lever = Lever(3.0)
+    assert lever.by_x(2.0).tolist() == Lever.by_x(lever, 2.0).tolist() == [[12.0]]
+    assert lever.twice(2.0).tolist() == [[6.0]]
+    assert [part.tolist() for part in lever.both(2.0)] == [12.0, [[12.0]]]
+    assert lever.pair(2.0) == (12.0, 12.0)
+    assert lever.of_another(2.0).tolist() == [[4.0]]
+
+
+def test_advice_names_the_verb_that_was_called():
+    f = nbad.kernel(lambda x, y: x * y)
+    for verb in ("jacobian", "value_and_jacobian", "hessian", "value_and_grad"):
+        with pytest.raises(ArgumentTypeError, match=rf"nbad\.{verb}\(f\)\(x, y\)"):
+            getattr(nbad, verb)(f)(1.0)

@@ -57,7 +57,7 @@ def test_a_thread_computes_its_own_chunks_first():
 
 def test_nobody_waits_for_a_helper_that_does_not_come():
     shared, slot = Shared(40, 1, 0, 8, 2), array("q", [FREE])
-    slots = array("q", [address_of(slot)])
+    slots = array("q", [address_of(slot), 0])
     offer()(shared.address, address_of(slots), 1)
     assert slot[0] == shared.address
     finish()(shared.address, address_of(slots), 1, leave())
@@ -67,15 +67,21 @@ def test_nobody_waits_for_a_helper_that_does_not_come():
 
 def test_a_busy_helper_is_not_asked():
     shared, slot = Shared(40, 1, 0, 8, 2), array("q", [BUSY])
-    slots = array("q", [address_of(slot)])
+    slots = array("q", [address_of(slot), 0])
     offer()(shared.address, address_of(slots), 1)
     finish()(shared.address, address_of(slots), 1, leave())
-    assert (slot[0], slots[0], len(shared.done)) == (BUSY, 0, 8)
+    assert (slot[0], slots[1], len(shared.done)) == (BUSY, 0, 8)
+
+
+def test_what_was_not_offered_is_computed_alone():
+    shared, slot = Shared(40, 1, 0, 8, 2), array("q", [FREE])
+    finish()(shared.address, address_of(array("q", [address_of(slot), 0])), 1, leave())
+    assert (slot[0], len(shared.done)) == (FREE, 8)
 
 
 def test_a_caller_waits_for_who_has_begun():
     shared, slot = Shared(40, 1, 0, 8, 2), array("q", [FREE])
-    slots, begun, done = array("q", [address_of(slot)]), threading.Event(), threading.Event()
+    slots, begun, done = array("q", [address_of(slot), 0]), threading.Event(), threading.Event()
     offer()(shared.address, address_of(slots), 1)
     helper = threading.Thread(target=lambda: listen()(address_of(slot), 1, 1))
     caller = threading.Thread(target=lambda: finish()(shared.address, address_of(slots), 1, leave()))

@@ -1,11 +1,13 @@
 """The pool: memory comes back when nobody holds it, never before, and never beyond the bound."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import nbad
+from nbad import forks
 from nbad.runtime import memory
 
 DOUBLE = np.dtype(float)
@@ -200,6 +202,7 @@ def test_numpy_finds_room_where_the_pool_held_more_than_was_left(run_python):
         LIMITED
         + """
 import nbad
+from nbad import forks
 from nbad.runtime.memory import POOL
 f = nbad.kernel(lambda x: x * x)
 x = np.ones(1 << 21)
@@ -215,3 +218,9 @@ except MemoryError as error:
 """
     )
     assert run_python(code, NBAD_POOL_BYTES=str(1 << 31)).split() == ["104857600.0", "True", "NotEnoughMemoryError"]
+
+
+def test_to_ask_for_limits_waits_for_nobody_who_loads_modules():
+    """A finalizer asks, wherever a thread is: inside an import, too, for which the other one waits."""
+    with ThreadPoolExecutor(1) as pool, forks.IMPORTS:
+        assert pool.submit(lambda: list(memory.limits())).result(timeout=5)

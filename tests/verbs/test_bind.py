@@ -1,5 +1,6 @@
 """`nbad.bind`: the call as it was written, again and again, with what its arrays hold then."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -128,3 +129,21 @@ def test_what_verbs_return_travels():
         for one, other in zip(flat(f(2.0, 3.0)), flat(again(2.0, 3.0)), strict=True):
             assert one.tolist() == other.tolist()
         assert (again.__name__, again.__doc__) == (f.__name__, f.__doc__)
+
+
+@pytest.mark.parametrize("f", [product, nbad.jacobian(product), nbad.value_and_grad(product)], ids=lambda f: type(f).__name__)
+def test_bound_calls_travel_before_and_after_they_ran(f):
+    x, out = np.array([1.0, 2.0]), VERBS[product](2, "f8")
+    call = nbad.bind(f, x, x) if f is not product else nbad.bind(f, x, x, out=out)
+    for _ in range(4):
+        for again in (pickle.loads(pickle.dumps(call)), copy.deepcopy(call)):
+            for one, other in zip(flat(again()), flat(f(x, x)), strict=True):
+                assert one.tolist() == other.tolist()
+        call()
+
+
+@pytest.mark.parametrize("make", [float, np.copy, lambda x: (x,), lambda x: (x, x, x), lambda x: [x, x]])
+def test_arrays_for_partials_come_as_the_partials_do(make):
+    x, partials = np.array([1.0, 2.0]), make(np.zeros(()))
+    with pytest.raises(ArgumentValueError, match=r"(?s)structure of the result.*a pair \(y, \(dx, dy,\)\)"):
+        nbad.value_and_grad(product, ("x", "y"))(x, x, out=(np.empty(2), partials))

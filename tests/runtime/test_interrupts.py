@@ -1,0 +1,127 @@
+"""Calls that are broken off at any place, and calls inside calls: of finalizers, and of signal handlers."""
+
+import pytest
+
+PRELUDE = """
+import math, signal, sys
+import numpy as np
+import nbad
+from nbad.runtime import threads
+
+@nbad.kernel
+def decay(x, rate):
+    return math.exp(-rate * x), rate * x * x
+
+x, v = np.linspace(0.1, 3.0, 400_006)[::2], np.linspace(1.0, 2.0, 3_200_000).reshape(40_000, 80)[:, ::2]
+wide = nbad.kernel(lambda v, s: [a * s + a for a in v], signature="(40),()->(40)")
+right = []
+
+def outer():
+    right.append(np.allclose(decay(x, 0.5)[0], np.exp(-0.5 * x), rtol=1e-14, atol=0.0))
+
+def inner():
+    right.append(np.array_equal(wide(v, 2.0), v * 2.0 + v))
+"""
+
+
+def test_a_call_that_is_interrupted_while_it_asks_helpers_leaves_nothing_with_them(run_python):
+    """Ctrl-C may come when helpers have the launch, and before its caller goes on: they must not find its table afterwards."""
+    code = (
+        PRELUDE
+        + """
+outer()
+offer = threads.offer()
+
+def interrupted(*launch):
+    offer(*launch)
+    signal.raise_signal(signal.SIGINT)
+
+threads.offer = lambda: interrupted
+try:
+    outer()
+except KeyboardInterrupt:
+    helpers = threads._helpers._all
+    print([helper._slot[0] for helper in (helpers.values() if isinstance(helpers, dict) else helpers)])
+threads.offer = lambda: offer
+outer()
+print(all(right))
+"""
+    )
+    assert run_python(code, NUMBA_NUM_THREADS="2").split("\n")[:2] == ["[0]", "True"]
+
+
+@pytest.mark.parametrize("place", ["start_new_thread", "_Helper.wake"])
+def test_a_launch_inside_a_launch(place, run_python):
+    """Finalizers and signal handlers run wherever Python does: what they call has scratch and threads of its own."""
+    code = (
+        PRELUDE
+        + f"""
+real = threads.{place}
+
+def followed(*args):
+    real(*args)
+    threads.{place} = real
+    inner()
+
+for _ in range(5):
+    threads.{place} = followed
+    outer()
+helpers = threads._helpers._all
+numbers = [helper._number for helper in (helpers.values() if isinstance(helpers, dict) else helpers)]
+print(len(right) >= 6, all(right), numbers)
+"""
+    )
+    assert run_python(code, NUMBA_NUM_THREADS="3").strip() == "True True [1, 2]"
+
+
+@pytest.mark.parametrize("what", ["inner()", "raise KeyboardInterrupt"])
+def test_a_call_is_interrupted_while_its_scratch_is_made(what, run_python):
+    code = (
+        PRELUDE
+        + f"""
+def watch(frame, event, _):
+    maker = frame.f_back.f_locals.get("self") if event == "call" and frame.f_code.co_name == "__init__" else None
+    if frame.f_code.co_filename != threads.__file__ and type(maker).__name__ in ("_Scratch", "_Block"):  # `ndarray.ctypes`
+        sys.setprofile(None)
+        {what}
+
+decay(x[:10], 0.5)
+sys.setprofile(watch)
+try:
+    inner()
+except KeyboardInterrupt:
+    pass
+sys.setprofile(None)
+outer()
+print(all(right))
+"""
+    )
+    assert run_python(code, NUMBA_NUM_THREADS="2").strip() == "True"
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_the_first_long_calls_may_come_together_and_be_broken_off(layer, run_python):
+    """Numba does not know its layer before its threads are there, and whoever starts them may be interrupted."""
+    code = (
+        PRELUDE
+        + """
+from concurrent.futures import ThreadPoolExecutor
+drive, threads.LONG = threads.drive_parallel, 0
+
+def interrupted(*call):
+    raise KeyboardInterrupt
+
+threads.drive_parallel = interrupted
+x = np.linspace(0.1, 3.0, 200_003)
+try:
+    decay(x, 0.5)
+except KeyboardInterrupt:
+    print("interrupted")
+threads.drive_parallel = drive
+with ThreadPoolExecutor(3) as pool:
+    results = list(pool.map(lambda _: decay(x, 0.5)[0], range(3)))
+print([np.allclose(y, np.exp(-0.5 * x), rtol=1e-14, atol=0.0) for y in results])
+"""
+    )
+    out = run_python(code, NUMBA_NUM_THREADS="2", NUMBA_THREADING_LAYER=layer).strip()
+    assert out == "interrupted\n[True, True, True]"
