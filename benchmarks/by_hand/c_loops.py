@@ -54,10 +54,11 @@ class Printer:
         """
         shared = [f"const real a{k} = x{k}[0];" for k in lines.scalars]
         loads = [f"const real a{k} = x{k}[i];" for k in range(len(lines.arguments)) if k not in lines.scalars]
-        outputs, entries = _results(lines, sweep)
-        steps = [self._step(*step) for step in lines.derivation.steps([*outputs, *entries])]
+        results = [result for _, result in getattr(lines, sweep)()]
+        rest = 0 if sweep in ("jacobian", "hessian") else len(lines.outputs)
+        outputs, entries = results[:rest], results[rest:]
+        steps = [self._step(*step) for step in lines.derivation.steps(results)]
         stores = [f"out[{k} * n + i] = {self._operand(r)};" for k, r in enumerate(outputs)]
-        rest = len(outputs)
         if in_blocks:
             place = f"{rest} * n + {len(entries)} * i".removeprefix("0 * n + ")
             stores += [f"out[{place} + {k}] = {self._operand(r)};" for k, r in enumerate(entries)]
@@ -152,19 +153,6 @@ class Printer:
             return value.name
         text = f"{float(value)!r}{self.suffix}"
         return f"({text})" if value < 0 else text
-
-
-def _results(lines, sweep):
-    """The outputs, and the entries of a Jacobian or Hessian or the residuals, that a sweep writes."""
-    outputs, rows = lines.derivation.outputs, lines.derivation.rows
-    entries = [entry for row in rows for entry in row]
-    return {
-        "value": lambda: (outputs, []),
-        "forward": lambda: (outputs, lines.stored),
-        "jacobian": lambda: ([], entries),
-        "value_and_jacobian": lambda: (outputs, entries),
-        "hessian": lambda: ([], [entry for row in lines.derivation.hessian for entry in row]),
-    }[sweep]()
 
 
 def loop(low, high, body):

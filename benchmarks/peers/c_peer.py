@@ -74,15 +74,7 @@ def _compiled(text, contract):
 def _rows(task):
     """Numbers that an element has as results."""
     lines = loops(task.workload.name)
-    outputs, columns = len(lines.outputs), len(lines.cotangents)
-    return {
-        "value": outputs,
-        "forward": outputs + len(lines.residuals),
-        "reverse": task.case.seeds * columns,
-        "jacobian": outputs * columns,
-        "value_and_jacobian": outputs * (1 + columns),
-        "hessian": columns**2,
-    }[task.sweep]
+    return task.case.seeds * len(lines.cotangents) if task.sweep == "reverse" else len(getattr(lines, task.sweep)())
 
 
 def _given(task):
