@@ -206,9 +206,8 @@ def _nothing(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
 # what Python's operators raise, and those of NumPy's numbers do not
 _DIVISION = (ZeroDivisionError(),)
 OPERATORS = {"/": _DIVISION, "//": _DIVISION, "%": _DIVISION, "**": (*_DIVISION, OverflowError())}
-KEEPING = frozenset(
-    "add sub mul div floordiv mod neg abs pow powi select pymax pymin".split()
-)  # operations that make such of such
+# operations that make such of such
+KEEPING = frozenset("add sub mul div floordiv mod neg abs pow powi select pymax pymin".split())
 SILENT = "numpy.", "scipy.special."  # libraries whose functions raise no errors of arithmetic
 RAISING = frozenset(f"numpy.linalg.{name}" for name in "cholesky inv solve".split())  # for matrices that only LAPACK knows
 RULES: dict[str, Rule] = {

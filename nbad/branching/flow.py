@@ -328,9 +328,7 @@ class Flow(Paths):
         if not losses and "not associated" in str(error):  # it has none on the path that is run, which few elements may take
             losses = [Loss("one-sided", f"not assigned before: {fork.line}") for fork in self.open[::-1] if fork.is_traced]
         for loss in losses:
-            what, fix = refusals.FLOW[loss.case]
-            line = lines.line_of(*frames[-1])
-            raise self.trace.refusal(what.format(name=name), fix.format(name=name), line=line, got=loss.why) from None
+            raise self.missing(name, loss, lines.line_of(*frames[-1])) from None
 
     def abandon(self, depth: int) -> None:
         """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""

@@ -166,9 +166,13 @@ class Paths:
         """What `locals()` and its like give, where it has all variables that Python has."""
         for (code, name), loss in self.lost.items():
             if code is sys._getframe(1).f_code and name not in known:
-                what, fix = refusals.FLOW[loss.case]
-                raise self.trace.refusal(what.format(name=name), fix.format(name=name), got=loss.why)
+                raise self.missing(name, loss)
         return known
+
+    def missing(self, name: str, loss: Any, line: lines.Line | None = None) -> TraceError:
+        """The error for a variable that has no value after a branch, by a `Loss`."""
+        what, fix = (text.format(name=name) for text in refusals.FLOW[loss.case])
+        return self.trace.refusal(what, fix, line=line, got=loss.why)
 
     def text(self, before: TraceError | None, value: str) -> Any:
         """An f-string, before which something was refused or not: one that shows traced values is of a kind of its own."""
