@@ -126,5 +126,5 @@ def _entry(sweep):
     size = kernel.dtype.itemsize
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(_most(kernel.rows, total(kernel.oplist), size), SMALLEST // widest - 1)
-    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.oplist)
+    limit = min(_most(kernel.rows, total(kernel.graph), size), SMALLEST // widest - 1)
+    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.graph)
