@@ -109,7 +109,7 @@ def file(folder):
 
 def path_of(folder, key):
     """Where the value of a key lies, in a folder that is there."""
-    path = disk._path(folder, key)
+    path = Path(disk._path(folder, key))
     path.parent.mkdir(mode=0o700, exist_ok=True)
     return path
 
