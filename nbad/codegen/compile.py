@@ -2,9 +2,8 @@
 
 The module is printed as vector IR and compiled by llvmlite, for the CPU that Numba compiles for, without the front end and the
 optimization passes that Numba's own functions need: the graph was simplified before, and vectors need no vectorizer. The object
-code is kept on disk under its symbol, which holds the hash of the IR itself, so that nothing that shapes the code can be
-forgotten in the key. To lower a graph and to print it takes a third of the time of finding its code; so what code a graph of
-the table's operations became is kept beside it.
+code of a graph is kept on disk under what the graph says, for this very nbad: to lower and print it took a quarter of a warm
+compile. Where it has operations of the user's, which mean what the user likes, it is kept under the hash of the IR itself.
 
 Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too. Vector functions of nbad's own are
 loaded before the first kernel that calls them, from the disk or not, and stay.
@@ -185,13 +184,19 @@ def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKer
     """
     if not _is_of_the_table(graph):
         return compile_tile(lower(graph, dtype, math))
-    key = f"code of {digest_of(graph, dtype, math)} for {host().spelled}"
-    note = disk.load_text(key)
-    if note is not None and (kernel := _loaded(Code(*json.loads(note)), graph, dtype, math)):
-        return kernel
-    kernel = compile_tile(lower(graph, dtype, math))
-    disk.store_text(key, json.dumps(kernel.code))
-    return kernel._replace(graph=graph)
+    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(graph, dtype, math)])
+    kept = disk.load_own(key)
+    if kept is not None:
+        note, _, code = kept.partition(b"\n")
+        return _tile(Code(*json.loads(note)), lambda: code, graph, dtype, math)
+    known, ir = _printed(lower(graph, dtype, math))
+
+    def make() -> bytes:
+        code = _compiled(ir)
+        disk.store_own(key, json.dumps(known).encode() + b"\n" + code)
+        return code
+
+    return _tile(known, make, graph, dtype, math)
 
 
 def compile_tile(oplist: OpList) -> TileKernel:
@@ -214,9 +219,8 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
-    code = Code(symbol, width(oplist, host()), DECLARED.findall(ir))
-    return _tile(code, lambda: _object_code(symbol, ir), oplist, oplist.dtype, oplist.math)
+    known, ir = _printed(oplist)
+    return _tile(known, lambda: _object_code(ir), oplist, oplist.dtype, oplist.math)
 
 
 def _is_of_the_table(graph: Graph) -> bool:
@@ -225,12 +229,10 @@ def _is_of_the_table(graph: Graph) -> bool:
     return OPERATIONS.issuperset([node.op for node in graph.nodes]) and all(_is_of_the_table(loop.step) for loop in loops)
 
 
-def _loaded(code: Code, graph: Graph, dtype: str, math: str) -> TileKernel | None:
-    """The tile kernel of known code; None where that is neither loaded nor on the disk."""
-    try:
-        return _tile(code, lambda: _kept_code(code.symbol), graph, dtype, math)
-    except LookupError:
-        return None
+def _printed(oplist: OpList) -> tuple[Code, str]:
+    """What the code of an op list will be called and need, and the module that it is compiled from."""
+    symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
+    return Code(symbol, width(oplist, host()), DECLARED.findall(ir)), ir
 
 
 def _tile(code: Code, make: Callable[[], bytes], graph: Graph, dtype: str, math: str) -> TileKernel:
@@ -249,7 +251,7 @@ def compile_lasting(ir: str, name: str) -> int:
     symbol, ir = _renamed(ir, name)
     with global_compiler_lock:
         if symbol not in _lasting.by_symbol:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, lambda: _object_code(symbol, ir))))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, lambda: _object_code(ir))))
         return _lasting.by_symbol[symbol].addresses[symbol]
 
 
@@ -270,27 +272,19 @@ def _renamed(ir: str, name: str) -> tuple[str, str]:
     return symbol, ir.replace(f"@{name}(", f"@{symbol}(").replace(f'@"{name}"(', f"@{symbol}(")
 
 
-def _object_code(symbol: str, ir: str) -> bytes:
+def _object_code(ir: str) -> bytes:
     """Machine code of a module, from the disk where it is there."""
-    try:
-        return _kept_code(symbol)
-    except LookupError:
-        code = _machine().emit_object(_parse(ir))
-        disk.store(_code_key(symbol), code)
-        return code
-
-
-def _kept_code(symbol: str) -> bytes:
-    """Machine code from the disk; LookupError where it is not there."""
-    code = disk.load(_code_key(symbol))
+    target = host()
+    key = "\n".join(["kernel", VERSIONS, target.triple, target.cpu, target.features, repr(MACHINE), ir])
+    code = disk.load(key)
     if code is None:
-        raise LookupError(symbol)
+        code = _compiled(ir)
+        disk.store(key, code)
     return code
 
 
-def _code_key(symbol: str) -> str:
-    target = host()
-    return "\n".join(["kernel", VERSIONS, target.triple, target.cpu, target.features, repr(MACHINE), symbol])
+def _compiled(ir: str) -> bytes:
+    return _machine().emit_object(_parse(ir))
 
 
 def _parse(ir: str) -> binding.ModuleRef:

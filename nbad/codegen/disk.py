@@ -8,12 +8,12 @@ Its files lie in 256 folders, and a write looks through those of one part at mos
 
 import functools
 import hashlib
+import io
 import os
 import platform
 import re
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import util
@@ -36,6 +36,7 @@ FOLDERS = [f"{k:02x}" for k in range(256)]  # a file's is the start of its name
 PART = 4 << 20  # bytes that a part of the cache, the folders that are trimmed together, has at least; a small cache is one part
 BLOCK = 4096  # bytes that a file takes at least on most disks
 LOOKS = 64  # one write in so many looks at the size of a part of the cache, and so does every write of that share of it
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -103,22 +104,32 @@ def store(key: str, data: bytes) -> bool:
     return True
 
 
-def load_text(key: str) -> str | None:
-    """A stored text that this very nbad wrote, with the same libraries and on the same CPU; None where there is none.
+def load_own(key: str) -> bytes | None:
+    """What this very nbad stored, with the same libraries and on the same CPU; None where there is nothing.
 
     Examples
     --------
-    >>> load_text("never stored")
+    >>> load_own("never stored")
     """
     stamp = _stamp()
-    data = load(f"{stamp} {key}") if stamp else None
+    return load(f"{stamp} {key}") if stamp else None
+
+
+def store_own(key: str, data: bytes) -> bool:
+    """Keep what follows from the key by nbad's own rules: another version of nbad or of SymPy does not see it."""
+    stamp = _stamp()
+    return stamp is not None and store(f"{stamp} {key}", data)
+
+
+def load_text(key: str) -> str | None:
+    """A text from `store_text`."""
+    data = load_own(key)
     return None if data is None else data.decode()
 
 
 def store_text(key: str, text: str) -> bool:
-    """Keep a text that follows from the key by nbad's own rules: another version of nbad or of SymPy does not see it."""
-    stamp = _stamp()
-    return stamp is not None and store(f"{stamp} {key}", text.encode())
+    """Keep a text by `store_own`."""
+    return store_own(key, text.encode())
 
 
 def text_of(key: str, make: Callable[[], str]) -> str:
@@ -160,8 +171,8 @@ def cache_folder() -> Path | None:
     'nbad'
     """
     chosen = os.environ.get("NBAD_CACHE_DIR") or platformdirs.user_cache_dir("nbad", appauthor=False)
-    folder = Path(os.path.expanduser(chosen))
-    return folder if folder.is_absolute() else None
+    folder = os.path.expanduser(chosen)
+    return Path(folder) if os.path.isabs(folder) else None
 
 
 @functools.cache
@@ -281,17 +292,23 @@ def _note_use(path: str) -> None:
 
 def _write(path: str, data: bytes) -> None:
     """Write a file that appears whole or not at all."""
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f"{name}.", suffix=".tmp")
+    temporary = f"{path}.{os.urandom(8).hex()}.tmp"
     try:
-        with open(descriptor, "wb") as file:
+        with _created(temporary) as file:
             file.write(data)
         os.replace(temporary, path)
     except OSError:
         _remove(temporary)
         raise
+
+
+def _created(path: str) -> io.BufferedWriter:
+    """A new file for the user alone; its folder is made where it is missing, which is seldom."""
+    try:
+        return open(os.open(path, CREATE, 0o600), "wb")
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return open(os.open(path, CREATE, 0o600), "wb")
 
 
 def _files(folder: Path | None, inner: Iterable[str]) -> list[_File]:

@@ -283,19 +283,6 @@ print(nbad.kernel(lambda x: scaled(x) + x)(np.arange(3.0)).tolist())
         assert json.loads(run_python(program.format(factor=factor), NBAD_CACHE_DIR=str(folder.parent))) == expected
 
 
-@pytest.mark.parametrize("lost", ["code", "note"])
-def test_a_lost_file_is_made_anew(folder, monkeypatch, lost):
-    graph, x = chain(7), np.arange(5.0)
-    expected = run_tile(tile_of(graph), x, x)
-    notes = [file for file in folder.rglob("*.nbad") if b'["tile_' in file.read_bytes()]
-    (file,) = notes if lost == "note" else set(folder.rglob("*.nbad")) - set(notes)
-    whole = file.read_bytes()
-    file.unlink()
-    forget(monkeypatch)
-    np.testing.assert_array_equal(run_tile(tile_of(graph), x, x), expected)
-    assert file.read_bytes() == whole
-
-
 def test_many_threads_compile_at_once(folder):
     x = np.arange(16.0)
 

@@ -305,19 +305,19 @@ def test_a_read_only_folder_is_read(folder, file, monkeypatch):
 
     monkeypatch.setattr(os, "access", lambda *args: False)
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("nbad.codegen.disk._created", refuse)
     assert disk.load("key") == b"value"
     assert not disk.store("other", b"value")
     assert disk.info().problem == f"{folder} is read-only"
     assert str(disk.info()).endswith("is read-only")
 
 
-@pytest.mark.parametrize("where", ["tempfile.mkstemp", "pathlib.Path.mkdir"])
+@pytest.mark.parametrize("where", ["nbad.codegen.disk._created", "pathlib.Path.mkdir"])
 def test_a_disk_that_is_full_from_the_start(folder, monkeypatch, where):
     def refuse(*args, **options):
         raise OSError(28, "No space left on device")
 
-    if where == "tempfile.mkstemp":
+    if where == "nbad.codegen.disk._created":
         folder.mkdir(mode=0o700, parents=True)
     monkeypatch.setattr(where, refuse)
     assert not disk.store("key", b"value")
