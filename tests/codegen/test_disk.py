@@ -347,7 +347,7 @@ def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
 
 
 def test_without_a_home(monkeypatch):
-    monkeypatch.setattr(disk, "cache_folder", lambda: None)
+    monkeypatch.setattr(disk, "_home", lambda: None)
     assert not disk.store("key", b"value")
     assert disk.load("key") is None
     assert str(disk.info()) == "no disk cache: there is no home folder"
