@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
-from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
@@ -19,6 +18,7 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs.linear import Given, as_given, count_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
