@@ -6,7 +6,8 @@ takes 1 ms, to make it anew 20 for a kernel of 40 operations (Black-Scholes) and
 
 from dataclasses import replace
 
-from nbad.codegen.compile import tile_of
+from nbad.codegen import disk
+from nbad.codegen.compile import TileKernel, tile_of
 from nbad.codegen.disk import load_text, store_text
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
@@ -68,6 +69,10 @@ class Program:
     def kernel(self, key, graph, dtype):
         """The tile kernel of a graph."""
         return self.remember((key, dtype), lambda: tile_of(graph, dtype.name, self.math))
+
+    def compiled(self):
+        """Every tile kernel that was compiled so far, each with the words of its key: "forward mincut", say."""
+        return [(_words(key), value) for key, value in list(self.remember.known.items()) if isinstance(value, TileKernel)]
 
     @property
     def simple(self):
@@ -182,6 +187,18 @@ class Program:
             plan = replace(partition(joint, wrt, *policy), mode=mode)
             store_text(key, plan_text.dumps(plan))
         return plan
+
+
+def cache_folder():
+    """Where machine code and plans are kept; None where they are not."""
+    return disk.info().folder
+
+
+def _words(key):
+    """The words in a key."""
+    if isinstance(key, tuple):
+        return " ".join(filter(None, map(_words, key)))
+    return key if isinstance(key, str) else ""
 
 
 def _slot_ranges(cores):

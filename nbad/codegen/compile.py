@@ -30,6 +30,7 @@ from nbad.codegen import disk
 from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
 from nbad.codegen.length import width
 from nbad.codegen.lower import OpList, lower
+from nbad.codegen.source_lines import commented, located, without_tables
 from nbad.codegen.vector_ir import ENTRY, print_ir
 from nbad.functions import library
 from nbad.graphs.graph import Graph
@@ -117,6 +118,8 @@ class TileKernel(NamedTuple):
     code : Code
     shelf : Shelf or None
         What the code lies on: it is loaded for as long as this is held.
+    is_kept : bool
+        Whether it was found on the disk.
     """
 
     address: int
@@ -125,6 +128,7 @@ class TileKernel(NamedTuple):
     math: str
     code: Code
     shelf: Shelf | None = None
+    is_kept: bool = False
 
     def __str__(self) -> str:
         rows = f"{', '.join(self.graph.inputs)} -> {self.results} results"
@@ -152,14 +156,16 @@ class TileKernel(NamedTuple):
 
     @property
     def llvm(self) -> str:
-        """The kernel as LLVM IR."""
-        return print_ir(self.oplist, host())
+        """The kernel as LLVM IR, with the user's lines."""
+        oplist = self.oplist
+        return commented(print_ir(oplist, host()), oplist)
 
     @property
     def asm(self) -> str:
-        """The kernel as assembly, compiled anew."""
+        """The kernel as assembly, compiled anew, with the user's lines."""
+        oplist = self.oplist
         with global_compiler_lock:
-            return _machine().emit_assembly(_parse(self.llvm))
+            return without_tables(_machine().emit_assembly(_parse(located(print_ir(oplist, host()), oplist))))
 
 
 def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKernel:
@@ -188,7 +194,7 @@ def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKer
     kept = disk.load_own(key)
     if kept is not None:
         note, _, code = kept.partition(b"\n")
-        return _tile(Code(*json.loads(note)), lambda: code, graph, dtype, math)
+        return _tile(Code(*json.loads(note)), lambda: code, graph, dtype, math)._replace(is_kept=True)
     known, ir = _printed(lower(graph, dtype, math))
 
     def make() -> bytes:
