@@ -13,7 +13,9 @@ Numba's own functions, the drivers, are kept in the same folder by `cached_njit`
 import ctypes
 import functools
 import hashlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 from weakref import WeakValueDictionary
 
 import llvmlite
@@ -28,6 +30,7 @@ from nbad.codegen.length import width
 from nbad.codegen.lower import OpList
 from nbad.codegen.vector_ir import ENTRY, print_ir
 from nbad.functions import library
+from nbad.memo import Memo, cached_property
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
@@ -75,24 +78,52 @@ class _Shelves:
 _shelves, _lasting = _Shelves(), _Shelves()
 
 
-class TileKernel(NamedTuple):
-    """Compiled code, and what a driver must know of it.
+class TileKernel:
+    """Compiled code, made when its address is asked for, and what a driver must know of it.
 
-    Attributes
+    Parameters
     ----------
-    address : int
-        Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per output.
     oplist : OpList
     width : int
         Elements in a vector; `n` is a positive multiple of it.
-    shelf : Shelf or None
-        What the code lies on: it is loaded for as long as this is held.
     """
 
-    address: int
-    oplist: OpList
-    width: int
-    shelf: Shelf | None = None
+    def __init__(self, oplist: OpList, width: int):
+        self.oplist, self.width = oplist, width
+        self._others = Memo()
+
+    @cached_property
+    def _loaded(self) -> tuple[int, Shelf]:
+        symbol, ir = _renamed(self.llvm, ENTRY)
+        with global_compiler_lock:
+            for function in library.declared_in(ir):
+                _link(function)
+            shelf = _shelves.find(symbol, ir)
+        return shelf.addresses[symbol], shelf
+
+    @property
+    def address(self) -> int:
+        """Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per result."""
+        return self._loaded[0]
+
+    @property
+    def shelf(self) -> Shelf:
+        """What the code lies on: it is loaded for as long as this is held."""
+        return self._loaded[1]
+
+    def load(self) -> "TileKernel":
+        """Compile it, or load it from the disk, now."""
+        assert self.address
+        return self
+
+    def beside(self, widths: Sequence[int]) -> "TileKernel":
+        """The kernel whose last results have so many outputs each, side by side."""
+        rows = [1] * (len(self.oplist.outputs) - sum(widths))
+        return self.like(widths=(*rows, *widths)) if max(widths, default=1) > 1 else self
+
+    def like(self, **changes: Any) -> "TileKernel":
+        """The kernel of an op list that differs from this one's."""
+        return self._others(tuple(changes.items()), lambda: tile_kernel(replace(self.oplist, **changes)))
 
     def __str__(self) -> str:
         rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
@@ -105,8 +136,8 @@ class TileKernel(NamedTuple):
 
     @property
     def results(self) -> int:
-        """Rows that the kernel writes, the last ones of the table."""
-        return len(self.oplist.outputs)
+        """Rows and blocks that the kernel writes, the last entries of the table."""
+        return len(self.oplist.results)
 
     @property
     def dtype(self) -> np.dtype:
@@ -145,12 +176,12 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
-    with global_compiler_lock:
-        for function in library.declared_in(ir):
-            _link(function)
-        shelf = _shelves.find(symbol, ir)
-    return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
+    return tile_kernel(oplist).load()
+
+
+def tile_kernel(oplist: OpList) -> TileKernel:
+    """The same, compiled or loaded when its address is asked for."""
+    return TileKernel(oplist, width(oplist, host()))
 
 
 def compile_lasting(ir: str, name: str) -> int:

@@ -47,7 +47,7 @@ class Reverse:
     @cached_property
     def few(self):
         """Elements beyond which nothing is a plain case, and no kernel is compiled for it."""
-        return plain.most_of_reverse(self.plan, (*self.cores, *self.program.leaves), self.dtype)
+        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype)
 
     @cached_property
     def one(self):

@@ -132,7 +132,7 @@ DOORS: dict[str, Callable[[Walker], str]] = {
     "op list": lambda walker: str(walker.oplist),
     "readable python": lambda walker: print_python(walker.oplist),
     "vector ir": _loop,
-    "tile kernel": lambda walker: str(TileKernel(0, walker.oplist, width(walker.oplist, HOST))),
+    "tile kernel": lambda walker: str(TileKernel(walker.oplist, width(walker.oplist, HOST))),
     "residuals": lambda walker: str(walker.names["pullback"].residuals),
     "results": lambda walker: "\n".join(map(str, (walker.names["y"], *walker.names["cotangents"]))),
     "report": _report,
