@@ -7,9 +7,8 @@ takes 1 ms, to make it anew 20 for a kernel of 40 operations (Black-Scholes) and
 from dataclasses import replace
 from math import prod
 
-from nbad.codegen.compile import tile_kernel
+from nbad.codegen.compile import TileKernel
 from nbad.codegen.disk import load_text, store_text
-from nbad.codegen.lower import lower
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.flags import alarmed, silenced
@@ -69,7 +68,7 @@ class Program:
 
     def kernel(self, key, graph, dtype):
         """The tile kernel of a graph, compiled when it is run."""
-        return self.remember((key, dtype), lambda: tile_kernel(lower(graph, dtype.name, self.math)))
+        return self.remember((key, dtype), lambda: TileKernel(graph, dtype, self.math))
 
     @property
     def simple(self):

@@ -102,7 +102,7 @@ def entry(sweep, limit, few):
     kernel, dtype = sweep.kernel, sweep.kernel.dtype
     results = [result for group, _ in sweep.groups for result in group]
     moves = (*sweep.loads, *sweep.stores)
-    widths = [1] * len(kernel.oplist.inputs) + [len(columns) for columns in kernel.oplist.results]  # items of each row or block
+    widths = [1] * len(kernel.graph.inputs) + [*kernel.widths]  # items of each row or block
     rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
     tile = min(TILE, LARGEST // (rooms[-1] * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)

@@ -70,7 +70,7 @@ def collapse(shape: Shape, strides: Sequence[Sequence[int]]) -> tuple[list[int],
 
 def flops(kernel: TileKernel | None) -> float:
     """Operations of a kernel for one element, in units of a float64 multiplication."""
-    return total(kernel.oplist) * kernel.dtype.itemsize / WORD if kernel else 0.0
+    return total(kernel.graph) * kernel.dtype.itemsize / WORD if kernel else 0.0
 
 
 def leaves_caches(nbytes: int) -> bool:

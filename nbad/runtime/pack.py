@@ -113,22 +113,23 @@ class Stores(NamedTuple):
         """The same with a kernel that fills the blocks itself, whose rows are numbered from `first_row` on."""
         if not self.moves.blocks:
             return self
-        oplist, first = self.kernel.oplist, first_row + len(self.kernel.oplist.inputs)
+        graph = self.kernel.graph
+        first = first_row + len(graph.inputs)
         members = {move.row: block for block in self.moves.blocks for move in block}
         groups = []  # of rows, each of which becomes one
-        for row in range(first, first + len(oplist.outputs)):
+        for row in range(first, first + len(graph.outputs)):
             rows = [move.row for move in members.get(row, ())] or [row]
             if rows not in groups:
                 groups.append(rows)
         places = {row: place for place, rows in enumerate(groups, first) for row in rows}
-        outputs = tuple([oplist.outputs[row - first] for rows in groups for row in rows])
-        kernel = self.kernel if outputs == oplist.outputs else self.kernel.like(outputs=outputs)
+        outputs = tuple([graph.outputs[row - first] for rows in groups for row in rows])
+        kernel = self.kernel.beside([len(rows) for rows in groups], outputs)
 
         def placed(moves: list[Move]) -> list[Move]:
             return [move._replace(row=places[move.row]) for move in moves]
 
         moves = Moves(placed(self.moves.single), [placed(block) for block in self.moves.blocks])
-        return Stores(kernel.beside([len(rows) for rows in groups]), moves, tuple((places[row], slot) for row, slot in self.sums))
+        return Stores(kernel, moves, tuple((places[row], slot) for row, slot in self.sums))
 
 
 class Table(NamedTuple):
@@ -187,7 +188,7 @@ class Table(NamedTuple):
 
     def streaming(self, lead: int) -> "Table":
         """The same launch with results that pass the caches, from the first whole cache line on."""
-        body = self.kernels.body.like(streams=True)
+        body = self.kernels.body.past_caches()
         # tiles do not end where padding would be
         loads, stores = (m._replace(single=[_unpadded(move) for move in m.single]) for m in (self.loads, self.stores))
         return self._replace(kernels=self.kernels._replace(body=body), loads=loads, stores=stores, lead=lead)

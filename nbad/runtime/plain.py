@@ -90,7 +90,7 @@ def _made(kernel, inputs, groups, **more):
     """
     results = [result for group, _ in groups for result in group]
     sizes = [size for result in results for size in _widths(result)]
-    unused = len(kernel.oplist.outputs) - sum(sizes)
+    unused = len(kernel.graph.outputs) - sum(sizes)
     kernel = kernel.beside(sizes)
     loads = [Move(row, *place) for row, place in enumerate(_each(inputs, _places))]
     stores = [Move(row, *place) for row, place in enumerate(_each(results, _blocks, len(inputs)), len(loads) + unused)]
@@ -131,5 +131,5 @@ def _entry(sweep):
     size = kernel.dtype.itemsize
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(_most(kernel.rows, total(kernel.oplist), size), SMALLEST // widest - 1)
-    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.oplist)
+    limit = min(_most(kernel.rows, total(kernel.graph), size), SMALLEST // widest - 1)
+    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.graph)
