@@ -70,8 +70,14 @@ def _place(file, line):
 
 
 def running_line() -> Line | None:
-    """Text, file and number of the user's line that is running."""
-    frame = user_frame()
+    """Text, file and number of the user's line that is running; libraries that an argument asks are not the user's."""
+    frame = outer = user_frame()
+    while outer is not None:
+        if outer.f_code.co_qualname == "asked" and outer.f_code.co_filename.startswith(PACKAGE):
+            frame = None
+        elif frame is None and not is_foreign(outer):
+            frame = outer
+        outer = outer.f_back
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
 
 

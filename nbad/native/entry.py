@@ -59,6 +59,8 @@ class Plain(NamedTuple):
         Whether all but residual rows have a leading axis of seeds.
     primals : int
         How many of the inputs are primals, where the rest are their tangents.
+    shared : tuple of bool
+        For each result, whether all elements share it: it is their sum, and has no axes of theirs. Where it is (), none is.
     """
 
     kernel: TileKernel
@@ -68,6 +70,7 @@ class Plain(NamedTuple):
     stores: tuple
     batched: bool = False
     primals: int = 0
+    shared: tuple = ()
 
 
 def plain_rows(cores, first=0):
@@ -106,7 +109,8 @@ def entry(sweep, limit, few):
     rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
     tile = min(TILE, LARGEST // (rooms[-1] * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)
-    alone = [uses[move.row] == 1 and (move.step < 2 or move.step == widths[move.row]) for move in moves]
+    shared = (*(False for _ in sweep.inputs), *(sweep.shared or [False] * len(results)))
+    alone = [uses[m.row] == 1 and m.step in (0, 1, widths[m.row]) and not shared[m.argument] for m in moves]
     in_place = len(uses) == kernel.rows and all(alone)
     arguments = (*sweep.inputs, *results)
     cores = [() if isinstance(a, Rows) else a for a in arguments]
@@ -116,30 +120,21 @@ def entry(sweep, limit, few):
     cores_at = groups_at + table.GROUP * len(sweep.groups)
     from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
     limit = limit if in_place else min(limit, most_staged(alone.count(False)))
+    limit = min(limit, tile) if any(shared) else limit  # a sum is that of one tile
     if not tile or limit < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     fields = [
-        *(
-            kernel.address,
-            kernel.width,
-            len(sweep.inputs),
-            len(results),
-            rooms[-1],
-            limit,
-            min(limit, few),
-            tile,
-            in_place,
-            from_rows,
-        ),
+        *(kernel.address, kernel.width, len(sweep.inputs), len(results), rooms[-1], limit, min(limit, few), tile),
+        *(in_place, from_rows),
         *(len(sweep.loads), len(moves), len(sweep.groups)),
         *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
         *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
     ]
-    for a, core, place in zip(arguments, cores, places, strict=False):
+    for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core))]
+        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core)), is_shared]
     for move, is_alone in zip(moves, alone, strict=True):
         fields += [*move, is_alone, rooms[move.row], widths[move.row]]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]

@@ -1,4 +1,4 @@
-"""Interleaved memory to rows: the values of a vector argument, one element after another, or neighbouring columns of an array.
+"""Interleaved memory: to rows, as the values of a vector argument, one element after another; and copied, past the caches or not.
 
 So many vectors of neighbouring values, one an element, are loaded, transposed in registers, and stored. The last square overlaps
 the one before it where the number of values is not a multiple of the vector's length. Elements of three values, the most usual
@@ -7,8 +7,8 @@ ones that no square fits, are taken three vectors at a time where they lie close
 
 from llvmlite import ir
 
-from nbad.codegen.host import host
-from nbad.native.builder import Code
+from nbad.codegen.host import LINE, host
+from nbad.native.builder import I64, Code
 
 LENGTHS = (8, 4, 2)  # of the vectors; the largest one that fits a register, and that the elements have values for
 
@@ -91,3 +91,34 @@ def _transposed(builder, rows):
         pairs = zip(rows[: length // 2], rows[length // 2 :], strict=True)
         rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in masks]
     return rows
+
+
+def stream_function(module):
+    """`stream(target, source, size)`: past the caches, a line at a time; what does not fill a line goes the usual way."""
+    code = Code(module, "stream", 3)
+    target, source, size = code.parameters
+    lines = ir.VectorType(I64, LINE // 8)
+    to_line = code.select((target & 3).equals(0), (code.int(0) - target) & (LINE - 1), size)  # odd addresses never meet a line
+    head = code.smaller(to_line, size)
+    body = (size - head) // LINE
+
+    _plainly(code, code.int(0), head)
+    with code.loop(0, body) as k:
+        place = head + k * LINE
+        code.store_line(target + place, code.load(source + place, lines))
+    _plainly(code, head + body * LINE, size)
+    return code.finish()
+
+
+def copy_function(module):
+    """`copy(target, source, size)`."""
+    code = Code(module, "copy", 3)
+    _plainly(code, code.int(0), code.parameters[2])
+    return code.finish()
+
+
+def _plainly(code, start, stop):
+    target, source, _ = code.parameters
+    half = ir.IntType(32)
+    with code.loop(start // 4, stop // 4) as i:
+        code.store(target + i * 4, code.load(source + i * 4, half), half)

@@ -29,12 +29,13 @@ def forward(program, plan, dtype):
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
-def reverse(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents, where all arguments have the elements of the value."""
-    cores = tuple(program.cores[a] for a in arguments)
-    return _made(
-        program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched=batched
-    )
+def reverse(program, plan, arguments, dtype, shared, batched):
+    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents.
+
+    Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
+    """
+    kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
+    return _made(kernel, (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], shared=shared, batched=batched)
 
 
 def most_of_reverse(plan, leaves, dtype):
@@ -83,35 +84,32 @@ def _in_structure(program, run, build):
     return call
 
 
-def _made(kernel, inputs, groups, **more):
+def _made(kernel, inputs, groups, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
     A result of several values an element is a block of the kernel.
     """
     results = [result for group, _ in groups for result in group]
-    sizes = [size for result in results for size in _widths(result)]
-    unused = len(kernel.graph.outputs) - sum(sizes)
-    kernel = kernel.beside(sizes)
-    loads = [Move(row, *place) for row, place in enumerate(_each(inputs, _places))]
-    stores = [Move(row, *place) for row, place in enumerate(_each(results, _blocks, len(inputs)), len(loads) + unused)]
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(loads), tuple(stores), **more))
-
-
-def _each(arguments, places, first=0):
-    return [place for k, argument in enumerate(arguments, first) for place in places(k, argument)]
+    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument)]
+    laid = [(k, *row) for k, result in enumerate(results) for row in _laid(result, bool(shared) and shared[k])]
+    widths = [width for _, width, _, _ in laid]
+    first = len(places) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
+    loads = [Move(row, *place) for row, place in enumerate(places)]
+    stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
+    moves = tuple(loads), tuple(stores)
+    return _entry(Plain(kernel.beside(widths), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
 
 
 def _places(number, argument):
     return residual_rows(number, argument.number) if isinstance(argument, Rows) else plain_rows([argument], number)
 
 
-def _widths(result):
-    """How many values an element has in each row or block of a result."""
-    return [1] * result.number if isinstance(result, Rows) else [math.prod(result)]
-
-
-def _blocks(number, result):
-    return residual_rows(number, result.number) if isinstance(result, Rows) else [(number, 0, math.prod(result))]
+def _laid(result, is_shared):
+    """The rows of a result, or its only block: how many values of an element each has, and where they lie, as a move says."""
+    if isinstance(result, Rows):
+        return [(1, k, 0) for k in range(result.number)]
+    size = math.prod(result)
+    return [(1, k, size) for k in range(size)] if is_shared else [(size, 0, size)]
 
 
 def _never(*_):
