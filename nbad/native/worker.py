@@ -9,8 +9,9 @@ A launch is one table of int64 that `nbad.runtime.launch` packs: a header and si
 * blocks: results that the kernel itself puts side by side for each element, as those of a Jacobian, into memory that is
   contiguous over all elements. Where it may not, past the caches or at the end, they go there through scratch, a few elements at
   a time.
-* gathers: loads that together read contiguous memory, as those of a vector argument do; see `nbad.native.interleave`. A gather is
-  the number of its loads, and these.
+* gathers: loads with the same strides, as those of a vector argument, or of columns of one array. Those that read neighbours, by
+  the addresses of a call, are loaded together; see `nbad.native.interleave`. A gather is the number of its loads, the bytes from
+  an element to the next, and the loads.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. Where the kernel stores past
 the caches, which takes whole cache lines, the first tile is shorter, so that all others begin at lines, and is staged. All of
@@ -308,11 +309,11 @@ class _Share:
 
     @contextmanager
     def each_gather(self):
-        """The gathers: how many moves each has, and where they are."""
+        """The gathers: how many moves each has, the bytes from one element to the next, and where the moves are."""
         code, at = self.code, self.code.variable(self.field(GATHERS))
         with code.loop(0, self.field(GATHERS + 1)):
-            number, moves = self.field(code.read(at)), code.read(at) + 1
-            yield number, moves
+            number, pitch, moves = self.field(code.read(at)), self.field(code.read(at) + 1), code.read(at) + 2
+            yield number, pitch, moves
             code.assign(at, moves + number * (self.field(NDIM) + M_SIZE))
 
     def name_rows(self, number, moves):
@@ -323,16 +324,35 @@ class _Share:
             code.store(self.targets + k * 8, self.scratch + row * PITCH)
         return self.targets
 
-    def gather(self, span, seed, number, moves):
-        """Stage a gather: a full tile by vectors."""
-        first, count, padded = span
-        code, itemsize = self.code, self.field(ITEMSIZE)
-        with code.when(count.differs(TILE)), code.loop(0, number) as k:
+    def gather(self, span, seed, number, pitch, moves):
+        """Stage a gather, one run of neighbours after the other."""
+        code, size, done = self.code, self.field(NDIM) + M_SIZE, self.code.variable(0)
+        with code.repeat(lambda: code.read(done) < number):
+            run = code.variable(1)
+            start, move = code.read(done), moves + code.read(done) * size
+            memory = _base(code, self.launch, self.ids, move, seed)
+
+            def goes_on():
+                following = start + code.read(run)
+                other = _base(code, self.launch, self.ids, moves + code.smaller(following, number - 1) * size, seed)
+                return code.builder.and_(following < number, other.equals(memory + code.read(run) * self.field(ITEMSIZE)))
+
+            with code.repeat(goes_on):
+                code.assign(run, code.read(run) + 1)
+            self.stage(span, seed, (code.read(run), move), (memory, pitch))
+            code.assign(done, start + code.read(run))
+
+    def stage(self, span, seed, run, source):
+        """Stage some neighbours: a full tile by vectors."""
+        (first, count, padded), (number, moves), (memory, pitch) = span, run, source
+        code = self.code
+        is_fast = code.builder.and_(count.equals(TILE), code.int(1) < number)
+        with code.when(is_fast):
+            rows = self.name_rows(number, moves)
+            code.call(self.functions.separate, rows, memory + first * pitch, number, pitch, TILE, self.field(ITEMSIZE))
+        with code.when(code.builder.not_(is_fast)), code.loop(0, number) as k:
             move = moves + k * (self.field(NDIM) + M_SIZE)
             code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
-        with code.when(count.equals(TILE)):
-            memory = _base(code, self.launch, self.ids, moves, seed) + first * number * itemsize
-            code.call(self.functions.separate, self.name_rows(number, moves), memory, number, number, TILE, itemsize)
 
     def loads(self, span, seed, per_seed, fresh):
         """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh.
@@ -350,8 +370,8 @@ class _Share:
                     code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
                 with code.when(code.builder.and_((mode & UNIFORM).differs(0), fresh)):
                     code.call(self.functions.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
-        with self.each_gather() as (number, moves), code.when((self.field(moves + M_MODE) & PER_SEED).equals(per_seed)):
-            self.gather(span, seed, number, moves)
+        with self.each_gather() as gather, code.when((self.field(gather[-1] + M_MODE) & PER_SEED).equals(per_seed)):
+            self.gather(span, seed, *gather)
 
     def point(self, span, seed):
         """Fill the kernel's table: direct rows point into arrays, all others into scratch."""

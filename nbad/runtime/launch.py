@@ -14,7 +14,7 @@ from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Slot, Stores, Table, grouped
+from nbad.runtime.pack import Kernels, Move, Slot, Stores, Table, gathered, grouped
 from nbad.runtime.strides import Shape, memory_order
 from nbad.runtime.threads import Driver
 
@@ -111,7 +111,7 @@ class Launch:
         sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
         moves = [Move(*pair, own) for pair, own in zip((*routes.reads, *routes.writes), strides, strict=True)]
         first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
-        loads, written = (grouped(own, sizes, kernel.dtype) for own in (moves[:reads], moves[reads:]))
+        loads, written = gathered(moves[:reads], sizes, kernel.dtype), grouped(moves[reads:], sizes, kernel.dtype)
         kernel, stores, sums = Stores(kernel, written, routes.sums).in_blocks(first_row)
         rows = max([kernel.rows + first_row, *(move.row + 1 for move in (*moves[:reads], *stores.single))])
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)

@@ -86,6 +86,27 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     return Moves([move for move in moves if id(move) not in taken], blocks)
 
 
+def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
+    """Find the loads that may read neighbours: those of a vector argument, and of arguments with the same strides.
+
+    Whether these are columns of one array the addresses tell, which are another call's another time.
+    """
+    if len(sizes) > 1:
+        return grouped(moves, sizes, dtype)
+    together: dict[tuple, list[Move]] = defaultdict(list)
+    for move in moves:
+        slot, (stride,) = move.slot, move.strides
+        if slot.dtype == dtype and not slot.padded and stride not in (0, dtype.itemsize):
+            together[slot.seed_stride, stride].append(move)
+    groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
+    taken = {id(move) for members in groups for move in members}
+    return Moves([move for move in moves if id(move) not in taken], groups)
+
+
+def _place_of(move: Move) -> tuple[int, int]:
+    return move.slot.array, move.slot.offset
+
+
 def _contiguous_strides(sizes: list[int], itemsize: int) -> list[int]:
     """Strides of elements of so many bytes that lie one after the other."""
     return [itemsize * math.prod(sizes[d + 1 :]) for d in range(len(sizes))]
@@ -158,7 +179,7 @@ class Table(NamedTuple):
             d.STORES: _moves(self.stores.single, direct, ndim, _store_mode),
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
             d.BLOCKS: _blocks(self.stores.blocks),
-            d.GATHERS: [_gather(moves, ndim) for moves in self.loads.blocks],
+            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.blocks],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
@@ -253,9 +274,10 @@ def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Call
     return result
 
 
-def _gather(moves: list[Move], ndim: int) -> list[int]:
-    """Fields of a gather: the number of its moves, and these."""
-    return [len(moves), *(field for packed in _moves(moves, {}, ndim, _load_mode) for field in packed.fields)]
+def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
+    """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
+    pitch = moves[0].strides[-1]
+    return [len(moves), pitch, *(field for packed in _moves(moves, {}, len(sizes), _load_mode) for field in packed.fields)]
 
 
 def _load_mode(move: Move) -> int:
