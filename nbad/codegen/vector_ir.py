@@ -19,6 +19,7 @@ from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
 from nbad.codegen.lower import OpList
+from nbad.codegen.spills import LONG, Spills
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
 from nbad.graphs.loops import Loop, in_lockstep
@@ -116,7 +117,7 @@ def print_ir(oplist: OpList, host: Host) -> str:
     for k, node in enumerate(oplist.nodes):
         printer.value(k, node)
         printer.results(k)
-    slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
+    slots = "\n".join(printer.slots())
     lines, behind, end = "\n".join(body.lines), "done", ""
     if printer.rung is not None:
         names = dict(mask=functions.mask, rung=printer.rung, width=functions.width)
@@ -166,9 +167,21 @@ class _Printer:
         self.rows: dict[int, list[int]] = {}
         for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
             self.rows.setdefault(k, []).append(row)
+        is_long = given is None and len(oplist.nodes) >= LONG
+        self.spills = Spills(body, oplist.nodes, self.vector) if is_long else None
+
+    def slots(self) -> list[str]:
+        """What is done once, before the loop: addresses of rows are loaded, or memory is taken."""
+        rows = range(len(self.oplist.inputs) + len(self.oplist.outputs))
+        return self.spills.slots if self.spills else [SLOT.format(row=row) for row in rows]
 
     def value(self, k: int, node: Node) -> None:
         """One operation."""
+        self._value(k, node)
+        if self.spills:
+            self.spills.finish(k)
+
+    def _value(self, k: int, node: Node) -> None:
         if node.op in ("input", "const") or k in self.names:
             return
         self.names[k] = f"%v{self.prefix}{k}"
@@ -188,7 +201,12 @@ class _Printer:
         else:
             arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
             right = f"call {self.vector} @{self.functions.find(node.op)}({arguments})"
+        self._define(k, right)
+
+    def _define(self, k: int, right: str) -> None:
         self.body.add(f"  {self.names[k]} = {right}")
+        if self.spills:
+            self.spills.define(k)
 
     def _both(self, pair: tuple[int, int], function: str, kind: str, operand: str) -> None:
         """Sine and cosine of one operand."""
@@ -196,7 +214,7 @@ class _Printer:
         self.body.add(f"  {name} = call {kind} @{function}({self.vector} {operand})")
         for place, k in enumerate(pair):
             self.names[k] = f"%v{self.prefix}{k}"
-            self.body.add(f"  {self.names[k]} = extractvalue {kind} {name}, {place}")
+            self._define(k, f"extractvalue {kind} {name}, {place}")
 
     def _last_value(self, k: int, node: Node) -> None:
         """What a node of a loop is, once that is printed."""
@@ -251,6 +269,8 @@ class _Printer:
             raise InternalError(f"output {self.rows[k][0]} of `{self.oplist.name}` is a bool")
         for row in self.rows.get(k, ()):
             operand = self._operand(k)
+            if self.spills:
+                self.body.add(SLOT.format(row=row))
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
             place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
@@ -262,9 +282,23 @@ class _Printer:
             return f"splat ({self._constant(node.payload)})"
         if node.op == "alarm":
             return self._operand(node.args[1])
+        if self.spills:
+            return self._fetched(self.spills, k) if node.op == "input" else self.spills.near(k, self.names[k])
         if node.op == "input" and k not in self.names:
             self.names[k] = self._loaded(k) if self.given is None else self.given[k]
         return self.names[k]
+
+    def _fetched(self, spills: Spills, k: int) -> str:
+        """An input, loaded once in each block that uses it."""
+        if (known := spills.here(k)) is not None:
+            return known
+        tag = f"{k}.{len(self.body.lines)}"
+        address = [
+            f"  %a{tag} = getelementptr ptr, ptr %table, i64 {k}",
+            f"  %s{tag} = load ptr, ptr %a{tag}",
+            f"  %r{tag} = getelementptr {self.scalar}, ptr %s{tag}, i64 %i",
+        ]
+        return spills.fetched(k, f"load {self.vector}, ptr %r{tag}, align {ITEMSIZE[self.oplist.dtype]}", *address)
 
     def _loaded(self, k: int) -> str:
         self.body.add(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
