@@ -185,7 +185,7 @@ def explain(
     call = analyse(f, xs, kwargs, argnums)
     seeds = check_seeds(call.program.call, seeds)
     program = call.program
-    plans = [program.plan(call.wrt, policy) for policy in POLICIES]
+    plans = [program.plan(call.wrt, policy, seeds) for policy in POLICIES]
     return Explanation(
         program.name,
         tuple(program.names[a] for a in call.arguments),
