@@ -12,6 +12,7 @@ from nbad.codegen.lower import lower
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import may_fail, with_failures
 from nbad.graphs.flags import alarmed, silenced
+from nbad.graphs.graph import by_demand
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text
@@ -133,7 +134,8 @@ class Program:
         """The kernel from residuals and seeds to cotangents, prologue and all: for one seed and few elements."""
         if plan.prologue is None:
             return self.reverse(plan, dtype)
-        return self.kernel(("fused", *plan.key), fuse(plan.prologue, plan.reverse), dtype)
+        graph = fuse(plan.prologue, plan.reverse)
+        return self.kernel(("fused", *plan.key), by_demand(graph) if plan.inner else graph, dtype)
 
     def pushforward(self, plan, dtype):
         """The kernel from residuals and tangents to output tangents."""

@@ -2,7 +2,7 @@
 
 LLVM would put them there, too, but looks long for the best ones where thousands are alive across dozens of blocks: 12,000 lines
 take it 1.4 s, and 0.5 s in this form. So a value that is used in a later block is stored where it is known, and loaded once in
-each block that uses it. Inputs lie in memory already, and so do the addresses of rows.
+each block that uses it. Inputs lie in memory already, and so do the addresses of rows; comparisons are done again.
 """
 
 import heapq
@@ -12,6 +12,7 @@ from typing import Protocol
 from nbad.graphs.graph import Node
 from nbad.operations.row import REAL
 
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 LONG = 1_000  # nodes of a body from which on it pays
 
 
@@ -37,11 +38,14 @@ class Spills:
         self._free: list[tuple[int, int]] = []  # from which line on, and which
         self._ends: dict[int, list[int]] = {}
         last = {a: k for k, node in enumerate(nodes) for a in node.args}
+        for k in [k for k in last if nodes[k].op in COMPARISONS]:
+            last |= {a: max(last[a], last[k]) for a in nodes[k].args}
         for a, k in last.items():
             self._ends.setdefault(k, []).append(a)
 
     def define(self, k: int) -> None:
         """The last line says what a node is."""
+        self._here[k, self.body.block] = self.body.lines[-1].split()[0]
         if self.nodes[k].kind == REAL and self.nodes[k].op != "loop":
             self._known[k] = self.body.block, len(self.body.lines) - 1
 
@@ -52,11 +56,9 @@ class Spills:
                 heapq.heappush(self._free, (len(self.body.lines), self._slots[a]))
 
     def near(self, k: int, name: str) -> str:
-        """How a value is written in the block at hand."""
-        if k not in self._known or self._known[k][0] == self.body.block:
+        """How a value of another block is written in the one at hand."""
+        if k not in self._known:
             return name
-        if (known := self._here.get((k, self.body.block))) is not None:
-            return known
         if k not in self._slots:
             self._store(k, name)
         return self.fetched(k, f"load {self.vector}, ptr %spill{self._slots[k]}")
@@ -69,7 +71,7 @@ class Spills:
         return name
 
     def here(self, k: int) -> str | None:
-        """What was fetched for a node in the block at hand."""
+        """How a value is written that is known in the block at hand."""
         return self._here.get((k, self.body.block))
 
     def _store(self, k: int, name: str) -> None:

@@ -19,7 +19,7 @@ from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
 from nbad.codegen.lower import OpList
-from nbad.codegen.spills import LONG, Spills
+from nbad.codegen.spills import COMPARISONS, LONG, Spills
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
 from nbad.graphs.loops import Loop, in_lockstep
@@ -283,15 +283,24 @@ class _Printer:
         if node.op == "alarm":
             return self._operand(node.args[1])
         if self.spills:
-            return self._fetched(self.spills, k) if node.op == "input" else self.spills.near(k, self.names[k])
+            return self._near(self.spills, k, node)
         if node.op == "input" and k not in self.names:
             self.names[k] = self._loaded(k) if self.given is None else self.given[k]
         return self.names[k]
 
-    def _fetched(self, spills: Spills, k: int) -> str:
-        """An input, loaded once in each block that uses it."""
+    def _near(self, spills: Spills, k: int, node: Node) -> str:
+        """A value in the block at hand; comparisons of far ones are done again, for there are few registers for masks."""
         if (known := spills.here(k)) is not None:
             return known
+        if node.op == "input":
+            return self._fetched(spills, k)
+        if node.op in COMPARISONS:
+            operands = [self._operand(a) for a in node.args]
+            return spills.fetched(k, INSTRUCTIONS[node.op].format(*operands, v=self.vector))
+        return spills.near(k, self.names[k])
+
+    def _fetched(self, spills: Spills, k: int) -> str:
+        """An input, loaded once in each block that uses it."""
         tag = f"{k}.{len(self.body.lines)}"
         address = [
             f"  %a{tag} = getelementptr ptr, ptr %table, i64 {k}",

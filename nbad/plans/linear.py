@@ -55,6 +55,10 @@ class Ends(NamedTuple):
         return cls(names, wrt, vertices, range(outputs), lambda e: (e.input, e.output))
 
 
+Shape = tuple[tuple[int, ...], int, int, int]  # the differentiated inputs; numbers of outputs, of inputs, of inner vertices
+Direction = Callable[[tuple[int, ...], int, int, int], Ends]
+
+
 def product(name: str, partials: Sequence[str], entries: Iterable[Entry], ends: Ends) -> Graph:
     """The graph of one product with the Jacobian or its transpose."""
     builder = GraphBuilder(name, [*partials, *ends.names])
@@ -84,13 +88,15 @@ def _is_finite(node: Node) -> bool:
     return node.op == "const" and abs(node.payload) < float("inf")
 
 
-def scarce_product(name: str, partials: Sequence[str], entries: Sequence[Entry], ends: Ends) -> Graph:
-    """The same for a map with inner vertices."""
-    builder = SimplifyingBuilder(name, [*partials, *ends.names])
+@functools.lru_cache(8)  # for the plans of every policy it is one
+def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], direction: Direction, shape: Shape) -> Graph:
+    """The same for a map with inner vertices and so many partials."""
+    ends = direction(*shape)
+    builder = SimplifyingBuilder(name, [*(f"p{k}" for k in range(partials)), *ends.names])
     zero = builder.constant(0.0)
     factors = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
     conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
-    sources = range(len(partials), len(builder.inputs))
+    sources = range(partials, len(builder.inputs))
     return compact(builder.build(walk(builder, entries, factors, conditions, ends, sources)))
 
 

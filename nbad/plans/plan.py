@@ -1,13 +1,12 @@
 """A plan: what the forward kernel stores, and the linear map that the reverse kernel and the pushforward apply."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import cached_property
-from nbad.plans.linear import Ends, Entry, guarded_product, product, scarce_product, walk
+from nbad.plans.linear import Direction, Ends, Entry, guarded_product, product, scarce_product, walk
 
 Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 
@@ -59,11 +58,12 @@ class Plan:
         """Partials and tangents to output tangents."""
         return self._product("pushforward", Ends.forward)
 
-    def _product(self, name: str, direction: Callable[[Sequence[int], int, int, int], Ends]) -> Graph:
-        ends = direction(self.wrt, self.outputs, len(self.forward.inputs), self.inner)
-        partials = [f"{'p' if self.prologue else 'r'}{k}" for k in range(self.partials)]
-        make = scarce_product if self.inner else product
-        return make(f"{self.forward.name}_{name}", partials, self.entries, ends)
+    def _product(self, name: str, direction: Direction) -> Graph:
+        shape, full_name = (self.wrt, self.outputs, len(self.forward.inputs), self.inner), f"{self.forward.name}_{name}"
+        if self.inner:
+            return scarce_product(full_name, self.partials, self.entries, direction, shape)
+        letter = "p" if self.prologue else "r"
+        return product(full_name, [f"{letter}{k}" for k in range(self.partials)], self.entries, direction(*shape))
 
     def __str__(self) -> str:
         lines = [f"plan of {self.forward.name}, policy {self.policy!r}: {len(self.residuals)} residuals"]
