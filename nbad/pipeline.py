@@ -153,12 +153,20 @@ class Program:
         """The joint graph of outputs and Jacobian entries."""
         with IMPORTS:
             from nbad.derivatives.differentiate import jacobian, silenced_joint
-        joint = jacobian(self.graph, wrt, mode, self._elimination(elimination), seeds)
+        joint = jacobian(self.graph, wrt, mode, elimination if self.is_scarce else "full", seeds)
         return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint
 
-    def _elimination(self, wanted):
-        """Full where an element may fail: that is told from what it uses, and entries behind a vertex are computed for all."""
-        return "full" if self.is_silent or may_fail(self.graph) else wanted
+    def sparsity(self, wrt):
+        """For each output whether it may follow each of these input slots."""
+        with IMPORTS:
+            from nbad.derivatives.differentiate import sparsity
+        rows = self.remember(("sparsity", wrt), lambda: sparsity(self.graph, wrt))
+        return [[n in row for n in wrt] for row in rows]
+
+    @property
+    def is_scarce(self):
+        """Whether inner vertices may be kept: not where elements fail by what they use, for behind a vertex all is computed."""
+        return not self.is_silent and not may_fail(self.graph)
 
     @property
     def is_silent(self):

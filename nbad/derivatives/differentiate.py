@@ -12,6 +12,7 @@ The Jacobian may be left as a product of sparse maps: some inner vertices are ke
 
 import functools
 import heapq
+import operator
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from nbad.derivatives.conditions import Conditions
 from nbad.derivatives.edges import Edge, Edges
-from nbad.derivatives.scarcity import Arc, kept_vertices
+from nbad.derivatives.scarcity import Arc, Tally, kept_vertices, tallies
 from nbad.graphs.flags import Flags, silenced
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.loops import narrow
@@ -95,6 +96,21 @@ def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse", eliminat
     entries = {(m, n): node for m, row in enumerate(sweep()) for n in wrt if (node := row.get(n)) is not None}
     joint = sweeps.builder.build((*graph.outputs, *entries.values()))
     return JointGraph(_joined(joint, sweeps.wider), len(graph.outputs), tuple(entries))
+
+
+def eliminations(graph: Graph, wrt: tuple[int, ...], seeds: int = 1) -> tuple[list[Tally], str]:
+    """What the linear map is by each elimination, and which of them "auto" takes."""
+    return tallies(*_Sweeps(narrow(graph), frozenset(wrt)).arcs(), seeds)
+
+
+def sparsity(graph: Graph, wrt: tuple[int, ...]) -> list[set[int]]:
+    """For each output the input slots that it may follow, some values of the inputs given."""
+    edges = Edges(graph, SimplifyingBuilder.extending(graph), frozenset(wrt), jacobian).found
+    bits = {n: 1 << place for place, n in enumerate(wrt)}
+    for k, found in edges.items():
+        bits[k] = functools.reduce(operator.or_, (bits[edge.operand] for edge in found))
+    rows = (bits.get(output, 0) for output in graph.outputs)
+    return [{n for place, n in enumerate(wrt) if row >> place & 1} for row in rows]
 
 
 def _scarce(sweeps: "_Sweeps", wrt: tuple[int, ...], kept: list[int]) -> JointGraph:
@@ -174,18 +190,21 @@ class _Sweeps:
         return {k: wide for k, wide in found.items() if self.builder.nodes[wide].op == "loop"}
 
     def kept(self, elimination: str, seeds: int) -> list[int]:
-        """The inner vertices that an elimination keeps; where seeds come in has a number of its own."""
-        if elimination == "full":
-            return []
+        """The inner vertices that an elimination keeps."""
+        return [] if elimination == "full" else kept_vertices(*self.arcs(), elimination, seeds)
+
+    def arcs(self) -> tuple[dict[tuple[int, int], Arc], list[int]]:
+        """The map before any elimination, and its heads."""
         arcs: dict[tuple[int, int], Arc] = {}
         for k, edges in self.edges.items():
             for edge in edges:
                 weight = None if edge.cases else self.builder.value(edge.otherwise)
                 arc = Arc(weight, edge.literal != self.conditions.always)
                 arcs[k, edge.operand] = arc.beside(arcs.get((k, edge.operand)))
+        # an output may be an inner vertex, too: where its seed comes in has a number of its own
         heads = {-1 - m: output for m, output in enumerate(self.graph.outputs)}
         arcs |= {(head, output): Arc(1.0) for head, output in heads.items() if output in self.edges or output in self.wrt}
-        return kept_vertices(arcs, list(heads), elimination, seeds)
+        return arcs, list(heads)
 
     def rows(self, kept: list[int]) -> Iterator[dict[int, _Tangent]]:
         """One row for each output and each kept vertex: by what it follows, with the condition under which it does."""

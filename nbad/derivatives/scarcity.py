@@ -50,6 +50,28 @@ class Arc(NamedTuple):
 Arcs = Mapping[tuple[int, int], Arc]  # by the vertex above and the one below
 
 
+class Tally(NamedTuple):
+    """What a map is by one elimination.
+
+    Attributes
+    ----------
+    elimination : str
+    vertices : int
+        Inner vertices that are kept.
+    arcs : int
+    multiplications : int
+        For each seed.
+    products : int
+        Multiplications that lead to the weights.
+    """
+
+    elimination: str
+    vertices: int
+    arcs: int
+    multiplications: int
+    products: int
+
+
 class LinearMap:
     """A map as arcs between vertices: heads, where seeds come in, inner ones, and tails; an arc leads from above to below.
 
@@ -90,9 +112,19 @@ class LinearMap:
         return sorted(self.below.keys() & self.above.keys())
 
     @property
+    def arcs(self) -> list[Arc]:
+        """All of them."""
+        return [arc for row in self.below.values() for arc in row.values()]
+
+    @property
     def cost(self) -> int:
         """Operations for each seed."""
-        return sum(arc.cost for arcs in self.below.values() for arc in arcs.values())
+        return sum(arc.cost for arc in self.arcs)
+
+    def tally(self, elimination: str) -> "Tally":
+        """What it is now."""
+        arcs = self.arcs
+        return Tally(elimination, len(self.inner), len(arcs), sum(not arc.is_unit for arc in arcs), self.products)
 
     def eliminate(self, vertex: int) -> None:
         """Lead past an inner vertex what goes through it."""
@@ -106,35 +138,36 @@ class LinearMap:
                 row[tail] = outer.after(arc).beside(row.get(tail))
                 self.above[tail].add(head)
 
-    def gain(self, vertex: int) -> int:
-        """By how much the cost would fall."""
+    def gain(self, vertex: int, seeds: int = 1) -> int:
+        """How many operations so many seeds would save without a vertex, less the products that this takes, once."""
         arcs, heads = self.below[vertex], self.above[vertex]
         saved = sum(arc.cost for arc in arcs.values()) + sum(self.below[head][vertex].cost for head in heads)
         # as many arcs at least are new, each of which costs 1 or more
         fresh = sum(max(0, len(arcs) + 1 - len(self.below[head])) for head in heads)
         if fresh >= saved and fresh:
-            return saved - fresh - 1
+            return seeds * (saved - fresh) - 1
+        products, others = 0, sum(not arc.is_unit for arc in arcs.values())
         for head in heads:
             row, outer = self.below[head], self.below[head][vertex]
+            products += 0 if outer.is_unit else others
             for tail, arc in arcs.items():
                 known = row.get(tail)
                 saved += (known.cost if known else 0) - outer.after(arc).beside(known).cost
-        return saved
+        return seeds * saved - products
 
-    def reduce(self) -> None:
+    def reduce(self, seeds: int = 1) -> None:
         """Eliminate vertices for as long as that costs nothing, those first that save most (after Markowitz).
 
         Of equals the uppermost comes first: so a long sum goes term by term, without another one growing meanwhile.
         """
         waiting: Collection[int] = self.inner
         while waiting:
-            gains = ((self.gain(v), v) for v in waiting if v in self.below)
-            best = [(-gain, -v) for gain, v in gains if gain >= 0]
+            best = [(-gain, -v) for v in waiting if (gain := self.gain(v, seeds)) >= 0]
             heapq.heapify(best)
             touched: set[int] = set()
             while best:
                 promised, vertex = -best[0][0], -best[0][1]
-                if vertex in touched and (gain := self.gain(vertex)) != promised:  # another vertex near it is gone meanwhile
+                if vertex in touched and (gain := self.gain(vertex, seeds)) != promised:  # one near it is gone meanwhile
                     touched.discard(vertex)
                     if gain >= 0:
                         heapq.heapreplace(best, (-gain, -vertex))
@@ -142,9 +175,8 @@ class LinearMap:
                         heapq.heappop(best)
                     continue
                 heapq.heappop(best)
-                near = self.above[vertex].union(self.below[vertex])
+                touched |= self.above[vertex].union(self.below[vertex])
                 self.eliminate(vertex)
-                touched |= near
                 touched.discard(vertex)
             waiting = [v for v in touched if v in self.below and v in self.above]
 
@@ -154,6 +186,14 @@ class _Full(NamedTuple):
 
     entries: int
     products: int
+
+    def is_narrow(self, heads: Collection[int]) -> bool:
+        """Whether there is nothing to save."""
+        return self.entries <= NARROW or len(heads) < 2
+
+    def costs_more_than(self, linear: LinearMap, seeds: int) -> bool:
+        """Whether a scarce map is worth while for so many seeds, the way to the weights included."""
+        return linear.products + seeds * linear.cost < WORTHWHILE * (self.products + 2 * seeds * self.entries)
 
     @classmethod
     def of(cls, linear: LinearMap, heads: Collection[int]) -> "_Full":
@@ -218,9 +258,23 @@ def kept_vertices(arcs: Arcs, heads: Collection[int], elimination: str = "auto",
     if elimination == "plain":
         return linear.inner
     full = _Full.of(linear, heads)
-    if elimination == "auto" and (full.entries <= NARROW or len(heads) < 2):
+    if elimination == "auto" and full.is_narrow(heads):
         return []
-    linear.reduce()
-    at_full = full.products + 2 * seeds * full.entries
-    is_worthwhile = linear.products + seeds * linear.cost < WORTHWHILE * at_full
-    return linear.inner if elimination == "greedy" or is_worthwhile else []
+    linear.reduce(seeds)
+    return linear.inner if elimination == "greedy" or full.costs_more_than(linear, seeds) else []
+
+
+def tallies(arcs: Arcs, heads: Collection[int], seeds: int = 1) -> tuple[list[Tally], str]:
+    """What the map is by each elimination, and which of them "auto" takes.
+
+    Examples
+    --------
+    >>> tallies({(2, 1): Arc(), (1, 0): Arc()}, [2])[0][0]
+    Tally(elimination='full', vertices=0, arcs=1, multiplications=1, products=2)
+    """
+    linear = LinearMap(arcs, heads)
+    full, plain = _Full.of(linear, heads), linear.tally("plain")
+    linear.reduce(seeds)
+    is_scarce = not full.is_narrow(heads) and linear.inner and full.costs_more_than(linear, seeds)
+    entries = Tally("full", 0, full.entries, full.entries, full.products)
+    return [entries, linear.tally("greedy"), plain], "greedy" if is_scarce else "full"

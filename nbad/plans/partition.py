@@ -107,7 +107,9 @@ def _reason(targets: Targets, k: int, policy: Policy) -> str:
     """Why a value is kept."""
     node = targets.graph.nodes[k]
     if k in targets.entries:
-        return f"input, and entry {', '.join(targets.entries[k])}" if node.op == "input" else "entry of the Jacobian"
+        if node.op == "input":
+            return f"input, and entry {', '.join(targets.entries[k])}"
+        return "weight of the linear map" if targets.is_wide else "entry of the Jacobian"
     if isinstance(policy, tuple) and (targets.name(k) in policy or node.op != "input"):
         return "asked for"
     if node.op == "input":

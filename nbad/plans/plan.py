@@ -38,10 +38,10 @@ class Plan:
     mode: str = "reverse"
     inner: int = 0
 
-    @property
+    @cached_property
     def key(self) -> tuple[tuple[int, ...], Policy, int]:
         """What tells it from other plans of the same graph and mode."""
-        return self.wrt, self.policy, self.inner
+        return self.wrt, self.policy, hash(tuple((e.output, e.input) for e in self.entries)) if self.inner else 0
 
     @property
     def partials(self) -> int:
