@@ -248,3 +248,22 @@ def test_elements_without_a_value_are_nan_in_every_cotangent():
     np.testing.assert_allclose(nbad.vjp(raising, abs(x))[1](np.cos(x))[0], nbad.vjp(f, abs(x))[1](np.cos(x))[0], atol=1e-15)
     with pytest.raises(ValueError, match="negative"):
         nbad.vjp(raising, x)
+
+
+def test_hessian_times_vector():
+    """Through the map of the gradient, whose Jacobian has an entry for each pair of inputs."""
+    width = 10
+    f = nbad.kernel(lambda x: np.log(np.sum(np.exp(x - np.max(x)))) + np.max(x), signature=f"({width})->()")
+    x, t = np.random.default_rng(0).standard_normal((2, 50, width))
+    (found,) = nbad.hvp(f, (x,), (t,))
+    np.testing.assert_allclose(found, np.einsum("bmn,bn->bm", closed_form(x)[1], t), rtol=0, atol=1e-14)
+
+
+def test_the_hessians_of_sums_follow_few_operations():
+    """The joint graph of a gradient grows with the width, not with its square, though arms nest in a largest value."""
+    sizes = []
+    for width in (16, 64):
+        f = nbad.kernel(lambda x: np.log(np.sum(np.exp(x - np.max(x)))), signature=f"({width})->()")
+        program = analyse(nbad.grad(f), (np.zeros((1, width)),), {}, None).program
+        sizes.append(len(program.jvp_graph(tuple(range(width))).nodes))
+    assert sizes[1] < 5 * sizes[0]
