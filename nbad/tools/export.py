@@ -30,7 +30,6 @@ from nbad.version import VERSION
 COMPARED = re.compile(r"= (\S+) (<|<=|>|>=|==|!=) (\S+)")
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 MANY = 16  # rows beyond which LLVM may find that "too many memory checks" are needed to see that none overlap
-NEAREST = 1 << 15  # bytes of the nearest cache
 WIDTH, LONGEST = 110, 128  # of lines of code, and with comments
 
 
@@ -101,7 +100,8 @@ class Module:
         vectors = functions.vectors(self.rows, self.dtype.name, self.program.math)
         parts = [own, self.kernels(), texts.ADD_UP, _fill(texts.ARRAYS, {**words, **self._structure()})]
         parts += [_fill(texts.CAUSES, {**words, "CAUSE_LIST": self._cause_list()})] * bool(self.causes)
-        body = "\n\n".join(f"{part.strip()}\n" for part in [*parts, vectors] if part)
+        access = _fill(texts.ROW_ACCESS, words) if self.has_many else ""
+        body = "\n\n".join(f"{part.strip()}\n" for part in [*parts, access, vectors] if part)
         head = _fill(texts.HEAD, {**words, "IMPORTS": self._imports(bool(vectors))})
         return f"{head}{self._result()}\n\n{body}"
 
@@ -136,39 +136,40 @@ class Module:
         codes = ["c0"] * bool(self.causes)
         x, y, r = _rows("x", self.inputs), _rows("y", self.outputs), _rows("r", self.residuals)
         words = {**self._words(), "residualsMORE": "residuals" + ", codes" * bool(codes), "LONG": texts.LONG * bool(codes)}
-        if len(x + y + r + codes) <= MANY:
-            words["STATEMENTS"] = _views({"x": x, "y": y, "residuals": r, "codes": codes}, "{0}[{1}, start:stop]", 4)
-            words["ELEMENT"] = _each(y + r + codes, "element", x, 8)
-            tile = texts.FORWARD_TILE
-        else:
-            count = len(x + y + r + codes)
-            words |= {"COUNT": str(count), "ELEMENT": _each(_scratch(len(x), count), "element", _scratch(0, len(x)), 8)}
-            tile = texts.FORWARD_SCRATCH + texts.CODES * bool(codes)
-        return f"{_fill(tile, words)}\n\n{_fill(texts.FORWARD, words)}"
+        words["STATEMENTS"] = _views({"x": x, "y": y, "residuals": r, "codes": codes}, "{0}[{1}, start:stop]", 4)
+        words["ELEMENT"] = self._each(y + r + codes, "element", x, 8)
+        return _fill(f"{texts.FORWARD_TILE}\n\n{texts.FORWARD}", words)
 
     def _reverse(self) -> str:
         p, s, c = _rows("p" if self.prologue else "r", self.partials), _rows("s", self.outputs), _rows("c", self.inputs)
         r, words = _rows("r", self.residuals), self._words()
-        if len(p + s + c) <= MANY and (not self.prologue or len(p + r) <= MANY):
-            words["STATEMENTS"] = _views({"residuals": r}, "{0}[{1}, start:stop]", 4)
-            if self.prologue:
-                words["STATEMENTS"] += f"    partials = np.empty(({len(p)}, stop - start), np.{self.dtype})\n"
-                words["STATEMENTS"] += _views({"partials": p}, "{0}[{1}]", 4)
-                words["STATEMENTS"] += _fill(texts.PARTIALS, {"ELEMENT": _each(p, "element_partials", r, 8)})
-            words["EACH"] = _views({"seeds": s, "cotangents": c}, "{0}[s, {1}, start:stop]", 8)
-            words["ELEMENT"] = _each(c, "element_reverse", p + s, 12)
-            tile = texts.REVERSE_TILE
-        else:
-            known = len(p) + (len(r) if self.prologue else 0)  # partials, what they are made of, seeds, cotangents
-            places = [*_scratch(0, len(p)), *_scratch(known, known + len(s))]
-            words |= {"FIRST": str(known - len(r)), "KNOWN": str(known), "COUNT": str(known + len(s + c)), "PARTIALS": ""}
-            if self.prologue:
-                made = _each(_scratch(0, len(p)), "element_partials", _scratch(len(p), known), 8)
-                words["PARTIALS"] = _fill(texts.PARTIALS, {"ELEMENT": made})
-            cotangents = _scratch(known + len(s), known + len(s + c))
-            words["ELEMENT"] = _each(cotangents, "element_reverse", places, 12)
-            tile = texts.REVERSE_SCRATCH
-        return f"{_fill(tile, words)}\n\n{texts.REVERSE}"
+        words["STATEMENTS"] = _views({"residuals": r}, "{0}[{1}, start:stop]", 4)
+        if self.prologue:
+            words["STATEMENTS"] += f"    partials = np.empty(({len(p)}, stop - start), np.{self.dtype})\n"
+            words["STATEMENTS"] += _views({"partials": p}, "{0}[{1}]", 4)
+            words["STATEMENTS"] += _fill(texts.PARTIALS, {"ELEMENT": self._each(p, "element_partials", r, 8, 1)})
+        words["EACH"] = _views({"seeds": s, "cotangents": c}, "{0}[s, {1}, start:stop]", 8)
+        words["ELEMENT"] = self._each(c, "element_reverse", p + s, 12)
+        return _fill(f"{texts.REVERSE_TILE}\n\n{texts.REVERSE}", words)
+
+    def _each(self, targets: Sequence[str], function: str, operands: Sequence[str], indent: int, group: int = 0) -> str:
+        """The statements for element `i` of these rows."""
+        margin, many = " " * indent, self.has_many
+        left = [f"v{k}" if many else f"{row}[i]" for k, row in enumerate(targets)]
+        right = [f"_get({group}, {row}, i)" if many else f"{row}[i]" for row in operands]
+        line = f"{', '.join(left)} = {function}({', '.join(right)})"
+        if indent + len(line) > WIDTH:
+            given = _in_brackets(left, margin) if len(left) > 1 else left[0]
+            line = f"{given} = {function}{_in_brackets(right, margin)}"
+        puts = [f"{margin}_put({group}, {row}, i, {k}, v{k})\n" for k, row in enumerate(targets)] if many else []
+        return f"{margin}{line}\n{''.join(puts)}"
+
+    @property
+    def has_many(self) -> bool:
+        """Whether rows are too many for LLVM to check that none overlap."""
+        forward = self.inputs + self.outputs + self.residuals + bool(self.causes)
+        reverse = self.partials + max(self.outputs + self.inputs, self.residuals if self.prologue else 0)
+        return max(forward, reverse) > MANY
 
     def _structure(self) -> dict[str, str]:
         """How results are put together, and seeds taken apart."""
@@ -203,12 +204,13 @@ class Module:
     def _imports(self, has_vectors: bool) -> str:
         plain = ["import math", *["from collections import namedtuple"] * self._is_named]
         plain += ["from contextlib import suppress"] * has_vectors
-        partners = ["import numba", "import numpy as np", *functions.IMPORTS * has_vectors]
+        more = functions.IMPORTS if has_vectors else functions.OF_ROWS if self.has_many else []
+        partners = ["import numba", "import numpy as np", *more]
         return "\n".join([*plain, "", *partners, "", ""])
 
     def _words(self) -> dict[str, str]:
         """What stands for the words of the texts."""
-        f, program, count = self.f, self.program, self.inputs + self.outputs + self.residuals + bool(self.causes)
+        f, program = self.f, self.program
         listed = ", ".join(program.names)
         rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
         doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
@@ -229,7 +231,7 @@ class Module:
             "VERSION": VERSION,
             "CORE_SHAPES": repr(program.cores),
             "LEAF_SHAPES": repr(tuple(program.leaves)),
-            "TILE_SIZE": str(_tile_size(count, self.dtype)),
+            "WRITTEN": str(max(self.outputs + self.residuals + bool(self.causes), self.inputs, self.partials)),
         }
 
 
@@ -247,33 +249,8 @@ def _with_codes(graph: Graph, program: Program, causes: Sequence[int]) -> Graph:
     return builder.build([*graph.outputs, code])
 
 
-def _tile_size(rows: int, dtype: np.dtype) -> int:
-    """Elements of a tile; where rows are copied, all stay in the nearest cache."""
-    return 512 if rows <= MANY else max(64, NEAREST // (rows * dtype.itemsize) // 64 * 64)
-
-
 def _rows(letter: str, count: int) -> list[str]:
     return [f"{letter}{k}" for k in range(count)]
-
-
-def _scratch(first: int, last: int) -> list[str]:
-    return [f"w[{k} * PITCH" if k > 1 else "w[PITCH" if k else "w[" for k in range(first, last)]
-
-
-def _each(targets: Sequence[str], function: str, operands: Sequence[str], indent: int) -> str:
-    """The statement for element `i` of these rows."""
-    left, right = ([_place(row) for row in rows] for rows in (targets, operands))
-    margin, line = " " * indent, f"{', '.join(left)} = {function}({', '.join(right)})"
-    if indent + len(line) <= WIDTH:
-        return f"{margin}{line}\n"
-    given = _in_brackets(left, margin) if len(left) > 1 else left[0]
-    return f"{margin}{given} = {function}{_in_brackets(right, margin)}\n"
-
-
-def _place(row: str) -> str:
-    if not row.startswith("w["):
-        return f"{row}[i]"
-    return f"{row} + i]" if row != "w[" else "w[i]"
 
 
 def _in_brackets(items: Sequence[str], margin: str = "") -> str:

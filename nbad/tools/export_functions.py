@@ -139,6 +139,7 @@ IMPORTS = [
     "from numba.core.codegen import get_host_cpu_features",
     "from numba.extending import intrinsic",
 ]
+OF_ROWS = ["from numba.core import config", "from numba.extending import intrinsic"]
 
 
 def rows_of(oplists: Iterable[OpList]) -> dict[str, Operation]:

@@ -20,8 +20,7 @@ Computes in WORKING, with Numba and NumPy only. Exported from ORIGIN by nbad VER
 IMPORTS
 DTYPE = np.dtype(np.WORKING)
 OPTIONS = {"error_model": "numpy", "cache": True, "nogil": True}
-TILE = TILE_SIZE  # elements that are computed at a time
-PITCH = TILE + 16  # from one row of scratch memory to the next
+TILE = 512  # elements that are computed at a time
 CORES = CORE_SHAPES  # of each argument, for one element
 LEAVES = LEAF_SHAPES  # of each result
 '''
@@ -48,39 +47,49 @@ PARTIALS = """\
     for i in range(stop - start):
 ELEMENT
 """
-# Of many rows LLVM would not check that none overlap. In scratch memory, at fixed distances, it sees that: these are no multiples
-# of 4096 bytes, which would meet in the same place of the nearest cache.
-FORWARD_SCRATCH = '''\
-@numba.njit(**OPTIONS)
-def _forward_tile(x, y, residualsMORE, start, stop):
-    """The elements of one tile, in rows of scratch memory: the compiler sees that these do not overlap."""
-    size, w = stop - start, np.empty(COUNT * PITCH, np.WORKING)
-    for k in range(INPUTS):
-        w[k * PITCH : k * PITCH + size] = x[k, start:stop]
-    for i in range(size):
-ELEMENT
-    for k in range(OUTPUTS):
-        y[k, start:stop] = w[(INPUTS + k) * PITCH : (INPUTS + k) * PITCH + size]
-    for k in range(ROWS):
-        residuals[k, start:stop] = w[(INPUTS + OUTPUTS + k) * PITCH : (INPUTS + OUTPUTS + k) * PITCH + size]
-'''
-CODES = """\
-    codes[0, start:stop] = w[(INPUTS + OUTPUTS + ROWS) * PITCH : (INPUTS + OUTPUTS + ROWS) * PITCH + size]
-"""
-REVERSE_SCRATCH = '''\
-@numba.njit(**OPTIONS)
-def _reverse_tile(residuals, seeds, cotangents, start, stop):
-    """All seeds for the elements of one tile, in rows of scratch memory: the compiler sees that these do not overlap."""
-    size, w = stop - start, np.empty(COUNT * PITCH, np.WORKING)
-    for k in range(ROWS):
-        w[(FIRST + k) * PITCH : (FIRST + k) * PITCH + size] = residuals[k, start:stop]
-PARTIALS    for s in range(seeds.shape[0]):
-        for k in range(OUTPUTS):
-            w[(KNOWN + k) * PITCH : (KNOWN + k) * PITCH + size] = seeds[s, k, start:stop]
-        for i in range(size):
-ELEMENT
-        for k in range(INPUTS):
-            cotangents[s, k, start:stop] = w[(KNOWN + OUTPUTS + k) * PITCH : (KNOWN + OUTPUTS + k) * PITCH + size]
+# Of many rows LLVM would not check that none overlap: it is told.
+ROW_ACCESS = '''\
+# Elements of rows that do not overlap, which of so many the compiler would not check. What one loop reads and writes is a group, in
+# which each row that is written to has a number.
+
+
+def _access(context, builder, signature, args, number):
+    """Read an element, or write it."""
+    group, row, i = args[:3]
+    place = builder.gep(context.make_array(signature.args[1])(context, builder, row).data, [i])
+    access = builder.load(place) if number is None else builder.store(args[4], place)
+    metadata, group = builder.module.add_metadata, signature.args[0].literal_value
+    domain = metadata([f"rows {group}"])
+    scopes = [metadata([f"row {k} of {group}", domain]) for k in range(WRITTEN)]
+    access.set_metadata("noalias", metadata([scope for k, scope in enumerate(scopes) if k != number]))
+    if number is not None:
+        access.set_metadata("alias.scope", metadata([scopes[number]]))
+    return access if number is None else context.get_dummy_value()
+
+
+@intrinsic(prefer_literal=True)
+def _get(context, group, row, i):
+    def codegen(context, builder, signature, args):
+        return _access(context, builder, signature, args, None)
+
+    return row.dtype(group, row, i), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _put(context, group, row, i, number, value):
+    def codegen(context, builder, signature, args):
+        return _access(context, builder, signature, args, signature.args[3].literal_value)
+
+    return numba.void(group, row, i, number, value), codegen
+
+
+if config.DISABLE_JIT:
+
+    def _get(group, row, i):
+        return row[i]
+
+    def _put(group, row, i, number, value):
+        row[i] = value
 '''
 FORWARD = '''\
 @numba.njit(parallel=True, **OPTIONS)
