@@ -5,7 +5,7 @@ import inspect
 import linecache
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
+from nbad.codegen.stages import Stages, staged
 from nbad.errors import fitting
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder
@@ -85,6 +86,8 @@ class Module:
         self.forward = self._lowered(_with_codes(self.plan.forward, program, self.causes))
         self.prologue = self._lowered(self.plan.prologue) if self.plan.prologue else None
         self.reverse = self._lowered(self.plan.reverse)
+        y, r = _rows("y", self.plan.outputs), _rows("r", len(self.plan.residuals))
+        self.stages = staged(self.forward, _rows("x", len(self.forward.inputs)), [*y, *r, *["c0"] * bool(self.causes)])
         self.rows = functions.rows_of([oplist for oplist in (self.forward, self.prologue, self.reverse) if oplist])
         self.calls = functions.calls_of(self.rows)
         self.inputs, self.outputs = len(self.forward.inputs), self.plan.outputs
@@ -107,11 +110,23 @@ class Module:
 
     def kernels(self) -> str:
         """The kernels: the operations of one element, and the sweeps over all."""
-        parts = [self._element(self.forward, "element", "The results of one element, and what is kept of it.")]
+        parts = [*self._forward_elements()]
         if self.prologue:
             parts.append(self._element(self.prologue, "element_partials", "The partial derivatives, from what is kept."))
         parts.append(self._element(self.reverse, "element_reverse", "The cotangents of one element, from partials and seeds."))
         return "\n\n".join([*parts, self._forward(), self._reverse()])
+
+    def _forward_elements(self) -> Iterator[str]:
+        """The functions of one element from which the forward kernel is made."""
+        if self.stages is None:
+            yield self._element(self.forward, "element", "The results of one element, and what is kept of it.")
+            return
+        count = 0
+        for level, (part, passes) in enumerate(self.stages.parts):
+            yield self._element(part.oplist, f"element_{level}", f"What is known of one element after {level} loops.")
+            for one in passes:
+                yield self._element(one.oplist, f"element_pass_{count}", "One pass for one element; `last` changes no state.")
+                count += 1
 
     def _element(self, oplist: OpList, name: str, doc: str) -> str:
         source = print_python(oplist, name, self.calls)
@@ -137,8 +152,28 @@ class Module:
         x, y, r = _rows("x", self.inputs), _rows("y", self.outputs), _rows("r", self.residuals)
         words = {**self._words(), "residualsMORE": "residuals" + ", codes" * bool(codes), "LONG": texts.LONG * bool(codes)}
         words["STATEMENTS"] = _views({"x": x, "y": y, "residuals": r, "codes": codes}, "{0}[{1}, start:stop]", 4)
-        words["ELEMENT"] = self._each(y + r + codes, "element", x, 8)
-        return _fill(f"{texts.FORWARD_TILE}\n\n{texts.FORWARD}", words)
+        if self.stages is None:
+            words["ELEMENT"] = self._each(y + r + codes, "element", x, 8)
+            return _fill(f"{texts.FORWARD_TILE}\n\n{texts.FORWARD}", words)
+        words["STATEMENTS"] += f"    scratch = np.empty(({len(self.stages.rows)}, stop - start), np.{self.dtype})\n"
+        words["STATEMENTS"] += _views({"scratch": list(self.stages.rows)}, "{0}[{1}]", 4)
+        words["STAGES"] = self._staged(self.stages)
+        return _fill(f"{texts.FORWARD_STAGES}\n\n{texts.FORWARD}", words)
+
+    def _staged(self, stages: Stages) -> str:
+        """The statements of the parts and loops of a forward kernel."""
+        lines, count = [], 0
+        for level, (part, passes) in enumerate(stages.parts):
+            element = self._each(part.writes, f"element_{level}", part.reads, 8, group=level)
+            lines.append(_fill(texts.PARTIALS, {"ELEMENT": element}))
+            for one in passes:
+                rows = [one.going, *one.states]
+                left, right = [f"{row}[i]" for row in rows], [f"{row}[i]" for row in [*rows, *one.captured]]
+                element = _statement(left, f"element_pass_{count}", [*right, "last"], " " * 12)
+                words = {"MAX": str(one.max_passes), "GOING": one.going, "ELEMENT": element}
+                lines.append(_fill(texts.PASSES, words))
+                count += 1
+        return "".join(lines)
 
     def _reverse(self) -> str:
         p, s, c = _rows("p" if self.prologue else "r", self.partials), _rows("s", self.outputs), _rows("c", self.inputs)
@@ -157,19 +192,21 @@ class Module:
         margin, many = " " * indent, self.has_many
         left = [f"v{k}" if many else f"{row}[i]" for k, row in enumerate(targets)]
         right = [f"_get({group}, {row}, i)" if many else f"{row}[i]" for row in operands]
-        line = f"{', '.join(left)} = {function}({', '.join(right)})"
-        if indent + len(line) > WIDTH:
-            given = _in_brackets(left, margin) if len(left) > 1 else left[0]
-            line = f"{given} = {function}{_in_brackets(right, margin)}"
         puts = [f"{margin}_put({group}, {row}, i, {k}, v{k})\n" for k, row in enumerate(targets)] if many else []
-        return f"{margin}{line}\n{''.join(puts)}"
+        return _statement(left, function, right, margin) + "".join(puts)
 
     @property
     def has_many(self) -> bool:
         """Whether rows are too many for LLVM to check that none overlap."""
-        forward = self.inputs + self.outputs + self.residuals + bool(self.causes)
+        forward = [self.inputs + self.outputs + self.residuals + bool(self.causes)]
+        if self.stages is not None:
+            forward = [len(part.reads) + len(part.writes) for part, _ in self.stages.parts]
         reverse = self.partials + max(self.outputs + self.inputs, self.residuals if self.prologue else 0)
-        return max(forward, reverse) > MANY
+        return max(*forward, reverse) > MANY
+
+    def _written(self) -> list[int]:
+        """How many rows each part of the forward kernel writes."""
+        return [len(part.writes) for part, _ in self.stages.parts] if self.stages else []
 
     def _structure(self) -> dict[str, str]:
         """How results are put together, and seeds taken apart."""
@@ -231,7 +268,8 @@ class Module:
             "VERSION": VERSION,
             "CORE_SHAPES": repr(program.cores),
             "LEAF_SHAPES": repr(tuple(program.leaves)),
-            "WRITTEN": str(max(self.outputs + self.residuals + bool(self.causes), self.inputs, self.partials)),
+            "TILE_SIZE": "512" if self.stages is None else "32",
+            "WRITTEN": str(max([self.outputs + self.residuals + 1, self.inputs, self.partials, *self._written()])),
         }
 
 
@@ -251,6 +289,15 @@ def _with_codes(graph: Graph, program: Program, causes: Sequence[int]) -> Graph:
 
 def _rows(letter: str, count: int) -> list[str]:
     return [f"{letter}{k}" for k in range(count)]
+
+
+def _statement(targets: Sequence[str], function: str, operands: Sequence[str], margin: str) -> str:
+    """The line that sets some places to what a function returns, or the lines."""
+    line = f"{', '.join(targets)} = {function}({', '.join(operands)})"
+    if len(margin) + len(line) > WIDTH:
+        given = _in_brackets(targets, margin) if len(targets) > 1 else targets[0]
+        line = f"{given} = {function}{_in_brackets(operands, margin)}"
+    return f"{margin}{line}\n"
 
 
 def _in_brackets(items: Sequence[str], margin: str = "") -> str:

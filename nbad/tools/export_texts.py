@@ -20,7 +20,7 @@ Computes in WORKING, with Numba and NumPy only. Exported from ORIGIN by nbad VER
 IMPORTS
 DTYPE = np.dtype(np.WORKING)
 OPTIONS = {"error_model": "numpy", "cache": True, "nogil": True}
-TILE = 512  # elements that are computed at a time
+TILE = TILE_SIZE  # elements that are computed at a time
 CORES = CORE_SHAPES  # of each argument, for one element
 LEAVES = LEAF_SHAPES  # of each result
 '''
@@ -33,6 +33,25 @@ STATEMENTS
     for i in range(stop - start):
 ELEMENT
 '''
+FORWARD_STAGES = '''\
+@numba.njit(**OPTIONS)
+def _forward_tile(x, y, residualsMORE, start, stop):
+    """The elements of one tile: loops run pass by pass, until all elements are done."""
+STATEMENTS
+STAGES
+'''
+PASSES = """\
+    passes, last, more = 0, 0.0, 1
+    while more:
+        more = 0
+        for i in range(stop - start):
+ELEMENT
+            more += GOING[i] != 0.0
+        if last:
+            break
+        passes += 1
+        last = 1.0 if passes == MAX else 0.0
+"""
 REVERSE_TILE = '''\
 @numba.njit(**OPTIONS)
 def _reverse_tile(residuals, seeds, cotangents, start, stop):
@@ -49,8 +68,8 @@ ELEMENT
 """
 # Of many rows LLVM would not check that none overlap: it is told.
 ROW_ACCESS = '''\
-# Elements of rows that do not overlap, which of so many the compiler would not check. What one loop reads and writes is a group, in
-# which each row that is written to has a number.
+# Elements of rows that do not overlap, which of so many the compiler would not check. What one loop reads and writes is a group,
+# in which each row that is written to has a number.
 
 
 def _access(context, builder, signature, args, number):

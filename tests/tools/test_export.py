@@ -281,3 +281,54 @@ def test_shown_kernels_are_those_of_the_module():
     assert shown.strip() in nbad.export(f, residuals="partials")
     assert "def forward(x, y, residuals):" in shown
     assert "np.float32" in nbad.show(nbad.kernel(lambda x: x * 0.1), "numba", "float32")
+
+
+def halvings(x):
+    n = 0.0
+    while x > 1.0:
+        x, n = x / 2.0, n + 1.0
+    return x, n
+
+
+def looping_cases():
+    @nbad.kernel
+    def two_loops(x, y):
+        a, n = halvings(x)
+        b, m = halvings(y + n) if x > 3.0 else (y, a)
+        return a * b + m
+
+    @nbad.kernel
+    def nested(x, y):
+        total = 0.0
+        while x > 1.0:
+            x, total = x / 2.0, total + halvings(y + x)[0]
+        return total * x
+
+    rng = np.random.default_rng(8)
+    return {f.__name__: (f, [rng.uniform(0.0, 9.0, 70), rng.uniform(0.0, 9.0, 70)]) for f in (two_loops, nested)}
+
+
+def test_loops_run_pass_by_pass(run_python, tmp_path):
+    compare(run_python, tmp_path, looping_cases(), is_exact=False)
+
+
+@pytest.mark.slow
+def test_loops_have_nbads_bits(run_python, tmp_path):
+    compare(run_python, tmp_path, looping_cases())
+
+
+def test_loops_that_do_not_end_raise(run_python, tmp_path):
+    endless = nbad.kernel(lambda x: halvings(x)[0], max_passes=3)
+    (tmp_path / "exported.py").write_text(nbad.export(endless))
+    code = """
+import exported
+print(exported.value(8.0))
+try:
+    exported.value([8.0, 9.0, 1.0])
+except RuntimeError as error:
+    print(error)
+"""
+    assert float(endless(8.0)) == 1.0
+    first, second = run_python(code, NUMBA_DISABLE_JIT="1").splitlines()
+    assert float(first) == 1.0
+    assert second.startswith("`<lambda>`: element (1,), one of 1: while x > 1.0:")
