@@ -268,7 +268,8 @@ class Module:
             "VERSION": VERSION,
             "CORE_SHAPES": repr(program.cores),
             "LEAF_SHAPES": repr(tuple(program.leaves)),
-            "TILE_SIZE": "512" if self.stages is None else "32",
+            "STEP": "TILE" if self.stages is None else "SHORT",
+            "SHORT_TILE": "" if self.stages is None else texts.SHORT,
             "WRITTEN": str(max([self.outputs + self.residuals + 1, self.inputs, self.partials, *self._written()])),
         }
 
@@ -318,7 +319,12 @@ def _parameter(f: Kernel, name: str) -> str:
     default: Any = f.default(name)
     if default is inspect.Parameter.empty:
         return name
-    return f"{name}={float(default)!r}" if np.ndim(default) == 0 else f"{name}={np.asarray(default, float).tolist()!r}"
+    return f"{name}={float(default)!r}" if np.ndim(default) == 0 else f"{name}={_tuples(np.asarray(default, float).tolist())}"
+
+
+def _tuples(nested: Any) -> str:
+    """Nested lists of numbers as tuples."""
+    return f"({', '.join(map(_tuples, nested))},)" if isinstance(nested, list) else repr(nested)
 
 
 def _tidied(line: str) -> str:

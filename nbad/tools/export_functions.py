@@ -209,6 +209,8 @@ def sources(rows: dict[str, Operation], kernel: str) -> str:
     for op, row in rows.items():
         if row.scipy:
             raise _refusal(kernel, f"calls `scipy.special.{row.scipy}`", "what Numba compiles without SciPy")
+        if row.address and row.plain is None:
+            raise _refusal(kernel, f"asks where `{op.partition('.')[0]}` raises", 'errors="raise"')
         if row.address:
             _add(row.plain, op.partition(".")[0], kernel, texts)
     return "\n\n".join(texts.values())

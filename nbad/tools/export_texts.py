@@ -20,7 +20,8 @@ Computes in WORKING, with Numba and NumPy only. Exported from ORIGIN by nbad VER
 IMPORTS
 DTYPE = np.dtype(np.WORKING)
 OPTIONS = {"error_model": "numpy", "cache": True, "nogil": True}
-TILE = TILE_SIZE  # elements that are computed at a time
+TILE = 512  # elements that are computed at a time
+SHORT_TILE
 CORES = CORE_SHAPES  # of each argument, for one element
 LEAVES = LEAF_SHAPES  # of each result
 '''
@@ -113,15 +114,15 @@ if config.DISABLE_JIT:
 FORWARD = '''\
 @numba.njit(parallel=True, **OPTIONS)
 def forward(x, y, residualsMORE):
-    """Inputs x (slots, n) to outputs y (slots, n) and the residual buffer (rows, n).LONG"""
+    """Inputs x (slots, n) to outputs y (slots, n) and the residual buffer (rows, n): apart in memory.LONG"""
     n = x.shape[1]
-    for tile in numba.prange((n + TILE - 1) // TILE):
-        _forward_tile(x, y, residualsMORE, tile * TILE, min(n, tile * TILE + TILE))
+    for tile in numba.prange((n + STEP - 1) // STEP):
+        _forward_tile(x, y, residualsMORE, tile * STEP, min(n, tile * STEP + STEP))
 '''
 REVERSE = '''\
 @numba.njit(parallel=True, **OPTIONS)
 def reverse(residuals, seeds, cotangents):
-    """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n)."""
+    """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n): apart in memory."""
     n = seeds.shape[2]
     for tile in numba.prange((n + TILE - 1) // TILE):
         _reverse_tile(residuals, seeds, cotangents, tile * TILE, min(n, tile * TILE + TILE))
@@ -149,6 +150,9 @@ def _add_up(rows):
 ARRAYS = '''\
 def _array(name, x):
     """A number or an array as one of the working dtype."""
+    plain = np.ndarray.__array_ufunc__
+    if isinstance(x, np.ma.MaskedArray) or getattr(type(x), "__array_ufunc__", plain) is not plain:
+        raise TypeError(f"`NAME`: {name} is a {type(x).__name__}, whose labels, units or mask would be lost")
     array = np.asarray(x)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"`NAME`: {name} has the dtype {array.dtype}")
@@ -231,7 +235,8 @@ class Pullback:
         seeds, out = np.empty((count, OUTPUTS, n), DTYPE), np.empty((count, INPUTS, n), DTYPE)
         for k in range(count):
             seeds[k] = _rows([leaf[k] for leaf in leaves], LEAVES, self._shape)
-        reverse(self.residuals, seeds, out)
+        with np.errstate(all="ignore"):
+            reverse(self.residuals, seeds, out)
         each = zip(_arrays(out, CORES, self._shape), CORES, self._shapes, strict=True)
         return tuple(_summed(ct, len(core), shape) for ct, core, shape in each)
 
@@ -272,7 +277,8 @@ def _blocks(residuals, shape):
     seeds, out = np.zeros((OUTPUTS, OUTPUTS, n), DTYPE), np.empty((OUTPUTS, INPUTS, n), DTYPE)
     for k in range(OUTPUTS):
         seeds[k, k] = 1.0
-    reverse(residuals, seeds, out)
+    with np.errstate(all="ignore"):
+        reverse(residuals, seeds, out)
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape((*shape, OUTPUTS, INPUTS))
 '''
 CAUSES = '''\
@@ -287,11 +293,13 @@ def _fail(codes, shape):
     raise error(f"`NAME`: element {tuple(map(int, place))}, one of {np.count_nonzero(codes)}: {text}")
 '''
 RUN = """\
-    forward(x, y, residuals)
+    with np.errstate(all="ignore"):
+        forward(x, y, residuals)
 """
 RUN_CODES = """\
     codes = np.zeros((1, x.shape[1]), DTYPE)
-    forward(x, y, residuals, codes)
+    with np.errstate(all="ignore"):
+        forward(x, y, residuals, codes)
     if codes.any():
         _fail(codes[0], shape)
 """
@@ -299,3 +307,6 @@ LONG = """
 
     Elements without a value have the number of the cause in `codes` (1, n).
     """
+SHORT = """\
+SHORT = 32  # the same, where loops run until all of them are done
+"""

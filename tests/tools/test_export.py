@@ -332,3 +332,26 @@ except RuntimeError as error:
     first, second = run_python(code, NUMBA_DISABLE_JIT="1").splitlines()
     assert float(first) == 1.0
     assert second.startswith("`<lambda>`: element (1,), one of 1: while x > 1.0:")
+
+
+def test_arguments_that_mean_more_are_refused(run_python, tmp_path):
+    (tmp_path / "exported.py").write_text(nbad.export(nbad.kernel(lambda x: 1.0 / x)))
+    code = """
+import numpy as np, exported
+class Labelled:
+    def __array_ufunc__(self, *args, **options):
+        pass
+for wrong in (np.ma.ones(3), Labelled()):
+    try:
+        exported.value(wrong)
+    except TypeError as error:
+        print(error)
+import warnings
+warnings.simplefilter("error")
+print(exported.value(np.array([0.0, 2.0, -0.0])), exported.vjp(0.0)[1](1.0))
+"""
+    lines = run_python(code, NUMBA_DISABLE_JIT="1").splitlines()
+    assert lines[:2] == [
+        f"`<lambda>`: x is a {kind}, whose labels, units or mask would be lost" for kind in ("MaskedArray", "Labelled")
+    ]
+    assert lines[2] == "[ inf  0.5 -inf] (np.float64(-inf),)"
