@@ -257,7 +257,7 @@ class Module:
             "NAMES": listed,
             "CALL": ", ".join(_parameter(f, name) for name in program.names),
             "ARGUMENTS": f"({listed}{',' * (len(program.names) == 1)})",
-            "PARAMETERS": repr(program.names),
+            "PARAMETERS": repr(program.names).replace("'", '"'),
             "RUN": texts.RUN_CODES if self.causes else texts.RUN,
             "ROW_NAMES": "\n".join([*rows, ""]) if rows else "    none\n",
             "ROWS": str(self.residuals),

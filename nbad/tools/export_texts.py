@@ -249,8 +249,8 @@ def _summed(ct, depth, shape):
     if not axes:
         return ct
     kept = [k for k in range(ct.ndim) if k - 1 not in axes]
-    lead = [ct.shape[k] for k in kept]
-    rows = ct.transpose(*kept, *(k + 1 for k in axes)).reshape(math.prod(lead), -1)
+    totals, terms = (math.prod(ct.shape[k] for k in some) for some in (kept, [k + 1 for k in axes]))
+    rows = ct.transpose(*kept, *(k + 1 for k in axes)).reshape(totals, terms)
     return _add_up(np.ascontiguousarray(rows)).astype(DTYPE).reshape((ct.shape[0], *shape))
 
 

@@ -163,6 +163,8 @@ x = np.random.default_rng(0).normal(size=1000)
 y, pullback = scaled.vjp(x, 2.0)
 one, many = pullback(1.0)[1], pullback.batched(np.ones((3, 1000)))[1]
 blocks = [sum(x[k : k + 256].tolist()) for k in range(0, 1000, 256)]
+assert [c.shape for c in pullback.batched(np.ones((0, 1000)))] == [(0, 1000), (0,)]
+assert [c.shape for c in scaled.vjp(np.ones(0), 2.0)[1].batched(np.ones((2, 0)))] == [(2, 0), (2,)]
 print(repr(float(one)), set(map(float, many)) == {float(one)}, (blocks[0] + blocks[1]) + (blocks[2] + blocks[3]) == one)
 """
     assert run_python(code, NUMBA_DISABLE_JIT="1").split()[1:] == ["True", "True"]
