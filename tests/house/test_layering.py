@@ -38,7 +38,7 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
 testing     | operations graphs derivatives plans api verbs
-tools       | operations graphs derivatives formulas plans codegen pipeline runtime tracing special api verbs testing
+tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
 __init__    | special language tracing runtime api verbs tools testing
 """
 EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
