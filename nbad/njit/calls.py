@@ -13,7 +13,7 @@ from numba.core.errors import TypingError
 from nbad.api.statics import identity, is_setting
 from nbad.njit import sources
 from nbad.njit.callees import Callee
-from nbad.njit.elements import Asked, Element, Group, Result, element
+from nbad.njit.elements import Asked, Element, Group, Result, element, leaves
 from nbad.njit.linking import KINDS, slots_of
 
 NUMBERS: Any = types.Integer, types.Float, types.Boolean
@@ -83,7 +83,7 @@ def _function(callee: Callee, passed: dict[str, Any], out: Any) -> Any:
     scope |= {f"fault{k}": kind for k, (kind, _) in enumerate(found.faults, 1)}
     is_element = not any(argument.axes for argument in given)
     if is_element:
-        text = sources.element_source(name, parameters, given, found, out is not None)
+        text = sources.element_source(name, parameters, given, found, None if out is None else _singles(found, out))
     else:
         is_flat = _is_flat(given, found, out)
         text = sources.arrays_source(name, parameters, given, found, out is not None, is_flat)
@@ -172,10 +172,18 @@ def _check_target(callee: Callee, result: Result, kind: Any, axes: int, dtype: A
             raise TypingError(f"{callee.call}: out= is of type {kind}, expected a tuple of {len(result.members)}")
         for member, each in zip(result.members, kind, strict=True):
             _check_target(callee, member, each, axes, dtype)
-    elif not isinstance(kind, types.Array) or kind.ndim != axes + len(result.core) or kind.dtype != dtype or not kind.mutable:
-        raise TypingError(
-            f"{callee.call}: out= is of type {kind}, expected a writable array of {dtype} with {axes + len(result.core)} axes"
-        )
+        return
+    wanted = axes + len(result.core)
+    # there are no arrays without axes to be had in compiled code: a number goes into a slice of length 1
+    fits = isinstance(kind, types.Array) and (kind.ndim == wanted or (kind.ndim == 1 and wanted == 0))
+    if not fits or kind.dtype != dtype or not kind.mutable:
+        raise TypingError(f"{callee.call}: out= is of type {kind}, expected a writable array of {dtype} with {wanted or 1} axes")
+
+
+def _singles(found: Element, out: Any) -> list[str]:
+    """The parts of an `out` for one element that are slices of length 1, where the output is a number."""
+    parts = zip(sources.places(found.result, "out"), leaves(found.result), _arrays(out), strict=True)
+    return [place for place, leaf, kind in parts if not leaf.core and kind.ndim == 1]
 
 
 def _is_flat(given: list[sources.Given], found: Element, out: Any) -> bool:

@@ -31,7 +31,9 @@ class Given(NamedTuple):
     is_contiguous: bool
 
 
-def element_source(name: str, parameters: tuple[str, ...], given: list[Given], element: Element, has_out: bool) -> str:
+def element_source(
+    name: str, parameters: tuple[str, ...], given: list[Given], element: Element, singles: list[str] | None
+) -> str:
     """A function of one element; what has core shapes comes in arrays or tuples.
 
     Parameters
@@ -42,19 +44,22 @@ def element_source(name: str, parameters: tuple[str, ...], given: list[Given], e
     given : list of Given
         The numbers among them.
     element : Element
-    has_out : bool
+    singles : list of str or None
+        Where there is an `out`, which parts of it are arrays of one axis and one number, for outputs that are numbers.
     """
     lines = [f"def {name}({', '.join(parameters)}):"]
     for argument in given:
         lines += _check(f"{argument.name}.shape", argument.core, argument.name) if argument.is_array and argument.core else []
-    if has_out:
-        for target, leaf in _targets(element.result):
-            lines += _check(f"{target}.shape", leaf.core, target)
+    targets = (
+        ()
+        if singles is None
+        else [(target, leaf._replace(core=(1,)) if target in singles else leaf) for target, leaf in _targets(element.result)]
+    )
+    for target, leaf in targets:
+        lines += _check(f"{target}.shape", leaf.core, target)
     lines += _computed([_operand(argument, "") for argument in given], element)
-    if has_out:
-        lines += [
-            f"    {target}[{_place((), at)}] = §v[{k}]" for target, leaf in _targets(element.result) for k, at in _values(leaf)
-        ]
+    if singles is not None:
+        lines += [f"    {target}[{_place((), at)}] = §v[{k}]" for target, leaf in targets for k, at in _values(leaf)]
         return _named([*lines, "    return out"], parameters)
     arrays = [leaf for leaf in leaves(element.result) if leaf.core and not leaf.is_rows]
     for leaf in arrays:
@@ -111,7 +116,7 @@ def _apart(arrays: list[Given], outputs: list[tuple[str, Leaf]], element: Elemen
     """Where an output's memory overlaps that of an argument, compute first and copy then."""
     pairs = [f"§overlap({a.name}, §o{leaf.first})" for a in arrays for _, leaf in outputs]
     lines = [f"    if {' or '.join(pairs)}:", f"        §made = §fresh({', '.join(passed)})"]
-    targets = zip(outputs, _places(element.result, "§made"), strict=True)
+    targets = zip(outputs, places(element.result, "§made"), strict=True)
     return [*lines, *(f"        {target}[...] = {made}" for (target, _), made in targets), "        return out"]
 
 
@@ -206,14 +211,14 @@ def _check(shape: str, wanted: object, name: str) -> list[str]:
 
 def _targets(result: Result) -> Iterable[tuple[str, Leaf]]:
     """How the source writes each array of `out`."""
-    return zip(_places(result, "out"), leaves(result), strict=True)
+    return zip(places(result, "out"), leaves(result), strict=True)
 
 
-def _places(result: Result, name: str) -> list[str]:
+def places(result: Result, name: str) -> list[str]:
     """How the source writes each leaf of a value of a result's structure."""
     if isinstance(result, Leaf):
         return [name]
-    return [place for k, member in enumerate(result.members) for place in _places(member, f"{name}[{k}]")]
+    return [place for k, member in enumerate(result.members) for place in places(member, f"{name}[{k}]")]
 
 
 def _built(result: Result, leaf: "object") -> str:
