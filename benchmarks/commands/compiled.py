@@ -1,7 +1,7 @@
 """The command `compiled`: a kernel in a user's own `njit` loop, beside plain Numba and nbad's array calls; on one thread.
 
-Both of a pair are timed in turn, in this process. Plain Numba runs the kernel's own Python function, for derivatives the source that
-nbad prints of the same operations. Results are compared before anything is timed.
+Both of a pair are timed in turn, in this process. Plain Numba runs the kernel's own Python function, for derivatives the source
+that nbad prints of the same operations. Results are compared before anything is timed.
 """
 
 import functools
