@@ -7,9 +7,8 @@ takes 1 ms, to make it anew 20 for a kernel of 40 operations (Black-Scholes) and
 import copy
 from dataclasses import replace
 
-from nbad.codegen.compile import compile_tile
+from nbad.codegen.compile import tile_of
 from nbad.codegen.disk import load_text, store_text
-from nbad.codegen.lower import lower
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.flags import alarmed, silenced
@@ -75,7 +74,7 @@ class Program:
 
     def kernel(self, key, graph, dtype):
         """The tile kernel of a graph."""
-        return self.remember((key, dtype), lambda: compile_tile(lower(graph, dtype.name, self.math)))
+        return self.remember((key, dtype), lambda: tile_of(graph, dtype.name, self.math))
 
     @property
     def simple(self):

@@ -28,6 +28,7 @@ from nbad.api.signatures import (
     with_outputs,
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
+from nbad.api.ufunc import Ufunc
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, fitting
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from nbad.pipeline import Program
 
 
-class Kernel:
+class Kernel(Ufunc):
     """An elementwise function of arrays, made by `nbad.kernel` from a function of scalars.
 
     Attributes
@@ -57,8 +58,6 @@ class Kernel:
     >>> square = nbad.kernel(lambda x: x * x)
     >>> square([1.0, 2.0])
     array([1., 4.])
-    >>> square.__wrapped__(3)
-    9
     """
 
     __wrapped__: Callable[..., Any]

@@ -2,7 +2,8 @@
 
 The module is printed as vector IR and compiled by llvmlite, for the CPU that Numba compiles for, without the front end and the
 optimization passes that Numba's own functions need: the graph was simplified before, and vectors need no vectorizer. The object
-code is kept on disk under the hash of the IR itself, so that nothing that shapes the code can be forgotten in the key.
+code of a graph is kept on disk under what the graph says, for this very nbad: to lower and print it took a quarter of a warm
+compile. Where it has operations of the user's, which mean what the user likes, it is kept under the hash of the IR itself.
 
 Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too. Vector functions of nbad's own are
 loaded before the first kernel that calls them, from the disk or not, and stay.
@@ -13,6 +14,9 @@ Numba's own functions, the drivers, are kept in the same folder by `cached_njit`
 import ctypes
 import functools
 import hashlib
+import json
+import re
+from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -23,14 +27,19 @@ from llvmlite import binding
 from numba.core.compiler_lock import global_compiler_lock
 
 from nbad.codegen import disk
-from nbad.codegen.host import host
+from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
 from nbad.codegen.length import width
-from nbad.codegen.lower import OpList
+from nbad.codegen.lower import OpList, lower
 from nbad.codegen.vector_ir import ENTRY, print_ir
 from nbad.functions import library
+from nbad.graphs.graph import Graph
+from nbad.graphs.loops import digest_of
+from nbad.operations.table import ROWS
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
+DECLARED = re.compile(r"^declare .* @(nbad[\w.]*)\(", re.MULTILINE)  # what the linker knows from nbad
+OPERATIONS = frozenset(row.name for row in ROWS) | {"input", "const", "loop", "implicit"}  # whose meaning nbad itself tells
 SHELF = 32  # kernels: an engine alone takes 40 KiB and a millisecond to make, code of a kernel 10 KiB
 
 
@@ -61,11 +70,11 @@ class _Shelves:
         self.by_symbol: WeakValueDictionary[str, Shelf] = WeakValueDictionary()
         self._last: Shelf | None = None
 
-    def find(self, symbol: str, ir: str) -> Shelf:
-        """The shelf that has a symbol; compile and load it where none has. The caller holds the compiler's lock."""
+    def find(self, symbol: str, make: Callable[[], bytes]) -> Shelf:
+        """The shelf that has a symbol; load its code where none has. The caller holds the compiler's lock."""
         shelf = self.by_symbol.get(symbol)
         if shelf is None:
-            code, shelf = _object_code(ir), self._last or Shelf()
+            code, shelf = make(), self._last or Shelf()
             shelf.load(code, symbol)
             self.by_symbol[symbol] = shelf
             self._last = shelf if len(shelf.addresses) < SHELF else None
@@ -75,43 +84,71 @@ class _Shelves:
 _shelves, _lasting = _Shelves(), _Shelves()
 
 
+class Code(NamedTuple):
+    """Which machine code a tile kernel is, and what it needs.
+
+    Attributes
+    ----------
+    symbol : str
+    width : int
+        Elements in a vector.
+    functions : list of str
+        What the linker must know from nbad before the code is loaded.
+    """
+
+    symbol: str
+    width: int
+    functions: list[str]
+
+
 class TileKernel(NamedTuple):
     """Compiled code, and what a driver must know of it.
 
     Attributes
     ----------
     address : int
-        Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per output.
-    oplist : OpList
-    width : int
-        Elements in a vector; `n` is a positive multiple of it.
+        Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per output; `n` is a
+        positive multiple of the width.
+    graph : Graph
+        What it computes: an op list, or what was lowered to one.
+    dtype : dtype
+        Of every row.
+    math : "simd" or "libm"
+    code : Code
     shelf : Shelf or None
         What the code lies on: it is loaded for as long as this is held.
     """
 
     address: int
-    oplist: OpList
-    width: int
+    graph: Graph
+    dtype: np.dtype
+    math: str
+    code: Code
     shelf: Shelf | None = None
 
     def __str__(self) -> str:
-        rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
-        return f"tile kernel of {self.oplist.name}: rows {rows}, {self.oplist.dtype}, {self.width} in a vector"
+        rows = f"{', '.join(self.graph.inputs)} -> {self.results} results"
+        return f"tile kernel of {self.graph.name}: rows {rows}, {self.dtype}, {self.width} in a vector"
+
+    @property
+    def width(self) -> int:
+        """Elements in a vector."""
+        return self.code.width
 
     @property
     def rows(self) -> int:
         """Entries of the table."""
-        return len(self.oplist.inputs) + self.results
+        return len(self.graph.inputs) + self.results
 
     @property
     def results(self) -> int:
         """Rows that the kernel writes, the last ones of the table."""
-        return len(self.oplist.outputs)
+        return len(self.graph.outputs)
 
     @property
-    def dtype(self) -> np.dtype:
-        """Of every row."""
-        return np.dtype(self.oplist.dtype)
+    def oplist(self) -> OpList:
+        """The instructions and calls."""
+        return self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
 
     @property
     def llvm(self) -> str:
@@ -123,6 +160,43 @@ class TileKernel(NamedTuple):
         """The kernel as assembly, compiled anew."""
         with global_compiler_lock:
             return _machine().emit_assembly(_parse(self.llvm))
+
+
+def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKernel:
+    """The tile kernel of a graph: by the code that the disk says it became, or lowered and compiled.
+
+    Parameters
+    ----------
+    graph : Graph
+    dtype : "float64" or "float32"
+    math : "simd" or "libm"
+
+    Returns
+    -------
+    TileKernel
+
+    Examples
+    --------
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> builder = GraphBuilder("double", ["x"])
+    >>> tile_of(builder.build([builder.add("add", 0, 0)])).rows
+    2
+    """
+    if not _is_of_the_table(graph):
+        return compile_tile(lower(graph, dtype, math))
+    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(graph, dtype, math)])
+    kept = disk.load_own(key)
+    if kept is not None:
+        note, _, code = kept.partition(b"\n")
+        return _tile(Code(*json.loads(note)), lambda: code, graph, dtype, math)
+    known, ir = _printed(lower(graph, dtype, math))
+
+    def make() -> bytes:
+        code = _compiled(ir)
+        disk.store_own(key, json.dumps(known).encode() + b"\n" + code)
+        return code
+
+    return _tile(known, make, graph, dtype, math)
 
 
 def compile_tile(oplist: OpList) -> TileKernel:
@@ -145,12 +219,28 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
+    known, ir = _printed(oplist)
+    return _tile(known, lambda: _object_code(ir), oplist, oplist.dtype, oplist.math)
+
+
+def _is_of_the_table(graph: Graph) -> bool:
+    """Whether nbad's sources say what a graph means: the user's own operations may be others in the next process."""
+    loops = {node.payload.loop for node in graph.nodes if node.op == "loop"}
+    return OPERATIONS.issuperset([node.op for node in graph.nodes]) and all(_is_of_the_table(loop.step) for loop in loops)
+
+
+def _printed(oplist: OpList) -> tuple[Code, str]:
+    """What the code of an op list will be called and need, and the module that it is compiled from."""
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
+    return Code(symbol, width(oplist, host()), DECLARED.findall(ir)), ir
+
+
+def _tile(code: Code, make: Callable[[], bytes], graph: Graph, dtype: str, math: str) -> TileKernel:
     with global_compiler_lock:
-        for function in library.declared_in(ir):
+        for function in code.functions:
             _link(function)
-        shelf = _shelves.find(symbol, ir)
-    return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
+        shelf = _shelves.find(code.symbol, make)
+    return TileKernel(shelf.addresses[code.symbol], graph, np.dtype(dtype), math, code, shelf)
 
 
 def compile_lasting(ir: str, name: str) -> int:
@@ -161,14 +251,19 @@ def compile_lasting(ir: str, name: str) -> int:
     symbol, ir = _renamed(ir, name)
     with global_compiler_lock:
         if symbol not in _lasting.by_symbol:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, ir)))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, lambda: _object_code(ir))))
         return _lasting.by_symbol[symbol].addresses[symbol]
 
 
 @functools.cache
 def _link(symbol: str) -> None:
-    """Make a function of `nbad.functions` known to the linker."""
-    binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
+    """Make a function known to the linker."""
+    if symbol == COUNT:
+        counting_function()
+    elif symbol.startswith(FOREIGN):
+        foreign_function(symbol.removeprefix(FOREIGN))
+    else:
+        binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
 
 
 def _renamed(ir: str, name: str) -> tuple[str, str]:
@@ -183,9 +278,13 @@ def _object_code(ir: str) -> bytes:
     key = "\n".join(["kernel", VERSIONS, target.triple, target.cpu, target.features, repr(MACHINE), ir])
     code = disk.load(key)
     if code is None:
-        code = _machine().emit_object(_parse(ir))
+        code = _compiled(ir)
         disk.store(key, code)
     return code
+
+
+def _compiled(ir: str) -> bytes:
+    return _machine().emit_object(_parse(ir))
 
 
 def _parse(ir: str) -> binding.ModuleRef:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from nbad.errors import InternalError
-from nbad.graphs.graph import Graph, GraphBuilder, Node
+from nbad.graphs.graph import Graph, GraphBuilder, Node, without_dead
 from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE, row_of
 
@@ -75,8 +75,8 @@ def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
         # both are kept as long as the kernel: an equal node once. Constants not, for 0.0 equals -0.0; loops are lowered
         if node.op not in ("const", "loop") and nodes[place.node] == node:
             nodes[place.node] = node
-    nodes, outputs = _compact(nodes, [places[k].node for k in graph.outputs], len(graph.inputs))
-    return OpList(graph.name, graph.inputs, tuple(nodes), tuple(outputs), dtype, math)
+    kept = without_dead(expander.builder, [places[k].node for k in graph.outputs])
+    return OpList(graph.name, graph.inputs, *kept, dtype, math)
 
 
 class Expander:
@@ -206,16 +206,3 @@ class Value:
     __eq__, __ne__ = _infix("eq"), _infix("ne")  # type: ignore[assignment]
     __and__, __or__ = _infix("and"), _infix("or")
     __hash__ = None  # type: ignore[assignment]
-
-
-def _compact(nodes: list[Node], outputs: list[int], inputs: int) -> tuple[list[Node], list[int]]:
-    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table."""
-    live = set(outputs) | set(range(inputs))
-    for k in range(len(nodes) - 1, -1, -1):
-        if k in live:
-            live.update(nodes[k].args)
-    if len(live) == len(nodes):
-        return nodes, outputs
-    kept = sorted(live)
-    new = {old: position for position, old in enumerate(kept)}
-    return [nodes[k]._replace(args=tuple([new[a] for a in nodes[k].args])) for k in kept], [new[k] for k in outputs]

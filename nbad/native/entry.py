@@ -60,6 +60,8 @@ class Plain(NamedTuple):
         Whether all but residual rows have a leading axis of seeds.
     primals : int
         How many of the inputs are primals, where the rest are their tangents.
+    shared : tuple of bool
+        For each result, whether all elements share it: it is their sum, and has no axes of theirs. Where it is (), none is.
     """
 
     kernel: TileKernel
@@ -70,6 +72,7 @@ class Plain(NamedTuple):
     constants: tuple = ()
     batched: bool = False
     primals: int = 0
+    shared: tuple = ()
 
 
 def plain_rows(cores, first=0):
@@ -107,8 +110,9 @@ def entry(sweep, limit, few):
     rows = kernel.rows + len(sweep.constants)
     tile = min(TILE, LARGEST // (rows * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)
+    shared = (*(False for _ in sweep.inputs), *(sweep.shared or [False] * len(results)))
     # a constant's row is filled, not computed where it is wanted
-    alone = [uses[move.row] == 1 and move.step < 2 and move.row < kernel.rows for move in moves]
+    alone = [uses[move.row] == 1 and move.step < 2 and move.row < kernel.rows and not shared[move.argument] for move in moves]
     in_place = len(uses) == kernel.rows and all(alone)
     arguments = (*sweep.inputs, *results)
     cores = [() if isinstance(a, Rows) else a for a in arguments]
@@ -120,6 +124,7 @@ def entry(sweep, limit, few):
     bits = np.array(sweep.constants, dtype).view(f"i{dtype.itemsize}").tolist()
     from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
     limit = limit if in_place else min(limit, most_staged(alone.count(False) + len(sweep.constants)))
+    limit = min(limit, tile) if any(shared) else limit  # a sum is that of one tile
     if not tile or limit < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     fields = [
@@ -130,9 +135,9 @@ def entry(sweep, limit, few):
         *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
         *(moves_at, constants_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
     ]
-    for a, core, place in zip(arguments, cores, places, strict=False):
+    for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core))]
+        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core)), is_shared]
     fields += [field for move, is_alone in zip(moves, alone, strict=True) for field in (*move, is_alone)]
     fields += [field for k, value in enumerate(bits) for field in (kernel.rows + k, value)]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]

@@ -24,8 +24,9 @@ from llvmlite import ir
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.codegen.host import LINE, host
+from nbad.native.block_sum import FLOATS, block_sum_function
 from nbad.native.builder import I64, Code
-from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
+from nbad.native.convert import CODES, stage_function
 from nbad.native.interleave import interleave_function, part_of_tile, separate_function
 from nbad.native.launch_table import (
     BLOCK_BYTES,
@@ -71,7 +72,6 @@ from nbad.native.launch_table import (
     WIDTH,
 )
 
-FLOATS = {8: DOUBLE, 4: FLOAT}
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 
 
@@ -103,7 +103,7 @@ class _Parts:
         self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
         self.load = _load(Code(module, "load", 8), self.stages)
         self.scatter = _scatter(Code(module, "scatter", 9))
-        self.block_sum = _block_sum(Code(module, "block_sum", 5))
+        self.block_sum = block_sum_function(module)
         self.stream = _stream(Code(module, "stream", 3))
         self.interleave, self.separate = interleave_function(module), separate_function(module)
 
@@ -192,23 +192,6 @@ def _write(code, targets, number, run, itemsize, kind):
         with code.when(mode.differs(0)):
             total = code.builder.fadd(code.load(target, kind), code.load(source, kind))
             code.store(target, total, kind)
-
-
-def _block_sum(code):
-    """Sum of one block in float64, in an order that depends on nothing: 16 lanes first, then across them."""
-    row, itemsize, count, lanes, target = code.parameters
-    zero = ir.Constant(DOUBLE, 0.0)
-    with code.loop(0, LANES) as j:
-        code.store(lanes + j * 8, zero, DOUBLE)
-    for size, kind in FLOATS.items():
-        with code.when(itemsize.equals(size)), code.loop(0, count) as i:
-            value, lane = code.load(row + i * size, kind), lanes + (i & (LANES - 1)) * 8
-            wide = value if kind is DOUBLE else code.builder.fpext(value, DOUBLE)
-            code.store(lane, code.builder.fadd(code.load(lane, DOUBLE), wide), DOUBLE)
-    with code.loop(1, LANES) as j:
-        code.store(lanes, code.builder.fadd(code.load(lanes, DOUBLE), code.load(lanes + j * 8, DOUBLE)), DOUBLE)
-    code.store(target, code.load(lanes, DOUBLE), DOUBLE)
-    return code.finish()
 
 
 def _stream(code):

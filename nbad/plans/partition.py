@@ -5,7 +5,6 @@ Jacobian, once for each tile; where the residuals are these there is no prologue
 computes the cotangents: it only multiplies and adds.
 """
 
-from dataclasses import replace
 from functools import partial
 
 from nbad.derivatives.differentiate import JointGraph
@@ -55,7 +54,7 @@ def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
         Entry(m, n, kept.index(k)) if k in kept else Entry(m, n, None, graph.nodes[k].payload)
         for (m, n), k in zip(joint.positions, found, strict=True)
     )
-    graph = compact(replace(graph, outputs=(*primal, *kept)))
+    graph = compact(graph, (*primal, *kept))
     partials = graph.outputs[joint.n_outputs :]
     roles: dict[int, list[str]] = {k: [] for k in partials}
     for entry in entries:
@@ -66,10 +65,13 @@ def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
 
 def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
     """Inputs to outputs and stored values; a condition is stored as 1 or 0, because all rows of the buffer have one dtype."""
-    builder = GraphBuilder.extending(targets.graph)
-    one, zero = builder.constant(1.0), builder.constant(0.0)
-    results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]
-    return compact(builder.build((*targets.graph.outputs[:outputs], *results)))
+    given: Graph | GraphBuilder = targets.graph
+    results = stored
+    if any(_is_condition(targets, k) for k in stored):
+        given = builder = GraphBuilder.extending(targets.graph)
+        one, zero = builder.constant(1.0), builder.constant(0.0)
+        results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]
+    return compact(given, (*targets.graph.outputs[:outputs], *results))
 
 
 def _prologue(targets: Targets, stored: list[int]) -> Graph:

@@ -30,12 +30,13 @@ def forward(program, plan, dtype):
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
-def reverse(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents, where all arguments have the elements of the value."""
-    cores = tuple(program.cores[a] for a in arguments)
-    return _made(
-        program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched=batched
-    )
+def reverse(program, plan, arguments, dtype, shared, batched):
+    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents.
+
+    Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
+    """
+    kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
+    return _made(kernel, (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], shared=shared, batched=batched)
 
 
 def most_of_reverse(plan, cores, dtype):
@@ -126,5 +127,5 @@ def _entry(sweep):
     size = kernel.dtype.itemsize
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(_most(kernel.rows, total(kernel.oplist), size), SMALLEST // widest - 1)
-    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.oplist)
+    limit = min(_most(kernel.rows, total(kernel.graph), size), SMALLEST // widest - 1)
+    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.graph)

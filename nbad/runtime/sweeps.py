@@ -84,10 +84,16 @@ class Sweep:
         Of the results.
     nbytes : int
         Bytes of the results.
+
+    Parameters
+    ----------
+    more : int
+        How many results, the last, are not over the elements; all others lie in memory as the arguments do.
     """
 
-    def __init__(self, call, layout, shapes, build, advice=ADVICE):
+    def __init__(self, call, layout, shapes, build, advice=ADVICE, more=0):
         self.call, self.dtype, self.shapes, self.advice = call, layout.dtype, tuple(shapes), advice
+        self._order, self._leaves = layout.order, len(self.shapes) - more
         self.nbytes = layout.dtype.itemsize * sum(map(math.prod, self.shapes))
         self._build, self._fresh, self._launches = build, None, Memo()
 
@@ -103,7 +109,17 @@ class Sweep:
 
     def new(self):
         """Arrays for the results."""
-        return [memory.empty(shape, self.dtype) for shape in self.shapes]
+        return [*self._new_leaves(), *(memory.empty(shape, self.dtype) for shape in self.shapes[self._leaves :])]
+
+    def _new_leaves(self):
+        shapes = self.shapes[: self._leaves]
+        if self._order is None:
+            return [memory.empty(shape, self.dtype) for shape in shapes]
+        depth, places = len(self._order), np.argsort(self._order)
+        axes = [(*self._order, *range(depth, len(shape))) for shape in shapes]
+        each = zip(shapes, axes, strict=True)
+        arrays = [memory.empty(tuple([shape[k] for k in own]), self.dtype) for shape, own in each]
+        return [array.transpose(*places, *range(depth, array.ndim)) for array in arrays]
 
     def into(self, arrays, results):
         """Fill arrays of any strides."""
@@ -116,8 +132,7 @@ class Bounded(Sweep):
 
     def new(self):
         """Arrays for the results."""
-        leaves = [memory.empty(shape, self.dtype) for shape in self.shapes[:-1]]
-        return [*leaves, memory.exact(self.shapes[-1], self.dtype)]
+        return [*self._new_leaves(), memory.exact(self.shapes[-1], self.dtype)]
 
 
 def value(program, layout):
@@ -144,7 +159,7 @@ def forward(program, plan, layout, advice, kind=Sweep):
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
         return _element_launch(program, _computed_forward(program, plan), layout, routes, len(arrays) + len(results))
 
-    return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice)
+    return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice, 1)
 
 
 def jacobian(program, plan, layout, with_value):
@@ -168,7 +183,7 @@ def jacobian(program, plan, layout, with_value):
     block = (*layout.shape, plan.outputs, len(plan.wrt))
     headline = f"jacobian of {program.call}"
     advice = "the Jacobian of a part of the arguments, out= another"
-    return layout.remember(("jacobian", key, with_value), lambda: Sweep(headline, layout, (*shapes, block), build, advice))
+    return layout.remember(("jacobian", key, with_value), lambda: Sweep(headline, layout, (*shapes, block), build, advice, 1))
 
 
 def _entry_rows(plan, first, fixed):
