@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nbad import config
 from nbad.api.entries import Careful, Entries
+from nbad.api.inspection import Inspected
 from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from nbad.pipeline import Program
 
 
-class Kernel(Ufunc):
+class Kernel(Ufunc, Inspected):
     """An elementwise function of arrays, made by `nbad.kernel` from a function of scalars.
 
     Attributes
