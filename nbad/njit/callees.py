@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from nbad.api.kernel import Kernel
 from nbad.api.pickling import by_name
+from nbad.errors import NbadError
 from nbad.memo import Memo
+from nbad.plans.text import key
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian, Made, ValueAndJacobian
 
@@ -84,10 +86,10 @@ class Callee:
 
     def _token(self) -> str:
         kernel, known = self.kernel, self.named
-        has_others = any(kernel.default(name) is not inspect.Parameter.empty for name in kernel.parameters)
-        if known is None and (kernel.static or has_others):
+        is_one = not any(kernel.default(name) is not inspect.Parameter.empty for name in kernel.parameters)
+        graph = None if kernel.static else _fingerprint(kernel)
+        if known is None and (graph is None or not is_one):
             known = uuid.uuid4().bytes  # graphs that depend on the call, and no name by which to ask for them
-        graph = "" if kernel.static else _fingerprint(kernel)
         return hashlib.sha256(repr((known, self.form, graph)).encode()).hexdigest()[:24]
 
 
@@ -101,19 +103,23 @@ def callee_of(made: Kernel | Made) -> Callee:
         kernel, form = made.f, Form(verb, argnums, getattr(made, "mode", None))
     else:
         kernel, form = made, Form()
-    return callee(kernel, form)
+    return callee_in(kernel, form)
 
 
-def callee(kernel: Kernel, form: Form) -> Callee:
+def callee_in(kernel: Kernel, form: Form) -> Callee:
     """A kernel in one form, which the kernel keeps."""
     return kernel.remember(("njit", repr(form)), lambda: Callee(kernel, form))
 
 
-def _fingerprint(kernel: Kernel) -> str:
-    """The hash of a kernel's graph, the partials of the user's own operations in it and what its values come in included."""
-    from nbad.plans.text import key
+def _fingerprint(kernel: Kernel) -> str | None:
+    """The hash of a kernel's graph, of the partials of the user's own operations in it, and of what its values come in.
 
-    program = kernel.whole_program()
+    None where there is no graph of numbers alone, as that of a kernel that takes a function.
+    """
+    try:
+        program = kernel.whole_program()
+    except NbadError:
+        return None
     parts = [program.names, program.cores, program.leaves, program.structure, program.math, program.errors]
     if program.flags is not None:
         parts += [program.flags.graph, [repr(cause.error) for cause in program.flags.causes]]

@@ -106,8 +106,7 @@ def _static(kind: Any) -> Any:
     if isinstance(kind, TUPLES) and not isinstance(kind, types.BaseNamedTuple):
         values = tuple(map(_static, kind))
         return NOT_STATIC if NOT_STATIC in values else values
-    made = getattr(kind, "made", None)  # a kernel
-    return made or getattr(kind, "dispatcher", NOT_STATIC)
+    return getattr(kind, "kernel", None) or getattr(kind, "dispatcher", NOT_STATIC)
 
 
 def _known(callee: Callee, name: str, value: Any) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from nbad.api.statics import identity
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.scalar_ir import ScalarCode, print_scalar
@@ -56,6 +57,12 @@ class Asked(NamedTuple):
     dtype: str
     discrete: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> Any:
+        """What tells it from others: among statics 2 from 2.0 and True, and one function from another."""
+        statics = [(name, identity("kernel", name, value)) for name, value in self.statics]
+        return self.names, tuple(statics), self.dtype, self.discrete
+
 
 class Element:
     """The code of one element, and what a call must know of it.
@@ -71,6 +78,8 @@ class Element:
     result : Leaf or Group
     faults : tuple of (type, tuple)
         What is raised for that number, counted from 1.
+    digest : str
+        What tells it from what another version of the kernel, or of nbad, makes of the same call.
     """
 
     def __init__(self, callee: Callee, asked: Asked):
@@ -80,10 +89,9 @@ class Element:
         code, self.faults = _with_faults(program, graph)
         self.oplist = lower(code, asked.dtype, program.math)
         self.code: ScalarCode = print_scalar(self.oplist, host())
+        self.digest = self._digest()
 
-    @property
-    def digest(self) -> str:
-        """What tells it from what another version of the kernel, or of nbad, makes of the same call."""
+    def _digest(self) -> str:
         modules = [text for texts in self.code.modules.values() for text in texts]
         parts = self.code.text, modules, self.names, self.dtype, self.result, self.faults
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
@@ -91,7 +99,7 @@ class Element:
 
 def element(callee: Callee, asked: Asked) -> Element:
     """The element of a call, which the callee keeps."""
-    return callee.remember(("element", repr(asked)), lambda: Element(callee, asked))
+    return callee.remember(("element", asked.key), lambda: Element(callee, asked))
 
 
 def leaves(result: Result) -> Iterator[Leaf]:

@@ -4,7 +4,6 @@ Numba asks in every program, whether that has kernels or not. So what tells it o
 first that it meets, or with the first verb.
 """
 
-import functools
 import sys
 from typing import Any
 
@@ -12,6 +11,9 @@ from numba.extending import typeof_impl
 
 from nbad.api.kernel import Kernel
 from nbad.forks import IMPORTS
+from nbad.memo import Memo
+
+_done = Memo()
 
 
 def init() -> None:
@@ -21,9 +23,12 @@ def init() -> None:
         learn()
 
 
-@functools.cache
 def learn() -> None:
-    """Tell Numba of all that it may meet; `nbad` does it, too, when a verb is first asked for."""
+    """Tell Numba of all that it may meet, once; `nbad` does it, too, when a verb is first asked for."""
+    _done("learnt", _learn)
+
+
+def _learn() -> None:
     with IMPORTS:
         from nbad.njit import linking, typing, verbs
     for room in (linking, typing, verbs):

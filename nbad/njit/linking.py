@@ -9,16 +9,17 @@ again. Where it differs the entry counts as lost, and Numba compiles anew. What 
 import functools
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.core.caching import CodeLibraryCacheImpl
 from numba.extending import intrinsic
 
+from nbad.api.pickling import by_name
 from nbad.codegen.host import host
 from nbad.errors import NbadError
-from nbad.njit.callees import Callee, Form, callee
+from nbad.njit.callees import Callee, Form, callee_in
 from nbad.njit.elements import Asked, Element, element
 
 KINDS: dict[str, Any] = {"float64": types.float64, "float32": types.float32}
@@ -30,34 +31,31 @@ class StaleCodeError(OSError):
     """Cached code of a kernel that was edited, to be compiled anew: Numba takes an OSError for a file that is gone."""
 
 
-class Witness:
-    """Tells where cached code came from: what it was asked for, of which kernel, and what that was.
+class Witness(NamedTuple):
+    """Tells where cached code came from.
 
-    Parameters
+    Attributes
     ----------
     named : bytes or None
-        The kernel by its name; one without is told by the types of its callers' arguments.
+        The kernel and the static values by their names; a kernel without one is told by the types of its callers' arguments.
     form : Form
     asked : Asked
+        What it was asked for, without the statics.
     digest : str
         Of the element's code and all that it links.
     """
 
-    def __init__(self, named: bytes | None, form: Form, asked: Asked, digest: str):
-        self._parts = named, form, asked, digest
-        self._key = repr(self._parts)
-
-    def __call__(self) -> None:
-        """Numba calls this before it loads the code; all is done by then."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Witness) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
+    named: bytes | None
+    form: Form
+    asked: Asked
+    digest: str
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _confirmed, self._parts
+        return _confirmed, tuple(self)
+
+
+def _witness(callee: Callee, asked: Asked, digest: str) -> Witness:
+    return Witness(by_name((callee.kernel, asked.statics)), callee.form, asked._replace(statics=()), digest)
 
 
 def _confirmed(named: bytes | None, form: Form, asked: Asked, digest: str) -> Witness:
@@ -65,7 +63,8 @@ def _confirmed(named: bytes | None, form: Form, asked: Asked, digest: str) -> Wi
     host()  # opens the vector library
     if named is not None:
         try:
-            found = element(callee(pickle.loads(named), form), asked).digest
+            kernel, statics = pickle.loads(named)
+            found = element(callee_in(kernel, form), asked._replace(statics=statics)).digest
         except (ImportError, AttributeError, KeyError, TypeError, ValueError, NbadError) as error:  # it is gone, or another thing
             raise StaleCodeError(f"the kernel of cached code is not found: {error}") from error
         if found != digest:
@@ -75,17 +74,19 @@ def _confirmed(named: bytes | None, form: Form, asked: Asked, digest: str) -> Wi
 
 def slots_of(callee: Callee, asked: Asked) -> Callable[..., Any]:
     """A function for compiled code from one number for each input of an element to a tuple of its outputs."""
-    return callee.remember(("slots", repr(asked)), lambda: _slots(callee, asked))
+    return callee.remember(("slots", asked.key), lambda: _slots(callee, asked))
 
 
 def _slots(callee: Callee, asked: Asked) -> Callable[..., Any]:
     found = element(callee, asked)
     kind, inputs, outputs = KINDS[asked.dtype], len(found.oplist.inputs), len(found.oplist.outputs)
-    result, witness = types.UniTuple(kind, outputs), Witness(callee.named, callee.form, asked, found.digest)
+    result, witness = types.UniTuple(kind, outputs), _witness(callee, asked, found.digest)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         context.add_linking_libs([_library(context.codegen(), callee, found)])
         context.environment.consts.append(witness)
+        if witness.named is None and callee.named is not None:  # a static value has no name
+            keep_no_code(builder)
         number = context.get_value_type(kind)
         function_type = ir.FunctionType(ir.LiteralStructType([number] * outputs), [number] * inputs)
         function = cgutils.get_or_insert_function(builder.module, function_type, found.code.symbol)

@@ -94,7 +94,7 @@ def arrays_source(
         else:
             lines.append(f"    §o{leaf.first} = §np.empty({shape}, §np.{element.dtype})")
     if has_out:
-        lines += _apart(arrays, outputs, element, [p for p in parameters if p != "out"])
+        lines += _apart([a for a in given if a.is_array], outputs, element, [p for p in parameters if p != "out"])
     lines += _loops(given, arrays, [leaf for _, leaf in outputs], sizes, element, is_flat)
     returned = "out" if has_out else _built(element.result, lambda leaf: f"§o{leaf.first}")
     return _named([*lines, f"    return {returned}"], parameters)
@@ -127,6 +127,8 @@ def _loops(
     axes, lines, indent = len(sizes), [], "    "
     if flat or axes == 1:
         lines, indent = _one_loop(given, arrays, results, sizes, element), "        "
+        if len(arrays) == 1:  # which is always like itself
+            return [line[4:] for line in lines[1:-1]]
     shape = "".join(f"{n}, " for n in sizes)
     views = {a.name: f"§b_{a.name}" for a in arrays}
     lines += [f"{indent}§b_{a.name} = §np.broadcast_to({a.name}, ({shape}{''.join(f'{k}, ' for k in a.core)}))" for a in arrays]

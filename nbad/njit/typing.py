@@ -11,7 +11,7 @@ from numba.extending import NativeValue, models, register_model, typeof_impl, un
 
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError
-from nbad.njit.callees import Callee, callee_of
+from nbad.njit.callees import VALUE, Callee, callee_of
 from nbad.njit.calls import function_for
 from nbad.njit.linking import keep_no_code
 from nbad.verbs.jacobians import Made
@@ -32,10 +32,9 @@ class KernelType(types.Callable, types.Dummy):
         super().__init__(name=f"nbad.{callee.name} {callee.token}")
 
     @property
-    def made(self) -> Kernel:
-        """The kernel, to whom it is a static argument."""
-        assert self.callee is not None
-        return self.callee.kernel
+    def kernel(self) -> Kernel | None:
+        """The kernel, to whom it is a static argument; None for what a verb made."""
+        return self.callee.kernel if self.callee is not None and self.callee.form.verb == VALUE else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"name": self.name}

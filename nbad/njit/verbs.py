@@ -7,7 +7,7 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
-from nbad.njit.callees import JVP, VALUE, Form, callee
+from nbad.njit.callees import JVP, VALUE, Form, callee_in
 from nbad.njit.calls import TUPLES
 from nbad.njit.typing import KernelType, type_of, type_of_callee
 from nbad.verbs.gradients import grad, hessian, value_and_grad
@@ -95,7 +95,7 @@ def _jvp(f: Any, primals: Any, tangents: Any) -> Any:
         raise TypingError(f"nbad.jvp({kernel.__name__}, primals, tangents): {len(primals)} primals, {len(tangents)} tangents")
     names = kernel.parameters[: len(primals)]
     passed = [f"primals[{k}]" for k in range(len(names))] + [f"tangent_{n}=tangents[{k}]" for k, n in enumerate(names)]
-    scope = {"made": _maker(type_of_callee(callee(kernel, Form(JVP))))}
+    scope = {"made": _maker(type_of_callee(callee_in(kernel, Form(JVP))))}
     exec(PUSH.format(passed=", ".join(passed)), scope)
     return scope["push"]
 

@@ -60,6 +60,19 @@ def test_results_may_lie_where_arguments_do():
         assert_same(fill(line[given], 0.5, line[out]).copy(), wanted)
 
 
+def test_a_vector_that_all_elements_share_may_lie_in_the_results():
+    scale = nbad.kernel(lambda v, x: [v[0] * x, v[1] * x, v[2] + x], signature="(3),()->(3)")
+
+    @numba.njit
+    def fill(v, x, out):
+        scale(v, x, out=out)
+
+    out, x = np.arange(15.0).reshape(5, 3), np.linspace(1, 2, 5)
+    wanted = scale(out[1].copy(), x)
+    fill(out[1], x, out)
+    assert_same(out, wanted)
+
+
 def test_in_parallel_loops_and_ufuncs_and_callbacks():
     @numba.njit(parallel=True)
     def parallel(x, out):

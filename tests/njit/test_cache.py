@@ -11,6 +11,7 @@ from helpers.compiled import calling
 from numba.core.errors import NumbaWarning
 
 import nbad
+from nbad.api.pickling import by_name
 from nbad.njit.callees import Form, callee_of
 from nbad.njit.elements import Asked, element
 from nbad.njit.linking import StaleCodeError, Witness
@@ -144,7 +145,7 @@ def module(tmp_path, monkeypatch):
 
 def witness_of(f):
     callee, asked = callee_of(f), Asked(("x",), (), "float64")
-    return Witness(callee.named, Form(), asked, element(callee, asked).digest)
+    return Witness(by_name((f, ())), Form(), asked, element(callee, asked).digest)
 
 
 def test_a_witness_finds_the_kernel_again(module):
@@ -189,6 +190,7 @@ def test_numba_finds_the_extension_by_its_entry_point(run_python):
     assert run_python(code) == "8.0\n"
 
 
+@pytest.mark.slow
 def test_verbs_may_be_asked_for_after_numba_has_begun(run_python):
     code = "import numba, nbad; numba.njit(lambda x: x)(1.0); f = nbad.kernel(lambda x: x * x); g = nbad.jacobian(f)\n"
     assert run_python(code + "print(numba.njit(lambda x: g(x))(4.0))") == "((8.0,),)\n"

@@ -81,6 +81,27 @@ product_of_two = nbad.kernel(lambda x, y: x * y)
 
 
 @pytest.mark.slow
+def test_static_arguments_may_be_functions_and_settings():
+    def chosen(x, how, mode=None):
+        return how(x) + (1.0 if mode == "up" else 0.0)
+
+    f = nbad.kernel(chosen)
+
+    @numba.njit
+    def call(g, x):
+        return f(x, square), f(x, g), f(x, g, "up"), f(x, mode="up", how=helper)
+
+    halved = nbad.kernel(lambda x: x / 2)
+    assert call(halved, 3.0) == (9.0, 1.5, 2.5, 7.0)
+    assert call(nbad.kernel(lambda x: x / 4), 3.0) == (9.0, 0.75, 1.75, 7.0)
+
+
+@numba.njit
+def helper(x):
+    return 2.0 * x
+
+
+@pytest.mark.slow
 def test_vectors_in_arrays_and_tuples():
     @numba.njit
     def call(x, m, out):
