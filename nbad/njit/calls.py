@@ -1,6 +1,7 @@
 """A call in compiled code, analysed by the types of its arguments, and the function that Numba compiles in its place."""
 
 import functools
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ def _bound(callee: Callee, args: tuple[Any, ...], kws: dict[str, Any]) -> tuple[
     return {name: passed[name] for name in names if name in passed}, out
 
 
-def _function(callee: Callee, passed: dict[str, Any], out: Any) -> Any:
+def _function(callee: Callee, passed: dict[str, Any], out: Any, is_careful: bool = False) -> Any:
     statics: dict[str, Any] = {}
     arguments: dict[str, Argument] = {}
     for name, kind in passed.items():
@@ -77,22 +78,27 @@ def _function(callee: Callee, passed: dict[str, Any], out: Any) -> Any:
     _check_out(callee, found, arguments, out)
     parameters = (*passed, *(() if out is None else ("out",)))
     given = [argument.given for argument in arguments.values()]
-    name = f"{re.sub(r'[^a-zA-Z0-9_]', '_', callee.kernel.__name__)}_{found.digest}"  # cached code of another one may be loaded
     scope: dict[str, Any] = {"np": np, "slots": slots_of(callee, asked), "overlap": _overlap()}
     scope |= {kind.__name__: kind for kind in sources.kinds(found.result)}
     scope |= {f"fault{k}": kind for k, (kind, _) in enumerate(found.faults, 1)}
     is_element = not any(argument.axes for argument in given)
     if is_element:
-        text = sources.element_source(name, parameters, given, found, None if out is None else _singles(found, out))
+        text = sources.element_source(parameters, given, found, None if out is None else _singles(found, out))
     else:
         is_flat = _is_flat(given, found, out)
-        text = sources.arrays_source(name, parameters, given, found, out is not None, is_flat)
+        text = sources.arrays_source(parameters, given, found, out is not None, is_flat, is_careful)
         if out is not None:
             scope["fresh"] = _function(callee, passed, None)
+        if found.faults and not is_careful:
+            scope["careful"] = _function(callee, passed, None, is_careful=True)
     prefix = sources.own_prefix(parameters)
     made: dict[str, Any] = {"__name__": __name__} | {f"{prefix}{own}": value for own, value in scope.items()}
     exec(text, made)
-    return numba.njit(made[name], error_model="numpy", forceinline=is_element)
+    function = made[f"{prefix}call"]
+    # cached code of other processes may be loaded beside: what has one name must be one thing
+    digest = hashlib.sha256(f"{found.digest}{text}".encode()).hexdigest()[:32]
+    function.__name__ = function.__qualname__ = f"{re.sub(r'[^a-zA-Z0-9_]', '_', callee.kernel.__name__)}_{digest}"
+    return numba.njit(function, error_model="numpy", forceinline=is_element)
 
 
 def _static(kind: Any) -> Any:

@@ -31,14 +31,11 @@ class Given(NamedTuple):
     is_contiguous: bool
 
 
-def element_source(
-    name: str, parameters: tuple[str, ...], given: list[Given], element: Element, singles: list[str] | None
-) -> str:
+def element_source(parameters: tuple[str, ...], given: list[Given], element: Element, singles: list[str] | None) -> str:
     """A function of one element; what has core shapes comes in arrays or tuples.
 
     Parameters
     ----------
-    name : str
     parameters : tuple of str
         All that the call passes, statics and `out` included.
     given : list of Given
@@ -47,7 +44,7 @@ def element_source(
     singles : list of str or None
         Where there is an `out`, which parts of it are arrays of one axis and one number, for outputs that are numbers.
     """
-    lines = [f"def {name}({', '.join(parameters)}):"]
+    lines = [f"def §call({', '.join(parameters)}):"]
     for argument in given:
         lines += _check(f"{argument.name}.shape", argument.core, argument.name) if argument.is_array and argument.core else []
     targets = (
@@ -69,16 +66,17 @@ def element_source(
 
 
 def arrays_source(
-    name: str, parameters: tuple[str, ...], given: list[Given], element: Element, has_out: bool, is_flat: bool
+    parameters: tuple[str, ...], given: list[Given], element: Element, has_out: bool, is_flat: bool, is_careful: bool
 ) -> str:
     """A function of arrays of elements, which broadcast.
 
     Where results are given and share memory with an argument, they are filled from new arrays, which `fresh` makes. `is_flat`
-    says whether all arrays are contiguous and have as many axes.
+    says whether all arrays are contiguous and have as many axes. What elements raise is noted only, for a test behind each one
+    would keep the loop from being vector code, and raised by `careful`, the same function with the test: `is_careful` asks for it.
     """
     axes = max(argument.axes for argument in given)
     sizes = [f"§n{k}" for k in range(axes)]
-    lines = [f"def {name}({', '.join(parameters)}):"]
+    lines = [f"def §call({', '.join(parameters)}):"]
     arrays = [argument for argument in given if argument.axes]
     for argument in given:
         if argument.is_array and argument.core:
@@ -95,7 +93,10 @@ def arrays_source(
             lines.append(f"    §o{leaf.first} = §np.empty({shape}, §np.{element.dtype})")
     if has_out:
         lines += _apart([a for a in given if a.is_array], outputs, element, [p for p in parameters if p != "out"])
-    lines += _loops(given, arrays, [leaf for _, leaf in outputs], sizes, element, is_flat)
+    failing = element.faults and not is_careful
+    lines += ["    §bad = 0"] if failing else []
+    lines += _loops(given, arrays, [leaf for _, leaf in outputs], sizes, element, is_flat, is_careful)
+    lines += ["    if §bad:", f"        §careful({', '.join(p for p in parameters if p != 'out')})"] if failing else []
     returned = "out" if has_out else _built(element.result, lambda leaf: f"§o{leaf.first}")
     return _named([*lines, f"    return {returned}"], parameters)
 
@@ -121,12 +122,12 @@ def _apart(arrays: list[Given], outputs: list[tuple[str, Leaf]], element: Elemen
 
 
 def _loops(
-    given: list[Given], arrays: list[Given], results: list[Leaf], sizes: list[str], element: Element, flat: bool
+    given: list[Given], arrays: list[Given], results: list[Leaf], sizes: list[str], element: Element, flat: bool, is_careful: bool
 ) -> list[str]:
     """The loops over elements: one over all where the arguments are alike and all is contiguous, else one for each axis."""
     axes, lines, indent = len(sizes), [], "    "
     if flat or axes == 1:
-        lines, indent = _one_loop(given, arrays, results, sizes, element), "        "
+        lines, indent = _one_loop(given, arrays, results, sizes, element, is_careful), "        "
         if len(arrays) == 1:  # which is always like itself
             return [line[4:] for line in lines[1:-1]]
     shape = "".join(f"{n}, " for n in sizes)
@@ -134,11 +135,15 @@ def _loops(
     lines += [f"{indent}§b_{a.name} = §np.broadcast_to({a.name}, ({shape}{''.join(f'{k}, ' for k in a.core)}))" for a in arrays]
     for k, n in enumerate(sizes):
         lines.append(f"{indent}{'    ' * k}for §i{k} in range({n}):")
-    body = _element_of(views, given, [(f"§o{leaf.first}", leaf) for leaf in results], [f"§i{k}" for k in range(axes)], element)
+    body = _element_of(
+        views, given, [(f"§o{leaf.first}", leaf) for leaf in results], [f"§i{k}" for k in range(axes)], element, is_careful
+    )
     return [*lines, *(f"{indent}{'    ' * (axes - 1)}{line}" for line in body)]
 
 
-def _one_loop(given: list[Given], arrays: list[Given], results: list[Leaf], sizes: list[str], element: Element) -> list[str]:
+def _one_loop(
+    given: list[Given], arrays: list[Given], results: list[Leaf], sizes: list[str], element: Element, is_careful: bool
+) -> list[str]:
     """The loop over all elements of arrays of one shape, and the way to the others."""
     alike = " and ".join(f"{a.name}.shape[:{len(sizes)}] == ({', '.join(sizes)},)" for a in arrays)
     lines, views, outputs = [f"    if {alike}:"], dict[str, str](), [(f"§o{leaf.first}", leaf) for leaf in results]
@@ -148,17 +153,24 @@ def _one_loop(given: list[Given], arrays: list[Given], results: list[Leaf], size
         lines += [f"        §f_{a.name} = {a.name}.reshape({_shape('§n', a.core)})" for a in arrays]
         lines += [f"        §f{name[1:]} = {name}.reshape({_shape('§n', leaf.core)})" for name, leaf in outputs]
         outputs = [(f"§f{name[1:]}", leaf) for name, leaf in outputs]
-    body = _element_of(views, given, outputs, ["§i"], element)
+    body = _element_of(views, given, outputs, ["§i"], element, is_careful)
     return [*lines, "        for §i in range(§n):", *(f"        {line}" for line in body), "    else:"]
 
 
 def _element_of(
-    views: dict[str, str], given: list[Given], results: list[tuple[str, Leaf]], places: list[str], element: Element
+    views: dict[str, str],
+    given: list[Given],
+    results: list[tuple[str, Leaf]],
+    places: list[str],
+    element: Element,
+    is_careful: bool,
 ) -> list[str]:
     """The lines that compute one element of arrays, read from these views of them."""
     operands = [_operand(a._replace(name=views.get(a.name, a.name)), ", ".join(places) if a.axes else "") for a in given]
     stores = [f"    {name}[{_place(places, at)}] = §v[{k}]" for name, leaf in results for k, at in _values(leaf)]
-    return [*_computed(operands, element), *stores]
+    call, *raising = _computed(operands, element)
+    noting = [f"    §bad |= §v[{element.outputs}] != 0.0"] if raising else []
+    return [call, *(raising if is_careful else noting), *stores]
 
 
 def _computed(operands: list[list[str]], element: Element) -> list[str]:

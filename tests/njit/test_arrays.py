@@ -116,6 +116,27 @@ def test_a_function_of_the_user_that_raises():
         call(-4.0)
 
 
+def test_arrays_of_which_an_element_raises():
+    @nbad.kernel
+    def checked(x, y):
+        if x < 0:
+            raise ValueError("negative")
+        if y > 1:
+            raise KeyError("large")
+        return math.log(1.0 + x) * y
+
+    call, x, y = calling(checked, 2), np.linspace(0, 1, 101), np.linspace(0, 1, 101)[::-1]
+    assert_same(call(x, y), checked(x, y))
+    table = call(x[:, None], y)
+    assert_same(table, checked(x[:, None], y))
+    for k, raised, wrong in ((7, ValueError, (-1.0, 2.0)), (9, KeyError, (0.5, 2.0))):
+        u, v = x.copy(), y.copy()
+        u[k], v[k] = wrong
+        u[50] = -1.0
+        with pytest.raises(raised, match=r"negative|large"):
+            call(u, v)
+
+
 def test_defaults_and_libm():
     exact, x = nbad.kernel(scaled_decay.__wrapped__, math="libm"), np.linspace(0, 1, 9)
     assert_same(calling(exact, 2)(x, 0.5), exact(x, 0.5))
