@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from nbad.api.kernel import Kernel
 from nbad.api.pickling import by_name
-from nbad.errors import NbadError
+from nbad.errors import ArgumentTypeError, NbadError
 from nbad.memo import Memo
 from nbad.plans.text import key
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian, Made, ValueAndJacobian
+from nbad.version import VERSION
 
 VALUE, JVP = "value", "jvp"
 TANGENT = "tangent_{}"
@@ -90,20 +91,25 @@ class Callee:
         graph = None if kernel.static else _fingerprint(kernel)
         if known is None and (graph is None or not is_one):
             known = uuid.uuid4().bytes  # graphs that depend on the call, and no name by which to ask for them
-        return hashlib.sha256(repr((known, self.form, graph)).encode()).hexdigest()[:24]
+        return hashlib.sha256(repr((VERSION, known, self.form, graph)).encode()).hexdigest()[:24]
 
 
 def callee_of(made: Kernel | Made) -> Callee:
     """What compiled code may call for a kernel, or for what a verb made of one; the kernel keeps it."""
+    if isinstance(made, Kernel):
+        return callee_in(made, Form())
     if isinstance(made, ValueAndGrad):
-        kernel, form = made.both, Form("value_and_grad", None, made.is_many)
-    elif isinstance(made, Jacobian | Hessian):
-        argnums = None if made.argnums is None else tuple(made.argnums)
-        verb = {ValueAndJacobian: "value_and_jacobian", Jacobian: "jacobian", Hessian: "hessian"}[type(made)]
-        kernel, form = made.f, Form(verb, argnums, getattr(made, "mode", None))
-    else:
-        kernel, form = made, Form()
-    return callee_in(kernel, form)
+        return callee_in(made.both, Form("value_and_grad", None, made.is_many))
+    verb = {ValueAndJacobian: "value_and_jacobian", Jacobian: "jacobian", Hessian: "hessian"}.get(type(made))
+    if verb is None:
+        raise ArgumentTypeError(
+            f"compiled code cannot call what this verb made of `{made.f.__name__}`",
+            got=type(made).__name__,
+            expected="what nbad.grad, value_and_grad, jacobian, value_and_jacobian or hessian made",
+            fix=f"nbad.jacobian({made.f.__name__})",
+        )
+    argnums = getattr(made, "argnums", None)
+    return callee_in(made.f, Form(verb, None if argnums is None else tuple(argnums), getattr(made, "mode", None)))
 
 
 def callee_in(kernel: Kernel, form: Form) -> Callee:

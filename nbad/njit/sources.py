@@ -72,7 +72,7 @@ def arrays_source(
 
     Where results are given and share memory with an argument, they are filled from new arrays, which `fresh` makes. `is_flat`
     says whether all arrays are contiguous and have as many axes. What elements raise is noted only, for a test behind each one
-    would keep the loop from being vector code, and raised by `careful`, the same function with the test: `is_careful` asks for it.
+    would keep the loop from being vector code, and raised by `careful`, the same function with tests: `is_careful` asks for it.
     """
     axes = max(argument.axes for argument in given)
     sizes = [f"§n{k}" for k in range(axes)]

@@ -10,9 +10,10 @@ from numba.extending import intrinsic, overload
 from nbad.njit.callees import JVP, VALUE, Form, callee_in
 from nbad.njit.calls import TUPLES
 from nbad.njit.typing import KernelType, type_of, type_of_callee
-from nbad.verbs.gradients import grad, hessian, value_and_grad
+from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
 from nbad.verbs.jacobians import jacobian, value_and_jacobian
-from nbad.verbs.pushforward import jvp
+from nbad.verbs.pushforward import jvp, linearize
+from nbad.verbs.vjp import vjp
 
 PUSH = """\
 def push(f, primals, tangents):
@@ -100,6 +101,15 @@ def _jvp(f: Any, primals: Any, tangents: Any) -> Any:
     return scope["push"]
 
 
+def _refusal(verb: str, instead: str) -> Callable[..., Any]:
+    """What tells that compiled code has not a verb."""
+
+    def refused(f: Any, *arguments: Any) -> Any:
+        raise TypingError(f"nbad.{verb}: compiled code has no such thing; use nbad.{instead} there, or nbad.{verb} outside")
+
+    return refused
+
+
 OVERLOADS: dict[Callable[..., Any], Callable[..., Any]] = {
     grad: _grad,
     value_and_grad: _value_and_grad,
@@ -107,6 +117,9 @@ OVERLOADS: dict[Callable[..., Any], Callable[..., Any]] = {
     value_and_jacobian: _value_and_jacobian,
     hessian: _hessian,
     jvp: _jvp,
+    vjp: _refusal("vjp", "value_and_jacobian(f)(x)"),
+    hvp: _refusal("hvp", "jvp(nbad.grad(f), primals, tangents)"),
+    linearize: _refusal("linearize", "value_and_jacobian(f)(x)"),
 }
 
 

@@ -136,3 +136,16 @@ def test_newtons_implied_volatility_converges():
 def test_a_verb_takes_kernels_only():
     with pytest.raises(TypingError, match="expected a kernel"):
         numba.njit(lambda x: nbad.grad(blocks)(x, x))(1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (lambda x: nbad.vjp(polar, x, x), "value_and_jacobian"),
+        (lambda x: nbad.hvp(wave, (x, x, x), (x, x, x)), "nbad.grad"),
+        (lambda x: nbad.linearize(polar, x, x), "value_and_jacobian"),
+    ],
+)
+def test_verbs_that_compiled_code_has_not(call, instead):
+    with pytest.raises(TypingError, match=rf"compiled code has no such thing; use nbad\..*{instead}"):
+        numba.njit(call)(1.0)
