@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nbad import config
 from nbad.api.entries import Careful, Entries
-from nbad.api.inspection import Inspected
+from nbad.api.inspected import Inspected
 from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (

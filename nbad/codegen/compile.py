@@ -16,7 +16,8 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -30,10 +31,12 @@ from nbad.codegen import disk
 from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
 from nbad.codegen.length import width
 from nbad.codegen.lower import OpList, lower
+from nbad.codegen.source_lines import commented, located, without_tables
 from nbad.codegen.vector_ir import ENTRY, print_ir
 from nbad.functions import library
 from nbad.graphs.graph import Graph
 from nbad.graphs.loops import digest_of
+from nbad.memo import Memo, cached_property
 from nbad.operations.table import ROWS
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
@@ -101,30 +104,37 @@ class Code(NamedTuple):
     functions: list[str]
 
 
-class TileKernel(NamedTuple):
-    """Compiled code, and what a driver must know of it.
+class TileKernel:
+    """Code that is compiled or found when it is first asked for, and what a driver must know of it.
 
-    Attributes
+    Parameters
     ----------
-    address : int
-        Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per output; `n` is a
-        positive multiple of the width.
     graph : Graph
-        What it computes: an op list, or what was lowered to one.
+        What it computes: an op list, or what is lowered to one.
     dtype : dtype
         Of every row.
     math : "simd" or "libm"
-    code : Code
-    shelf : Shelf or None
-        What the code lies on: it is loaded for as long as this is held.
+    widths : tuple of int
+        How many outputs each result has, side by side; of all of them one where it is empty.
+    streams : bool
+        Whether results are stored past the caches.
+    code : Code, optional
+        Which code it is, where that is known.
     """
 
-    address: int
-    graph: Graph
-    dtype: np.dtype
-    math: str
-    code: Code
-    shelf: Shelf | None = None
+    def __init__(
+        self,
+        graph: Graph,
+        dtype: np.dtype,
+        math: str,
+        widths: tuple[int, ...] = (),
+        streams: bool = False,
+        code: Code | None = None,
+    ) -> None:
+        self.graph, self.dtype, self.math = graph, dtype, math
+        self.widths, self.streams = widths or (1,) * len(graph.outputs), streams
+        self.is_kept = False  # whether its code was found on the disk
+        self._code, self._others = code, Memo()
 
     def __str__(self) -> str:
         rows = f"{', '.join(self.graph.inputs)} -> {self.results} results"
@@ -132,8 +142,54 @@ class TileKernel(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Elements in a vector."""
+        """Elements in a vector; `n` is a positive multiple of it."""
         return self.code.width
+
+    @property
+    def code(self) -> Code:
+        """Which code it is."""
+        return self._code or self._loaded[0]
+
+    @property
+    def address(self) -> int:
+        """Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per result."""
+        code, shelf = self._loaded
+        return shelf.addresses[code.symbol]
+
+    @property
+    def shelf(self) -> Shelf:
+        """What the code lies on: it is loaded for as long as this is held."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Code, Shelf]:
+        known, make, self.is_kept = _code_of(self)
+        with global_compiler_lock:
+            for function in known.functions:
+                _link(function)
+            return known, _shelves.find(known.symbol, make)
+
+    def load(self) -> "TileKernel":
+        """Compile it, or load it from the disk, now."""
+        assert self.address
+        return self
+
+    def made(self) -> "list[TileKernel]":
+        """Those of this kernel and the ones derived from it that have code."""
+        every = self, *self._others.known.values()
+        return [kernel for kernel in every if "_loaded" in vars(kernel)]
+
+    def past_caches(self) -> "TileKernel":
+        """The kernel whose results are stored past the caches: their rows begin at whole cache lines."""
+        return self._others("streams", lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, True))
+
+    def beside(self, widths: Sequence[int], outputs: tuple[int, ...] | None = None) -> "TileKernel":
+        """The kernel whose last results have so many outputs each, side by side, with its outputs in another order perhaps."""
+        graph = self.graph if outputs in (None, self.graph.outputs) else replace(self.graph, outputs=outputs)
+        every = (*[1] * (len(graph.outputs) - sum(widths)), *widths)
+        if graph is self.graph and every == self.widths:
+            return self
+        return self._others((every, graph.outputs), lambda: TileKernel(graph, self.dtype, self.math, every))
 
     @property
     def rows(self) -> int:
@@ -142,24 +198,27 @@ class TileKernel(NamedTuple):
 
     @property
     def results(self) -> int:
-        """Rows that the kernel writes, the last ones of the table."""
-        return len(self.graph.outputs)
+        """Rows and blocks that the kernel writes, the last entries of the table."""
+        return len(self.widths)
 
     @property
     def oplist(self) -> OpList:
         """The instructions and calls."""
-        return self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
+        lowered = self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
+        return replace(lowered, widths=self.widths, streams=self.streams)
 
     @property
     def llvm(self) -> str:
-        """The kernel as LLVM IR."""
-        return print_ir(self.oplist, host())
+        """The kernel as LLVM IR, with the user's lines."""
+        oplist = self.oplist
+        return commented(print_ir(oplist, host()), oplist)
 
     @property
     def asm(self) -> str:
-        """The kernel as assembly, compiled anew."""
+        """The kernel as assembly, compiled anew, with the user's lines."""
+        oplist = self.oplist
         with global_compiler_lock:
-            return _machine().emit_assembly(_parse(self.llvm))
+            return without_tables(_machine().emit_assembly(_parse(located(print_ir(oplist, host()), oplist))))
 
 
 def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKernel:
@@ -182,21 +241,7 @@ def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKer
     >>> tile_of(builder.build([builder.add("add", 0, 0)])).rows
     2
     """
-    if not _is_of_the_table(graph):
-        return compile_tile(lower(graph, dtype, math))
-    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(graph, dtype, math)])
-    kept = disk.load_own(key)
-    if kept is not None:
-        note, _, code = kept.partition(b"\n")
-        return _tile(Code(*json.loads(note)), lambda: code, graph, dtype, math)
-    known, ir = _printed(lower(graph, dtype, math))
-
-    def make() -> bytes:
-        code = _compiled(ir)
-        disk.store_own(key, json.dumps(known).encode() + b"\n" + code)
-        return code
-
-    return _tile(known, make, graph, dtype, math)
+    return TileKernel(graph, np.dtype(dtype), math).load()
 
 
 def compile_tile(oplist: OpList) -> TileKernel:
@@ -219,8 +264,28 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    known, ir = _printed(oplist)
-    return _tile(known, lambda: _object_code(ir), oplist, oplist.dtype, oplist.math)
+    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams).load()
+
+
+def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
+    """Which code a kernel is, and what gives it: found on the disk by its graph, which is said, or printed."""
+    if isinstance(kernel.graph, OpList) or not _is_of_the_table(kernel.graph):
+        known, ir = _printed(kernel.oplist)
+        return known, lambda: _object_code(ir), False
+    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams
+    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(kernel.graph, *form)])
+    kept = disk.load_own(key)
+    if kept is not None:
+        note, _, code = kept.partition(b"\n")
+        return Code(*json.loads(note)), lambda: code, True
+    known, ir = _printed(kernel.oplist)
+
+    def make() -> bytes:
+        code = _compiled(ir)
+        disk.store_own(key, json.dumps(known).encode() + b"\n" + code)
+        return code
+
+    return known, make, False
 
 
 def _is_of_the_table(graph: Graph) -> bool:
@@ -233,14 +298,6 @@ def _printed(oplist: OpList) -> tuple[Code, str]:
     """What the code of an op list will be called and need, and the module that it is compiled from."""
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
     return Code(symbol, width(oplist, host()), DECLARED.findall(ir)), ir
-
-
-def _tile(code: Code, make: Callable[[], bytes], graph: Graph, dtype: str, math: str) -> TileKernel:
-    with global_compiler_lock:
-        for function in code.functions:
-            _link(function)
-        shelf = _shelves.find(code.symbol, make)
-    return TileKernel(shelf.addresses[code.symbol], graph, np.dtype(dtype), math, code, shelf)
 
 
 def compile_lasting(ir: str, name: str) -> int:

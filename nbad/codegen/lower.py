@@ -10,11 +10,12 @@ import functools
 import math as scalar
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import accumulate, repeat
 from typing import Any, Union
 
 from nbad.errors import InternalError
 from nbad.graphs.graph import Graph, GraphBuilder, Node, without_dead
-from nbad.graphs.loops import Carried, Loop
+from nbad.graphs.loops import Carried, Loop, in_lockstep
 from nbad.operations.table import TABLE, row_of
 
 INSTRUCTIONS = frozenset(
@@ -30,12 +31,20 @@ Operand = Union["Value", float]
 class OpList(Graph):
     """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for.
 
-    Where it streams, results are stored past the caches: their rows begin at whole cache lines.
+    Where it streams, results are stored past the caches: their rows begin at whole cache lines. `widths` says how many outputs
+    each result has, side by side for each element; where it is empty, every output is a row.
     """
 
     dtype: str = "float64"
     math: str = "simd"
     streams: bool = False
+    widths: tuple[int, ...] = ()
+
+    @property
+    def results(self) -> list[tuple[int, ...]]:
+        """The outputs of each result: of one a row, of several a block."""
+        ends = accumulate(self.widths or [1] * len(self.outputs))
+        return [self.outputs[end - width : end] for end, width in zip(ends, self.widths or repeat(1), strict=False)]
 
     def __str__(self) -> str:
         return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"
@@ -77,6 +86,12 @@ def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
             nodes[place.node] = node
     kept = without_dead(expander.builder, [places[k].node for k in graph.outputs])
     return OpList(graph.name, graph.inputs, *kept, dtype, math)
+
+
+def is_in_step(oplist: OpList, node: Node) -> bool:
+    """Whether all elements do as many passes of a loop: it only counts, from a constant on."""
+    constants = {s for s, a in enumerate(node.args, -1) if oplist.nodes[a].op == "const"}  # -1: whether it is active
+    return -1 in constants and in_lockstep(node.payload.loop, constants)
 
 
 class Expander:

@@ -2,8 +2,8 @@
 
 Every value is a vector of one length from the start, one register or a few, so nothing depends on LLVM's vectorizer, and an
 element's bits depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and
-results stored as soon as they are known, which keeps few values alive. An alarm is a mask that the loop carries; behind the loop
-it is counted if any element rang.
+results stored as soon as they are known, which keeps few values alive: rows one by one, blocks by squares. An alarm is a mask
+that the loop carries; behind the loop it is counted if any element rang.
 
 A loop on data is a loop inside: its states stay in registers, lanes that are done keep theirs by selects, and a vector leaves as
 soon as no lane is active. Where it only counts, so that all lanes are done at once, there are no selects.
@@ -15,13 +15,14 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from nbad.codegen.functions import Functions
+from nbad.codegen.blocks import Square, squares
+from nbad.codegen.functions import Functions, shuffle
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
-from nbad.codegen.lower import OpList
+from nbad.codegen.lower import OpList, is_in_step
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
-from nbad.graphs.loops import Loop, in_lockstep
+from nbad.graphs.loops import Loop
 
 ENTRY = "tile"
 INSTRUCTIONS = {
@@ -116,7 +117,8 @@ def print_ir(oplist: OpList, host: Host) -> str:
     for k, node in enumerate(oplist.nodes):
         printer.value(k, node)
         printer.results(k)
-    slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.outputs)))
+    printer.end()
+    slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.results)))
     lines, behind, end = "\n".join(body.lines), "done", ""
     if printer.rung is not None:
         names = dict(mask=functions.mask, rung=printer.rung, width=functions.width)
@@ -164,8 +166,12 @@ class _Printer:
         self.rung: str | None = None  # which elements have rung so far
         self.partners = _partners(oplist)
         self.rows: dict[int, list[int]] = {}
-        for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
-            self.rows.setdefault(k, []).append(row)
+        self.blocks: list[_Block] = []
+        for row, columns in enumerate(oplist.results, len(oplist.inputs)):
+            if len(columns) > 1:
+                self.blocks.append(_Block(row, columns, self))
+            for k in columns if len(columns) == 1 else ():
+                self.rows.setdefault(k, []).append(row)
 
     def value(self, k: int, node: Node) -> None:
         """One operation."""
@@ -203,9 +209,8 @@ class _Printer:
         loop, place = node.payload
         key = node.args, loop
         if key not in self.loops:
-            constants = {s for s, a in enumerate(node.args, -1) if self.oplist.nodes[a].op == "const"}  # -1: whether it is active
-            in_step = -1 in constants and in_lockstep(loop, constants)
-            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, [self._operand(a) for a in node.args], in_step)
+            operands = [self._operand(a) for a in node.args]
+            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, operands, is_in_step(self.oplist, node))
         found = self.loops[key][place]
         if place < loop.states:
             self.names[k] = found
@@ -246,14 +251,22 @@ class _Printer:
             self.value(k, self.oplist.nodes[k])
 
     def results(self, k: int) -> None:
-        """The stores of node `k`."""
-        if k in self.rows and self.oplist.nodes[k].kind == "bool":
-            raise InternalError(f"output {self.rows[k][0]} of `{self.oplist.name}` is a bool")
+        """The stores of node `k`, and those for which it was the last that was missing."""
+        if self.oplist.nodes[k].kind == "bool" and k in self.oplist.outputs:
+            row = len(self.oplist.inputs) + self.oplist.outputs.index(k)
+            raise InternalError(f"output {row} of `{self.oplist.name}` is a bool")
         for row in self.rows.get(k, ()):
             operand = self._operand(k)
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
             place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
+        for block in self.blocks:
+            block.know(k)
+
+    def end(self) -> None:
+        """The stores that waited for nothing: of inputs and constants alone."""
+        for block in self.blocks:
+            block.store(block.left)
 
     def _operand(self, k: int) -> str:
         """How node `k` is written as an operand."""
@@ -276,6 +289,69 @@ class _Printer:
         if isinstance(value, bool):
             return f"i1 {str(value).lower()}"
         return f"{self.scalar} 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class _Block:
+    """A block of columns, and the squares of it that are not stored yet."""
+
+    def __init__(self, row: int, columns: tuple[int, ...], printer: _Printer):
+        self.row, self.columns, self.printer = row, columns, printer
+        self.size = ITEMSIZE[printer.oplist.dtype]
+        self.lanes = printer.functions.lanes
+        self.left = squares(len(columns), self.lanes, self.size)
+        nodes = printer.oplist.nodes
+        self._missing = {k for k in columns if nodes[k].op not in ("input", "const")}
+        self._names = 0
+
+    def know(self, k: int) -> None:
+        """Store what is complete now."""
+        if k in self._missing:
+            self._missing.remove(k)
+            own = {place for place, column in enumerate(self.columns) if column == k}
+            complete = [s for s in self.left if own & set(range(s.start, s.start + s.columns)) and not self._misses(s)]
+            self.store(complete)
+
+    def _misses(self, square: Square) -> bool:
+        return not self._missing.isdisjoint(self.columns[square.start : square.start + square.columns])
+
+    def store(self, complete: list[Square]) -> None:
+        """Print some squares, for each register of a vector one after the other."""
+        self.left = [square for square in self.left if square not in complete]
+        width, number, add = self.printer.width, len(self.columns), self.printer.body.add
+        for square in complete:
+            columns = [self.printer._operand(k) for k in self.columns[square.start : square.start + square.columns]]
+            offset = self._new()
+            add(f"  {offset} = mul i64 %i, {number}")
+            for first in range(0, width, self.lanes):
+                place = self._new()
+                add(f"  {place} = add i64 {offset}, {first * number + square.start}")
+                self._store(square, [self._part(column, first) for column in columns], place)
+
+    def _new(self) -> str:
+        self._names += 1
+        return f"%x{self.row}.{self._names}"
+
+    def _part(self, vector: str, first: int) -> str:
+        """One register of a vector."""
+        if self.lanes == self.printer.width or vector.startswith("splat"):
+            return vector
+        self.printer.body.add(
+            shuffle(name := self._new(), self.printer.vector, (vector, "poison"), range(first, first + self.lanes))
+        )
+        return name
+
+    def _store(self, square: Square, vectors: list[str], place: str) -> None:
+        """Transpose registers and store what comes out, from an item of the block on."""
+        add, scalar, items = self.printer.body.add, self.printer.scalar, [self.lanes] * len(vectors)
+        for a, b, lanes in square.steps:
+            add(shuffle(name := self._new(), f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
+            vectors.append(name)
+            items.append(len(lanes))
+        for stored in square.stores:
+            at, address = self._new(), self._new()
+            add(f"  {at} = add i64 {place}, {stored.place}")
+            add(f"  {address} = getelementptr {scalar}, ptr %s{self.row}, i64 {at}")
+            add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")
 
 
 def _partners(oplist: OpList) -> dict[int, tuple[int, int]]:

@@ -138,8 +138,6 @@ class _Printer(Arguments):
         in_place = code.builder.and_(code.builder.not_(is_short), self.field(t.IN_PLACE).differs(0))
         size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
         table, scratch = code.stack(rows * 8), code.stack(code.select(in_place, 0, rows * size * self.item))
-        with code.when(code.builder.not_(in_place)):
-            self.fill_constants(scratch, size)
         with code.loop(0, code.read(self.seeds)):
             with code.when(in_place):
                 self.all_at_once(table, count, width)
@@ -180,15 +178,6 @@ class _Printer(Arguments):
     def call_kernel(self, table, count):
         self.code.call(self.field(t.KERNEL), table, count)
 
-    def fill_constants(self, scratch, size):
-        code, at = self.code, self.field(t.CONSTANTS_AT)
-        kind = ir.IntType(8 * self.item)
-        with code.loop(0, self.field(t.CONSTANTS)) as c:
-            row, bits = self.field(at + c * t.CONSTANT + t.ROW), self.field(at + c * t.CONSTANT + t.VALUE)
-            raw = bits.value if self.item == 8 else code.builder.trunc(bits.value, kind)
-            with code.loop(0, size) as i:
-                code.store(scratch + (row * size + i) * self.item, raw, kind)
-
     def tile(self, table, scratch, size, start):
         """Stage what is not in place, compute, and write back."""
         code, width = self.code, self.field(t.WIDTH)
@@ -197,7 +186,8 @@ class _Printer(Arguments):
         with code.loop(0, self.field(t.ROWS)) as r:
             code.store(table + r * 8, scratch + r * size * self.item)
         with self.code.loop(0, self.field(t.MOVES)) as m:
-            own, is_load = code.field(table, self.move(m, t.ROW)), m < self.field(t.LOADS)
+            own, is_load = scratch + self.move(m, t.ROOM) * size * self.item, m < self.field(t.LOADS)
+            code.store(table + self.move(m, t.ROW) * 8, own)
             is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
             fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
             direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
@@ -211,13 +201,14 @@ class _Printer(Arguments):
                 self.copy((own + count * self.item, 1), (own + (count - 1) * self.item, 0), padded - count)
         self.call_kernel(table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
-            own = scratch + self.move(m, t.ROW) * size * self.item
+            own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
+            step = code.select(items.equals(1), self.move(m, t.STEP), 1)
             with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
                 is_summed = code.builder.and_(self.argument(self.move(m, t.OF), t.SHARED).differs(0), count.differs(1))
                 with code.when(is_summed):
                     self.sum(self.place(m, start), own, count)
                 with code.when(code.builder.not_(is_summed)):
-                    self.copy((self.place(m, start), self.move(m, t.STEP)), (own, 1), count)
+                    self.copy((self.place(m, start), step), (own, 1), count * items)
 
     def sum(self, target, row, count):
         """What the worker leaves of one block."""

@@ -14,7 +14,7 @@ from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import Structure
 from nbad.njit.callees import JVP, TANGENT, Callee
 from nbad.pipeline import Program
-from nbad.plans.plan import Plan, with_partials
+from nbad.plans.plan import whole_jacobian
 from nbad.verbs.gradients import grad
 
 
@@ -149,7 +149,7 @@ def _value_and_jacobian(callee: Callee, asked: Asked) -> _Made:
     program = _program(callee, asked)
     wrt = program.input_slots(_chosen(callee, program, asked))
     plan = program.jacobian_plan(wrt, callee.form.option or "auto")
-    graph = _blocks(plan)
+    graph = whole_jacobian(plan, with_value=True)
     rows = Leaf((plan.outputs, len(wrt)), plan.outputs, is_rows=True)
     return _Made(program, graph, Group(tuple, (_outputs(callee, program), rows)))
 
@@ -216,17 +216,6 @@ def _chosen(callee: Callee, program: Program, asked: Asked) -> tuple[int, ...]:
                 fix=f"argnums={program.names[:1]!r}",
             )
     return tuple(map(program.names.index, names))
-
-
-def _blocks(plan: Plan) -> Graph:
-    """Outputs, and behind them all entries of the Jacobian row by row."""
-    graph = with_partials(plan)
-    builder, m, outputs = GraphBuilder.extending(graph), plan.outputs, graph.outputs
-    entries = {
-        (e.output, e.input): builder.constant(e.constant) if e.partial is None else outputs[m + e.partial] for e in plan.entries
-    }
-    zero = builder.constant(0.0)
-    return builder.build([*outputs[:m], *(entries.get((i, j), zero) for i in range(m) for j in plan.wrt)])
 
 
 def _with_faults(program: Program, graph: Graph) -> tuple[Graph, tuple[tuple[type, tuple], ...]]:

@@ -47,7 +47,7 @@ class Reverse:
     @cached_property
     def _few(self):
         """Elements beyond which nothing is a plain case, and no kernel is compiled for it."""
-        return plain.most_of_reverse(self.plan, (*self.cores, *self.program.leaves), self.dtype)
+        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype)
 
     def plain_case(self, shape, shapes):
         """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""

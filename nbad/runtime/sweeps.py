@@ -164,35 +164,24 @@ def forward(program, plan, layout, advice, kind=Sweep):
 
 def jacobian(program, plan, layout, with_value):
     """The station of the Jacobian's blocks of shape (*B, M, N), which come last, behind the outputs if these are asked for."""
-    key, shapes = program.forward_key(plan), layout.leaf_shapes if with_value else ()
+    key, shapes = program.jacobian_key(plan, with_value), layout.leaf_shapes if with_value else ()
 
     def build(arrays, results):
         *leaves, blocks = results
-        constants = np.array([0.0, *(e.constant for e in plan.entries if e.partial is None)], layout.dtype)
+        graph = program.jacobian_graph(plan, with_value)
         reads = arrays_slots(arrays, program.cores, layout.shape)
-        first, last = len(reads), len(reads) + plan.outputs + len(plan.residuals)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays)) if leaves else []
-        number, nothing = len(arrays) + len(results), (0,) * len(layout.shape)
-        fixed = [Slot(number, constants.dtype, nothing, k * constants.itemsize) for k in range(constants.size)]
-        targets = array_slots(number - 1, blocks, blocks.shape[-2:], layout.shape)
-        stores = zip(_entry_rows(plan, first, last), targets, strict=True)
-        routes = Routes(numbered(reads) + numbered(fixed, last), (*numbered(writes, first), *stores))
-        launch = _element_launch(program, _computed_forward(program, plan), layout, routes, number + 1)
-        return lambda arrays: launch([*arrays, constants])
+        number = len(arrays) + len(leaves)
+        entries = array_slots(number, blocks, blocks.shape[-2:], layout.shape)
+        first, end = len(reads), len(reads) + len(graph.outputs)
+        routes = Routes(numbered(reads), (*numbered(writes, first), *numbered(entries, end - len(entries))))
+        computed = Computed(key, graph, lambda: with_partials(plan))
+        return _element_launch(program, computed, layout, routes, number + 1)
 
     block = (*layout.shape, plan.outputs, len(plan.wrt))
     headline = f"jacobian of {program.call}"
     advice = "the Jacobian of a part of the arguments, out= another"
-    return layout.remember(("jacobian", key, with_value), lambda: Sweep(headline, layout, (*shapes, block), build, advice, 1))
-
-
-def _entry_rows(plan, first, fixed):
-    """The scratch row of every entry of the full Jacobian, in C order; row `fixed` holds 0, those behind it the constants."""
-    rows = {}
-    constants = iter(range(fixed + 1, fixed + 1 + len(plan.entries)))
-    for e in plan.entries:
-        rows[e.output, e.input] = next(constants) if e.partial is None else first + plan.outputs + e.partial
-    return [rows.get((m, n), fixed) for m in range(plan.outputs) for n in plan.wrt]
+    return layout.remember(key, lambda: Sweep(headline, layout, (*shapes, block), build, advice, 1))
 
 
 def jvp(program, by, layout, tangents):

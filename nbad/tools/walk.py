@@ -65,7 +65,7 @@ class Walker(NamedTuple):
     @property
     def tile(self) -> TileKernel:
         """Its forward kernel, as if compiled."""
-        return TileKernel(0, self.oplist, np.dtype(float), "simd", Code("", width(self.oplist, HOST), []))
+        return TileKernel(self.oplist, np.dtype(float), "simd", code=Code("", width(self.oplist, HOST), []))
 
 
 def walk(text: str) -> str:

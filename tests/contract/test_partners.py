@@ -52,6 +52,7 @@ def test_pandas_aligns(subtract, both):
     pd.testing.assert_series_equal(subtract(x, 1.0), x - 1.0)
     pd.testing.assert_series_equal(subtract(1, x.astype("float32")), np.float32(1) - x.astype("float32"))
     difference, product = both(x, y)
+    assert list(difference.index) == list("abcx")
     pd.testing.assert_series_equal(difference, x - y)
     pd.testing.assert_series_equal(product, x * y)
     pd.testing.assert_series_equal(nbad.grad(nbad.kernel(lambda x, y: x * y))(x, y), y.reindex(list("abcx")))

@@ -1,0 +1,122 @@
+"""Blocks: results that lie side by side for each element, as those of a Jacobian do, transposed in registers.
+
+The columns of a block are taken by squares: as many as a register has lanes, and what is left by smaller ones. A square is
+stored as soon as its columns are known, so that few of them are alive.
+"""
+
+from typing import NamedTuple
+
+# how the lanes of two vectors, counted through both, become a third: numbers of the two, and the lanes
+Step = tuple[int, int, tuple[int, ...]]
+
+# Three columns, the most usual block that no square fits, side by side: steps within halves of registers first, then across.
+# By the bytes of an item and the lanes of a register. LLVM takes 15 steps for the first where it is told the result alone.
+THREE: dict[tuple[int, int], tuple[Step, ...]] = {
+    (8, 4): (
+        *((0, 1, (0, 4, 2, 6)), (2, 0, (0, 5, 2, 7)), (1, 2, (1, 5, 3, 7))),
+        *((3, 4, (0, 1, 4, 5)), (5, 3, (0, 1, 6, 7)), (4, 5, (2, 3, 6, 7))),
+    ),
+    (4, 8): (
+        *((0, 1, (0, 2, 8, 10, 4, 6, 12, 14)), (1, 2, (1, 3, 9, 11, 5, 7, 13, 15)), (2, 0, (0, 2, 9, 11, 4, 6, 13, 15))),
+        *((3, 5, (0, 2, 8, 10, 4, 6, 12, 14)), (4, 3, (0, 2, 9, 11, 4, 6, 13, 15)), (5, 4, (1, 3, 9, 11, 5, 7, 13, 15))),
+        *((6, 7, (0, 1, 2, 3, 8, 9, 10, 11)), (8, 6, (0, 1, 2, 3, 12, 13, 14, 15)), (7, 8, (4, 5, 6, 7, 12, 13, 14, 15))),
+    ),
+}
+
+
+class Stored(NamedTuple):
+    """A vector of a square, and from which item of the first element's columns on it is stored."""
+
+    vector: int
+    items: int
+    place: int
+
+
+class Square(NamedTuple):
+    """Neighbouring columns of a block: the first of them, how many there are, and how they are transposed.
+
+    The vectors that the steps make are numbered on behind those of the columns.
+    """
+
+    start: int
+    columns: int
+    steps: tuple[Step, ...]
+    stores: tuple[Stored, ...]
+
+
+def squares(number: int, lanes: int, itemsize: int) -> list[Square]:
+    """What a block of so many columns is taken by; a last square may overlap the one before it.
+
+    Examples
+    --------
+    >>> [(s.start, s.columns) for s in squares(11, 4, 8)]
+    [(0, 4), (4, 4), (7, 4)]
+    >>> [(s.start, s.columns) for s in squares(9, 4, 8)]
+    [(0, 4), (4, 4), (8, 1)]
+    """
+    if number == 3:
+        return [_three(lanes, itemsize)]
+    found, start = [], 0
+    while start < number:
+        left = number - start
+        count = lanes if left >= lanes else 1 << (left - 1).bit_length()
+        if count > number:  # there is nothing before it to overlap
+            count //= 2
+        start = min(start, number - count)
+        found.append(_square(start, count, lanes, number))
+        start += count
+    return found
+
+
+def _three(lanes: int, itemsize: int) -> Square:
+    """Three columns, stored as three whole vectors."""
+    steps = THREE.get((itemsize, lanes)) or _three_by_any(lanes)
+    last = 2 + len(steps)
+    return Square(0, 3, steps, tuple(Stored(last - 2 + k, lanes, k * lanes) for k in range(3)))
+
+
+def _three_by_any(lanes: int) -> tuple[Step, ...]:
+    """The same where two vectors may be mixed at will."""
+    both = tuple(range(2 * lanes))
+    order = [column * lanes + element for element in range(lanes) for column in range(3)]
+    parts = [tuple(order[k * lanes : (k + 1) * lanes]) for k in range(3)]
+    return (0, 1, both), (2, 2, both), *((3, 4, part) for part in parts)
+
+
+def _square(start: int, count: int, lanes: int, number: int) -> Square:
+    steps: list[Step] = []
+    if count == lanes:
+        rows = _transposed(lanes, steps)
+        stores = [Stored(row, lanes, element * number) for element, row in enumerate(rows)]
+    else:
+        whole = _side_by_side(count, lanes, steps)
+        if count == number:
+            stores = [Stored(whole, lanes * count, 0)]
+        else:
+            first = count + len(steps)
+            steps += [(whole, whole, tuple(range(k * count, (k + 1) * count))) for k in range(lanes)]
+            stores = [Stored(first + element, count, element * number) for element in range(lanes)]
+    return Square(start, count, tuple(steps), tuple(stores))
+
+
+def _transposed(lanes: int, steps: list[Step]) -> list[int]:
+    """The rows of a square: each round interleaves the first half of its vectors with the second."""
+    rows = list(range(lanes))
+    low = [k // 2 + lanes * (k % 2) for k in range(lanes)]
+    for _ in range(lanes.bit_length() - 1):
+        made = lanes + len(steps)
+        pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
+        steps += [(a, b, tuple(k + shift for k in low)) for a, b in pairs for shift in (0, lanes // 2)]
+        rows = list(range(made, made + lanes))
+    return rows
+
+
+def _side_by_side(count: int, lanes: int, steps: list[Step]) -> int:
+    """One long vector of some columns, element after element."""
+    rows, items = list(range(count)), lanes
+    while len(rows) > 1:
+        made, half = count + len(steps), len(rows) // 2
+        mask = tuple(lane for k in range(items) for lane in (k, items + k))
+        steps += [(a, b, mask) for a, b in zip(rows[:half], rows[half:], strict=True)]
+        rows, items = list(range(made, made + half)), 2 * items
+    return rows[0]
