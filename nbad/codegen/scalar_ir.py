@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from nbad.codegen.functions import INTRINSICS
 from nbad.codegen.host import Host
 from nbad.codegen.lower import OpList
 from nbad.codegen.scalar_functions import PURE, ScalarFunctions
@@ -17,6 +18,7 @@ from nbad.codegen.vector_ir import INSTRUCTIONS
 from nbad.graphs.graph import Node, needed
 from nbad.graphs.loops import Loop
 
+QUICK = {*INSTRUCTIONS, *INTRINSICS, "const", "alarm"} - {"sqrt"}  # what takes a few cycles, not tens
 INLINED = 1500  # operations; larger kernels are called
 FUNCTION = """\
 define {kind} @{symbol}({parameters}) {pure} {inlining} {{
@@ -79,7 +81,7 @@ def print_scalar(oplist: OpList, host: Host) -> ScalarCode:
     """
     functions, lines = ScalarFunctions(host, oplist.dtype, oplist.math), _Lines()
     printer = _Printer(oplist, functions, lines, given=[f"%x{k}" for k in range(len(oplist.inputs))])
-    printer.values(needed(oplist, oplist.outputs))
+    printer.values(_soonest(oplist, needed(oplist, oplist.outputs)))
     scalar = functions.scalar
     kind, packed = f"{{ {', '.join([scalar] * len(oplist.outputs))} }}", "poison"
     for place, k in enumerate(oplist.outputs):
@@ -97,6 +99,20 @@ def print_scalar(oplist: OpList, host: Host) -> ScalarCode:
     text = "\n".join([*functions.texts.values(), body])
     symbol = f"nbad_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
     return ScalarCode(symbol, text.replace("@element(", f"@{symbol}("), functions.modules)
+
+
+def _soonest(oplist: OpList, wanted: Iterable[int]) -> list[int]:
+    """The same operations, calls of functions as soon as no other call keeps them waiting: the processor runs them side by side.
+
+    LLVM leaves calls in the order in which they are written. With AVX2 a loop over the value of Black-Scholes takes 0.92 of the
+    time that it takes in the kernel's own order.
+    """
+    waits: dict[int, int] = {}
+    for k in wanted:
+        node = oplist.nodes[k]
+        is_call = node.op not in QUICK
+        waits[k] = max((waits.get(a, 0) for a in node.args), default=0) + is_call
+    return sorted(waits, key=lambda k: (waits[k], k))
 
 
 class _Lines:

@@ -63,3 +63,10 @@ def test_a_host_of_long_vectors_offers_half_ones_too():
 def test_symbols_hold_the_hash_of_the_code():
     assert code(decay).symbol != code(sine).symbol != code(nbad.kernel(lambda x: math.sin(2 * x))).symbol
     assert code(sine).symbol == code(nbad.kernel(lambda y: math.sin(y))).symbol
+
+
+def test_calls_that_wait_for_nothing_come_first():
+    """In LLVM's loops calls stay in the order of the text, and the processor runs near ones side by side."""
+    f = nbad.kernel(lambda x, y: math.log(1.0 + math.exp(x)) * math.sin(y))
+    called = re.findall(r"call double @nbad_(\w+?)_f64", code(f).text)
+    assert called == ["exp", "sin", "log"] if host().letter else called == []
