@@ -1,6 +1,7 @@
 """nbad: elementwise kernels with one forward sweep and many independent pullbacks."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from nbad.api.decorate import kernel
@@ -52,6 +53,8 @@ def __getattr__(name):
         raise unknown_name("nbad", name, [*__all__, *_MODULES])
     with IMPORTS:
         module = importlib.import_module(f"nbad.{_HOMES.get(name, name)}")
+    if "nbad.njit.extension" in sys.modules:  # Numba asked what kernels are, perhaps before there were verbs
+        sys.modules["nbad.njit.extension"].learn()
     globals()[name] = found = module if name in _MODULES else getattr(module, name)
     return found
 

@@ -4,6 +4,7 @@ A `Program` is one traced specialization of a kernel. Its plans are kept as text
 takes 1 ms, to make it anew 20 for a kernel of 40 operations (Black-Scholes) and 40 for one of 200 (seawater's enthalpy).
 """
 
+import copy
 from dataclasses import replace
 from math import prod
 
@@ -63,6 +64,12 @@ class Program:
         self.seed_names = self.structure.spelled("ct", len(self.leaves))
         self.layouts = Memo()
         self.remember = Memo()
+
+    def apart(self):
+        """The same program with nothing made: for who holds Numba's lock, for which those wait who make things of this."""
+        program = copy.copy(self)
+        program.layouts, program.remember = Memo(), Memo()
+        return program
 
     def input_slots(self, arguments):
         """The input slots of the given arguments, in order."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import hypothesis
@@ -40,12 +41,26 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture(scope="session")
+def entry_points(tmp_path_factory):
+    """A folder that tells of nbad's entry points, where what is installed does not."""
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    folder = tmp_path_factory.mktemp("entry_points")
+    info = folder / "nbad_as_it_stands-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nbad-as-it-stands\nVersion: 0\n")
+    points = tomllib.loads(text)["project"]["entry-points"]
+    lines = [line for group, found in points.items() for line in (f"[{group}]", *(f"{k} = {v}" for k, v in found.items()))]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return folder
+
+
 @pytest.fixture
-def run_python(tmp_path):
+def run_python(tmp_path, entry_points):
     """Run code in a fresh process, away from the checkout, on the same nbad; returns what it printed."""
 
     def run(code, **variables):
-        environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)} | variables
+        environment = os.environ | {"PYTHONPATH": f"{PACKAGE.parent}{os.pathsep}{entry_points}"} | variables
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr

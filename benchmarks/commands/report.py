@@ -4,13 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import busy, loops, memory, policies, rivals, targets
+from benchmarks.commands import busy, compiled, loops, memory, policies, rivals, targets
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
 
 MARKDOWN = {  # by kind, which is the name of the section too
     "compile": compile_time.markdown,
+    "compiled": compiled.markdown,
     "loops": loops.markdown,
     "memory": memory.markdown,
     "busy": busy.markdown,

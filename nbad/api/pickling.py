@@ -1,6 +1,7 @@
 """How kernels travel: by name, as what they were made from, or by value through cloudpickle."""
 
 import hashlib
+import importlib
 import io
 import linecache
 import marshal
@@ -42,10 +43,49 @@ def reduced(kernel, made_from, parts):
     return _unpickled, (kind, *_by_value(cloudpickle, (function, tracer)), *options)
 
 
+def by_name(value: Any) -> bytes | None:
+    """Bytes that hold of kernels and functions their names only, so that where they are read what was edited is found; or None.
+
+    Examples
+    --------
+    >>> by_name((len, 3)) is None, by_name(lambda x: x) is None
+    (False, True)
+    """
+    buffer = io.BytesIO()
+    try:
+        _ByName(buffer).dump(value)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return None
+    return buffer.getvalue()
+
+
+class _ByName(pickle.Pickler):
+    """What has no name, and was not derived from what has one, is refused."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        made_from = getattr(obj, "_made_from", None)
+        is_numbas = type(obj).__module__.startswith("numba.")  # which travel by value
+        if made_from is None and not is_numbas and not hasattr(type(obj), "bind_traced"):
+            return NotImplemented
+        if _found(obj) is obj:
+            return _named, (obj.__module__, obj.__qualname__)
+        if made_from is None or made_from[1] != "derived":
+            raise pickle.PicklingError(f"{obj!r} has no name")
+        return _made_again, made_from
+
+
+def _named(module, path):
+    """What a name leads to in a module, which is imported."""
+    found = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
 def _found(kernel):
     """What a kernel's name leads to."""
-    found = sys.modules.get(kernel.__module__)
-    for part in kernel.__qualname__.split("."):
+    found = sys.modules.get(getattr(kernel, "__module__", ""))
+    for part in getattr(kernel, "__qualname__", "").split("."):
         found = getattr(found, part, None)
     return found
 

@@ -73,7 +73,7 @@ entry:
 {lines}
   ret {kind} {result}
 }}
-attributes #0 = {{ nounwind alignstack=64 "min-legal-vector-width"="{bits}" }}
+attributes #0 = {{ nounwind {attributes} "min-legal-vector-width"="{bits}" }}
 attributes #1 = {{ nounwind willreturn memory(none) }}
 !0 = !{{!"branch_weights", i32 1, i32 100000}}
 """
@@ -153,8 +153,8 @@ def symbol(name: str, dtype: str, width: int) -> str:
     return f"nbad_{name}_x{width}f{dtype.removeprefix('float')}"
 
 
-def text(symbol: str) -> str:
-    """The LLVM module that defines a symbol.
+def text(symbol: str, attributes: str = "alignstack=64") -> str:
+    """The LLVM module that defines a symbol, whose function has these attributes.
 
     Examples
     --------
@@ -184,6 +184,7 @@ def text(symbol: str) -> str:
         parameters=parameters,
         lines="\n".join(lines.printed),
         result=last,
+        attributes=attributes,
         bits=int(width) * int(bits),
     )
 

@@ -229,21 +229,21 @@ class ValueAndGrad(Made):
     def __init__(self, f, names, is_many):
         super().__init__(f)
         tracer = functools.partial(_trace_value_and_grad, f, names)
-        self._both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
-        self._names, self._is_many = names, is_many
+        self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
+        self._names, self.is_many = names, is_many
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        y, *partials = self._both(*xs, out=self._flat(out), **kwargs)
-        return out or (y, tuple(partials) if self._is_many else partials[0])
+        y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
+        return out or (y, tuple(partials) if self.is_many else partials[0])
 
     def bound(self, xs, out):
         """As of a Jacobian; only with arrays for results, which else come in another structure."""
-        return None if out is None else self._both.bound(xs, self._flat(out))
+        return None if out is None else self.both.bound(xs, self._flat(out))
 
     def _flat(self, out):
         headline = f"value_and_grad of `{self.f.__name__}`"
         y, partials = pair_of(out, headline, ("y", "partials"))
-        if out is None or not self._is_many:
+        if out is None or not self.is_many:
             return None if out is None else (y, partials)
         if not isinstance(partials, tuple) or len(partials) != len(self._names):
             dots = "".join(f"d{name}, " for name in self._names).rstrip()

@@ -1,5 +1,6 @@
 """What kernels show of their compiled code, as Numba's dispatchers do."""
 
+import math
 import re
 
 import numba
@@ -84,3 +85,11 @@ def test_a_signature_without_code_is_explained(kernel, method):
     kernel.precompile()
     with pytest.raises(ArgumentValueError, match=rf"(?s)got: \(int64,\).*expected: \(float64, float64\).*fix: wave.{method}"):
         getattr(kernel, method)((numba.int64,))
+
+
+def test_functions_that_numba_compiled_are_traced_as_they_were_written():
+    helper = numba.njit(lambda x: math.exp(-x))
+    whole = numba.njit(lambda x, scale=2.0: scale * helper(x))
+    assert nbad.kernel(whole)(1.0) == nbad.kernel(lambda x: 2.0 * math.exp(-x))(1.0)
+    assert nbad.grad(nbad.kernel(whole))(1.0) == pytest.approx(-2.0 * math.exp(-1.0), rel=1e-15)
+    assert nbad.kernel(lambda x: helper(x) + 1.0)(0.0) == 2.0

@@ -21,7 +21,7 @@ def block(language):
     return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL).group(1)
 
 
-@pytest.mark.parametrize(("code", "printed"), EXAMPLES, ids=["polar", "least squares", "loop", "paths"])
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES, ids=["polar", "least squares", "loop", "compiled", "paths"])
 def test_examples_print_what_is_shown(run_python, tmp_path, code, printed):
     (tmp_path / "example.py").write_text(code)
     assert run_python("import runpy; runpy.run_path('example.py')") == printed

@@ -1,0 +1,42 @@
+"""What Numba runs before it compiles anything, by its entry point `numba_extensions`: kernels have types from then on.
+
+Numba asks in every program, whether that has kernels or not. So what tells it of them is loaded when there are some: for the
+first that it meets, or with the first verb.
+"""
+
+import sys
+from typing import Any
+
+from numba.extending import typeof_impl
+
+from nbad.api.kernel import Kernel
+from nbad.forks import IMPORTS
+from nbad.memo import Memo
+
+_done = Memo()
+
+
+def init() -> None:
+    """Make kernels known to Numba."""
+    typeof_impl.register(Kernel)(_type_of)
+    if any(name.startswith("nbad.verbs.") for name in sys.modules):
+        learn()
+
+
+def learn() -> None:
+    """Tell Numba of all that it may meet, once; `nbad` does it, too, when a verb is first asked for."""
+    _done("learnt", _learn)
+
+
+def _learn() -> None:
+    with IMPORTS:
+        from nbad.njit import linking, typing, verbs
+    for room in (linking, typing, verbs):
+        room.register()
+
+
+def _type_of(kernel: Kernel, context: Any) -> Any:
+    learn()
+    with IMPORTS:
+        from nbad.njit.typing import type_of
+    return type_of(kernel)
