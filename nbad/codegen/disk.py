@@ -36,7 +36,6 @@ FOLDERS = [f"{k:02x}" for k in range(256)]  # a file's is the start of its name
 PART = 4 << 20  # bytes that a part of the cache, the folders that are trimmed together, has at least; a small cache is one part
 BLOCK = 4096  # bytes that a file takes at least on most disks
 LOOKS = 64  # one write in so many looks at the size of a part of the cache, and so does every write of that share of it
-LOADED = time.time()
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -152,6 +151,8 @@ def info() -> CacheInfo:
     """What the disk cache holds."""
     folder, problem = _folder()
     files = _files(folder, FOLDERS)
+    if problem is None and _stamp() is None:
+        problem = "little is kept: nbad's files are not there, or changed since it was imported"
     return CacheInfo(
         None if folder is None else Path(folder), len(files), sum(file.nbytes for file in files), config.cache_bytes(), problem
     )
@@ -188,12 +189,12 @@ def _home() -> str | None:
 def _stamp() -> str | None:
     """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it.
 
-    Without sources that is nbad's byte code, or the archive that holds the package; None where there is none of these, and where
-    one was written since this process loaded nbad: what runs is another nbad than what lies there, as it would be called.
+    Without sources that is nbad's byte code, or the archive that holds the package; None where there is none of these, or where
+    one changed since nbad was imported: what was imported before must not be kept as that of the newer one.
     """
     package = Path(__file__).parents[1]
     found = sorted(package.glob("**/*.py")) or sorted(package.glob("**/*.pyc")) or [p for p in package.parents if p.is_file()]
-    if not found or any(path.stat().st_ctime > LOADED for path in found):
+    if not found or max(max(status.st_ctime, status.st_mtime) for status in map(os.stat, found)) > config.IMPORTED:
         return None
     digest = hashlib.sha256(repr((VERSION, sys.version, np.__version__, _sympy(), _libc(), _cpu())).encode())
     for path in found:
