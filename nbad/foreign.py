@@ -86,6 +86,25 @@ def _is_foreign(kind: Any) -> bool:
     return getattr(kind, "__array_ufunc__", _NUMPY) is not _NUMPY or _row(kind, LINES) is not None
 
 
+def answers(value: Any, is_vectors: bool) -> bool:
+    """Whether a value says itself what a ufunc makes of it; pandas cuts arrays up, whatever signature a ufunc has.
+
+    Examples
+    --------
+    >>> answers(np.ones(2), False), answers(np.ma.ones(2), False)
+    (False, False)
+    """
+    return _answers(type(value), is_vectors)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256)
+def _answers(kind: Any, is_vectors: bool) -> bool:
+    own = getattr(kind, "__array_ufunc__", None)
+    if own is None or own is _NUMPY or kind.__module__.startswith("nbad.") or issubclass(kind, np.ma.MaskedArray):
+        return False
+    return not (is_vectors and any(base.__module__.startswith("pandas.") for base in kind.__mro__))
+
+
 def _row(kind: type, lines: dict[str, str]) -> str | None:
     """The line for a type, or for one that it derives from."""
     modules = [f"{base.__module__}." for base in kind.__mro__]

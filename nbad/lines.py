@@ -38,7 +38,7 @@ class Line(NamedTuple):
 def user_frame() -> FrameType | None:
     """The innermost running frame that belongs neither to nbad nor to a library."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_foreign(frame):
+    while frame is not None and (frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame)):  # `is_foreign`, in line
         frame = frame.f_back
     return frame
 
@@ -70,8 +70,14 @@ def _place(file, line):
 
 
 def running_line() -> Line | None:
-    """Text, file and number of the user's line that is running."""
-    frame = user_frame()
+    """Text, file and number of the user's line that is running; libraries that an argument asks are not the user's."""
+    frame = outer = user_frame()
+    while outer is not None:
+        if outer.f_code.co_qualname == "asked" and outer.f_code.co_filename.startswith(PACKAGE):
+            frame = None
+        elif frame is None and not is_foreign(outer):
+            frame = outer
+        outer = outer.f_back
     return None if frame is None else line_of(frame.f_code, frame.f_lineno)
 
 

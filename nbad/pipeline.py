@@ -5,10 +5,11 @@ takes 1 ms, to make it anew 20 for a kernel of 40 operations (Black-Scholes) and
 """
 
 from dataclasses import replace
+from math import prod
 
-from nbad.codegen.compile import compile_tile
+from nbad.codegen import disk
+from nbad.codegen.compile import TileKernel
 from nbad.codegen.disk import load_text, store_text
-from nbad.codegen.lower import lower
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import may_fail, with_failures
 from nbad.graphs.flags import alarmed, silenced
@@ -18,7 +19,7 @@ from nbad.memo import Memo
 from nbad.plans import text as plan_text
 from nbad.plans import work
 from nbad.plans.partition import partition
-from nbad.plans.plan import fuse, jvp_graph, repeated
+from nbad.plans.plan import fuse, jvp_graph, repeated, whole_jacobian
 
 
 class Program:
@@ -68,8 +69,13 @@ class Program:
         return self.remember(("slots", arguments), lambda: tuple(k for a in arguments for k in self.slots[a]))
 
     def kernel(self, key, graph, dtype):
-        """The tile kernel of a graph."""
-        return self.remember((key, dtype), lambda: compile_tile(lower(graph, dtype.name, self.math)))
+        """The tile kernel of a graph, compiled when it is run."""
+        return self.remember((key, dtype), lambda: TileKernel(graph, dtype, self.math))
+
+    def compiled(self):
+        """Every tile kernel that was compiled so far, each with the words of its key: "forward mincut", say."""
+        known = list(self.remember.known.items())
+        return [(_words(key), tile) for key, value in known if isinstance(value, TileKernel) for tile in value.made()]
 
     @property
     def simple(self):
@@ -84,10 +90,16 @@ class Program:
         """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need."""
         wrt = self.input_slots(range(len(self.names)))
         usual, blocks = self.plan(wrt, "auto"), self.jacobian_plan(wrt, "auto")
-        self.value(dtype)
-        for plan in (usual, blocks, self.plan(wrt, "partials")):
-            self.forward(plan, dtype), self.prologue(plan, dtype), self.reverse(plan, dtype)
-        self.fused_reverse(usual, dtype)
+        values, cotangents = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
+        kernels = [self.value(dtype).beside(values), self.fused_reverse(usual, dtype).beside(cotangents)]
+        for plan in (usual, self.plan(wrt, "partials")):
+            kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]))
+            kernels += [self.prologue(plan, dtype)] * (plan.prologue is not None)
+            kernels.append(self.reverse(plan, dtype).beside(cotangents))
+        for before in ([], values):
+            kernels.append(self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)]))
+        for kernel in kernels:
+            kernel.load()
 
     def parts(self, key, graph, uniform, dtype):
         """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""
@@ -120,6 +132,18 @@ class Program:
     def forward(self, plan, dtype):
         """The kernel from inputs to outputs and residuals."""
         return self.kernel(self.forward_key(plan), plan.forward, dtype)
+
+    def jacobian_key(self, plan, with_value):
+        """What tells one graph of all entries from another."""
+        return "jacobian", self.forward_key(plan), with_value
+
+    def jacobian_graph(self, plan, with_value):
+        """The graph from inputs to all entries of the Jacobian, which come last."""
+        return self.remember(self.jacobian_key(plan, with_value), lambda: whole_jacobian(plan, with_value))
+
+    def jacobian(self, plan, dtype, with_value):
+        """The kernel of that."""
+        return self.kernel(self.jacobian_key(plan, with_value), self.jacobian_graph(plan, with_value), dtype)
 
     def prologue(self, plan, dtype):
         """The kernel from residuals to partials; None where they are the same."""
@@ -198,6 +222,18 @@ class Program:
             plan = replace(partition(joint, wrt, policy, seeds), mode=mode)
             store_text(key, plan_text.dumps(plan))
         return plan
+
+
+def cache_folder():
+    """Where machine code and plans are kept; None where they are not."""
+    return disk.info().folder
+
+
+def _words(key):
+    """The words in a key."""
+    if isinstance(key, tuple):
+        return " ".join(filter(None, map(_words, key)))
+    return key if isinstance(key, str) else ""
 
 
 def _slot_ranges(cores):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nbad import config
 from nbad.api.entries import Careful, Entries
+from nbad.api.inspected import Inspected
 from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -28,6 +29,7 @@ from nbad.api.signatures import (
     with_outputs,
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
+from nbad.api.ufunc import Ufunc
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, fitting
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from nbad.pipeline import Program
 
 
-class Kernel:
+class Kernel(Ufunc, Inspected):
     """An elementwise function of arrays, made by `nbad.kernel` from a function of scalars.
 
     Attributes
@@ -57,8 +59,6 @@ class Kernel:
     >>> square = nbad.kernel(lambda x: x * x)
     >>> square([1.0, 2.0])
     array([1., 4.])
-    >>> square.__wrapped__(3)
-    9
     """
 
     __wrapped__: Callable[..., Any]

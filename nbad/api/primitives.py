@@ -18,6 +18,7 @@ import numpy as np
 
 from nbad import lines
 from nbad.api.compiled import Compiled
+from nbad.api.pointers import Pointer, pointer_to
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS, Lock
@@ -47,8 +48,10 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
         An identifier; nbad has no operation of this name.
     implementation : function
         Takes one or more floats and returns one, always the same for the same; a Python function that Numba can compile, or one
-        that `numba.njit` made. Or a SymPy expression, whose symbols in the order of their names are the parameters, or a
-        `sympy.Lambda`, which has an order of its own: code and partials follow from that.
+        that `numba.njit` or `numba.cfunc` made. Or a C function of doubles, which may be called from several threads at once: one
+        of ctypes with its types, or a pair `(address, "float64(float64)")`; its parameters are x, y, z, or x0, x1, ... where they
+        are more. Or a SymPy expression, whose symbols in the order of their names are the parameters, or a `sympy.Lambda`, which
+        has an order of its own: code and partials follow from that.
     partials : sequence, optional for a formula
         For each parameter of `implementation` the partial derivative by it: a number; a Python function of the arguments and
         behind them the value, traced like a kernel when it is first needed; or a formula, as text or as SymPy expression, in
@@ -90,7 +93,8 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
     _check_name(call, name)
     if hasattr(implementation, "free_symbols") and not getattr(implementation, "is_Matrix", False):
         return _of_formula(call, name, implementation, partials)
-    names = _parameters(call, implementation)
+    pointer = pointer_to(call, implementation)
+    names = pointer.names if pointer else _parameters(call, implementation)
     if partials is None:
         raise ArgumentTypeError(
             f"{call}: there are no partials",
@@ -99,7 +103,9 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
             fix=_partials(names),
         )
     recipes = _recipes(call, name, names, partials)
-    compiled = Compiled(call, implementation, len(names))
+    if pointer:
+        return _of_pointer(name, pointer, recipes, _Definition(name, implementation, partials))
+    compiled = Compiled(call, getattr(implementation, "_pyfunc", implementation), len(names))
     with _naming.current:
         op = _free_name(name)
         TABLE[op] = Operation(
@@ -119,6 +125,15 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
             address=lambda: compiled.failure.address,
         )
     return Primitive(op, names, _Definition(name, implementation, partials))
+
+
+def _of_pointer(name: str, pointer: Pointer, recipes: Any, definition: "_Definition") -> "Primitive":
+    """An operation that a C function of another's computes: it cannot raise."""
+    operands, address = (REAL,) * pointer.arity, lambda: pointer.address
+    with _naming.current:
+        op = _free_name(name)
+        TABLE[op] = Operation(op, pointer.of_arrays, operands=operands, recipes=recipes, cost=COST, address=address)
+    return Primitive(op, pointer.names, definition)
 
 
 def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive":
@@ -180,14 +195,16 @@ class Primitive:
     def __init__(self, op: str, names: tuple[str, ...], definition: _Definition) -> None:
         self._op, self._names, self._definition = op, names, definition
         self.__name__ = definition.name
-        is_formula = hasattr(definition.implementation, "free_symbols")
-        self.__doc__ = str(definition.implementation) if is_formula else definition.implementation.__doc__
+        given = definition.implementation
+        self.__doc__ = str(given) if hasattr(given, "free_symbols") else getattr(given, "_pyfunc", given).__doc__
         self.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
 
     def __repr__(self) -> str:
         return f"<nbad.primitive {self.__name__}({', '.join(self._names)})>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if pointer_to("", self._definition.implementation):
+            raise TypeError(f"cannot pickle {self!r}: its C function has an address in this process only")
         return primitive, tuple(self._definition)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -229,14 +246,14 @@ class Primitive:
 
 
 def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
-    """Names of the parameters of a function."""
-    function = getattr(implementation, "py_func", implementation)
+    """Names of the parameters of a function; Numba's hold the Python functions that they were made of."""
+    function = getattr(implementation, "py_func", getattr(implementation, "_pyfunc", implementation))
     if not inspect.isfunction(function):
         is_named = isinstance(implementation, BuiltinFunctionType)
         raise ArgumentTypeError(
             f"{call}: the implementation is not a function",
             got=repr(implementation),
-            expected="a Python function, or one that numba.njit made",
+            expected="a Python function, or one that numba.njit made, or a C function",
             fix=f"lambda x: {implementation.__module__}.{implementation.__name__}(x)" if is_named else "lambda x: x * x",
         )
     parameters = inspect.signature(function).parameters.values()

@@ -2,7 +2,8 @@
 
 The module is printed as vector IR and compiled by llvmlite, for the CPU that Numba compiles for, without the front end and the
 optimization passes that Numba's own functions need: the graph was simplified before, and vectors need no vectorizer. The object
-code is kept on disk under the hash of the IR itself, so that nothing that shapes the code can be forgotten in the key.
+code of a graph is kept on disk under what the graph says, for this very nbad: to lower and print it took a quarter of a warm
+compile. Where it has operations of the user's, which mean what the user likes, it is kept under the hash of the IR itself.
 
 Loaded code is unloaded when nobody holds it: whoever keeps its address keeps its shelf, too. Vector functions of nbad's own are
 loaded before the first kernel that calls them, from the disk or not, and stay.
@@ -13,6 +14,10 @@ Numba's own functions, the drivers, are kept in the same folder by `cached_njit`
 import ctypes
 import functools
 import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -23,14 +28,21 @@ from llvmlite import binding
 from numba.core.compiler_lock import global_compiler_lock
 
 from nbad.codegen import disk
-from nbad.codegen.host import host
+from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
 from nbad.codegen.length import width
-from nbad.codegen.lower import OpList
+from nbad.codegen.lower import OpList, lower
+from nbad.codegen.source_lines import commented, located, without_tables
 from nbad.codegen.vector_ir import ENTRY, print_ir
 from nbad.functions import library
+from nbad.graphs.graph import Graph
+from nbad.graphs.loops import digest_of
+from nbad.memo import Memo, cached_property
+from nbad.operations.table import ROWS
 
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
+DECLARED = re.compile(r"^declare .* @(nbad[\w.]*)\(", re.MULTILINE)  # what the linker knows from nbad
+OPERATIONS = frozenset(row.name for row in ROWS) | {"input", "const", "loop", "implicit"}  # whose meaning nbad itself tells
 SHELF = 32  # kernels: an engine alone takes 40 KiB and a millisecond to make, code of a kernel 10 KiB
 
 
@@ -61,11 +73,11 @@ class _Shelves:
         self.by_symbol: WeakValueDictionary[str, Shelf] = WeakValueDictionary()
         self._last: Shelf | None = None
 
-    def find(self, symbol: str, ir: str) -> Shelf:
-        """The shelf that has a symbol; compile and load it where none has. The caller holds the compiler's lock."""
+    def find(self, symbol: str, make: Callable[[], bytes]) -> Shelf:
+        """The shelf that has a symbol; load its code where none has. The caller holds the compiler's lock."""
         shelf = self.by_symbol.get(symbol)
         if shelf is None:
-            code, shelf = _object_code(ir), self._last or Shelf()
+            code, shelf = make(), self._last or Shelf()
             shelf.load(code, symbol)
             self.by_symbol[symbol] = shelf
             self._last = shelf if len(shelf.addresses) < SHELF else None
@@ -75,54 +87,161 @@ class _Shelves:
 _shelves, _lasting = _Shelves(), _Shelves()
 
 
-class TileKernel(NamedTuple):
-    """Compiled code, and what a driver must know of it.
+class Code(NamedTuple):
+    """Which machine code a tile kernel is, and what it needs.
 
     Attributes
     ----------
-    address : int
-        Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per output.
-    oplist : OpList
+    symbol : str
     width : int
-        Elements in a vector; `n` is a positive multiple of it.
-    shelf : Shelf or None
-        What the code lies on: it is loaded for as long as this is held.
+        Elements in a vector.
+    functions : list of str
+        What the linker must know from nbad before the code is loaded.
     """
 
-    address: int
-    oplist: OpList
+    symbol: str
     width: int
-    shelf: Shelf | None = None
+    functions: list[str]
+
+
+class TileKernel:
+    """Code that is compiled or found when it is first asked for, and what a driver must know of it.
+
+    Parameters
+    ----------
+    graph : Graph
+        What it computes: an op list, or what is lowered to one.
+    dtype : dtype
+        Of every row.
+    math : "simd" or "libm"
+    widths : tuple of int
+        How many outputs each result has, side by side; of all of them one where it is empty.
+    streams : bool
+        Whether results are stored past the caches.
+    code : Code, optional
+        Which code it is, where that is known.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        dtype: np.dtype,
+        math: str,
+        widths: tuple[int, ...] = (),
+        streams: bool = False,
+        code: Code | None = None,
+    ) -> None:
+        self.graph, self.dtype, self.math = graph, dtype, math
+        self.widths, self.streams = widths or (1,) * len(graph.outputs), streams
+        self.is_kept = False  # whether its code was found on the disk
+        self._code, self._others = code, Memo()
 
     def __str__(self) -> str:
-        rows = f"{', '.join(self.oplist.inputs)} -> {self.results} results"
-        return f"tile kernel of {self.oplist.name}: rows {rows}, {self.oplist.dtype}, {self.width} in a vector"
+        rows = f"{', '.join(self.graph.inputs)} -> {self.results} results"
+        return f"tile kernel of {self.graph.name}: rows {rows}, {self.dtype}, {self.width} in a vector"
+
+    @property
+    def width(self) -> int:
+        """Elements in a vector; `n` is a positive multiple of it."""
+        return self.code.width
+
+    @property
+    def code(self) -> Code:
+        """Which code it is."""
+        return self._code or self._loaded[0]
+
+    @property
+    def address(self) -> int:
+        """Of `entry(table: intp, n: intp) -> void`: `table` holds the address of one row per input, then per result."""
+        code, shelf = self._loaded
+        return shelf.addresses[code.symbol]
+
+    @property
+    def shelf(self) -> Shelf:
+        """What the code lies on: it is loaded for as long as this is held."""
+        return self._loaded[1]
+
+    @cached_property
+    def _loaded(self) -> tuple[Code, Shelf]:
+        known, make, self.is_kept = _code_of(self)
+        with global_compiler_lock:
+            for function in known.functions:
+                _link(function)
+            return known, _shelves.find(known.symbol, make)
+
+    def load(self) -> "TileKernel":
+        """Compile it, or load it from the disk, now."""
+        assert self.address
+        return self
+
+    def made(self) -> "list[TileKernel]":
+        """Those of this kernel and the ones derived from it that have code."""
+        every = self, *self._others.known.values()
+        return [kernel for kernel in every if "_loaded" in vars(kernel)]
+
+    def past_caches(self) -> "TileKernel":
+        """The kernel whose results are stored past the caches: their rows begin at whole cache lines."""
+        return self._others("streams", lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, True))
+
+    def beside(self, widths: Sequence[int], outputs: tuple[int, ...] | None = None) -> "TileKernel":
+        """The kernel whose last results have so many outputs each, side by side, with its outputs in another order perhaps."""
+        graph = self.graph if outputs in (None, self.graph.outputs) else replace(self.graph, outputs=outputs)
+        every = (*[1] * (len(graph.outputs) - sum(widths)), *widths)
+        if graph is self.graph and every == self.widths:
+            return self
+        return self._others((every, graph.outputs), lambda: TileKernel(graph, self.dtype, self.math, every))
 
     @property
     def rows(self) -> int:
         """Entries of the table."""
-        return len(self.oplist.inputs) + self.results
+        return len(self.graph.inputs) + self.results
 
     @property
     def results(self) -> int:
-        """Rows that the kernel writes, the last ones of the table."""
-        return len(self.oplist.outputs)
+        """Rows and blocks that the kernel writes, the last entries of the table."""
+        return len(self.widths)
 
     @property
-    def dtype(self) -> np.dtype:
-        """Of every row."""
-        return np.dtype(self.oplist.dtype)
+    def oplist(self) -> OpList:
+        """The instructions and calls."""
+        lowered = self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
+        return replace(lowered, widths=self.widths, streams=self.streams)
 
     @property
     def llvm(self) -> str:
-        """The kernel as LLVM IR."""
-        return print_ir(self.oplist, host())
+        """The kernel as LLVM IR, with the user's lines."""
+        oplist = self.oplist
+        return commented(print_ir(oplist, host()), oplist)
 
     @property
     def asm(self) -> str:
-        """The kernel as assembly, compiled anew."""
+        """The kernel as assembly, compiled anew, with the user's lines."""
+        oplist = self.oplist
         with global_compiler_lock:
-            return _machine().emit_assembly(_parse(self.llvm))
+            return without_tables(_machine().emit_assembly(_parse(located(print_ir(oplist, host()), oplist))))
+
+
+def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKernel:
+    """The tile kernel of a graph: by the code that the disk says it became, or lowered and compiled.
+
+    Parameters
+    ----------
+    graph : Graph
+    dtype : "float64" or "float32"
+    math : "simd" or "libm"
+
+    Returns
+    -------
+    TileKernel
+
+    Examples
+    --------
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> builder = GraphBuilder("double", ["x"])
+    >>> tile_of(builder.build([builder.add("add", 0, 0)])).rows
+    2
+    """
+    return TileKernel(graph, np.dtype(dtype), math).load()
 
 
 def compile_tile(oplist: OpList) -> TileKernel:
@@ -145,12 +264,40 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
+    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams).load()
+
+
+def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
+    """Which code a kernel is, and what gives it: found on the disk by its graph, which is said, or printed."""
+    if isinstance(kernel.graph, OpList) or not _is_of_the_table(kernel.graph):
+        known, ir = _printed(kernel.oplist)
+        return known, lambda: _object_code(ir), False
+    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams
+    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(kernel.graph, *form)])
+    kept = disk.load_own(key)
+    if kept is not None:
+        note, _, code = kept.partition(b"\n")
+        return Code(*json.loads(note)), lambda: code, True
+    known, ir = _printed(kernel.oplist)
+
+    def make() -> bytes:
+        code = _compiled(ir)
+        disk.store_own(key, json.dumps(known).encode() + b"\n" + code)
+        return code
+
+    return known, make, False
+
+
+def _is_of_the_table(graph: Graph) -> bool:
+    """Whether nbad's sources say what a graph means: the user's own operations may be others in the next process."""
+    loops = {node.payload.loop for node in graph.nodes if node.op == "loop"}
+    return OPERATIONS.issuperset([node.op for node in graph.nodes]) and all(_is_of_the_table(loop.step) for loop in loops)
+
+
+def _printed(oplist: OpList) -> tuple[Code, str]:
+    """What the code of an op list will be called and need, and the module that it is compiled from."""
     symbol, ir = _renamed(print_ir(oplist, host()), ENTRY)
-    with global_compiler_lock:
-        for function in library.declared_in(ir):
-            _link(function)
-        shelf = _shelves.find(symbol, ir)
-    return TileKernel(shelf.addresses[symbol], oplist, width(oplist, host()), shelf)
+    return Code(symbol, width(oplist, host()), DECLARED.findall(ir)), ir
 
 
 def compile_lasting(ir: str, name: str) -> int:
@@ -161,14 +308,19 @@ def compile_lasting(ir: str, name: str) -> int:
     symbol, ir = _renamed(ir, name)
     with global_compiler_lock:
         if symbol not in _lasting.by_symbol:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, ir)))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, lambda: _object_code(ir))))
         return _lasting.by_symbol[symbol].addresses[symbol]
 
 
 @functools.cache
 def _link(symbol: str) -> None:
-    """Make a function of `nbad.functions` known to the linker."""
-    binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
+    """Make a function known to the linker."""
+    if symbol == COUNT:
+        counting_function()
+    elif symbol.startswith(FOREIGN):
+        foreign_function(symbol.removeprefix(FOREIGN))
+    else:
+        binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
 
 
 def _renamed(ir: str, name: str) -> tuple[str, str]:
@@ -183,9 +335,13 @@ def _object_code(ir: str) -> bytes:
     key = "\n".join(["kernel", VERSIONS, target.triple, target.cpu, target.features, repr(MACHINE), ir])
     code = disk.load(key)
     if code is None:
-        code = _machine().emit_object(_parse(ir))
+        code = _compiled(ir)
         disk.store(key, code)
     return code
+
+
+def _compiled(ir: str) -> bytes:
+    return _machine().emit_object(_parse(ir))
 
 
 def _parse(ir: str) -> binding.ModuleRef:

@@ -61,8 +61,8 @@ class Functions:
 
     Attributes
     ----------
-    width : int
-        Elements in a vector.
+    lanes, width : int
+        Elements in a register, and in a vector.
     scalar, vector, mask : str
         Types of an element, of a value and of a condition.
     texts : dict of str to str
@@ -70,7 +70,8 @@ class Functions:
     """
 
     def __init__(self, host: Host, dtype: str, math: str, registers: int):
-        self.width = host.width(dtype) * registers
+        self.lanes = host.width(dtype)
+        self.width = self.lanes * registers
         self.scalar = "double" if dtype == "float64" else "float"
         self.vector, self.mask = f"<{self.width} x {self.scalar}>", f"<{self.width} x i1>"
         self.texts: dict[str, str] = {}
@@ -125,7 +126,7 @@ class Functions:
         lines, results = [], []
         for part in range(self._registers):
             for k in range(len(row.operands)):
-                lines.append(_shuffle(f"%x{k}.{part}", self.vector, (f"%x{k}", "poison"), range(part * size, (part + 1) * size)))
+                lines.append(shuffle(f"%x{k}.{part}", self.vector, (f"%x{k}", "poison"), range(part * size, (part + 1) * size)))
             arguments = ", ".join(f"{kind} %x{k}.{part}" for k in range(len(row.operands)))
             results.append(f"%y{size}.{part}")
             lines.append(f"  {results[-1]} = call {kind} @{function}({arguments})")
@@ -134,7 +135,7 @@ class Functions:
             results = []
             for k, pair in enumerate(pairs):
                 results.append(f"%y{size}.{k}")
-                lines.append(_shuffle(results[-1], kind, pair, range(size)))
+                lines.append(shuffle(results[-1], kind, pair, range(size)))
         parameters = ", ".join(f"{self.vector} %x{k}" for k in range(len(row.operands)))
         names = dict(vector=self.vector, function=function, parameters=parameters, lines="\n".join(lines), last=results[0])
         self.texts[f"parts_{function}"] = PARTS.format(**names)
@@ -157,7 +158,7 @@ class Functions:
         return f"lanes_{function}"
 
 
-def _shuffle(name: str, kind: str, operands: tuple[str, str], places: Iterable[int]) -> str:
+def shuffle(name: str, kind: str, operands: tuple[str, str], places: Iterable[int]) -> str:
     """Lanes of two vectors, counted through both, as one vector."""
     first, second = operands
     mask = [f"i32 {k}" for k in places]

@@ -22,6 +22,7 @@ LIBRARY = "libmvec.so.1"
 X86 = (("avx512f", 64, "e"), ("avx2", 32, "d"), ("avx", 32, "c"))  # feature, bytes of a vector, letter in the vector ABI
 INSTRUCTION_SETS = {"e": "AVX-512", "d": "AVX2", "c": "AVX", "b": "SSE2", "n": "NEON"}
 ITEMSIZE = {"float64": 8, "float32": 4}
+COUNT, FOREIGN = "nbad_count", "nbad."  # names that the linker knows; the second is followed by that of an operation
 LINE = 64  # bytes of a cache line
 COUNTING = """\
 define void @count() {{
@@ -74,6 +75,11 @@ class Host(NamedTuple):
         return self.letter == "n" or "+fma" in self.features.split(",")
 
     @property
+    def spelled(self) -> str:
+        """All that tells this host from others."""
+        return f"{self.triple} {self.cpu} {self.features} {self.nbytes} {self.letter} {' '.join(sorted(self.offered))}"
+
+    @property
     def instructions(self) -> str:
         """What the instruction set is called."""
         return INSTRUCTION_SETS.get(self.letter, self.triple.split("-")[0])
@@ -117,7 +123,7 @@ def foreign_function(op: str) -> str:
     >>> foreign_function("erfinv")
     'nbad.erfinv'
     """
-    row, name = TABLE[op], f"nbad.{op}"
+    row, name = TABLE[op], f"{FOREIGN}{op}"
     llvm.add_symbol(name, row.address() if row.address else scipy_link.address(str(row.scipy), len(row.operands)))
     return name
 
@@ -134,8 +140,8 @@ def counting_function() -> str:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(COUNTING.format(address=ctypes.addressof(noted))), machine)
     engine.finalize_object()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))  # it is never unloaded: a kernel may outlive all else
-    llvm.add_symbol("nbad_count", engine.get_function_address("count"))
-    return "nbad_count"
+    llvm.add_symbol(COUNT, engine.get_function_address("count"))
+    return COUNT
 
 
 def _vectors(triple: str, features: str) -> tuple[int, str]:

@@ -10,11 +10,12 @@ import functools
 import math as scalar
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import accumulate, repeat
 from typing import Any, Union
 
 from nbad.errors import InternalError
-from nbad.graphs.graph import Graph, GraphBuilder, Node
-from nbad.graphs.loops import Carried, Loop
+from nbad.graphs.graph import Graph, GraphBuilder, Node, without_dead
+from nbad.graphs.loops import Carried, Loop, in_lockstep
 from nbad.operations.table import TABLE, row_of
 
 INSTRUCTIONS = frozenset(
@@ -30,12 +31,20 @@ Operand = Union["Value", float]
 class OpList(Graph):
     """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for.
 
-    Where it streams, results are stored past the caches: their rows begin at whole cache lines.
+    Where it streams, results are stored past the caches: their rows begin at whole cache lines. `widths` says how many outputs
+    each result has, side by side for each element; where it is empty, every output is a row.
     """
 
     dtype: str = "float64"
     math: str = "simd"
     streams: bool = False
+    widths: tuple[int, ...] = ()
+
+    @property
+    def results(self) -> list[tuple[int, ...]]:
+        """The outputs of each result: of one a row, of several a block."""
+        ends = accumulate(self.widths or [1] * len(self.outputs))
+        return [self.outputs[end - width : end] for end, width in zip(ends, self.widths or repeat(1), strict=False)]
 
     def __str__(self) -> str:
         return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"
@@ -75,8 +84,14 @@ def lower(graph: Graph, dtype: str = "float64", math: str = "simd") -> OpList:
         # both are kept as long as the kernel: an equal node once. Constants not, for 0.0 equals -0.0; loops are lowered
         if node.op not in ("const", "loop") and nodes[place.node] == node:
             nodes[place.node] = node
-    nodes, outputs = _compact(nodes, [places[k].node for k in graph.outputs], len(graph.inputs))
-    return OpList(graph.name, graph.inputs, tuple(nodes), tuple(outputs), dtype, math)
+    kept = without_dead(expander.builder, [places[k].node for k in graph.outputs])
+    return OpList(graph.name, graph.inputs, *kept, dtype, math)
+
+
+def is_in_step(oplist: OpList, node: Node) -> bool:
+    """Whether all elements do as many passes of a loop: it only counts, from a constant on."""
+    constants = {s for s, a in enumerate(node.args, -1) if oplist.nodes[a].op == "const"}  # -1: whether it is active
+    return -1 in constants and in_lockstep(node.payload.loop, constants)
 
 
 class Expander:
@@ -206,16 +221,3 @@ class Value:
     __eq__, __ne__ = _infix("eq"), _infix("ne")  # type: ignore[assignment]
     __and__, __or__ = _infix("and"), _infix("or")
     __hash__ = None  # type: ignore[assignment]
-
-
-def _compact(nodes: list[Node], outputs: list[int], inputs: int) -> tuple[list[Node], list[int]]:
-    """Drop what no output needs; inputs stay, because they are rows of the tile kernel's table."""
-    live = set(outputs) | set(range(inputs))
-    for k in range(len(nodes) - 1, -1, -1):
-        if k in live:
-            live.update(nodes[k].args)
-    if len(live) == len(nodes):
-        return nodes, outputs
-    kept = sorted(live)
-    new = {old: position for position, old in enumerate(kept)}
-    return [nodes[k]._replace(args=tuple([new[a] for a in nodes[k].args])) for k in kept], [new[k] for k in outputs]

@@ -6,7 +6,7 @@ each block that uses it. Inputs lie in memory already, and so do the addresses o
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from nbad.graphs.graph import Node
@@ -27,9 +27,9 @@ class Body(Protocol):
 
 
 class Spills:
-    """The values of one body, by the numbers of their nodes."""
+    """The values of one body, by the numbers of their nodes; those of `late` are used behind all nodes that use them."""
 
-    def __init__(self, body: Body, nodes: Sequence[Node], vector: str) -> None:
+    def __init__(self, body: Body, nodes: Sequence[Node], vector: str, late: Collection[int] = ()) -> None:
         self.body, self.nodes, self.vector = body, nodes, vector
         self.count = 0
         self._known: dict[int, tuple[str, int]] = {}  # the block and the line in which a value is known
@@ -41,7 +41,8 @@ class Spills:
         for k in [k for k in last if nodes[k].op in COMPARISONS]:
             last |= {a: max(last[a], last[k]) for a in nodes[k].args}
         for a, k in last.items():
-            self._ends.setdefault(k, []).append(a)
+            if a not in late:
+                self._ends.setdefault(k, []).append(a)
 
     def define(self, k: int) -> None:
         """The last line says what a node is."""

@@ -2,8 +2,8 @@
 
 Every value is a vector of one length from the start, one register or a few, so nothing depends on LLVM's vectorizer, and an
 element's bits depend neither on its position nor on what else the kernel computes. Inputs are loaded at their first use and
-results stored as soon as they are known, which keeps few values alive. An alarm is a mask that the loop carries; behind the loop
-it is counted if any element rang.
+results stored as soon as they are known, which keeps few values alive: rows one by one, blocks by squares. An alarm is a mask
+that the loop carries; behind the loop it is counted if any element rang.
 
 A loop on data is a loop inside: its states stay in registers, lanes that are done keep theirs by selects, and a vector leaves as
 soon as no lane is active. Where it only counts, so that all lanes are done at once, there are no selects.
@@ -15,14 +15,15 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+from nbad.codegen.blocks import Block
 from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
-from nbad.codegen.lower import OpList
+from nbad.codegen.lower import OpList, is_in_step
 from nbad.codegen.spills import COMPARISONS, LONG, Spills
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
-from nbad.graphs.loops import Loop, in_lockstep
+from nbad.graphs.loops import Loop
 
 ENTRY = "tile"
 INSTRUCTIONS = {
@@ -117,6 +118,7 @@ def print_ir(oplist: OpList, host: Host) -> str:
     for k, node in enumerate(oplist.nodes):
         printer.value(k, node)
         printer.results(k)
+    printer.end()
     slots = "\n".join(printer.slots())
     lines, behind, end = "\n".join(body.lines), "done", ""
     if printer.rung is not None:
@@ -165,14 +167,19 @@ class _Printer:
         self.rung: str | None = None  # which elements have rung so far
         self.partners = _partners(oplist)
         self.rows: dict[int, list[int]] = {}
-        for row, k in enumerate(oplist.outputs, len(oplist.inputs)):
-            self.rows.setdefault(k, []).append(row)
+        self.blocks: list[Block] = []
+        for row, columns in enumerate(oplist.results, len(oplist.inputs)):
+            if len(columns) > 1:
+                self.blocks.append(Block(row, columns, self))
+            for k in columns if len(columns) == 1 else ():
+                self.rows.setdefault(k, []).append(row)
         is_long = given is None and len(oplist.nodes) >= LONG
-        self.spills = Spills(body, oplist.nodes, self.vector) if is_long else None
+        late = {k for block in self.blocks for k in block.columns}
+        self.spills = Spills(body, oplist.nodes, self.vector, late) if is_long else None
 
     def slots(self) -> list[str]:
         """What is done once, before the loop: addresses of rows are loaded, or memory is taken."""
-        rows = range(len(self.oplist.inputs) + len(self.oplist.outputs))
+        rows = range(len(self.oplist.inputs) + len(self.oplist.results))
         return self.spills.slots if self.spills else [SLOT.format(row=row) for row in rows]
 
     def value(self, k: int, node: Node) -> None:
@@ -221,9 +228,8 @@ class _Printer:
         loop, place = node.payload
         key = node.args, loop
         if key not in self.loops:
-            constants = {s for s, a in enumerate(node.args, -1) if self.oplist.nodes[a].op == "const"}  # -1: whether it is active
-            in_step = -1 in constants and in_lockstep(loop, constants)
-            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, [self._operand(a) for a in node.args], in_step)
+            operands = [self._operand(a) for a in node.args]
+            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, operands, is_in_step(self.oplist, node))
         found = self.loops[key][place]
         if place < loop.states:
             self.names[k] = found
@@ -264,9 +270,10 @@ class _Printer:
             self.value(k, self.oplist.nodes[k])
 
     def results(self, k: int) -> None:
-        """The stores of node `k`."""
-        if k in self.rows and self.oplist.nodes[k].kind == "bool":
-            raise InternalError(f"output {self.rows[k][0]} of `{self.oplist.name}` is a bool")
+        """The stores of node `k`, and those for which it was the last that was missing."""
+        if self.oplist.nodes[k].kind == "bool" and k in self.oplist.outputs:
+            row = len(self.oplist.inputs) + self.oplist.outputs.index(k)
+            raise InternalError(f"output {row} of `{self.oplist.name}` is a bool")
         for row in self.rows.get(k, ()):
             operand = self._operand(k)
             if self.spills:
@@ -274,6 +281,13 @@ class _Printer:
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
             place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
+        for block in self.blocks:
+            block.know(k)
+
+    def end(self) -> None:
+        """The stores that waited for nothing: of inputs and constants alone."""
+        for block in self.blocks:
+            block.store(block.left)
 
     def _operand(self, k: int) -> str:
         """How node `k` is written as an operand."""

@@ -102,7 +102,7 @@ class Implicit(NamedTuple):
         _, by_unknowns, by_parameters = self.equations.evaluated(builder, [*solutions, *operands[unknowns:]])
         columns = elimination.solved(builder, by_unknowns, by_parameters)[self.place] if by_parameters[0] else []
         zero, partials = builder.constant(0.0), [builder.add("neg", node) for node in columns]
-        return tuple(compact(builder.build([node])) for node in (*[zero] * unknowns, *partials))
+        return tuple(compact(builder, [node]) for node in (*[zero] * unknowns, *partials))
 
     def __repr__(self) -> str:
         return f"unknown {self.place} of equations {self.equations.digest}"

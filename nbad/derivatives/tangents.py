@@ -123,7 +123,7 @@ class _Tangents:
         following += [self.builder.add("select", self._follows(*pair), one, zero) for pair in self.notes]
         following += [self.builder.add("add", self.passes, one)] if self.is_counted else []
         starts = [1.0 if s in self.columns[c] else 0.0 for s, c in (*self.carried, *self.notes)] + [0.0] * self.is_counted
-        step = compact(self.builder.build([*self.primal, *following]))
+        step = compact(self.builder, [*self.primal, *following])
         loop = replace(self.loop, step=step, states=self.loop.states + len(starts))
         return TangentLoop(loop, tuple(starts), self.places, self.guards)
 

@@ -1,25 +1,30 @@
-"""The error function and its complement: a polynomial next to 0, exponentials beyond."""
+"""The error function and its complement: polynomials next to 0, a polynomial to the power of 8, or an exponential, beyond."""
 
 from nbad.functions.coefficients import COEFFICIENTS
-from nbad.functions.exponentials import power_of_2, reduced, scaled
+from nbad.functions.exponentials import reduced, scaled
 from nbad.functions.lines import Lines, Value, fast_sum
+
+NEAR = 1.375  # below, erf(x) is an odd polynomial; beyond, the root of its complement is a short one
+MIDDLE = NEAR * NEAR / 2  # of the squares there
+FAR = 4.575  # beyond NEAR, where 1 - erf(x) is less than a quarter of an ulp of 1
 
 
 def erf(e: Lines, x: Value) -> Value:
     """erf(x)."""
-    a, square = e.abs(x), x * x
-    near = e.fma(x, e.polynomial(COEFFICIENTS["erf"][e.dtype], square), x)
-    logarithm = e.polynomial(COEFFICIENTS["erf_far"][e.dtype], e.between(a - 1.0, 0.0, 4.95))  # that of 1 - erf(a)
-    r = reduced(e, logarithm)
-    far = 1.0 - (r.high + r.low + 1.0) * power_of_2(e, r.bits, 0)
-    return e.where(a < 1.0, near, e.copysign(far, x))
+    a = e.abs(x)
+    near = e.fma(x, e.polynomial(COEFFICIENTS["erf"][e.dtype], e.fma(x, x, -MIDDLE)), x)
+    beyond = a - NEAR
+    root = e.polynomial(COEFFICIENTS["erf_far"][e.dtype], e.where(beyond > FAR, FAR, beyond))  # the 8th of 1 - erf(a)
+    square = root * root
+    quarter = square * square
+    return e.where(a < NEAR, near, e.copysign(e.fma(-quarter, quarter, 1.0), x))
 
 
 def erfc(e: Lines, x: Value) -> Value:
     """1 - erf(x)."""
     a = e.abs(x)
     less, lost = fast_sum(e.constant(1.0), -x)
-    near = less + (lost - x * e.polynomial(COEFFICIENTS["erf"][e.dtype], x * x))
+    near = less + (lost - x * e.polynomial(COEFFICIENTS["erfc_near"][e.dtype], x * x))
     far = _far(e, e.between(a, 0.75, e.pick(28.0, 11.0)))
     return e.where(a < 0.75, near, e.where(x < 0.0, 2.0 - far, far))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nbad.functions.error_functions import FAR, MIDDLE, NEAR
 from nbad.functions.lines import rounded
 
 PRECISION, POINTS, ROUNDS = 240, 500, 12
@@ -53,7 +54,6 @@ def _fits() -> dict[str, Fit]:
     from mpmath import mp
 
     mp.prec = PRECISION
-    root_of_pi = mp.sqrt(mp.pi)
 
     def series(term: Callable[[int], Any]) -> Callable[[Any], Any]:
         terms = [mp.mpf(term(k)) for k in range(TERMS)]
@@ -61,6 +61,14 @@ def _fits() -> dict[str, Fit]:
 
     def tanh(s: Any) -> Any:
         return (mp.tanh(mp.sqrt(s)) / mp.sqrt(s) - 1) / s if s > 0 else -mp.mpf(1) / 3
+
+    def erf(s: Any) -> Any:
+        """`erf(x)/x - 1`, where s is the square of x."""
+        return (mp.erf(mp.sqrt(s)) / mp.sqrt(s) if s > 0 else 2 / mp.sqrt(mp.pi)) - 1
+
+    def root(x: Any) -> Any:
+        """The 8th one of erfc(x)."""
+        return mp.root(mp.erfc(x), 8)
 
     def erfc(u: Any) -> Any:
         """`erfc(x)*exp(x*x)*(2*x + 1)`, where `u = 1/(x + 3) - 1/8`."""
@@ -82,11 +90,10 @@ def _fits() -> dict[str, Fit]:
         ),
         "cbrt": Fit(lambda f: 1 / mp.cbrt(1 + f), "-0.293", "0.4143", lambda f: mp.cbrt(1 + f), 6, 3),
         "pow": Fit(series(lambda k: mp.mpf(1) / (2 * k + 5)), "0", "0.02944", lambda z: z * z, 6, 2),
-        "erf": Fit(
-            series(lambda k: (-1) ** k * 2 / root_of_pi / mp.factorial(k) / (2 * k + 1) - (k == 0)), "0", "1", lambda s: 1, 11, 6
-        ),
+        "erf": Fit(lambda t: erf(t + MIDDLE), f"{-MIDDLE}", f"{MIDDLE}", lambda t: 1 / (1 + erf(t + MIDDLE)), 13, 8),
+        "erf_far": Fit(lambda u: root(u + NEAR), "0", f"{FAR}", lambda u: root(u + NEAR) ** 7, 16, 6),
+        "erfc_near": Fit(erf, "0", "0.5625", lambda s: 1, 10, 5),
         "erfc": Fit(erfc, "-0.093", "0.1417", lambda u: 1 / erfc(u), 21, 10),
-        "erf_far": Fit(lambda u: mp.log(mp.erfc(1 + u)), "0", "4.95", lambda u: mp.erfc(1 + u), 19, 9),
     }
 
 

@@ -66,7 +66,6 @@ FASTER: dict[tuple[str, str], dict[str, float]] = {
     },
 }  # fmt: skip
 SYMBOL = re.compile(r"nbad_(\w+)_x(\d+)f(64|32)")
-DECLARED = re.compile(rf"^declare .* @({SYMBOL.pattern})\(", re.MULTILINE)
 TEXT = """\
 {declarations}
 define {kind} @{symbol}({parameters}) #0 {{
@@ -152,17 +151,6 @@ def symbol(name: str, dtype: str, width: int) -> str:
     'nbad_exp_x16f64'
     """
     return f"nbad_{name}_x{width}f{dtype.removeprefix('float')}"
-
-
-def declared_in(ir: str) -> list[str]:
-    """The symbols that a module declares.
-
-    Examples
-    --------
-    >>> declared_in("declare <16 x double> @nbad_exp_x16f64(<16 x double>) #1")
-    ['nbad_exp_x16f64']
-    """
-    return [found[0] for found in DECLARED.findall(ir)]
 
 
 def text(symbol: str) -> str:

@@ -86,7 +86,7 @@ class Flags(NamedTuple):
         """One output for each state of a cause."""
         first = len(self.causes) + sum(len(cause.states) for cause in self.causes[:number])
         outputs = self.graph.outputs[first : first + len(self.causes[number].states)]
-        return compact(replace(self.graph, outputs=outputs))
+        return compact(self.graph, outputs)
 
     def spliced(self, values: Sequence[Any]) -> Iterator[tuple[Any, Cause]]:
         """The causes elsewhere, each with its condition, from what the outputs of the graph are there."""

@@ -134,7 +134,7 @@ def _fault_of_constant(node: Node) -> str | None:
     return None if is_right else f"is {node.kind}, but its value is {node.payload!r}"
 
 
-def needed(graph: Graph, wanted: Iterable[int], known: Container[int] = ()) -> list[int]:
+def needed(graph: "Graph | GraphBuilder", wanted: Iterable[int], known: Container[int] = ()) -> list[int]:
     """The nodes that some nodes are computed from, these included, in order; known ones and what only they need are left out."""
     found, loops = set(wanted), set[int]()
     for k in range(max(found, default=-1), -1, -1):
@@ -174,18 +174,29 @@ def by_demand(graph: Graph) -> Graph:
     return Graph(graph.name, graph.inputs, tuple(moved), tuple([new[k] for k in graph.outputs]))
 
 
+def without_dead(graph: "Graph | GraphBuilder", outputs: Sequence[int]) -> tuple[tuple[Node, ...], tuple[int, ...]]:
+    """The nodes that some outputs need, and all inputs; and these outputs among them."""
+    kept = needed(graph, {*range(len(graph.inputs)), *outputs})
+    if len(kept) == len(graph.nodes):
+        return tuple(graph.nodes), tuple(outputs)
+    places = {old: new for new, old in enumerate(kept)}
+    operands = Operands(places)
+    nodes = [Node(node.op, operands.of(node), *node[2:]) for node in map(graph.nodes.__getitem__, kept)]
+    return tuple(nodes), tuple([places[k] for k in outputs])
+
+
 class Operands:
     """The operands of nodes of one graph as nodes of another, which the nodes of a loop share."""
 
     def __init__(self, places: Mapping[int, int]) -> None:
-        self._places, self._known = places, dict[int, list[int]]()
+        self._places, self._known = places, dict[int, tuple[int, ...]]()
 
-    def of(self, node: Node) -> list[int]:
-        """Those of a node; not to be written to."""
+    def of(self, node: Node) -> tuple[int, ...]:
+        """Those of a node."""
         if node.op != "loop":
-            return [self._places[a] for a in node.args]
+            return tuple([self._places[a] for a in node.args])
         if (found := self._known.get(id(node.args))) is None:
-            found = self._known[id(node.args)] = [self._places[a] for a in node.args]
+            found = self._known[id(node.args)] = tuple([self._places[a] for a in node.args])
         return found
 
 
@@ -253,7 +264,7 @@ class GraphBuilder:
             self.source = node.source or before  # also of what a simplifying builder makes of it
             args = operands.of(node)
             if node.op == "loop" and active is not None:
-                args = [self.add("and", active, args[0]), *args[1:]]
+                args = self.add("and", active, args[0]), *args[1:]
             found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=node.payload)
         self.source = before
         return [found[k] for k in wanted]
@@ -268,7 +279,7 @@ class GraphBuilder:
         return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
     def _intern(self, op: str, args: tuple[int, ...], payload: Payload, kind: str = "real", source: str | None = None) -> int:
-        key = key_of(op, args, payload)
+        key = op, args, payload if payload is None else (type(payload).__name__, repr(payload))  # `key_of`, in line: 1 of 15 us
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = len(self.nodes)

@@ -171,7 +171,7 @@ def narrow(graph: Graph) -> Graph:
         args, payload = operands.of(node), node.payload
         if node.op == "loop":
             narrowed = found[node.args, payload.loop]
-            args, payload = [args[0], *(args[1 + kept] for kept in narrowed.kept)], narrowed.carried(payload)
+            args, payload = (args[0], *(args[1 + kept] for kept in narrowed.kept)), narrowed.carried(payload)
         places[k] = builder.add(node.op, *args, payload=payload)
     return builder.build([places[k] for k in graph.outputs])
 
@@ -192,7 +192,7 @@ def repeated(builder: GraphBuilder, graph: Graph) -> list[int]:
         if node.op == "const":
             places[k] = builder.constant(node.payload)
             continue
-        args, payload = tuple(operands.of(node)), node.payload
+        args, payload = operands.of(node), node.payload
         if node.op == "loop" and payload.place == payload.loop.states:
             args, loop = known.get(_end(builder, args, payload.loop), (args, payload.loop))
             payload = Carried(loop, loop.states)

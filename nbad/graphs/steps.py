@@ -41,7 +41,7 @@ def dependents(builder: GraphBuilder, first: int, states: Collection[int]) -> se
 def forget(builder: GraphBuilder, wanted: Iterable[int]) -> tuple[bool, bool]:
     """Let nothing be left of what stood for states; says whether there were any, and whether wanted nodes need them."""
     states = {k for k, node in enumerate(builder.nodes) if node.op == "state"}
-    is_needed = not states.isdisjoint(needed(builder, wanted))  # type: ignore[arg-type]  # it asks for the nodes only
+    is_needed = not states.isdisjoint(needed(builder, wanted))
     for k in states:
         builder.nodes[k] = Node("const", (), 0.0)
     return bool(states), is_needed

@@ -44,15 +44,20 @@ def frozen(trace: Trace, outputs: list[int]) -> tuple[Graph, Flags | None]:
     if trace.unset:
         _flag_uses(trace, outputs)
     if not (trace.flags or trace.unset):
-        values = trace.builder.build(outputs)
-        return compact(values) if has_states else values, None
+        return _values(trace, outputs, has_states), None
     causes = [cause._replace(states=tuple((name, 0.0) for name, _ in cause.states)) for _, cause in trace.flags]
     nodes = _flag_nodes(trace)
     if trace.unset:
         outputs, nodes = _without_unbound(trace, outputs, nodes)
-    graph, values = simplify(trace.builder.build(nodes)), trace.builder.build(outputs)
+    graph = simplify(trace.builder.build(nodes))
     has_flags = any(graph.nodes[k].payload is not False for k in graph.outputs[: len(causes)])
-    return compact(values) if has_states or has_flags else values, Flags(graph, tuple(causes)) if has_flags else None
+    flags = Flags(graph, tuple(causes)) if has_flags else None
+    return _values(trace, outputs, has_states or has_flags), flags
+
+
+def _values(trace: Trace, outputs: list[int], has_more: bool) -> Graph:
+    """The graph of the outputs; without what only states and flags need, where there is such."""
+    return compact(trace.builder, outputs) if has_more else trace.builder.build(outputs)
 
 
 def _flag_nodes(trace: Trace) -> list[int]:

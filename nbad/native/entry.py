@@ -25,7 +25,8 @@ NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the 
 class Move(NamedTuple):
     """Where a row of the kernel meets an argument: from which item on, and how many items lie between neighbours.
 
-    A residual row has step 0, and its number in place of an offset.
+    A residual row has step 0, and its number in place of an offset. A block, which a kernel writes with all items of an element
+    side by side, is one move.
     """
 
     row: int
@@ -54,12 +55,12 @@ class Plain(NamedTuple):
         or `Rows`.
     loads, stores : tuple of Move
         Results are numbered on behind the inputs.
-    constants : tuple of float
-        Values of rows behind the kernel's.
     batched : bool
         Whether all but residual rows have a leading axis of seeds.
     primals : int
         How many of the inputs are primals, where the rest are their tangents.
+    shared : tuple of bool
+        For each result, whether all elements share it: it is their sum, and has no axes of theirs. Where it is (), none is.
     """
 
     kernel: TileKernel
@@ -67,9 +68,9 @@ class Plain(NamedTuple):
     groups: tuple
     loads: tuple
     stores: tuple
-    constants: tuple = ()
     batched: bool = False
     primals: int = 0
+    shared: tuple = ()
 
 
 def plain_rows(cores, first=0):
@@ -84,8 +85,8 @@ def residual_rows(argument, count):
 
 
 def most_staged(items):
-    """Elements of so many items to bring to rows, or back: an entry moves one item after another, the worker, which takes longer
-    to begin, vectors. 1,000 Jacobians of 10 entries take 24 us (by the worker 36), of 30 entries 72 (69).
+    """Elements of so many items to bring to rows: an entry moves one item after another, the worker, which takes longer to begin,
+    vectors. For 1,000 elements of 10 items that takes 24 us (by the worker 36), of 30 items 72 (69).
 
     Examples
     --------
@@ -104,37 +105,38 @@ def entry(sweep, limit, few):
     kernel, dtype = sweep.kernel, sweep.kernel.dtype
     results = [result for group, _ in sweep.groups for result in group]
     moves = (*sweep.loads, *sweep.stores)
-    rows = kernel.rows + len(sweep.constants)
-    tile = min(TILE, LARGEST // (rows * dtype.itemsize) // kernel.width * kernel.width)
+    widths = [1] * len(kernel.graph.inputs) + [*kernel.widths]  # items of each row or block
+    rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
+    tile = min(TILE, LARGEST // (rooms[-1] * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)
-    # a constant's row is filled, not computed where it is wanted
-    alone = [uses[move.row] == 1 and move.step < 2 and move.row < kernel.rows for move in moves]
+    shared = (*(False for _ in sweep.inputs), *(sweep.shared or [False] * len(results)))
+    alone = [uses[m.row] == 1 and m.step in (0, 1, widths[m.row]) and not shared[m.argument] for m in moves]
     in_place = len(uses) == kernel.rows and all(alone)
     arguments = (*sweep.inputs, *results)
     cores = [() if isinstance(a, Rows) else a for a in arguments]
     places = list(accumulate(map(len, cores), initial=0))
     moves_at = table.HEADER + table.ARGUMENT * len(arguments)
-    constants_at = moves_at + table.MOVE * len(moves)
-    groups_at = constants_at + table.CONSTANT * len(sweep.constants)
+    groups_at = moves_at + table.MOVE * len(moves)
     cores_at = groups_at + table.GROUP * len(sweep.groups)
-    bits = np.array(sweep.constants, dtype).view(f"i{dtype.itemsize}").tolist()
     from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
-    limit = limit if in_place else min(limit, most_staged(alone.count(False) + len(sweep.constants)))
+    limit = limit if in_place else min(limit, most_staged(alone.count(False)))
+    limit = min(limit, tile) if any(shared) else limit  # a sum is that of one tile
     if not tile or limit < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     fields = [
-        *(kernel.address, kernel.width, len(sweep.inputs), len(results), rows, limit, min(limit, few), tile, in_place, from_rows),
-        *(len(sweep.loads), len(moves), len(sweep.constants), len(sweep.groups)),
+        *(kernel.address, kernel.width, len(sweep.inputs), len(results), rooms[-1], limit, min(limit, few), tile),
+        *(in_place, from_rows),
+        *(len(sweep.loads), len(moves), len(sweep.groups)),
         *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
-        *(moves_at, constants_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
+        *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
     ]
-    for a, core, place in zip(arguments, cores, places, strict=False):
+    for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core))]
-    fields += [field for move, is_alone in zip(moves, alone, strict=True) for field in (*move, is_alone)]
-    fields += [field for k, value in enumerate(bits) for field in (kernel.rows + k, value)]
+        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core)), is_shared]
+    for move, is_alone in zip(moves, alone, strict=True):
+        fields += [*move, is_alone, rooms[move.row], widths[move.row]]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]
     fields += [length for core in cores for length in core]
     name = f"entry_{dtype.name}"

@@ -8,7 +8,9 @@ from llvmlite import ir
 
 from nbad.native import entry_table as t
 from nbad.native.builder import I64, Int
-from nbad.native.cpython import DATA, DESCR, FLAGS, HEAD, I32, KIND, NDIM, USUAL, WRITEABLE, length, new_function, short, type_of
+from nbad.native.convert import DOUBLE
+from nbad.native.cpython import DATA, I32, length
+from nbad.native.entry_arguments import Arguments
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
 
@@ -17,23 +19,8 @@ def text(name, dtype):
     return _Printer(name, dtype).text()
 
 
-class _Printer:
+class _Printer(Arguments):
     """The code of an entry for one dtype."""
-
-    def __init__(self, name, dtype):
-        self.code, self.table, args, given = new_function(name)
-        self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
-        self.from_rows = self.field(t.FROM_ROWS)
-        self.args, self.given = args + self.from_rows * 8, given - self.from_rows
-        self.inputs, self.results = self.field(t.INPUTS), self.field(t.RESULTS)
-        self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
-        self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
-        self.lengths, self.new_lengths = (
-            self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
-        )
-        self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(3))
-        self.numbers = self.code.variable(0)  # whether any input is a number
-        self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
 
     def text(self):
         """The IR."""
@@ -60,159 +47,10 @@ class _Printer:
         code.finish(code.call(self.field(t.ANSWER), code.read(self.good), returns=I64))
         return str(code.function.module)
 
-    # --- small words
-
-    def field(self, index):
-        return self.code.field(self.table, index)
-
-    def argument(self, k, field):
-        return self.field(k * t.ARGUMENT + (t.HEADER + field))
-
-    def demand(self, condition):
-        self.code.assign(self.good, self.code.select(condition, self.code.read(self.good), 0))
-
-    def so_far(self):
-        return self.code.when(self.code.read(self.good).differs(0))
-
-    def is_array(self, thing):
-        return type_of(self.code, thing).equals(self.field(t.ARRAY))
-
-    # --- what is given
-
-    def check_types(self):
-        """Fields of an object may be read only when its type is known."""
-        code = self.code
-        with code.loop(self.from_rows, self.inputs) as k:
-            thing = code.field(self.args, k)
-            kind, is_scalar = type_of(code, thing), self.argument(k, t.DEPTH).equals(0)
-            is_number = code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER)))
-            self.note(k, code.builder.and_(is_number, is_scalar), t.A_NUMBER)
-            self.demand(code.builder.or_(self.is_array(thing), self.is_a(k, t.A_NUMBER)))
-            with code.when(self.is_array(thing)):
-                has_no_axis = code.builder.and_(short(code, thing + NDIM).equals(0), self.from_rows.equals(0))
-                self.note(k, code.builder.and_(has_no_axis, is_scalar), t.WITHOUT_AXES)
-        with code.when(self.field(t.PRIMALS).differs(0)), code.loop(self.field(t.PRIMALS), self.inputs) as k:
-            self.check_tangent(k, k - self.field(t.PRIMALS))
-        if self.item == 4:
-            self.demand_an_array()
-        with code.loop(self.inputs, self.given) as k:
-            self.demand(self.is_array(code.field(self.args, k)))
-
-    def demand_an_array(self):
-        """Numbers are weak, and alone they are float64."""
-        code, primals = self.code, self.field(t.PRIMALS)
-        found = code.variable(self.from_rows)
-        with code.loop(0, code.select(primals.equals(0), self.inputs, primals)) as k:
-            code.assign(found, code.select(self.is_a(k, t.A_NUMBER), code.read(found), 1))
-        self.demand(code.read(found).differs(0))
-
-    def check_tangent(self, k, primal):
-        """It has axes if its primal has; a number stands for any."""
-        both, has = self.is_a(primal, t.AN_ARRAY), self.is_a(k, t.AN_ARRAY)
-        differ = self.code.builder.xor(both, has)
-        self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, t.A_NUMBER)))
-
-    def note(self, k, condition, kind):
-        """One value for all elements: a number, or an array without axes."""
-        self.code.store(self.kinds + k * 8, self.code.select(condition, kind, 0))
-        self.code.assign(self.numbers, self.code.select(condition, 1, self.code.read(self.numbers)))
-
-    def is_a(self, k, kind):
-        return self.code.field(self.kinds, k).equals(kind)
-
-    def find_shape(self):
-        """The element space: the one that is given, or that of the first array; of numbers alone it is empty."""
-        code, found = self.code, self.code.variable(0)
-        with code.when(self.from_rows.differs(0)):
-            shape = code.field(self.args - 8, 0)
-            code.assign(self.lead, code.call(self.field(t.TUPLE_SIZE), shape, returns=I64))
-            self.demand(code.read(self.lead) <= t.MOST_DIMENSIONS)
-            with self.so_far(), code.loop(0, code.read(self.lead)) as d:
-                number = code.call(self.field(t.TUPLE_GET), shape, d, returns=I64)
-                code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number, returns=I64))
-        with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
-            thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(found).equals(0), self.is_a(k, t.AN_ARRAY))
-            with code.when(is_first):
-                lead = short(code, thing + NDIM) - self.argument(k, t.DEPTH)
-                code.assign(found, 1)
-                code.assign(self.lead, lead)
-                self.demand(lead >= 0)
-                self.demand(lead <= t.MOST_DIMENSIONS)
-                with self.so_far(), code.loop(0, lead) as d:
-                    code.store(self.lengths + d * 8, length(code, thing, d))
-        with self.so_far():
-            with code.loop(0, code.read(self.lead)) as d:
-                code.assign(self.count, code.read(self.count) * code.field(self.lengths, d))
-            self.demand(code.read(self.count) >= 1)
-            with code.when(self.batched.differs(0)):
-                self.find_seeds()
-            limit = code.select(code.read(self.numbers).differs(0), self.field(t.FEW), self.field(t.LIMIT))
-            self.demand(limit >= code.read(self.count) * code.read(self.seeds))
-
-    def find_seeds(self):
-        """Their number, from the first array among them."""
-        code = self.code
-        code.assign(self.seeds, 0)
-        with code.loop(self.from_rows, self.inputs) as k:
-            thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_a(k, t.AN_ARRAY))
-            with code.when(code.builder.and_(is_first, short(code, thing + NDIM).differs(0))):
-                code.assign(self.seeds, length(code, thing, 0))
-        self.demand(code.read(self.seeds) >= 1)
-
-    def check_input(self, k):
-        """Note where an argument's values lie."""
-        code, thing = self.code, self.code.field(self.args, k)
-        code.store(self.things + k * 8, thing)
-        code.store(self.data + k * 8, thing + HEAD)
-        with code.when(code.builder.not_(self.is_a(k, t.A_NUMBER))):
-            code.store(self.data + k * 8, code.load(thing + DATA))
-        with code.when(self.is_a(k, t.WITHOUT_AXES)):
-            self.check_items(thing, USUAL)
-        with code.when(code.builder.and_(self.is_a(k, t.AN_ARRAY), self.argument(k, t.IS_ROWS).equals(0))):
-            self.check_array(k, thing, USUAL)
-
-    def check_items(self, thing, flags):
-        kind = self.code.load(self.code.load(thing + DESCR) + KIND)  # not the object: that of an unpickled array is another
-        self.demand(kind.equals(self.field(t.ITEM_TYPE)))
-        self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
-
-    def check_array(self, k, thing, flags):
-        code, lead, depth, first = self.code, self.code.read(self.lead), self.argument(k, t.DEPTH), self.batched
-        self.check_items(thing, flags)
-        self.demand(short(code, thing + NDIM).equals(first + lead + depth))
-        with self.so_far():
-            with code.when(first.differs(0)):
-                self.demand(length(code, thing, 0).equals(code.read(self.seeds)))
-            with code.loop(0, lead) as d:
-                self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
-            with code.loop(0, depth) as d:
-                self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, t.CORE) + d)))
-
-    def check_out(self, k):
-        """It must have memory of its own."""
-        code, thing = self.code, self.code.field(self.args, k)
-        code.store(self.things + k * 8, thing)
-        code.store(self.data + k * 8, code.load(thing + DATA))
-        self.check_array(k, thing, USUAL | WRITEABLE)
-        with self.so_far(), code.loop(self.from_rows, k) as other, code.when(code.builder.not_(self.is_a(other, t.A_NUMBER))):
-            own, end = self.bounds(k)
-            start, stop = self.bounds(other)
-            self.demand(code.builder.or_(own >= stop, start >= end))
-
-    def bounds(self, k):
-        start = self.code.field(self.data, k)
-        return start, start + self.code.read(self.seeds) * self.bytes_of(k)
-
-    def bytes_of(self, k):
-        """What one seed has of an argument."""
-        return self.code.read(self.count) * self.argument(k, t.CORE_SIZE) * self.item
-
     # --- results
 
     def new_result(self, k):
-        code, is_rows, lead = self.code, self.argument(k, t.IS_ROWS), self.code.read(self.lead)
+        code, is_rows, lead = self.code, self.argument(k, t.IS_ROWS), self.lead_of(k)
         lengths, depth = self.new_lengths, self.argument(k, t.DEPTH)
         code.store(lengths, code.read(self.seeds))  # written over where there is one seed only
         with code.loop(0, lead) as d:
@@ -300,8 +138,6 @@ class _Printer:
         in_place = code.builder.and_(code.builder.not_(is_short), self.field(t.IN_PLACE).differs(0))
         size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
         table, scratch = code.stack(rows * 8), code.stack(code.select(in_place, 0, rows * size * self.item))
-        with code.when(code.builder.not_(in_place)):
-            self.fill_constants(scratch, size)
         with code.loop(0, code.read(self.seeds)):
             with code.when(in_place):
                 self.all_at_once(table, count, width)
@@ -342,15 +178,6 @@ class _Printer:
     def call_kernel(self, table, count):
         self.code.call(self.field(t.KERNEL), table, count)
 
-    def fill_constants(self, scratch, size):
-        code, at = self.code, self.field(t.CONSTANTS_AT)
-        kind = ir.IntType(8 * self.item)
-        with code.loop(0, self.field(t.CONSTANTS)) as c:
-            row, bits = self.field(at + c * t.CONSTANT + t.ROW), self.field(at + c * t.CONSTANT + t.VALUE)
-            raw = bits.value if self.item == 8 else code.builder.trunc(bits.value, kind)
-            with code.loop(0, size) as i:
-                code.store(scratch + (row * size + i) * self.item, raw, kind)
-
     def tile(self, table, scratch, size, start):
         """Stage what is not in place, compute, and write back."""
         code, width = self.code, self.field(t.WIDTH)
@@ -359,7 +186,8 @@ class _Printer:
         with code.loop(0, self.field(t.ROWS)) as r:
             code.store(table + r * 8, scratch + r * size * self.item)
         with self.code.loop(0, self.field(t.MOVES)) as m:
-            own, is_load = code.field(table, self.move(m, t.ROW)), m < self.field(t.LOADS)
+            own, is_load = scratch + self.move(m, t.ROOM) * size * self.item, m < self.field(t.LOADS)
+            code.store(table + self.move(m, t.ROW) * 8, own)
             is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
             fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
             direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
@@ -373,9 +201,21 @@ class _Printer:
                 self.copy((own + count * self.item, 1), (own + (count - 1) * self.item, 0), padded - count)
         self.call_kernel(table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
-            own = scratch + self.move(m, t.ROW) * size * self.item
+            own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
+            step = code.select(items.equals(1), self.move(m, t.STEP), 1)
             with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
-                self.copy((self.place(m, start), self.move(m, t.STEP)), (own, 1), count)
+                is_summed = code.builder.and_(self.argument(self.move(m, t.OF), t.SHARED).differs(0), count.differs(1))
+                with code.when(is_summed):
+                    self.sum(self.place(m, start), own, count)
+                with code.when(code.builder.not_(is_summed)):
+                    self.copy((self.place(m, start), step), (own, 1), count * items)
+
+    def sum(self, target, row, count):
+        """What the worker leaves of one block."""
+        code = self.code
+        code.call(self.block_sum, row, self.item, count, self.lanes, self.lanes)
+        total = code.load(self.lanes, DOUBLE)
+        code.store(target, total if self.item == 8 else code.builder.fptrunc(total, self.kind), self.kind)
 
     def fill_number(self, row, k, count):
         """A number is a double, whatever the dtype; an array without axes has that of all."""

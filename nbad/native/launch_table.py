@@ -11,14 +11,16 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
 ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
 SUMS, SUM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 21)
-BLOCK_STREAMS, BLOCK_BYTES, LEAD, SHAPE, HEADER = range(21, 26)
-# fields of a row, and of a load, store or sum (in loads and stores one stride per dimension follows)
+BLOCK_STREAMS, PART, LEAD, SHAPE, HEADER = range(21, 26)
+# fields of a row, and of a load, store or sum: in loads and stores one stride per dimension follows; those of a block are the
+# first ones, how many columns are before its own, and how many these are
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
+BEFORE, COLUMNS, BLOCK_SIZE = range(M_MODE, M_SIZE + 2)
 PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
 
 
-def worker_bytes(rows, stores, gathered):
-    """Memory that one worker needs: scratch rows, the kernel's table, targets of the stores, lanes of a sum, part of a block."""
-    size = rows * PITCH + 8 * (rows + TARGET * stores + LANES) + gathered
+def worker_bytes(rows, stores, parts):
+    """Memory that one worker needs: scratch rows, parts of blocks, the kernel's table, targets of the stores, lanes of a sum."""
+    size = rows * PITCH + parts + 8 * (rows + TARGET * stores + LANES)
     return -(-size // LINE) * LINE  # scratch rows begin at whole cache lines, those of the next worker, too

@@ -6,9 +6,12 @@ A launch is one table of int64 that `nbad.runtime.launch` packs: a header and si
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
 * stores: scratch rows to write to arrays.
 * sums: scratch rows to add up, one float64 per block of 256 elements.
-* blocks: stores that together fill contiguous memory, as those of a Jacobian do; see `nbad.native.interleave`. A block is the
-  number of its stores, and these.
-* gathers: loads that together read contiguous memory, as those of a vector argument do.
+* blocks: results that the kernel itself puts side by side for each element, as those of a Jacobian, into memory that is
+  contiguous over all elements. Where it may not, past the caches or at the end, they go there through scratch, a few elements at
+  a time.
+* gathers: loads with the same strides, as those of a vector argument, or of columns of one array. Those that read neighbours, by
+  the addresses of a call, are loaded together; see `nbad.native.interleave`. A gather is the number of its loads, the bytes from
+  an element to the next, and the loads.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. Where the kernel stores past
 the caches, which takes whole cache lines, the first tile is shorter, so that all others begin at lines, and is staged. All of
@@ -23,16 +26,20 @@ from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
-from nbad.codegen.host import LINE, host
-from nbad.native.builder import I64, Code
-from nbad.native.convert import CODES, DOUBLE, FLOAT, stage_function
-from nbad.native.interleave import interleave_function, part_of_tile, separate_function
+from nbad.codegen.host import host
+from nbad.native.block_sum import FLOATS, block_sum_function
+from nbad.native.builder import Code
+from nbad.native.convert import CODES, stage_function
+from nbad.native.interleave import copy_function, separate_function, stream_function
 from nbad.native.launch_table import (
-    BLOCK_BYTES,
+    BEFORE,
+    BLOCK_COUNT,
+    BLOCK_SIZE,
     BLOCK_STREAMS,
     BLOCKS,
     BODY,
     BODY_ROW,
+    COLUMNS,
     COUNT,
     GATHERS,
     ITEMSIZE,
@@ -48,6 +55,7 @@ from nbad.native.launch_table import (
     M_SIZE,
     MODE_SHIFT,
     NDIM,
+    PART,
     PER_SEED,
     PITCH,
     PROLOGUE,
@@ -71,7 +79,6 @@ from nbad.native.launch_table import (
     WIDTH,
 )
 
-FLOATS = {8: DOUBLE, 4: FLOAT}
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 
 
@@ -89,23 +96,23 @@ def worker():
 
 def _print_worker():
     module = ir.Module("worker")
-    parts = _Parts(module)
+    functions = _Functions(module)
     code = Code(module, "work", 7, internal=False)
-    _Share(code, parts).work()
+    _Share(code, functions).work()
     code.finish()
     return str(module)
 
 
-class _Parts:
+class _Functions:
     """The functions that the worker calls."""
 
     def __init__(self, module):
         self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
         self.load = _load(Code(module, "load", 8), self.stages)
         self.scatter = _scatter(Code(module, "scatter", 9))
-        self.block_sum = _block_sum(Code(module, "block_sum", 5))
-        self.stream = _stream(Code(module, "stream", 3))
-        self.interleave, self.separate = interleave_function(module), separate_function(module)
+        self.block_sum = block_sum_function(module)
+        self.stream, self.copy = stream_function(module), copy_function(module)
+        self.separate = separate_function(module)
 
 
 def _base(code, launch, ids, move, seed):
@@ -194,54 +201,17 @@ def _write(code, targets, number, run, itemsize, kind):
             code.store(target, total, kind)
 
 
-def _block_sum(code):
-    """Sum of one block in float64, in an order that depends on nothing: 16 lanes first, then across them."""
-    row, itemsize, count, lanes, target = code.parameters
-    zero = ir.Constant(DOUBLE, 0.0)
-    with code.loop(0, LANES) as j:
-        code.store(lanes + j * 8, zero, DOUBLE)
-    for size, kind in FLOATS.items():
-        with code.when(itemsize.equals(size)), code.loop(0, count) as i:
-            value, lane = code.load(row + i * size, kind), lanes + (i & (LANES - 1)) * 8
-            wide = value if kind is DOUBLE else code.builder.fpext(value, DOUBLE)
-            code.store(lane, code.builder.fadd(code.load(lane, DOUBLE), wide), DOUBLE)
-    with code.loop(1, LANES) as j:
-        code.store(lanes, code.builder.fadd(code.load(lanes, DOUBLE), code.load(lanes + j * 8, DOUBLE)), DOUBLE)
-    code.store(target, code.load(lanes, DOUBLE), DOUBLE)
-    return code.finish()
-
-
-def _stream(code):
-    """Copy bytes past the caches, a line at a time; what does not fill a line goes the usual way."""
-    target, source, size = code.parameters
-    lines, half = ir.VectorType(I64, LINE // 8), ir.IntType(32)
-    to_line = code.select((target & 3).equals(0), (code.int(0) - target) & (LINE - 1), size)  # odd addresses never meet a line
-    head = code.smaller(to_line, size)
-    body = (size - head) // LINE
-
-    def plainly(start, stop):
-        with code.loop(start // 4, stop // 4) as i:
-            code.store(target + i * 4, code.load(source + i * 4, half), half)
-
-    plainly(code.int(0), head)
-    with code.loop(0, body) as k:
-        place = head + k * LINE
-        code.store_line(target + place, code.load(source + place, lines))
-    plainly(head + body * LINE, size)
-    return code.finish()
-
-
 class _Share:
     """The body of the worker."""
 
-    def __init__(self, code, parts):
-        self.code, self.parts = code, parts
+    def __init__(self, code, functions):
+        self.code, self.functions = code, functions
         self.launch, self.ids, self.scratch, self.tile, self.last_tile, self.seed, self.last_seed = code.parameters
         self.rows = self.field(ROW_COUNT)
-        self.table = self.scratch + self.rows * PITCH
+        self.parts = self.scratch + self.rows * PITCH
+        self.table = self.parts + self.columns() * self.field(PART) * self.field(ITEMSIZE)
         self.lanes = self.table + self.rows * 8
-        self.gathered = self.lanes + 8 * LANES
-        self.targets = self.gathered + code.field(self.launch, BLOCK_BYTES)
+        self.targets = self.lanes + 8 * LANES
 
     def field(self, index):
         return self.code.field(self.launch, index)
@@ -268,30 +238,82 @@ class _Share:
         code = self.code
         self.point(span, seed)
         self.loads(span, seed, PER_SEED, code.int(0).equals(0))
-        code.call(self.field(BODY), self.table + self.field(BODY_ROW) * 8, padded)
+        self.compute(span, seed)
         number = code.select(count.equals(padded), self.field(STAGED_STORES), self.field(STORE_COUNT))
         with code.when(number.differs(0)):
             self.scatter(self.field(STORES), number, span, seed)
-        with self.each_block(BLOCKS) as (number, moves):
-            self.block(span, seed, number, moves)
         with code.loop(0, self.field(SUM_COUNT)) as k:
             move = self.field(SUMS) + k * M_SIZE
             row = self.scratch + self.field(move + M_ROW) * PITCH
             target = _base(code, self.launch, self.ids, move, seed) + tile * 8
-            code.call(self.parts.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
+            code.call(self.functions.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
 
     def scatter(self, moves, number, span, seed):
         """Write some stores element by element."""
         first, count, _ = span
-        self.code.call(self.parts.scatter, self.launch, self.ids, self.scratch, self.targets, moves, first, count, number, seed)
+        given = self.launch, self.ids, self.scratch, self.targets
+        self.code.call(self.functions.scatter, *given, moves, first, count, number, seed)
+
+    def columns(self):
+        """How many items an element has in all blocks."""
+        total = self.code.variable(0)
+        with self.each_block() as block:
+            self.code.assign(total, self.code.read(total) + self.field(block + COLUMNS))
+        return self.code.read(total)
 
     @contextmanager
-    def each_block(self, section):
-        """The blocks or gathers: how many moves each has, and where they are."""
-        code, at = self.code, self.code.variable(self.field(section))
-        with code.loop(0, self.field(section + 1)):
-            number, moves = self.field(code.read(at)), code.read(at) + 1
-            yield number, moves
+    def each_block(self):
+        """Where the blocks are told."""
+        with self.code.loop(0, self.field(BLOCK_COUNT)) as k:
+            yield self.field(BLOCKS) + k * BLOCK_SIZE
+
+    def compute(self, span, seed):
+        """Run the body: over the whole tile, or so much of it at a time as parts of blocks have room for."""
+        first, count, padded = span
+        code, own = self.code, self.table + self.field(BODY_ROW) * 8
+        is_direct = code.builder.and_(self.field(BLOCK_STREAMS).equals(0), count.equals(padded))
+        is_direct = code.builder.or_(self.field(BLOCK_COUNT).equals(0), is_direct)
+        size = code.select(is_direct, padded, self.field(PART))
+        with code.loop(0, (padded + size - 1) // size) as k:
+            start = k * size
+            with self.each_block() as block:
+                place = code.select(is_direct, self.place(block, first, seed), self.part(block))
+                code.store(self.table + self.field(block + M_ROW) * 8, place)
+            code.call(self.field(BODY), own, code.smaller(size, padded - start))
+            with code.when(code.builder.not_(is_direct)):
+                left = code.select(start < count, count - start, 0)  # none, where the prologue's vectors are longer than a part
+                with self.each_block() as block:
+                    length = code.smaller(size, left) * self.pitch(block)
+                    self.send(self.place(block, first + start, seed), self.part(block), length)
+                with code.loop(0, self.rows) as r:
+                    code.store(self.table + r * 8, code.field(self.table, r) + size * self.field(ITEMSIZE))
+
+    def pitch(self, block):
+        """Bytes of an element in a block."""
+        return self.field(block + COLUMNS) * self.field(ITEMSIZE)
+
+    def place(self, block, first, seed):
+        """Address of an element in a block."""
+        return _base(self.code, self.launch, self.ids, block, seed) + first * self.pitch(block)
+
+    def part(self, block):
+        """Address of the room for a part of a block: BEFORE says how many items an element has in the blocks before it."""
+        return self.parts + self.field(block + BEFORE) * self.field(PART) * self.field(ITEMSIZE)
+
+    def send(self, target, source, size):
+        """Copy a part of a block to its place, past the caches or not."""
+        with self.code.when(self.field(BLOCK_STREAMS).differs(0)):
+            self.code.call(self.functions.stream, target, source, size)
+        with self.code.when(self.field(BLOCK_STREAMS).equals(0)):
+            self.code.call(self.functions.copy, target, source, size)
+
+    @contextmanager
+    def each_gather(self):
+        """The gathers: how many moves each has, the bytes from one element to the next, and where the moves are."""
+        code, at = self.code, self.code.variable(self.field(GATHERS))
+        with code.loop(0, self.field(GATHERS + 1)):
+            number, pitch, moves = self.field(code.read(at)), self.field(code.read(at) + 1), code.read(at) + 2
+            yield number, pitch, moves
             code.assign(at, moves + number * (self.field(NDIM) + M_SIZE))
 
     def name_rows(self, number, moves):
@@ -302,32 +324,35 @@ class _Share:
             code.store(self.targets + k * 8, self.scratch + row * PITCH)
         return self.targets
 
-    def block(self, span, seed, number, moves):
-        """Write a block: the part of a full tile at a time, by vectors."""
-        first, count, _ = span
-        code, itemsize = self.code, self.field(ITEMSIZE)
-        with code.when(count.differs(TILE)):
-            self.scatter(moves, number, span, seed)
-        with code.when(count.equals(TILE)):
-            rows, pitch, elements = self.name_rows(number, moves), number * itemsize, part_of_tile(code, number)
-            memory = _base(code, self.launch, self.ids, moves, seed) + first * pitch
-            with code.loop(0, code.int(TILE) // elements) as k:
-                place, shift = memory + k * elements * pitch, k * elements * itemsize
-                target = code.select(self.field(BLOCK_STREAMS).equals(0), place, self.gathered)
-                code.call(self.parts.interleave, rows, target, number, elements, shift, itemsize)
-                with code.when(self.field(BLOCK_STREAMS).differs(0)):
-                    code.call(self.parts.stream, place, self.gathered, elements * pitch)
+    def gather(self, span, seed, number, pitch, moves):
+        """Stage a gather, one run of neighbours after the other."""
+        code, size, done = self.code, self.field(NDIM) + M_SIZE, self.code.variable(0)
+        with code.repeat(lambda: code.read(done) < number):
+            run = code.variable(1)
+            start, move = code.read(done), moves + code.read(done) * size
+            memory = _base(code, self.launch, self.ids, move, seed)
 
-    def gather(self, span, seed, number, moves):
-        """Stage a gather: a full tile by vectors."""
-        first, count, padded = span
-        code, itemsize = self.code, self.field(ITEMSIZE)
-        with code.when(count.differs(TILE)), code.loop(0, number) as k:
+            def goes_on():
+                following = start + code.read(run)
+                other = _base(code, self.launch, self.ids, moves + code.smaller(following, number - 1) * size, seed)
+                return code.builder.and_(following < number, other.equals(memory + code.read(run) * self.field(ITEMSIZE)))
+
+            with code.repeat(goes_on):
+                code.assign(run, code.read(run) + 1)
+            self.stage(span, seed, (code.read(run), move), (memory, pitch))
+            code.assign(done, start + code.read(run))
+
+    def stage(self, span, seed, run, source):
+        """Stage some neighbours: a full tile by vectors."""
+        (first, count, padded), (number, moves), (memory, pitch) = span, run, source
+        code = self.code
+        is_fast = code.builder.and_(count.equals(TILE), code.int(1) < number)
+        with code.when(is_fast):
+            rows = self.name_rows(number, moves)
+            code.call(self.functions.separate, rows, memory + first * pitch, number, pitch, TILE, self.field(ITEMSIZE))
+        with code.when(code.builder.not_(is_fast)), code.loop(0, number) as k:
             move = moves + k * (self.field(NDIM) + M_SIZE)
-            code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
-        with code.when(count.equals(TILE)):
-            memory = _base(code, self.launch, self.ids, moves, seed) + first * number * itemsize
-            code.call(self.parts.separate, self.name_rows(number, moves), memory, number, TILE, 0, itemsize)
+            code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
 
     def loads(self, span, seed, per_seed, fresh):
         """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh.
@@ -342,11 +367,11 @@ class _Share:
             mode = self.field(move + M_MODE)
             with code.when((mode & PER_SEED).equals(per_seed)):
                 with code.when((mode & UNIFORM).equals(0)):
-                    code.call(self.parts.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
+                    code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
                 with code.when(code.builder.and_((mode & UNIFORM).differs(0), fresh)):
-                    code.call(self.parts.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
-        with self.each_block(GATHERS) as (number, moves), code.when((self.field(moves + M_MODE) & PER_SEED).equals(per_seed)):
-            self.gather(span, seed, number, moves)
+                    code.call(self.functions.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
+        with self.each_gather() as gather, code.when((self.field(gather[-1] + M_MODE) & PER_SEED).equals(per_seed)):
+            self.gather(span, seed, *gather)
 
     def point(self, span, seed):
         """Fill the kernel's table: direct rows point into arrays, all others into scratch."""

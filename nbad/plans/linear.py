@@ -97,7 +97,7 @@ def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], directi
     factors = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
     conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
     sources = range(partials, len(builder.inputs))
-    return compact(builder.build(walk(builder, entries, factors, conditions, ends, sources)))
+    return compact(builder, walk(builder, entries, factors, conditions, ends, sources))
 
 
 def walk(

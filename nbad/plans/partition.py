@@ -6,7 +6,6 @@ computes the cotangents: it only multiplies and adds. Where the map keeps inner 
 conditions of some of them.
 """
 
-from dataclasses import replace
 from functools import partial
 
 from nbad.derivatives.differentiate import JointGraph
@@ -63,7 +62,7 @@ def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
         for number, ((m, n), k) in enumerate(zip(joint.positions, found, strict=True))
     )
     vertices = more[len(conditions) :]
-    graph = compact(replace(graph, outputs=(*primal, *kept, *vertices)))
+    graph = compact(graph, (*primal, *kept, *vertices))
     partials = graph.outputs[joint.n_outputs : joint.n_outputs + len(kept)]
     roles: dict[int, list[str]] = {k: [] for k in partials}
     heads = [*(f"y{m}" for m in range(joint.n_outputs)), *map(graph.label, graph.outputs[joint.n_outputs + len(kept) :])]
@@ -79,10 +78,13 @@ def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
 
 def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
     """Inputs to outputs and stored values; a condition is stored as 1 or 0, because all rows of the buffer have one dtype."""
-    builder = GraphBuilder.extending(targets.graph)
-    one, zero = builder.constant(1.0), builder.constant(0.0)
-    results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]
-    return compact(builder.build((*targets.graph.outputs[:outputs], *results)))
+    given: Graph | GraphBuilder = targets.graph
+    results = stored
+    if any(_is_condition(targets, k) for k in stored):
+        given = builder = GraphBuilder.extending(targets.graph)
+        one, zero = builder.constant(1.0), builder.constant(0.0)
+        results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]
+    return compact(given, (*targets.graph.outputs[:outputs], *results))
 
 
 def _prologue(targets: Targets, stored: list[int]) -> Graph:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from nbad.derivatives.differentiate import JointGraph
+from nbad.graphs.failures import may_fail
+from nbad.graphs.flags import has_alarm
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import cached_property
@@ -80,6 +82,21 @@ def with_partials(plan: Plan) -> Graph:
         return plan.forward
     builder, outputs = GraphBuilder.extending(plan.forward), plan.forward.outputs
     return builder.build([*outputs[: plan.outputs], *builder.splice(plan.prologue, outputs[plan.outputs :])])
+
+
+def whole_jacobian(plan: Plan, with_value: bool) -> Graph:
+    """The forward graph with every entry of the Jacobian as an output, in C order, behind the values if these are asked for.
+
+    They stay where elements may fail: what would be noticed beside the entries is so without them.
+    """
+    builder, partials = GraphBuilder.extending(plan.forward), plan.forward.outputs[plan.outputs :]
+    nodes = {}
+    for e in plan.entries:
+        nodes[e.output, e.input] = builder.constant(e.constant) if e.partial is None else partials[e.partial]
+    zero = builder.constant(0.0)
+    entries = [nodes.get((m, n), zero) for m in range(plan.outputs) for n in plan.wrt]
+    has_value = with_value or has_alarm(plan.forward) or bool(may_fail(plan.forward))
+    return builder.build([*plan.forward.outputs[: plan.outputs if has_value else 0], *entries])
 
 
 def fuse(prologue: Graph, following: Graph) -> Graph:

@@ -96,11 +96,11 @@ def _payload_data(payload: Payload, brought: dict[Brought, int]) -> int | str | 
 def _graph(data: Data) -> Graph:
     name, inputs, nodes, outputs, brought = data
     found = list(map(_one, brought))
-    # each text once: a plan lives as long as its kernel
-    parsed = (
-        Node(sys.intern(op), tuple(args), _payload(payload, found), sys.intern(kind), source and sys.intern(source))
+    intern = sys.intern  # each text once: a plan lives as long as its kernel
+    parsed = [
+        Node(intern(op), tuple(args), payload and _payload(payload, found), intern(kind), source and intern(source))
         for op, args, payload, kind, source in nodes
-    )
+    ]
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 
 

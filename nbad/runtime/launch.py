@@ -14,8 +14,8 @@ from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Slot, Table, block_room, grouped
-from nbad.runtime.strides import Shape
+from nbad.runtime.pack import Kernels, Move, Slot, Stores, Table, gathered, grouped
+from nbad.runtime.strides import Shape, memory_order
 from nbad.runtime.threads import Driver
 
 # Bytes of results beyond what the caches keep: stores that pass them by save reading every line first. With a last cache of
@@ -31,7 +31,9 @@ class Routes(NamedTuple):
     sums: tuple[tuple[int, Slot], ...] = ()
 
 
-def collapse(shape: Shape, strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
+def collapse(
+    shape: Shape, strides: Sequence[Sequence[int]], order: Sequence[int] | None = None
+) -> tuple[list[int], list[list[int]]]:
     """Merge dimensions that every slot walks as one.
 
     Parameters
@@ -40,6 +42,8 @@ def collapse(shape: Shape, strides: Sequence[Sequence[int]]) -> tuple[list[int],
         The element space, without empty dimensions.
     strides : sequence of tuples
         Strides of each slot over it.
+    order : sequence of int, optional
+        The dimensions as they are to be walked, the last of them first.
 
     Returns
     -------
@@ -51,10 +55,13 @@ def collapse(shape: Shape, strides: Sequence[Sequence[int]]) -> tuple[list[int],
     --------
     >>> collapse((2, 3), [(24, 8), (0, 0)])
     ([6], [[8], [0]])
+    >>> collapse((2, 3), [(8, 16), (8, 16)], order=[1, 0])
+    ([6], [[8], [8]])
     """
     sizes: list[int] = []
     merged: list[list[int]] = [[] for _ in strides]
-    for k, size in enumerate(shape):
+    for k in range(len(shape)) if order is None else order:
+        size = shape[k]
         if size == 1:
             continue
         if sizes and all(m[-1] == size * s[k] for m, s in zip(merged, strides, strict=True)):
@@ -70,7 +77,7 @@ def collapse(shape: Shape, strides: Sequence[Sequence[int]]) -> tuple[list[int],
 
 def flops(kernel: TileKernel | None) -> float:
     """Operations of a kernel for one element, in units of a float64 multiplication."""
-    return total(kernel.oplist) * kernel.dtype.itemsize / WORD if kernel else 0.0
+    return total(kernel.graph) * kernel.dtype.itemsize / WORD if kernel else 0.0
 
 
 def leaves_caches(nbytes: int) -> bool:
@@ -98,15 +105,19 @@ class Launch:
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
         slots = [slot for _, slot in (*routes.reads, *routes.writes)]
-        sizes, strides = collapse(shape, [slot.strides for slot in slots])
+        own = [slot.strides for slot in slots]
+        # sums and padded rows want elements in C order
+        is_free = not routes.sums and not any(slot.padded for slot in slots)
+        sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
         moves = [Move(*pair, own) for pair, own in zip((*routes.reads, *routes.writes), strides, strict=True)]
-        kernels, reads = Kernels(kernel, prologue), len(routes.reads)
-        loads, stores = grouped(moves[:reads], kernel.dtype), grouped(moves[reads:], kernel.dtype)
-        rows = max([kernel.rows + kernels.first_row, *(move.row + 1 for move in moves)])
+        first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
+        loads, written = gathered(moves[:reads], sizes, kernel.dtype), grouped(moves[reads:], sizes, kernel.dtype)
+        kernel, stores, sums = Stores(kernel, written, routes.sums).in_blocks(first_row)
+        rows = max([kernel.rows + first_row, *(move.row + 1 for move in (*moves[:reads], *stores.single))])
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)
-        self._table = Table(kernels, sizes, loads, stores, routes.sums, rows)
+        self._table = Table(Kernels(kernel, prologue), sizes, loads, stores, sums, rows)
         at_once = max([len(routes.writes), *map(len, loads.blocks)])
-        self._scratch = worker_bytes(rows, at_once, block_room(stores.blocks))
+        self._scratch = worker_bytes(rows, at_once, self._table.block_bytes)
         moved = sum(slot.dtype.itemsize for slot in slots if any(slot.strides))
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory

@@ -30,7 +30,7 @@ TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
 PAGE = 4096
 STAGGER = 13 * 64  # bytes: from one block's start in a page to the next one's
-OFTEN = 1 << 26  # bytes: after so many that were taken anew or given back, the pool looks how many are left
+OFTEN = 1 << 28  # bytes: after so many that were taken anew or given back, the pool looks how many are left; that takes 80 us
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 BOUNDLESS = 1 << 60  # bytes: what the older control groups say where there is no limit is more
 VERSIONS = (  # of control groups: folder, controller, files of the limit and of what is used, cached files that may be dropped
@@ -116,13 +116,22 @@ def _own() -> Iterator[Limit]:
             yield Limit(total, max(total - pages[place] * resource.getpagesize(), 0))
 
 
+class Block(NamedTuple):
+    """Memory and its address, which costs more to ask for than the block to find."""
+
+    memory: np.ndarray
+    size: int
+    address: int
+
+
 class Pool:
     """Blocks that wait for reuse, by size; the oldest go first when there are too many bytes."""
 
     def __init__(self, limit):
         self.limit = limit
         self._moved = 0  # bytes since the last look at what is left
-        self.blocks: dict[int, list[np.ndarray]] = {}
+        self._about = 0  # how many bytes wait, but for what interrupts may have made wrong since they were counted
+        self.blocks: dict[int, list[Block]] = {}
         self._turns = itertools.count()
         self._lock = Lock()  # a lease may end inside a locked section, when the collector runs there
 
@@ -146,8 +155,8 @@ class Pool:
         except MemoryError:  # what waits in other sizes may make room
             self.clear()
             raw = np.empty(size + PAGE, np.uint8)
-        start = (next(self._turns) * STAGGER - raw.ctypes.data) % PAGE
-        return raw[start : start + size]
+        address = raw.ctypes.data
+        return Block(raw, size, address + (next(self._turns) * STAGGER - address) % PAGE)
 
     def give(self, block):
         """Take a block back, if there is room."""
@@ -155,16 +164,19 @@ class Pool:
         with self._lock.current:
             if size <= self.limit:
                 self.blocks.setdefault(size, []).append(block)
-            while self.waiting > self.limit:
-                self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
+                self._about += size
+            if self._about > self.limit:
+                self._about = self.waiting
+                while self._about > self.limit:
+                    self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
         self._look(size, 0)
 
     def _look(self, moved, needed):
         """Now and then give back what waits, where it is more than what would be left."""
         self._moved += moved
         if self._moved >= OFTEN and not sys.is_finalizing():
-            self._moved = 0
-            if self.waiting > left() - needed:
+            self._moved, self._about = 0, self.waiting
+            if self._about > left() - needed:
                 self.clear()
 
     def _pop(self, size):
@@ -173,12 +185,14 @@ class Pool:
         block = kept.pop()
         if kept:
             self.blocks[size] = kept
+        self._about -= size
         return block
 
     def clear(self):
         """Free all that waits."""
         with self._lock.current:
             self.blocks.clear()
+            self._about = 0
 
 
 def release_memory() -> int:
@@ -215,7 +229,7 @@ class _Lease:
 
     def __init__(self, shape, dtype, size):
         self.block = POOL.take(size)
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.ctypes.data, False)}
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.address, False)}
 
     def __del__(self, give=POOL.give):
         if self.block is not None:

@@ -9,7 +9,7 @@ from nbad import foreign
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.memo import Memo
 from nbad.runtime.memory import SMALLEST
-from nbad.runtime.strides import batch
+from nbad.runtime.strides import batch, memory_order, strides_over
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 WEAK = (float, int, bool)
@@ -30,6 +30,8 @@ class Layout(NamedTuple):
         The element space.
     leaf_shapes : tuple of tuples
         Shape of each output.
+    order : tuple of int or None
+        The axes of the element space as they lie in the memory of the arguments; None where that is C order.
     is_plain : bool
         Whether no argument is a number, which an array must be made of.
     is_small : bool
@@ -42,6 +44,7 @@ class Layout(NamedTuple):
     dtype: np.dtype
     shape: tuple[int, ...]
     leaf_shapes: tuple[tuple[int, ...], ...]
+    order: tuple[int, ...] | None
     is_plain: bool
     is_small: bool
     remember: Memo
@@ -176,7 +179,15 @@ def _layout(program, values, arrays):
     shape = _common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
     is_plain, is_small = not any(type(v) in NUMBERS for v in values), math.prod(shape) * dtype.itemsize < SMALLEST
-    return Layout(tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, is_plain, is_small, Memo())
+    return Layout(
+        tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, _order(program, arrays, shape), is_plain, is_small, Memo()
+    )
+
+
+def _order(program, arrays, shape):
+    """The order of the axes in memory; None where it is C order."""
+    order = tuple(memory_order([strides_over(a, len(core), shape) for a, core in zip(arrays, program.cores, strict=True)]))
+    return None if order == tuple(range(len(order))) else order
 
 
 def _check_cores(program, arrays):

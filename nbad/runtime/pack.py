@@ -3,16 +3,17 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from nbad.codegen.compile import TileKernel, compile_tile
+from nbad.codegen.compile import TileKernel
 from nbad.native import launch_table as d
 from nbad.native.convert import CODES
-from nbad.native.interleave import block_bytes
 from nbad.runtime.strides import Shape
+
+PART = 32  # elements
 
 
 class Slot(NamedTuple):
@@ -40,7 +41,10 @@ class Move(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block."""
+    """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block.
+
+    The rows of a block of stores are one, which the kernel fills.
+    """
 
     single: list[Move]
     blocks: list[list[Move]]
@@ -65,20 +69,47 @@ class _Packed(NamedTuple):
     fields: list[int]
 
 
-def grouped(moves: list[Move], dtype: np.dtype) -> Moves:
+def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     """Find the blocks among moves."""
     together: dict[tuple, list[Move]] = defaultdict(list)
     for move in moves:
         slot = move.slot
-        if slot.dtype == dtype and not slot.accumulate and not slot.padded and len(move.strides) == 1:
-            together[slot.array, slot.seed_stride, move.strides[0]].append(move)
+        if slot.dtype == dtype and not slot.accumulate and not slot.padded:
+            together[slot.array, slot.seed_stride, *move.strides].append(move)
     blocks = []
-    for (_, _, stride), members in together.items():
+    for (_, _, *strides), members in together.items():
         for run in _runs(members, dtype.itemsize):
-            if len(run) > 1 and len(run) * dtype.itemsize == stride:
+            is_whole = strides == _contiguous_strides(sizes, len(run) * dtype.itemsize) or math.prod(sizes) == 1
+            if len(run) > 1 and is_whole:
                 blocks.append(run)
     taken = {id(move) for members in blocks for move in members}
     return Moves([move for move in moves if id(move) not in taken], blocks)
+
+
+def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
+    """Find the loads that may read neighbours: those of a vector argument, and of arguments with the same strides.
+
+    Whether these are columns of one array the addresses tell, which are another call's another time.
+    """
+    if len(sizes) > 1:
+        return grouped(moves, sizes, dtype)
+    together: dict[tuple, list[Move]] = defaultdict(list)
+    for move in moves:
+        slot, (stride,) = move.slot, move.strides
+        if slot.dtype == dtype and not slot.padded and stride not in (0, dtype.itemsize):
+            together[slot.seed_stride, stride].append(move)
+    groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
+    taken = {id(move) for members in groups for move in members}
+    return Moves([move for move in moves if id(move) not in taken], groups)
+
+
+def _place_of(move: Move) -> tuple[int, int]:
+    return move.slot.array, move.slot.offset
+
+
+def _contiguous_strides(sizes: list[int], itemsize: int) -> list[int]:
+    """Strides of elements of so many bytes that lie one after the other."""
+    return [itemsize * math.prod(sizes[d + 1 :]) for d in range(len(sizes))]
 
 
 def _runs(moves: list[Move], step: int) -> list[list[Move]]:
@@ -92,9 +123,34 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-def block_room(blocks: list[list[Move]]) -> int:
-    """Bytes for the part of a block that is gathered at a time: a narrow one may need more than a wide one."""
-    return max((block_bytes(len(moves)) for moves in blocks), default=0)
+class Stores(NamedTuple):
+    """Results on their way: the kernel that computes them, where they go, and rows that are summed."""
+
+    kernel: TileKernel
+    moves: Moves
+    sums: tuple[tuple[int, Slot], ...]
+
+    def in_blocks(self, first_row: int) -> "Stores":
+        """The same with a kernel that fills the blocks itself, whose rows are numbered from `first_row` on."""
+        if not self.moves.blocks:
+            return self
+        graph = self.kernel.graph
+        first = first_row + len(graph.inputs)
+        members = {move.row: block for block in self.moves.blocks for move in block}
+        groups = []  # of rows, each of which becomes one
+        for row in range(first, first + len(graph.outputs)):
+            rows = [move.row for move in members.get(row, ())] or [row]
+            if rows not in groups:
+                groups.append(rows)
+        places = {row: place for place, rows in enumerate(groups, first) for row in rows}
+        outputs = tuple([graph.outputs[row - first] for rows in groups for row in rows])
+        kernel = self.kernel.beside([len(rows) for rows in groups], outputs)
+
+        def placed(moves: list[Move]) -> list[Move]:
+            return [move._replace(row=places[move.row]) for move in moves]
+
+        moves = Moves(placed(self.moves.single), [placed(block) for block in self.moves.blocks])
+        return Stores(kernel, moves, tuple((places[row], slot) for row, slot in self.sums))
 
 
 class Table(NamedTuple):
@@ -122,17 +178,27 @@ class Table(NamedTuple):
             d.LOADS: _moves(self.loads.single, direct, ndim, _load_mode),
             d.STORES: _moves(self.stores.single, direct, ndim, _store_mode),
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
-            d.BLOCKS: [_block(moves, ndim, _store_mode) for moves in self.stores.blocks],
-            d.GATHERS: [_block(moves, ndim, _load_mode) for moves in self.loads.blocks],
+            d.BLOCKS: _blocks(self.stores.blocks),
+            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.blocks],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
-        header[d.BODY_ROW], header[d.BLOCK_STREAMS] = self.kernels.first_row, blocks_stream
+        header[d.BODY_ROW], header[d.BLOCK_STREAMS], header[d.PART] = self.kernels.first_row, blocks_stream, self.part
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
         header[d.WIDTH], header[d.ITEMSIZE] = max(k.width for k in self.kernels if k), itemsize
-        header[d.BLOCK_BYTES], header[d.LEAD] = block_room(self.stores.blocks), self.lead
+        header[d.LEAD] = self.lead
         header[d.SHAPE : d.SHAPE + ndim] = self.sizes
         return _concatenated(header, sections)
+
+    @property
+    def part(self) -> int:
+        """How many elements of a block are computed at a time where it is not filled in place: they stay in the first cache."""
+        return max(PART, self.kernels.body.width)
+
+    @property
+    def block_bytes(self) -> int:
+        """Room for such parts of all blocks."""
+        return self.part * sum(map(len, self.stores.blocks)) * self.kernels.body.dtype.itemsize
 
     @property
     def may_stream(self) -> bool:
@@ -143,7 +209,7 @@ class Table(NamedTuple):
 
     def streaming(self, lead: int) -> "Table":
         """The same launch with results that pass the caches, from the first whole cache line on."""
-        body = compile_tile(replace(self.kernels.body.oplist, streams=True))
+        body = self.kernels.body.past_caches()
         # tiles do not end where padding would be
         loads, stores = (m._replace(single=[_unpadded(move) for move in m.single]) for m in (self.loads, self.stores))
         return self._replace(kernels=self.kernels._replace(body=body), loads=loads, stores=stores, lead=lead)
@@ -178,9 +244,19 @@ def _concatenated(header: np.ndarray, sections: dict[int, list]) -> np.ndarray:
     return np.concatenate([header, np.array(flat, np.int64)])
 
 
+def _blocks(blocks: list[list[Move]]) -> list[list[int]]:
+    """Fields of the blocks."""
+    before = accumulate(map(len, blocks), initial=0)
+    return [[*_place(moves[0].row, moves[0].slot), columns, len(moves)] for moves, columns in zip(blocks, before, strict=False)]
+
+
 def _contiguous(row: int, slot: Slot) -> list[int]:
     """Fields of a sum."""
-    return [row, slot.array, slot.offset, slot.seed_stride or 0, 0]
+    return [*_place(row, slot), 0]
+
+
+def _place(row: int, slot: Slot) -> list[int]:
+    return [row, slot.array, slot.offset, slot.seed_stride or 0]
 
 
 def _row(slot: Slot | None) -> list[int]:
@@ -193,14 +269,15 @@ def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Call
     for move in moves:
         row, slot, strides = move
         if not (slot.padded and row in direct):
-            fields = [row, slot.array, slot.offset, slot.seed_stride or 0, mode(move), *strides[:ndim]]
+            fields = [*_place(row, slot), mode(move), *strides[:ndim]]
             result.append(_Packed(row in direct, fields))
     return result
 
 
-def _block(moves: list[Move], ndim: int, mode: Callable[[Move], int]) -> list[int]:
-    """Fields of a block: the number of its moves, and these."""
-    return [len(moves), *(field for packed in _moves(moves, {}, ndim, mode) for field in packed.fields)]
+def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
+    """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
+    pitch = moves[0].strides[-1]
+    return [len(moves), pitch, *(field for packed in _moves(moves, {}, len(sizes), _load_mode) for field in packed.fields)]
 
 
 def _load_mode(move: Move) -> int:

@@ -4,7 +4,6 @@ Each function makes the entry of one sweep. Where this interpreter's objects can
 """
 
 import math
-from itertools import product
 
 import numpy as np
 
@@ -30,20 +29,21 @@ def forward(program, plan, dtype):
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
-def reverse(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents, where all arguments have the elements of the value."""
-    cores = tuple(program.cores[a] for a in arguments)
-    return _made(
-        program.fused_reverse(plan, dtype), (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], batched=batched
-    )
+def reverse(program, plan, arguments, dtype, shared, batched):
+    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents.
+
+    Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
+    """
+    kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
+    return _made(kernel, (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], shared=shared, batched=batched)
 
 
-def most_of_reverse(plan, cores, dtype):
+def most_of_reverse(plan, leaves, dtype):
     """Elements beyond which no reverse sweep is a plain case, as its graphs tell before anything is compiled."""
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
     most = _most(rows, flops, dtype.itemsize)
-    items = sum(math.prod(core) for core in cores if core)  # vectors are no rows in place
+    items = sum(math.prod(core) for core in leaves if core)  # seeds of vectors are no rows in place
     return min(most, most_staged(items)) if items else most
 
 
@@ -65,22 +65,10 @@ def jvp(program, wrt, arguments, dtype):
 
 def jacobian(program, plan, dtype, with_value):
     """`entry(*xs)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
-    kernel, block = program.forward(plan, dtype), (plan.outputs, len(plan.wrt))
+    kernel, block = program.jacobian(plan, dtype, with_value), (plan.outputs, len(plan.wrt))
     leaves = program.leaves if with_value else ()
     groups = [(leaves, program.structure.is_tuple)] * with_value + [((block,), False)]
-    loads = [Move(k, *place) for k, place in enumerate(plain_rows(program.cores))]
-    stores = [Move(len(loads) + k, *place) for k, place in enumerate(plain_rows(leaves, len(program.cores)))]
-    constants: list[float] = []
-    entries = {(e.output, e.input): e for e in plan.entries}
-    for offset, (m, n) in enumerate(product(range(plan.outputs), plan.wrt)):
-        e = entries.get((m, n))
-        if e is None or e.partial is None:
-            row = kernel.rows + len(constants)
-            constants.append(e.constant if e else 0.0)
-        else:
-            row = len(loads) + plan.outputs + e.partial
-        stores.append(Move(row, len(program.cores) + len(leaves), offset, math.prod(block)))
-    run = _entry(Plain(kernel, program.cores, tuple(groups), tuple(loads), tuple(stores), tuple(constants)))
+    run = _made(kernel, program.cores, groups)
     return _in_structure(program, run, lambda pair: (program.structure.build(pair[0]), pair[1])) if with_value else run
 
 
@@ -96,17 +84,32 @@ def _in_structure(program, run, build):
     return call
 
 
-def _made(kernel, inputs, groups, **more):
-    """The entry of a kernel whose rows are those of the inputs, and behind them those of the results."""
+def _made(kernel, inputs, groups, shared=(), **more):
+    """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
+
+    A result of several values an element is a block of the kernel.
+    """
     results = [result for group, _ in groups for result in group]
-    places = [place for k, a in enumerate((*inputs, *results)) for place in _places(k, a)]
-    moves = [Move(row, *place) for row, place in enumerate(places)]
-    reads = kernel.rows - kernel.results
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(moves[:reads]), tuple(moves[reads:]), **more))
+    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument)]
+    laid = [(k, *row) for k, result in enumerate(results) for row in _laid(result, bool(shared) and shared[k])]
+    widths = [width for _, width, _, _ in laid]
+    first = len(places) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
+    loads = [Move(row, *place) for row, place in enumerate(places)]
+    stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
+    moves = tuple(loads), tuple(stores)
+    return _entry(Plain(kernel.beside(widths), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
 
 
 def _places(number, argument):
     return residual_rows(number, argument.number) if isinstance(argument, Rows) else plain_rows([argument], number)
+
+
+def _laid(result, is_shared):
+    """The rows of a result, or its only block: how many values of an element each has, and where they lie, as a move says."""
+    if isinstance(result, Rows):
+        return [(1, k, 0) for k in range(result.number)]
+    size = math.prod(result)
+    return [(1, k, size) for k in range(size)] if is_shared else [(size, 0, size)]
 
 
 def _never(*_):
@@ -126,5 +129,5 @@ def _entry(sweep):
     size = kernel.dtype.itemsize
     results = [result for group, _ in sweep.groups for result in group]
     widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(_most(kernel.rows, total(kernel.oplist), size), SMALLEST // widest - 1)
-    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.oplist)
+    limit = min(_most(kernel.rows, total(kernel.graph), size), SMALLEST // widest - 1)
+    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.graph)

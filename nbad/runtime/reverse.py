@@ -42,32 +42,23 @@ class Reverse:
     def __init__(self, program, plan, arguments, dtype):
         self.program, self.plan, self.arguments, self.dtype = program, plan, arguments, dtype
         self.names, self.cores = [program.names[a] for a in arguments], [program.cores[a] for a in arguments]
-        self._over = Memo()
+        self._plain, self._over = Memo(), Memo()
 
     @cached_property
-    def few(self):
+    def _few(self):
         """Elements beyond which nothing is a plain case, and no kernel is compiled for it."""
-        return plain.most_of_reverse(self.plan, (*self.cores, *self.program.leaves), self.dtype)
+        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype)
 
-    @cached_property
-    def one(self):
-        """The sweep of one seed in the plain case, from the element space, the rows and the leaves of the seed."""
-        return plain.reverse(self.program, self.plan, self.arguments, self.dtype, False)
-
-    @cached_property
-    def many(self):
-        """The same of many seeds, which have one more axis in front."""
-        return plain.reverse(self.program, self.plan, self.arguments, self.dtype, True)
-
-    def plain_case(self, run, given, ct, out):
-        """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
-        seeds = self.program.structure.leaves(ct)
-        if type(seeds) is not tuple or len(seeds) != len(self.program.leaves):
-            return False
-        if out is None:
-            return run(*given, *seeds)
-        is_whole = type(out) is tuple and len(out) == len(self.arguments) > 0
-        return is_whole and run(*given, *seeds, *out) and out
+    def plain_case(self, shape, shapes):
+        """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
+        shared, elements = tuple([own != shape + core for own, core in zip(shapes, self.cores, strict=True)]), math.prod(shape)
+        if elements > self._few:
+            return None
+        if True in shared:
+            is_whole = [own == core for own, core, is_shared in zip(shapes, self.cores, shared, strict=True) if is_shared]
+            if elements > TILE or not all(is_whole):
+                return None
+        return self._plain(shared, lambda: PlainCase(self, shared))
 
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""
@@ -82,6 +73,34 @@ class Reverse:
         is_watched = self.program.errors == "raise" and self.plan.prologue and may_fail(self.plan.prologue)
         kind = WatchedSweeps if is_watched else ReverseSweeps
         return kind(self.program, self.plan, targets, Region.whole(shape), self.dtype)
+
+
+class PlainCase:
+    """The sweeps of few elements, each in one call; of the differentiated arguments some are `shared` by all elements."""
+
+    def __init__(self, reverse, shared):
+        self._made = reverse.program, reverse.plan, reverse.arguments, reverse.dtype, shared
+        self.program, self.count = reverse.program, len(reverse.arguments)
+
+    @cached_property
+    def one(self):
+        """The sweep of one seed, from the element space, the rows and the leaves of the seed."""
+        return plain.reverse(*self._made, False)
+
+    @cached_property
+    def many(self):
+        """The same of many seeds, which have one more axis in front."""
+        return plain.reverse(*self._made, True)
+
+    def __call__(self, run, given, ct, out):
+        """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
+        seeds = self.program.structure.leaves(ct)
+        if type(seeds) is not tuple or len(seeds) != len(self.program.leaves):
+            return False
+        if out is None:
+            return run(*given, *seeds)
+        is_whole = type(out) is tuple and len(out) == self.count > 0
+        return is_whole and run(*given, *seeds, *out) and out
 
 
 def reverse_of(program, plan, arguments, dtype):

@@ -1,5 +1,7 @@
 """Strides of arrays over the element space."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 Shape = tuple[int, ...]
@@ -16,6 +18,31 @@ def strides_over(array: np.ndarray, core: int, shape: Shape) -> Shape:
     missing = len(shape) - len(own)
     kept = (0 if size == 1 else stride for size, stride in zip(own, array.strides, strict=False))
     return (0,) * missing + tuple(kept)
+
+
+def memory_order(strides: Sequence[Shape]) -> list[int]:
+    """The axes from the longest strides to the shortest, as NumPy's ufuncs order them: where arrays disagree, in C order.
+
+    Parameters
+    ----------
+    strides : sequence of tuples
+        Of each array over the element space; 0 where it is broadcast.
+
+    Examples
+    --------
+    >>> memory_order([(8, 80), (0, 8)]), memory_order([(8, 80), (80, 8)])
+    ([1, 0], [0, 1])
+    """
+    order: list[int] = []  # from the shortest
+    for axis in reversed(range(len(strides[0]) if strides else 0)):
+        place = len(order)
+        for k in reversed(range(len(order))):
+            pairs = [(abs(s[axis]), abs(s[order[k]])) for s in strides if s[axis] and s[order[k]]]
+            if pairs and any(other <= own for own, other in pairs):
+                break
+            place = k if pairs else place
+        order.insert(place, axis)
+    return order[::-1]
 
 
 def contiguous_strides(shape: Shape, itemsize: int) -> Shape:

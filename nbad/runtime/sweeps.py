@@ -84,10 +84,16 @@ class Sweep:
         Of the results.
     nbytes : int
         Bytes of the results.
+
+    Parameters
+    ----------
+    more : int
+        How many results, the last, are not over the elements; all others lie in memory as the arguments do.
     """
 
-    def __init__(self, call, layout, shapes, build, advice=ADVICE):
+    def __init__(self, call, layout, shapes, build, advice=ADVICE, more=0):
         self.call, self.dtype, self.shapes, self.advice = call, layout.dtype, tuple(shapes), advice
+        self._order, self._leaves = layout.order, len(self.shapes) - more
         self.nbytes = layout.dtype.itemsize * sum(map(math.prod, self.shapes))
         self._build, self._fresh, self._launches = build, None, Memo()
 
@@ -103,7 +109,17 @@ class Sweep:
 
     def new(self):
         """Arrays for the results."""
-        return [memory.empty(shape, self.dtype) for shape in self.shapes]
+        return [*self._new_leaves(), *(memory.empty(shape, self.dtype) for shape in self.shapes[self._leaves :])]
+
+    def _new_leaves(self):
+        shapes = self.shapes[: self._leaves]
+        if self._order is None:
+            return [memory.empty(shape, self.dtype) for shape in shapes]
+        depth, places = len(self._order), np.argsort(self._order)
+        axes = [(*self._order, *range(depth, len(shape))) for shape in shapes]
+        each = zip(shapes, axes, strict=True)
+        arrays = [memory.empty(tuple([shape[k] for k in own]), self.dtype) for shape, own in each]
+        return [array.transpose(*places, *range(depth, array.ndim)) for array in arrays]
 
     def into(self, arrays, results):
         """Fill arrays of any strides."""
@@ -116,8 +132,7 @@ class Bounded(Sweep):
 
     def new(self):
         """Arrays for the results."""
-        leaves = [memory.empty(shape, self.dtype) for shape in self.shapes[:-1]]
-        return [*leaves, memory.exact(self.shapes[-1], self.dtype)]
+        return [*self._new_leaves(), memory.exact(self.shapes[-1], self.dtype)]
 
 
 def value(program, layout):
@@ -144,40 +159,29 @@ def forward(program, plan, layout, advice, kind=Sweep):
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
         return _element_launch(program, _computed_forward(program, plan), layout, routes, len(arrays) + len(results))
 
-    return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice)
+    return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice, 1)
 
 
 def jacobian(program, plan, layout, with_value):
     """The station of the Jacobian's blocks of shape (*B, M, N), which come last, behind the outputs if these are asked for."""
-    key, shapes = program.forward_key(plan), layout.leaf_shapes if with_value else ()
+    key, shapes = program.jacobian_key(plan, with_value), layout.leaf_shapes if with_value else ()
 
     def build(arrays, results):
         *leaves, blocks = results
-        constants = np.array([0.0, *(e.constant for e in plan.entries if e.partial is None)], layout.dtype)
+        graph = program.jacobian_graph(plan, with_value)
         reads = arrays_slots(arrays, program.cores, layout.shape)
-        first, last = len(reads), len(reads) + plan.outputs + len(plan.residuals)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays)) if leaves else []
-        number, nothing = len(arrays) + len(results), (0,) * len(layout.shape)
-        fixed = [Slot(number, constants.dtype, nothing, k * constants.itemsize) for k in range(constants.size)]
-        targets = array_slots(number - 1, blocks, blocks.shape[-2:], layout.shape)
-        stores = zip(_entry_rows(plan, first, last), targets, strict=True)
-        routes = Routes(numbered(reads) + numbered(fixed, last), (*numbered(writes, first), *stores))
-        launch = _element_launch(program, _computed_forward(program, plan), layout, routes, number + 1)
-        return lambda arrays: launch([*arrays, constants])
+        number = len(arrays) + len(leaves)
+        entries = array_slots(number, blocks, blocks.shape[-2:], layout.shape)
+        first, end = len(reads), len(reads) + len(graph.outputs)
+        routes = Routes(numbered(reads), (*numbered(writes, first), *numbered(entries, end - len(entries))))
+        computed = Computed(key, graph, lambda: with_partials(plan))
+        return _element_launch(program, computed, layout, routes, number + 1)
 
     block = (*layout.shape, plan.outputs, len(plan.wrt))
     headline = f"jacobian of {program.call}"
     advice = "the Jacobian of a part of the arguments, out= another"
-    return layout.remember(("jacobian", key, with_value), lambda: Sweep(headline, layout, (*shapes, block), build, advice))
-
-
-def _entry_rows(plan, first, fixed):
-    """The scratch row of every entry of the full Jacobian, in C order; row `fixed` holds 0, those behind it the constants."""
-    rows = {}
-    constants = iter(range(fixed + 1, fixed + 1 + len(plan.entries)))
-    for e in plan.entries:
-        rows[e.output, e.input] = next(constants) if e.partial is None else first + plan.outputs + e.partial
-    return [rows.get((m, n), fixed) for m in range(plan.outputs) for n in plan.wrt]
+    return layout.remember(key, lambda: Sweep(headline, layout, (*shapes, block), build, advice, 1))
 
 
 def jvp(program, by, layout, tangents):

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nbad.api.kernel import Kernel
-from nbad.codegen.compile import TileKernel
+from nbad.codegen.compile import Code, TileKernel
 from nbad.codegen.host import Host
 from nbad.codegen.length import width
 from nbad.codegen.lower import OpList, lower
@@ -59,6 +61,11 @@ class Walker(NamedTuple):
     def oplist(self) -> OpList:
         """Its forward kernel, lowered."""
         return lower(self.plan.forward)
+
+    @property
+    def tile(self) -> TileKernel:
+        """Its forward kernel, as if compiled."""
+        return TileKernel(self.oplist, np.dtype(float), "simd", code=Code("", width(self.oplist, HOST), []))
 
 
 def walk(text: str) -> str:
@@ -132,7 +139,7 @@ DOORS: dict[str, Callable[[Walker], str]] = {
     "op list": lambda walker: str(walker.oplist),
     "readable python": lambda walker: print_python(walker.oplist),
     "vector ir": _loop,
-    "tile kernel": lambda walker: str(TileKernel(0, walker.oplist, width(walker.oplist, HOST))),
+    "tile kernel": lambda walker: str(walker.tile),
     "residuals": lambda walker: str(walker.names["pullback"].residuals),
     "results": lambda walker: "\n".join(map(str, (walker.names["y"], *walker.names["cotangents"]))),
     "report": _report,

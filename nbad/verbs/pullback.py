@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
-from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Array
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
@@ -19,6 +18,7 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs.linear import Given, as_given, count_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
@@ -79,8 +79,7 @@ class Pullback:
         self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        cores = reverse.cores  # with broadcast arguments there are sums to do, which is not the plain case
-        self._is_plain = math.prod(shape) <= reverse.few and shapes == tuple([shape + core for core in cores])
+        self._plain = reverse.plain_case(shape, shapes)
 
     @cached_property
     def _sweeps(self):
@@ -129,9 +128,9 @@ class Pullback:
         if more or unknown:
             given = ONE[self._reverse.dtype.itemsize]
             raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
-        rows, reverse = self.rows, self._reverse
-        if self._is_plain and rows is not None and not accumulate:
-            made = reverse.plain_case(reverse.one, (self._shape, rows), ct, out)
+        rows, reverse, few = self.rows, self._reverse, self._plain
+        if few and rows is not None and not accumulate:
+            made = few(few.one, (self._shape, rows), ct, out)
             if made is not False:
                 return made
         seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
@@ -172,9 +171,9 @@ class Pullback:
         if more or unknown:
             given = MANY[self._reverse.dtype.itemsize]
             raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
-        rows, reverse = self.rows, self._reverse
-        if self._is_plain and rows is not None and not accumulate:
-            made = reverse.plain_case(reverse.many, (self._shape, rows), cts, out)
+        rows, reverse, few = self.rows, self._reverse, self._plain
+        if few and rows is not None and not accumulate:
+            made = few(few.many, (self._shape, rows), cts, out)
             if made is not False:
                 return made
         given = MANY[reverse.dtype.itemsize]

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from nbad import lines
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, says_what_is_missing, unfit
 from nbad.api.kernel import Kernel
-from nbad.api.linear import Given, as_given, count_of, many
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
@@ -18,6 +17,7 @@ from nbad.foreign import shown
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
+from nbad.verbs.linear import Given, as_given, count_of, many
 
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 

@@ -219,7 +219,7 @@ def test_precompile_refuses_other_dtypes():
 @pytest.mark.parametrize("x", [0.5, np.linspace(0.0, 1.0, 10_000)], ids=["a number", "many"])
 def test_precompiling_serves_the_usual_calls(monkeypatch, x):
     f = nbad.kernel(polynomials.__wrapped__).precompile()
-    monkeypatch.setattr("nbad.pipeline.compile_tile", None)
+    monkeypatch.setattr("nbad.codegen.compile._shelves.find", None)
     values = f(x)
     y, pullback = nbad.vjp(f, x)
     assert all(np.array_equal(a, b) for a, b in zip(y, values, strict=True))
@@ -234,7 +234,7 @@ def test_precompiling_without_a_static_value_is_refused():
 
 def test_precompiled_kernels_do_not_compile_again(monkeypatch):
     f = nbad.kernel(lambda x: x**4 + 0.25).precompile(np.float64, np.float32)
-    monkeypatch.setattr("nbad.pipeline.compile_tile", None)
+    monkeypatch.setattr("nbad.codegen.compile._shelves.find", None)
     for dtype in (np.float64, np.float32):
         y, pullback = nbad.vjp(f, np.array([2.0], dtype), residuals="partials")
         assert y.dtype == dtype

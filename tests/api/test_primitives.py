@@ -1,6 +1,8 @@
 """Operations of the user's own: values, partials to any order, the caches, the harness and the errors."""
 
 import copy
+import ctypes
+import inspect
 import math
 import pickle
 import re
@@ -210,7 +212,7 @@ def says(*parts):
         ),
         (("soft clip", clip, ["1", "1"]), ArgumentTypeError, ("the name is not an identifier", "got: 'soft clip'")),
         (("größe", clip, ["1", "1"]), ArgumentTypeError, ("the name is not an identifier of ASCII letters", "got: 'größe'")),
-        (("a", 3.0, ["1"]), ArgumentTypeError, ("the implementation is not a function", "got: 3.0", "numba.njit made")),
+        (("a", 3.0, ["1"]), ArgumentTypeError, ("the implementation is not a function", "got: 3.0", "made, or a C function")),
         (("a", math.sin, ["1"]), ArgumentTypeError, ("the implementation is not a function", "fix: lambda x: math.sin(x)")),
         (("a", lambda x=1.0: x, ["1"]), ArgumentTypeError, ("must take one or more arguments", "got: <lambda>(x=1.0)")),
         (("a", lambda: 1.0, []), ArgumentTypeError, ("must take one or more arguments", "got: <lambda>()")),
@@ -347,3 +349,60 @@ def test_a_formula_may_have_partials_of_its_own():
 def test_formulas_that_cannot_be(formula, error, message):
     with pytest.raises(error, match=message):
         nbad.primitive("impossible", formula)
+
+
+LIBRARY = ctypes.CDLL("libm.so.6")
+
+
+def of_library(name, arity):
+    function = getattr(LIBRARY, name)
+    function.argtypes, function.restype = [ctypes.c_double] * arity, ctypes.c_double
+    return function
+
+
+@numba.cfunc("float64(float64, float64)")
+def product_or_error(a, b):
+    """Of two numbers, the second not negative."""
+    if b < 0.0:
+        raise ValueError("negative")
+    return a * b
+
+
+@pytest.mark.parametrize("as_pair", [False, True])
+def test_c_functions_by_their_addresses(as_pair):
+    hypot, x, y = of_library("hypot", 2), np.array([3.0, 5.0, -8.0]), np.array([4.0, 12.0, 15.0])
+    given = (ctypes.cast(hypot, ctypes.c_void_p).value, "float64(float64, float64)") if as_pair else hypot
+    distance = nbad.primitive("my_distance", given, ["x/v", "y/v"])
+    f = nbad.kernel(lambda x, y: 2.0 * distance(x, y))
+    assert f(x, y).tolist() == [10.0, 26.0, 34.0]
+    assert nbad.jacobian(f)(x, y)[:, 0].tolist() == [[1.2, 1.6], [2.0 * 5 / 13, 2.0 * 12 / 13], [-2.0 * 8 / 17, 2.0 * 15 / 17]]
+    assert distance(x, 4.0).tolist() == np.hypot(x, 4.0).tolist()
+    with pytest.raises(TypeError, match="has an address in this process only"):
+        pickle.dumps(distance)
+
+
+def test_a_cfunc_of_numba_keeps_its_names_and_its_errors():
+    product = nbad.primitive("my_product", product_or_error, ["b", "a"])
+    assert (str(inspect.signature(product)), product.__doc__) == ("(a, b)", product_or_error._pyfunc.__doc__)
+    f = nbad.kernel(lambda x, y: product(x, y))
+    assert nbad.value_and_jacobian(f)(2.0, 5.0)[1].tolist() == [[5.0, 2.0]]
+    with pytest.raises(ValueError, match="negative"):
+        f(np.ones(3), np.array([1.0, -1.0, 2.0]))
+
+
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("implementation", "parts"),
+    [
+        (LIBRARY["cbrt"], ("does not say that this C function is one of doubles", "argtypes=None, restype=c_int")),
+        (CALLBACK, ("ctypes made this C function of a Python one", "the Python function itself")),
+        ((12345, "float32(float64)"), ("not that of a function of doubles", "got: 'float32(float64)'")),
+        ((12345, "floot64(float64)"), ("not that of a function of doubles", "fix: (12345, 'float64(float64)')")),
+        ((12345, 3), ("not that of a function of doubles", "got: 3")),
+    ],
+)
+def test_other_addresses_are_explained(implementation, parts):
+    with pytest.raises(ArgumentTypeError, match=says(*parts)):
+        nbad.primitive("my_other", implementation, ["1"])

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import json
 import re
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,14 @@ import pytest
 from helpers.tiles_by_hand import ENTRY, edges, graph_of, pairs, run_tile, same_bits, ulps
 
 from nbad.codegen import compile, disk, numba_cache
-from nbad.codegen.compile import TileKernel, compile_tile
+from nbad.codegen.compile import TileKernel, compile_tile, tile_of
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.numba_cache import cached_njit
 from nbad.codegen.vector_ir import print_ir
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
+from nbad.graphs.simplify import simplify
 from nbad.operations.table import ROWS, TABLE
 
 REGISTERS = {"e": "zmm", "d": "ymm", "c": "ymm", "b": "xmm", "n": "v"}
@@ -225,6 +227,60 @@ def test_a_damaged_file_is_compiled_anew(folder, monkeypatch, damage):
     forget(monkeypatch)
     np.testing.assert_array_equal(run_tile(compile_tile(oplist), x, x), expected)
     assert file.read_bytes() == whole
+
+
+def test_a_graph_finds_its_code_without_being_lowered(folder, monkeypatch):
+    graph, x = simplify(graph_of("exp", "sin", "cos", "erfinv")), np.linspace(-0.9, 0.9, 5)
+    first = tile_of(graph)
+    forget(monkeypatch)
+    for name in ("lower", "print_ir", "_machine"):
+        monkeypatch.setattr(compile, name, None)
+    again = tile_of(graph)
+    assert (again.code, again.rows) == (first.code, first.rows)
+    np.testing.assert_array_equal(run_tile(again, x, x), run_tile(first, x, x))
+
+
+def test_code_is_found_in_another_process(folder, run_python, tmp_path):
+    """With what the linker must know: functions of nbad's and of SciPy's, and the one that counts."""
+    kernel = """
+import math, scipy.special as sc
+
+def f(x):
+    if x < 0.0:
+        raise ValueError("negative")
+    return math.tanh(x) * math.atan(x) * sc.erfinv(x / 9.0)
+"""
+    program = """
+import sys, numpy as np, nbad
+from nbad.codegen import compile
+sys.path.insert(0, {path!r})
+from positive import f
+
+compile.print_ir = (lambda real: lambda *given: print("printed") or real(*given))(compile.print_ir)
+f = nbad.kernel(f)
+print(f(np.arange(1.0, 4.0)).tolist())
+try:
+    f(np.array([1.0, -1.0]))
+except ValueError as error:
+    print(str(error).splitlines()[0])
+"""
+    (tmp_path / "positive.py").write_text(kernel)
+    first, second = (run_python(program.format(path=str(tmp_path)), NBAD_CACHE_DIR=str(folder.parent)) for _ in range(2))
+    assert first.count("printed") > 0
+    assert second == first.replace("printed\n", "")
+
+
+def test_what_the_user_defines_is_lowered_anew(folder, run_python):
+    """The next process may define another operation of the same name."""
+    program = """
+import sys, numpy as np, sympy, nbad
+
+scaled = nbad.primitive("my_scaled", {factor} * sympy.Symbol("x"))
+print(nbad.kernel(lambda x: scaled(x) + x)(np.arange(3.0)).tolist())
+"""
+    for factor in (3.0, 5.0):
+        expected = [0.0, factor + 1.0, 2.0 * factor + 2.0]
+        assert json.loads(run_python(program.format(factor=factor), NBAD_CACHE_DIR=str(folder.parent))) == expected
 
 
 def test_many_threads_compile_at_once(folder):

@@ -109,7 +109,7 @@ def file(folder):
 
 def path_of(folder, key):
     """Where the value of a key lies, in a folder that is there."""
-    path = disk._path(folder, key)
+    path = Path(disk._path(folder, key))
     path.parent.mkdir(mode=0o700, exist_ok=True)
     return path
 
@@ -305,19 +305,19 @@ def test_a_read_only_folder_is_read(folder, file, monkeypatch):
 
     monkeypatch.setattr(os, "access", lambda *args: False)
     monkeypatch.setattr(os, "utime", refuse)
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("nbad.codegen.disk._created", refuse)
     assert disk.load("key") == b"value"
     assert not disk.store("other", b"value")
     assert disk.info().problem == f"{folder} is read-only"
     assert str(disk.info()).endswith("is read-only")
 
 
-@pytest.mark.parametrize("where", ["tempfile.mkstemp", "pathlib.Path.mkdir"])
+@pytest.mark.parametrize("where", ["nbad.codegen.disk._created", "pathlib.Path.mkdir"])
 def test_a_disk_that_is_full_from_the_start(folder, monkeypatch, where):
     def refuse(*args, **options):
         raise OSError(28, "No space left on device")
 
-    if where == "tempfile.mkstemp":
+    if where == "nbad.codegen.disk._created":
         folder.mkdir(mode=0o700, parents=True)
     monkeypatch.setattr(where, refuse)
     assert not disk.store("key", b"value")
@@ -347,7 +347,7 @@ def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
 
 
 def test_without_a_home(monkeypatch):
-    monkeypatch.setattr(disk, "cache_folder", lambda: None)
+    monkeypatch.setattr(disk, "_home", lambda: None)
     assert not disk.store("key", b"value")
     assert disk.load("key") is None
     assert str(disk.info()) == "no disk cache: there is no home folder"

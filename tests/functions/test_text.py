@@ -8,7 +8,7 @@ from llvmlite import binding
 
 from nbad.codegen.host import host
 from nbad.functions import coefficients, fits
-from nbad.functions.library import FUNCTIONS, PAIRS, declared_in, symbol, text
+from nbad.functions.library import FUNCTIONS, PAIRS, symbol, text
 
 every_text = pytest.mark.parametrize(
     "printed",
@@ -56,11 +56,6 @@ def test_no_function_of_the_c_library_is_called_but_far_out():
         called = re.findall(r"call[q]?\t(\w+)", machine.emit_assembly(binding.parse_assembly(text(symbol(name, "float64", 16)))))
         computed = function.results or (name,)
         assert set(called) <= {*computed, *(f"far_{each}" for each in computed)}
-
-
-def test_symbols_are_found_in_what_declares_them():
-    ir = f"declare <4 x double> @{symbol('exp', 'float64', 4)}(<4 x double>) #1\ndeclare double @exp(double) #1"
-    assert declared_in(ir) == ["nbad_exp_x4f64"]
 
 
 def test_a_polynomial_is_what_its_fit_says():

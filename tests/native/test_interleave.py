@@ -1,10 +1,9 @@
-"""Blocks of a Jacobian: columns computed as rows come out interleaved, whatever their number, dtype, place and size."""
+"""Blocks of a Jacobian: columns come out side by side for each element, whatever their number, dtype, place and size."""
 
 import numpy as np
 import pytest
 
 import nbad
-from nbad.native.interleave import NARROW
 from nbad.native.launch_table import TILE
 from nbad.runtime import launch, plain
 
@@ -31,7 +30,7 @@ def expected(xs):
 
 @pytest.mark.parametrize("above", [0, 1 << 40], ids=["streamed", "in place"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("columns", [2, 3, 4, 7, 8, 9, 15, 30, NARROW + 1])
+@pytest.mark.parametrize("columns", [2, 3, 4, 7, 8, 9, 15, 30, 65])
 def test_any_number_of_columns(monkeypatch, rng, columns, dtype, above):
     monkeypatch.setattr(launch, "STREAM_ABOVE", above)
     J = nbad.jacobian(linear(columns))
@@ -59,6 +58,31 @@ def test_blocks_in_any_other_order(rng):
     J, wide = nbad.jacobian(linear(4)), np.empty((3, TILE, 1, 9))
     for out in (wide[..., :4], wide[..., 8:0:-2], wide[:, ::-1, :, 2:6], np.empty((1, 4, TILE, 3)).transpose(3, 2, 0, 1)):
         np.testing.assert_array_equal(J(*xs, out=out), expected(xs))
+
+
+def test_elements_of_several_axes(rng):
+    """Blocks lie one after the other, whatever the arguments do: these are broadcast."""
+    xs = [rng.uniform(size=(9, 1)), rng.uniform(size=TILE // 8), *rng.uniform(size=(3, 9, TILE // 8))]
+    wide = np.empty((9, TILE // 8, 1, 5))
+    for out in (None, wide, wide.transpose(1, 0, 2, 3).copy().transpose(1, 0, 2, 3)):
+        np.testing.assert_array_equal(nbad.jacobian(linear(5))(*xs, out=out), expected(np.broadcast_arrays(*xs)))
+
+
+@pytest.mark.parametrize("above", [0, 1 << 40], ids=["streamed", "in place"])
+def test_blocks_of_several_seeds_and_results(monkeypatch, rng, above):
+    """Scalars among the results, and a prologue before them."""
+    monkeypatch.setattr(launch, "STREAM_ABOVE", above)
+    f = nbad.kernel(lambda a, s, b: (np.exp(a * s) * b, s * s), signature="(3),(),(3)->(3),()")
+    a, b = rng.uniform(size=(2, 2 * TILE + 41, 3))
+    s, seeds = rng.uniform(size=len(a)), rng.uniform(size=(3, len(a), 3))
+    (y, square), pullback = nbad.vjp(f, a, s, b, residuals="recompute")
+    e = np.exp(a * s[:, None])
+    np.testing.assert_allclose(y, e * b, rtol=1e-14)
+    np.testing.assert_array_equal(square, s * s)
+    by_a, by_s, by_b = pullback.batched((seeds, 1.0))
+    np.testing.assert_allclose(by_a, seeds * e * b * s[:, None], rtol=1e-14)
+    np.testing.assert_allclose(by_s, (seeds * e * b * a).sum(axis=-1) + 2 * s, rtol=1e-14)
+    np.testing.assert_allclose(by_b, seeds * e, rtol=1e-14)
 
 
 def test_value_beside_the_block(rng):
@@ -95,7 +119,6 @@ def test_vectors_in_any_other_order(rng):
 
 @pytest.mark.parametrize("above", [0, 1 << 40], ids=["streamed", "in place"])
 def test_blocks_of_different_widths(monkeypatch, rng, above):
-    """A narrow block is gathered by more elements at a time than a wide one, and needs more room."""
     monkeypatch.setattr(launch, "STREAM_ABOVE", above)
     f = nbad.kernel(lambda v: (v * 2.0, v[:20] * 3.0), signature="(70)->(70),(20)")
     v = rng.uniform(size=(3 * TILE, 70))

@@ -241,6 +241,32 @@ print(bits(pullback(seeds[3])) == expected, os.listdir("/proc/self/task") == bef
     assert run_python(code, NUMBA_NUM_THREADS="2").split() == ["True", "True"]
 
 
+def test_a_helper_is_woken_on_another_core_that_its_caller_may_use(run_python):
+    """A caller of one core leaves helpers where they are: there is no other one that it may use."""
+    out = run_python(
+        """
+import os, time
+import numpy as np, nbad
+from nbad.runtime import threads
+
+f, x = nbad.kernel(lambda x: np.exp(np.sin(x))), np.linspace(0.0, 1.0, 100_000)
+cores = os.sched_getaffinity(0)
+threads._own_core = lambda: lambda: min(cores)
+for k in range(3):
+    f(x)
+    time.sleep(0.05)
+helper = threads._helpers._all[1]
+print(os.sched_getaffinity(helper._thread) == (cores - {min(cores)} or cores))
+before = os.sched_getaffinity(helper._thread)
+os.sched_setaffinity(0, {min(cores)})
+f(x)
+print(os.sched_getaffinity(helper._thread) == before)
+""",
+        NUMBA_NUM_THREADS="2",
+    )
+    assert out.split() == ["True", "True"]
+
+
 def test_an_interrupted_call_leaves_nobody_at_work(run_python):
     """Ctrl-C comes while a launch is shared: when the error arrives, nobody writes to results any more."""
     code = (

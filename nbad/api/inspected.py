@@ -1,0 +1,126 @@
+"""What a kernel shows of its compiled code, under the names that Numba's dispatchers have."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbad.errors import ArgumentValueError
+from nbad.forks import IMPORTS
+from nbad.memo import Memo
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from nbad.pipeline import Program
+
+Signature = tuple[Any, ...]  # of Numba's types
+
+
+class Stats(NamedTuple):
+    """Where machine code is kept, and how often a signature's was found there or compiled."""
+
+    cache_path: Path | None
+    cache_hits: dict[Signature, int]
+    cache_misses: dict[Signature, int]
+
+
+class Inspected:
+    """The attributes and methods of Numba's dispatchers, for `Kernel`."""
+
+    __name__: str
+    __wrapped__: Callable[..., Any]
+    _programs: Memo
+
+    @property
+    def py_func(self) -> Callable[..., Any]:
+        """The function that the kernel was made of.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x: x * x).py_func(3)
+        9
+        """
+        return self.__wrapped__
+
+    @property
+    def signatures(self) -> list[Signature]:
+        """The types of the arguments that there is compiled code for: of one element, arrays for vectors and matrices.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> square(2.0), square.signatures
+        (np.float64(4.0), [(float64,)])
+        """
+        return list(self._compiled())
+
+    @property
+    def stats(self) -> Stats:
+        """Where machine code is kept, and how often each signature's was found there or compiled."""
+        with IMPORTS:
+            from nbad.pipeline import cache_folder
+        found = {signature: [tile.is_kept for _, tile in tiles] for signature, tiles in self._compiled().items()}
+        hits = {signature: sum(kept) for signature, kept in found.items()}
+        return Stats(cache_folder(), hits, {signature: len(kept) - hits[signature] for signature, kept in found.items()})
+
+    def inspect_llvm(self, signature: Signature | None = None) -> Any:
+        """The compiled code as LLVM IR, with the lines of the source as comments.
+
+        Parameters
+        ----------
+        signature : tuple of types, optional
+            One of `signatures`.
+
+        Returns
+        -------
+        str or dict of str
+            That of one signature, or of each: what was compiled so far for the value, sweeps and derivatives, one after another.
+
+        Raises
+        ------
+        ArgumentValueError
+            If nothing was compiled for the signature.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> square(2.0)
+        np.float64(4.0)
+        >>> "fmul" in square.inspect_llvm(square.signatures[0])
+        True
+        """
+        return self._shown("inspect_llvm", signature, lambda title, tile: f"; {title}\n{tile.llvm}")
+
+    def inspect_asm(self, signature: Signature | None = None) -> Any:
+        """The compiled code as assembly, with the lines of the source as `.loc`; else as `inspect_llvm`."""
+        return self._shown("inspect_asm", signature, lambda title, tile: f"# {title}\n{tile.asm}")
+
+    def _shown(self, method: str, signature: Signature | None, text: Callable[[str, Any], str]) -> Any:
+        compiled = self._compiled()
+        if signature is not None and signature not in compiled:
+            raise ArgumentValueError(
+                f"`{self.__name__}.{method}({signature})`: nothing was compiled for this signature",
+                got=str(signature),
+                expected=", ".join(map(str, compiled)) or "one of `signatures`, of which there are none yet",
+                fix=f"{self.__name__}.{method}()" if compiled else f"{self.__name__}.precompile()",
+            )
+        shown = {found: "\n".join(text(*pair) for pair in tiles) for found, tiles in compiled.items()}
+        return shown if signature is None else shown[signature]
+
+    def _compiled(self) -> dict[Signature, list[tuple[str, Any]]]:
+        """By signature what was compiled, each with a title."""
+        found: dict[Signature, list[tuple[str, Any]]] = {}
+        for program in list(self._programs.known.values()):
+            for title, tile in program.compiled():
+                found.setdefault(_signature(program, tile.dtype), []).append((f"{title} of {program.name}, {tile.dtype}", tile))
+        return found
+
+
+def _signature(program: "Program", dtype: "np.dtype") -> Signature:
+    with IMPORTS:
+        from numba.core import types
+    scalar = getattr(types, dtype.name)
+    return tuple(types.Array(scalar, len(core), "C") if core else scalar for core in program.cores)

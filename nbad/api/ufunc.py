@@ -1,0 +1,286 @@
+"""What a kernel has in common with NumPy's ufuncs: its counts, `outer`, and arguments that answer to ufuncs in their own way.
+
+NumPy asks every argument that has an `__array_ufunc__` of its own what a ufunc makes of it, and so do kernels: pandas aligns,
+xarray pairs dimensions by name, dask stays lazy. Nothing is paired by position, or computed, without being asked for.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from nbad import foreign
+from nbad.api.signatures import groups, in_order, name_in_code
+from nbad.errors import ArgumentTypeError
+from nbad.forks import IMPORTS
+
+if TYPE_CHECKING:
+    from nbad.pipeline import Program
+
+
+class Ufunc:
+    """The attributes and methods of ufuncs, for `Kernel`."""
+
+    __name__: str
+    parameters: tuple[str, ...]
+    signature: str | None
+    _cores: dict[str, tuple[int, ...]]
+    _leaves: tuple[tuple[int, ...], ...] | None
+    _parameters: tuple[Any, ...]
+    _rest: str | None
+    _parts: Callable[..., Any]
+    whole_program: Callable[[], "Program"]
+
+    @property
+    def nin(self) -> int:
+        """How many arguments are numbers or arrays: all but the static ones."""
+        return len(self._cores)
+
+    @property
+    def nout(self) -> int:
+        """How many outputs there are; without a signature the kernel is traced for it."""
+        return len(self.whole_program().leaves if self._leaves is None else self._leaves)
+
+    @property
+    def nargs(self) -> int:
+        """Arguments and outputs."""
+        return self.nin + self.nout
+
+    @property
+    def types(self) -> list[str]:
+        """The working dtypes as NumPy writes loops.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x, y: x * y).types
+        ['ff->f', 'dd->d']
+        """
+        return _types(self.nin, self.nout)
+
+    @property
+    def takes_where(self) -> bool:
+        """Whether `where=` is a mask, and no parameter of the kernel's own."""
+        return "where" not in self.parameters and self._rest is None
+
+    def statics_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The static values of a call."""
+        return self._parts(args, kwargs)[1]
+
+    def of(self, names: Sequence[str], values: Sequence[Any], statics: dict[str, Any], **options: Any) -> Any:
+        """The kernel of arguments by name."""
+        positional, named = in_order(self._parameters, statics | dict(zip(names, values, strict=True)))
+        return self(*positional, **named, **options)  # type: ignore[operator]
+
+    def outer(self, a: Any, b: Any, /, *, out: Any = None, **kwargs: Any) -> Any:
+        """The kernel of all pairs of elements of two arguments.
+
+        Parameters
+        ----------
+        a, b : array_like
+            The arguments that are not static, in order.
+        out : array or tuple of arrays, optional
+            Filled and returned, as in a call.
+        **kwargs
+            Static arguments.
+
+        Returns
+        -------
+        array or tuple of arrays
+            The shape is that of `a` followed by that of `b`, both without core axes.
+
+        Raises
+        ------
+        ArgumentTypeError
+            For kernels of another number of arguments.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x, y: x - y).outer([1.0, 2.0], [0.0, 1.0, 5.0])
+        array([[ 1.,  0., -4.],
+               [ 2.,  1., -3.]])
+        """
+        with IMPORTS:
+            from nbad.runtime.operands import WEAK, as_array
+        name, names = name_in_code(self), tuple(self._cores)
+        if len(names) != 2:
+            raise ArgumentTypeError(
+                f"`{name}.outer(a, b)`: all pairs are made of two arguments",
+                got=f"{len(names)}: {', '.join(names)}",
+                expected="a kernel of two arguments",
+                fix=f"{name}(*np.ix_({', '.join(names)}))  # for all combinations, of vectors",
+            )
+        call = f"`{name}.outer({', '.join(names)})`"
+        first, second = (as_array(call, name, value) for name, value in zip(names, (a, b), strict=True))
+        axes, core = second.ndim - len(self._cores[names[1]]), (slice(None),) * len(self._cores[names[0]])
+        spread = first[(..., *(None,) * axes, *core)]
+        passed = [x if type(x) in WEAK else array for x, array in ((a, spread), (b, second))]
+        return self.of(names, passed, kwargs, out=out)
+
+
+def _types(nin: int, nout: int) -> list[str]:
+    return [f"{kind * nin}->{kind * nout}" for kind in "fd"]
+
+
+class StandIn:
+    """What arguments with an answer of their own are handed in place of a kernel.
+
+    Their libraries look functions of their own up by a ufunc's `__name__`: of a kernel named `add`, pandas would make `a + b`.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    program : Program
+        The specialization that the call uses.
+    names : tuple of str
+        Of the arguments that it passes as numbers or arrays.
+    statics : dict
+        The other ones.
+    """
+
+    def __init__(self, kernel: Any, program: "Program", names: tuple[str, ...], statics: dict[str, Any]):
+        self._kernel, self._program, self._names, self._statics = kernel, program, names, statics
+        self.__name__ = self.__qualname__ = f"nbad.{kernel.__name__}"
+        self.nin, self.nout, self.nargs = len(names), len(program.leaves), len(names) + len(program.leaves)
+        self.types, self.signature, self.identity = _types(self.nin, self.nout), None, None
+        if any(program.cores) or any(program.leaves):
+            self.signature = f"{groups(program.cores)}->{groups(program.leaves)}"
+        self.fault: BaseException | None = None
+
+    def __call__(self, *values: Any, **options: Any) -> Any:
+        """The kernel of arrays, or of what answers in its own way in turn, such as dask's arrays within xarray's."""
+        unknown = next((name for name in options if name not in ("out", "where")), None)
+        if unknown is not None:
+            raise TypeError(f"{self!r} takes out= and where=, not {unknown}=")
+        with ExitStack() as stack:
+            stack.push(self._note)
+            made = self._kernel.of(self._names, values, self._statics, **options)
+        return self._program.structure.leaves(made) if self._program.structure.is_tuple else made
+
+    def _note(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        """Remember what the kernel raised: a library may raise it, or something else instead."""
+        self.fault = error or self.fault
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}{self._names}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _stand_in, (self._kernel, self._names, self._statics)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        """What tells it from others: dask computes what has one token once, and an edited kernel keeps its name."""
+        with IMPORTS:
+            from nbad.plans import text
+        program = self._program
+        flags = text.key(program.flags.graph) if program.flags else None
+        return self.__name__, self._names, text.key(program.graph), flags, program.math, program.errors
+
+
+def _stand_in(kernel: Any, names: tuple[str, ...], statics: dict[str, Any]) -> StandIn:
+    """A stand-in in another process."""
+    return StandIn(kernel, kernel.bind((), dict.fromkeys(names, 0.0) | statics)[0], names, statics)
+
+
+def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dict[str, Any]) -> Any:
+    """What the first argument with an answer of its own makes of a call, in the kernel's structure."""
+    stand_in = StandIn(kernel, program, program.names, statics)
+    fault = None
+    for value in _in_turn(values, stand_in.signature is not None):
+        try:
+            answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **_options(stand_in, value, values))
+        except (TypeError, RuntimeError, ValueError) as error:
+            # a library's ValueError tells of arrays that do not fit one another, unless it tells of the kernel's own error
+            if error is stand_in.fault or (isinstance(error, ValueError) and stand_in.fault is None):
+                raise
+            fault = error
+            break
+        if answer is not NotImplemented:
+            return program.structure.build(answer) if program.structure.is_tuple else answer
+    _refuse(kernel, program, values, statics, fault)
+
+
+def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str, Any]:
+    """For dask the dtype of the result: to find it, dask runs functions on memory that holds anything, which may raise."""
+    if type(value).__module__ != "dask.array.core" or stand_in.signature is not None or stand_in.nout > 1:
+        return {}
+    dtypes = [np.dtype(getattr(v, "dtype", float)) for v in values if type(v) not in (float, int, bool)]
+    return {"dtype": np.dtype(np.float32 if set(dtypes) == {np.dtype(np.float32)} else np.float64)}
+
+
+def _in_turn(values: tuple[Any, ...], is_vectors: bool) -> Iterator[Any]:
+    """Those that answer, as NumPy asks them: one of each type, from left to right, but types before those they derive from."""
+    left: list[Any] = []
+    for value in values:
+        if foreign.answers(value, is_vectors) and type(value) not in map(type, left):
+            left.append(value)
+    while left:
+        kinds = [type(value) for value in left]
+        first = next(
+            k for k, kind in enumerate(kinds) if not any(other is not kind and issubclass(other, kind) for other in kinds)
+        )
+        yield left.pop(first)
+
+
+def _refuse(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dict[str, Any], fault: Any) -> NoReturn:
+    """The error for arguments of which nobody knows what the kernel makes of them."""
+    named = dict(zip(program.names, values, strict=True))
+    name, value = next((name, value) for name, value in named.items() if foreign.part_of(value) is not None)
+    part = foreign.part_of(value)
+    raise ArgumentTypeError(
+        f"{program.call}: {name} is a {foreign.named(part)}",
+        got=foreign.named(part) + (f", which says: {str(fault).splitlines()[0]}" if str(fault or "") else ""),
+        expected="a NumPy array: labels, units and the like would be lost",
+        fix=_line(kernel, program, named, statics, part) or foreign.line_for(value, part, name),
+    ) from fault
+
+
+def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[str, Any], part: Any) -> str | None:
+    """The call of dask's or xarray's function that applies such a kernel; None for others."""
+    package, name, outputs = type(part).__module__, _code(kernel), len(program.leaves)
+    settings = "".join(f", {key}={value!r}" for key, value in statics.items())
+    if package == "dask.array.core" and hasattr(part, "map_blocks"):
+        if outputs == 1 and not any((*program.cores, *program.leaves)):
+            return None
+        signature, sizes = _spelled(program)
+        dtypes = "float" if outputs == 1 else f"({', '.join(['float'] * outputs)})"
+        more = f", output_sizes={sizes}" if sizes else ""
+        return f"da.apply_gufunc({name}, {signature!r}, {', '.join(named)}, output_dtypes={dtypes}{more}{settings})"
+    if package.startswith("xarray.") and hasattr(part, "dims"):
+        inputs = [_last_axes(value, len(core)) for value, core in zip(named.values(), program.cores, strict=True)]
+        results = [[f"{letter}{k}" for letter, _ in zip("abc", core, strict=False)] for k, core in enumerate(program.leaves)]
+        dims = f"input_core_dims={inputs}, output_core_dims={results}"
+        kwargs = f", kwargs={statics!r}" if statics else ""
+        return f"xr.apply_ufunc({name}, {', '.join(named)}, {dims}{kwargs})"
+    return None
+
+
+def _code(kernel: Any) -> str:
+    """How code spells a kernel, or one that `nbad.grad` or `nbad.value_and_grad` made of it."""
+    if not (kernel.by and kernel._made_from[1] == "derived"):
+        return name_in_code(kernel)
+    base, _, (name, _, _, by) = kernel._made_from
+    inner, verb = _code(base), name.removeprefix(f"{base.__name__}_")
+    chosen = "" if by == base.parameters[:1] else f", {by if len(by) > 1 else by[0]!r}"
+    if verb == "value_and_grad" and len(by) > 1:
+        return f"lambda *xs: ({inner}(*xs), *nbad.grad({inner}{chosen})(*xs))"
+    return f"nbad.{verb}({inner}{chosen})"
+
+
+def _spelled(program: "Program") -> tuple[str, dict[str, int]]:
+    """A signature with a letter for each core axis, as dask reads it, and the sizes of those that only results have."""
+    letters: dict[int, str] = {}
+    for core in (*program.cores, *program.leaves):
+        for size in core:
+            letters.setdefault(size, "ijklmnpqrstuvw"[len(letters)])
+    sides = [
+        ",".join("(" + ",".join(letters[s] for s in core) + ")" for core in side) for side in (program.cores, program.leaves)
+    ]
+    own = {size for core in program.cores for size in core}
+    return "->".join(sides), {letter: size for size, letter in letters.items() if size not in own}
+
+
+def _last_axes(value: Any, depth: int) -> list[Any]:
+    """Names of the last dimensions of an array of xarray's."""
+    return list(getattr(value, "dims", ())[-depth:]) if depth else []

@@ -1,0 +1,192 @@
+"""Blocks: results that lie side by side for each element, as those of a Jacobian do, transposed in registers.
+
+The columns of a block are taken by squares: as many as a register has lanes, and what is left by smaller ones. A square is
+stored as soon as its columns are known, so that few of them are alive.
+"""
+
+from typing import Any, NamedTuple
+
+from nbad.codegen.functions import shuffle
+from nbad.codegen.host import ITEMSIZE
+
+# how the lanes of two vectors, counted through both, become a third: numbers of the two, and the lanes
+Step = tuple[int, int, tuple[int, ...]]
+
+# Three columns, the most usual block that no square fits, side by side: steps within halves of registers first, then across.
+# By the bytes of an item and the lanes of a register. LLVM takes 15 steps for the first where it is told the result alone.
+THREE: dict[tuple[int, int], tuple[Step, ...]] = {
+    (8, 4): (
+        *((0, 1, (0, 4, 2, 6)), (2, 0, (0, 5, 2, 7)), (1, 2, (1, 5, 3, 7))),
+        *((3, 4, (0, 1, 4, 5)), (5, 3, (0, 1, 6, 7)), (4, 5, (2, 3, 6, 7))),
+    ),
+    (4, 8): (
+        *((0, 1, (0, 2, 8, 10, 4, 6, 12, 14)), (1, 2, (1, 3, 9, 11, 5, 7, 13, 15)), (2, 0, (0, 2, 9, 11, 4, 6, 13, 15))),
+        *((3, 5, (0, 2, 8, 10, 4, 6, 12, 14)), (4, 3, (0, 2, 9, 11, 4, 6, 13, 15)), (5, 4, (1, 3, 9, 11, 5, 7, 13, 15))),
+        *((6, 7, (0, 1, 2, 3, 8, 9, 10, 11)), (8, 6, (0, 1, 2, 3, 12, 13, 14, 15)), (7, 8, (4, 5, 6, 7, 12, 13, 14, 15))),
+    ),
+}
+
+
+class Stored(NamedTuple):
+    """A vector of a square, and from which item of the first element's columns on it is stored."""
+
+    vector: int
+    items: int
+    place: int
+
+
+class Square(NamedTuple):
+    """Neighbouring columns of a block: the first of them, how many there are, and how they are transposed.
+
+    The vectors that the steps make are numbered on behind those of the columns.
+    """
+
+    start: int
+    columns: int
+    steps: tuple[Step, ...]
+    stores: tuple[Stored, ...]
+
+
+def squares(number: int, lanes: int, itemsize: int) -> list[Square]:
+    """What a block of so many columns is taken by; a last square may overlap the one before it.
+
+    Examples
+    --------
+    >>> [(s.start, s.columns) for s in squares(11, 4, 8)]
+    [(0, 4), (4, 4), (7, 4)]
+    >>> [(s.start, s.columns) for s in squares(9, 4, 8)]
+    [(0, 4), (4, 4), (8, 1)]
+    """
+    if number == 3:
+        return [_three(lanes, itemsize)]
+    found, start = [], 0
+    while start < number:
+        left = number - start
+        count = lanes if left >= lanes else 1 << (left - 1).bit_length()
+        if count > number:  # there is nothing before it to overlap
+            count //= 2
+        start = min(start, number - count)
+        found.append(_square(start, count, lanes, number))
+        start += count
+    return found
+
+
+def _three(lanes: int, itemsize: int) -> Square:
+    """Three columns, stored as three whole vectors."""
+    steps = THREE.get((itemsize, lanes)) or _three_by_any(lanes)
+    last = 2 + len(steps)
+    return Square(0, 3, steps, tuple(Stored(last - 2 + k, lanes, k * lanes) for k in range(3)))
+
+
+def _three_by_any(lanes: int) -> tuple[Step, ...]:
+    """The same where two vectors may be mixed at will."""
+    both = tuple(range(2 * lanes))
+    order = [column * lanes + element for element in range(lanes) for column in range(3)]
+    parts = [tuple(order[k * lanes : (k + 1) * lanes]) for k in range(3)]
+    return (0, 1, both), (2, 2, both), *((3, 4, part) for part in parts)
+
+
+def _square(start: int, count: int, lanes: int, number: int) -> Square:
+    steps: list[Step] = []
+    if count == lanes:
+        rows = _transposed(lanes, steps)
+        stores = [Stored(row, lanes, element * number) for element, row in enumerate(rows)]
+    else:
+        whole = _side_by_side(count, lanes, steps)
+        if count == number:
+            stores = [Stored(whole, lanes * count, 0)]
+        else:
+            first = count + len(steps)
+            steps += [(whole, whole, tuple(range(k * count, (k + 1) * count))) for k in range(lanes)]
+            stores = [Stored(first + element, count, element * number) for element in range(lanes)]
+    return Square(start, count, tuple(steps), tuple(stores))
+
+
+def _transposed(lanes: int, steps: list[Step]) -> list[int]:
+    """The rows of a square: each round interleaves the first half of its vectors with the second."""
+    rows = list(range(lanes))
+    low = [k // 2 + lanes * (k % 2) for k in range(lanes)]
+    for _ in range(lanes.bit_length() - 1):
+        made = lanes + len(steps)
+        pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
+        steps += [(a, b, tuple(k + shift for k in low)) for a, b in pairs for shift in (0, lanes // 2)]
+        rows = list(range(made, made + lanes))
+    return rows
+
+
+def _side_by_side(count: int, lanes: int, steps: list[Step]) -> int:
+    """One long vector of some columns, element after element."""
+    rows, items = list(range(count)), lanes
+    while len(rows) > 1:
+        made, half = count + len(steps), len(rows) // 2
+        mask = tuple(lane for k in range(items) for lane in (k, items + k))
+        steps += [(a, b, mask) for a, b in zip(rows[:half], rows[half:], strict=True)]
+        rows, items = list(range(made, made + half)), 2 * items
+    return rows[0]
+
+
+class Block:
+    """A block of columns, and the squares of it that are not stored yet."""
+
+    def __init__(self, row: int, columns: tuple[int, ...], printer: Any):
+        self.row, self.columns, self.printer = row, columns, printer
+        self.size = ITEMSIZE[printer.oplist.dtype]
+        self.lanes = printer.functions.lanes
+        self.left = squares(len(columns), self.lanes, self.size)
+        nodes = printer.oplist.nodes
+        self._missing = {k for k in columns if nodes[k].op not in ("input", "const")}
+        self._names = 0
+        self.memory = f"%s{row}"
+
+    def know(self, k: int) -> None:
+        """Store what is complete now."""
+        if k in self._missing:
+            self._missing.remove(k)
+            own = {place for place, column in enumerate(self.columns) if column == k}
+            complete = [s for s in self.left if own & set(range(s.start, s.start + s.columns)) and not self._misses(s)]
+            self.store(complete)
+
+    def _misses(self, square: Square) -> bool:
+        return not self._missing.isdisjoint(self.columns[square.start : square.start + square.columns])
+
+    def store(self, complete: list[Square]) -> None:
+        """Print some squares, for each register of a vector one after the other."""
+        self.left = [square for square in self.left if square not in complete]
+        width, number, add = self.printer.width, len(self.columns), self.printer.body.add
+        for square in complete:
+            columns = [self.printer._operand(k) for k in self.columns[square.start : square.start + square.columns]]
+            offset = self._new()
+            add(f"  {offset} = mul i64 %i, {number}")
+            if self.printer.spills:
+                at, self.memory = self._new(), self._new()
+                add(f"  {at} = getelementptr ptr, ptr %table, i64 {self.row}", f"  {self.memory} = load ptr, ptr {at}")
+            for first in range(0, width, self.lanes):
+                place = self._new()
+                add(f"  {place} = add i64 {offset}, {first * number + square.start}")
+                self._store(square, [self._part(column, first) for column in columns], place)
+
+    def _new(self) -> str:
+        self._names += 1
+        return f"%x{self.row}.{self._names}"
+
+    def _part(self, vector: str, first: int) -> str:
+        """One register of a vector."""
+        if self.lanes == self.printer.width or vector.startswith("splat"):
+            return vector
+        self.printer.body.add(
+            shuffle(name := self._new(), self.printer.vector, (vector, "poison"), range(first, first + self.lanes))
+        )
+        return name
+
+    def _store(self, square: Square, vectors: list[str], place: str) -> None:
+        """Transpose registers and store what comes out, from an item of the block on."""
+        add, scalar, items = self.printer.body.add, self.printer.scalar, [self.lanes] * len(vectors)
+        for a, b, lanes in square.steps:
+            add(shuffle(name := self._new(), f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
+            vectors.append(name)
+            items.append(len(lanes))
+        for stored in square.stores:
+            at, address = self._new(), self._new()
+            add(f"  {at} = add i64 {place}, {stored.place}")
+            add(f"  {address} = getelementptr {scalar}, ptr {self.memory}, i64 {at}")
+            add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")

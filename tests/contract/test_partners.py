@@ -1,0 +1,196 @@
+"""Kernels of objects of pandas, xarray, dask, pint and astropy: what NumPy's own function gives, or a refusal by name whose line
+works. Nothing is paired by position, or computed, in silence.
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import nbad
+
+NAMES = ["subtract", "add", "power", "mod", "exp", "modf"]
+
+
+def named(name, function):
+    function.__name__ = function.__qualname__ = name
+    return nbad.kernel(function)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def subtract(request):
+    """Kernels of one function under names that partners know."""
+    return named(request.param, lambda x, y: x - y)
+
+
+@pytest.fixture(scope="module")
+def both():
+    return nbad.kernel(lambda x, y: (x - y, x * y))
+
+
+@pytest.fixture(scope="module")
+def ends():
+    return nbad.kernel(lambda r, s: [r[0] * s, r[2] * s], signature="(3),()->(2)")
+
+
+def fix_of(error):
+    return str(error).partition("fix: ")[2].partition("  #")[0]
+
+
+def refused(call, what):
+    with pytest.raises(nbad.NbadError, match=rf"is an? {what}") as caught:
+        call()
+    assert __file__.rpartition("/")[2] in str(caught.value)  # the user's line, and no partner's
+    return fix_of(caught.value)
+
+
+def test_pandas_aligns(subtract, both):
+    import pandas as pd
+
+    x, y = pd.Series([1.0, 2.0, 3.0], list("abc"), name="n"), pd.Series([10.0, 20.0, 30.0], list("cax"), name="n")
+    pd.testing.assert_series_equal(subtract(x, y), np.subtract(x, y))
+    pd.testing.assert_series_equal(subtract(x, 1.0), x - 1.0)
+    pd.testing.assert_series_equal(subtract(1, x.astype("float32")), np.float32(1) - x.astype("float32"))
+    difference, product = both(x, y)
+    assert list(difference.index) == list("abcx")
+    pd.testing.assert_series_equal(difference, x - y)
+    pd.testing.assert_series_equal(product, x * y)
+    pd.testing.assert_series_equal(nbad.grad(nbad.kernel(lambda x, y: x * y))(x, y), y.reindex(list("abcx")))
+    frame, other = pd.DataFrame({"a": [1, 2], "b": [0.5, 0.25]}), pd.DataFrame({"b": [1.0, 2.0], "a": [4.0, 8.0]}, [1, 0])
+    pd.testing.assert_frame_equal(subtract(frame, other), frame - other)
+    pd.testing.assert_frame_equal(subtract(frame, 1.0), frame - 1.0)
+    missing = pd.Series([1.0, None], dtype="Float64")
+    pd.testing.assert_series_equal(subtract(missing, 1.0), missing - 1.0)
+
+
+def test_what_pandas_cannot_do_is_refused_by_name(subtract, ends):
+    import pandas as pd
+
+    x, frame = pd.Series([1.0, 2.0], list("ab")), pd.DataFrame(np.eye(3))
+    assert refused(lambda: subtract(x, frame), "pandas.Series") == "x.to_numpy()"
+    assert refused(lambda: subtract(x.astype("category"), 1.0), "pandas.Categorical") == "x.to_numpy()"
+    assert refused(lambda: ends(frame, 1.0), "pandas.DataFrame") == "r.to_numpy()"
+    assert refused(lambda: nbad.vjp(subtract, x, x), "pandas.Series") == "x.to_numpy()"
+    assert refused(lambda: subtract(x, x, out=np.empty(2)), "pandas.Series") == "x.to_numpy()"
+    assert refused(lambda: subtract(np.ones(2), 1.0, where=x > 1), "pandas.Series") == "where.to_numpy()"
+
+
+def test_xarray_pairs_dimensions_by_name(subtract, both):
+    import xarray as xr
+
+    x = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("i", "j"), coords={"i": [0, 1]})
+    y = xr.DataArray(np.arange(6.0).reshape(3, 2), dims=("j", "i"), coords={"i": [1, 0]})
+    xr.testing.assert_identical(subtract(x, y), np.subtract(x, y))
+    xr.testing.assert_identical(both(x, y)[1], x * y)
+    xr.testing.assert_identical(subtract(xr.Dataset({"v": x}), y), xr.Dataset({"v": x}) - y)
+    lazy = subtract(x.chunk({"j": 1}), y)
+    assert lazy.chunks is not None
+    xr.testing.assert_identical(lazy.compute(), np.subtract(x, y))
+
+
+def test_what_xarray_cannot_do_is_refused_with_a_line_that_works(subtract, ends):
+    import xarray as xr
+
+    r = xr.DataArray(np.arange(12.0).reshape(3, 4), dims=("c", "t")).transpose("t", "c")
+    s = xr.DataArray(np.arange(4.0), dims="t")
+    line = refused(lambda: ends(r, s), "xarray.DataArray")
+    made = eval(line, {"xr": xr, "f": ends, "r": r, "s": s})
+    np.testing.assert_array_equal(made.to_numpy(), ends(r.to_numpy(), s.to_numpy()))
+    assert refused(lambda: nbad.jacobian(subtract)(r, s), "xarray.DataArray") == "x.to_numpy()"
+
+
+def test_dask_stays_lazy(subtract):
+    import dask.array as da
+
+    def load(block):
+        loaded.append(block.size)
+        return block
+
+    loaded = []
+    x = da.from_array(np.arange(6.0), chunks=2).map_blocks(load, dtype=float, meta=np.empty(0))
+    loaded.clear()
+    made = subtract(x, 2.0 * x)
+    assert isinstance(made, da.Array)
+    assert loaded == []
+    np.testing.assert_array_equal(made.compute(scheduler="synchronous"), -np.arange(6.0))
+
+
+def test_dask_runs_nothing_to_find_the_dtype():
+    import dask.array as da
+
+    @nbad.kernel
+    def picky(x):
+        if x < 1e300:
+            raise ValueError("small")
+        return x / 1e300
+
+    for dtype in ("float64", "float32"):
+        x = da.full(4, 2, dtype=dtype, chunks=2)
+        assert picky(x).dtype == dtype
+        with pytest.raises(ValueError, match="small"):
+            picky(x).compute(scheduler="synchronous")
+
+
+def test_what_dask_cannot_do_is_refused_with_a_line_that_works(both, ends):
+    import dask.array as da
+
+    @nbad.kernel
+    def area(a, b):
+        return a * b
+
+    a = da.from_array(np.arange(6.0) + 2.0, chunks=2)
+    r = da.from_array(np.arange(12.0).reshape(4, 3), chunks=(2, 3))
+    calls = {
+        (both, "xy"): lambda x, y: both(x, y),
+        (ends, "rs"): lambda r, s: ends(r, s),
+        (area, "ab"): lambda a, b: nbad.value_and_grad(area)(a, b),
+    }
+    more = {(area, "ab"): lambda a, b: nbad.value_and_grad(area, ("b", "a"))(a, b)}
+    for (kernel, names), call in [*calls.items(), *more.items()]:
+        given = dict(zip(names, (r, a[:4]) if names == "rs" else (a, 2.0 * a), strict=False))
+        line = refused(lambda call=call, given=given: call(**given), "dask.Array")
+        name = kernel.__name__ if kernel.__name__.isidentifier() else "f"
+        made = eval(line, {"da": da, "nbad": nbad, name: kernel, **given})
+        first = made[0] if isinstance(made, tuple) else made
+        assert isinstance(first, da.Array)
+        values = kernel(**{name: value.compute(scheduler="synchronous") for name, value in given.items()})
+        np.testing.assert_array_equal(first.compute(scheduler="synchronous"), values[0] if isinstance(values, tuple) else values)
+
+
+def test_dask_tells_an_edited_kernel_from_the_one_before():
+    from dask.base import tokenize
+
+    def stand_in(function):
+        class Asking:
+            def __array_ufunc__(self, ufunc, *args, **options):
+                return ufunc
+
+        return named("edited", function)(Asking())
+
+    first, again, edited = (stand_in(f) for f in (lambda x: x + 1.0, lambda x: x + 1.0, lambda x: x + 2.0))
+    assert tokenize(first) != tokenize(edited)
+    assert tokenize(first) == tokenize(first)
+    assert again(1.0) == 2.0
+
+
+def test_a_stand_in_travels():
+    import cloudpickle
+
+    class Asking:
+        def __array_ufunc__(self, ufunc, *args, **options):
+            return ufunc
+
+    ufunc = nbad.kernel(lambda x, n: x**n, static=("n",))(Asking(), 3)
+    assert pickle.loads(cloudpickle.dumps(ufunc))(2.0) == 8.0
+
+
+def test_units_are_refused_by_name(subtract, both):
+    import astropy.units
+    import pint
+
+    metres, lengths = pint.UnitRegistry().Quantity(np.ones(2), "m"), np.ones(2) * astropy.units.m
+    assert refused(lambda: subtract(metres, 1.0), "pint.Quantity") == "x.magnitude"
+    assert refused(lambda: subtract(1.0, lengths), "astropy.Quantity") == "y.value"
+    assert refused(lambda: both(metres, lengths), "pint.Quantity") == "x.magnitude"
+    assert refused(lambda: nbad.vjp(subtract, lengths, 1.0), "astropy.Quantity") == "x.value"
+    np.testing.assert_array_equal(subtract(metres.magnitude, 1.0), subtract(lengths.value, 1.0))
