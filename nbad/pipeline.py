@@ -94,17 +94,19 @@ class Program:
         return self.kernel("value", self.simple, dtype)
 
     def precompile(self, dtype):
-        """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need."""
+        """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need; no Jacobian of wide kernels."""
         wrt = self.input_slots(range(len(self.names)))
-        usual, blocks = self.plan(wrt, "auto"), self.jacobian_plan(wrt, "auto")
+        usual = self.plan(wrt, "auto")
         values, cotangents = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
         kernels = [self.value(dtype).beside(values), self.fused_reverse(usual, dtype).beside(cotangents)]
         for plan in (usual, self.plan(wrt, "partials")):
             kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]))
             kernels += [self.prologue(plan, dtype)] * (plan.prologue is not None)
             kernels.append(self.reverse(plan, dtype).beside(cotangents))
-        for before in ([], values):
-            kernels.append(self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)]))
+        if not usual.inner:
+            blocks = self.jacobian_plan(wrt, "auto")
+            for before in ([], values):
+                kernels.append(self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)]))
         for kernel in kernels:
             kernel.load()
 

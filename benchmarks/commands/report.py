@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import busy, compiled, loops, memory, policies, rivals, targets
+from benchmarks.commands import busy, compiled, loops, memory, policies, rivals, targets, wide
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
@@ -18,6 +18,7 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "policies": policies.markdown,
     "rivals": rivals.markdown,
     "targets": targets.markdown,
+    "wide": wide.markdown,
 }
 
 

@@ -120,7 +120,7 @@ class Kernel(Ufunc, Inspected):
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
     def precompile(self, *dtypes: DTypeLike) -> "Kernel":
-        """Compile, or load from the disk cache, what value, forward and reverse sweep and Jacobian need.
+        """Compile, or load from the disk cache, what value, forward and reverse sweep need, and the Jacobian of a narrow kernel.
 
         Parameters
         ----------

@@ -23,8 +23,9 @@ from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import memory, policies, targets
+from benchmarks.commands import memory, policies, targets, wide
 from benchmarks.commands.report import MARKDOWN
+from benchmarks.measure import wide_steps
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
 from benchmarks.report import heat, pages, tables
@@ -317,3 +318,22 @@ def test_docstring_examples_run(module):
     attempted = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert attempted.failed == 0
     assert attempted.attempted > 0
+
+
+def test_wide_kernels_are_compared_by_their_best_times(tmp_path):
+    told = {"nbad": {"first": 0.2, "residual": 8, "operations": 100}, "jax": {"first": 0.1, "residual": 16.0, "operations": 0}}
+    row = wide.Row("softmax", 8, told, {"nbad": [[2e-3, 1e-3, 4e-3], [1e-3, 2e-3, 4e-3]], "jax": [[1e-3, 2e-3, 2e-3]]})
+    assert row.ratios[2:7] == ["1.00", "2.00", "0.50", "8 B", "16 B"]
+    assert row.costs == ([5.0, 5.0, 20.0], 2.0)
+    (tmp_path / "wide.json").write_text(json.dumps({"kind": "wide", "machine": {}, "threads": 1, "rows": [vars(row)]}))
+    assert "1 thread; JAX's time over nbad's." in MARKDOWN["wide"](tmp_path / "wide.json")
+
+
+@pytest.mark.slow
+def test_wide_kernels_run(monkeypatch):
+    monkeypatch.setenv("NBAD_CACHE_DIR", "")  # put back afterwards
+    for name in wide_steps.TASKS:
+        answer = wide_steps.prepare(name, 3, "nbad", 10, 2)
+        assert len(answer["sample"]) == 2 * 2 * 3
+        assert all(np.isfinite(answer["sample"]))
+        assert len(wide_steps.measure(1)) == len(wide.SWEEPS)
