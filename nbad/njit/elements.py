@@ -115,7 +115,16 @@ def _program(callee: Callee, asked: Asked) -> Program:
     """The specialization of a call."""
     tangents = {TANGENT.format(name) for name in callee.kernel.parameters} if callee.form.verb == JVP else ()
     numbers = {name: 0.0 for name in asked.names if name not in tangents}
-    return callee.kernel.bind((), numbers | dict(asked.statics))[0].apart()
+    program = callee.kernel.bind((), numbers | dict(asked.statics))[0].apart()
+    for name in (*program.by, *(program.names if tangents else ())):
+        if name in asked.discrete:
+            raise ArgumentTypeError(
+                f"{callee.call} differentiates by {name}, which has no derivative",
+                got="an array of integers or bools",
+                expected="a floating dtype",
+                fix=f"{name}.astype(np.float64)",
+            )
+    return program
 
 
 class _Made(NamedTuple):
