@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbad.runtime.memory import release_memory
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
+    from nbad.tools.export import export
     from nbad.tools.show import show
     from nbad.tracing.roots import solve
     from nbad.verbs.bind import bind
@@ -28,14 +29,15 @@ if TYPE_CHECKING:
 
 # fmt: off
 __all__ = [
-    "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "from_sympy", "grad", "hessian",
-    "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
+    "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
+    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
     "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("special", "testing")
 _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "bind": "verbs.bind", "debugging": "runtime.nonfinite", "explain": "tools.explain",
+    "export": "tools.export",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",

@@ -8,10 +8,12 @@
 """
 
 import os
+import time
 from contextvars import ContextVar
 
 from nbad.errors import ArgumentValueError
 
+IMPORTED = time.time()  # files of nbad's that changed later are not what this process runs
 CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where nothing tells how much memory there is
 

@@ -12,8 +12,9 @@ from nbad.codegen import disk
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.disk import load_text, store_text
 from nbad.forks import IMPORTS
-from nbad.graphs.failures import with_failures
+from nbad.graphs.failures import may_fail, with_failures
 from nbad.graphs.flags import alarmed, silenced
+from nbad.graphs.graph import by_demand
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import text as plan_text
@@ -115,11 +116,11 @@ class Program:
 
     def forward_key(self, plan):
         """What tells one forward graph from another."""
-        return "forward", plan.wrt, plan.policy, plan.mode
+        return "forward", plan.mode, *plan.key
 
-    def plan(self, wrt, policy, seeds=1):
-        """The plan for the given input slots; `seeds`, the number to expect, matters to policy "auto"."""
-        request = (wrt, policy, seeds) if policy == "auto" else (wrt, policy)
+    def plan(self, wrt, policy, seeds=1, elimination="auto"):
+        """The plan for the given input slots; `seeds`, the number to expect, matters to whatever is "auto"."""
+        request = elimination, wrt, policy, seeds
         return self.remember(("plan", *request), lambda: self._load_plan("reverse", *request))
 
     def jacobian_plan(self, wrt, mode):
@@ -128,11 +129,11 @@ class Program:
 
     def _jacobian_plan(self, wrt, mode):
         if mode == "reverse" or (mode == "auto" and len(self.graph.outputs) <= len(wrt)):
-            return self.plan(wrt, "partials")
-        forward = self.remember(("plan", "forward", wrt), lambda: self._load_plan("forward", wrt, "partials"))
+            return self.plan(wrt, "partials", elimination="full")
+        forward = self.remember(("plan", "forward", wrt), lambda: self._load_plan("forward", "full", wrt, "partials", 1))
         if mode == "forward":
             return forward
-        reverse = self.plan(wrt, "partials")
+        reverse = self.plan(wrt, "partials", elimination="full")
         return min(reverse, forward, key=lambda plan: work.total(plan.forward))
 
     def forward(self, plan, dtype):
@@ -153,22 +154,23 @@ class Program:
 
     def prologue(self, plan, dtype):
         """The kernel from residuals to partials; None where they are the same."""
-        return self.kernel(("prologue", plan.wrt, plan.policy), plan.prologue, dtype) if plan.prologue else None
+        return self.kernel(("prologue", *plan.key), plan.prologue, dtype) if plan.prologue else None
 
     def reverse(self, plan, dtype, seeds=1):
         """The kernel from partials and some seeds at once to their cotangents."""
-        graph = self.remember(("repeated", plan.wrt, plan.policy, seeds), lambda: repeated(plan.reverse, plan.partials, seeds))
-        return self.kernel(("reverse", plan.wrt, plan.policy, seeds), graph, dtype)
+        graph = self.remember(("repeated", *plan.key, seeds), lambda: repeated(plan.reverse, plan.partials, seeds))
+        return self.kernel(("reverse", *plan.key, seeds), graph, dtype)
 
     def fused_reverse(self, plan, dtype):
         """The kernel from residuals and seeds to cotangents, prologue and all: for one seed and few elements."""
         if plan.prologue is None:
             return self.reverse(plan, dtype)
-        return self.kernel(("fused", plan.wrt, plan.policy), fuse(plan.prologue, plan.reverse), dtype)
+        graph = fuse(plan.prologue, plan.reverse)
+        return self.kernel(("fused", *plan.key), by_demand(graph) if plan.inner else graph, dtype)
 
     def pushforward(self, plan, dtype):
         """The kernel from residuals and tangents to output tangents."""
-        return self.kernel(("pushforward", plan.wrt, plan.policy), plan.pushforward, dtype)
+        return self.kernel(("pushforward", *plan.key), plan.pushforward, dtype)
 
     def jvp(self, wrt, dtype):
         """The kernel from inputs and tangents to outputs and output tangents."""
@@ -176,14 +178,26 @@ class Program:
 
     def jvp_graph(self, wrt):
         """The graph of inputs and tangents to outputs and output tangents."""
-        return self.remember(("jvp", wrt), lambda: self._alarmed(jvp_graph(self.joint(wrt, "forward"), wrt)))
+        return self.remember(("jvp", wrt), lambda: self._alarmed(jvp_graph(self.joint(wrt, "forward", "auto"), wrt)))
 
-    def joint(self, wrt, mode):
+    def joint(self, wrt, mode, elimination="full", seeds=1):
         """The joint graph of outputs and Jacobian entries."""
         with IMPORTS:
             from nbad.derivatives.differentiate import jacobian, silenced_joint
-        joint = jacobian(self.graph, wrt, mode)
+        joint = jacobian(self.graph, wrt, mode, elimination if self.is_scarce else "full", seeds)
         return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint
+
+    def sparsity(self, wrt):
+        """For each output whether it may follow each of these input slots."""
+        with IMPORTS:
+            from nbad.derivatives.differentiate import sparsity
+        rows = self.remember(("sparsity", wrt), lambda: sparsity(self.graph, wrt))
+        return [[n in row for n in wrt] for row in rows]
+
+    @property
+    def is_scarce(self):
+        """Whether inner vertices may be kept: not where elements fail by what they use, for behind a vertex all is computed."""
+        return not self.is_silent and not may_fail(self.graph)
 
     @property
     def is_silent(self):
@@ -201,17 +215,18 @@ class Program:
             from nbad.graphs.simplify import simplify
         return self._alarmed(simplify(silenced(self.graph, self.flags) if self.is_silent else self.graph))
 
-    def _load_plan(self, mode, wrt, *policy):
-        plan = self._bare_plan(mode, wrt, *policy)
+    def _load_plan(self, *request):
+        plan = self._bare_plan(*request)
         return replace(plan, forward=self._alarmed(plan.forward))
 
-    def _bare_plan(self, mode, wrt, *policy):
-        key = plan_text.key(self.graph, mode, wrt, *policy, *([self.flags.graph, self.flags.numbers] if self.is_silent else []))
+    def _bare_plan(self, mode, elimination, wrt, policy, seeds):
+        silence = [self.flags.graph, self.flags.numbers] if self.is_silent else []
+        key = plan_text.key(self.graph, mode, elimination, wrt, policy, seeds, *silence)
         text = load_text(key)
         plan = plan_text.loads(text) if text is not None else None
         if plan is None:
-            joint = self.remember(("joint", mode, wrt), lambda: self.joint(wrt, mode))
-            plan = replace(partition(joint, wrt, *policy), mode=mode)
+            joint = self.remember(("joint", mode, elimination, wrt, seeds), lambda: self.joint(wrt, mode, elimination, seeds))
+            plan = replace(partition(joint, wrt, policy, seeds), mode=mode)
             store_text(key, plan_text.dumps(plan))
         return plan
 

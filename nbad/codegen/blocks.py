@@ -4,7 +4,11 @@ The columns of a block are taken by squares: as many as a register has lanes, an
 stored as soon as its columns are known, so that few of them are alive.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from nbad.codegen.functions import Functions, shuffle
+from nbad.codegen.host import ITEMSIZE
+from nbad.codegen.lower import OpList
 
 # how the lanes of two vectors, counted through both, become a third: numbers of the two, and the lanes
 Step = tuple[int, int, tuple[int, ...]]
@@ -120,3 +124,90 @@ def _side_by_side(count: int, lanes: int, steps: list[Step]) -> int:
         steps += [(a, b, mask) for a, b in zip(rows[:half], rows[half:], strict=True)]
         rows, items = list(range(made, made + half)), 2 * items
     return rows[0]
+
+
+class Body(Protocol):
+    """The lines of a loop over elements."""
+
+    def add(self, *lines: str) -> None:
+        """Add lines."""
+
+
+class Printer(Protocol):
+    """Who prints the values of a kernel."""
+
+    oplist: OpList
+    functions: Functions
+    width: int
+    scalar: str
+    vector: str
+
+    @property
+    def body(self) -> Body:
+        """Where lines go."""
+
+    def operand(self, k: int) -> str:
+        """How a node is written as an operand."""
+
+
+class Block:
+    """A block of columns, and the squares of it that are not stored yet."""
+
+    def __init__(self, row: int, columns: tuple[int, ...], printer: Printer):
+        self.row, self.columns, self.printer = row, columns, printer
+        self.size = ITEMSIZE[printer.oplist.dtype]
+        self.lanes = printer.functions.lanes
+        self.left = squares(len(columns), self.lanes, self.size)
+        nodes = printer.oplist.nodes
+        self._missing = {k for k in columns if nodes[k].op not in ("input", "const")}
+        self._names = 0
+
+    def know(self, k: int) -> None:
+        """Store what is complete now."""
+        if k in self._missing:
+            self._missing.remove(k)
+            own = {place for place, column in enumerate(self.columns) if column == k}
+            complete = [s for s in self.left if own & set(range(s.start, s.start + s.columns)) and not self._misses(s)]
+            self.store(complete)
+
+    def _misses(self, square: Square) -> bool:
+        return not self._missing.isdisjoint(self.columns[square.start : square.start + square.columns])
+
+    def store(self, complete: list[Square]) -> None:
+        """Print some squares, for each register of a vector one after the other."""
+        self.left = [square for square in self.left if square not in complete]
+        width, number, add = self.printer.width, len(self.columns), self.printer.body.add
+        for square in complete:
+            columns = [self.printer.operand(k) for k in self.columns[square.start : square.start + square.columns]]
+            offset = self._new()
+            add(f"  {offset} = mul i64 %i, {number}")
+            for first in range(0, width, self.lanes):
+                place = self._new()
+                add(f"  {place} = add i64 {offset}, {first * number + square.start}")
+                self._store(square, [self._part(column, first) for column in columns], place)
+
+    def _new(self) -> str:
+        self._names += 1
+        return f"%x{self.row}.{self._names}"
+
+    def _part(self, vector: str, first: int) -> str:
+        """One register of a vector."""
+        if self.lanes == self.printer.width or vector.startswith("splat"):
+            return vector
+        self.printer.body.add(
+            shuffle(name := self._new(), self.printer.vector, (vector, "poison"), range(first, first + self.lanes))
+        )
+        return name
+
+    def _store(self, square: Square, vectors: list[str], place: str) -> None:
+        """Transpose registers and store what comes out, from an item of the block on."""
+        add, scalar, items = self.printer.body.add, self.printer.scalar, [self.lanes] * len(vectors)
+        for a, b, lanes in square.steps:
+            add(shuffle(name := self._new(), f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
+            vectors.append(name)
+            items.append(len(lanes))
+        for stored in square.stores:
+            at, address = self._new(), self._new()
+            add(f"  {at} = add i64 {place}, {stored.place}")
+            add(f"  {address} = getelementptr {scalar}, ptr %s{self.row}, i64 {at}")
+            add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")

@@ -151,6 +151,8 @@ def info() -> CacheInfo:
     """What the disk cache holds."""
     folder, problem = _folder()
     files = _files(folder, FOLDERS)
+    if problem is None and _stamp() is None:
+        problem = "little is kept: nbad's files are not there, or changed since it was imported"
     return CacheInfo(
         None if folder is None else Path(folder), len(files), sum(file.nbytes for file in files), config.cache_bytes(), problem
     )
@@ -187,11 +189,12 @@ def _home() -> str | None:
 def _stamp() -> str | None:
     """Hash of what shapes a text beside its key: nbad's sources, and what derives partials and computes constants for it.
 
-    Without sources that is nbad's byte code, or the archive that holds the package; None where there is none of these.
+    Without sources that is nbad's byte code, or the archive that holds the package; None where there is none of these, or where
+    one changed since nbad was imported: what was imported before must not be kept as that of the newer one.
     """
     package = Path(__file__).parents[1]
     found = sorted(package.glob("**/*.py")) or sorted(package.glob("**/*.pyc")) or [p for p in package.parents if p.is_file()]
-    if not found:
+    if not found or max(max(status.st_ctime, status.st_mtime) for status in map(os.stat, found)) > config.IMPORTED:
         return None
     digest = hashlib.sha256(repr((VERSION, sys.version, np.__version__, _sympy(), _libc(), _cpu())).encode())
     for path in found:

@@ -7,7 +7,7 @@ it calls from the same C library. Exceptions: its float32 `cbrt` is that of floa
 import keyword
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nbad.codegen.lower import OpList
@@ -43,12 +43,16 @@ OPERATORS = {
 MARGIN = 60
 
 
-def print_python(oplist: OpList) -> str:
+def print_python(oplist: OpList, name: str | None = None, calls: Mapping[str, str] | None = None) -> str:
     """Source text of a module with one function, which takes and returns scalars.
 
     Parameters
     ----------
     oplist : OpList
+    name : str, optional
+        Of the function; by default that of the op list.
+    calls : mapping of str to str, optional
+        Operations that are calls of functions with other names.
 
     Returns
     -------
@@ -70,13 +74,13 @@ def print_python(oplist: OpList) -> str:
         return v1
     <BLANKLINE>
     """
-    text = _Text(oplist.dtype)
+    text = _Text(oplist.dtype, calls or {})
     writer = _Writer(oplist, text, "v", [text.unique(_identifier(name)) for name in oplist.inputs])
     arguments = ", ".join(writer.names[k] for k in range(len(oplist.inputs)))
     writer.statements(range(len(oplist.nodes)))
     text.add(f"return {', '.join(writer.names[k] for k in oplist.outputs)}")
     scipy = ["from scipy import special"] if _calls_scipy(oplist) else []
-    head = f"def {_identifier(oplist.name)}({arguments}):"
+    head = f"def {name or _identifier(oplist.name)}({arguments}):"
     return "\n".join(["import math", "", "import numpy as np", *scipy, "", "", head, *text.lines, ""])
 
 
@@ -89,11 +93,12 @@ def _calls_scipy(graph: Graph) -> bool:
 class _Text:
     """The lines of a function, and the names that it has."""
 
-    def __init__(self, dtype: str):
-        self.dtype, self.indent = dtype, " " * 4
+    def __init__(self, dtype: str, calls: Mapping[str, str]):
+        self.dtype, self.calls, self.indent = dtype, calls, " " * 4
         self.lines: list[str] = []
         self._source: str | None = None
         self._taken = {"math", "np", "abs", "special"} | {op.partition(".")[0] for op in TABLE if TABLE[op].address}
+        self._taken |= set(calls.values())
 
     def unique(self, name: str) -> str:
         """A name that nothing else has."""
@@ -129,7 +134,8 @@ class _Writer:
                 self._last_value(k, node)
             elif node.op != "input":
                 self.names[k] = self.text.unique(f"{self.prefix}{k}")
-                self.text.add(f"{self.names[k]} = {_template(node.op).format(*(self.names[a] for a in node.args))}", node.source)
+                template = _call(self.text.calls[node.op], node.op) if node.op in self.text.calls else _template(node.op)
+                self.text.add(f"{self.names[k]} = {template.format(*(self.names[a] for a in node.args))}", node.source)
 
     def _last_value(self, k: int, node: Node) -> None:
         loop, place = node.payload
@@ -166,11 +172,15 @@ class _Writer:
 def _template(op: str) -> str:
     if op in OPERATORS:
         return OPERATORS[op]
-    row, arity = TABLE[op], len(TABLE[op].operands)
+    row = TABLE[op]
     spelling = next((s for s in row.spellings if s.startswith("math.")), f"math.{op}")
     if row.scipy or row.address:
         spelling = f"special.{row.scipy}" if row.scipy else op.partition(".")[0]  # SciPy's, or the user's own
-    return f"{spelling}({', '.join(['{}'] * arity)})"
+    return _call(spelling, op)
+
+
+def _call(function: str, op: str) -> str:
+    return f"{function}({', '.join(['{}'] * len(TABLE[op].operands))})"
 
 
 def _identifier(name: str) -> str:

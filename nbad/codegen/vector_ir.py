@@ -15,11 +15,12 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from nbad.codegen.blocks import Square, squares
-from nbad.codegen.functions import Functions, shuffle
+from nbad.codegen.blocks import Block
+from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
 from nbad.codegen.lower import OpList, is_in_step
+from nbad.codegen.spills import COMPARISONS, LONG, Spills
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
 from nbad.graphs.loops import Loop
@@ -118,7 +119,7 @@ def print_ir(oplist: OpList, host: Host) -> str:
         printer.value(k, node)
         printer.results(k)
     printer.end()
-    slots = "\n".join(SLOT.format(row=row) for row in range(len(oplist.inputs) + len(oplist.results)))
+    slots = "\n".join(printer.slots())
     lines, behind, end = "\n".join(body.lines), "done", ""
     if printer.rung is not None:
         names = dict(mask=functions.mask, rung=printer.rung, width=functions.width)
@@ -166,22 +167,36 @@ class _Printer:
         self.rung: str | None = None  # which elements have rung so far
         self.partners = _partners(oplist)
         self.rows: dict[int, list[int]] = {}
-        self.blocks: list[_Block] = []
+        self.blocks: list[Block] = []
         for row, columns in enumerate(oplist.results, len(oplist.inputs)):
             if len(columns) > 1:
-                self.blocks.append(_Block(row, columns, self))
+                self.blocks.append(Block(row, columns, self))
             for k in columns if len(columns) == 1 else ():
                 self.rows.setdefault(k, []).append(row)
+        is_long = given is None and len(oplist.nodes) >= LONG
+        in_blocks = {k for block in self.blocks for k in block.columns}
+        self.spills = Spills(body, oplist.nodes, self.vector, in_blocks) if is_long else None
+
+    def slots(self) -> list[str]:
+        """What is done once, before the loop: addresses of rows are loaded, or memory is taken."""
+        if self.spills:  # rows are asked for where they are used, of blocks many times
+            return [*self.spills.slots, *(SLOT.format(row=block.row) for block in self.blocks)]
+        return [SLOT.format(row=row) for row in range(len(self.oplist.inputs) + len(self.oplist.results))]
 
     def value(self, k: int, node: Node) -> None:
         """One operation."""
+        self._value(k, node)
+        if self.spills:
+            self.spills.finish(k)
+
+    def _value(self, k: int, node: Node) -> None:
         if node.op in ("input", "const") or k in self.names:
             return
         self.names[k] = f"%v{self.prefix}{k}"
         if node.op == "loop":
             self._last_value(k, node)
             return
-        operands = [self._operand(a) for a in node.args]
+        operands = [self.operand(a) for a in node.args]
         if k in self.partners and (both := self.functions.of_both()):
             self._both(self.partners[k], *both, operands[0])
             return
@@ -194,7 +209,12 @@ class _Printer:
         else:
             arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
             right = f"call {self.vector} @{self.functions.find(node.op)}({arguments})"
+        self._define(k, right)
+
+    def _define(self, k: int, right: str) -> None:
         self.body.add(f"  {self.names[k]} = {right}")
+        if self.spills:
+            self.spills.define(k)
 
     def _both(self, pair: tuple[int, int], function: str, kind: str, operand: str) -> None:
         """Sine and cosine of one operand."""
@@ -202,14 +222,14 @@ class _Printer:
         self.body.add(f"  {name} = call {kind} @{function}({self.vector} {operand})")
         for place, k in enumerate(pair):
             self.names[k] = f"%v{self.prefix}{k}"
-            self.body.add(f"  {self.names[k]} = extractvalue {kind} {name}, {place}")
+            self._define(k, f"extractvalue {kind} {name}, {place}")
 
     def _last_value(self, k: int, node: Node) -> None:
         """What a node of a loop is, once that is printed."""
         loop, place = node.payload
         key = node.args, loop
         if key not in self.loops:
-            operands = [self._operand(a) for a in node.args]
+            operands = [self.operand(a) for a in node.args]
             self.loops[key] = self._loop(f"{self.prefix}{k}", loop, operands, is_in_step(self.oplist, node))
         found = self.loops[key][place]
         if place < loop.states:
@@ -230,10 +250,10 @@ class _Printer:
         phis, first = len(body.lines) - 1, needed(loop.step, [goes_on])
         step.values(first)
         names = dict(name=name, mask=self.mask, width=self.width, max_passes=loop.max_passes)
-        body.add(PASS.format(active=operands[0], goes_on=step._operand(goes_on), **names))
+        body.add(PASS.format(active=operands[0], goes_on=step.operand(goes_on), **names))
         body.open(f"again{name}")
         step.values(needed(loop.step, following, set(first)))
-        ends = [step._operand(k) for k in following]
+        ends = [step.operand(k) for k in following]
         for s, end in enumerate(() if in_step else ends):
             kept = INSTRUCTIONS["select"].format(f"%g{name}", end, states[s], v=self.vector, m=self.mask)
             body.add(f"  %n{name}.{s} = {kept}")
@@ -256,7 +276,9 @@ class _Printer:
             row = len(self.oplist.inputs) + self.oplist.outputs.index(k)
             raise InternalError(f"output {row} of `{self.oplist.name}` is a bool")
         for row in self.rows.get(k, ()):
-            operand = self._operand(k)
+            operand = self.operand(k)
+            if self.spills:
+                self.body.add(SLOT.format(row=row))
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
             place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
@@ -268,16 +290,39 @@ class _Printer:
         for block in self.blocks:
             block.store(block.left)
 
-    def _operand(self, k: int) -> str:
+    def operand(self, k: int) -> str:
         """How node `k` is written as an operand."""
         node = self.oplist.nodes[k]
         if node.op == "const":
             return f"splat ({self._constant(node.payload)})"
         if node.op == "alarm":
-            return self._operand(node.args[1])
+            return self.operand(node.args[1])
+        if self.spills:
+            return self._near(self.spills, k, node)
         if node.op == "input" and k not in self.names:
             self.names[k] = self._loaded(k) if self.given is None else self.given[k]
         return self.names[k]
+
+    def _near(self, spills: Spills, k: int, node: Node) -> str:
+        """A value in the block at hand; comparisons of far ones are done again, for there are few registers for masks."""
+        if (known := spills.here(k)) is not None:
+            return known
+        if node.op == "input":
+            return self._fetched(spills, k)
+        if node.op in COMPARISONS:
+            operands = [self.operand(a) for a in node.args]
+            return spills.fetched(k, INSTRUCTIONS[node.op].format(*operands, v=self.vector))
+        return spills.near(k, self.names[k])
+
+    def _fetched(self, spills: Spills, k: int) -> str:
+        """An input, loaded once in each block that uses it."""
+        tag = f"{k}.{len(self.body.lines)}"
+        address = [
+            f"  %a{tag} = getelementptr ptr, ptr %table, i64 {k}",
+            f"  %s{tag} = load ptr, ptr %a{tag}",
+            f"  %r{tag} = getelementptr {self.scalar}, ptr %s{tag}, i64 %i",
+        ]
+        return spills.fetched(k, f"load {self.vector}, ptr %r{tag}, align {ITEMSIZE[self.oplist.dtype]}", *address)
 
     def _loaded(self, k: int) -> str:
         self.body.add(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
@@ -289,69 +334,6 @@ class _Printer:
         if isinstance(value, bool):
             return f"i1 {str(value).lower()}"
         return f"{self.scalar} 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-
-class _Block:
-    """A block of columns, and the squares of it that are not stored yet."""
-
-    def __init__(self, row: int, columns: tuple[int, ...], printer: _Printer):
-        self.row, self.columns, self.printer = row, columns, printer
-        self.size = ITEMSIZE[printer.oplist.dtype]
-        self.lanes = printer.functions.lanes
-        self.left = squares(len(columns), self.lanes, self.size)
-        nodes = printer.oplist.nodes
-        self._missing = {k for k in columns if nodes[k].op not in ("input", "const")}
-        self._names = 0
-
-    def know(self, k: int) -> None:
-        """Store what is complete now."""
-        if k in self._missing:
-            self._missing.remove(k)
-            own = {place for place, column in enumerate(self.columns) if column == k}
-            complete = [s for s in self.left if own & set(range(s.start, s.start + s.columns)) and not self._misses(s)]
-            self.store(complete)
-
-    def _misses(self, square: Square) -> bool:
-        return not self._missing.isdisjoint(self.columns[square.start : square.start + square.columns])
-
-    def store(self, complete: list[Square]) -> None:
-        """Print some squares, for each register of a vector one after the other."""
-        self.left = [square for square in self.left if square not in complete]
-        width, number, add = self.printer.width, len(self.columns), self.printer.body.add
-        for square in complete:
-            columns = [self.printer._operand(k) for k in self.columns[square.start : square.start + square.columns]]
-            offset = self._new()
-            add(f"  {offset} = mul i64 %i, {number}")
-            for first in range(0, width, self.lanes):
-                place = self._new()
-                add(f"  {place} = add i64 {offset}, {first * number + square.start}")
-                self._store(square, [self._part(column, first) for column in columns], place)
-
-    def _new(self) -> str:
-        self._names += 1
-        return f"%x{self.row}.{self._names}"
-
-    def _part(self, vector: str, first: int) -> str:
-        """One register of a vector."""
-        if self.lanes == self.printer.width or vector.startswith("splat"):
-            return vector
-        self.printer.body.add(
-            shuffle(name := self._new(), self.printer.vector, (vector, "poison"), range(first, first + self.lanes))
-        )
-        return name
-
-    def _store(self, square: Square, vectors: list[str], place: str) -> None:
-        """Transpose registers and store what comes out, from an item of the block on."""
-        add, scalar, items = self.printer.body.add, self.printer.scalar, [self.lanes] * len(vectors)
-        for a, b, lanes in square.steps:
-            add(shuffle(name := self._new(), f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
-            vectors.append(name)
-            items.append(len(lanes))
-        for stored in square.stores:
-            at, address = self._new(), self._new()
-            add(f"  {at} = add i64 {place}, {stored.place}")
-            add(f"  {address} = getelementptr {scalar}, ptr %s{self.row}, i64 {at}")
-            add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")
 
 
 def _partners(oplist: OpList) -> dict[int, tuple[int, int]]:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from nbad.graphs.simplify import SimplifyingBuilder
 
+DEEP = 8  # branches within branches
+
 
 class _Branch(NamedTuple):
     """A condition as a branch: how deep it is nested, and the parent under which a literal makes it."""
@@ -47,12 +49,15 @@ class Conditions:
         # deepest first: what closes a branch may add to the sum of its parent
         inmost = [(-self._branch(condition).depth, condition) for condition in group]
         heapq.heapify(inmost)
+        is_alone = sum(condition != self.always for condition in group) == 1
         while inmost:
             _, condition = heapq.heappop(inmost)
             if condition in (target, self.always) or condition not in group:  # or closed with its opposite
                 continue
-            _, parent, literal = self._branch(condition)
+            depth, parent, literal = self._branch(condition)
             opposite = self._opposite(parent, literal)
+            if is_alone and depth > DEEP:  # as in the largest of many: nothing waits at the levels between
+                opposite, parent, literal = None, self.always, condition
             inside, outside = group.pop(condition), zero if opposite is None else group.pop(opposite, zero)
             self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
             heapq.heappush(inmost, (-self._branch(parent).depth, parent))

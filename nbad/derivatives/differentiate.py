@@ -6,16 +6,21 @@ Branches are guarded by predicate. A node has the condition under which an outpu
 where that holds, and a contribution to an operand that is used more widely is `select(condition, contribution, 0)`. Its tangent,
 likewise, means something only where the node depends on the input. No value is ever tested, so a joint graph can be
 differentiated again, to any order.
+
+The Jacobian may be left as a product of sparse maps: some inner vertices are kept, and the sweeps end at these (`scarcity`).
 """
 
 import functools
+import heapq
+import operator
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from nbad.derivatives.conditions import Conditions
 from nbad.derivatives.edges import Edge, Edges
+from nbad.derivatives.scarcity import Arc, Tally, kept_vertices, tallies
 from nbad.graphs.flags import Flags, silenced
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.loops import narrow
@@ -26,21 +31,36 @@ from nbad.graphs.simplify import SimplifyingBuilder
 class JointGraph:
     """Primal outputs and Jacobian entries in one graph.
 
+    Inner vertices may be kept: then the entries are those of outputs and vertices by inputs and vertices. A vertex counts like an
+    output behind the others, and like an input behind the others, and has entries by vertices before it only.
+
     Attributes
     ----------
     graph : Graph
-        Its first `n_outputs` outputs are the primal ones; output `n_outputs + k` is the entry at `positions[k]`.
+        Its first `n_outputs` outputs are the primal ones; output `n_outputs + k` is the entry at `positions[k]`. Behind these are
+        the conditions, 1 or 0, and the values of the vertices.
     n_outputs : int
     positions : tuple of (int, int)
         Output slot and input slot of each entry. Entries that are zero by structure are left out.
+    conditions : tuple of int
+        Numbers of the entries that count for some elements only, for others whatever flows there is lost.
+    inner : int
+        Number of vertices.
     """
 
     graph: Graph
     n_outputs: int
     positions: tuple[tuple[int, int], ...]
+    conditions: tuple[int, ...] = ()
+    inner: int = 0
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """Their nodes."""
+        return self.graph.outputs[self.n_outputs : self.n_outputs + len(self.positions)]
 
 
-def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> JointGraph:
+def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse", elimination: str = "full", seeds: int = 1) -> JointGraph:
     """Append the entries of the Jacobian to a graph.
 
     Parameters
@@ -50,6 +70,10 @@ def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> Joint
         Input slots to differentiate by.
     mode : "reverse" or "forward"
         One cotangent sweep per output, or one tangent sweep per input slot.
+    elimination : str
+        One of `nbad.derivatives.scarcity.ELIMINATIONS`: which inner vertices are eliminated, which are kept.
+    seeds : int
+        The number to expect, for "auto".
 
     Returns
     -------
@@ -66,10 +90,44 @@ def jacobian(graph: Graph, wrt: tuple[int, ...], mode: str = "reverse") -> Joint
     graph = narrow(graph)
     # reverse and forward differ in the order of the products only: both read the same local partials
     sweeps = _Sweeps(graph, frozenset(wrt))
+    if kept := sweeps.kept(elimination, seeds):
+        return _scarce(sweeps, wrt, kept)
     sweep = {"reverse": sweeps.reverse, "forward": sweeps.forward}[mode]
     entries = {(m, n): node for m, row in enumerate(sweep()) for n in wrt if (node := row.get(n)) is not None}
     joint = sweeps.builder.build((*graph.outputs, *entries.values()))
     return JointGraph(_joined(joint, sweeps.wider), len(graph.outputs), tuple(entries))
+
+
+def eliminations(graph: Graph, wrt: tuple[int, ...], seeds: int = 1) -> tuple[list[Tally], str]:
+    """What the linear map is by each elimination, and which of them "auto" takes."""
+    return tallies(*_Sweeps(narrow(graph), frozenset(wrt)).arcs(), seeds)
+
+
+def sparsity(graph: Graph, wrt: tuple[int, ...]) -> list[set[int]]:
+    """For each output the input slots that it may follow, some values of the inputs given."""
+    edges = Edges(graph, SimplifyingBuilder.extending(graph), frozenset(wrt), jacobian).found
+    bits = {n: 1 << place for place, n in enumerate(wrt)}
+    for k, found in edges.items():
+        bits[k] = functools.reduce(operator.or_, (bits[edge.operand] for edge in found))
+    rows = (bits.get(output, 0) for output in graph.outputs)
+    return [{n for place, n in enumerate(wrt) if row >> place & 1} for row in rows]
+
+
+def _scarce(sweeps: "_Sweeps", wrt: tuple[int, ...], kept: list[int]) -> JointGraph:
+    """The joint graph of a map with inner vertices."""
+    outputs, inputs = sweeps.graph.outputs, len(sweeps.graph.inputs)
+    columns = {k: k for k in wrt} | {k: inputs + place for place, k in enumerate(kept)}
+    entries: dict[tuple[int, int], int] = {}
+    conditions: dict[int, int] = {}
+    for m, row in enumerate(sweeps.rows(kept)):
+        for k in sorted(row, key=columns.__getitem__):
+            condition, entry = row[k]
+            touches_vertex = m >= len(outputs) or columns[k] >= inputs
+            if touches_vertex and condition != sweeps.conditions.always:
+                conditions[len(entries)] = sweeps.number(condition)
+            entries[m, columns[k]] = entry
+    joint = sweeps.builder.build((*outputs, *entries.values(), *conditions.values(), *kept))
+    return JointGraph(_joined(joint, sweeps.wider), len(outputs), tuple(entries), tuple(conditions), len(kept))
 
 
 def _joined(graph: Graph, wider: dict[int, int]) -> Graph:
@@ -98,7 +156,7 @@ def silenced_joint(joint: JointGraph, flags: Flags, wrt: Sequence[int]) -> Joint
 
 
 class _Tangent(NamedTuple):
-    """A condition, and what the tangent of a node, or a part of it, is where that holds."""
+    """A condition, and what the derivative of or by a node, or a part of it, is where that holds."""
 
     condition: int
     node: int
@@ -131,6 +189,35 @@ class _Sweeps:
                 found[k] = nodes[place if place < loop.states else tangents.loop.states]
         return {k: wide for k, wide in found.items() if self.builder.nodes[wide].op == "loop"}
 
+    def kept(self, elimination: str, seeds: int) -> list[int]:
+        """The inner vertices that an elimination keeps."""
+        return [] if elimination == "full" else kept_vertices(*self.arcs(), elimination, seeds)
+
+    def arcs(self) -> tuple[dict[tuple[int, int], Arc], list[int]]:
+        """The map before any elimination, and its heads."""
+        arcs: dict[tuple[int, int], Arc] = {}
+        for k, edges in self.edges.items():
+            for edge in edges:
+                weight = None if edge.cases else self.builder.value(edge.otherwise)
+                arc = Arc(weight, edge.literal != self.conditions.always)
+                arcs[k, edge.operand] = arc.beside(arcs.get((k, edge.operand)))
+        # an output may be an inner vertex, too: where its seed comes in has a number of its own
+        heads = {-1 - m: output for m, output in enumerate(self.graph.outputs)}
+        arcs |= {(head, output): Arc(1.0) for head, output in heads.items() if output in self.edges or output in self.wrt}
+        return arcs, list(heads)
+
+    def rows(self, kept: list[int]) -> Iterator[dict[int, _Tangent]]:
+        """One row for each output and each kept vertex: by what it follows, with the condition under which it does."""
+        ends = self.wrt.union(kept)
+        for root in self.graph.outputs:
+            yield {root: _Tangent(self.conditions.always, self.one)} if root in ends else self._part(root, ends)
+        for root in kept:
+            yield self._part(root, ends)
+
+    def number(self, condition: int) -> int:
+        """A condition as 1 or 0."""
+        return self.builder.add("select", condition, self.one, self.builder.constant(0.0))
+
     def reverse(self) -> list[Row]:
         """One row of the Jacobian per output: input slot to node."""
         return [self._cotangents(output) for output in self.graph.outputs]
@@ -148,24 +235,39 @@ class _Sweeps:
         return {n: entry for n, entry in row.items() if not self._is_zero(entry)}
 
     def _cotangents(self, output: int) -> Row:
-        regions, found = self._regions(output), {}
-        groups = defaultdict(dict, {output: {self.conditions.always: self.one}})
+        found = self._part(output, self.wrt)
+        return {n: found[n].node for n in self.wrt if n in found}
+
+    def _part(self, root: int, ends: Collection[int]) -> dict[int, _Tangent]:
+        """The derivatives of a node by the ends below it, at which the sweep stops."""
+        regions, reached = self._regions(root, ends), {}
+        groups = defaultdict(dict, {root: {self.conditions.always: self.one}})
         for k in sorted(regions, reverse=True):
             self.builder.source = self.graph.nodes[k].source
-            found[k] = self.conditions.merge(groups.pop(k, {}), regions[k])
-            for condition, edge in () if self._is_zero(found[k]) else self._uses(k, regions[k]):
-                self.conditions.contribute(groups[edge.operand], condition, self._scaled(edge, found[k]))
-        return {n: found[n] for n in self.wrt if n in found and not self._is_zero(found[n])}
+            is_end = k in ends and k != root
+            target = self.conditions.always if k in self.wrt and ends is self.wrt else regions[k]
+            found = self.conditions.merge(groups.pop(k, {}), target)
+            if (is_end or k in self.wrt) and not self._is_zero(found):
+                reached[k] = _Tangent(regions[k], self._where(target, found))
+            for condition, edge in () if is_end or self._is_zero(found) else self._uses(k, target):
+                self.conditions.contribute(groups[edge.operand], condition, self._scaled(edge, found))
+        return reached
 
-    def _regions(self, output: int) -> dict[int, int]:
-        """Every node that the output depends on, with the condition under which it uses it; results are needed always."""
-        regions = {output: self.conditions.always}
-        for k in range(output, -1, -1):
-            if k not in regions:
+    def _where(self, condition: int, value: int) -> int:
+        """A value, 0 where a condition fails; branches within branches are closed at once."""
+        return self.builder.add("select", condition, value, self.builder.constant(0.0))
+
+    def _regions(self, root: int, ends: Collection[int]) -> dict[int, int]:
+        """Every node down to the ends that the root depends on, with the condition under which it uses it."""
+        regions = {root: self.conditions.always}
+        waiting = [-root]
+        while waiting:
+            k = -heapq.heappop(waiting)
+            if k in ends and k != root:
                 continue
-            if k in self.wrt:
-                regions[k] = self.conditions.always
             for condition, edge in self._uses(k, regions[k]):
+                if edge.operand not in regions:
+                    heapq.heappush(waiting, -edge.operand)
                 regions[edge.operand] = self.builder.add("or", regions.get(edge.operand, self.conditions.never), condition)
         return regions
 

@@ -25,21 +25,21 @@ def erfc(e: Lines, x: Value) -> Value:
     a = e.abs(x)
     less, lost = fast_sum(e.constant(1.0), -x)
     near = less + (lost - x * e.polynomial(COEFFICIENTS["erfc_near"][e.dtype], x * x))
-    far = _far(e, e.between(a, 0.75, e.pick(28.0, 11.0)))
-    return e.where(a < 0.75, near, e.where(x < 0.0, 2.0 - far, far))
+    far = _far(e, e.between(a, 0.625, e.pick(28.0, 11.0)))
+    return e.where(a < 0.625, near, e.where(x < 0.0, 2.0 - far, far))
 
 
 def _far(e: Lines, x: Value) -> Value:
-    """From 3/4 on: `exp(-x*x)/(2*x + 1)`, in more digits, times a polynomial in `1/(x + 3)` that is hardly more than 1."""
+    """From 5/8 on: `exp(-x*x)/(2*x + 1)`, in more digits, times a polynomial in `1/(x + 3)` that is hardly more than 1."""
     square = x * x
     r = reduced(e, -square, -e.fma(x, x, -square))
     power, low = fast_sum(e.constant(1.0), r.high)
-    power, low = fast_sum(power, low + r.low)
+    low = low + r.low
     first, *others = COEFFICIENTS["erfc"][e.dtype]
     u = 1.0 / (x + 3.0) - 0.125
-    factor, factor_low = fast_sum(e.constant(first), u * e.polynomial(others, u))
-    above = power * factor
-    above_low = e.fma(power, factor, -above) + e.fma(power, factor_low, low * factor)
+    more = u * e.polynomial(others, u)  # than the first
+    above = power * first
+    above_low = e.fma(power, more, e.fma(low, more + first, e.fma(power, first, -above)))
     below, below_low = fast_sum(x + x, e.constant(1.0))
     inverse = 1.0 / below
     quotient = above * inverse

@@ -92,8 +92,8 @@ def _fits() -> dict[str, Fit]:
         "pow": Fit(series(lambda k: mp.mpf(1) / (2 * k + 5)), "0", "0.02944", lambda z: z * z, 6, 2),
         "erf": Fit(lambda t: erf(t + MIDDLE), f"{-MIDDLE}", f"{MIDDLE}", lambda t: 1 / (1 + erf(t + MIDDLE)), 13, 8),
         "erf_far": Fit(lambda u: root(u + NEAR), "0", f"{FAR}", lambda u: root(u + NEAR) ** 7, 16, 6),
-        "erfc_near": Fit(erf, "0", "0.5625", lambda s: 1, 10, 5),
-        "erfc": Fit(erfc, "-0.093", "0.1417", lambda u: 1 / erfc(u), 21, 10),
+        "erfc_near": Fit(erf, "0", "0.390625", lambda s: 1, 9, 5),
+        "erfc": Fit(erfc, "-0.093", "0.1509", lambda u: 1 / erfc(u), 21, 10),
     }
 
 

@@ -160,6 +160,31 @@ def without_dead(graph: "Graph | GraphBuilder", outputs: Sequence[int]) -> tuple
     return tuple(nodes), tuple([places[k] for k in outputs])
 
 
+def by_demand(graph: Graph) -> Graph:
+    """The same graph with every node where it is first asked for: outputs one after the other, each behind what it needs.
+
+    So fewer values wait, where many are computed from inputs that are there from the start.
+    """
+    order, placed = list(range(len(graph.inputs))), set(range(len(graph.inputs)))
+    for output in graph.outputs:
+        waiting = [output]
+        while waiting:
+            k = waiting[-1]
+            missing = () if k in placed else [a for a in graph.nodes[k].args if a not in placed]
+            if missing:
+                waiting += reversed(missing)
+                continue
+            waiting.pop()
+            if k not in placed:
+                order.append(k)
+                placed.add(k)
+    new = {k: position for position, k in enumerate(order)}
+    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # nodes of a loop have one tuple of operands
+    nodes = [graph.nodes[k] for k in order]
+    moved = (node._replace(args=shared.setdefault(node.args, tuple([new[a] for a in node.args]))) for node in nodes)
+    return Graph(graph.name, graph.inputs, tuple(moved), tuple([new[k] for k in graph.outputs]))
+
+
 class Operands:
     """The operands of nodes of one graph as nodes of another, which the nodes of a loop share."""
 

@@ -2,7 +2,8 @@
 
 The residuals are the values that a policy keeps. From them the prologue computes the partials, the nonconstant entries of the
 Jacobian, once for each tile; where the residuals are these there is no prologue. From partials and seeds the reverse kernel
-computes the cotangents: it only multiplies and adds.
+computes the cotangents: it only multiplies and adds. Where the map keeps inner vertices, its weights are the partials, and the
+conditions of some of them.
 """
 
 from functools import partial
@@ -11,7 +12,8 @@ from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import compact, simplify
 from nbad.plans import cost, work
-from nbad.plans.plan import Entry, Plan, Policy, Residual
+from nbad.plans.linear import Entry
+from nbad.plans.plan import Plan, Policy, Residual
 from nbad.plans.policies import POLICIES, Targets, stored_values
 
 
@@ -33,34 +35,45 @@ def partition(joint: JointGraph, wrt: tuple[int, ...], policy: Policy = "partial
         Its `policy` is never "auto", but the one that was chosen.
     """
     targets, entries = _targets(joint)
-    split = partial(_split, targets, entries, joint.n_outputs, wrt)
+    split = partial(_split, targets, entries, joint, wrt)
     return cost.best([split(candidate) for candidate in POLICIES], seeds) if policy == "auto" else split(policy)
 
 
-def _split(targets: Targets, entries: tuple[Entry, ...], outputs: int, wrt: tuple[int, ...], policy: Policy) -> Plan:
+def _split(targets: Targets, entries: tuple[Entry, ...], joint: JointGraph, wrt: tuple[int, ...], policy: Policy) -> Plan:
     """The plan of one policy."""
+    outputs = joint.n_outputs
     stored = stored_values(targets, policy)
     prologue = None if stored == list(targets.entries) else _prologue(targets, stored)
     residuals = tuple(_describe(targets, k, policy) for k in stored)
-    return Plan(policy, wrt, outputs, _forward(targets, stored, outputs), residuals, prologue, entries)
+    return Plan(policy, wrt, outputs, _forward(targets, stored, outputs), residuals, prologue, entries, inner=joint.inner)
 
 
 def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
     """The joint graph with each nonconstant entry once among its outputs, and how the Jacobian is made of them."""
-    graph = simplify(joint.graph)
-    primal, found = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs :]
-    kept = list(dict.fromkeys(k for k in found if graph.nodes[k].op != "const"))
+    graph, count = simplify(joint.graph), joint.n_outputs + len(joint.positions)
+    primal, found, more = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs : count], graph.outputs[count:]
+    conditions = dict(zip(joint.conditions, more, strict=False))
+    kept: dict[int, int] = {}
+    for k in (*found, *conditions.values()):
+        if graph.nodes[k].op != "const":
+            kept.setdefault(k, len(kept))
     entries = tuple(
-        Entry(m, n, kept.index(k)) if k in kept else Entry(m, n, None, graph.nodes[k].payload)
-        for (m, n), k in zip(joint.positions, found, strict=True)
+        Entry(m, n, kept.get(k), None if k in kept else graph.nodes[k].payload, kept.get(conditions.get(number, -1)))
+        for number, ((m, n), k) in enumerate(zip(joint.positions, found, strict=True))
     )
-    graph = compact(graph, (*primal, *kept))
-    partials = graph.outputs[joint.n_outputs :]
+    vertices = more[len(conditions) :]
+    graph = compact(graph, (*primal, *kept, *vertices))
+    partials = graph.outputs[joint.n_outputs : joint.n_outputs + len(kept)]
     roles: dict[int, list[str]] = {k: [] for k in partials}
+    heads = [*(f"y{m}" for m in range(joint.n_outputs)), *map(graph.label, graph.outputs[joint.n_outputs + len(kept) :])]
+    tails = [*graph.inputs, *heads[joint.n_outputs :]]
     for entry in entries:
+        name = f"∂{heads[entry.output]}/∂{tails[entry.input]}"
         if entry.partial is not None:
-            roles[partials[entry.partial]].append(f"∂y{entry.output}/∂{graph.inputs[entry.input]}")
-    return Targets(graph, roles), entries
+            roles[partials[entry.partial]].append(name)
+        if entry.condition is not None:
+            roles[partials[entry.condition]].append(f"{name}?")
+    return Targets(graph, roles, joint.inner > 0), entries
 
 
 def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
@@ -96,7 +109,9 @@ def _reason(targets: Targets, k: int, policy: Policy) -> str:
     """Why a value is kept."""
     node = targets.graph.nodes[k]
     if k in targets.entries:
-        return f"input, and entry {', '.join(targets.entries[k])}" if node.op == "input" else "entry of the Jacobian"
+        if node.op == "input":
+            return f"input, and entry {', '.join(targets.entries[k])}"
+        return "weight of the linear map" if targets.is_wide else "entry of the Jacobian"
     if isinstance(policy, tuple) and (targets.name(k) in policy or node.op != "input"):
         return "asked for"
     if node.op == "input":

@@ -1,15 +1,14 @@
 """A plan: what the forward kernel stores, and the linear map that the reverse kernel and the pushforward apply."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.failures import may_fail
 from nbad.graphs.flags import has_alarm
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.simplify import simplify
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import cached_property
+from nbad.plans.linear import Direction, Ends, Entry, guarded_product, product, scarce_product, walk
 
 Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 
@@ -23,21 +22,12 @@ class Residual:
     reason: str
 
 
-class Entry(NamedTuple):
-    """One entry of the per-element Jacobian: the number of its partial, or its constant."""
-
-    output: int
-    input: int
-    partial: int | None
-    constant: float | None = None
-
-
 @dataclass(frozen=True)
 class Plan:
     """The forward graph (inputs to outputs and residuals), and the way from residuals to cotangents and tangents.
 
     `prologue` takes residuals to partials, each nonconstant entry of the Jacobian once; None where the residuals are these.
-    `mode` says how the entries were accumulated.
+    `mode` says how the entries were accumulated, `inner` how many inner vertices the map keeps.
     """
 
     policy: Policy
@@ -48,21 +38,34 @@ class Plan:
     prologue: Graph | None
     entries: tuple[Entry, ...]
     mode: str = "reverse"
+    inner: int = 0
+
+    @cached_property
+    def key(self) -> tuple[tuple[int, ...], Policy, int]:
+        """What tells it from other plans of the same graph and mode."""
+        return self.wrt, self.policy, hash(tuple((e.output, e.input) for e in self.entries)) if self.inner else 0
 
     @property
     def partials(self) -> int:
-        """Number of nonconstant entries, each counted once."""
+        """Number of nonconstant entries, each counted once, and of conditions."""
         return len(self.prologue.outputs) if self.prologue else len(self.residuals)
 
     @cached_property
     def reverse(self) -> Graph:
         """Partials and one seed per output slot to one cotangent per differentiated input slot."""
-        return _linear_map(self, "reverse", "seed", range(self.outputs), self.wrt, lambda e: (e.output, e.input))
+        return self._product("reverse", Ends.reverse)
 
     @cached_property
     def pushforward(self) -> Graph:
         """Partials and tangents to output tangents."""
-        return _linear_map(self, "pushforward", "tangent", self.wrt, range(self.outputs), lambda e: (e.input, e.output))
+        return self._product("pushforward", Ends.forward)
+
+    def _product(self, name: str, direction: Direction) -> Graph:
+        shape, full_name = (self.wrt, self.outputs, len(self.forward.inputs), self.inner), f"{self.forward.name}_{name}"
+        if self.inner:
+            return scarce_product(full_name, self.partials, self.entries, direction, shape)
+        letter = "p" if self.prologue else "r"
+        return product(full_name, [f"{letter}{k}" for k in range(self.partials)], self.entries, direction(*shape))
 
     def __str__(self) -> str:
         lines = [f"plan of {self.forward.name}, policy {self.policy!r}: {len(self.residuals)} residuals"]
@@ -71,35 +74,6 @@ class Plan:
         lines += ["forward:", str(self.forward)]
         lines += ["prologue:", str(self.prologue)] if self.prologue else []
         return "\n".join([*lines, "reverse:", str(self.reverse)])
-
-
-def _linear_map(
-    plan: Plan, name: str, given: str, sources: Sequence[int], targets: Sequence[int], ends: Callable[[Entry], tuple[int, int]]
-) -> Graph:
-    """The graph of one product with the Jacobian or its transpose; `ends` says from where to where an entry leads."""
-    letter = "p" if plan.prologue else "r"
-    partials = [f"{letter}{k}" for k in range(plan.partials)]
-    builder = GraphBuilder(f"{plan.forward.name}_{name}", [*partials, *(f"{given}{k}" for k in range(len(sources)))])
-    column = {source: len(partials) + k for k, source in enumerate(sources)}
-    sums: dict[int, int] = {}
-    for entry in plan.entries:
-        source, target = ends(entry)
-        factor = builder.constant(entry.constant) if entry.partial is None else entry.partial
-        term = guarded_product(builder, factor, column[source])
-        sums[target] = builder.add("add", sums[target], term) if target in sums else term
-    return builder.build(sums[target] if target in sums else builder.constant(0.0) for target in targets)
-
-
-def guarded_product(builder: GraphBuilder, entry: int, seed: int) -> int:
-    """`entry * seed`, which a zero seed makes 0 whatever the entry is."""
-    node = builder.nodes[entry]
-    if node.op == "const" and node.payload == 1.0:
-        return seed
-    product = builder.add("mul", entry, seed)
-    if node.op == "const" and abs(node.payload) < float("inf"):
-        return product
-    zero = builder.constant(0.0)
-    return builder.add("select", builder.add("eq", seed, zero), zero, product)
 
 
 def with_partials(plan: Plan) -> Graph:
@@ -144,16 +118,34 @@ def repeated(graph: Graph, shared: int, times: int) -> Graph:
 
 
 def jvp_graph(joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
-    """One graph from inputs and tangents to outputs and output tangents, from a joint graph in forward mode."""
-    names = [f"tangent_{joint.graph.inputs[n]}" for n in wrt]
-    builder = GraphBuilder(f"{joint.graph.name}_jvp", [*joint.graph.inputs, *names])
+    """One graph from inputs and tangents to outputs and output tangents, from a joint graph."""
+    inputs = [*joint.graph.inputs, *(f"tangent_{joint.graph.inputs[n]}" for n in wrt)]
+    name = f"{joint.graph.name}_jvp"
+    if joint.inner:
+        return simplify(_scarce_jvp(SimplifyingBuilder(name, inputs), joint, wrt))
+    return simplify(_jvp(GraphBuilder(name, inputs), joint, wrt))
+
+
+def _jvp(builder: GraphBuilder, joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
     outputs = builder.splice(joint.graph, range(len(joint.graph.inputs)))
     tangents: dict[int, int] = {}
     for (m, n), entry in zip(joint.positions, outputs[joint.n_outputs :], strict=True):
         term = guarded_product(builder, entry, len(joint.graph.inputs) + wrt.index(n))
         tangents[m] = builder.add("add", tangents[m], term) if m in tangents else term
     dots = [tangents[m] if m in tangents else builder.constant(0.0) for m in range(joint.n_outputs)]
-    return simplify(builder.build([*outputs[: joint.n_outputs], *dots]))
+    return builder.build([*outputs[: joint.n_outputs], *dots])
+
+
+def _scarce_jvp(builder: SimplifyingBuilder, joint: JointGraph, wrt: tuple[int, ...]) -> Graph:
+    """The same where inner vertices are kept; conditions are numbers behind the entries."""
+    outputs = builder.splice(joint.graph, range(len(joint.graph.inputs)))
+    primal, found = outputs[: joint.n_outputs], outputs[joint.n_outputs :]
+    zero, count, inputs = builder.constant(0.0), len(joint.positions), len(joint.graph.inputs)
+    holds = {k: builder.add("ne", found[count + row], zero) for row, k in enumerate(joint.conditions)}
+    entries = [Entry(m, n, k) for k, (m, n) in enumerate(joint.positions)]
+    ends = Ends.forward(wrt, joint.n_outputs, inputs, joint.inner)
+    conditions = [holds.get(k) for k in range(count)]
+    return builder.build([*primal, *walk(builder, entries, found[:count], conditions, ends, range(inputs, len(builder.inputs)))])
 
 
 def with_products(graph: Graph, primals: int) -> Graph:

@@ -24,10 +24,12 @@ class Targets:
         Simplified; numbers of nodes are those that `nbad.show(f, "plan")` prints.
     entries : dict
         Each entry's node, with the entries that it is: `∂y0/∂x`.
+    is_wide : bool
+        Whether the entries are those of a map that keeps inner vertices.
     """
 
-    def __init__(self, graph: Graph, entries: dict[int, list[str]]):
-        self.graph, self.entries = graph, entries
+    def __init__(self, graph: Graph, entries: dict[int, list[str]], is_wide: bool = False):
+        self.graph, self.entries, self.is_wide = graph, entries, is_wide
 
     def name(self, k: int) -> str:
         """What a node is called: an input by its name, an entry by what it is, any other by its number."""
@@ -79,9 +81,10 @@ def _cut(targets: Targets) -> set[int]:
     nodes = targets.graph.nodes
     source, sink = 2 * len(nodes), 2 * len(nodes) + 1
     network = Network(2 * len(nodes) + 2)
+    is_fixed = _is_fixed_in_wide if targets.is_wide else _is_fixed
     for k in targets.below():
         network.connect(2 * k, 2 * k + 1, work.of_keeping(nodes[k]))
-        network.connect(source, 2 * k, INFINITE if _is_fixed(nodes[k]) else work.of_repeating(nodes[k]))
+        network.connect(source, 2 * k, INFINITE if is_fixed(nodes[k]) else work.of_repeating(nodes[k]))
         for a in set(nodes[k].args):
             if nodes[a].op != "const":
                 network.connect(2 * a + 1, 2 * k, INFINITE)
@@ -94,6 +97,11 @@ def _cut(targets: Targets) -> set[int]:
 
 def _is_fixed(node: Node) -> bool:
     return node.op == "input" or work.is_expensive(node)
+
+
+def _is_fixed_in_wide(node: Node) -> bool:
+    """Hundreds of quotients with one divisor are no more than their price."""
+    return node.op == "input" or (work.is_expensive(node) and node.op != "div")
 
 
 def _named(targets: Targets, names: tuple[str, ...]) -> set[int]:

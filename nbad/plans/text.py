@@ -10,7 +10,8 @@ from nbad.derivatives.implicit import Equations, Implicit
 from nbad.graphs.graph import Graph, Node, Payload
 from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE
-from nbad.plans.plan import Entry, Plan, Residual
+from nbad.plans.linear import Entry
+from nbad.plans.plan import Plan, Residual
 
 Data = Any  # what JSON holds
 Brought = Loop | Equations  # what a graph brings beside the table's operations
@@ -32,6 +33,7 @@ def dumps(plan: Plan) -> str:
         "residuals": [asdict(r) for r in plan.residuals],
         "entries": [_entry_data(e) for e in plan.entries],
         "mode": plan.mode,
+        "inner": plan.inner,
     }
     return json.dumps(data)
 
@@ -40,10 +42,11 @@ def loads(text: str) -> Plan:
     """The plan of a text that `dumps` wrote."""
     data = json.loads(text)
     policy = data["policy"] if isinstance(data["policy"], str) else tuple(data["policy"])
-    entries = tuple(Entry(m, n, k, None if c is None else float.fromhex(c)) for m, n, k, c in data["entries"])
+    entries = tuple(Entry(m, n, k, None if c is None else float.fromhex(c), if_) for m, n, k, c, if_ in data["entries"])
     residuals = tuple(Residual(**r) for r in data["residuals"])
     prologue = data["prologue"] and _graph(data["prologue"])
-    return Plan(policy, tuple(data["wrt"]), data["outputs"], _graph(data["forward"]), residuals, prologue, entries, data["mode"])
+    shape = tuple(data["wrt"]), data["outputs"]
+    return Plan(policy, *shape, _graph(data["forward"]), residuals, prologue, entries, data["mode"], data["inner"])
 
 
 def _own_partials(graph: Graph) -> dict[str, list[Data]]:
@@ -62,9 +65,9 @@ def _own_partials(graph: Graph) -> dict[str, list[Data]]:
     return found
 
 
-def _entry_data(entry: Entry) -> tuple[int, int, int | None, str | None]:
+def _entry_data(entry: Entry) -> tuple[int, int, int | None, str | None, int | None]:
     constant = None if entry.constant is None else float(entry.constant).hex()
-    return entry.output, entry.input, entry.partial, constant
+    return entry.output, entry.input, entry.partial, constant, entry.condition
 
 
 def _brought(nodes: Iterable[Node]) -> list[Brought]:

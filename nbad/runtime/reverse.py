@@ -105,7 +105,7 @@ class PlainCase:
 
 def reverse_of(program, plan, arguments, dtype):
     """The station of a program's pullbacks."""
-    key = "reverse of", plan.wrt, plan.policy, arguments, dtype
+    key = "reverse of", plan.key, arguments, dtype
     return program.remember(key, lambda: Reverse(program, plan, arguments, dtype))
 
 
@@ -241,7 +241,7 @@ class ReverseSweeps:
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
     def _build(self, rows, seeds, results, temporaries, group):
-        prologue = self.program.prologue(self.plan, self.dtype)
+        prologue, kernel = self._kernels(group)
         residuals = self._residual_slots(rows)
         given: list[Slot] = []
         written: list[tuple[Target, list[Slot]]] = []
@@ -263,7 +263,13 @@ class ReverseSweeps:
                 (sums if is_summed else writes).extend(numbered(group.of(slots, k), row + target.row))
             row += len(self.plan.wrt)
         routes = Routes(numbered(residuals) + numbered(reads, first), tuple(writes), tuple(sums))
-        return Launch(self.program.reverse(self.plan, self.dtype, group.size), self.region.shape, routes, prologue)
+        return Launch(kernel, self.region.shape, routes, prologue)
+
+    def _kernels(self, group):
+        """The kernel of the partials and that of seeds; one for both where a map is wide: its partials may pass the caches."""
+        if self.plan.inner and not group.is_batched:
+            return None, self.program.fused_reverse(self.plan, self.dtype)
+        return self.program.prologue(self.plan, self.dtype), self.program.reverse(self.plan, self.dtype, group.size)
 
     def _residual_slots(self, rows):
         slots = residual_slots(0, rows, self.region.shape)
@@ -299,5 +305,5 @@ class WatchedSweeps(ReverseSweeps):
         super().__call__(rows, *seeds_and_more)
         if noted.value != before:
             prologue, shape = self.plan.prologue, self.region.shape
-            search = Search(self.program, ("prologue", self.plan.wrt, self.plan.policy), prologue, may_fail(prologue), self.dtype)
+            search = Search(self.program, ("prologue", *self.plan.key), prologue, may_fail(prologue), self.dtype)
             search.check(Given(shape, residual_slots(0, rows, shape), 1), [rows])

@@ -183,9 +183,9 @@ class Oracle:
                 self.partials[m, wrt.index(slot)] = b.value
                 self.partial_bounds[m, wrt.index(slot)] += 2 * b.error
 
-    def cotangent(self, seeds: Iterable[Any], n: int) -> tuple[Array, Array]:
-        """Cotangent of the `n`-th differentiated argument, and its bound."""
-        return self.contract(seeds, self.partials[:, n], self.partial_bounds[:, n])
+    def cotangent(self, seeds: Iterable[Any], n: int, elements: slice = slice(None)) -> tuple[Array, Array]:
+        """Cotangent of the `n`-th differentiated argument, and its bound, for some elements."""
+        return self.contract(seeds, self.partials[:, n, elements], self.partial_bounds[:, n, elements])
 
     def tangent(self, tangents: Iterable[Any], m: int) -> tuple[Array, Array]:
         """Tangent of output `m`, and its bound."""

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nbad.derivatives.differentiate import jacobian
+from nbad.derivatives.scarcity import ELIMINATIONS
+from nbad.graphs.interpreter import evaluate
 from nbad.plans import partition
+from nbad.plans.plan import fuse
 from nbad.testing.case import ELEMENTS, Case, Oracle, flat, leaves
 from nbad.testing.comparisons import Findings, Inapplicable, Near, Same, same
 from nbad.testing.exact import difference_error, exact_jacobian
@@ -168,6 +172,29 @@ def residual_policies(case: Case) -> Findings:
         yield from case.pulled(f"policy {policy!r}, cotangent", pullback(seeds), seeds)
 
 
+def eliminations(case: Case) -> Findings:
+    """The linear map with all inner vertices eliminated, with none, and between: cotangents by each, from what each policy keeps.
+
+    By the interpreter: what is compiled is one of these, which the other checks meet. Where partials are infinite, sums of paths
+    may be nan or not as they are grouped; with no vertex eliminated even those that cancel by structure.
+    """
+    few, graph = slice(0, PLAIN_ELEMENTS), case.traced.graph
+    columns = [row[few] for row in case.rows(case.columns)]
+    seeds = [w[few] for w in flat(case.seeds(ELEMENTS), case.traced.outputs)]
+    for elimination in ELIMINATIONS:
+        joint = jacobian(graph, case.slots, "reverse", elimination)
+        for policy in partition.POLICIES:
+            plan = partition.partition(joint, case.slots, policy)
+            kept = evaluate(plan.forward, *columns)[plan.outputs :]
+            is_finite = np.all(np.isfinite(kept), axis=0) | (elimination != "plain")
+            found = evaluate(fuse(plan.prologue, plan.reverse) if plan.prologue else plan.reverse, *kept, *seeds)
+            for n, (name, ct) in enumerate(zip(case.slot_names, found, strict=True)):
+                expected, bound = case.oracle.cotangent(seeds, n, few)
+                what = f"elimination {elimination!r}, policy {policy!r}, cotangent of `{name}`"
+                unknown = ~(is_finite & np.isfinite(expected))
+                yield Near(what, np.broadcast_to(ct, expected.shape), expected, bound, unknown)
+
+
 def batched_equals_loop(case: Case) -> Findings:
     """A batch of seeds gives the bits of one call per seed: no seed, few, and many for few elements."""
     for elements, count in ((ELEMENTS, 0), (ELEMENTS, 1), (ELEMENTS, 5), (17, 600)):
@@ -198,6 +225,7 @@ CHECKS: tuple[Callable[[Case], Findings], ...] = (
     interleaved,
     zero_seed,
     residual_policies,
+    eliminations,
     batched_equals_loop,
     accumulation,
     chunking,

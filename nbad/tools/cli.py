@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from nbad.codegen import disk
 from nbad.errors import NbadError
+from nbad.plans.policies import POLICIES
 from nbad.tools import doctor, kernel_files, plots, profiling, roofs
+from nbad.tools.export import export
 from nbad.version import VERSION
 
 STEPS = 6  # load, compile, three sweeps, check; the reverse sweeps come on top
@@ -50,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nbad {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     _profile_parser(commands)
+    _export_parser(commands)
     what = "what this machine offers to nbad, and what each lack costs"
     commands.add_parser("doctor", help=what, description=f"Print {what}.").set_defaults(run=_doctor)
     kept = commands.add_parser("cache", help="the disk cache of compiled kernels")
@@ -68,6 +72,33 @@ def _profile_parser(commands: Any) -> None:
     profile.add_argument("--policies", action="store_true", help="compare the residual policies")
     profile.add_argument("--plot", metavar="FILE.png", help="draw the sweeps under the roofline of this machine")
     profile.set_defaults(run=_profile)
+
+
+def _export_parser(commands: Any) -> None:
+    what = "write a kernel and its derivatives as a module that needs numba and numpy only"
+    parser = commands.add_parser("export", help=what, description=f"{what.capitalize()}.")
+    parser.add_argument("target", metavar="FILE[:NAME]", help="Python file with a kernel")
+    parser.add_argument("-o", "--output", metavar="MODULE.py", help="where to write it (default: stdout)")
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="what it computes in (default float64)"
+    )
+    parser.add_argument("--residuals", choices=("auto", *POLICIES), default="auto", help="what is kept (default auto)")
+    parser.add_argument("--seeds", type=_count, default=8, help="expected number of seeds, a hint for auto (default 8)")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    kernel, _, _ = kernel_files.find(options.target, "export")
+    text = export(kernel, options.dtype, options.residuals, options.seeds)
+    if options.output is None:
+        print(text, end="")
+        return 0
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        print(f"`nbad export`: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _count(text: str) -> int:

@@ -7,6 +7,8 @@ from typing import Any
 from nbad.api.calls import Call, analyse, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
+from nbad.derivatives.differentiate import eliminations
+from nbad.derivatives.scarcity import Tally
 from nbad.plans import cost
 from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
@@ -65,6 +67,10 @@ class Explanation:
     policies : tuple of Account
     changes : tuple of (int, str)
         The best policy for 1 seed, then each number of seeds from which on another is best.
+    maps : tuple of Tally
+        The linear map from seeds to cotangents, by each elimination of its inner vertices.
+    elimination : str
+        The one that is taken: "full", where the arcs are the entries of the Jacobian, or "greedy".
     equalities : tuple of Equality
         The lines at which elements took an arm because two values are equal that depend on the differentiated arguments, with the
         number of these elements and the first of them: their derivative is that of this arm alone.
@@ -78,6 +84,8 @@ class Explanation:
     policy: str
     policies: tuple[Account, ...]
     changes: tuple[tuple[int, str], ...]
+    maps: tuple[Tally, ...] = ()
+    elimination: str = "full"
     equalities: tuple[Equality, ...] = ()
 
     @property
@@ -109,10 +117,21 @@ class Explanation:
                 f'For {self.seeds} seeds "auto" takes {self.policy!r}. The best by number of seeds: {turns}.',
                 "Bytes and flops are for one element; "
                 f"ns are the bytes over this machine's bandwidth, {self.bandwidth:.1f} GB/s.",
+                *self._map(),
                 *(line for account in self.policies for line in self._residuals(account)),
                 *self._equal_arms(),
             ]
         )
+
+    def _map(self) -> list[str]:
+        """The arcs of the linear map, where there is more than one way to have them."""
+        rows = [[t.elimination, *map(str, t[1:])] for t in self.maps]
+        if len({tuple(row[1:]) for row in rows}) < 2:
+            return []
+        taken = next(t for t in self.maps if t.elimination == self.elimination)
+        what = f"{taken.arcs} arcs, {taken.multiplications} multiplications a seed, {taken.products} for their weights"
+        head = f"The linear map from seeds to cotangents: {self.elimination!r} is taken, {what}."
+        return ["", head, *_table([["elimination", "kept", "arcs", "a seed", "weights"], *rows])]
 
     def _equal_arms(self) -> list[str]:
         rows = [[source, f"{elements} elements", f"the first at {first}"] for source, elements, first in self.equalities]
@@ -185,7 +204,8 @@ def explain(
     call = analyse(f, xs, kwargs, argnums)
     seeds = check_seeds(call.program.call, seeds)
     program = call.program
-    plans = [program.plan(call.wrt, policy) for policy in POLICIES]
+    plans = [program.plan(call.wrt, policy, seeds) for policy in POLICIES]
+    maps, taken = eliminations(program.graph, call.wrt, seeds)
     return Explanation(
         program.name,
         tuple(program.names[a] for a in call.arguments),
@@ -195,6 +215,8 @@ def explain(
         str(cost.best(plans, seeds).policy),
         tuple(_account(call, plan, seeds) for plan in plans),
         tuple((number, str(plan.policy)) for number, plan in cost.changes(plans)),
+        tuple(maps),
+        taken if program.is_scarce else "full",
         equalities(f.origin.bind(xs, kwargs)[0], Operands(call.arrays, call.layout), call.wrt),
     )
 

@@ -33,8 +33,24 @@ class Subject:
         return tuple(self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more))
 
 
+def find(target: str, command: str = "profile") -> tuple[Kernel, ModuleType, Path]:
+    """The kernel that `FILE` or `FILE:NAME` names, its module and its file.
+
+    Examples
+    --------
+    >>> find("missing.py", "export")
+    Traceback (most recent call last):
+    nbad.errors.ArgumentValueError: `nbad export missing.py`: no file missing.py
+      expected: FILE.py or FILE.py:NAME
+    """
+    path, name = _split(target)
+    module = _import(path, f"{command} {target}")
+    kernels = {key: value for key, value in vars(module).items() if isinstance(value, Kernel)}
+    return _choose(kernels, name, f"{command} {target}", path), module, path
+
+
 def load(target: str) -> Subject:
-    """The kernel that `FILE` or `FILE:NAME` names.
+    """The kernel that `FILE` or `FILE:NAME` names, with the function that makes inputs.
 
     Parameters
     ----------
@@ -52,13 +68,10 @@ def load(target: str) -> Subject:
     nbad.errors.ArgumentValueError: `nbad profile missing.py`: no file missing.py
       expected: FILE.py or FILE.py:NAME
     """
-    path, name = _split(target)
-    module = _import(path, target)
-    kernels = {key: value for key, value in vars(module).items() if isinstance(value, Kernel)}
-    kernel = _choose(kernels, name, target, path)
+    kernel, module, path = find(target)
     if not callable(getattr(module, "sample_inputs", None)):
         fix = "def sample_inputs(rng, n, dtype): return rng.uniform(0, 1, n).astype(dtype), ..."
-        raise _error(target, f"no function `sample_inputs` in {path}", fix=fix)
+        raise _error(f"profile {target}", f"no function `sample_inputs` in {path}", fix=fix)
     return Subject(kernel, module.sample_inputs, path)
 
 
@@ -67,17 +80,17 @@ def _split(target: str) -> tuple[Path, str | None]:
     return (Path(file), name) if colon and name.isidentifier() else (Path(target), None)
 
 
-def _error(target: str, what: str, **more: Any) -> ArgumentValueError:
-    return ArgumentValueError(f"`nbad profile {target}`: {what}", source=None, **more)
+def _error(command: str, what: str, **more: Any) -> ArgumentValueError:
+    return ArgumentValueError(f"`nbad {command}`: {what}", source=None, **more)
 
 
-def _import(path: Path, target: str) -> ModuleType:
+def _import(path: Path, command: str) -> ModuleType:
     """Import a file as `python FILE` would: its own folder comes first among the places to import from."""
     if not path.is_file():
-        raise _error(target, f"no file {path}", expected="FILE.py or FILE.py:NAME")
+        raise _error(command, f"no file {path}", expected="FILE.py or FILE.py:NAME")
     spec = util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise _error(target, f"{path} is not a Python file", expected="FILE.py or FILE.py:NAME")
+        raise _error(command, f"{path} is not a Python file", expected="FILE.py or FILE.py:NAME")
     module = util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules.setdefault(path.stem, module)
@@ -85,11 +98,11 @@ def _import(path: Path, target: str) -> ModuleType:
     return module
 
 
-def _choose(kernels: dict[str, Kernel], name: str | None, target: str, path: Path) -> Kernel:
+def _choose(kernels: dict[str, Kernel], name: str | None, command: str, path: Path) -> Kernel:
     if not kernels:
-        raise _error(target, f"no kernel in {path}", fix="decorate the function with @nbad.kernel")
+        raise _error(command, f"no kernel in {path}", fix="decorate the function with @nbad.kernel")
     first, *others = kernels
     if name in kernels or not (name or others):
         return kernels[name or first]
     what = f"no kernel `{name}`" if name else "the file has several kernels"
-    raise _error(target, what, expected=f"one of {', '.join(kernels)}", fix=f"nbad profile {path}:{first}")
+    raise _error(command, what, expected=f"one of {', '.join(kernels)}", fix=f"nbad {command.partition(' ')[0]} {path}:{first}")

@@ -1,7 +1,7 @@
 """`nbad.show`: the text of one stage of the pipeline."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,8 +16,9 @@ from nbad.codegen.python_source import print_python
 from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.pipeline import Program
 from nbad.plans.plan import Plan
+from nbad.tools.export import Module
 
-Stage = Literal["graph", "partials", "plan", "source", "llvm", "asm"]
+Stage = Literal["graph", "partials", "plan", "source", "numba", "llvm", "asm"]
 
 
 @fitting("nbad.show({f}, 'source')")
@@ -27,11 +28,12 @@ def show(f: Kernel, stage: Stage = "source", dtype: DTypeLike = np.float64) -> s
     Parameters
     ----------
     f : Kernel
-    stage : {"graph", "partials", "plan", "source", "llvm", "asm"}
+    stage : {"graph", "partials", "plan", "source", "numba", "llvm", "asm"}
         The traced graph; the graph with the entries of the Jacobian; what is stored and what is computed from it; readable
-        Python of the forward and the reverse kernel; their LLVM IR; their assembly on this machine.
+        Python of the forward and the reverse kernel; the same as the sweeps that `nbad.export` writes; their LLVM IR; their
+        assembly on this machine.
     dtype : dtype
-        Working dtype of the last three.
+        Working dtype of the last four.
 
     Returns
     -------
@@ -51,17 +53,18 @@ def show(f: Kernel, stage: Stage = "source", dtype: DTypeLike = np.float64) -> s
       return %1
     """
     check_kernel(f)
-    if not isinstance(stage, str) or stage not in STAGES:
-        meant = closest(stage, STAGES)
+    stages = list(get_args(Stage))
+    if not isinstance(stage, str) or stage not in stages:
+        meant = closest(stage, stages)
         raise ArgumentValueError(
             f"`nbad.show(f, {stage!r})`: unknown stage",
             got=repr(stage),
-            expected=", ".join(STAGES),
+            expected=", ".join(stages),
             meant=meant and repr(meant),
             fix=f"nbad.show({name_in_code(f)}, {meant or 'source'!r})",
         )
     dtype = working_dtype(f"`nbad.show(f, {stage!r}, {dtype!r})`", dtype, f"nbad.show({name_in_code(f)}, {stage!r}, {{0!r}})")
-    return STAGES[stage](f.whole_program(), dtype)
+    return Module(f, dtype).kernels() if stage == "numba" else STAGES[stage](f.whole_program(), dtype)
 
 
 def _plan(program: Program) -> Plan:

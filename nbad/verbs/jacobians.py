@@ -6,6 +6,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
@@ -160,6 +162,21 @@ class Jacobian(Made):
             dtype, keys = call.layout.dtype, [self.plain(xs, form)[0] for form in (None, result)]
             keep_plain(self.f, keys, call, self.argnums, lambda: plain.jacobian(call.program, plan, dtype, self.with_value))
         return result
+
+    def sparsity(self, /, *xs, **kwargs):
+        """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
+
+        The others are not computed. An entry may be 0 all the same, where values are such, or arms are not taken.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.jacobian(nbad.kernel(lambda a, b: (a * a, a + b))).sparsity(2.0, 3.0)
+        array([[ True, False],
+               [ True,  True]])
+        """
+        call = analyse(self.f, xs, kwargs, self.argnums)
+        return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
 
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""

@@ -119,7 +119,7 @@ def _forward(call, options):
     plan = _fitting_plan(call, shapes, options)
     reverse = reverse_of(program, plan, call.arguments, layout.dtype)
     policies = POLICIES if options.policy == "auto" else ()
-    advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy) for policy in policies])
+    advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy, options.seeds) for policy in policies])
     kind = sweeps.Sweep if options.max_bytes is None else sweeps.Bounded
     return Forward(sweeps.forward(program, plan, layout, advice, kind), reverse, shapes)
 
@@ -170,7 +170,7 @@ def _fitting_plan(call, shapes, options):
     sums = reverse_of(program, plan, call.arguments, layout.dtype).over(layout.shape, shapes).least_bytes
     if _residual_bytes(layout, plan) + sums <= bound:
         return plan
-    plans = [program.plan(call.wrt, p) for p in POLICIES] if options.policy == "auto" else [plan]
+    plans = [program.plan(call.wrt, p, options.seeds) for p in POLICIES] if options.policy == "auto" else [plan]
     sizes = [_residual_bytes(layout, p) + sums for p in plans]
     memory.check_fits(program.call, min(sizes), bound, "the residuals" + " and sums over broadcast axes" * (sums > 0))
     return cost.best([p for p, size in zip(plans, sizes, strict=True) if size <= bound], options.seeds)

@@ -175,8 +175,25 @@ def test_texts_depend_on_the_contents_of_nbads_sources(tmp_path, monkeypatch):
     for text in ("a = 1", "a = 2", "a = 1"):
         module.write_text(text)
         os.utime(module, (0, 0))
+        monkeypatch.setattr(config, "IMPORTED", time.time() + 1.0)
         stamps.append(disk._stamp.__wrapped__())
+    assert None not in stamps
     assert stamps[0] == stamps[2] != stamps[1]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda module: module.write_text("a = 2"), lambda module: os.replace(module.parent / "b", module)]
+)
+def test_what_was_imported_before_an_upgrade_is_not_kept_as_that_of_the_newer_one(tmp_path, monkeypatch, change):
+    for name in ("ops.py", "b"):
+        (tmp_path / name).write_text("a = 1")
+    monkeypatch.setattr(disk, "__file__", str(tmp_path / "codegen" / "disk.py"))
+    time.sleep(0.02)  # the clock of files has ticks
+    monkeypatch.setattr(config, "IMPORTED", time.time())
+    assert disk._stamp.__wrapped__() is not None
+    time.sleep(0.02)
+    change(tmp_path / "ops.py")
+    assert disk._stamp.__wrapped__() is None
 
 
 def test_a_c_library_without_a_version_of_its_own(monkeypatch):

@@ -56,6 +56,7 @@ def test_pandas_aligns(subtract, both):
     pd.testing.assert_series_equal(difference, x - y)
     pd.testing.assert_series_equal(product, x * y)
     pd.testing.assert_series_equal(nbad.grad(nbad.kernel(lambda x, y: x * y))(x, y), y.reindex(list("abcx")))
+    assert list(subtract(y, x).index) == list("abcx")
     frame, other = pd.DataFrame({"a": [1, 2], "b": [0.5, 0.25]}), pd.DataFrame({"b": [1.0, 2.0], "a": [4.0, 8.0]}, [1, 0])
     pd.testing.assert_frame_equal(subtract(frame, other), frame - other)
     pd.testing.assert_frame_equal(subtract(frame, 1.0), frame - 1.0)

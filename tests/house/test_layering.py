@@ -39,7 +39,7 @@ api         | operations graphs derivatives formulas plans pipeline runtime lang
 verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
 njit        | operations graphs plans codegen pipeline api verbs
 testing     | operations graphs derivatives plans api verbs
-tools       | operations graphs derivatives formulas plans codegen pipeline runtime tracing special api verbs testing
+tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
 __init__    | special language tracing runtime api verbs tools testing
 """
 EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.gallery import kernels, whole_sample
 from helpers.gallery_mpmath import cores_of
+from helpers.wide_kernels import sample, softmax
 
 import nbad
 from kernels import decay, polynomials
@@ -159,7 +160,7 @@ def test_every_field_is_in_the_dict():
     told = nbad.explain(decay, X, 0.5, seeds=3)
     data = told.as_dict()
     fields = {"kernel", "arguments", "elements", "dtype", "seeds", "policy", "policies", "changes", "equalities", "bandwidth"}
-    assert data.keys() == fields
+    assert data.keys() == fields | {"maps", "elimination"}
     for account_of, found in zip(told.policies, data["policies"], strict=True):
         assert found.keys() == {"policy", "residuals", "residual_bytes", "forward", "call", "seed", "peak_bytes"}
         assert found["peak_bytes"] == account_of.peak_bytes
@@ -210,3 +211,14 @@ def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
     assert len(results) == 2
     assert value_peak <= expected + given.nbytes + 8 * 20_000 + 100_000
     assert expected <= peak <= expected + 100_000
+
+
+def test_wide_kernels_tell_their_map():
+    told = nbad.explain(softmax(16), *sample(softmax, 16))
+    full, greedy, plain = told.maps
+    assert (told.elimination, full.arcs, plain.products) == ("greedy", 256, 0)
+    assert greedy.multiplications < full.multiplications / 3
+    text = str(told)
+    assert f"'greedy' is taken, {greedy.arcs} arcs, {greedy.multiplications} multiplications a seed" in text
+    assert "weight of the linear map" in text
+    assert nbad.explain(decay, X, 0.5).elimination == "full"

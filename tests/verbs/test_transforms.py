@@ -194,3 +194,12 @@ def test_argnums_may_come_from_an_iterator_or_a_list_that_changes(transform):
     for _ in range(3):
         assert np.array_equal(compute(2.0, 3.0)[-1], expected)
         assert np.array_equal(other(2.0, 3.0)[-1], expected)
+
+
+def test_sparsity_says_which_entries_there_are():
+    f = nbad.kernel(lambda x, c: (x[0] * x[1], np.where(c > 0, x[2], c), 3.0 * c * c), signature="(3),()->(),(),()")
+    x, c = np.ones((4, 3)), np.linspace(-1.0, 1.0, 4)
+    found = nbad.jacobian(f).sparsity(x, c)
+    assert found.tolist() == [[True, True, False, False], [False, False, True, True], [False, False, False, True]]
+    assert not nbad.jacobian(f)(x, c)[:, ~found].any()
+    assert nbad.jacobian(f, argnums="c").sparsity(x, c).tolist() == [[False], [True], [True]]

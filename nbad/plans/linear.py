@@ -1,0 +1,184 @@
+"""The linear map of a plan: entries, and two walks along them: from seeds to cotangents, from tangents to output tangents.
+
+Where no inner vertex is kept, the entries are those of the Jacobian, and a walk is one product with it. A kept vertex has a sum
+of its own. What flows through it is 0 where every seed that reaches it is 0, and where it is not used, whatever its entries are:
+not that sum is tested for it, which may be 0 for other reasons, but the seeds and the conditions of the entries.
+"""
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from nbad.graphs.graph import Graph, GraphBuilder, Node
+from nbad.graphs.simplify import SimplifyingBuilder, compact
+
+
+class Entry(NamedTuple):
+    """One entry of the per-element Jacobian: the number of its partial, or its constant.
+
+    Vertex `j` of a map is output `outputs + j` and input `inputs + j`; then there may be a condition, the number of another
+    partial, which is 0 where the entry does not count.
+    """
+
+    output: int
+    input: int
+    partial: int | None
+    constant: float | None = None
+    condition: int | None = None
+
+
+class Ends(NamedTuple):
+    """One direction of a walk: its sources, the inner vertices in turn, each as a target and as a source, and its targets.
+
+    `names` are those of the sources; `of` says from where to where an entry leads.
+    """
+
+    names: Sequence[str]
+    sources: Sequence[int]
+    inner: Sequence[tuple[int, int]]
+    targets: Sequence[int]
+    of: Callable[[Entry], tuple[int, int]]
+
+    @classmethod
+    def reverse(cls, wrt: Sequence[int], outputs: int, inputs: int, inner: int) -> "Ends":
+        """From outputs to inputs."""
+        vertices = [(inputs + j, outputs + j) for j in reversed(range(inner))]
+        names = [f"seed{k}" for k in range(outputs)]
+        return cls(names, range(outputs), vertices, wrt, lambda e: (e.output, e.input))
+
+    @classmethod
+    def forward(cls, wrt: Sequence[int], outputs: int, inputs: int, inner: int) -> "Ends":
+        """From inputs to outputs."""
+        vertices = [(outputs + j, inputs + j) for j in range(inner)]
+        names = [f"tangent{k}" for k in range(len(wrt))]
+        return cls(names, wrt, vertices, range(outputs), lambda e: (e.input, e.output))
+
+
+Shape = tuple[tuple[int, ...], int, int, int]  # the differentiated inputs; numbers of outputs, of inputs, of inner vertices
+Direction = Callable[[tuple[int, ...], int, int, int], Ends]
+
+
+def product(name: str, partials: Sequence[str], entries: Iterable[Entry], ends: Ends) -> Graph:
+    """The graph of one product with the Jacobian or its transpose."""
+    builder = GraphBuilder(name, [*partials, *ends.names])
+    column = {source: len(partials) + k for k, source in enumerate(ends.sources)}
+    sums: dict[int, int] = {}
+    for entry in entries:
+        source, target = ends.of(entry)
+        factor = builder.constant(entry.constant) if entry.partial is None else entry.partial
+        term = guarded_product(builder, factor, column[source])
+        sums[target] = builder.add("add", sums[target], term) if target in sums else term
+    return builder.build(sums[target] if target in sums else builder.constant(0.0) for target in ends.targets)
+
+
+def guarded_product(builder: GraphBuilder, entry: int, seed: int) -> int:
+    """`entry * seed`, which a zero seed makes 0 whatever the entry is."""
+    node = builder.nodes[entry]
+    if node.op == "const" and node.payload == 1.0:
+        return seed
+    product = builder.add("mul", entry, seed)
+    if _is_finite(node):
+        return product
+    zero = builder.constant(0.0)
+    return builder.add("select", builder.add("eq", seed, zero), zero, product)
+
+
+def _is_finite(node: Node) -> bool:
+    return node.op == "const" and abs(node.payload) < float("inf")
+
+
+@functools.lru_cache(8)  # for the plans of every policy it is one
+def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], direction: Direction, shape: Shape) -> Graph:
+    """The same for a map with inner vertices and so many partials."""
+    ends = direction(*shape)
+    builder = SimplifyingBuilder(name, [*(f"p{k}" for k in range(partials)), *ends.names])
+    zero = builder.constant(0.0)
+    factors = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
+    conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
+    sources = range(partials, len(builder.inputs))
+    return compact(builder, walk(builder, entries, factors, conditions, ends, sources))
+
+
+def walk(
+    builder: SimplifyingBuilder,
+    entries: Iterable[Entry],
+    factors: Iterable[int],
+    conditions: Iterable[int | None],
+    ends: Ends,
+    sources: Iterable[int],
+) -> list[int]:
+    """What reaches each target from some sources, as nodes; those of the entries and of their conditions are given, too."""
+    found = _Walk(builder, dict(zip(ends.sources, sources, strict=True)))
+    into: dict[int, list[Way]] = {}
+    for entry, factor, condition in zip(entries, factors, conditions, strict=True):
+        source, target = ends.of(entry)
+        into.setdefault(target, []).append((source, factor, condition))
+    for target, vertex in ends.inner:
+        found.pass_on(vertex, into.get(target, ()))
+    return [found.total(into.get(target, ())) for target in ends.targets]
+
+
+Way = tuple[int, int, int | None]  # the source, the entry and its condition as nodes
+
+
+class _Reach(NamedTuple):
+    """Where something reaches a vertex: the sources from which it may come as bits, and a node. Equal bits mean the same."""
+
+    bits: int
+    node: int
+
+
+class _Walk:
+    """A walk along the entries of a map."""
+
+    def __init__(self, builder: SimplifyingBuilder, sources: dict[int, int]) -> None:
+        self.builder, self._sources, self._zero = builder, sources.keys(), builder.constant(0.0)
+        self._values = dict(sources)  # what flows at sources and vertices
+        self._bits: dict[int, int] = {}
+        self._known: dict[int, int] = {}
+        self._reaches = {s: self._single(builder.add("ne", node, self._zero)) for s, node in sources.items()}
+
+    def pass_on(self, vertex: int, ways: Sequence[Way]) -> None:
+        """Let a vertex be a source of ways that come later."""
+        self._values[vertex] = self.total(ways)
+        self._reaches[vertex] = self._union(ways)
+
+    def total(self, ways: Sequence[Way]) -> int:
+        """The sum of what comes along some ways, in halves: so additions need not wait for all that came before."""
+        if len(ways) > 1:
+            half = (len(ways) + 1) // 2
+            return self.builder.add("add", self.total(ways[:half]), self.total(ways[half:]))
+        return self._term(*ways[0]) if ways else self._zero
+
+    def _term(self, source: int, entry: int, condition: int | None) -> int:
+        product, counts = self.builder.add("mul", entry, self._values[source]), self._reaches[source].node
+        if condition is not None and source not in self._sources:  # where it fails the entry itself is 0
+            counts = self.builder.add("and", counts, condition)
+        elif _is_finite(self.builder.nodes[entry]):
+            return product
+        return self.builder.add("select", counts, product, self._zero)
+
+    def _single(self, node: int) -> _Reach:
+        return _Reach(1 << self._bits.setdefault(node, len(self._bits)), node)
+
+    def _union(self, ways: Sequence[Way]) -> _Reach:
+        """Where one of some ways brings something."""
+        parts = dict(self._reaches[source] for source, _, condition in ways if condition is None)
+        always = _joined(parts)
+        for source, _, condition in ways:
+            if condition is not None and self._reaches[source].bits & ~always:
+                bits, node = self._single(self.builder.add("and", self._reaches[source].node, condition))
+                parts[bits] = node
+        bits = _joined(parts)
+        if bits not in self._known:
+            node = parts[bits] if bits in parts else functools.reduce(self._either, parts.values(), self.builder.constant(False))
+            self._known[bits] = node
+        return _Reach(bits, self._known[bits])
+
+    def _either(self, p: int, q: int) -> int:
+        return self.builder.add("or", p, q)
+
+
+def _joined(sets: Iterable[int]) -> int:
+    return functools.reduce(operator.or_, sets, 0)

@@ -1,0 +1,360 @@
+"""`nbad.export`: a kernel and its derivatives as one module that needs Numba and NumPy only."""
+
+import builtins
+import inspect
+import linecache
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from nbad.api.calls import check_kernel
+from nbad.api.kernel import Kernel
+from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
+from nbad.api.signatures import name_in_code
+from nbad.codegen.lower import OpList, lower
+from nbad.codegen.python_source import print_python
+from nbad.codegen.stages import Stages, staged
+from nbad.errors import fitting
+from nbad.graphs.graph import Graph
+from nbad.graphs.simplify import SimplifyingBuilder
+from nbad.pipeline import Program
+from nbad.tools import export_functions as functions
+from nbad.tools import export_texts as texts
+from nbad.version import VERSION
+
+COMPARED = re.compile(r"= (\S+) (<|<=|>|>=|==|!=) (\S+)")
+FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+MANY = 16  # rows beyond which LLVM may find that "too many memory checks" are needed to see that none overlap
+WIDTH, LONGEST = 110, 128  # of lines of code, and with comments
+
+
+@fitting("nbad.export({f})")
+def export(f: Kernel, dtype: DTypeLike = np.float64, residuals: Residuals = "auto", seeds: int = 8) -> str:
+    """The source of a module that computes a kernel, its pullback and its Jacobian with Numba and NumPy only.
+
+    It holds the forward kernel, which writes the residual buffer once, the reverse kernel, which applies the transposed Jacobian
+    to many seeds, both in parallel over tiles, and `value`, `vjp` and `jacobian`, which broadcast as nbad does. Values have
+    nbad's own bits.
+
+    Parameters
+    ----------
+    f : Kernel
+        All arguments that are not static are differentiated; static ones have their defaults.
+    dtype : dtype
+        What the module computes in, float64 or float32; it converts its arguments.
+    residuals : str or tuple of str
+        What the forward kernel keeps, as for `nbad.vjp`.
+    seeds : int
+        The expected number of seeds, a hint for "auto".
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentTypeError
+        For a kernel that calls functions of SciPy, or functions of the user's own whose source cannot stand alone.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> text = nbad.export(nbad.kernel(lambda x: x * x))
+    >>> "def forward(x, y, residuals):" in text
+    True
+    """
+    check_kernel(f)
+    name = name_in_code(f)
+    call, code = f"`nbad.export({name})`", f"nbad.export({name}, {{0!r}})"
+    return Module(f, working_dtype(call, dtype, code), check_policy(call, residuals), check_seeds(call, seeds)).text()
+
+
+class Module:
+    """A module as it is written: the parts of one kernel."""
+
+    def __init__(self, f: Kernel, dtype: np.dtype, policy: str | tuple[str, ...] = "partials", seeds: int = 1):
+        self.f, self.program, self.dtype = f, f.whole_program(), dtype
+        program, self.file = self.program, _file(f)
+        self.plan = program.plan(program.input_slots(tuple(range(len(program.names)))), policy, seeds)
+        self.causes = program.flags.numbers if program.flags and program.errors == "raise" else []
+        self.forward = self._lowered(_with_codes(self.plan.forward, program, self.causes))
+        self.prologue = self._lowered(self.plan.prologue) if self.plan.prologue else None
+        self.reverse = self._lowered(self.plan.reverse)
+        y, r = _rows("y", self.plan.outputs), _rows("r", len(self.plan.residuals))
+        self.stages = staged(self.forward, _rows("x", len(self.forward.inputs)), [*y, *r, *["c0"] * bool(self.causes)])
+        self.rows = functions.rows_of([oplist for oplist in (self.forward, self.prologue, self.reverse) if oplist])
+        self.calls = functions.calls_of(self.rows)
+        self.inputs, self.outputs = len(self.forward.inputs), self.plan.outputs
+        self.residuals, self.partials = len(self.plan.residuals), self.plan.partials
+
+    def _lowered(self, graph: Graph) -> OpList:
+        return lower(graph, self.dtype.name, self.program.math)
+
+    def text(self) -> str:
+        """The whole module."""
+        words = self._words()
+        own = functions.sources(self.rows, name_in_code(self.f))
+        vectors = functions.vectors(self.rows, self.dtype.name, self.program.math)
+        parts = [own, self.kernels(), texts.ADD_UP, _fill(texts.ARRAYS, {**words, **self._structure()})]
+        parts += [_fill(texts.CAUSES, {**words, "CAUSE_LIST": self._cause_list()})] * bool(self.causes)
+        access = _fill(texts.ROW_ACCESS, words) if self.has_many else ""
+        body = "\n\n".join(f"{part.strip()}\n" for part in [*parts, access, vectors] if part)
+        head = _fill(texts.HEAD, {**words, "IMPORTS": self._imports(bool(vectors))})
+        return f"{head}{self._result()}\n\n{body}"
+
+    def kernels(self) -> str:
+        """The kernels: the operations of one element, and the sweeps over all."""
+        parts = [*self._forward_elements()]
+        if self.prologue:
+            parts.append(self._element(self.prologue, "element_partials", "The partial derivatives, from what is kept."))
+        parts.append(self._element(self.reverse, "element_reverse", "The cotangents of one element, from partials and seeds."))
+        return "\n\n".join([*parts, self._forward(), self._reverse()])
+
+    def _forward_elements(self) -> Iterator[str]:
+        """The functions of one element from which the forward kernel is made."""
+        if self.stages is None:
+            yield self._element(self.forward, "element", "The results of one element, and what is kept of it.")
+            return
+        count = 0
+        for level, (part, passes) in enumerate(self.stages.parts):
+            yield self._element(part.oplist, f"element_{level}", f"What is known of one element after {level} loops.")
+            for one in passes:
+                yield self._element(one.oplist, f"element_pass_{count}", "One pass for one element; `last` changes no state.")
+                count += 1
+
+    def _element(self, oplist: OpList, name: str, doc: str) -> str:
+        source = print_python(oplist, name, self.calls)
+        head, body = re.search(r"def \w+\((.*)\):\n((?:.*\n)*)", source).groups()  # type: ignore[union-attr]
+        *statements, last = body.rstrip("\n").split("\n")
+        returned = last.strip().removeprefix("return ")
+        if len(returned) > WIDTH and len(oplist.outputs) > 1:
+            returned = _in_brackets(returned.split(", "), "    ")
+        given = f"({head})" if len(head) < WIDTH - 20 else _in_brackets(head.split(", "))
+        lines = [f"def {name}{given}:", f'    """{doc}"""', *statements, f"    return {returned}", ""]
+        return "\n".join(["@numba.njit(**OPTIONS, forceinline=True)", *(self._with_source(_tidied(line)) for line in lines)])
+
+    def _with_source(self, line: str) -> str:
+        """A line with the user's own in place of its number, where that is found."""
+        found = re.search(r"^(.*) # (\S+):(\d+)$", line)
+        if found is None or not self.file or found[2] != Path(self.file).name:
+            return line
+        text = linecache.getline(self.file, int(found[3])).strip()
+        return f"{found[1]} # {text}" if text and len(found[1]) + len(text) < LONGEST else line
+
+    def _forward(self) -> str:
+        codes = ["c0"] * bool(self.causes)
+        x, y, r = _rows("x", self.inputs), _rows("y", self.outputs), _rows("r", self.residuals)
+        words = {**self._words(), "residualsMORE": "residuals" + ", codes" * bool(codes), "LONG": texts.LONG * bool(codes)}
+        words["STATEMENTS"] = _views({"x": x, "y": y, "residuals": r, "codes": codes}, "{0}[{1}, start:stop]", 4)
+        if self.stages is None:
+            words["ELEMENT"] = self._each(y + r + codes, "element", x, 8)
+            return _fill(f"{texts.FORWARD_TILE}\n\n{texts.FORWARD}", words)
+        words["STATEMENTS"] += f"    scratch = np.empty(({len(self.stages.rows)}, stop - start), np.{self.dtype})\n"
+        words["STATEMENTS"] += _views({"scratch": list(self.stages.rows)}, "{0}[{1}]", 4)
+        words["STAGES"] = self._staged(self.stages)
+        return _fill(f"{texts.FORWARD_STAGES}\n\n{texts.FORWARD}", words)
+
+    def _staged(self, stages: Stages) -> str:
+        """The statements of the parts and loops of a forward kernel."""
+        lines, count = [], 0
+        for level, (part, passes) in enumerate(stages.parts):
+            element = self._each(part.writes, f"element_{level}", part.reads, 8, group=level)
+            lines.append(_fill(texts.PARTIALS, {"ELEMENT": element}))
+            for one in passes:
+                rows = [one.going, *one.states]
+                left, right = [f"{row}[i]" for row in rows], [f"{row}[i]" for row in [*rows, *one.captured]]
+                element = _statement(left, f"element_pass_{count}", [*right, "last"], " " * 12)
+                words = {"MAX": str(one.max_passes), "GOING": one.going, "ELEMENT": element}
+                lines.append(_fill(texts.PASSES, words))
+                count += 1
+        return "".join(lines)
+
+    def _reverse(self) -> str:
+        p, s, c = _rows("p" if self.prologue else "r", self.partials), _rows("s", self.outputs), _rows("c", self.inputs)
+        r, words = _rows("r", self.residuals), self._words()
+        words["STATEMENTS"] = _views({"residuals": r}, "{0}[{1}, start:stop]", 4)
+        if self.prologue:
+            words["STATEMENTS"] += f"    partials = np.empty(({len(p)}, stop - start), np.{self.dtype})\n"
+            words["STATEMENTS"] += _views({"partials": p}, "{0}[{1}]", 4)
+            words["STATEMENTS"] += _fill(texts.PARTIALS, {"ELEMENT": self._each(p, "element_partials", r, 8, 1)})
+        words["EACH"] = _views({"seeds": s, "cotangents": c}, "{0}[s, {1}, start:stop]", 8)
+        words["ELEMENT"] = self._each(c, "element_reverse", p + s, 12)
+        return _fill(f"{texts.REVERSE_TILE}\n\n{texts.REVERSE}", words)
+
+    def _each(self, targets: Sequence[str], function: str, operands: Sequence[str], indent: int, group: int = 0) -> str:
+        """The statements for element `i` of these rows."""
+        margin, many = " " * indent, self.has_many
+        left = [f"v{k}" if many else f"{row}[i]" for k, row in enumerate(targets)]
+        right = [f"_get({group}, {row}, i)" if many else f"{row}[i]" for row in operands]
+        puts = [f"{margin}_put({group}, {row}, i, {k}, v{k})\n" for k, row in enumerate(targets)] if many else []
+        return _statement(left, function, right, margin) + "".join(puts)
+
+    @property
+    def has_many(self) -> bool:
+        """Whether rows are too many for LLVM to check that none overlap."""
+        forward = [self.inputs + self.outputs + self.residuals + bool(self.causes)]
+        if self.stages is not None:
+            forward = [len(part.reads) + len(part.writes) for part, _ in self.stages.parts]
+        reverse = self.partials + max(self.outputs + self.inputs, self.residuals if self.prologue else 0)
+        return max(*forward, reverse) > MANY
+
+    def _written(self) -> list[int]:
+        """How many rows each part of the forward kernel writes."""
+        return [len(part.writes) for part, _ in self.stages.parts] if self.stages else []
+
+    def _structure(self) -> dict[str, str]:
+        """How results are put together, and seeds taken apart."""
+        structure = self.program.structure
+        if not structure.is_tuple:
+            return {"BUILT": "leaves[0]", "SEEDS": "(seeds,)", "SEED": "(seed,)"}
+        if structure.keys:
+            keys = f"({', '.join(map(repr, structure.keys))},)"
+            build = f"dict(zip({keys}, leaves, strict=True))"
+            return {"BUILT": build, "SEEDS": f"[seeds[key] for key in {keys}]", "SEED": f"[seed[key] for key in {keys}]"}
+        if structure.is_usual:
+            return {"BUILT": "tuple(leaves)", "SEEDS": "seeds", "SEED": "seed"}
+        return {"BUILT": "Result(*leaves)", "SEEDS": "seeds", "SEED": "seed"}
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether results come in a namedtuple."""
+        return hasattr(self.program.structure.kind, "_fields")
+
+    def _result(self) -> str:
+        kind = self.program.structure.kind
+        return f'Result = namedtuple("{kind.__name__}", "{" ".join(kind._fields)}")\n' if self._is_named else ""
+
+    def _cause_list(self) -> str:
+        causes = [self.program.flags.causes[k] for k in self.causes]
+        each = [
+            (_builtin(cause.error), textwrap.shorten(cause.line.text, 90), f"{cause.line.file}:{cause.line.number}")
+            for cause in causes
+        ]
+        return "(\n" + "".join(f"    ({error}, {f'{text} ({place})'!r}),\n" for error, text, place in each) + ")"
+
+    def _imports(self, has_vectors: bool) -> str:
+        plain = ["import math", *["from collections import namedtuple"] * self._is_named]
+        plain += ["from contextlib import suppress"] * has_vectors
+        more = functions.IMPORTS if has_vectors else functions.OF_ROWS if self.has_many else []
+        partners = ["import numba", "import numpy as np", *more]
+        return "\n".join([*plain, "", *partners, "", ""])
+
+    def _words(self) -> dict[str, str]:
+        """What stands for the words of the texts."""
+        f, program = self.f, self.program
+        listed = ", ".join(program.names)
+        rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
+        doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
+        return {
+            "NAME": f.__name__,
+            "DOC": doc and f"{doc}\n\n",
+            "NAMES": listed,
+            "CALL": ", ".join(_parameter(f, name) for name in program.names),
+            "ARGUMENTS": f"({listed}{',' * (len(program.names) == 1)})",
+            "PARAMETERS": repr(program.names).replace("'", '"'),
+            "RUN": texts.RUN_CODES if self.causes else texts.RUN,
+            "ROW_NAMES": "\n".join([*rows, ""]) if rows else "    none\n",
+            "ROWS": str(self.residuals),
+            "OUTPUTS": str(self.outputs),
+            "INPUTS": str(self.inputs),
+            "WORKING": self.dtype.name,
+            "ORIGIN": Path(self.file).name if self.file else "Python",
+            "VERSION": VERSION,
+            "CORE_SHAPES": repr(program.cores),
+            "LEAF_SHAPES": repr(tuple(program.leaves)),
+            "STEP": "TILE" if self.stages is None else "SHORT",
+            "SHORT_TILE": "" if self.stages is None else texts.SHORT,
+            "WRITTEN": str(max([self.outputs + self.residuals + 1, self.inputs, self.partials, *self._written()])),
+        }
+
+
+def _with_codes(graph: Graph, program: Program, causes: Sequence[int]) -> Graph:
+    """The forward graph without its alarm; behind its outputs 0, or the number of what leaves an element without a value."""
+    first = graph.nodes[graph.outputs[0]]
+    if first.op == "alarm":
+        graph = replace(graph, outputs=(first.args[1], *graph.outputs[1:]))
+    if not causes:
+        return graph
+    builder = SimplifyingBuilder.extending(graph)
+    conditions, code = program.flags.conditions(builder), builder.constant(0.0)
+    for place, number in reversed(list(enumerate(causes, 1))):
+        code = builder.add("select", conditions[number], builder.constant(float(place)), code)
+    return builder.build([*graph.outputs, code])
+
+
+def _rows(letter: str, count: int) -> list[str]:
+    return [f"{letter}{k}" for k in range(count)]
+
+
+def _statement(targets: Sequence[str], function: str, operands: Sequence[str], margin: str) -> str:
+    """The line that sets some places to what a function returns, or the lines."""
+    line = f"{', '.join(targets)} = {function}({', '.join(operands)})"
+    if len(margin) + len(line) > WIDTH:
+        given = _in_brackets(targets, margin) if len(targets) > 1 else targets[0]
+        line = f"{given} = {function}{_in_brackets(operands, margin)}"
+    return f"{margin}{line}\n"
+
+
+def _in_brackets(items: Sequence[str], margin: str = "") -> str:
+    """Names or places in brackets, in several lines where they are many."""
+    if len(margin) + sum(len(item) + 2 for item in items) <= WIDTH // 2:
+        return f"({', '.join(items)})"
+    lines = textwrap.wrap(", ".join(items) + ",", WIDTH - len(margin) - 4, break_long_words=False)
+    return "(\n" + "".join(f"{margin}    {line}\n" for line in lines) + f"{margin})"
+
+
+def _views(arrays: dict[str, list[str]], form: str, indent: int) -> str:
+    """Statements that name rows of arrays."""
+    each = [(row, form.format(array, k)) for array, rows in arrays.items() for k, row in enumerate(rows)]
+    return "".join(f"{' ' * indent}{row} = {place}\n" for row, place in each)
+
+
+def _parameter(f: Kernel, name: str) -> str:
+    default: Any = f.default(name)
+    if default is inspect.Parameter.empty:
+        return name
+    return f"{name}={float(default)!r}" if np.ndim(default) == 0 else f"{name}={_tuples(np.asarray(default, float).tolist())}"
+
+
+def _tuples(nested: Any) -> str:
+    """Nested lists of numbers as tuples."""
+    return f"({', '.join(map(_tuples, nested))},)" if isinstance(nested, list) else repr(nested)
+
+
+def _tidied(line: str) -> str:
+    """A comparison as one writes it: not of a value with itself, nor with a number on its left."""
+    return COMPARED.sub(_compared, line)
+
+
+def _compared(found: re.Match) -> str:
+    left, operator, right = found.groups()
+    if left == right and operator in ("==", "!="):
+        return f"= {'not ' * (operator == '==')}np.isnan({left})"
+    if left[0].isalpha():
+        return found[0]
+    return f"= {right} {FLIPPED.get(operator, operator)} {left}"
+
+
+def _file(f: Kernel) -> str | None:
+    """The file that a kernel is written in."""
+    try:
+        return inspect.getsourcefile(inspect.unwrap(f.__wrapped__))
+    except TypeError:
+        return None
+
+
+def _builtin(error: Exception) -> str:
+    """The name of Python's own exception that an error is."""
+    return next(kind.__name__ for kind in type(error).__mro__ if getattr(builtins, kind.__name__, None) is kind)
+
+
+def _fill(text: str, words: dict[str, str]) -> str:
+    """A text with words filled in; a line that is one word is the lines of what that stands for."""
+    known = "|".join(map(re.escape, words))
+    return re.sub(rf"^({known})\n|\b({known})\b", lambda found: words[found[1] or found[2]], text, flags=re.MULTILINE)

@@ -1,0 +1,269 @@
+"""The functions that an exported module brings: vector functions in LLVM IR, and the source of the user's own."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable
+from types import FunctionType, ModuleType
+from typing import Any
+
+from nbad.codegen.lower import OpList
+from nbad.errors import ArgumentTypeError
+from nbad.functions.library import FASTER, FUNCTIONS, symbol, text
+from nbad.graphs.loops import each_once
+from nbad.operations.row import Operation
+from nbad.operations.table import row_of
+
+INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint", "copysign": "copysign"}
+ANY_WIDTH = 7919  # no other number in the text of a function
+VECTORS = '''\
+# Functions for whole vectors of elements, which the vectorizer of Numba's compiler knows by an attribute of each call. The result
+# for an element depends on its own operands only.
+
+
+def _vectors():
+    """The bytes of a vector here, its letter in the names of vector functions, and whether one operation multiplies and adds."""
+    if binding.get_process_triple().startswith(("aarch64", "arm64")):
+        return 16, "n", True
+    features = (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+    sets = ("+avx512f", 64, "e"), ("+avx2", 32, "d"), ("+avx", 32, "c")
+    size, letter = next(((size, letter) for name, size, letter in sets if name in features), (16, "b"))
+    return size, letter, "+fma" in features
+
+
+def _variant(name, arity):
+    """The symbol of a vector function, its definition and its width; None where there is none."""
+    size, letter, fuses = _vectors()
+    width, bits = size // DTYPE.itemsize, 8 * DTYPE.itemsize
+    known = f"_ZGV{letter}N{width}{'v' * arity}_{name}{'f' * (bits == 32)}"
+    is_known = binding.address_of_symbol(known) is not None
+    if name in TEXTS and fuses and (not is_known or letter in FASTER.get(name, "")):
+        kinds = {"VECTOR": REAL, "WHOLES": f"i{bits}", "MASK": "i1"}
+        body = TEXTS[name]
+        for word, kind in kinds.items():
+            body = body.replace(word, f"<{width} x {kind}>")
+        return f"vector_{name}", body.replace("WIDTH", str(width)).replace("BITS", str(bits * width)), width
+    return (known, "", width) if is_known else None
+
+
+def _text(name, arity):
+    """LLVM IR of the function that Numba's code calls for one element."""
+    each = range(arity)
+    given, kinds = ", ".join(f"{REAL} %x{k}" for k in each), ", ".join([REAL] * arity)
+    head = f"define {REAL} @each_{name}({given}) alwaysinline"
+    pure = "nounwind willreturn memory(none)"
+    found = None if name.startswith("llvm.") else _variant(name, arity)
+    if found is None:
+        called = f"{name}.f{8 * DTYPE.itemsize}" if name.startswith("llvm.") else name + "f" * (REAL == "float")
+        return f"""
+declare {REAL} @{called}({kinds}) {pure}
+{head} {{
+  %y = call {REAL} @{called}({given})
+  ret {REAL} %y
+}}"""
+    vector, body, width = found
+    wide = f"<{width} x {REAL}>"
+    spread = [f"  %w{k} = insertelement {wide} splat ({REAL} 1.0), {REAL} %x{k}, i64 0" for k in each]
+    attribute = f'"vector-function-abi-variant"="_ZGV_LLVM_N{width}{"v" * arity}_lane_{name}({vector})"'
+    return f"""
+{body or f"declare {wide} @{vector}({', '.join([wide] * arity)}) {pure}"}
+@llvm.compiler.used = appending global [1 x ptr] [ptr @{vector}], section "llvm.metadata"
+define linkonce_odr {REAL} @lane_{name}({given}) noinline {pure} {{
+{chr(10).join(spread)}
+  %all = call {wide} @{vector}({', '.join(f'{wide} %w{k}' for k in each)})
+  %one = extractelement {wide} %all, i64 0
+  ret {REAL} %one
+}}
+{head} {{
+  %y = call {REAL} @lane_{name}({given}) nounwind memory(none) {attribute}
+  ret {REAL} %y
+}}"""
+
+
+def _function(name, arity):
+    """A function of the C library, or an instruction ("llvm.sqrt"), of numbers."""
+    if config.DISABLE_JIT:
+        return _interpreted(name.removeprefix("llvm."))
+    kind = numba.float64 if REAL == "double" else numba.float32
+
+    def codegen(context, builder, signature, args):
+        library = context.codegen().create_library(f"each_{name}")
+        library.add_llvm_module(binding.parse_assembly(_text(name, arity)))
+        library.finalize()
+        context.add_linking_libs([library])
+        scalar = ir.DoubleType() if REAL == "double" else ir.FloatType()
+        called = cgutils.get_or_insert_function(builder.module, ir.FunctionType(scalar, [scalar] * arity), f"each_{name}")
+        return builder.call(called, args)
+
+    if arity == 1:
+
+        def each(context, x):
+            return kind(kind), codegen
+    else:
+
+        def each(context, x, y):
+            return kind(kind, kind), codegen
+
+    return intrinsic(each)
+
+
+def _interpreted(name):
+    """The same in plain Python."""
+    numpys = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "pow": "power"}
+    numpys |= {"asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
+    if hasattr(np, numpys.get(name, name)):
+        return getattr(np, numpys.get(name, name))
+
+    def function(*operands):
+        try:
+            return DTYPE.type(getattr(math, name.replace("tgamma", "gamma"))(*operands))
+        except (ValueError, OverflowError):
+            return DTYPE.type(np.nan)
+
+    return function
+
+
+with suppress(RuntimeError):
+    binding.load_library_permanently("libmvec.so.1")  # before any code from the cache is loaded
+REAL = "SCALAR"
+# where the C library has a vector function, too: the instruction sets on which the one below is faster
+FASTER = LETTERS
+TEXTS = {}
+DEFINITIONS
+CALLED
+'''
+DEFINITION = 'TEXTS["{name}"] = """\\\n{text}"""\n'
+IMPORTS = [
+    "from llvmlite import binding, ir",
+    "from numba.core import cgutils, config",
+    "from numba.core.codegen import get_host_cpu_features",
+    "from numba.extending import intrinsic",
+]
+OF_ROWS = ["from numba.core import config", "from numba.extending import intrinsic"]
+
+
+def rows_of(oplists: Iterable[OpList]) -> dict[str, Operation]:
+    """The rows of all operations, those in loops included."""
+    found: dict[str, Operation] = {}
+    for oplist in oplists:
+        for node in each_once(oplist):
+            if node.op == "loop":
+                found |= rows_of([node.payload.loop.step])
+            elif node.op not in ("input", "const"):
+                found[node.op] = row_of(node.op, node.payload)
+    return found
+
+
+def calls_of(rows: dict[str, Operation]) -> dict[str, str]:
+    """How the module's code spells each operation that is a call."""
+    calls = {op: f"_{op}" for op, row in rows.items() if op in INSTRUCTIONS or row.libm}
+    return calls | {op: op.partition(".")[0] for op, row in rows.items() if row.address}
+
+
+def vectors(rows: dict[str, Operation], dtype: str, math: str) -> str:
+    """The part of the module that defines the functions of the C library."""
+    called = [(op, f"llvm.{INSTRUCTIONS[op]}" if op in INSTRUCTIONS else row.libm, len(row.operands)) for op, row in rows.items()]
+    wanted = [(op, name, arity) for op, name, arity in called if name and op != "abs"]
+    if not wanted:
+        return ""
+    names = sorted({name for _, name, _ in wanted if name in FUNCTIONS}) if math == "simd" else []
+    letters = {name: "".join(letter for (letter, d), ours in FASTER.items() if d == dtype and name in ours) for name in names}
+    definitions = "".join(DEFINITION.format(name=name, text=_any_width(name, dtype)) for name in names)
+    body = VECTORS if math == "simd" else VECTORS.replace('None if name.startswith("llvm.") else _variant(name, arity)', "None")
+    filled = {
+        "SCALAR": "double" if dtype == "float64" else "float",
+        "LETTERS": repr({name: where for name, where in letters.items() if where}).replace("'", '"'),
+        "DEFINITIONS\n": definitions,
+        "CALLED": "\n".join(f'_{op} = _function("{name}", {arity})' for op, name, arity in sorted(wanted)),
+    }
+    for word, filling in filled.items():
+        body = body.replace(word, filling)
+    return body
+
+
+def _any_width(name: str, dtype: str) -> str:
+    """The IR of a function for vectors of any width, without names of nbad's."""
+    known = symbol(name, dtype, ANY_WIDTH)
+    scalar, whole = ("double", "i64") if dtype == "float64" else ("float", "i32")
+    words = {
+        f"<{ANY_WIDTH} x {scalar}>": "VECTOR",
+        f"<{ANY_WIDTH} x {whole}>": "WHOLES",
+        f"<{ANY_WIDTH} x i1>": "MASK",
+        str(ANY_WIDTH * int(whole[1:])): "BITS",
+        known: f"vector_{name}",
+        str(ANY_WIDTH): "WIDTH",
+        "define VECTOR @vector": "define linkonce_odr VECTOR @vector",
+    }
+    body = text(known)
+    for word, filling in words.items():
+        body = body.replace(word, filling)
+    return "".join(textwrap.fill(line, 118, subsequent_indent=" " * 6) + "\n" for line in body.splitlines())
+
+
+# the user's own
+
+
+def sources(rows: dict[str, Operation], kernel: str) -> str:
+    """The functions of the user's own that are called, and what they call and read."""
+    texts: dict[str, str] = {}
+    for op, row in rows.items():
+        if row.scipy:
+            raise _refusal(kernel, f"calls `scipy.special.{row.scipy}`", "what Numba compiles without SciPy")
+        if row.address and row.plain is None:
+            raise _refusal(kernel, f"asks where `{op.partition('.')[0]}` raises", 'errors="raise"')
+        if row.address:
+            _add(row.plain, op.partition(".")[0], kernel, texts)
+    return "\n\n".join(texts.values())
+
+
+def _refusal(kernel: str, what: str, expected: str) -> ArgumentTypeError:
+    return ArgumentTypeError(
+        f"`nbad.export({kernel})`: the kernel {what}",
+        got=what,
+        expected=expected,
+        fix=f'nbad.show({kernel}, "source")  # the operations, to be edited',
+    )
+
+
+def _add(function: Any, name: str, kernel: str, texts: dict[str, str]) -> None:
+    """Add the source of a function under a name, behind that of what it uses."""
+    function = getattr(function, "py_func", function)
+    if name in texts:
+        return
+    tree = _definition(function, name, kernel)
+    if any(isinstance(node, ast.Raise | ast.Assert | ast.Try) for node in ast.walk(tree)):
+        raise _refusal(kernel, f"calls `{name}`, which raises", "a function that returns for all numbers")
+    texts[name] = ""  # it may call itself
+    for used, value in _outside(function).items():
+        if isinstance(value, ModuleType) and value.__name__ in ("math", "numpy"):
+            if used not in ("math", "np"):
+                raise _refusal(kernel, f"calls `{name}`, which knows {value.__name__} as `{used}`", "math and np")
+        elif isinstance(value, bool | int | float):
+            texts.setdefault(used, f"{used} = {value!r}")
+        elif isinstance(getattr(value, "py_func", value), FunctionType):
+            _add(value, used, kernel, texts)
+        else:
+            raise _refusal(kernel, f"calls `{name}`, which uses `{used}`", "functions, numbers, math and np")
+    texts[name] = texts.pop(name) or f"@numba.njit(**OPTIONS)\n{ast.unparse(tree)}\n"
+
+
+def _outside(function: Any) -> dict[str, Any]:
+    """What a function reads of its module and of functions around it."""
+    found = inspect.getclosurevars(function)
+    return {**found.globals, **found.nonlocals}
+
+
+def _definition(function: Any, name: str, kernel: str) -> ast.FunctionDef:
+    """A function's definition, under this name and without decorators; of a lambda as of others."""
+    try:
+        tree: Any = ast.parse(textwrap.dedent(inspect.getsource(function)).strip().rstrip(","))
+    except (OSError, TypeError, SyntaxError):
+        raise _refusal(kernel, f"calls `{name}`, whose source is not found", "a function that is defined with `def`") from None
+    kind = ast.Lambda if function.__name__ == "<lambda>" else ast.FunctionDef
+    found = [node for node in ast.walk(tree) if isinstance(node, kind)]
+    if not found or (kind is ast.Lambda and len(found) > 1):
+        raise _refusal(kernel, f"calls `{name}`, whose source is not found", "a function that is defined with `def`")
+    node: Any = found[0]
+    body = node.body if kind is ast.FunctionDef else [ast.Return(node.body)]
+    made = ast.FunctionDef(name, node.args, body, [], None, None)
+    return ast.fix_missing_locations(made)
