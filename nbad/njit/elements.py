@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from nbad.api.statics import identity
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
-from nbad.codegen.scalar_ir import ScalarCode, print_scalar
 from nbad.errors import ArgumentTypeError
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import Structure
 from nbad.njit.callees import JVP, TANGENT, Callee
+from nbad.njit.scalar_ir import ScalarCode, print_scalar
 from nbad.pipeline import Program
 from nbad.plans.plan import whole_jacobian
 from nbad.verbs.gradients import grad
