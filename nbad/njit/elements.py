@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from nbad.api.statics import identity
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
-from nbad.codegen.scalar_ir import ScalarCode, print_scalar
 from nbad.errors import ArgumentTypeError
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import Structure
 from nbad.njit.callees import JVP, TANGENT, Callee
+from nbad.njit.scalar_ir import ScalarCode, print_scalar
 from nbad.pipeline import Program
 from nbad.plans.plan import whole_jacobian
 from nbad.verbs.gradients import grad
@@ -115,7 +115,16 @@ def _program(callee: Callee, asked: Asked) -> Program:
     """The specialization of a call."""
     tangents = {TANGENT.format(name) for name in callee.kernel.parameters} if callee.form.verb == JVP else ()
     numbers = {name: 0.0 for name in asked.names if name not in tangents}
-    return callee.kernel.bind((), numbers | dict(asked.statics))[0].apart()
+    program = callee.kernel.bind((), numbers | dict(asked.statics))[0].apart()
+    for name in (*program.by, *(program.names if tangents else ())):
+        if name in asked.discrete:
+            raise ArgumentTypeError(
+                f"{callee.call} differentiates by {name}, which has no derivative",
+                got="an array of integers or bools",
+                expected="a floating dtype",
+                fix=f"{name}.astype(np.float64)",
+            )
+    return program
 
 
 class _Made(NamedTuple):

@@ -7,6 +7,7 @@ first that it meets, or with the first verb.
 import sys
 from typing import Any
 
+from numba.core.registry import cpu_target
 from numba.extending import typeof_impl
 
 from nbad.api.kernel import Kernel
@@ -20,12 +21,18 @@ def init() -> None:
     """Make kernels known to Numba."""
     typeof_impl.register(Kernel)(_type_of)
     if any(name.startswith("nbad.verbs.") for name in sys.modules):
-        learn()
+        _done("learnt", _learn)
 
 
 def learn() -> None:
-    """Tell Numba of all that it may meet, once; `nbad` does it, too, when a verb is first asked for."""
-    _done("learnt", _learn)
+    """Tell Numba of all that it may meet; `nbad` does it, too, when a verb is first asked for.
+
+    Numba may be compiling the function that asks, and has looked for news before.
+    """
+    if "learnt" not in _done.known:
+        _done("learnt", _learn)
+        cpu_target.typing_context.refresh()
+        cpu_target.target_context.refresh()
 
 
 def _learn() -> None:

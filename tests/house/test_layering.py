@@ -37,7 +37,7 @@ tracing     | operations graphs derivatives rewriting language branching
 special     | operations language
 api         | operations graphs derivatives formulas plans pipeline runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
-njit        | operations graphs plans codegen pipeline api verbs
+njit        | operations graphs plans functions codegen pipeline api verbs
 testing     | operations graphs derivatives plans api verbs
 tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
 __init__    | special language tracing runtime api verbs tools testing

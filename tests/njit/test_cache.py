@@ -194,3 +194,10 @@ def test_numba_finds_the_extension_by_its_entry_point(run_python):
 def test_verbs_may_be_asked_for_after_numba_has_begun(run_python):
     code = "import numba, nbad; numba.njit(lambda x: x)(1.0); f = nbad.kernel(lambda x: x * x); g = nbad.jacobian(f)\n"
     assert run_python(code + "print(numba.njit(lambda x: g(x))(4.0))") == "((8.0,),)\n"
+
+
+@pytest.mark.slow
+def test_a_verb_may_be_first_met_inside_compiled_code(run_python):
+    code = "import numba, nbad; f = nbad.kernel(lambda x: x * x)\n"
+    assert run_python(code + "print(numba.njit(lambda x: nbad.jacobian(f)(x))(4.0))") == "((8.0,),)\n"
+    assert run_python("from nbad import grad\n" + code + "print(numba.njit(lambda f, x: grad(f)(x))(f, 4.0))") == "8.0\n"

@@ -100,8 +100,12 @@ def test_arrays_of_integers_have_no_derivative():
     f, k = nbad.jacobian(product), np.arange(1, 4)
     assert_same(calling(f, 3)(np.ones(3), k, np.full(3, 2.0)), f(np.ones(3), k, np.full(3, 2.0)))
     assert calling(f, 3)(1.0, 2, 3.0) == ((6.0, 3.0, 2.0),)
+    for wrong in (nbad.jacobian(product, "b"), nbad.grad(product, "b"), nbad.value_and_grad(product, "b")):
+        with pytest.raises((TypingError, nbad.NbadError), match="has no derivative"):
+            calling(wrong, 3)(np.ones(3), k, 2.0)
     with pytest.raises((TypingError, nbad.NbadError), match="has no derivative"):
-        calling(nbad.jacobian(product, "b"), 3)(np.ones(3), k, 2.0)
+        numba.njit(lambda x: nbad.jvp(product, (x, 1.0, 1.0), (0.0, 1.0, 1.0)))(k)
+    assert_same(calling(nbad.grad(product), 3)(np.ones(3), k, 2.0), nbad.grad(product)(np.ones(3), k, 2.0))
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import nbad
 from kernels import decay, sine
 from nbad.codegen.host import host, host_like
 from nbad.codegen.lower import lower
-from nbad.codegen.scalar_functions import widenable
-from nbad.codegen.scalar_ir import print_scalar
+from nbad.njit.scalar_functions import widenable
+from nbad.njit.scalar_ir import print_scalar
 
 
 def code(f, dtype="float64", math="simd"):

@@ -1,7 +1,7 @@
 """Op list to scalar LLVM IR: a function of numbers that is inlined into loops of others, which LLVM makes vector code of.
 
 It computes what the tile kernel computes for one element, by the same operations in the same order, and has the same bits. Calls
-carry what the vectorizer of the caller's loop must know (`nbad.codegen.scalar_functions`). An alarm is silent here: who calls
+carry what the vectorizer of the caller's loop must know (`nbad.njit.scalar_functions`). An alarm is silent here: who calls
 asks for a code of what is wrong beside the values. A loop on data is a loop.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from nbad.codegen.functions import INTRINSICS
 from nbad.codegen.host import Host
 from nbad.codegen.lower import OpList
-from nbad.codegen.scalar_functions import PURE, ScalarFunctions
 from nbad.codegen.vector_ir import INSTRUCTIONS
 from nbad.graphs.graph import Node, needed
 from nbad.graphs.loops import Loop
+from nbad.njit.scalar_functions import PURE, ScalarFunctions
 
 QUICK = {*INSTRUCTIONS, *INTRINSICS, "const", "alarm"} - {"sqrt"}  # what takes a few cycles, not tens
 INLINED = 1500  # operations; larger kernels are called
