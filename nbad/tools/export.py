@@ -19,10 +19,10 @@ from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
-from nbad.codegen.stages import Stages, staged
 from nbad.errors import fitting
 from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder
+from nbad.graphs.stages import Stages, staged
 from nbad.pipeline import Program
 from nbad.tools import export_functions as functions
 from nbad.tools import export_texts as texts
@@ -123,12 +123,13 @@ class Module:
             return
         count = 0
         for level, (part, passes) in enumerate(self.stages.parts):
-            yield self._element(part.oplist, f"element_{level}", f"What is known of one element after {level} loops.")
+            yield self._element(part.graph, f"element_{level}", f"What is known of one element after {level} loops.")
             for one in passes:
-                yield self._element(one.oplist, f"element_pass_{count}", "One pass for one element; `last` changes no state.")
+                yield self._element(one.graph, f"element_pass_{count}", "One pass for one element; `last` changes no state.")
                 count += 1
 
-    def _element(self, oplist: OpList, name: str, doc: str) -> str:
+    def _element(self, graph: Graph, name: str, doc: str) -> str:
+        oplist = OpList(graph.name, graph.inputs, graph.nodes, graph.outputs, self.dtype.name, self.program.math)
         source = print_python(oplist, name, self.calls)
         head, body = re.search(r"def \w+\((.*)\):\n((?:.*\n)*)", source).groups()  # type: ignore[union-attr]
         *statements, last = body.rstrip("\n").split("\n")

@@ -23,6 +23,7 @@ RUN = """
 import pickle, sys, warnings
 sys.modules["nbad"] = sys.modules["sympy"] = None
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", message="Numba extension module 'nbad")  # which is installed here
 import numpy as np
 with open("given.pickle", "rb") as file:
     given = pickle.load(file)

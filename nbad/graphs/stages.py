@@ -1,4 +1,4 @@
-"""An op list, cut at its loops: straight parts between them, and one pass of each, which knows elements that are done.
+"""A graph, cut at its loops: straight parts between them, and one pass of each, which knows elements that are done.
 
 So loops run pass by pass over all elements of a tile, and each part is free of control flow, which compilers vectorize.
 """
@@ -6,7 +6,6 @@ So loops run pass by pass over all elements of a tile, and each part is free of 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from nbad.codegen.lower import OpList
 from nbad.graphs.graph import Graph, GraphBuilder, Node
 from nbad.graphs.loops import Loop
 
@@ -16,7 +15,7 @@ Key = tuple[tuple[int, ...], Loop]
 class Part(NamedTuple):
     """Operations without loops; the names of the rows that they read and write, one for each input and output."""
 
-    oplist: OpList
+    graph: Graph
     reads: tuple[str, ...]
     writes: tuple[str, ...]
 
@@ -24,10 +23,10 @@ class Part(NamedTuple):
 class Pass(NamedTuple):
     """One pass of a loop, after which the rows of states are those of the next, but where `going` is 0 or becomes 0.
 
-    The first row is `going`; behind all rows the last input of the op list says whether no state may change any more.
+    The first row is `going`; behind all rows the last input of the graph says whether no state may change any more.
     """
 
-    oplist: OpList
+    graph: Graph
     going: str
     states: tuple[str, ...]
     captured: tuple[str, ...]
@@ -41,28 +40,28 @@ class Stages(NamedTuple):
     rows: tuple[str, ...]
 
 
-def staged(oplist: OpList, inputs: Sequence[str], outputs: Sequence[str]) -> Stages | None:
-    """The stages of an op list; None where it has no loops, or loops within loops.
+def staged(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Stages | None:
+    """The stages of a graph; None where it has no loops, or loops within loops.
 
     Parameters
     ----------
-    oplist : OpList
+    graph : Graph
     inputs, outputs : sequence of str
         Names of their rows.
     """
-    loops = list(dict.fromkeys((node.args, node.payload.loop) for node in oplist.nodes if node.op == "loop"))
+    loops = list(dict.fromkeys((node.args, node.payload.loop) for node in graph.nodes if node.op == "loop"))
     if not loops or any(node.op == "loop" for _, loop in loops for node in loop.step.nodes):
         return None
-    return _Cut(oplist, inputs, outputs, loops).stages()
+    return _Cut(graph, inputs, outputs, loops).stages()
 
 
 class _Cut:
-    """An op list while it is cut; a value's level is the number of loops that are done before it is known."""
+    """A graph while it is cut; a value's level is the number of loops that are done before it is known."""
 
-    def __init__(self, oplist: OpList, inputs: Sequence[str], outputs: Sequence[str], loops: Sequence[Key]):
-        self.oplist, self.outputs, self.loops = oplist, outputs, loops
+    def __init__(self, graph: Graph, inputs: Sequence[str], outputs: Sequence[str], loops: Sequence[Key]):
+        self.graph, self.outputs, self.loops = graph, outputs, loops
         self.levels: list[int] = []
-        for node in oplist.nodes:
+        for node in graph.nodes:
             self.levels.append(max((self.levels[a] for a in node.args), default=0) + (node.op == "loop"))
         self.rows = dict(enumerate(inputs))  # of the values that have one
         self.own: list[str] = []
@@ -71,7 +70,7 @@ class _Cut:
             names = (f"going{number}", *(f"state{number}_{k}" for k in range(loop.states)))
             self.starts[args, loop] = names
             self.own += names
-        for k, node in enumerate(oplist.nodes):
+        for k, node in enumerate(graph.nodes):
             if node.op == "loop":
                 going, *states = self.starts[node.args, node.payload.loop]
                 self.rows[k] = [*states, going][node.payload.place]
@@ -84,11 +83,11 @@ class _Cut:
         captured = {a for args, loop in self.loops for a in args[loop.states + 1 :]}
         used = {
             a
-            for k, node in enumerate(self.oplist.nodes)
+            for k, node in enumerate(self.graph.nodes)
             for a in node.args
             if node.op != "loop" and self.levels[a] < self.levels[k]
         }
-        return sorted(k for k in used | captured if k not in self.rows and self.oplist.nodes[k].op != "const")
+        return sorted(k for k in used | captured if k not in self.rows and self.graph.nodes[k].op != "const")
 
     def stages(self) -> Stages:
         """All of them, in order."""
@@ -101,24 +100,24 @@ class _Cut:
 
     def _part(self, level: int) -> Part:
         """What is known once so many loops are done."""
-        wanted = [(k, row) for k, row in zip(self.oplist.outputs, self.outputs, strict=True) if self.levels[k] == level]
+        wanted = [(k, row) for k, row in zip(self.graph.outputs, self.outputs, strict=True) if self.levels[k] == level]
         wanted += [(k, row) for k, row in self.rows.items() if row.startswith("kept") and self.levels[k] == level]
         for args, loop in self._following(level):
             wanted += zip(args, self.starts[args, loop], strict=False)
         inside, border = self._needed([k for k, _ in wanted], level)
-        builder = GraphBuilder(f"{self.oplist.name}_{level}", self._names(border))
-        places = {k: self._read(builder, place, self.oplist.nodes[k]) for place, k in enumerate(border)}
+        builder = GraphBuilder(f"{self.graph.name}_{level}", self._names(border))
+        places = {k: self._read(builder, place, self.graph.nodes[k]) for place, k in enumerate(border)}
         for k in inside:
-            self._repeat(builder, self.oplist.nodes[k], k, places)
+            self._repeat(builder, self.graph.nodes[k], k, places)
         outputs = [_number(builder, places[k]) for k, _ in wanted]
-        return Part(self._list(builder, outputs), tuple(self.rows[k] for k in border), tuple(row for _, row in wanted))
+        return Part(builder.build(outputs), tuple(self.rows[k] for k in border), tuple(row for _, row in wanted))
 
     def _needed(self, wanted: Iterable[int], level: int) -> tuple[list[int], list[int]]:
         """The nodes of a part that some need, and those before it that it reads."""
         inside, border, left = set[int](), set[int](), list(wanted)
         while left:
             k = left.pop()
-            node = self.oplist.nodes[k]
+            node = self.graph.nodes[k]
             if node.op in ("input", "loop") or (self.levels[k] < level and node.op != "const"):
                 border.add(k)
             elif k not in inside:
@@ -128,7 +127,7 @@ class _Cut:
 
     def _names(self, values: Iterable[int]) -> list[str]:
         """What a function calls values that it is given."""
-        return [self.oplist.inputs[k] if self.oplist.nodes[k].op == "input" else self.rows[k] for k in values]
+        return [self.graph.inputs[k] if self.graph.nodes[k].op == "input" else self.rows[k] for k in values]
 
     def _read(self, builder: GraphBuilder, place: int, node: Node) -> int:
         return builder.add("ne", place, builder.constant(0.0)) if node.kind == "bool" else place
@@ -144,25 +143,21 @@ class _Cut:
         args, loop = key
         going, *states = self.starts[key]
         captured = args[loop.states + 1 :]
-        rows = [k for k in dict.fromkeys(captured) if self.oplist.nodes[k].op != "const"]
+        rows = [k for k in dict.fromkeys(captured) if self.graph.nodes[k].op != "const"]
         names = [going, *states, *self._names(rows), "last"]
-        builder = GraphBuilder(f"{self.oplist.name}_pass", names)
+        builder = GraphBuilder(f"{self.graph.name}_pass", names)
         zero = builder.constant(0.0)
         known = {k: 1 + loop.states + place for place, k in enumerate(rows)}
         given = [
-            self._read(builder, known[k], self.oplist.nodes[k]) if k in known else builder.constant(self.oplist.nodes[k].payload)
+            self._read(builder, known[k], self.graph.nodes[k]) if k in known else builder.constant(self.graph.nodes[k].payload)
             for k in captured
         ]
         goes_on, *following = builder.splice(loop.step, [*range(1, 1 + loop.states), *given])
         more = builder.add("and", builder.add("ne", 0, zero), goes_on)
         changes = builder.add("and", more, builder.add("eq", len(names) - 1, zero))
         new = [builder.add("select", changes, value, 1 + place) for place, value in enumerate(following)]
-        oplist = self._list(builder, [_number(builder, more), *new])
-        return Pass(oplist, going, tuple(states), tuple(self.rows[k] for k in rows), loop.max_passes)
-
-    def _list(self, builder: GraphBuilder, outputs: Sequence[int]) -> OpList:
-        graph: Graph = builder.build(outputs)
-        return OpList(graph.name, graph.inputs, graph.nodes, graph.outputs, self.oplist.dtype, self.oplist.math)
+        graph = builder.build([_number(builder, more), *new])
+        return Pass(graph, going, tuple(states), tuple(self.rows[k] for k in rows), loop.max_passes)
 
 
 def _number(builder: GraphBuilder, k: int) -> int:
