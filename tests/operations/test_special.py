@@ -14,7 +14,7 @@ import scipy.special
 import nbad
 import nbad.testing
 from nbad import special
-from nbad.codegen import host
+from nbad.codegen import compile, host
 from nbad.codegen.lower import lower
 from nbad.errors import MissingExtraError, TraceError
 from nbad.graphs.graph import GraphBuilder
@@ -363,7 +363,8 @@ def no_scipy(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    host.foreign_function.cache_clear()
+    for known in (host.foreign_function, compile._link):
+        known.cache_clear()
     yield
     host.foreign_function.cache_clear()
 
