@@ -38,8 +38,9 @@ class Spills:
         self._free: list[tuple[int, int]] = []  # from which line on, and which
         self._ends: dict[int, list[int]] = {}
         last = {a: k for k, node in enumerate(nodes) for a in node.args}
-        for k in [k for k in last if nodes[k].op in COMPARISONS]:
+        for k in [k for k in last if nodes[k].op in (*COMPARISONS, "alarm")]:  # what is written as its operand, or done again
             last |= {a: max(last[a], last[k]) for a in nodes[k].args}
+        late = {a for k in late for a in (k, *(nodes[k].args if nodes[k].op == "alarm" else ()))}
         for a, k in last.items():
             if a not in late:
                 self._ends.setdefault(k, []).append(a)
