@@ -38,8 +38,11 @@ class Spills:
         self._free: list[tuple[int, int]] = []  # from which line on, and which
         self._ends: dict[int, list[int]] = {}
         last = {a: k for k, node in enumerate(nodes) for a in node.args}
-        for k in [k for k in last if nodes[k].op in COMPARISONS]:
-            last |= {a: max(last[a], last[k]) for a in nodes[k].args}
+        kept = set(kept)
+        for k in range(len(nodes) - 1, -1, -1):
+            if nodes[k].op in (*COMPARISONS, "alarm"):  # done again where it is used, or written as its operand
+                last |= {a: max(last[a], last.get(k, k)) for a in nodes[k].args}
+                kept.update(nodes[k].args if k in kept else ())
         for a, k in last.items():
             if a not in kept:
                 self._ends.setdefault(k, []).append(a)

@@ -98,3 +98,29 @@ def test_loops_alarms_and_pairs_in_long_bodies():
     x[3, 0] = 11.0
     with pytest.raises(ValueError, match="large"):
         f(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_results_side_by_side_in_long_bodies(seed):
+    """Columns of a block are stored late, one of them behind the test for elements that raise."""
+
+    def long(x):
+        if x[0] > 10.0:
+            raise ValueError("large")
+        rows = [x[k] for k in range(40)]
+        for a, b in pairs:
+            rows[a] = 0.5 * (rows[a] * rows[b] - rows[(a + 7) % 40])
+        return np.array(rows)
+
+    pairs = np.random.default_rng(seed).integers(0, 40, (500, 2)).tolist()
+    f = nbad.kernel(long, signature="(40)->(40)", max_operations=10_000)
+    assert len(lower(f.whole_program().simple).nodes) > LONG
+    x = np.random.default_rng(seed).uniform(-1.0, 1.0, (300, 40))
+    expected = np.array([long(row) for row in x])
+    np.testing.assert_array_equal(f(x), expected)
+    np.testing.assert_array_equal(nbad.vjp(f, x)[0], expected)
+    y, dot = nbad.jvp(f, (x,), (np.eye(300, 40),))
+    np.testing.assert_array_equal(y, expected)
+    moved = [f(x + side * 1e-6 * np.eye(300, 40)) for side in (1, -1)]
+    np.testing.assert_allclose(dot, (moved[0] - moved[1]) / 2e-6, rtol=1e-5, atol=1e-6)
