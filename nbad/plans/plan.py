@@ -6,6 +6,7 @@ from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.failures import may_fail
 from nbad.graphs.flags import has_alarm
 from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.loops import digest_of
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import cached_property
 from nbad.plans.linear import Direction, Ends, Entry, guarded_product, product, scarce_product, walk
@@ -42,8 +43,15 @@ class Plan:
 
     @cached_property
     def key(self) -> tuple[tuple[int, ...], Policy, int]:
-        """What tells it from other plans of the same graph and mode."""
-        return self.wrt, self.policy, hash(tuple((e.output, e.input) for e in self.entries)) if self.inner else 0
+        """What tells it from other plans of the same graph and mode.
+
+        Maps with other inner vertices may have entries at the same places.
+        """
+        return self.wrt, self.policy, hash(self._digest) if self.inner else 0
+
+    @property
+    def _digest(self) -> str:
+        return digest_of(self.forward, self.prologue and digest_of(self.prologue), self.entries)
 
     @property
     def partials(self) -> int:

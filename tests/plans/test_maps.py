@@ -267,3 +267,24 @@ def test_the_hessians_of_sums_follow_few_operations():
         program = analyse(nbad.grad(f), (np.zeros((1, width)),), {}, None).program
         sizes.append(len(program.jvp_graph(tuple(range(width))).nodes))
     assert sizes[1] < 5 * sizes[0]
+
+
+def test_plans_of_other_vertices_are_told_apart():
+    """Few seeds keep the sum here, many its function: entries at the same places, but other weights and fewer of them."""
+    width, shape = 30, (5, 30)
+
+    def both(x):
+        p = np.sum(np.sin(x))
+        y = np.exp(p) * p
+        return np.array([y + x[0], y - x[1]])
+
+    f = nbad.kernel(both, signature=f"({width})->(2)")
+    x, seed = np.random.default_rng(0).uniform(-1, 1, shape), np.random.default_rng(1).uniform(-1, 1, (5, 2))
+    p = np.sin(x).sum(1)
+    expected = (seed.sum(1) * np.exp(p) * (1 + p))[:, None] * np.cos(x)
+    expected[:, 0] += seed[:, 0]
+    expected[:, 1] -= seed[:, 1]
+    pullbacks = [nbad.vjp(f, x, seeds=count)[1] for count in (1, 20)]
+    assert len({len(pullback.residuals) for pullback in pullbacks}) == 2
+    for pullback in pullbacks:
+        np.testing.assert_allclose(pullback(seed)[0], expected, rtol=1e-12, atol=1e-12)
