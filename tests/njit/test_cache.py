@@ -166,6 +166,25 @@ def test_a_witness_of_an_edited_kernel_counts_as_lost(module, monkeypatch):
     assert line(1.0) == 2.0
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (nbad.kernel(lambda x, y: x - 2 * y), nbad.kernel(lambda y, x: y - 2 * x)),  # called by name they differ
+        (nbad.kernel(lambda x: x[0, 1], signature="(1,2)->()"), nbad.kernel(lambda x: x[1, 0], signature="(2,1)->()")),
+    ],
+)
+def test_a_witness_tells_the_order_of_parameters_and_their_shapes(module, monkeypatch, before, after):
+    asked = Asked(before.parameters, (), "float64")
+    monkeypatch.setattr(module, "line", before)
+    monkeypatch.setattr(before, "__qualname__", "line")
+    monkeypatch.setattr(before, "__module__", module.__name__)
+    data = pickle.dumps(Witness(by_name((before, ())), Form(), asked, element(callee_of(before), asked).digest))
+    pickle.loads(data)
+    monkeypatch.setattr(module, "line", after)
+    with pytest.raises(StaleCodeError, match="edited"):
+        pickle.loads(data)
+
+
 def test_types_tell_kernels_apart_by_their_graphs():
     def typed(function):
         return numba.typeof(nbad.kernel(function)).name
