@@ -14,7 +14,7 @@ import nbad
 from nbad.api.pickling import by_name
 from nbad.njit.callees import Form, callee_of
 from nbad.njit.elements import Asked, element
-from nbad.njit.linking import StaleCodeError, Witness
+from nbad.njit.linking import StaleCodeError, Witness, witness_for
 
 KERNELS = """\
 import math
@@ -182,6 +182,27 @@ def test_a_witness_tells_the_order_of_parameters_and_their_shapes(module, monkey
     pickle.loads(data)
     monkeypatch.setattr(module, "line", after)
     with pytest.raises(StaleCodeError, match="edited"):
+        pickle.loads(data)
+
+
+@pytest.mark.parametrize("verb", [nbad.grad, nbad.value_and_grad, nbad.jacobian, nbad.hessian, lambda f, argnums: f])
+def test_a_name_that_leads_to_something_else_counts_as_edited(module, monkeypatch, verb):
+    """As where `slope = nbad.grad(f, "x")` in another module now is by "y": the kernel itself is what it was."""
+    plane, other = nbad.kernel(lambda x, y: 2 * x * x + 3 * y), nbad.kernel(lambda x, y: x - y)
+    for name, f in (("plane", plane), ("other", other)):
+        monkeypatch.setattr(f, "__qualname__", name)
+        monkeypatch.setattr(f, "__module__", module.__name__)
+        monkeypatch.setattr(module, name, f, raising=False)
+    monkeypatch.setattr(module, "made", verb(plane, argnums="x"), raising=False)
+    callee, asked = callee_of(module.made), Asked(("x", "y"), (), "float64")
+    data = pickle.dumps(witness_for(callee, asked, element(callee, asked).digest))
+    module.made = verb(plane, argnums="x")
+    pickle.loads(data)
+    module.made = verb(plane, argnums="y") if callee_of(plane) is not callee else other
+    with pytest.raises(StaleCodeError, match="leads to something else"):
+        pickle.loads(data)
+    module.made = 3.0
+    with pytest.raises(StaleCodeError, match="leads to something else"):
         pickle.loads(data)
 
 
