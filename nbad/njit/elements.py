@@ -116,7 +116,7 @@ def _program(callee: Callee, asked: Asked) -> Program:
     """The specialization of a call."""
     tangents = {TANGENT.format(name) for name in callee.kernel.parameters} if callee.form.verb == JVP else ()
     numbers = {name: 0.0 for name in asked.names if name not in tangents}
-    program = callee.kernel.bind((), numbers | dict(asked.statics))[0].apart()
+    program = callee.kernel.bind_names(numbers | dict(asked.statics))[0].apart()
     for name in (*program.by, *(program.names if tangents else ())):
         if name in asked.discrete:
             raise ArgumentTypeError(
