@@ -265,7 +265,7 @@ class Kernel(Ufunc, Inspected):
                     expected=f"a default of {name}",
                     fix=f"def {name_in_code(self)}({', '.join([*(n for n in self.parameters if n != name), f'{name}=2'])}): ...",
                 )
-        return self.bind((), values)[0]
+        return self.bind_names(values)[0]
 
     def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""

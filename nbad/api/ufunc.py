@@ -30,6 +30,7 @@ class Ufunc:
     _parameters: tuple[Any, ...]
     _rest: str | None
     _parts: Callable[..., Any]
+    bind: Callable[..., Any]
     whole_program: Callable[[], "Program"]
 
     @property
@@ -67,6 +68,10 @@ class Ufunc:
     def statics_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The static values of a call."""
         return self._parts(args, kwargs)[1]
+
+    def bind_names(self, given: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
+        """As `bind`, for arguments by name, those that are positional only too."""
+        return self.bind(*in_order(self._parameters, given))
 
     def of(self, names: Sequence[str], values: Sequence[Any], statics: dict[str, Any], **options: Any) -> Any:
         """The kernel of arguments by name."""
@@ -180,7 +185,7 @@ class StandIn:
 
 def _stand_in(kernel: Any, names: tuple[str, ...], statics: dict[str, Any]) -> StandIn:
     """A stand-in in another process."""
-    return StandIn(kernel, kernel.bind((), dict.fromkeys(names, 0.0) | statics)[0], names, statics)
+    return StandIn(kernel, kernel.bind_names(dict.fromkeys(names, 0.0) | statics)[0], names, statics)
 
 
 def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dict[str, Any]) -> Any:

@@ -81,6 +81,16 @@ class Callee:
         return self.remember("named", lambda: by_name(self.kernel))
 
     @property
+    def lineage(self) -> "list[Callee]":
+        """The callee, and behind it the values of its kernel and of those that this was derived from."""
+        kernel, found = self.kernel, [self]
+        found += [callee_in(kernel, Form())] if self.form != Form() else []
+        while kernel._made_from and kernel._made_from[1] == "derived":
+            kernel = kernel._made_from[0]
+            found.append(callee_in(kernel, Form()))
+        return found
+
+    @property
     def token(self) -> str:
         """What tells it from others in every process: its name, and the hash of its graph."""
         return self.remember("token", self._token)

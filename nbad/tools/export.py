@@ -320,12 +320,12 @@ def _parameter(f: Kernel, name: str) -> str:
     default: Any = f.default(name)
     if default is inspect.Parameter.empty:
         return name
-    return f"{name}={float(default)!r}" if np.ndim(default) == 0 else f"{name}={_tuples(np.asarray(default, float).tolist())}"
+    return f"{name}={_literal(np.asarray(default, float).tolist())}"
 
 
-def _tuples(nested: Any) -> str:
-    """Nested lists of numbers as tuples."""
-    return f"({', '.join(map(_tuples, nested))},)" if isinstance(nested, list) else repr(nested)
+def _literal(nested: Any) -> str:
+    """A number, or nested lists of them as tuples."""
+    return f"({', '.join(map(_literal, nested))},)" if isinstance(nested, list) else functions.literal(nested)
 
 
 def _tidied(line: str) -> str:

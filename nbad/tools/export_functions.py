@@ -239,12 +239,23 @@ def _add(function: Any, name: str, kernel: str, texts: dict[str, str]) -> None:
             if used not in ("math", "np"):
                 raise _refusal(kernel, f"calls `{name}`, which knows {value.__name__} as `{used}`", "math and np")
         elif isinstance(value, bool | int | float):
-            texts.setdefault(used, f"{used} = {value!r}")
+            texts.setdefault(used, f"{used} = {literal(value)}")
         elif isinstance(getattr(value, "py_func", value), FunctionType):
             _add(value, used, kernel, texts)
         else:
             raise _refusal(kernel, f"calls `{name}`, which uses `{used}`", "functions, numbers, math and np")
     texts[name] = texts.pop(name) or f"@numba.njit(**OPTIONS)\n{ast.unparse(tree)}\n"
+
+
+def literal(value: bool | float) -> str:
+    """A number as code writes it.
+
+    Examples
+    --------
+    >>> literal(2.5), literal(float("-inf"))
+    ('2.5', '-math.inf')
+    """
+    return repr(value).replace("inf", "math.inf").replace("nan", "math.nan")
 
 
 def _outside(function: Any) -> dict[str, Any]:

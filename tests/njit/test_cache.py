@@ -14,7 +14,7 @@ import nbad
 from nbad.api.pickling import by_name
 from nbad.njit.callees import Form, callee_of
 from nbad.njit.elements import Asked, element
-from nbad.njit.linking import StaleCodeError, Witness
+from nbad.njit.linking import StaleCodeError, Witness, witness_for
 
 KERNELS = """\
 import math
@@ -164,6 +164,46 @@ def test_a_witness_of_an_edited_kernel_counts_as_lost(module, monkeypatch):
     with pytest.raises(OSError, match="is not found"):
         pickle.loads(data)
     assert line(1.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (nbad.kernel(lambda x, y: x - 2 * y), nbad.kernel(lambda y, x: y - 2 * x)),  # called by name they differ
+        (nbad.kernel(lambda x: x[0, 1], signature="(1,2)->()"), nbad.kernel(lambda x: x[1, 0], signature="(2,1)->()")),
+    ],
+)
+def test_a_witness_tells_the_order_of_parameters_and_their_shapes(module, monkeypatch, before, after):
+    asked = Asked(before.parameters, (), "float64")
+    monkeypatch.setattr(module, "line", before)
+    monkeypatch.setattr(before, "__qualname__", "line")
+    monkeypatch.setattr(before, "__module__", module.__name__)
+    data = pickle.dumps(Witness(by_name((before, ())), Form(), asked, element(callee_of(before), asked).digest))
+    pickle.loads(data)
+    monkeypatch.setattr(module, "line", after)
+    with pytest.raises(StaleCodeError, match="edited"):
+        pickle.loads(data)
+
+
+@pytest.mark.parametrize("verb", [nbad.grad, nbad.value_and_grad, nbad.jacobian, nbad.hessian, lambda f, argnums: f])
+def test_a_name_that_leads_to_something_else_counts_as_edited(module, monkeypatch, verb):
+    """As where `slope = nbad.grad(f, "x")` in another module now is by "y": the kernel itself is what it was."""
+    plane, other = nbad.kernel(lambda x, y: 2 * x * x + 3 * y), nbad.kernel(lambda x, y: x - y)
+    for name, f in (("plane", plane), ("other", other)):
+        monkeypatch.setattr(f, "__qualname__", name)
+        monkeypatch.setattr(f, "__module__", module.__name__)
+        monkeypatch.setattr(module, name, f, raising=False)
+    monkeypatch.setattr(module, "made", verb(plane, argnums="x"), raising=False)
+    callee, asked = callee_of(module.made), Asked(("x", "y"), (), "float64")
+    data = pickle.dumps(witness_for(callee, asked, element(callee, asked).digest))
+    module.made = verb(plane, argnums="x")
+    pickle.loads(data)
+    module.made = verb(plane, argnums="y") if callee_of(plane) is not callee else other
+    with pytest.raises(StaleCodeError, match="leads to something else"):
+        pickle.loads(data)
+    module.made = 3.0
+    with pytest.raises(StaleCodeError, match="leads to something else"):
+        pickle.loads(data)
 
 
 def test_types_tell_kernels_apart_by_their_graphs():

@@ -80,6 +80,18 @@ def test_numbers_in_all_ways_to_pass_them():
 product_of_two = nbad.kernel(lambda x, y: x * y)
 
 
+def test_parameters_that_are_positional_only():
+    def product(x, k, /):
+        return x * k**2
+
+    f = nbad.kernel(product)
+    assert (f.nout, f.nin) == (1, 2)
+    assert calling(f, 2)(3.0, 4.0) == 48.0
+    assert calling(nbad.grad(f, "k"), 2)(3.0, 4.0) == 24.0
+    assert calling(nbad.jacobian(f), 2)(3.0, 4.0) == ((16.0, 24.0),)
+    assert "def value(x, k):" in nbad.export(f)
+
+
 @pytest.mark.slow
 def test_static_arguments_may_be_functions_and_settings():
     def chosen(x, how, mode=None):

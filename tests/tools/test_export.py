@@ -221,6 +221,19 @@ def test_the_users_own_functions_come_along(interpreted):
     np.testing.assert_allclose(exported.jacobian(0.5), [[3.0 * (math.sin(0.5) + 0.5 * math.cos(0.5)) + 1.0]], rtol=1e-14)
 
 
+LIMIT = math.inf
+
+
+def test_numbers_that_python_writes_no_literals_for(interpreted):
+    below = nbad.primitive("below", lambda x: 0.0 + x if x < LIMIT else -LIMIT, ["1.0"])
+    f = nbad.kernel(lambda x, high=math.inf, low=-math.inf, none=math.nan: min(max(below(x), low), high) + 0.0 * (none == none))
+    exported = interpreted(f)
+    assert exported.value(2.0) == 2.0
+    assert exported.value(2.0, 1.0) == 1.0
+    vectors = nbad.kernel(lambda x, high=(1.0, math.inf): x * (high[1] > 1e9), signature="(),(2)->()")
+    assert interpreted(vectors).value(2.0) == 2.0
+
+
 def test_what_cannot_stand_alone_is_refused():
     def raises(x):
         if x < 0:
