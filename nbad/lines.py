@@ -38,7 +38,7 @@ class Line(NamedTuple):
 def user_frame() -> FrameType | None:
     """The innermost running frame that belongs neither to nbad nor to a library."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and (frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame)):  # `is_foreign`, in line
+    while frame is not None and is_foreign(frame):
         frame = frame.f_back
     return frame
 

@@ -221,29 +221,6 @@ class TileKernel:
             return without_tables(_machine().emit_assembly(_parse(located(print_ir(oplist, host()), oplist))))
 
 
-def tile_of(graph: Graph, dtype: str = "float64", math: str = "simd") -> TileKernel:
-    """The tile kernel of a graph: by the code that the disk says it became, or lowered and compiled.
-
-    Parameters
-    ----------
-    graph : Graph
-    dtype : "float64" or "float32"
-    math : "simd" or "libm"
-
-    Returns
-    -------
-    TileKernel
-
-    Examples
-    --------
-    >>> from nbad.graphs.graph import GraphBuilder
-    >>> builder = GraphBuilder("double", ["x"])
-    >>> tile_of(builder.build([builder.add("add", 0, 0)])).rows
-    2
-    """
-    return TileKernel(graph, np.dtype(dtype), math).load()
-
-
 def compile_tile(oplist: OpList) -> TileKernel:
     """The tile kernel of an op list: loaded already, loaded from disk, or compiled.
 

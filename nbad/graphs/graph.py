@@ -154,9 +154,16 @@ def without_dead(graph: "Graph | GraphBuilder", outputs: Sequence[int]) -> tuple
     kept = needed(graph, {*range(len(graph.inputs)), *outputs})
     if len(kept) == len(graph.nodes):
         return tuple(graph.nodes), tuple(outputs)
-    places = {old: new for new, old in enumerate(kept)}
+    return _renumbered(graph, kept, outputs)
+
+
+def _renumbered(
+    graph: "Graph | GraphBuilder", order: Sequence[int], outputs: Sequence[int]
+) -> tuple[tuple[Node, ...], tuple[int, ...]]:
+    """Some nodes in an order of their own, each behind its operands; and these outputs among them."""
+    places = {old: new for new, old in enumerate(order)}
     operands = Operands(places)
-    nodes = [Node(node.op, operands.of(node), *node[2:]) for node in map(graph.nodes.__getitem__, kept)]
+    nodes = [Node(node.op, operands.of(node), *node[2:]) for node in map(graph.nodes.__getitem__, order)]
     return tuple(nodes), tuple([places[k] for k in outputs])
 
 
@@ -178,11 +185,7 @@ def by_demand(graph: Graph) -> Graph:
             if k not in placed:
                 order.append(k)
                 placed.add(k)
-    new = {k: position for position, k in enumerate(order)}
-    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # nodes of a loop have one tuple of operands
-    nodes = [graph.nodes[k] for k in order]
-    moved = (node._replace(args=shared.setdefault(node.args, tuple([new[a] for a in node.args]))) for node in nodes)
-    return Graph(graph.name, graph.inputs, tuple(moved), tuple([new[k] for k in graph.outputs]))
+    return Graph(graph.name, graph.inputs, *_renumbered(graph, order, graph.outputs))
 
 
 class Operands:
@@ -279,7 +282,7 @@ class GraphBuilder:
         return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
     def _intern(self, op: str, args: tuple[int, ...], payload: Payload, kind: str = "real", source: str | None = None) -> int:
-        key = op, args, payload if payload is None else (type(payload).__name__, repr(payload))  # `key_of`, in line: 1 of 15 us
+        key = key_of(op, args, payload)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = len(self.nodes)

@@ -32,7 +32,7 @@ from nbad.native.sharing import FREE, finish, leave, listen, offer, share
 from nbad.native.worker import worker
 
 SMALL = 60_000  # estimated nanoseconds: below, waking a thread or giving the interpreter's lock away costs more than it gains
-LONG = 5_000_000  # from here on, Numba's threads: helpers that are woken may share their caller's core for milliseconds
+LONG = 5_000_000  # from here on, Numba's threads: helpers that cannot be moved may share their caller's core for milliseconds
 CHUNKS, LONGEST = 8, 200_000  # for each thread; estimated nanoseconds of a chunk
 LISTENS = 8_000  # rounds in which a helper waits for the next launch, some 160 us: once it sleeps, it begins 60 us later
 SOON = 1e-3  # seconds: where it slept for longer, to listen would take the core from others, its caller perhaps, for nothing

@@ -12,7 +12,7 @@ import pytest
 from helpers.tiles_by_hand import ENTRY, edges, graph_of, pairs, run_tile, same_bits, ulps
 
 from nbad.codegen import compile, disk, numba_cache
-from nbad.codegen.compile import TileKernel, compile_tile, tile_of
+from nbad.codegen.compile import TileKernel, compile_tile
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.numba_cache import cached_njit
@@ -231,11 +231,11 @@ def test_a_damaged_file_is_compiled_anew(folder, monkeypatch, damage):
 
 def test_a_graph_finds_its_code_without_being_lowered(folder, monkeypatch):
     graph, x = simplify(graph_of("exp", "sin", "cos", "erfinv")), np.linspace(-0.9, 0.9, 5)
-    first = tile_of(graph)
+    first = TileKernel(graph, np.dtype(float), "simd").load()
     forget(monkeypatch)
     for name in ("lower", "print_ir", "_machine"):
         monkeypatch.setattr(compile, name, None)
-    again = tile_of(graph)
+    again = TileKernel(graph, np.dtype(float), "simd").load()
     assert (again.code, again.rows) == (first.code, first.rows)
     np.testing.assert_array_equal(run_tile(again, x, x), run_tile(first, x, x))
 
