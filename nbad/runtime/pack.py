@@ -11,7 +11,7 @@ import numpy as np
 from nbad.codegen.compile import TileKernel
 from nbad.native import launch_table as d
 from nbad.native.convert import CODES
-from nbad.runtime.strides import Shape
+from nbad.runtime.strides import Shape, contiguous_strides
 
 PART = 32  # elements
 
@@ -79,7 +79,7 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     blocks = []
     for (_, _, *strides), members in together.items():
         for run in _runs(members, dtype.itemsize):
-            is_whole = strides == _contiguous_strides(sizes, len(run) * dtype.itemsize) or math.prod(sizes) == 1
+            is_whole = tuple(strides) == contiguous_strides(tuple(sizes), len(run) * dtype.itemsize) or math.prod(sizes) == 1
             if len(run) > 1 and is_whole:
                 blocks.append(run)
     taken = {id(move) for members in blocks for move in members}
@@ -105,11 +105,6 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
 
 def _place_of(move: Move) -> tuple[int, int]:
     return move.slot.array, move.slot.offset
-
-
-def _contiguous_strides(sizes: list[int], itemsize: int) -> list[int]:
-    """Strides of elements of so many bytes that lie one after the other."""
-    return [itemsize * math.prod(sizes[d + 1 :]) for d in range(len(sizes))]
 
 
 def _runs(moves: list[Move], step: int) -> list[list[Move]]:
