@@ -11,7 +11,7 @@ from nbad.forks import IMPORTS
 from nbad.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from nbad import special, testing
+    from nbad import integrations, special, testing
     from nbad.api.primitives import primitive
     from nbad.language.special_functions import stop_gradient
     from nbad.runtime.memory import release_memory
@@ -34,7 +34,7 @@ __all__ = [
     "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
-_MODULES = ("special", "testing")
+_MODULES = ("integrations", "special", "testing")
 _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "bind": "verbs.bind", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "export": "tools.export",

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import itertools
 import sys
 from pathlib import Path
 
@@ -38,9 +39,10 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
+integrations | operations graphs plans codegen pipeline runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
-__init__    | special language tracing runtime api verbs tools testing
+__init__    | special language tracing runtime api verbs integrations tools testing
 """
 EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 # imported inside a function only, and by nobody else
@@ -50,7 +52,9 @@ LAZY = {
     "scipy": {"operations.scipy_link"},
     "matplotlib": {"tools.plots"},
 }
-PARTNERS = {*LAZY, "numpy", "numba", "llvmlite", "platformdirs", "rich"}
+# imported where it is named: by the file of that partner, as a whole
+INTEGRATED: dict[str, set[str]] = {}
+PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 
 
@@ -138,9 +142,10 @@ def test_room_imports_what_the_row_of_its_wing_allows(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_lazy_partners_are_imported_inside_functions_of_their_files(module):
     names, eager = imports_of(module)
-    for partner, homes in LAZY.items():
+    own = INTEGRATED.get(module, set())
+    for partner in {*LAZY, *itertools.chain(*INTEGRATED.values())} - own:
         assert f":{partner}" not in eager
-        assert homes & {module, wing(module)} or f":{partner}" not in names
+        assert LAZY.get(partner, set()) & {module, wing(module)} or f":{partner}" not in names
 
 
 def is_acyclic(graph):
@@ -176,7 +181,7 @@ def test_wings_and_rooms_are_small():
 
 def test_a_wings_init_holds_its_promise_only():
     for name, path in MODULES.items():
-        if path.name == "__init__.py" and name not in ("__init__", "testing"):
+        if path.name == "__init__.py" and name not in ("__init__", "testing", "integrations"):
             tree = ast.parse(path.read_text())
             assert ast.get_docstring(tree), name
             assert len(tree.body) == 1, name
