@@ -1,6 +1,6 @@
 """One worker's share of a launch: stage, compute, scatter and sum, tile by tile.
 
-A launch is one table of int64 that `nbad.runtime.launch` packs: a header and six sections.
+A launch is one table of int64 that `nbad.runtime.launch` packs: a header and seven sections.
 
 * rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
@@ -9,6 +9,8 @@ A launch is one table of int64 that `nbad.runtime.launch` packs: a header and si
 * blocks: results that the kernel itself puts side by side for each element, as those of a Jacobian, into memory that is
   contiguous over all elements. Where it may not, past the caches or at the end, they go there through scratch, a few elements at
   a time.
+* reads: elements of several items that the kernel itself reads, from memory that is contiguous over all of them. Where it may
+  not, at the end, they come to it through scratch.
 * gathers: loads with the same strides, as those of a vector argument, or of columns of one array. Those that read neighbours, by
   the addresses of a call, are loaded together; see `nbad.native.interleave`. A gather is the number of its loads, the bytes from
   an element to the next, and the loads.
@@ -64,6 +66,8 @@ from nbad.native.launch_table import (
     R_PADDED,
     R_SEED_STRIDE,
     R_SIZE,
+    READ_COUNT,
+    READS,
     ROW_COUNT,
     ROWS,
     SHAPE,
@@ -257,36 +261,45 @@ class _Share:
     def columns(self):
         """How many items an element has in all blocks."""
         total = self.code.variable(0)
-        with self.each_block() as block:
-            self.code.assign(total, self.code.read(total) + self.field(block + COLUMNS))
+        for section in map(self.each_block, (BLOCKS, READS)):
+            with section as block:
+                self.code.assign(total, self.code.read(total) + self.field(block + COLUMNS))
         return self.code.read(total)
 
     @contextmanager
-    def each_block(self):
-        """Where the blocks are told."""
-        with self.code.loop(0, self.field(BLOCK_COUNT)) as k:
-            yield self.field(BLOCKS) + k * BLOCK_SIZE
+    def each_block(self, section=BLOCKS):
+        """Where the blocks are told; those that are read have the same fields."""
+        with self.code.loop(0, self.field(section + 1)) as k:
+            yield self.field(section) + k * BLOCK_SIZE
 
     def compute(self, span, seed):
         """Run the body: over the whole tile, or so much of it at a time as parts of blocks have room for."""
         first, count, padded = span
-        code, own = self.code, self.table + self.field(BODY_ROW) * 8
-        is_direct = code.builder.and_(self.field(BLOCK_STREAMS).equals(0), count.equals(padded))
-        is_direct = code.builder.or_(self.field(BLOCK_COUNT).equals(0), is_direct)
-        size = code.select(is_direct, padded, self.field(PART))
+        code, own, is_whole = self.code, self.table + self.field(BODY_ROW) * 8, count.equals(padded)
+        both, either = code.builder.and_, code.builder.or_
+        fills = either(self.field(BLOCK_COUNT).equals(0), both(self.field(BLOCK_STREAMS).equals(0), is_whole))
+        reads = either(self.field(READ_COUNT).equals(0), is_whole)
+        size = code.select(both(fills, reads), padded, self.field(PART))
         with code.loop(0, (padded + size - 1) // size) as k:
             start = k * size
-            with self.each_block() as block:
-                place = code.select(is_direct, self.place(block, first, seed), self.part(block))
-                code.store(self.table + self.field(block + M_ROW) * 8, place)
+            left = code.smaller(size, count - start)
+            for section, is_direct in ((BLOCKS, fills), (READS, reads)):
+                with self.each_block(section) as block:
+                    place = code.select(is_direct, self.place(block, first + start, seed), self.part(block))
+                    code.store(self.table + self.field(block + M_ROW) * 8, place)
+            with code.when(code.builder.not_(reads)), self.each_block(READS) as block:
+                self.bring(block, self.place(block, first + start, seed), left, size)
             code.call(self.field(BODY), own, code.smaller(size, padded - start))
-            with code.when(code.builder.not_(is_direct)):
-                left = code.select(start < count, count - start, 0)  # none, where the prologue's vectors are longer than a part
-                with self.each_block() as block:
-                    length = code.smaller(size, left) * self.pitch(block)
-                    self.send(self.place(block, first + start, seed), self.part(block), length)
-                with code.loop(0, self.rows) as r:
-                    code.store(self.table + r * 8, code.field(self.table, r) + size * self.field(ITEMSIZE))
+            with code.when(code.builder.not_(fills)), self.each_block() as block:
+                self.send(self.place(block, first + start, seed), self.part(block), left * self.pitch(block))
+            with code.when(size < padded), code.loop(0, self.rows) as r:
+                code.store(self.table + r * 8, code.field(self.table, r) + size * self.field(ITEMSIZE))
+
+    def bring(self, block, source, number, size):
+        """Copy so many elements to the room for a part of a block, and the last one over what is left of it."""
+        part, pitch = self.part(block), self.pitch(block)
+        self.code.call(self.functions.copy, part, source, number * pitch)
+        self.code.call(self.functions.copy, part + number * pitch, part + (number - 1) * pitch, (size - number) * pitch)
 
     def pitch(self, block):
         """Bytes of an element in a block."""
@@ -355,9 +368,8 @@ class _Share:
             code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
 
     def loads(self, span, seed, per_seed, fresh):
-        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh.
-
-        No later tile is longer than that one.
+        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh: no later tile
+        is longer than that one.
         """
         first, count, padded = span
         code = self.code

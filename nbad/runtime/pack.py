@@ -2,13 +2,13 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from nbad.codegen.compile import TileKernel
+from nbad.codegen.compile import TileKernel, reads_beside
 from nbad.native import launch_table as d
 from nbad.native.convert import CODES
 from nbad.runtime.strides import Shape, contiguous_strides
@@ -43,11 +43,20 @@ class Move(NamedTuple):
 class Moves(NamedTuple):
     """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block.
 
-    The rows of a block of stores are one, which the kernel fills.
+    The rows of a block are one, which the kernel itself reads or fills. `gathers` are loads that may be staged together.
     """
 
     single: list[Move]
     blocks: list[list[Move]]
+    gathers: Sequence[list[Move]] = ()
+
+    def placed(self, places: dict[int, int]) -> "Moves":
+        """The same of rows that are numbered anew."""
+        single, *groups = (
+            [[move._replace(row=places.get(move.row, move.row)) for move in moves] for moves in every]
+            for every in ([self.single], self.blocks, self.gathers)
+        )
+        return Moves(single[0], *groups)
 
 
 class Kernels(NamedTuple):
@@ -86,13 +95,29 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     return Moves([move for move in moves if id(move) not in taken], blocks)
 
 
+def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
+    """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are gathered."""
+    found = grouped(moves, sizes, kernel.dtype).blocks
+    blocks = [block for block in found if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
+    taken = {id(move) for block in blocks for move in block}
+    rest = [move for move in moves if id(move) not in taken]
+    return gathered(rest, sizes, kernel.dtype)._replace(blocks=blocks)
+
+
+def _is_read(block: list[Move], first: int) -> bool:
+    """Whether its rows follow one another, as the inputs of a kernel do."""
+    start = block[0].row
+    return start >= first and [move.row for move in block] == list(range(start, start + len(block)))
+
+
 def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     """Find the loads that may read neighbours: those of a vector argument, and of arguments with the same strides.
 
     Whether these are columns of one array the addresses tell, which are another call's another time.
     """
     if len(sizes) > 1:
-        return grouped(moves, sizes, dtype)
+        found = grouped(moves, sizes, dtype)
+        return Moves(found.single, [], found.blocks)
     together: dict[tuple, list[Move]] = defaultdict(list)
     for move in moves:
         slot, (stride,) = move.slot, move.strides
@@ -100,7 +125,7 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
             together[slot.seed_stride, stride].append(move)
     groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
     taken = {id(move) for members in groups for move in members}
-    return Moves([move for move in moves if id(move) not in taken], groups)
+    return Moves([move for move in moves if id(move) not in taken], [], groups)
 
 
 def _place_of(move: Move) -> tuple[int, int]:
@@ -118,34 +143,37 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-class Stores(NamedTuple):
-    """Results on their way: the kernel that computes them, where they go, and rows that are summed."""
+class Traffic(NamedTuple):
+    """A kernel, what it reads, where its results go, and rows that are summed."""
 
     kernel: TileKernel
-    moves: Moves
+    loads: Moves
+    stores: Moves
     sums: tuple[tuple[int, Slot], ...]
 
-    def in_blocks(self, first_row: int) -> "Stores":
-        """The same with a kernel that fills the blocks itself, whose rows are numbered from `first_row` on."""
-        if not self.moves.blocks:
+    def in_blocks(self, first_row: int) -> "Traffic":
+        """The same with a kernel that reads and fills the blocks itself, whose rows are numbered from `first_row` on."""
+        blocks = [*self.loads.blocks, *self.stores.blocks]
+        if not blocks:
             return self
-        graph = self.kernel.graph
+        graph, members = self.kernel.graph, {move.row: block for block in blocks for move in block}
+
+        def groups(start: int, number: int) -> list[list[int]]:
+            """Rows, each list of which becomes one."""
+            found: list[list[int]] = []
+            for row in range(start, start + number):
+                rows = [move.row for move in members.get(row, ())] or [row]
+                if rows not in found:
+                    found.append(rows)
+            return found
+
         first = first_row + len(graph.inputs)
-        members = {move.row: block for block in self.moves.blocks for move in block}
-        groups = []  # of rows, each of which becomes one
-        for row in range(first, first + len(graph.outputs)):
-            rows = [move.row for move in members.get(row, ())] or [row]
-            if rows not in groups:
-                groups.append(rows)
-        places = {row: place for place, rows in enumerate(groups, first) for row in rows}
-        outputs = tuple([graph.outputs[row - first] for rows in groups for row in rows])
-        kernel = self.kernel.beside([len(rows) for rows in groups], outputs)
-
-        def placed(moves: list[Move]) -> list[Move]:
-            return [move._replace(row=places[move.row]) for move in moves]
-
-        moves = Moves(placed(self.moves.single), [placed(block) for block in self.moves.blocks])
-        return Stores(kernel, moves, tuple((places[row], slot) for row, slot in self.sums))
+        inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
+        places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
+        outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
+        kernel = self.kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
+        sums = tuple((places[row], slot) for row, slot in self.sums)
+        return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
 
 
 class Table(NamedTuple):
@@ -167,14 +195,15 @@ class Table(NamedTuple):
         """The header, and behind it the sections; blocks of results may pass the caches."""
         kernel, prologue = self.kernels
         itemsize, ndim = kernel.dtype.itemsize, len(self.sizes)
-        direct = self.in_place()
+        direct, blocks = self.in_place(), _blocks([*self.stores.blocks, *self.loads.blocks])
         sections: dict[int, list] = {
             d.ROWS: [_row(direct.get(row)) for row in range(self.rows)],
             d.LOADS: _moves(self.loads.single, direct, ndim, _load_mode),
             d.STORES: _moves(self.stores.single, direct, ndim, _store_mode),
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
-            d.BLOCKS: _blocks(self.stores.blocks),
-            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.blocks],
+            d.BLOCKS: blocks[: len(self.stores.blocks)],
+            d.READS: blocks[len(self.stores.blocks) :],
+            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.gathers],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
@@ -187,13 +216,13 @@ class Table(NamedTuple):
 
     @property
     def part(self) -> int:
-        """How many elements of a block are computed at a time where it is not filled in place: they stay in the first cache."""
-        return max(PART, self.kernels.body.width)
+        """How many elements of a block are computed at a time where it is not in place: they stay in the first cache."""
+        return max(PART, *(kernel.width for kernel in self.kernels if kernel))
 
     @property
     def block_bytes(self) -> int:
         """Room for such parts of all blocks."""
-        return self.part * sum(map(len, self.stores.blocks)) * self.kernels.body.dtype.itemsize
+        return self.part * sum(map(len, (*self.stores.blocks, *self.loads.blocks))) * self.kernels.body.dtype.itemsize
 
     @property
     def may_stream(self) -> bool:
@@ -212,7 +241,7 @@ class Table(NamedTuple):
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""
         moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
-        blocks = [move for members in (*self.loads.blocks, *self.stores.blocks) for move in members]
+        blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))
         return {
             row: slot
