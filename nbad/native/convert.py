@@ -52,6 +52,19 @@ def stage_function(module, itemsize):
     return code.finish()
 
 
+def convert_function(module, stages):
+    """`convert(row, addresses, elements, itemsize, code)`: one value from each address of a table to a row of floats.
+
+    `stages` are the functions above by the bytes of a float.
+    """
+    code = Code(module, "convert", 5)
+    row, addresses, elements, itemsize, kind = code.parameters
+    for size, function in stages.items():
+        with code.when(itemsize.equals(size)), code.loop(0, elements) as k:
+            code.call(function, row + k * size, code.field(addresses, k), 0, 1, kind)
+    return code.finish()
+
+
 def _loop(builder, args, name, swapped, target, done):
     destination, source, stride, count, _ = args
     start = builder.block

@@ -16,11 +16,21 @@ from nbad.runtime.strides import Shape, contiguous_strides
 PART = 32  # elements
 
 
+class Places(NamedTuple):
+    """An index that says for each element how many pitches of bytes its value lies away: its array, its strides, its start."""
+
+    array: int
+    strides: Shape
+    pitch: int
+    offset: int = 0
+
+
 class Slot(NamedTuple):
     """One row's place in an array.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
+    Where an index has `places`, they add to what the strides say.
     """
 
     array: int
@@ -30,24 +40,48 @@ class Slot(NamedTuple):
     seed_stride: int | None = None
     padded: bool = False
     accumulate: bool = False
+    places: Places | None = None
+
+    @property
+    def walks(self) -> list[Shape]:
+        """The strides by which it is walked: its own, and those of its index."""
+        return [self.strides] if self.places is None else [self.strides, self.places.strides]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all elements have the same value."""
+        return not any(map(any, self.walks))
+
+    def at(self, element: Shape) -> "Slot":
+        """The slot of one element."""
+        ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
+        places = self.places and self.places._replace(strides=(), offset=self.places.offset + by_index[0])
+        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places)
+
+    def repeated(self, dimensions: int) -> "Slot":
+        """The slot of one element, for as many dimensions of elements, all of which have its value."""
+        none = (0,) * dimensions
+        return self._replace(strides=none, places=self.places and self.places._replace(strides=none))
 
 
 class Move(NamedTuple):
-    """A row, its slot, and the strides of that over the collapsed dimensions."""
+    """A row, its slot, and the strides of that and of its index over the collapsed dimensions."""
 
     row: int
     slot: Slot
     strides: list[int]
+    places: list[int] | None = None
 
 
 class Moves(NamedTuple):
     """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block.
 
-    The rows of a block of stores are one, which the kernel fills.
+    The rows of a block of stores are one, which the kernel fills. Loads by an index are in lists of neighbours.
     """
 
     single: list[Move]
     blocks: list[list[Move]]
+    indexed: list[list[Move]] = []  # noqa: RUF012
 
 
 class Kernels(NamedTuple):
@@ -91,6 +125,10 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
 
     Whether these are columns of one array the addresses tell, which are another call's another time.
     """
+    by_index = [move for move in moves if move.places is not None]
+    if by_index:
+        others = gathered([move for move in moves if move.places is None], sizes, dtype)
+        return others._replace(indexed=_neighbours(by_index, dtype))
     if len(sizes) > 1:
         return grouped(moves, sizes, dtype)
     together: dict[tuple, list[Move]] = defaultdict(list)
@@ -101,6 +139,16 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
     taken = {id(move) for members in groups for move in members}
     return Moves([move for move in moves if id(move) not in taken], groups)
+
+
+def _neighbours(moves: list[Move], dtype: np.dtype) -> list[list[Move]]:
+    """Loads by an index: those of neighbours together, where nothing is converted."""
+    together: dict[tuple, list[Move]] = defaultdict(list)
+    for move in moves:
+        slot = move.slot
+        alone = () if slot.dtype == dtype else (move.row,)
+        together[slot.array, slot.seed_stride, slot.places, *move.strides, *alone].append(move)
+    return [run for members in together.values() for run in _runs(members, dtype.itemsize)]
 
 
 def _place_of(move: Move) -> tuple[int, int]:
@@ -175,6 +223,7 @@ class Table(NamedTuple):
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
             d.BLOCKS: _blocks(self.stores.blocks),
             d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.blocks],
+            d.INDEXED: [_indexed(moves, self.rows - 1) for moves in self.loads.indexed],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
@@ -216,7 +265,7 @@ class Table(NamedTuple):
         used = Counter(move.row for move in (*moves, *blocks))
         return {
             row: slot
-            for row, slot, strides in moves
+            for row, slot, strides, _ in moves
             if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (strides == [dtype.itemsize] or slot.padded)
         }
 
@@ -262,7 +311,7 @@ def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Call
     """Loads or stores; padded memory in place needs none."""
     result = []
     for move in moves:
-        row, slot, strides = move
+        row, slot, strides, _ = move
         if not (slot.padded and row in direct):
             fields = [*_place(row, slot), mode(move), *strides[:ndim]]
             result.append(_Packed(row in direct, fields))
@@ -273,6 +322,15 @@ def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
     """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
     pitch = moves[0].strides[-1]
     return [len(moves), pitch, *(field for packed in _moves(moves, {}, len(sizes), _load_mode) for field in packed.fields)]
+
+
+def _indexed(moves: list[Move], row: int) -> list[int]:
+    """Fields of loads of neighbours by an index; `row` is scratch for the address of each element."""
+    slot, strides, places = moves[0].slot, moves[0].strides, moves[0].places
+    assert slot.places is not None
+    assert places is not None
+    head = [len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *places, *strides]
+    return head + [field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move))]
 
 
 def _load_mode(move: Move) -> int:

@@ -189,10 +189,10 @@ class Jacobian(Made):
         return (self._name, len(xs), False, 1), (*xs, out)
 
     def _new(self, call, sweep):
-        return sweep(call.arrays)[0]
+        return sweep(call.given)[0]
 
     def _into(self, call, sweep, out):
-        sweep.into(call.arrays, [_blocks(call, sweep, out)])
+        sweep.into(call.given, [_blocks(call, sweep, out)])
         return out
 
 
@@ -210,7 +210,7 @@ class ValueAndJacobian(Jacobian):
         return (self._name, len(xs), False, 1), (*xs, y, blocks)
 
     def _new(self, call, sweep):
-        *leaves, blocks = sweep(call.arrays)
+        *leaves, blocks = sweep(call.given)
         return sweeps.structured(call.program, leaves), blocks
 
     def _into(self, call, sweep, out):
@@ -218,5 +218,5 @@ class ValueAndJacobian(Jacobian):
         y, blocks = pair_of(out, headline, ("y", "J"))
         leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, blocks)
         check_overlaps(headline, blocks, "J", leaves)
-        sweep.into(call.arrays, [*leaves, blocks])
+        sweep.into(call.given, [*leaves, blocks])
         return out
