@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
     from nbad.verbs.pushforward import jvp, linearize
+    from nbad.verbs.sparse import sparse_hessian, sparse_jacobian
     from nbad.verbs.sympy_kernels import from_sympy
     from nbad.verbs.vjp import vjp
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
     "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve",
-    "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -43,7 +44,7 @@ _HOMES = {
     "indexed": "indexing.indexed",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
-    "stop_gradient": "language.special_functions",
+    "sparse_hessian": "verbs.sparse", "sparse_jacobian": "verbs.sparse", "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on

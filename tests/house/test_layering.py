@@ -51,7 +51,7 @@ EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
     "mpmath": {"tools.accuracy", "testing.exact", "functions.fits"},
-    "scipy": {"operations.scipy_link"},
+    "scipy": {"operations.scipy_link", "assembly.scipy_sparse"},
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
