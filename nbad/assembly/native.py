@@ -50,12 +50,14 @@ def _print_adder(values, itemsize, is_ordered):
         place, own = code.select(is_part, part, whole), code.select(is_part, 8, size)
         start, adds_now = source + seed * code.field(table, SEED), code.select(is_part, 0, adds)
 
-        def add(column, width):
-            def term_of(k):
-                number = code.field(order, k) if is_ordered else k
-                return code.load(start + number * row + column * itemsize, ir.VectorType(FLOATS[itemsize], width))
+        def add(first, columns):
+            """Some columns of the block."""
 
-            _put(code, _total(code, span, width, term_of), (place + column * own, own), adds_now)
+            def place_of(k):
+                return start + (code.field(order, k) if is_ordered else k) * row + first * itemsize
+
+            for column, total in _totals(code, span, columns, place_of, FLOATS[itemsize]):
+                _put(code, total, (place + (first + column) * own, own), adds_now)
 
         whole_columns = values // WIDEST * WIDEST
         if whole_columns:
@@ -67,17 +69,38 @@ def _print_adder(values, itemsize, is_ordered):
     return str(code.function.module)
 
 
-def _total(code, span, width, term_of):
-    """The sum of the terms of one block."""
-    wide, builder = ir.VectorType(DOUBLE, width), code.builder
-    with builder.goto_entry_block():
-        total = builder.alloca(wide)
-    builder.store(ir.Constant(wide, [0.0] * width), total)
+def _pieces(columns):
+    """Columns as vectors that registers hold: the first of each, and how many it has.
+
+    Examples
+    --------
+    >>> _pieces(11)
+    [(0, 4), (4, 4), (8, 2), (10, 1)]
+    """
+    pieces, column = [], 0
+    for width in (4, 2, 1):
+        while columns - column >= width:
+            pieces.append((column, width))
+            column += width
+    return pieces
+
+
+def _totals(code, span, columns, place_of, kind):
+    """The sums of some columns of the terms of one block; `place_of` tells where a term begins."""
+    builder, totals = code.builder, []
+    for column, width in _pieces(columns):
+        wide = ir.VectorType(DOUBLE, width)
+        with builder.goto_entry_block():
+            totals.append((column, builder.alloca(wide)))
+        builder.store(ir.Constant(wide, [0.0] * width), totals[-1][1])
     with code.loop(*span) as k:
-        term = term_of(k)
-        term = term if term.type == wide else builder.fpext(term, wide)
-        builder.store(builder.fadd(builder.load(total), term), total)
-    return builder.load(total)
+        term = place_of(k)
+        for column, total in totals:
+            wide = total.type.pointee
+            part = code.load(term + column * (8 if kind is DOUBLE else 4), ir.VectorType(kind, wide.count))
+            part = part if kind is DOUBLE else builder.fpext(part, wide)
+            builder.store(builder.fadd(builder.load(total), part), total)
+    return [(column, builder.load(total)) for column, total in totals]
 
 
 def _put(code, total, place, adds):

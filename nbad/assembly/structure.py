@@ -102,7 +102,7 @@ def of_jacobian(columns: Columns, outputs: int) -> Structure:
     starts, ascending = (np.repeat(a[:, None], outputs, axis=1).ravel() for a in (is_new, ordered))
     starts = np.flatnonzero(starts)
     indptr = np.searchsorted(starts, np.arange(shape[0] + 1) * values)
-    return Structure.of(shape, indptr, ascending[starts], Segments.of(order, np.append(starts, order.size)))
+    return Structure.of(shape, indptr, ascending[starts], _sums(order, starts))
 
 
 def of_hessian(columns: Columns, pattern: np.ndarray) -> Structure:
@@ -128,4 +128,9 @@ def of_hessian(columns: Columns, pattern: np.ndarray) -> Structure:
     found, indices = np.divmod(keys[starts], max(1, columns.total))
     indptr = np.searchsorted(found, np.arange(columns.total + 1))
     shape = columns.total, columns.total
-    return Structure.of(shape, indptr, indices, Segments.of(sources, np.append(starts, keys.size)))
+    return Structure.of(shape, indptr, indices, _sums(sources, starts))
+
+
+def _sums(order: np.ndarray, starts: np.ndarray) -> Segments:
+    """One sum for each entry."""
+    return Segments(order, np.append(starts, order.size), np.arange(starts.size))

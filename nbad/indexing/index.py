@@ -1,18 +1,19 @@
 """An index into the first axis of an array: checked, copied, and sorted once."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nbad.errors import IndexRangeError, IndexTypeError
 from nbad.foreign import part_of, shown
-from nbad.memo import cached_property
+from nbad.memo import Memo
 
 BLOCK = 256  # terms of a sum that are added one after the other; sums of such blocks are added likewise
+PART = 1 << 15  # elements whose terms are added up before those of the next: what sweeps leave for them stays in a cache
 CALL = "`nbad.indexed(a, i)`"
 
 
-class Segments(NamedTuple):
+class Segments:
     """The terms of many sums, cut into blocks: what `nbad.assembly.sums` adds, and in which order.
 
     Attributes
@@ -27,38 +28,49 @@ class Segments(NamedTuple):
         The numbers of the sums that have several blocks.
     long_bounds : int64 array
         Where the blocks of each of these begin among such blocks, and where the last ones end.
+    remember : Memo
+        What is made for them, by whoever adds.
+
+    Parameters
+    ----------
+    order
+    starts : int array
+        Where the terms of each sum begin, and where the last ones end.
+    numbers : int array
+        Of the sums.
+
+    Examples
+    --------
+    >>> segments = Segments(None, np.array([0, 300, 301]), np.array([5, 7]))
+    >>> segments.bounds, segments.targets, segments.long
+    (array([  0, 256, 300, 301]), array([-1, -2,  7]), array([5]))
     """
 
-    order: np.ndarray | None
-    bounds: np.ndarray
-    targets: np.ndarray
-    long: np.ndarray
-    long_bounds: np.ndarray
-
-    @property
-    def terms(self) -> int:
-        """How many terms all sums have."""
-        return int(self.bounds[-1])
+    def __init__(self, order: np.ndarray | None, starts: np.ndarray, numbers: np.ndarray):
+        blocks = -(-np.diff(starts) // BLOCK)
+        first = np.concatenate([[0], np.cumsum(blocks)])
+        owner = np.repeat(np.arange(len(numbers)), blocks)
+        self.order, self.remember, is_long = order, Memo(), blocks > 1
+        self.bounds = np.append(starts[owner] + (np.arange(first[-1]) - first[owner]) * BLOCK, starts[-1])
+        self.targets, parts = numbers[owner], is_long[owner]
+        self.targets[parts] = -1 - np.arange(np.count_nonzero(parts))
+        self.long, self.long_bounds = numbers[is_long], np.concatenate([[0], np.cumsum(blocks[is_long])])
 
     @classmethod
-    def of(cls, order: np.ndarray | None, starts: np.ndarray) -> "Segments":
-        """The sums whose terms are `order[starts[k]:starts[k + 1]]`.
+    def of(cls, numbers: np.ndarray) -> "Segments":
+        """The sums of terms that each belong to the sum of a number.
 
         Examples
         --------
-        >>> Segments.of(None, np.array([0, 300, 300])).bounds, Segments.of(None, np.array([0, 300, 300])).targets
-        (array([  0, 256, 300, 300]), array([-1, -2,  1]))
+        >>> segments = Segments.of(np.array([4, 2, 4]))
+        >>> segments.order, segments.bounds, segments.targets
+        (array([1, 0, 2]), array([0, 1, 3]), array([2, 4]))
         """
-        lengths = np.diff(starts)
-        blocks = np.maximum(1, -(-lengths // BLOCK))
-        first = np.concatenate([[0], np.cumsum(blocks)])
-        owner = np.repeat(np.arange(len(lengths)), blocks)
-        bounds = np.append(starts[owner] + (np.arange(first[-1]) - first[owner]) * BLOCK, starts[-1])
-        is_long = blocks > 1
-        targets, parts = owner.copy(), is_long[owner]
-        targets[parts] = -1 - np.arange(np.count_nonzero(parts))
-        long_bounds = np.concatenate([[0], np.cumsum(blocks[is_long])])
-        return cls(order, bounds, targets, np.flatnonzero(is_long), long_bounds)
+        is_sorted = bool(np.all(numbers[:-1] <= numbers[1:]))
+        order = None if is_sorted else np.argsort(numbers, kind="stable")
+        ordered = numbers if order is None else numbers[order]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: ordered.size])
+        return cls(order, np.append(starts, ordered.size), ordered[starts])
 
 
 class Index:
@@ -73,7 +85,7 @@ class Index:
     """
 
     def __init__(self, positions: np.ndarray, size: int):
-        self.positions, self.size = positions, size
+        self.positions, self.size, self._parts = positions, size, Memo()
 
     @classmethod
     def of(cls, i: Any, size: int) -> "Index":
@@ -112,13 +124,10 @@ class Index:
         positions.flags.writeable = False
         return cls(positions, size)
 
-    @cached_property
-    def segments(self) -> Segments:
-        """For each entry of the axis, which positions mean it, in C order."""
-        flat = self.positions.ravel()
-        is_sorted = bool(np.all(flat[:-1] <= flat[1:]))
-        starts = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=self.size))]).astype(np.int64)
-        return Segments.of(None if is_sorted else np.argsort(flat, kind="stable"), starts)
+    def parts(self, each: int) -> list[Segments]:
+        """Which entry of the axis each position means, in parts of `PART` elements, which have `each` positions."""
+        flat, step = self.positions.ravel(), PART * each
+        return self._parts(each, lambda: [Segments.of(flat[low : low + step]) for low in range(0, flat.size, step)])
 
     def __reduce__(self):
         return Index, (self.positions, self.size)

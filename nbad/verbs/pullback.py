@@ -8,7 +8,7 @@ import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
-from nbad.assembly.scatter import Picked, Scattered
+from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
@@ -90,9 +90,7 @@ class Pullback:
 
     @cached_property
     def _sweeps(self):
-        if self._picked is None:
-            return self._reverse.over(self._shape, self._shapes)
-        return Scattered(self._reverse.over(self._shape, self._picked.shapes), self._shapes, self._picked)
+        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
 
     @property
     def residuals(self) -> Residuals:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from nbad.api.calls import analyse, keep_plain, plain_name, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
-from nbad.assembly.scatter import Picked
+from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -122,7 +122,8 @@ def _options(call, residuals, seeds, max_bytes):
 def _forward(call, options):
     program, layout = call.program, call.layout
     shapes, whole = (tuple(each[a] for a in call.arguments) for each in (layout.shapes, layout.whole))
-    plan = _fitting_plan(call, shapes, whole, options)
+    picked = Picked(whole, call.indices) if call.indices else None
+    plan = _fitting_plan(call, shapes, picked, options)
     reverse = reverse_of(program, plan, call.arguments, layout.dtype)
     policies = POLICIES if options.policy == "auto" else ()
     advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy, options.seeds) for policy in policies])
@@ -167,15 +168,14 @@ def _advice(layout, plan, others):
     return advice
 
 
-def _fitting_plan(call, shapes, whole, options):
+def _fitting_plan(call, shapes, picked, options):
     """The plan of a policy; "auto" gives way to one that keeps less where `max_bytes` asks for it."""
     program, layout, bound = call.program, call.layout, options.max_bytes
     plan = program.plan(call.wrt, options.policy, options.seeds)
     if bound is None:
         return plan
-    sums = reverse_of(program, plan, call.arguments, layout.dtype).over(layout.shape, whole).least_bytes
-    if call.indices:
-        sums += Picked(whole, call.indices).nbytes(shapes, layout.dtype.itemsize)
+    reverse = reverse_of(program, plan, call.arguments, layout.dtype)
+    sums = sweeps_over(reverse, layout.shape, shapes, picked).least_bytes
     if _residual_bytes(layout, plan) + sums <= bound:
         return plan
     plans = [program.plan(call.wrt, p, options.seeds) for p in POLICIES] if options.policy == "auto" else [plan]

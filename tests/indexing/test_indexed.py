@@ -134,7 +134,7 @@ def test_calls_and_cotangents_are_right(case):
 @pytest.fixture(scope="module")
 def cloud():
     rng = np.random.default_rng(5)
-    size, n = 1300, 30_000
+    size, n = 1300, 70_000
     skewed = np.minimum(rng.integers(0, size, n), rng.integers(0, 3, n) * size)  # a third of them the first entry
     return rng.normal(size=size), skewed, rng.normal(size=n), rng.normal(size=n)
 
@@ -166,10 +166,40 @@ def test_long_sums_do_not_depend_on_threads_seeds_bounds_or_policies(cloud):
 
 
 def test_an_index_that_is_sorted_already_gives_the_same_sums(cloud):
-    a, i, y, seed = cloud
+    a, (i, y, seed) = cloud[0], (each[:30_000] for each in cloud[1:])
     order = np.argsort(i, kind="stable")
     made, sorted_ = (nbad.vjp(mixed, indexed(a, i[o]), y[o])[1](seed[o])[0] for o in (np.arange(len(i)), order))
     assert same([made], [sorted_])
+
+
+@nbad.kernel
+def weighted(x, y, w):
+    return x * y * w + x * x * y
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(70_000,), (2, 40_000)])
+def test_parts_of_many_elements_leave_what_other_arguments_get(shape, dtype):
+    rng = np.random.default_rng(7)
+    a, i = rng.normal(size=50).astype(dtype), rng.integers(0, 50, shape)
+    y, seeds = rng.normal(size=shape).astype(dtype), rng.normal(size=(*shape, 2)).astype(dtype)[..., 0]
+    w = np.array(0.7, dtype)
+    _, whole = nbad.vjp(weighted, a[i], y, w)
+    _, pullback = nbad.vjp(weighted, indexed(a, i), y, w)
+    expected, made = whole(seeds), pullback(seeds)
+    assert same(made[1:], expected[1:])
+    total = scattered(expected[0].astype(float), i, 50).astype(float)
+    np.testing.assert_allclose(made[0], total, rtol=0, atol=100 * np.finfo(dtype).eps * (1 if dtype == np.float32 else 100))
+    cts = tuple(np.zeros((2, *ct.shape, 2), dtype)[..., 0] for ct in made)
+    for _ in range(2):
+        pullback.batched(np.stack([seeds, -seeds]), out=cts, accumulate=True)
+    assert same([ct[0] for ct in cts], [2 * ct for ct in made])
+    assert same([ct[1] for ct in cts], [-2 * ct for ct in made])
+    two = np.stack([y, y])  # over another axis the picked ones are broadcast
+    _, broadcast = nbad.vjp(weighted, indexed(a, i), two, w, argnums="x")
+    np.testing.assert_allclose(
+        broadcast(np.stack([seeds, 0 * seeds]))[0], made[0], rtol=1e-5, atol=1e-2 if dtype == np.float32 else 1e-10
+    )
 
 
 def test_axes_of_the_array_beyond_the_core_are_elements():
