@@ -69,8 +69,9 @@ class Source(NamedTuple):
         """Bytes of the cotangents of what so many elements pick, of their sums, and of the sums of blocks of these."""
         if self.by is None:
             return 0
-        sums = self.by.size + most_parts(elements * self.each)
-        return (itemsize * elements * self.each + 8 * sums) * self.values
+        terms, sums = elements * self.each, self.by.size + most_parts(elements * self.each)
+        totals = 3 * terms if self.target.is_partial else 0  # before these become cotangents of what is picked
+        return (itemsize * terms + 8 * (sums + totals)) * self.values
 
 
 class Scattered:
@@ -86,19 +87,16 @@ class Scattered:
     """
 
     def __init__(self, sweeps, shapes, indices):
-        self._sweeps, self.leaf_shapes, elements, itemsize = (
-            sweeps,
-            sweeps.leaf_shapes,
-            sweeps.region.elements,
-            sweeps.dtype.itemsize,
-        )
+        elements, itemsize = sweeps.region.elements, sweeps.dtype.itemsize
+        self._sweeps, self.leaf_shapes = sweeps, sweeps.leaf_shapes
         self._sources = [Source.of(*each) for each in zip(sweeps.targets, shapes, indices, strict=True)]
         self._in_parts, self._parts = elements > PART and all(s.is_apart(elements) for s in self._sources), Memo()
         self.result_bytes = itemsize * sum(map(math.prod, shapes))
         picked = PART if self._in_parts else 0
         self._bytes = sum(s.nbytes(picked or s.by.positions.size // s.each, itemsize) for s in self._sources if s.by)
         if self._in_parts:
-            self._bytes += self._part(PART).temporary_bytes + 8 * sum(t.values for t in sweeps.targets) * -(-elements // PART)
+            parts = -(-elements // PART)
+            self._bytes += self._part(PART).temporary_bytes + 8 * parts * sum(t.values for t in sweeps.targets if t.is_shared)
 
     @property
     def least_bytes(self):
@@ -127,7 +125,7 @@ class Scattered:
         with np.errstate(all="ignore"):  # as in the launch: overflow is a value
             for total, result in zip(totals, results, strict=True):
                 if total is not result:
-                    result[...] = result + total if accumulate else total
+                    _put(result, total, accumulate)
 
     def _sweep_whole(self, rows, seeds, totals, batch, accumulate, room):
         """All elements at a time."""
@@ -185,7 +183,7 @@ class Scattered:
         if source.by is None and source.target.is_shared:
             sums = add_blocks(np.moveaxis(array, 0, -1).reshape(-1, len(array))).reshape(total.shape)
             with np.errstate(all="ignore"):
-                total[...] = total + sums if accumulate else sums
+                _put(total, sums, accumulate)
         elif source.by is None and not np.may_share_memory(array, total):
             total[...] = array.reshape(total.shape)
 
@@ -205,6 +203,14 @@ def _zeros(result, accumulate):
         return np.zeros(result.shape)
     result[...] = 0
     return result
+
+
+def _put(result, total, accumulate):
+    """A total to its result, or added to it, in float64."""
+    if accumulate:
+        np.add(result, total, out=result, casting="unsafe")
+    else:
+        result[...] = total
 
 
 def _flat(seed, lead, core):

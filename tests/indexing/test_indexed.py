@@ -3,6 +3,7 @@
 import itertools
 import math
 import pickle
+import tracemalloc
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import nbad
 from nbad import indexed
+from nbad.runtime import memory
 
 
 @nbad.kernel
@@ -200,6 +202,27 @@ def test_parts_of_many_elements_leave_what_other_arguments_get(shape, dtype):
     np.testing.assert_allclose(
         broadcast(np.stack([seeds, 0 * seeds]))[0], made[0], rtol=1e-5, atol=1e-2 if dtype == np.float32 else 1e-10
     )
+
+
+@pytest.mark.parametrize("is_broadcast", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_temporaries_stay_under_the_bound(monkeypatch, cloud, is_broadcast):
+    monkeypatch.setattr(memory, "SMALLEST", 1 << 60)  # so that tracemalloc sees every array
+    a, i, y, seed = cloud
+    xs = indexed(a, i), np.stack([y, y]) if is_broadcast else y, 0.7
+    with pytest.raises(nbad.NbadError) as refused:
+        nbad.vjp(weighted, *xs, residuals="partials", max_bytes=1)
+    bound = int(str(refused.value).rpartition("max_bytes=")[2])
+    _, pullback = nbad.vjp(weighted, *xs, residuals="partials", max_bytes=bound)
+    seeds = np.broadcast_to(seed, (3, *xs[1].shape))
+    cts = pullback.batched(seeds)
+    pullback.batched(seeds, out=cts, accumulate=True)
+    for accumulate in (False, True):
+        tracemalloc.start()
+        pullback.batched(seeds, out=cts, accumulate=accumulate)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak + pullback.rows.nbytes < bound + 60_000  # objects of Python
+        assert pullback.rows.nbytes < bound < pullback.rows.nbytes + (7_000_000 if is_broadcast else 500_000)
 
 
 def test_axes_of_the_array_beyond_the_core_are_elements():
