@@ -104,22 +104,25 @@ class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
-        slots = [slot for _, slot in (*routes.reads, *routes.writes)]
-        own = [slot.strides for slot in slots]
+        pairs = (*routes.reads, *routes.writes)
+        slots = [slot for _, slot in pairs]
+        own = [strides for slot in slots for strides in slot.walks]
         # sums and padded rows want elements in C order
         is_free = not routes.sums and not any(slot.padded for slot in slots)
         sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
-        moves = [Move(*pair, own) for pair, own in zip((*routes.reads, *routes.writes), strides, strict=True)]
+        walks = iter(strides)
+        moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
         first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
         loads = arranged(moves[:reads], sizes, kernel, first_row + (prologue.results if prologue else 0))
         written = grouped(moves[reads:], sizes, kernel.dtype)
         kernel, loads, stores, sums = Traffic(kernel, loads, written, routes.sums).in_blocks(first_row)
         rows = max([kernel.rows + first_row, *(move.row + 1 for move in stores.single)])
+        rows += bool(loads.indexed)  # a row of addresses
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)
         self._table = Table(Kernels(kernel, prologue), sizes, loads, stores, sums, rows)
-        at_once = max([len(routes.writes), *map(len, loads.gathers)])
+        at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])
         self._scratch = worker_bytes(rows, at_once, self._table.block_bytes)
-        moved = sum(slot.dtype.itemsize for slot in slots if any(slot.strides))
+        moved = sum(slot.dtype.itemsize for slot in slots if not slot.is_uniform)
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)

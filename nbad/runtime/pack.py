@@ -16,11 +16,21 @@ from nbad.runtime.strides import Shape, contiguous_strides
 PART = 32  # elements
 
 
+class Places(NamedTuple):
+    """An index that says for each element how many pitches of bytes its value lies away: its array, its strides, its start."""
+
+    array: int
+    strides: Shape
+    pitch: int
+    offset: int = 0
+
+
 class Slot(NamedTuple):
     """One row's place in an array.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
+    Where an index has `places`, they add to what the strides say.
     """
 
     array: int
@@ -30,33 +40,58 @@ class Slot(NamedTuple):
     seed_stride: int | None = None
     padded: bool = False
     accumulate: bool = False
+    places: Places | None = None
+
+    @property
+    def walks(self) -> list[Shape]:
+        """The strides by which it is walked: its own, and those of its index."""
+        return [self.strides] if self.places is None else [self.strides, self.places.strides]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all elements have the same value."""
+        return not any(map(any, self.walks))
+
+    def at(self, element: Shape) -> "Slot":
+        """The slot of one element."""
+        ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
+        places = self.places and self.places._replace(strides=(), offset=self.places.offset + by_index[0])
+        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places)
+
+    def repeated(self, dimensions: int) -> "Slot":
+        """The slot of one element, for as many dimensions of elements, all of which have its value."""
+        none = (0,) * dimensions
+        return self._replace(strides=none, places=self.places and self.places._replace(strides=none))
 
 
 class Move(NamedTuple):
-    """A row, its slot, and the strides of that over the collapsed dimensions."""
+    """A row, its slot, and the strides of that and of its index over the collapsed dimensions."""
 
     row: int
     slot: Slot
     strides: list[int]
+    places: list[int] | None = None
 
 
 class Moves(NamedTuple):
     """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block.
 
-    The rows of a block are one, which the kernel itself reads or fills. `gathers` are loads that may be staged together.
+    The rows of a block are one, which the kernel itself reads or fills. `gathers` are loads that may be staged together, and
+    `indexed` those by an index, in lists of neighbours.
     """
 
     single: list[Move]
     blocks: list[list[Move]]
     gathers: Sequence[list[Move]] = ()
+    indexed: Sequence[list[Move]] = ()
 
     def placed(self, places: dict[int, int]) -> "Moves":
         """The same of rows that are numbered anew."""
-        single, *groups = (
-            [[move._replace(row=places.get(move.row, move.row)) for move in moves] for moves in every]
-            for every in ([self.single], self.blocks, self.gathers)
-        )
-        return Moves(single[0], *groups)
+
+        def anew(moves: list[Move]) -> list[Move]:
+            return [move._replace(row=places.get(move.row, move.row)) for move in moves]
+
+        return Moves(anew(self.single), *(list(map(anew, groups)) for groups in (self.blocks, self.gathers, self.indexed)))
 
 
 class Kernels(NamedTuple):
@@ -97,7 +132,7 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
 
 def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
     """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are gathered."""
-    found = grouped(moves, sizes, kernel.dtype).blocks
+    found = grouped([move for move in moves if move.places is None], sizes, kernel.dtype).blocks
     blocks = [block for block in found if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
     taken = {id(move) for block in blocks for move in block}
     rest = [move for move in moves if id(move) not in taken]
@@ -115,6 +150,10 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
 
     Whether these are columns of one array the addresses tell, which are another call's another time.
     """
+    by_index = [move for move in moves if move.places is not None]
+    if by_index:
+        others = gathered([move for move in moves if move.places is None], sizes, dtype)
+        return others._replace(indexed=_neighbours(by_index, dtype))
     if len(sizes) > 1:
         found = grouped(moves, sizes, dtype)
         return Moves(found.single, [], found.blocks)
@@ -126,6 +165,16 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
     taken = {id(move) for members in groups for move in members}
     return Moves([move for move in moves if id(move) not in taken], [], groups)
+
+
+def _neighbours(moves: list[Move], dtype: np.dtype) -> list[list[Move]]:
+    """Loads by an index: those of neighbours together, where nothing is converted."""
+    together: dict[tuple, list[Move]] = defaultdict(list)
+    for move in moves:
+        slot = move.slot
+        alone = () if slot.dtype == dtype else (move.row,)
+        together[slot.array, slot.seed_stride, slot.places, *move.strides, *alone].append(move)
+    return [run for members in together.values() for run in _runs(members, dtype.itemsize)]
 
 
 def _place_of(move: Move) -> tuple[int, int]:
@@ -204,6 +253,7 @@ class Table(NamedTuple):
             d.BLOCKS: blocks[: len(self.stores.blocks)],
             d.READS: blocks[len(self.stores.blocks) :],
             d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.gathers],
+            d.INDEXED: [_indexed(moves, self.rows - 1) for moves in self.loads.indexed],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
@@ -245,7 +295,7 @@ class Table(NamedTuple):
         used = Counter(move.row for move in (*moves, *blocks))
         return {
             row: slot
-            for row, slot, strides in moves
+            for row, slot, strides, _ in moves
             if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (strides == [dtype.itemsize] or slot.padded)
         }
 
@@ -291,7 +341,7 @@ def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Call
     """Loads or stores; padded memory in place needs none."""
     result = []
     for move in moves:
-        row, slot, strides = move
+        row, slot, strides, _ = move
         if not (slot.padded and row in direct):
             fields = [*_place(row, slot), mode(move), *strides[:ndim]]
             result.append(_Packed(row in direct, fields))
@@ -302,6 +352,15 @@ def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
     """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
     pitch = moves[0].strides[-1]
     return [len(moves), pitch, *(field for packed in _moves(moves, {}, len(sizes), _load_mode) for field in packed.fields)]
+
+
+def _indexed(moves: list[Move], row: int) -> list[int]:
+    """Fields of loads of neighbours by an index; `row` is scratch for the address of each element."""
+    slot, strides, places = moves[0].slot, moves[0].strides, moves[0].places
+    assert slot.places is not None
+    assert places is not None
+    head = [len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *places, *strides]
+    return head + [field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move))]
 
 
 def _load_mode(move: Move) -> int:
