@@ -170,6 +170,10 @@ class Program:
         graph = fuse(plan.prologue, plan.reverse)
         return self.kernel(("fused", *plan.key), by_demand(graph) if plan.inner else graph, dtype)
 
+    def blocks(self, plan, dtype):
+        """The kernel from residuals to all entries of the Jacobian."""
+        return self.kernel(("blocks", *plan.key), plan.blocks, dtype)
+
     def pushforward(self, plan, dtype):
         """The kernel from residuals and tangents to output tangents."""
         return self.kernel(("pushforward", *plan.key), plan.pushforward, dtype)

@@ -68,13 +68,13 @@ def _check_mode(mode):
         )
 
 
-def _check_axes(call):
+def check_axes(program, shape):
     """The blocks have two axes more than the elements, and NumPy's arrays 64 at most."""
-    axes = len(call.layout.shape) + 2
+    axes = len(shape) + 2
     if axes > MOST_AXES:
-        name, shape = call.program.names[0], call.layout.shape
+        name = program.names[0]
         raise ArgumentValueError(
-            f"{call.program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
+            f"{program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
             got=f"{axes} axes",
             expected=f"{MOST_AXES} at most, as in any array of NumPy",
             fix=f"np.squeeze({name})" if 1 in shape else f"np.ravel({name})",
@@ -154,7 +154,7 @@ class Jacobian(Made):
         if made is not False:
             return made if out is None else out
         call = analyse(self.f, xs, kwargs, self.argnums)
-        _check_axes(call)
+        check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
         sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
         result = self._new(call, sweep) if out is None else self._into(call, sweep, out)

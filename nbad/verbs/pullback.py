@@ -18,6 +18,7 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs.jacobians import check_axes
 from nbad.verbs.linear import Given, as_given, count_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
@@ -179,6 +180,54 @@ class Pullback:
         given = MANY[reverse.dtype.itemsize]
         seeds = self._seeds(given, cts)
         return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+
+    @says_what_is_missing
+    def jacobian(self, out: Array | None = None, *more: NoReturn, **unknown: NoReturn) -> Array:
+        """The per-element Jacobian, from what the forward sweep kept.
+
+        Parameters
+        ----------
+        out : array, optional
+            Filled and returned, in the working dtype.
+
+        Returns
+        -------
+        array
+            Of shape `(*B, M, N)`, as of `nbad.jacobian(f, argnums)(*xs)`: M runs over the outputs, N over the differentiated
+            arguments, in order, core values in C order. Broadcast arguments have columns in each block; nothing is summed.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If `out` does not fit, or the pullback is closed.
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> area = nbad.kernel(lambda a, b: a * b)
+        >>> y, pullback = nbad.vjp(area, np.array([2.0, 3.0]), 5.0)
+        >>> pullback.jacobian()
+        array([[[5., 2.]],
+               [[5., 3.]]])
+        """
+        if more or unknown:
+            raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
+        rows, reverse, space = self.rows, self._reverse, self._shape
+        run = reverse.plain_blocks(space)
+        if run and rows is not None:
+            made = run(space, rows) if out is None else run(space, rows, out)
+            if made is not False:
+                return made if out is None else out
+        self._room()
+        check_axes(reverse.program, space)
+        sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
+        if out is None:
+            memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
+            blocks = memory.empty(sweep.shape, dtype)
+        else:
+            (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
+        sweep(rows, blocks)
+        return blocks if out is None else out
 
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
