@@ -319,8 +319,8 @@ class Kernel(Ufunc, Inspected):
         with IMPORTS:
             from nbad.pipeline import Program
         traced = self._trace(names, statics)
-        plainly = functools.partial(self.plainly, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by, errors, plainly)
+        plainly, made_from = functools.partial(self.plainly, statics), (self, copied(statics))
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by, errors, plainly, made_from)
         if names == self.parameters and self._is_plain and errors == self.errors:
             self._whole = program
         return program

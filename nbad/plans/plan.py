@@ -29,7 +29,8 @@ class Plan:
     """The forward graph (inputs to outputs and residuals), and the way from residuals to cotangents and tangents.
 
     `prologue` takes residuals to partials, each nonconstant entry of the Jacobian once; None where the residuals are these.
-    `mode` says how the entries were accumulated, `inner` how many inner vertices the map keeps.
+    `mode` says how the entries were accumulated, `inner` how many inner vertices the map keeps, `asked` for
+    which policy, maybe "auto", and how many seeds it was made.
     """
 
     policy: Policy
@@ -41,6 +42,7 @@ class Plan:
     entries: tuple[Entry, ...]
     mode: str = "reverse"
     inner: int = 0
+    asked: tuple[Policy, int] = ("auto", 1)
 
     @cached_property
     def key(self) -> tuple[tuple[int, ...], Policy, int]:
@@ -48,10 +50,11 @@ class Plan:
 
         Maps with other inner vertices may have entries at the same places.
         """
-        return self.wrt, self.policy, hash(self._digest) if self.inner else 0
+        return self.wrt, self.policy, hash(self.digest) if self.inner else 0
 
-    @property
-    def _digest(self) -> str:
+    @cached_property
+    def digest(self) -> str:
+        """What tells, in every process, what the residuals are, and what is made of them."""
         return digest_of(self.forward, self.prologue and digest_of(self.prologue), self.entries)
 
     @property

@@ -18,6 +18,7 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs import saved
 from nbad.verbs.jacobians import check_axes
 from nbad.verbs.linear import Given, as_given, count_of, many
 
@@ -218,7 +219,7 @@ class Pullback:
             made = run(space, rows) if out is None else run(space, rows, out)
             if made is not False:
                 return made if out is None else out
-        self._room()
+        rows = self._open("a call")
         check_axes(reverse.program, space)
         sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
         if out is None:
@@ -292,14 +293,20 @@ class Pullback:
 
     def _room(self):
         """Bytes that temporaries may take at a time."""
-        if self.rows is None:
+        rows = self._open("a call")
+        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - rows.nbytes
+
+    def _open(self, what: str) -> Array:
+        """The residual rows, if they are still there."""
+        rows = self.rows
+        if rows is None:
             raise ArgumentValueError(
                 "`pullback` is closed",
-                got="a call after close()",
-                expected="calls before it",
+                got=f"{what} after close()",
+                expected=f"{what} before it",
                 fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
             )
-        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
+        return rows
 
     def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -314,15 +321,26 @@ class Pullback:
         self.rows = None
 
     def __reduce__(self):
-        raise ArgumentTypeError(
-            "a pullback cannot be pickled or copied: it holds compiled code and residuals",
-            got="pickle or copy",
-            expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
-        )
+        rows = saved.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
+        return _loaded, (saved.Saved.of(self._reverse), rows, self._shape, self._shapes, self._max_bytes)
+
+    def __copy__(self) -> "Pullback":
+        return Pullback(self._reverse, self._open("pickle or copy"), self._shape, self._shapes, self._max_bytes)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pullback":
+        return Pullback(self._reverse, self._open("pickle or copy").copy(), self._shape, self._shapes, self._max_bytes)
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)
 
     def __enter__(self) -> "Pullback":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _loaded(made_by, rows, shape, shapes, max_bytes):
+    """A pullback that was pickled, maybe in another process."""
+    reverse = made_by.reverse()
+    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, shapes, max_bytes)
