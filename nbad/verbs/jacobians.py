@@ -12,6 +12,7 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -153,6 +154,9 @@ class Jacobian(Made):
         made = False if kwargs else self.f.plain(*self.plain(xs, out))
         if made is not False:
             return made if out is None else out
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
@@ -175,8 +179,15 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat).sparsity(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
+
+    def _of(self, flat):
+        """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
+        return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
 
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""

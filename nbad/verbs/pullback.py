@@ -325,10 +325,16 @@ class Pullback:
         return _loaded, (saved.Saved.of(self._reverse), rows, self._shape, self._shapes, self._max_bytes)
 
     def __copy__(self) -> "Pullback":
-        return Pullback(self._reverse, self._open("pickle or copy"), self._shape, self._shapes, self._max_bytes)
+        return self._like(self._open("pickle or copy"))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pullback":
-        return Pullback(self._reverse, self._open("pickle or copy").copy(), self._shape, self._shapes, self._max_bytes)
+        return self._like(self._open("pickle or copy").copy())
+
+    def _like(self, rows: Array) -> "Pullback":
+        return Pullback(self._reverse, rows, self._shape, self._shapes, self._max_bytes)
+
+    def _parts(self):
+        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)
