@@ -88,6 +88,11 @@ class Pullback:
         return self._reverse.over(self._shape, self._shapes)
 
     @property
+    def shape(self) -> Shape:
+        """That of the elements: what the arguments broadcast to."""
+        return self._shape
+
+    @property
     def residuals(self) -> Residuals:
         """What is kept: names, dtype, bytes."""
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
