@@ -60,4 +60,5 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_MODULES, *_HOMES})
+    """What is public, and what Python gives every module."""
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

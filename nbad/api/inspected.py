@@ -1,10 +1,12 @@
-"""What a kernel shows of its compiled code, under the names that Numba's dispatchers have."""
+"""What a kernel shows: itself, its formulas, and its compiled code under the names that Numba's dispatchers have."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbad.errors import ArgumentValueError
+from nbad.displays.names import Public
+from nbad.errors import ArgumentValueError, fitting
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
 
@@ -24,12 +26,52 @@ class Stats(NamedTuple):
     cache_misses: dict[Signature, int]
 
 
-class Inspected:
-    """The attributes and methods of Numba's dispatchers, for `Kernel`."""
+class Inspected(Public):
+    """What a `Kernel` shows of itself, and the attributes and methods of Numba's dispatchers."""
 
     __name__: str
     __wrapped__: Callable[..., Any]
     _programs: Memo
+    internal = frozenset(
+        "bind bind_names bind_traced bound by core default derived fixed of origin parameter plain plainly remember statics_of "
+        "takes_where traced whole_program".split()
+    )
+
+    def __repr__(self) -> str:
+        return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
+
+    def sympy(self, *operands: Any) -> Any:
+        """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
+
+        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. They come in a tuple, a namedtuple or a
+        dict where the kernel returns one.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
+        x*y + 1/2
+        """
+        with IMPORTS:
+            from nbad.formulas.to_sympy import expressions
+        return expressions(self, *operands)
+
+    @fitting("{f}.latex()")
+    def latex(self) -> str:
+        """The outputs and the partials that are not zero as aligned lines of LaTeX.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> print(nbad.kernel(lambda x: 3 * x).latex())
+        \\begin{aligned}
+        f &= 3 x \\\\
+        \\frac{\\partial f}{\\partial x} &= 3
+        \\end{aligned}
+        """
+        with IMPORTS:
+            from nbad.formulas.latex import latex
+        return latex(self)
 
     @property
     def py_func(self) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
+from nbad.displays.names import Public
 from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -118,10 +119,11 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return ValueAndJacobian(f, selection(argnums), "auto")
 
 
-class Made:
+class Made(Public):
     """What a verb makes of a kernel: a function with its name, docstring and signature, and a method where it is one."""
 
     __call__: Callable[..., Any]
+    internal = frozenset("argnums both bound f is_many mode plain with_value".split())
 
     def __init__(self, f):
         functools.update_wrapper(self, f, updated=())

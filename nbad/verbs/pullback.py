@@ -8,6 +8,7 @@ import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
+from nbad.displays.names import Public
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
@@ -69,11 +70,13 @@ class Residuals:
     __repr__ = __str__
 
 
-class Pullback:
+class Pullback(Public):
     """Apply the transposed Jacobian of one forward sweep to seeds: any number of times, in any order, from any thread.
 
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
+
+    internal = frozenset(["rows"])
 
     def __init__(
         self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None

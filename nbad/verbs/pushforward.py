@@ -12,6 +12,7 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
+from nbad.displays.names import Public
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING
@@ -22,7 +23,7 @@ from nbad.verbs.linear import Given, as_given, count_of, many
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
 
-class Pushforward:
+class Pushforward(Public):
     """Apply the Jacobian of one forward sweep to tangents: any number of times, in any order, from any thread.
 
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.

@@ -21,6 +21,7 @@ memo        |
 config      |
 version     |
 foreign     |
+displays    |
 operations  |
 graphs      | operations
 derivatives | operations graphs
@@ -42,9 +43,10 @@ njit        | operations graphs plans functions codegen pipeline api verbs
 integrations | operations graphs plans codegen pipeline runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
+__main__    | tools
 __init__    | special language tracing runtime api verbs integrations tools testing
 """
-EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
+EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign", "displays"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
