@@ -58,9 +58,9 @@ def top_module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
-def place() -> str | None:
-    """Text "file.py:12" of the user's line that is running."""
-    frame = user_frame()
+def place(frame: FrameType | None = None) -> str | None:
+    """Text "file.py:12" of the user's line that is running, in this frame where it is known."""
+    frame = frame or user_frame()
     return None if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
 
 

@@ -32,8 +32,8 @@ class Residuals:
     Attributes
     ----------
     values : tuple of Residual
-        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `%7` the value of that number in
-        `nbad.show(f, "plan")`; an input goes by its name.
+        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `d1` what that variable of the
+        kernel held last, `%7` the value of that number in `nbad.show(f, "plan")`; an input goes by its name.
     dtype : numpy.dtype
     elements : int
         Elements of the broadcast shape.
