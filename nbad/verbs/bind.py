@@ -80,6 +80,9 @@ class Bound(Public):
             return self._anew()
         return made if self._out is None else self._out
 
+    def __repr__(self):
+        return f"<nbad.bind of {self._general.func!r}>"
+
     def __reduce__(self):
         return Bound, (self._general, self._out)  # an entry stays in its process
 

@@ -13,6 +13,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
 from nbad.displays.names import Public
+from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING
@@ -32,6 +33,12 @@ class Pushforward(Public):
     def __init__(self, pushing, arguments, rows):
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
         self._pushing, self._rows = pushing, rows
+
+    def __repr__(self) -> str:
+        elements = plural(math.prod(self._layout.shape), "element")
+        return (
+            f"<nbad.Pushforward of {self._program.call[1:-1]}: {elements} of {self._layout.dtype}, {amount(self._rows.nbytes)}>"
+        )
 
     @says_what_is_missing
     def __call__(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
