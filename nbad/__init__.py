@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
     from nbad.tools.export import export
+    from nbad.tools.profiled import profile
     from nbad.tools.show import show
     from nbad.tracing.roots import solve
     from nbad.verbs.bind import bind
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
-    "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "profile", "release_memory", "show", "solve",
+    "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -40,6 +41,7 @@ _HOMES = {
     "export": "tools.export",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
+    "profile": "tools.profiled",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
     "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",

@@ -4,7 +4,7 @@ Colors are those of the page around: lines and bars are drawn in the color of it
 """
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 STYLE = (
     ".nbad{font:13px/1.5 system-ui,sans-serif;color:inherit;overflow-x:auto;padding:2px 0}"
@@ -19,11 +19,14 @@ STYLE = (
     "border-bottom:1px solid rgba(128,128,128,.3);font-variant-numeric:tabular-nums;white-space:nowrap;max-width:44em}"
     ".nbad td:last-child{white-space:normal}"
     ".nbad th{font-weight:600;opacity:.65}.nbad .n{text-align:right}.nbad .chosen td{font-weight:600}"
+    ".nbad .stack{display:inline-flex;height:.9em;border-radius:2px;overflow:hidden;vertical-align:baseline}"
+    ".nbad .swatch{display:inline-block;width:.7em;height:.7em;border-radius:2px;margin-right:.4em}"
     ".nbad .bar{display:inline-block;height:.7em;min-width:1px;background:currentColor;opacity:.45;border-radius:2px}"
     ".nbad math{font-size:15px;margin:6px 0;text-align:left}.nbad mtd{text-align:inherit;padding:3px}"
     ".nbad mtd:first-child{text-align:right}.nbad mtd:last-child{text-align:left}"
 )
 WIDEST = 120  # pixels of a bar
+COLORS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#9d9d9d")  # between light and dark
 SET_RIGHT, CHOSEN = ' class="n"', ' class="chosen"'
 
 
@@ -120,3 +123,18 @@ def facts(pairs: Iterable[tuple[str, Text]]) -> Html:
 def bar(share: float) -> Html:
     """A bar of so much of the widest."""
     return Html(f'<span class="bar" style="width:{max(0.0, min(1.0, share)) * WIDEST:.0f}px"></span>')
+
+
+def stack(fractions: Mapping[str, float], share: float) -> Html:
+    """A bar of so much of the widest, of parts in colors."""
+    width = max(1.0, share * WIDEST * 1.5)
+    parts = (
+        f'<span title="{escaped(name)} {fraction:.0%}" style="width:{fraction * width:.1f}px;background:{color}"></span>'
+        for (name, fraction), color in zip(fractions.items(), COLORS, strict=False)
+    )
+    return Html(f'<span class="stack">{"".join(parts)}</span>')
+
+
+def swatch(k: int, name: str) -> Html:
+    """The color of a part, and its name."""
+    return Html(f'<span class="swatch" style="background:{COLORS[k]}"></span>{escaped(name)}')

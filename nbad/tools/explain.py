@@ -15,12 +15,12 @@ from nbad.plans import cost
 from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import Work
+from nbad.profiles.roofs import memory_bandwidth
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.nonfinite import Equality, equalities
 from nbad.runtime.operands import Operands
 from nbad.runtime.reverse import reverse_of
-from nbad.tools.roofs import memory_bandwidth
 
 
 @dataclass(frozen=True)

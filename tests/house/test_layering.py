@@ -41,8 +41,9 @@ api         | operations graphs derivatives formulas plans pipeline runtime lang
 verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
 integrations | operations graphs plans codegen pipeline runtime api verbs
+profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
-tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
+tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
 __main__    | tools
 __init__    | special language tracing runtime api verbs integrations tools testing
 """
