@@ -30,7 +30,7 @@ def value(f, args, kwargs, out):
         (out,) = out  # as ufuncs take it
     if where is not True:
         return _chosen(f, program, values, f.statics_of(args, kwargs), operands, out, where)
-    arrays, layout = operands
+    arrays, layout = operands.given, operands.layout
     sweep = sweeps.value(program, layout)
     if out is None:
         leaves = sweep(arrays)
@@ -50,7 +50,7 @@ def value(f, args, kwargs, out):
 
 def _chosen(f, program, values, statics, operands, out, where):
     """The same of the elements that a mask chooses, the only ones that are computed; others keep what `out` holds, or are nan."""
-    arrays, layout = operands
+    arrays, layout, _ = operands.dense()
     mask = _mask(program, where)
     shape = broadcast([layout.shape, mask.shape])
     if shape is None:

@@ -226,10 +226,10 @@ class Jacobian(Made):
         return self.f.plain.bound(self._name, xs, out)
 
     def _new(self, call, sweep):
-        return sweep(call.arrays)[0]
+        return sweep(call.given)[0]
 
     def _into(self, call, sweep, out):
-        sweep.into(call.arrays, [_blocks(call, sweep, out)])
+        sweep.into(call.given, [_blocks(call, sweep, out)])
         return out
 
 
@@ -240,7 +240,7 @@ class ValueAndJacobian(Jacobian):
     gives = "(y, J): the value, and J of shape (*B, M, N)"
 
     def _new(self, call, sweep):
-        *leaves, blocks = sweep(call.arrays)
+        *leaves, blocks = sweep(call.given)
         return sweeps.structured(call.program, leaves), blocks
 
     def _into(self, call, sweep, out):
@@ -248,5 +248,5 @@ class ValueAndJacobian(Jacobian):
         y, blocks = pair_of(out, headline, ("y", "J"))
         leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, blocks)
         check_overlaps(headline, blocks, "J", leaves)
-        sweep.into(call.arrays, [*leaves, blocks])
+        sweep.into(call.given, [*leaves, blocks])
         return out

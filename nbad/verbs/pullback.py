@@ -8,6 +8,7 @@ import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
+from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
@@ -93,14 +94,20 @@ class Pullback(Public):
     internal = frozenset(["rows"])
 
     def __init__(
-        self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None
+        self,
+        reverse: Reverse,
+        rows: Array | None,
+        shape: Shape,
+        shapes: tuple[Shape, ...],
+        max_bytes: int | None = None,
+        picked: Picked | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain = reverse.plain_case(shape, shapes)
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
 
     @cached_property
     def _sweeps(self):
-        return self._reverse.over(self._shape, self._shapes)
+        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
 
     @property
     def residuals(self) -> Residuals:

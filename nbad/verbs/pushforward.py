@@ -30,9 +30,9 @@ class Pushforward(Public):
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.
     """
 
-    def __init__(self, pushing, arguments, rows):
+    def __init__(self, pushing, arguments, rows, indices=()):
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
-        self._pushing, self._rows = pushing, rows
+        self._pushing, self._rows, self._indices = pushing, rows, indices
 
     def __repr__(self) -> str:
         elements = plural(math.prod(self._layout.shape), "element")
@@ -156,7 +156,7 @@ class Pushforward(Public):
             names = [f"y{k}_dot" for k in range(len(shapes))]
             dots = check_out("`pushforward`", program.structure.leaves(out), names, shapes, dtype, tangents)
         if count != 0:
-            self._pushing(self._rows, tangents, dots, count)
+            self._pushing(self._rows, tangents, dots, count, self._indices)
         return sweeps.structured(program, dots) if out is None else out
 
 
@@ -193,13 +193,18 @@ def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: A
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
     call = analyse(f, xs, kwargs, argnums)
-    sweep, pushing = call.layout.remember(("linearize", call.arguments), lambda: _linearized(call))
-    *leaves, rows = sweep(call.arrays)
-    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows)
+    sweep, pushing = linearized(call)
+    *leaves, rows = sweep(call.given)
+    indices = call.given[len(call.arrays) :]
+    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
 
 
-def _linearized(call):
-    """The stations of a forward sweep and of its linear map."""
+def linearized(call):
+    """The stations of a forward sweep and of its linear map, made once for a layout."""
+    return call.layout.remember(("linearize", call.arguments), lambda: _stations(call))
+
+
+def _stations(call):
     program, layout = call.program, call.layout
     plan = program.plan(call.wrt, "partials")
     advice = "a part of the arguments at a time, or `nbad.jvp`, which keeps nothing"
@@ -260,12 +265,12 @@ def jvp(
     arrays = _tangents(call, given, tangents)
     sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
     if out is None:
-        results = sweep((*call.arrays, *arrays))
+        results = sweep((*call.given, *arrays))
         if key is not None:
             keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
         return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
     leaves, dots = _jvp_results(call, arrays, out)
-    sweep.into((*call.arrays, *arrays), [*leaves, *dots])
+    sweep.into((*call.given, *arrays), [*leaves, *dots])
     return out
 
 
