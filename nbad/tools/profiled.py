@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nbad.api.calls import Call, analyse, check_kernel, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
@@ -142,8 +140,7 @@ def conditions(roofs: Roofs, load: float | None) -> str:
 
 def _refuse_picked(call: Call) -> None:
     """Parts of arguments that are picked by an index would lie otherwise than the whole."""
-    name = next((name for name, x in zip(call.program.names, call.given, strict=True) if not isinstance(x, np.ndarray)), None)
-    if name is not None:
+    for name, _ in filter(lambda pair: pair[1], zip(call.program.names, call.operands.indices, strict=False)):
         raise ArgumentTypeError(
             f"`nbad.profile`: {name} is picked by an index",
             got="nbad.indexed(a, i)",
