@@ -10,7 +10,7 @@ from nbad.api.options import check_seeds
 from nbad.api.statics import is_setting
 from nbad.displays import html
 from nbad.displays.text import aligned, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
 from nbad.profiles import shares
 from nbad.profiles.roofs import Roofs
 from nbad.profiles.shares import PARTS, Share
@@ -82,6 +82,7 @@ class Profile:
 HEADINGS = ("sweep", "time", "ns per element", *PARTS)
 
 
+@leaving
 @says_what_is_missing
 def profile(f: Kernel, /, *xs: Any, seeds: int = 8, rounds: int = ROUNDS) -> Profile:
     """Time the value, the forward and the reverse sweep and the Jacobian of a kernel, and tell where the time goes.

@@ -10,7 +10,7 @@ from nbad.api.calls import analyse, check_kernel, pair_of, refuse_values, says_w
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
-from nbad.errors import ArgumentValueError, TraceError, fitting
+from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
@@ -181,7 +181,11 @@ class Hessian(Made):
         self.argnums = argnums
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
+        try:
+            return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def bound(self, xs, out):
         """As of a Jacobian."""
@@ -237,8 +241,12 @@ class ValueAndGrad(Made):
         self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
-        return out or (y, tuple(partials) if self.is_many else partials[0])
+        try:
+            y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
+            return out or (y, tuple(partials) if self.is_many else partials[0])
+        except NbadError as error:
+            cut(error)
+            raise
 
     def bound(self, xs, out):
         """As of a Jacobian; only with arrays for results, which else come in another structure."""
@@ -297,14 +305,18 @@ def hvp(
     >>> nbad.hvp(area, (2.0, 3.0), (1.0, 0.0))
     (np.float64(0.0), np.float64(6.0))
     """
-    primals, tangents = as_tuples(f, primals, tangents)
-    names = analyse(f, primals, {}, None).names
-    slopes = gradient(f, names)
-    if out is None:
-        return jvp(slopes, primals, tangents)[1]
-    call = analyse(slopes, primals, {}, None)
-    unused = tuple(sweeps.value(call.program, call.layout).new())
-    return jvp(slopes, primals, tangents, out=(unused, out))[1]
+    try:
+        primals, tangents = as_tuples(f, primals, tangents)
+        names = analyse(f, primals, {}, None).names
+        slopes = gradient(f, names)
+        if out is None:
+            return jvp(slopes, primals, tangents)[1]
+        call = analyse(slopes, primals, {}, None)
+        unused = tuple(sweeps.value(call.program, call.layout).new())
+        return jvp(slopes, primals, tangents, out=(unused, out))[1]
+    except NbadError as error:
+        cut(error)
+        raise
 
 
 def gradient(f, names):

@@ -15,7 +15,7 @@ from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
 from nbad.displays import html
 from nbad.displays.names import Public
-from nbad.errors import ArgumentValueError, closest, fitting
+from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting
 from nbad.lines import MADE_BY
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -175,21 +175,25 @@ class Jacobian(Made):
         self._runs = f.plain.runs(self._name)
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        if not kwargs and not config.debug.get():
-            for run in self._runs:  # in line, as a kernel's
-                made = run(xs, out)
-                if made is not False:
-                    return made
-        call = analyse(self.f, xs, kwargs, self.argnums)
-        _check_axes(call)
-        plan = call.program.jacobian_plan(call.wrt, self.mode)
-        sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
-        result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
-        if not kwargs:
-            make = functools.partial(plain.jacobian, call.program, plan, call.layout.dtype, self.with_value)
-            keep_plain(self.f, self._name, call, self.argnums, len(xs), make)
-            self._runs = self.f.plain.runs(self._name)
-        return result
+        try:
+            if not kwargs and not config.debug.get():
+                for run in self._runs:  # in line, as a kernel's
+                    made = run(xs, out)
+                    if made is not False:
+                        return made
+            call = analyse(self.f, xs, kwargs, self.argnums)
+            _check_axes(call)
+            plan = call.program.jacobian_plan(call.wrt, self.mode)
+            sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
+            result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
+            if not kwargs:
+                make = functools.partial(plain.jacobian, call.program, plan, call.layout.dtype, self.with_value)
+                keep_plain(self.f, self._name, call, self.argnums, len(xs), make)
+                self._runs = self.f.plain.runs(self._name)
+            return result
+        except NbadError as error:
+            cut(error)
+            raise
 
     def __getstate__(self):
         return {**vars(self), "_runs": ()}  # an entry stays in its process
@@ -206,8 +210,12 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
-        call = analyse(self.f, xs, kwargs, self.argnums)
-        return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
+        try:
+            call = analyse(self.f, xs, kwargs, self.argnums)
+            return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
+        except NbadError as error:
+            cut(error)
+            raise
 
     def _picture(self):
         """Which entries are not 0 by structure, of a kernel that was traced."""

@@ -12,7 +12,7 @@ from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
 from nbad.plans.plan import Residual
@@ -169,16 +169,20 @@ class Pullback(Public):
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
-        if more or unknown:
-            given = ONE[self._reverse.dtype.itemsize]
-            raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
-        rows, reverse, few = self.rows, self._reverse, self._plain
-        if few and rows is not None and not accumulate:
-            made = few(few.one, (self._shape, rows), ct, out)
-            if made is not False:
-                return made
-        seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
-        return self._sweep_into(seeds, None, out, accumulate)
+        try:
+            if more or unknown:
+                given = ONE[self._reverse.dtype.itemsize]
+                raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
+            rows, reverse, few = self.rows, self._reverse, self._plain
+            if few and rows is not None and not accumulate:
+                made = few(few.one, (self._shape, rows), ct, out)
+                if made is not False:
+                    return made
+            seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
+            return self._sweep_into(seeds, None, out, accumulate)
+        except NbadError as error:
+            cut(error)
+            raise
 
     @says_what_is_missing
     def batched(
@@ -212,17 +216,21 @@ class Pullback(Public):
         (array([[2., 0.],
                [0., 4.]]),)
         """
-        if more or unknown:
-            given = MANY[self._reverse.dtype.itemsize]
-            raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
-        rows, reverse, few = self.rows, self._reverse, self._plain
-        if few and rows is not None and not accumulate:
-            made = few(few.many, (self._shape, rows), cts, out)
-            if made is not False:
-                return made
-        given = MANY[reverse.dtype.itemsize]
-        seeds = self._seeds(given, cts)
-        return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+        try:
+            if more or unknown:
+                given = MANY[self._reverse.dtype.itemsize]
+                raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
+            rows, reverse, few = self.rows, self._reverse, self._plain
+            if few and rows is not None and not accumulate:
+                made = few(few.many, (self._shape, rows), cts, out)
+                if made is not False:
+                    return made
+            given = MANY[reverse.dtype.itemsize]
+            seeds = self._seeds(given, cts)
+            return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)

@@ -14,7 +14,7 @@ from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut
 from nbad.foreign import shown
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
@@ -68,12 +68,16 @@ class Pushforward(Public):
         >>> pushforward((1.0,)), pushforward((2.0,))
         (np.float64(6.0), np.float64(12.0))
         """
-        if more or unknown:
-            raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
-        made = self._plain_case("one", tangents) if out is None else False
-        if made is not False:
-            return made
-        return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
+        try:
+            if more or unknown:
+                raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
+            made = self._plain_case("one", tangents) if out is None else False
+            if made is not False:
+                return made
+            return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     @says_what_is_missing
     def batched(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
@@ -103,14 +107,18 @@ class Pushforward(Public):
         >>> pushforward.batched((np.array([1.0, 2.0]),))
         array([ 6., 12.])
         """
-        if more or unknown:
-            raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
-        made = self._plain_case("many", tangents) if out is None else False
-        if made is not False:
-            return made
-        given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
-        arrays = self._read(given, tangents)
-        return self._push(arrays, self._count(given, arrays), out)
+        try:
+            if more or unknown:
+                raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
+            made = self._plain_case("many", tangents) if out is None else False
+            if made is not False:
+                return made
+            given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
+            arrays = self._read(given, tangents)
+            return self._push(arrays, self._count(given, arrays), out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def __reduce__(self):
         raise ArgumentTypeError(
@@ -192,11 +200,15 @@ def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: A
     >>> y, pushforward((1.0, 0.0)), pushforward((0.0, 1.0))
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
-    call = analyse(f, xs, kwargs, argnums)
-    sweep, pushing = linearized(call)
-    *leaves, rows = sweep(call.given)
-    indices = call.given[len(call.arrays) :]
-    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
+    try:
+        call = analyse(f, xs, kwargs, argnums)
+        sweep, pushing = linearized(call)
+        *leaves, rows = sweep(call.given)
+        indices = call.given[len(call.arrays) :]
+        return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
+    except NbadError as error:
+        cut(error)
+        raise
 
 
 def linearized(call):
@@ -251,27 +263,33 @@ def jvp(
     >>> nbad.jvp(cube, (2.0,), (1.0,))
     (np.float64(8.0), np.float64(12.0))
     """
-    primals, tangents = as_tuples(f, primals, tangents)
-    key = None
-    if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
-        key = ("jvp",)
-        made = f.plain(key, (*primals, *tangents), None)
-        if made is not False:
-            return made
-    call = analyse(f, primals, kwargs, None)
-    program, given = call.program, f.parameters[: len(primals)]
-    if kwargs:
-        call = call.by(given)
-    arrays = _tangents(call, given, tangents)
-    sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
-    if out is None:
-        results = sweep((*call.given, *arrays))
-        if key is not None:
-            keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
-        return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
-    leaves, dots = _jvp_results(call, arrays, out)
-    sweep.into((*call.given, *arrays), [*leaves, *dots])
-    return out
+    try:
+        primals, tangents = as_tuples(f, primals, tangents)
+        key = None
+        if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
+            key = ("jvp",)
+            made = f.plain(key, (*primals, *tangents), None)
+            if made is not False:
+                return made
+        call = analyse(f, primals, kwargs, None)
+        program, given = call.program, f.parameters[: len(primals)]
+        if kwargs:
+            call = call.by(given)
+        arrays = _tangents(call, given, tangents)
+        sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
+        if out is None:
+            results = sweep((*call.given, *arrays))
+            if key is not None:
+                keep_plain(
+                    f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype)
+                )
+            return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
+        leaves, dots = _jvp_results(call, arrays, out)
+        sweep.into((*call.given, *arrays), [*leaves, *dots])
+        return out
+    except NbadError as error:
+        cut(error)
+        raise
 
 
 def _jvp_results(call, tangents, out):

@@ -11,6 +11,7 @@ from nbad.api.calls import analyse, keep_plain, plain_name, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.assembly.scatter import Picked, sweeps_over
+from nbad.errors import NbadError, cut
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -74,21 +75,25 @@ def vjp(
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
-    key, argnums = None, selection(argnums)
-    if isinstance(f, Kernel) and not kwargs and max_bytes is None:
-        key = plain_name("vjp", argnums, residuals, seeds)
-        made = f.plain(key, xs, None)
-        if made is not False:
-            return made
-    call = analyse(f, xs, kwargs, argnums)
-    options = _options(call.program.call, residuals, seeds, max_bytes)
-    forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
-    *leaves, rows = forward.sweep(call.given)
-    if key is not None:
-        keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
-    picked = Picked(forward.whole, call.indices) if call.indices else None
-    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked)
-    return structured(call.program, leaves), pullback
+    try:
+        key, argnums = None, selection(argnums)
+        if isinstance(f, Kernel) and not kwargs and max_bytes is None:
+            key = plain_name("vjp", argnums, residuals, seeds)
+            made = f.plain(key, xs, None)
+            if made is not False:
+                return made
+        call = analyse(f, xs, kwargs, argnums)
+        options = _options(call.program.call, residuals, seeds, max_bytes)
+        forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
+        *leaves, rows = forward.sweep(call.given)
+        if key is not None:
+            keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
+        picked = Picked(forward.whole, call.indices) if call.indices else None
+        pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked)
+        return structured(call.program, leaves), pullback
+    except NbadError as error:
+        cut(error)
+        raise
 
 
 class Options(NamedTuple):
