@@ -19,6 +19,8 @@ MADE_BY = {
     "ValueAndJacobian": "value_and_jacobian",
     "Hessian": "hessian",
     "ValueAndGrad": "value_and_grad",
+    "SparseJacobian": "sparse_jacobian",
+    "SparseHessian": "sparse_hessian",
 }
 CELL = "Cell In["
 _LOOKAHEAD = 50

@@ -12,7 +12,7 @@ from nbad.api.options import Argnums
 from nbad.assembly.scatter import Picked
 from nbad.assembly.scipy_sparse import check_scipy, csr, operator
 from nbad.assembly.structure import Columns, of_hessian, of_jacobian
-from nbad.errors import fitting
+from nbad.errors import fitting, leaving
 from nbad.memo import Recent
 from nbad.runtime import sweeps
 from nbad.runtime.reverse import reverse_of
@@ -84,10 +84,13 @@ def sparse_jacobian(f: Kernel, argnums: Argnums = None) -> "SparseJacobian":
 class SparseJacobian(Made):
     """What `sparse_jacobian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "a scipy.sparse.csr_array: rows are the elements' outputs, columns the entries of the arguments"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_jacobian`")
         call = analyse(self.f, xs, kwargs, self.argnums)
@@ -95,6 +98,7 @@ class SparseJacobian(Made):
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
         return csr(structure, sweeps.jacobian(call.program, plan, call.layout, False)(call.given)[0])
 
+    @leaving
     def operator(self, /, *xs, **kwargs):
         """The Jacobian of all elements as a linear operator: `J @ v`, `J.T @ w`, `(J.T @ J) @ v`, and products with matrices.
 
@@ -203,10 +207,13 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
 class SparseHessian(Made):
     """What `sparse_hessian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "a symmetric scipy.sparse.csr_array over the entries of the arguments"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_hessian`")
         names = analyse(self.f, xs, kwargs, self.argnums).names
