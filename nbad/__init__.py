@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nbad.verbs.bind import bind
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
+    from nbad.verbs.normal_equations import normal_equations
     from nbad.verbs.pushforward import jvp, linearize
     from nbad.verbs.sympy_kernels import from_sympy
     from nbad.verbs.vjp import vjp
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
-    "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "normal_equations", "primitive", "release_memory", "show",
+    "solve", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -39,7 +40,8 @@ _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "bind": "verbs.bind", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "export": "tools.export",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
-    "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
+    "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward",
+    "normal_equations": "verbs.normal_equations", "primitive": "api.primitives",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
     "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",

@@ -19,6 +19,7 @@ MADE_BY = {
     "ValueAndJacobian": "value_and_jacobian",
     "Hessian": "hessian",
     "ValueAndGrad": "value_and_grad",
+    "NormalEquations": "normal_equations",
 }
 _LOOKAHEAD = 50
 _WIDTH = 120
