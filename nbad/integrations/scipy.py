@@ -21,6 +21,7 @@ from nbad.api.signatures import in_order
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
 from nbad.integrations.scipy_parts import CALL, Curve, Dense, HalfSquares, Ode, Point, Structure, Summed, Unknown
+from nbad.memo import Recent
 from nbad.verbs.gradients import grad
 from nbad.verbs.jacobians import Jacobian
 from nbad.verbs.pushforward import linearize
@@ -82,6 +83,7 @@ class Problem:
         for name, given in unknowns.items():
             self._unknowns[name] = Unknown.of(name, given, self.size)
         self._names = tuple(self._unknowns)
+        self._structures = Recent(2)  # by shapes of the elements, of which a curve may have several
         self._last: Point | None = None
         self._last_slope: Point | None = None
         self.x0 = self.flat(**{name: unknown.start for name, unknown in self._unknowns.items()})
@@ -181,17 +183,15 @@ class Problem:
 
     # structure
 
-    def _columns(self, point: Point) -> Array:
-        """For each element the places in the flat vector of what its block of columns is by."""
-        shape = point.pullback.shape
+    def _structure(self, point: Point) -> Structure:
+        """Where the blocks of a point's elements stand."""
+        return self._structures(point.pullback.shape, lambda: self._new_structure(point.pullback.shape))
+
+    def _new_structure(self, shape):
         cores = [self.f.core(name) for name in self._names]
         each = zip(self._unknowns.values(), cores, strict=True)
         parts = [np.broadcast_to(u.places, (*shape, *core)).reshape(math.prod(shape), math.prod(core)) for u, core in each]
-        return np.concatenate(parts, axis=1)
-
-    @functools.cached_property
-    def _structure(self) -> "Structure":
-        return Structure.of(self._columns(self._last or self.at(self.x0)), self.size)
+        return Structure.of(np.concatenate(parts, axis=1), self.size)
 
     @property
     def jac_sparsity(self) -> Any:
@@ -203,7 +203,7 @@ class Problem:
         args, kwargs = self._arguments(point.x, point.data)
         pattern = Jacobian(self.f, self._names, "auto").sparsity(*args, **kwargs)
         blocks = np.broadcast_to(pattern, (math.prod(point.pullback.shape), *pattern.shape))
-        found = scipy.sparse.csr_array(self._structure.matrix(np.array(blocks)))
+        found = scipy.sparse.csr_array(self._structure(point).matrix(np.array(blocks)))
         found.eliminate_zeros()
         return found
 
@@ -220,7 +220,7 @@ class Problem:
 
     def matrix(self, point: Point) -> Any:
         """The Jacobian at a point that was swept."""
-        return self._structure_at(point).matrix(point.blocks)
+        return self._structure(point).matrix(point.blocks)
 
     def vjp(self, x: ArrayLike, v: ArrayLike) -> Array:
         """The vector `v @ jac(x)`, without a Jacobian."""
@@ -234,7 +234,7 @@ class Problem:
         """
         point = self._slope_at(x)
         blocks = point.blocks
-        return self._structure_at(point).hessian(blocks if v is None else blocks * np.reshape(v, (-1, 1, 1)))
+        return self._structure(point).hessian(blocks if v is None else blocks * np.reshape(v, (-1, 1, 1)))
 
     def hessp(self, x: ArrayLike, p: ArrayLike, v: ArrayLike | None = None) -> Array:
         """The product of that with a vector, without a Hessian; the same x costs one forward sweep, whatever the vectors are."""
@@ -264,11 +264,6 @@ class Problem:
 
         shape = point.flat.size, self.size
         return scipy.sparse.linalg.LinearOperator(shape, matvec, rmatvec, dtype=np.dtype(float))
-
-    def _structure_at(self, point):
-        if len(self._structure.columns) != math.prod(point.pullback.shape):
-            return Structure.of(self._columns(point), self.size)  # as where a curve is asked for other abscissae
-        return self._structure
 
     # one unknown for each element
 

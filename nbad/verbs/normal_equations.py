@@ -77,7 +77,7 @@ class NormalEquations(Made):
         _check_shared(self.f, call)
         plan, size = call.program.jacobian_plan(call.wrt, "auto"), len(call.wrt)
         parts = [sweep(call.arrays) for sweep in sweeps.normal(call.program, plan, call.layout)]
-        sums, JtJ = np.concatenate(parts), np.empty((size, size))
+        sums, JtJ = np.concatenate([np.empty(0), *parts]), np.empty((size, size))
         for (i, j), value in zip(triangle(size), sums, strict=False):
             JtJ[i, j] = JtJ[j, i] = value
         return JtJ, sums[len(sums) - size :]
