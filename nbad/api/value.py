@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from nbad import config, foreign
+from nbad.api.entries import VALUE
 from nbad.api.signatures import dressed
 from nbad.api.trees import flattened
 from nbad.api.ufunc import asked
@@ -37,7 +38,7 @@ def value(f, args, kwargs, out):
         (out,) = out  # as ufuncs take it
     if where is not True:
         return _chosen(f, program, values, f.statics_of(args, kwargs), operands, out, where)
-    arrays, layout = operands
+    arrays, layout = operands.given, operands.layout
     sweep = sweeps.value(program, layout)
     if out is None:
         leaves = sweep(arrays)
@@ -51,14 +52,13 @@ def value(f, args, kwargs, out):
             slots = program.input_slots(tuple(map(program.names.index, f.by)))
             warn_of_equalities(f.origin.bind(args, kwargs)[0], operands, slots)
     elif layout.is_small and not kwargs and len(args) == len(program.names):
-        keys = ("value", len(args)), ("out", len(args), program.structure.is_tuple, len(leaves))
-        f.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
+        f.plain.keep(VALUE, (len(args), layout.dtype), lambda: plain.value(program, layout.dtype))
     return sweeps.structured(program, leaves) if out is None else out
 
 
 def _chosen(f, program, values, statics, operands, out, where):
     """The same of the elements that a mask chooses, the only ones that are computed; others keep what `out` holds, or are nan."""
-    arrays, layout = operands
+    arrays, layout, _ = operands.dense()
     mask = _mask(program, where)
     shape = broadcast([layout.shape, mask.shape])
     if shape is None:

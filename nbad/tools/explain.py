@@ -17,7 +17,6 @@ from nbad.plans.work import Work
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.nonfinite import Equality, equalities
-from nbad.runtime.operands import Operands
 from nbad.runtime.reverse import reverse_of
 from nbad.tools.roofs import memory_bandwidth
 
@@ -221,7 +220,7 @@ def explain(
         tuple((number, str(plan.policy)) for number, plan in cost.changes(plans)),
         tuple(maps),
         taken if program.is_scarce else "full",
-        equalities(f.origin.bind(xs, kwargs)[0], Operands(call.arrays, call.layout), call.wrt),
+        equalities(f.origin.bind(xs, kwargs)[0], call.operands, call.wrt),
     )
 
 
@@ -236,7 +235,7 @@ def _account(call: Call, plan: Plan, seeds: int) -> Account:
 def _peak_bytes(call: Call, plan: Plan, seeds: int) -> int:
     """Bytes of the residuals, the seeds, the cotangents, and what is summed over broadcast axes."""
     layout, dtype = call.layout, call.layout.dtype
-    shapes = tuple(layout.shapes[a] for a in call.arguments)
+    shapes = tuple(layout.whole[a] for a in call.arguments)
     kept = math.prod(sweeps.residual_shape(plan, layout))
     each = plan.outputs * math.prod(layout.shape) + sum(map(math.prod, shapes))
     sweep = reverse_of(call.program, plan, call.arguments, dtype).over(layout.shape, shapes)

@@ -191,7 +191,7 @@ class Hessian(Made):
     def _jacobian(self, xs, kwargs):
         """The Jacobian of a gradient kernel, kept as that is."""
         names = analyse(self.f, xs, kwargs, self.argnums).names
-        return self.f.remember(("hessian", names), lambda: jacobian(_gradient(self.f, names), argnums=names))
+        return self.f.remember(("hessian", names), lambda: jacobian(gradient(self.f, names), argnums=names))
 
 
 @fitting("nbad.value_and_grad({f})({xs})")
@@ -304,14 +304,14 @@ def hvp(
         made = hvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=into)
         return groups.build(made) if out is None else out
     names = analyse(f, primals, {}, None).names
-    gradient = _gradient(f, names)
+    slopes = gradient(f, names)
     if out is None:
-        return jvp(gradient, primals, tangents)[1]
-    call = analyse(gradient, primals, {}, None)
+        return jvp(slopes, primals, tangents)[1]
+    call = analyse(slopes, primals, {}, None)
     unused = tuple(sweeps.value(call.program, call.layout).new())
-    return jvp(gradient, primals, tangents, out=(unused, out))[1]
+    return jvp(slopes, primals, tangents, out=(unused, out))[1]
 
 
-def _gradient(f, names):
+def gradient(f, names):
     """One gradient kernel per kernel and arguments, kept by the kernel, so that it is compiled once."""
     return f.remember(("gradient", names), lambda: grad(f, names))

@@ -76,7 +76,7 @@ class NormalEquations(Made):
         call = analyse(self.f, xs, kwargs, self.argnums)
         _check_shared(self.f, call)
         plan, size = call.program.jacobian_plan(call.wrt, "auto"), len(call.wrt)
-        parts = [sweep(call.arrays) for sweep in sweeps.normal(call.program, plan, call.layout)]
+        parts = [sweep(call.given) for sweep in sweeps.normal(call.program, plan, call.layout)]
         sums, JtJ = np.concatenate([np.empty(0), *parts]), np.empty((size, size))
         for (i, j), value in zip(triangle(size), sums, strict=False):
             JtJ[i, j] = JtJ[j, i] = value
@@ -85,8 +85,10 @@ class NormalEquations(Made):
 
 def _check_shared(f, call):
     own = [batch(call.layout.shapes[k], len(call.program.cores[k])) for k in call.arguments]
-    names = [name for name, shape in zip(call.names, own, strict=True) if math.prod(shape) != 1]
-    if names and math.prod(call.layout.shape) != 1:
+    indices, is_one = call.indices or (None,) * len(own), math.prod(call.layout.shape) == 1
+    each = zip(call.names, own, indices, strict=True)
+    names = [name for name, shape, index in each if index is not None or (math.prod(shape) != 1 and not is_one)]
+    if names:
         left = [name for name in call.names if name not in names]
         raise ArgumentValueError(
             f"normal_equations of {call.program.call}: elements do not share {', '.join(names)}",

@@ -47,6 +47,12 @@ def test_broadcast_data_and_strides(rng):
         assert_allclose(one, other, rtol=1e-12)
 
 
+def test_data_that_an_index_picks(rng):
+    t, of = rng.uniform(0.0, 3.0, 20), rng.integers(0, 20, 5000)
+    found = nbad.normal_equations(decay, NAMES)(nbad.indexed(t, of), 1.0, 2.0, 0.5, 0.25)
+    assert bits(found) == bits(nbad.normal_equations(decay, NAMES)(t[of], 1.0, 2.0, 0.5, 0.25))
+
+
 def test_parameters_of_several_numbers_and_residuals_of_several(rng):
     @nbad.kernel(signature="(2),(3),(2)->(2),()")
     def f(x, p, q):
@@ -145,5 +151,7 @@ def test_what_elements_do_not_share_is_refused():
         nbad.normal_equations(decay)(np.ones(3), np.ones(3), 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match=r"elements do not share size[\s\S]*fix: nbad.jacobian\(decay\)"):
         nbad.normal_equations(decay, "size")(1.0, 1.0, np.ones(3), 1.0, 1.0)
+    with pytest.raises(ValueError, match="elements do not share size"):  # of what it is picked from there are more
+        nbad.normal_equations(decay, "size")(np.ones(2), 1.0, nbad.indexed(np.ones(3), 0), 1.0, 1.0)
     with pytest.raises(TypeError, match="is not a kernel"):
         nbad.normal_equations(abs)
