@@ -79,6 +79,7 @@ CASES = {
     "derivative": (lambda: nbad.vjp(second, np.linspace(0, 1, 400)), 1.0),
     "method": (lambda: nbad.vjp(Scaled(3.0).value, np.arange(3.0)), 1.0),
     "bounded": (lambda: nbad.vjp(turned, np.ones((90, 1, 3)), np.arange(80.0), max_bytes=600_000), np.ones((90, 80, 3))),
+    "picked": (lambda: nbad.vjp(turned, nbad.indexed(np.ones((4, 3)), [0, 3, 3]), 0.5), np.ones((3, 3))),
     "by keyword": (lambda: nbad.vjp(growth, rate=0.5, x=np.arange(1.0, 4.0), scale=2.0), (1.0, 1.0)),
 }
 
