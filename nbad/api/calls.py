@@ -21,7 +21,7 @@ from nbad.runtime.operands import Layout, Operands, is_discrete, read, without_d
 from nbad.runtime.out import check_out
 
 F = TypeVar("F", bound=Callable[..., Any])
-MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian")  # what they return takes the arguments
+MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian", "normal_equations")  # of functions of xs
 PATHS = {"check_kernel": "testing.check_kernel"}
 TAKES = {"jvp": "(x,), (1.0,)", "hvp": "(x,), (1.0,)", "show": "'source'"}  # behind the kernel; others take the arguments
 
