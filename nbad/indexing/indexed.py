@@ -68,8 +68,8 @@ def indexed(a: ArrayLike, i: Any) -> Indexed:
 
     Notes
     -----
-    The terms of a cotangent's entry are added in the order of `i`, in blocks of 256, in float64, and by all threads: bits do not
-    depend on these. A pullback takes memory for a cotangent of `a[i]`, for each seed that it sweeps at once.
+    The terms of a cotangent's entry are added in the order of `i`, by parts of 32,768 elements, in float64, and by all threads:
+    bits do not depend on these. A pullback takes memory for cotangents of `a[i]`, as far as `max_bytes` of `nbad.vjp` allows.
 
     Examples
     --------

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import nbad
 from nbad import indexed
+from nbad.assembly import sums
 from nbad.runtime import memory
 
 
@@ -141,7 +142,7 @@ def cloud():
     return rng.normal(size=size), skewed, rng.normal(size=n), rng.normal(size=n)
 
 
-def test_long_sums_do_not_depend_on_threads_seeds_bounds_or_policies(cloud):
+def test_long_sums_do_not_depend_on_threads_seeds_bounds_ways_or_policies(monkeypatch, cloud):
     a, i, y, seed = cloud
     x = indexed(a, i)
     _, pullback = nbad.vjp(mixed, x, y)
@@ -156,6 +157,8 @@ def test_long_sums_do_not_depend_on_threads_seeds_bounds_or_policies(cloud):
         numba.set_num_threads(threads)
     many = pullback.batched(np.stack([seed] * 3))
     assert all(same([row[k] for row in many], made) for k in range(3))
+    monkeypatch.setattr(sums, "SMALL_SUMS", 0)  # rows are added where they lie, sum by sum
+    assert same(pullback(seed), made)
     with pytest.raises(nbad.NbadError, match="max_bytes=1 is too small") as refused:
         nbad.vjp(mixed, x, y, residuals="partials", max_bytes=1)
     least = int(str(refused.value).rpartition("max_bytes=")[2])
@@ -373,4 +376,4 @@ def test_rows_of_any_length_are_picked_and_added(values, dtype):
         assert same([total(indexed(a, i))], [total(a[i])])
         ct = nbad.vjp(total, indexed(a, i))[1](1.0)[0]
         expected = 2 * a * np.bincount(i, minlength=size)[:, None]
-        np.testing.assert_allclose(ct, expected, rtol=40 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(ct, expected, rtol=(40 if dtype == np.float32 else 700) * np.finfo(dtype).eps)
