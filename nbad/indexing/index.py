@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from nbad.errors import IndexRangeError, IndexTypeError
-from nbad.foreign import part_of, shown
+from nbad.errors import ArgumentTypeError, IndexRangeError, IndexTypeError
+from nbad.foreign import conversion, line_for, named, part_of, shown
 from nbad.memo import Memo, cached_property
 
 BLOCK = 256  # terms of a sum over all elements of a matrix that are a run
@@ -124,7 +124,7 @@ class Index:
         """
         if isinstance(i, Index):
             return i if i.size == size else cls.of(i.positions, size)
-        given = np.asarray(i) if part_of(i) is None and not isinstance(i, tuple) else None
+        given = as_array("i", i) if part_of(i) is None and not isinstance(i, tuple) else None
         if given is not None and given.size == 0 and isinstance(i, list):
             given = given.astype(np.int64)
         if given is None or given.dtype.kind not in "iu":
@@ -171,8 +171,23 @@ class Index:
         return f"<index of shape {self.positions.shape} into {self.size} entries>"
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """What a user gives, as NumPy makes an array of it."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ArgumentTypeError(
+            f"{CALL}: {name} is not an array of numbers",
+            got=f"{named(value)}: {error}",
+            expected="a number, an array, or nested lists of equal lengths",
+            fix=conversion(value, name, name),
+        ) from None
+
+
 def _to_integers(i, given):
     """The line that makes an index of what is none."""
+    if (part := part_of(i)) is not None and not isinstance(part, np.ma.MaskedArray):
+        return f"nbad.indexed(a, {line_for(i, part, 'i')})"
     if isinstance(i, tuple):
         return "nbad.indexed(a, np.array(i))  # numbers of entries; for several axes: np.ravel_multi_index(i, shape)"
     if given is not None and given.dtype.kind == "b":

@@ -319,6 +319,8 @@ REFUSED = {
     "slice": (A, slice(2), "i is no index", TypeError),
     "nothing": (A, None, "i is no index", TypeError),
     "masked": (A, np.ma.array([0, 1], mask=[0, 1]), "i is no index", TypeError),
+    "ragged": (A, [[0], [1, 2]], "i is not an array of numbers", TypeError),
+    "ragged array": ([[0.0], [1.0, 2.0]], [0], "a is not an array of numbers", TypeError),
     "no axis": (2.0, [0], "no axis", ValueError),
     "masked array": (np.ma.ones(3), [0], "more than its numbers", TypeError),
 }
@@ -330,6 +332,29 @@ def test_what_is_no_index_is_refused(what):
     with pytest.raises(kind, match=message) as refused:
         indexed(a, i)
     assert isinstance(refused.value, nbad.NbadError)
+
+
+def test_labels_are_taken_off_by_the_user():
+    import pandas as pd
+
+    with pytest.raises(TypeError, match=r"i\.to_numpy\(\)"):
+        indexed(A, pd.Series([0, 1]))
+    with pytest.raises(TypeError, match=r"a\.to_numpy\(\)"):
+        indexed(pd.Series(A), [0, 1])
+
+
+def test_arrays_that_get_another_shape_are_read_as_they_were():
+    a = np.arange(6.0)
+    x = indexed(a, [5, 0])
+    a.shape = (2, 3)
+    assert same([mixed(x, 1.0)], [mixed(np.array([5.0, 0.0]), 1.0)])
+    with pytest.raises(AttributeError):
+        x.array = a
+
+
+def test_the_harness_refuses_it():
+    with pytest.raises(TypeError, match="picked by an index"):
+        nbad.testing.check_kernel(mixed, indexed(A, [0, 1]), 1.0)
 
 
 def test_arguments_that_do_not_fit_are_refused_by_name():
