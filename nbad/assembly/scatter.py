@@ -1,7 +1,7 @@
 """Reverse sweeps for arguments that are picked by an index: cotangents of what is picked, and their sums for what it is from.
 
 The terms of a sum are added in the order of the index: those of a part of the elements, one after the other, and then the parts.
-Where no argument is broadcast along some axes only, as many parts are swept at a time as memory allows.
+Where no argument is broadcast along some axes only, parts may be swept one at a time, in little memory.
 """
 
 import math
@@ -14,6 +14,8 @@ from nbad.indexing.index import PART, Index
 from nbad.runtime import memory
 from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.slabs import Region, Target, part_of
+
+AT_ONCE = 8  # parts with sums of their own
 
 
 class Picked(NamedTuple):
@@ -74,6 +76,11 @@ class Source(NamedTuple):
         """Whether each part has sums of its own."""
         return self.by is not None and are_few(self.by, self.each, self.values)
 
+    @property
+    def together(self):
+        """Of how many parts terms that are all there are added at a time: what has sums for each part takes memory for these."""
+        return AT_ONCE if self.by is None or self.has_few else max(1, -(-self.by.positions.size // (PART * self.each)))
+
     def nbytes(self, elements, itemsize, parts=1):
         """Bytes of the cotangents of what so many elements pick, and of the sums of parts of them."""
         if self.by is None:
@@ -115,11 +122,11 @@ class Scattered:
             self._fixed += 8 * self._number * sum(s.target.values for s in self._sources if s.is_sum)
             self._bytes = self._fixed + self._part_bytes(1)
         else:
-            whole = [s.nbytes(s.by.positions.size // s.each, itemsize) for s in self._sources if s.by]
+            whole = [s.nbytes(s.by.positions.size // s.each, itemsize, s.together) for s in self._sources if s.by]
             self._bytes = self._fixed + sum(whole)
 
     def _part_bytes(self, parts):
-        """Bytes of what one seed leaves for some parts."""
+        """Bytes of what one seed leaves for so many parts."""
         size, itemsize = PART * parts, self._sweeps.dtype.itemsize
         return sum(s.nbytes(size, itemsize, parts) for s in self._sources) + self._part(size).temporary_bytes
 
@@ -129,11 +136,9 @@ class Scattered:
         return self._bytes + (0 if self._in_parts else self._sweeps.least_bytes)
 
     def _together(self, n_seeds, room):
-        """How many parts are swept at a time: a power of two, so that sums over all elements have their fixed order."""
-        parts = 1
-        while parts < self._number and self._part_bytes(2 * parts) <= room // n_seeds - self._fixed:
-            parts *= 2
-        return parts
+        """How many parts are swept at a time: all or one, for which the index is sorted once each."""
+        fits = n_seeds * (self._fixed + self._part_bytes(self._number)) <= room
+        return self._number if fits else 1
 
     def __call__(self, rows, seeds, results, count, accumulate, room):
         """Fill `results`, one array per argument, as those sweeps do."""
@@ -173,12 +178,13 @@ class Scattered:
         self._sweeps.fill(rows, seeds, places, n_seeds if is_batched else None, accumulate, left if enough else room)
         for source, place, total in zip(self._sources, places, totals, strict=True):
             if source.by and total.size:
-                terms, step = place.reshape(n_seeds, source.by.positions.size, source.values), PART * source.each
+                terms = place.reshape(n_seeds, source.by.positions.size, source.values)
+                step = PART * source.each * source.together
                 for number in range(-(-terms.shape[1] // step)):
-                    self._add(source, (number, 1), terms[:, number * step : (number + 1) * step], total)
+                    self._add(source, (number, source.together), terms[:, number * step : (number + 1) * step], total)
 
     def _sweep_parts(self, rows, seeds, totals, batch, accumulate, room):
-        """A few parts at a time, in C order."""
+        """All parts at a time, or one after the other, in C order."""
         (n_seeds, lead, is_batched), elements, axis = batch, self._sweeps.region.elements, len(batch[1])
         together = self._together(n_seeds, room)
         step = min(PART * together, elements)

@@ -73,7 +73,7 @@ class Columns(NamedTuple):
         for own, core, index in zip(shapes, cores, indices, strict=True):
             parts.append(_numbers(start, own, index, (*shape, *core)).reshape(math.prod(shape), math.prod(core)))
             start += math.prod(own)
-        return cls(np.concatenate(parts, axis=1), start)
+        return cls(np.concatenate(parts, axis=1) if parts else np.zeros((math.prod(shape), 0), int), start)
 
 
 def _numbers(start: int, own: tuple[int, ...], index: Index | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -209,6 +209,14 @@ def test_energy_of_a_truss_is_minimized_by_newton():
     np.testing.assert_allclose(u, np.linspace(0, 1, 12), atol=1e-14)
 
 
+def test_matrices_without_entries(rng):
+    linear = nbad.kernel(lambda x, y: 2 * x - y)
+    H = nbad.sparse_hessian(linear)(indexed(np.arange(3.0), [0, 2]), 1.0)
+    assert (H.shape, H.nnz) == ((4, 4), 0)
+    assert is_canonical(H)
+    assert nbad.sparse_jacobian(nbad.kernel(lambda: (1.0, 2.0)))().shape == (2, 0)
+
+
 def test_errors_say_what_does_not_fit():
     with pytest.raises(TypeError, match="not a kernel"):
         nbad.sparse_jacobian(abs)
