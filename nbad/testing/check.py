@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from nbad.api.calls import check_kernel as refuse_others
+from nbad.api.calls import refuse_picked
 from nbad.api.kernel import Kernel
-from nbad.api.signatures import name_in_code
 from nbad.api.statics import is_setting
-from nbad.errors import ArgumentTypeError, fitting
-from nbad.indexing.indexed import Indexed
+from nbad.errors import fitting
 from nbad.testing.case import Case
 from nbad.testing.checks import CHECKS
 from nbad.testing.comparisons import CheckFailure, Findings, Inapplicable, compare
@@ -74,13 +73,7 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     ['value', 'partials']
     """
     refuse_others(f)
-    if any(isinstance(x, Indexed) for x in xs):
-        raise ArgumentTypeError(
-            f"`nbad.testing.check_kernel({f.__name__}, ...)`: an argument is picked by an index, and checks lay out arrays anew",
-            got="nbad.indexed(a, i)",
-            expected="arrays",
-            fix=f"nbad.testing.check_kernel({name_in_code(f)}, {', '.join(f.parameters)})  # with a[i] in its place",
-        )
+    refuse_picked(f, xs)
     if xs:
         f(*xs)  # it says itself what is wrong with them
     given = dict(zip(f.parameters, xs, strict=False))

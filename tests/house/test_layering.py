@@ -42,7 +42,7 @@ api         | operations graphs derivatives formulas plans pipeline indexing run
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
 integrations | operations graphs plans codegen pipeline runtime api verbs
-testing     | operations graphs derivatives plans indexing api verbs
+testing     | operations graphs derivatives plans api verbs
 tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
 __init__    | special indexing language tracing runtime api verbs integrations tools testing
 """
