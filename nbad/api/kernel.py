@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from nbad import config
 from nbad.api.entries import Careful, Entries
 from nbad.api.inspected import Inspected
-from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
+from nbad.api.options import ArrayArgument, Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
     RECEIVERS,
@@ -94,7 +94,7 @@ class Kernel(Ufunc, Inspected):
         self._made_from, self.signature = None, signature
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
-    def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: ArrayArgument, out: Out = None, **kwargs: Any) -> Any:
         if not kwargs:
             if out is None:
                 made = self.plain(("value", len(args)), args)
