@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from nbad import config
 from nbad.api.entries import VALUE, Careful, Entries
 from nbad.api.inspected import Inspected
-from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
+from nbad.api.options import ArrayArgument, Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
     RECEIVERS,
@@ -95,7 +95,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         self._made_from, self.signature = None, signature
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
-    def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: ArrayArgument, out: Out = None, **kwargs: Any) -> Any:
         try:
             if not kwargs and not config.debug.get():
                 for run in self._values:  # as `self.plain` does it, in line: a small call takes 0.7 us instead of 0.8

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.forks import IMPORTS
+from nbad.indexing.indexed import Indexed
 
 Array = NDArray[Any]
+ArrayArgument = ArrayLike | Indexed  # of a kernel
 Argnums = int | str | Sequence[int | str] | None  # arguments by position or name
 Residuals = Literal["auto", "partials", "mincut", "recompute"] | tuple[str, ...] | list[str]  # a policy, or names of values
 Math = Literal["simd", "libm"]

@@ -4,11 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from nbad import config
 from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
+from nbad.api.options import ArrayArgument
 from nbad.displays.names import Public
 from nbad.errors import NbadError, cut, fitting
 from nbad.verbs.gradients import Hessian, ValueAndGrad
@@ -19,7 +18,7 @@ MAKES = Jacobian, Hessian, ValueAndGrad  # what others than `nbad.kernel` make o
 
 
 @fitting("nbad.bind({f}, {xs})")
-def bind(f: Kernel | Callable[..., Any], *xs: ArrayLike, out: Any = None, **kwargs: Any) -> Callable[[], Any]:
+def bind(f: Kernel | Callable[..., Any], *xs: ArrayArgument, out: Any = None, **kwargs: Any) -> Callable[[], Any]:
     """A call without arguments, for loops over arrays that stay where they are: it reads them anew each time.
 
     Parameters

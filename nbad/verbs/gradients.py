@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from nbad.api.calls import analyse, check_kernel, pair_of, refuse_values, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
-from nbad.api.options import Argnums, Array
+from nbad.api.options import Argnums, Array, ArrayArgument
 from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting, leaving
@@ -271,7 +271,7 @@ class ValueAndGrad(Made):
 @leaving
 @says_what_is_missing
 def hvp(
-    f: Kernel, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None
+    f: Kernel, primals: Sequence[ArrayArgument], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None
 ) -> tuple[Any, ...]:
     """Hessian times vector for each element of a single-output kernel.
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from nbad import lines
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, says_what_is_missing, unfit
 from nbad.api.kernel import Kernel
-from nbad.api.options import Argnums, Out
+from nbad.api.options import Argnums, ArrayArgument, Out
 from nbad.api.signatures import spelled
 from nbad.api.trees import flattened
 from nbad.displays.names import Public
@@ -172,7 +172,7 @@ class Pushforward(Public):
 
 @leaving
 @says_what_is_missing
-def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
+def linearize(f: Kernel, /, *xs: ArrayArgument, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
     """Run the forward sweep once and return the value with its pushforward.
 
     Parameters
@@ -232,7 +232,7 @@ def _stations(call):
 @says_what_is_missing
 def jvp(
     f: Kernel,
-    primals: Sequence[ArrayLike],
+    primals: Sequence[ArrayArgument],
     tangents: Sequence[ArrayLike | None],
     /,
     out: tuple[Any, Any] | None = None,

@@ -159,7 +159,7 @@ def _beside(parts, axis):
 
 
 @fitting("nbad.sparse_hessian({f})({xs})")
-def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
+def sparse_hessian(f: Kernel, argnums: Argnums = None) -> "SparseHessian":
     """The function that computes the Hessian of the sum of a single-output kernel over all elements, as a sparse matrix.
 
     Parameters

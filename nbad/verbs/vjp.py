@@ -5,11 +5,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from nbad.api.calls import analyse, keep_plain, plain_name, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
-from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
+from nbad.api.options import Argnums, ArrayArgument, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.errors import leaving
@@ -27,7 +26,7 @@ from nbad.verbs.trees import TreePullback
 def vjp(
     f: Kernel,
     /,
-    *xs: ArrayLike,
+    *xs: ArrayArgument,
     argnums: Argnums = None,
     residuals: Residuals = "auto",
     seeds: int | None = None,
