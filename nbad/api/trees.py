@@ -20,6 +20,7 @@ from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import TUPLE, Fixed, Tree, taken_apart
 from nbad.lines import verb
+from nbad.memo import Memo
 from nbad.tracing.arguments import Bundle
 
 Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
@@ -46,9 +47,13 @@ class Treelike:
     _parameters: tuple[inspect.Parameter, ...]
     _tracer: Any
     _is_traced: Any
+    remember: Memo
 
     def flat(self, forest: Forest) -> Any:
         """The kernel of the same values that takes what is in the trees in place of these, one after the other."""
+        return self.remember(("flat", forest), lambda: self._flat(forest))
+
+    def _flat(self, forest):
         if self._made_from is None:
             return self._own_flat(forest)
         base, method, arguments = self._made_from
@@ -245,7 +250,7 @@ def flattened(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], argnums: A
     if not found or len(args) > len(f.parameters) or not f.takes_trees:
         return None
     forest = tuple((name, tree) for name, (tree, _) in found.items())
-    kernel, names = f.remember(("flat", forest), lambda: (f.flat(forest), names_in(f.parameters, forest)))
+    kernel, names = f.flat(forest), f.remember(("flat names", forest), lambda: names_in(f.parameters, forest))
     leaves = {name: leaves for name, (_, leaves) in found.items()}
     flat = [(name, leaves.get(name, [value])) for name, value in positional]
     by_name = {

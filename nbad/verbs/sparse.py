@@ -9,6 +9,7 @@ import numpy as np
 from nbad.api.calls import Call, analyse, check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums
+from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked
 from nbad.assembly.scipy_sparse import check_scipy, csr, operator
 from nbad.assembly.structure import Columns, of_hessian, of_jacobian
@@ -94,6 +95,9 @@ class SparseJacobian(Made):
     @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_jacobian`")
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         plan = call.program.jacobian_plan(call.wrt, "auto")
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
@@ -119,8 +123,16 @@ class SparseJacobian(Made):
                [0., 4.]]))
         """
         check_scipy("`nbad.sparse_jacobian(f).operator`")
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat).operator(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return _operator(call)
+
+    def _of(self, flat):
+        """The same of a flat kernel, kept by it for its structures."""
+        chosen = flat.selected(self.f, self.argnums)
+        return flat.kernel.remember((type(self).__name__, chosen), lambda: type(self)(flat.kernel, chosen))
 
 
 def _operator(call):
@@ -218,6 +230,11 @@ class SparseHessian(Made):
     @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_hessian`")
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            chosen = flat.selected(self.f, self.argnums)
+            own = flat.kernel.remember(("SparseHessian", chosen), lambda: SparseHessian(flat.kernel, chosen))
+            return own(*flat.args, **flat.kwargs)
         call = self._analysed(xs, kwargs)
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
 

@@ -93,7 +93,7 @@ def test_constant_blocks_need_no_residual(count):
     assert_array_equal(pullback.jacobian(), np.broadcast_to([[3.0, -1.0], [1.0, 0.0]], (count, 2, 2)))
 
 
-@pytest.mark.parametrize("seeds", [1, 8])
+@pytest.mark.parametrize("seeds", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_blocks_of_a_map_that_keeps_inner_vertices(seeds, rng):
     """softmax: y_m (1 if m is n else 0, less y_n)."""
     f, x = softmax(8), rng.normal(size=(300, 8))

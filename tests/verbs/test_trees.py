@@ -227,6 +227,17 @@ def test_what_is_picked_by_an_index():
     check(pullback(1.0)[1]["a"], np.bincount(i, 2.0 * X * X))
 
 
+def test_sparse_results_have_columns_for_each_number():
+    p = {"a": 3.0, "b": X}
+    J = nbad.sparse_jacobian(line, ("p", "x"))(X, p)
+    expected = np.hstack([2.0 * X[:, None] ** 2, 2.0 * np.eye(7), np.diag(12.0 * X)])
+    assert_allclose(J.toarray(), expected)
+    assert_allclose(nbad.sparse_jacobian(line, ("p", "x")).operator(X, p) @ np.arange(15.0), expected @ np.arange(15.0))
+    H = nbad.sparse_hessian(line, ("x", "p"))(X, p).toarray()
+    assert_allclose(np.diag(H)[:7], 12.0)
+    assert_allclose(H[7, :7], 4.0 * X)
+
+
 def test_the_caller_keeps_its_dict():
     @nbad.kernel
     def writing(x, p):
