@@ -51,7 +51,7 @@ def test_dir_of_what_verbs_return():
 
 
 def test_the_command_line_as_a_module(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["nbad", "cache", "info"])
+    monkeypatch.setattr("sys.argv", ["nbad", "--version"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("nbad", run_name="__main__")
-    assert "cache" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"nbad {nbad.__version__}\n"
