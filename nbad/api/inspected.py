@@ -39,8 +39,8 @@ class Inspected(Public):
     _cores: dict[str, tuple[int, ...]]
     _programs: Memo
     internal = frozenset(
-        "bind bind_names bind_traced bound by core default derived fixed last_program of origin parameter plain plainly remember "
-        "statics_of takes_where traced whole_program".split()
+        "bind bind_names bind_traced bound by core default derived fixed flat last_program of origin parameter plain plainly "
+        "remember statics_of takes_trees takes_where traced whole_program".split()
     )
 
     def __repr__(self) -> str:

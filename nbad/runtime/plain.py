@@ -74,6 +74,11 @@ def jacobian(program, plan, dtype, with_value):
     return _in_structure(program, run, lambda pair: (program.structure.build(pair[0]), pair[1])) if with_value else run
 
 
+def blocks(program, plan, dtype):
+    """`entry(shape, rows)`, or with `out` behind: the blocks of the Jacobian from residual rows."""
+    return _made(program.blocks(plan, dtype), (Rows(len(plan.residuals)),), [(((plan.outputs, len(plan.wrt)),), False)])
+
+
 def _in_structure(program, run, build):
     """The entry `run`, which knows tuples only, with `build` applied to its results where the kernel returns something else."""
     if program.structure.is_usual:

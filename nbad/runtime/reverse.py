@@ -14,7 +14,7 @@ from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
-from nbad.runtime.sweeps import array_slots, numbered, residual_slots, tangent_slots
+from nbad.runtime.sweeps import Blocks, array_slots, numbered, residual_slots, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 
@@ -63,6 +63,18 @@ class Reverse:
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""
         return self._over((shape, shapes), lambda: self._sweeps(shape, shapes))
+
+    def blocks(self, shape):
+        """The sweep from residual rows to the blocks of the Jacobian over an element space."""
+        return self._over((shape, "blocks"), lambda: Blocks(self.program, self.plan, shape, self.dtype))
+
+    def plain_blocks(self, shape):
+        """The same of few elements in one call, from the element space and the rows; None for all others."""
+        return self._plain_blocks if math.prod(shape) <= self._few else None
+
+    @cached_property
+    def _plain_blocks(self):
+        return plain.blocks(self.program, self.plan, self.dtype)
 
     def _sweeps(self, shape, shapes):
         targets, row = [], 0

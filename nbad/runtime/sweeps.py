@@ -270,6 +270,26 @@ class Pushing:
         return Launch(kernel, shape, Routes(numbered(reads), numbered(writes, len(reads))))
 
 
+class Blocks:
+    """The Jacobian's blocks from the residual rows of sweeps over one element space, whichever plan made them."""
+
+    def __init__(self, program, plan, shape, dtype):
+        self.program, self.plan, self.dtype, self._space, self._launches = program, plan, dtype, shape, Memo()
+        self.shape = (*shape, plan.outputs, len(plan.wrt))
+
+    def __call__(self, rows, blocks):
+        """Fill `blocks`, an array of any strides."""
+        self._launches((rows.strides, blocks.strides), lambda: self._build(rows, blocks))([rows, blocks])
+
+    def _build(self, rows, blocks):
+        kernel = self.program.blocks(self.plan, self.dtype)
+        reads = residual_slots(0, rows, self._space)
+        entries = array_slots(1, blocks, self.shape[-2:], self._space)
+        launch = Launch(kernel, self._space, Routes(numbered(reads), numbered(entries, len(reads))))
+        computed = Computed(("blocks", *self.plan.key), kernel.graph, lambda: kernel.graph)  # all that it computes is used
+        return watched(launch, self.program, computed, self.dtype, Given(self._space, reads, 1))
+
+
 def _computed_forward(program, plan):
     return Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
 

@@ -7,6 +7,7 @@ from typing import Any
 from nbad.api.calls import Call, analyse, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
+from nbad.api.trees import flattened
 from nbad.derivatives.differentiate import eliminations
 from nbad.derivatives.scarcity import Tally
 from nbad.displays import html
@@ -239,6 +240,9 @@ def explain(
     >>> told.policy, told.changes
     ('partials', ((1, 'partials'),))
     """
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        return explain(flat.kernel, *flat.args, seeds=seeds, argnums=flat.selected(f, argnums), **flat.kwargs)
     call = analyse(f, xs, kwargs, argnums)
     seeds = check_seeds(call.program.call, seeds)
     program = call.program

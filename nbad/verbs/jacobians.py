@@ -13,6 +13,7 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
+from nbad.api.trees import flattened
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting
@@ -73,13 +74,13 @@ def _check_mode(mode):
         )
 
 
-def _check_axes(call):
+def check_axes(program, shape):
     """The blocks have two axes more than the elements, and NumPy's arrays 64 at most."""
-    axes = len(call.layout.shape) + 2
+    axes = len(shape) + 2
     if axes > MOST_AXES:
-        name, shape = call.program.names[0], call.layout.shape
+        name = program.names[0]
         raise ArgumentValueError(
-            f"{call.program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
+            f"{program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
             got=f"{axes} axes",
             expected=f"{MOST_AXES} at most, as in any array of NumPy",
             fix=f"np.squeeze({name})" if 1 in shape else f"np.ravel({name})",
@@ -181,8 +182,11 @@ class Jacobian(Made):
                     made = run(xs, out)
                     if made is not False:
                         return made
+            flat = flattened(self.f, xs, kwargs, self.argnums)
+            if flat is not None:
+                return self._of(flat)(*flat.args, out=out, **flat.kwargs)
             call = analyse(self.f, xs, kwargs, self.argnums)
-            _check_axes(call)
+            check_axes(call.program, call.layout.shape)
             plan = call.program.jacobian_plan(call.wrt, self.mode)
             sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
             result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
@@ -211,11 +215,18 @@ class Jacobian(Made):
                [ True,  True]])
         """
         try:
+            flat = flattened(self.f, xs, kwargs, self.argnums)
+            if flat is not None:
+                return self._of(flat).sparsity(*flat.args, **flat.kwargs)
             call = analyse(self.f, xs, kwargs, self.argnums)
             return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
         except NbadError as error:
             cut(error)
             raise
+
+    def _of(self, flat):
+        """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
+        return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
 
     def _picture(self):
         """Which entries are not 0 by structure, of a kernel that was traced."""

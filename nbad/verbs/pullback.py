@@ -1,10 +1,7 @@
-"""`Pullback`, the reverse sweeps that follow one forward sweep, and `Residuals`, what it keeps."""
+"""`Pullback`, the reverse sweeps that follow one forward sweep."""
 
 import math
-from dataclasses import dataclass
 from typing import Any, NoReturn
-
-import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
@@ -15,74 +12,19 @@ from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
-from nbad.plans.plan import Residual
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs import saved
+from nbad.verbs.jacobians import check_axes
 from nbad.verbs.linear import Given, as_given, count_of, many
+from nbad.verbs.residuals import Residuals
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
-
-
-@dataclass(frozen=True)
-class Residuals:
-    """What a pullback keeps; prints as a table.
-
-    Attributes
-    ----------
-    values : tuple of Residual
-        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `d1` what that variable of the
-        kernel held last, `%7` the value of that number in `nbad.show(f, "plan")`; an input goes by its name.
-    dtype : numpy.dtype
-    elements : int
-        Elements of the broadcast shape.
-    """
-
-    values: tuple[Residual, ...]
-    dtype: np.dtype
-    elements: int
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The name of each residual."""
-        return tuple(value.name for value in self.values)
-
-    @property
-    def bytes_per_element(self) -> int:
-        """Bytes that one element keeps."""
-        return len(self.values) * self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all elements keep."""
-        return self.bytes_per_element * self.elements
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __str__(self) -> str:
-        head = f"{len(self)} residuals, {self.dtype}, {self.bytes_per_element} bytes per element, {self.nbytes} in all"
-        each = self.dtype.itemsize * self.elements
-        lines = (f"  {k:>3}  {v.name:<20} {each:>12} bytes  {v.source or '':<24} {v.reason}" for k, v in enumerate(self.values))
-        return "\n".join([head, *lines])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        """For notebooks: the same as a table."""
-        title = f"{plural(len(self), 'residual')} of {self.dtype}"
-        size = f"{self.bytes_per_element} bytes per element, {amount(self.nbytes)} in all"
-        return html.page("nbad.Residuals", title, html.note(size), self.as_table())
-
-    def as_table(self) -> html.Html | None:
-        """What is kept, a row each; None where there is nothing."""
-        each = amount(self.dtype.itemsize * self.elements)
-        rows = ((html.code(value.name), value.source or "", value.reason, each) for value in self.values)
-        return html.table(["value", "line", "why", "bytes"], rows, [3]) if self.values else None
 
 
 class Pullback(Public):
@@ -108,6 +50,11 @@ class Pullback(Public):
     @cached_property
     def _sweeps(self):
         return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
+
+    @property
+    def shape(self) -> Shape:
+        """That of the elements: what the arguments broadcast to."""
+        return self._shape
 
     @property
     def residuals(self) -> Residuals:
@@ -232,6 +179,58 @@ class Pullback(Public):
             cut(error)
             raise
 
+    @says_what_is_missing
+    def jacobian(self, out: Array | None = None, *more: NoReturn, **unknown: NoReturn) -> Array:
+        """The per-element Jacobian, from what the forward sweep kept.
+
+        Parameters
+        ----------
+        out : array, optional
+            Filled and returned, in the working dtype.
+
+        Returns
+        -------
+        array
+            Of shape `(*B, M, N)`, as of `nbad.jacobian(f, argnums)(*xs)`: M runs over the outputs, N over the differentiated
+            arguments, in order, core values in C order. Broadcast arguments have columns in each block; nothing is summed.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If `out` does not fit, or the pullback is closed.
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> area = nbad.kernel(lambda a, b: a * b)
+        >>> y, pullback = nbad.vjp(area, np.array([2.0, 3.0]), 5.0)
+        >>> pullback.jacobian()
+        array([[[5., 2.]],
+               [[5., 3.]]])
+        """
+        try:
+            if more or unknown:
+                raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
+            rows, reverse, space = self.rows, self._reverse, self._shape
+            run = reverse.plain_blocks(space)
+            if run and rows is not None:
+                made = run(space, rows) if out is None else run(space, rows, out)
+                if made is not False:
+                    return made if out is None else out
+            rows = self._open("a call")
+            check_axes(reverse.program, space)
+            sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
+            if out is None:
+                memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
+                blocks = memory.empty(sweep.shape, dtype)
+            else:
+                (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
+            sweep(rows, blocks)
+            return blocks if out is None else out
+        except NbadError as error:
+            cut(error)
+            raise
+
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
 
@@ -259,9 +258,8 @@ class Pullback(Public):
 
     def _wrong_structure(self, given, found):
         program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
-        fix = self._example(given)
-        if isinstance(found, tuple) and found and not program.structure.is_tuple:
-            fix = code.format("cts[0]" if given.batched else "ct[0]")
+        is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
+        fix = code.format("cts[0]" if given.batched else "ct[0]") if is_one_of else self._example(given)
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
@@ -295,14 +293,20 @@ class Pullback(Public):
 
     def _room(self):
         """Bytes that temporaries may take at a time."""
-        if self.rows is None:
+        rows = self._open("a call")
+        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - rows.nbytes
+
+    def _open(self, what: str) -> Array:
+        """The residual rows, if they are still there."""
+        rows = self.rows
+        if rows is None:
             raise ArgumentValueError(
                 "`pullback` is closed",
-                got="a call after close()",
-                expected="calls before it",
+                got=f"{what} after close()",
+                expected=f"{what} before it",
                 fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
             )
-        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
+        return rows
 
     def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -317,15 +321,32 @@ class Pullback(Public):
         self.rows = None
 
     def __reduce__(self):
-        raise ArgumentTypeError(
-            "a pullback cannot be pickled or copied: it holds compiled code and residuals",
-            got="pickle or copy",
-            expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
-        )
+        rows = saved.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
+        return _loaded, (saved.Saved.of(self._reverse), rows, *self._parts()[2:])
+
+    def __copy__(self) -> "Pullback":
+        return self._like(self._open("pickle or copy"))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pullback":
+        return self._like(self._open("pickle or copy").copy())
+
+    def _like(self, rows: Array) -> "Pullback":
+        return Pullback(self._reverse, rows, *self._parts()[2:])
+
+    def _parts(self):
+        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes, self._picked
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)
 
     def __enter__(self) -> "Pullback":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _loaded(made_by, rows, shape, *more):
+    """A pullback that was pickled, maybe in another process."""
+    reverse = made_by.reverse()
+    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, *more)

@@ -12,10 +12,12 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
+from nbad.api.trees import flattened
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut
 from nbad.foreign import shown
+from nbad.forks import IMPORTS
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -201,6 +203,12 @@ def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: A
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
     try:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            with IMPORTS:
+                from nbad.verbs.trees import TreePushforward
+            y, pushforward = linearize(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **flat.kwargs)
+            return y, TreePushforward(pushforward, flat.groups(f, argnums))
         call = analyse(f, xs, kwargs, argnums)
         sweep, pushing = linearized(call)
         *leaves, rows = sweep(call.given)
@@ -271,6 +279,9 @@ def jvp(
             made = f.plain(key, (*primals, *tangents), None)
             if made is not False:
                 return made
+        flat = flattened(f, primals, kwargs)
+        if flat is not None:
+            return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=out, **flat.kwargs)
         call = analyse(f, primals, kwargs, None)
         program, given = call.program, f.parameters[: len(primals)]
         if kwargs:

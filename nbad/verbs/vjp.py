@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from nbad.api.calls import analyse, keep_plain, plain_name, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
+from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.errors import NbadError, cut
 from nbad.plans import cost
@@ -18,6 +19,7 @@ from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.reverse import Reverse, reverse_of
 from nbad.runtime.sweeps import structured
 from nbad.verbs.pullback import Pullback
+from nbad.verbs.trees import TreePullback
 
 
 @says_what_is_missing
@@ -37,7 +39,7 @@ def vjp(
     ----------
     f : Kernel
     *xs, **kwargs : array_like
-        The kernel's arguments.
+        The kernel's arguments: numbers and arrays, or dicts, namedtuples and dataclasses of these, as their cotangents are then.
     argnums : int, str or tuple of these, optional
         Arguments to differentiate, by position or name, in order; by default all but integer and bool arrays. Positions count all
         parameters, static ones included.
@@ -82,6 +84,13 @@ def vjp(
             made = f.plain(key, xs, None)
             if made is not False:
                 return made
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            chosen = flat.selected(f, argnums)
+            y, pullback = vjp(
+                flat.kernel, *flat.args, argnums=chosen, residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs
+            )
+            return y, TreePullback.of(pullback, flat.groups(f, argnums))
         call = analyse(f, xs, kwargs, argnums)
         options = _options(call.program.call, residuals, seeds, max_bytes)
         forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))

@@ -58,7 +58,7 @@ LAZY = {
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {}
+INTEGRATED: dict[str, set[str]] = {"integrations.scipy": {"scipy"}, "integrations.scipy_parts": {"scipy"}}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 

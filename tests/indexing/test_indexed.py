@@ -209,7 +209,7 @@ def test_temporaries_stay_under_the_bound(monkeypatch, cloud, is_broadcast):
     monkeypatch.setattr(memory, "SMALLEST", 1 << 60)  # so that tracemalloc sees every array
     a, i, y, seed = cloud
     xs = indexed(a, i), np.stack([y, y]) if is_broadcast else y, 0.7
-    with pytest.raises(nbad.NbadError) as refused:
+    with pytest.raises(nbad.NbadError, match="max_bytes=") as refused:
         nbad.vjp(weighted, *xs, residuals="partials", max_bytes=1)
     bound = int(str(refused.value).rpartition("max_bytes=")[2])
     _, pullback = nbad.vjp(weighted, *xs, residuals="partials", max_bytes=bound)
