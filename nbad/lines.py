@@ -62,6 +62,7 @@ def _last_part(path):
     return Path(path).name
 
 
+@lru_cache(maxsize=4096)
 def _spelled(file, number):
     return f"{file}, line {number}" if file.startswith(CELL) else f"{file}:{number}"
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad.formulas.to_sympy import check_loops, check_size, of_graph, operands_of
-from nbad.graphs.graph import Graph
+from nbad.graphs.graph import Graph, needed
 from nbad.graphs.simplify import simplify
 
 LONGEST = 2000  # operations of the formulas
@@ -76,7 +76,10 @@ def lines_of(kernel: Any, method: str, program: Any = None, has_partials: bool =
     found = [_rounded(e) for e in of_graph(graph, symbols, (), shared.named)]
     left = [*outputs, *(Partial(outputs[m], symbols[n]) for m, n in positions)]
     rest = [Line(name, e) for name, e in zip(left, found, strict=True) if name not in shared.written]
-    return [*shared.lines, *rest]
+    values, partials = rest[: len(rest) - len(positions)], rest[len(rest) - len(positions) :]
+    of_values = {*needed(graph, graph.outputs[: len(outputs)])}
+    before = [line for k, line in shared.lines.items() if k in of_values]
+    return [*before, *values, *(line for k, line in shared.lines.items() if k not in of_values), *partials]
 
 
 class _Shared:
@@ -84,7 +87,8 @@ class _Shared:
 
     Attributes
     ----------
-    lines : list of Line
+    lines : dict of int to Line
+        By node.
     written : set of Output
         Those among them.
     """
@@ -93,7 +97,7 @@ class _Shared:
         import sympy
 
         self.outputs = dict(zip(graph.outputs, outputs, strict=False))
-        self.lines: list[Line] = []
+        self.lines: dict[int, Line] = {}
         self.written = set[Output]()
         self.uses = Counter([*graph.outputs, *(a for node in graph.nodes for a in node.args)])
         self.symbols = _variables(graph, {*map(str, symbols), *map(symbol_of, outputs)})
@@ -113,7 +117,7 @@ class _Shared:
             symbol = sympy.Symbol(symbol_of(left))
         else:
             left = symbol = self.symbols.get(k) or next(self.fresh)
-        self.lines.append(Line(left, _rounded(e)))
+        self.lines[k] = Line(left, _rounded(e))
         return symbol
 
 

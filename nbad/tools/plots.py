@@ -75,7 +75,7 @@ def png(sweeps: Sequence[Share], title: str) -> bytes:
 
 
 def _draw_shares(axes: Any, sweeps: Sequence[Share]) -> None:
-    """A bar for each sweep, as long as its time, of its parts; logarithms would not add up, so each has its own scale."""
+    """A bar for each sweep, of the fractions that its parts are."""
     names = [sweep.name for sweep in sweeps][::-1]
     left = np.zeros(len(sweeps))
     for part, color in zip(PARTS, COLORS, strict=True):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nbad import lines
+from nbad.language import arrays
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 
@@ -77,7 +78,7 @@ class Names:
         for name, value in frame.f_locals.items():
             if issubclass(type(value), Tracer):
                 self._note(f"{before}{name}", value)
-            elif issubclass(type(value), np.ndarray | list | tuple):
+            elif issubclass(type(value), arrays.TracedArray | list | tuple):
                 for index, item in _items(value):
                     if issubclass(type(item), Tracer):
                         self._note(f"{before}{name}{index}", item)
@@ -90,12 +91,13 @@ class Names:
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:
     """The values in an array, a list or a tuple, each with what code writes behind the variable."""
-    if len(value) > MOST_ITEMS if isinstance(value, list | tuple) else value.size > MOST_ITEMS:
-        return ()
-    if isinstance(value, list | tuple):
-        return ((f"[{k}]", item) for k, item in enumerate(value))
-    plain = value.view(np.ndarray)
-    return ((f"[{','.join(map(str, index))}]" if index else "", plain[index]) for index in np.ndindex(plain.shape))
+    kind = next(kind for kind in (list, tuple, np.ndarray) if issubclass(type(value), kind))
+    if kind is np.ndarray:
+        plain = value.view(np.ndarray)
+        places = np.ndindex(plain.shape) if plain.size <= MOST_ITEMS else ()
+        return ((f"[{','.join(map(str, index))}]" if index else "", plain[index]) for index in places)
+    # not by methods of the user's classes, which may do anything
+    return ((f"[{k}]", item) for k, item in enumerate(kind.__iter__(value))) if kind.__len__(value) <= MOST_ITEMS else ()
 
 
 def _unique(held: Iterable[tuple[str, int]], taken: Iterable[str]) -> dict[int, list[str]]:

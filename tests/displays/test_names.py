@@ -1,14 +1,12 @@
 """`dir` of the package and of its objects: what is public and nothing else."""
 
-import subprocess
-import sys
-from pathlib import Path
+import runpy
 
 import numpy as np
+import pytest
 
 import nbad
 
-ROOT = Path(nbad.__file__).parents[1]
 PUBLIC = set(
     "errors inspect_asm inspect_llvm latex max_operations max_passes nargs nin nout outer parameters precompile py_func "
     "signature signatures static stats sympy types".split()
@@ -39,7 +37,7 @@ def test_dir_of_a_kernel_lists_the_users_own_attributes_too():
     WAVE.note = "mine"
     assert shown(WAVE) == {*PUBLIC, "unit", "note"}
     assert {"__call__", "__wrapped__", "__name__"} <= set(dir(WAVE))
-    assert all(hasattr(WAVE, name) for name in dir(WAVE))
+    assert all(hasattr(type(WAVE), name) or name in vars(WAVE) for name in dir(WAVE))
     assert shown(nbad.grad(WAVE)) >= PUBLIC
 
 
@@ -52,7 +50,8 @@ def test_dir_of_what_verbs_return():
     assert shown(nbad.hessian(WAVE)) == shown(nbad.value_and_grad(WAVE)) == shown(nbad.bind(WAVE, 1.0)) == set()
 
 
-def test_the_command_line_as_a_module():
-    command = [sys.executable, "-m", "nbad", "--version"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"nbad {nbad.__version__}\n", "")
+def test_the_command_line_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["nbad", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("nbad", run_name="__main__")
+    assert capsys.readouterr().out == f"nbad {nbad.__version__}\n"

@@ -30,6 +30,7 @@ def helper(x):
 
 Y, PULLBACK = nbad.vjp(wave, X, X)
 PUSHFORWARD = nbad.linearize(wave, X, X)[1]
+TREE = nbad.vjp(nbad.kernel(lambda p: p["a"] * p["b"]), {"a": X, "b": X})[1]
 CALLS = {
     "call": lambda: wave(X, np.ones(3)),
     "too many": lambda: wave(X, X, X),
@@ -43,6 +44,9 @@ CALLS = {
     "hvp": lambda: nbad.hvp(wave, (X, np.ones(3)), (X, X)),
     "pullback": lambda: PULLBACK(np.ones(3)),
     "pullback.batched": lambda: PULLBACK.batched(1.0),
+    "pullback.jacobian": lambda: PULLBACK.jacobian(np.ones(3)),
+    "pullback of a dict": lambda: TREE(np.ones(3)),
+    "pullback.batched of a dict": lambda: TREE.batched(1.0),
     "jacobian": lambda: nbad.jacobian(wave, mode="up"),
     "jacobian()": lambda: nbad.jacobian(wave)(X, np.ones(3)),
     "sparsity": lambda: nbad.jacobian(wave).sparsity(X),

@@ -700,7 +700,7 @@ def test_latex_tells_its_names_apart():
         return y, y
 
     lines = nbad.kernel(u).latex().splitlines()[1:-1]
-    assert [line.partition(" &=")[0] for line in lines][:4] == ["u_{1}", "u_{3}", "u_{4}", "u_{0}"]
+    assert [line.partition(" &=")[0] for line in lines][:4] == ["u_{1}", "u_{0}", "u_{3}", "u_{4}"]
     assert len({line.partition(" &=")[0] for line in lines}) == len(lines)
 
 
