@@ -53,7 +53,13 @@ LAZY = {
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {}
+INTEGRATED: dict[str, set[str]] = {
+    "integrations.dask": {"dask"},
+    "integrations.blockwise": {"dask"},
+    "integrations.block_pullback": {"dask"},
+    "integrations.trees": {"dask"},
+    "integrations.pins": {"distributed"},
+}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 

@@ -1,0 +1,201 @@
+"""The pullback of `nbad.integrations.dask.vjp`: seeds are cut like the value, and what each block gives is summed."""
+
+import functools
+import math
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from nbad.errors import ArgumentValueError
+from nbad.foreign import shown
+from nbad.integrations.blockwise import LEAD, Cut, blocks_of, core_labels, fitted, picked, stand_in
+from nbad.integrations.kept import Kept
+from nbad.integrations.trees import summed
+from nbad.runtime.strides import batch
+from nbad.verbs.linear import Given, as_given, count_of
+from nbad.verbs.pullback import MANY, ONE
+
+
+class Pullback:
+    """Apply the transposed Jacobian to seeds, block by block, where the residuals are; made by `vjp`.
+
+    Calling it takes one seed in the structure and shape of the value; `batched` takes many.
+    """
+
+    def __init__(self, made: Cut, blocks: da.Array, kept: Kept):
+        self._made, self._blocks, self._kept = made, blocks, kept
+
+    def __repr__(self) -> str:
+        call = self._made.call
+        return f"<nbad.integrations.dask.Pullback of {call.program.call}, {self._blocks.npartitions} blocks>"
+
+    def __call__(self, ct: Any) -> tuple[da.Array, ...]:
+        """Lazy cotangents of the differentiated arguments for one seed.
+
+        Parameters
+        ----------
+        ct : dask.array.Array, array_like, or tuple of these
+            The seed, in the structure and shape of the value; a number may stand for any leaf.
+
+        Returns
+        -------
+        tuple of dask.array.Array
+            One per differentiated argument, in that argument's shape: summed over the axes it was broadcast along, by the tree by
+            which `nbad.vjp` sums. Where chunks are multiples of `256 * 2**k` elements in C order, its bits are those of one
+            call on all elements.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If the seed's structure, shape or dtype does not fit.
+
+        Examples
+        --------
+        >>> import dask, dask.array as da, nbad
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> y, pullback = nbad.integrations.dask.vjp(square, da.arange(4.0, chunks=2))
+        >>> dask.compute(*pullback(1.0), scheduler="synchronous")
+        (array([0., 2., 4., 6.]),)
+        """
+        return self._apply(ct, False)
+
+    def batched(self, cts: Any) -> tuple[da.Array, ...]:
+        """Lazy cotangents for many seeds: every seed array and every result has one leading axis.
+
+        Parameters
+        ----------
+        cts : dask.array.Array, array_like, or tuple of these
+            Seeds of shape `(S, *shape of the leaf)`; a number stands for a leaf of all seeds. Chunks along the leading axis are
+            swept one after the other.
+
+        Returns
+        -------
+        tuple of dask.array.Array
+            Shape `(S, *shape of the argument)`.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            As for one seed; also if no leaf is an array, for then the number of seeds is not known.
+
+        Examples
+        --------
+        >>> import dask.array as da, nbad
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> y, pullback = nbad.integrations.dask.vjp(square, da.arange(4.0, chunks=2))
+        >>> pullback.batched(da.eye(4, chunks=2))
+        (dask.array<nbad-cotangent, shape=(4, 4), dtype=float64, chunksize=(2, 2), chunktype=numpy.ndarray>,)
+        """
+        return self._apply(cts, True)
+
+    def jacobian(self) -> da.Array:
+        """The lazy blocks `(*B, M, N)` of the Jacobian, from what the forward sweeps left.
+
+        Examples
+        --------
+        >>> import dask.array as da, nbad
+        >>> square = nbad.kernel(lambda x: x * x)
+        >>> nbad.integrations.dask.vjp(square, da.arange(4.0, chunks=2))[1].jacobian()
+        dask.array<nbad-jacobian, shape=(4, 1, 1), dtype=float64, chunksize=(2, 1, 1), chunktype=numpy.ndarray>
+        """
+        made = self._made
+        found = blocks_of(_jacobian_of, "jacobian", made.space, [self._blocks, made.space], made.chunks)
+        return picked(found, "jacobian", made.space, 0, block_shape(made), made.dtype)
+
+    def _apply(self, ct, is_batched):
+        made, lead = self._made, (LEAD,) if is_batched else ()
+        pairs, count = self._seeds(ct, is_batched)
+        labels = (*lead, *made.space)
+        chunks = (count, *made.chunks) if is_batched else made.chunks
+        run = functools.partial(_cotangents, is_batched=is_batched, is_tuple=made.call.program.structure.is_tuple)
+        found = blocks_of(run, "pullback", labels, [self._blocks, made.space, *pairs], chunks)
+        return tuple(self._one(found, labels, k) for k in range(len(made.call.arguments)))
+
+    def _one(self, found, labels, k):
+        """The cotangent of one differentiated argument."""
+        made = self._made
+        core = made.call.program.cores[made.call.arguments[k]]
+        own = batch(made.call.layout.shapes[made.call.arguments[k]], len(core))
+        full = (1,) * (made.depth - len(own)) + own
+        ones = [axis for axis, size in zip(made.space, full, strict=True) if size != made.call.layout.shape[axis]]
+        if own == made.call.layout.shape:
+            return picked(found, "cotangent", labels, k, core, made.dtype)
+        part = picked(found, "part", labels, k, core, np.float64, ones)
+        return summed(part, made.chunks, own, len(labels) - made.depth, made.dtype)
+
+    def _seeds(self, ct, is_batched):
+        """The leaves of a seed, cut like the value, each with its labels; and the chunks of the leading axis."""
+        made, program, layout = self._made, self._made.call.program, self._made.call.layout
+        code = f"pullback{'.batched' * is_batched}({'({0},)' if program.structure.is_tuple else '{0}'})"
+        leaves = program.structure.leaves(ct)
+        if type(leaves) is not tuple or len(leaves) != len(layout.leaf_shapes) or tuple in map(type, leaves):
+            raise _wrong_structure(made, ct, code)
+        given = Given(f"`{code.partition('(')[0]}`", layout.dtype, is_batched)
+        named = list(zip(program.seed_names, leaves, layout.leaf_shapes, strict=True))
+        arrays = [as_given(given, name, stand_in(leaf), shape, name) for name, leaf, shape in named]
+        count = count_of(given, arrays, "seed", code, layout.leaf_shapes) if is_batched else None
+        cut_seeds, labels = [], []
+        for leaf, array, core in zip(leaves, arrays, made.leaf_cores, strict=True):
+            labels.append(((LEAD,) * is_batched + made.space + core_labels(core)) if array.ndim else None)
+            value = leaf if isinstance(leaf, da.Array) or not array.ndim else array
+            cut_seeds.append(fitted(value, labels[-1], made.chunks))
+        return _with_common_lead(cut_seeds, labels, count)
+
+
+def _with_common_lead(seeds, labels, count):
+    """Seeds with the same chunks along the leading axis; and these chunks."""
+    leads = {seed.chunks[0] for seed, own in zip(seeds, labels, strict=True) if own and own[0] == LEAD}
+    chunks = next(iter(leads)) if len(leads) == 1 else (count,)
+    if len(leads) > 1:
+        seeds = [seed.rechunk({0: chunks}) if own else seed for seed, own in zip(seeds, labels, strict=True)]
+    return [part for pair in zip(seeds, labels, strict=True) for part in pair], chunks
+
+
+def _wrong_structure(made, ct, code):
+    program, count = made.call.program, len(made.leaf_cores)
+    return ArgumentValueError(
+        f"`{code.partition('(')[0]}`: the seed does not have the structure of the value",
+        got=f"a tuple of {len(ct)}" if isinstance(ct, tuple) else shown(ct),
+        expected=program.structure.described(count) if program.structure.is_tuple else "one array",
+        fix=code.format(", ".join(["1.0"] * count)),
+    )
+
+
+def _cotangents(block, *seeds, is_batched, is_tuple):
+    """The task of one block and one seed, or many: a cotangent per argument, with all axes of the element space."""
+    pullback = block.pullback
+    found = unrounded(pullback, seeds if is_tuple else seeds[0], is_batched)
+    return [_with_axes(ct, core, pullback, is_batched) for ct, core in zip(found, pullback._reverse.cores, strict=True)]
+
+
+def unrounded(pullback: Any, ct: Any, is_batched: bool) -> Any:
+    """The cotangents of a block; those that are sums stay in double precision, for they are to be summed further."""
+    apply = pullback.batched if is_batched else pullback
+    if pullback._reverse.dtype.itemsize == 8:
+        return apply(ct)
+    given = (MANY if is_batched else ONE)[4]
+    seeds, targets = pullback._seeds(given, ct), pullback._sweeps.targets
+    count = pullback._count(given, seeds) if is_batched else None
+    lead = () if count is None else (count,)
+    each = zip(pullback._shapes, targets, strict=True)
+    results = [np.empty(lead + shape, np.float64 if target.is_shared else np.float32) for shape, target in each]
+    if count != 0:
+        pullback._sweeps(pullback.rows, seeds, results, count, False, pullback._room())
+    return results
+
+
+def _with_axes(ct, core, pullback, is_batched):
+    shape = np.shape(ct)
+    own = shape[is_batched : len(shape) - len(core)]
+    axes = (1,) * (len(pullback._shape) - len(own)) + own
+    return np.reshape(ct, shape[:is_batched] + axes + core)
+
+
+def _jacobian_of(block):
+    return [block.pullback.jacobian()]
+
+
+def block_shape(made: Cut) -> tuple[int, int]:
+    """The two axes of the Jacobian."""
+    return sum(map(math.prod, made.leaf_cores)), len(made.call.wrt)

@@ -1,0 +1,232 @@
+"""A call on dask arrays, analysed without computing anything: its element space cut into blocks, and functions of each block.
+
+An axis of a dask array has a label here: 0, 1, ... are the axes of the element space, LEAD is the axis of many seeds, and each
+core axis has one of its own.
+"""
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+
+from nbad import config
+from nbad.api.calls import Call, analyse, check_kernel
+from nbad.api.signatures import in_order, name_in_code, spelled
+from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.graphs.kernels import outputs_of
+from nbad.runtime.strides import batch
+
+LEAD = -1
+_CORES = 1 << 10  # the first label of a core axis
+
+Chunks = tuple[tuple[int, ...], ...]
+
+
+class Bound(NamedTuple):
+    """A kernel with its static values; the others come in the order of their names."""
+
+    f: Any
+    names: tuple[str, ...]
+    statics: dict[str, Any]
+
+    def call(self, function: Callable[..., Any], values: Sequence[Any], **options: Any) -> Any:
+        """The function of the kernel's arguments, as the kernel's parameters want them: by position or by name."""
+        given = self.statics | dict(zip(self.names, values, strict=True))
+        positional, named = in_order(self.f._parameters, given)
+        return function(*positional, **named, **options)
+
+
+class Cut(NamedTuple):
+    """A call whose element space is cut into blocks.
+
+    Attributes
+    ----------
+    bound : Bound
+    call : nbad.api.calls.Call
+        What it is on arrays of these shapes and dtypes.
+    chunks : tuple of tuples
+        Sizes of the blocks along each axis of the element space.
+    pairs : list
+        Each argument, cut, and behind it the labels of its axes, as `dask.array.blockwise` takes them.
+    """
+
+    bound: Bound
+    call: Call
+    chunks: Chunks
+    pairs: list[Any]
+
+    @property
+    def depth(self) -> int:
+        """How many axes the element space has."""
+        return len(self.chunks)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The working dtype."""
+        return self.call.layout.dtype
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The labels of the element space."""
+        return tuple(range(self.depth))
+
+    @property
+    def leaf_cores(self) -> list[tuple[int, ...]]:
+        """The core shape of each output."""
+        return list(self.call.program.leaves)
+
+    def structured(self, leaves: Sequence[Any]) -> Any:
+        """Outputs in the structure that the kernel returns."""
+        return self.call.program.structure.build(leaves)
+
+    def each(self, function: Callable[..., Any], tails: Sequence[tuple[int, ...]]) -> list[da.Array]:
+        """Arrays over the element space, with these axes behind it, of a function that returns as many for the block of each.
+
+        The function is given the arguments.
+        """
+        found = blocks_of(function, "each", self.space, self.pairs, self.chunks)
+        return [picked(found, "value", self.space, k, tail, self.dtype) for k, tail in enumerate(tails)]
+
+
+def stand_in(value: Any) -> Any:
+    """An array of no memory in place of a dask array; anything else itself."""
+    return np.broadcast_to(np.ones((), value.dtype), value.shape) if isinstance(value, da.Array) else value
+
+
+def cut(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any, verb: str) -> Cut:
+    """The call of a verb, analysed and cut into blocks.
+
+    Parameters
+    ----------
+    f : Kernel
+    xs, kwargs
+        The arguments; one of them is a dask array.
+    argnums
+        As of the verb.
+    verb : str
+        For messages.
+    """
+    check_kernel(f)
+    check_known(verb, f, [*xs, *kwargs.values()])
+    debug = config.debug.set(False)  # the numbers of stand-ins say nothing
+    try:
+        call = analyse(f, tuple(map(stand_in, xs)), {name: stand_in(x) for name, x in kwargs.items()}, argnums)
+    finally:
+        config.debug.reset(debug)
+    program, values = f.bind(tuple(xs), kwargs)
+    bound = Bound(f, tuple(program.names), f.statics_of(tuple(xs), kwargs))
+    labels = list(argument_labels(call))
+    chunks, values = _common_blocks(call, values, labels)
+    return Cut(bound, call, chunks, [part for pair in zip(values, labels, strict=True) for part in pair])
+
+
+def check_known(verb: str, f: Any, values: Sequence[Any]) -> None:
+    """Refuse arrays of unknown shape, and calls without any dask array."""
+    arrays = [x for x in values if isinstance(x, da.Array)]
+    name = name_in_code(f)
+    if not arrays:
+        raise ArgumentTypeError(
+            f"`nbad.integrations.dask.{verb}` of `{name}`: no argument is a dask array",
+            got=", ".join(type(x).__name__ for x in values) or "nothing",
+            expected="a dask array, whose chunks say how the elements are cut",
+            fix=spelled(f, f.parameters, verb),
+        )
+    for array in arrays:
+        if any(np.isnan(n) for n in array.shape):
+            raise ArgumentValueError(
+                f"`nbad.integrations.dask.{verb}` of `{name}`: the sizes of a dask array's chunks are not known",
+                got=f"shape {array.shape}",
+                expected="known sizes",
+                fix="x.compute_chunk_sizes()",
+            )
+        if not isinstance(array._meta, np.ndarray) or isinstance(array._meta, np.ma.MaskedArray):
+            raise ArgumentTypeError(
+                f"`nbad.integrations.dask.{verb}` of `{name}`: the blocks of a dask array are no NumPy arrays",
+                got=type(array._meta).__name__,
+                expected="blocks of NumPy arrays",
+                fix="x.map_blocks(np.asarray)",
+            )
+
+
+def argument_labels(call: Call) -> Iterator[tuple[int, ...] | None]:
+    """The labels of the axes of each argument; None for numbers."""
+    depth, core_labels = len(call.layout.shape), itertools.count(_CORES)
+    for shape, core in zip(call.layout.shapes, call.program.cores, strict=True):
+        own = len(batch(shape, len(core)))
+        yield (*range(depth - own, depth), *itertools.islice(core_labels, len(core))) if shape else None
+
+
+def core_labels(core: tuple[int, ...]) -> tuple[int, ...]:
+    """Labels for the axes behind the element space."""
+    return tuple(range(_CORES, _CORES + len(core)))
+
+
+def _common_blocks(call, values, labels):
+    """The chunks of the element space, and the arguments cut accordingly."""
+    cores = [len(core) for core in call.program.cores]
+    values = [_whole(x, depth) for x, depth in zip(values, cores, strict=True)]
+    lazy = [k for k, x in enumerate(values) if isinstance(x, da.Array) and x.ndim]
+    found, unified = da.core.unify_chunks(*(part for k in lazy for part in (values[k], labels[k])))
+    for k, x in zip(lazy, unified, strict=True):
+        values[k] = x
+    sizes = dict(enumerate(call.layout.shape))
+    chunks = tuple(found[k] if sum(found.get(k, ())) == size else (size,) for k, size in sizes.items())
+    return chunks, [fitted(x, own, chunks) for x, own in zip(values, labels, strict=True)]
+
+
+def _whole(x, depth):
+    """A dask array whose last axes are not cut; anything else itself, lists as arrays."""
+    if isinstance(x, da.Array):
+        return x.rechunk({x.ndim - 1 - k: -1 for k in range(depth)}) if depth else x
+    return x if np.ndim(x) == 0 else np.asarray(x)
+
+
+def fitted(x: Any, labels: tuple[int, ...] | None, chunks: Chunks) -> Any:
+    """An argument or a seed with the blocks of the element space; numbers as they are."""
+    if labels is None:
+        return x
+    own = [chunks[k] if 0 <= k < len(chunks) and n == sum(chunks[k]) else (n,) for k, n in zip(labels, x.shape, strict=True)]
+    if not isinstance(x, da.Array):
+        return da.from_array(np.asarray(x), chunks=tuple(own), name=False)
+    own = [x.chunks[axis] if k == LEAD else c for axis, (k, c) in enumerate(zip(labels, own, strict=True))]
+    return x.rechunk(tuple(own))
+
+
+def unique(kind: str) -> str:
+    """A name of an array; `dask.utils.key_split` makes "nbad-kind" of it. Not a hash: an edited kernel keeps its name."""
+    return f"nbad-{kind}-{uuid.uuid4().hex}"
+
+
+def blocks_of(function: Callable[..., Any], kind: str, labels: Sequence[int], pairs: Sequence[Any], chunks: Chunks) -> da.Array:
+    """An array in name: of what a function returns for each block, which may be anything."""
+    meta = np.empty((0,) * len(labels))
+    options: dict[str, Any] = dict(name=unique(kind), meta=meta, dtype=meta.dtype, concatenate=True, align_arrays=False)
+    made = da.blockwise(function, tuple(labels), *pairs, **options)
+    return da.Array(made.dask, made.name, chunks, meta=meta)
+
+
+def picked(
+    found: da.Array, kind: str, labels: Sequence[int], k: int, tail: tuple[int, ...], dtype: Any, ones: Sequence[int] = ()
+) -> da.Array:
+    """The array number `k` that each block returned: behind the labels it has these axes; it has size 1 along `ones`."""
+    out, new_axes = (*labels, *core_labels(tail)), dict(zip(core_labels(tail), tail, strict=True))
+    options: dict[str, Any] = dict(name=unique(kind), dtype=dtype, meta=np.empty((0,) * len(out), dtype), align_arrays=False)
+    if ones:
+        options["adjust_chunks"] = dict.fromkeys(ones, _one)
+    return da.blockwise(_pick, out, found, tuple(labels), k=k, new_axes=new_axes, **options)
+
+
+def _one(size):
+    return 1
+
+
+def _pick(found, k):
+    return found.leaves[k] if hasattr(found, "leaves") else np.asarray(found[k])
+
+
+def leaves_in(function: Callable[..., Any], bound: Bound, *values: Any) -> tuple[np.ndarray, ...]:
+    """What a verb's function returns for one block, as a flat tuple of arrays."""
+    return tuple(leaf for part in outputs_of(bound.call(function, values)) for leaf in map(np.asarray, outputs_of(part)))
