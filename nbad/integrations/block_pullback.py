@@ -26,6 +26,11 @@ class Pullback:
     def __init__(self, made: Cut, blocks: da.Array, kept: Kept):
         self._made, self._blocks, self._kept = made, blocks, kept
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The differentiated arguments."""
+        return tuple(self._made.call.names)
+
     def __repr__(self) -> str:
         call = self._made.call
         return f"<nbad.integrations.dask.Pullback of {call.program.call}, {self._blocks.npartitions} blocks>"

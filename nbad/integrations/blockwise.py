@@ -12,31 +12,16 @@ from typing import Any, NamedTuple
 import dask.array as da
 import numpy as np
 
-from nbad import config
-from nbad.api.calls import Call, analyse, check_kernel
-from nbad.api.signatures import in_order, name_in_code, spelled
+from nbad.api.calls import Call, check_kernel
+from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.graphs.kernels import outputs_of
+from nbad.integrations.named import Bound, without_checks
 from nbad.runtime.strides import batch
 
 LEAD = -1
 _CORES = 1 << 10  # the first label of a core axis
 
 Chunks = tuple[tuple[int, ...], ...]
-
-
-class Bound(NamedTuple):
-    """A kernel with its static values; the others come in the order of their names."""
-
-    f: Any
-    names: tuple[str, ...]
-    statics: dict[str, Any]
-
-    def call(self, function: Callable[..., Any], values: Sequence[Any], **options: Any) -> Any:
-        """The function of the kernel's arguments, as the kernel's parameters want them: by position or by name."""
-        given = self.statics | dict(zip(self.names, values, strict=True))
-        positional, named = in_order(self.f._parameters, given)
-        return function(*positional, **named, **options)
 
 
 class Cut(NamedTuple):
@@ -111,13 +96,8 @@ def cut(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any, verb: s
     """
     check_kernel(f)
     check_known(verb, f, [*xs, *kwargs.values()])
-    debug = config.debug.set(False)  # the numbers of stand-ins say nothing
-    try:
-        call = analyse(f, tuple(map(stand_in, xs)), {name: stand_in(x) for name, x in kwargs.items()}, argnums)
-    finally:
-        config.debug.reset(debug)
-    program, values = f.bind(tuple(xs), kwargs)
-    bound = Bound(f, tuple(program.names), f.statics_of(tuple(xs), kwargs))
+    call = without_checks(f, [stand_in(x) for x in xs], {name: stand_in(x) for name, x in kwargs.items()}, argnums)
+    bound, values = Bound.of(f, xs, kwargs)
     labels = list(argument_labels(call))
     chunks, values = _common_blocks(call, values, labels)
     return Cut(bound, call, chunks, [part for pair in zip(values, labels, strict=True) for part in pair])
@@ -225,8 +205,3 @@ def _one(size):
 
 def _pick(found, k):
     return found.leaves[k] if hasattr(found, "leaves") else np.asarray(found[k])
-
-
-def leaves_in(function: Callable[..., Any], bound: Bound, *values: Any) -> tuple[np.ndarray, ...]:
-    """What a verb's function returns for one block, as a flat tuple of arrays."""
-    return tuple(leaf for part in outputs_of(bound.call(function, values)) for leaf in map(np.asarray, outputs_of(part)))

@@ -58,6 +58,9 @@ INTEGRATED: dict[str, set[str]] = {
     "integrations.blockwise": {"dask"},
     "integrations.block_pullback": {"dask"},
     "integrations.trees": {"dask"},
+    "integrations.xarray": {"xarray"},
+    "integrations.labelled": {"xarray"},
+    "integrations.labelled_pullback": {"xarray"},
     "integrations.pins": {"distributed"},
 }
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
