@@ -119,12 +119,13 @@ def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwarg
     if not missing:
         return found | kwargs
     meant = closest(missing[0], [str(name) for name in names])
+    columns = "columns=" * hasattr(table, "columns")
     raise ArgumentValueError(
         f"`{verb}` of `{name_in_code(f)}`: the {foreign.named(table)} has nothing named {missing[0]}",
         got=", ".join(map(str, names)) or "no names",
         expected=", ".join(f.parameters),
         meant=meant,
-        fix=f"table.rename({{{meant!r}: {missing[0]!r}}})" if meant else f"{missing[0]}=1.0  # beside the table",
+        fix=f"table.rename({columns}{{{meant!r}: {missing[0]!r}}})" if meant else f"{missing[0]}=1.0  # beside the table",
     )
 
 

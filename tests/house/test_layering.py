@@ -61,6 +61,8 @@ INTEGRATED: dict[str, set[str]] = {
     "integrations.xarray": {"xarray"},
     "integrations.labelled": {"xarray"},
     "integrations.labelled_pullback": {"xarray"},
+    "integrations.pandas": {"pandas"},
+    "integrations.aligned": {"pandas"},
     "integrations.pins": {"distributed"},
 }
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
