@@ -9,9 +9,9 @@ import numpy as np
 
 from nbad.errors import ArgumentValueError
 from nbad.foreign import shown
-from nbad.integrations.blockwise import LEAD, Cut, blocks_of, core_labels, fitted, picked, stand_in
+from nbad.integrations.blockwise import LEAD, Cut, blocks_of, chosen, core_labels, fitted, picked, stand_in
 from nbad.integrations.kept import Kept
-from nbad.integrations.trees import summed
+from nbad.integrations.trees import Sums
 from nbad.runtime.strides import batch
 from nbad.verbs.linear import Given, as_given, count_of
 from nbad.verbs.pullback import MANY, ONE
@@ -115,19 +115,27 @@ class Pullback:
         chunks = (count, *made.chunks) if is_batched else made.chunks
         run = functools.partial(_cotangents, is_batched=is_batched, is_tuple=made.call.program.structure.is_tuple)
         found = blocks_of(run, "pullback", labels, [self._blocks, made.space, *pairs], chunks)
-        return tuple(self._one(found, labels, k) for k in range(len(made.call.arguments)))
+        bars = dict(self._summed(found, labels))
+        for k, argument in enumerate(made.call.arguments):
+            if k not in bars:
+                bars[k] = picked(found, "cotangent", labels, k, made.call.program.cores[argument], made.dtype)
+        return tuple(bars[k] for k in range(len(bars)))
 
-    def _one(self, found, labels, k):
-        """The cotangent of one differentiated argument."""
-        made = self._made
-        core = made.call.program.cores[made.call.arguments[k]]
-        own = batch(made.call.layout.shapes[made.call.arguments[k]], len(core))
-        full = (1,) * (made.depth - len(own)) + own
-        ones = [axis for axis, size in zip(made.space, full, strict=True) if size != made.call.layout.shape[axis]]
-        if own == made.call.layout.shape:
-            return picked(found, "cotangent", labels, k, core, made.dtype)
-        part = picked(found, "part", labels, k, core, np.float64, ones)
-        return summed(part, made.chunks, own, len(labels) - made.depth, made.dtype)
+    def _summed(self, found, labels):
+        """The cotangents of arguments that are broadcast, by their numbers."""
+        made, lead = self._made, len(labels) - self._made.depth
+        owns = [batch(made.call.layout.shapes[a], len(made.call.program.cores[a])) for a in made.call.arguments]
+        groups: dict[tuple[bool, ...], list[int]] = {}
+        for k, own in enumerate(owns):
+            full = (1,) * (made.depth - len(own)) + own
+            kept = tuple(size == whole for size, whole in zip(full, made.call.layout.shape, strict=True))
+            if own != made.call.layout.shape:
+                groups.setdefault(kept, []).append(k)
+        for kept, numbers in groups.items():
+            parts = found if len(numbers) == len(owns) else chosen(found, labels, numbers)
+            sums = Sums(parts, made.chunks, kept, lead)
+            for place, k in enumerate(numbers):
+                yield k, sums.of(place, owns[k], made.call.program.cores[made.call.arguments[k]], made.dtype)
 
     def _seeds(self, ct, is_batched):
         """The leaves of a seed, cut like the value, each with its labels; and the chunks of the leading axis."""

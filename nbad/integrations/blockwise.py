@@ -4,6 +4,7 @@ An axis of a dask array has a label here: 0, 1, ... are the axes of the element 
 core axis has one of its own.
 """
 
+import functools
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -188,20 +189,21 @@ def blocks_of(function: Callable[..., Any], kind: str, labels: Sequence[int], pa
     return da.Array(made.dask, made.name, chunks, meta=meta)
 
 
-def picked(
-    found: da.Array, kind: str, labels: Sequence[int], k: int, tail: tuple[int, ...], dtype: Any, ones: Sequence[int] = ()
-) -> da.Array:
-    """The array number `k` that each block returned: behind the labels it has these axes; it has size 1 along `ones`."""
+def picked(found: da.Array, kind: str, labels: Sequence[int], k: int, tail: tuple[int, ...], dtype: Any) -> da.Array:
+    """The array number `k` that each block returned: behind the labels it has these axes."""
     out, new_axes = (*labels, *core_labels(tail)), dict(zip(core_labels(tail), tail, strict=True))
     options: dict[str, Any] = dict(name=unique(kind), dtype=dtype, meta=np.empty((0,) * len(out), dtype), align_arrays=False)
-    if ones:
-        options["adjust_chunks"] = dict.fromkeys(ones, _one)
     return da.blockwise(_pick, out, found, tuple(labels), k=k, new_axes=new_axes, **options)
 
 
-def _one(size):
-    return 1
+def chosen(found: da.Array, labels: Sequence[int], numbers: Sequence[int]) -> da.Array:
+    """An array in name: of some of the arrays that each block returned."""
+    return blocks_of(functools.partial(_choose, tuple(numbers)), "part", labels, [found, tuple(labels)], found.chunks)
 
 
 def _pick(found, k):
     return found.leaves[k] if hasattr(found, "leaves") else np.asarray(found[k])
+
+
+def _choose(numbers, found):
+    return [found[k] for k in numbers]

@@ -83,9 +83,12 @@ def vjp(
     options = dict(argnums=made.call.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
     _check(made, options)
     client, kept = _client(), Kept()
-    run = functools.partial(_forward, bound=made.bound, options=options, place=Place(kept if client is None else None))
-    blocks = blocks_of(run, "forward", made.space, [*_numbers(made), *made.pairs], made.chunks)
-    if client is not None:
+    run = functools.partial(_forward, bound=made.bound, options=options)
+    if client is None:
+        run = functools.partial(_kept, run=run, place=Place(kept))
+        blocks = blocks_of(run, "forward", made.space, [*_numbers(made), *made.pairs], made.chunks)
+    else:
+        blocks = blocks_of(run, "forward", made.space, made.pairs, made.chunks)
         from nbad.integrations.pins import pin
 
         pin(client)
@@ -114,14 +117,15 @@ def _check(made, options):
     check_bound(call, options["max_bytes"])
 
 
-def _forward(number, *values, bound, options, place):
+def _forward(*values, bound, options):
     """The task of one block."""
+    y, pullback = bound.call(functools.partial(vjp_of_arrays, bound.f), values, **options)
+    return Block(tuple(map(np.asarray, outputs_of(y))), pullback)
 
-    def make():
-        y, pullback = bound.call(functools.partial(vjp_of_arrays, bound.f), values, **options)
-        return Block(tuple(map(np.asarray, outputs_of(y))), pullback)
 
-    return place.of(int(number.item()), make)
+def _kept(number, *values, run, place):
+    """The same with the schedulers of this process, which may have the block already."""
+    return place.of(int(number.item()), lambda: run(*values))
 
 
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., da.Array]:

@@ -1,13 +1,14 @@
-"""Sums of blocks' cotangents over the axes that an argument is broadcast along: one machine's tree, continued.
+"""Sums of blocks' cotangents over the axes that arguments are broadcast along: one machine's tree, continued.
 
 nbad sums blocks of 256 elements in C order; block `2k` meets block `2k + 1`, and so on upwards. Here each chunk brings the sum of
 its own blocks, and chunks meet where one machine's blocks meet. Where a chunk is a whole subtree, such as `256 * 2**k` elements
-in C order from a multiple of as many on, the bits are those of one machine.
+in C order from a multiple of as many on, the bits are those of one machine. A task adds up to FAN parts, in that order.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dask.array as da
@@ -17,44 +18,56 @@ from dask.highlevelgraph import HighLevelGraph
 from nbad.integrations.blockwise import Chunks, unique
 from nbad.runtime.block_sums import TILE
 
+FAN = 16
 
-def summed(part: da.Array, chunks: Chunks, own: tuple[int, ...], lead: int, dtype: Any) -> da.Array:
-    """Sum what each block brought to the shape of an argument.
+
+class Sums:
+    """Sums of what each block brought for arguments that are broadcast along the same axes.
 
     Parameters
     ----------
-    part : dask.array.Array
-        Leading axes, the axes of the element space, core axes: of size 1 in each block along an axis that is summed.
+    parts : dask.array.Array
+        In name: for each block a list of arrays, one per argument, with all axes of the element space, of size 1 where one is
+        summed.
     chunks : tuple of tuples
         Of the element space.
-    own : tuple of int
-        The argument's shape, without core axes.
+    kept : sequence of bool
+        Which of its axes are not summed.
     lead : int
-        How many leading axes there are.
-    dtype : numpy.dtype
-        Of the result.
+        How many axes `parts` has before them.
     """
-    depth = len(chunks)
-    missing, full = depth - len(own), (1,) * (depth - len(own)) + own
-    kept = [size == sum(c) for size, c in zip(full, chunks, strict=True)]
-    firsts = _first_blocks(chunks)
-    name = unique("sum")
-    graph: dict[Any, Any] = {}
-    heads, tails = _places(part.numblocks[:lead]), (0,) * (part.ndim - lead - depth)
-    for head in heads:
-        for target in _places([len(c) if keep else 1 for keep, c in zip(kept, chunks, strict=True)]):
-            places = itertools.product(*([t] if keep else range(len(c)) for t, keep, c in zip(target, kept, chunks, strict=True)))
-            parts = [(firsts[place], (part.name, *head, *place, *tails)) for place in places]
-            whole = _tree(f"{name}-part", (*head, *target), parts, graph)
-            graph[(name, *head, *target[missing:], *tails)] = (_finished, whole, lead, missing, np.dtype(dtype))
-    space = tuple(c if keep else (1,) for keep, c in zip(kept, chunks, strict=True))[missing:]
-    found = part.chunks[:lead] + space + part.chunks[lead + depth :]
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[part])
-    return da.Array(layers, name, found, meta=np.empty((0,) * len(found), dtype))
+
+    def __init__(self, parts: da.Array, chunks: Chunks, kept: Sequence[bool], lead: int):
+        self._kept, self._lead = kept, lead
+        name = unique("tree")
+        graph: dict[Any, Any] = {}
+        space = [c if keep else (1,) for keep, c in zip(kept, chunks, strict=True)]
+        firsts = _first_blocks(chunks)
+        for head in _places(parts.numblocks[:lead]):
+            for target in _places(map(len, space)):
+                summed = ([t] if keep else range(len(c)) for t, keep, c in zip(target, kept, chunks, strict=True))
+                places = list(itertools.product(*summed))
+                keys = [(parts.name, *head, *place) for place in places]
+                _emit((name, *head, *target), _tree([firsts[place] for place in places]), keys, graph)
+        layers = HighLevelGraph.from_collections(name, graph, dependencies=[parts])
+        self._totals = da.Array(layers, name, (*parts.chunks[:lead], *space), meta=parts._meta)
+
+    def of(self, k: int, own: tuple[int, ...], core: tuple[int, ...], dtype: Any) -> da.Array:
+        """The sums of the argument number `k`, in its shape `(*own, *core)`, rounded to a dtype."""
+        totals, lead = self._totals, self._lead
+        missing, name = totals.ndim - lead - len(own), unique("sum")
+        chunks = totals.chunks[:lead] + totals.chunks[lead + missing :] + tuple((size,) for size in core)
+        finish, tails = functools.partial(_finished, k=k, lead=lead, missing=missing, dtype=np.dtype(dtype)), (0,) * len(core)
+        graph = {
+            (name, *place[:lead], *place[lead + missing :], *tails): (finish, (totals.name, *place))
+            for place in _places(totals.numblocks)
+        }
+        layers = HighLevelGraph.from_collections(name, graph, dependencies=[totals])
+        return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 
 
-def _places(numblocks: Sequence[int]) -> Any:
-    return itertools.product(*map(range, numblocks))
+def _places(counts: Iterable[int]) -> Any:
+    return itertools.product(*map(range, counts))
 
 
 def _first_blocks(chunks: Chunks) -> dict[tuple[int, ...], int]:
@@ -64,33 +77,70 @@ def _first_blocks(chunks: Chunks) -> dict[tuple[int, ...], int]:
     steps = [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
     return {
         place: sum(s[k] * step for s, k, step in zip(starts, place, steps, strict=True)) // TILE
-        for place in _places([len(c) for c in chunks])
+        for place in _places(map(len, chunks))
     }
 
 
-def _tree(name: str, target: tuple[int, ...], parts: list[tuple[int, Any]], graph: dict[Any, Any]) -> Any:
-    """The key of the sum of parts, each with the number of its first block; neighbours join at the lower level first."""
-    stack: list[tuple[Any, int]] = []  # keys, and the level at which each meets what stands before it
-    counter = itertools.count()
+def _tree(numbers: Sequence[int]) -> Any:
+    """The tree in which parts meet, by the numbers of their first blocks: pairs of pairs of places.
+
+    Neighbours join at the lower level first.
+
+    Examples
+    --------
+    >>> _tree([0, 4, 8, 12]), _tree([0, 4, 8])
+    (((0, 1), (2, 3)), ((0, 1), 2))
+    """
+    stack: list[tuple[Any, tuple[int, int]]] = []  # and the level at which each meets what stands before it
 
     def join():
         (left, level), (right, _) = stack.pop(-2), stack.pop()
-        key = (name, *target, next(counter))
-        graph[key] = (np.add, left, right)
-        stack.append((key, level))
+        stack.append(((left, right), level))
 
-    before = parts[0][0]
-    for number, key in parts:
-        level = (before ^ number).bit_length()
+    for place, (before, number) in enumerate(zip([numbers[0], *numbers], numbers, strict=False)):
+        level = (before ^ number).bit_length(), (place ^ (place - 1)).bit_length() if number == before else 0
         while len(stack) > 1 and stack[-1][1] < level:
             join()
-        stack.append((key, level))
-        before = number
+        stack.append((place, level))
     while len(stack) > 1:
         join()
     return stack[0][0]
 
 
-def _finished(total, lead, missing, dtype):
+def _emit(key: Any, tree: Any, keys: Sequence[Any], graph: dict[Any, Any]) -> None:
+    """The tasks of a tree: each adds up to FAN parts or sums of others, and the last one is that of `key`."""
+    counter = itertools.count()
+
+    def task(side, key):
+        order, below = side
+        graph[key] = (functools.partial(_added, order), below)
+        return 0, [key]
+
+    def front(node):
+        """What is to be added yet for a node, by its order and keys."""
+        if isinstance(node, int):
+            return 0, [keys[node]]
+        sides = [front(side) for side in node]
+        if sum(len(below) for _, below in sides) > FAN:
+            sides = [task(s, (f"{key[0]}-part", *key[1:], next(counter))) if len(s[1]) > 1 else s for s in sides]
+        (left, first), (right, second) = sides
+        return (left, _shifted(right, len(first))), first + second
+
+    task(front(tree), key)
+
+
+def _shifted(order, by):
+    return order + by if isinstance(order, int) else tuple(_shifted(side, by) for side in order)
+
+
+def _added(order, parts):
+    """Sums, in the order of a tree, of as many arrays as each part has."""
+    if isinstance(order, int):
+        return [np.asarray(part, np.float64) for part in parts[order]]
+    left, right = (_added(side, parts) for side in order)
+    return [a + b for a, b in zip(left, right, strict=True)]
+
+
+def _finished(totals, k, lead, missing, dtype):
     """A sum in the argument's shape and dtype."""
-    return np.asarray(total)[(slice(None),) * lead + (0,) * missing].astype(dtype)
+    return totals[k][(slice(None),) * lead + (0,) * missing].astype(dtype)
