@@ -99,16 +99,22 @@ class Program:
         """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need; no Jacobian of wide kernels."""
         wrt = self.input_slots(range(len(self.names)))
         usual = self.plan(wrt, "auto")
-        values, cotangents = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
-        kernels = [self.value(dtype).beside(values), self.fused_reverse(usual, dtype).beside(cotangents)]
+        values, inputs = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
+
+        def seeded(kernel: TileKernel) -> TileKernel:
+            stored = [1] * (len(kernel.graph.inputs) - sum(values))
+            return kernel.beside(inputs).reading([*stored, *values])
+
+        kernels = [self.value(dtype).beside(values).reading(inputs), seeded(self.fused_reverse(usual, dtype))]
         for plan in (usual, self.plan(wrt, "partials")):
-            kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]))
+            kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]).reading(inputs))
             kernels += [self.prologue(plan, dtype)] * (plan.prologue is not None)
-            kernels.append(self.reverse(plan, dtype).beside(cotangents))
+            kernels.append(seeded(self.reverse(plan, dtype)))
         if not usual.inner:
             blocks = self.jacobian_plan(wrt, "auto")
             for before in ([], values):
-                kernels.append(self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)]))
+                kernel = self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)])
+                kernels.append(kernel.reading(inputs))
         for kernel in kernels:
             kernel.load()
 

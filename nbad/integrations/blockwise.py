@@ -7,6 +7,7 @@ core axis has one of its own.
 import functools
 import itertools
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ import numpy as np
 from nbad.api.calls import Call, check_kernel
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.forks import Lock
 from nbad.integrations.named import Bound, without_checks
+from nbad.runtime import memory
 from nbad.runtime.strides import batch
 
 LEAD = -1
@@ -207,3 +210,61 @@ def _pick(found, k):
 
 def _choose(numbers, found):
     return [found[k] for k in numbers]
+
+
+class Block:
+    """The value of one block, and its pullback."""
+
+    def __init__(self, leaves: tuple[Any, ...], pullback: Any):
+        self.leaves, self.pullback = leaves, pullback
+
+    def __sizeof__(self) -> int:
+        """What dask takes it to weigh."""
+        return sum(leaf.nbytes for leaf in self.leaves) + self.pullback.rows.nbytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Block, (self.leaves, self.pullback)
+
+
+class Kept:
+    """Blocks by their numbers, as many as half of the memory holds that is free when the first one comes.
+
+    Examples
+    --------
+    >>> kept = Kept()
+    >>> kept.of(0, lambda: "made"), Place(kept).of(0, lambda: "made again"), Place(Kept()).of(0, lambda: "made again")
+    ('made', 'made', 'made again')
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, Any] = {}
+        self._room: int | None = None
+        self._lock = Lock()
+
+    def of(self, number: int, make: Callable[[], Any]) -> Any:
+        """The block of a number, made where it is not kept."""
+        if number in self._blocks:
+            return self._blocks[number]
+        block = make()
+        with self._lock.current:
+            self._room = memory.available() // 2 if self._room is None else self._room
+            size = block.__sizeof__()
+            if size <= self._room:
+                self._room -= size
+                self._blocks[number] = block
+        return block
+
+
+class Place:
+    """What tasks know of a `Kept`: they do not keep it alive, and in another process it is not there."""
+
+    def __init__(self, kept: Kept | None):
+        self._kept = (lambda: None) if kept is None else weakref.ref(kept)
+
+    def of(self, number: int, make: Callable[[], Any]) -> Any:
+        """As of what is kept, if that is still there."""
+        kept = self._kept()
+        return make() if kept is None else kept.of(number, make)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Place, (None,)

@@ -17,8 +17,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.graphs.kernels import outputs_of
 from nbad.integrations.block_pullback import Pullback, block_shape
-from nbad.integrations.blockwise import blocks_of, cut, fitted, picked, stand_in
-from nbad.integrations.kept import Block, Kept, Place
+from nbad.integrations.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
 from nbad.integrations.named import leaves_in
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays

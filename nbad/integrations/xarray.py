@@ -14,8 +14,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.errors import ArgumentValueError
 from nbad.graphs.kernels import outputs_of
-from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled
-from nbad.integrations.labelled_pullback import Pullback, as_labelled, as_number
+from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
 
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]

@@ -25,8 +25,8 @@ NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the 
 class Move(NamedTuple):
     """Where a row of the kernel meets an argument: from which item on, and how many items lie between neighbours.
 
-    A residual row has step 0, and its number in place of an offset. A block, which a kernel writes with all items of an element
-    side by side, is one move.
+    A residual row has step 0, and its number in place of an offset. A block, which a kernel reads or writes with all items of an
+    element side by side, is one move.
     """
 
     row: int
@@ -99,13 +99,14 @@ def most_staged(items):
 def entry(sweep, limit, few):
     """A Python function that runs a sweep of at most `limit` elements, or answers False; None if there is too much of anything.
 
-    It takes the inputs, and behind them, if they are given, arrays for the results; then it answers True. A sweep from residual
-    rows takes the element space, a tuple, before them. `few` is the limit where numbers are among the inputs.
+    It takes a tuple of the inputs, and None, or arrays for the results in their structure, which it gives back then. A sweep from
+    residual rows takes the element space, a tuple, and the rows before them. `few` is the limit where numbers are among the
+    inputs.
     """
     kernel, dtype = sweep.kernel, sweep.kernel.dtype
     results = [result for group, _ in sweep.groups for result in group]
     moves = (*sweep.loads, *sweep.stores)
-    widths = [1] * len(kernel.graph.inputs) + [*kernel.widths]  # items of each row or block
+    widths = [*kernel.reads, *kernel.widths]  # items of each row or block
     rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
     tile = min(TILE, LARGEST // (rooms[-1] * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)
@@ -129,8 +130,8 @@ def entry(sweep, limit, few):
         *(len(sweep.loads), len(moves), len(sweep.groups)),
         *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
-        *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
-        *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
+        *(api("PyTuple_New"), api("PyTuple_SetItem"), id(tuple), id(None), api("PyLong_AsSsize_t"), api("PyBool_FromLong")),
+        *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef"), api("Py_IncRef")),
     ]
     for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)

@@ -25,26 +25,27 @@ class _Printer(Arguments):
     def text(self):
         """The IR."""
         code = self.code
-        has_out = code.builder.and_(self.given.equals(self.inputs + self.results), self.results.differs(0))
-        self.demand(code.builder.or_(self.given.equals(self.inputs), has_out))
         with code.loop(0, self.inputs + self.results) as k:
             code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
             code.store(self.things + k * 8, code.int(0))
+        self.unpack()
         with self.so_far():
             self.check_types()
         with self.so_far():
             self.find_shape()
         with self.so_far(), code.loop(0, self.inputs) as k:
             self.check_input(k)
-        with self.so_far(), code.when(has_out), code.loop(self.inputs, self.given) as k:
+        with self.so_far(), code.loop(self.inputs, self.given) as k:
             self.check_out(k)
         with self.so_far():
-            with code.when(code.builder.not_(has_out)), code.loop(0, self.results) as k:
-                self.new_result(self.inputs + k)
+            with code.loop(self.given, self.inputs + self.results) as k:
+                self.new_result(k)
             self.run()
-            with code.when(code.builder.not_(has_out)):
-                code.builder.ret(self.assembled().value)
-        code.finish(code.call(self.field(t.ANSWER), code.read(self.good), returns=I64))
+            with code.when(self.has_out):
+                code.call(self.field(t.RETAIN), self.out)
+                code.builder.ret(self.out.value)
+            code.builder.ret(self.assembled().value)
+        code.finish(code.call(self.field(t.ANSWER), 0, returns=I64))
         return str(code.function.module)
 
     # --- results
@@ -197,18 +198,22 @@ class _Printer(Arguments):
                 self.fill_number(own, self.move(m, t.OF), padded)
             staged = code.builder.not_(code.builder.or_(direct, is_number))
             with code.when(code.builder.and_(staged, is_load)):
-                self.copy((own, 1), (self.place(m, start), self.move(m, t.STEP)), count)
-                self.copy((own + count * self.item, 1), (own + (count - 1) * self.item, 0), padded - count)
+                items, end = self.move(m, t.ITEMS), own + count * self.item * self.move(m, t.ITEMS)
+                self.copy((own, 1), (self.place(m, start), self.step(m)), count * items)
+                self.copy((end, 1), (end - items * self.item, 1), (padded - count) * items)  # the last one, again and again
         self.call_kernel(table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
             own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
-            step = code.select(items.equals(1), self.move(m, t.STEP), 1)
             with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
                 is_summed = code.builder.and_(self.argument(self.move(m, t.OF), t.SHARED).differs(0), count.differs(1))
                 with code.when(is_summed):
                     self.sum(self.place(m, start), own, count)
                 with code.when(code.builder.not_(is_summed)):
-                    self.copy((self.place(m, start), step), (own, 1), count * items)
+                    self.copy((self.place(m, start), self.step(m)), (own, 1), count * items)
+
+    def step(self, m):
+        """Items from one that is staged to the next: the whole block is."""
+        return self.code.select(self.move(m, t.ITEMS).equals(1), self.move(m, t.STEP), 1)
 
     def sum(self, target, row, count):
         """What the worker leaves of one block."""

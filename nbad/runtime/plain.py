@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from nbad.codegen.compile import reads_beside
 from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
@@ -18,19 +19,19 @@ MANY = 1 << 12  # elements from which it pays to compile uniform work apart; num
 
 
 def value(program, dtype):
-    """`entry(*xs)` or `entry(*xs, *out)`: the value."""
+    """`entry(xs, out)`: the value."""
     run = _made(program.value(dtype), program.cores, [(program.leaves, program.structure.is_tuple)])
     return _in_structure(program, run, program.structure.build)
 
 
 def forward(program, plan, dtype):
-    """`entry(*xs)`: the value, and the residual rows."""
+    """`entry(xs, None)`: the value, and the residual rows."""
     groups = [(program.leaves, program.structure.is_tuple), ((Rows(len(plan.residuals)),), False)]
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
 def reverse(program, plan, arguments, dtype, shared, batched):
-    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents.
+    """`entry(shape, rows, seeds, out)`: the cotangents.
 
     Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
     """
@@ -43,12 +44,13 @@ def most_of_reverse(plan, leaves, dtype):
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
     most = _most(rows, flops, dtype.itemsize)
-    items = sum(math.prod(core) for core in leaves if core)  # seeds of vectors are no rows in place
+    staged = [math.prod(core) for core in leaves if core]
+    items = sum(size for size in staged if not reads_beside(size, dtype))  # such seeds are no rows in place
     return min(most, most_staged(items)) if items else most
 
 
 def pushforward(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, *tangents)`: the output tangents."""
+    """`entry(shape, rows, tangents, None)`: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
     groups = [(program.leaves, program.structure.is_tuple)]
     run = _made(program.pushforward(plan, dtype), inputs, groups, batched=batched)
@@ -56,7 +58,7 @@ def pushforward(program, plan, arguments, dtype, batched):
 
 
 def jvp(program, wrt, arguments, dtype):
-    """`entry(*xs, *tangents)`: the value and the output tangents."""
+    """`entry((*xs, *tangents), None)`: the value and the output tangents."""
     inputs = (*program.cores, *(program.cores[a] for a in arguments))
     groups = [(program.leaves, program.structure.is_tuple)] * 2
     run = _made(program.jvp(wrt, dtype), inputs, groups, primals=len(program.cores))
@@ -64,7 +66,7 @@ def jvp(program, wrt, arguments, dtype):
 
 
 def jacobian(program, plan, dtype, with_value):
-    """`entry(*xs)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
+    """`entry(xs, out)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
     kernel, block = program.jacobian(plan, dtype, with_value), (plan.outputs, len(plan.wrt))
     leaves = program.leaves if with_value else ()
     groups = [(leaves, program.structure.is_tuple)] * with_value + [((block,), False)]
@@ -82,9 +84,9 @@ def _in_structure(program, run, build):
     if program.structure.is_usual:
         return run
 
-    def call(*args):
-        made = run(*args)
-        return made if type(made) is bool else build(made)
+    def call(*given):
+        made = run(*given)
+        return made if made is False or given[-1] is not None else build(made)
 
     return call
 
@@ -92,21 +94,25 @@ def _in_structure(program, run, build):
 def _made(kernel, inputs, groups, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
-    A result of several values an element is a block of the kernel.
+    A result of several values an element is a block of the kernel, and so is an argument where it may be.
     """
+    dtype = kernel.dtype
     results = [result for group, _ in groups for result in group]
-    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument)]
+    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument, dtype)]
     laid = [(k, *row) for k, result in enumerate(results) for row in _laid(result, bool(shared) and shared[k])]
     widths = [width for _, width, _, _ in laid]
     first = len(places) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
+    sizes = [size for a in inputs for size in ([1] * a.number if isinstance(a, Rows) else [math.prod(a)])]
     loads = [Move(row, *place) for row, place in enumerate(places)]
     stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
     moves = tuple(loads), tuple(stores)
-    return _entry(Plain(kernel.beside(widths), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
+    return _entry(Plain(kernel.beside(widths).reading(sizes), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
 
 
-def _places(number, argument):
-    return residual_rows(number, argument.number) if isinstance(argument, Rows) else plain_rows([argument], number)
+def _places(number, argument, dtype):
+    if isinstance(argument, Rows):
+        return residual_rows(number, argument.number)
+    return [(number, 0, math.prod(argument))] if reads_beside(math.prod(argument), dtype) else plain_rows([argument], number)
 
 
 def _laid(result, is_shared):

@@ -92,7 +92,7 @@ class PlainCase:
 
     def __init__(self, reverse, shared):
         self._made = reverse.program, reverse.plan, reverse.arguments, reverse.dtype, shared
-        self.program, self.count = reverse.program, len(reverse.arguments)
+        self.program = reverse.program
 
     @cached_property
     def one(self):
@@ -106,13 +106,7 @@ class PlainCase:
 
     def __call__(self, run, given, ct, out):
         """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
-        seeds = self.program.structure.leaves(ct)
-        if type(seeds) is not tuple or len(seeds) != len(self.program.leaves):
-            return False
-        if out is None:
-            return run(*given, *seeds)
-        is_whole = type(out) is tuple and len(out) == self.count > 0
-        return is_whole and run(*given, *seeds, *out) and out
+        return run(*given, self.program.structure.leaves(ct), out)
 
 
 def reverse_of(program, plan, arguments, dtype):
@@ -147,8 +141,16 @@ class ReverseSweeps:
 
         `count` is None for a single seed without a leading axis; `room` is how many bytes temporaries may take at a time.
         """
+        self.watch(rows, lambda: self.fill(rows, seeds, results, count, accumulate, room))
+
+    def watch(self, rows, run):
+        """Sweep, by calling `run`."""
+        run()
+
+    def fill(self, rows, seeds, results, count, accumulate, room):
+        """The same, unwatched."""
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
-        sweep = self._sweep if at_once else self._in_slabs(room)
+        sweep = self.sweep if at_once else self._in_slabs(room)
         if count is None or count <= at_once:
             return sweep(rows, seeds, results, count is not None, accumulate)
         for low in range(0, count, at_once or 1):
@@ -178,13 +180,13 @@ class ReverseSweeps:
         partial, other = self._by_kind()
 
         def sweep(rows, seeds, results, batched, accumulate):
-            self._of([t for _, t in other])._sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
+            self._of([t for _, t in other]).sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
             for k, target in partial:
                 for axis, part in self._slabs(target, room):
                     given = [part_of(seed, axis + batched, part) for seed in seeds]
                     taken = part_of(results[k], axis + batched - len(self.region.shape) + len(target.own), part)
                     region = self.region.slab(axis, part)
-                    self._of([target.cut(region, axis)], region)._sweep(rows, given, [taken], batched, accumulate)
+                    self._of([target.cut(region, axis)], region).sweep(rows, given, [taken], batched, accumulate)
 
         return sweep
 
@@ -198,7 +200,8 @@ class ReverseSweeps:
         key = tuple(targets), region or self.region
         return self._parts(key, lambda: ReverseSweeps(self.program, self.plan, *key, self.dtype))
 
-    def _sweep(self, rows, seeds, results, batched, accumulate):
+    def sweep(self, rows, seeds, results, batched, accumulate):
+        """One sweep of all these seeds, whatever memory it takes."""
         n_seeds = results[0].shape[0] if batched and results else 1
         named = zip(self.targets, results, strict=True)
         temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
@@ -312,9 +315,10 @@ class ReverseSweeps:
 class WatchedSweeps(ReverseSweeps):
     """Sweeps over all elements whose partials may fail."""
 
-    def __call__(self, rows, *seeds_and_more):
+    def watch(self, rows, run):
+        """Sweep, and raise where partials failed."""
         before = noted.value
-        super().__call__(rows, *seeds_and_more)
+        run()
         if noted.value != before:
             prologue, shape = self.plan.prologue, self.region.shape
             search = Search(self.program, ("prologue", *self.plan.key), prologue, may_fail(prologue), self.dtype)

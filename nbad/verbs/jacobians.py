@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from nbad import config
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -148,20 +150,30 @@ class Jacobian(Made):
         super().__init__(f)
         self.argnums, self.mode = argnums, mode
         self._name = plain_name(type(self).__name__, argnums, mode)
+        self._runs = f.plain.runs(self._name)
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        made = False if kwargs else self.f.plain(*self.plain(xs, out))
-        if made is not False:
-            return made if out is None else out
+        if not kwargs and not config.debug.get():
+            for run in self._runs:  # in line, as a kernel's
+                made = run(xs, out)
+                if made is not False:
+                    return made
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
         sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
         result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
         if not kwargs:
-            dtype, keys = call.layout.dtype, [self.plain(xs, form)[0] for form in (None, result)]
-            keep_plain(self.f, keys, call, self.argnums, lambda: plain.jacobian(call.program, plan, dtype, self.with_value))
+            make = functools.partial(plain.jacobian, call.program, plan, call.layout.dtype, self.with_value)
+            keep_plain(self.f, self._name, call, self.argnums, len(xs), make)
+            self._runs = self.f.plain.runs(self._name)
         return result
+
+    def __getstate__(self):
+        return {**vars(self), "_runs": ()}  # an entry stays in its process
 
     def sparsity(self, /, *xs, **kwargs):
         """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
@@ -175,24 +187,25 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat).sparsity(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
 
+    def _of(self, flat):
+        """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
+        return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
+
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
-        return self.f.plain.bound(*self.plain(xs, out))
-
-    def plain(self, xs, out):
-        """What the entry of such calls is kept under, and its arguments."""
-        if out is None:
-            return (self._name, len(xs)), xs
-        return (self._name, len(xs), False, 1), (*xs, out)
+        return self.f.plain.bound(self._name, xs, out)
 
     def _new(self, call, sweep):
-        return sweep(call.arrays)[0]
+        return sweep(call.given)[0]
 
     def _into(self, call, sweep, out):
-        sweep.into(call.arrays, [_blocks(call, sweep, out)])
+        sweep.into(call.given, [_blocks(call, sweep, out)])
         return out
 
 
@@ -201,16 +214,8 @@ class ValueAndJacobian(Jacobian):
 
     with_value = True
 
-    def plain(self, xs, out):
-        if out is None:
-            return (self._name, len(xs)), xs
-        y, blocks = out if type(out) is tuple and len(out) == 2 else (None, None)
-        if type(y) is tuple:
-            return (self._name, len(xs), True, len(y)), (*xs, *y, blocks)
-        return (self._name, len(xs), False, 1), (*xs, y, blocks)
-
     def _new(self, call, sweep):
-        *leaves, blocks = sweep(call.arrays)
+        *leaves, blocks = sweep(call.given)
         return sweeps.structured(call.program, leaves), blocks
 
     def _into(self, call, sweep, out):
@@ -218,5 +223,5 @@ class ValueAndJacobian(Jacobian):
         y, blocks = pair_of(out, headline, ("y", "J"))
         leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, blocks)
         check_overlaps(headline, blocks, "J", leaves)
-        sweep.into(call.arrays, [*leaves, blocks])
+        sweep.into(call.given, [*leaves, blocks])
         return out

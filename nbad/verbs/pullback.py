@@ -8,6 +8,7 @@ import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
+from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
@@ -78,14 +79,25 @@ class Pullback:
     """
 
     def __init__(
-        self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None
+        self,
+        reverse: Reverse,
+        rows: Array | None,
+        shape: Shape,
+        shapes: tuple[Shape, ...],
+        max_bytes: int | None = None,
+        picked: Picked | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain = reverse.plain_case(shape, shapes)
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
 
     @cached_property
     def _sweeps(self):
-        return self._reverse.over(self._shape, self._shapes)
+        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
+
+    @property
+    def shape(self) -> Shape:
+        """That of the elements: what the arguments broadcast to."""
+        return self._shape
 
     @property
     def residuals(self) -> Residuals:
@@ -322,13 +334,19 @@ class Pullback:
 
     def __reduce__(self):
         rows = saved.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
-        return _loaded, (saved.Saved.of(self._reverse), rows, self._shape, self._shapes, self._max_bytes)
+        return _loaded, (saved.Saved.of(self._reverse), rows, *self._parts()[2:])
 
     def __copy__(self) -> "Pullback":
-        return Pullback(self._reverse, self._open("pickle or copy"), self._shape, self._shapes, self._max_bytes)
+        return self._like(self._open("pickle or copy"))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pullback":
-        return Pullback(self._reverse, self._open("pickle or copy").copy(), self._shape, self._shapes, self._max_bytes)
+        return self._like(self._open("pickle or copy").copy())
+
+    def _like(self, rows: Array) -> "Pullback":
+        return Pullback(self._reverse, rows, *self._parts()[2:])
+
+    def _parts(self):
+        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes, self._picked
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)
@@ -340,7 +358,7 @@ class Pullback:
         self.close()
 
 
-def _loaded(made_by, rows, shape, shapes, max_bytes):
+def _loaded(made_by, rows, shape, *more):
     """A pullback that was pickled, maybe in another process."""
     reverse = made_by.reverse()
-    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, shapes, max_bytes)
+    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, *more)
