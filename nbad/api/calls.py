@@ -71,6 +71,9 @@ def _refuse_partners(f, program, values, xs, kwargs):
         return
     named = dict(zip(program.names, values, strict=True))
     name, part = next((name, value) for name, value in named.items() if foreign.part_of(value) is not None)
+    if f._made_from and f._made_from[1] == "flat":  # of arguments with structure
+        f, kwargs = f._made_from[0], {}
+        xs = f.parameters
     given = f.parameters[: len(xs)]
     line = spelled(f, given, verb, **{key: key for key in kwargs})
     if verb == "jvp":

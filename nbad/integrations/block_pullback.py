@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
+from nbad.api.trees import Groups
 from nbad.errors import ArgumentValueError
 from nbad.foreign import shown
 from nbad.integrations.blockwise import LEAD, Chunks, Cut, Kept, blocks_of, chosen, core_labels, fitted, picked, stand_in, unique
@@ -27,8 +28,12 @@ class Pullback:
     Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, made: Cut, blocks: da.Array, kept: Kept):
-        self._made, self._blocks, self._kept = made, blocks, kept
+    def __init__(self, made: Cut, blocks: da.Array, kept: Kept, groups: Groups | None = None):
+        self._made, self._blocks, self._kept, self._groups = made, blocks, kept, groups
+
+    def grouped(self, groups: Groups) -> "Pullback":
+        """The same by arguments of which some have structure: cotangents come in it."""
+        return Pullback(self._made, self._blocks, self._kept, groups)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -123,7 +128,8 @@ class Pullback:
         for k, argument in enumerate(made.call.arguments):
             if k not in bars:
                 bars[k] = picked(found, "cotangent", labels, k, made.call.program.cores[argument], made.dtype)
-        return tuple(bars[k] for k in range(len(bars)))
+        ordered = tuple(bars[k] for k in range(len(bars)))
+        return ordered if self._groups is None else self._groups.build(ordered)
 
     def _summed(self, found, labels):
         """The cotangents of arguments that are broadcast, by their numbers."""

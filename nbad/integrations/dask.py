@@ -13,8 +13,10 @@ import dask.array as da
 import dask.base
 import numpy as np
 
+from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
+from nbad.api.trees import flattened
 from nbad.graphs.kernels import outputs_of
 from nbad.integrations.block_pullback import Pullback, block_shape
 from nbad.integrations.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
@@ -78,6 +80,12 @@ def vjp(
     >>> float(b_bar.compute(scheduler="synchronous"))
     15.0
     """
+    check_kernel(f)
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
+        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
+        return y, pullback.grouped(flat.groups(f, argnums))
     made = cut(f, xs, kwargs, argnums, "vjp")
     options = dict(argnums=made.call.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
     _check(made, options)
@@ -150,6 +158,9 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
 
     @_of(f)
     def call(*xs: Any, **kwargs: Any) -> da.Array:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = cut(f, xs, kwargs, argnums, "jacobian")
         return _each(made, jacobians.jacobian(f, made.call.names, mode), [block_shape(made)])[0]
 
@@ -181,6 +192,9 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
 
     @_of(f)
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, da.Array]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = cut(f, xs, kwargs, argnums, "value_and_jacobian")
         *y, blocks = _each(made, jacobians.value_and_jacobian(f, made.call.names), [*made.leaf_cores, block_shape(made)])
         return made.structured(y), blocks
@@ -213,6 +227,11 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
 
     @_of(f)
     def call(*xs: Any, **kwargs: Any) -> tuple[da.Array, Any]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+            grouped = flat.groups(f, argnums).build(partials)
+            return y, grouped if function.is_many else grouped[0]
         made = cut(f, xs, kwargs, None, "value_and_grad")
         cores = [f.core(f.parameter(which)) for which in (argnums if isinstance(argnums, tuple | list) else (argnums,))]
         y, *partials = _each(made, function, [(), *cores])
@@ -245,6 +264,9 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
 
     @_of(f)
     def call(*xs: Any, **kwargs: Any) -> da.Array:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return hessian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = cut(f, xs, kwargs, argnums, "hessian")
         return _each(made, gradients.hessian(f, made.call.names), [(len(made.call.wrt),) * 2])[0]
 
@@ -275,6 +297,9 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     array([0., 2., 4., 6.])
     """
     primals, tangents = pushforward.as_tuples(f, primals, tangents)
+    flat = flattened(f, primals, {})
+    if flat is not None:
+        return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = cut(f, primals, {}, None, "jvp")
     names, call = f.parameters[: len(primals)], made.call
     stand_ins = tuple(map(stand_in, tangents))

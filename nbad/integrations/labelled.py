@@ -8,6 +8,7 @@ import xarray as xr
 
 from nbad import foreign
 from nbad.api.signatures import name_in_code, spelled
+from nbad.api.trees import Groups
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.integrations.named import Bound, by_name, output_names, refuse_vectors
 from nbad.verbs import gradients, jacobians, pushforward
@@ -171,8 +172,12 @@ def _by_apply_ufunc(bound, values):
 class Pullback:
     """Apply the transposed Jacobian to labelled seeds; made by `vjp`. Calling it takes one seed, `batched` many."""
 
-    def __init__(self, made: Labelled, pullback: Any, y: list[xr.DataArray]):
-        self._made, self._pullback, self._y = made, pullback, y
+    def __init__(self, made: Labelled, pullback: Any, y: list[xr.DataArray], groups: Groups | None = None):
+        self._made, self._pullback, self._y, self._groups = made, pullback, y, groups
+
+    def grouped(self, groups: Groups) -> "Pullback":
+        """The same by arguments of which some have structure: cotangents come in it."""
+        return Pullback(self._made, self._pullback, self._y, groups)
 
     def __repr__(self) -> str:
         return f"<nbad.integrations.xarray.Pullback of {self._made.bound.program.call}, dims {self._y[0].dims}>"
@@ -281,7 +286,8 @@ class Pullback:
         seeds = tuple(_seed(name, leaf, y, lead) for name, leaf, y in named)
         apply = self._pullback if lead is None else self._pullback.batched
         found = apply(seeds if made.bound.program.structure.is_tuple else seeds[0])
-        return tuple(made.cotangent(name, bar, self._y[0].dims, lead) for name, bar in zip(made.names, found, strict=True))
+        bars = tuple(made.cotangent(name, bar, self._y[0].dims, lead) for name, bar in zip(made.names, found, strict=True))
+        return bars if self._groups is None else self._groups.build(bars)
 
 
 def _seed(name, seed, y, lead):

@@ -10,6 +10,7 @@ from nbad.api.calls import Call, analyse, check_kernel
 from nbad.api.signatures import in_order, name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.graphs.kernels import outputs_of
+from nbad.indexing.indexed import Indexed
 from nbad.pipeline import Program
 
 
@@ -25,6 +26,14 @@ class Bound(NamedTuple):
         """A call's, and the values of its arguments."""
         check_kernel(f)
         program, values = f.bind(tuple(xs), kwargs)
+        for name, value in zip(program.names, values, strict=True):
+            if isinstance(value, Indexed):
+                raise ArgumentTypeError(
+                    f"{program.call}: {name} is picked by an index, which partners' arrays have no part in",
+                    got="nbad.indexed",
+                    expected="an array",
+                    fix=f"{name}.array[{name}.index.positions]",
+                )
         return cls(f, program, f.statics_of(tuple(xs), kwargs)), list(values)
 
     @property

@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
+from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError
 from nbad.graphs.kernels import outputs_of
 from nbad.integrations.aligned import Aligned
@@ -58,6 +60,9 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
     jacobians.value_and_jacobian(f, argnums)  # for what it refuses
 
     def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_partials(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Aligned.of("value_and_partials", f, xs, kwargs, argnums)
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         columns = dict(zip(made.outputs, outputs_of(y), strict=True))
@@ -94,6 +99,9 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     jacobians.jacobian(f, argnums, mode)
 
     def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = Aligned.of("jacobian", f, xs, kwargs, argnums)
         return made.blocks(made.call(jacobians.jacobian(f, made.names, mode)))
 
@@ -124,6 +132,9 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     jacobians.value_and_jacobian(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, pd.DataFrame]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Aligned.of("value_and_jacobian", f, xs, kwargs, argnums)
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         return _values(made, y), made.blocks(blocks)
@@ -151,12 +162,16 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Se
     >>> slope.tolist()
     [3.0, 12.0]
     """
-    function = gradients.value_and_grad(f, argnums)
+    function, is_many = gradients.value_and_grad(f, argnums), isinstance(argnums, tuple | list)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[pd.Series, Any]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+            grouped = flat.groups(f, argnums).build(partials)
+            return y, grouped if is_many else grouped[0]
         made = Aligned.of("value_and_grad", f, xs, kwargs, argnums)
         y, partials = made.call(function)
-        is_many = isinstance(argnums, tuple | list)
         found = tuple(map(made.series, partials if is_many else (partials,), made.names))
         return made.series(y, made.outputs[0]), found if is_many else found[0]
 
@@ -205,6 +220,12 @@ def vjp(
     >>> a_bar.tolist(), float(b_bar)
     ([5.0, 50.0], 32.0)
     """
+    check_kernel(f)
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
+        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
+        return y, pullback.grouped(flat.groups(f, argnums))
     made = Aligned.of("vjp", f, xs, kwargs, argnums)
     options = dict(argnums=made.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
     y, pullback = made.call(functools.partial(vjp_of_arrays, f), **options)
@@ -218,8 +239,15 @@ def _values(made, y):
 class Pullback:
     """Apply the transposed Jacobian to seeds with labels; made by `vjp`. Calling it takes one seed, `batched` many."""
 
-    def __init__(self, made: Aligned, pullback: Any):
-        self._made, self._pullback = made, pullback
+    def __init__(self, made: Aligned, pullback: Any, groups: Groups | None = None):
+        self._made, self._pullback, self._groups = made, pullback, groups
+
+    def grouped(self, groups: Groups) -> "Pullback":
+        """The same by arguments of which some have structure: cotangents come in it."""
+        return Pullback(self._made, self._pullback, groups)
+
+    def _built(self, bars):
+        return tuple(bars) if self._groups is None else self._groups.build(tuple(bars))
 
     def __repr__(self) -> str:
         return f"<nbad.integrations.pandas.Pullback of {self._made.bound.program.call}, {len(self._made.index)} rows>"
@@ -251,7 +279,7 @@ class Pullback:
         """
         made = self._made
         found = self._pullback(self._seeds(ct, pd.Series))
-        return tuple(made.cotangent(name, bar) for name, bar in zip(made.names, found, strict=True))
+        return self._built(made.cotangent(name, bar) for name, bar in zip(made.names, found, strict=True))
 
     def batched(self, cts: Any) -> tuple[Any, ...]:
         """Cotangents for many seeds, each a column of a DataFrame.
@@ -292,7 +320,7 @@ class Pullback:
                 fix="ct[other.columns]",
             )
         found = self._pullback.batched(self._seeds(cts, pd.DataFrame))
-        return tuple(made.cotangents(name, bars, columns) for name, bars in zip(made.names, found, strict=True))
+        return self._built(made.cotangents(name, bars, columns) for name, bars in zip(made.names, found, strict=True))
 
     def jacobian(self) -> pd.DataFrame:
         """The Jacobian from what the forward sweep left, as `nbad.integrations.pandas.jacobian` returns it.

@@ -10,8 +10,10 @@ from typing import Any
 
 import xarray as xr
 
+from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError
 from nbad.graphs.kernels import outputs_of
 from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
@@ -67,6 +69,12 @@ def vjp(
     >>> a_bar.dims, a_bar.values
     (('i',), array([12., 12.]))
     """
+    check_kernel(f)
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
+        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
+        return y, pullback.grouped(flat.groups(f, argnums))
     made = Labelled.of("vjp", f, xs, kwargs, argnums)
     options = dict(argnums=made.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
     pullbacks: list[Any] = []
@@ -107,6 +115,9 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     jacobians.jacobian(f, argnums, mode)  # for what it refuses
 
     def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = Labelled.of("jacobian", f, xs, kwargs, argnums)
         function = made.function("jacobian")(f, made.names, mode)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
@@ -138,6 +149,9 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     jacobians.value_and_jacobian(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, xr.DataArray]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Labelled.of("value_and_jacobian", f, xs, kwargs, argnums)
         run = _flat(made, made.function("value_and_jacobian")(f, made.names))
         *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
@@ -172,6 +186,11 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
     count = len(argnums) if isinstance(argnums, tuple | list) else 1
 
     def call(*xs: Any, **kwargs: Any) -> tuple[xr.DataArray, Any]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+            grouped = flat.groups(f, argnums).build(partials)
+            return y, grouped if is_many else grouped[0]
         made = Labelled.of("value_and_grad", f, xs, kwargs)
         y, *partials = made.apply(_flat(made, made.function("value_and_grad")(f, argnums)), [()] * (1 + count))
         return y, tuple(partials) if is_many else partials[0]
@@ -203,6 +222,9 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
     gradients.hessian(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return hessian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Labelled.of("hessian", f, xs, kwargs, argnums)
         function = made.function("hessian")(f, made.names)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
@@ -236,6 +258,9 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     array([2., 4.])
     """
     primals, tangents = pushforward.as_tuples(f, primals, tangents)
+    flat = flattened(f, primals, {})
+    if flat is not None:
+        return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = Labelled.of("jvp", f, primals, {})
     if len(tangents) != len(primals):
         raise ArgumentValueError(

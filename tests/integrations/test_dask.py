@@ -205,12 +205,32 @@ def test_integers_have_no_cotangent():
     assert [v.tolist() for v in dask.compute(*pullback(1.0))] == [[0.0, 2.0, 4.0, 6.0], 6.0]
 
 
+def test_arguments_with_structure(rng):
+    decay = nbad.kernel(lambda p, t: p["a"] * np.exp(-p["b"] * t))
+    t, b = rng.uniform(0, 1, size=(2, 512))
+    lazy_t, lazy_b = da.from_array(t, chunks=256), da.from_array(b, chunks=128)
+    p_bar, t_bar = lazy.vjp(decay, {"a": 2.0, "b": lazy_b}, lazy_t)[1](1.0)
+    expected = {"a": np.exp(-b * t).sum(), "b": -2.0 * t * np.exp(-b * t)}
+    for name, value in expected.items():
+        np.testing.assert_allclose(p_bar[name].compute(), value, rtol=1e-12)
+    np.testing.assert_allclose(t_bar.compute(), -2.0 * b * np.exp(-b * t), rtol=1e-13)
+    _, partials = lazy.value_and_grad(decay)({"a": 2.0, "b": lazy_b}, lazy_t)
+    np.testing.assert_allclose(partials["b"].compute(), expected["b"], rtol=1e-13)
+    blocks = lazy.jacobian(decay, "p")({"a": 2.0, "b": lazy_b}, lazy_t)
+    np.testing.assert_allclose(blocks.compute()[:, 0, 1], expected["b"], rtol=1e-13)
+    _, y_dot = lazy.jvp(decay, ({"a": 2.0, "b": lazy_b}, lazy_t), ({"a": 1.0, "b": 0.0}, 0.0))
+    np.testing.assert_allclose(y_dot.compute(), np.exp(-b * t), rtol=1e-13)
+    whole = {"a": 2.0, "b": da.arange(512, chunks=256)}  # integers have no derivative
+    assert lazy.vjp(decay, whole, lazy_t)[1](1.0)[0]["b"] is None
+
+
 X = da.ones(6, chunks=2)
 WRONG = {
     "no dask array": (lambda: lazy.vjp(product, np.ones(3), 1.0, 1.0), "no argument is a dask array"),
     "unknown sizes": (lambda: lazy.vjp(product, X[X > 0], 1.0, 1.0), "sizes of a dask array's chunks are not known"),
     "masked blocks": (lambda: lazy.vjp(product, da.ma.masked_invalid(X), 1.0, 1.0), "blocks of a dask array are no NumPy arrays"),
     "complex": (lambda: lazy.vjp(product, X.astype(complex), 1.0, 1.0), "a is complex"),
+    "picked": (lambda: lazy.vjp(product, X, nbad.indexed(np.ones(3), [0, 0, 1, 1, 2, 2]), 1.0), "b is picked by an index"),
     "shapes": (lambda: lazy.vjp(product, X, X[:5], 1.0), "do not broadcast"),
     "no kernel": (lambda: lazy.vjp(np.sin, X), "not a kernel"),
     "argnums": (lambda: lazy.jacobian(product, "z")(X, 1.0, 1.0), "does not select"),

@@ -111,6 +111,19 @@ def test_whole_numbers_have_no_derivative(dtype):
         tables.jacobian(product, "b")(pd.Series([2.0, 3.0]), n, 1.0)
 
 
+def test_arguments_with_structure(x):
+    @nbad.kernel
+    def scaled(p, t):
+        return p["x"] * p["s"] * t
+
+    p_bar, t_bar = tables.vjp(scaled, {"x": x, "s": 2.0}, x)[1](1.0)
+    pd.testing.assert_series_equal(p_bar["x"], 2.0 * x)
+    pd.testing.assert_series_equal(t_bar, 2.0 * x)
+    assert p_bar["s"] == 14.0
+    columns = ["scaled", "dscaled/dp_x", "dscaled/dp_s", "dscaled/dt"]
+    assert list(tables.value_and_partials(scaled)({"x": x, "s": 2.0}, x).columns) == columns
+
+
 WRONG = {
     "an array": ("vjp(product, x, b, 1.0)", "b has no labels", "vjp(product, x.reset_index(drop=True), FIX, 1.0)"),
     "no Series": ("vjp(product, 1.0, 2.0, 3.0)", "no argument is a Series", "nbad.vjp(product, 1.0, 2.0, 3.0)"),

@@ -154,6 +154,16 @@ def test_dask_stays_lazy(r, phi):
         xr.testing.assert_identical(blocks.compute(), labelled.jacobian(polar)(r, phi.transpose("i", "j")))
 
 
+def test_arguments_with_structure(r, k):
+    scaled = nbad.kernel(lambda p, k: p["r"] * p["s"] * k)
+    _, pullback = labelled.vjp(scaled, {"r": r, "s": 2.0}, k)
+    p_bar, k_bar = pullback(1.0)
+    xr.testing.assert_allclose(p_bar["r"].drop_attrs(), (0.0 * r + 34.0).drop_attrs())
+    assert p_bar["s"] == r.values.sum() * k.values.sum()
+    np.testing.assert_array_equal(k_bar.values, [2.0 * r.values.sum()] * 4)
+    assert list(labelled.jacobian(scaled)({"r": r, "s": 2.0}, k).argument.values) == ["p_r", "p_s", "k"]
+
+
 def test_attributes_follow_the_options_of_xarray(r):
     with xr.set_options(keep_attrs=False):
         y, pullback = labelled.vjp(product, r, 2.0, 3.0)
