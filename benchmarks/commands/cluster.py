@@ -8,11 +8,9 @@ import json
 import math
 import statistics
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
-import dask
-import dask.array as da
-import distributed
 import numpy as np
 
 import nbad
@@ -22,13 +20,14 @@ from benchmarks.measure import machine
 from benchmarks.report.pages import grid, head
 
 BLOCK, PARAMETERS, ROUNDS = 1 << 18, (700.0, 5.28, 0.76, 1.28), 5
-# what grows: cases of workers, blocks, elements of a block, seeds
+# what grows: cases of workers, blocks, elements of a block, seeds; without workers it is nbad alone, on all threads
 CASES = {
     "data": [(2, blocks, BLOCK, 8) for blocks in (2, 4, 8, 16, 32, 64)],
-    "workers": [(workers, 16, BLOCK, 8) for workers in (1, 2)],
+    "workers": [(workers, 64, BLOCK, 16) for workers in (0, 1, 2)],
     "seeds": [(2, 16, BLOCK, seeds) for seeds in (1, 4, 16, 64)],
     "blocks": [(2, blocks, 256, 1) for blocks in (16, 64, 256, 1024)],
 }
+NAMES = "grows", "workers", "blocks", "block", "seeds"
 TITLES = ["grows", "workers", "blocks", "elements", "seeds", "forward", "reverse", "tasks", "graph", "between workers"]
 
 
@@ -51,12 +50,15 @@ def command(given):
     rows = []
     with options.progress(len(chosen)) as step:
         for workers in sorted({case[0] for _, case in chosen}):
-            with _cluster(workers) as client:
+            with _cluster(workers) if workers else nullcontext() as client:
                 for name, case in chosen:
                     if case[0] == workers:
                         step(f"{name}: {plural(case[1], 'block')} of {short(case[2])}, {plural(case[3], 'seed')}")
-                        rows.append(dict(zip(("grows", "workers", "blocks", "block", "seeds"), (name, *case), strict=True)))
-                        rows[-1] |= _measure(client, *case[1:], given.rounds)
+                        found = _measure(client, *case[1:], given.rounds) if client else _alone(*case[1:], given.rounds)
+                        rows.append(
+                            dict(zip(("grows", "workers", "blocks", "block", "seeds"), (name, *case), strict=True)) | found
+                        )
+    rows.sort(key=lambda row: list(CASES).index(row["grows"]))
     given.out.mkdir(parents=True, exist_ok=True)
     body = {"kind": "cluster", "machine": machine.describe(), "rounds": given.rounds, "rows": rows}
     (given.out / "cluster.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
@@ -67,12 +69,18 @@ def command(given):
 
 def _cluster(workers):
     """A client of so many processes, each of one thread."""
-    settings = dict(threads_per_worker=1, processes=True, dashboard_address=None, env={"NUMBA_NUM_THREADS": "1"})
+    import distributed
+
+    settings = dict(threads_per_worker=1, processes=True, dashboard_address=":0", env={"NUMBA_NUM_THREADS": "1"})
     return distributed.Client(distributed.LocalCluster(n_workers=workers, **settings), set_as_default=True)
 
 
 def _measure(client, blocks, block, seeds, rounds):
     """Median seconds of the forward and of the reverse sweep, and what they cost beside time."""
+    import dask
+    import dask.array as da
+    import distributed
+
     n = blocks * block
     x = da.linspace(0.5, 15.0, n, chunks=block).persist()
     distributed.wait(x)
@@ -96,6 +104,22 @@ def _measure(client, blocks, block, seeds, rounds):
     return times | {"tasks": tasks, "graph": graph, "moved": moved}
 
 
+def _alone(blocks, block, seeds, rounds):
+    """The same in this process, without dask."""
+    n, forward, reverse = blocks * block, [], []
+    x, ones = np.linspace(0.5, 15.0, n), np.broadcast_to(1.0, (seeds, n))
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        _, pullback = nbad.vjp(growth, x, *PARAMETERS, argnums=(1, 2, 3, 4))
+        middle = time.perf_counter()
+        found = pullback.batched(ones)
+        forward.append(middle - start)
+        reverse.append(time.perf_counter() - middle)
+    _check(found, n, seeds)
+    times = {"forward": statistics.median(forward[1:]), "reverse": statistics.median(reverse[1:])}
+    return times | {"tasks": 0, "graph": 0, "moved": 0}
+
+
 def _sent(client):
     """Bytes that workers have sent to one another, or to the client."""
     return sum(client.run(lambda dask_worker: dask_worker.transfer_outgoing_bytes_total).values())
@@ -117,18 +141,23 @@ def draw(rows, path):
         return
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     axis = {"data": "blocks", "workers": "workers", "seeds": "seeds", "blocks": "blocks"}
     names = [name for name in axis if any(row["grows"] == name for row in rows)]
-    figure, panels = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.2), squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(3.4 * len(names), 3.2), squeeze=False, sharey=True, layout="constrained"
+    )
     for panel, name in zip(panels[0], names, strict=True):
         found = [row for row in rows if row["grows"] == name]
+        ticks = [row[axis[name]] for row in found]
         for sweep, mark in (("forward", "s-"), ("reverse", "o-")):
-            panel.plot([row[axis[name]] for row in found], [row[sweep] * 1e3 for row in found], mark, label=sweep)
-        title = f"{plural(found[0]['workers'], 'worker')}, " * (name != "workers") + f"{short(found[0]['block'])} a block"
-        panel.set(xscale="log", yscale="log", xlabel=axis[name], title=title, ylim=(1, None))
-        panel.set_xticks([row[axis[name]] for row in found], [str(row[axis[name]]) for row in found])
-        panel.xaxis.set_minor_formatter("")
+            panel.plot(ticks, [row[sweep] * 1e3 for row in found], mark, label=sweep)
+        panel.set(xscale="linear" if name == "workers" else "log", yscale="log", xlabel=axis[name])
+        panel.set_title(f"{name}: blocks of {short(found[0]['block'])}", fontsize="medium")
+        panel.set_xticks(ticks, [str(tick) if tick else "no dask" for tick in ticks], minor=False)
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
+        panel.yaxis.set_major_formatter("{x:g}")
     panels[0][0].set_ylabel("milliseconds")
     panels[0][0].legend(frameon=False)
     figure.savefig(path, dpi=110)

@@ -287,7 +287,7 @@ def test_processes_have_the_bits_of_one_machine_and_move_no_residuals(rng, proce
     n, chunk = 256 * 64, 256 * 4
     r, x_bars, y_bars = rng.uniform(1, 2, n), *rng.normal(size=(2, 3, n))
     value, whole = nbad.vjp(polar, r, 0.3)
-    setting = dict(n_workers=processes, threads_per_worker=1, dashboard_address=None)
+    setting = dict(n_workers=processes, threads_per_worker=1, dashboard_address=":0")
     with dask.config.set(scheduler=None), LocalCluster(**setting) as cluster, Client(cluster) as client:
         client.run(count)
         before = dict(count())
@@ -314,7 +314,7 @@ def test_a_worker_that_is_killed_is_replaced(rng):
     n, chunk = 256 * 64, 256 * 4
     r, x_bars, y_bars = rng.uniform(1, 2, n), *rng.normal(size=(2, 3, n))
     whole = nbad.vjp(polar, r, 0.3)[1].batched((x_bars, y_bars))
-    setting = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    setting = dict(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with dask.config.set(scheduler=None), LocalCluster(**setting) as cluster, Client(cluster) as client:
         _, pullback = lazy.vjp(polar, da.from_array(r, chunks=chunk), 0.3)
         same_bits(pullback.batched((x_bars, y_bars)), whole)
