@@ -78,9 +78,9 @@ def leaves_in(function: Callable[..., Any], bound: Bound, *values: Any) -> tuple
 
 
 def output_names(bound: Bound) -> list[str]:
-    """A name for each output: of the kernel's variable, or of the field or key under which it returns it, or `y0`, `y1`, ...
+    """A name for each output: the field or key under which it is returned, or the variable that held it, or `y0`, `y1`, ...
 
-    The only output of a kernel that has no such name is called as the kernel is.
+    The only output of a kernel is called as the kernel is.
 
     Examples
     --------
@@ -89,32 +89,20 @@ def output_names(bound: Bound) -> list[str]:
     ['half', 'twice']
     """
     program = bound.program
-    structure, count = program.structure, len(program.leaves)
-    plain = [f"y{k}" for k in range(count)] if structure.is_tuple else [name_in_code(bound.f)]
+    structure, plain = program.structure, [f"y{k}" for k in range(len(program.leaves))]
+    if not structure.is_tuple:
+        return [name_in_code(bound.f)]
     fields = [str(key) for key in structure.keys] or list(getattr(structure.kind, "_fields", ()))
-    names = fields or _variables(program) or plain
-    return names if len(set(names)) == count else plain
+    names = fields or [_variable(program, k) or name for k, name in enumerate(plain)]
+    return names if len(set(names)) == len(names) else plain
 
 
-def _variables(program):
-    """The names of the kernel's own variables that it returns; none where an output has no name, or a core shape."""
+def _variable(program, k):
+    """The name of the kernel's own variable that held an output; None where there is none, or there are many numbers in it."""
     if any(program.leaves):
         return None
-    nodes = [program.graph.nodes[k] for k in program.graph.outputs]
-    found = [next((name for name in getattr(node, "names", ()) if name.isidentifier()), None) for node in nodes]
-    return None if None in found else found
-
-
-def slots(names: Sequence[str], cores: Sequence[tuple[int, ...]]) -> list[str]:
-    """A name for each number: that of the output or argument, with an index where it has a core shape.
-
-    Examples
-    --------
-    >>> slots(["r", "s"], [(2,), ()])
-    ['r[0]', 'r[1]', 's']
-    """
-    each = ((name, index) for name, core in zip(names, cores, strict=True) for index in np.ndindex(core))
-    return [f"{name}[{','.join(map(str, index))}]" if index else name for name, index in each]
+    names = program.graph.nodes[program.graph.outputs[k]].names
+    return next((name for name in names if name.isidentifier()), None)
 
 
 def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwargs: dict[str, Any]) -> dict[str, Any]:

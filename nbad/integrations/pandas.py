@@ -37,8 +37,8 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
     -------
     callable
         `value_and_partials(f)(*xs)`, a DataFrame with a column for each output, and behind these one for each output and
-        argument: that of the derivative of `price` by `s` is "dprice/ds". Outputs go by the names of the kernel's variables, or
-        of fields or keys, where they have such, else by "y0", "y1", ..., and the only one of a kernel by the kernel's name.
+        argument: that of the derivative of `price` by `s` is "dprice/ds". Outputs go by the names of fields or keys, or of the
+        variables that the kernel returns, else by "y0", "y1", ..., and the only one of a kernel by the kernel's name.
 
     Raises
     ------

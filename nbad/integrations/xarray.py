@@ -100,8 +100,8 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     -------
     callable
         `jacobian(f)(*xs)`, a DataArray. The coordinates of its last two dimensions are names of outputs and of arguments. Outputs
-        go by the names of the kernel's variables, or of fields or keys, where they have such, else by "y0", "y1", ..., and the
-        only one of a kernel by the kernel's name.
+        go by the names of fields or keys, or of the variables that the kernel returns, else by "y0", "y1", ..., and the only one
+        of a kernel by the kernel's name.
 
     Examples
     --------

@@ -32,7 +32,15 @@ def test_a_table_of_arguments_becomes_one_of_values_and_partials(book):
     np.testing.assert_allclose(only["dy1/dphi"], r * math.cos(0.5), rtol=1e-15)
 
 
-def test_columns_have_the_names_of_fields_and_of_the_kernel(book):
+def test_columns_have_the_names_of_variables_of_fields_and_of_the_kernel(book):
+    @nbad.kernel
+    def circle(r):
+        area, length = math.pi * r * r, 2 * math.pi * r
+        return area, length
+
+    found = tables.value_and_partials(circle)(book)
+    assert list(found.columns) == ["area", "length", "darea/dr", "dlength/dr"]
+    np.testing.assert_allclose(found["darea/dr"], found["length"], rtol=1e-15)
     powers = nbad.kernel(lambda r: {"square": r * r, "cube": r**3})
     assert list(tables.value_and_partials(powers)(book).columns) == ["square", "cube", "dsquare/dr", "dcube/dr"]
     assert list(tables.value_and_partials(product)(book.r, 1.0, c=2.0).columns[:2]) == ["product", "dproduct/da"]
