@@ -156,7 +156,7 @@ class Pullback:
             raise _wrong_structure(made, ct, code)
         given = Given(f"`{code.partition('(')[0]}`", layout.dtype, is_batched)
         named = list(zip(program.seed_names, leaves, layout.leaf_shapes, strict=True))
-        arrays = [as_given(given, name, stand_in(leaf), shape, name) for name, leaf, shape in named]
+        arrays = [as_given(given, name, stand_in(leaf, name), shape, name) for name, leaf, shape in named]
         count = count_of(given, arrays, "seed", code, layout.leaf_shapes) if is_batched else None
         cut_seeds, labels = [], []
         for leaf, array, core in zip(leaves, arrays, made.leaf_cores, strict=True):

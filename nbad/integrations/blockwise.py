@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import dask.array as da
 import numpy as np
 
+from nbad import foreign
 from nbad.api.calls import Call, check_kernel
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
@@ -80,9 +81,25 @@ class Cut(NamedTuple):
         return [picked(found, "value", self.space, k, tail, self.dtype) for k, tail in enumerate(tails)]
 
 
-def stand_in(value: Any) -> Any:
+def stand_in(value: Any, name: str = "x") -> Any:
     """An array of no memory in place of a dask array; anything else itself."""
-    return np.broadcast_to(np.ones((), value.dtype), value.shape) if isinstance(value, da.Array) else value
+    if not isinstance(value, da.Array):
+        return value
+    if any(np.isnan(n) for n in value.shape):
+        raise ArgumentValueError(
+            f"the sizes of the chunks of {name} are not known",
+            got=f"a dask array of shape {value.shape}",
+            expected="known sizes",
+            fix=f"{name}.compute_chunk_sizes()",
+        )
+    if not isinstance(value._meta, np.ndarray) or isinstance(value._meta, np.ma.MaskedArray):
+        raise ArgumentTypeError(
+            f"the blocks of {name} are no NumPy arrays",
+            got=f"a dask array of {type(value._meta).__name__}",
+            expected="blocks of NumPy arrays",
+            fix=f"{name}.map_blocks(np.asarray)",
+        )
+    return np.broadcast_to(np.ones((), value.dtype), value.shape)
 
 
 def cut(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any, verb: str) -> Cut:
@@ -99,40 +116,20 @@ def cut(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any, verb: s
         For messages.
     """
     check_kernel(f)
-    check_known(verb, f, [*xs, *kwargs.values()])
-    call = without_checks(f, [stand_in(x) for x in xs], {name: stand_in(x) for name, x in kwargs.items()}, argnums)
+    if not any(isinstance(x, da.Array) for x in (*xs, *kwargs.values())):
+        raise ArgumentTypeError(
+            f"`nbad.integrations.dask.{verb}` of `{name_in_code(f)}`: no argument is a dask array",
+            got=", ".join(map(foreign.named, (*xs, *kwargs.values()))) or "nothing",
+            expected="a dask array, whose chunks say how the elements are cut",
+            fix=spelled(f, f.parameters, verb),
+        )
+    named = zip(f.parameters, xs, strict=False)
+    given = [stand_in(x, name) for name, x in named] + [stand_in(x) for x in xs[len(f.parameters) :]]
+    call = without_checks(f, given, {name: stand_in(x, name) for name, x in kwargs.items()}, argnums)
     bound, values = Bound.of(f, xs, kwargs)
     labels = list(argument_labels(call))
     chunks, values = _common_blocks(call, values, labels)
     return Cut(bound, call, chunks, [part for pair in zip(values, labels, strict=True) for part in pair])
-
-
-def check_known(verb: str, f: Any, values: Sequence[Any]) -> None:
-    """Refuse arrays of unknown shape, and calls without any dask array."""
-    arrays = [x for x in values if isinstance(x, da.Array)]
-    name = name_in_code(f)
-    if not arrays:
-        raise ArgumentTypeError(
-            f"`nbad.integrations.dask.{verb}` of `{name}`: no argument is a dask array",
-            got=", ".join(type(x).__name__ for x in values) or "nothing",
-            expected="a dask array, whose chunks say how the elements are cut",
-            fix=spelled(f, f.parameters, verb),
-        )
-    for array in arrays:
-        if any(np.isnan(n) for n in array.shape):
-            raise ArgumentValueError(
-                f"`nbad.integrations.dask.{verb}` of `{name}`: the sizes of a dask array's chunks are not known",
-                got=f"shape {array.shape}",
-                expected="known sizes",
-                fix="x.compute_chunk_sizes()",
-            )
-        if not isinstance(array._meta, np.ndarray) or isinstance(array._meta, np.ma.MaskedArray):
-            raise ArgumentTypeError(
-                f"`nbad.integrations.dask.{verb}` of `{name}`: the blocks of a dask array are no NumPy arrays",
-                got=type(array._meta).__name__,
-                expected="blocks of NumPy arrays",
-                fix="x.map_blocks(np.asarray)",
-            )
 
 
 def argument_labels(call: Call) -> Iterator[tuple[int, ...] | None]:
@@ -150,8 +147,8 @@ def core_labels(core: tuple[int, ...]) -> tuple[int, ...]:
 
 def _common_blocks(call, values, labels):
     """The chunks of the element space, and the arguments cut accordingly."""
-    cores = [len(core) for core in call.program.cores]
-    values = [_whole(x, depth) for x, depth in zip(values, cores, strict=True)]
+    cores, arrays = [len(core) for core in call.program.cores], call.arrays
+    values = [_whole(x, array, depth) for x, array, depth in zip(values, arrays, cores, strict=True)]
     lazy = [k for k, x in enumerate(values) if isinstance(x, da.Array) and x.ndim]
     found, unified = da.core.unify_chunks(*(part for k in lazy for part in (values[k], labels[k])))
     for k, x in zip(lazy, unified, strict=True):
@@ -161,11 +158,11 @@ def _common_blocks(call, values, labels):
     return chunks, [fitted(x, own, chunks) for x, own in zip(values, labels, strict=True)]
 
 
-def _whole(x, depth):
-    """A dask array whose last axes are not cut; anything else itself, lists as arrays."""
+def _whole(x, array, depth):
+    """A dask array whose last axes are not cut; of anything else the array that the kernel reads, but numbers as they are."""
     if isinstance(x, da.Array):
         return x.rechunk({x.ndim - 1 - k: -1 for k in range(depth)}) if depth else x
-    return x if np.ndim(x) == 0 else np.asarray(x)
+    return array if array.ndim else x
 
 
 def fitted(x: Any, labels: tuple[int, ...] | None, chunks: Chunks) -> Any:
@@ -174,7 +171,7 @@ def fitted(x: Any, labels: tuple[int, ...] | None, chunks: Chunks) -> Any:
         return x
     own = [chunks[k] if 0 <= k < len(chunks) and n == sum(chunks[k]) else (n,) for k, n in zip(labels, x.shape, strict=True)]
     if not isinstance(x, da.Array):
-        return da.from_array(np.asarray(x), chunks=tuple(own), name=False)
+        return da.from_array(x, chunks=tuple(own), name=False)
     own = [x.chunks[axis] if k == LEAD else c for axis, (k, c) in enumerate(zip(labels, own, strict=True))]
     return x.rechunk(tuple(own))
 

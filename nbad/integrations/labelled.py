@@ -127,8 +127,7 @@ class Labelled:
         depth = next((len(dims) - axis for axis, d in enumerate(dims) if d in aligned.dims), 0)
         places = tuple(slice(None) if d in aligned.dims else 0 for d in dims[len(dims) - depth :])
         bar = bar[(slice(None),) * len(first) + places] if places else bar
-        coords = dict(aligned.coords.items())
-        found = xr.DataArray(bar, dims=(*first, *own), coords=coords).transpose(*first, *aligned.dims)
+        found = xr.DataArray(bar, dims=(*first, *own), coords=aligned.coords).transpose(*first, *aligned.dims)
         if lead is not None and lead.name in lead.coords:
             found = found.assign_coords({lead.name: lead.coords[lead.name]})
         if aligned.sizes != original.sizes or not all(aligned.indexes[d].equals(original.indexes[d]) for d in original.indexes):

@@ -111,7 +111,7 @@ def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwarg
     A parameter that has neither keeps its default.
     """
     check_kernel(f)
-    found = {name: table[name] for name in f.parameters if name in names and name not in kwargs}
+    found = {name: table[name] for name in f.parameters if name in names and name in f._cores and name not in kwargs}
     missing = [name for name in f.parameters if name not in found and name not in kwargs and _is_needed(f, name)]
     if not missing:
         return found | kwargs

@@ -154,6 +154,14 @@ def test_dask_stays_lazy(r, phi):
         xr.testing.assert_identical(blocks.compute(), labelled.jacobian(polar)(r, phi.transpose("i", "j")))
 
 
+def test_stacked_labels_are_kept(r):
+    stacked = r.stack(place=("i", "j"))
+    _, pullback = labelled.vjp(product, stacked, 2.0, 3.0)
+    xr.testing.assert_identical(pullback(1.0)[0], xr.full_like(stacked, 6.0))
+    blocks = labelled.jacobian(product)(stacked, 2.0, 3.0)
+    assert float(blocks.sel(place=(1, "b"), argument="b", output="product")) == 15.0
+
+
 def test_arguments_with_structure(r, k):
     scaled = nbad.kernel(lambda p, k: p["r"] * p["s"] * k)
     _, pullback = labelled.vjp(scaled, {"r": r, "s": 2.0}, k)
