@@ -16,6 +16,7 @@ COMMANDS = {
     "wide": "kernels of many outputs and inputs beside JAX, by their width",
     "memory": "what sweeps hold at most, beside what `explain` and `max_bytes=` say",
     "busy": "calls with pauses between them, on one thread and on all, beside other processes that compute",
+    "cluster": "sweeps on dask arrays over processes of this machine: what grows with data, workers, seeds and blocks",
     "report": "Markdown from the JSON files of the other commands",
 }
 

@@ -5,7 +5,8 @@ Nothing is imported for it: a type says itself which module it comes from.
 
 import re
 import reprlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +37,12 @@ LINES = {
 }
 # these become arrays as they are, where they lie in this machine's memory and carry no derivatives of their own
 TENSORS = {"torch": "{0}.detach().cpu().double().numpy()", "jax": "np.asarray({0})", "jaxlib": "np.asarray({0})"}
+# partners whose file in `nbad.integrations` has verbs for their arrays: where these are defined, and the verbs
+PARTNERS = {
+    "dask": ("dask.array", "Array", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
+    "xarray": ("xarray", "DataArray", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
+    "pandas": ("pandas", "Series", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad"}),
+}
 _NUMPY = np.ndarray.__array_ufunc__
 _FAULTS = {
     "c": ("is complex", "{0}.real  # and {0}.imag as an argument of its own", "np.real({0})  # and np.imag({0}), likewise"),
@@ -84,6 +91,23 @@ def _is_foreign(kind: Any) -> bool:
     if kind.__module__.startswith("nbad."):  # traced values refuse in words of their own
         return False
     return getattr(kind, "__array_ufunc__", _NUMPY) is not _NUMPY or _row(kind, LINES) is not None
+
+
+def partner(verb: str | None, values: Iterable[Any]) -> str | None:
+    """The partner whose own verb takes such arguments: its arrays and numbers, for dask NumPy's arrays too; None without.
+
+    Examples
+    --------
+    >>> partner("vjp", [np.ones(2), 1.0]) is None
+    True
+    """
+    arrays = [value for value in values if getattr(value, "ndim", 0) or isinstance(value, list | tuple)]
+    for name, (module, kind, verbs) in PARTNERS.items():
+        known = getattr(sys.modules.get(module), kind, ())
+        takes = (known, np.ndarray) if name == "dask" and known else known
+        if verb in verbs and any(isinstance(a, known) for a in arrays) and all(isinstance(a, takes) for a in arrays):
+            return name
+    return None
 
 
 def answers(value: Any, is_vectors: bool) -> bool:

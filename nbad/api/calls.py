@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
-from nbad import config, lines
+from nbad import config, foreign, lines
 from nbad.api.kernel import Kernel
-from nbad.api.signatures import name_in_code
+from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
 from nbad.graphs.kernels import is_kernel
@@ -18,7 +18,7 @@ from nbad.indexing.indexed import Indexed
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
-from nbad.runtime.operands import Layout, Operands, is_discrete, read, without_derivative
+from nbad.runtime.operands import WEAK, Layout, Operands, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,6 +64,34 @@ class Call(NamedTuple):
         return Call(self.program, self.operands, *_differentiated(self.program, arguments))
 
 
+def _refuse_partners(f, program, values, xs, kwargs):
+    """Refuse arrays of a partner that has a verb for them, with the call of that; do nothing without."""
+    verb = lines.verb()
+    partner = foreign.partner(verb, values)
+    if partner is None or (partner != "dask" and any((*program.cores, *program.leaves))):
+        return
+    named = dict(zip(program.names, values, strict=True))
+    name, part = next((name, value) for name, value in named.items() if foreign.part_of(value) is not None)
+    if f._made_from and f._made_from[1] == "flat":  # of arguments with structure
+        f, kwargs = f._made_from[0], {}
+        xs = f.parameters
+    given = f.parameters[: len(xs)]
+    line = spelled(f, given, verb, **{key: key for key in kwargs})
+    if verb == "jvp":
+        line = f"nbad.jvp({name_in_code(f)}, ({', '.join(given)},), ({', '.join(_tangent(named.get(n)) for n in given)},))"
+    raise ArgumentTypeError(
+        f"{program.call}: {name} is a {foreign.named(part)}",
+        got=foreign.named(part),
+        expected=f"NumPy arrays and numbers; `nbad.integrations.{partner}` has functions for such arguments",
+        fix=line.replace("nbad.", f"nbad.integrations.{partner}.", 1),
+    ) from None
+
+
+def _tangent(value):
+    """How code spells a tangent of a value; of what has no derivative it is None."""
+    return "1.0" if getattr(getattr(value, "dtype", None), "kind", "f" if type(value) in WEAK else "") == "f" else "None"
+
+
 def _differentiated(program, arguments):
     """Numbers of arguments, their input slots and their names."""
     return arguments, program.input_slots(arguments), tuple(program.names[k] for k in arguments)
@@ -73,7 +101,11 @@ def analyse(f, xs, kwargs, argnums):
     """Bind, read and check a call; `argnums` as the user gave them."""
     check_kernel(f)
     program, values = f.bind(xs, kwargs)
-    operands = read(program, values)
+    try:
+        operands = read(program, values)
+    except ArgumentTypeError:
+        _refuse_partners(f, program, values, xs, kwargs)
+        raise
     chosen = selection(argnums)
     key = "arguments", None if chosen is None else repr(chosen)  # as text 1, 1.0 and True differ
     found = operands.layout.remember(key, lambda: _differentiated(program, _select(f, program, operands, chosen)))

@@ -278,7 +278,7 @@ def _chosen(f: Any, argnums: Any) -> Iterable[str]:
 
 
 def _has_derivative(value: Any) -> bool:
-    return not (isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "iub")
+    return getattr(getattr(value, "dtype", None), "kind", "f") not in "iub"  # of partners, too
 
 
 class Groups(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from nbad import foreign
+from nbad import foreign, lines
 from nbad.api.signatures import groups, in_order, name_in_code
 from nbad.errors import ArgumentTypeError, leaving
 from nbad.forks import IMPORTS
@@ -249,6 +249,10 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
     if package == "dask.array.core" and hasattr(part, "map_blocks"):
         if outputs == 1 and not any((*program.cores, *program.leaves)):
             return None
+        if lines.verb() == "value_and_grad":
+            base, by = kernel._made_from[0], kernel._made_from[2][-1]
+            chosen = repr(by if len(by) > 1 else by[0])
+            return f"nbad.integrations.dask.value_and_grad({_code(base)}, {chosen})({', '.join(named)}{settings})"
         signature, sizes = _spelled(program)
         dtypes = "float" if outputs == 1 else f"({', '.join(['float'] * outputs)})"
         more = f", output_sizes={sizes}" if sizes else ""

@@ -72,7 +72,13 @@ def test_what_pandas_cannot_do_is_refused_by_name(subtract, ends):
     assert refused(lambda: subtract(x, frame), "pandas.Series") == "x.to_numpy()"
     assert refused(lambda: subtract(x.astype("category"), 1.0), "pandas.Categorical") == "x.to_numpy()"
     assert refused(lambda: ends(frame, 1.0), "pandas.DataFrame") == "r.to_numpy()"
-    assert refused(lambda: nbad.vjp(subtract, x, x), "pandas.Series") == "x.to_numpy()"
+    line = refused(lambda: nbad.vjp(subtract, x, x), "pandas.Series")
+    assert line == f"nbad.integrations.pandas.vjp({subtract.__name__}, x, y)"
+    pd.testing.assert_series_equal(
+        eval(line, {"nbad": nbad, subtract.__name__: subtract, "x": x, "y": 2.0 * x})[0], -x, check_names=False
+    )
+    assert refused(lambda: nbad.vjp(subtract, x, np.ones(2)), "pandas.Series") == "x.to_numpy()"
+    assert refused(lambda: nbad.linearize(subtract, x, x), "pandas.Series") == "x.to_numpy()"
     assert refused(lambda: subtract(x, x, out=np.empty(2)), "pandas.Series") == "x.to_numpy()"
     assert refused(lambda: subtract(np.ones(2), 1.0, where=x > 1), "pandas.Series") == "where.to_numpy()"
 
@@ -98,7 +104,11 @@ def test_what_xarray_cannot_do_is_refused_with_a_line_that_works(subtract, ends)
     line = refused(lambda: ends(r, s), "xarray.DataArray")
     made = eval(line, {"xr": xr, "f": ends, "r": r, "s": s})
     np.testing.assert_array_equal(made.to_numpy(), ends(r.to_numpy(), s.to_numpy()))
-    assert refused(lambda: nbad.jacobian(subtract)(r, s), "xarray.DataArray") == "x.to_numpy()"
+    line = refused(lambda: nbad.jacobian(subtract)(r, s), "xarray.DataArray")
+    assert line == f"nbad.integrations.xarray.jacobian({subtract.__name__})(x, y)"
+    made = eval(line, {"nbad": nbad, subtract.__name__: subtract, "x": r, "y": s})
+    np.testing.assert_array_equal(made, np.broadcast_to([[1.0, -1.0]], (*r.shape, 1, 2)))
+    assert refused(lambda: nbad.jacobian(ends)(r, s), "xarray.DataArray") == "r.to_numpy()"
 
 
 def test_dask_stays_lazy(subtract):
@@ -157,6 +167,28 @@ def test_what_dask_cannot_do_is_refused_with_a_line_that_works(both, ends):
         assert isinstance(first, da.Array)
         values = kernel(**{name: value.compute(scheduler="synchronous") for name, value in given.items()})
         np.testing.assert_array_equal(first.compute(scheduler="synchronous"), values[0] if isinstance(values, tuple) else values)
+
+
+def test_verbs_name_the_function_that_takes_dask_arrays(ends):
+    import dask.array as da
+
+    power = nbad.kernel(lambda x, n, a: a * x**n, static=("n",))
+    x, r = da.from_array(np.arange(6.0) + 2.0, chunks=2), da.from_array(np.arange(12.0).reshape(4, 3), chunks=(2, 3))
+    given = {"nbad": nbad, "x": x, "n": 3, "a": 2.0, "s": np.ones(4), "r": r}
+    calls = {
+        "nbad.integrations.dask.vjp(f, x, n, a)": (power, lambda: nbad.vjp(power, x, 3, 2.0)),
+        "nbad.integrations.dask.vjp(f, x, n, a=a)": (power, lambda: nbad.vjp(power, x, 3, a=2.0)),
+        "nbad.integrations.dask.jvp(f, (x, n, a,), (1.0, None, 1.0,))": (
+            power,
+            lambda: nbad.jvp(power, (x, 3, 2.0), (1.0, None, 1.0)),
+        ),
+        "nbad.integrations.dask.hessian(f)(x, n, a)": (power, lambda: nbad.hessian(power)(x, 3, 2.0)),
+        "nbad.integrations.dask.jacobian(f)(r, s)": (ends, lambda: nbad.jacobian(ends)(r, np.ones(4))),
+    }
+    for line, (kernel, call) in calls.items():
+        assert refused(call, "dask.Array") == line
+        made = eval(line, given | {"f": kernel})
+        assert isinstance(made[0] if isinstance(made, tuple) else made, da.Array)
 
 
 def test_dask_tells_an_edited_kernel_from_the_one_before():

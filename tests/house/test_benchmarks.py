@@ -22,8 +22,8 @@ from benchmarks.cases.gallery import BROADCAST, FOLDER, subjects
 from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
+from benchmarks.commands import cluster, indexed, memory, policies, targets, wide
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import indexed, memory, policies, targets, wide
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure import indexed_steps, wide_steps
 from benchmarks.measure.process import ChildError
@@ -279,6 +279,25 @@ def test_memory_is_reported(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "| rat43 | partials | sums over all elements | 10 | 1 | 1,000 | 990 | 10 | met |" in text
     assert "| rat43 | 10000000 | 64 | 90 | 100 | 10 | met |" in text
+
+
+def test_sweeps_over_processes_are_reported(tmp_path):
+    row = dict(
+        grows="seeds", workers=2, blocks=16, block=256, seeds=64, forward=0.078, reverse=0.718, tasks=53, graph=5291, moved=19
+    )
+    path = tmp_path / "cluster.json"
+    path.write_text(json.dumps({"kind": "cluster", "machine": {}, "rounds": 3, "rows": [row]}))
+    assert "| seeds | 2 | 16 x 256 | 4096 | 64 | 78 ms | 718 ms | 53 | 5,291 | 19 |" in MARKDOWN["cluster"](path)
+    cluster.draw([row], tmp_path / "cluster.png")
+    assert (tmp_path / "cluster.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_sweeps_over_processes_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(cluster.CASES, "workers", [(workers, 4, 256, 2) for workers in (0, 1)])
+    assert main(["cluster", "--grows", "workers", "--rounds", "1", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "cluster.json").read_text())["rows"]
+    assert [row["tasks"] > 0 for row in rows] == [False, True]
 
 
 @pytest.mark.slow

@@ -58,7 +58,18 @@ LAZY = {
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {"integrations.scipy": {"scipy"}}
+INTEGRATED: dict[str, set[str]] = {
+    "integrations.dask": {"dask"},
+    "integrations.blockwise": {"dask"},
+    "integrations.block_pullback": {"dask"},
+    "integrations.xarray": {"xarray"},
+    "integrations.labelled": {"xarray"},
+    "integrations.pandas": {"pandas"},
+    "integrations.aligned": {"pandas"},
+    "integrations.scipy": {"scipy"},
+    "integrations.scipy_parts": {"scipy"},
+    "integrations.pins": {"distributed"},
+}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 

@@ -1,0 +1,217 @@
+"""A kernel's call on Series: aligned as pandas aligns them, as arrays for the kernel, and results as Series of that index."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nbad import foreign
+from nbad.api.signatures import name_in_code, spelled
+from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.integrations.named import Bound, by_name, output_names, refuse_vectors
+
+NUMBERS = "iufb"  # kinds of dtypes
+
+
+class Aligned:
+    """A call on Series and numbers.
+
+    Attributes
+    ----------
+    bound : Bound
+    names, outputs : tuple of str, list of str
+        The differentiated arguments, and the outputs.
+    index : pandas.Index
+        The common one: the union of all.
+    """
+
+    def __init__(self, bound: Bound, values: list[Any], index: pd.Index, names: tuple[str, ...]):
+        self.bound, self.index, self.names, self.outputs = bound, index, names, output_names(bound)
+        self._originals = values
+        self._is_nullable = any(_is_masked(x.dtype) for x in values if isinstance(x, pd.Series))
+
+    @classmethod
+    def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any) -> "Aligned":
+        """The call of a verb, read and checked."""
+        call = f"nbad.integrations.pandas.{verb}"
+        if len(xs) == 1 and isinstance(xs[0], pd.DataFrame):
+            (table,), xs = xs, ()
+            kwargs = by_name(call, f, table, list(table.columns), kwargs)
+        bound, values = Bound.of(f, xs, kwargs)
+        for name, value in zip(bound.names, values, strict=True):
+            _check(call, f, name, value)
+        series = [x for x in values if isinstance(x, pd.Series)]
+        if not series:
+            raise ArgumentTypeError(
+                f"`{call}` of `{name_in_code(f)}`: no argument is a Series",
+                got=", ".join(map(foreign.named, values)) or "nothing",
+                expected="a Series, or a DataFrame with columns of the parameters' names",
+                fix=spelled(f, f.parameters, verb) if verb != "value_and_partials" else "pd.Series([1.0, 2.0])",
+            )
+        arrays = ", ".join(f"{name}.to_numpy()" for name in bound.names)
+        refuse_vectors(call, bound, f"nbad.jacobian({name_in_code(f)})({arrays})")
+        index = _common_index(call, f, series)
+        dtypes = [np.ones((), _numpy_dtype(x.dtype)) if isinstance(x, pd.Series) else x for x in values]
+        return cls(bound, values, index, bound.differentiated(dtypes, argnums))
+
+    @property
+    def arrays(self) -> list[Any]:
+        """The arguments as arrays over the common index, and numbers."""
+        return [_array(x, self.index) if isinstance(x, pd.Series) else x for x in self._originals]
+
+    def call(self, function: Callable[..., Any], **options: Any) -> Any:
+        """What a function of the kernel's arguments makes of these."""
+        return self.bound.call(function, self.arrays, **options)
+
+    def structured(self, leaves: Sequence[Any]) -> Any:
+        """Outputs in the structure that the kernel returns."""
+        return self.bound.program.structure.build(leaves)
+
+    def series(self, values: Any, name: Any = None) -> pd.Series:
+        """A Series over the common index; of nullable dtype where an argument is."""
+        made = pd.Series(np.broadcast_to(values, len(self.index)), index=self.index, name=name)
+        return made.astype(_nullable(made.dtype)) if self._is_nullable else made
+
+    def frame(self, columns: Mapping[Any, Any]) -> pd.DataFrame:
+        """A DataFrame over the common index."""
+        made = {key: self.series(values) for key, values in columns.items()}
+        return pd.DataFrame(made, index=self.index, columns=list(made))
+
+    def cotangent(self, name: str, bar: Any) -> Any:
+        """A cotangent with the index and the name of its argument; of a number a number."""
+        original = self._originals[self.bound.names.index(name)]
+        if not isinstance(original, pd.Series):
+            return bar
+        found = self.series(bar, original.name)
+        return found if found.index is original.index or found.index.equals(original.index) else found.reindex(original.index)
+
+    def cotangents(self, name: str, bars: Any, seeds: pd.Index) -> Any:
+        """Cotangents for many seeds as columns; of a number a Series."""
+        if not isinstance(self._originals[self.bound.names.index(name)], pd.Series):
+            return pd.Series(bars, index=seeds)
+        each = [self.cotangent(name, bar) for bar in bars]
+        made = pd.concat(each, axis=1) if each else pd.DataFrame(index=self._originals[self.bound.names.index(name)].index)
+        return made.set_axis(seeds, axis=1)
+
+    def seed(self, name: str, seed: Any, kind: type) -> Any:
+        """A seed for arrays: a Series, or a DataFrame for many; a number stays as it is."""
+        if not isinstance(seed, kind):
+            if np.ndim(seed) == 0:
+                return seed
+            raise ArgumentTypeError(
+                f"`pullback`: {name} is no {kind.__name__}, and nothing is paired by position",
+                got=foreign.named(seed),
+                expected=f"a {kind.__name__} with the labels of the value, or a number",
+                fix=f"pd.{kind.__name__}({name}, index=y.index)" if kind is pd.Series else f"pullback({name})",
+            )
+        table: Any = seed
+        for column in [table] if kind is pd.Series else [table.iloc[:, k] for k in range(table.shape[1])]:
+            _check_numbers("`pullback`", name, column)
+        index = table.index
+        if not index.equals(self.index):
+            if not index.is_unique or len(index) != len(self.index) or not index.isin(self.index).all():
+                raise ArgumentValueError(
+                    f"`pullback`: the labels of {name} are not those of the value",
+                    got=f"{len(index)} labels, {int((~index.isin(self.index)).sum())} of them others",
+                    expected=f"the {len(self.index)} labels of the value, each once",
+                    fix=f"{name}.reindex(y.index, fill_value=0.0)",
+                )
+            table = table.reindex(self.index)
+        return np.array(table.to_numpy(dtype=float, na_value=np.nan).T)
+
+    def blocks(self, blocks: np.ndarray) -> pd.DataFrame:
+        """The Jacobian as columns: by argument, and by output before it where the kernel returns several."""
+        pairs = [(output, name) for output in self.outputs for name in self.names]
+        made = self.frame({pair: blocks[:, k // len(self.names), k % len(self.names)] for k, pair in enumerate(pairs)})
+        if self.bound.program.structure.is_tuple:
+            made.columns = pd.MultiIndex.from_tuples(pairs, names=["output", "argument"])
+        else:
+            made.columns = pd.Index(list(self.names), name="argument")
+        return made
+
+
+def _check(call, f, name, value):
+    """Refuse what is neither a Series of numbers nor a number."""
+    if isinstance(value, pd.Series):
+        _check_numbers(f"`{call}` of `{name_in_code(f)}`", name, value)
+    elif isinstance(value, pd.DataFrame) or np.ndim(value):
+        is_table = isinstance(value, pd.DataFrame)
+        what = "is a DataFrame, which stands for all arguments" if is_table else "has no labels; nothing is paired by position"
+        raise ArgumentTypeError(
+            f"`{call}` of `{name_in_code(f)}`: {name} {what}",
+            got=foreign.named(value),
+            expected="Series and numbers, or one DataFrame alone",
+            fix=f"{name}[{next(iter(value.columns), 'x')!r}]" if is_table else f"pd.Series({name})",
+        )
+
+
+def _check_numbers(headline, name, series):
+    if _numpy_dtype(series.dtype).kind not in NUMBERS:
+        raise ArgumentTypeError(
+            f"{headline}: {name} holds no numbers",
+            got=f"dtype {series.dtype}",
+            expected="floats, integers or bools, which may be nullable",
+            fix=_conversion(name, series),
+        )
+
+
+def _conversion(name, value):
+    """The line that makes numbers of a Series."""
+    kind = getattr(value.dtype, "kind", "O")
+    if kind == "M":
+        return f"({name} - {name}.min()) / pd.Timedelta('1s')"
+    if kind == "m":
+        return f"{name} / pd.Timedelta('1s')"
+    if kind == "c":
+        return f"pd.Series({name}.to_numpy().real, {name}.index)"
+    try:
+        value.astype(float)
+    except (TypeError, ValueError):
+        return f"pd.to_numeric({name}, errors='coerce')"
+    return f"{name}.astype(float)"
+
+
+def _is_masked(dtype):
+    """Whether a dtype is one of numbers that may be missing, such as Float64."""
+    return isinstance(dtype, pd.api.extensions.ExtensionDtype) and hasattr(dtype, "numpy_dtype")
+
+
+def _numpy_dtype(dtype):
+    """The dtype of a Series' numbers; that of objects where it has none."""
+    if isinstance(dtype, np.dtype):
+        return dtype
+    return np.dtype(dtype.numpy_dtype) if _is_masked(dtype) else np.dtype(object)
+
+
+def _nullable(dtype):
+    return pd.Float32Dtype() if dtype == np.float32 else pd.Float64Dtype()
+
+
+def _common_index(call, f, series):
+    """The index of all, or the union of theirs."""
+    first = series[0].index
+    if all(x.index is first or x.index.equals(first) for x in series[1:]):
+        return first
+    if not all(x.index.is_unique for x in series):
+        raise ArgumentValueError(
+            f"`{call}` of `{name_in_code(f)}`: labels that are there twice cannot be aligned",
+            got=f"label {next(x.index[x.index.duplicated()][0] for x in series if not x.index.is_unique)!r} twice",
+            expected="the same index everywhere, or labels that are there once",
+            fix="x[~x.index.duplicated()]",
+        )
+    for x in series[1:]:
+        first = first.union(x.index)
+    return first
+
+
+def _array(x, index):
+    """A Series' numbers over an index; nan where it has none."""
+    if not (x.index is index or x.index.equals(index)):
+        x = (x.astype(float) if x.dtype == bool else x).reindex(index)
+    if isinstance(x.dtype, np.dtype):
+        return x.to_numpy()
+    dtype = _numpy_dtype(x.dtype)
+    if dtype.kind != "f" and not x.hasnans:
+        return x.to_numpy(dtype=dtype)
+    return x.to_numpy(dtype=dtype if dtype.kind == "f" else float, na_value=np.nan)

@@ -1,0 +1,332 @@
+"""A kernel's call on DataArrays: aligned, applied as xarray applies functions, and what comes of it labelled."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from nbad import foreign
+from nbad.api.signatures import name_in_code, spelled
+from nbad.api.trees import Groups
+from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.integrations.named import Bound, by_name, output_names, refuse_vectors
+from nbad.verbs import gradients, jacobians, pushforward
+from nbad.verbs.vjp import vjp
+
+OUTPUT, ARGUMENT, OTHER = "output", "argument", "other_argument"
+VERBS: dict[str, Any] = {
+    "vjp": vjp,
+    "jacobian": jacobians.jacobian,
+    "value_and_jacobian": jacobians.value_and_jacobian,
+    "value_and_grad": gradients.value_and_grad,
+    "hessian": gradients.hessian,
+    "jvp": pushforward.jvp,
+}
+
+
+class Labelled:
+    """A call on DataArrays and numbers.
+
+    Attributes
+    ----------
+    bound : Bound
+    names : tuple of str
+        The differentiated arguments.
+    originals, values : list
+        The arguments, as they were passed and aligned.
+    """
+
+    def __init__(self, verb: str, bound: Bound, values: list[Any], names: tuple[str, ...]):
+        self.bound, self.names, self._verb, self.originals = bound, names, verb, values
+        arrays = [x for x in values if isinstance(x, xr.DataArray)]
+        aligned = iter(xr.align(*arrays, join=xr.get_options()["arithmetic_join"], copy=False))
+        self.values = [next(aligned) if isinstance(x, xr.DataArray) else x for x in values]
+        self._is_lazy = any(x.chunks is not None for x in arrays)
+
+    @classmethod
+    def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any = None) -> "Labelled":
+        """The call of a verb, read and checked."""
+        if len(xs) == 1 and isinstance(xs[0], xr.Dataset):
+            (table,), xs = xs, ()
+            kwargs = by_name(f"nbad.integrations.xarray.{verb}", f, table, list(table.variables), kwargs)
+        bound, values = Bound.of(f, xs, kwargs)
+        for name, value in zip(bound.names, values, strict=True):
+            _check(verb, f, name, value)
+        if not any(isinstance(value, xr.DataArray) for value in values):
+            raise ArgumentTypeError(
+                f"`nbad.integrations.xarray.{verb}` of `{name_in_code(f)}`: no argument is a DataArray",
+                got=", ".join(map(foreign.named, values)) or "nothing",
+                expected="a DataArray",
+                fix=spelled(f, f.parameters, verb),
+            )
+        refuse_vectors(f"nbad.integrations.xarray.{verb}", bound, _by_apply_ufunc(bound, values))
+        return cls(verb, bound, values, bound.differentiated(values, argnums))
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the kernel has."""
+        return len(self.bound.program.leaves)
+
+    def structured(self, leaves: Sequence[Any]) -> Any:
+        """Outputs in the structure that the kernel returns."""
+        return self.bound.program.structure.build(leaves)
+
+    def function(self, verb: str) -> Any:
+        """A verb for arrays as they come: of dask, or of NumPy."""
+        if not self._is_lazy:
+            return VERBS[verb]
+        from nbad.integrations import dask as lazy
+
+        return getattr(lazy, verb)
+
+    def apply(self, function: Callable[..., Any], tails: Sequence[Sequence[str]], more: Sequence[Any] = ()) -> list[Any]:
+        """DataArrays of what a function of arrays returns, each with these dimensions behind those of the arguments."""
+
+        def run(*arrays):
+            found = tuple(function(*arrays))
+            return found if len(tails) > 1 else found[0]
+
+        keep = xr.get_options()["keep_attrs"]
+        made = xr.apply_ufunc(
+            run,
+            *self.values,
+            *more,
+            output_core_dims=[list(tail) for tail in tails],
+            dask="allowed",
+            join="exact",
+            keep_attrs=True if keep == "default" else keep,
+        )
+        return list(made) if len(tails) > 1 else [made]
+
+    def check_dims(self, *new: str) -> tuple[str, ...]:
+        """Names of new dimensions, which the arguments must not have."""
+        taken = {d for x in self.values if isinstance(x, xr.DataArray) for d in (*x.dims, *x.coords)} & set(new)
+        if taken:
+            name = sorted(map(str, taken))[0]
+            raise ArgumentValueError(
+                f"`nbad.integrations.xarray.{self._verb}` of `{name_in_code(self.bound.f)}`: arguments have a dimension {name!r}",
+                got=name,
+                expected=f"other names than {', '.join(map(repr, new))}, which are those of the result",
+                fix=f"x.rename({{{name!r}: {f'{name}_'!r}}})",
+            )
+        return new
+
+    def named_blocks(self, blocks: xr.DataArray) -> xr.DataArray:
+        """The Jacobian with the names of outputs and arguments."""
+        return blocks.assign_coords({OUTPUT: output_names(self.bound), ARGUMENT: list(self.names)}).rename(None)
+
+    def cotangent(self, name: str, bar: Any, dims: Sequence[Any], lead: xr.DataArray | None) -> Any:
+        """A cotangent with the labels of its argument."""
+        k = self.bound.names.index(name)
+        original, aligned = self.originals[k], self.values[k]
+        first = () if lead is None else (lead.name,)
+        if not isinstance(original, xr.DataArray):
+            return bar if lead is None else _of_lead(bar, lead)
+        own = [d for d in dims if d in aligned.dims]
+        depth = next((len(dims) - axis for axis, d in enumerate(dims) if d in aligned.dims), 0)
+        places = tuple(slice(None) if d in aligned.dims else 0 for d in dims[len(dims) - depth :])
+        bar = bar[(slice(None),) * len(first) + places] if places else bar
+        found = xr.DataArray(bar, dims=(*first, *own), coords=aligned.coords).transpose(*first, *aligned.dims)
+        if lead is not None and lead.name in lead.coords:
+            found = found.assign_coords({lead.name: lead.coords[lead.name]})
+        if aligned.sizes != original.sizes or not all(aligned.indexes[d].equals(original.indexes[d]) for d in original.indexes):
+            found = found.reindex_like(original, fill_value=0.0).assign_coords(original.coords)
+        if xr.get_options()["keep_attrs"] in ("default", True):
+            found.attrs.update(original.attrs)
+        return found.rename(original.name)
+
+
+def _of_lead(bar, lead):
+    coords = {lead.name: lead.coords[lead.name]} if lead.name in lead.coords else None
+    return xr.DataArray(bar, dims=(lead.name,), coords=coords)
+
+
+def _check(verb, f, name, value):
+    """Refuse what has no labels, and Datasets beside other arguments."""
+    is_dataset = isinstance(value, xr.Dataset)
+    if isinstance(value, xr.DataArray) or (not is_dataset and np.ndim(value) == 0):
+        return
+    raise ArgumentTypeError(
+        f"`nbad.integrations.xarray.{verb}` of `{name_in_code(f)}`: {name} "
+        + ("is a Dataset, which stands for all arguments" if is_dataset else "has no labels, and nothing is paired by position"),
+        got=foreign.named(value) if is_dataset else foreign.shown(value),
+        expected="DataArrays and numbers, or one Dataset alone",
+        fix=f"{name}[{next(iter(value), 'x')!r}]" if is_dataset else f"xr.DataArray({name}, dims={_dims(value)})",
+    )
+
+
+def _dims(value):
+    return [f"dim_{k}" for k in range(np.ndim(value))]
+
+
+def _by_apply_ufunc(bound, values):
+    """The line that says which dimensions are those of vectors: the last ones."""
+    each = zip(values, bound.program.cores, strict=True)
+    inputs = [list(getattr(x, "dims", ())[-len(core) :]) if core else [] for x, core in each]
+    dims = f"input_core_dims={inputs}, output_core_dims=[['{OUTPUT}', '{ARGUMENT}']]"
+    return f"xr.apply_ufunc(nbad.jacobian({name_in_code(bound.f)}), {', '.join(bound.names)}, {dims})"
+
+
+class Pullback:
+    """Apply the transposed Jacobian to labelled seeds; made by `vjp`. Calling it takes one seed, `batched` many."""
+
+    def __init__(self, made: Labelled, pullback: Any, y: list[xr.DataArray], groups: Groups | None = None):
+        self._made, self._pullback, self._y, self._groups = made, pullback, y, groups
+
+    def grouped(self, groups: Groups) -> "Pullback":
+        """The same by arguments of which some have structure: cotangents come in it."""
+        return Pullback(self._made, self._pullback, self._y, groups)
+
+    def __repr__(self) -> str:
+        return f"<nbad.integrations.xarray.Pullback of {self._made.bound.program.call}, dims {self._y[0].dims}>"
+
+    def __call__(self, ct: Any) -> tuple[Any, ...]:
+        """Cotangents of the differentiated arguments for one seed.
+
+        Parameters
+        ----------
+        ct : DataArray, number, or tuple of these
+            The seed, in the structure of the value: with its labels and its dimensions, in any order. A dimension that it has not
+            it is broadcast along.
+
+        Returns
+        -------
+        tuple of DataArray
+            One per differentiated argument, with that argument's dimensions, labels and name: summed over the dimensions that it
+            was broadcast along, and 0 where alignment dropped a label of it. Of a number it is a number.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If the seed's structure, dimensions or labels are not the value's, or it has none.
+
+        Examples
+        --------
+        >>> import nbad, xarray as xr
+        >>> x = xr.DataArray([1.0, 2.0], dims="i", coords={"i": [10, 20]})
+        >>> y, pullback = nbad.integrations.xarray.vjp(nbad.kernel(lambda x: x * x), x)
+        >>> pullback(y)[0].values
+        array([ 2., 16.])
+        """
+        return self._apply(ct, self._leaves(ct, "pullback"), None)
+
+    def batched(self, cts: Any) -> tuple[Any, ...]:
+        """Cotangents for many seeds: every result has one dimension more, which comes first.
+
+        Parameters
+        ----------
+        cts : DataArray, number, or tuple of these
+            Seeds with one dimension that the value has not, the same in all. A leaf without it stands for all seeds.
+
+        Returns
+        -------
+        tuple of DataArray
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            As for one seed; also if no seed has such a dimension, or there are several.
+
+        Examples
+        --------
+        >>> import nbad, xarray as xr
+        >>> x = xr.DataArray([1.0, 2.0], dims="i")
+        >>> y, pullback = nbad.integrations.xarray.vjp(nbad.kernel(lambda x: x * x), x)
+        >>> pullback.batched(xr.DataArray([1.0, 10.0, 100.0], dims="seed"))[0].sizes
+        Frozen({'seed': 3, 'i': 2})
+        """
+        leaves = self._leaves(cts, "pullback.batched")
+        extra = {d for leaf in leaves if isinstance(leaf, xr.DataArray) for d in leaf.dims if d not in self._y[0].dims}
+        if len(extra) != 1:
+            raise ArgumentValueError(
+                "`pullback.batched(cts)`: the dimension of the seeds is not known",
+                got=f"dimensions {', '.join(sorted(map(str, extra)))}" if extra else "no dimension beside those of the value",
+                expected="one dimension that the value has not",
+                fix="pullback(ct)" if not extra else "cts.stack(seed=[...])",
+            )
+        lead = extra.pop()
+        return self._apply(cts, leaves, next(leaf for leaf in leaves if lead in getattr(leaf, "dims", ()))[lead])
+
+    def jacobian(self) -> xr.DataArray:
+        """The Jacobian from what the forward sweep left, as `nbad.integrations.xarray.jacobian` returns it.
+
+        Examples
+        --------
+        >>> import nbad, xarray as xr
+        >>> x = xr.DataArray([1.0, 2.0], dims="i")
+        >>> y, pullback = nbad.integrations.xarray.vjp(nbad.kernel(lambda x: x * x), x)
+        >>> pullback.jacobian().dims
+        ('i', 'output', 'argument')
+        """
+        made = self._made
+        (blocks,) = made.apply(lambda *values: (self._pullback.jacobian(),), [made.check_dims(OUTPUT, ARGUMENT)])
+        return made.named_blocks(blocks)
+
+    def _leaves(self, ct, code):
+        structure = self._made.bound.program.structure
+        leaves = structure.leaves(ct)
+        if type(leaves) is tuple and len(leaves) == len(self._y) and tuple not in map(type, leaves):
+            return leaves
+        raise ArgumentValueError(
+            f"`{code}`: the seed does not have the structure of the value",
+            got=f"a tuple of {len(ct)}" if isinstance(ct, tuple) else foreign.named(ct),
+            expected=structure.described(len(self._y)) if structure.is_tuple else "one DataArray or number",
+            fix=f"{code}({self._example()})",
+        )
+
+    def _example(self):
+        return f"({'1.0, ' * len(self._y)})" if self._made.bound.program.structure.is_tuple else "1.0"
+
+    def _apply(self, ct, leaves, lead):
+        """The cotangents; `lead` is the coordinate of the seeds, if there are many."""
+        made = self._made
+        named = zip(made.bound.program.seed_names, leaves, self._y, strict=True)
+        seeds = tuple(_seed(name, leaf, y, lead) for name, leaf, y in named)
+        apply = self._pullback if lead is None else self._pullback.batched
+        found = apply(seeds if made.bound.program.structure.is_tuple else seeds[0])
+        bars = tuple(made.cotangent(name, bar, self._y[0].dims, lead) for name, bar in zip(made.names, found, strict=True))
+        return bars if self._groups is None else self._groups.build(bars)
+
+
+def _seed(name, seed, y, lead):
+    """A seed as an array of the value's shape, behind a leading axis where there are many."""
+    if not isinstance(seed, xr.DataArray):
+        return as_number(seed, name, y)
+    wanted = y.dims if lead is None else (lead.name, *y.dims)
+    unknown = [d for d in seed.dims if d not in wanted]
+    if unknown:
+        raise ArgumentValueError(
+            f"`pullback`: {name} has a dimension that the value has not",
+            got=", ".join(map(str, seed.dims)),
+            expected=", ".join(map(str, wanted)),
+            fix=f"pullback.batched({name})  # for many seeds",
+        )
+    seed = as_labelled(seed, y, "pullback", name)
+    sizes = {**y.sizes, **({} if lead is None else {lead.name: lead.size})}
+    return seed.expand_dims({d: sizes[d] for d in wanted if d not in seed.dims}).transpose(*wanted).data
+
+
+def as_number(value: Any, name: str, y: Any) -> Any:
+    """A seed or tangent without labels: a number."""
+    if np.ndim(value) == 0:
+        return value
+    raise ArgumentTypeError(
+        f"`pullback`: {name} has no labels, and nothing is paired by position",
+        got=foreign.shown(value),
+        expected="a DataArray or a number",
+        fix=f"y.copy(data={name})",
+    )
+
+
+def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str) -> xr.DataArray:
+    """An array, if its labels along common dimensions are those of another one."""
+    try:
+        return xr.align(other, array, join="exact", copy=False)[1]
+    except ValueError as error:
+        raise ArgumentValueError(
+            f"`{call}`: the labels of {name} are others than those of what it belongs to",
+            got=str(error).splitlines()[0],
+            expected="the same labels along common dimensions",
+            fix=f"{name}.reindex_like(y, fill_value=0.0)",
+        ) from None

@@ -1,0 +1,142 @@
+"""What all partners ask of a kernel's call: its static values apart from its arguments, and names of outputs and arguments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad import config, foreign
+from nbad.api.calls import Call, analyse, check_kernel
+from nbad.api.signatures import in_order, name_in_code
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.graphs.kernels import outputs_of
+from nbad.indexing.indexed import Indexed
+from nbad.pipeline import Program
+
+
+class Bound(NamedTuple):
+    """A kernel with its static values; the others come in the order of their names."""
+
+    f: Any
+    program: Program
+    statics: dict[str, Any]
+
+    @classmethod
+    def of(cls, f: Any, xs: Sequence[Any], kwargs: dict[str, Any]) -> "tuple[Bound, list[Any]]":
+        """A call's, and the values of its arguments."""
+        check_kernel(f)
+        program, values = f.bind(tuple(xs), kwargs)
+        for name, value in zip(program.names, values, strict=True):
+            if isinstance(value, Indexed):
+                raise ArgumentTypeError(
+                    f"{program.call}: {name} is picked by an index, which partners' arrays have no part in",
+                    got="nbad.indexed",
+                    expected="an array",
+                    fix=f"{name}.array[{name}.index.positions]",
+                )
+        return cls(f, program, f.statics_of(tuple(xs), kwargs)), list(values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments that are no static values."""
+        return self.program.names
+
+    def call(self, function: Callable[..., Any], values: Sequence[Any], **options: Any) -> Any:
+        """A function of the kernel's arguments, as the kernel's parameters want them: by position or by name."""
+        given = self.statics | dict(zip(self.names, values, strict=True))
+        positional, named = in_order(self.f._parameters, given)
+        return function(*positional, **named, **options)
+
+    def differentiated(self, values: Sequence[Any], argnums: Any) -> tuple[str, ...]:
+        """The names of the arguments that a verb differentiates by; of arrays the dtype counts."""
+        one = [np.ones((), x.dtype) if hasattr(x, "dtype") else x for x in values]
+        names: tuple[str, ...] = self.call(lambda *xs, **kwargs: without_checks(self.f, xs, kwargs, argnums).names, one)
+        return names
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bound, (self.f, self.names, self.statics)
+
+
+def _bound(f, names, statics):
+    """One in another process."""
+    return Bound(f, f.bind_names(dict.fromkeys(names, 0.0) | statics)[0], statics)
+
+
+def without_checks(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any) -> Call:
+    """A call, analysed by shapes and dtypes: its numbers are not those of the user, and say nothing."""
+    debug = config.debug.set(False)
+    try:
+        call: Call = analyse(f, tuple(xs), kwargs, argnums)
+    finally:
+        config.debug.reset(debug)
+    return call
+
+
+def leaves_in(function: Callable[..., Any], bound: Bound, *values: Any) -> tuple[np.ndarray, ...]:
+    """What a verb's function returns, as a flat tuple of arrays."""
+    return tuple(leaf for part in outputs_of(bound.call(function, values)) for leaf in map(np.asarray, outputs_of(part)))
+
+
+def output_names(bound: Bound) -> list[str]:
+    """A name for each output: the field or key under which it is returned, or the variable that held it, or `y0`, `y1`, ...
+
+    The only output of a kernel is called as the kernel is.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> output_names(Bound.of(nbad.kernel(lambda x: {"half": x / 2, "twice": x * 2}), (1.0,), {})[0])
+    ['half', 'twice']
+    """
+    program = bound.program
+    structure, plain = program.structure, [f"y{k}" for k in range(len(program.leaves))]
+    if not structure.is_tuple:
+        return [name_in_code(bound.f)]
+    fields = [str(key) for key in structure.keys] or list(getattr(structure.kind, "_fields", ()))
+    names = fields or [_variable(program, k) or name for k, name in enumerate(plain)]
+    return names if len(set(names)) == len(names) else plain
+
+
+def _variable(program, k):
+    """The name of the kernel's own variable that held an output; None where there is none, or there are many numbers in it."""
+    if any(program.leaves):
+        return None
+    names = program.graph.nodes[program.graph.outputs[k]].names
+    return next((name for name in names if name.isidentifier()), None)
+
+
+def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a table holds under the names of the kernel's parameters, and those that are passed beside it.
+
+    A parameter that has neither keeps its default.
+    """
+    check_kernel(f)
+    found = {name: table[name] for name in f.parameters if name in names and name in f._cores and name not in kwargs}
+    missing = [name for name in f.parameters if name not in found and name not in kwargs and _is_needed(f, name)]
+    if not missing:
+        return found | kwargs
+    meant = closest(missing[0], [str(name) for name in names])
+    columns = "columns=" * hasattr(table, "columns")
+    raise ArgumentValueError(
+        f"`{verb}` of `{name_in_code(f)}`: the {foreign.named(table)} has nothing named {missing[0]}",
+        got=", ".join(map(str, names)) or "no names",
+        expected=", ".join(f.parameters),
+        meant=meant,
+        fix=f"table.rename({columns}{{{meant!r}: {missing[0]!r}}})" if meant else f"{missing[0]}=1.0  # beside the table",
+    )
+
+
+def _is_needed(f, name):
+    return f.default(name) is f._parameters_signature.parameters[name].empty
+
+
+def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
+    """Refuse kernels of vectors: of labels nobody knows which belong to elements, and which to the numbers of one."""
+    program = bound.program
+    if any((*program.cores, *program.leaves)):
+        raise ArgumentTypeError(
+            f"`{verb}` of `{name_in_code(bound.f)}`: arguments or results are vectors for each element",
+            got=f"signature {bound.f.signature}",
+            expected="a kernel of numbers",
+            fix=fix,
+        )

@@ -1,0 +1,344 @@
+"""Derivatives of kernels on pandas: Series and the columns of a DataFrame in and out, aligned by their labels.
+
+A plain call `f(*xs)` and kernels such as `nbad.grad(f)` take Series themselves. The functions here take Series and numbers; one
+DataFrame in their place stands for all parameters of whose names it has columns.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from nbad.api.calls import check_kernel
+from nbad.api.kernel import Kernel
+from nbad.api.options import Argnums, Mode, Residuals
+from nbad.api.trees import Groups, flattened
+from nbad.errors import ArgumentValueError
+from nbad.graphs.kernels import outputs_of
+from nbad.integrations.aligned import Aligned
+from nbad.verbs import gradients, jacobians
+from nbad.verbs.vjp import vjp as vjp_of_arrays
+
+__all__ = ["Pullback", "jacobian", "value_and_grad", "value_and_jacobian", "value_and_partials", "vjp"]
+
+
+def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
+    """The function that computes a table of values and partial derivatives in one sweep.
+
+    Parameters
+    ----------
+    f : Kernel
+        Of numbers, not of vectors.
+    argnums : int, str or tuple of these, optional
+        Arguments to differentiate; by default all but integer and bool columns.
+
+    Returns
+    -------
+    callable
+        `value_and_partials(f)(*xs)`, a DataFrame with a column for each output, and behind these one for each output and
+        argument: that of the derivative of `price` by `s` is "dprice/ds". Outputs go by the names of fields or keys, or of the
+        variables that the kernel returns, else by "y0", "y1", ..., and the only one of a kernel by the kernel's name.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For arguments that do not fit, such as columns of text.
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> @nbad.kernel
+    ... def area(a, b):
+    ...     return a * b
+    >>> book = pd.DataFrame({"a": [2.0, 3.0], "b": [5.0, 7.0]}, index=["x", "y"])
+    >>> nbad.integrations.pandas.value_and_partials(area)(book)
+       area  darea/da  darea/db
+    x  10.0       5.0       2.0
+    y  21.0       7.0       3.0
+    """
+    jacobians.value_and_jacobian(f, argnums)  # for what it refuses
+
+    def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_partials(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+        made = Aligned.of("value_and_partials", f, xs, kwargs, argnums)
+        y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
+        columns = dict(zip(made.outputs, outputs_of(y), strict=True))
+        for m, output in enumerate(made.outputs):
+            columns |= {f"d{output}/d{name}": blocks[:, m, n] for n, name in enumerate(made.names)}
+        return made.frame(columns)
+
+    return functools.wraps(f, updated=())(call)
+
+
+def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., pd.DataFrame]:
+    """As `nbad.jacobian`, on Series or the columns of a DataFrame.
+
+    Parameters
+    ----------
+    f, argnums, mode
+        As for `nbad.jacobian`.
+
+    Returns
+    -------
+    callable
+        `jacobian(f)(*xs)`, a DataFrame with a column for each argument; of a kernel of several outputs the columns are pairs of
+        output and argument.
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> nbad.integrations.pandas.jacobian(area)(pd.Series([2.0, 3.0]), b=5.0)
+    argument    a    b
+    0         5.0  2.0
+    1         5.0  3.0
+    """
+    jacobians.jacobian(f, argnums, mode)
+
+    def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
+        made = Aligned.of("jacobian", f, xs, kwargs, argnums)
+        return made.blocks(made.call(jacobians.jacobian(f, made.names, mode)))
+
+    return functools.wraps(f, updated=())(call)
+
+
+def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, pd.DataFrame]]:
+    """As `nbad.value_and_jacobian`, on Series or the columns of a DataFrame.
+
+    Parameters
+    ----------
+    f, argnums
+        As for `nbad.value_and_jacobian`.
+
+    Returns
+    -------
+    callable
+        `value_and_jacobian(f)(*xs)` returns `(y, J)`: Series, in the structure that the kernel returns, and a DataFrame as that
+        of `jacobian`.
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> y, J = nbad.integrations.pandas.value_and_jacobian(nbad.kernel(lambda a: a * a))(pd.Series([2.0, 3.0]))
+    >>> y.tolist(), J["a"].tolist()
+    ([4.0, 9.0], [4.0, 6.0])
+    """
+    jacobians.value_and_jacobian(f, argnums)
+
+    def call(*xs: Any, **kwargs: Any) -> tuple[Any, pd.DataFrame]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+        made = Aligned.of("value_and_jacobian", f, xs, kwargs, argnums)
+        y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
+        return _values(made, y), made.blocks(blocks)
+
+    return functools.wraps(f, updated=())(call)
+
+
+def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Series, Any]]:
+    """As `nbad.value_and_grad`, on Series or the columns of a DataFrame.
+
+    Parameters
+    ----------
+    f, argnums
+        As for `nbad.value_and_grad`.
+
+    Returns
+    -------
+    callable
+        `value_and_grad(f)(*xs)` returns `(y, partials)`, Series; a tuple of partials where `argnums` is a tuple.
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> y, slope = nbad.integrations.pandas.value_and_grad(nbad.kernel(lambda x: x**3))(pd.Series([1.0, 2.0]))
+    >>> slope.tolist()
+    [3.0, 12.0]
+    """
+    function, is_many = gradients.value_and_grad(f, argnums), isinstance(argnums, tuple | list)
+
+    def call(*xs: Any, **kwargs: Any) -> tuple[pd.Series, Any]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+            grouped = flat.groups(f, argnums).build(partials)
+            return y, grouped if is_many else grouped[0]
+        made = Aligned.of("value_and_grad", f, xs, kwargs, argnums)
+        y, partials = made.call(function)
+        found = tuple(map(made.series, partials if is_many else (partials,), made.names))
+        return made.series(y, made.outputs[0]), found if is_many else found[0]
+
+    return functools.wraps(f, updated=())(call)
+
+
+def vjp(
+    f: Kernel,
+    /,
+    *xs: Any,
+    argnums: Argnums = None,
+    residuals: Residuals = "auto",
+    seeds: int | None = None,
+    max_bytes: int | None = None,
+    **kwargs: Any,
+) -> tuple[Any, "Pullback"]:
+    """As `nbad.vjp`, on Series or the columns of a DataFrame.
+
+    Series are aligned as pandas aligns them: over the union of their labels, with nan where one has none.
+
+    Parameters
+    ----------
+    f : Kernel
+        Of numbers, not of vectors.
+    *xs, **kwargs : Series or number, or one DataFrame
+        The kernel's arguments.
+    argnums, residuals, seeds, max_bytes
+        As for `nbad.vjp`.
+
+    Returns
+    -------
+    y : Series or tuple of these
+    pullback : Pullback
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For arguments or options that do not fit, such as columns of text, or arrays without labels.
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> y, pullback = nbad.integrations.pandas.vjp(area, pd.Series([2.0, 3.0], ["x", "y"]), 5.0)
+    >>> a_bar, b_bar = pullback(pd.Series([1.0, 10.0], ["x", "y"]))
+    >>> a_bar.tolist(), float(b_bar)
+    ([5.0, 50.0], 32.0)
+    """
+    check_kernel(f)
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
+        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
+        return y, pullback.grouped(flat.groups(f, argnums))
+    made = Aligned.of("vjp", f, xs, kwargs, argnums)
+    options = dict(argnums=made.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    y, pullback = made.call(functools.partial(vjp_of_arrays, f), **options)
+    return _values(made, y), Pullback(made, pullback)
+
+
+def _values(made, y):
+    return made.structured([made.series(leaf, name) for leaf, name in zip(outputs_of(y), made.outputs, strict=True)])
+
+
+class Pullback:
+    """Apply the transposed Jacobian to seeds with labels; made by `vjp`. Calling it takes one seed, `batched` many."""
+
+    def __init__(self, made: Aligned, pullback: Any, groups: Groups | None = None):
+        self._made, self._pullback, self._groups = made, pullback, groups
+
+    def grouped(self, groups: Groups) -> "Pullback":
+        """The same by arguments of which some have structure: cotangents come in it."""
+        return Pullback(self._made, self._pullback, groups)
+
+    def _built(self, bars):
+        return tuple(bars) if self._groups is None else self._groups.build(tuple(bars))
+
+    def __repr__(self) -> str:
+        return f"<nbad.integrations.pandas.Pullback of {self._made.bound.program.call}, {len(self._made.index)} rows>"
+
+    def __call__(self, ct: Any) -> tuple[Any, ...]:
+        """Cotangents of the differentiated arguments for one seed.
+
+        Parameters
+        ----------
+        ct : Series, number, or tuple of these
+            The seed, in the structure of the value and with its labels, in any order.
+
+        Returns
+        -------
+        tuple of Series
+            One per differentiated argument, with its index and its name; of a number it is a number, summed over all rows.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If the seed's structure or labels are not the value's, or it has none.
+
+        Examples
+        --------
+        >>> import nbad, pandas as pd
+        >>> y, pullback = nbad.integrations.pandas.vjp(nbad.kernel(lambda x: x * x), pd.Series([1.0, 2.0]))
+        >>> pullback(1.0)[0].tolist()
+        [2.0, 4.0]
+        """
+        made = self._made
+        found = self._pullback(self._seeds(ct, pd.Series))
+        return self._built(made.cotangent(name, bar) for name, bar in zip(made.names, found, strict=True))
+
+    def batched(self, cts: Any) -> tuple[Any, ...]:
+        """Cotangents for many seeds, each a column of a DataFrame.
+
+        Parameters
+        ----------
+        cts : DataFrame, number, or tuple of these
+            Seeds with the labels of the value, and the same columns in all.
+
+        Returns
+        -------
+        tuple of DataFrame
+            One per differentiated argument, with a column for each seed; of a number it is a Series over the seeds.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            As for one seed; also if no leaf is a DataFrame, or columns differ.
+
+        Examples
+        --------
+        >>> import nbad, pandas as pd
+        >>> y, pullback = nbad.integrations.pandas.vjp(nbad.kernel(lambda x: x * x), pd.Series([1.0, 2.0]))
+        >>> pullback.batched(pd.DataFrame({"first": [1.0, 0.0], "second": [0.0, 1.0]}))[0]
+           first  second
+        0    2.0     0.0
+        1    0.0     4.0
+        """
+        made, structure = self._made, self._made.bound.program.structure
+        leaves = structure.leaves(cts)
+        tables = [leaf for leaf in leaves if isinstance(leaf, pd.DataFrame)] if type(leaves) is tuple else []
+        columns = tables[0].columns if tables else pd.Index([])
+        if not all(table.columns.equals(columns) for table in tables):
+            raise ArgumentValueError(
+                "`pullback.batched(cts)`: the seeds have other columns in one leaf than in another",
+                got=" and ".join(str(list(table.columns)) for table in tables),
+                expected="the same columns, one for each seed",
+                fix="ct[other.columns]",
+            )
+        found = self._pullback.batched(self._seeds(cts, pd.DataFrame))
+        return self._built(made.cotangents(name, bars, columns) for name, bars in zip(made.names, found, strict=True))
+
+    def jacobian(self) -> pd.DataFrame:
+        """The Jacobian from what the forward sweep left, as `nbad.integrations.pandas.jacobian` returns it.
+
+        Examples
+        --------
+        >>> import nbad, pandas as pd
+        >>> y, pullback = nbad.integrations.pandas.vjp(nbad.kernel(lambda x: x * x), pd.Series([1.0, 2.0]))
+        >>> pullback.jacobian()["x"].tolist()
+        [2.0, 4.0]
+        """
+        return self._made.blocks(self._pullback.jacobian())
+
+    def _seeds(self, ct, kind):
+        """The seed for arrays; what has another structure is refused by the pullback itself."""
+        made, structure = self._made, self._made.bound.program.structure
+        leaves = structure.leaves(ct)
+        if type(leaves) is not tuple or len(leaves) != len(made.outputs) or tuple in map(type, leaves):
+            return ct
+        seeds = tuple(made.seed(name, leaf, kind) for name, leaf in zip(made.bound.program.seed_names, leaves, strict=True))
+        return seeds if structure.is_tuple else seeds[0]

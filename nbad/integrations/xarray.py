@@ -1,0 +1,309 @@
+"""Derivatives of kernels on xarray's DataArrays: dimensions are paired by name, labels and attributes kept, dask stays lazy.
+
+A plain call `f(*xs)` and kernels such as `nbad.grad(f)` take DataArrays and Datasets themselves. The functions here take
+DataArrays and numbers; one Dataset in their place stands for all parameters of whose names it has variables or coordinates.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import xarray as xr
+
+from nbad.api.calls import check_kernel
+from nbad.api.kernel import Kernel
+from nbad.api.options import Argnums, Mode, Residuals
+from nbad.api.trees import flattened
+from nbad.errors import ArgumentValueError
+from nbad.graphs.kernels import outputs_of
+from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
+from nbad.verbs import gradients, jacobians, pushforward
+
+__all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
+
+
+def vjp(
+    f: Kernel,
+    /,
+    *xs: Any,
+    argnums: Argnums = None,
+    residuals: Residuals = "auto",
+    seeds: int | None = None,
+    max_bytes: int | None = None,
+    **kwargs: Any,
+) -> tuple[Any, "Pullback"]:
+    """As `nbad.vjp`, on DataArrays; lazy where one of them holds a dask array, as `nbad.integrations.dask.vjp` is.
+
+    Arguments are aligned as xarray's arithmetic aligns them (`xr.set_options(arithmetic_join=...)`), and dimensions that one has
+    not are those that it is broadcast along.
+
+    Parameters
+    ----------
+    f : Kernel
+        Of numbers, not of vectors.
+    *xs, **kwargs : DataArray or number, or one Dataset
+        The kernel's arguments.
+    argnums, residuals, seeds, max_bytes
+        As for `nbad.vjp`.
+
+    Returns
+    -------
+    y : DataArray or tuple of these
+        With the dimensions of all arguments, in order of appearance.
+    pullback : Pullback
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        For arguments or options that do not fit, such as arrays without labels.
+
+    Examples
+    --------
+    >>> import nbad, xarray as xr
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> a, b = xr.DataArray([1.0, 2.0], dims="i", name="a"), xr.DataArray([3.0, 4.0, 5.0], dims="j", name="b")
+    >>> y, pullback = nbad.integrations.xarray.vjp(area, a, b)
+    >>> y.dims
+    ('i', 'j')
+    >>> a_bar, b_bar = pullback(1.0)
+    >>> a_bar.dims, a_bar.values
+    (('i',), array([12., 12.]))
+    """
+    check_kernel(f)
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
+        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
+        return y, pullback.grouped(flat.groups(f, argnums))
+    made = Labelled.of("vjp", f, xs, kwargs, argnums)
+    options = dict(argnums=made.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    pullbacks: list[Any] = []
+
+    def run(*values):
+        y, pullback = made.bound.call(functools.partial(made.function("vjp"), f), values, **options)
+        pullbacks.append(pullback)
+        return outputs_of(y)
+
+    y = made.apply(run, [()] * made.outputs)
+    return made.structured(y), Pullback(made, pullbacks[0], y)
+
+
+def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., xr.DataArray]:
+    """As `nbad.jacobian`, on DataArrays: with the dimensions of the arguments, and behind these "output" and "argument".
+
+    Parameters
+    ----------
+    f, argnums, mode
+        As for `nbad.jacobian`.
+
+    Returns
+    -------
+    callable
+        `jacobian(f)(*xs)`, a DataArray. The coordinates of its last two dimensions are names of outputs and of arguments. Outputs
+        go by the names of fields or keys, or of the variables that the kernel returns, else by "y0", "y1", ..., and the only one
+        of a kernel by the kernel's name.
+
+    Examples
+    --------
+    >>> import nbad, xarray as xr
+    >>> area = nbad.kernel(lambda a, b: a * b)
+    >>> ds = xr.Dataset({"a": ("i", [1.0, 2.0]), "b": ("j", [3.0, 4.0, 5.0])})
+    >>> J = nbad.integrations.xarray.jacobian(area)(ds)
+    >>> J.dims, J.sel(argument="b").squeeze("output").sel(j=0).values
+    (('i', 'j', 'output', 'argument'), array([1., 2.]))
+    """
+    jacobians.jacobian(f, argnums, mode)  # for what it refuses
+
+    def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
+        made = Labelled.of("jacobian", f, xs, kwargs, argnums)
+        function = made.function("jacobian")(f, made.names, mode)
+        (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
+        return made.named_blocks(blocks)
+
+    return functools.wraps(f, updated=())(call)
+
+
+def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, xr.DataArray]]:
+    """As `nbad.value_and_jacobian`, on DataArrays.
+
+    Parameters
+    ----------
+    f, argnums
+        As for `nbad.value_and_jacobian`.
+
+    Returns
+    -------
+    callable
+        `value_and_jacobian(f)(*xs)` returns `(y, J)`, J as `jacobian` returns it.
+
+    Examples
+    --------
+    >>> import nbad, xarray as xr
+    >>> y, J = nbad.integrations.xarray.value_and_jacobian(nbad.kernel(lambda a: a * a))(xr.DataArray([1.0, 2.0], dims="i"))
+    >>> y.values, J.values.ravel()
+    (array([1., 4.]), array([2., 4.]))
+    """
+    jacobians.value_and_jacobian(f, argnums)
+
+    def call(*xs: Any, **kwargs: Any) -> tuple[Any, xr.DataArray]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+        made = Labelled.of("value_and_jacobian", f, xs, kwargs, argnums)
+        run = _flat(made, made.function("value_and_jacobian")(f, made.names))
+        *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
+        return made.structured(y), made.named_blocks(blocks)
+
+    return functools.wraps(f, updated=())(call)
+
+
+def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.DataArray, Any]]:
+    """As `nbad.value_and_grad`, on DataArrays.
+
+    Parameters
+    ----------
+    f, argnums
+        As for `nbad.value_and_grad`.
+
+    Returns
+    -------
+    callable
+        `value_and_grad(f)(*xs)` returns `(y, partials)`; a tuple of partials where `argnums` is a tuple.
+
+    Examples
+    --------
+    >>> import nbad, xarray as xr
+    >>> cube = nbad.kernel(lambda x: x**3)
+    >>> y, slope = nbad.integrations.xarray.value_and_grad(cube)(xr.DataArray([1.0, 2.0], dims="i"))
+    >>> slope.values
+    array([ 3., 12.])
+    """
+    gradients.value_and_grad(f, argnums)
+    is_many = isinstance(argnums, tuple | list)
+    count = len(argnums) if isinstance(argnums, tuple | list) else 1
+
+    def call(*xs: Any, **kwargs: Any) -> tuple[xr.DataArray, Any]:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+            grouped = flat.groups(f, argnums).build(partials)
+            return y, grouped if is_many else grouped[0]
+        made = Labelled.of("value_and_grad", f, xs, kwargs)
+        y, *partials = made.apply(_flat(made, made.function("value_and_grad")(f, argnums)), [()] * (1 + count))
+        return y, tuple(partials) if is_many else partials[0]
+
+    return functools.wraps(f, updated=())(call)
+
+
+def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
+    """As `nbad.hessian`, on DataArrays: with the dimensions of the arguments, and behind these "argument" and "other_argument".
+
+    Parameters
+    ----------
+    f, argnums
+        As for `nbad.hessian`.
+
+    Returns
+    -------
+    callable
+        `hessian(f)(*xs)`, a DataArray; the names of the arguments are the coordinates of its last two dimensions.
+
+    Examples
+    --------
+    >>> import nbad, xarray as xr
+    >>> area = nbad.kernel(lambda a, b: a * b * b)
+    >>> H = nbad.integrations.xarray.hessian(area)(xr.DataArray([2.0], dims="i"), 3.0)
+    >>> H.sel(argument="b", other_argument="a").values
+    array([6.])
+    """
+    gradients.hessian(f, argnums)
+
+    def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
+        flat = flattened(f, xs, kwargs, argnums)
+        if flat is not None:
+            return hessian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+        made = Labelled.of("hessian", f, xs, kwargs, argnums)
+        function = made.function("hessian")(f, made.names)
+        (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
+        return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
+
+    return functools.wraps(f, updated=())(call)
+
+
+def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """As `nbad.jvp`, on DataArrays.
+
+    Parameters
+    ----------
+    f : Kernel
+    primals : tuple of DataArray or number
+        The kernel's arguments.
+    tangents : tuple of DataArray or number
+        One per argument, with its labels and dimensions, in any order; a number may stand for one, and None for that of an
+        argument without derivative.
+
+    Returns
+    -------
+    y, y_dot : DataArray or tuple of these
+
+    Examples
+    --------
+    >>> import nbad, xarray as xr
+    >>> x = xr.DataArray([1.0, 2.0], dims="i")
+    >>> y, y_dot = nbad.integrations.xarray.jvp(nbad.kernel(lambda x: x * x), (x,), (1.0,))
+    >>> y_dot.values
+    array([2., 4.])
+    """
+    primals, tangents = pushforward.as_tuples(f, primals, tangents)
+    flat = flattened(f, primals, {})
+    if flat is not None:
+        return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
+    made = Labelled.of("jvp", f, primals, {})
+    if len(tangents) != len(primals):
+        raise ArgumentValueError(
+            f"{made.bound.program.call}: there must be one tangent per argument",
+            got=f"{len(tangents)} tangents",
+            expected=f"{len(primals)}",
+            fix=f"({'1.0, ' * len(primals)})",
+        )
+    given = dict(zip(f.parameters, tangents, strict=False))
+    dots = [_tangent(made, k, given[name]) for k, name in enumerate(made.bound.names)]
+    lazy = [dot for dot in dots if isinstance(dot, xr.DataArray)]
+    kernel, count = f.fixed(made.bound.statics) if made.bound.statics else f, len(dots)
+
+    def run(*values):
+        arrays = iter(values[count:])
+        given = tuple(next(arrays) if isinstance(dot, xr.DataArray) else dot for dot in dots)
+        y, y_dot = made.function("jvp")(kernel, tuple(values[:count]), given)
+        return (*outputs_of(y), *outputs_of(y_dot))
+
+    found = made.apply(run, [()] * (2 * made.outputs), lazy)
+    return made.structured(found[: made.outputs]), made.structured(found[made.outputs :])
+
+
+def _tangent(made, k, tangent):
+    """A tangent with the labels of its primal, which alignment may have made fewer or more."""
+    name, primal, aligned = made.bound.names[k], made.originals[k], made.values[k]
+    if not isinstance(tangent, xr.DataArray):
+        return tangent if tangent is None else as_number(tangent, f"{name}_dot", primal)
+    if not isinstance(primal, xr.DataArray) or set(tangent.dims) != set(primal.dims):
+        raise ArgumentValueError(
+            f"{made.bound.program.call}: the tangent of {name} has other dimensions",
+            got=", ".join(map(str, tangent.dims)),
+            expected=", ".join(map(str, getattr(primal, "dims", ()))) or "a number",
+            fix=f"xr.ones_like({name})" if isinstance(primal, xr.DataArray) else "1.0",
+        )
+    tangent = as_labelled(tangent, primal, "jvp", f"{name}_dot")
+    return tangent.reindex_like(aligned).transpose(*aligned.dims)
+
+
+def _flat(made, function):
+    """A function of arrays, which returns all that a verb's function returns one after the other."""
+
+    def run(*values):
+        return tuple(leaf for part in outputs_of(made.bound.call(function, values)) for leaf in outputs_of(part))
+
+    return run

@@ -1,0 +1,181 @@
+"""Derivatives on Series and DataFrames: aligned by labels, names and missing values kept; values from closed forms."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nbad
+from kernels import polar, product
+from nbad.integrations import pandas as tables
+
+
+@pytest.fixture
+def book():
+    return pd.DataFrame({"phi": [0.1, 0.2, 0.3], "r": [1.0, 2.0, 3.0], "who": list("xyz")}, index=list("abc"))
+
+
+@pytest.fixture
+def x():
+    return pd.Series([1.0, 2.0, 3.0], list("abc"), name="n")
+
+
+def test_a_table_of_arguments_becomes_one_of_values_and_partials(book):
+    r, cos, sin = book.r, np.cos(book.phi), np.sin(book.phi)
+    expected = {"y0": r * cos, "y1": r * sin, "dy0/dr": cos, "dy0/dphi": -r * sin, "dy1/dr": sin, "dy1/dphi": r * cos}
+    found = tables.value_and_partials(polar)(book)
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected), rtol=1e-14)
+    assert list(book.join(found).columns) == [*book.columns, *found.columns]
+    only = tables.value_and_partials(polar, "phi")(book.r, phi=0.5)
+    assert list(only.columns) == ["y0", "y1", "dy0/dphi", "dy1/dphi"]
+    np.testing.assert_allclose(only["dy1/dphi"], r * math.cos(0.5), rtol=1e-15)
+
+
+def test_columns_have_the_names_of_variables_of_fields_and_of_the_kernel(book):
+    @nbad.kernel
+    def circle(r):
+        area, length = math.pi * r * r, 2 * math.pi * r
+        return area, length
+
+    found = tables.value_and_partials(circle)(book)
+    assert list(found.columns) == ["area", "length", "darea/dr", "dlength/dr"]
+    np.testing.assert_allclose(found["darea/dr"], found["length"], rtol=1e-15)
+    powers = nbad.kernel(lambda r: {"square": r * r, "cube": r**3})
+    assert list(tables.value_and_partials(powers)(book).columns) == ["square", "cube", "dsquare/dr", "dcube/dr"]
+    assert list(tables.value_and_partials(product)(book.r, 1.0, c=2.0).columns[:2]) == ["product", "dproduct/da"]
+
+
+def test_jacobians_have_columns_by_output_and_argument(book):
+    blocks = tables.jacobian(polar)(book)
+    assert blocks.columns.names == ["output", "argument"]
+    np.testing.assert_allclose(blocks["y0", "phi"], -book.r * np.sin(book.phi), rtol=1e-14)
+    (first, second), again = tables.value_and_jacobian(polar)(book)
+    pd.testing.assert_frame_equal(again, blocks)
+    np.testing.assert_allclose(second, book.r * np.sin(book.phi), rtol=1e-14)
+    pd.testing.assert_frame_equal(tables.vjp(polar, book)[1].jacobian(), blocks)
+    single = tables.jacobian(product)(book.r, book.phi, 2.0)
+    assert list(single.columns) == ["a", "b", "c"]
+    y, (c_bar, a_bar) = tables.value_and_grad(product, ("c", "a"))(book.r, book.phi, 2.0)
+    np.testing.assert_allclose(y, 2.0 * book.r * book.phi, rtol=1e-15)
+    np.testing.assert_allclose(c_bar, book.r * book.phi, rtol=1e-15)
+    np.testing.assert_allclose(a_bar, 2.0 * book.phi, rtol=1e-15)
+    assert first.index.equals(book.index)
+
+
+def test_series_are_aligned_and_what_is_missing_is_nan(x):
+    y = pd.Series([10.0, 20.0, 30.0], list("cax"), name="m")
+    value, pullback = tables.vjp(product, x, y, 2.0)
+    pd.testing.assert_series_equal(value, 2.0 * x * y, check_names=False)
+    x_bar, y_bar, two_bar = pullback(1.0)
+    pd.testing.assert_series_equal(x_bar, (2.0 * y).reindex(x.index).rename("n"))
+    pd.testing.assert_series_equal(y_bar, (2.0 * x).reindex(y.index).rename("m"))
+    assert math.isnan(two_bar)
+    blocks = tables.jacobian(product)(x, y, 2.0)
+    assert blocks["a"].isna().tolist() == [False, True, False, False]  # where y has no number
+
+
+def test_seeds_are_paired_by_label(x):
+    _, pullback = tables.vjp(product, x, x[::-1], 2.0)
+    seed = pd.Series([100.0, 1.0, 10.0], list("cab"))
+    a_bar, b_bar, c_bar = pullback(seed)
+    pd.testing.assert_series_equal(a_bar, 2.0 * x * pd.Series([1.0, 10.0, 100.0], list("abc")), check_names=False)
+    assert (a_bar.index.tolist(), b_bar.index.tolist()) == (list("abc"), list("cba"))
+    assert c_bar == 1.0 + 40.0 + 900.0
+    many = pullback.batched(pd.DataFrame({"one": 1.0, "seed": seed}))
+    pd.testing.assert_series_equal(many[0]["seed"], a_bar, check_names=False)
+    pd.testing.assert_series_equal(many[2], pd.Series({"one": 14.0, "seed": 941.0}))
+    assert pullback.batched(pd.DataFrame(index=x.index))[0].shape == (3, 0)
+
+
+def test_the_same_index_may_have_a_label_twice():
+    x = pd.Series([1.0, 2.0, 3.0], list("aab"))
+    y, pullback = tables.vjp(product, x, x, 1.0)
+    assert y.tolist() == [1.0, 4.0, 9.0]
+    assert pullback(1.0)[0].tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("dtype", "result"), [("Float64", "Float64"), ("Float32", "Float32"), ("float32", "float32")])
+def test_dtypes(dtype, result):
+    x = pd.Series([1.0, 2.0, None], dtype=dtype)
+    value, pullback = tables.vjp(product, x, x, 2.0)
+    (x_bar, _, _), seeded = pullback(1.0), pullback(value.fillna(1.0))[0]
+    blocks = tables.jacobian(product)(x, x, 2.0)
+    assert {value.dtype.name, x_bar.dtype.name, *(d.name for d in blocks.dtypes)} == {result}
+    assert (x_bar[:2].tolist(), seeded[:2].tolist()) == ([2.0, 4.0], [4.0, 32.0])
+    assert value.isna().tolist() == x_bar.isna().tolist() == blocks["a"].isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "bool", "boolean"])
+def test_whole_numbers_have_no_derivative(dtype):
+    n = pd.Series([1, 0], dtype=dtype)
+    found = tables.value_and_partials(product)(pd.Series([2.0, 3.0]), n, 1.0)
+    assert list(found.columns) == ["product", "dproduct/da", "dproduct/dc"]
+    assert found["dproduct/da"].tolist() == [1.0, 0.0]
+    longer = tables.value_and_partials(product)(pd.Series([2.0, 3.0, 4.0]), n, 1.0)  # now with a missing number
+    assert list(longer.columns) == list(found.columns)
+    assert longer["dproduct/da"].isna().tolist() == [False, False, True]
+    with pytest.raises(TypeError, match="argnums names b, which has no derivative"):
+        tables.jacobian(product, "b")(pd.Series([2.0, 3.0]), n, 1.0)
+
+
+def test_arguments_with_structure(x):
+    @nbad.kernel
+    def scaled(p, t):
+        return p["x"] * p["s"] * t
+
+    p_bar, t_bar = tables.vjp(scaled, {"x": x, "s": 2.0}, x)[1](1.0)
+    pd.testing.assert_series_equal(p_bar["x"], 2.0 * x)
+    pd.testing.assert_series_equal(t_bar, 2.0 * x)
+    assert p_bar["s"] == 14.0
+    columns = ["scaled", "dscaled/dp_x", "dscaled/dp_s", "dscaled/dt"]
+    assert list(tables.value_and_partials(scaled)({"x": x, "s": 2.0}, x).columns) == columns
+
+
+WRONG = {
+    "an array": ("vjp(product, x, b, 1.0)", "b has no labels", "vjp(product, x.reset_index(drop=True), FIX, 1.0)"),
+    "no Series": ("vjp(product, 1.0, 2.0, 3.0)", "no argument is a Series", "nbad.vjp(product, 1.0, 2.0, 3.0)"),
+    "a table among others": ("vjp(product, a, 1.0, 1.0)", "stands for all arguments", "vjp(product, FIX, 1.0, 1.0)"),
+    "a table without a name": ("jacobian(product)(pd.DataFrame({'a': x}), c=1.0)", "has nothing named b", None),
+    "a name misspelt": ("jacobian(polar)(table)", "nothing named phi", "jacobian(polar)(FIX)"),
+    "text": ("vjp(product, text, 1.0, 1.0)", "a holds no numbers", "(lambda a: vjp(product, FIX, 1.0, 1.0))(text)"),
+    "objects": ("vjp(product, x.astype(object), 1.0, 1.0)", "a holds no numbers", "(lambda a: vjp(product, FIX, 1.0, 1.0))(x)"),
+    "categories": (
+        "vjp(product, x.astype('category'), 1.0, 1.0)",
+        "dtype category",
+        "(lambda a: vjp(product, FIX, 1.0, 1.0))(x)",
+    ),
+    "dates": ("vjp(product, dates, 1.0, 1.0)", "dtype datetime64", "(lambda a: vjp(product, FIX, 1.0, 1.0))(dates)"),
+    "durations": ("vjp(product, days, 1.0, 1.0)", "timedelta64", "(lambda a: vjp(product, FIX, 1.0, 1.0))(days)"),
+    "complex": ("vjp(product, x + 1j, 1.0, 1.0)", "dtype complex128", "(lambda a: vjp(product, FIX, 1.0, 1.0))(x + 1j)"),
+    "a label twice": ("vjp(product, x, twice, 1.0)", "twice cannot be aligned", "vjp(product, x, (lambda x: FIX)(twice), 1.0)"),
+    "a seed of other labels": ("back(ct)", "labels of ct are not those", "back(FIX)"),
+    "a seed of text": ("back(text)", "ct holds no numbers", None),
+    "a seed without labels": ("back(ct.to_numpy())", "is no Series", "back((lambda ct: FIX)(ct.to_numpy()))"),
+    "a seed in a tuple": ("back((ct,))", "does not have the structure", None),
+    "no table of seeds": ("back.batched(1.0)", "number of seeds is not known", None),
+    "a Series of seeds": ("back.batched(y)", "is no DataFrame", None),
+    "vectors": ("jacobian(norm)(x)", "vectors for each element", "FIX"),
+}
+
+
+@pytest.fixture
+def names(x, book):
+    norm = nbad.kernel(lambda v: np.sqrt(v @ v), signature="(3)->()")
+    y, back = tables.vjp(product, x, 1.0, 1.0)
+    dates = pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02"]))
+    text, twice, ct = pd.Series(["1.0", "2", "c"], list("abc")), pd.Series([1.0, 2.0], list("aa")), x.set_axis(list("abx"))
+    given = dict(a=book.drop(columns="who"), b=np.ones(3), table=book.rename(columns={"phi": "ph"}), days=dates - dates)
+    given |= dict(x=x, y=y, back=back, dates=dates, text=text, twice=twice, ct=ct, v=x, f=norm, norm=norm)
+    given |= dict(product=product, polar=polar, np=np, pd=pd, nbad=nbad)
+    return given | {verb: getattr(tables, verb) for verb in tables.__all__}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_does_not_fit_is_refused_with_a_fix(name, names):
+    wrong, says, right = WRONG[name]
+    with pytest.raises(nbad.NbadError, match=says) as caught:
+        eval(wrong, names)
+    if right:
+        fix = str(caught.value).partition("fix: ")[2].partition("  #")[0]
+        assert eval(right.replace("FIX", fix), names) is not None

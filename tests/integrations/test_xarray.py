@@ -1,0 +1,219 @@
+"""Derivatives on DataArrays: dimensions by name, labels and attributes kept, lazy through dask; values from closed forms."""
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import nbad
+from kernels import polar, product
+from nbad.integrations import xarray as labelled
+
+
+@pytest.fixture
+def r():
+    return xr.DataArray(
+        np.arange(1.0, 7.0).reshape(2, 3),
+        dims=("i", "j"),
+        coords={"i": [0, 1], "j": list("abc"), "lat": ("i", [5.0, 6.0])},
+        attrs={"units": "m"},
+        name="r",
+    )
+
+
+@pytest.fixture
+def phi():
+    return xr.DataArray(
+        np.linspace(0.1, 0.6, 6).reshape(3, 2), dims=("j", "i"), coords={"j": list("cba"), "i": [1, 0]}, name="phi"
+    )
+
+
+@pytest.fixture
+def k():
+    return xr.DataArray([2.0, 3.0, 5.0, 7.0], dims="k")
+
+
+def test_dimensions_are_paired_by_name(r, phi):
+    (x, y), pullback = labelled.vjp(polar, r, phi)
+    xr.testing.assert_identical(x, polar(r, phi)[0])  # what xarray makes of any function
+    np.testing.assert_allclose(y.values, (r * np.sin(phi)).transpose("i", "j").reindex_like(r).values)
+    r_bar, phi_bar = pullback((1.0, x))
+    assert (r_bar.dims, phi_bar.dims) == (("i", "j"), ("j", "i"))
+    assert (r_bar.name, r_bar.attrs, phi_bar.name) == ("r", {"units": "m"}, "phi")
+    expected = (np.cos(phi) + r * np.cos(phi) * np.sin(phi)).transpose("i", "j").reindex_like(r)
+    np.testing.assert_allclose(r_bar.values, expected.values, rtol=1e-14)
+    expected = (-r * np.sin(phi) + r * r * np.cos(phi) ** 2).transpose("j", "i").reindex_like(phi)
+    np.testing.assert_allclose(phi_bar.values, expected.values, rtol=1e-14)
+    assert r_bar.coords.identical(r.coords)
+    assert phi_bar.coords.identical(phi.coords)
+
+
+def test_labels_that_alignment_drops_have_the_cotangent_zero(r):
+    other = xr.DataArray([10.0, 20.0, 30.0], dims="i", coords={"i": [1, 2, 0], "depth": ("i", [7.0, 8.0, 9.0])})
+    y, pullback = labelled.vjp(product, r.isel(i=[1]), other, 2.0)
+    assert y.sizes == {"i": 1, "j": 3}
+    r_bar, other_bar, number_bar = pullback(1.0)
+    np.testing.assert_array_equal(r_bar.values, [[20.0] * 3])
+    np.testing.assert_array_equal(other_bar.values, [2.0 * (4 + 5 + 6), 0.0, 0.0])
+    assert other_bar.coords.identical(other.coords)
+    assert number_bar == 10.0 * (4 + 5 + 6)
+
+
+def test_dimensions_that_an_argument_has_not_are_summed(r, k):
+    y, pullback = labelled.vjp(product, r, k, 1.0)
+    assert y.dims == ("i", "j", "k")
+    r_bar, k_bar, _ = pullback(xr.DataArray([1.0, 10.0, 100.0], dims="j", coords={"j": list("abc")}))
+    assert (r_bar.dims, k_bar.dims) == (("i", "j"), ("k",))
+    np.testing.assert_array_equal(r_bar.values, np.array([[17.0, 170.0, 1700.0]] * 2))
+    np.testing.assert_array_equal(k_bar.values, [5.0 + 70.0 + 900.0] * 4)
+
+
+def test_many_seeds_have_a_dimension_of_their_own(r, phi):
+    (x, _), pullback = labelled.vjp(polar, r, phi)
+    seeds = xr.concat([xr.ones_like(x), 3.0 * x], dim="seed").assign_coords(seed=["one", "x"])
+    many = pullback.batched((seeds.transpose("j", "seed", "i"), 2.0))
+    for name, ct in (("one", xr.ones_like(x)), ("x", 3.0 * x)):
+        for bar, single in zip(many, pullback((ct, 2.0)), strict=True):
+            assert bar.dims == ("seed", *single.dims)
+            np.testing.assert_array_equal(bar.sel(seed=name).values, single.values)
+    shared = labelled.vjp(product, r, 2.0, 3.0)[1].batched(xr.DataArray([1.0, 2.0], dims="seed"))[1]
+    np.testing.assert_array_equal(shared.values, [63.0, 126.0])
+
+
+def test_jacobians_have_named_dimensions(r, phi):
+    (x, y), blocks = labelled.value_and_jacobian(polar)(r, phi)
+    assert blocks.dims == ("i", "j", "output", "argument")
+    assert (list(blocks.output.values), list(blocks.argument.values)) == (["y0", "y1"], ["r", "phi"])
+    assert blocks.attrs == {"units": "m"}
+    assert "lat" in blocks.coords
+    for output, argument, expected in (
+        ("y0", "r", np.cos(phi)),
+        ("y0", "phi", -r * np.sin(phi)),
+        ("y1", "r", np.sin(phi)),
+        ("y1", "phi", r * np.cos(phi)),
+    ):
+        found = blocks.sel(output=output, argument=argument)
+        np.testing.assert_allclose(found.values, expected.transpose("i", "j").reindex_like(r).values, rtol=1e-14)
+    xr.testing.assert_allclose(x, r * np.cos(phi))
+    xr.testing.assert_allclose(y, r * np.sin(phi))
+    xr.testing.assert_identical(labelled.jacobian(polar)(r, phi), blocks)
+    xr.testing.assert_identical(labelled.vjp(polar, r, phi)[1].jacobian(), blocks)
+    xr.testing.assert_identical(labelled.jacobian(polar, "phi")(r, phi=phi), blocks.isel(argument=[1]))
+
+
+def test_outputs_have_the_names_of_their_fields(r):
+    powers = nbad.kernel(lambda x: {"square": x * x, "cube": x**3})
+    blocks = labelled.jacobian(powers)(r)
+    np.testing.assert_array_equal(blocks.sel(output="cube", argument="x").values, 3 * r.values**2)
+
+
+def test_gradients_hessians_and_tangents(r, k):
+    y, (r_bar, k_bar) = labelled.value_and_grad(product, ("a", "b"))(r, k, 2.0)
+    xr.testing.assert_identical(y.drop_attrs().rename(None), (r * k * 2.0).drop_attrs().rename(None))
+    np.testing.assert_array_equal(r_bar.values, np.broadcast_to(2.0 * k.values, (2, 3, 4)))
+    np.testing.assert_array_equal(k_bar.values, (2.0 * r.values)[..., None] * np.ones(4))
+    blocks = labelled.hessian(product, ("a", "b"))(r, k, 2.0)
+    assert blocks.dims == ("i", "j", "k", "argument", "other_argument")
+    assert float(blocks.sel(argument="a", other_argument="b")[0, 0, 0]) == 2.0
+    _, y_dot = labelled.jvp(product, (r, k, 2.0), (r.T, 1.0, 0.5))
+    np.testing.assert_allclose(y_dot.values, (r * k * 2.0 + r * 2.0 + r * k * 0.5).values, rtol=1e-15)
+
+
+def test_a_dataset_stands_for_the_parameters_of_its_names(r, phi):
+    ds = xr.Dataset({"r": r, "phi": phi}).assign_coords(c=2.0)
+    xr.testing.assert_identical(
+        labelled.jacobian(polar)(ds).drop_vars("c"), labelled.jacobian(polar)(ds.r, ds.phi).drop_vars("c")
+    )
+    y, pullback = labelled.vjp(product, ds.rename(r="a", phi="b"))  # c is a coordinate
+    np.testing.assert_allclose(pullback(1.0)[2].values, (r * phi).sum().values, rtol=1e-14)
+    np.testing.assert_array_equal(labelled.vjp(product, ds.rename(r="a", phi="b"), c=3.0)[0].values, 1.5 * y.values)
+
+
+def test_dask_stays_lazy(r, phi):
+    loaded = []
+
+    def load(block):
+        loaded.append(block.size)
+        return block
+
+    def lazily(x):
+        return x.copy(data=x.chunk({"j": 2}).data.map_blocks(load, dtype=float, meta=np.empty((0, 0))))
+
+    with dask.config.set(scheduler="synchronous"):
+        given = lazily(r), lazily(phi.transpose("i", "j"))
+        (x, _), pullback = labelled.vjp(polar, *given)
+        blocks = labelled.jacobian(polar)(*given)
+        bars = pullback((1.0, x)) + pullback.batched((xr.DataArray([1.0, 2.0], dims="s"), 1.0))
+        _, pushed = labelled.jvp(polar, given, (1.0, 0.0))
+        assert all(a.chunks is not None for a in (x, blocks, *bars, *pushed))
+        assert loaded == []
+        eager = labelled.vjp(polar, r, phi.transpose("i", "j"))
+        wanted = eager[1]((1.0, eager[0][0]))
+        for bar, expected in zip(bars, wanted, strict=False):
+            xr.testing.assert_identical(bar.compute(), expected)
+        xr.testing.assert_identical(blocks.compute(), labelled.jacobian(polar)(r, phi.transpose("i", "j")))
+
+
+def test_stacked_labels_are_kept(r):
+    stacked = r.stack(place=("i", "j"))
+    _, pullback = labelled.vjp(product, stacked, 2.0, 3.0)
+    xr.testing.assert_identical(pullback(1.0)[0], xr.full_like(stacked, 6.0))
+    blocks = labelled.jacobian(product)(stacked, 2.0, 3.0)
+    assert float(blocks.sel(place=(1, "b"), argument="b", output="product")) == 15.0
+
+
+def test_arguments_with_structure(r, k):
+    scaled = nbad.kernel(lambda p, k: p["r"] * p["s"] * k)
+    _, pullback = labelled.vjp(scaled, {"r": r, "s": 2.0}, k)
+    p_bar, k_bar = pullback(1.0)
+    xr.testing.assert_allclose(p_bar["r"].drop_attrs(), (0.0 * r + 34.0).drop_attrs())
+    assert p_bar["s"] == r.values.sum() * k.values.sum()
+    np.testing.assert_array_equal(k_bar.values, [2.0 * r.values.sum()] * 4)
+    assert list(labelled.jacobian(scaled)({"r": r, "s": 2.0}, k).argument.values) == ["p_r", "p_s", "k"]
+
+
+def test_attributes_follow_the_options_of_xarray(r):
+    with xr.set_options(keep_attrs=False):
+        y, pullback = labelled.vjp(product, r, 2.0, 3.0)
+        assert (y.attrs, pullback(1.0)[0].attrs) == ({}, {})
+    with xr.set_options(arithmetic_join="outer"):
+        y, pullback = labelled.vjp(product, r, r.isel(i=[0]), 1.0)
+        assert np.isnan(y.isel(i=1)).all()
+        np.testing.assert_array_equal(pullback(1.0)[1].values, r.values[:1])
+
+
+WRONG = {
+    "an array without labels": ("vjp(product, r, np.ones(3), 1.0)", "b has no labels", "vjp(product, r, FIX, 1.0)"),
+    "no labels at all": ("vjp(product, 1.0, 2.0, 3.0)", "no argument is a DataArray", "nbad.vjp(product, 1.0, 2.0, 3.0)"),
+    "a Dataset among others": ("vjp(product, ds, 1.0, 1.0)", "stands for all arguments", "vjp(product, ds['r'], 1.0, 1.0)"),
+    "a Dataset without a name": ("vjp(product, named, c=1.0)", "has nothing named b", "vjp(product, named, FIX, c=1.0)"),
+    "a seed without labels": ("vjp(product, r, 1.0, 1.0)[1](ct)", "ct has no labels", "vjp(product, r, 1.0, 1.0)[1](FIX)"),
+    "a seed of other labels": ("vjp(product, r, 1.0, 1.0)[1](other)", "labels of ct", "vjp(product, r, 1.0, 1.0)[1](r)"),
+    "a seed of other dimensions": ("vjp(product, r, 1.0, 1.0)[1](k)", "a dimension that the value has not", None),
+    "no dimension of seeds": ("vjp(product, r, 1.0, 1.0)[1].batched(r)", "dimension of the seeds is not known", None),
+    "a tuple for a seed": ("vjp(product, r, 1.0, 1.0)[1]((r, r))", "does not have the structure", None),
+    "a dimension of that name": (
+        "jacobian(product)(k.rename(k='output'), 1.0, 1.0)",
+        "arguments have a dimension 'output'",
+        None,
+    ),
+    "a tangent of other dimensions": ("jvp(product, (r, 1.0, 1.0), (k, 1.0, 1.0))", "other dimensions", None),
+    "too few tangents": ("jvp(product, (r, 1.0, 1.0), (r,))", "one tangent per argument", None),
+    "vectors": ("jacobian(norm)(r)", "vectors for each element", "FIX"),
+    "dates": ("vjp(product, r.astype('M8[ns]'), 1.0, 1.0)", "a holds datetimes", None),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_does_not_fit_is_refused_with_a_fix(name, r, k):
+    wrong, says, right = WRONG[name]
+    norm = nbad.kernel(lambda v: np.sqrt(v @ v), signature="(3)->()")
+    names = {verb: getattr(labelled, verb) for verb in labelled.__all__} | {"r": r, "k": k, "ds": xr.Dataset({"r": r}), "y": r}
+    names |= {"product": product, "norm": norm, "np": np, "xr": xr, "nbad": nbad, "b": np.ones(3), "ct": np.ones((2, 3)), "v": r}
+    names["other"] = r.assign_coords(i=[7, 8])
+    names |= {"f": norm, "named": xr.Dataset({"a": r})}
+    with pytest.raises(nbad.NbadError, match=says) as caught:
+        eval(wrong, names)
+    if right:
+        fix = str(caught.value).partition("fix: ")[2].partition("  #")[0]
+        assert eval(right.replace("FIX", fix), names) is not None
