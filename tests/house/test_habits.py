@@ -83,6 +83,11 @@ def module_names():
     return ["nbad", *(module.name for module in pkgutil.walk_packages(nbad.__path__, "nbad."))]
 
 
+# of a partner that tests do without: imported every night only
+APART = {"nbad.integrations.torch", "nbad.integrations.torch_sweeps"}
+WITH_DOCTESTS = ["nbad.integrations.torch"]
+
+
 def doctests(module):
     return [test for test in doctest.DocTestFinder().find(importlib.import_module(module)) if test.examples]
 
@@ -130,7 +135,12 @@ def test_public_function_has_examples(name):
     assert ">>> " in doc
 
 
-@pytest.mark.parametrize("module", [module for module in module_names() if doctests(module)])
+EXAMPLES = [module for module in module_names() if module not in APART and doctests(module)]
+EXAMPLES += [pytest.param(module, marks=pytest.mark.slow) for module in WITH_DOCTESTS]
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_docstring_examples_run(module):
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     report = []

@@ -39,7 +39,7 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
-integrations | operations graphs plans codegen pipeline runtime api verbs
+integrations | operations graphs derivatives plans codegen native pipeline runtime tracing api verbs
 testing     | operations graphs derivatives plans api verbs
 tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
 __init__    | special language tracing runtime api verbs integrations tools testing
@@ -53,7 +53,7 @@ LAZY = {
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {}
+INTEGRATED: dict[str, set[str]] = {"integrations.torch": {"torch"}, "integrations.torch_sweeps": {"torch"}}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 
