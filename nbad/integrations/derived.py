@@ -6,7 +6,8 @@ the sweep has them, to any order.
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import dressed, groups
@@ -14,7 +15,8 @@ from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph
 from nbad.graphs.kernels import TUPLE, Core, Traced
-from nbad.graphs.simplify import SimplifyingBuilder
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
+from nbad.plans.linear import Entry
 from nbad.tracing.arguments import Argument
 
 Names = tuple[str, ...]
@@ -72,6 +74,63 @@ def forward_kernel(kernel: Kernel, names: Names) -> Kernel:
     (np.float64(50.0),)
     """
     return kernel.remember(("forward kernel", names), lambda: _linear(kernel, names, "forward"))
+
+
+class Partials(NamedTuple):
+    """A kernel with its partials by some arguments as further outputs.
+
+    Attributes
+    ----------
+    kernel : Kernel
+        It returns the outputs, and then each partial that is no constant.
+    names : tuple of str
+        Of these arguments.
+    entries : tuple of Entry
+        By output slot and by slot of these arguments; zeros are left out.
+    """
+
+    kernel: Kernel
+    names: Names
+    entries: tuple[Entry, ...]
+
+
+def with_partials(kernel: Kernel, names: Names) -> Partials:
+    """The kernel with its partials by some arguments.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> partials = with_partials(nbad.kernel(lambda a, b: a * b + 3 * a), ("a", "b"))
+    >>> partials.kernel(2.0, 5.0)
+    (np.float64(16.0), np.float64(8.0), np.float64(2.0))
+    """
+    return kernel.remember(("with partials", names), lambda: _with_partials(kernel, names))
+
+
+def _with_partials(kernel: Kernel, names: Names) -> Partials:
+    program = kernel.whole_program()
+    traced = kernel.traced(program.arguments, {})
+    wrt = program.input_slots(tuple(map(program.names.index, names)))
+    with IMPORTS:
+        from nbad.derivatives.differentiate import jacobian
+    joint = jacobian(traced.graph, wrt)
+    graph = simplify(joint.graph)
+    values, found = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs :]
+    stored = [k for k in dict.fromkeys(found) if graph.nodes[k].op != "const"]
+    entries = []
+    for (m, n), k in zip(joint.positions, found, strict=True):
+        is_constant = graph.nodes[k].op == "const"
+        constant, partial = (graph.nodes[k].payload, None) if is_constant else (None, stored.index(k))
+        entries.append(Entry(m, wrt.index(n), partial, constant))
+    flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
+    leaves = (*program.leaves, *((),) * len(stored))
+    whole = Traced(replace(graph, outputs=(*values, *stored)), leaves, TUPLE, flags)
+
+    def plainly(values: dict[str, Any]) -> Any:
+        return kernel.plainly({}, values)
+
+    name = f"{kernel.__name__}_with_partials"
+    return Partials(_kernel(kernel, name, program.arguments, leaves, plainly, lambda *_: whole), names, tuple(entries))
 
 
 def _linear(kernel: Kernel, names: Names, direction: str) -> Kernel:

@@ -83,9 +83,9 @@ def module_names():
     return ["nbad", *(module.name for module in pkgutil.walk_packages(nbad.__path__, "nbad."))]
 
 
-# of a partner that tests do without: imported every night only
-APART = {"nbad.integrations.torch", "nbad.integrations.torch_sweeps"}
-WITH_DOCTESTS = ["nbad.integrations.torch"]
+# modules of partners are not imported while tests are collected; PyTorch, which takes a minute to install, every night only
+APART = {f"nbad.integrations.{name}" for name in ("jax", "jax_ffi", "jax_sweeps", "torch", "torch_sweeps")}
+WITH_EXAMPLES = ["nbad.integrations.jax", pytest.param("nbad.integrations.torch", marks=pytest.mark.slow)]
 
 
 def doctests(module):
@@ -135,8 +135,7 @@ def test_public_function_has_examples(name):
     assert ">>> " in doc
 
 
-EXAMPLES = [module for module in module_names() if module not in APART and doctests(module)]
-EXAMPLES += [pytest.param(module, marks=pytest.mark.slow) for module in WITH_DOCTESTS]
+EXAMPLES = [module for module in module_names() if module not in APART and doctests(module)] + WITH_EXAMPLES
 
 
 @pytest.mark.parametrize("module", EXAMPLES)

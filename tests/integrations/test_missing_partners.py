@@ -5,7 +5,7 @@ import pytest
 import nbad
 
 
-@pytest.mark.parametrize("name", ["torch"])
+@pytest.mark.parametrize("name", ["jax", "torch"])
 def test_missing_partner_is_asked_for(run_python, name):
     program = (
         f"import sys; sys.modules['{name}'] = None\n"
