@@ -53,7 +53,10 @@ LAZY = {
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {"integrations.torch": {"torch"}, "integrations.torch_sweeps": {"torch"}}
+INTEGRATED: dict[str, set[str]] = {
+    **{f"integrations.{name}": {"jax"} for name in ("jax", "jax_ffi", "jax_sweeps")},
+    **{f"integrations.{name}": {"torch"} for name in ("torch", "torch_sweeps")},
+}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 

@@ -127,7 +127,7 @@ def test_transforms(way, kernel, native, given, request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["grad", "jvp", "jacrev", "jacfwd"])
 @pytest.mark.parametrize("in_axes", [(0, None, None), (None, None, 0), (1, 0, None), (0, None, 1)])
 def test_transforms_within_vmap(way, in_axes, vectors):
     x, m, shift = vectors
@@ -159,7 +159,7 @@ def test_check_grads(route, kernel, given, request):
     from jax.test_util import check_grads
 
     request.getfixturevalue(route)
-    check_grads(function(kernel), tuple(request.getfixturevalue(given)), order=2)
+    assert check_grads(function(kernel), tuple(request.getfixturevalue(given)), order=2) is None  # it raises
 
 
 def test_one_sweep_for_all_seeds(ab):
