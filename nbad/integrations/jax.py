@@ -41,7 +41,7 @@ def function(f: Kernel) -> "Function":
     its version is not known, on other devices, and for kernels that may raise, it calls Python (`jax.pure_callback`), and raises
     what JAX makes of errors there. A derivative is one sweep of nbad for the values and partials; what multiplies these with
     tangents or seeds, however many `vmap` makes of them, is code of XLA's. As in nbad a zero tangent or seed hides an infinite
-    partial.
+    partial. Within `jax.shard_map` derivatives want `check_vma=False`; elsewhere a sharded argument is gathered first.
 
     Examples
     --------
@@ -87,12 +87,16 @@ def _refuse_traced_statics(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, A
 def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any]:
     """The arguments as arrays of the dtype that a kernel computes in, and the dtype of the results."""
     named = zip(kernel.parameters, values, strict=True)
-    arrays = [v if isinstance(v, jax.Array) or type(v) in WEAK else _array(kernel, name, v) for name, v in named]
+    call = kernel.whole_program().call
+    arrays = [v if isinstance(v, jax.Array) or type(v) in WEAK else as_array(call, name, v) for name, v in named]
+    for name, array in zip(kernel.parameters, arrays, strict=True):
+        if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended):
+            raise ArgumentTypeError(f"{call}: {name} is an array of keys", expected="numbers", fix=f"jax.random.uniform({name})")
     dtype = jnp.result_type(*arrays, float) if not _is_floating(arrays) else jnp.result_type(*arrays)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         name = next(n for n, a in zip(kernel.parameters, arrays, strict=True) if jnp.iscomplexobj(a))
         raise ArgumentTypeError(
-            f"{kernel.whole_program().call}: {name} is complex",
+            f"{call}: {name} is complex",
             got=str(dtype),
             expected="a real dtype",
             fix=f"{name}.real  # and {name}.imag as an argument of its own",
@@ -103,10 +107,3 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any]:
 
 def _is_floating(arrays: Sequence[Any]) -> bool:
     return jnp.issubdtype(functools.reduce(jnp.promote_types, map(jnp.result_type, arrays)), jnp.inexact)
-
-
-def _array(kernel: Kernel, name: str, value: Any) -> Any:
-    """What is neither JAX's nor a plain number as an array; NumPy's numbers stay what they are."""
-    if isinstance(value, float):
-        return float(value)
-    return as_array(kernel.whole_program().call, name, value)

@@ -351,7 +351,8 @@ def test_dtypes_are_those_of_jax(x64, double):
     for a, b in cases:
         expected = jnp.promote_types(jnp.result_type(a * jnp.sin(b)), jnp.bfloat16)
         assert [y.dtype for y in function(wave)(a, b)] == [expected] * 2
-        assert [y.dtype for y in jax.jit(function(wave))(a, b)] == [y.dtype for y in jax.jit(native_wave)(a, b)]
+        if not isinstance(a, np.float64):  # which `jit` makes a strong array of
+            assert [y.dtype for y in jax.jit(function(wave))(a, b)] == [expected] * 2
 
 
 @pytest.mark.slow
