@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 PACKAGE = os.path.dirname((lambda: 0).__code__.co_filename) + os.sep  # byte code names the files that it was compiled from
 LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
+PARTNERS = frozenset({"torch", "jax", "jaxlib"})  # which call nbad back
 # the verbs that return objects, by the classes of these
 MADE_BY = {
     "Jacobian": "jacobian",
@@ -89,7 +90,7 @@ def user_frame() -> FrameType | None:
 
 def is_foreign(frame: FrameType) -> bool:
     """Whether the code of a frame belongs to nbad or to a library."""
-    return frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame)
+    return frame.f_code.co_filename.startswith(PACKAGE) or is_library(frame) or top_module(frame) in PARTNERS
 
 
 def is_library(frame: FrameType) -> bool:

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import busy, cluster, compiled, indexed, loops, memory, policies, rivals, targets, wide
+from benchmarks.commands import busy, cluster, compiled, indexed, loops, memory, partners, policies, rivals, targets, wide
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
@@ -17,6 +17,7 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "loops": loops.markdown,
     "memory": memory.markdown,
     "busy": busy.markdown,
+    "partners": partners.markdown,
     "policies": policies.markdown,
     "rivals": rivals.markdown,
     "targets": targets.markdown,

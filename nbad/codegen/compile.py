@@ -265,7 +265,7 @@ def compile_tile(oplist: OpList) -> TileKernel:
 
 def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
     """Which code a kernel is, and what gives it: found on the disk by its graph, which is said, or printed."""
-    if isinstance(kernel.graph, OpList) or not _is_of_the_table(kernel.graph):
+    if isinstance(kernel.graph, OpList) or not is_of_the_table(kernel.graph):
         known, ir = _printed(kernel.oplist)
         return known, lambda: _object_code(ir), False
     form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams, kernel.reads
@@ -284,10 +284,10 @@ def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
     return known, make, False
 
 
-def _is_of_the_table(graph: Graph) -> bool:
+def is_of_the_table(graph: Graph) -> bool:
     """Whether nbad's sources say what a graph means: the user's own operations may be others in the next process."""
     loops = {node.payload.loop for node in graph.nodes if node.op == "loop"}
-    return OPERATIONS.issuperset([node.op for node in graph.nodes]) and all(_is_of_the_table(loop.step) for loop in loops)
+    return OPERATIONS.issuperset([node.op for node in graph.nodes]) and all(is_of_the_table(loop.step) for loop in loops)
 
 
 def _printed(oplist: OpList) -> tuple[Code, str]:
@@ -296,15 +296,18 @@ def _printed(oplist: OpList) -> tuple[Code, str]:
     return Code(symbol, width(oplist, host()), DECLARED.findall(ir)), ir
 
 
-def compile_lasting(ir: str, name: str) -> int:
+def compile_lasting(ir: str, name: str, is_kept: bool = True) -> int:
     """Address of the function `name` of an LLVM module that all kernels share: loaded already, loaded from disk, or compiled.
 
-    It is never unloaded: at exit a kernel may outlive what this module holds.
+    It is never unloaded: at exit a kernel may outlive what this module holds. What has addresses of this process in it is not to
+    be kept on disk.
     """
     symbol, ir = _renamed(ir, name)
     with global_compiler_lock:
         if symbol not in _lasting.by_symbol:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_lasting.find(symbol, lambda: _object_code(ir))))
+            ctypes.pythonapi.Py_IncRef(
+                ctypes.py_object(_lasting.find(symbol, lambda: _object_code(ir) if is_kept else _compiled(ir)))
+            )
         return _lasting.by_symbol[symbol].addresses[symbol]
 
 

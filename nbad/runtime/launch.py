@@ -138,6 +138,10 @@ class Launch:
             driver = self._drivers.get(key) or self._drivers.setdefault(key, self._new_driver(*key))
             driver(arrays, n_seeds)
 
+    def packed(self) -> tuple[np.ndarray, int]:
+        """The table for a worker that is called without Python, and the bytes of scratch that it needs."""
+        return self._table.pack(leaves_caches(self._written)), self._scratch
+
     def _lead(self, arrays: Sequence[np.ndarray], n_seeds: int) -> int | None:
         """By how many elements the first tile is shorter, so that others begin at cache lines; None where results stay in caches.
 

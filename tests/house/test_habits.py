@@ -83,6 +83,11 @@ def module_names():
     return ["nbad", *(module.name for module in pkgutil.walk_packages(nbad.__path__, "nbad."))]
 
 
+# modules of partners are not imported while tests are collected; PyTorch, which takes a minute to install, every night only
+APART = {f"nbad.integrations.{name}" for name in ("jax", "jax_ffi", "jax_sweeps", "torch", "torch_sweeps")}
+WITH_EXAMPLES = ["nbad.integrations.jax", pytest.param("nbad.integrations.torch", marks=pytest.mark.slow)]
+
+
 def doctests(module):
     return [test for test in doctest.DocTestFinder().find(importlib.import_module(module)) if test.examples]
 
@@ -130,7 +135,11 @@ def test_public_function_has_examples(name):
     assert ">>> " in doc
 
 
-@pytest.mark.parametrize("module", [module for module in module_names() if doctests(module)])
+EXAMPLES = [module for module in module_names() if module not in APART and doctests(module)] + WITH_EXAMPLES
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_docstring_examples_run(module):
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     report = []

@@ -42,7 +42,7 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
-integrations | operations graphs plans codegen pipeline indexing runtime assembly api verbs
+integrations | operations graphs derivatives plans codegen native pipeline indexing runtime assembly tracing api verbs
 profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
@@ -69,6 +69,8 @@ INTEGRATED: dict[str, set[str]] = {
     "integrations.scipy": {"scipy"},
     "integrations.scipy_parts": {"scipy"},
     "integrations.pins": {"distributed"},
+    **{f"integrations.{name}": {"jax"} for name in ("jax", "jax_ffi", "jax_sweeps")},
+    **{f"integrations.{name}": {"torch"} for name in ("torch", "torch_sweeps")},
 }
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400

@@ -1,0 +1,120 @@
+"""The command `partners`: a kernel as a function of PyTorch's or JAX's, beside their own code, forwards and backwards.
+
+Every contestant has a process of its own, and rounds are interleaved. Results are compared before anything is timed.
+"""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.measure.process import Child
+from benchmarks.report.pages import grid, head
+from benchmarks.report.tables import seconds
+
+TITLES = [
+    "partner",
+    "elements",
+    "threads",
+    "at least",
+    "ratio",
+    "",
+    "nbad's kernel",
+    "its own code",
+    "first call",
+    "its first call",
+]
+BOUNDS = {"torch": 1.0, "jax": 1.0, "jax, calls of Python": None}
+
+
+@dataclass
+class Row:
+    """nbad's kernel beside the partner's own code: seconds of each round, and the least ratio, that of the other over nbad's."""
+
+    partner: str
+    elements: int
+    threads: int
+    first: dict = field(default_factory=dict)
+    times: dict = field(default_factory=dict)
+
+    @property
+    def ratio(self):
+        """The partner's best time over nbad's."""
+        return min(self.times["native"]) / min(self.times["nbad"])
+
+    @property
+    def cells(self):
+        """Text for tables."""
+        bound = BOUNDS[self.partner] if self.elements >= 100_000 else None
+        verdict = "" if bound is None else "met" if self.ratio >= bound else "missed"
+        best, first = ([found[who] for who in ("nbad", "native")] for found in (self.times, self.first))
+        shown = [*(seconds(min(times)) for times in best), *map(seconds, first)]
+        return [
+            self.partner,
+            self.elements,
+            self.threads,
+            "" if bound is None else f"{bound:.2f}",
+            f"{self.ratio:.2f}",
+            verdict,
+            *shown,
+        ]
+
+
+def add_options(parser):
+    """Options of the command."""
+    parser.add_argument("--rounds", type=options.whole, default=10, help="timings of each contestant; default 10")
+    parser.add_argument("--elements", type=options.numbers, default=[1_000, 100_000], help="between commas; default 1e3,1e5")
+    parser.add_argument("--threads", type=options.numbers, default=_threads(), help="between commas; default 1 and all cores")
+    options.add_output(parser)
+
+
+def _threads():
+    return sorted({1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1})
+
+
+def command(given):
+    """Measure, print, and write partners.json."""
+    before = machine.describe()
+    here = [partner for partner in BOUNDS if find_spec(partner.partition(",")[0])]
+    found = [Row(partner, n, threads) for partner in here for n in given.elements for threads in given.threads]
+    with options.progress(len(found)) as step:
+        for row in found:
+            step(f"{row.partner}, {row.elements} elements, threads: {row.threads}")
+            measure(row, given.rounds)
+    body = {"kind": "partners", "machine": before, "rows": [vars(row) for row in found]}
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "partners.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    options.show(TITLES, [row.cells for row in found])
+    return 0
+
+
+def measure(row, rounds):
+    """Compare results, then time both in turn."""
+    with contextlib.ExitStack() as stack:
+        children = {who: stack.enter_context(_child(row.threads)) for who in ("nbad", "native")}
+        answers = {who: child.ask("prepare", task=row.partner, contestant=who, n=row.elements) for who, child in children.items()}
+        row.first = {who: answer["first"] for who, answer in answers.items()}
+        for part, other in zip(*(answer["sample"] for answer in answers.values()), strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-8, atol=1e-10)
+        row.times = {who: [] for who in children}
+        for turn in range(rounds):
+            for who in sorted(children, reverse=bool(turn % 2)):
+                row.times[who].append(children[who].ask("measure"))
+
+
+def _child(threads):
+    counts = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
+    alone = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"} if threads == 1 else {}
+    return Child("partner_steps", **counts, **alone)
+
+
+def markdown(path):
+    """Markdown from partners.json."""
+    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    return "\n\n".join([head(body["machine"]), grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"

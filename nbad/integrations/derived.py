@@ -1,0 +1,203 @@
+"""Kernels that partners need beside a user's: of the arrays of a call alone, and the linear maps of a kernel as kernels.
+
+A partner that differentiates what it was given needs derivatives of the reverse sweep, too: as a kernel of arguments and seeds
+the sweep has them, to any order.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from nbad.api.kernel import Kernel
+from nbad.api.signatures import dressed, groups
+from nbad.forks import IMPORTS
+from nbad.graphs.failures import with_failures
+from nbad.graphs.graph import Graph
+from nbad.graphs.kernels import TUPLE, Core, Traced
+from nbad.graphs.simplify import SimplifyingBuilder, simplify
+from nbad.plans.linear import Entry
+from nbad.tracing.arguments import Argument
+
+Names = tuple[str, ...]
+
+
+def of_arrays(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Kernel, list[Any]]:
+    """The kernel of the numbers and arrays that a call passes, all by position, and these; all else is fixed.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> power = nbad.kernel(lambda x, n: x**n, static=("n",))
+    >>> kernel, values = of_arrays(power, (3.0,), {"n": 2})
+    >>> kernel(*values)
+    np.float64(9.0)
+    """
+    names, statics, values = f._parts(args, kwargs)
+    if names == f.parameters and not statics and f._is_plain:
+        return f, values
+    return f.remember(("of arrays", f._key(names, statics)), lambda: _fixed(f, names, statics)), values
+
+
+def _fixed(f: Kernel, names: Names, statics: dict[str, Any]) -> Kernel:
+    def plainly(values: dict[str, Any]) -> Any:
+        return f.plainly(statics, values)
+
+    def tracer(arguments: Sequence[Argument], constants: dict[str, Any]) -> Traced:
+        return f.traced(arguments, statics)
+
+    arguments = [Argument(name, f.core(name)) for name in names]
+    return _kernel(f, f.__name__, arguments, f._leaves, plainly, tracer)
+
+
+def reverse_kernel(kernel: Kernel, names: Names) -> Kernel:
+    """The reverse sweep as a kernel: of the arguments, and of a seed for each output, to the cotangents of some arguments.
+
+    A cotangent is one element's: what the sums over broadcast axes are sums of.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> reverse_kernel(nbad.kernel(lambda a, b: a * b), ("a",))(2.0, 5.0, 10.0)
+    (np.float64(50.0),)
+    """
+    return kernel.remember(("reverse kernel", names), lambda: _linear(kernel, names, "reverse"))
+
+
+def forward_kernel(kernel: Kernel, names: Names) -> Kernel:
+    """The pushforward as a kernel: of the arguments, and of a tangent for each of some of them, to the outputs' tangents.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> forward_kernel(nbad.kernel(lambda a, b: a * b), ("a",))(2.0, 5.0, 10.0)
+    (np.float64(50.0),)
+    """
+    return kernel.remember(("forward kernel", names), lambda: _linear(kernel, names, "forward"))
+
+
+class Partials(NamedTuple):
+    """A kernel with its partials by some arguments as further outputs.
+
+    Attributes
+    ----------
+    kernel : Kernel
+        It returns the outputs, and then each partial that is no constant.
+    names : tuple of str
+        Of these arguments.
+    entries : tuple of Entry
+        By output slot and by slot of these arguments; zeros are left out.
+    """
+
+    kernel: Kernel
+    names: Names
+    entries: tuple[Entry, ...]
+
+
+def with_partials(kernel: Kernel, names: Names) -> Partials:
+    """The kernel with its partials by some arguments.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> partials = with_partials(nbad.kernel(lambda a, b: a * b + 3 * a), ("a", "b"))
+    >>> partials.kernel(2.0, 5.0)
+    (np.float64(16.0), np.float64(8.0), np.float64(2.0))
+    """
+    return kernel.remember(("with partials", names), lambda: _with_partials(kernel, names))
+
+
+def _with_partials(kernel: Kernel, names: Names) -> Partials:
+    program = kernel.whole_program()
+    traced = kernel.traced(program.arguments, {})
+    wrt = program.input_slots(tuple(map(program.names.index, names)))
+    with IMPORTS:
+        from nbad.derivatives.differentiate import jacobian
+    joint = jacobian(traced.graph, wrt)
+    graph = simplify(joint.graph)
+    values, found = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs :]
+    stored = [k for k in dict.fromkeys(found) if graph.nodes[k].op != "const"]
+    entries = []
+    for (m, n), k in zip(joint.positions, found, strict=True):
+        is_constant = graph.nodes[k].op == "const"
+        constant, partial = (graph.nodes[k].payload, None) if is_constant else (None, stored.index(k))
+        entries.append(Entry(m, wrt.index(n), partial, constant))
+    flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
+    leaves = (*program.leaves, *((),) * len(stored))
+    whole = Traced(replace(graph, outputs=(*values, *stored)), leaves, TUPLE, flags)
+
+    def plainly(values: dict[str, Any]) -> Any:
+        return kernel.plainly({}, values)
+
+    name = f"{kernel.__name__}_with_partials"
+    return Partials(_kernel(kernel, name, program.arguments, leaves, plainly, lambda *_: whole), names, tuple(entries))
+
+
+def _linear(kernel: Kernel, names: Names, direction: str) -> Kernel:
+    """The kernel of arguments and seeds, or tangents, to cotangents, or output tangents."""
+    program = kernel.whole_program()
+    given = [Argument(name, kernel.core(name)) for name in names]
+    outputs = [Argument(f"y{m}", core) for m, core in enumerate(program.leaves)]
+    sources, targets = (outputs, given) if direction == "reverse" else (given, outputs)
+    behind = [Argument(_unused(f"{source.name}_bar", program.names), source.shape) for source in sources]
+
+    def plainly(values: dict[str, Any]) -> Any:
+        return kernel.plainly({}, {name: values[name] for name in program.names})
+
+    def tracer(arguments: Sequence[Argument], constants: dict[str, Any]) -> Traced:
+        traced, shapes = kernel.traced(program.arguments, {}), tuple(target.shape for target in targets)
+        wrt = program.input_slots(tuple(map(program.names.index, names)))
+        graph = _product(traced.graph, wrt, [slot for a in behind for slot in a.slots], direction)
+        flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
+        return Traced(graph, shapes, TUPLE, flags)
+
+    shapes = tuple(target.shape for target in targets)
+    return _kernel(kernel, f"{kernel.__name__}_{direction}", [*program.arguments, *behind], shapes, plainly, tracer)
+
+
+def _unused(name: str, known: Names) -> str:
+    """The name, longer where an argument has it."""
+    return _unused(f"{name}_", known) if name in known else name
+
+
+def _product(graph: Graph, wrt: tuple[int, ...], sources: Sequence[str], direction: str) -> Graph:
+    """The product of the Jacobian, or of its transpose, with further inputs.
+
+    It is differentiated again, so that zeros among these hide nothing: the derivative by a seed of 0 is the partial.
+    """
+    with IMPORTS:
+        from nbad.derivatives.differentiate import jacobian
+    joint = jacobian(graph, wrt)
+    inputs = [*graph.inputs, *sources]
+    builder = SimplifyingBuilder(f"{graph.name}_{direction}", inputs)
+    found = builder.splice(joint.graph, range(len(graph.inputs)))[joint.n_outputs :]
+    sums: dict[int, int] = {}
+    for (m, n), entry in zip(joint.positions, found, strict=False):
+        source, target = (m, wrt.index(n)) if direction == "reverse" else (wrt.index(n), m)
+        term = builder.add("mul", entry, len(graph.inputs) + source)
+        sums[target] = builder.add("add", sums[target], term) if target in sums else term
+    zero = builder.constant(0.0)
+    count = len(wrt) if direction == "reverse" else joint.n_outputs
+    return builder.build([sums.get(target, zero) for target in range(count)])
+
+
+def _kernel(
+    base: Kernel,
+    name: str,
+    arguments: Sequence[Argument],
+    outputs: Sequence[Core] | None,
+    plainly: Callable[[dict[str, Any]], Any],
+    tracer: Callable[..., Traced],
+) -> Kernel:
+    """A kernel of scalars and arrays by position, with the options of another one."""
+    names = [argument.name for argument in arguments]
+
+    def function(*values: Any) -> Any:
+        return plainly(dict(zip(names, values, strict=True)))
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    dressed(function, name, base.__doc__, inspect.Signature(parameters))
+    cores = [argument.shape for argument in arguments]
+    signature = None if outputs is None or not any((*cores, *outputs)) else f"{groups(cores)}->{groups(outputs)}"
+    options = base._math, base.max_operations, base.errors, base.max_passes
+    return Kernel(function, signature, (), *options, tracer)

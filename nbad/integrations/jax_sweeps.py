@@ -1,0 +1,163 @@
+"""Kernels as primitives of JAX: values and partials by nbad's machine code or by a call of Python, products with them by XLA.
+
+The derivative of a kernel is linear in tangents: with the partials as further outputs of the kernel it is a sum of products,
+which JAX transposes and maps itself. The kernel with these outputs is one more kernel, and so has derivatives, too.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from nbad.api.kernel import Kernel
+from nbad.integrations.derived import Partials, with_partials
+from nbad.integrations.jax_ffi import stand_in, target
+from nbad.runtime.operands import Layout, read
+
+call_p, times_p = Primitive("nbad_call"), Primitive("nbad_times")
+call_p.multiple_results = True
+
+
+def outputs(kernel: Kernel, xs: Sequence[jax.Array]) -> list[jax.Array]:
+    """The outputs of a kernel of arrays, all of one dtype."""
+    layout_of(kernel, xs)  # which refuses what does not fit, where the user's line is running
+    return call_p.bind(*xs, kernel=kernel)
+
+
+def layout_of(kernel: Kernel, xs: Iterable[Any]) -> Layout:
+    """What a kernel makes of such arrays: contiguous ones, which nobody reads."""
+    return read(kernel.whole_program(), tuple(stand_in(tuple(x.shape), np.dtype(x.dtype)) for x in xs)).layout
+
+
+# the primitive of a kernel
+
+
+@functools.lru_cache(1024)
+def _compiled(kernel: Kernel) -> Any:
+    return jax.jit(lambda *xs: call_p.bind(*xs, kernel=kernel))
+
+
+def _run(*xs: Any, kernel: Kernel) -> Any:
+    return _compiled(kernel)(*xs)
+
+
+def _abstract(*xs: Any, kernel: Kernel) -> list[Any]:
+    layout = layout_of(kernel, xs)
+    return [jax.core.ShapedArray(shape, layout.dtype) for shape in layout.leaf_shapes]
+
+
+def _mapped(xs: Sequence[Any], dims: Sequence[int | None], *, kernel: Kernel) -> tuple[Any, list[int]]:
+    """One call over an axis more, the first of the element space."""
+    cores = kernel.whole_program().cores
+    ranks = [x.ndim - len(core) - (d is not None) for x, d, core in zip(xs, dims, cores, strict=True)]
+    wide = []
+    for x, d, rank in zip(xs, dims, ranks, strict=True):
+        if d is not None:
+            x = jnp.moveaxis(x, d, 0)
+            x = x.reshape(x.shape[0], *(1,) * (max(ranks) - rank), *x.shape[1:])
+        wide.append(x)
+    ys = call_p.bind(*wide, kernel=kernel)
+    return ys, [0] * len(ys)
+
+
+def _pushed(primals: Sequence[Any], tangents: Sequence[Any], *, kernel: Kernel) -> tuple[list[Any], list[Any]]:
+    """Outputs and their tangents."""
+    moved = [k for k, t in enumerate(tangents) if type(t) is not ad.Zero]
+    partials = with_partials(kernel, tuple(kernel.parameters[k] for k in moved))
+    found = call_p.bind(*primals, kernel=partials.kernel)
+    count = len(kernel.whole_program().leaves)
+    return found[:count], _product(kernel, partials, found, [tangents[k] for k in moved])
+
+
+def _product(kernel: Kernel, partials: Partials, found: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """The tangents of the outputs: a sum of products for each of their slots."""
+    program = kernel.whole_program()
+    ys, weights = found[: len(program.leaves)], found[len(program.leaves) :]
+    shape = ys[0].shape[: ys[0].ndim - len(program.leaves[0])]
+    cores = [kernel.core(name) for name in partials.names]
+    slots = [t[(..., *index)] for t, core in zip(tangents, cores, strict=True) for index in np.ndindex(core)]
+    slots = [jnp.broadcast_to(slot, shape) for slot in slots]
+    sums: dict[int, Any] = {}
+    for entry in partials.entries:
+        slot = slots[entry.input]
+        if entry.partial is None:
+            term = slot if entry.constant == 1.0 else slot * jnp.asarray(entry.constant, slot.dtype)
+        else:
+            term = times_p.bind(weights[entry.partial], slot)
+        sums[entry.output] = sums[entry.output] + term if entry.output in sums else term
+    zero = jnp.zeros(shape, ys[0].dtype)
+    dots = []
+    for own, core, y in zip(program.leaf_slots, program.leaves, ys, strict=True):
+        each = [sums.get(slot, zero) for slot in own]
+        dots.append(jnp.stack(each, -1).reshape(y.shape) if core else each[0])
+    return dots
+
+
+def _by_callback(*xs: Any, kernel: Kernel) -> list[Any]:
+    kinds = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in _abstract(*xs, kernel=kernel)]
+
+    def run(*arrays: Any) -> list[np.ndarray]:
+        y = kernel(*map(np.asarray, arrays))
+        return [np.asarray(leaf) for leaf in kernel.whole_program().structure.leaves(y)]
+
+    return jax.pure_callback(run, kinds, *xs)
+
+
+def _lowered(ctx: Any, *operands: Any, kernel: Kernel) -> Any:
+    """On the CPU: the kernel's machine code, called by XLA; a call of Python where that cannot be."""
+    name = target(kernel.whole_program(), layout_of(kernel, ctx.avals_in))
+    if name is None:
+        return _called_back(ctx, *operands, kernel=kernel)
+    return jax.ffi.ffi_lowering(name)(ctx, *operands)
+
+
+_called_back = mlir.lower_fun(_by_callback, multiple_results=True)
+call_p.def_impl(_run)
+call_p.def_abstract_eval(_abstract)
+batching.primitive_batchers[call_p] = _mapped
+ad.primitive_jvps[call_p] = _pushed
+mlir.register_lowering(call_p, _called_back)
+mlir.register_lowering(call_p, _lowered, platform="cpu")
+
+
+# the primitive of a product with a tangent or a seed, which a zero there makes 0
+
+
+def _times(partial: Any, tangent: Any) -> Any:
+    return jnp.where(tangent == 0, jnp.zeros_like(tangent), partial * tangent)
+
+
+def _times_mapped(xs: Sequence[Any], dims: Sequence[int | None]) -> tuple[Any, int]:
+    size = next(x.shape[d] for x, d in zip(xs, dims, strict=True) if d is not None)
+    moved = [jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(xs, dims, strict=True)]
+    return times_p.bind(*moved), 0
+
+
+def _times_pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    (partial, tangent), (partial_dot, tangent_dot) = primals, tangents
+    terms = []
+    if type(partial_dot) is not ad.Zero:
+        terms.append(times_p.bind(partial_dot, tangent))
+    if type(tangent_dot) is not ad.Zero:
+        terms.append(times_p.bind(partial, tangent_dot))
+    return times_p.bind(partial, tangent), sum(terms[1:], terms[0])
+
+
+def _times_transposed(ct: Any, partial: Any, tangent: Any) -> list[Any]:
+    if ad.is_undefined_primal(tangent):
+        return [None, times_p.bind(partial, ct)]
+    return [times_p.bind(ct, tangent), None]
+
+
+_times_compiled = jax.jit(_times)
+times_p.def_impl(lambda partial, tangent: _times_compiled(partial, tangent))
+times_p.def_abstract_eval(lambda partial, tangent: jax.core.ShapedArray(tangent.shape, tangent.dtype))
+batching.primitive_batchers[times_p] = _times_mapped
+ad.primitive_jvps[times_p] = _times_pushed
+ad.primitive_transposes[times_p] = _times_transposed
+mlir.register_lowering(times_p, mlir.lower_fun(_times, multiple_results=False))
