@@ -88,7 +88,7 @@ def jax_nbad(jax):
 
 def jax_by_python(jax):
     """As where the version of XLA's interface is not known."""
-    from nbad.integrations import jax_ffi
+    from nbad.partners import jax_ffi
 
     jax_ffi.KNOWN.clear()
     return jax_nbad(jax)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError, fitting
-from nbad.integrations.derived import of_arrays
-from nbad.integrations.jax_sweeps import outputs
+from nbad.partners.derived import of_arrays
+from nbad.partners.jax_sweeps import outputs
 from nbad.runtime.operands import WEAK, as_array
 from nbad.verbs.jacobians import Made
 

@@ -10,7 +10,7 @@ from nbad import foreign
 from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import Groups
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.integrations.named import Bound, by_name, output_names, refuse_vectors
+from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp
 

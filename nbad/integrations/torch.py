@@ -9,8 +9,8 @@ import torch
 from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError, fitting
-from nbad.integrations.derived import of_arrays
-from nbad.integrations.torch_sweeps import DTYPES, leaves
+from nbad.partners.derived import of_arrays
+from nbad.partners.torch_sweeps import DTYPES, leaves
 from nbad.runtime.operands import WEAK, as_array
 from nbad.verbs.jacobians import Made
 

@@ -42,7 +42,8 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
-integrations | operations graphs derivatives plans codegen native pipeline indexing runtime assembly tracing api verbs
+partners    | operations graphs derivatives plans codegen native pipeline indexing runtime assembly tracing api verbs
+integrations | graphs indexing runtime assembly api verbs partners
 profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
@@ -60,17 +61,17 @@ LAZY = {
 # imported where it is named: by the file of that partner, as a whole
 INTEGRATED: dict[str, set[str]] = {
     "integrations.dask": {"dask"},
-    "integrations.blockwise": {"dask"},
-    "integrations.block_pullback": {"dask"},
+    "partners.blockwise": {"dask"},
+    "partners.block_pullback": {"dask"},
     "integrations.xarray": {"xarray"},
     "integrations.labelled": {"xarray"},
     "integrations.pandas": {"pandas"},
-    "integrations.aligned": {"pandas"},
+    "partners.aligned": {"pandas"},
     "integrations.scipy": {"scipy"},
     "integrations.scipy_parts": {"scipy"},
-    "integrations.pins": {"distributed"},
-    **{f"integrations.{name}": {"jax"} for name in ("jax", "jax_ffi", "jax_sweeps")},
-    **{f"integrations.{name}": {"torch"} for name in ("torch", "torch_sweeps")},
+    "partners.pins": {"distributed"},
+    **{name: {"jax"} for name in ("integrations.jax", "partners.jax_ffi", "partners.jax_sweeps")},
+    **{name: {"torch"} for name in ("integrations.torch", "partners.torch_sweeps")},
 }
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400

@@ -10,7 +10,7 @@ from helpers.late import Late
 import nbad
 
 jax, jnp = Late("jax"), Late("jax.numpy")
-sweeps, ffi, random = Late("nbad.integrations.jax_sweeps"), Late("nbad.integrations.jax_ffi"), Late("jax.random")
+sweeps, ffi, random = Late("nbad.partners.jax_sweeps"), Late("nbad.partners.jax_ffi"), Late("jax.random")
 
 
 def function(f):
@@ -68,7 +68,7 @@ def vectors(double):
 @pytest.fixture
 def by_python(monkeypatch):
     """No version of XLA's interface is known."""
-    monkeypatch.setattr("nbad.integrations.jax_ffi.version", lambda: (-1, -1))
+    monkeypatch.setattr("nbad.partners.jax_ffi.version", lambda: (-1, -1))
     sweeps._compiled.cache_clear()
     jax.clear_caches()
     yield
@@ -210,7 +210,7 @@ def test_the_interface_is_the_one_that_is_known():
     import re
     from pathlib import Path
 
-    from nbad.integrations import xla_handler as h
+    from nbad.partners import xla_handler as h
 
     assert ffi.version() in ffi.KNOWN
     text = re.sub(r"//.*", "", (Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h").read_text())
@@ -276,7 +276,7 @@ def test_names_of_targets_are_the_same_in_every_process(run_python, ab):
     program = (
         "import math, jax, nbad, nbad.integrations.jax\n"
         "jax.config.update('jax_enable_x64', True)\n"
-        "from nbad.integrations import jax_ffi, jax_sweeps\n"
+        "from nbad.partners import jax_ffi, jax_sweeps\n"
         "wave = nbad.kernel(lambda a, b: (a * math.sin(b) + a**3, math.exp(a * b)))\n"
         "print(jax_ffi.target(wave.whole_program(), jax_sweeps.layout_of(wave, [jax.numpy.ones((4, 1)), jax.numpy.ones(3)])))"
     )
@@ -310,7 +310,7 @@ def test_threads_share_long_calls(double):
     xs = [random.uniform(random.key(k), (n,)) for k in range(2)]
     f, expected = jax.jit(function(wave)), wave(*map(np.asarray, xs))
     target = ffi._targets.known[ffi.target(wave.whole_program(), sweeps.layout_of(wave, xs))]
-    from nbad.integrations import xla_handler as h
+    from nbad.partners import xla_handler as h
 
     assert target.table[h.IS_LONG] == 1
     with ThreadPoolExecutor(4) as pool:

@@ -14,7 +14,7 @@ from helpers.late import Late
 import nbad
 
 torch, func = Late("torch"), Late("torch.func")
-tree, sweeps = Late("torch.utils._pytree"), Late("nbad.integrations.torch_sweeps")
+tree, sweeps = Late("torch.utils._pytree"), Late("nbad.partners.torch_sweeps")
 
 
 def function(f):

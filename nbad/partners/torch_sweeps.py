@@ -1,7 +1,7 @@
 """The sweeps of kernels as functions that PyTorch's autograd and transforms know: values, residuals, cotangents and tangents.
 
 Tensors are read as NumPy arrays on the same memory. A forward sweep leaves its residuals in a tensor beside the outputs, so that
-whoever saves, wraps or moves tensors does so with these. Both linear maps are kernels, too (`nbad.integrations.derived` makes
+whoever saves, wraps or moves tensors does so with these. Both linear maps are kernels, too (`nbad.partners.derived` makes
 them), and are differentiated as such. Where `vmap` runs over seeds or tangents only, a sweep takes all of them at once.
 """
 
@@ -15,7 +15,7 @@ import torch
 
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError
-from nbad.integrations.derived import forward_kernel, reverse_kernel
+from nbad.partners.derived import forward_kernel, reverse_kernel
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.reverse import reverse_of

@@ -12,10 +12,10 @@ import numpy as np
 from nbad.codegen.compile import is_of_the_table
 from nbad.graphs.failures import may_fail
 from nbad.graphs.loops import digest_of
-from nbad.integrations import xla_handler as h
 from nbad.memo import Memo
 from nbad.native.launch_table import TILE
 from nbad.native.worker import worker
+from nbad.partners import xla_handler as h
 from nbad.pipeline import Program
 from nbad.runtime.launch import Launch, Routes
 from nbad.runtime.operands import Layout

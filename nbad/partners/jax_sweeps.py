@@ -15,8 +15,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from nbad.api.kernel import Kernel
-from nbad.integrations.derived import Partials, with_partials
-from nbad.integrations.jax_ffi import stand_in, target
+from nbad.partners.derived import Partials, with_partials
+from nbad.partners.jax_ffi import stand_in, target
 from nbad.runtime.operands import Layout, read
 
 call_p, times_p = Primitive("nbad_call"), Primitive("nbad_times")
