@@ -116,9 +116,7 @@ def make(app):
         _write(FOLDER / f"{page.name}.md", text(page, " ".join(inspect.getdoc(draw).split()) if draw else None))
         if draw:
             pictures.save(draw(page.module), FOLDER / f"{page.name}.svg")
-    if is_drawn:
-        pictures.save(pictures.seeds(), FOLDER / "seeds.svg")
-    rows = "\n".join(f"| [`{page.name}`]({page.name}.md) | {page.title} |" for page in made)
+    rows = "\n".join(_row(page, is_drawn and page.name in pictures.PICTURES) for page in made)
     tree = "\n".join(page.name for page in made)
     _write(FOLDER / "index.md", INDEX.format(rows=rows, tree=tree))
 
@@ -128,7 +126,7 @@ INDEX = """# Gallery
 One kernel a file, with its formula, units, domain and source. The tests check each against published values, and its derivatives
 against mpmath; the benchmarks time some of them beside other tools. All are in the folder `kernels/` of the repository.
 
-| kernel | what it computes |
+| what it computes | |
 | --- | --- |
 {rows}
 
@@ -138,6 +136,11 @@ against mpmath; the benchmarks time some of them beside other tools. All are in 
 {tree}
 ```
 """
+
+
+def _row(page, has_picture):
+    picture = f"[![{page.title}]({page.name}.svg)]({page.name}.md)" if has_picture else ""
+    return f"| [{page.title}]({page.name}.md): {', '.join(f'`{name}`' for name in page.kernels)} | {picture} |"
 
 
 def _write(path, content):

@@ -68,6 +68,13 @@ def test_changelog_begins_with_this_version():
     assert found[1] == nbad.__version__
 
 
+def test_figures_beside_jax_are_the_measured_ones():
+    times = making("pictures").seed_times()
+    said = "take {:.2g} ms, and {:.2g} ms in `jit(vmap(pullback))`; one seed takes {:.2g} and {:.2g} ms"
+    said = said.format(*(times[seeds][name] for seeds in (8, 1) for name in ("nbad", "jax")))
+    assert said in (DOCS / "coming_from" / "jax.md").read_text(encoding="utf-8")
+
+
 def test_fitted_curve_of_the_gallery_is_of_the_published_data():
     assert tuple(NIST["rat43"].y) == making("pictures").ONIONS
 
