@@ -64,16 +64,15 @@ def analyse(f, xs, kwargs, argnums):
 
 
 def plain_name(verb, *options):
-    """What the entries of a verb with its options are kept under, each for a number of arguments."""
+    """What the entries of a verb with its options are kept under."""
     return verb, *[None if option is None else repr(option) for option in options]  # as text 1, 1.0 and True differ
 
 
-def keep_plain(f, keys, call, argnums, make):
-    """Keep an entry for later calls like this one, which differentiate by the same arguments whatever they are given."""
-    count = keys[0][1]
+def keep_plain(f, key, call, argnums, count, make):
+    """Keep an entry for later calls like this one, of so many arguments, which differentiate by the same always."""
     is_whole = len(call.program.names) == count and (argnums is not None or len(call.arguments) == count)
     if is_whole and call.layout.is_small and not config.debug.get():
-        f.plain.keep(keys, call.layout.dtype, make)
+        f.plain.keep(key, (count, call.layout.dtype), make)
 
 
 def check_kernel(f):

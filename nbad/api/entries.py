@@ -6,52 +6,60 @@ from nbad import config
 from nbad.forks import Lock
 from nbad.memo import MANY
 
+VALUE = ("value",)  # the kind of calls for the value
+
 
 class Entries:
-    """What serves the plain case of one kernel's calls, by their kind: an entry for each working dtype that was met.
+    """What serves the plain case of one kernel's calls, by their kind: an entry for each number of arguments and dtype met.
 
     It is made at the second call of a kind: a method's kernel is made anew wherever it is written, and used once.
     """
 
     def __init__(self):
-        self._entries: dict[tuple, tuple] = {}
-        self._met: dict[tuple, bool] = {}  # kind and dtype: whether there is an entry
+        self._entries: dict[tuple, list] = {VALUE: []}
+        self._met: dict[tuple, bool] = {}  # kind, number of arguments and dtype: whether there is an entry
         self._lock = Lock()
 
-    def __call__(self, key, args):
+    def runs(self, kind):
+        """The entries for calls of a kind, until these are too many; for values always this list."""
+        return self._entries.get(kind, ())
+
+    def __call__(self, kind, args, out):
         """What the entry for calls of a kind makes of the arguments; False where there is none, or this is not its case."""
         if config.debug.get():
             return False
-        for run in self._entries.get(key, ()):
-            made = run(*args)
+        for run in self.runs(kind):
+            made = run(args, out)
             if made is not False:
                 return made
         return False
 
-    def bound(self, key, args):
+    def bound(self, kind, args, out):
         """The entry that takes these arguments, with them: a function without arguments; None where there is none."""
-        entries = (run for run in self._entries.get(key, ()) if run(*args) is not False)
-        return next((functools.partial(run, *args) for run in entries), None)
+        entries = (run for run in self.runs(kind) if run(args, out) is not False)
+        return next((functools.partial(run, args, out) for run in entries), None)
 
-    def keep(self, keys, dtype, make):
-        """Keep what `make` makes under keys, from the second call on; too many are forgotten."""
-        mark = keys[0], dtype
+    def keep(self, kind, form, make):
+        """Keep what `make` makes for calls of a kind and a form, from the second on; too many are forgotten."""
+        mark = kind, form
         if self._met.get(mark):
             return
         with self._lock.current:
             if mark in self._met and not self._met[mark]:
-                run = make()
-                for key in keys:
-                    self._entries[key] = (*self._entries.get(key, ()), run)
+                self._entries.setdefault(kind, []).append(self._kept(make()))
             if len(self._met) >= MANY:
                 self._met.clear()
-                self._entries.clear()
+                self._entries[VALUE].clear()
+                self._entries = {VALUE: self._entries[VALUE]}
             self._met[mark] = mark in self._met
+
+    def _kept(self, run):
+        return run
 
 
 class Careful(Entries):
     """Those of a kernel that leaves nan, and raises while it is run for a kernel around it that does."""
 
-    def __call__(self, key, args):
-        """As of any kernel, but for that."""
-        return False if config.raising.get() else super().__call__(key, args)
+    def _kept(self, run):
+        """An entry that steps aside then."""
+        return lambda args, out: False if config.raising.get() else run(args, out)

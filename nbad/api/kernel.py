@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from nbad import config
-from nbad.api.entries import Careful, Entries
+from nbad.api.entries import VALUE, Careful, Entries
 from nbad.api.inspected import Inspected
 from nbad.api.options import Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
@@ -91,25 +91,21 @@ class Kernel(Ufunc, Inspected):
         self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = (Careful if errors == "nan" else Entries)(), Memo()
+        self._values = self.plain.runs(VALUE)
         self._made_from, self.signature = None, signature
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
-        if not kwargs:
-            if out is None:
-                made = self.plain(("value", len(args)), args)
-            else:
-                given = out if type(out) is tuple else (out,)
-                made = self.plain(("out", len(args), type(out) is tuple, len(given)), (*args, *given)) and out
-            if made is not False:
-                return made
+        if not kwargs and not config.debug.get():
+            for run in self._values:  # as `self.plain` does it, in line: a small call takes 0.7 us instead of 0.8
+                made = run(args, out)
+                if made is not False:
+                    return made
         return _general()(self, args, kwargs, out)
 
     def bound(self, args: tuple[Any, ...], out: Out) -> Callable[[], Any] | None:
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
-        given = () if out is None else out if type(out) is tuple else (out,)
-        key = ("value", len(args)) if out is None else ("out", len(args), type(out) is tuple, len(given))
-        return self.plain.bound(key, (*args, *given))
+        return self.plain.bound(VALUE, args, out)
 
     def __repr__(self) -> str:
         return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"

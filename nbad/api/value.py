@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from nbad import config, foreign
+from nbad.api.entries import VALUE
 from nbad.api.ufunc import asked
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.runtime import plain, sweeps
@@ -43,8 +44,7 @@ def value(f, args, kwargs, out):
             slots = program.input_slots(tuple(map(program.names.index, f.by)))
             warn_of_equalities(f.origin.bind(args, kwargs)[0], operands, slots)
     elif layout.is_small and not kwargs and len(args) == len(program.names):
-        keys = ("value", len(args)), ("out", len(args), program.structure.is_tuple, len(leaves))
-        f.plain.keep(keys, layout.dtype, lambda: plain.value(program, layout.dtype))
+        f.plain.keep(VALUE, (len(args), layout.dtype), lambda: plain.value(program, layout.dtype))
     return sweeps.structured(program, leaves) if out is None else out
 
 

@@ -20,6 +20,7 @@ HEAD = object.__basicsize__  # an object's own fields lie behind its head, whose
 DATA, NDIM, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
 KIND = HEAD + 8  # in a dtype: its kind, letter, byte order and number
 DIGIT = HEAD + 8  # an int's lowest 30 bits
+ITEMS = HEAD + 8  # of a tuple, behind their number
 CONTIGUOUS = 0x0001 | 0x0002  # in C order or Fortran's
 USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
 WRITEABLE = 0x0400
@@ -117,6 +118,7 @@ def is_available():
     if sys.implementation.name != "cpython":
         return False
     probe, number, other, count = np.arange(6.0).reshape(2, 3), 2.5, np.float64(3.5), 123456789
+    pair = probe, number
     place = id(probe)
     fields = (
         (_read(place + DATA), probe.ctypes.data),
@@ -128,6 +130,8 @@ def is_available():
         (ctypes.c_double.from_address(id(number) + HEAD).value, number),
         (ctypes.c_double.from_address(id(other) + HEAD).value, other),
         (_read(id(count) + DIGIT) & 0xFFFFFFFF, count),
+        (_read(id(pair) + HEAD), 2),
+        (_read(id(pair) + ITEMS + 8), id(number)),
         (kind_of(probe.dtype) & 0xFF, ord("f")),
         (kind_of(probe.dtype) >> 32, probe.dtype.num),
         (ctypes.CFUNCTYPE(ctypes.c_uint)(numpy_api(0))() >> 24, 2),  # the version of NumPy's binary interface

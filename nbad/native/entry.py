@@ -99,8 +99,9 @@ def most_staged(items):
 def entry(sweep, limit, few):
     """A Python function that runs a sweep of at most `limit` elements, or answers False; None if there is too much of anything.
 
-    It takes the inputs, and behind them, if they are given, arrays for the results; then it answers True. A sweep from residual
-    rows takes the element space, a tuple, before them. `few` is the limit where numbers are among the inputs.
+    It takes a tuple of the inputs, and None, or arrays for the results in their structure, which it gives back then. A sweep from
+    residual rows takes the element space, a tuple, and the rows before them. `few` is the limit where numbers are among the
+    inputs.
     """
     kernel, dtype = sweep.kernel, sweep.kernel.dtype
     results = [result for group, _ in sweep.groups for result in group]
@@ -129,8 +130,8 @@ def entry(sweep, limit, few):
         *(len(sweep.loads), len(moves), len(sweep.groups)),
         *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
-        *map(api, ("PyTuple_New", "PyTuple_SetItem", "PyTuple_Size", "PyTuple_GetItem", "PyLong_AsSsize_t", "PyBool_FromLong")),
-        *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef")),
+        *(api("PyTuple_New"), api("PyTuple_SetItem"), id(tuple), id(None), api("PyLong_AsSsize_t"), api("PyBool_FromLong")),
+        *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef"), api("Py_IncRef")),
     ]
     for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)

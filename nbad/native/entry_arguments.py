@@ -5,7 +5,21 @@ from llvmlite import ir
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import I64
-from nbad.native.cpython import DATA, DESCR, FLAGS, HEAD, KIND, NDIM, USUAL, WRITEABLE, length, new_function, short, type_of
+from nbad.native.cpython import (
+    DATA,
+    DESCR,
+    FLAGS,
+    HEAD,
+    ITEMS,
+    KIND,
+    NDIM,
+    USUAL,
+    WRITEABLE,
+    length,
+    new_function,
+    short,
+    type_of,
+)
 from nbad.native.launch_table import LANES
 
 
@@ -13,17 +27,21 @@ class Arguments:
     """The first part of an entry's code, for one dtype: it demands what makes a call a plain case, and notes what it found."""
 
     def __init__(self, name, dtype):
-        self.code, self.table, args, given = new_function(name)
+        self.code, self.table, self.call, given = new_function(name)
         self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
         self.from_rows = self.field(t.FROM_ROWS)
-        self.args, self.given = args + self.from_rows * 8, given - self.from_rows
+        with self.code.when(given.differs(self.from_rows * 2 + 2)):
+            self.code.builder.ret(self.code.call(self.field(t.ANSWER), 0, returns=I64).value)
         self.inputs, self.results = self.field(t.INPUTS), self.field(t.RESULTS)
+        self.out = self.code.field(self.call, self.from_rows * 2 + 1)
+        self.has_out = self.out.differs(self.field(t.NONE))
+        self.given = self.inputs + self.code.select(self.has_out, self.results, 0)
         self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
         self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
         self.lengths, self.new_lengths = (
             self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
         )
-        self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(3))
+        self.args, self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(4))
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
         self.numbers = self.code.variable(0)  # whether any input is a number
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
@@ -46,6 +64,38 @@ class Arguments:
         return type_of(self.code, thing).equals(self.field(t.ARRAY))
 
     # --- what is given
+
+    def unpack(self):
+        """Lay out what is given: inputs, and behind them results, of which each group is a tuple or a single one."""
+        code = self.code
+        code.store(self.args, code.field(self.call, 1))  # residual rows, where there are any
+        self.lay_out(code.field(self.call, self.from_rows * 2), self.inputs - self.from_rows, self.from_rows)
+        with code.when(self.has_out):
+            at, groups, groups_at = code.variable(self.inputs), self.field(t.GROUPS), self.field(t.GROUPS_AT)
+            with code.when(groups.differs(1)):
+                self.demand_tuple(self.out, groups)
+            with code.loop(0, groups) as g, self.so_far():
+                group, count = code.variable(self.out), self.field(groups_at + g * t.GROUP + t.COUNT)
+                with code.when(groups.differs(1)):
+                    code.assign(group, code.field(self.out + ITEMS, g))
+                is_tuple = self.field(groups_at + g * t.GROUP + t.IS_TUPLE).differs(0)
+                with code.when(is_tuple):
+                    self.lay_out(code.read(group), count, code.read(at))
+                with code.when(code.builder.not_(is_tuple)):
+                    code.store(self.args + code.read(at) * 8, code.read(group))
+                code.assign(at, code.read(at) + count)
+
+    def lay_out(self, thing, number, at):
+        """The items of a tuple of so many."""
+        self.demand_tuple(thing, number)
+        with self.so_far(), self.code.loop(0, number) as k:
+            self.code.store(self.args + (at + k) * 8, self.code.field(thing + ITEMS, k))
+
+    def demand_tuple(self, thing, number):
+        code = self.code
+        self.demand(type_of(code, thing).equals(self.field(t.TUPLE)))
+        with self.so_far():
+            self.demand(code.load(thing + HEAD).equals(number))
 
     def check_types(self):
         """Fields of an object may be read only when its type is known."""
@@ -92,11 +142,11 @@ class Arguments:
         """The element space: the one that is given, or that of the first array; of numbers alone it is empty."""
         code, found = self.code, self.code.variable(0)
         with code.when(self.from_rows.differs(0)):
-            shape = code.field(self.args - 8, 0)
-            code.assign(self.lead, code.call(self.field(t.TUPLE_SIZE), shape, returns=I64))
+            shape = code.field(self.call, 0)
+            code.assign(self.lead, code.load(shape + HEAD))
             self.demand(code.read(self.lead) <= t.MOST_DIMENSIONS)
             with self.so_far(), code.loop(0, code.read(self.lead)) as d:
-                number = code.call(self.field(t.TUPLE_GET), shape, d, returns=I64)
+                number = code.field(shape + ITEMS, d)
                 code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number, returns=I64))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)

@@ -25,26 +25,27 @@ class _Printer(Arguments):
     def text(self):
         """The IR."""
         code = self.code
-        has_out = code.builder.and_(self.given.equals(self.inputs + self.results), self.results.differs(0))
-        self.demand(code.builder.or_(self.given.equals(self.inputs), has_out))
         with code.loop(0, self.inputs + self.results) as k:
             code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
             code.store(self.things + k * 8, code.int(0))
+        self.unpack()
         with self.so_far():
             self.check_types()
         with self.so_far():
             self.find_shape()
         with self.so_far(), code.loop(0, self.inputs) as k:
             self.check_input(k)
-        with self.so_far(), code.when(has_out), code.loop(self.inputs, self.given) as k:
+        with self.so_far(), code.loop(self.inputs, self.given) as k:
             self.check_out(k)
         with self.so_far():
-            with code.when(code.builder.not_(has_out)), code.loop(0, self.results) as k:
-                self.new_result(self.inputs + k)
+            with code.loop(self.given, self.inputs + self.results) as k:
+                self.new_result(k)
             self.run()
-            with code.when(code.builder.not_(has_out)):
-                code.builder.ret(self.assembled().value)
-        code.finish(code.call(self.field(t.ANSWER), code.read(self.good), returns=I64))
+            with code.when(self.has_out):
+                code.call(self.field(t.RETAIN), self.out)
+                code.builder.ret(self.out.value)
+            code.builder.ret(self.assembled().value)
+        code.finish(code.call(self.field(t.ANSWER), 0, returns=I64))
         return str(code.function.module)
 
     # --- results

@@ -18,19 +18,19 @@ MANY = 1 << 12  # elements from which it pays to compile uniform work apart; num
 
 
 def value(program, dtype):
-    """`entry(*xs)` or `entry(*xs, *out)`: the value."""
+    """`entry(xs, out)`: the value."""
     run = _made(program.value(dtype), program.cores, [(program.leaves, program.structure.is_tuple)])
     return _in_structure(program, run, program.structure.build)
 
 
 def forward(program, plan, dtype):
-    """`entry(*xs)`: the value, and the residual rows."""
+    """`entry(xs, None)`: the value, and the residual rows."""
     groups = [(program.leaves, program.structure.is_tuple), ((Rows(len(plan.residuals)),), False)]
     return _made(program.forward(plan, dtype), program.cores, groups)
 
 
 def reverse(program, plan, arguments, dtype, shared, batched):
-    """`entry(shape, rows, *seeds)`, or with `*out` behind: the cotangents.
+    """`entry(shape, rows, seeds, out)`: the cotangents.
 
     Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
     """
@@ -48,7 +48,7 @@ def most_of_reverse(plan, leaves, dtype):
 
 
 def pushforward(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, *tangents)`: the output tangents."""
+    """`entry(shape, rows, tangents, None)`: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
     groups = [(program.leaves, program.structure.is_tuple)]
     run = _made(program.pushforward(plan, dtype), inputs, groups, batched=batched)
@@ -56,7 +56,7 @@ def pushforward(program, plan, arguments, dtype, batched):
 
 
 def jvp(program, wrt, arguments, dtype):
-    """`entry(*xs, *tangents)`: the value and the output tangents."""
+    """`entry((*xs, *tangents), None)`: the value and the output tangents."""
     inputs = (*program.cores, *(program.cores[a] for a in arguments))
     groups = [(program.leaves, program.structure.is_tuple)] * 2
     run = _made(program.jvp(wrt, dtype), inputs, groups, primals=len(program.cores))
@@ -64,7 +64,7 @@ def jvp(program, wrt, arguments, dtype):
 
 
 def jacobian(program, plan, dtype, with_value):
-    """`entry(*xs)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
+    """`entry(xs, out)`: the blocks, or the value and the blocks; `plan` keeps the partials."""
     kernel, block = program.jacobian(plan, dtype, with_value), (plan.outputs, len(plan.wrt))
     leaves = program.leaves if with_value else ()
     groups = [(leaves, program.structure.is_tuple)] * with_value + [((block,), False)]
@@ -77,9 +77,9 @@ def _in_structure(program, run, build):
     if program.structure.is_usual:
         return run
 
-    def call(*args):
-        made = run(*args)
-        return made if type(made) is bool else build(made)
+    def call(*given):
+        made = run(*given)
+        return made if made is False or given[-1] is not None else build(made)
 
     return call
 

@@ -74,7 +74,7 @@ class Bound:
         self._left = ENTRY_BY * (general.keywords.keys() == {"out"})
 
     def __call__(self):
-        made = False if config.debug.get() or config.raising.get() else self._plain()
+        made = False if config.debug.get() else self._plain()
         if made is False:
             return self._anew()
         return made if self._out is None else self._out

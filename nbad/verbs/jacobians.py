@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nbad import config
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, plain_name, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
@@ -148,20 +149,27 @@ class Jacobian(Made):
         super().__init__(f)
         self.argnums, self.mode = argnums, mode
         self._name = plain_name(type(self).__name__, argnums, mode)
+        self._runs = f.plain.runs(self._name)
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        made = False if kwargs else self.f.plain(*self.plain(xs, out))
-        if made is not False:
-            return made if out is None else out
+        if not kwargs and not config.debug.get():
+            for run in self._runs:  # in line, as a kernel's
+                made = run(xs, out)
+                if made is not False:
+                    return made
         call = analyse(self.f, xs, kwargs, self.argnums)
         _check_axes(call)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
         sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
         result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
         if not kwargs:
-            dtype, keys = call.layout.dtype, [self.plain(xs, form)[0] for form in (None, result)]
-            keep_plain(self.f, keys, call, self.argnums, lambda: plain.jacobian(call.program, plan, dtype, self.with_value))
+            make = functools.partial(plain.jacobian, call.program, plan, call.layout.dtype, self.with_value)
+            keep_plain(self.f, self._name, call, self.argnums, len(xs), make)
+            self._runs = self.f.plain.runs(self._name)
         return result
+
+    def __getstate__(self):
+        return {**vars(self), "_runs": ()}  # an entry stays in its process
 
     def sparsity(self, /, *xs, **kwargs):
         """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
@@ -180,13 +188,7 @@ class Jacobian(Made):
 
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
-        return self.f.plain.bound(*self.plain(xs, out))
-
-    def plain(self, xs, out):
-        """What the entry of such calls is kept under, and its arguments."""
-        if out is None:
-            return (self._name, len(xs)), xs
-        return (self._name, len(xs), False, 1), (*xs, out)
+        return self.f.plain.bound(self._name, xs, out)
 
     def _new(self, call, sweep):
         return sweep(call.arrays)[0]
@@ -200,14 +202,6 @@ class ValueAndJacobian(Jacobian):
     """What `value_and_jacobian` returns, likewise."""
 
     with_value = True
-
-    def plain(self, xs, out):
-        if out is None:
-            return (self._name, len(xs)), xs
-        y, blocks = out if type(out) is tuple and len(out) == 2 else (None, None)
-        if type(y) is tuple:
-            return (self._name, len(xs), True, len(y)), (*xs, *y, blocks)
-        return (self._name, len(xs), False, 1), (*xs, y, blocks)
 
     def _new(self, call, sweep):
         *leaves, blocks = sweep(call.arrays)

@@ -113,8 +113,7 @@ class Pushforward:
         )
 
     def _plain_case(self, run, tangents):
-        is_whole = self._pushing.is_plain and type(tangents) is tuple and len(tangents) == len(self._arguments)
-        return is_whole and getattr(self._pushing, run)(self._layout.shape, self._rows, *tangents)
+        return self._pushing.is_plain and getattr(self._pushing, run)(self._layout.shape, self._rows, tangents, None)
 
     def _count(self, given, arrays):
         return count_of(given, arrays, "tangent", f"{MANY}(({{0}},))", [self._layout.shapes[k] for k in self._arguments])
@@ -242,8 +241,8 @@ def jvp(
     primals, tangents = as_tuples(f, primals, tangents)
     key = None
     if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
-        key = "jvp", len(primals)
-        made = f.plain(key, (*primals, *tangents))
+        key = ("jvp",)
+        made = f.plain(key, (*primals, *tangents), None)
         if made is not False:
             return made
     call = analyse(f, primals, kwargs, None)
@@ -255,7 +254,7 @@ def jvp(
     if out is None:
         results = sweep((*call.arrays, *arrays))
         if key is not None:
-            keep_plain(f, [key], call, None, lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
+            keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
         return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
     leaves, dots = _jvp_results(call, arrays, out)
     sweep.into((*call.arrays, *arrays), [*leaves, *dots])

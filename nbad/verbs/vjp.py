@@ -74,8 +74,8 @@ def vjp(
     """
     key, argnums = None, selection(argnums)
     if isinstance(f, Kernel) and not kwargs and max_bytes is None:
-        key = plain_name("vjp", argnums, residuals, seeds), len(xs)
-        made = f.plain(key, xs)
+        key = plain_name("vjp", argnums, residuals, seeds)
+        made = f.plain(key, xs, None)
         if made is not False:
             return made
     call = analyse(f, xs, kwargs, argnums)
@@ -83,7 +83,7 @@ def vjp(
     forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
     *leaves, rows = forward.sweep(call.arrays)
     if key is not None:
-        keep_plain(f, [key], call, argnums, lambda: _plain(call.program, forward.reverse))
+        keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
     pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes)
     return structured(call.program, leaves), pullback
 
@@ -129,8 +129,8 @@ def _plain(program, reverse):
     run, depth, structure = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.structure
     is_tuple, is_usual = structure.is_tuple, structure.is_usual
 
-    def call(*xs):
-        made = run(*xs)
+    def call(xs, out):
+        made = run(xs, out)
         if made is False:
             return False
         y, rows = made

@@ -8,6 +8,8 @@ import numpy as np
 import nbad
 from nbad.runtime import threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background inherits that it is ignored
+
 @nbad.kernel
 def decay(x, rate):
     return math.exp(-rate * x), rate * x * x
