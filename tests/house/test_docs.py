@@ -1,6 +1,7 @@
 """The documentation keeps its word: its code prints what it shows, its links lead somewhere, and every public name is in it."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 from helpers.gallery_reference import NIST
@@ -9,9 +10,12 @@ from helpers.site import DOCS, ROOT, blocks, making, pages
 import nbad
 from nbad.operations.table import TABLE
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # PyTorch's own forward mode calls it
+LARGE = ("torch", "jax")  # partners that the tests do without where they are not installed
 PROGRAMS = {
     f"{page.relative_to(DOCS).with_suffix('')} {k}": program
     for page in pages()
+    if page.stem not in LARGE or page.parent.name != "partners" or find_spec(page.stem)
     for k, program in enumerate(blocks.programs_of(page))
 }
 SLOW = {"guide/kernels 4"}  # a check of a kernel, as in tests/testing; the page's other programs are quick
