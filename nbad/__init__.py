@@ -13,6 +13,7 @@ from nbad.version import VERSION as __version__
 if TYPE_CHECKING:
     from nbad import integrations, special, testing
     from nbad.api.primitives import primitive
+    from nbad.indexing.indexed import indexed
     from nbad.language.special_functions import stop_gradient
     from nbad.runtime.memory import release_memory
     from nbad.runtime.nonfinite import NonFiniteError, debugging
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
     from nbad.verbs.pushforward import jvp, linearize
+    from nbad.verbs.sparse import sparse_hessian, sparse_jacobian
     from nbad.verbs.sympy_kernels import from_sympy
     from nbad.verbs.vjp import vjp
 
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
-    "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve",
+    "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -39,9 +41,10 @@ _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "bind": "verbs.bind", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "export": "tools.export",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
+    "indexed": "indexing.indexed",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
-    "stop_gradient": "language.special_functions",
+    "sparse_hessian": "verbs.sparse", "sparse_jacobian": "verbs.sparse", "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on

@@ -73,6 +73,14 @@ class ArgumentValueError(NbadError, ValueError):
     """An argument, seed or option has a wrong shape, structure or value."""
 
 
+class IndexTypeError(ArgumentTypeError, IndexError):
+    """What is to pick entries of an array is not made of integers."""
+
+
+class IndexRangeError(ArgumentValueError, IndexError):
+    """An index lies outside of its array."""
+
+
 class UnknownNameError(NbadError, AttributeError):
     """A module of nbad's, or one that a kernel uses, has nothing of this name."""
 

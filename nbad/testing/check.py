@@ -9,6 +9,7 @@ import numpy as np
 from nbad.api.calls import check_kernel as refuse_others
 from nbad.api.kernel import Kernel
 from nbad.api.statics import is_setting
+from nbad.api.trees import flattened
 from nbad.errors import fitting
 from nbad.testing.case import Case
 from nbad.testing.checks import CHECKS
@@ -74,6 +75,8 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     refuse_others(f)
     if xs:
         f(*xs)  # it says itself what is wrong with them
+        flat = flattened(f, xs, {})
+        f, xs = (flat.kernel, flat.args) if flat else (f, xs)
     given = dict(zip(f.parameters, xs, strict=False))
     statics = {name: given.pop(name) for name, value in tuple(given.items()) if name in f.static or is_setting(value)}
     f, xs = f.fixed(statics) if statics else f, tuple(given.values())

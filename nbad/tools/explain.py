@@ -7,6 +7,7 @@ from typing import Any
 from nbad.api.calls import Call, analyse, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
+from nbad.api.trees import flattened
 from nbad.derivatives.differentiate import eliminations
 from nbad.derivatives.scarcity import Tally
 from nbad.plans import cost
@@ -16,7 +17,6 @@ from nbad.plans.work import Work
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.nonfinite import Equality, equalities
-from nbad.runtime.operands import Operands
 from nbad.runtime.reverse import reverse_of
 from nbad.tools.roofs import memory_bandwidth
 
@@ -201,6 +201,9 @@ def explain(
     >>> told.policy, told.changes
     ('partials', ((1, 'partials'),))
     """
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        return explain(flat.kernel, *flat.args, seeds=seeds, argnums=flat.selected(f, argnums), **flat.kwargs)
     call = analyse(f, xs, kwargs, argnums)
     seeds = check_seeds(call.program.call, seeds)
     program = call.program
@@ -217,7 +220,7 @@ def explain(
         tuple((number, str(plan.policy)) for number, plan in cost.changes(plans)),
         tuple(maps),
         taken if program.is_scarce else "full",
-        equalities(f.origin.bind(xs, kwargs)[0], Operands(call.arrays, call.layout), call.wrt),
+        equalities(f.origin.bind(xs, kwargs)[0], call.operands, call.wrt),
     )
 
 
@@ -232,7 +235,7 @@ def _account(call: Call, plan: Plan, seeds: int) -> Account:
 def _peak_bytes(call: Call, plan: Plan, seeds: int) -> int:
     """Bytes of the residuals, the seeds, the cotangents, and what is summed over broadcast axes."""
     layout, dtype = call.layout, call.layout.dtype
-    shapes = tuple(layout.shapes[a] for a in call.arguments)
+    shapes = tuple(layout.whole[a] for a in call.arguments)
     kept = math.prod(sweeps.residual_shape(plan, layout))
     each = plan.outputs * math.prod(layout.shape) + sum(map(math.prod, shapes))
     sweep = reverse_of(call.program, plan, call.arguments, dtype).over(layout.shape, shapes)

@@ -13,6 +13,7 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, closest, fitting
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -69,13 +70,13 @@ def _check_mode(mode):
         )
 
 
-def _check_axes(call):
+def check_axes(program, shape):
     """The blocks have two axes more than the elements, and NumPy's arrays 64 at most."""
-    axes = len(call.layout.shape) + 2
+    axes = len(shape) + 2
     if axes > MOST_AXES:
-        name, shape = call.program.names[0], call.layout.shape
+        name = program.names[0]
         raise ArgumentValueError(
-            f"{call.program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
+            f"{program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
             got=f"{axes} axes",
             expected=f"{MOST_AXES} at most, as in any array of NumPy",
             fix=f"np.squeeze({name})" if 1 in shape else f"np.ravel({name})",
@@ -157,8 +158,11 @@ class Jacobian(Made):
                 made = run(xs, out)
                 if made is not False:
                     return made
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
-        _check_axes(call)
+        check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
         sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
         result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
@@ -183,18 +187,25 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat).sparsity(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
+
+    def _of(self, flat):
+        """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
+        return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
 
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
         return self.f.plain.bound(self._name, xs, out)
 
     def _new(self, call, sweep):
-        return sweep(call.arrays)[0]
+        return sweep(call.given)[0]
 
     def _into(self, call, sweep, out):
-        sweep.into(call.arrays, [_blocks(call, sweep, out)])
+        sweep.into(call.given, [_blocks(call, sweep, out)])
         return out
 
 
@@ -204,7 +215,7 @@ class ValueAndJacobian(Jacobian):
     with_value = True
 
     def _new(self, call, sweep):
-        *leaves, blocks = sweep(call.arrays)
+        *leaves, blocks = sweep(call.given)
         return sweeps.structured(call.program, leaves), blocks
 
     def _into(self, call, sweep, out):
@@ -212,5 +223,5 @@ class ValueAndJacobian(Jacobian):
         y, blocks = pair_of(out, headline, ("y", "J"))
         leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, blocks)
         check_overlaps(headline, blocks, "J", leaves)
-        sweep.into(call.arrays, [*leaves, blocks])
+        sweep.into(call.given, [*leaves, blocks])
         return out

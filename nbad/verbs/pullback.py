@@ -8,6 +8,7 @@ import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
+from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
@@ -18,6 +19,8 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs import saved
+from nbad.verbs.jacobians import check_axes
 from nbad.verbs.linear import Given, as_given, count_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
@@ -76,14 +79,25 @@ class Pullback:
     """
 
     def __init__(
-        self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None
+        self,
+        reverse: Reverse,
+        rows: Array | None,
+        shape: Shape,
+        shapes: tuple[Shape, ...],
+        max_bytes: int | None = None,
+        picked: Picked | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain = reverse.plain_case(shape, shapes)
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
 
     @cached_property
     def _sweeps(self):
-        return self._reverse.over(self._shape, self._shapes)
+        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
+
+    @property
+    def shape(self) -> Shape:
+        """That of the elements: what the arguments broadcast to."""
+        return self._shape
 
     @property
     def residuals(self) -> Residuals:
@@ -180,6 +194,54 @@ class Pullback:
         seeds = self._seeds(given, cts)
         return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
 
+    @says_what_is_missing
+    def jacobian(self, out: Array | None = None, *more: NoReturn, **unknown: NoReturn) -> Array:
+        """The per-element Jacobian, from what the forward sweep kept.
+
+        Parameters
+        ----------
+        out : array, optional
+            Filled and returned, in the working dtype.
+
+        Returns
+        -------
+        array
+            Of shape `(*B, M, N)`, as of `nbad.jacobian(f, argnums)(*xs)`: M runs over the outputs, N over the differentiated
+            arguments, in order, core values in C order. Broadcast arguments have columns in each block; nothing is summed.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If `out` does not fit, or the pullback is closed.
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> area = nbad.kernel(lambda a, b: a * b)
+        >>> y, pullback = nbad.vjp(area, np.array([2.0, 3.0]), 5.0)
+        >>> pullback.jacobian()
+        array([[[5., 2.]],
+               [[5., 3.]]])
+        """
+        if more or unknown:
+            raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
+        rows, reverse, space = self.rows, self._reverse, self._shape
+        run = reverse.plain_blocks(space)
+        if run and rows is not None:
+            made = run(space, rows) if out is None else run(space, rows, out)
+            if made is not False:
+                return made if out is None else out
+        rows = self._open("a call")
+        check_axes(reverse.program, space)
+        sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
+        if out is None:
+            memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
+            blocks = memory.empty(sweep.shape, dtype)
+        else:
+            (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
+        sweep(rows, blocks)
+        return blocks if out is None else out
+
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
 
@@ -243,14 +305,20 @@ class Pullback:
 
     def _room(self):
         """Bytes that temporaries may take at a time."""
-        if self.rows is None:
+        rows = self._open("a call")
+        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - rows.nbytes
+
+    def _open(self, what: str) -> Array:
+        """The residual rows, if they are still there."""
+        rows = self.rows
+        if rows is None:
             raise ArgumentValueError(
                 "`pullback` is closed",
-                got="a call after close()",
-                expected="calls before it",
+                got=f"{what} after close()",
+                expected=f"{what} before it",
                 fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
             )
-        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
+        return rows
 
     def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -265,15 +333,32 @@ class Pullback:
         self.rows = None
 
     def __reduce__(self):
-        raise ArgumentTypeError(
-            "a pullback cannot be pickled or copied: it holds compiled code and residuals",
-            got="pickle or copy",
-            expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
-        )
+        rows = saved.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
+        return _loaded, (saved.Saved.of(self._reverse), rows, *self._parts()[2:])
+
+    def __copy__(self) -> "Pullback":
+        return self._like(self._open("pickle or copy"))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pullback":
+        return self._like(self._open("pickle or copy").copy())
+
+    def _like(self, rows: Array) -> "Pullback":
+        return Pullback(self._reverse, rows, *self._parts()[2:])
+
+    def _parts(self):
+        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes, self._picked
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)
 
     def __enter__(self) -> "Pullback":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _loaded(made_by, rows, shape, *more):
+    """A pullback that was pickled, maybe in another process."""
+    reverse = made_by.reverse()
+    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, *more)
