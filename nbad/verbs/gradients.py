@@ -174,6 +174,8 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
 class Hessian(Made):
     """What `hessian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "H of shape (*B, N, N): N inputs by N inputs for each element"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums = argnums
@@ -229,11 +231,13 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
 class ValueAndGrad(Made):
     """What `value_and_grad` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "(y, partials) for each element"
+
     def __init__(self, f, names, is_many):
         super().__init__(f)
         tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
         self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
-        self._names, self.is_many = names, is_many
+        self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
         y, *partials = self.both(*xs, out=self._flat(out), **kwargs)

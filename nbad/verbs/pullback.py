@@ -9,6 +9,9 @@ import numpy as np
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
 from nbad.assembly.scatter import Picked, sweeps_over
+from nbad.displays import html
+from nbad.displays.names import Public
+from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
@@ -34,8 +37,8 @@ class Residuals:
     Attributes
     ----------
     values : tuple of Residual
-        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `%7` the value of that number in
-        `nbad.show(f, "plan")`; an input goes by its name.
+        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `d1` what that variable of the
+        kernel held last, `%7` the value of that number in `nbad.show(f, "plan")`; an input goes by its name.
     dtype : numpy.dtype
     elements : int
         Elements of the broadcast shape.
@@ -71,12 +74,26 @@ class Residuals:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the same as a table."""
+        title = f"{plural(len(self), 'residual')} of {self.dtype}"
+        size = f"{self.bytes_per_element} bytes per element, {amount(self.nbytes)} in all"
+        return html.page("nbad.Residuals", title, html.note(size), self.as_table())
 
-class Pullback:
+    def as_table(self) -> html.Html | None:
+        """What is kept, a row each; None where there is nothing."""
+        each = amount(self.dtype.itemsize * self.elements)
+        rows = ((html.code(value.name), value.source or "", value.reason, each) for value in self.values)
+        return html.table(["value", "line", "why", "bytes"], rows, [3]) if self.values else None
+
+
+class Pullback(Public):
     """Apply the transposed Jacobian of one forward sweep to seeds: any number of times, in any order, from any thread.
 
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
+
+    internal = frozenset(["rows"])
 
     def __init__(
         self,
@@ -103,6 +120,26 @@ class Pullback:
     def residuals(self) -> Residuals:
         """What is kept: names, dtype, bytes."""
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
+
+    def __repr__(self) -> str:
+        kept = "closed" if self.rows is None else f"{len(self.residuals)} residuals, {amount(self.residuals.nbytes)}"
+        return f"<nbad.Pullback of {self._reverse.program.call[1:-1]}: {self._elements()}, {kept}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it takes and gives, and what is kept."""
+        program, reverse, kept, policy = self._reverse.program, self._reverse, self.residuals, self._reverse.plan.policy
+        names = (f"{name} of shape {shape}" for name, shape in zip(reverse.names, self._shapes, strict=True))
+        facts = [
+            ("elements", self._elements()),
+            ("cotangents of", ", ".join(names)),
+            ("policy", policy if isinstance(policy, str) else f"keeps {', '.join(policy)}"),
+            ("keeps", "nothing any more: it is closed" if self.rows is None else amount(kept.nbytes)),
+        ]
+        return html.page("nbad.Pullback", program.call[1:-1], html.facts(facts), kept.as_table())
+
+    def _elements(self) -> str:
+        shape = f" of shape {self._shape}" if len(self._shape) > 1 else ""
+        return f"{plural(math.prod(self._shape), 'element')}{shape} of {self._reverse.dtype}"
 
     @says_what_is_missing
     def __call__(
@@ -269,9 +306,8 @@ class Pullback:
 
     def _wrong_structure(self, given, found):
         program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
-        fix = self._example(given)
-        if isinstance(found, tuple) and found and not program.structure.is_tuple:
-            fix = code.format("cts[0]" if given.batched else "ct[0]")
+        is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
+        fix = code.format("cts[0]" if given.batched else "ct[0]") if is_one_of else self._example(given)
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),

@@ -13,6 +13,8 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
 from nbad.api.trees import flattened
+from nbad.displays.names import Public
+from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
@@ -24,7 +26,7 @@ from nbad.verbs.linear import Given, as_given, count_of, many
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
 
-class Pushforward:
+class Pushforward(Public):
     """Apply the Jacobian of one forward sweep to tangents: any number of times, in any order, from any thread.
 
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.
@@ -33,6 +35,12 @@ class Pushforward:
     def __init__(self, pushing, arguments, rows, indices=()):
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
         self._pushing, self._rows, self._indices = pushing, rows, indices
+
+    def __repr__(self) -> str:
+        elements = plural(math.prod(self._layout.shape), "element")
+        return (
+            f"<nbad.Pushforward of {self._program.call[1:-1]}: {elements} of {self._layout.dtype}, {amount(self._rows.nbytes)}>"
+        )
 
     @says_what_is_missing
     def __call__(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:

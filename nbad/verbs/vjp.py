@@ -43,7 +43,8 @@ def vjp(
         Arguments to differentiate, by position or name, in order; by default all but integer and bool arrays. Positions count all
         parameters, static ones included.
     residuals : str or tuple of str
-        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them.
+        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them. A
+        variable of the kernel names the value that it held last, `g.x` is that of a variable of a function `g` that it calls.
     seeds : int, optional
         The expected number of seeds, a hint for "auto"; 1 if not given.
     max_bytes : int, optional
