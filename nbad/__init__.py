@@ -13,25 +13,28 @@ from nbad.version import VERSION as __version__
 if TYPE_CHECKING:
     from nbad import integrations, special, testing
     from nbad.api.primitives import primitive
+    from nbad.indexing.indexed import indexed
     from nbad.language.special_functions import stop_gradient
     from nbad.runtime.memory import release_memory
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
     from nbad.tools.export import export
+    from nbad.tools.profiled import profile
     from nbad.tools.show import show
     from nbad.tracing.roots import solve
     from nbad.verbs.bind import bind
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
     from nbad.verbs.pushforward import jvp, linearize
+    from nbad.verbs.sparse import sparse_hessian, sparse_jacobian
     from nbad.verbs.sympy_kernels import from_sympy
     from nbad.verbs.vjp import vjp
 
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "kernel", "linearize", "primitive", "release_memory", "show", "solve", "special",
-    "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "primitive", "profile", "release_memory", "show",
+    "solve", "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -39,9 +42,11 @@ _HOMES = {
     "NonFiniteError": "runtime.nonfinite", "bind": "verbs.bind", "debugging": "runtime.nonfinite", "explain": "tools.explain",
     "export": "tools.export",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
+    "indexed": "indexing.indexed",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
+    "profile": "tools.profiled",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
-    "stop_gradient": "language.special_functions",
+    "sparse_hessian": "verbs.sparse", "sparse_jacobian": "verbs.sparse", "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on
@@ -60,4 +65,5 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_MODULES, *_HOMES})
+    """What is public, and what Python gives every module."""
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

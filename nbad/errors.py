@@ -50,7 +50,7 @@ class NbadError(Exception):
         parts = [(label, _shortened(text, LONGEST[label])) for label, text in labelled if text]
         if source is HERE:
             source = running_line() if parts else None  # without parts it is made again, as by pickle: the text is whole
-        shown = [f"    {source.text:<40} ({source.file}:{source.number})"] if source else []
+        shown = [f"    {source.text:<40} ({source.place})"] if source else []
         headline = _shortened(headline, LONGEST["headline"]) if parts else headline
         super().__init__("\n".join([headline, *shown, *(f"  {label}: {text}" for label, text in parts)]))
 
@@ -71,6 +71,14 @@ class ArgumentTypeError(NbadError, TypeError):
 
 class ArgumentValueError(NbadError, ValueError):
     """An argument, seed or option has a wrong shape, structure or value."""
+
+
+class IndexTypeError(ArgumentTypeError, IndexError):
+    """What is to pick entries of an array is not made of integers."""
+
+
+class IndexRangeError(ArgumentValueError, IndexError):
+    """An index lies outside of its array."""
 
 
 class UnknownNameError(NbadError, AttributeError):

@@ -43,16 +43,18 @@ class Program:
         What elements without a value do.
     plainly : callable or None
         Runs the user's function for the values of one element.
+    made_from : tuple or None
+        The kernel, and the static values of the call that it was made for.
     layouts : Memo
         What follows from shapes, strides and dtypes of arguments.
     remember : Memo
         Plans, kernels and what else follows from the program alone.
     """
 
-    def __init__(self, name, traced, arguments, math, by=(), errors="raise", plainly=None):
+    def __init__(self, name, traced, arguments, math, by=(), errors="raise", plainly=None, made_from=None):
         self.name, self.arguments, self.math, self.by = name, arguments, math, by
         self.graph, self.leaves, self.structure, self.flags = traced
-        self.errors, self.plainly = errors, plainly
+        self.errors, self.plainly, self.made_from = errors, plainly, made_from
         if errors == "nan":
             self.flags = with_failures(self.graph, self.flags)
         self.cores = tuple(a.shape for a in arguments)
@@ -97,16 +99,22 @@ class Program:
         """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need; no Jacobian of wide kernels."""
         wrt = self.input_slots(range(len(self.names)))
         usual = self.plan(wrt, "auto")
-        values, cotangents = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
-        kernels = [self.value(dtype).beside(values), self.fused_reverse(usual, dtype).beside(cotangents)]
+        values, inputs = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
+
+        def seeded(kernel: TileKernel) -> TileKernel:
+            stored = [1] * (len(kernel.graph.inputs) - sum(values))
+            return kernel.beside(inputs).reading([*stored, *values])
+
+        kernels = [self.value(dtype).beside(values).reading(inputs), seeded(self.fused_reverse(usual, dtype))]
         for plan in (usual, self.plan(wrt, "partials")):
-            kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]))
+            kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]).reading(inputs))
             kernels += [self.prologue(plan, dtype)] * (plan.prologue is not None)
-            kernels.append(self.reverse(plan, dtype).beside(cotangents))
+            kernels.append(seeded(self.reverse(plan, dtype)))
         if not usual.inner:
             blocks = self.jacobian_plan(wrt, "auto")
             for before in ([], values):
-                kernels.append(self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)]))
+                kernel = self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)])
+                kernels.append(kernel.reading(inputs))
         for kernel in kernels:
             kernel.load()
 
@@ -170,6 +178,10 @@ class Program:
         graph = fuse(plan.prologue, plan.reverse)
         return self.kernel(("fused", *plan.key), by_demand(graph) if plan.inner else graph, dtype)
 
+    def blocks(self, plan, dtype):
+        """The kernel from residuals to all entries of the Jacobian."""
+        return self.kernel(("blocks", *plan.key), plan.blocks, dtype)
+
     def pushforward(self, plan, dtype):
         """The kernel from residuals and tangents to output tangents."""
         return self.kernel(("pushforward", *plan.key), plan.pushforward, dtype)
@@ -219,7 +231,7 @@ class Program:
 
     def _load_plan(self, *request):
         plan = self._bare_plan(*request)
-        return replace(plan, forward=self._alarmed(plan.forward))
+        return replace(plan, forward=self._alarmed(plan.forward), asked=request[-2:])
 
     def _bare_plan(self, mode, elimination, wrt, policy, seeds):
         silence = [self.flags.graph, self.flags.numbers] if self.is_silent else []

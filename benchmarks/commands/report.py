@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import busy, compiled, loops, memory, policies, rivals, targets, wide
+from benchmarks.commands import busy, compiled, indexed, loops, memory, policies, rivals, targets, wide
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
@@ -12,6 +12,7 @@ from benchmarks.report.results import Results
 MARKDOWN = {  # by kind, which is the name of the section too
     "compile": compile_time.markdown,
     "compiled": compiled.markdown,
+    "indexed": indexed.markdown,
     "loops": loops.markdown,
     "memory": memory.markdown,
     "busy": busy.markdown,

@@ -13,10 +13,11 @@ from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
 from nbad.graphs.kernels import is_kernel
+from nbad.indexing.index import Index
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
-from nbad.runtime.operands import Layout, is_discrete, read, without_derivative
+from nbad.runtime.operands import Layout, Operands, is_discrete, read, without_derivative
 from nbad.runtime.out import check_out
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,18 +30,37 @@ class Call(NamedTuple):
     """A kernel's call, analysed: the specialization, the operands, and which arguments are differentiated."""
 
     program: Program
-    arrays: tuple[np.ndarray, ...]
-    layout: Layout
+    operands: Operands
     arguments: tuple[int, ...]
     wrt: tuple[int, ...]  # the input slots of these
     names: tuple[str, ...]
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The arrays of the arguments."""
+        return self.operands.arrays
+
+    @property
+    def given(self) -> tuple[np.ndarray, ...]:
+        """All that a sweep reads: these, and behind them the indices by which some are picked."""
+        return self.operands.given
+
+    @property
+    def layout(self) -> Layout:
+        """Their layout."""
+        return self.operands.layout
+
+    @property
+    def indices(self) -> tuple[Index | None, ...]:
+        """The index of each differentiated argument; empty where no argument has any."""
+        return tuple([self.operands.indices[k] for k in self.arguments]) if self.operands.indices else ()
 
     def by(self, names):
         """The same call, differentiated by the arguments of these names only."""
         arguments = tuple(k for k in self.arguments if self.program.names[k] in names)
         if not arguments:
             raise _nothing(self.program, self.arrays, names)
-        return Call(self.program, self.arrays, self.layout, *_differentiated(self.program, arguments))
+        return Call(self.program, self.operands, *_differentiated(self.program, arguments))
 
 
 def _differentiated(program, arguments):
@@ -56,7 +76,7 @@ def analyse(f, xs, kwargs, argnums):
     chosen = selection(argnums)
     key = "arguments", None if chosen is None else repr(chosen)  # as text 1, 1.0 and True differ
     found = operands.layout.remember(key, lambda: _differentiated(program, _select(f, program, operands, chosen)))
-    call = Call(program, *operands, *found)
+    call = Call(program, operands, *found)
     if config.debug.get():
         check_derivatives(program, operands, call.wrt)
         warn_of_equalities(f.origin.bind(xs, kwargs)[0], operands, call.wrt)

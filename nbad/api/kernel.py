@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 import reprlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -29,8 +28,9 @@ from nbad.api.signatures import (
     with_outputs,
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
+from nbad.api.trees import Treelike, flattened, grouped, names_in
 from nbad.api.ufunc import Ufunc
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, fitting
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from nbad.pipeline import Program
 
 
-class Kernel(Ufunc, Inspected):
+class Kernel(Ufunc, Inspected, Treelike):
     """An elementwise function of arrays, made by `nbad.kernel` from a function of scalars.
 
     Attributes
@@ -107,9 +107,6 @@ class Kernel(Ufunc, Inspected):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
         return self.plain.bound(VALUE, args, out)
 
-    def __repr__(self) -> str:
-        return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
-
     def __reduce__(self):
         """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
         options = self.signature, self.static, self._math, self.max_operations, self.errors, self.max_passes
@@ -174,7 +171,9 @@ class Kernel(Ufunc, Inspected):
 
     def derived(self, name, tracer, outputs, by):
         """A kernel with these parameters, and outputs of these core shapes: derivatives by `by`, whose graph `tracer` makes."""
-        function, outputs = _interpreted(self, name, tracer), tuple(outputs)
+        with IMPORTS:
+            from nbad.api.value import interpreted
+        function, outputs = interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
         kernel = Kernel(function, signature, self._static, self._math, self.max_operations, self.errors, self.max_passes, tracer)
         kernel._made_from, kernel.by = (self, "derived", (name, tracer, outputs, by)), (*self.by, *by)
@@ -202,39 +201,6 @@ class Kernel(Ufunc, Inspected):
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, self.errors, self.max_passes, tracer)
         kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
-
-    def sympy(self, *operands: Any) -> Any:
-        """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
-
-        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. They come in a tuple, a namedtuple or a
-        dict where the kernel returns one.
-
-        Examples
-        --------
-        >>> import nbad
-        >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
-        x*y + 1/2
-        """
-        with IMPORTS:
-            from nbad.formulas.to_sympy import expressions
-        return expressions(self, *operands)
-
-    @fitting("{f}.latex()")
-    def latex(self) -> str:
-        """The outputs and the partials that are not zero as aligned lines of LaTeX.
-
-        Examples
-        --------
-        >>> import nbad
-        >>> print(nbad.kernel(lambda x: 3 * x).latex())
-        \\begin{aligned}
-        f &= 3 x \\\\
-        \\frac{\\partial f}{\\partial x} &= 3
-        \\end{aligned}
-        """
-        with IMPORTS:
-            from nbad.formulas.latex import latex
-        return latex(self)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""
@@ -265,6 +231,9 @@ class Kernel(Ufunc, Inspected):
 
     def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""
+        flat = flattened(self, args, kwargs)
+        if flat is not None:
+            return flat.kernel.bind_traced(flat.args, flat.kwargs)
         names, statics, operands = self._parts(args, kwargs)
         return BoundKernel(self._trace(names, statics), operands, [self._cores[name] for name in names])
 
@@ -309,14 +278,19 @@ class Kernel(Ufunc, Inspected):
             positional, named = in_order(self._parameters, statics | values)
             return self.__wrapped__(*positional, **named)
         base, method, made_of = self._made_from
+        if method == "flat":
+            values = grouped(made_of[0], names_in(base.parameters, made_of[0]), values)
         return base.plainly({**statics, **made_of[0]} if method == "fixed" else statics, values)
+
+    def _is_traced(self):
+        return getattr(self._tracer, "func", None) is _trace
 
     def _specialize(self, names, statics, errors):
         with IMPORTS:
             from nbad.pipeline import Program
         traced = self._trace(names, statics)
-        plainly = functools.partial(self.plainly, statics)
-        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by, errors, plainly)
+        plainly, made_from = functools.partial(self.plainly, statics), (self, copied(statics))
+        program = Program(self.__name__, traced, self._arguments(names), self._math, self.by, errors, plainly, made_from)
         if names == self.parameters and self._is_plain and errors == self.errors:
             self._whole = program
         return program
@@ -376,21 +350,3 @@ def _trace(function, arguments, constants, max_operations, max_passes):
     with IMPORTS:
         from nbad.tracing.tracer import trace
     return trace(function, arguments, constants, max_operations, max_passes)
-
-
-def _interpreted(kernel, name, tracer):
-    """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
-    with IMPORTS:
-        from nbad.graphs.interpreter import evaluate
-
-    def function(*args, **kwargs):
-        names, statics, given = kernel._parts(args, kwargs)
-        traced = tracer(kernel._arguments(names), {**kernel._defaults(names), **statics})
-        slots = [slot for value in given for slot in np.ravel(value)]
-        values, leaves = iter(evaluate(traced.graph, *slots)), []
-        for core in traced.outputs:
-            leaf = np.array([next(values) for _ in range(math.prod(core))]).reshape(core)
-            leaves.append(leaf if core else leaf[()])
-        return traced.structure.build(leaves)
-
-    return dressed(function, name, f"Derived from `{kernel.__name__}`.", inspect.signature(kernel.__wrapped__))

@@ -1,13 +1,18 @@
 """The value of a kernel, where the call is not the plain case."""
 
+import inspect
+import math
 from contextlib import ExitStack
 
 import numpy as np
 
 from nbad import config, foreign
 from nbad.api.entries import VALUE
+from nbad.api.signatures import dressed
+from nbad.api.trees import flattened
 from nbad.api.ufunc import asked
 from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.graphs.interpreter import evaluate
 from nbad.runtime import plain, sweeps
 from nbad.runtime.nonfinite import check_value, warn_of_equalities
 from nbad.runtime.operands import NUMBERS, WEAK, as_array, broadcast, read
@@ -19,6 +24,9 @@ USUAL = NUMBERS | {np.ndarray}
 
 def value(f, args, kwargs, out):
     """What a kernel returns for these arguments, in new arrays or in those of `out`."""
+    flat = flattened(f, args, kwargs)
+    if flat is not None:
+        return flat.kernel(*flat.args, out=out, **flat.kwargs)
     where = kwargs.pop("where", True) if f.takes_where else True
     program, values = f.bind(args, kwargs)
     if not USUAL.issuperset(map(type, values)) and out is None and where is True:
@@ -30,7 +38,7 @@ def value(f, args, kwargs, out):
         (out,) = out  # as ufuncs take it
     if where is not True:
         return _chosen(f, program, values, f.statics_of(args, kwargs), operands, out, where)
-    arrays, layout = operands
+    arrays, layout = operands.given, operands.layout
     sweep = sweeps.value(program, layout)
     if out is None:
         leaves = sweep(arrays)
@@ -50,7 +58,7 @@ def value(f, args, kwargs, out):
 
 def _chosen(f, program, values, statics, operands, out, where):
     """The same of the elements that a mask chooses, the only ones that are computed; others keep what `out` holds, or are nan."""
-    arrays, layout = operands
+    arrays, layout, _ = operands.dense()
     mask = _mask(program, where)
     shape = broadcast([layout.shape, mask.shape])
     if shape is None:
@@ -89,3 +97,19 @@ def _mask(program, where):
             f"{program.call}: where= is no mask", got=f"dtype {mask.dtype}", expected="bool", fix="where=np.asarray(where, bool)"
         )
     return mask
+
+
+def interpreted(kernel, name, tracer):
+    """A plain function that computes a derived kernel's values for one element, with the NumPy interpreter."""
+
+    def function(*args, **kwargs):
+        names, statics, given = kernel._parts(args, kwargs)
+        traced = tracer(kernel._arguments(names), {**kernel._defaults(names), **statics})
+        slots = [slot for value in given for slot in np.ravel(value)]
+        values, leaves = iter(evaluate(traced.graph, *slots)), []
+        for core in traced.outputs:
+            leaf = np.array([next(values) for _ in range(math.prod(core))]).reshape(core)
+            leaves.append(leaf if core else leaf[()])
+        return traced.structure.build(leaves)
+
+    return dressed(function, name, f"Derived from `{kernel.__name__}`.", inspect.signature(kernel.__wrapped__))

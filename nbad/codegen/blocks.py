@@ -90,7 +90,7 @@ def _three_by_any(lanes: int) -> tuple[Step, ...]:
 def _square(start: int, count: int, lanes: int, number: int) -> Square:
     steps: list[Step] = []
     if count == lanes:
-        rows = _transposed(lanes, steps)
+        rows = transposed(lanes, steps)
         stores = [Stored(row, lanes, element * number) for element, row in enumerate(rows)]
     else:
         whole = _side_by_side(count, lanes, steps)
@@ -103,8 +103,10 @@ def _square(start: int, count: int, lanes: int, number: int) -> Square:
     return Square(start, count, tuple(steps), tuple(stores))
 
 
-def _transposed(lanes: int, steps: list[Step]) -> list[int]:
-    """The rows of a square: each round interleaves the first half of its vectors with the second."""
+def transposed(lanes: int, steps: list[Step]) -> list[int]:
+    """The rows of a square, or its columns where rows are given: each round interleaves the first half of its vectors with the
+    second.
+    """
     rows = list(range(lanes))
     low = [k // 2 + lanes * (k % 2) for k in range(lanes)]
     for _ in range(lanes.bit_length() - 1):
@@ -128,6 +130,8 @@ def _side_by_side(count: int, lanes: int, steps: list[Step]) -> int:
 
 class Body(Protocol):
     """The lines of a loop over elements."""
+
+    lines: list[str]
 
     def add(self, *lines: str) -> None:
         """Add lines."""

@@ -16,8 +16,9 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
@@ -31,6 +32,7 @@ from nbad.codegen import disk
 from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
 from nbad.codegen.length import width
 from nbad.codegen.lower import OpList, lower
+from nbad.codegen.reads import may_read
 from nbad.codegen.source_lines import commented, located, without_tables
 from nbad.codegen.vector_ir import ENTRY, print_ir
 from nbad.functions import library
@@ -118,6 +120,8 @@ class TileKernel:
         How many outputs each result has, side by side; of all of them one where it is empty.
     streams : bool
         Whether results are stored past the caches.
+    reads : tuple of int
+        How many inputs each row that is read has, side by side; of all of them one where it is empty.
     code : Code, optional
         Which code it is, where that is known.
     """
@@ -129,10 +133,12 @@ class TileKernel:
         math: str,
         widths: tuple[int, ...] = (),
         streams: bool = False,
+        reads: tuple[int, ...] = (),
         code: Code | None = None,
     ) -> None:
         self.graph, self.dtype, self.math = graph, dtype, math
         self.widths, self.streams = widths or (1,) * len(graph.outputs), streams
+        self.reads = reads or (1,) * len(graph.inputs)
         self.is_kept = False  # whether its code was found on the disk
         self._code, self._others = code, Memo()
 
@@ -181,7 +187,7 @@ class TileKernel:
 
     def past_caches(self) -> "TileKernel":
         """The kernel whose results are stored past the caches: their rows begin at whole cache lines."""
-        return self._others("streams", lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, True))
+        return self._others("streams", lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, True, self.reads))
 
     def beside(self, widths: Sequence[int], outputs: tuple[int, ...] | None = None) -> "TileKernel":
         """The kernel whose last results have so many outputs each, side by side, with its outputs in another order perhaps."""
@@ -189,12 +195,20 @@ class TileKernel:
         every = (*[1] * (len(graph.outputs) - sum(widths)), *widths)
         if graph is self.graph and every == self.widths:
             return self
-        return self._others((every, graph.outputs), lambda: TileKernel(graph, self.dtype, self.math, every))
+        return self._others((every, graph.outputs), lambda: TileKernel(graph, self.dtype, self.math, every, reads=self.reads))
+
+    def reading(self, numbers: Iterable[int]) -> "TileKernel":
+        """The kernel whose inputs lie side by side, so many of them each time; those that are too few stay rows."""
+        every = ((number,) if reads_beside(number, self.dtype) else (1,) * number for number in numbers)
+        reads = tuple(chain.from_iterable(every))
+        if reads == self.reads:
+            return self
+        return self._others(("reading", reads), lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, reads=reads))
 
     @property
     def rows(self) -> int:
         """Entries of the table."""
-        return len(self.graph.inputs) + self.results
+        return len(self.reads) + self.results
 
     @property
     def results(self) -> int:
@@ -205,7 +219,7 @@ class TileKernel:
     def oplist(self) -> OpList:
         """The instructions and calls."""
         lowered = self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
-        return replace(lowered, widths=self.widths, streams=self.streams)
+        return replace(lowered, widths=self.widths, streams=self.streams, reads=self.reads)
 
     @property
     def llvm(self) -> str:
@@ -219,6 +233,11 @@ class TileKernel:
         oplist = self.oplist
         with global_compiler_lock:
             return without_tables(_machine().emit_assembly(_parse(located(print_ir(oplist, host()), oplist))))
+
+
+def reads_beside(number: int, dtype: np.dtype) -> bool:
+    """Whether kernels read so many inputs, which lie side by side, from there."""
+    return may_read(number, host().width(dtype.name))
 
 
 def compile_tile(oplist: OpList) -> TileKernel:
@@ -241,7 +260,7 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams).load()
+    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams, oplist.reads).load()
 
 
 def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
@@ -249,7 +268,7 @@ def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
     if isinstance(kernel.graph, OpList) or not _is_of_the_table(kernel.graph):
         known, ir = _printed(kernel.oplist)
         return known, lambda: _object_code(ir), False
-    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams
+    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams, kernel.reads
     key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(kernel.graph, *form)])
     kept = disk.load_own(key)
     if kept is not None:

@@ -32,13 +32,20 @@ class OpList(Graph):
     """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for.
 
     Where it streams, results are stored past the caches: their rows begin at whole cache lines. `widths` says how many outputs
-    each result has, side by side for each element; where it is empty, every output is a row.
+    each result has, side by side for each element; where it is empty, every output is a row. `reads` says the same of inputs.
     """
 
     dtype: str = "float64"
     math: str = "simd"
     streams: bool = False
     widths: tuple[int, ...] = ()
+    reads: tuple[int, ...] = ()
+
+    @property
+    def sources(self) -> list[range]:
+        """The inputs of each row or block that is read."""
+        ends = accumulate(self.reads or [1] * len(self.inputs))
+        return [range(end - width, end) for end, width in zip(ends, self.reads or repeat(1), strict=False)]
 
     @property
     def results(self) -> list[tuple[int, ...]]:

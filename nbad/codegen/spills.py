@@ -74,6 +74,11 @@ class Spills:
         self._here[k, self.body.block] = name
         return name
 
+    def known_here(self, names: dict[int, str]) -> dict[int, str]:
+        """Values have names in the block at hand."""
+        self._here |= {(k, self.body.block): name for k, name in names.items()}
+        return names
+
     def here(self, k: int) -> str | None:
         """How a value is written that is known in the block at hand."""
         return self._here.get((k, self.body.block))

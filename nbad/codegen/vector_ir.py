@@ -20,6 +20,7 @@ from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
 from nbad.codegen.lower import OpList, is_in_step
+from nbad.codegen.reads import Read
 from nbad.codegen.spills import COMPARISONS, LONG, Spills
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
@@ -168,7 +169,15 @@ class _Printer:
         self.partners = _partners(oplist)
         self.rows: dict[int, list[int]] = {}
         self.blocks: list[Block] = []
-        for row, columns in enumerate(oplist.results, len(oplist.inputs)):
+        self.places = [row for row, inputs in enumerate(oplist.sources) for _ in inputs]  # the row of each input
+        self.reads = {
+            k: read
+            for row, inputs in enumerate(oplist.sources)
+            if len(inputs) > 1
+            for read in [Read(row, inputs.start, len(inputs), self)]
+            for k in inputs
+        }
+        for row, columns in enumerate(oplist.results, len(oplist.sources)):
             if len(columns) > 1:
                 self.blocks.append(Block(row, columns, self))
             for k in columns if len(columns) == 1 else ():
@@ -180,8 +189,9 @@ class _Printer:
     def slots(self) -> list[str]:
         """What is done once, before the loop: addresses of rows are loaded, or memory is taken."""
         if self.spills:  # rows are asked for where they are used, of blocks many times
-            return [*self.spills.slots, *(SLOT.format(row=block.row) for block in self.blocks)]
-        return [SLOT.format(row=row) for row in range(len(self.oplist.inputs) + len(self.oplist.results))]
+            blocks = sorted({*(block.row for block in self.blocks), *(read.row for read in self.reads.values())})
+            return [*self.spills.slots, *(SLOT.format(row=row) for row in blocks)]
+        return [SLOT.format(row=row) for row in range(len(self.oplist.sources) + len(self.oplist.results))]
 
     def value(self, k: int, node: Node) -> None:
         """One operation."""
@@ -273,7 +283,7 @@ class _Printer:
     def results(self, k: int) -> None:
         """The stores of node `k`, and those for which it was the last that was missing."""
         if self.oplist.nodes[k].kind == "bool" and k in self.oplist.outputs:
-            row = len(self.oplist.inputs) + self.oplist.outputs.index(k)
+            row = len(self.oplist.sources) + self.oplist.outputs.index(k)
             raise InternalError(f"output {row} of `{self.oplist.name}` is a bool")
         for row in self.rows.get(k, ()):
             operand = self.operand(k)
@@ -300,7 +310,10 @@ class _Printer:
         if self.spills:
             return self._near(self.spills, k, node)
         if node.op == "input" and k not in self.names:
-            self.names[k] = self._loaded(k) if self.given is None else self.given[k]
+            if k in self.reads:
+                self.names |= {column: name for column, name in self.reads[k].load(k).items() if column not in self.names}
+            else:
+                self.names[k] = self._loaded(k) if self.given is None else self.given[k]
         return self.names[k]
 
     def _near(self, spills: Spills, k: int, node: Node) -> str:
@@ -316,17 +329,20 @@ class _Printer:
 
     def _fetched(self, spills: Spills, k: int) -> str:
         """An input, loaded once in each block that uses it."""
+        if k in self.reads:
+            return spills.known_here(self.reads[k].load(k))[k]
         tag = f"{k}.{len(self.body.lines)}"
         address = [
-            f"  %a{tag} = getelementptr ptr, ptr %table, i64 {k}",
+            f"  %a{tag} = getelementptr ptr, ptr %table, i64 {self.places[k]}",
             f"  %s{tag} = load ptr, ptr %a{tag}",
             f"  %r{tag} = getelementptr {self.scalar}, ptr %s{tag}, i64 %i",
         ]
         return spills.fetched(k, f"load {self.vector}, ptr %r{tag}, align {ITEMSIZE[self.oplist.dtype]}", *address)
 
     def _loaded(self, k: int) -> str:
-        self.body.add(f"  %r{k} = getelementptr {self.scalar}, ptr %s{k}, i64 %i")
-        self.body.add(f"  %v{k} = load {self.vector}, ptr %r{k}, align {ITEMSIZE[self.oplist.dtype]}")
+        row = self.places[k]
+        self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
+        self.body.add(f"  %v{k} = load {self.vector}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
         return f"%v{k}"
 
     def _constant(self, value: Any) -> str:

@@ -1,7 +1,8 @@
-"""What a traced kernel is to others: its graph, the core shapes of its outputs, and the structure in which it returns them."""
+"""What a traced kernel is to others: its graph, the core shapes of its outputs, and the structures that it takes and returns."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from nbad.graphs.flags import Flags
@@ -81,6 +82,127 @@ class Structure(NamedTuple):
 ALONE, TUPLE = Structure(), Structure(tuple)
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """What is no number in a tree; `key` tells it from others."""
+
+    value: Any = field(compare=False)
+    key: Hashable
+
+
+class Tree(NamedTuple):
+    """How numbers and arrays are put together in dicts, namedtuples, dataclasses and tuples, one within the other.
+
+    Attributes
+    ----------
+    kind : type
+    keys : tuple
+        Of a dict, in order; the names of fields; the places of a tuple.
+    parts : tuple of Tree, Fixed or None
+        For each key; None is a number or an array, the leaves of the tree.
+
+    Examples
+    --------
+    >>> tree = Tree(dict, ("a", "b"), (None, Tree(dict, ("c",), (None,))))
+    >>> tree.build([1.0, 2.0]), tree.leaves({"b": {"c": 4.0}, "a": 3.0})
+    ({'a': 1.0, 'b': {'c': 2.0}}, (3.0, 4.0))
+    """
+
+    kind: Any
+    keys: tuple[Hashable, ...]
+    parts: tuple[Any, ...]
+
+    @property
+    def is_tuple(self) -> bool:
+        """As of a `Structure`, in whose place it may stand."""
+        return True
+
+    @property
+    def is_usual(self) -> bool:
+        """Likewise."""
+        return False
+
+    def build(self, leaves: Iterable[Any], fixed: Callable[[Any], Any] = lambda value: None) -> Any:
+        """Values in this structure; `fixed` says what stands where there is no number, of what stood there."""
+        return self._built(iter(leaves), fixed)
+
+    def _built(self, leaves: Iterator[Any], fixed: Callable[[Any], Any]) -> Any:
+        parts = []
+        for part in self.parts:
+            if isinstance(part, Tree):
+                parts.append(part._built(leaves, fixed))
+            else:
+                parts.append(fixed(part.value) if isinstance(part, Fixed) else next(leaves))
+        return self._joined(parts)
+
+    def _joined(self, parts: list[Any]) -> Any:
+        if self.kind is tuple:
+            return tuple(parts)
+        if issubclass(self.kind, dict):
+            return self.kind(zip(self.keys, parts, strict=True))
+        if issubclass(self.kind, tuple):
+            return self.kind._make(parts)
+        made = object.__new__(self.kind)  # `__init__` may check or change what it is given
+        for name, value in zip(self.keys, parts, strict=True):
+            object.__setattr__(made, str(name), value)
+        return made
+
+    def leaves(self, given: Any) -> Any:
+        """What is in a value of this structure as a tuple; all else as it is, to be refused."""
+        found: list[Any] = []
+        return tuple(found) if self._gather(given, found) else given
+
+    def _gather(self, given: Any, found: list[Any]) -> bool:
+        taken = taken_apart(given)
+        if taken is None or not _is_like(self.kind, taken[0]) or set(taken[1]) != set(self.keys):
+            return False
+        values = dict(zip(taken[1], taken[2], strict=True))
+        for key, part in zip(self.keys, self.parts, strict=True):
+            if part is None:
+                found.append(values[key])
+            elif isinstance(part, Tree) and not part._gather(values[key], found):
+                return False
+        return True
+
+    def spelled(self, name: str, count: int | None = None) -> list[str]:
+        """How code names each leaf of a value."""
+        names = []
+        for key, part in zip(self.keys, self.parts, strict=True):
+            own = f"{name}[{key!r}]" if self.kind is tuple or issubclass(self.kind, dict) else f"{name}.{key}"
+            names += part.spelled(own) if isinstance(part, Tree) else [own] if part is None else []
+        return names
+
+    def described(self, count: int | None = None) -> str:
+        """What messages call it."""
+        if self.kind is tuple:
+            return f"a tuple of {len(self.parts)}"
+        listing = ", ".join(map(repr if issubclass(self.kind, dict) else str, self.keys))
+        return f"a dict with the keys {listing}" if issubclass(self.kind, dict) else f"a {self.kind.__name__} of {listing}"
+
+
+def taken_apart(value: Any) -> tuple[Any, tuple[Hashable, ...], tuple[Any, ...]] | None:
+    """The class, the keys and the values of a dict, a tuple or a dataclass, one level deep; None for all else.
+
+    Examples
+    --------
+    >>> taken_apart({"a": 1.0}), taken_apart(1.0)
+    ((<class 'dict'>, ('a',), (1.0,)), None)
+    """
+    kind = type(value)
+    if isinstance(value, dict):  # of other classes nobody knows how they are made
+        return OrderedDict if kind is OrderedDict else dict, tuple(value), tuple(value.values())
+    if isinstance(value, tuple):
+        return kind, getattr(kind, "_fields", tuple(range(len(value)))), tuple(value)
+    if is_dataclass(kind):
+        names = tuple(f.name for f in fields(kind))
+        return kind, names, tuple(getattr(value, name, None) for name in names)
+    return None
+
+
+def _is_like(kind: Any, other: Any) -> bool:
+    return kind is other or (issubclass(kind, dict) and issubclass(other, dict))
+
+
 def outputs_of(returned: Any) -> tuple[Any, ...]:
     """The outputs in what a kernel or its plain function returned, in whatever structure.
 
@@ -97,7 +219,7 @@ class Traced(NamedTuple):
 
     graph: Graph
     outputs: tuple[Core, ...]
-    structure: Structure = ALONE
+    structure: Structure | Tree = ALONE
     flags: Flags | None = None
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 from nbad.errors import MissingExtraError, unknown_name
 from nbad.forks import IMPORTS
 
-PARTNERS = ()
+PARTNERS = ("scipy",)
 
 
 def __getattr__(name: str) -> ModuleType:

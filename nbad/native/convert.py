@@ -1,14 +1,16 @@
-"""Compiled loads: one strided run of any real dtype and byte order into a contiguous row of the working dtype.
+"""Compiled loads: where elements lie, and strided runs of any real dtype and byte order as contiguous rows of the working dtype.
 
-Half precision is decoded by integer
-arithmetic, because not every CPU has the instruction.
+Half precision is decoded by integer arithmetic, because not every CPU has the instruction.
 """
 
 import numpy as np
 from llvmlite import ir
 
+from nbad.native import launch_table as t
 from nbad.native.builder import I64, Code
+from nbad.native.interleave import FETCHED
 
+DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 I32 = ir.IntType(32)
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 NAMES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
@@ -49,6 +51,19 @@ def stage_function(module, itemsize):
         switch.add_case(I64(number), block)
         _loop(ir.IRBuilder(block), function.args, NAMES[number // 2], bool(number % 2), target, done)
     code.builder.position_at_end(done)
+    return code.finish()
+
+
+def convert_function(module, stages):
+    """`convert(row, addresses, elements, itemsize, code)`: one value from each address of a table to a row of floats.
+
+    `stages` are the functions above by the bytes of a float.
+    """
+    code = Code(module, "convert", 5)
+    row, addresses, elements, itemsize, kind = code.parameters
+    for size, function in stages.items():
+        with code.when(itemsize.equals(size)), code.loop(0, elements) as k:
+            code.call(function, row + k * size, code.field(addresses, k), 0, 1, kind)
     return code.finish()
 
 
@@ -95,3 +110,81 @@ def _half(builder, raw):
     positive = builder.select(is_special, special, builder.bitcast(scaled, I32))
     sign = builder.shl(builder.and_(wide, I32(0x8000)), I32(16))
     return builder.bitcast(builder.or_(positive, sign), FLOAT)
+
+
+def base(code, launch, ids, move, seed):
+    """Address of the first element that a load, store or sum touches for one seed."""
+    data = code.load(code.field(ids, code.field(launch, move + t.M_ARRAY)) + DATA_FIELD)
+    return data + code.field(launch, move + t.M_OFFSET) + seed * code.field(launch, move + t.M_SEED_STRIDE)
+
+
+def locate(code, launch, strides, element):
+    """Byte offset of an element, and how many elements from it on lie along the innermost dimension."""
+    last = code.field(launch, t.NDIM) - 1
+    size = code.field(launch, t.SHAPE + last)
+    position = element - element // size * size
+    rest, dimension = code.variable(element // size), code.variable(last)
+    offset = code.variable(position * code.field(launch, strides + last))
+    with code.repeat(lambda: code.int(0) < code.read(dimension)):
+        code.assign(dimension, code.read(dimension) - 1)
+        d, number = code.read(dimension), code.read(rest)
+        above = number // code.field(launch, t.SHAPE + d)
+        index = number - above * code.field(launch, t.SHAPE + d)
+        code.assign(offset, code.read(offset) + index * code.field(launch, strides + d))
+        code.assign(rest, above)
+    return code.read(offset), size - position
+
+
+def load_function(module, stages):
+    """Stage one load: `count` elements from number `first` on, the last repeated up to `padded`.
+
+    Padding must not meet a slow path that the data does not.
+    """
+    code = Code(module, "load", 8)
+    launch, ids, scratch, first, count, padded, seed, move = code.parameters
+    itemsize, kind = code.field(launch, t.ITEMSIZE), code.field(launch, move + t.M_MODE) >> t.MODE_SHIFT
+    row = scratch + code.field(launch, move + t.M_ROW) * t.PITCH
+    source, strides = base(code, launch, ids, move, seed), move + t.M_SIZE
+    stride = code.field(launch, strides + code.field(launch, t.NDIM) - 1)
+    done = code.variable(0)
+
+    def stage(*args):
+        for size, function in stages.items():
+            with code.when(itemsize.equals(size)):
+                code.call(function, *args)
+
+    with code.repeat(lambda: code.read(done) < count):
+        start = code.read(done)
+        offset, left = locate(code, launch, strides, first + start)
+        run = code.smaller(left, count - start)
+        stage(row + start * itemsize, source + offset, stride, run, kind)
+        code.assign(done, start + run)
+    same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
+    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, same)
+    return code.finish()
+
+
+def address_function(module):
+    """The addresses of `count` elements from number `first` on, by an index, the last repeated as often as `fetch` needs it."""
+    code = Code(module, "address", 8)
+    launch, ids, addresses, first, count, padded, seed, group = code.parameters
+    by_index, ndim, done = group + t.X_SIZE, code.field(launch, t.NDIM), code.variable(0)
+    origin = base(code, launch, ids, by_index + 2 * ndim, seed)
+    index = code.load(code.field(ids, code.field(launch, group + t.X_ARRAY)) + DATA_FIELD) + code.field(
+        launch, group + t.X_OFFSET
+    )
+    step, stride = (code.field(launch, by_index + k * ndim - 1) for k in (1, 2))
+    pitch = code.field(launch, group + t.X_PITCH)
+    with code.repeat(lambda: code.read(done) < count):
+        start = code.read(done)
+        place, left = locate(code, launch, by_index, first + start)
+        offset, _ = locate(code, launch, by_index + ndim, first + start)
+        run = code.smaller(left, count - start)
+        with code.loop(0, run) as k:
+            number = code.load(index + place + k * step)
+            code.store(addresses + (start + k) * 8, origin + offset + k * stride + number * pitch)
+        code.assign(done, start + run)
+    last = code.field(addresses, count - 1)
+    with code.loop(count, (padded + (FETCHED - 1)) // FETCHED * FETCHED) as k:
+        code.store(addresses + k * 8, last)
+    return code.finish()

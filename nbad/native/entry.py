@@ -25,8 +25,8 @@ NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the 
 class Move(NamedTuple):
     """Where a row of the kernel meets an argument: from which item on, and how many items lie between neighbours.
 
-    A residual row has step 0, and its number in place of an offset. A block, which a kernel writes with all items of an element
-    side by side, is one move.
+    A residual row has step 0, and its number in place of an offset. A block, which a kernel reads or writes with all items of an
+    element side by side, is one move.
     """
 
     row: int
@@ -106,7 +106,7 @@ def entry(sweep, limit, few):
     kernel, dtype = sweep.kernel, sweep.kernel.dtype
     results = [result for group, _ in sweep.groups for result in group]
     moves = (*sweep.loads, *sweep.stores)
-    widths = [1] * len(kernel.graph.inputs) + [*kernel.widths]  # items of each row or block
+    widths = [*kernel.reads, *kernel.widths]  # items of each row or block
     rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
     tile = min(TILE, LARGEST // (rooms[-1] * dtype.itemsize) // kernel.width * kernel.width)
     uses = Counter(move.row for move in moves)

@@ -198,18 +198,22 @@ class _Printer(Arguments):
                 self.fill_number(own, self.move(m, t.OF), padded)
             staged = code.builder.not_(code.builder.or_(direct, is_number))
             with code.when(code.builder.and_(staged, is_load)):
-                self.copy((own, 1), (self.place(m, start), self.move(m, t.STEP)), count)
-                self.copy((own + count * self.item, 1), (own + (count - 1) * self.item, 0), padded - count)
+                items, end = self.move(m, t.ITEMS), own + count * self.item * self.move(m, t.ITEMS)
+                self.copy((own, 1), (self.place(m, start), self.step(m)), count * items)
+                self.copy((end, 1), (end - items * self.item, 1), (padded - count) * items)  # the last one, again and again
         self.call_kernel(table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
             own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
-            step = code.select(items.equals(1), self.move(m, t.STEP), 1)
             with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
                 is_summed = code.builder.and_(self.argument(self.move(m, t.OF), t.SHARED).differs(0), count.differs(1))
                 with code.when(is_summed):
                     self.sum(self.place(m, start), own, count)
                 with code.when(code.builder.not_(is_summed)):
-                    self.copy((self.place(m, start), step), (own, 1), count * items)
+                    self.copy((self.place(m, start), self.step(m)), (own, 1), count * items)
+
+    def step(self, m):
+        """Items from one that is staged to the next: the whole block is."""
+        return self.code.select(self.move(m, t.ITEMS).equals(1), self.move(m, t.STEP), 1)
 
     def sum(self, target, row, count):
         """What the worker leaves of one block."""

@@ -10,6 +10,7 @@ from llvmlite import ir
 from nbad.codegen.host import LINE, host
 from nbad.native.builder import I64, Code
 
+FETCHED = 8  # elements
 LENGTHS = (8, 4, 2)  # of the vectors; the largest one that fits a register, and that the elements have values for
 
 
@@ -42,18 +43,48 @@ def separate_function(module):
 
 def _squares(code, length, item):
     """Squares of `length` values and elements."""
-    kind, size = ir.VectorType(item, length), item.width // 8
     rows, memory, number, pitch, elements = code.parameters
+    return _in_squares(code, length, item, (rows, number, elements), lambda element: memory + element * pitch)
+
+
+def _in_squares(code, length, item, given, place_of):
+    """The same, where `place_of` tells where an element begins."""
+    kind, size = ir.VectorType(item, length), item.width // 8
+    rows, number, elements = given
     with code.loop(0, (number + (length - 1)) // length) as k:
         column = code.smaller(k * length, number - length)
         starts = [code.field(rows, column + j) for j in range(length)]
         with code.loop(0, elements // length) as i:
             first = i * length
-            places = [memory + (first + j) * pitch + column * size for j in range(length)]
+            places = [place_of(first + j) + column * size for j in range(length)]
             vectors = _transposed(code.builder, [code.load(place, kind) for place in places])
             for start, vector in zip(starts, vectors, strict=True):
                 code.store(start + first * size, vector, kind)
     return code.finish()
+
+
+def fetch_function(module):
+    """`fetch(rows, addresses, number, elements, itemsize)`: the same, where a table says at which address an element begins.
+
+    So many elements at a time as a square has are read: there must be addresses for the next multiple of `FETCHED`.
+    """
+    code = Code(module, "fetch", 5)
+    rows, addresses, number, elements, itemsize = code.parameters
+    for bits in (64, 32):
+        most = min(FETCHED, 8 * host().nbytes // bits)
+        lengths = [length for length in (*LENGTHS, 1) if length <= most]
+        for length in lengths:
+            fits = code.builder.and_(number >= length, (number < 2 * length) if length < lengths[0] else number >= 0)
+            function = _squares_at(Code(module, f"fetch_{length}_{bits}", 4), length, ir.IntType(bits))
+            with code.when(code.builder.and_(fits, itemsize.equals(bits // 8))):
+                code.call(function, rows, addresses, number, (elements + (FETCHED - 1)) // FETCHED * FETCHED)
+    return code.finish()
+
+
+def _squares_at(code, length, item):
+    """Squares of elements whose addresses are given."""
+    rows, addresses, number, elements = code.parameters
+    return _in_squares(code, length, item, (rows, number, elements), lambda element: code.field(addresses, element))
 
 
 def _three(code, length, item):

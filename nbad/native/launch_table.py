@@ -10,13 +10,16 @@ TARGET = 4  # entries of a store's target: source, target, stride, mode
 # header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
 ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
-SUMS, SUM_COUNT, BLOCKS, BLOCK_COUNT, GATHERS, GATHER_COUNT = range(15, 21)
-BLOCK_STREAMS, PART, LEAD, SHAPE, HEADER = range(21, 26)
+SUMS, SUM_COUNT, BLOCKS, BLOCK_COUNT, READS, READ_COUNT, GATHERS, GATHER_COUNT, INDEXED, INDEXED_COUNT = range(15, 25)
+BLOCK_STREAMS, PART, LEAD, SHAPE, HEADER = range(25, 30)
 # fields of a row, and of a load, store or sum: in loads and stores one stride per dimension follows; those of a block are the
 # first ones, how many columns are before its own, and how many these are
 R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
 BEFORE, COLUMNS, BLOCK_SIZE = range(M_MODE, M_SIZE + 2)
+# fields of loads by an index: how many there are, the row for addresses, the index's array and its offset, the bytes of one step;
+# behind them the strides of the index, those of the array, and the loads, without strides
+X_NUMBER, X_ROW, X_ARRAY, X_OFFSET, X_PITCH, X_SIZE = range(6)
 PER_SEED, UNIFORM, MODE_SHIFT = 1, 2, 2  # a load's mode: two flags below its dtype code; a store's: whether it adds
 
 

@@ -1,6 +1,6 @@
 """One worker's share of a launch: stage, compute, scatter and sum, tile by tile.
 
-A launch is one table of int64 that `nbad.runtime.launch` packs: a header and six sections.
+A launch is one table of int64 that `nbad.runtime.launch` packs: a header and seven sections.
 
 * rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
@@ -9,6 +9,10 @@ A launch is one table of int64 that `nbad.runtime.launch` packs: a header and si
 * blocks: results that the kernel itself puts side by side for each element, as those of a Jacobian, into memory that is
   contiguous over all elements. Where it may not, past the caches or at the end, they go there through scratch, a few elements at
   a time.
+* reads: elements of several items that the kernel itself reads, from memory that is contiguous over all of them. Where it may
+  not, at the end, they come to it through scratch.
+* indexed: loads of arrays by an index into their first axis. The addresses of a tile's elements come first, then the loads of
+  neighbours together; what is converted goes one by one.
 * gathers: loads with the same strides, as those of a vector argument, or of columns of one array. Those that read neighbours, by
   the addresses of a call, are loaded together; see `nbad.native.interleave`. A gather is the number of its loads, the bytes from
   an element to the next, and the loads.
@@ -27,59 +31,11 @@ from llvmlite import ir
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.codegen.host import host
+from nbad.native import launch_table as t
 from nbad.native.block_sum import FLOATS, block_sum_function
 from nbad.native.builder import Code
-from nbad.native.convert import CODES, stage_function
-from nbad.native.interleave import copy_function, separate_function, stream_function
-from nbad.native.launch_table import (
-    BEFORE,
-    BLOCK_COUNT,
-    BLOCK_SIZE,
-    BLOCK_STREAMS,
-    BLOCKS,
-    BODY,
-    BODY_ROW,
-    COLUMNS,
-    COUNT,
-    GATHERS,
-    ITEMSIZE,
-    LANES,
-    LEAD,
-    LOAD_COUNT,
-    LOADS,
-    M_ARRAY,
-    M_MODE,
-    M_OFFSET,
-    M_ROW,
-    M_SEED_STRIDE,
-    M_SIZE,
-    MODE_SHIFT,
-    NDIM,
-    PART,
-    PER_SEED,
-    PITCH,
-    PROLOGUE,
-    R_ARRAY,
-    R_OFFSET,
-    R_PADDED,
-    R_SEED_STRIDE,
-    R_SIZE,
-    ROW_COUNT,
-    ROWS,
-    SHAPE,
-    STAGED_LOADS,
-    STAGED_STORES,
-    STORE_COUNT,
-    STORES,
-    SUM_COUNT,
-    SUMS,
-    TARGET,
-    TILE,
-    UNIFORM,
-    WIDTH,
-)
-
-DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
+from nbad.native.convert import CODES, DATA_FIELD, address_function, base, convert_function, load_function, locate, stage_function
+from nbad.native.interleave import copy_function, fetch_function, separate_function, stream_function
 
 
 @functools.cache
@@ -108,82 +64,33 @@ class _Functions:
 
     def __init__(self, module):
         self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
-        self.load = _load(Code(module, "load", 8), self.stages)
+        self.load = load_function(module, self.stages)
         self.scatter = _scatter(Code(module, "scatter", 9))
         self.block_sum = block_sum_function(module)
         self.stream, self.copy = stream_function(module), copy_function(module)
-        self.separate = separate_function(module)
-
-
-def _base(code, launch, ids, move, seed):
-    """Address of the first element that a load, store or sum touches for one seed."""
-    data = code.load(code.field(ids, code.field(launch, move + M_ARRAY)) + DATA_FIELD)
-    return data + code.field(launch, move + M_OFFSET) + seed * code.field(launch, move + M_SEED_STRIDE)
-
-
-def _locate(code, launch, strides, element):
-    """Byte offset of an element, and how many elements from it on lie along the innermost dimension."""
-    last = code.field(launch, NDIM) - 1
-    size = code.field(launch, SHAPE + last)
-    position = element - element // size * size
-    rest, dimension = code.variable(element // size), code.variable(last)
-    offset = code.variable(position * code.field(launch, strides + last))
-    with code.repeat(lambda: code.int(0) < code.read(dimension)):
-        code.assign(dimension, code.read(dimension) - 1)
-        d, number = code.read(dimension), code.read(rest)
-        above = number // code.field(launch, SHAPE + d)
-        index = number - above * code.field(launch, SHAPE + d)
-        code.assign(offset, code.read(offset) + index * code.field(launch, strides + d))
-        code.assign(rest, above)
-    return code.read(offset), size - position
-
-
-def _load(code, stages):
-    """Stage one load: `count` elements from number `first` on, the last repeated up to `padded`.
-
-    Padding must not meet a slow path that the data does not.
-    """
-    launch, ids, scratch, first, count, padded, seed, move = code.parameters
-    itemsize, kind = code.field(launch, ITEMSIZE), code.field(launch, move + M_MODE) >> MODE_SHIFT
-    row = scratch + code.field(launch, move + M_ROW) * PITCH
-    source, strides = _base(code, launch, ids, move, seed), move + M_SIZE
-    stride = code.field(launch, strides + code.field(launch, NDIM) - 1)
-    done = code.variable(0)
-
-    def stage(*args):
-        for size, function in stages.items():
-            with code.when(itemsize.equals(size)):
-                code.call(function, *args)
-
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
-        offset, left = _locate(code, launch, strides, first + start)
-        run = code.smaller(left, count - start)
-        stage(row + start * itemsize, source + offset, stride, run, kind)
-        code.assign(done, start + run)
-    same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
-    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, same)
-    return code.finish()
+        self.separate, self.fetch = separate_function(module), fetch_function(module)
+        self.address = address_function(module)
+        self.convert = convert_function(module, self.stages)
 
 
 def _scatter(code):
     """Write the staged results of one tile and seed, element by element: blocks of neighbouring results are written in order."""
     launch, ids, scratch, targets, moves, first, count, number, seed = code.parameters
-    size, done, left = code.field(launch, NDIM) + M_SIZE, code.variable(0), code.variable(0)
+    size, done, left = code.field(launch, t.NDIM) + t.M_SIZE, code.variable(0), code.variable(0)
     with code.repeat(lambda: code.read(done) < count):
         start = code.read(done)
         with code.loop(0, number) as k:
             move = moves + k * size
-            offset, along = _locate(code, launch, move + M_SIZE, first + start)
+            offset, along = locate(code, launch, move + t.M_SIZE, first + start)
             code.assign(left, along)
-            source = scratch + code.field(launch, move + M_ROW) * PITCH + start * code.field(launch, ITEMSIZE)
-            stride, mode = code.field(launch, move + size - 1), code.field(launch, move + M_MODE)
-            fields = source, _base(code, launch, ids, move, seed) + offset, stride, mode
+            source = scratch + code.field(launch, move + t.M_ROW) * t.PITCH + start * code.field(launch, t.ITEMSIZE)
+            stride, mode = code.field(launch, move + size - 1), code.field(launch, move + t.M_MODE)
+            fields = source, base(code, launch, ids, move, seed) + offset, stride, mode
             for f, value in enumerate(fields):
-                code.store(targets + (k * TARGET + f) * 8, value)
+                code.store(targets + (k * t.TARGET + f) * 8, value)
         run = code.smaller(code.read(left), count - start)
         for itemsize, kind in FLOATS.items():
-            with code.when(code.field(launch, ITEMSIZE).equals(itemsize)):
+            with code.when(code.field(launch, t.ITEMSIZE).equals(itemsize)):
                 _write(code, targets, number, run, itemsize, kind)
         code.assign(done, start + run)
     return code.finish()
@@ -192,7 +99,7 @@ def _scatter(code):
 def _write(code, targets, number, run, itemsize, kind):
     bits = ir.IntType(8 * itemsize)
     with code.loop(0, run) as i, code.loop(0, number) as k:
-        source, target, stride, mode = (code.field(targets, k * TARGET + f) for f in range(TARGET))
+        source, target, stride, mode = (code.field(targets, k * t.TARGET + f) for f in range(t.TARGET))
         source, target = source + i * itemsize, target + i * stride
         with code.when(mode.equals(0)):
             code.store(target, code.load(source, bits), bits)
@@ -207,11 +114,11 @@ class _Share:
     def __init__(self, code, functions):
         self.code, self.functions = code, functions
         self.launch, self.ids, self.scratch, self.tile, self.last_tile, self.seed, self.last_seed = code.parameters
-        self.rows = self.field(ROW_COUNT)
-        self.parts = self.scratch + self.rows * PITCH
-        self.table = self.parts + self.columns() * self.field(PART) * self.field(ITEMSIZE)
+        self.rows = self.field(t.ROW_COUNT)
+        self.parts = self.scratch + self.rows * t.PITCH
+        self.table = self.parts + self.columns() * self.field(t.PART) * self.field(t.ITEMSIZE)
         self.lanes = self.table + self.rows * 8
-        self.targets = self.lanes + 8 * LANES
+        self.targets = self.lanes + 8 * t.LANES
 
     def field(self, index):
         return self.code.field(self.launch, index)
@@ -219,15 +126,15 @@ class _Share:
     def work(self):
         code = self.code
         with code.loop(self.tile, self.last_tile) as tile:
-            start, width = tile * TILE - self.field(LEAD), self.field(WIDTH)
+            start, width = tile * t.TILE - self.field(t.LEAD), self.field(t.WIDTH)
             first = code.select(start < 0, 0, start)
-            count = code.smaller(start + TILE, self.field(COUNT)) - first
-            padded = code.select(start < 0, TILE, (count + width - 1) // width * width)
+            count = code.smaller(start + t.TILE, self.field(t.COUNT)) - first
+            padded = code.select(start < 0, t.TILE, (count + width - 1) // width * width)
             span = first, count, padded
             self.loads(span, code.int(0), 0, tile.equals(self.tile))
-            with code.when(self.field(PROLOGUE).differs(0)):
+            with code.when(self.field(t.PROLOGUE).differs(0)):
                 self.point(span, self.seed)
-                code.call(self.field(PROLOGUE), self.table, padded)
+                code.call(self.field(t.PROLOGUE), self.table, padded)
             with code.loop(self.seed, self.last_seed) as seed:
                 self.one_seed(span, seed, tile)
         code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
@@ -237,16 +144,16 @@ class _Share:
         _, count, padded = span
         code = self.code
         self.point(span, seed)
-        self.loads(span, seed, PER_SEED, code.int(0).equals(0))
+        self.loads(span, seed, t.PER_SEED, code.int(0).equals(0))
         self.compute(span, seed)
-        number = code.select(count.equals(padded), self.field(STAGED_STORES), self.field(STORE_COUNT))
+        number = code.select(count.equals(padded), self.field(t.STAGED_STORES), self.field(t.STORE_COUNT))
         with code.when(number.differs(0)):
-            self.scatter(self.field(STORES), number, span, seed)
-        with code.loop(0, self.field(SUM_COUNT)) as k:
-            move = self.field(SUMS) + k * M_SIZE
-            row = self.scratch + self.field(move + M_ROW) * PITCH
-            target = _base(code, self.launch, self.ids, move, seed) + tile * 8
-            code.call(self.functions.block_sum, row, self.field(ITEMSIZE), count, self.lanes, target)
+            self.scatter(self.field(t.STORES), number, span, seed)
+        with code.loop(0, self.field(t.SUM_COUNT)) as k:
+            move = self.field(t.SUMS) + k * t.M_SIZE
+            row = self.scratch + self.field(move + t.M_ROW) * t.PITCH
+            target = base(code, self.launch, self.ids, move, seed) + tile * 8
+            code.call(self.functions.block_sum, row, self.field(t.ITEMSIZE), count, self.lanes, target)
 
     def scatter(self, moves, number, span, seed):
         """Write some stores element by element."""
@@ -257,85 +164,120 @@ class _Share:
     def columns(self):
         """How many items an element has in all blocks."""
         total = self.code.variable(0)
-        with self.each_block() as block:
-            self.code.assign(total, self.code.read(total) + self.field(block + COLUMNS))
+        for section in map(self.each_block, (t.BLOCKS, t.READS)):
+            with section as block:
+                self.code.assign(total, self.code.read(total) + self.field(block + t.COLUMNS))
         return self.code.read(total)
 
     @contextmanager
-    def each_block(self):
-        """Where the blocks are told."""
-        with self.code.loop(0, self.field(BLOCK_COUNT)) as k:
-            yield self.field(BLOCKS) + k * BLOCK_SIZE
+    def each_block(self, section=t.BLOCKS):
+        """Where the blocks are told; those that are read have the same fields."""
+        with self.code.loop(0, self.field(section + 1)) as k:
+            yield self.field(section) + k * t.BLOCK_SIZE
 
     def compute(self, span, seed):
         """Run the body: over the whole tile, or so much of it at a time as parts of blocks have room for."""
         first, count, padded = span
-        code, own = self.code, self.table + self.field(BODY_ROW) * 8
-        is_direct = code.builder.and_(self.field(BLOCK_STREAMS).equals(0), count.equals(padded))
-        is_direct = code.builder.or_(self.field(BLOCK_COUNT).equals(0), is_direct)
-        size = code.select(is_direct, padded, self.field(PART))
+        code, own, is_whole = self.code, self.table + self.field(t.BODY_ROW) * 8, count.equals(padded)
+        both, either = code.builder.and_, code.builder.or_
+        fills = either(self.field(t.BLOCK_COUNT).equals(0), both(self.field(t.BLOCK_STREAMS).equals(0), is_whole))
+        reads = either(self.field(t.READ_COUNT).equals(0), is_whole)
+        size = code.select(both(fills, reads), padded, self.field(t.PART))
         with code.loop(0, (padded + size - 1) // size) as k:
             start = k * size
-            with self.each_block() as block:
-                place = code.select(is_direct, self.place(block, first, seed), self.part(block))
-                code.store(self.table + self.field(block + M_ROW) * 8, place)
-            code.call(self.field(BODY), own, code.smaller(size, padded - start))
-            with code.when(code.builder.not_(is_direct)):
-                left = code.select(start < count, count - start, 0)  # none, where the prologue's vectors are longer than a part
-                with self.each_block() as block:
-                    length = code.smaller(size, left) * self.pitch(block)
-                    self.send(self.place(block, first + start, seed), self.part(block), length)
-                with code.loop(0, self.rows) as r:
-                    code.store(self.table + r * 8, code.field(self.table, r) + size * self.field(ITEMSIZE))
+            left = code.smaller(size, count - start)
+            for section, is_direct in ((t.BLOCKS, fills), (t.READS, reads)):
+                with self.each_block(section) as block:
+                    place = code.select(is_direct, self.place(block, first + start, seed), self.part(block))
+                    code.store(self.table + self.field(block + t.M_ROW) * 8, place)
+            with code.when(code.builder.not_(reads)), self.each_block(t.READS) as block:
+                self.bring(block, self.place(block, first + start, seed), left, size)
+            code.call(self.field(t.BODY), own, code.smaller(size, padded - start))
+            with code.when(code.builder.not_(fills)), self.each_block() as block:
+                self.send(self.place(block, first + start, seed), self.part(block), left * self.pitch(block))
+            with code.when(size < padded), code.loop(0, self.rows) as r:
+                code.store(self.table + r * 8, code.field(self.table, r) + size * self.field(t.ITEMSIZE))
+
+    def bring(self, block, source, number, size):
+        """Copy so many elements to the room for a part of a block, and the last one over what is left of it."""
+        part, pitch = self.part(block), self.pitch(block)
+        self.code.call(self.functions.copy, part, source, number * pitch)
+        self.code.call(self.functions.copy, part + number * pitch, part + (number - 1) * pitch, (size - number) * pitch)
 
     def pitch(self, block):
         """Bytes of an element in a block."""
-        return self.field(block + COLUMNS) * self.field(ITEMSIZE)
+        return self.field(block + t.COLUMNS) * self.field(t.ITEMSIZE)
 
     def place(self, block, first, seed):
         """Address of an element in a block."""
-        return _base(self.code, self.launch, self.ids, block, seed) + first * self.pitch(block)
+        return base(self.code, self.launch, self.ids, block, seed) + first * self.pitch(block)
 
     def part(self, block):
         """Address of the room for a part of a block: BEFORE says how many items an element has in the blocks before it."""
-        return self.parts + self.field(block + BEFORE) * self.field(PART) * self.field(ITEMSIZE)
+        return self.parts + self.field(block + t.BEFORE) * self.field(t.PART) * self.field(t.ITEMSIZE)
 
     def send(self, target, source, size):
         """Copy a part of a block to its place, past the caches or not."""
-        with self.code.when(self.field(BLOCK_STREAMS).differs(0)):
+        with self.code.when(self.field(t.BLOCK_STREAMS).differs(0)):
             self.code.call(self.functions.stream, target, source, size)
-        with self.code.when(self.field(BLOCK_STREAMS).equals(0)):
+        with self.code.when(self.field(t.BLOCK_STREAMS).equals(0)):
             self.code.call(self.functions.copy, target, source, size)
 
     @contextmanager
     def each_gather(self):
         """The gathers: how many moves each has, the bytes from one element to the next, and where the moves are."""
-        code, at = self.code, self.code.variable(self.field(GATHERS))
-        with code.loop(0, self.field(GATHERS + 1)):
+        code, at = self.code, self.code.variable(self.field(t.GATHERS))
+        with code.loop(0, self.field(t.GATHERS + 1)):
             number, pitch, moves = self.field(code.read(at)), self.field(code.read(at) + 1), code.read(at) + 2
             yield number, pitch, moves
-            code.assign(at, moves + number * (self.field(NDIM) + M_SIZE))
+            code.assign(at, moves + number * (self.field(t.NDIM) + t.M_SIZE))
 
-    def name_rows(self, number, moves):
+    @contextmanager
+    def each_indexed(self):
+        """The loads by an index that are neighbours: where they begin, how many they are, and where the moves are."""
+        code, at = self.code, self.code.variable(self.field(t.INDEXED))
+        with code.loop(0, self.field(t.INDEXED + 1)):
+            group = code.read(at)
+            number, moves = self.field(group + t.X_NUMBER), group + t.X_SIZE + 2 * self.field(t.NDIM)
+            yield group, number, moves
+            code.assign(at, moves + number * t.M_SIZE)
+
+    def fetch(self, span, seed, group, number, moves):
+        """Stage loads by an index."""
+        (first, count, padded), code = span, self.code
+        addresses = self.scratch + self.field(group + t.X_ROW) * t.PITCH
+        code.call(self.functions.address, self.launch, self.ids, addresses, first, count, padded, seed, group)
+        rows, itemsize, kind = (
+            self.name_rows(number, moves, t.M_SIZE),
+            self.field(t.ITEMSIZE),
+            self.field(moves + t.M_MODE) >> t.MODE_SHIFT,
+        )
+        same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
+        with code.when(kind.equals(same)):
+            code.call(self.functions.fetch, rows, addresses, number, padded, itemsize)
+        with code.when(kind.differs(same)):
+            code.call(self.functions.convert, code.field(rows, 0), addresses, padded, itemsize, kind)
+
+    def name_rows(self, number, moves, size):
         """The table of the scratch rows of some moves."""
         code = self.code
         with code.loop(0, number) as k:
-            row = self.field(moves + k * (self.field(NDIM) + M_SIZE) + M_ROW)
-            code.store(self.targets + k * 8, self.scratch + row * PITCH)
+            row = self.field(moves + k * size + t.M_ROW)
+            code.store(self.targets + k * 8, self.scratch + row * t.PITCH)
         return self.targets
 
     def gather(self, span, seed, number, pitch, moves):
         """Stage a gather, one run of neighbours after the other."""
-        code, size, done = self.code, self.field(NDIM) + M_SIZE, self.code.variable(0)
+        code, size, done = self.code, self.field(t.NDIM) + t.M_SIZE, self.code.variable(0)
         with code.repeat(lambda: code.read(done) < number):
             run = code.variable(1)
             start, move = code.read(done), moves + code.read(done) * size
-            memory = _base(code, self.launch, self.ids, move, seed)
+            memory = base(code, self.launch, self.ids, move, seed)
 
             def goes_on():
                 following = start + code.read(run)
-                other = _base(code, self.launch, self.ids, moves + code.smaller(following, number - 1) * size, seed)
-                return code.builder.and_(following < number, other.equals(memory + code.read(run) * self.field(ITEMSIZE)))
+                other = base(code, self.launch, self.ids, moves + code.smaller(following, number - 1) * size, seed)
+                return code.builder.and_(following < number, other.equals(memory + code.read(run) * self.field(t.ITEMSIZE)))
 
             with code.repeat(goes_on):
                 code.assign(run, code.read(run) + 1)
@@ -346,43 +288,44 @@ class _Share:
         """Stage some neighbours: a full tile by vectors."""
         (first, count, padded), (number, moves), (memory, pitch) = span, run, source
         code = self.code
-        is_fast = code.builder.and_(count.equals(TILE), code.int(1) < number)
+        is_fast = code.builder.and_(count.equals(t.TILE), code.int(1) < number)
         with code.when(is_fast):
-            rows = self.name_rows(number, moves)
-            code.call(self.functions.separate, rows, memory + first * pitch, number, pitch, TILE, self.field(ITEMSIZE))
+            rows = self.name_rows(number, moves, self.field(t.NDIM) + t.M_SIZE)
+            code.call(self.functions.separate, rows, memory + first * pitch, number, pitch, t.TILE, self.field(t.ITEMSIZE))
         with code.when(code.builder.not_(is_fast)), code.loop(0, number) as k:
-            move = moves + k * (self.field(NDIM) + M_SIZE)
+            move = moves + k * (self.field(t.NDIM) + t.M_SIZE)
             code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
 
     def loads(self, span, seed, per_seed, fresh):
-        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh.
-
-        No later tile is longer than that one.
+        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh: no later tile
+        is longer than that one.
         """
         first, count, padded = span
         code = self.code
-        number = code.select(count.equals(padded), self.field(STAGED_LOADS), self.field(LOAD_COUNT))
+        number = code.select(count.equals(padded), self.field(t.STAGED_LOADS), self.field(t.LOAD_COUNT))
         with code.loop(0, number) as k:
-            move = self.field(LOADS) + k * (self.field(NDIM) + M_SIZE)
-            mode = self.field(move + M_MODE)
-            with code.when((mode & PER_SEED).equals(per_seed)):
-                with code.when((mode & UNIFORM).equals(0)):
+            move = self.field(t.LOADS) + k * (self.field(t.NDIM) + t.M_SIZE)
+            mode = self.field(move + t.M_MODE)
+            with code.when((mode & t.PER_SEED).equals(per_seed)):
+                with code.when((mode & t.UNIFORM).equals(0)):
                     code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
-                with code.when(code.builder.and_((mode & UNIFORM).differs(0), fresh)):
+                with code.when(code.builder.and_((mode & t.UNIFORM).differs(0), fresh)):
                     code.call(self.functions.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
-        with self.each_gather() as gather, code.when((self.field(gather[-1] + M_MODE) & PER_SEED).equals(per_seed)):
+        with self.each_gather() as gather, code.when((self.field(gather[-1] + t.M_MODE) & t.PER_SEED).equals(per_seed)):
             self.gather(span, seed, *gather)
+        with self.each_indexed() as loads, code.when((self.field(loads[-1] + t.M_MODE) & t.PER_SEED).equals(per_seed)):
+            self.fetch(span, seed, *loads)
 
     def point(self, span, seed):
         """Fill the kernel's table: direct rows point into arrays, all others into scratch."""
         first, count, padded = span
         code = self.code
-        shift = first * self.field(ITEMSIZE)
+        shift = first * self.field(t.ITEMSIZE)
         with code.loop(0, self.rows) as r:
-            code.store(self.table + r * 8, self.scratch + r * PITCH)
-            row = self.field(ROWS) + r * R_SIZE
-            array, whole = self.field(row + R_ARRAY), count.equals(padded)
-            direct = code.builder.or_(whole, self.field(row + R_PADDED).differs(0))
+            code.store(self.table + r * 8, self.scratch + r * t.PITCH)
+            row = self.field(t.ROWS) + r * t.R_SIZE
+            array, whole = self.field(row + t.R_ARRAY), count.equals(padded)
+            direct = code.builder.or_(whole, self.field(row + t.R_PADDED).differs(0))
             with code.when(code.builder.and_(array >= 0, direct)):
-                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + R_OFFSET)
-                code.store(self.table + r * 8, data + seed * self.field(row + R_SEED_STRIDE) + shift)
+                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + t.R_OFFSET)
+                code.store(self.table + r * 8, data + seed * self.field(row + t.R_SEED_STRIDE) + shift)

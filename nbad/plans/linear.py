@@ -100,6 +100,21 @@ def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], directi
     return compact(builder, walk(builder, entries, factors, conditions, ends, sources))
 
 
+def scarce_matrix(name: str, partials: int, entries: tuple[Entry, ...], shape: Shape) -> Graph:
+    """All entries of the Jacobian from a map with inner vertices, in C order: one walk for each unit seed, or unit tangent."""
+    wrt, outputs, *_ = shape
+    is_reverse = outputs <= len(wrt)
+    ends = (Ends.reverse if is_reverse else Ends.forward)(*shape)
+    builder = SimplifyingBuilder(name, [f"p{k}" for k in range(partials)])
+    zero, one = builder.constant(0.0), builder.constant(1.0)
+    factors = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
+    conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
+    units = [[one if k == place else zero for k in range(len(ends.sources))] for place in range(len(ends.sources))]
+    found = [walk(builder, entries, factors, conditions, ends, unit) for unit in units]
+    rows = found if is_reverse else zip(*found, strict=True)
+    return compact(builder, [node for row in rows for node in row])
+
+
 def walk(
     builder: SimplifyingBuilder,
     entries: Iterable[Entry],

@@ -1,15 +1,16 @@
 """A plan: what the forward kernel stores, and the linear map that the reverse kernel and the pushforward apply."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.failures import may_fail
 from nbad.graphs.flags import has_alarm
-from nbad.graphs.graph import Graph, GraphBuilder
+from nbad.graphs.graph import Graph, GraphBuilder, by_demand
 from nbad.graphs.loops import digest_of
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import cached_property
-from nbad.plans.linear import Direction, Ends, Entry, guarded_product, product, scarce_product, walk
+from nbad.plans.linear import Direction, Ends, Entry, Shape, guarded_product, product, scarce_matrix, scarce_product, walk
 
 Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 
@@ -28,7 +29,8 @@ class Plan:
     """The forward graph (inputs to outputs and residuals), and the way from residuals to cotangents and tangents.
 
     `prologue` takes residuals to partials, each nonconstant entry of the Jacobian once; None where the residuals are these.
-    `mode` says how the entries were accumulated, `inner` how many inner vertices the map keeps.
+    `mode` says how the entries were accumulated, `inner` how many inner vertices the map keeps, `asked` for
+    which policy, maybe "auto", and how many seeds it was made.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class Plan:
     entries: tuple[Entry, ...]
     mode: str = "reverse"
     inner: int = 0
+    asked: tuple[Policy, int] = ("auto", 1)
 
     @cached_property
     def key(self) -> tuple[tuple[int, ...], Policy, int]:
@@ -47,10 +50,11 @@ class Plan:
 
         Maps with other inner vertices may have entries at the same places.
         """
-        return self.wrt, self.policy, hash(self._digest) if self.inner else 0
+        return self.wrt, self.policy, hash(self.digest) if self.inner else 0
 
-    @property
-    def _digest(self) -> str:
+    @cached_property
+    def digest(self) -> str:
+        """What tells, in every process, what the residuals are, and what is made of them."""
         return digest_of(self.forward, self.prologue and digest_of(self.prologue), self.entries)
 
     @property
@@ -68,12 +72,29 @@ class Plan:
         """Partials and tangents to output tangents."""
         return self._product("pushforward", Ends.forward)
 
-    def _product(self, name: str, direction: Direction) -> Graph:
-        shape, full_name = (self.wrt, self.outputs, len(self.forward.inputs), self.inner), f"{self.forward.name}_{name}"
+    @cached_property
+    def blocks(self) -> Graph:
+        """Residuals to every entry of the Jacobian, in C order."""
+        name = f"{self.forward.name}_blocks"
         if self.inner:
-            return scarce_product(full_name, self.partials, self.entries, direction, shape)
+            matrix = scarce_matrix(name, self.partials, self.entries, self._shape)
+            return by_demand(fuse(self.prologue, matrix) if self.prologue else matrix)
+        if self.prologue:
+            builder = GraphBuilder.extending(replace(self.prologue, name=name))
+            return builder.build(_matrix(self, builder, self.prologue.outputs))
+        builder = GraphBuilder(name, [f"r{k}" for k in range(self.partials)])
+        return builder.build(_matrix(self, builder, range(self.partials)))
+
+    @property
+    def _shape(self) -> Shape:
+        return self.wrt, self.outputs, len(self.forward.inputs), self.inner
+
+    def _product(self, name: str, direction: Direction) -> Graph:
+        full_name = f"{self.forward.name}_{name}"
+        if self.inner:
+            return scarce_product(full_name, self.partials, self.entries, direction, self._shape)
         letter = "p" if self.prologue else "r"
-        return product(full_name, [f"{letter}{k}" for k in range(self.partials)], self.entries, direction(*shape))
+        return product(full_name, [f"{letter}{k}" for k in range(self.partials)], self.entries, direction(*self._shape))
 
     def __str__(self) -> str:
         lines = [f"plan of {self.forward.name}, policy {self.policy!r}: {len(self.residuals)} residuals"]
@@ -97,14 +118,19 @@ def whole_jacobian(plan: Plan, with_value: bool) -> Graph:
 
     They stay where elements may fail: what would be noticed beside the entries is so without them.
     """
-    builder, partials = GraphBuilder.extending(plan.forward), plan.forward.outputs[plan.outputs :]
+    builder = GraphBuilder.extending(plan.forward)
+    entries = _matrix(plan, builder, plan.forward.outputs[plan.outputs :])
+    has_value = with_value or has_alarm(plan.forward) or bool(may_fail(plan.forward))
+    return builder.build([*plan.forward.outputs[: plan.outputs if has_value else 0], *entries])
+
+
+def _matrix(plan: Plan, builder: GraphBuilder, partials: Sequence[int]) -> list[int]:
+    """All entries of a map without inner vertices, in C order, as nodes; those of the partials are given."""
     nodes = {}
     for e in plan.entries:
         nodes[e.output, e.input] = builder.constant(e.constant) if e.partial is None else partials[e.partial]
     zero = builder.constant(0.0)
-    entries = [nodes.get((m, n), zero) for m in range(plan.outputs) for n in plan.wrt]
-    has_value = with_value or has_alarm(plan.forward) or bool(may_fail(plan.forward))
-    return builder.build([*plan.forward.outputs[: plan.outputs if has_value else 0], *entries])
+    return [nodes.get((m, n), zero) for m in range(plan.outputs) for n in plan.wrt]
 
 
 def fuse(prologue: Graph, following: Graph) -> Graph:

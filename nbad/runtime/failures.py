@@ -36,9 +36,7 @@ class Given(NamedTuple):
 
     def element(self, index: Shape) -> "Given":
         """The same for one element."""
-        ahead = [sum(i * stride for i, stride in zip(index, slot.strides, strict=True)) for slot in self.slots]
-        moved = zip(self.slots, ahead, strict=True)
-        return Given((), [s._replace(strides=(), offset=s.offset + a, padded=False) for s, a in moved], self.arrays)
+        return Given((), [slot.at(index) for slot in self.slots], self.arrays)
 
 
 class Failure(NamedTuple):

@@ -14,7 +14,7 @@ from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Slot, Stores, Table, gathered, grouped
+from nbad.runtime.pack import Kernels, Move, Slot, Table, Traffic, arranged, grouped
 from nbad.runtime.strides import Shape, memory_order
 from nbad.runtime.threads import Driver
 
@@ -104,21 +104,25 @@ class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
-        slots = [slot for _, slot in (*routes.reads, *routes.writes)]
-        own = [slot.strides for slot in slots]
+        pairs = (*routes.reads, *routes.writes)
+        slots = [slot for _, slot in pairs]
+        own = [strides for slot in slots for strides in slot.walks]
         # sums and padded rows want elements in C order
         is_free = not routes.sums and not any(slot.padded for slot in slots)
         sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
-        moves = [Move(*pair, own) for pair, own in zip((*routes.reads, *routes.writes), strides, strict=True)]
+        walks = iter(strides)
+        moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
         first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
-        loads, written = gathered(moves[:reads], sizes, kernel.dtype), grouped(moves[reads:], sizes, kernel.dtype)
-        kernel, stores, sums = Stores(kernel, written, routes.sums).in_blocks(first_row)
-        rows = max([kernel.rows + first_row, *(move.row + 1 for move in (*moves[:reads], *stores.single))])
+        loads = arranged(moves[:reads], sizes, kernel, first_row + (prologue.results if prologue else 0))
+        written = grouped(moves[reads:], sizes, kernel.dtype)
+        kernel, loads, stores, sums = Traffic(kernel, loads, written, routes.sums).in_blocks(first_row)
+        rows = max([kernel.rows + first_row, *(move.row + 1 for move in stores.single)])
+        rows += bool(loads.indexed)  # a row of addresses
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)
         self._table = Table(Kernels(kernel, prologue), sizes, loads, stores, sums, rows)
-        at_once = max([len(routes.writes), *map(len, loads.blocks)])
+        at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])
         self._scratch = worker_bytes(rows, at_once, self._table.block_bytes)
-        moved = sum(slot.dtype.itemsize for slot in slots if any(slot.strides))
+        moved = sum(slot.dtype.itemsize for slot in slots if not slot.is_uniform)
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)

@@ -137,7 +137,7 @@ def _check(program, operands, graph, labels):
 def _slots(program, operands):
     """One array per scalar input."""
     slots = []
-    for array, core in zip(operands.arrays, program.cores, strict=True):
+    for array, core in zip(operands.dense().arrays, program.cores, strict=True):
         flat = array.reshape(*array.shape[: array.ndim - len(core)], math.prod(core)) if core else array[..., None]
         slots += [flat[..., k].astype(operands.dtype) for k in range(flat.shape[-1])]
     return slots

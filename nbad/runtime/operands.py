@@ -7,9 +7,11 @@ import numpy as np
 
 from nbad import foreign
 from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.indexing.index import Index
+from nbad.indexing.indexed import Indexed, Pick
 from nbad.memo import Memo
 from nbad.runtime.memory import SMALLEST
-from nbad.runtime.strides import batch, memory_order, strides_over
+from nbad.runtime.strides import View, batch, memory_order, picking, strides_over
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 WEAK = (float, int, bool)
@@ -23,7 +25,7 @@ class Layout(NamedTuple):
     Attributes
     ----------
     shapes : tuple of tuples
-        Shape of each array.
+        Shape of each array, and of its tangents and cotangents.
     dtype : numpy.dtype
         The working dtype.
     shape : tuple of int
@@ -38,6 +40,8 @@ class Layout(NamedTuple):
         Whether results need no recycled memory; then the plain case is worth an entry.
     remember : Memo
         What follows from the layout, by whoever found it.
+    picks : tuple of Pick or None
+        How each argument is picked from its array, where it is; empty where none is.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -48,13 +52,38 @@ class Layout(NamedTuple):
     is_plain: bool
     is_small: bool
     remember: Memo
+    picks: tuple[Pick | None, ...] = ()
+
+    def pick(self, argument: int) -> Pick | None:
+        """How an argument is picked; None where it is an array of its own."""
+        return self.picks[argument] if self.picks else None
+
+    @property
+    def whole(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of what each argument stands for."""
+        if not self.picks:
+            return self.shapes
+        return tuple([pick.shape if pick else shape for pick, shape in zip(self.picks, self.shapes, strict=True)])
 
 
 class Operands(NamedTuple):
-    """The arguments of one call as arrays, and their layout."""
+    """The arguments of one call as arrays, their layout, and the index of each by which it is picked; empty where none is."""
 
     arrays: tuple[np.ndarray, ...]
     layout: Layout
+    indices: tuple[Index | None, ...] = ()
+
+    @property
+    def given(self) -> tuple[np.ndarray, ...]:
+        """All that a sweep reads: the arrays, and behind them the indices."""
+        return self.arrays + tuple([index.positions for index in self.indices if index]) if self.indices else self.arrays
+
+    def dense(self) -> "Operands":
+        """The same with arrays of their own for all arguments."""
+        if not self.indices:
+            return self
+        each = zip(self.arrays, self.indices, strict=True)
+        return Operands(tuple([array[index.positions] if index else array for array, index in each]), self.layout)
 
     @property
     def dtype(self):
@@ -154,45 +183,87 @@ def read(program, values):
         return _analysed(program, values)
     if layout.is_plain:
         return Operands(values, layout)
+    indices: tuple[Index | None, ...] = ()
+    if layout.picks:
+        indices, values = _indices(values), _arrays(values)
     named = zip(program.names, values, strict=True)
-    return Operands(tuple([v if type(v) is np.ndarray else as_array(program.call, name, v) for name, v in named]), layout)
+    return Operands(
+        tuple([v if type(v) is np.ndarray else as_array(program.call, name, v) for name, v in named]), layout, indices
+    )
+
+
+def _indices(values):
+    return tuple([v.index if type(v) is Indexed else None for v in values])
+
+
+def _arrays(values):
+    """The values, with the arrays of those that are picked from them."""
+    return tuple([v.array if type(v) is Indexed else v for v in values])
 
 
 def _key(values):
     """What a layout depends on."""
-    return tuple([(v.shape, v.strides, v.dtype) if type(v) is np.ndarray else type(v) for v in values])
+    return tuple([(v.shape, v.strides, v.dtype) if type(v) is np.ndarray else _kind(v) for v in values])
+
+
+def _kind(value):
+    if type(value) is not Indexed:
+        return type(value)
+    return Indexed, value.array.shape, value.array.strides, value.array.dtype, value.index.positions.shape
 
 
 def _analysed(program, values):
     """The operands of a call, whose layout is remembered for others of that kind."""
-    arrays = tuple(as_array(program.call, name, v) for name, v in zip(program.names, values, strict=True))
-    key = _key([v if type(v) in NUMBERS else a for v, a in zip(values, arrays, strict=True)])
-    return Operands(arrays, program.layouts(key, lambda: _layout(program, values, arrays)))
+    arrays = tuple(as_array(program.call, name, v) for name, v in zip(program.names, _arrays(values), strict=True))
+    key = _key([v if type(v) in NUMBERS or type(v) is Indexed else a for v, a in zip(values, arrays, strict=True)])
+    indices = _indices(values)
+    return Operands(arrays, program.layouts(key, lambda: _layout(program, values, arrays)), indices if any(indices) else ())
 
 
 def _layout(program, values, arrays):
+    picks, picked = [], 0
+    for value, array in zip(values, arrays, strict=True):
+        is_picked = type(value) is Indexed
+        picks.append(Pick(len(arrays) + picked, value.index.positions.shape, array.shape) if is_picked else None)
+        picked += is_picked
+    views = [_view(array, pick) for array, pick in zip(arrays, picks, strict=True)]
     strong = [a.dtype for a, v in zip(arrays, values, strict=True) if type(v) not in WEAK]
     dtype = SINGLE if strong and all(t.kind == "f" and t.itemsize == 4 for t in strong) else DOUBLE
-    _check_cores(program, arrays)
+    _check_cores(program, views, picks)
     _check_differentiated(program, arrays)
-    batches = [batch(a.shape, len(core)) for a, core in zip(arrays, program.cores, strict=True)]
+    batches = [batch(v.shape, len(core)) for v, core in zip(views, program.cores, strict=True)]
     shape = _common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
-    is_plain, is_small = not any(type(v) in NUMBERS for v in values), math.prod(shape) * dtype.itemsize < SMALLEST
-    return Layout(
-        tuple(a.shape for a in arrays), dtype, shape, leaf_shapes, _order(program, arrays, shape), is_plain, is_small, Memo()
-    )
+    is_plain = not picked and not any(type(v) in NUMBERS for v in values)
+    is_small = not picked and math.prod(shape) * dtype.itemsize < SMALLEST
+    shapes, order = tuple(a.shape for a in arrays), _order(program, views, shape)
+    return Layout(shapes, dtype, shape, leaf_shapes, order, is_plain, is_small, Memo(), tuple(picks) if picked else ())
 
 
-def _order(program, arrays, shape):
+def _view(array, pick):
+    """What an argument stands for, as it is walked."""
+    if pick is None:
+        return array
+    by_index, own = picking(pick.positions, array)
+    return View(own.shape, tuple(map(max, by_index.strides, map(abs, own.strides))))
+
+
+def _order(program, views, shape):
     """The order of the axes in memory; None where it is C order."""
-    order = tuple(memory_order([strides_over(a, len(core), shape) for a, core in zip(arrays, program.cores, strict=True)]))
+    order = tuple(memory_order([strides_over(v, len(core), shape) for v, core in zip(views, program.cores, strict=True)]))
     return None if order == tuple(range(len(order))) else order
 
 
-def _check_cores(program, arrays):
-    for name, core, array in zip(program.names, program.cores, arrays, strict=True):
+def _check_cores(program, views, picks):
+    for name, core, array, pick in zip(program.names, program.cores, views, picks, strict=True):
         if core and array.shape[-len(core) :] != core:
+            if pick is not None:
+                raise ArgumentValueError(
+                    f"{program.call}: {name}, which is `nbad.indexed(a, i)`, does not end in its core shape",
+                    got=f"`a[i]` of shape {array.shape}, from a {pick.own} and i {pick.positions}",
+                    expected=f"`a[i]` of shape {_dots(core)}",
+                    fix=f"nbad.indexed(np.zeros({(9, *core)}), np.arange(9))  # or with last axes of i as core axes",
+                )
             raise ArgumentValueError(
                 f"{program.call}: {name} does not end in its core shape",
                 got=f"shape {array.shape}",

@@ -2,13 +2,13 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
-from nbad.codegen.compile import TileKernel
+from nbad.codegen.compile import TileKernel, reads_beside
 from nbad.native import launch_table as d
 from nbad.native.convert import CODES
 from nbad.runtime.strides import Shape, contiguous_strides
@@ -16,11 +16,21 @@ from nbad.runtime.strides import Shape, contiguous_strides
 PART = 32  # elements
 
 
+class Places(NamedTuple):
+    """An index that says for each element how many pitches of bytes its value lies away: its array, its strides, its start."""
+
+    array: int
+    strides: Shape
+    pitch: int
+    offset: int = 0
+
+
 class Slot(NamedTuple):
     """One row's place in an array.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
+    Where an index has `places`, they add to what the strides say.
     """
 
     array: int
@@ -30,24 +40,58 @@ class Slot(NamedTuple):
     seed_stride: int | None = None
     padded: bool = False
     accumulate: bool = False
+    places: Places | None = None
+
+    @property
+    def walks(self) -> list[Shape]:
+        """The strides by which it is walked: its own, and those of its index."""
+        return [self.strides] if self.places is None else [self.strides, self.places.strides]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all elements have the same value."""
+        return not any(map(any, self.walks))
+
+    def at(self, element: Shape) -> "Slot":
+        """The slot of one element."""
+        ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
+        places = self.places and self.places._replace(strides=(), offset=self.places.offset + by_index[0])
+        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places)
+
+    def repeated(self, dimensions: int) -> "Slot":
+        """The slot of one element, for as many dimensions of elements, all of which have its value."""
+        none = (0,) * dimensions
+        return self._replace(strides=none, places=self.places and self.places._replace(strides=none))
 
 
 class Move(NamedTuple):
-    """A row, its slot, and the strides of that over the collapsed dimensions."""
+    """A row, its slot, and the strides of that and of its index over the collapsed dimensions."""
 
     row: int
     slot: Slot
     strides: list[int]
+    places: list[int] | None = None
 
 
 class Moves(NamedTuple):
     """Moves one by one, and those that together meet contiguous memory, an element after another: a list for each block.
 
-    The rows of a block of stores are one, which the kernel fills.
+    The rows of a block are one, which the kernel itself reads or fills. `gathers` are loads that may be staged together, and
+    `indexed` those by an index, in lists of neighbours.
     """
 
     single: list[Move]
     blocks: list[list[Move]]
+    gathers: Sequence[list[Move]] = ()
+    indexed: Sequence[list[Move]] = ()
+
+    def placed(self, places: dict[int, int]) -> "Moves":
+        """The same of rows that are numbered anew."""
+
+        def anew(moves: list[Move]) -> list[Move]:
+            return [move._replace(row=places.get(move.row, move.row)) for move in moves]
+
+        return Moves(anew(self.single), *(list(map(anew, groups)) for groups in (self.blocks, self.gathers, self.indexed)))
 
 
 class Kernels(NamedTuple):
@@ -86,13 +130,33 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     return Moves([move for move in moves if id(move) not in taken], blocks)
 
 
+def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
+    """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are gathered."""
+    found = grouped([move for move in moves if move.places is None], sizes, kernel.dtype).blocks
+    blocks = [block for block in found if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
+    taken = {id(move) for block in blocks for move in block}
+    rest = [move for move in moves if id(move) not in taken]
+    return gathered(rest, sizes, kernel.dtype)._replace(blocks=blocks)
+
+
+def _is_read(block: list[Move], first: int) -> bool:
+    """Whether its rows follow one another, as the inputs of a kernel do."""
+    start = block[0].row
+    return start >= first and [move.row for move in block] == list(range(start, start + len(block)))
+
+
 def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     """Find the loads that may read neighbours: those of a vector argument, and of arguments with the same strides.
 
     Whether these are columns of one array the addresses tell, which are another call's another time.
     """
+    by_index = [move for move in moves if move.places is not None]
+    if by_index:
+        others = gathered([move for move in moves if move.places is None], sizes, dtype)
+        return others._replace(indexed=_neighbours(by_index, dtype))
     if len(sizes) > 1:
-        return grouped(moves, sizes, dtype)
+        found = grouped(moves, sizes, dtype)
+        return Moves(found.single, [], found.blocks)
     together: dict[tuple, list[Move]] = defaultdict(list)
     for move in moves:
         slot, (stride,) = move.slot, move.strides
@@ -100,7 +164,17 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
             together[slot.seed_stride, stride].append(move)
     groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
     taken = {id(move) for members in groups for move in members}
-    return Moves([move for move in moves if id(move) not in taken], groups)
+    return Moves([move for move in moves if id(move) not in taken], [], groups)
+
+
+def _neighbours(moves: list[Move], dtype: np.dtype) -> list[list[Move]]:
+    """Loads by an index: those of neighbours together, where nothing is converted."""
+    together: dict[tuple, list[Move]] = defaultdict(list)
+    for move in moves:
+        slot = move.slot
+        alone = () if slot.dtype == dtype else (move.row,)
+        together[slot.array, slot.seed_stride, slot.places, *move.strides, *alone].append(move)
+    return [run for members in together.values() for run in _runs(members, dtype.itemsize)]
 
 
 def _place_of(move: Move) -> tuple[int, int]:
@@ -118,34 +192,37 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-class Stores(NamedTuple):
-    """Results on their way: the kernel that computes them, where they go, and rows that are summed."""
+class Traffic(NamedTuple):
+    """A kernel, what it reads, where its results go, and rows that are summed."""
 
     kernel: TileKernel
-    moves: Moves
+    loads: Moves
+    stores: Moves
     sums: tuple[tuple[int, Slot], ...]
 
-    def in_blocks(self, first_row: int) -> "Stores":
-        """The same with a kernel that fills the blocks itself, whose rows are numbered from `first_row` on."""
-        if not self.moves.blocks:
+    def in_blocks(self, first_row: int) -> "Traffic":
+        """The same with a kernel that reads and fills the blocks itself, whose rows are numbered from `first_row` on."""
+        blocks = [*self.loads.blocks, *self.stores.blocks]
+        if not blocks:
             return self
-        graph = self.kernel.graph
+        graph, members = self.kernel.graph, {move.row: block for block in blocks for move in block}
+
+        def groups(start: int, number: int) -> list[list[int]]:
+            """Rows, each list of which becomes one."""
+            found: list[list[int]] = []
+            for row in range(start, start + number):
+                rows = [move.row for move in members.get(row, ())] or [row]
+                if rows not in found:
+                    found.append(rows)
+            return found
+
         first = first_row + len(graph.inputs)
-        members = {move.row: block for block in self.moves.blocks for move in block}
-        groups = []  # of rows, each of which becomes one
-        for row in range(first, first + len(graph.outputs)):
-            rows = [move.row for move in members.get(row, ())] or [row]
-            if rows not in groups:
-                groups.append(rows)
-        places = {row: place for place, rows in enumerate(groups, first) for row in rows}
-        outputs = tuple([graph.outputs[row - first] for rows in groups for row in rows])
-        kernel = self.kernel.beside([len(rows) for rows in groups], outputs)
-
-        def placed(moves: list[Move]) -> list[Move]:
-            return [move._replace(row=places[move.row]) for move in moves]
-
-        moves = Moves(placed(self.moves.single), [placed(block) for block in self.moves.blocks])
-        return Stores(kernel, moves, tuple((places[row], slot) for row, slot in self.sums))
+        inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
+        places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
+        outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
+        kernel = self.kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
+        sums = tuple((places[row], slot) for row, slot in self.sums)
+        return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
 
 
 class Table(NamedTuple):
@@ -167,14 +244,16 @@ class Table(NamedTuple):
         """The header, and behind it the sections; blocks of results may pass the caches."""
         kernel, prologue = self.kernels
         itemsize, ndim = kernel.dtype.itemsize, len(self.sizes)
-        direct = self.in_place()
+        direct, blocks = self.in_place(), _blocks([*self.stores.blocks, *self.loads.blocks])
         sections: dict[int, list] = {
             d.ROWS: [_row(direct.get(row)) for row in range(self.rows)],
             d.LOADS: _moves(self.loads.single, direct, ndim, _load_mode),
             d.STORES: _moves(self.stores.single, direct, ndim, _store_mode),
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
-            d.BLOCKS: _blocks(self.stores.blocks),
-            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.blocks],
+            d.BLOCKS: blocks[: len(self.stores.blocks)],
+            d.READS: blocks[len(self.stores.blocks) :],
+            d.GATHERS: [_gather(moves, self.sizes) for moves in self.loads.gathers],
+            d.INDEXED: [_indexed(moves, self.rows - 1) for moves in self.loads.indexed],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
@@ -187,13 +266,13 @@ class Table(NamedTuple):
 
     @property
     def part(self) -> int:
-        """How many elements of a block are computed at a time where it is not filled in place: they stay in the first cache."""
-        return max(PART, self.kernels.body.width)
+        """How many elements of a block are computed at a time where it is not in place: they stay in the first cache."""
+        return max(PART, *(kernel.width for kernel in self.kernels if kernel))
 
     @property
     def block_bytes(self) -> int:
         """Room for such parts of all blocks."""
-        return self.part * sum(map(len, self.stores.blocks)) * self.kernels.body.dtype.itemsize
+        return self.part * sum(map(len, (*self.stores.blocks, *self.loads.blocks))) * self.kernels.body.dtype.itemsize
 
     @property
     def may_stream(self) -> bool:
@@ -212,11 +291,11 @@ class Table(NamedTuple):
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""
         moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
-        blocks = [move for members in (*self.loads.blocks, *self.stores.blocks) for move in members]
+        blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))
         return {
             row: slot
-            for row, slot, strides in moves
+            for row, slot, strides, _ in moves
             if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (strides == [dtype.itemsize] or slot.padded)
         }
 
@@ -262,7 +341,7 @@ def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Call
     """Loads or stores; padded memory in place needs none."""
     result = []
     for move in moves:
-        row, slot, strides = move
+        row, slot, strides, _ = move
         if not (slot.padded and row in direct):
             fields = [*_place(row, slot), mode(move), *strides[:ndim]]
             result.append(_Packed(row in direct, fields))
@@ -273,6 +352,15 @@ def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
     """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
     pitch = moves[0].strides[-1]
     return [len(moves), pitch, *(field for packed in _moves(moves, {}, len(sizes), _load_mode) for field in packed.fields)]
+
+
+def _indexed(moves: list[Move], row: int) -> list[int]:
+    """Fields of loads of neighbours by an index; `row` is scratch for the address of each element."""
+    slot, strides, places = moves[0].slot, moves[0].strides, moves[0].places
+    assert slot.places is not None
+    assert places is not None
+    head = [len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *places, *strides]
+    return head + [field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move))]
 
 
 def _load_mode(move: Move) -> int:

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from nbad.codegen.compile import reads_beside
 from nbad.native import cpython
 from nbad.native.entry import Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
@@ -43,7 +44,8 @@ def most_of_reverse(plan, leaves, dtype):
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
     most = _most(rows, flops, dtype.itemsize)
-    items = sum(math.prod(core) for core in leaves if core)  # seeds of vectors are no rows in place
+    staged = [math.prod(core) for core in leaves if core]
+    items = sum(size for size in staged if not reads_beside(size, dtype))  # such seeds are no rows in place
     return min(most, most_staged(items)) if items else most
 
 
@@ -72,6 +74,11 @@ def jacobian(program, plan, dtype, with_value):
     return _in_structure(program, run, lambda pair: (program.structure.build(pair[0]), pair[1])) if with_value else run
 
 
+def blocks(program, plan, dtype):
+    """`entry(shape, rows)`, or with `out` behind: the blocks of the Jacobian from residual rows."""
+    return _made(program.blocks(plan, dtype), (Rows(len(plan.residuals)),), [(((plan.outputs, len(plan.wrt)),), False)])
+
+
 def _in_structure(program, run, build):
     """The entry `run`, which knows tuples only, with `build` applied to its results where the kernel returns something else."""
     if program.structure.is_usual:
@@ -87,21 +94,25 @@ def _in_structure(program, run, build):
 def _made(kernel, inputs, groups, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
-    A result of several values an element is a block of the kernel.
+    A result of several values an element is a block of the kernel, and so is an argument where it may be.
     """
+    dtype = kernel.dtype
     results = [result for group, _ in groups for result in group]
-    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument)]
+    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument, dtype)]
     laid = [(k, *row) for k, result in enumerate(results) for row in _laid(result, bool(shared) and shared[k])]
     widths = [width for _, width, _, _ in laid]
     first = len(places) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
+    sizes = [size for a in inputs for size in ([1] * a.number if isinstance(a, Rows) else [math.prod(a)])]
     loads = [Move(row, *place) for row, place in enumerate(places)]
     stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
     moves = tuple(loads), tuple(stores)
-    return _entry(Plain(kernel.beside(widths), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
+    return _entry(Plain(kernel.beside(widths).reading(sizes), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
 
 
-def _places(number, argument):
-    return residual_rows(number, argument.number) if isinstance(argument, Rows) else plain_rows([argument], number)
+def _places(number, argument, dtype):
+    if isinstance(argument, Rows):
+        return residual_rows(number, argument.number)
+    return [(number, 0, math.prod(argument))] if reads_beside(math.prod(argument), dtype) else plain_rows([argument], number)
 
 
 def _laid(result, is_shared):

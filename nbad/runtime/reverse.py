@@ -14,7 +14,7 @@ from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
-from nbad.runtime.sweeps import array_slots, numbered, residual_slots, tangent_slots
+from nbad.runtime.sweeps import Blocks, array_slots, numbered, residual_slots, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 
@@ -63,6 +63,18 @@ class Reverse:
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""
         return self._over((shape, shapes), lambda: self._sweeps(shape, shapes))
+
+    def blocks(self, shape):
+        """The sweep from residual rows to the blocks of the Jacobian over an element space."""
+        return self._over((shape, "blocks"), lambda: Blocks(self.program, self.plan, shape, self.dtype))
+
+    def plain_blocks(self, shape):
+        """The same of few elements in one call, from the element space and the rows; None for all others."""
+        return self._plain_blocks if math.prod(shape) <= self._few else None
+
+    @cached_property
+    def _plain_blocks(self):
+        return plain.blocks(self.program, self.plan, self.dtype)
 
     def _sweeps(self, shape, shapes):
         targets, row = [], 0
@@ -129,8 +141,16 @@ class ReverseSweeps:
 
         `count` is None for a single seed without a leading axis; `room` is how many bytes temporaries may take at a time.
         """
+        self.watch(rows, lambda: self.fill(rows, seeds, results, count, accumulate, room))
+
+    def watch(self, rows, run):
+        """Sweep, by calling `run`."""
+        run()
+
+    def fill(self, rows, seeds, results, count, accumulate, room):
+        """The same, unwatched."""
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
-        sweep = self._sweep if at_once else self._in_slabs(room)
+        sweep = self.sweep if at_once else self._in_slabs(room)
         if count is None or count <= at_once:
             return sweep(rows, seeds, results, count is not None, accumulate)
         for low in range(0, count, at_once or 1):
@@ -160,13 +180,13 @@ class ReverseSweeps:
         partial, other = self._by_kind()
 
         def sweep(rows, seeds, results, batched, accumulate):
-            self._of([t for _, t in other])._sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
+            self._of([t for _, t in other]).sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
             for k, target in partial:
                 for axis, part in self._slabs(target, room):
                     given = [part_of(seed, axis + batched, part) for seed in seeds]
                     taken = part_of(results[k], axis + batched - len(self.region.shape) + len(target.own), part)
                     region = self.region.slab(axis, part)
-                    self._of([target.cut(region, axis)], region)._sweep(rows, given, [taken], batched, accumulate)
+                    self._of([target.cut(region, axis)], region).sweep(rows, given, [taken], batched, accumulate)
 
         return sweep
 
@@ -180,7 +200,8 @@ class ReverseSweeps:
         key = tuple(targets), region or self.region
         return self._parts(key, lambda: ReverseSweeps(self.program, self.plan, *key, self.dtype))
 
-    def _sweep(self, rows, seeds, results, batched, accumulate):
+    def sweep(self, rows, seeds, results, batched, accumulate):
+        """One sweep of all these seeds, whatever memory it takes."""
         n_seeds = results[0].shape[0] if batched and results else 1
         named = zip(self.targets, results, strict=True)
         temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
@@ -294,9 +315,10 @@ class ReverseSweeps:
 class WatchedSweeps(ReverseSweeps):
     """Sweeps over all elements whose partials may fail."""
 
-    def __call__(self, rows, *seeds_and_more):
+    def watch(self, rows, run):
+        """Sweep, and raise where partials failed."""
         before = noted.value
-        super().__call__(rows, *seeds_and_more)
+        run()
         if noted.value != before:
             prologue, shape = self.plan.prologue, self.region.shape
             search = Search(self.program, ("prologue", *self.plan.key), prologue, may_fail(prologue), self.dtype)

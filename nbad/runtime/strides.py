@@ -1,10 +1,18 @@
 """Strides of arrays over the element space."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 Shape = tuple[int, ...]
+
+
+class View(NamedTuple):
+    """Shape and strides of an array that need not be there."""
+
+    shape: Shape
+    strides: Shape
 
 
 def batch(shape: Shape, core: int) -> Shape:
@@ -12,12 +20,18 @@ def batch(shape: Shape, core: int) -> Shape:
     return shape[: len(shape) - core]
 
 
-def strides_over(array: np.ndarray, core: int, shape: Shape) -> Shape:
+def strides_over(array: np.ndarray | View, core: int, shape: Shape) -> Shape:
     """Strides in bytes over the element space; 0 along the axes that the array is broadcast along."""
     own = batch(array.shape, core)
     missing = len(shape) - len(own)
     kept = (0 if size == 1 else stride for size, stride in zip(own, array.strides, strict=False))
     return (0,) * missing + tuple(kept)
+
+
+def picking(index: Shape, array: np.ndarray) -> tuple[View, View]:
+    """`array[i]` for a contiguous int64 index of this shape, as two views: how one walks the index, and how an entry."""
+    shape, rest = (*index, *array.shape[1:]), array.ndim - 1
+    return View(shape, (*contiguous_strides(index, 8), *(0,) * rest)), View(shape, (*(0,) * len(index), *array.strides[1:]))
 
 
 def memory_order(strides: Sequence[Shape]) -> list[int]:

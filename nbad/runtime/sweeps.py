@@ -14,8 +14,8 @@ from nbad.plans.plan import with_partials, with_products
 from nbad.runtime import memory, plain
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Preceded, Routes
-from nbad.runtime.pack import Slot
-from nbad.runtime.strides import contiguous_strides, core_offsets, strides_over
+from nbad.runtime.pack import Places, Slot
+from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over
 
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
 
@@ -50,18 +50,39 @@ def arrays_slots(arrays, cores, shape, first=0):
     return [slot for slots in each for slot in slots]
 
 
+def picked_slots(number, array, core, shape, pick, seed_stride=None):
+    """The same of what an index picks from an array; `pick.number` is the number of the index."""
+    (by_index, own), depth = picking(pick.positions, array), len(core)
+    places = [
+        Places(pick.number, strides_over(by_index, depth, shape), array.strides[0], offset)
+        for offset in core_offsets(by_index.strides, core)
+    ]
+    strides, offsets = strides_over(own, depth, shape), core_offsets(own.strides, core)
+    each = zip(offsets, places, strict=True)
+    return [Slot(number, array.dtype, strides, offset, seed_stride, places=place) for offset, place in each]
+
+
+def argument_slots(program, layout, arrays):
+    """The slots of a kernel's arguments, which come first among the arrays."""
+    slots = []
+    for k, core in enumerate(program.cores):
+        pick = layout.pick(k)
+        slots += picked_slots(k, arrays[k], core, layout.shape, pick) if pick else array_slots(k, arrays[k], core, layout.shape)
+    return slots
+
+
 def residual_slots(number, rows, shape):
     """The slots of the residual buffer's rows."""
     strides = contiguous_strides(shape, rows.itemsize)
     return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=True) for k in range(rows.shape[0])]
 
 
-def tangent_slots(core, number, tangent, shape, batched):
-    """The slots of one tangent or seed array, which broadcasts as its primal does; a scalar stands for all its values."""
+def tangent_slots(core, number, tangent, shape, batched, pick=None):
+    """The slots of one tangent or seed array, which broadcasts, or is picked, as its primal is; a scalar stands for all."""
     if tangent.ndim == 0:
         return [Slot(number, tangent.dtype, (0,) * len(shape))] * math.prod(core)
     body, step = (tangent[0, ...], tangent.strides[0]) if batched else (tangent, None)
-    return array_slots(number, body, core, shape, step)
+    return picked_slots(number, body, core, shape, pick, step) if pick else array_slots(number, body, core, shape, step)
 
 
 def row_length(elements, dtype):
@@ -139,7 +160,7 @@ def value(program, layout):
     """The station of the value."""
 
     def build(arrays, leaves):
-        reads = arrays_slots(arrays, program.cores, layout.shape)
+        reads = argument_slots(program, layout, arrays)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays))
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
         computed = Computed("value", program.simple, lambda: program.simple)
@@ -153,7 +174,7 @@ def forward(program, plan, layout, advice, kind=Sweep):
 
     def build(arrays, results):
         *leaves, rows = results
-        reads = arrays_slots(arrays, program.cores, layout.shape)
+        reads = argument_slots(program, layout, arrays)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays))
         writes += residual_slots(len(arrays) + len(leaves), rows, layout.shape)
         routes = Routes(numbered(reads), numbered(writes, len(reads)))
@@ -169,7 +190,7 @@ def jacobian(program, plan, layout, with_value):
     def build(arrays, results):
         *leaves, blocks = results
         graph = program.jacobian_graph(plan, with_value)
-        reads = arrays_slots(arrays, program.cores, layout.shape)
+        reads = argument_slots(program, layout, arrays)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays)) if leaves else []
         number = len(arrays) + len(leaves)
         entries = array_slots(number, blocks, blocks.shape[-2:], layout.shape)
@@ -193,10 +214,10 @@ def jvp(program, by, layout, tangents):
     cores = [program.cores[a] for a in arguments]
 
     def build(arrays, results):
-        shape, count = layout.shape, len(program.cores)
-        reads = arrays_slots(arrays[:count], program.cores, shape)
-        for k, (core, tangent) in enumerate(zip(cores, arrays[count:], strict=True), count):
-            reads += tangent_slots(core, k, tangent, shape, False)
+        shape, count = layout.shape, len(arrays) - len(arguments)
+        reads = argument_slots(program, layout, arrays)
+        for k, (a, core, tangent) in enumerate(zip(arguments, cores, arrays[count:], strict=True), count):
+            reads += tangent_slots(core, k, tangent, shape, False, layout.pick(a))
         writes = arrays_slots(results, program.leaves * 2, shape, len(arrays))
         launch = Launch(program.jvp(wrt, layout.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
         graph = program.jvp_graph(wrt)
@@ -227,21 +248,46 @@ class Pushing:
         """The same of many tangents, which have one more axis in front."""
         return plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, True)
 
-    def __call__(self, rows, tangents, dots, count):
-        """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one."""
+    def __call__(self, rows, tangents, dots, count, indices=()):
+        """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one.
+
+        `indices` are those of all arguments that are picked.
+        """
         key = count is None, *[(t.strides, t.dtype) for t in tangents], *[d.strides for d in dots]
         launch = self._launches(key, lambda: self._build(rows, tangents, dots, count is not None))
-        launch([rows, *tangents, *dots], 1 if count is None else count)
+        launch([rows, *tangents, *dots, *indices], 1 if count is None else count)
 
     def _build(self, rows, tangents, dots, batched):
         shape, reads, writes = self.layout.shape, residual_slots(0, rows, self.layout.shape), []
-        for k, (core, tangent) in enumerate(zip(self._cores, tangents, strict=True), 1):
-            reads += tangent_slots(core, k, tangent, shape, batched)
+        first = 1 + len(tangents) + len(dots) - len(self.program.cores)  # indices are numbered behind the arguments
+        for k, (a, core, tangent) in enumerate(zip(self.arguments, self._cores, tangents, strict=True), 1):
+            pick = self.layout.pick(a)
+            reads += tangent_slots(core, k, tangent, shape, batched, pick and pick._replace(number=pick.number + first))
         for k, (dot, core) in enumerate(zip(dots, self.program.leaves, strict=True), 1 + len(tangents)):
             body, step = (dot[0, ...], dot.strides[0]) if batched else (dot, 0)
             writes += array_slots(k, body, core, shape, step)
         kernel = self.program.pushforward(self.plan, self.layout.dtype)
         return Launch(kernel, shape, Routes(numbered(reads), numbered(writes, len(reads))))
+
+
+class Blocks:
+    """The Jacobian's blocks from the residual rows of sweeps over one element space, whichever plan made them."""
+
+    def __init__(self, program, plan, shape, dtype):
+        self.program, self.plan, self.dtype, self._space, self._launches = program, plan, dtype, shape, Memo()
+        self.shape = (*shape, plan.outputs, len(plan.wrt))
+
+    def __call__(self, rows, blocks):
+        """Fill `blocks`, an array of any strides."""
+        self._launches((rows.strides, blocks.strides), lambda: self._build(rows, blocks))([rows, blocks])
+
+    def _build(self, rows, blocks):
+        kernel = self.program.blocks(self.plan, self.dtype)
+        reads = residual_slots(0, rows, self._space)
+        entries = array_slots(1, blocks, self.shape[-2:], self._space)
+        launch = Launch(kernel, self._space, Routes(numbered(reads), numbered(entries, len(reads))))
+        computed = Computed(("blocks", *self.plan.key), kernel.graph, lambda: kernel.graph)  # all that it computes is used
+        return watched(launch, self.program, computed, self.dtype, Given(self._space, reads, 1))
 
 
 def _computed_forward(program, plan):
@@ -264,15 +310,15 @@ def _split_launch(program, computed, layout, routes, number):
     """
     key, graph, _ = computed
     shape, dtype, inputs = layout.shape, layout.dtype, len(program.graph.inputs)
-    uniform = [row for row, slot in routes.reads if row < inputs and not any(slot.strides)]
+    uniform = [row for row, slot in routes.reads if row < inputs and slot.is_uniform]
     parts = program.parts(key, graph, frozenset(uniform), dtype) if uniform and math.prod(shape) >= plain.MANY else None
     if parts is None:
         return None
     head, body = parts
-    own = [(row, slot._replace(strides=())) for row, slot in routes.reads if row in uniform]
+    own = [(row, slot.repeated(0)) for row, slot in routes.reads if row in uniform]
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
     before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
-    given = numbered([v._replace(strides=(0,) * len(shape)) for v in values], inputs)
+    given = numbered([v.repeated(len(shape)) for v in values], inputs)
     reads, writes = (_behind(inputs, head.results, side) for side in (routes.reads, routes.writes))
     return Preceded(before, Launch(body, shape, Routes((*reads, *given), tuple(writes))), head.results)
 

@@ -71,9 +71,9 @@ def drive_parallel(share, table, workers):
 
 
 @functools.cache
-def _serial():
-    """The worker as a function that releases the interpreter's lock."""
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(worker())
+def _serial(work):
+    """A worker as a function that releases the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(work)
 
 
 class _Block:
@@ -223,13 +223,16 @@ class Driver:
         Estimated for one seed.
     scratch : int
         Bytes that each worker needs.
+    work : int, optional
+        Address of the worker; by default that of sweeps.
     """
 
-    def __init__(self, table, elements, nanoseconds, scratch):
+    def __init__(self, table, elements, nanoseconds, scratch, work=None):
+        self._work = worker() if work is None else work
         self._table, self._address = table, table.ctypes.data
         self._tiles, self._nanoseconds, self._scratch = -(-elements // TILE), max(nanoseconds, 1), scratch  # seeds are work too
         may_hold = scratch <= cpython.LARGEST and cpython.is_available()
-        self._held = launcher(worker(), self._address, scratch, self._tiles) if may_hold else None
+        self._held = launcher(self._work, self._address, scratch, self._tiles) if may_hold else None
 
     def __call__(self, arrays, n_seeds):
         """Run, serially or in parallel, whichever the size asks for.
@@ -248,7 +251,7 @@ class Driver:
         workers, ids = _threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         block = _scratch.take(self._scratch * workers)
         if workers == 1:
-            _serial()(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
+            _serial(self._work)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
         else:
             self._share(ids, block.address, n_seeds, workers)
         _scratch.give(block)
@@ -258,7 +261,7 @@ class Driver:
         nanoseconds = self._nanoseconds * n_seeds
         by_seed = self._tiles < workers and n_seeds > self._tiles  # the tiles are shared, or the seeds where these are too few
         chunks = min(max(workers * CHUNKS, int(nanoseconds / LONGEST)), n_seeds if by_seed else self._tiles)
-        fields = worker(), self._address, ids.buffer_info()[0], self._tiles, n_seeds, by_seed, chunks, scratch, self._scratch
+        fields = self._work, self._address, ids.buffer_info()[0], self._tiles, n_seeds, by_seed, chunks, scratch, self._scratch
         table = array("q", (*fields, workers, 0, *[0] * workers))
         if _numba.may_run(nanoseconds):
             _numba.run(table, workers)

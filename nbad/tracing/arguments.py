@@ -1,8 +1,11 @@
 """What a trace is told of each argument."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+
+from nbad.graphs.kernels import Tree
 
 
 class Argument(NamedTuple):
@@ -17,3 +20,21 @@ class Argument(NamedTuple):
         if not self.shape:
             return (self.name,)
         return tuple(f"{self.name}[{','.join(map(str, index))}]" for index in np.ndindex(self.shape))
+
+
+class Bundle(NamedTuple):
+    """Arguments that the function takes as one: a dict, a namedtuple or a dataclass of them."""
+
+    name: str
+    parts: tuple[Argument, ...]
+    tree: Tree
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Those of its parts."""
+        return tuple(slot for part in self.parts for slot in part.slots)
+
+
+def parts_of(argument: Argument | Bundle) -> Iterable[Argument]:
+    """What is in it, if it is several."""
+    return argument.parts if isinstance(argument, Bundle) else (argument,)

@@ -19,7 +19,8 @@ from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
-from nbad.tracing.arguments import Argument
+from nbad.tracing.arguments import Argument, Bundle, parts_of
+from nbad.tracing.names import Names
 from nbad.tracing.stand_ins import Rebinder
 
 DEEPEST_NESTING = 20
@@ -39,7 +40,7 @@ _RUNNING = _Running()
 
 def trace(
     function: Callable,
-    arguments: Sequence[Argument],
+    arguments: Sequence[Argument | Bundle],
     constants: dict[str, Any],
     max_operations: int = MAX_OPERATIONS,
     max_passes: int = MAX_PASSES,
@@ -50,7 +51,7 @@ def trace(
     ----------
     function : callable
         The kernel. It is not changed.
-    arguments : sequence of Argument
+    arguments : sequence of Argument or Bundle
         The traced arguments, in the order of the graph's inputs.
     constants : dict
         Plain values for other arguments: defaults and static ones.
@@ -74,12 +75,14 @@ def trace(
     name = getattr(function, "__name__", type(function).__name__)
     run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations, max_passes)
     with _running(run, function):
-        rebinder = Rebinder(run)
+        rebinder, names = Rebinder(run), Names(run, _call.__code__)
+        run.frame = names.frame
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         structure, leaves = _outputs(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
+        names.give()
         graph, flags = elements.frozen(run, outputs)
     return Traced(graph, tuple(leaf.shape for leaf in leaves), structure, flags)
 
@@ -102,14 +105,14 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
         raise
     finally:
         running.pop()
-        run.is_open = False
+        run.is_open, run.frame = False, lines.user_frame
 
 
-def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], constants: dict[str, Any]) -> Any:
+def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument | Bundle], constants: dict[str, Any]) -> Any:
     run = rebinder.trace
     run.unseen.root = _call.__code__
     values = {name: _constant(run, name, rebinder.rebind(value)) for name, value in constants.items()}
-    values |= _traced_values(run, arguments)
+    values |= _traced_values(rebinder, arguments)
     copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -120,12 +123,16 @@ def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument], cons
     return copy(*positional, **values)
 
 
-def _traced_values(run: Trace, arguments: Sequence[Argument]) -> dict[str, Any]:
-    """A traced value for each scalar argument, a read-only array of them for each other one."""
+def _traced_values(rebinder: Rebinder, arguments: Sequence[Argument | Bundle]) -> dict[str, Any]:
+    """A traced value for each scalar argument, a read-only array of them for each other one, and structures of these."""
+    run = rebinder.trace
     values, slots = {}, map(run.value, range(len(run.builder.inputs)))
     for argument in arguments:
-        items = itertools.islice(slots, len(argument.slots))
-        values[argument.name] = arrays.read_only(run, arrays.filled(items, argument.shape), argument.name)
+        parts = []
+        for part in parts_of(argument):
+            items = itertools.islice(slots, len(part.slots))
+            parts.append(arrays.read_only(run, arrays.filled(items, part.shape), part.name))
+        values[argument.name] = argument.tree.build(parts, rebinder.rebind) if isinstance(argument, Bundle) else parts[0]
     return values
 
 

@@ -10,6 +10,7 @@ from nbad.api.calls import analyse, check_kernel, pair_of, refuse_values, says_w
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, TraceError, fitting
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
@@ -54,7 +55,7 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     (np.float64(12.0), np.float64(12.0))
     """
     names = _parameters(f, argnums, "grad")
-    tracer = functools.partial(_trace_grad, f, names, _is_many(argnums))
+    tracer = functools.partial(_trace_grad, f, names, TUPLE if _is_many(argnums) else ALONE)
     return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names), names)
 
 
@@ -78,17 +79,17 @@ def _parameters(f, argnums, verb):
     return names
 
 
-def _trace_grad(f, names, is_tuple, arguments, constants):
+def _trace_grad(f, names, structure, arguments, constants):
     """Trace `f`, and return its Jacobian entries in place of its output."""
-    return _partials(f, names, arguments, constants, is_tuple, False)
+    return _partials(f, names, arguments, constants, structure, False)
 
 
-def _trace_value_and_grad(f, names, arguments, constants):
+def _trace_value_and_grad(f, names, structure, arguments, constants):
     """Trace `f`, and return its output and behind it its Jacobian entries."""
-    return _partials(f, names, arguments, constants, True, True)
+    return _partials(f, names, arguments, constants, structure, True)
 
 
-def _partials(f, names, arguments, constants, is_tuple, with_value):
+def _partials(f, names, arguments, constants, structure, with_value):
     with IMPORTS:
         from nbad.derivatives.differentiate import jacobian
     traced = f.traced(arguments, constants)
@@ -110,7 +111,6 @@ def _partials(f, names, arguments, constants, is_tuple, with_value):
     graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
     shapes = {a.name: a.shape for a in arguments}
     flags = with_failures(traced.graph, traced.flags) if f.errors == "nan" else traced.flags
-    structure = TUPLE if is_tuple else ALONE
     return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), structure, flags)
 
 
@@ -174,11 +174,16 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
 class Hessian(Made):
     """What `hessian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "H of shape (*B, N, N): N inputs by N inputs for each element"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums = argnums
 
     def __call__(self, /, *xs, out=None, **kwargs):
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return Hessian(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, out=out, **flat.kwargs)
         return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
 
     def bound(self, xs, out):
@@ -188,7 +193,7 @@ class Hessian(Made):
     def _jacobian(self, xs, kwargs):
         """The Jacobian of a gradient kernel, kept as that is."""
         names = analyse(self.f, xs, kwargs, self.argnums).names
-        return self.f.remember(("hessian", names), lambda: jacobian(_gradient(self.f, names), argnums=names))
+        return self.f.remember(("hessian", names), lambda: jacobian(gradient(self.f, names), argnums=names))
 
 
 @fitting("nbad.value_and_grad({f})({xs})")
@@ -226,11 +231,13 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
 class ValueAndGrad(Made):
     """What `value_and_grad` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "(y, partials) for each element"
+
     def __init__(self, f, names, is_many):
         super().__init__(f)
-        tracer = functools.partial(_trace_value_and_grad, f, names)
+        tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
         self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
-        self._names, self.is_many = names, is_many
+        self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
         y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
@@ -294,15 +301,21 @@ def hvp(
     (np.float64(0.0), np.float64(6.0))
     """
     primals, tangents = as_tuples(f, primals, tangents)
+    flat = flattened(f, primals, {})
+    if flat is not None:
+        groups = flat.groups(f, None)
+        into = None if out is None else groups.leaves("`nbad.hvp`", out)
+        made = hvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=into)
+        return groups.build(made) if out is None else out
     names = analyse(f, primals, {}, None).names
-    gradient = _gradient(f, names)
+    slopes = gradient(f, names)
     if out is None:
-        return jvp(gradient, primals, tangents)[1]
-    call = analyse(gradient, primals, {}, None)
+        return jvp(slopes, primals, tangents)[1]
+    call = analyse(slopes, primals, {}, None)
     unused = tuple(sweeps.value(call.program, call.layout).new())
-    return jvp(gradient, primals, tangents, out=(unused, out))[1]
+    return jvp(slopes, primals, tangents, out=(unused, out))[1]
 
 
-def _gradient(f, names):
+def gradient(f, names):
     """One gradient kernel per kernel and arguments, kept by the kernel, so that it is compiled once."""
     return f.remember(("gradient", names), lambda: grad(f, names))

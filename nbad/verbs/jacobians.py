@@ -13,12 +13,17 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
+from nbad.api.trees import flattened
+from nbad.displays import html
+from nbad.displays.names import Public
 from nbad.errors import ArgumentValueError, closest, fitting
+from nbad.lines import MADE_BY
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
 
 MOST_AXES = 64
 MODES = ("auto", "reverse", "forward")
+WIDEST_PATTERN = 24  # rows or columns of a pattern that is shown
 
 
 @fitting("nbad.jacobian({f})({xs})")
@@ -69,13 +74,13 @@ def _check_mode(mode):
         )
 
 
-def _check_axes(call):
+def check_axes(program, shape):
     """The blocks have two axes more than the elements, and NumPy's arrays 64 at most."""
-    axes = len(call.layout.shape) + 2
+    axes = len(shape) + 2
     if axes > MOST_AXES:
-        name, shape = call.program.names[0], call.layout.shape
+        name = program.names[0]
         raise ArgumentValueError(
-            f"{call.program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
+            f"{program.call}: the Jacobian has two axes more than the broadcast arguments, which are too many",
             got=f"{axes} axes",
             expected=f"{MOST_AXES} at most, as in any array of NumPy",
             fix=f"np.squeeze({name})" if 1 in shape else f"np.ravel({name})",
@@ -119,14 +124,32 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return ValueAndJacobian(f, selection(argnums), "auto")
 
 
-class Made:
+class Made(Public):
     """What a verb makes of a kernel: a function with its name, docstring and signature, and a method where it is one."""
 
     __call__: Callable[..., Any]
+    internal = frozenset("argnums both bound f gives is_many mode plain with_value".split())
+    argnums: Any = None
+    gives = ""
 
     def __init__(self, f):
         functools.update_wrapper(self, f, updated=())
         self.f = f
+
+    def __repr__(self):
+        return f"<{self._spelled()}>"
+
+    def _spelled(self):
+        options = "" if self.argnums is None else f", argnums={self.argnums!r}"
+        return f"nbad.{MADE_BY.get(type(self).__name__, type(self).__name__)}({self.f.__name__}{options})"
+
+    def _repr_html_(self):
+        """For notebooks: what it takes and gives; nothing is traced for this."""
+        facts = [("kernel", repr(self.f)[1:-1]), ("takes", ", ".join(self.f.parameters)), ("gives", self.gives)]
+        return html.page("function", self._spelled(), html.facts(facts), self._picture())
+
+    def _picture(self):
+        """What there is to be seen."""
 
     def __get__(self, instance, owner=None):
         is_method = instance is not None and self.f.parameters[:1] and self.f.parameters[0] in RECEIVERS
@@ -144,6 +167,7 @@ class Jacobian(Made):
     """
 
     with_value = False
+    gives = "J of shape (*B, M, N): M outputs by N inputs for each element"
 
     def __init__(self, f, argnums, mode):
         super().__init__(f)
@@ -157,8 +181,11 @@ class Jacobian(Made):
                 made = run(xs, out)
                 if made is not False:
                     return made
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
-        _check_axes(call)
+        check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
         sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
         result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
@@ -183,18 +210,37 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat).sparsity(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
+
+    def _of(self, flat):
+        """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
+        return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
+
+    def _picture(self):
+        """Which entries are not 0 by structure, of a kernel that was traced."""
+        program = self.f.last_program()
+        if program is None or self.argnums is not None:
+            return None
+        slots = [slot for a in program.arguments for slot in a.slots]
+        rows = program.sparsity(tuple(range(len(slots))))
+        if max(len(rows), len(slots)) > WIDEST_PATTERN:
+            return None
+        marked = ([html.code(f"y{m}"), *("\u25cf" if entry else "\u00b7" for entry in row)] for m, row in enumerate(rows))
+        return html.table(["", *map(html.code, slots)], marked, title="Entries that are not 0 by structure")
 
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
         return self.f.plain.bound(self._name, xs, out)
 
     def _new(self, call, sweep):
-        return sweep(call.arrays)[0]
+        return sweep(call.given)[0]
 
     def _into(self, call, sweep, out):
-        sweep.into(call.arrays, [_blocks(call, sweep, out)])
+        sweep.into(call.given, [_blocks(call, sweep, out)])
         return out
 
 
@@ -202,9 +248,10 @@ class ValueAndJacobian(Jacobian):
     """What `value_and_jacobian` returns, likewise."""
 
     with_value = True
+    gives = "(y, J): the value, and J of shape (*B, M, N)"
 
     def _new(self, call, sweep):
-        *leaves, blocks = sweep(call.arrays)
+        *leaves, blocks = sweep(call.given)
         return sweeps.structured(call.program, leaves), blocks
 
     def _into(self, call, sweep, out):
@@ -212,5 +259,5 @@ class ValueAndJacobian(Jacobian):
         y, blocks = pair_of(out, headline, ("y", "J"))
         leaves, blocks = leaves_for(call, y, headline), _blocks(call, sweep, blocks)
         check_overlaps(headline, blocks, "J", leaves)
-        sweep.into(call.arrays, [*leaves, blocks])
+        sweep.into(call.given, [*leaves, blocks])
         return out

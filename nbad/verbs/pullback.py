@@ -8,6 +8,10 @@ import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
+from nbad.assembly.scatter import Picked, sweeps_over
+from nbad.displays import html
+from nbad.displays.names import Public
+from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
@@ -18,6 +22,8 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
+from nbad.verbs import saved
+from nbad.verbs.jacobians import check_axes
 from nbad.verbs.linear import Given, as_given, count_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
@@ -31,8 +37,8 @@ class Residuals:
     Attributes
     ----------
     values : tuple of Residual
-        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `%7` the value of that number in
-        `nbad.show(f, "plan")`; an input goes by its name.
+        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `d1` what that variable of the
+        kernel held last, `%7` the value of that number in `nbad.show(f, "plan")`; an input goes by its name.
     dtype : numpy.dtype
     elements : int
         Elements of the broadcast shape.
@@ -68,27 +74,72 @@ class Residuals:
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the same as a table."""
+        title = f"{plural(len(self), 'residual')} of {self.dtype}"
+        size = f"{self.bytes_per_element} bytes per element, {amount(self.nbytes)} in all"
+        return html.page("nbad.Residuals", title, html.note(size), self.as_table())
 
-class Pullback:
+    def as_table(self) -> html.Html | None:
+        """What is kept, a row each; None where there is nothing."""
+        each = amount(self.dtype.itemsize * self.elements)
+        rows = ((html.code(value.name), value.source or "", value.reason, each) for value in self.values)
+        return html.table(["value", "line", "why", "bytes"], rows, [3]) if self.values else None
+
+
+class Pullback(Public):
     """Apply the transposed Jacobian of one forward sweep to seeds: any number of times, in any order, from any thread.
 
     Parameters are made by `nbad.vjp`. Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
+    internal = frozenset(["rows"])
+
     def __init__(
-        self, reverse: Reverse, rows: Array | None, shape: Shape, shapes: tuple[Shape, ...], max_bytes: int | None = None
+        self,
+        reverse: Reverse,
+        rows: Array | None,
+        shape: Shape,
+        shapes: tuple[Shape, ...],
+        max_bytes: int | None = None,
+        picked: Picked | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain = reverse.plain_case(shape, shapes)
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
 
     @cached_property
     def _sweeps(self):
-        return self._reverse.over(self._shape, self._shapes)
+        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
+
+    @property
+    def shape(self) -> Shape:
+        """That of the elements: what the arguments broadcast to."""
+        return self._shape
 
     @property
     def residuals(self) -> Residuals:
         """What is kept: names, dtype, bytes."""
         return Residuals(self._reverse.plan.residuals, self._reverse.dtype, math.prod(self._shape))
+
+    def __repr__(self) -> str:
+        kept = "closed" if self.rows is None else f"{len(self.residuals)} residuals, {amount(self.residuals.nbytes)}"
+        return f"<nbad.Pullback of {self._reverse.program.call[1:-1]}: {self._elements()}, {kept}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it takes and gives, and what is kept."""
+        program, reverse, kept, policy = self._reverse.program, self._reverse, self.residuals, self._reverse.plan.policy
+        names = (f"{name} of shape {shape}" for name, shape in zip(reverse.names, self._shapes, strict=True))
+        facts = [
+            ("elements", self._elements()),
+            ("cotangents of", ", ".join(names)),
+            ("policy", policy if isinstance(policy, str) else f"keeps {', '.join(policy)}"),
+            ("keeps", "nothing any more: it is closed" if self.rows is None else amount(kept.nbytes)),
+        ]
+        return html.page("nbad.Pullback", program.call[1:-1], html.facts(facts), kept.as_table())
+
+    def _elements(self) -> str:
+        shape = f" of shape {self._shape}" if len(self._shape) > 1 else ""
+        return f"{plural(math.prod(self._shape), 'element')}{shape} of {self._reverse.dtype}"
 
     @says_what_is_missing
     def __call__(
@@ -180,6 +231,54 @@ class Pullback:
         seeds = self._seeds(given, cts)
         return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
 
+    @says_what_is_missing
+    def jacobian(self, out: Array | None = None, *more: NoReturn, **unknown: NoReturn) -> Array:
+        """The per-element Jacobian, from what the forward sweep kept.
+
+        Parameters
+        ----------
+        out : array, optional
+            Filled and returned, in the working dtype.
+
+        Returns
+        -------
+        array
+            Of shape `(*B, M, N)`, as of `nbad.jacobian(f, argnums)(*xs)`: M runs over the outputs, N over the differentiated
+            arguments, in order, core values in C order. Broadcast arguments have columns in each block; nothing is summed.
+
+        Raises
+        ------
+        ArgumentValueError, ArgumentTypeError
+            If `out` does not fit, or the pullback is closed.
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> area = nbad.kernel(lambda a, b: a * b)
+        >>> y, pullback = nbad.vjp(area, np.array([2.0, 3.0]), 5.0)
+        >>> pullback.jacobian()
+        array([[[5., 2.]],
+               [[5., 3.]]])
+        """
+        if more or unknown:
+            raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
+        rows, reverse, space = self.rows, self._reverse, self._shape
+        run = reverse.plain_blocks(space)
+        if run and rows is not None:
+            made = run(space, rows) if out is None else run(space, rows, out)
+            if made is not False:
+                return made if out is None else out
+        rows = self._open("a call")
+        check_axes(reverse.program, space)
+        sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
+        if out is None:
+            memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
+            blocks = memory.empty(sweep.shape, dtype)
+        else:
+            (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
+        sweep(rows, blocks)
+        return blocks if out is None else out
+
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
 
@@ -207,9 +306,8 @@ class Pullback:
 
     def _wrong_structure(self, given, found):
         program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
-        fix = self._example(given)
-        if isinstance(found, tuple) and found and not program.structure.is_tuple:
-            fix = code.format("cts[0]" if given.batched else "ct[0]")
+        is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
+        fix = code.format("cts[0]" if given.batched else "ct[0]") if is_one_of else self._example(given)
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
@@ -243,14 +341,20 @@ class Pullback:
 
     def _room(self):
         """Bytes that temporaries may take at a time."""
-        if self.rows is None:
+        rows = self._open("a call")
+        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - rows.nbytes
+
+    def _open(self, what: str) -> Array:
+        """The residual rows, if they are still there."""
+        rows = self.rows
+        if rows is None:
             raise ArgumentValueError(
                 "`pullback` is closed",
-                got="a call after close()",
-                expected="calls before it",
+                got=f"{what} after close()",
+                expected=f"{what} before it",
                 fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
             )
-        return memory.TEMPORARY if self._max_bytes is None else self._max_bytes - self.rows.nbytes
+        return rows
 
     def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.
@@ -265,15 +369,32 @@ class Pullback:
         self.rows = None
 
     def __reduce__(self):
-        raise ArgumentTypeError(
-            "a pullback cannot be pickled or copied: it holds compiled code and residuals",
-            got="pickle or copy",
-            expected="the arguments of `nbad.vjp`, to make it again",
-            fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
-        )
+        rows = saved.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
+        return _loaded, (saved.Saved.of(self._reverse), rows, *self._parts()[2:])
+
+    def __copy__(self) -> "Pullback":
+        return self._like(self._open("pickle or copy"))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Pullback":
+        return self._like(self._open("pickle or copy").copy())
+
+    def _like(self, rows: Array) -> "Pullback":
+        return Pullback(self._reverse, rows, *self._parts()[2:])
+
+    def _parts(self):
+        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes, self._picked
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)
 
     def __enter__(self) -> "Pullback":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _loaded(made_by, rows, shape, *more):
+    """A pullback that was pickled, maybe in another process."""
+    reverse = made_by.reverse()
+    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, *more)

@@ -12,8 +12,12 @@ from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_o
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
+from nbad.api.trees import flattened
+from nbad.displays.names import Public
+from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
+from nbad.forks import IMPORTS
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -22,15 +26,21 @@ from nbad.verbs.linear import Given, as_given, count_of, many
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
 
-class Pushforward:
+class Pushforward(Public):
     """Apply the Jacobian of one forward sweep to tangents: any number of times, in any order, from any thread.
 
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.
     """
 
-    def __init__(self, pushing, arguments, rows):
+    def __init__(self, pushing, arguments, rows, indices=()):
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
-        self._pushing, self._rows = pushing, rows
+        self._pushing, self._rows, self._indices = pushing, rows, indices
+
+    def __repr__(self) -> str:
+        elements = plural(math.prod(self._layout.shape), "element")
+        return (
+            f"<nbad.Pushforward of {self._program.call[1:-1]}: {elements} of {self._layout.dtype}, {amount(self._rows.nbytes)}>"
+        )
 
     @says_what_is_missing
     def __call__(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
@@ -148,7 +158,7 @@ class Pushforward:
             names = [f"y{k}_dot" for k in range(len(shapes))]
             dots = check_out("`pushforward`", program.structure.leaves(out), names, shapes, dtype, tangents)
         if count != 0:
-            self._pushing(self._rows, tangents, dots, count)
+            self._pushing(self._rows, tangents, dots, count, self._indices)
         return sweeps.structured(program, dots) if out is None else out
 
 
@@ -184,14 +194,25 @@ def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: A
     >>> y, pushforward((1.0, 0.0)), pushforward((0.0, 1.0))
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        with IMPORTS:
+            from nbad.verbs.trees import TreePushforward
+        y, pushforward = linearize(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **flat.kwargs)
+        return y, TreePushforward(pushforward, flat.groups(f, argnums))
     call = analyse(f, xs, kwargs, argnums)
-    sweep, pushing = call.layout.remember(("linearize", call.arguments), lambda: _linearized(call))
-    *leaves, rows = sweep(call.arrays)
-    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows)
+    sweep, pushing = linearized(call)
+    *leaves, rows = sweep(call.given)
+    indices = call.given[len(call.arrays) :]
+    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
 
 
-def _linearized(call):
-    """The stations of a forward sweep and of its linear map."""
+def linearized(call):
+    """The stations of a forward sweep and of its linear map, made once for a layout."""
+    return call.layout.remember(("linearize", call.arguments), lambda: _stations(call))
+
+
+def _stations(call):
     program, layout = call.program, call.layout
     plan = program.plan(call.wrt, "partials")
     advice = "a part of the arguments at a time, or `nbad.jvp`, which keeps nothing"
@@ -245,6 +266,9 @@ def jvp(
         made = f.plain(key, (*primals, *tangents), None)
         if made is not False:
             return made
+    flat = flattened(f, primals, kwargs)
+    if flat is not None:
+        return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=out, **flat.kwargs)
     call = analyse(f, primals, kwargs, None)
     program, given = call.program, f.parameters[: len(primals)]
     if kwargs:
@@ -252,12 +276,12 @@ def jvp(
     arrays = _tangents(call, given, tangents)
     sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
     if out is None:
-        results = sweep((*call.arrays, *arrays))
+        results = sweep((*call.given, *arrays))
         if key is not None:
             keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
         return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
     leaves, dots = _jvp_results(call, arrays, out)
-    sweep.into((*call.arrays, *arrays), [*leaves, *dots])
+    sweep.into((*call.given, *arrays), [*leaves, *dots])
     return out
 
 

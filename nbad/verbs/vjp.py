@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike
 from nbad.api.calls import analyse, keep_plain, plain_name, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
+from nbad.api.trees import flattened
+from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.reverse import Reverse, reverse_of
 from nbad.runtime.sweeps import structured
 from nbad.verbs.pullback import Pullback
+from nbad.verbs.trees import TreePullback
 
 
 @says_what_is_missing
@@ -35,12 +38,13 @@ def vjp(
     ----------
     f : Kernel
     *xs, **kwargs : array_like
-        The kernel's arguments.
+        The kernel's arguments: numbers and arrays, or dicts, namedtuples and dataclasses of these, as their cotangents are then.
     argnums : int, str or tuple of these, optional
         Arguments to differentiate, by position or name, in order; by default all but integer and bool arrays. Positions count all
         parameters, static ones included.
     residuals : str or tuple of str
-        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them.
+        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them. A
+        variable of the kernel names the value that it held last, `g.x` is that of a variable of a function `g` that it calls.
     seeds : int, optional
         The expected number of seeds, a hint for "auto"; 1 if not given.
     max_bytes : int, optional
@@ -78,13 +82,21 @@ def vjp(
         made = f.plain(key, xs, None)
         if made is not False:
             return made
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        chosen = flat.selected(f, argnums)
+        y, pullback = vjp(
+            flat.kernel, *flat.args, argnums=chosen, residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs
+        )
+        return y, TreePullback.of(pullback, flat.groups(f, argnums))
     call = analyse(f, xs, kwargs, argnums)
     options = _options(call.program.call, residuals, seeds, max_bytes)
     forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
-    *leaves, rows = forward.sweep(call.arrays)
+    *leaves, rows = forward.sweep(call.given)
     if key is not None:
         keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
-    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes)
+    picked = Picked(forward.whole, call.indices) if call.indices else None
+    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked)
     return structured(call.program, leaves), pullback
 
 
@@ -97,11 +109,15 @@ class Options(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """The forward sweep of one layout and these options, the station of its pullbacks, and the shapes of their cotangents."""
+    """The forward sweep of one layout and these options, the station of its pullbacks, and the shapes of their cotangents.
+
+    `whole` are the shapes of what the differentiated arguments stand for.
+    """
 
     sweep: sweeps.Sweep
     reverse: Reverse
     shapes: tuple[tuple[int, ...], ...]
+    whole: tuple[tuple[int, ...], ...]
 
 
 USUAL = Options()
@@ -115,13 +131,14 @@ def _options(call, residuals, seeds, max_bytes):
 
 def _forward(call, options):
     program, layout = call.program, call.layout
-    shapes = tuple(layout.shapes[a] for a in call.arguments)
-    plan = _fitting_plan(call, shapes, options)
+    shapes, whole = (tuple(each[a] for a in call.arguments) for each in (layout.shapes, layout.whole))
+    picked = Picked(whole, call.indices) if call.indices else None
+    plan = _fitting_plan(call, shapes, picked, options)
     reverse = reverse_of(program, plan, call.arguments, layout.dtype)
     policies = POLICIES if options.policy == "auto" else ()
     advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy, options.seeds) for policy in policies])
     kind = sweeps.Sweep if options.max_bytes is None else sweeps.Bounded
-    return Forward(sweeps.forward(program, plan, layout, advice, kind), reverse, shapes)
+    return Forward(sweeps.forward(program, plan, layout, advice, kind), reverse, shapes, whole)
 
 
 def _plain(program, reverse):
@@ -161,16 +178,22 @@ def _advice(layout, plan, others):
     return advice
 
 
-def _fitting_plan(call, shapes, options):
+def _fitting_plan(call, shapes, picked, options):
     """The plan of a policy; "auto" gives way to one that keeps less where `max_bytes` asks for it."""
     program, layout, bound = call.program, call.layout, options.max_bytes
     plan = program.plan(call.wrt, options.policy, options.seeds)
     if bound is None:
         return plan
-    sums = reverse_of(program, plan, call.arguments, layout.dtype).over(layout.shape, shapes).least_bytes
+    reverse = reverse_of(program, plan, call.arguments, layout.dtype)
+    sums = sweeps_over(reverse, layout.shape, shapes, picked).least_bytes
     if _residual_bytes(layout, plan) + sums <= bound:
         return plan
     plans = [program.plan(call.wrt, p, options.seeds) for p in POLICIES] if options.policy == "auto" else [plan]
     sizes = [_residual_bytes(layout, p) + sums for p in plans]
-    memory.check_fits(program.call, min(sizes), bound, "the residuals" + " and sums over broadcast axes" * (sums > 0))
+    memory.check_fits(program.call, min(sizes), bound, _wanted(call, sums))
     return cost.best([p for p, size in zip(plans, sizes, strict=True) if size <= bound], options.seeds)
+
+
+def _wanted(call, sums):
+    """What `max_bytes` must have room for."""
+    return "the residuals" + (" and sums over picked entries" if call.indices else " and sums over broadcast axes" * (sums > 0))

@@ -68,10 +68,9 @@ def test_what_is_made_from_a_kernel_with_a_name_is_made_again(monkeypatch):
         pickle.dumps(nbad.grad(nbad.kernel(lambda x: x * x)))
 
 
-@pytest.mark.parametrize("f", [lambda: nbad.vjp(square, 1.0)[1], lambda: nbad.linearize(square, 1.0)[1]])
-def test_linear_maps_do_not_travel(f):
-    with pytest.raises(TypeError, match=r"a push\w+ cannot be pickled or copied|a pullback cannot be pickled or copied"):
-        pickle.dumps(f())
+def test_pushforwards_do_not_travel():
+    with pytest.raises(TypeError, match="a pushforward cannot be pickled or copied"):
+        pickle.dumps(nbad.linearize(square, 1.0)[1])
 
 
 def test_by_value_through_cloudpickle():

@@ -82,6 +82,7 @@ VERBS = {
     "vjp": lambda f, *xs: nbad.vjp(f, *xs),
     "recompute": lambda f, *xs: nbad.vjp(f, *xs, residuals="recompute")[1](1.0),
     "mincut": lambda f, *xs: nbad.vjp(f, *xs, residuals="mincut")[1](1.0),
+    "blocks": lambda f, *xs: nbad.vjp(f, *xs, residuals="recompute")[1].jacobian(),
     "bounded": lambda f, *xs: nbad.vjp(f, *xs, max_bytes=1 << 20)[1](1.0),
     "batched": lambda f, *xs: nbad.vjp(f, *xs)[1].batched(np.ones((2, *np.broadcast_shapes(*map(np.shape, xs))))),
     "jacobian": lambda f, *xs: nbad.jacobian(f)(*xs),
@@ -144,6 +145,7 @@ def test_a_partial_may_fail_where_the_value_does_not(verb):
 OF_ZERO = {
     "vjp": lambda f, x, y: nbad.vjp(f, x, y)[1](0.0),
     "recompute": lambda f, x, y: nbad.vjp(f, x, y, residuals="recompute")[1](np.zeros_like(x)),
+    "blocks": lambda f, x, y: nbad.vjp(f, x, y, residuals="recompute")[1].jacobian(),
     "linearize": lambda f, x, y: nbad.linearize(f, x, y)[1]((0.0, 0.0)),
     "jvp": lambda f, x, y: nbad.jvp(f, (x, y), (0.0, 0.0)),
     "jvp along the other": lambda f, x, y: nbad.jvp(f, (x, y), (0.0, 1.0)),

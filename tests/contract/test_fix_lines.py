@@ -312,7 +312,9 @@ pullback_of_two.batched(x[None]) ; pullback = pullback_of_two; FIX
 pullback_of_two.batched((np.ones((2, 3)), np.ones((4, 3)))) ; pullback = pullback_of_two; FIX
 pullback(None) ; pullback(FIX)
 ct = "b"; | pullback_of_two((x, ct)) ; pullback_of_two((x, FIX))
-copy.copy(pullback) ; FIX
+pullback.jacobian(x) ; pullback.jacobian(FIX)
+pullback.jacobian(None, True) ; FIX
+copy.copy(pushforward) ; FIX
 pushforward() ; FIX
 pushforward(x) ; FIX
 pushforward((x,)) ; FIX

@@ -23,9 +23,9 @@ from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
 from benchmarks.commands import compile as compile_time
-from benchmarks.commands import memory, policies, targets, wide
+from benchmarks.commands import indexed, memory, policies, targets, wide
 from benchmarks.commands.report import MARKDOWN
-from benchmarks.measure import wide_steps
+from benchmarks.measure import indexed_steps, wide_steps
 from benchmarks.measure.process import ChildError
 from benchmarks.measure.schedule import start
 from benchmarks.report import heat, pages, tables
@@ -327,6 +327,21 @@ def test_wide_kernels_are_compared_by_their_best_times(tmp_path):
     assert row.costs == ([5.0, 5.0, 20.0], 2.0)
     (tmp_path / "wide.json").write_text(json.dumps({"kind": "wide", "machine": {}, "threads": 1, "rows": [vars(row)]}))
     assert "1 thread; JAX's time over nbad's." in MARKDOWN["wide"](tmp_path / "wide.json")
+
+
+def test_picked_arguments_are_compared_by_their_best_times(tmp_path):
+    row = indexed.Row("bundle, scatter", 100, "add.at", 5.0, {"nbad": [2e-3, 1e-3], "add.at": [9e-3, 6e-3]})
+    assert row.cells[2:5] == ["5.00", "6.00", "met"]
+    (tmp_path / "indexed.json").write_text(json.dumps({"kind": "indexed", "machine": {}, "threads": 2, "rows": [vars(row)]}))
+    assert "2 threads each." in MARKDOWN["indexed"](tmp_path / "indexed.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", indexed_steps.CONTESTANTS)
+def test_picked_arguments_run(task):
+    samples = [indexed_steps.prepare(task, who, 300)["sample"] for who in indexed_steps.CONTESTANTS[task] if who != "segment_sum"]
+    np.testing.assert_allclose(samples[0], samples[1], rtol=1e-9, atol=1e-9)
+    assert indexed_steps.measure() > 0
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ memo        |
 config      |
 version     |
 foreign     |
+displays    |
 operations  |
 graphs      | operations
 derivatives | operations graphs
@@ -30,30 +31,34 @@ functions   |
 codegen     | operations graphs functions
 native      | codegen
 pipeline    | graphs derivatives plans codegen
-runtime     | graphs derivatives plans codegen native pipeline
+indexing    |
+runtime     | graphs derivatives plans codegen native pipeline indexing
+assembly    | plans codegen native indexing runtime
 rewriting   |
 language    | operations graphs rewriting
 branching   | operations graphs language rewriting
 tracing     | operations graphs derivatives rewriting language branching
 special     | operations language
-api         | operations graphs derivatives formulas plans pipeline runtime language tracing special
-verbs       | operations graphs derivatives formulas plans pipeline runtime language tracing special api
+api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
+verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
 integrations | operations graphs plans codegen pipeline runtime api verbs
+profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
-tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
-__init__    | special language tracing runtime api verbs integrations tools testing
+tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
+__main__    | tools
+__init__    | special indexing language tracing runtime api verbs integrations tools testing
 """
-EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
+EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign", "displays"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},
     "mpmath": {"tools.accuracy", "testing.exact", "functions.fits"},
-    "scipy": {"operations.scipy_link"},
+    "scipy": {"operations.scipy_link", "assembly.scipy_sparse"},
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {}
+INTEGRATED: dict[str, set[str]] = {"integrations.scipy": {"scipy"}, "integrations.scipy_parts": {"scipy"}}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 

@@ -28,12 +28,17 @@ def outputs_of(graph, columns):
 
 
 def walks(plan, columns, seeds, tangents):
-    """Cotangents and output tangents by the interpreter, from the residuals alone."""
+    """Cotangents, output tangents by the interpreter, from the residuals alone."""
     kept = outputs_of(plan.forward, columns)[plan.outputs :]
     found = []
     for graph, given_ in ((plan.reverse, seeds), (plan.pushforward, tangents)):
         found += outputs_of(fuse(plan.prologue, graph) if plan.prologue else graph, [*kept, *given_])
     return found
+
+
+def matrix(plan, columns):
+    """All entries likewise."""
+    return outputs_of(plan.blocks, outputs_of(plan.forward, columns)[plan.outputs :])
 
 
 def directions(count, shape, seed=0):
@@ -64,10 +69,29 @@ def test_policies_give_the_same_bits_by_every_elimination(graph):
     for elimination in ENDS:
         joint = jacobian(graph, wrt, elimination=elimination)
         plans = [partition(joint, wrt, policy) for policy in POLICIES]
-        expected = walks(plans[0], columns, seeds, tangents)
+        expected = [*walks(plans[0], columns, seeds, tangents), *matrix(plans[0], columns)]
         for plan in (*plans[1:], text.loads(text.dumps(plans[1]))):
-            for a, b in zip(walks(plan, columns, seeds, tangents), expected, strict=True):
+            for a, b in zip([*walks(plan, columns, seeds, tangents), *matrix(plan, columns)], expected, strict=True):
                 assert np.array_equal(a, b, equal_nan=True)
+
+
+@settings(max_examples=40)
+@given(graphs(largest=30))
+def test_entries_are_what_unit_seeds_or_unit_tangents_give(graph):
+    """Whichever are fewer; infinities and nan included."""
+    wrt, outputs = wrt_of(graph), len(graph.outputs)
+    columns = [np.random.default_rng(k).choice([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 3.0], 60) for k in wrt]
+    seeds, tangents = np.zeros((outputs, 60)), np.zeros((len(wrt), 60))
+    given_, part = (seeds, slice(len(wrt))) if outputs <= len(wrt) else (tangents, slice(len(wrt), None))
+    for elimination in ("full", *ENDS):
+        plan, expected = partition(jacobian(graph, wrt, elimination=elimination), wrt, "mincut"), []
+        for unit in given_:
+            unit[...] = 1.0
+            expected.append(walks(plan, columns, seeds, tangents)[part])
+            unit[...] = 0.0
+        rows = expected if given_ is seeds else zip(*expected, strict=True)
+        for a, b in zip(matrix(plan, columns), [entry for row in rows for entry in row], strict=True):
+            assert np.array_equal(np.broadcast_to(a, 60), np.broadcast_to(b, 60), equal_nan=True)
 
 
 @pytest.mark.parametrize("elimination", ["auto", "greedy", pytest.param("plain", marks=pytest.mark.slow)])
@@ -78,9 +102,12 @@ def test_maps_are_the_jacobian(make, elimination):
     xs = sample(make, WIDTH)
     columns = [x for a in xs for x in (np.moveaxis(a, -1, 0) if a.ndim > 1 else [a])]
     seeds, tangents = directions(len(graph.outputs), 40, 1), directions(len(wrt), 40, 2)
-    full, joint = jacobian(graph, wrt), jacobian(graph, wrt, elimination=elimination)
-    expected = walks(partition(full, wrt, "partials"), columns, seeds, tangents)
-    for a, b in zip(walks(partition(joint, wrt, "mincut"), columns, seeds, tangents), expected, strict=True):
+    joint = jacobian(graph, wrt, elimination=elimination)
+    whole, plan = partition(jacobian(graph, wrt), wrt, "partials"), partition(joint, wrt, "mincut")
+    expected = walks(whole, columns, seeds, tangents)
+    for a, b in zip(walks(plan, columns, seeds, tangents), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+    for a, b in zip(matrix(plan, columns), matrix(whole, columns), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
     dots = outputs_of(jvp_graph(joint, wrt), [*columns, *tangents])[len(graph.outputs) :]
     for a, b in zip(dots, expected[len(wrt) :], strict=True):

@@ -1,0 +1,316 @@
+"""Arguments that are dicts, namedtuples or dataclasses of arrays: the kernel that takes what is in them, one by one.
+
+Everything behind this room knows arrays only. A call whose arguments have structure becomes one of a flat kernel, made from the
+same function once for each structure; what there is for an argument is put together again as the argument was.
+"""
+
+import functools
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad.api.signatures import RESERVED, dressed, groups, in_order
+from nbad.api.statics import copied, identity, is_setting, is_to_blame
+from nbad.errors import ArgumentValueError
+from nbad.foreign import shown
+from nbad.forks import IMPORTS
+from nbad.graphs.kernels import TUPLE, Fixed, Tree, taken_apart
+from nbad.lines import verb
+from nbad.tracing.arguments import Bundle
+
+Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
+_LEAVES = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})  # most arguments
+
+
+class Treelike:
+    """For `Kernel`: the kernel of what is in its arguments."""
+
+    __name__: str
+    __wrapped__: Any
+    by: tuple[str, ...]
+    signature: str | None
+    static: tuple[str, ...]
+    errors: Any
+    max_operations: int
+    max_passes: int
+    parameters: tuple[str, ...]
+    _math: Any
+    _cores: dict[str, tuple[int, ...]]
+    _leaves: tuple[tuple[int, ...], ...] | None
+    _made_from: Any
+    _parameters: tuple[inspect.Parameter, ...]
+    _tracer: Any
+    _is_traced: Any
+
+    def flat(self, forest: Forest) -> Any:
+        """The kernel of the same values that takes what is in the trees in place of these, one after the other."""
+        if self._made_from is None:
+            return self._own_flat(forest)
+        base, method, arguments = self._made_from
+        return (
+            base.flat(forest).fixed(*arguments) if method == "fixed" else self._flat_derivative(base.flat(forest), dict(forest))
+        )
+
+    @property
+    def takes_trees(self) -> bool:
+        """Whether it is traced from a function: those of SymPy expressions are not."""
+        if self._made_from is None:
+            return self._is_traced()
+        base, method, _ = self._made_from
+        return method != "flat" and base.takes_trees
+
+    def _own_flat(self, forest):
+        names = names_in(self.parameters, forest)
+
+        def function(*args, **kwargs):
+            positional, named = in_order(self._parameters, grouped(forest, names, signature.bind(*args, **kwargs).arguments))
+            return self.__wrapped__(*positional, **named)
+
+        signature = inspect.Signature(_flat_parameters(self._parameters, names))
+        cores = [core for name, core in self._cores.items() for _ in names[name]]
+        spelled = None if self.signature is None else f"{groups(cores)}->{groups(self._leaves or ())}"
+        options = self._math, self.max_operations, self.errors, self.max_passes
+        tracer = functools.partial(_trace_flat, self, forest)
+        dressed(function, self.__name__, self.__doc__, signature)
+        kernel = type(self)(function, spelled, self.static, *options, tracer)  # type: ignore[call-arg]
+        kernel._made_from = self, "flat", (forest,)
+        return kernel
+
+    def _flat_derivative(self, base, trees):
+        """That of a derivative of a kernel, whose own is `base`: partials by what is in a tree come in its structure."""
+        _, _, (name, tracer, outputs, by) = self._made_from
+        names, more, (*_, structure) = names_in(self.parameters, trees.items()), len(outputs) - len(by), tracer.args
+        parts = (*[None] * more, *map(trees.get, by))
+        if any(parts):
+            structure = Tree(tuple, tuple(range(len(parts))), parts) if structure is TUPLE else parts[0]
+        flat_by = tuple(each for parameter in by for each in names[parameter])
+        tracer = functools.partial(tracer.func, base, flat_by, structure)
+        return base.derived(name, tracer, [*outputs[:more], *map(base.core, flat_by)], flat_by)
+
+
+def _flat_parameters(parameters, names):
+    """One for each name; a default behind others is never used, for all that is in a tree is passed."""
+    found: list[inspect.Parameter] = []
+    for p in parameters:
+        for name in names.get(p.name, (p.name,)):
+            q = p if name == p.name else p.replace(name=name, default=p.empty)
+            is_behind = p.kind is not p.KEYWORD_ONLY and any(r.default is not p.empty for r in found)
+            found.append(q.replace(default=None) if is_behind and q.default is p.empty else q)
+    return found
+
+
+def _trace_flat(kernel, forest, arguments, constants):
+    """Trace the function of a kernel, with the arguments of a flat one put together."""
+    names, given = names_in(kernel.parameters, forest), {a.name: a for a in arguments}
+    trees = dict(forest)
+    passed = [
+        Bundle(name, tuple(given[each] for each in own), trees[name]) if name in trees else given[own[0]]
+        for name, own in names.items()
+        if own[0] in given
+    ]
+    try:
+        return kernel._tracer(passed, constants)
+    except TypeError as error:
+        for name, tree in forest:
+            value = tree.build([1.0] * len(names[name]))
+            if is_to_blame(value, error):  # it was to be a number
+                with IMPORTS:
+                    from nbad.runtime.operands import as_array
+                as_array(f"`{kernel.__name__}({', '.join(kernel.parameters)})`", name, value)
+        raise
+
+
+def names_in(parameters: Iterable[str], forest: Iterable[tuple[str, Tree]]) -> dict[str, tuple[str, ...]]:
+    """The names of the flat parameters in place of each parameter.
+
+    Examples
+    --------
+    >>> names_in(["x", "p"], [("p", Tree(dict, ("a", "b c"), (None, None)))])
+    {'x': ('x',), 'p': ('p_a', 'p_b_c')}
+    """
+    trees, found = dict(forest), {}
+    taken = {*parameters, *RESERVED}
+    for parameter in parameters:
+        names = []
+        for spelled in trees[parameter].spelled(parameter) if parameter in trees else ():
+            name = re.sub(r"\W+", "_", spelled).strip("_")
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names.append(name)
+        found[parameter] = tuple(names) or (parameter,)
+    return found
+
+
+def grouped(forest: Forest, names: Mapping[str, tuple[str, ...]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of flat parameters as the values of parameters."""
+    trees, inside = dict(forest), {each for name, _ in forest for each in names[name]}
+    found = {name: value for name, value in given.items() if name not in inside}
+    for name, tree in trees.items():
+        found[name] = tree.build([given[each] for each in names[name]], lambda value: value)
+    return found
+
+
+# calls
+
+
+def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, list[Any]] | None:
+    """The structure of a dict, a namedtuple or a dataclass, and the numbers and arrays in it; None for all else.
+
+    A dataclass of plain numbers is a setting, unless one is to differentiate by it.
+    """
+    leaves: list[Any] = []
+    tree = _grown(kernel, name, value, is_chosen, leaves)
+    return (tree, leaves) if isinstance(tree, Tree) and leaves else None
+
+
+def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any]) -> Any:
+    if type(value) in _LEAVES:
+        leaves.append(value)
+        return None
+    is_nested = isinstance(value, dict) or hasattr(type(value), "_fields") or is_dataclass(type(value))
+    if is_setting(value) and not (is_nested and is_chosen):
+        return Fixed(copied(value), identity(kernel, name, value))
+    taken = taken_apart(value) if is_nested and not hasattr(type(value), "__array__") else None
+    if taken is None:
+        leaves.append(value)
+        return None
+    kind, keys, values = taken
+    return Tree(kind, keys, tuple(_grown(kernel, name, each, is_chosen, leaves) for each in values))
+
+
+class Flat(NamedTuple):
+    """A call with trees, as one of a flat kernel.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    args, kwargs : tuple, dict
+    forest : Forest
+    names : dict
+        Of the flat parameters in place of each parameter.
+    differentiable : dict
+        For each flat parameter that is passed, whether it has a derivative.
+    """
+
+    kernel: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    forest: Forest
+    names: dict[str, tuple[str, ...]]
+    differentiable: dict[str, bool]
+
+    def selected(self, f: Any, argnums: Any) -> tuple[str, ...] | None:
+        """The flat parameters that `argnums` selects: of trees, what has a derivative."""
+        if argnums is None:
+            return None
+        found: list[str] = []
+        for which in argnums if isinstance(argnums, tuple | list) else (argnums,):
+            own = self.names[f.parameter(which)]
+            found += [each for each in own if self.differentiable.get(each)] or own
+        return tuple(found)
+
+    def along(self, f: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, ...]:
+        """The tangents of all that is passed by position, from one for each of the arguments."""
+        trees, passed = dict(self.forest), f.parameters[: len(primals)]
+        parts = tuple((name, trees.get(name), self.names[name]) for name in passed)
+        names = tuple(each for name in passed for each in self.names[name])
+        return Groups(parts, names).leaves(f"`nbad.{verb() or 'jvp'}(f, primals, tangents)`", tangents)
+
+    def groups(self, f: Any, argnums: Any) -> "Groups":
+        """How results that come for each differentiated flat parameter are put together."""
+        chosen = f.parameters if argnums is None else argnums if isinstance(argnums, tuple | list) else (argnums,)
+        order, trees = [f.parameter(which) for which in chosen if argnums is not None or which in f._cores], dict(self.forest)
+        parts = [(name, trees.get(name), self.names[name]) for name in order]
+        has = {each for _, _, own in parts for each in own if self.differentiable.get(each, False)}
+        kept = [(name, tree, own) for name, tree, own in parts if has & set(own)]
+        return Groups(tuple(kept), tuple(each for _, _, own in kept for each in own if each in has))
+
+
+def flattened(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], argnums: Any = ()) -> Flat | None:
+    """A call whose arguments have structure, as one of a flat kernel; None where they have none, as most."""
+    if not any(map(_may_be_tree, args)) and not any(map(_may_be_tree, kwargs.values())):
+        return None
+    chosen = {*f.by, *(_chosen(f, argnums))}
+    found: dict[str, Any] = {}
+    positional = list(zip(f.parameters, args, strict=False))
+    for name, value in (*positional, *kwargs.items()):
+        if name in f._cores and _may_be_tree(value) and (tree := tree_of(f.__name__, name, value, name in chosen)):
+            found[name] = tree
+    if not found or len(args) > len(f.parameters) or not f.takes_trees:
+        return None
+    forest = tuple((name, tree) for name, (tree, _) in found.items())
+    kernel, names = f.remember(("flat", forest), lambda: (f.flat(forest), names_in(f.parameters, forest)))
+    leaves = {name: leaves for name, (_, leaves) in found.items()}
+    flat = [(name, leaves.get(name, [value])) for name, value in positional]
+    by_name = {
+        each: leaf
+        for name, value in kwargs.items()
+        for each, leaf in zip(names.get(name, (name,)), leaves.get(name, [value]), strict=True)
+    }
+    passed = {each: leaf for name, own in flat for each, leaf in zip(names[name], own, strict=True)} | by_name
+    has = {name: not is_setting(value) and _has_derivative(value) for name, value in passed.items() if name in kernel._cores}
+    return Flat(kernel, tuple(leaf for _, own in flat for leaf in own), by_name, forest, names, has)
+
+
+def _may_be_tree(value: Any) -> bool:
+    kind = type(value)
+    return kind not in _LEAVES and (isinstance(value, dict) or hasattr(kind, "_fields") or is_dataclass(kind))
+
+
+def _chosen(f: Any, argnums: Any) -> Iterable[str]:
+    """The names that `argnums` selects, as far as it makes sense."""
+    for which in argnums if isinstance(argnums, tuple | list) else (argnums,):
+        is_position = isinstance(which, int | np.integer) and -len(f.parameters) <= which < len(f.parameters)
+        name = f.parameters[which] if is_position else which
+        if isinstance(name, str):
+            yield name
+
+
+def _has_derivative(value: Any) -> bool:
+    return not (isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "iub")
+
+
+class Groups(NamedTuple):
+    """How what comes for each of some flat parameters is put together for the parameters.
+
+    Attributes
+    ----------
+    parts : tuple
+        For each parameter its name, its tree or None, and its flat parameters.
+    names : tuple of str
+        The flat parameters for which there is something, in order.
+    """
+
+    parts: tuple[tuple[str, Tree | None, tuple[str, ...]], ...]
+    names: tuple[str, ...]
+
+    def build(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """One value for each parameter; None where there is none in it."""
+        found = dict(zip(self.names, values, strict=True))
+        return tuple(tree.build(map(found.get, own)) if tree else found[own[0]] for _, tree, own in self.parts)
+
+    def leaves(self, call: str, given: Any) -> tuple[Any, ...]:
+        """The values in one for each parameter, each in the structure of its argument, or a number that stands for all."""
+        if not isinstance(given, tuple | list) or len(given) != len(self.parts):
+            return given
+        found: dict[str, Any] = {}
+        for (name, tree, own), value in zip(self.parts, given, strict=True):
+            parts = tree.leaves(value) if tree and not _stands_for_all(value) else (value,) * len(own)
+            if type(parts) is not tuple or len(parts) != len(own):
+                raise ArgumentValueError(
+                    f"{call}: what is given for {name} does not have its structure",
+                    got=shown(value),
+                    expected=tree.described() if tree else "an array",
+                    fix=str(tree.build(["1.0"] * len(own))) if tree else name,
+                )
+            found |= zip(own, parts, strict=True)
+        return tuple(found[name] for name in self.names)
+
+
+def _stands_for_all(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)

@@ -1,0 +1,50 @@
+"""Matrices and linear operators as SciPy has them, where SciPy is installed."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from nbad.assembly.structure import Structure
+from nbad.assembly.sums import add_segments
+from nbad.errors import MissingExtraError
+from nbad.forks import IMPORTS
+from nbad.runtime import memory
+
+
+def check_scipy(call: str) -> ModuleType:
+    """SciPy's sparse matrices, imported; the call is for the message where they are not installed."""
+    try:
+        with IMPORTS:
+            import scipy.sparse.linalg
+    except ImportError:
+        raise MissingExtraError(
+            f"{call} needs SciPy, which is not installed", expected="the extra `scipy`", fix='pip install "nbad[scipy]"'
+        ) from None
+    return scipy.sparse
+
+
+def csr(structure: Structure, blocks: np.ndarray) -> Any:
+    """The matrix of a structure: its data are the blocks themselves where each of their numbers is an entry of its own."""
+    import scipy.sparse
+
+    data = blocks.reshape(-1)
+    if structure.segments is not None:
+        data = memory.empty((structure.indices.size,), blocks.dtype)
+        add_segments(structure.segments, blocks.reshape(1, -1, 1), data.reshape(1, -1, 1))
+    matrix = scipy.sparse.csr_array((data, structure.indices, structure.indptr), shape=structure.shape, copy=False)
+    matrix.has_sorted_indices = matrix.has_canonical_format = True
+    return matrix
+
+
+def operator(shape: tuple[int, int], dtype: np.dtype, push: Any, pull: Any) -> Any:
+    """A linear operator: `push` takes an array `(S, columns)` to one `(S, rows)`, and `pull` the other way."""
+    from scipy.sparse.linalg import LinearOperator
+
+    def one(apply):
+        return lambda v: apply(np.asarray(v, dtype).reshape(1, -1))[0]
+
+    def many(apply):
+        return lambda v: apply(np.ascontiguousarray(np.asarray(v, dtype).T)).T
+
+    return LinearOperator(shape, matvec=one(push), rmatvec=one(pull), matmat=many(push), rmatmat=many(pull), dtype=dtype)

@@ -1,0 +1,1 @@
+"""Arguments that are picked from an array by an index: `nbad.indexed`."""

@@ -1,0 +1,94 @@
+"""How pullbacks travel: the kernel by its name or by value, the plan by what it was made for, the residual rows by value.
+
+Plans are made anew where a pullback is loaded. Whether they are the same, and so what the rows mean, is told by digests of the
+kernel's graph and of the plan: both hold all operations and constants, and no lines of the source.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbad import config
+from nbad.api.kernel import Kernel
+from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.foreign import shown
+from nbad.graphs.loops import digest_of
+from nbad.plans.plan import Policy
+from nbad.runtime.reverse import Reverse, reverse_of
+from nbad.runtime.sweeps import row_length
+
+
+class Saved(NamedTuple):
+    """What makes a station of pullbacks again, in any process: the call's kernel and statics, what was asked for, and digests."""
+
+    kernel: Any
+    names: tuple[str, ...]  # of the arguments that were passed as numbers
+    statics: dict[str, Any]
+    errors: str
+    arguments: tuple[int, ...]
+    asked: tuple[Policy, int]  # for which policy, and how many seeds
+    dtype: str
+    digests: tuple[str, str]
+
+    @classmethod
+    def of(cls, reverse: Reverse) -> "Saved":
+        """That of a station."""
+        program, plan = reverse.program, reverse.plan
+        kernel, statics = program.made_from
+        request = reverse.arguments, plan.asked, reverse.dtype.name
+        return cls(kernel, program.names, statics, program.errors, *request, (_digest(program), plan.digest))
+
+    def reverse(self) -> Reverse:
+        """The station, found or made."""
+        program = self._program()
+        if _digest(program) == self.digests[0]:
+            plan = program.plan(program.input_slots(self.arguments), *self.asked)
+            if plan.digest == self.digests[1]:
+                return reverse_of(program, plan, self.arguments, np.dtype(self.dtype))
+        raise self._edited("another graph" if _digest(program) != self.digests[0] else "another plan of it")
+
+    def _program(self):
+        if not isinstance(self.kernel, Kernel):
+            raise self._edited(shown(self.kernel))
+        before = config.raising.set(self.errors != self.kernel.errors)
+        try:
+            return self.kernel.bind_names({**dict.fromkeys(self.names, 0.0), **self.statics})[0]
+        except ArgumentTypeError as error:
+            raise self._edited(f"the parameters {', '.join(self.kernel.parameters)}") from error
+        finally:
+            config.raising.reset(before)
+
+    def _edited(self, got):
+        name = getattr(self.kernel, "__name__", "f")
+        return ArgumentValueError(
+            f"this pullback was saved by another version of `{name}`, or of nbad: what it keeps would be misread",
+            got=got,
+            expected="the kernel whose forward sweep it followed",
+            fix=f"y, pullback = nbad.vjp({name}, {', '.join(self.names)})",
+        )
+
+
+def _digest(program):
+    """What tells what a program computes, and how it is called, from others."""
+    return program.remember("digest", lambda: _digest_anew(program))
+
+
+def _digest_anew(program):
+    called = program.names, program.cores, program.leaves, program.seed_names
+    return digest_of(program.graph, program.math, program.errors, *called)
+
+
+def with_blank_padding(rows: np.ndarray, elements: int) -> np.ndarray:
+    """The residual rows with zeros where no element's number is: what lay in that memory before is not told to anybody."""
+    if rows.flags.writeable:
+        rows[:, elements:] = 0.0
+    return rows
+
+
+def as_rows(reverse: Reverse, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Rows from elsewhere as compiled code reads them."""
+    expected = len(reverse.plan.residuals), row_length(math.prod(shape), reverse.dtype)
+    if rows.shape != expected:
+        raise ArgumentValueError("a saved pullback is damaged", got=f"rows of shape {rows.shape}", expected=f"shape {expected}")
+    return np.require(rows, reverse.dtype, ["C", "A"])
