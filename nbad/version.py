@@ -1,3 +1,3 @@
 """The version, for `nbad.__version__`, the disk cache and the package metadata."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
