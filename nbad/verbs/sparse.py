@@ -89,14 +89,14 @@ class SparseJacobian(Made):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
-    def __call__(self, /, *xs, **kwargs):
+    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
         check_scipy("`nbad.sparse_jacobian`")
         call = analyse(self.f, xs, kwargs, self.argnums)
         plan = call.program.jacobian_plan(call.wrt, "auto")
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
         return csr(structure, sweeps.jacobian(call.program, plan, call.layout, False)(call.given)[0])
 
-    def operator(self, /, *xs, **kwargs):
+    def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Jacobian of all elements as a linear operator: `J @ v`, `J.T @ w`, `(J.T @ J) @ v`, and products with matrices.
 
         One forward sweep is run, whose residuals serve all products; no matrix is made, and no structure is needed.
@@ -155,7 +155,7 @@ def _beside(parts, axis):
 
 
 @fitting("nbad.sparse_hessian({f})({xs})")
-def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
+def sparse_hessian(f: Kernel, argnums: Argnums = None) -> "SparseHessian":
     """The function that computes the Hessian of the sum of a single-output kernel over all elements, as a sparse matrix.
 
     Parameters
@@ -209,7 +209,7 @@ class SparseHessian(Made):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
-    def __call__(self, /, *xs, **kwargs):
+    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
         check_scipy("`nbad.sparse_hessian`")
         call = self._analysed(xs, kwargs)
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
@@ -220,7 +220,7 @@ class SparseHessian(Made):
         structure = _known(self._structures, call, make)
         return csr(structure, sweeps.jacobian(program, plan, call.layout, False)(call.given)[0])
 
-    def operator(self, /, *xs, **kwargs):
+    def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Hessian of the sum over all elements as a linear operator: `H @ v`, and products with matrices.
 
         One forward sweep is run, whose residuals serve all products; no matrix is made, and no structure is needed.
