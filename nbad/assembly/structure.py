@@ -67,17 +67,18 @@ class Columns(NamedTuple):
         --------
         >>> Columns.of((2,), [(2,), (3,)], [(), (3,)], [None, None])
         Columns(numbers=array([[0, 2, 3, 4],
-               [1, 2, 3, 4]]), total=5)
+               [1, 2, 3, 4]], dtype=int32), total=5)
         """
         start, parts = 0, []
+        dtype = np.int32 if sum(map(math.prod, shapes)) <= LARGEST else np.int64
         for own, core, index in zip(shapes, cores, indices, strict=True):
-            parts.append(_numbers(start, own, index, (*shape, *core)).reshape(math.prod(shape), math.prod(core)))
+            parts.append(_numbers(start, own, index, (*shape, *core), dtype).reshape(math.prod(shape), math.prod(core)))
             start += math.prod(own)
         return cls(np.concatenate(parts, axis=1) if parts else np.zeros((math.prod(shape), 0), int), start)
 
 
-def _numbers(start: int, own: tuple[int, ...], index: Index | None, shape: tuple[int, ...]) -> np.ndarray:
-    numbers = np.arange(start, start + math.prod(own)).reshape(own)
+def _numbers(start: int, own: tuple[int, ...], index: Index | None, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    numbers: np.ndarray = np.arange(start, start + math.prod(own), dtype=dtype).reshape(own)
     return np.broadcast_to(numbers if index is None else numbers[index.positions], shape)
 
 
@@ -120,7 +121,7 @@ def of_hessian(columns: Columns, pattern: np.ndarray) -> Structure:
     upper = [(p, q) for p in range(values) for q in range(p, values) if pattern[p, q] or pattern[q, p]]
     pairs = [(row, column, p * values + q) for p, q in upper for row, column in dict.fromkeys(((p, q), (q, p)))]
     rows, others, places = np.array(pairs, np.int64).reshape(len(pairs), 3).T
-    keys = (numbers[:, rows] * columns.total + numbers[:, others]).ravel()
+    keys = (numbers[:, rows].astype(np.int64) * columns.total + numbers[:, others]).ravel()
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: keys.size])

@@ -143,7 +143,7 @@ class Index:
                 expected=f"-{size} to {size - 1}, for a has {size} entries along its first axis"
                 if size
                 else "an array that has entries",
-                fix=f"nbad.indexed(a, np.clip(i, 0, {size - 1}))  # or a of more entries" if size else "np.zeros((1, ...))",
+                fix=f"nbad.indexed(a, np.clip(i, 0, {size - 1}))  # or a of more entries" if size else "np.zeros(1)",
             )
         positions = np.array(given, np.int64, order="C")
         positions[positions < 0] += size

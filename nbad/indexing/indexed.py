@@ -1,6 +1,6 @@
 """`nbad.indexed`: an argument that stands for `a[i]`, and is never made."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,6 +42,10 @@ class Indexed:
     def shape(self) -> tuple[int, ...]:
         """Shape of `a[i]`."""
         return (*self.index.positions.shape, *self.array.shape[1:])
+
+    if TYPE_CHECKING:  # for checkers alone: what takes arrays takes it, and is never given such an array
+
+        def __array__(self) -> np.ndarray: ...
 
     def __reduce__(self):
         return Indexed, (self.array, self.index)

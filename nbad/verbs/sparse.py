@@ -93,7 +93,7 @@ class SparseJacobian(Made):
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
     @leaving
-    def __call__(self, /, *xs, **kwargs):
+    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
         check_scipy("`nbad.sparse_jacobian`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
@@ -104,7 +104,7 @@ class SparseJacobian(Made):
         return csr(structure, sweeps.jacobian(call.program, plan, call.layout, False)(call.given)[0])
 
     @leaving
-    def operator(self, /, *xs, **kwargs):
+    def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Jacobian of all elements as a linear operator: `J @ v`, `J.T @ w`, `(J.T @ J) @ v`, and products with matrices.
 
         One forward sweep is run, whose residuals serve all products; no matrix is made, and no structure is needed.
@@ -228,7 +228,7 @@ class SparseHessian(Made):
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
     @leaving
-    def __call__(self, /, *xs, **kwargs):
+    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
         check_scipy("`nbad.sparse_hessian`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
@@ -244,7 +244,7 @@ class SparseHessian(Made):
         structure = _known(self._structures, call, make)
         return csr(structure, sweeps.jacobian(program, plan, call.layout, False)(call.given)[0])
 
-    def operator(self, /, *xs, **kwargs):
+    def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Hessian of the sum over all elements as a linear operator: `H @ v`, and products with matrices.
 
         One forward sweep is run, whose residuals serve all products; no matrix is made, and no structure is needed.
