@@ -21,6 +21,7 @@ MADE_BY = {
     "ValueAndGrad": "value_and_grad",
     "SparseJacobian": "sparse_jacobian",
     "SparseHessian": "sparse_hessian",
+    "NormalEquations": "normal_equations",
 }
 CELL = "Cell In["
 _LOOKAHEAD = 50

@@ -11,7 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting
+from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
@@ -180,15 +180,12 @@ class Hessian(Made):
         super().__init__(f)
         self.argnums = argnums
 
+    @leaving
     def __call__(self, /, *xs, out=None, **kwargs):
-        try:
-            flat = flattened(self.f, xs, kwargs, self.argnums)
-            if flat is not None:
-                return Hessian(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, out=out, **flat.kwargs)
-            return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
-        except NbadError as error:
-            cut(error)
-            raise
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return Hessian(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, out=out, **flat.kwargs)
+        return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
 
     def bound(self, xs, out):
         """As of a Jacobian."""
@@ -271,6 +268,7 @@ class ValueAndGrad(Made):
         return y, *partials
 
 
+@leaving
 @says_what_is_missing
 def hvp(
     f: Kernel, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None
@@ -308,24 +306,20 @@ def hvp(
     >>> nbad.hvp(area, (2.0, 3.0), (1.0, 0.0))
     (np.float64(0.0), np.float64(6.0))
     """
-    try:
-        primals, tangents = as_tuples(f, primals, tangents)
-        flat = flattened(f, primals, {})
-        if flat is not None:
-            groups = flat.groups(f, None)
-            into = None if out is None else groups.leaves("`nbad.hvp`", out)
-            made = hvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=into)
-            return groups.build(made) if out is None else out
-        names = analyse(f, primals, {}, None).names
-        slopes = gradient(f, names)
-        if out is None:
-            return jvp(slopes, primals, tangents)[1]
-        call = analyse(slopes, primals, {}, None)
-        unused = tuple(sweeps.value(call.program, call.layout).new())
-        return jvp(slopes, primals, tangents, out=(unused, out))[1]
-    except NbadError as error:
-        cut(error)
-        raise
+    primals, tangents = as_tuples(f, primals, tangents)
+    flat = flattened(f, primals, {})
+    if flat is not None:
+        groups = flat.groups(f, None)
+        into = None if out is None else groups.leaves("`nbad.hvp`", out)
+        made = hvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=into)
+        return groups.build(made) if out is None else out
+    names = analyse(f, primals, {}, None).names
+    slopes = gradient(f, names)
+    if out is None:
+        return jvp(slopes, primals, tangents)[1]
+    call = analyse(slopes, primals, {}, None)
+    unused = tuple(sweeps.value(call.program, call.layout).new())
+    return jvp(slopes, primals, tangents, out=(unused, out))[1]
 
 
 def gradient(f, names):

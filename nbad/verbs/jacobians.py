@@ -16,7 +16,7 @@ from nbad.api.signatures import RECEIVERS
 from nbad.api.trees import flattened
 from nbad.displays import html
 from nbad.displays.names import Public
-from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting
+from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting, leaving
 from nbad.lines import MADE_BY
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -182,26 +182,30 @@ class Jacobian(Made):
                     made = run(xs, out)
                     if made is not False:
                         return made
-            flat = flattened(self.f, xs, kwargs, self.argnums)
-            if flat is not None:
-                return self._of(flat)(*flat.args, out=out, **flat.kwargs)
-            call = analyse(self.f, xs, kwargs, self.argnums)
-            check_axes(call.program, call.layout.shape)
-            plan = call.program.jacobian_plan(call.wrt, self.mode)
-            sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
-            result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
-            if not kwargs:
-                make = functools.partial(plain.jacobian, call.program, plan, call.layout.dtype, self.with_value)
-                keep_plain(self.f, self._name, call, self.argnums, len(xs), make)
-                self._runs = self.f.plain.runs(self._name)
-            return result
+            return self._general(xs, out, kwargs)
         except NbadError as error:
             cut(error)
             raise
 
+    def _general(self, xs, out, kwargs):
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
+        call = analyse(self.f, xs, kwargs, self.argnums)
+        check_axes(call.program, call.layout.shape)
+        plan = call.program.jacobian_plan(call.wrt, self.mode)
+        sweep = sweeps.jacobian(call.program, plan, call.layout, self.with_value)
+        result = self._new(call, sweep) if out is None else self._into(call, sweep, out)
+        if not kwargs:
+            make = functools.partial(plain.jacobian, call.program, plan, call.layout.dtype, self.with_value)
+            keep_plain(self.f, self._name, call, self.argnums, len(xs), make)
+            self._runs = self.f.plain.runs(self._name)
+        return result
+
     def __getstate__(self):
         return {**vars(self), "_runs": ()}  # an entry stays in its process
 
+    @leaving
     def sparsity(self, /, *xs, **kwargs):
         """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
 
@@ -214,15 +218,11 @@ class Jacobian(Made):
         array([[ True, False],
                [ True,  True]])
         """
-        try:
-            flat = flattened(self.f, xs, kwargs, self.argnums)
-            if flat is not None:
-                return self._of(flat).sparsity(*flat.args, **flat.kwargs)
-            call = analyse(self.f, xs, kwargs, self.argnums)
-            return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
-        except NbadError as error:
-            cut(error)
-            raise
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat).sparsity(*flat.args, **flat.kwargs)
+        call = analyse(self.f, xs, kwargs, self.argnums)
+        return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
 
     def _of(self, flat):
         """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""

@@ -15,7 +15,7 @@ from nbad.api.signatures import spelled
 from nbad.api.trees import flattened
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.memo import MISSING
@@ -170,6 +170,7 @@ class Pushforward(Public):
         return sweeps.structured(program, dots) if out is None else out
 
 
+@leaving
 @says_what_is_missing
 def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
     """Run the forward sweep once and return the value with its pushforward.
@@ -202,21 +203,17 @@ def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: A
     >>> y, pushforward((1.0, 0.0)), pushforward((0.0, 1.0))
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
-    try:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            with IMPORTS:
-                from nbad.verbs.trees import TreePushforward
-            y, pushforward = linearize(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **flat.kwargs)
-            return y, TreePushforward(pushforward, flat.groups(f, argnums))
-        call = analyse(f, xs, kwargs, argnums)
-        sweep, pushing = linearized(call)
-        *leaves, rows = sweep(call.given)
-        indices = call.given[len(call.arrays) :]
-        return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
-    except NbadError as error:
-        cut(error)
-        raise
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        with IMPORTS:
+            from nbad.verbs.trees import TreePushforward
+        y, pushforward = linearize(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **flat.kwargs)
+        return y, TreePushforward(pushforward, flat.groups(f, argnums))
+    call = analyse(f, xs, kwargs, argnums)
+    sweep, pushing = linearized(call)
+    *leaves, rows = sweep(call.given)
+    indices = call.given[len(call.arrays) :]
+    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
 
 
 def linearized(call):
@@ -231,6 +228,7 @@ def _stations(call):
     return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
+@leaving
 @says_what_is_missing
 def jvp(
     f: Kernel,
@@ -271,36 +269,30 @@ def jvp(
     >>> nbad.jvp(cube, (2.0,), (1.0,))
     (np.float64(8.0), np.float64(12.0))
     """
-    try:
-        primals, tangents = as_tuples(f, primals, tangents)
-        key = None
-        if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
-            key = ("jvp",)
-            made = f.plain(key, (*primals, *tangents), None)
-            if made is not False:
-                return made
-        flat = flattened(f, primals, kwargs)
-        if flat is not None:
-            return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=out, **flat.kwargs)
-        call = analyse(f, primals, kwargs, None)
-        program, given = call.program, f.parameters[: len(primals)]
-        if kwargs:
-            call = call.by(given)
-        arrays = _tangents(call, given, tangents)
-        sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
-        if out is None:
-            results = sweep((*call.given, *arrays))
-            if key is not None:
-                keep_plain(
-                    f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype)
-                )
-            return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
-        leaves, dots = _jvp_results(call, arrays, out)
-        sweep.into((*call.given, *arrays), [*leaves, *dots])
-        return out
-    except NbadError as error:
-        cut(error)
-        raise
+    primals, tangents = as_tuples(f, primals, tangents)
+    key = None
+    if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
+        key = ("jvp",)
+        made = f.plain(key, (*primals, *tangents), None)
+        if made is not False:
+            return made
+    flat = flattened(f, primals, kwargs)
+    if flat is not None:
+        return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=out, **flat.kwargs)
+    call = analyse(f, primals, kwargs, None)
+    program, given = call.program, f.parameters[: len(primals)]
+    if kwargs:
+        call = call.by(given)
+    arrays = _tangents(call, given, tangents)
+    sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
+    if out is None:
+        results = sweep((*call.given, *arrays))
+        if key is not None:
+            keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
+        return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
+    leaves, dots = _jvp_results(call, arrays, out)
+    sweep.into((*call.given, *arrays), [*leaves, *dots])
+    return out
 
 
 def _jvp_results(call, tangents, out):

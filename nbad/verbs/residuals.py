@@ -1,4 +1,4 @@
-"""`Residuals`, what a pullback keeps."""
+"""`Residuals`: what a pullback keeps, as a table."""
 
 from dataclasses import dataclass
 

@@ -12,7 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked, sweeps_over
-from nbad.errors import NbadError, cut
+from nbad.errors import leaving
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -22,6 +22,7 @@ from nbad.verbs.pullback import Pullback
 from nbad.verbs.trees import TreePullback
 
 
+@leaving
 @says_what_is_missing
 def vjp(
     f: Kernel,
@@ -77,32 +78,28 @@ def vjp(
     >>> pullback(1.0)
     (array([5., 5.]), np.float64(5.0))
     """
-    try:
-        key, argnums = None, selection(argnums)
-        if isinstance(f, Kernel) and not kwargs and max_bytes is None:
-            key = plain_name("vjp", argnums, residuals, seeds)
-            made = f.plain(key, xs, None)
-            if made is not False:
-                return made
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            chosen = flat.selected(f, argnums)
-            y, pullback = vjp(
-                flat.kernel, *flat.args, argnums=chosen, residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs
-            )
-            return y, TreePullback.of(pullback, flat.groups(f, argnums))
-        call = analyse(f, xs, kwargs, argnums)
-        options = _options(call.program.call, residuals, seeds, max_bytes)
-        forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
-        *leaves, rows = forward.sweep(call.given)
-        if key is not None:
-            keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
-        picked = Picked(forward.whole, call.indices) if call.indices else None
-        pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked)
-        return structured(call.program, leaves), pullback
-    except NbadError as error:
-        cut(error)
-        raise
+    key, argnums = None, selection(argnums)
+    if isinstance(f, Kernel) and not kwargs and max_bytes is None:
+        key = plain_name("vjp", argnums, residuals, seeds)
+        made = f.plain(key, xs, None)
+        if made is not False:
+            return made
+    flat = flattened(f, xs, kwargs, argnums)
+    if flat is not None:
+        chosen = flat.selected(f, argnums)
+        y, pullback = vjp(
+            flat.kernel, *flat.args, argnums=chosen, residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs
+        )
+        return y, TreePullback.of(pullback, flat.groups(f, argnums))
+    call = analyse(f, xs, kwargs, argnums)
+    options = _options(call.program.call, residuals, seeds, max_bytes)
+    forward = call.layout.remember(("vjp", call.arguments, options), lambda: _forward(call, options))
+    *leaves, rows = forward.sweep(call.given)
+    if key is not None:
+        keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
+    picked = Picked(forward.whole, call.indices) if call.indices else None
+    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked)
+    return structured(call.program, leaves), pullback
 
 
 class Options(NamedTuple):

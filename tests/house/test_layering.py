@@ -42,7 +42,7 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
-integrations | operations graphs plans codegen pipeline runtime api verbs
+integrations | operations graphs plans codegen pipeline indexing runtime assembly api verbs
 profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
@@ -58,7 +58,7 @@ LAZY = {
     "matplotlib": {"tools.plots"},
 }
 # imported where it is named: by the file of that partner, as a whole
-INTEGRATED: dict[str, set[str]] = {"integrations.scipy": {"scipy"}, "integrations.scipy_parts": {"scipy"}}
+INTEGRATED: dict[str, set[str]] = {"integrations.scipy": {"scipy"}}
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400
 
