@@ -132,6 +132,7 @@ class Explanation:
             html.paragraph(self._choice()),
             html.table(["sweep", *names], [*works, peaks], columns, "What the sweeps cost"),
             html.note(self._units()),
+            html.table(MAP_HEADINGS, self._map_rows(), range(1, 5), self._map_head()) if self._map_rows() else None,
             *(self._residual_table(account) for account in self.policies if self._first_like(account) == account.policy),
             html.table((), self.equalities, [1], EQUAL_ARMS) if self.equalities else None,
         )
@@ -170,13 +171,17 @@ class Explanation:
 
     def _map(self) -> list[str]:
         """The arcs of the linear map, where there is more than one way to have them."""
+        rows = self._map_rows()
+        return ["", f"{self._map_head()}.", *aligned([MAP_HEADINGS, *rows])] if rows else []
+
+    def _map_rows(self) -> list[list[str]]:
         rows = [[t.elimination, *map(str, t[1:])] for t in self.maps]
-        if len({tuple(row[1:]) for row in rows}) < 2:
-            return []
+        return rows if len({tuple(row[1:]) for row in rows}) > 1 else []
+
+    def _map_head(self) -> str:
         taken = next(t for t in self.maps if t.elimination == self.elimination)
         what = f"{taken.arcs} arcs, {taken.multiplications} multiplications a seed, {taken.products} for their weights"
-        head = f"The linear map from seeds to cotangents: {self.elimination!r} is taken, {what}."
-        return ["", head, *aligned([["elimination", "kept", "arcs", "a seed", "weights"], *rows])]
+        return f"The linear map from seeds to cotangents: {self.elimination!r} is taken, {what}"
 
     def _equal_arms(self) -> list[str]:
         rows = [[source, f"{elements} elements", f"the first at {first}"] for source, elements, first in self.equalities]
@@ -196,6 +201,7 @@ class Explanation:
 
 
 EQUAL_ARMS = "An arm was taken because two values are equal; the derivative there is that of this arm alone"
+MAP_HEADINGS = ["elimination", "kept", "arcs", "a seed", "weights"]
 SWEEPS = ("forward", "call", "seed")
 UNITS = ("bytes", "flops", "ns")
 HEADINGS = ["policy", "residuals", *(f"{sweep} {unit}" for sweep in SWEEPS for unit in UNITS), "peak bytes"]

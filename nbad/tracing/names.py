@@ -37,6 +37,15 @@ class Names:
         self._frame: FrameType | None = None  # in which the last operation ran
         self._found: list[tuple[str, int]] = []
 
+    def __enter__(self) -> "Names":
+        self._trace.frame = self.frame
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Let go of all frames: they hold arrays of traced values, which no garbage collector looks into."""
+        self._trace.frame, self._frame = lines.user_frame, None
+        self._stack.clear()
+
     def frame(self) -> FrameType | None:
         """The user's frame in which an operation runs."""
         frame = lines.user_frame()

@@ -74,9 +74,8 @@ def trace(
     """
     name = getattr(function, "__name__", type(function).__name__)
     run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations, max_passes)
-    with _running(run, function):
-        rebinder, names = Rebinder(run), Names(run, _call.__code__)
-        run.frame = names.frame
+    with _running(run, function), Names(run, _call.__code__) as names:
+        rebinder = Rebinder(run)
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
@@ -105,7 +104,7 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
         raise
     finally:
         running.pop()
-        run.is_open, run.frame = False, lines.user_frame
+        run.is_open = False
 
 
 def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument | Bundle], constants: dict[str, Any]) -> Any:

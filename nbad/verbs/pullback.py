@@ -209,28 +209,24 @@ class Pullback(Public):
         array([[[5., 2.]],
                [[5., 3.]]])
         """
-        try:
-            if more or unknown:
-                raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
-            rows, reverse, space = self.rows, self._reverse, self._shape
-            run = reverse.plain_blocks(space)
-            if run and rows is not None:
-                made = run(space, rows) if out is None else run(space, rows, out)
-                if made is not False:
-                    return made if out is None else out
-            rows = self._open("a call")
-            check_axes(reverse.program, space)
-            sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
-            if out is None:
-                memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
-                blocks = memory.empty(sweep.shape, dtype)
-            else:
-                (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
-            sweep(rows, blocks)
-            return blocks if out is None else out
-        except NbadError as error:
-            cut(error)
-            raise
+        if more or unknown:
+            raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
+        rows, reverse, space = self.rows, self._reverse, self._shape
+        run = reverse.plain_blocks(space)
+        if run and rows is not None:
+            made = run(space, rows) if out is None else run(space, rows, out)
+            if made is not False:
+                return made if out is None else out
+        rows = self._open("a call")
+        check_axes(reverse.program, space)
+        sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
+        if out is None:
+            memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
+            blocks = memory.empty(sweep.shape, dtype)
+        else:
+            (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
+        sweep(rows, blocks)
+        return blocks if out is None else out
 
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
