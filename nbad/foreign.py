@@ -43,6 +43,7 @@ PARTNERS = {
     "xarray": ("xarray", "DataArray", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
     "pandas": ("pandas", "Series", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad"}),
 }
+TABLES = {"pandas": ("DataFrame", "df"), "xarray": ("Dataset", "ds")}  # which stand for all arguments, and what code calls one
 _NUMPY = np.ndarray.__array_ufunc__
 _FAULTS = {
     "c": ("is complex", "{0}.real  # and {0}.imag as an argument of its own", "np.real({0})  # and np.imag({0}), likewise"),
@@ -107,6 +108,20 @@ def partner(verb: str | None, values: Iterable[Any]) -> str | None:
         takes = (known, np.ndarray) if name == "dask" and known else known
         if verb in verbs and any(isinstance(a, known) for a in arrays) and all(isinstance(a, takes) for a in arrays):
             return name
+    return None
+
+
+def table_of(value: Any) -> tuple[str, str] | None:
+    """The partner whose verbs take a table in place of all arguments, and what code calls one; None for all else.
+
+    Examples
+    --------
+    >>> table_of(np.ones(2)) is None
+    True
+    """
+    for name, (kind, code) in TABLES.items():
+        if isinstance(value, getattr(sys.modules.get(PARTNERS[name][0]), kind, ())):
+            return name, code
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
-from nbad.foreign import shown
+from nbad.foreign import PARTNERS, shown, table_of
 from nbad.lines import verb
 
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
@@ -185,12 +185,29 @@ def misbound(kernel, parameters, args, kwargs, fault):
     unknown = next((name for name in kwargs if name not in kernel.parameters), None)
     meant = closest(unknown, [*kernel.parameters, *_OPTIONS.get(called or "", ["out"])])
     options = {meant: _VALUES[meant]} if meant in _VALUES else {}
+    table = table_of(args[0]) if len(args) == 1 else None
+    if table is not None:
+        return _for_table(kernel, type(args[0]).__name__, *table, kwargs, fault, called)
     return ArgumentTypeError(
         f"`{kernel.__name__}({listing})`: {fault}",
         got=f"{len(args) + len(kwargs)} arguments",
         expected=f"{len(kernel.parameters)} at most: {listing}",
         meant=meant and f"{meant}=",
         fix=spelled(kernel, passed, called, **options),
+    )
+
+
+def _for_table(kernel, kind, partner, code, kwargs, fault, called):
+    """The error where a partner's table stands for all arguments."""
+    listing = ", ".join(kernel.parameters)
+    has_verb = called in PARTNERS[partner][2]
+    columns = [f"{code}[{name!r}]" for name in kernel.parameters if name not in kwargs]
+    line = spelled(kernel, [*([code] if has_verb else columns), *(f"{name}={name}" for name in kwargs)], called)
+    return ArgumentTypeError(
+        f"`{kernel.__name__}({listing})`: {fault}",
+        got=f"a {kind}",
+        expected=listing + f"; `nbad.integrations.{partner}` finds them in a {kind}" * has_verb,
+        fix=line.replace("nbad.", f"nbad.integrations.{partner}.", 1) if has_verb else line,
     )
 
 

@@ -191,6 +191,32 @@ def test_verbs_name_the_function_that_takes_dask_arrays(ends):
         assert isinstance(made[0] if isinstance(made, tuple) else made, da.Array)
 
 
+def test_verbs_name_the_function_that_takes_tables():
+    import pandas as pd
+    import xarray as xr
+
+    @nbad.kernel
+    def area(a, b):
+        return a * b
+
+    df = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    ds, given = xr.Dataset.from_dataframe(df), {"nbad": nbad, "area": area, "b": 2.0}
+    calls = {
+        "nbad.integrations.pandas.vjp(area, df)": lambda: nbad.vjp(area, df),
+        "nbad.integrations.pandas.jacobian(area)(df)": lambda: nbad.jacobian(area)(df),
+        "nbad.integrations.xarray.value_and_jacobian(area)(ds)": lambda: nbad.value_and_jacobian(area)(ds),
+        "area(df['a'], df['b'])": lambda: area(df),
+    }
+    for line, call in calls.items():
+        with pytest.raises(nbad.NbadError, match="missing a required argument: 'b'") as caught:
+            call()
+        assert fix_of(caught.value) == line
+        assert eval(line, given | {"df": df, "ds": ds}) is not None
+    line = refused(lambda: nbad.jacobian(area)(**df), "pandas.Series")
+    assert line == "nbad.integrations.pandas.jacobian(area)(a=a, b=b)"
+    assert eval(line, given | {"a": df.a, "b": df.b}).shape == (2, 2)
+
+
 def test_dask_tells_an_edited_kernel_from_the_one_before():
     from dask.base import tokenize
 

@@ -93,7 +93,7 @@ def test_arguments_that_are_broadcast_along_some_axes(rng, chunks, dtype):
             np.testing.assert_array_equal(bar, one)
 
 
-@pytest.mark.parametrize("count", [1, 2, 17, 100])
+@pytest.mark.parametrize("count", [1, 2, 17, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_tree_of_any_number_of_chunks_adds_each_once(count):
     for chunk in (1, 100, 256):
         _, pullback = lazy.vjp(polar, da.ones(count * chunk, chunks=chunk), 0.3)
