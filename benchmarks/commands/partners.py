@@ -110,8 +110,7 @@ def measure(row, rounds):
 
 def _child(threads):
     counts = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
-    alone = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"} if threads == 1 else {}
-    return Child("partner_steps", **counts, **alone)
+    return Child("partner_steps", **counts)
 
 
 def markdown(path):

@@ -5,6 +5,7 @@ partner differentiates its own functions, and a kernel of nbad's that became one
 """
 
 import math
+import os
 import sys
 import time
 
@@ -122,5 +123,12 @@ def _seconds(_):
     return time.perf_counter() - start
 
 
+def keep_to_cores(count):
+    """XLA has as many threads as there are cores for this process."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
 if __name__ == "__main__":
+    keep_to_cores(nbad_threads())
     serve(sys.modules[__name__])

@@ -1,5 +1,6 @@
 """Kernels as targets of XLA's custom calls: which can be, under which names, and what keeps their code alive."""
 
+import ctypes
 import functools
 import re
 import sys
@@ -35,7 +36,10 @@ TEXTS = {
 
 
 class Target(NamedTuple):
-    """What a handler needs for as long as the process lives, for XLA forgets none: its table, and what that names."""
+    """What a handler needs for as long as the process lives, for XLA forgets none: its table, and what that names.
+
+    At exit XLA's threads may still call it, when this module is gone: it is never freed.
+    """
 
     name: str
     table: np.ndarray
@@ -91,7 +95,9 @@ def _registered(name: str, program: Program, layout: Layout) -> Target:
         table[place] = value
     table[h.BUFFERS :] = [number for shape in buffers for number in (len(shape), *shape)]
     jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(h.bound(table)), platform="cpu")
-    return Target(name, table, (packed, kept, launch))
+    made = Target(name, table, (packed, kept, launch))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))
+    return made
 
 
 def _launch(program: Program, layout: Layout) -> Launch:
