@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad.integrations.derived import forward_kernel, of_arrays, reverse_kernel, with_partials
+from nbad.partners.derived import forward_kernel, of_arrays, reverse_kernel, with_partials
 
 
 @nbad.kernel
