@@ -84,7 +84,7 @@ def module_names():
 
 
 # modules of partners are not imported while tests are collected; PyTorch, which takes a minute to install, every night only
-APART = {f"nbad.integrations.{name}" for name in ("jax", "jax_ffi", "jax_sweeps", "torch", "torch_sweeps")}
+APART = {f"nbad.{name}" for name in "integrations.jax integrations.torch partners.jax_ffi partners.jax_sweeps partners.torch_sweeps".split()}
 WITH_EXAMPLES = ["nbad.integrations.jax", pytest.param("nbad.integrations.torch", marks=pytest.mark.slow)]
 
 
