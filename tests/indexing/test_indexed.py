@@ -371,6 +371,19 @@ def test_arrays_that_get_another_shape_are_read_as_they_were():
         x.array = a
 
 
+def test_what_is_no_argument_is_not_picked():
+    _, pullback = nbad.vjp(mixed, np.zeros(2), 1.0)
+    calls = (
+        lambda x: pullback(x),
+        lambda x: nbad.jvp(mixed, (np.zeros(2), 1.0), (x, 0.0)),
+        lambda x: mixed(np.zeros(2), 1.0, where=x),
+        lambda x: mixed.outer(x, A),
+    )
+    for call in calls:
+        with pytest.raises(TypeError, match="picked by an index, which arguments of kernels and verbs alone may be"):
+            call(indexed(A, [0, 1]))
+
+
 def test_the_harness_refuses_it():
     with pytest.raises(TypeError, match="picked by an index"):
         nbad.testing.check_kernel(mixed, indexed(A, [0, 1]), 1.0)
