@@ -133,6 +133,13 @@ def as_array(call, name, value, code=None):
 
 def _converted(call, name, value, code):
     """The array of what is none."""
+    if type(value) is Indexed:
+        raise ArgumentTypeError(
+            f"{call}: {name} is picked by an index, which arguments of kernels and verbs alone may be",
+            got="nbad.indexed(a, i)",
+            expected="an array",
+            fix="a[i]",
+        )
     _refuse_foreign(call, name, value, code)
     try:
         if isinstance(value, np.generic | np.ndarray) or hasattr(value, "__array__"):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import nbad
 from nbad import indexed
-from nbad.assembly import sums
+from nbad.assembly import scatter, sums
+from nbad.indexing import index
 from nbad.runtime import memory
 
 
@@ -114,6 +115,12 @@ def check_cotangents(case):
     assert all(same([row[0] for row in many], made) and np.array_equal(-row[2], row[0]) for row in many)
 
 
+def small_parts(patch):
+    """So that there are many: no part may be smaller than a block of a sum over all elements."""
+    for room in (index, sums, scatter):
+        patch.setattr(room, "PART", 256)
+
+
 @settings(max_examples=10)
 @given(cases())
 def test_some_calls_have_the_bits_of_gathered_arrays(case):
@@ -126,12 +133,23 @@ def test_some_cotangents_are_the_sums_that_numpy_makes(case):
     check_cotangents(case)
 
 
+@settings(max_examples=10)
+@given(cases())
+def test_some_cotangents_are_right_part_by_part(case):
+    with pytest.MonkeyPatch.context() as patch:
+        small_parts(patch)
+        check_cotangents(case)
+
+
 @pytest.mark.slow
 @settings(max_examples=300)
 @given(cases())
 def test_calls_and_cotangents_are_right(case):
     check_calls(case)
     check_cotangents(case)
+    with pytest.MonkeyPatch.context() as patch:
+        small_parts(patch)
+        check_cotangents(case)
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +352,7 @@ def test_what_is_no_index_is_refused(what):
     assert isinstance(refused.value, nbad.NbadError)
 
 
+@pytest.mark.slow  # it imports pandas
 def test_labels_are_taken_off_by_the_user():
     import pandas as pd
 
@@ -350,6 +369,19 @@ def test_arrays_that_get_another_shape_are_read_as_they_were():
     assert same([mixed(x, 1.0)], [mixed(np.array([5.0, 0.0]), 1.0)])
     with pytest.raises(AttributeError, match="no setter"):
         x.array = a
+
+
+def test_what_is_no_argument_is_not_picked():
+    _, pullback = nbad.vjp(mixed, np.zeros(2), 1.0)
+    calls = (
+        lambda x: pullback(x),
+        lambda x: nbad.jvp(mixed, (np.zeros(2), 1.0), (x, 0.0)),
+        lambda x: mixed(np.zeros(2), 1.0, where=x),
+        lambda x: mixed.outer(x, A),
+    )
+    for call in calls:
+        with pytest.raises(TypeError, match="picked by an index, which arguments of kernels and verbs alone may be"):
+            call(indexed(A, [0, 1]))
 
 
 def test_the_harness_refuses_it():
