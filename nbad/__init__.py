@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nbad.runtime.nonfinite import NonFiniteError, debugging
     from nbad.tools.explain import explain
     from nbad.tools.export import export
+    from nbad.tools.profiled import profile
     from nbad.tools.show import show
     from nbad.tracing.roots import solve
     from nbad.verbs.bind import bind
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
-    "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "normal_equations", "primitive", "release_memory",
-    "show", "solve", "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad", "value_and_jacobian",
-    "vjp",
+    "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "normal_equations", "primitive", "profile",
+    "release_memory", "show", "solve", "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad",
+    "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -45,7 +46,7 @@ _HOMES = {
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "indexed": "indexing.indexed",
     "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward",
-    "normal_equations": "verbs.normal_equations", "primitive": "api.primitives",
+    "normal_equations": "verbs.normal_equations", "primitive": "api.primitives", "profile": "tools.profiled",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
     "sparse_hessian": "verbs.sparse", "sparse_jacobian": "verbs.sparse", "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
@@ -66,4 +67,5 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_MODULES, *_HOMES})
+    """What is public, and what Python gives every module."""
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})

@@ -19,8 +19,11 @@ MADE_BY = {
     "ValueAndJacobian": "value_and_jacobian",
     "Hessian": "hessian",
     "ValueAndGrad": "value_and_grad",
+    "SparseJacobian": "sparse_jacobian",
+    "SparseHessian": "sparse_hessian",
     "NormalEquations": "normal_equations",
 }
+CELL = "Cell In["
 _LOOKAHEAD = 50
 _WIDTH = 120
 
@@ -32,8 +35,47 @@ class Line(NamedTuple):
     file: str
     number: int
 
+    @property
+    def place(self) -> str:
+        """As `place` says it."""
+        return _spelled(self.file, self.number)
+
     def __str__(self) -> str:
-        return f"{self.text} ({self.file}:{self.number})"
+        return f"{self.text} ({self.place})"
+
+
+def file_name(path: str) -> str:
+    """What messages call a file: its name, or "Cell In[3]" for a cell of a notebook, as IPython's own messages do."""
+    cell = _cell(sys.modules["IPython"], path) if "IPython" in sys.modules else None
+    return cell or _last_part(path)
+
+
+def _cell(ipython, path):
+    """What IPython calls the file of a cell; None for other files, and in programs that only import it."""
+    shell = getattr(ipython, "get_ipython", lambda: None)()
+    name = getattr(getattr(shell, "compile", None), "format_code_name", lambda path: None)(path)
+    return name and " ".join(name)
+
+
+@lru_cache(maxsize=4096)
+def _last_part(path):
+    return Path(path).name
+
+
+def _spelled(file, number):
+    return f"{file}, line {number}" if file.startswith(CELL) else f"{file}:{number}"
+
+
+def parts_of(place: str) -> tuple[str, int]:
+    """File and number of a place.
+
+    Examples
+    --------
+    >>> parts_of("f.py:12"), parts_of("Cell In[3], line 4")
+    (('f.py', 12), ('Cell In[3]', 4))
+    """
+    file, _, number = place.rpartition(", line " if place.startswith(CELL) else ":")
+    return file, int(number)
 
 
 def user_frame() -> FrameType | None:
@@ -59,15 +101,10 @@ def top_module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
-def place() -> str | None:
-    """Text "file.py:12" of the user's line that is running."""
-    frame = user_frame()
-    return None if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
-
-
-@lru_cache(maxsize=4096)
-def _place(file, line):
-    return f"{Path(file).name}:{line}"
+def place(frame: FrameType | None = None) -> str | None:
+    """Text "file.py:12", or "Cell In[3], line 4", of the user's line that is running, in this frame where it is known."""
+    frame = frame or user_frame()
+    return None if frame is None else _spelled(file_name(frame.f_code.co_filename), frame.f_lineno)
 
 
 def running_line() -> Line | None:
@@ -117,7 +154,7 @@ def obstacle(frame: FrameType | None) -> str | None:
 def line_of(code: CodeType, number: int) -> Line:
     """Text, file and number of line `number` of the file that holds `code`."""
     text = linecache.getline(code.co_filename, number).strip() or f"in `{code.co_name}`"
-    return Line(text if len(text) <= _WIDTH else f"{text[:_WIDTH]} ...", Path(code.co_filename).name, number)
+    return Line(text if len(text) <= _WIDTH else f"{text[:_WIDTH]} ...", file_name(code.co_filename), number)
 
 
 def definition_line(code: CodeType) -> Line:

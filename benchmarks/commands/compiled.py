@@ -22,7 +22,7 @@ from nbad.codegen.python_source import print_python
 from nbad.njit import extension
 from nbad.njit.callees import callee_of
 from nbad.njit.elements import Asked, element
-from nbad.tools import timing
+from nbad.profiles import timing
 
 TITLES = ["loop", "elements", "beside", "at most", "share", "", "nbad in njit", "other", "first call", "its first call"]
 PLAIN, ARRAYS = "plain njit", "nbad's array call"

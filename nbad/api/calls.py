@@ -14,6 +14,7 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, cl
 from nbad.foreign import shown
 from nbad.graphs.kernels import is_kernel
 from nbad.indexing.index import Index
+from nbad.indexing.indexed import Indexed
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
@@ -104,6 +105,18 @@ def check_kernel(f):
             got=shown(f),
             expected="a function decorated with @nbad.kernel",
             fix=_kernel_of(f, verb),
+        )
+
+
+def refuse_picked(f, xs):
+    """Refuse arguments that are picked by an index, where arrays are laid out anew."""
+    if any(isinstance(x, Indexed) for x in xs):
+        verb = PATHS["check_kernel"]
+        raise ArgumentTypeError(
+            f"`nbad.{verb}({f.__name__}, ...)`: an argument is picked by an index, and arrays are laid out anew",
+            got="nbad.indexed(a, i)",
+            expected="arrays",
+            fix=f"nbad.{verb}({name_in_code(f)}, {', '.join(f.parameters)})  # with a[i] in its place",
         )
 
 

@@ -1,10 +1,14 @@
-"""What a kernel shows of its compiled code, under the names that Numba's dispatchers have."""
+"""What a kernel shows: itself, its formulas, and its compiled code under the names that Numba's dispatchers have."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbad.errors import ArgumentValueError
+from nbad.displays import html
+from nbad.displays.names import Public
+from nbad.displays.text import plural
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
 
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from nbad.pipeline import Program
 
 Signature = tuple[Any, ...]  # of Numba's types
+MOST_LINES = 16  # of formulas in a notebook
 
 
 class Stats(NamedTuple):
@@ -24,12 +29,89 @@ class Stats(NamedTuple):
     cache_misses: dict[Signature, int]
 
 
-class Inspected:
-    """The attributes and methods of Numba's dispatchers, for `Kernel`."""
+class Inspected(Public):
+    """What a `Kernel` shows of itself, and the attributes and methods of Numba's dispatchers."""
 
     __name__: str
     __wrapped__: Callable[..., Any]
+    by: tuple[str, ...]
+    static: tuple[str, ...]
+    _cores: dict[str, tuple[int, ...]]
     _programs: Memo
+    internal = frozenset(
+        "bind bind_names bind_traced bound by core default derived fixed flat last_program of origin parameter plain plainly "
+        "remember statics_of takes_trees takes_where traced whole_program".split()
+    )
+
+    def __repr__(self) -> str:
+        return f"<nbad.Kernel {self._spelled()}>"
+
+    def _spelled(self) -> str:
+        return f"{self.__name__}{inspect.signature(self.__wrapped__)}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what the kernel is, and its formulas as they were traced last; nothing is traced for this."""
+        program = self.last_program()
+        doc = (self.__doc__ or "").strip().partition("\n\n")[0]
+        if program is None:
+            return html.page("nbad kernel", self._spelled(), html.note(doc) if doc else None, html.facts(self._facts()))
+        with IMPORTS:
+            from nbad.formulas.mathml import mathml
+        formula = _if_any(lambda: html.Html(mathml(self, program, MOST_LINES)))
+        facts = html.facts([*self._facts(), *_found(program)])
+        return html.page("nbad kernel", self._spelled(), html.note(doc) if doc else None, formula, facts)
+
+    def _repr_latex_(self) -> str | None:
+        """The same formulas and the partials as LaTeX; None for a kernel that was not traced, or has none."""
+        program = self.last_program()
+        if program is None:
+            return None
+        with IMPORTS:
+            from nbad.formulas.latex import latex
+        text = _if_any(lambda: latex(self, program, MOST_LINES))
+        return text and f"$\\displaystyle {text}$"
+
+    def last_program(self) -> "Program | None":
+        """The specialization that was made last, if there is one."""
+        return next(reversed(list(self._programs.known.values())), None)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        arguments = (f"{name} of shape {core}" if core else name for name, core in self._cores.items())
+        return [("arguments", ", ".join(arguments)), ("static", ", ".join(self.static)), ("derivative by", ", ".join(self.by))]
+
+    @leaving
+    def sympy(self, *operands: Any) -> Any:
+        """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
+
+        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. They come in a tuple, a namedtuple or a
+        dict where the kernel returns one.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
+        x*y + 1/2
+        """
+        with IMPORTS:
+            from nbad.formulas.to_sympy import expressions
+        return expressions(self, *operands)
+
+    @fitting("{f}.latex()")
+    def latex(self) -> str:
+        """The outputs and the partials that are not zero as aligned lines of LaTeX.
+
+        Examples
+        --------
+        >>> import nbad
+        >>> print(nbad.kernel(lambda x: 3 * x).latex())
+        \\begin{aligned}
+        f &= 3 x \\\\
+        \\frac{\\partial f}{\\partial x} &= 3
+        \\end{aligned}
+        """
+        with IMPORTS:
+            from nbad.formulas.latex import latex
+        return latex(self)
 
     @property
     def py_func(self) -> Callable[..., Any]:
@@ -65,6 +147,7 @@ class Inspected:
         hits = {signature: sum(kept) for signature, kept in found.items()}
         return Stats(cache_folder(), hits, {signature: len(kept) - hits[signature] for signature, kept in found.items()})
 
+    @leaving
     def inspect_llvm(self, signature: Signature | None = None) -> Any:
         """The compiled code as LLVM IR, with the lines of the source as comments.
 
@@ -94,6 +177,7 @@ class Inspected:
         """
         return self._shown("inspect_llvm", signature, lambda title, tile: f"; {title}\n{tile.llvm}")
 
+    @leaving
     def inspect_asm(self, signature: Signature | None = None) -> Any:
         """The compiled code as assembly, with the lines of the source as `.loc`; else as `inspect_llvm`."""
         return self._shown("inspect_asm", signature, lambda title, tile: f"# {title}\n{tile.asm}")
@@ -117,6 +201,26 @@ class Inspected:
             for title, tile in program.compiled():
                 found.setdefault(_signature(program, tile.dtype), []).append((f"{title} of {program.name}, {tile.dtype}", tile))
         return found
+
+
+def _if_any(make: Callable[[], Any]) -> Any:
+    """Formulas; None for kernels that have none, or too long ones."""
+    try:
+        return make()
+    except (TraceError, ArgumentValueError, ArgumentTypeError):
+        return None
+
+
+def _found(program: "Program") -> list[tuple[str, str]]:
+    """What a trace told."""
+    outputs = (f"array of shape {core}" if core else "number" for core in program.leaves)
+    operations = sum(node.op not in ("input", "const") for node in program.graph.nodes)
+    compiled = sorted({str(tile.dtype) for _, tile in program.compiled()})
+    return [
+        ("returns", ", ".join(outputs)),
+        ("each element", plural(operations, "operation")),
+        ("compiled for", ", ".join(compiled) or "nothing yet"),
+    ]
 
 
 def _signature(program: "Program", dtype: "np.dtype") -> Signature:

@@ -30,7 +30,7 @@ from nbad.api.signatures import (
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import Treelike, flattened, grouped, names_in
 from nbad.api.ufunc import Ufunc
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, fitting
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, closest, cut, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -96,25 +96,27 @@ class Kernel(Ufunc, Inspected, Treelike):
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
-        if not kwargs and not config.debug.get():
-            for run in self._values:  # as `self.plain` does it, in line: a small call takes 0.7 us instead of 0.8
-                made = run(args, out)
-                if made is not False:
-                    return made
-        return _general()(self, args, kwargs, out)
+        try:
+            if not kwargs and not config.debug.get():
+                for run in self._values:  # as `self.plain` does it, in line: a small call takes 0.7 us instead of 0.8
+                    made = run(args, out)
+                    if made is not False:
+                        return made
+            return _general()(self, args, kwargs, out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def bound(self, args: tuple[Any, ...], out: Out) -> Callable[[], Any] | None:
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
         return self.plain.bound(VALUE, args, out)
-
-    def __repr__(self) -> str:
-        return f"<nbad.Kernel {self.__name__}{inspect.signature(self.__wrapped__)}>"
 
     def __reduce__(self):
         """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
         options = self.signature, self.static, self._math, self.max_operations, self.errors, self.max_passes
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
+    @leaving
     def precompile(self, *dtypes: DTypeLike) -> "Kernel":
         """Compile, or load from the disk cache, what value, forward and reverse sweep need, and the Jacobian of a narrow kernel.
 
@@ -204,39 +206,6 @@ class Kernel(Ufunc, Inspected, Treelike):
         kernel = Kernel(function, self.signature, left, self._math, self.max_operations, self.errors, self.max_passes, tracer)
         kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
-
-    def sympy(self, *operands: Any) -> Any:
-        """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
-
-        They are equal to the kernel in exact arithmetic; SymPy orders them as it likes. They come in a tuple, a namedtuple or a
-        dict where the kernel returns one.
-
-        Examples
-        --------
-        >>> import nbad
-        >>> nbad.kernel(lambda x, y: x * y + 0.5).sympy()
-        x*y + 1/2
-        """
-        with IMPORTS:
-            from nbad.formulas.to_sympy import expressions
-        return expressions(self, *operands)
-
-    @fitting("{f}.latex()")
-    def latex(self) -> str:
-        """The outputs and the partials that are not zero as aligned lines of LaTeX.
-
-        Examples
-        --------
-        >>> import nbad
-        >>> print(nbad.kernel(lambda x: 3 * x).latex())
-        \\begin{aligned}
-        f &= 3 x \\\\
-        \\frac{\\partial f}{\\partial x} &= 3
-        \\end{aligned}
-        """
-        with IMPORTS:
-            from nbad.formulas.latex import latex
-        return latex(self)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""

@@ -151,7 +151,7 @@ class Outcomes:
         loop = Repeated(step.graph, len(moving), known or trace.max_passes, float(known or USUAL))
         active = trace.node(elements.living(trace), BOOL)
         initial = [state.node_of(state.initial) for state in moving]
-        source, builder.source = builder.source, f"{run.line.file}:{run.line.number}"
+        source, builder.source = builder.source, run.line.place
         *ends, unfinished = builder.loop(active, initial, step.captured, loop)
         builder.source = source
         trace.operations += len(moving) + sum(node.op not in ("input", "const") for node in step.graph.nodes)

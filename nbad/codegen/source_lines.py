@@ -3,6 +3,7 @@
 import re
 
 from nbad.codegen.lower import OpList
+from nbad.lines import parts_of
 
 VALUE = re.compile(r"^  %[vb](\d+) = ", re.MULTILINE)  # of a node; what loops repeat is named by more than a number
 DEFINED = re.compile(r"^(define void @\S+\(ptr %table, i64 %n\) #0)", re.MULTILINE)
@@ -70,5 +71,5 @@ def _source(oplist: OpList, found: re.Match[str]) -> str | None:
 
 
 def _location(source: str, number: int) -> str:
-    path, _, line = source.rpartition(":")
+    path, line = parts_of(source)
     return LOCATION.format(file=number + 1, scope=number + 2, number=number, path=path, line=line)

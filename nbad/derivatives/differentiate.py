@@ -142,6 +142,7 @@ def _joined(graph: Graph, wider: dict[int, int]) -> Graph:
         # what a wider loop is given beside what its primal is given are constants, which may come later
         args = [places[a] if a in places else builder.constant(graph.nodes[a].payload) for a in node.args]
         places[k] = builder.constant(node.payload) if node.op == "const" else builder.add(node.op, *args, payload=node.payload)
+        builder.give_names(places[k], graph.nodes[k].names)
     return narrow(builder.build([places[k] for k in graph.outputs]))
 
 

@@ -1,27 +1,25 @@
-"""The outputs and partials of a kernel as formulas in LaTeX.
+"""The outputs and partials of a kernel as formulas in LaTeX."""
 
-The partials are the entries of the joint graph, those that nbad computes, its conventions at kinks included.
-"""
-
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
+from nbad.formulas.to_sympy import guarded
+from nbad.formulas.written import Line, Output, Partial, is_long, lines_of
 
-from nbad.forks import IMPORTS
-from nbad.formulas.to_sympy import check_loops, check_size, guarded, of_graph, operands_of
-from nbad.graphs.graph import Graph
-from nbad.graphs.simplify import simplify
-
-LONGEST = 2000  # operations of the formulas
-SMALLEST_SHARED = 8  # operands and operations of a subexpression that is written once
+WORD = r"\mathit"
 
 
-def latex(kernel: Any) -> str:
+def latex(kernel: Any, program: Any = None, most: int | None = None) -> str:
     """The outputs of a kernel, and their partials that are not zero, as aligned lines of LaTeX.
 
-    Longer subexpressions that repeat are written once, as u_0, u_1 and so on.
+    What variables of the kernel hold is written under their names, and longer parts that repeat once, as u_0, u_1 and so on.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    program : Program, optional
+        The specialization; by default that in which every number is passed.
+    most : int, optional
+        Lines beyond so many are left out, and long expressions, and the last line says so.
 
     Examples
     --------
@@ -33,73 +31,38 @@ def latex(kernel: Any) -> str:
     \\frac{\\partial f}{\\partial y} &= \\frac{x}{2 \\sqrt{y}}
     \\end{aligned}
     """
-    return guarded(kernel, lambda: _aligned(_lines(kernel)))
+    return guarded(kernel, lambda: _aligned(lines_of(kernel, "latex", program), most))
 
 
-def _lines(kernel: Any) -> list[tuple[str, Any]]:
-    """The left side of each line, and the expression on its right."""
-    with IMPORTS:
-        import sympy
-
-    program = kernel.whole_program()
-    symbols = operands_of(program, ())
-    joint = program.joint(tuple(range(len(symbols))), "reverse")
-    graph = simplify(joint.graph)
-    check_loops(kernel, "latex", graph)
-    check_size(kernel, "latex", len(graph.nodes), LONGEST)
-    names = list(_output_names(kernel.__name__, program))
-    shared = _Shared(graph, names, symbols)
-    found = of_graph(graph, symbols, (), shared.named)
-    left = [*names, *(_partial(names[m], sympy.latex(symbols[n])) for m, n in joint.positions)]
-    rest = [(name, e) for name, e in zip(left, found, strict=True) if name not in shared.lines]
-    return [*shared.lines.items(), *rest]
-
-
-class _Shared:
-    """Names for longer subexpressions that are used more than once: those of outputs, or u_0, u_1, ...
-
-    `lines` has the expression under each name.
-    """
-
-    def __init__(self, graph: Graph, names: list[str], symbols: Any) -> None:
-        import sympy
-
-        self.outputs = dict(zip(graph.outputs, names, strict=False))
-        self.lines: dict[str, Any] = {}
-        self.uses = Counter([*graph.outputs, *(a for node in graph.nodes for a in node.args)])
-        self.fresh = (s for s in sympy.numbered_symbols("u_", exclude=symbols) if sympy.latex(s) not in names)
-
-    def named(self, k: int, e: Any) -> Any:
-        """What stands for the value of node `k`."""
-        import sympy
-
-        if self.uses[k] < 2 or _length(e) < SMALLEST_SHARED:
-            return e
-        symbol = sympy.Dummy(self.outputs[k]) if k in self.outputs else next(self.fresh)
-        self.lines[sympy.latex(symbol)] = e
-        return symbol
-
-
-def _length(e: Any) -> int:
-    return 1 + sum(map(_length, e.args))
-
-
-def _aligned(lines: list[tuple[str, Any]]) -> str:
+def _aligned(lines: list[Line], most: int | None) -> str:
     import sympy
 
-    body = " \\\\\n".join(f"{name} &= {sympy.latex(e)}" for name, e in lines)
-    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+    names = {symbol: _symbol(symbol) for line in lines for symbol in line.right.free_symbols}
+    shown = lines if most is None or len(lines) <= most else lines[: most - 1]
+    options: dict[str, Any] = {"symbol_names": names}
+    if any(name.startswith(WORD) for name in names.values()):
+        options["mul_symbol"] = r" \, "
+    left_out = {line for line in shown if most is not None and is_long(line.right)}
+    written = (r"\cdots" if line in left_out else sympy.latex(line.right, **options) for line in shown)
+    rows = [f"{_left(line.left)} &= {right}" for line, right in zip(shown, written, strict=True)]
+    if len(shown) < len(lines) or left_out:
+        rows.append(rf"& \text{{and {len(lines) - len(shown)} more lines; all of it by the method latex()}}")
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
-def _output_names(name: str, program: Any) -> Iterator[str]:
-    """`f`, or `f_{0}` for an output of a tuple or a component of a vector."""
-    name = name if name.isidentifier() else "f"
-    symbol = name if len(name) == 1 else r"\mathrm{" + name.replace("_", r"\_") + "}"
-    for k, core in enumerate(program.leaves):
-        for index in np.ndindex(core):
-            numbers = ((k,) if program.structure.is_tuple else ()) + index
-            yield f"{symbol}_{{{','.join(map(str, numbers))}}}" if numbers else symbol
+def _left(what: Any) -> str:
+    if isinstance(what, Partial):
+        return rf"\frac{{\partial {_left(what.output)}}}{{\partial {_symbol(what.by)}}}"
+    if not isinstance(what, Output):
+        return _symbol(what)
+    name = what.kernel if len(what.kernel) == 1 else r"\mathrm{" + what.kernel.replace("_", r"\_") + "}"
+    return f"{name}_{{{','.join(map(str, what.numbers))}}}" if what.numbers else name
 
 
-def _partial(output: str, symbol: str) -> str:
-    return rf"\frac{{\partial {output}}}{{\partial {symbol}}}"
+def _symbol(symbol: Any) -> str:
+    """A symbol as SymPy writes it, but words as words: without this they look like products."""
+    import sympy
+
+    text, word = sympy.latex(symbol), symbol.name.partition("_")[0]
+    is_word = len(word) > 1 and word.isalpha() and text.startswith(word)
+    return rf"{WORD}{{{word}}}{text[len(word) :]}" if is_word else text

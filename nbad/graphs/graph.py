@@ -23,8 +23,9 @@ Payload = Any  # what it is depends on the operation, see `Node`
 class Node(NamedTuple):
     """One value: an operation of `nbad.operations.table.TABLE` on earlier nodes, an input, or a constant.
 
-    `payload` is the input's position, the constant, or the exponent of `powi`; `source` is "file.py:12" of the user's line. An
-    operation that the table does not know brings its row with its payload, as a loop does (`nbad.graphs.loops`).
+    `payload` is the input's position, the constant, or the exponent of `powi`; `source` is "file.py:12" of the user's line, and
+    `names` are those of the user's variables that held the value. An operation that the table does not know brings its row with
+    its payload, as a loop does (`nbad.graphs.loops`).
     """
 
     op: str
@@ -32,6 +33,7 @@ class Node(NamedTuple):
     payload: Payload = None
     kind: str = "real"
     source: str | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Graph:
         kinds: dict[int, str] = {}  # of the nodes so far
         known: set[tuple] = set()  # sorts that are right
         for k, node in enumerate(self.nodes):
-            op, args, payload, kind, _ = node
+            op, args, payload, kind, *_ = node
             if op == "loop":  # of which there may be hundreds of nodes, each with hundreds of operands, all the same
                 sort: tuple = op, id(args), payload.loop, kind
             else:
@@ -112,18 +114,20 @@ class Graph:
         return "\n".join([*lines, f"  return {returned}"])
 
     def label(self, k: int) -> str:
-        """How node `k` is written where it is used: an input's name, a constant, or `%k`."""
+        """How node `k` is written where it is used: an input's name, a constant, the name of a variable, or `%k`."""
         node = self.nodes[k]
         if node.op == "input":
             return self.inputs[k]
-        return repr(node.payload) if node.op == "const" else f"%{k}"
+        if node.op == "const":
+            return repr(node.payload)
+        return node.names[0] if node.names else f"%{k}"
 
     def _line(self, k: int) -> str:
         node = self.nodes[k]
         if node.op in ("input", "const"):
             return ""
         operands = [self.label(a) for a in node.args] + ([str(node.payload)] if node.payload is not None else [])
-        text = f"%{k} = {node.op}({', '.join(operands)})"
+        text = f"{self.label(k)} = {node.op}({', '.join(operands)})"
         return f"{text:<44} # {node.source}" if node.source else text
 
 
@@ -254,11 +258,13 @@ class GraphBuilder:
         """The node of an operation without payload, if there is one."""
         return self._known.get(key_of(op, args))
 
-    def rebuild(self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int], active: int | None = None) -> list[int]:
+    def rebuild(
+        self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int], active: int | None = None, prefix: str = ""
+    ) -> list[int]:
         """Repeat here what some nodes of `graph` need; returns where these went.
 
         `places` says which nodes of `graph`, inputs or others, are here already, and where. Where a condition `active` does not
-        hold nobody uses what is repeated: no loop does a pass there.
+        hold nobody uses what is repeated: no loop does a pass there. Values keep their names, with a `prefix`.
         """
         wanted, found, before = tuple(wanted), dict(places), self.source
         operands = Operands(found)
@@ -269,12 +275,22 @@ class GraphBuilder:
             if node.op == "loop" and active is not None:
                 args = self.add("and", active, args[0]), *args[1:]
             found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=node.payload)
+            if node.names:
+                self.give_names(found[k], [f"{prefix}{name}" for name in node.names])
         self.source = before
         return [found[k] for k in wanted]
 
-    def splice(self, graph: Graph, operands: Iterable[int], active: int | None = None) -> list[int]:
+    def splice(self, graph: Graph, operands: Iterable[int], active: int | None = None, prefix: str = "") -> list[int]:
         """Repeat the outputs of `graph` here, with `operands` for its inputs; returns where they went."""
-        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs, active)
+        return self.rebuild(graph, dict(enumerate(operands)), graph.outputs, active, prefix)
+
+    def give_names(self, k: int, names: Sequence[str]) -> None:
+        """Give a node more names, those of the kernel's own variables first; inputs have theirs, and constants need none."""
+        node = self.nodes[k]
+        if names and node.op not in ("input", "const"):
+            if node.names or len(names) > 1:
+                names = sorted({*node.names, *names}, key=lambda name: ("." in name, name))
+            self.nodes[k] = Node(*node[:-1], tuple(names))
 
     def build(self, outputs: Iterable[int]) -> Graph:
         """Freeze the graph."""

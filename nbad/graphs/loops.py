@@ -173,6 +173,7 @@ def narrow(graph: Graph) -> Graph:
             narrowed = found[node.args, payload.loop]
             args, payload = (args[0], *(args[1 + kept] for kept in narrowed.kept)), narrowed.carried(payload)
         places[k] = builder.add(node.op, *args, payload=payload)
+        builder.give_names(places[k], node.names)
     return builder.build([places[k] for k in graph.outputs])
 
 
@@ -197,6 +198,7 @@ def repeated(builder: GraphBuilder, graph: Graph) -> list[int]:
             args, loop = known.get(_end(builder, args, payload.loop), (args, payload.loop))
             payload = Carried(loop, loop.states)
         places[k] = builder.add(node.op, *args, payload=payload, source=node.source)
+        builder.give_names(places[k], node.names)
     return [places[k] for k in graph.outputs]
 
 

@@ -87,6 +87,7 @@ class Trace:
         self.aliases = Aliases()
         self.refused: TraceError | None = None  # the first refusal: somebody may have caught it
         self.line = lines.running_line  # the tracer puts another one once the kernel has returned
+        self.frame = lines.user_frame  # and here one that notes in which functions operations run
         self.flags: list[Flag] = []
         self.unset: dict[int, Cause] = {}  # by what stands for variables without a value
         self.ranges: dict[int, tuple[float, float]] = {}  # of nodes that count the passes of loops
@@ -110,7 +111,7 @@ class Trace:
             operands = [self.real(value) if isinstance(value, TracedWhole) else value for value in operands]
         nodes = [self.node(value, kind) for value, kind in zip(operands, TABLE[op].operands, strict=True)]
         before = len(self.builder.nodes)
-        node = self.builder.add(op, *nodes, payload=payload, source=lines.place())
+        node = self.builder.add(op, *nodes, payload=payload, source=lines.place(self.frame()))
         self._count(before)
         self._look_around(sys._getframe(1), TABLE[op].kind == BOOL)
         return TracedWhole(self, node, WHOLE[op](*map(_is_signed, operands))) if is_whole else self.value(node)
@@ -294,25 +295,27 @@ class Trace:
         self.opaque += bool(may_fail(traced.graph))
         before = len(self.builder.nodes)
         self.applied += 1
-        name, repeat = getattr(kernel, "__name__", "kernel"), functools.partial(self._repeat, traced)
+        self.frame()
+        name = getattr(kernel, "__name__", "kernel")
+        repeat = functools.partial(self._repeat, traced, f"{name}.")
         results = meanings.each_element(self, name, operands, cores, traced.outputs, repeat)
         self._count(before)
         self._look_around(sys._getframe(1), is_condition=False)
         return traced.structure.build(results)
 
-    def _repeat(self, traced: Traced, slots: list[Any]) -> list[Tracer]:
+    def _repeat(self, traced: Traced, prefix: str, slots: list[Any]) -> list[Tracer]:
         """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
         nodes, path = [self.node(value, REAL) for value in slots], self.path()
         active = None if path is True else self.node(path, BOOL)
         if traced.flags is not None:
-            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes, active)]
+            conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes, active, prefix)]
             for condition, cause in traced.flags.spliced(conditions):
                 self.no_value(condition, cause)
-        return list(map(self.value, self.builder.splice(traced.graph, nodes, active)))
+        return list(map(self.value, self.builder.splice(traced.graph, nodes, active, prefix)))
 
     def grown(self, grow: Callable[..., Any], *operands: Any) -> Any:
         """What `grow(builder, *operands)` makes of nodes, for the line that runs."""
-        before, self.builder.source = len(self.builder.nodes), lines.place()
+        before, self.builder.source = len(self.builder.nodes), lines.place(self.frame())
         self.applied += 1
         found = grow(self.builder, *operands)
         self.builder.source = None

@@ -101,18 +101,22 @@ def _is_condition(targets: Targets, k: int) -> bool:
 
 
 def _describe(targets: Targets, k: int, policy: Policy) -> Residual:
-    node = targets.graph.nodes[k]
-    return Residual(targets.name(k), node.source, _reason(targets, k, policy))
+    node, name = targets.graph.nodes[k], targets.name(k)
+    if isinstance(policy, tuple):
+        name = next((asked for asked in node.names if asked in policy), name)
+    return Residual(name, node.source, _reason(targets, k, policy, name))
 
 
-def _reason(targets: Targets, k: int, policy: Policy) -> str:
-    """Why a value is kept."""
+def _reason(targets: Targets, k: int, policy: Policy, name: str) -> str:
+    """Why a value is kept, and what else it is called than by its name."""
     node = targets.graph.nodes[k]
     if k in targets.entries:
+        entry = ", ".join(targets.entries[k])
         if node.op == "input":
-            return f"input, and entry {', '.join(targets.entries[k])}"
-        return "weight of the linear map" if targets.is_wide else "entry of the Jacobian"
-    if isinstance(policy, tuple) and (targets.name(k) in policy or node.op != "input"):
+            return f"input, and entry {entry}"
+        reason = "weight of the linear map" if targets.is_wide else "entry of the Jacobian"
+        return ", ".join([reason, *[other for other in (entry, *node.names) if other != name]])
+    if isinstance(policy, tuple) and (name in policy or node.op != "input"):
         return "asked for"
     if node.op == "input":
         return "input of the partials"

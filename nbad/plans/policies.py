@@ -6,7 +6,7 @@ partials always follow from what is stored. A condition is stored as 1 or 0, and
 
 from collections.abc import Callable, Iterable
 
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, closest
 from nbad.graphs.graph import Graph, Node
 from nbad.plans import work
 from nbad.plans.mincut import INFINITE, Network
@@ -32,14 +32,16 @@ class Targets:
         self.graph, self.entries, self.is_wide = graph, entries, is_wide
 
     def name(self, k: int) -> str:
-        """What a node is called: an input by its name, an entry by what it is, any other by its number."""
+        """What a node is called: an input by its name, an entry by what it is, any other by a variable's name or its number."""
         return self.graph.label(k) if k not in self.entries or self.graph.nodes[k].op == "input" else ", ".join(self.entries[k])
 
     def numbers(self) -> dict[str, int]:
         """The node of every name that a value goes by."""
         named = {role: k for k, roles in self.entries.items() for role in (*roles, ", ".join(roles))}
-        values = (k for k, node in enumerate(self.graph.nodes) if node.op != "const")
-        return named | {self.graph.label(k): k for k in values}
+        for k, node in enumerate(self.graph.nodes):
+            if node.op != "const":
+                named |= dict.fromkeys((*node.names, f"%{k}", self.graph.label(k)), k)
+        return named
 
     def below(self, kept: Iterable[int] = ()) -> list[int]:
         """The nodes that the entries are computed from, in order, down to inputs and kept nodes; no constants."""
@@ -108,14 +110,22 @@ def _named(targets: Targets, names: tuple[str, ...]) -> set[int]:
     numbers = targets.numbers()
     unknown = [name for name in names if name not in numbers]
     if unknown:
-        graph, known = targets.graph, [targets.name(k) for k in targets.below()]
+        graph, known = targets.graph, _known(targets)
+        meant = closest(unknown[0], numbers)
         raise ArgumentValueError(
             f"`nbad.vjp({graph.name}, ..., residuals={names!r})`: these are not values of the kernel",
             got=", ".join(map(repr, unknown)),
             expected=f"names among {', '.join(known)}, as `nbad.show(f, 'plan')` prints them",
-            fix=f"residuals=({', '.join(map(repr, known[-2:]))},)" if known else "residuals='auto'",
+            meant=meant,
+            fix=f"residuals=({', '.join(map(repr, [meant] if meant else known[-2:]))},)" if known else "residuals='auto'",
         )
     return {numbers[name] for name in names}
+
+
+def _known(targets: Targets) -> list[str]:
+    """The names of what may be kept: first the variables of the user's, then arguments, entries, and numbers."""
+    nodes, below = targets.graph.nodes, targets.below()
+    return list(dict.fromkeys([*(name for k in below for name in nodes[k].names), *map(targets.name, below)]))
 
 
 CHOICES: dict[str, Callable[[Targets], set[int]]] = {

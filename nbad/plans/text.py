@@ -77,7 +77,7 @@ def _brought(nodes: Iterable[Node]) -> list[Brought]:
 
 def _graph_data(graph: Graph) -> Data:
     brought = {one: number for number, one in enumerate(_brought(graph.nodes))}
-    nodes = [(n.op, n.args, _payload_data(n.payload, brought), n.kind, n.source) for n in graph.nodes]
+    nodes = [(n.op, n.args, _payload_data(n.payload, brought), n.kind, n.source, n.names) for n in graph.nodes]
     return graph.name, graph.inputs, nodes, graph.outputs, list(map(_brought_data, brought))
 
 
@@ -98,8 +98,8 @@ def _graph(data: Data) -> Graph:
     found = list(map(_one, brought))
     intern = sys.intern  # each text once: a plan lives as long as its kernel
     parsed = [
-        Node(intern(op), tuple(args), payload and _payload(payload, found), intern(kind), source and intern(source))
-        for op, args, payload, kind, source in nodes
+        Node(intern(op), tuple(args), payload and _payload(payload, found), intern(kind), source and intern(source), tuple(names))
+        for op, args, payload, kind, source, names in nodes
     ]
     return Graph(name, tuple(inputs), tuple(parsed), tuple(outputs))
 

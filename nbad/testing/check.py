@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from nbad.api.calls import check_kernel as refuse_others
+from nbad.api.calls import refuse_picked
 from nbad.api.kernel import Kernel
 from nbad.api.statics import is_setting
 from nbad.api.trees import flattened
+from nbad.displays import html
+from nbad.displays.text import plural
 from nbad.errors import fitting
 from nbad.testing.case import Case
 from nbad.testing.checks import CHECKS
@@ -31,12 +34,24 @@ class Entry:
         return "  ".join([f"{self.check:<24}{self.compared:>10,}", *notes])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What `check_kernel` compared; prints as a table."""
+    """What `check_kernel` compared; prints as a table, and is shown as such in notebooks."""
 
     kernel: str
     entries: tuple[Entry, ...]
+
+    def __repr__(self) -> str:
+        return f"<nbad.testing.Report of {self.kernel}: {self._head()}>"
+
+    def _head(self) -> str:
+        return f"{plural(len(self.entries), 'check')} passed, {sum(e.compared for e in self.entries):,} numbers compared"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row for each check."""
+        rows = ((entry.check, f"{entry.compared:,}", "; ".join(entry.notes)) for entry in self.entries)
+        table = html.table(["check", "numbers compared", "not applicable"], rows, [1])
+        return html.page("nbad.testing.check_kernel", self.kernel, html.note(self._head()), table)
 
     def __str__(self) -> str:
         return "\n".join([f"{self.kernel}: all checks passed; numbers compared:", *(f"  {entry}" for entry in self.entries)])
@@ -73,6 +88,7 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     ['value', 'partials']
     """
     refuse_others(f)
+    refuse_picked(f, xs)
     if xs:
         f(*xs)  # it says itself what is wrong with them
         flat = flattened(f, xs, {})

@@ -2,24 +2,24 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from nbad.codegen import disk
 from nbad.errors import NbadError
 from nbad.plans.policies import POLICIES
-from nbad.tools import doctor, kernel_files, plots, profiling, roofs
+from nbad.profiles import shares
+from nbad.tools import doctor, kernel_files, plots, profiled, profiling
 from nbad.tools.export import export
+from nbad.tools.progress import bar
 from nbad.version import VERSION
 
-STEPS = 6  # load, compile, three sweeps, check; the reverse sweeps come on top
+STEPS = 7  # load, compile, three sweeps, check, compile parts; the reverse sweeps and rounds come on top
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,43 +114,27 @@ def _profile(options: argparse.Namespace) -> int:
     subject = kernel_files.load(options.target)
     run = profiling.Options(options.n, options.seeds, options.dtype, options.repeats)
     try:
-        with _progress(_steps(options)) as step:
+        with bar(_steps(options)) as step:
             report = profiling.profile(subject, run, step)
             costs = profiling.compare_policies(subject, run, step) if options.policies else ()
-            limits = _limits(options.dtype, step) if picture else None
+            parts = shares.measure(subject.kernel, subject.inputs(run.n, run.dtype), run.seeds, run.repeats, step)
     except AssertionError as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1
     console = Console()
     _print(report, console)
+    console.print(_share_table(parts))
+    console.print(profiled.conditions(parts.roofs, parts.load), highlight=False, markup=False, soft_wrap=True)
     if costs:
         console.print(_policy_table(costs, run))
-    if limits and picture:
-        plots.roofline(report, limits, picture)
+    if picture:
+        plots.roofline(report, parts, picture)
         console.print(f"roofline: {picture}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
-def _limits(dtype: str, step: profiling.Step) -> roofs.Roofs:
-    step("roofs")
-    return roofs.measure(dtype)
-
-
 def _steps(options: argparse.Namespace) -> int:
-    return STEPS + 1 + (options.seeds > 1) + options.policies * (len(profiling.POLICIES) + 1) + bool(options.plot)
-
-
-@contextmanager
-def _progress(steps: int) -> Iterator[profiling.Step]:
-    """A bar on stderr, where that is a terminal; yields what moves it. It draws between steps, not while one is timed."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda name: None
-        return
-    columns = TextColumn("{task.description:<18}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        task = bar.add_task("load", total=steps)
-        yield lambda name: bar.update(task, description=name, advance=1, refresh=True)
+    return STEPS + 1 + (options.seeds > 1) + options.policies * (len(profiling.POLICIES) + 1) + options.repeats
 
 
 def _print(report: profiling.Report, console: Console) -> None:
@@ -175,6 +159,13 @@ def _sweep_table(report: profiling.Report) -> Table:
         return sweep.name, *time, f"{sweep.bytes_moved / sweep.seconds / 1e9:.1f}", f"{sweep.first_use:.2f} s"
 
     return _table(("sweep", "best time", "ns per element", "GB/s", "first use"), map(row, report.sweeps))
+
+
+def _share_table(parts: shares.Shares) -> Table:
+    def row(share: shares.Share) -> tuple[str, ...]:
+        return share.name, *(f"{fraction:.0%}" for fraction in share.fractions().values())
+
+    return _table(("sweep", *shares.PARTS), map(row, parts.sweeps), title="where the time goes")
 
 
 def _policy_table(costs: Iterable[profiling.PolicyCost], options: profiling.Options) -> Table:

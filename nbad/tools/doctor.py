@@ -29,8 +29,8 @@ from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
+from nbad.profiles.timing import best, seconds
 from nbad.runtime import memory
-from nbad.tools.timing import best, seconds
 from nbad.verbs.vjp import vjp
 from nbad.version import VERSION
 

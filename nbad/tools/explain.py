@@ -10,15 +10,18 @@ from nbad.api.options import check_seeds
 from nbad.api.trees import flattened
 from nbad.derivatives.differentiate import eliminations
 from nbad.derivatives.scarcity import Tally
+from nbad.displays import html
+from nbad.displays.text import aligned, amount, plural
+from nbad.errors import leaving
 from nbad.plans import cost
 from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import Work
+from nbad.profiles.roofs import memory_bandwidth
 from nbad.runtime import sweeps
 from nbad.runtime.memory import TEMPORARY
 from nbad.runtime.nonfinite import Equality, equalities
 from nbad.runtime.reverse import reverse_of
-from nbad.tools.roofs import memory_bandwidth
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ class Account:
         return len(self.residuals) * self.residual_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
-    """What `nbad.explain` found; prints as tables.
+    """What `nbad.explain` found; prints as tables, and is shown as such in notebooks.
 
     Attributes
     ----------
@@ -105,18 +108,60 @@ class Explanation:
                 found[sweep]["roofline"] = self.roofline(getattr(account, sweep))
         return data
 
-    def __str__(self) -> str:
-        head = f"{self.kernel} by {', '.join(self.arguments) or 'no argument'}: {self.elements} elements of {self.dtype}"
+    def __repr__(self) -> str:
+        takes = f"{self.policy!r} for {plural(self.seeds, 'seed')}"
+        return f"<nbad.Explanation of {self._head()}, {takes}; print it for its tables>"
+
+    def _head(self) -> str:
+        by = ", ".join(self.arguments) or "no argument"
+        return f"{self.kernel} by {by}: {self.elements} elements of {self.dtype}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the policies, and what each keeps."""
+        names = [account.policy for account in self.policies]
+        most = max([1, *(account.bytes_per_element for account in self.policies)])
+        bars = ((a.policy, len(a.residuals), a.bytes_per_element, html.bar(a.bytes_per_element / most)) for a in self.policies)
+        works = zip(HEADINGS[2:-1], *(self._row(a)[2:-1] for a in self.policies), strict=True)
+        peaks = "at most in use", *(amount(a.peak_bytes) for a in self.policies)
+        columns = range(1, len(names) + 1)
+        chosen = names.index(self.policy) if self.policy in names else None
+        return html.page(
+            "nbad.explain",
+            self._head(),
+            html.table(["policy", "residuals", "bytes kept", ""], bars, [1, 2], "What one element keeps", chosen),
+            html.paragraph(self._choice()),
+            html.table(["sweep", *names], [*works, peaks], columns, "What the sweeps cost"),
+            html.note(self._units()),
+            *(self._residual_table(account) for account in self.policies if self._first_like(account) == account.policy),
+            html.table((), self.equalities, [1], EQUAL_ARMS) if self.equalities else None,
+        )
+
+    def _residual_table(self, account: Account) -> html.Html | None:
+        rows = ((html.code(r.name), r.source or "", r.reason) for r in account.residuals)
+        title = f"{account.policy!r} keeps {account.bytes_per_element} bytes"
+        return html.table(["value", "line", "why"], rows, title=title) if account.residuals else None
+
+    def _choice(self) -> str:
         turns = ", ".join(f"{policy} from {seeds} on" for seeds, policy in self.changes)
+        return f'For {plural(self.seeds, "seed")} "auto" takes {self.policy!r}. The best by number of seeds: {turns}.'
+
+    def _units(self) -> str:
+        speed = f"{self.bandwidth:.1f} GB/s"
+        return f"Bytes and flops are for one element; ns are the bytes over this machine's bandwidth, {speed}."
+
+    def _first_like(self, account: Account) -> str:
+        """The first policy that keeps the same."""
+        return next(a.policy for a in self.policies if a.residuals == account.residuals)
+
+    def __str__(self) -> str:
         return "\n".join(
             [
-                head,
+                self._head(),
                 "",
-                *_table([HEADINGS, *map(self._row, self.policies)]),
+                *aligned([HEADINGS, *map(self._row, self.policies)]),
                 "",
-                f'For {self.seeds} seeds "auto" takes {self.policy!r}. The best by number of seeds: {turns}.',
-                "Bytes and flops are for one element; "
-                f"ns are the bytes over this machine's bandwidth, {self.bandwidth:.1f} GB/s.",
+                self._choice(),
+                self._units(),
                 *self._map(),
                 *(line for account in self.policies for line in self._residuals(account)),
                 *self._equal_arms(),
@@ -131,12 +176,11 @@ class Explanation:
         taken = next(t for t in self.maps if t.elimination == self.elimination)
         what = f"{taken.arcs} arcs, {taken.multiplications} multiplications a seed, {taken.products} for their weights"
         head = f"The linear map from seeds to cotangents: {self.elimination!r} is taken, {what}."
-        return ["", head, *_table([["elimination", "kept", "arcs", "a seed", "weights"], *rows])]
+        return ["", head, *aligned([["elimination", "kept", "arcs", "a seed", "weights"], *rows])]
 
     def _equal_arms(self) -> list[str]:
         rows = [[source, f"{elements} elements", f"the first at {first}"] for source, elements, first in self.equalities]
-        head = "An arm was taken because two values are equal; the derivative there is that of this arm alone:"
-        return ["", head, *_table(rows, left=True)] if rows else []
+        return ["", f"{EQUAL_ARMS}:", *aligned(rows, left=True)] if rows else []
 
     def _row(self, account: Account) -> list[str]:
         works = (getattr(account, sweep) for sweep in SWEEPS)
@@ -144,25 +188,20 @@ class Explanation:
         return [account.policy, str(len(account.residuals)), *numbers, f"{account.peak_bytes:,}"]
 
     def _residuals(self, account: Account) -> list[str]:
-        same = next(a.policy for a in self.policies if a.residuals == account.residuals)
+        same = self._first_like(account)
         if not account.residuals or same != account.policy:
             return ["", f"{account.policy!r} keeps {'the same as ' + repr(same) if account.residuals else 'nothing'}."]
         rows = [[r.name, f"{account.residual_bytes} bytes", r.source or "", r.reason] for r in account.residuals]
-        return ["", f"{account.policy!r} keeps {account.bytes_per_element} bytes:", *_table(rows, left=True)]
+        return ["", f"{account.policy!r} keeps {account.bytes_per_element} bytes:", *aligned(rows, left=True)]
 
 
+EQUAL_ARMS = "An arm was taken because two values are equal; the derivative there is that of this arm alone"
 SWEEPS = ("forward", "call", "seed")
 UNITS = ("bytes", "flops", "ns")
 HEADINGS = ["policy", "residuals", *(f"{sweep} {unit}" for sweep in SWEEPS for unit in UNITS), "peak bytes"]
 
 
-def _table(rows: list[list[str]], left: bool = False) -> list[str]:
-    """Rows as aligned lines; all but the first column to the right, unless `left`."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    formats = [f"{{:{'<' if left or k == 0 else '>'}{width}}}" for k, width in enumerate(widths)]
-    return ["  " + "  ".join(formats).format(*row).rstrip() for row in rows]
-
-
+@leaving
 @says_what_is_missing
 def explain(
     f: Kernel, *xs: Any, seeds: int = 1, argnums: int | str | tuple[int | str, ...] | None = None, **kwargs: Any

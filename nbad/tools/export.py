@@ -233,10 +233,7 @@ class Module:
 
     def _cause_list(self) -> str:
         causes = [self.program.flags.causes[k] for k in self.causes]
-        each = [
-            (_builtin(cause.error), textwrap.shorten(cause.line.text, 90), f"{cause.line.file}:{cause.line.number}")
-            for cause in causes
-        ]
+        each = [(_builtin(cause.error), textwrap.shorten(cause.line.text, 90), cause.line.place) for cause in causes]
         return "(\n" + "".join(f"    ({error}, {f'{text} ({place})'!r}),\n" for error, text, place in each) + ")"
 
     def _imports(self, has_vectors: bool) -> str:

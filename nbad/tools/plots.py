@@ -1,17 +1,22 @@
-"""The picture of a profile: how far each sweep is below what the machine allows.
+"""Pictures of a profile: how far each sweep is below what the machine allows, and where its time goes.
 
 matplotlib is loaded only when something is drawn.
 """
 
+import io
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nbad.displays.html import COLORS
 from nbad.errors import ArgumentValueError
+from nbad.profiles.roofs import Roofs
+from nbad.profiles.shares import PARTS, Share, Shares
 from nbad.tools.profiling import Report, Sweep
-from nbad.tools.roofs import Roofs
 
 FORMATS = (".png", ".svg", ".pdf")
 MARKS = "osD^v"
@@ -42,30 +47,69 @@ def check_target(path: str) -> Path:
         raise ArgumentValueError(f"{headline}: not a kind of picture", expected=expected, fix=fix, source=None)
     if not target.resolve().parent.is_dir():
         raise ArgumentValueError(f"{headline}: no folder {target.parent}", fix=f"mkdir -p {target.parent}", source=None)
-    if util.find_spec("matplotlib") is None:
+    if not is_available():
         raise ArgumentValueError(f"{headline}: matplotlib is not installed", fix='pip install "nbad[plot]"', source=None)
     return target
 
 
-def roofline(report: Report, roofs: Roofs, path: Path) -> None:
-    """Draw the sweeps of a report under the roofs of this machine.
+def is_available() -> bool:
+    """Whether there is something to draw with."""
+    return util.find_spec("matplotlib") is not None
+
+
+def png(sweeps: Sequence[Share], title: str) -> bytes:
+    """Where the time of each sweep goes, as a picture.
+
+    Parameters
+    ----------
+    sweeps : sequence of Share
+    title : str
+    """
+    from matplotlib.figure import Figure
+
+    figure, file = Figure(figsize=(8, 0.9 + 0.4 * len(sweeps)), layout="constrained"), io.BytesIO()
+    _draw_shares(figure.subplots(), sweeps)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(file, format="png", dpi=130)
+    return file.getvalue()
+
+
+def _draw_shares(axes: Any, sweeps: Sequence[Share]) -> None:
+    """A bar for each sweep, as long as its time, of its parts; logarithms would not add up, so each has its own scale."""
+    names = [sweep.name for sweep in sweeps][::-1]
+    left = np.zeros(len(sweeps))
+    for part, color in zip(PARTS, COLORS, strict=True):
+        widths = np.array([sweep.fractions()[part] for sweep in sweeps][::-1])
+        axes.barh(names, widths, left=left, color=color, label=part, height=0.7)
+        left += widths
+    axes.set(xlim=(0.0, 1.0))
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(PARTS), frameon=False, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def roofline(report: Report, parts: Shares, path: Path) -> None:
+    """Draw the sweeps of a report under the roofs of this machine, and where the time of each goes.
 
     Parameters
     ----------
     report : Report
-    roofs : Roofs
+    parts : Shares
     path : Path
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    axes, shown = figure.subplots(), [sweep for sweep in report.sweeps if sweep.operations]
+    figure, roofs = Figure(figsize=(8, 8.5), layout="constrained"), parts.roofs
+    axes, below = figure.subplots(2, height_ratios=(3, 1))
+    times = {sweep.name: sweep.seconds for sweep in parts.sweeps}  # of the same minutes as the roofs
+    shown = [replace(sweep, seconds=times[sweep.name]) for sweep in report.sweeps if sweep.operations]
+    _draw_shares(below, parts.sweeps)
     _draw_roofs(axes, roofs, [sweep.intensity for sweep in shown])
     for mark, sweep in zip(MARKS, shown, strict=False):
         axes.plot(sweep.intensity, sweep.rate / 1e9, mark, markersize=9, markeredgecolor="white", label=_label(sweep, roofs))
     _scale(axes, [roofs.rate / 1e9, *(sweep.rate / 1e9 for sweep in shown)])
     axes.set_title(f"{report.subject.name}: {report.options.n:,} elements, {report.options.dtype}")
-    figure.legend(loc="outside lower center", frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", frameon=False)
     figure.savefig(path, dpi=130)
 
 
@@ -77,7 +121,8 @@ def _draw_roofs(axes: Any, roofs: Roofs, intensities: list[float]) -> None:
     axes.plot(xs, [roofs.at(x) / 1e9 for x in xs], color="black", linewidth=1.5)
     axes.set(xscale="log", yscale="log", xlim=(low, high))
     middle, name = (low * ridge) ** 0.5, dict(textcoords="offset points", color="0.3", ha="right")
-    axes.annotate(f"memory: {gigabytes:.0f} GB/s, caches more", (middle, middle * gigabytes), (-8, 2), **name)
+    below = name | {"ha": "left"}
+    axes.annotate(f"memory: {gigabytes:.0f} GB/s, caches more", (middle, middle * gigabytes), (8, -10), **below)
     text = f"arithmetic: {roofs.rate / 1e9:.0f} billion operations per second"
     axes.annotate(text, (high, roofs.rate / 1e9), (-6, 5), **name)
 

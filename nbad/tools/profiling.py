@@ -18,11 +18,12 @@ from nbad.codegen.host import host
 from nbad.graphs.kernels import outputs_of
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import total
+from nbad.profiles.shares import first, seeds_for
+from nbad.profiles.timing import best, seconds
 from nbad.testing.check import check_kernel
 from nbad.testing.comparisons import Near, Same, compare
 from nbad.tools.explain import explain
 from nbad.tools.kernel_files import Subject
-from nbad.tools.timing import best, seconds
 from nbad.verbs.jacobians import jacobian, value_and_jacobian
 from nbad.verbs.vjp import vjp
 
@@ -232,8 +233,8 @@ def _runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
 
 def _reverse_runs(kernel: Kernel, xs: Arrays, count: int) -> Iterator[_Run]:
     y, pullback = vjp(kernel, *xs, seeds=count)
-    seeds, kept = _seeds_for(y, count), pullback.residuals.nbytes
-    one = _first(seeds)
+    seeds, kept = seeds_for(y, count), pullback.residuals.nbytes
+    one = first(seeds)
     yield _Run("reverse, 1 seed", lambda: pullback(one), kept + _nbytes(one))
     if count > 1:
         yield _Run(f"reverse, {count} seeds", lambda: pullback.batched(seeds), kept + _nbytes(seeds))
@@ -258,19 +259,12 @@ def _policy_cost(kernel: Kernel, xs: Arrays, policy: str, options: Options) -> P
         return vjp(kernel, *xs, residuals=cast(Residuals, policy), seeds=options.seeds)
 
     y, pullback = sweep()
-    seeds, kept = _seeds_for(y, options.seeds), pullback.residuals
-    one = _first(seeds)
+    seeds, kept = seeds_for(y, options.seeds), pullback.residuals
+    one = first(seeds)
     calls = sweep, lambda: pullback(one), lambda: pullback.batched(seeds)
     for call in calls:
         call()
     return PolicyCost(policy, policy, len(kept), kept.nbytes, *(best(call, options.repeats) for call in calls))
-
-
-def _seeds_for(y: Any, count: int) -> Any:
-    leaves = outputs_of(y)
-    if leaves[0] is not y:
-        return tuple(_seeds_for(leaf, count) for leaf in leaves)
-    return np.random.default_rng(1).standard_normal((count, *np.shape(y))).astype(y.dtype)
 
 
 def _nbytes(result: Any) -> int:
@@ -285,10 +279,10 @@ def _check(kernel: Kernel, sample: Arrays, xs: Arrays) -> str:
     """A proof on the sample; over the whole run, every call that computes the same thing gives the same bits."""
     proof = _harness(kernel, sample) if kernel.signature is None else _products(kernel, sample)
     y, pullback = vjp(kernel, *xs)
-    seeds = _seeds_for(y, 2)
+    seeds = seeds_for(y, 2)
     _compare(kernel, "the value from f and from vjp", kernel(*xs), y)
     _compare(kernel, "the value from value_and_jacobian and from vjp", value_and_jacobian(kernel)(*xs)[0], y)
-    _compare(kernel, "pullback and pullback.batched", pullback(_first(seeds)), _first(pullback.batched(seeds)))
+    _compare(kernel, "pullback and pullback.batched", pullback(first(seeds)), first(pullback.batched(seeds)))
     return f"{proof} on {SAMPLE} elements; repeated results have the same bits on all"
 
 
@@ -301,7 +295,7 @@ def _products(kernel: Kernel, sample: Arrays) -> str:
     blocks = jacobian(kernel)(*sample)
     shape, eps = blocks.shape[:-2], np.finfo(blocks.dtype).eps
     y, pullback = vjp(kernel, *_tiled(kernel, sample, shape, blocks.dtype))
-    seed = _first(_seeds_for(y, 1))
+    seed = first(seeds_for(y, 1))
     flat, cotangents = (_side_by_side(_leaves(leaves), shape) for leaves in (seed, pullback(seed)))
     expected = np.einsum("...m,...mn->...n", flat, blocks)
     bound = 4 * blocks.shape[-2] * eps * np.einsum("...m,...mn->...n", abs(flat), abs(blocks))
@@ -323,10 +317,6 @@ def _side_by_side(leaves: Arrays, shape: tuple[int, ...]) -> np.ndarray:
 def _compare(kernel: Kernel, what: str, got: Any, expected: Any) -> None:
     for a, b in zip(_leaves(got), _leaves(expected), strict=True):
         compare(kernel.__name__, "profile", Same(what, a, b))
-
-
-def _first(batch: Any) -> Any:
-    return tuple(leaf[0] for leaf in batch) if isinstance(batch, tuple) else batch[0]
 
 
 def _leaves(result: Any) -> Arrays:

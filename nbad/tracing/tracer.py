@@ -20,6 +20,7 @@ from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.tracing.arguments import Argument, Bundle, parts_of
+from nbad.tracing.names import Names
 from nbad.tracing.stand_ins import Rebinder
 
 DEEPEST_NESTING = 20
@@ -74,12 +75,14 @@ def trace(
     name = getattr(function, "__name__", type(function).__name__)
     run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations, max_passes)
     with _running(run, function):
-        rebinder = Rebinder(run)
+        rebinder, names = Rebinder(run), Names(run, _call.__code__)
+        run.frame = names.frame
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         structure, leaves = _outputs(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
+        names.give()
         graph, flags = elements.frozen(run, outputs)
     return Traced(graph, tuple(leaf.shape for leaf in leaves), structure, flags)
 
@@ -102,7 +105,7 @@ def _running(run: Trace, function: Callable) -> Iterator[None]:
         raise
     finally:
         running.pop()
-        run.is_open = False
+        run.is_open, run.frame = False, lines.user_frame
 
 
 def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument | Bundle], constants: dict[str, Any]) -> Any:

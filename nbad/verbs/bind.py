@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from nbad import config
 from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
-from nbad.errors import fitting
+from nbad.displays.names import Public
+from nbad.errors import NbadError, cut, fitting
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian
 
@@ -59,7 +60,7 @@ def bind(f: Kernel | Callable[..., Any], *xs: ArrayLike, out: Any = None, **kwar
     return Bound(functools.partial(f, *xs, out=out, **kwargs), out)
 
 
-class Bound:
+class Bound(Public):
     """What `bind` returns.
 
     Parameters
@@ -74,10 +75,17 @@ class Bound:
         self._left = ENTRY_BY * (general.keywords.keys() == {"out"})
 
     def __call__(self):
-        made = False if config.debug.get() else self._plain()
-        if made is False:
-            return self._anew()
-        return made if self._out is None else self._out
+        try:
+            made = False if config.debug.get() else self._plain()
+            if made is False:
+                return self._anew()
+            return made if self._out is None else self._out
+        except NbadError as error:
+            cut(error)
+            raise
+
+    def __repr__(self):
+        return f"<nbad.bind of {self._general.func!r}>"
 
     def __reduce__(self):
         return Bound, (self._general, self._out)  # an entry stays in its process

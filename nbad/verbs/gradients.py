@@ -11,7 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import FILLED, flattened
-from nbad.errors import ArgumentValueError, TraceError, fitting
+from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
@@ -174,10 +174,13 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
 class Hessian(Made):
     """What `hessian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "H of shape (*B, N, N): N inputs by N inputs for each element"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums = argnums
 
+    @leaving
     def __call__(self, /, *xs, out=None, **kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
@@ -229,15 +232,21 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
 class ValueAndGrad(Made):
     """What `value_and_grad` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "(y, partials) for each element"
+
     def __init__(self, f, names, is_many):
         super().__init__(f)
         tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
         self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
-        self._names, self.is_many = names, is_many
+        self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
-        return out or (y, tuple(partials) if self.is_many else partials[0])
+        try:
+            y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
+            return out or (y, tuple(partials) if self.is_many else partials[0])
+        except NbadError as error:
+            cut(error)
+            raise
 
     def bound(self, xs, out):
         """As of a Jacobian; only with arrays for results, which else come in another structure."""
@@ -259,6 +268,7 @@ class ValueAndGrad(Made):
         return y, *partials
 
 
+@leaving
 @says_what_is_missing
 def hvp(
     f: Kernel, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None

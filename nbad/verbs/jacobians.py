@@ -14,12 +14,16 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, Mode
 from nbad.api.signatures import RECEIVERS
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, closest, fitting
+from nbad.displays import html
+from nbad.displays.names import Public
+from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting, leaving
+from nbad.lines import MADE_BY
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
 
 MOST_AXES = 64
 MODES = ("auto", "reverse", "forward")
+WIDEST_PATTERN = 24  # rows or columns of a pattern that is shown
 
 
 @fitting("nbad.jacobian({f})({xs})")
@@ -120,14 +124,32 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return ValueAndJacobian(f, selection(argnums), "auto")
 
 
-class Made:
+class Made(Public):
     """What a verb makes of a kernel: a function with its name, docstring and signature, and a method where it is one."""
 
     __call__: Callable[..., Any]
+    internal = frozenset("argnums both bound f gives is_many mode plain with_value".split())
+    argnums: Any = None
+    gives = ""
 
     def __init__(self, f):
         functools.update_wrapper(self, f, updated=())
         self.f = f
+
+    def __repr__(self):
+        return f"<{self._spelled()}>"
+
+    def _spelled(self):
+        options = "" if self.argnums is None else f", argnums={self.argnums!r}"
+        return f"nbad.{MADE_BY.get(type(self).__name__, type(self).__name__)}({self.f.__name__}{options})"
+
+    def _repr_html_(self):
+        """For notebooks: what it takes and gives; nothing is traced for this."""
+        facts = [("kernel", repr(self.f)[1:-1]), ("takes", ", ".join(self.f.parameters)), ("gives", self.gives)]
+        return html.page("function", self._spelled(), html.facts(facts), self._picture())
+
+    def _picture(self):
+        """What there is to be seen."""
 
     def __get__(self, instance, owner=None):
         is_method = instance is not None and self.f.parameters[:1] and self.f.parameters[0] in RECEIVERS
@@ -145,6 +167,7 @@ class Jacobian(Made):
     """
 
     with_value = False
+    gives = "J of shape (*B, M, N): M outputs by N inputs for each element"
 
     def __init__(self, f, argnums, mode):
         super().__init__(f)
@@ -153,11 +176,18 @@ class Jacobian(Made):
         self._runs = f.plain.runs(self._name)
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        if not kwargs and not config.debug.get():
-            for run in self._runs:  # in line, as a kernel's
-                made = run(xs, out)
-                if made is not False:
-                    return made
+        try:
+            if not kwargs and not config.debug.get():
+                for run in self._runs:  # in line, as a kernel's
+                    made = run(xs, out)
+                    if made is not False:
+                        return made
+            return self._general(xs, out, kwargs)
+        except NbadError as error:
+            cut(error)
+            raise
+
+    def _general(self, xs, out, kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
             return self._of(flat)(*flat.args, out=out, **flat.kwargs)
@@ -175,6 +205,7 @@ class Jacobian(Made):
     def __getstate__(self):
         return {**vars(self), "_runs": ()}  # an entry stays in its process
 
+    @leaving
     def sparsity(self, /, *xs, **kwargs):
         """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
 
@@ -197,6 +228,18 @@ class Jacobian(Made):
         """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
         return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
 
+    def _picture(self):
+        """Which entries are not 0 by structure, of a kernel that was traced."""
+        program = self.f.last_program()
+        if program is None or self.argnums is not None:
+            return None
+        slots = [slot for a in program.arguments for slot in a.slots]
+        rows = program.sparsity(tuple(range(len(slots))))
+        if max(len(rows), len(slots)) > WIDEST_PATTERN:
+            return None
+        marked = ([html.code(f"y{m}"), *("\u25cf" if entry else "\u00b7" for entry in row)] for m, row in enumerate(rows))
+        return html.table(["", *map(html.code, slots)], marked, title="Entries that are not 0 by structure")
+
     def bound(self, xs, out):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
         return self.f.plain.bound(self._name, xs, out)
@@ -213,6 +256,7 @@ class ValueAndJacobian(Jacobian):
     """What `value_and_jacobian` returns, likewise."""
 
     with_value = True
+    gives = "(y, J): the value, and J of shape (*B, M, N)"
 
     def _new(self, call, sweep):
         *leaves, blocks = sweep(call.given)

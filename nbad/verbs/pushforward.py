@@ -13,7 +13,9 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Out
 from nbad.api.signatures import spelled
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.displays.names import Public
+from nbad.displays.text import amount, plural
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.memo import MISSING
@@ -24,7 +26,7 @@ from nbad.verbs.linear import Given, as_given, count_of, many
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
 
-class Pushforward:
+class Pushforward(Public):
     """Apply the Jacobian of one forward sweep to tangents: any number of times, in any order, from any thread.
 
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.
@@ -33,6 +35,12 @@ class Pushforward:
     def __init__(self, pushing, arguments, rows, indices=()):
         self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
         self._pushing, self._rows, self._indices = pushing, rows, indices
+
+    def __repr__(self) -> str:
+        elements = plural(math.prod(self._layout.shape), "element")
+        return (
+            f"<nbad.Pushforward of {self._program.call[1:-1]}: {elements} of {self._layout.dtype}, {amount(self._rows.nbytes)}>"
+        )
 
     @says_what_is_missing
     def __call__(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
@@ -62,12 +70,16 @@ class Pushforward:
         >>> pushforward((1.0,)), pushforward((2.0,))
         (np.float64(6.0), np.float64(12.0))
         """
-        if more or unknown:
-            raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
-        made = self._plain_case("one", tangents) if out is None else False
-        if made is not False:
-            return made
-        return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
+        try:
+            if more or unknown:
+                raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
+            made = self._plain_case("one", tangents) if out is None else False
+            if made is not False:
+                return made
+            return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     @says_what_is_missing
     def batched(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
@@ -97,14 +109,18 @@ class Pushforward:
         >>> pushforward.batched((np.array([1.0, 2.0]),))
         array([ 6., 12.])
         """
-        if more or unknown:
-            raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
-        made = self._plain_case("many", tangents) if out is None else False
-        if made is not False:
-            return made
-        given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
-        arrays = self._read(given, tangents)
-        return self._push(arrays, self._count(given, arrays), out)
+        try:
+            if more or unknown:
+                raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
+            made = self._plain_case("many", tangents) if out is None else False
+            if made is not False:
+                return made
+            given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
+            arrays = self._read(given, tangents)
+            return self._push(arrays, self._count(given, arrays), out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def __reduce__(self):
         raise ArgumentTypeError(
@@ -154,6 +170,7 @@ class Pushforward:
         return sweeps.structured(program, dots) if out is None else out
 
 
+@leaving
 @says_what_is_missing
 def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
     """Run the forward sweep once and return the value with its pushforward.
@@ -211,6 +228,7 @@ def _stations(call):
     return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
+@leaving
 @says_what_is_missing
 def jvp(
     f: Kernel,

@@ -13,7 +13,7 @@ from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked
 from nbad.assembly.scipy_sparse import check_scipy, csr, operator
 from nbad.assembly.structure import Columns, of_hessian, of_jacobian
-from nbad.errors import fitting
+from nbad.errors import fitting, leaving
 from nbad.memo import Recent
 from nbad.runtime import sweeps
 from nbad.runtime.reverse import reverse_of
@@ -21,6 +21,7 @@ from nbad.verbs.gradients import gradient
 from nbad.verbs.jacobians import Made
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import Pushforward, linearized
+from nbad.verbs.vjp import vjp
 
 STRUCTURES = 2  # that are kept for each verb and kernel, of the last indices
 
@@ -85,20 +86,24 @@ def sparse_jacobian(f: Kernel, argnums: Argnums = None) -> "SparseJacobian":
 class SparseJacobian(Made):
     """What `sparse_jacobian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "a scipy.sparse.csr_array: rows are the elements' outputs, columns the entries of the arguments"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_jacobian`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return self._of(flat)(*flat.args, **flat.kwargs)
+            return _of(self, flat)(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         plan = call.program.jacobian_plan(call.wrt, "auto")
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
         return csr(structure, sweeps.jacobian(call.program, plan, call.layout, False)(call.given)[0])
 
+    @leaving
     def operator(self, /, *xs, **kwargs):
         """The Jacobian of all elements as a linear operator: `J @ v`, `J.T @ w`, `(J.T @ J) @ v`, and products with matrices.
 
@@ -120,14 +125,9 @@ class SparseJacobian(Made):
         check_scipy("`nbad.sparse_jacobian(f).operator`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return self._of(flat).operator(*flat.args, **flat.kwargs)
+            return _of(self, flat).operator(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return _operator(call)
-
-    def _of(self, flat):
-        """The same of a flat kernel, kept by it for its structures."""
-        chosen = flat.selected(self.f, self.argnums)
-        return flat.kernel.remember((type(self).__name__, chosen), lambda: type(self)(flat.kernel, chosen))
 
 
 def _operator(call):
@@ -179,7 +179,8 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
     -------
     callable
         `sparse_hessian(f)(*xs)` is a symmetric `scipy.sparse.csr_array`, whose rows and columns are the arguments one after the
-        other, each in C order: of `nbad.indexed(a, i)` those of `a`.
+        other, each in C order: of `nbad.indexed(a, i)` those of `a`. `sparse_hessian(f).operator(*xs)` is the same as a
+        `scipy.sparse.linalg.LinearOperator`, which makes no matrix.
 
     Raises
     ------
@@ -215,19 +216,19 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
 class SparseHessian(Made):
     """What `sparse_hessian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "a symmetric scipy.sparse.csr_array over the entries of the arguments"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_hessian`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            chosen = flat.selected(self.f, self.argnums)
-            own = flat.kernel.remember(("SparseHessian", chosen), lambda: SparseHessian(flat.kernel, chosen))
-            return own(*flat.args, **flat.kwargs)
-        names = analyse(self.f, xs, kwargs, self.argnums).names
-        call = analyse(gradient(self.f, names), xs, kwargs, names)
+            return _of(self, flat)(*flat.args, **flat.kwargs)
+        call = self._analysed(xs, kwargs)
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
 
         def make():
@@ -235,6 +236,60 @@ class SparseHessian(Made):
 
         structure = _known(self._structures, call, make)
         return csr(structure, sweeps.jacobian(program, plan, call.layout, False)(call.given)[0])
+
+    def operator(self, /, *xs, **kwargs):
+        """The Hessian of the sum over all elements as a linear operator: `H @ v`, and products with matrices.
+
+        One forward sweep is run, whose residuals serve all products; no matrix is made, and no structure is needed.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> cube = nbad.kernel(lambda x: x**3)
+        >>> H = nbad.sparse_hessian(cube).operator(np.array([1.0, 2.0]))
+        >>> H @ np.array([1.0, 1.0])
+        array([ 6., 12.])
+        """
+        check_scipy("`nbad.sparse_hessian(f).operator`")
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return _of(self, flat).operator(*flat.args, **flat.kwargs)
+        call = self._analysed(xs, kwargs)
+        layout, shapes = call.layout, tuple(call.layout.shapes[k] for k in call.arguments)
+        _, pullback = vjp(gradient(self.f, call.names), *xs, argnums=call.names, residuals="partials", **kwargs)
+        places = [index.positions if index else ... for index in call.indices or [None] * len(shapes)]
+        wholes = [(*layout.shape, *call.program.cores[k]) for k in call.arguments]
+
+        def push(vectors):
+            """The blocks are symmetric: a pullback of what the elements read of the vectors is the product."""
+            parts = zip(_cut(vectors, shapes), places, wholes, strict=True)
+            seeds = tuple([_spread(part[:, place], whole) for part, place, whole in parts])
+            cts = zip(pullback.batched(seeds), shapes, strict=True)
+            return _beside([ct.reshape(len(vectors), math.prod(own)) for ct, own in cts], 1)
+
+        size = sum(map(math.prod, shapes))
+        return operator((size, size), layout.dtype, push, push)
+
+    def _analysed(self, xs, kwargs):
+        """The call of the gradient."""
+        names = analyse(self.f, xs, kwargs, self.argnums).names
+        return analyse(gradient(self.f, names), xs, kwargs, names)
+
+
+def _of(made, flat):
+    """What a verb makes of a flat kernel, which keeps it, and so its structures."""
+    chosen = flat.selected(made.f, made.argnums)
+    return flat.kernel.remember((type(made).__name__, chosen), lambda: type(made)(flat.kernel, chosen))
+
+
+def _spread(rows, shape):
+    """Each row broadcast to a shape, behind the axis of the rows."""
+    missing = (1,) * (len(shape) + 1 - rows.ndim)
+    return np.broadcast_to(rows.reshape(len(rows), *missing, *rows.shape[1:]), (len(rows), *shape))
 
 
 def _known(structures: Recent, call: Call, make: Callable[[], Any]) -> Any:

@@ -12,6 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked, sweeps_over
+from nbad.errors import leaving
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -21,6 +22,7 @@ from nbad.verbs.pullback import Pullback
 from nbad.verbs.trees import TreePullback
 
 
+@leaving
 @says_what_is_missing
 def vjp(
     f: Kernel,
@@ -43,7 +45,8 @@ def vjp(
         Arguments to differentiate, by position or name, in order; by default all but integer and bool arrays. Positions count all
         parameters, static ones included.
     residuals : str or tuple of str
-        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them.
+        What to keep for the pullback: "auto", the name of a policy, or the names of values as `nbad.explain` prints them. A
+        variable of the kernel names the value that it held last, `g.x` is that of a variable of a function `g` that it calls.
     seeds : int, optional
         The expected number of seeds, a hint for "auto"; 1 if not given.
     max_bytes : int, optional

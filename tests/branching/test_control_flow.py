@@ -561,7 +561,7 @@ def test_an_early_return_is_one_select():
         y = x * 2
         return y
 
-    assert text(kernel) == ["%2 = gt(x, 3.0)", "%4 = mul(x, 2.0)", "%6 = select(%2, 1.0, %4)", "return %6"]
+    assert text(kernel) == ["%2 = gt(x, 3.0)", "y = mul(x, 2.0)", "%6 = select(%2, 1.0, y)", "return %6"]
 
 
 def test_nodes_name_the_lines_of_the_user():

@@ -718,7 +718,7 @@ def test_latex_grows_with_the_number_of_operations():
 
 def test_formulas_too_long(monkeypatch):
     f = nbad.from_sympy(x * sympy.exp(x), x, name="f")
-    for module, method in (("to_sympy", f.sympy), ("latex", f.latex)):
+    for module, method in (("to_sympy", f.sympy), ("written", f.latex)):
         monkeypatch.setattr(f"nbad.formulas.{module}.LONGEST", 2)
         parts = "the formulas are too long", "operations\n  expected: 2 at most\n  fix: nbad.show(f, 'partials')"
         with pytest.raises(ArgumentValueError, match=says(f"`f.{method.__name__}()`", *parts)):

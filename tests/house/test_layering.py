@@ -21,6 +21,7 @@ memo        |
 config      |
 version     |
 foreign     |
+displays    |
 operations  |
 graphs      | operations
 derivatives | operations graphs
@@ -42,11 +43,13 @@ api         | operations graphs derivatives formulas plans pipeline indexing run
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
 integrations | operations graphs plans codegen pipeline indexing runtime assembly api verbs
+profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
-tools       | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing
+tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
+__main__    | tools
 __init__    | special indexing language tracing runtime api verbs integrations tools testing
 """
-EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign"}
+EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign", "displays"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},

@@ -25,13 +25,14 @@ NAMES_OF_PARTIALS = {"∂y0/∂a", "∂y0/∂x", "∂y0/∂t"}
 def printed_values(f):
     """The names of all computed values, as the plan shows them; not of what only tells which elements have no value."""
     forward = nbad.show(f, "plan").partition("forward:")[2].partition("reverse:")[0]
-    named = dict(re.findall(r"^  (%\d+) = (.*)", forward, re.MULTILINE))
+    named = dict(re.findall(r"^  (\S+) = (.*)", forward, re.MULTILINE))
     alarms = {name: right for name, right in named.items() if right.startswith("alarm(")}
-    wanted, found = re.findall(r"%\d+", forward.rpartition("return")[2]), set()
+    operands = re.compile("|".join(sorted(map(re.escape, named), key=len, reverse=True)))
+    wanted, found = operands.findall(forward.rpartition("return")[2]), set()
     while wanted:
         name = wanted.pop()
         right = named[name].rpartition(", ")[2] if name in alarms else named[name]
-        wanted += set(re.findall(r"%\d+", right)) - found
+        wanted += set(operands.findall(right.partition("#")[0])) - found
         found |= {name} - alarms.keys()
     return tuple(name for name in named if name in found)
 
@@ -78,9 +79,12 @@ def test_only_values_of_the_chosen_arguments_count():
 
 
 def test_wrong_names_are_refused_with_those_there_are():
-    what = r"not values of the kernel\n[\s\S]*got: 'amplitude', '%99'\n  expected: names among a, x, t, %3.*\n  fix: residuals="
+    what = (
+        r"not values of the kernel\n[\s\S]*got: 'amplitudes', '%99'\n  expected: names among amplitude, a, x, t, %3.*\n"
+        r"  did you mean: amplitude\n  fix: residuals=\('amplitude',\)"
+    )
     with pytest.raises(ValueError, match=what):
-        kept(X, X, X, residuals=("a", "amplitude", "%99"))
+        kept(X, X, X, residuals=("a", "amplitudes", "%99"))
 
 
 def test_one_name_alone_is_not_a_tuple_of_names():

@@ -13,7 +13,8 @@ from rich.console import Console
 import nbad
 from nbad.codegen import disk
 from nbad.errors import ArgumentValueError
-from nbad.tools import cli, kernel_files, plots, profiling, roofs
+from nbad.profiles import roofs, shares, timing
+from nbad.tools import cli, kernel_files, plots, profiling, progress
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--n", "3000", "--seeds", "3", "--repeats", "1"]
@@ -55,7 +56,12 @@ def test_profile_prints_a_row_for_each_sweep(write, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert "kernel area of mine.py, 3,000 elements, float64" in out
-    table = rows(out)
+    first, _, second = out.partition("where the time goes")
+    table, parts = rows(first), rows(second)
+    assert parts.pop("sweep") == ["body", "launch", "staging", "blocks", "waiting"]
+    assert list(parts) == ["value", "forward", "reverse, 1 seed", "reverse, 3 seeds", "Jacobian"]
+    assert all(97 <= sum(int(cell.rstrip("%")) for cell in row) <= 103 for row in parts.values())
+    assert re.search(r"Measured beside [\d.]+ GB/s from memory and [\d.]+ billion operations per second\.", second)
     assert table.pop("sweep") == ["best time", "ns per element", "GB/s", "first use"]
     assert list(table) == ["value", "forward", "reverse, 1 seed", "reverse, 3 seeds", "Jacobian"]
     for time, per_element, *_ in table.values():
@@ -117,7 +123,7 @@ def test_the_bar_has_as_many_steps_as_are_announced(write, monkeypatch, more):
         steps.append(number)
         yield announced.append
 
-    monkeypatch.setattr(cli, "_progress", progress)
+    monkeypatch.setattr(cli, "bar", progress)
     assert cli.main(["profile", write(KERNEL.format("area"), INPUTS), "--n=100", "--repeats=1", *more]) == 0
     assert steps == [len(announced) + 1]
 
@@ -155,8 +161,8 @@ def test_errors_are_a_few_lines_and_exit_code_2(write, capsys, parts, target, te
 
 
 def test_progress_moves_a_bar_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True))
-    with cli._progress(3) as step:
+    monkeypatch.setattr(progress, "Console", lambda stderr: Console(stderr=stderr, force_terminal=True))
+    with progress.bar(3) as step:
         step("compile")
         step("value")
     out, err = capsys.readouterr()
@@ -233,7 +239,7 @@ def test_policies_are_compared(write, capsys):
 
 
 def picture(write, name, monkeypatch):
-    monkeypatch.setattr(roofs, "measure", lambda dtype: roofs.Roofs(20e9, 64e9))
+    monkeypatch.setattr(shares, "_roofs", lambda best, probes: roofs.Roofs(20e9, 64e9))
     assert cli.main(["profile", write(KERNEL.format("area"), INPUTS), *SMALL, "--plot", name]) == 0
     return Path(name)
 
@@ -261,9 +267,8 @@ def test_a_sweep_without_operations_is_left_out(write, monkeypatch):
     assert "<!-- forward: " in said
 
 
-def test_roofs_are_measured_and_remembered():
-    found = roofs.measure("float64")
-    assert found is roofs.measure("float64")
+def test_roofs():
+    found = roofs.Roofs(*(amount / timing.seconds(call) for call, amount in roofs.probes("float64").values()))
     assert min(found.bandwidth, found.rate) > 1e6
     assert found.at(1e-9) == pytest.approx(1e-9 * found.bandwidth)
     assert found.at(1e9) == found.rate

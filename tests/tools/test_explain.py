@@ -13,8 +13,9 @@ from helpers.wide_kernels import sample, softmax
 import nbad
 from kernels import decay, polynomials
 from nbad.plans.policies import POLICIES
+from nbad.profiles import roofs, timing
 from nbad.runtime import memory
-from nbad.tools import explain, roofs, timing
+from nbad.tools import explain
 
 X = np.linspace(0.5, 2.0, 1000)
 RETURNS = f"kernels.py:{decay.__wrapped__.__code__.co_firstlineno + 3}"  # behind decorator, head and docstring

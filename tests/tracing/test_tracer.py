@@ -35,8 +35,8 @@ def test_printed_graph_names_the_lines_of_the_user():
     assert str(traced(wave, "x k").graph) == "\n".join(
         [
             "wave(x, k):",
-            f"  %2 = mul(k, x)                               # test_tracer.py:{first + 1}",
-            f"  %3 = sin(%2)                                 # test_tracer.py:{first + 2}",
+            f"  phase = mul(k, x)                            # test_tracer.py:{first + 1}",
+            f"  %3 = sin(phase)                              # test_tracer.py:{first + 2}",
             f"  %5 = div(%3, 2.0)                            # test_tracer.py:{first + 2}",
             "  return %5, k",
         ]
@@ -144,7 +144,7 @@ def test_kernel_in_kernel_is_spliced():
         p, q = inner(x, b=2.0)
         return p + q + inner(2.0, 3.0)[0]
 
-    assert text(kernel) == ["%2 = mul(x, 2.0)", "%4 = sub(x, 1.0)", "%5 = add(%2, %4)", "%7 = add(%5, 6.0)", "return %7"]
+    assert text(kernel) == ["p = mul(x, 2.0)", "q = sub(x, 1.0)", "%5 = add(p, q)", "%7 = add(%5, 6.0)", "return %7"]
 
 
 def test_spliced_single_output_and_conditions_as_operands():

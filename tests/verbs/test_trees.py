@@ -243,6 +243,7 @@ def test_sparse_results_have_columns_for_each_number():
     H = nbad.sparse_hessian(line, ("x", "p"))(X, p).toarray()
     assert_allclose(np.diag(H)[:7], 12.0)
     assert_allclose(H[7, :7], 4.0 * X)
+    assert_allclose(nbad.sparse_hessian(line, ("x", "p")).operator(X, p) @ np.arange(15.0), H @ np.arange(15.0))
 
 
 def test_the_caller_keeps_its_dict():
