@@ -23,6 +23,7 @@ from nbad.lines import verb
 from nbad.memo import Memo
 from nbad.tracing.arguments import Bundle
 
+FILLED = "out=None  # which returns such a tuple, to be filled by later calls"
 Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
 _ARRAYS = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", "__float__")  # what makes numbers of an object
 _LEAVES = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})  # most arguments
@@ -57,9 +58,8 @@ class Treelike:
         if self._made_from is None:
             return self._own_flat(forest)
         base, method, arguments = self._made_from
-        return (
-            base.flat(forest).fixed(*arguments) if method == "fixed" else self._flat_derivative(base.flat(forest), dict(forest))
-        )
+        flat = base.flat(forest)
+        return flat.fixed(*arguments) if method == "fixed" else self._flat_derivative(flat, dict(forest))
 
     @property
     def takes_trees(self) -> bool:
@@ -300,10 +300,15 @@ class Groups(NamedTuple):
         found = dict(zip(self.names, values, strict=True))
         return tuple(tree.build(map(found.get, own)) if tree else found[own[0]] for _, tree, own in self.parts)
 
-    def leaves(self, call: str, given: Any) -> tuple[Any, ...]:
+    def leaves(self, call: str, given: Any, fix: str | None = None) -> tuple[Any, ...]:
         """The values in one for each parameter, each in the structure of its argument, or a number that stands for all."""
         if not isinstance(given, tuple | list) or len(given) != len(self.parts):
-            return given
+            raise ArgumentValueError(
+                f"{call}: there must be one entry for each argument",
+                got=f"{len(given)} entries" if isinstance(given, tuple | list) else shown(given),
+                expected=f"a tuple of {len(self.parts)}: {', '.join(name for name, _, _ in self.parts)}",
+                fix=fix or f"({', '.join('1.0' if tree is None else tree.written('1.0') for _, tree, _ in self.parts)},)",
+            )
         found: dict[str, Any] = {}
         for (name, tree, own), value in zip(self.parts, given, strict=True):
             parts = tree.leaves(value) if tree and not _stands_for_all(value) else (value,) * len(own)
@@ -312,7 +317,7 @@ class Groups(NamedTuple):
                     f"{call}: what is given for {name} does not have its structure",
                     got=shown(value),
                     expected=tree.described() if tree else "an array",
-                    fix=str(tree.build(["1.0"] * len(own))) if tree else name,
+                    fix=fix or (tree.written("1.0") if tree else "1.0"),
                 )
             found |= zip(own, parts, strict=True)
         return tuple(found[name] for name in self.names)

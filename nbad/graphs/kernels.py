@@ -172,6 +172,22 @@ class Tree(NamedTuple):
             names += part.spelled(own) if isinstance(part, Tree) else [own] if part is None else []
         return names
 
+    def written(self, leaf: str) -> str:
+        """Code of a value in which all leaves are the same.
+
+        Examples
+        --------
+        >>> Tree(dict, ("a", "b"), (None, Tree(dict, ("c",), (None,)))).written("1.0")
+        "{'a': 1.0, 'b': {'c': 1.0}}"
+        """
+        texts = [p.written(leaf) if isinstance(p, Tree) else leaf if p is None else repr(p.value) for p in self.parts]
+        if self.kind is tuple:
+            return f"({', '.join(texts)},)"
+        pairs = list(zip(self.keys, texts, strict=True))
+        if issubclass(self.kind, dict):
+            return "{" + ", ".join(f"{key!r}: {text}" for key, text in pairs) + "}"
+        return f"{self.kind.__name__}({', '.join(f'{key}={text}' for key, text in pairs)})"
+
     def described(self, count: int | None = None) -> str:
         """What messages call it."""
         if self.kind is tuple:

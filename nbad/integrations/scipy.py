@@ -62,8 +62,8 @@ class Problem:
     >>> data = {"t": t, "y": 3.0 * np.exp(-0.5 * t)}
     >>> problem = nbad.integrations.scipy.Problem(decay, unknowns={"size": 1.0, "rate": 1.0}, data=data)
     >>> fit = scipy.optimize.least_squares(problem.fun, problem.x0, problem.jac)
-    >>> {name: round(float(value), 6) for name, value in problem.named(fit.x).items()}
-    {'size': 3.0, 'rate': 0.5}
+    >>> {name: value.round(6) for name, value in problem.named(fit.x).items()}
+    {'size': np.float64(3.0), 'rate': np.float64(0.5)}
 
     Heights of four points, of which five measurements each compare two:
 
@@ -123,9 +123,9 @@ class Problem:
         return sum(unknown.start.size for unknown in self._unknowns.values())
 
     def named(self, x: ArrayLike) -> dict[str, Array]:
-        """The unknowns in a flat vector by their names, in their shapes."""
+        """The unknowns in a flat vector by their names, in their shapes; copies."""
         x = self._read(x)
-        return {name: unknown.own(x).copy() for name, unknown in self._unknowns.items()}
+        return {name: unknown.own(x).copy()[()] for name, unknown in self._unknowns.items()}
 
     def flat(self, **values: ArrayLike) -> Array:
         """The flat vector of the unknowns of these names, such as bounds or scales; a number stands for all of an unknown."""

@@ -10,7 +10,7 @@ from nbad.api.calls import analyse, check_kernel, pair_of, refuse_values, says_w
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, ArrayArgument
 from nbad.api.signatures import name_in_code, spelled
-from nbad.api.trees import flattened
+from nbad.api.trees import FILLED, flattened
 from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
@@ -310,7 +310,7 @@ def hvp(
     flat = flattened(f, primals, {})
     if flat is not None:
         groups = flat.groups(f, None)
-        into = None if out is None else groups.leaves("`nbad.hvp`", out)
+        into = None if out is None else groups.leaves("`nbad.hvp`", out, FILLED)
         made = hvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=into)
         return groups.build(made) if out is None else out
     names = analyse(f, primals, {}, None).names

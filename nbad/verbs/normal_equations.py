@@ -10,7 +10,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import spelled
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, fitting
+from nbad.errors import ArgumentValueError, fitting, leaving
 from nbad.plans.plan import triangle
 from nbad.runtime import sweeps
 from nbad.runtime.strides import batch
@@ -65,10 +65,13 @@ def normal_equations(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[
 class NormalEquations(Made):
     """What `normal_equations` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "(JtJ, Jtr) of shape (N, N) and (N,): sums over all elements, for N shared parameters"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums = argnums
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from nbad.api.calls import says_what_is_missing
 from nbad.api.options import Array, Out
-from nbad.api.trees import Groups
+from nbad.api.trees import FILLED, Groups
 from nbad.errors import leaving
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import Pushforward
@@ -34,7 +34,7 @@ class TreePullback(Pullback):
 
         Integer arrays in it have none: there is None.
         """
-        into = None if out is None else self._groups.leaves("`pullback`", out)
+        into = None if out is None else self._groups.leaves("`pullback`", out, FILLED)
         made = super().__call__(ct, into, accumulate, *more, **unknown)
         return self._groups.build(made) if out is None else out
 
@@ -44,7 +44,7 @@ class TreePullback(Pullback):
         self, cts: Any, out: Any = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
     ) -> tuple[Any, ...]:
         """Likewise for many seeds."""
-        into = None if out is None else self._groups.leaves("`pullback.batched`", out)
+        into = None if out is None else self._groups.leaves("`pullback.batched`", out, FILLED)
         made = super().batched(cts, into, accumulate, *more, **unknown)
         return self._groups.build(made) if out is None else out
 

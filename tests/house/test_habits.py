@@ -84,7 +84,8 @@ def module_names():
 
 
 # modules of partners are not imported while tests are collected; PyTorch, which takes a minute to install, every night only
-APART = {f"nbad.{name}" for name in "integrations.jax integrations.torch partners.jax_ffi partners.jax_sweeps partners.torch_sweeps".split()}
+FILES = "integrations.jax integrations.torch partners.jax_ffi partners.jax_sweeps partners.torch_sweeps"
+APART = {f"nbad.{name}" for name in FILES.split()}
 WITH_EXAMPLES = ["nbad.integrations.jax", pytest.param("nbad.integrations.torch", marks=pytest.mark.slow)]
 
 

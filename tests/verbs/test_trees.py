@@ -203,6 +203,13 @@ def test_saved_and_copied():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"does not have its structure[\s\S]*got: dict[\s\S]*fix: \{'a'"):
         nbad.jvp(line, (X, P), (1.0, {"a": 1.0}))
+    with pytest.raises(ValueError, match=r"one entry for each argument[\s\S]*got: 3 entries[\s\S]*a tuple of 2: x, p"):
+        nbad.jvp(line, (X, P), (1.0, 1.0, 1.0))
+    _, pushforward = nbad.linearize(line, X, P)
+    with pytest.raises(ValueError, match=r"pushforward\(tangents\)`: there must be one entry for each argument"):
+        pushforward(1.0)
+    with pytest.raises(ValueError, match=r"`pullback`: there must be one entry for each argument"):
+        nbad.vjp(line, X, P)[1](1.0, out=(np.empty(7), np.empty(()), np.empty(7)))
     with pytest.raises(TypeError, match=r"`line\(x, p_a, p_b\)`: p_b holds Python objects"):
         line(X, {"a": 1.0, "b": object()})
     with pytest.raises(ValueError, match="do not broadcast"):
@@ -236,6 +243,7 @@ def test_sparse_results_have_columns_for_each_number():
     H = nbad.sparse_hessian(line, ("x", "p"))(X, p).toarray()
     assert_allclose(np.diag(H)[:7], 12.0)
     assert_allclose(H[7, :7], 4.0 * X)
+    assert_allclose(nbad.sparse_hessian(line, ("x", "p")).operator(X, p) @ np.arange(15.0), H @ np.arange(15.0))
 
 
 def test_the_caller_keeps_its_dict():
