@@ -85,10 +85,13 @@ def _product(kernel: Kernel, partials: Partials, found: Sequence[Any], tangents:
     sums: dict[int, Any] = {}
     for entry in partials.entries:
         slot = slots[entry.input]
-        if entry.partial is None:
-            term = slot if entry.constant == 1.0 else slot * jnp.asarray(entry.constant, slot.dtype)
-        else:
+        if entry.partial is not None:
             term = times_p.bind(weights[entry.partial], slot)
+        elif entry.constant == 1.0:
+            term = slot
+        else:
+            constant: Any = entry.constant
+            term = times_p.bind(jnp.full_like(slot, constant), slot)
         sums[entry.output] = sums[entry.output] + term if entry.output in sums else term
     zero = jnp.zeros(shape, ys[0].dtype)
     dots = []

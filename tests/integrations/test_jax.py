@@ -190,6 +190,15 @@ def test_zero_seeds_hide_infinite_partials(double):
     same(jax.jvp(lambda x: function(affine)(x, jnp.eye(2), 0.0), (zero,), (zero,))[1], (zero, zero[0]))
 
 
+@pytest.mark.slow
+def test_partials_that_are_constants(double):
+    steep = function(nbad.kernel(lambda x, y: (math.inf * x + y, 3.0 * y, 2.0)))
+    _, pull = jax.vjp(steep, 2.0, 5.0)
+    assert [float(ct) for ct in pull((0.0, 1.0, 1.0))] == [0.0, 3.0]
+    assert [float(ct) for ct in pull((1.0, 1.0, 0.0))] == [math.inf, 4.0]
+    assert float(function(nbad.kernel(lambda: 3.0))()) == 3.0
+
+
 # the two routes
 
 
@@ -317,6 +326,14 @@ def test_threads_share_long_calls(double):
         for found in pool.map(lambda _: f(*xs), range(200)):
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.slow
+def test_elements_without_a_value_are_nan_in_machine_code(double):
+    f = function(nbad.kernel(root.__wrapped__, errors="nan"))
+    x = jnp.array([4.0, -1.0])
+    assert "callback" not in jax.jit(f).lower(x).as_text()
+    np.testing.assert_array_equal(jax.jit(jax.vmap(jax.value_and_grad(f)))(x), [[2.0, np.nan], [0.25, np.nan]])
 
 
 def test_kernels_that_raise(double):
