@@ -143,6 +143,43 @@ def test_transforms_within_vmap(way, in_axes, vectors):
     same(of(function(affine)), of(native_affine))
 
 
+M, N = np.random.default_rng(0).normal(size=(2, 12, 12))
+
+
+@nbad.kernel(signature="(12)->(12)", max_operations=100_000)
+def branches(x):
+    """Roots and a logarithm of what may be negative, behind conditions, between two layers."""
+    inner, total = M @ x, np.sum(x)
+    outer = N @ np.where(inner > 0, np.sqrt(inner), 0.0)
+    scale = np.where(total > 0, np.log(total), 1.0)
+    return np.where(outer > 0, outer * np.sqrt(outer) * scale, -outer)
+
+
+def native_branches(x):
+    def where(x, value, other):
+        return jnp.where(x > 0, value(jnp.where(x > 0, x, 1.0)), other)
+
+    outer = where(x @ M.T, jnp.sqrt, 0.0) @ N.T
+    return jnp.where(outer > 0, outer * where(outer, jnp.sqrt, 0.0) * where(x.sum(-1, keepdims=True), jnp.log, 1.0), -outer)
+
+
+@pytest.mark.slow
+def test_wide_kernels_keep_the_inner_vertices_of_their_maps(double, rng):
+    partials = sweeps.with_partials(branches, ("x",))
+    assert len(partials.ends.inner) > 12
+    assert any(entry.condition is not None for entry in partials.entries)
+    assert len(partials.kernel.whole_program().leaves) < 100
+    x, ct, u = rng.normal(size=(3, 9, 12))
+
+    def of(h):
+        def pull(x):
+            return jax.vjp(h, x)[1](jnp.asarray(ct))[0]
+
+        return pull(x), jax.jvp(h, (x,), (u,)), jax.jit(lambda x: jax.vjp(pull, x)[1](jnp.asarray(u)))(x)
+
+    same(of(function(branches)), of(native_branches), rtol=1e-9)
+
+
 @pytest.mark.slow
 def test_vmap_of_vmap_and_scan(ab):
     def of(h):
