@@ -106,4 +106,4 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any]:
 
 
 def _is_floating(arrays: Sequence[Any]) -> bool:
-    return jnp.issubdtype(functools.reduce(jnp.promote_types, map(jnp.result_type, arrays)), jnp.inexact)
+    return jnp.issubdtype(functools.reduce(jnp.promote_types, map(jnp.result_type, arrays), jnp.bool_), jnp.inexact)

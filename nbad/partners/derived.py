@@ -16,7 +16,7 @@ from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph
 from nbad.graphs.kernels import TUPLE, Core, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
-from nbad.plans.linear import Entry
+from nbad.plans.linear import Ends, Entry
 from nbad.tracing.arguments import Argument
 
 Names = tuple[str, ...]
@@ -77,25 +77,28 @@ def forward_kernel(kernel: Kernel, names: Names) -> Kernel:
 
 
 class Partials(NamedTuple):
-    """A kernel with its partials by some arguments as further outputs.
+    """A kernel with the weights of its linear map as further outputs.
 
     Attributes
     ----------
     kernel : Kernel
-        It returns the outputs, and then each partial that is no constant.
+        It returns the outputs, and then each weight, and condition, that is no constant.
     names : tuple of str
-        Of these arguments.
+        Of the arguments that have tangents.
     entries : tuple of Entry
-        By output slot and by slot of these arguments; zeros are left out.
+        As those of a plan: by outputs and inner vertices, and by input slots and inner vertices.
+    ends : Ends
+        The way from tangents to those of the outputs.
     """
 
     kernel: Kernel
     names: Names
     entries: tuple[Entry, ...]
+    ends: Ends
 
 
 def with_partials(kernel: Kernel, names: Names) -> Partials:
-    """The kernel with its partials by some arguments.
+    """The kernel with its partials by some arguments; of wide kernels those of a map with inner vertices, which are fewer.
 
     Examples
     --------
@@ -111,26 +114,26 @@ def _with_partials(kernel: Kernel, names: Names) -> Partials:
     program = kernel.whole_program()
     traced = kernel.traced(program.arguments, {})
     wrt = program.input_slots(tuple(map(program.names.index, names)))
-    with IMPORTS:
-        from nbad.derivatives.differentiate import jacobian
-    joint = jacobian(traced.graph, wrt)
-    graph = simplify(joint.graph)
-    values, found = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs :]
+    joint = program.joint(wrt, "reverse", "auto")
+    graph, count = simplify(joint.graph), len(joint.positions)
+    found = graph.outputs[joint.n_outputs : joint.n_outputs + count + len(joint.conditions)]
     stored = [k for k in dict.fromkeys(found) if graph.nodes[k].op != "const"]
+    conditions = {k: found[count + row] for row, k in enumerate(joint.conditions)}
     entries = []
-    for (m, n), k in zip(joint.positions, found, strict=True):
-        is_constant = graph.nodes[k].op == "const"
+    for number, ((m, n), k) in enumerate(zip(joint.positions, found, strict=False)):
+        is_constant, condition = graph.nodes[k].op == "const", conditions.get(number)
         constant, partial = (graph.nodes[k].payload, None) if is_constant else (None, stored.index(k))
-        entries.append(Entry(m, wrt.index(n), partial, constant))
+        entries.append(Entry(m, n, partial, constant, stored.index(condition) if condition in stored else None))
     flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
     leaves = (*program.leaves, *((),) * len(stored))
-    whole = Traced(replace(graph, outputs=(*values, *stored)), leaves, TUPLE, flags)
+    whole = Traced(replace(graph, outputs=(*graph.outputs[: joint.n_outputs], *stored)), leaves, TUPLE, flags)
 
     def plainly(values: dict[str, Any]) -> Any:
         return kernel.plainly({}, values)
 
-    name = f"{kernel.__name__}_with_partials"
-    return Partials(_kernel(kernel, name, program.arguments, leaves, plainly, lambda *_: whole), names, tuple(entries))
+    made = _kernel(kernel, f"{kernel.__name__}_with_partials", program.arguments, leaves, plainly, lambda *_: whole)
+    ends = Ends.forward(wrt, joint.n_outputs, len(traced.graph.inputs), joint.inner)
+    return Partials(made, names, tuple(entries), ends)
 
 
 def _linear(kernel: Kernel, names: Names, direction: str) -> Kernel:

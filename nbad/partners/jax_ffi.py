@@ -12,6 +12,7 @@ import numpy as np
 
 from nbad.codegen.compile import is_of_the_table
 from nbad.graphs.failures import may_fail
+from nbad.graphs.flags import has_alarm
 from nbad.graphs.loops import digest_of
 from nbad.memo import Memo
 from nbad.native.launch_table import TILE
@@ -70,7 +71,7 @@ def target(program: Program, layout: Layout) -> str | None:
 
     The name says what is computed, and no more: it is the same in every process, for JAX keeps compiled code on disk.
     """
-    is_plain = program.flags is None and not may_fail(program.simple) and is_of_the_table(program.simple)
+    is_plain = not has_alarm(program.simple) and not may_fail(program.simple) and is_of_the_table(program.simple)
     if version() not in KNOWN or not is_plain or sys.maxsize < 1 << 32:
         return None
     digest = digest_of(program.simple, VERSION, program.math, layout.dtype.name, layout.shapes, layout.leaf_shapes)

@@ -17,6 +17,7 @@ from jax.interpreters import ad, batching, mlir
 from nbad.api.kernel import Kernel
 from nbad.partners.derived import Partials, with_partials
 from nbad.partners.jax_ffi import stand_in, target
+from nbad.plans.linear import Entry
 from nbad.runtime.operands import Layout, read
 
 call_p, times_p = Primitive("nbad_call"), Primitive("nbad_times")
@@ -75,27 +76,39 @@ def _pushed(primals: Sequence[Any], tangents: Sequence[Any], *, kernel: Kernel) 
 
 
 def _product(kernel: Kernel, partials: Partials, found: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-    """The tangents of the outputs: a sum of products for each of their slots."""
-    program = kernel.whole_program()
+    """The tangents of the outputs: a walk along the linear map, which sums products."""
+    program, ends = kernel.whole_program(), partials.ends
     ys, weights = found[: len(program.leaves)], found[len(program.leaves) :]
     shape = ys[0].shape[: ys[0].ndim - len(program.leaves[0])]
     cores = [kernel.core(name) for name in partials.names]
     slots = [t[(..., *index)] for t, core in zip(tangents, cores, strict=True) for index in np.ndindex(core)]
-    slots = [jnp.broadcast_to(slot, shape) for slot in slots]
-    sums: dict[int, Any] = {}
+    values = {source: jnp.broadcast_to(slot, shape) for source, slot in zip(ends.sources, slots, strict=True)}
+    into: dict[int, list[Entry]] = {}
     for entry in partials.entries:
-        slot = slots[entry.input]
-        if entry.partial is None:
-            term = slot if entry.constant == 1.0 else slot * jnp.asarray(entry.constant, slot.dtype)
-        else:
-            term = times_p.bind(weights[entry.partial], slot)
-        sums[entry.output] = sums[entry.output] + term if entry.output in sums else term
+        into.setdefault(ends.of(entry)[1], []).append(entry)
     zero = jnp.zeros(shape, ys[0].dtype)
+
+    def total(end: int) -> Any:
+        terms = [_term(entry, weights, values[ends.of(entry)[0]]) for entry in into.get(end, ())]
+        return functools.reduce(jnp.add, terms) if terms else zero
+
+    for end, vertex in ends.inner:
+        values[vertex] = total(end)
     dots = []
     for own, core, y in zip(program.leaf_slots, program.leaves, ys, strict=True):
-        each = [sums.get(slot, zero) for slot in own]
+        each = [total(slot) for slot in own]
         dots.append(jnp.stack(each, -1).reshape(y.shape) if core else each[0])
     return dots
+
+
+def _term(entry: Entry, weights: Sequence[Any], value: Any) -> Any:
+    """What one entry makes of what flows there; behind a condition that fails it is not used, whatever it is."""
+    constant: Any = entry.constant
+    if entry.partial is None and constant == 1.0:
+        term = value
+    else:
+        term = times_p.bind(jnp.full_like(value, constant) if entry.partial is None else weights[entry.partial], value)
+    return term if entry.condition is None else jnp.where(weights[entry.condition] != 0, term, jnp.zeros_like(term))
 
 
 def _by_callback(*xs: Any, kernel: Kernel) -> list[Any]:

@@ -143,6 +143,43 @@ def test_transforms_within_vmap(way, in_axes, vectors):
     same(of(function(affine)), of(native_affine))
 
 
+M, N = np.random.default_rng(0).normal(size=(2, 12, 12))
+
+
+@nbad.kernel(signature="(12)->(12)", max_operations=100_000)
+def branches(x):
+    """Roots and a logarithm of what may be negative, behind conditions, between two layers."""
+    inner, total = M @ x, np.sum(x)
+    outer = N @ np.where(inner > 0, np.sqrt(inner), 0.0)
+    scale = np.where(total > 0, np.log(total), 1.0)
+    return np.where(outer > 0, outer * np.sqrt(outer) * scale, -outer)
+
+
+def native_branches(x):
+    def where(x, value, other):
+        return jnp.where(x > 0, value(jnp.where(x > 0, x, 1.0)), other)
+
+    outer = where(x @ M.T, jnp.sqrt, 0.0) @ N.T
+    return jnp.where(outer > 0, outer * where(outer, jnp.sqrt, 0.0) * where(x.sum(-1, keepdims=True), jnp.log, 1.0), -outer)
+
+
+@pytest.mark.slow
+def test_wide_kernels_keep_the_inner_vertices_of_their_maps(double, rng):
+    partials = sweeps.with_partials(branches, ("x",))
+    assert len(partials.ends.inner) > 12
+    assert any(entry.condition is not None for entry in partials.entries)
+    assert len(partials.kernel.whole_program().leaves) < 100
+    x, ct, u = rng.normal(size=(3, 9, 12))
+
+    def of(h):
+        def pull(x):
+            return jax.vjp(h, x)[1](jnp.asarray(ct))[0]
+
+        return pull(x), jax.jvp(h, (x,), (u,)), jax.jit(lambda x: jax.vjp(pull, x)[1](jnp.asarray(u)))(x)
+
+    same(of(function(branches)), of(native_branches), rtol=1e-9)
+
+
 @pytest.mark.slow
 def test_vmap_of_vmap_and_scan(ab):
     def of(h):
@@ -188,6 +225,15 @@ def test_zero_seeds_hide_infinite_partials(double):
     same(pull((jnp.ones(2), jnp.zeros(())))[0], jnp.ones(2))
     assert np.isinf(pull((jnp.ones(2), jnp.ones(())))[0][0])
     same(jax.jvp(lambda x: function(affine)(x, jnp.eye(2), 0.0), (zero,), (zero,))[1], (zero, zero[0]))
+
+
+@pytest.mark.slow
+def test_partials_that_are_constants(double):
+    steep = function(nbad.kernel(lambda x, y: (math.inf * x + y, 3.0 * y, 2.0)))
+    _, pull = jax.vjp(steep, 2.0, 5.0)
+    assert [float(ct) for ct in pull((0.0, 1.0, 1.0))] == [0.0, 3.0]
+    assert [float(ct) for ct in pull((1.0, 1.0, 0.0))] == [math.inf, 4.0]
+    assert float(function(nbad.kernel(lambda: 3.0))()) == 3.0
 
 
 # the two routes
@@ -317,6 +363,14 @@ def test_threads_share_long_calls(double):
         for found in pool.map(lambda _: f(*xs), range(200)):
             np.testing.assert_array_equal(found[0], expected[0])
             np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.slow
+def test_elements_without_a_value_are_nan_in_machine_code(double):
+    f = function(nbad.kernel(root.__wrapped__, errors="nan"))
+    x = jnp.array([4.0, -1.0])
+    assert "callback" not in jax.jit(f).lower(x).as_text()
+    np.testing.assert_array_equal(jax.jit(jax.vmap(jax.value_and_grad(f)))(x), [[2.0, np.nan], [0.25, np.nan]])
 
 
 def test_kernels_that_raise(double):
