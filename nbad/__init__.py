@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbad.verbs.bind import bind
     from nbad.verbs.gradients import grad, hessian, hvp, value_and_grad
     from nbad.verbs.jacobians import jacobian, value_and_jacobian
+    from nbad.verbs.normal_equations import normal_equations
     from nbad.verbs.pushforward import jvp, linearize
     from nbad.verbs.sparse import sparse_hessian, sparse_jacobian
     from nbad.verbs.sympy_kernels import from_sympy
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 # fmt: off
 __all__ = [
     "Kernel", "NbadError", "NonFiniteError", "NotConvergedError", "bind", "debugging", "explain", "export", "from_sympy", "grad",
-    "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "primitive", "profile", "release_memory", "show",
-    "solve", "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad", "value_and_jacobian", "vjp",
+    "hessian", "hvp", "indexed", "jacobian", "jvp", "kernel", "linearize", "normal_equations", "primitive", "profile",
+    "release_memory", "show", "solve", "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad",
+    "value_and_jacobian", "vjp",
 ]
 
 _MODULES = ("integrations", "special", "testing")
@@ -43,8 +45,8 @@ _HOMES = {
     "export": "tools.export",
     "from_sympy": "verbs.sympy_kernels", "grad": "verbs.gradients", "hessian": "verbs.gradients", "hvp": "verbs.gradients",
     "indexed": "indexing.indexed",
-    "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward", "primitive": "api.primitives",
-    "profile": "tools.profiled",
+    "jacobian": "verbs.jacobians", "jvp": "verbs.pushforward", "linearize": "verbs.pushforward",
+    "normal_equations": "verbs.normal_equations", "primitive": "api.primitives", "profile": "tools.profiled",
     "release_memory": "runtime.memory", "show": "tools.show", "solve": "tracing.roots",
     "sparse_hessian": "verbs.sparse", "sparse_jacobian": "verbs.sparse", "stop_gradient": "language.special_functions",
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",

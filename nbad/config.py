@@ -4,6 +4,7 @@
 * `NBAD_CACHE_BYTES`: bound of the disk cache, default 512 MiB; 0 turns it off.
 * `NBAD_POOL_BYTES`: bound of the memory kept for reuse; default an eighth of what the machine,
   the container or the process may have.
+* `NBAD_FRAMES`: 1 shows the frames of nbad's own files in the tracebacks of errors.
 * `NBAD_DEBUG`: 1 checks every value and derivative for nan and inf.
 """
 
@@ -23,6 +24,11 @@ debug = ContextVar("nbad.debug", default=os.environ.get("NBAD_DEBUG", "0") not i
 
 # whether elements without a value raise whatever their kernels say: while a plain function runs for a kernel around them
 raising = ContextVar("nbad.raising", default=False)
+
+
+def shows_frames() -> bool:
+    """Whether tracebacks keep nbad's own frames."""
+    return os.environ.get("NBAD_FRAMES", "0") not in ("", "0")
 
 
 def cache_bytes() -> int:

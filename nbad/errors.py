@@ -6,9 +6,10 @@ Errors of a user's derive from `NbadError` and from the builtin that NumPy would
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from nbad.lines import Line, running_line
+from nbad.lines import PACKAGE, Line, running_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,6 +98,64 @@ class InternalError(NbadError, RuntimeError):
     """nbad broke one of its own invariants: a bug of ours, never of the caller's."""
 
 
+def cut(error: NbadError) -> None:
+    """Take the frames of nbad's own files out of the traceback of an error that leaves a public call.
+
+    To be called where the error is caught, before a bare `raise`, which adds no frame: what calls it is cut off, too. Errors that
+    this one was raised from are cut likewise, where a frame of the user's is left. NBAD_FRAMES=1 keeps all; so do bugs of ours.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise NbadError("no")
+    ... except NbadError as error:
+    ...     cut(error)
+    ...     error.__traceback__.tb_next is None  # the frame of this example is the user's
+    True
+    """
+    from nbad import config  # which imports this file
+
+    if isinstance(error, InternalError) or config.shows_frames():
+        return
+    error.__traceback__ = _users_part(error.__traceback__)
+    known, before = {id(error)}, _before(error)
+    while before is not None and id(before) not in known:
+        known.add(id(before))
+        before.__traceback__ = _users_part(before.__traceback__) or before.__traceback__
+        before = _before(before)
+
+
+def _before(error: BaseException) -> BaseException | None:
+    """The error that a traceback shows above this one."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """The same traceback without frames of nbad's."""
+    kept = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    for found in reversed(kept):
+        traceback = TracebackType(traceback, found.tb_frame, found.tb_lasti, found.tb_lineno)
+    return traceback
+
+
+def leaving(function: Callable[P, R]) -> Callable[P, R]:
+    """The decorator of a public function that takes its time: what it raises shows no frames of nbad's, as by `cut`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except NbadError as error:
+            cut(error)
+            raise
+
+    return call
+
+
 def closest(word: Any, known: Iterable[str]) -> str | None:
     """The known name that was probably meant by another word; None where none is like it.
 
@@ -140,12 +199,16 @@ def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                return function(*args, **kwargs)
-            except TypeError as error:
-                if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # raised within
-                    raise
-                fault = error
-            raise misfit(function, args, kwargs, fault, example)
+                try:
+                    return function(*args, **kwargs)
+                except TypeError as error:
+                    if error.__traceback__ is None or error.__traceback__.tb_next is not None:  # raised within
+                        raise
+                    fault = error
+                raise misfit(function, args, kwargs, fault, example)
+            except NbadError as error:
+                cut(error)
+                raise
 
         return call
 

@@ -19,6 +19,9 @@ MADE_BY = {
     "ValueAndJacobian": "value_and_jacobian",
     "Hessian": "hessian",
     "ValueAndGrad": "value_and_grad",
+    "SparseJacobian": "sparse_jacobian",
+    "SparseHessian": "sparse_hessian",
+    "NormalEquations": "normal_equations",
 }
 CELL = "Cell In["
 _LOOKAHEAD = 50

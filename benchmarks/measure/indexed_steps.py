@@ -54,8 +54,8 @@ def cotangents(n):
 
 
 def nbad_scatter(n):
-    from nbad.assembly.sums import add_segments
-    from nbad.indexing.index import PART, Index
+    from nbad.assembly.sums import add, are_few, scatter
+    from nbad.indexing.index import Index
 
     each = [(ct, Index.of(i, size)) for ct, i, size in cotangents(n)]
 
@@ -63,8 +63,10 @@ def nbad_scatter(n):
         totals = []
         for ct, index in each:
             totals.append(np.zeros((1, index.size, ct.shape[1])))
-            for number, segments in enumerate(index.parts(1)):
-                add_segments(segments, ct[None, number * PART : (number + 1) * PART], totals[-1], accumulate=True)
+            if are_few(index, 1, ct.shape[1]):
+                scatter(index, slice(0, n), 1, ct[None], totals[-1])
+            else:
+                add(index.parts(1, 1 << 30)[0], ct[None], totals[-1], is_chained=True)
         return totals
 
     return call

@@ -14,6 +14,7 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, cl
 from nbad.foreign import shown
 from nbad.graphs.kernels import is_kernel
 from nbad.indexing.index import Index
+from nbad.indexing.indexed import Indexed
 from nbad.memo import MISSING
 from nbad.pipeline import Program
 from nbad.runtime.nonfinite import check_derivatives, warn_of_equalities
@@ -21,7 +22,7 @@ from nbad.runtime.operands import WEAK, Layout, Operands, is_discrete, read, wit
 from nbad.runtime.out import check_out
 
 F = TypeVar("F", bound=Callable[..., Any])
-MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian")  # what they return takes the arguments
+MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian", "normal_equations")  # of functions of xs
 PATHS = {"check_kernel": "testing.check_kernel"}
 TAKES = {"jvp": "(x,), (1.0,)", "hvp": "(x,), (1.0,)", "show": "'source'"}  # behind the kernel; others take the arguments
 
@@ -136,6 +137,18 @@ def check_kernel(f):
             got=shown(f),
             expected="a function decorated with @nbad.kernel",
             fix=_kernel_of(f, verb),
+        )
+
+
+def refuse_picked(f, xs):
+    """Refuse arguments that are picked by an index, where arrays are laid out anew."""
+    if any(isinstance(x, Indexed) for x in xs):
+        verb = PATHS["check_kernel"]
+        raise ArgumentTypeError(
+            f"`nbad.{verb}({f.__name__}, ...)`: an argument is picked by an index, and arrays are laid out anew",
+            got="nbad.indexed(a, i)",
+            expected="arrays",
+            fix=f"nbad.{verb}({name_in_code(f)}, {', '.join(f.parameters)})  # with a[i] in its place",
         )
 
 

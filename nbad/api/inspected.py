@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, fitting
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
 
@@ -39,8 +39,8 @@ class Inspected(Public):
     _cores: dict[str, tuple[int, ...]]
     _programs: Memo
     internal = frozenset(
-        "bind bind_names bind_traced bound by core default derived fixed last_program of origin parameter plain plainly remember "
-        "statics_of takes_where traced whole_program".split()
+        "bind bind_names bind_traced bound by core default derived fixed flat last_program of origin parameter plain plainly remember "
+        "statics_of takes_trees takes_where traced whole_program".split()
     )
 
     def __repr__(self) -> str:
@@ -79,6 +79,7 @@ class Inspected(Public):
         arguments = (f"{name} of shape {core}" if core else name for name, core in self._cores.items())
         return [("arguments", ", ".join(arguments)), ("static", ", ".join(self.static)), ("derivative by", ", ".join(self.by))]
 
+    @leaving
     def sympy(self, *operands: Any) -> Any:
         """The outputs as SymPy expressions of symbols named after the arguments, or of `operands`, one for each scalar slot.
 
@@ -146,6 +147,7 @@ class Inspected(Public):
         hits = {signature: sum(kept) for signature, kept in found.items()}
         return Stats(cache_folder(), hits, {signature: len(kept) - hits[signature] for signature, kept in found.items()})
 
+    @leaving
     def inspect_llvm(self, signature: Signature | None = None) -> Any:
         """The compiled code as LLVM IR, with the lines of the source as comments.
 
@@ -175,6 +177,7 @@ class Inspected(Public):
         """
         return self._shown("inspect_llvm", signature, lambda title, tile: f"; {title}\n{tile.llvm}")
 
+    @leaving
     def inspect_asm(self, signature: Signature | None = None) -> Any:
         """The compiled code as assembly, with the lines of the source as `.loc`; else as `inspect_llvm`."""
         return self._shown("inspect_asm", signature, lambda title, tile: f"# {title}\n{tile.asm}")

@@ -30,7 +30,7 @@ from nbad.api.signatures import (
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import Treelike, flattened, grouped, names_in
 from nbad.api.ufunc import Ufunc
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, closest, cut, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -96,12 +96,16 @@ class Kernel(Ufunc, Inspected, Treelike):
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayLike, out: Out = None, **kwargs: Any) -> Any:
-        if not kwargs and not config.debug.get():
-            for run in self._values:  # as `self.plain` does it, in line: a small call takes 0.7 us instead of 0.8
-                made = run(args, out)
-                if made is not False:
-                    return made
-        return _general()(self, args, kwargs, out)
+        try:
+            if not kwargs and not config.debug.get():
+                for run in self._values:  # as `self.plain` does it, in line: a small call takes 0.7 us instead of 0.8
+                    made = run(args, out)
+                    if made is not False:
+                        return made
+            return _general()(self, args, kwargs, out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def bound(self, args: tuple[Any, ...], out: Out) -> Callable[[], Any] | None:
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
@@ -112,6 +116,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         options = self.signature, self.static, self._math, self.max_operations, self.errors, self.max_passes
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
+    @leaving
     def precompile(self, *dtypes: DTypeLike) -> "Kernel":
         """Compile, or load from the disk cache, what value, forward and reverse sweep need, and the Jacobian of a narrow kernel.
 

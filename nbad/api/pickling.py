@@ -11,9 +11,7 @@ from types import CodeType
 from typing import Any
 
 from nbad.errors import ArgumentTypeError
-from nbad.memo import Recent
 
-_MADE = Recent()  # from bytes
 PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # joblib brings its own
 
 
@@ -138,14 +136,7 @@ def _renamed(code, file):
 
 
 def _unpickled(kind, made_of, files, *options):
-    """The kernel of the function and the tracer that were pickled by value: one for the same bytes, so it is traced once."""
-    key = kind, made_of, options
-    # made without holding a lock: kernels that it calls are made within
-    kernel = _MADE.known.get(key) or _made_anew(kind, made_of, files, *options)
-    return _MADE(key, lambda: kernel)
-
-
-def _made_anew(kind, made_of, files, *options):
+    """The kernel of the function and the tracer that were pickled by value."""
     for file, lines in files.items():
         name = _name_here(file, _digest(lines))
         if name != file and lines:

@@ -161,7 +161,7 @@ def spelled(kernel, arguments, verb=None, **options):
         return f"nbad.{'testing.' * (verb == 'check_kernel')}{verb}({name}, {xs}{more})"
     if verb in ("jvp", "hvp"):
         return f"nbad.{verb}({name}, ({xs},), ({', '.join(['1.0'] * len(arguments))},){more})"
-    if verb in ("jacobian", "value_and_jacobian", "hessian", "value_and_grad"):
+    if verb in ("jacobian", "value_and_jacobian", "hessian", "value_and_grad", "normal_equations"):
         return f"nbad.{verb}({name})({xs}{more})"
     return f"{name if base is kernel else f'nbad.grad({name})'}({xs}{more})"
 

@@ -23,6 +23,7 @@ from nbad.lines import verb
 from nbad.tracing.arguments import Bundle
 
 Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
+_ARRAYS = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", "__float__")  # what makes numbers of an object
 _LEAVES = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})  # most arguments
 
 
@@ -175,7 +176,7 @@ def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any
     is_nested = isinstance(value, dict) or hasattr(type(value), "_fields") or is_dataclass(type(value))
     if is_setting(value) and not (is_nested and is_chosen):
         return Fixed(copied(value), identity(kernel, name, value))
-    taken = taken_apart(value) if is_nested and not hasattr(type(value), "__array__") else None
+    taken = taken_apart(value) if is_nested and not any(hasattr(type(value), each) for each in _ARRAYS) else None
     if taken is None:
         leaves.append(value)
         return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbad import foreign, lines
 from nbad.api.signatures import groups, in_order, name_in_code
-from nbad.errors import ArgumentTypeError
+from nbad.errors import ArgumentTypeError, leaving
 from nbad.forks import IMPORTS
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Ufunc:
         positional, named = in_order(self._parameters, statics | dict(zip(names, values, strict=True)))
         return self(*positional, **named, **options)  # type: ignore[operator]
 
+    @leaving
     def outer(self, a: Any, b: Any, /, *, out: Any = None, **kwargs: Any) -> Any:
         """The kernel of all pairs of elements of two arguments.
 

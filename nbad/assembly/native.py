@@ -1,72 +1,211 @@
-"""The compiled part of sums by segments: one worker's share, with the parameters that a sweep's worker has.
+"""The compiled part of sums of rows: one worker's share, with the parameters that a sweep's worker has.
 
-A block of terms is added one term after the other, in float64, all columns of a row at once as far as registers go. The order of
-the terms of a column is that of the block, whatever else is added, and by whom.
+`adder` adds the rows of each sum, run by run, wherever they lie. `scatterer` goes through the rows as they lie, and adds each to
+its sum, in an array of sums for each part. Both add the rows of a run, or of a part, one after the other, in float64, and all
+columns at once as far as registers go: the bits of a column do not depend on what else is added, or by whom.
 """
 
 import functools
+from typing import NamedTuple
 
 from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
+from nbad.codegen.host import LINE
 from nbad.native.block_sum import FLOATS
-from nbad.native.builder import Code
-from nbad.native.convert import DOUBLE, FLOAT
+from nbad.native.builder import I64, Code, Int
+from nbad.native.convert import DOUBLE, FLOAT, I32
 from nbad.native.launch_table import TILE
 from nbad.native.worker import DATA_FIELD
 
-# the table: how many blocks; bytes from seed to seed of what is added, of the result, and of the sums of blocks; bytes of an item
-# of the result, and whether it is added to
-COUNT, SEED, RESULT_SEED, PART_SEED, RESULT_ITEM, ACCUMULATES, FIELDS = range(7)
-SOURCE, ORDER, BOUNDS, TARGETS, RESULT, PARTS = range(6)  # the arrays
+# tables: how many sums; bytes from seed to seed of what is added, and of the result; bytes of an item of the result
+COUNT, SEED, RESULT_SEED, RESULT_ITEM, FIELDS = range(5)
+# or how many rows, and how many of them are a part; the same bytes; sums of a part
+ROWS, PART_ROWS, ROWS_SEED, SUMS_SEED, SUMS, PART_FIELDS = range(6)
+SOURCE, RESULT, ORDER, BOUNDS, FIRSTS, TARGETS = range(6)  # the arrays
 WIDEST = 16  # columns at once
+AHEAD = 16  # rows that are asked for before they are added: without it, each that lies in memory is waited for
+PREFETCH = "llvm.prefetch.p0"
+
+
+class Kind(NamedTuple):
+    """What the code of sums depends on.
+
+    Attributes
+    ----------
+    values : int
+        Of a row.
+    itemsize : int
+        Of what is added.
+    number : int
+        Bytes of the numbers in the arrays of integers.
+    is_ordered, has_runs, has_targets : bool
+        Which of these there are: without an order rows are those that runs name; without runs each sum has one; without targets
+        the sums are all, in order.
+    is_chained : bool
+        Whether a sum begins with what its place holds, a float64.
+    """
+
+    values: int
+    itemsize: int
+    number: int
+    is_ordered: bool
+    has_runs: bool
+    has_targets: bool
+    is_chained: bool
 
 
 @functools.cache
-def adder(values, itemsize, is_ordered):
-    """Address of `add(table, ids, scratch, tile, last tile, seed, last seed)` for rows of so many values; a tile is 256 blocks.
+def adder(kind):
+    """Address of `add(table, ids, scratch, tile, last tile, seed, last seed)`; a tile is 256 sums.
 
     Examples
     --------
-    >>> adder(3, 8, True) != 0
+    >>> adder(Kind(3, 8, 4, True, False, False, False)) != 0
     True
     """
-    key = values, itemsize, is_ordered
-    return compile_lasting(text_of(f"adder {DATA_FIELD} {key}", lambda: _print_adder(*key)), "add")
+    return compile_lasting(text_of(f"adder {DATA_FIELD} {tuple(kind)}", lambda: _print_adder(kind)), "add")
 
 
-def _print_adder(values, itemsize, is_ordered):
+@functools.cache
+def scatterer(values, itemsize, number):
+    """Address of `scatter(table, ids, scratch, tile, last tile, seed, last seed)`; a tile is a part.
+
+    Examples
+    --------
+    >>> scatterer(3, 8, 4) != 0
+    True
+    """
+    key = values, itemsize, number
+    return compile_lasting(text_of(f"scatterer {DATA_FIELD} {key}", lambda: _print_scatterer(*key)), "scatter")
+
+
+def _print_adder(kind):
     code = Code(ir.Module("adder"), "add", 7, internal=False)
     table, ids, _, tile, last_tile, first_seed, last_seed = code.parameters
-    source, order, bounds, targets, result, parts = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(PARTS + 1))
-    last, row = code.smaller(last_tile * TILE, code.field(table, COUNT)), values * itemsize
-    size, adds = code.field(table, RESULT_ITEM), code.field(table, ACCUMULATES)
-    with code.loop(first_seed, last_seed) as seed, code.loop(tile * TILE, last) as block:
-        span, target = (code.field(bounds, block), code.field(bounds, block + 1)), code.field(targets, block)
-        whole = result + seed * code.field(table, RESULT_SEED) + target * values * size
-        part = parts + seed * code.field(table, PART_SEED) + (code.int(-1) - target) * (values * 8)
-        is_part = target < 0
-        place, own = code.select(is_part, part, whole), code.select(is_part, 8, size)
-        start, adds_now = source + seed * code.field(table, SEED), code.select(is_part, 0, adds)
+    source, result, *integers = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(TARGETS + 1))
+    order, bounds, firsts, targets = (functools.partial(_number, code, array, size=kind.number) for array in integers)
+    count, size = code.field(table, COUNT), code.field(table, RESULT_ITEM)
+    last_row = bounds(firsts(count) if kind.has_runs else count) - 1
+    pitch = kind.values * kind.itemsize
+    with code.loop(first_seed, last_seed) as seed, code.loop(tile * TILE, code.smaller(last_tile * TILE, count)) as number:
+        start = source + seed * code.field(table, SEED)
+        target = targets(number) if kind.has_targets else number
+        place = result + seed * code.field(table, RESULT_SEED) + target * kind.values * size
+        runs = (firsts(number), firsts(number + 1)) if kind.has_runs else (number, number + 1)
 
-        def add(first, columns):
-            """Some columns of the block."""
+        def row_of(k, first, columns, start=start):
+            """Where the columns of a row begin."""
+            if not kind.is_ordered:
+                return start + k * pitch + first * kind.itemsize
+            ahead = start + order(code.smaller(k + AHEAD, last_row)) * pitch + first * kind.itemsize
+            for byte in sorted({*range(0, columns * kind.itemsize, LINE), columns * kind.itemsize - 1}):
+                _prefetch(code, ahead + byte)
+            return start + order(k) * pitch + first * kind.itemsize
 
-            def place_of(k):
-                return start + (code.field(order, k) if is_ordered else k) * row + first * itemsize
-
-            for column, total in _totals(code, span, columns, place_of, FLOATS[itemsize]):
-                _put(code, total, (place + (first + column) * own, own), adds_now)
-
-        whole_columns = values // WIDEST * WIDEST
-        if whole_columns:
-            with code.loop(0, values // WIDEST) as k:
-                add(k * WIDEST, WIDEST)
-        if values > whole_columns:
-            add(code.int(whole_columns), values - whole_columns)
+        for first, columns in _groups(code, kind.values):
+            own = _Columns(code, columns, FLOATS[kind.itemsize])
+            totals = own.loaded(place + first * 8, DOUBLE) if kind.is_chained else None
+            if kind.has_runs:
+                totals = own.chained(totals, runs, bounds, functools.partial(row_of, first=first, columns=columns))
+            else:
+                sums = own.run((bounds(number), bounds(number + 1)), functools.partial(row_of, first=first, columns=columns))
+                totals = own.added(totals, sums) if totals else sums
+            own.store(totals, place + first * size, size)
     code.finish()
     return str(code.function.module)
+
+
+def _print_scatterer(values, itemsize, size):
+    code = Code(ir.Module("scatterer"), "scatter", 7, internal=False)
+    table, ids, _, tile, last_tile, first_seed, last_seed = code.parameters
+    source, result, positions = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(ORDER + 1))
+    rows, step, sums = (code.field(table, k) for k in (ROWS, PART_ROWS, SUMS))
+    with code.loop(first_seed, last_seed) as seed, code.loop(tile, last_tile) as part:
+        start, own = source + seed * code.field(table, ROWS_SEED), result + seed * code.field(table, SUMS_SEED)
+        own = own + part * sums * (values * 8)
+        with code.loop(0, sums * values) as k:
+            code.store(own + k * 8, ir.Constant(DOUBLE, 0.0), DOUBLE)
+        with code.loop(part * step, code.smaller((part + 1) * step, rows)) as row:
+            place = own + _number(code, positions, row, size) * (values * 8)
+            for first, count in _groups(code, values):
+                columns = _Columns(code, count, FLOATS[itemsize])
+                terms = columns.loaded(start + row * (values * itemsize) + first * itemsize, columns.kind)
+                before = columns.loaded(place + first * 8, DOUBLE)
+                columns.store(columns.added(before, terms), place + first * 8, code.int(8))
+    code.finish()
+    return str(code.function.module)
+
+
+def _groups(code, values):
+    """The columns of a row by groups: the first of each, and how many it has; those of full groups inside a loop."""
+    full = values // WIDEST
+    if full:
+        with code.loop(0, full) as k:
+            yield k * WIDEST, WIDEST
+    if values > full * WIDEST:
+        yield code.int(full * WIDEST), values - full * WIDEST
+
+
+class _Columns:
+    """Some columns of rows, as vectors in registers: a list of them for each row or sum."""
+
+    def __init__(self, code, columns, kind):
+        self.code, self.kind, self.pieces = code, kind, _pieces(columns)
+
+    def loaded(self, address, kind):
+        """A row as float64, from items of this kind."""
+        size, vectors = _size(kind), []
+        for column, width in self.pieces:
+            vector = self.code.load(address + column * size, ir.VectorType(kind, width))
+            vectors.append(vector if kind is DOUBLE else self.code.builder.fpext(vector, ir.VectorType(DOUBLE, width)))
+        return vectors
+
+    def added(self, some, others):
+        """The sum of two."""
+        return [self.code.builder.fadd(a, b) for a, b in zip(some, others, strict=True)]
+
+    def run(self, span, row_of):
+        """The sum of the rows of a run."""
+        totals = self._variables(None)
+        with self.code.loop(*span) as k:
+            self._assign(totals, self.added(self._read(totals), self.loaded(row_of(k), self.kind)))
+        return self._read(totals)
+
+    def chained(self, start, runs, bounds, row_of):
+        """The sums of runs, one added to the other."""
+        totals = self._variables(start)
+        with self.code.loop(*runs) as k:
+            self._assign(totals, self.added(self._read(totals), self.run((bounds(k), bounds(k + 1)), row_of)))
+        return self._read(totals)
+
+    def store(self, vectors, address, itemsize):
+        """Put a row, in items of this size."""
+        for size, kind in FLOATS.items():
+            with self.code.when(itemsize.equals(size)):
+                for (column, width), vector in zip(self.pieces, vectors, strict=True):
+                    narrow = vector if kind is DOUBLE else self.code.builder.fptrunc(vector, ir.VectorType(FLOAT, width))
+                    self.code.store(address + column * size, narrow, narrow.type)
+
+    def _variables(self, start):
+        places = []
+        for _, width in self.pieces:
+            with self.code.builder.goto_entry_block():
+                places.append(self.code.builder.alloca(ir.VectorType(DOUBLE, width)))
+        self._assign(places, start or [ir.Constant(place.type.pointee, [0.0] * place.type.pointee.count) for place in places])
+        return places
+
+    def _assign(self, places, vectors):
+        for place, vector in zip(places, vectors, strict=True):
+            self.code.builder.store(vector, place)
+
+    def _read(self, places):
+        return [self.code.builder.load(place) for place in places]
+
+
+def _size(kind):
+    return 8 if kind is DOUBLE else 4
 
 
 def _pieces(columns):
@@ -85,33 +224,17 @@ def _pieces(columns):
     return pieces
 
 
-def _totals(code, span, columns, place_of, kind):
-    """The sums of some columns of the terms of one block; `place_of` tells where a term begins."""
-    builder, totals = code.builder, []
-    for column, width in _pieces(columns):
-        wide = ir.VectorType(DOUBLE, width)
-        with builder.goto_entry_block():
-            totals.append((column, builder.alloca(wide)))
-        builder.store(ir.Constant(wide, [0.0] * width), totals[-1][1])
-    with code.loop(*span) as k:
-        term = place_of(k)
-        for column, total in totals:
-            wide = total.type.pointee
-            part = code.load(term + column * (8 if kind is DOUBLE else 4), ir.VectorType(kind, wide.count))
-            part = part if kind is DOUBLE else builder.fpext(part, wide)
-            builder.store(builder.fadd(builder.load(total), part), total)
-    return [(column, builder.load(total)) for column, total in totals]
+def _number(code, array, k, size):
+    """Number `k` of an array of integers of this size."""
+    if size == 8:
+        return code.field(array, k)
+    return Int(code.builder, code.builder.sext(code.load(array + k * 4, I32), I64))
 
 
-def _put(code, total, place, adds):
-    """A sum to its place, or added to what is there, in float64."""
-    (target, itemsize), builder = place, code.builder
-    for size, kind in FLOATS.items():
-        own = ir.VectorType(kind, total.type.count)
-        with code.when(itemsize.equals(size)):
-            with code.when(adds.equals(0)):
-                code.store(target, builder.fptrunc(total, own) if kind is FLOAT else total, own)
-            with code.when(adds.differs(0)):
-                before = code.load(target, own)
-                both = builder.fadd(builder.fpext(before, total.type) if kind is FLOAT else before, total)
-                code.store(target, builder.fptrunc(both, own) if kind is FLOAT else both, own)
+def _prefetch(code, address):
+    """Ask for what lies at an address."""
+    module, pointer = code.builder.module, ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32])
+    function = module.globals.get(PREFETCH) or ir.Function(module, kind, PREFETCH)
+    flags = I32(0), I32(3), I32(1)  # to read, into all caches, data
+    code.builder.call(function, [code.builder.inttoptr(address.value, pointer), *flags])

@@ -1,8 +1,7 @@
 """Reverse sweeps for arguments that are picked by an index: cotangents of what is picked, and their sums for what it is from.
 
-The terms of a sum are added in the order of the index: those of `PART` elements, and then such sums, in float64. Where no
-argument is broadcast along some axes only, so many elements are swept at a time, and no cotangent of what is picked leaves the
-caches.
+The terms of a sum are added in the order of the index: those of a part of the elements, one after the other, and then the parts.
+Where no argument is broadcast along some axes only, parts may be swept one at a time, in little memory.
 """
 
 import math
@@ -10,15 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nbad.assembly.sums import add_segments, most_parts
+from nbad.assembly.sums import add, are_few, scatter
 from nbad.indexing.index import PART, Index
-from nbad.memo import Memo
 from nbad.runtime import memory
 from nbad.runtime.block_sums import add_blocks
-from nbad.runtime.reverse import ReverseSweeps
 from nbad.runtime.slabs import Region, Target, part_of
 
-AT_ONCE = 1 << 25  # bytes of cotangents of what is picked, beyond which no more seeds are swept together
+AT_ONCE = 8  # parts with sums of their own
 
 
 class Picked(NamedTuple):
@@ -60,18 +57,46 @@ class Source(NamedTuple):
             return not self.target.is_partial
         return self.by.positions.size == elements * self.each and self.values * self.each == self.target.values
 
+    @property
+    def is_sum(self):
+        """Whether all elements share it."""
+        return self.by is None and self.target.is_shared
+
     def part(self, size):
         """Its target among so many elements."""
-        is_shared = self.by is None and self.target.is_shared
-        return self.target._replace(own=() if is_shared else (size,), is_shared=is_shared, is_partial=False)
+        return self.target._replace(own=() if self.is_sum else (size,), is_shared=self.is_sum, is_partial=False)
 
-    def nbytes(self, elements, itemsize):
-        """Bytes of the cotangents of what so many elements pick, of their sums, and of the sums of blocks of these."""
+    @property
+    def total_bytes(self):
+        """Bytes of the sums."""
+        return 8 * self.by.size * self.values if self.by else 0
+
+    @property
+    def has_few(self):
+        """Whether each part has sums of its own."""
+        return self.by is not None and are_few(self.by, self.each, self.values)
+
+    @property
+    def together(self):
+        """Of how many parts terms that are all there are added at a time: what has sums for each part takes memory for these."""
+        return AT_ONCE if self.by is None or self.has_few else max(1, -(-self.by.positions.size // (PART * self.each)))
+
+    def nbytes(self, elements, itemsize, parts=1):
+        """Bytes of the cotangents of what so many elements pick, and of the sums of parts of them."""
         if self.by is None:
             return 0
-        terms, sums = elements * self.each, self.by.size + most_parts(elements * self.each)
+        terms = elements * self.each
         totals = 3 * terms if self.target.is_partial else 0  # before these become cotangents of what is picked
-        return (itemsize * terms + 8 * (sums + totals)) * self.values
+        return itemsize * terms * self.values + 8 * totals * self.values + self.has_few * parts * self.total_bytes
+
+    def add(self, part, together, terms, total):
+        """Add the terms of the part with this number, of so many parts together."""
+        assert self.by is not None
+        if self.has_few:
+            first = part * together * PART * self.each
+            scatter(self.by, slice(first, first + terms.shape[1]), self.each, terms, total)
+        else:
+            add(self.by.parts(self.each, together)[part], terms, total, is_chained=True)
 
 
 class Scattered:
@@ -90,22 +115,34 @@ class Scattered:
         elements, itemsize = sweeps.region.elements, sweeps.dtype.itemsize
         self._sweeps, self.leaf_shapes = sweeps, sweeps.leaf_shapes
         self._sources = [Source.of(*each) for each in zip(sweeps.targets, shapes, indices, strict=True)]
-        self._in_parts, self._parts = elements > PART and all(s.is_apart(elements) for s in self._sources), Memo()
-        self.result_bytes = itemsize * sum(map(math.prod, shapes))
-        picked = PART if self._in_parts else 0
-        self._bytes = sum(s.nbytes(picked or s.by.positions.size // s.each, itemsize) for s in self._sources if s.by)
+        self._in_parts = elements > PART and all(s.is_apart(elements) for s in self._sources)
+        self.result_bytes, self._number = itemsize * sum(map(math.prod, shapes)), -(-elements // PART)
+        self._fixed = sum(s.total_bytes for s in self._sources)
         if self._in_parts:
-            parts = -(-elements // PART)
-            self._bytes += self._part(PART).temporary_bytes + 8 * parts * sum(t.values for t in sweeps.targets if t.is_shared)
+            self._fixed += 8 * self._number * sum(s.target.values for s in self._sources if s.is_sum)
+            self._bytes = self._fixed + self._part_bytes(1)
+        else:
+            whole = [s.nbytes(s.by.positions.size // s.each, itemsize, s.together) for s in self._sources if s.by]
+            self._bytes = self._fixed + sum(whole)
+
+    def _part_bytes(self, parts):
+        """Bytes of what one seed leaves for so many parts."""
+        size, itemsize = PART * parts, self._sweeps.dtype.itemsize
+        return sum(s.nbytes(size, itemsize, parts) for s in self._sources) + self._part(size).temporary_bytes
 
     @property
     def least_bytes(self):
         """Bytes of temporaries without which no seed can be swept."""
         return self._bytes + (0 if self._in_parts else self._sweeps.least_bytes)
 
+    def _together(self, n_seeds, room):
+        """How many parts are swept at a time: all or one, for which the index is sorted once each."""
+        fits = n_seeds * (self._fixed + self._part_bytes(self._number)) <= room
+        return self._number if fits else 1
+
     def __call__(self, rows, seeds, results, count, accumulate, room):
         """Fill `results`, one array per argument, as those sweeps do."""
-        many = max(1, min(room, AT_ONCE) // max(1, self._bytes))
+        many = max(1, room // max(1, self._bytes))
         parts = [None] if count is None or count <= many else [slice(k, min(k + many, count)) for k in range(0, count, many)]
 
         def run():
@@ -141,46 +178,48 @@ class Scattered:
         self._sweeps.fill(rows, seeds, places, n_seeds if is_batched else None, accumulate, left if enough else room)
         for source, place, total in zip(self._sources, places, totals, strict=True):
             if source.by and total.size:
-                terms, step = place.reshape(n_seeds, source.by.positions.size, source.values), PART * source.each
-                for number, segments in enumerate(source.by.parts(source.each)):
-                    self._add(source, segments, terms[:, number * step : (number + 1) * step], total)
+                terms = place.reshape(n_seeds, source.by.positions.size, source.values)
+                step = PART * source.each * source.together
+                for number in range(-(-terms.shape[1] // step)):
+                    self._add(source, (number, source.together), terms[:, number * step : (number + 1) * step], total)
 
     def _sweep_parts(self, rows, seeds, totals, batch, accumulate, room):
-        """So many elements at a time, in C order."""
+        """All parts at a time, or one after the other, in C order."""
         (n_seeds, lead, is_batched), elements, axis = batch, self._sweeps.region.elements, len(batch[1])
+        together = self._together(n_seeds, room)
+        step = min(PART * together, elements)
         given = [_flat(seed, (*lead, elements), self._sweeps.program.leaves[k]) for k, seed in enumerate(seeds)]
-        taken = [self._taken(source, total, lead) for source, total in zip(self._sources, totals, strict=True)]
-        for number, low in enumerate(range(0, elements, PART)):
-            part = slice(low, min(low + PART, elements))
+        taken = [self._taken(source, total, lead, step) for source, total in zip(self._sources, totals, strict=True)]
+        for number, low in enumerate(range(0, elements, step)):
+            part = slice(low, min(low + step, elements))
             size, places = part.stop - low, []
             for source, array in zip(self._sources, taken, strict=True):
-                is_own = source.by is None and not source.target.is_shared
-                is_sum = source.by is None and source.target.is_shared
-                places.append(array[number, ...] if is_sum else part_of(array, axis, part if is_own else slice(0, size)))
-                if accumulate and not is_own:
+                rest = slice(0, size) if source.by else part
+                places.append(array[number, ...] if source.is_sum else part_of(array, axis, rest))
+                if accumulate and (source.by or source.is_sum):
                     places[-1][...] = 0
             cut = [part_of(seed, axis, part) for seed in given]
             self._part(size).sweep(rows[:, part], cut, places, is_batched, accumulate)
             for source, place, total in zip(self._sources, places, totals, strict=True):
                 if source.by and total.size:
                     terms = place.reshape(n_seeds, size * source.each, source.values)
-                    self._add(source, source.by.parts(source.each)[number], terms, total)
+                    self._add(source, (number, together), terms, total)
         for source, array, total in zip(self._sources, taken, totals, strict=True):
             self._finish(source, array, total, accumulate)
 
-    def _taken(self, source, total, lead):
+    def _taken(self, source, total, lead, step):
         """The array that the sweeps of parts fill for an argument: of a part's elements, of all, or of one sum for each part."""
         elements, core, dtype = self._sweeps.region.elements, source.target.core, self._sweeps.dtype
         if source.by is not None:
-            return memory.exact((*lead, PART, *core), dtype)
-        if source.target.is_shared:
-            return np.empty((-(-elements // PART), *lead, *core))
+            return memory.exact((*lead, step, *core), dtype)
+        if source.is_sum:
+            return np.empty((-(-elements // step), *lead, *core))
         flat = total if total.flags.c_contiguous else np.array(total, order="C")
         return flat.reshape(*lead, elements, *core)
 
     def _finish(self, source, array, total, accumulate):
         """What is left to do for arguments that are not picked."""
-        if source.by is None and source.target.is_shared:
+        if source.is_sum:
             sums = add_blocks(np.moveaxis(array, 0, -1).reshape(-1, len(array))).reshape(total.shape)
             with np.errstate(all="ignore"):
                 _put(total, sums, accumulate)
@@ -188,13 +227,11 @@ class Scattered:
             total[...] = array.reshape(total.shape)
 
     def _part(self, size):
-        """The sweeps of so many elements."""
-        sweeps, region = self._sweeps, Region((size,), (1,))
-        targets = [source.part(size) for source in self._sources]
-        return self._parts(size, lambda: ReverseSweeps(sweeps.program, sweeps.plan, targets, region, sweeps.dtype))
+        """The sweeps of so many elements, kept by those of all."""
+        return self._sweeps.of([source.part(size) for source in self._sources], Region((size,), (1,)))
 
-    def _add(self, source, segments, terms, total):
-        add_segments(segments, terms, total.reshape(len(terms), source.by.size, source.values), accumulate=True)
+    def _add(self, source, part, terms, total):
+        source.add(*part, terms, total.reshape(len(terms), source.by.size, source.values))
 
 
 def _zeros(result, accumulate):

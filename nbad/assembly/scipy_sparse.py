@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nbad.assembly.structure import Structure
-from nbad.assembly.sums import add_segments
+from nbad.assembly.sums import add
 from nbad.errors import MissingExtraError
 from nbad.forks import IMPORTS
 from nbad.runtime import memory
@@ -29,9 +29,9 @@ def csr(structure: Structure, blocks: np.ndarray) -> Any:
     import scipy.sparse
 
     data = blocks.reshape(-1)
-    if structure.segments is not None:
+    if structure.sums is not None:
         data = memory.empty((structure.indices.size,), blocks.dtype)
-        add_segments(structure.segments, blocks.reshape(1, -1, 1), data.reshape(1, -1, 1))
+        add(structure.sums, blocks.reshape(1, -1, 1), data.reshape(1, -1, 1))
     matrix = scipy.sparse.csr_array((data, structure.indices, structure.indptr), shape=structure.shape, copy=False)
     matrix.has_sorted_indices = matrix.has_canonical_format = True
     return matrix

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nbad.indexing.index import Index, Segments
+from nbad.indexing.index import Index, Sums
 
 LARGEST = np.iinfo(np.int32).max  # of the numbers that SciPy keeps as int32
 
@@ -18,23 +18,23 @@ class Structure(NamedTuple):
     shape : tuple of int
     indptr, indices : arrays of int32, or of int64 where the matrix is large
         As SciPy's; read-only, for all matrices of this structure share them.
-    segments : Segments or None
+    sums : Segments or None
         Which numbers of all blocks each entry is the sum of; None where the entries are the numbers of the blocks as they lie.
     """
 
     shape: tuple[int, int]
     indptr: np.ndarray
     indices: np.ndarray
-    segments: Segments | None
+    sums: Sums | None
 
     @classmethod
-    def of(cls, shape, indptr, indices, segments=None):
+    def of(cls, shape, indptr, indices, sums=None):
         """The same of arrays of any integers."""
         dtype = np.int32 if max(*shape, indices.size) <= LARGEST else np.int64
         indptr, indices = (np.ascontiguousarray(a, dtype) for a in (indptr, indices))
         for array in (indptr, indices):
             array.flags.writeable = False
-        return cls(shape, indptr, indices, segments)
+        return cls(shape, indptr, indices, sums)
 
 
 class Columns(NamedTuple):
@@ -73,7 +73,7 @@ class Columns(NamedTuple):
         for own, core, index in zip(shapes, cores, indices, strict=True):
             parts.append(_numbers(start, own, index, (*shape, *core)).reshape(math.prod(shape), math.prod(core)))
             start += math.prod(own)
-        return cls(np.concatenate(parts, axis=1), start)
+        return cls(np.concatenate(parts, axis=1) if parts else np.zeros((math.prod(shape), 0), int), start)
 
 
 def _numbers(start: int, own: tuple[int, ...], index: Index | None, shape: tuple[int, ...]) -> np.ndarray:
@@ -102,7 +102,7 @@ def of_jacobian(columns: Columns, outputs: int) -> Structure:
     starts, ascending = (np.repeat(a[:, None], outputs, axis=1).ravel() for a in (is_new, ordered))
     starts = np.flatnonzero(starts)
     indptr = np.searchsorted(starts, np.arange(shape[0] + 1) * values)
-    return Structure.of(shape, indptr, ascending[starts], _sums(order, starts))
+    return Structure.of(shape, indptr, ascending[starts], Sums.in_blocks(order, np.append(starts, order.size)))
 
 
 def of_hessian(columns: Columns, pattern: np.ndarray) -> Structure:
@@ -128,9 +128,4 @@ def of_hessian(columns: Columns, pattern: np.ndarray) -> Structure:
     found, indices = np.divmod(keys[starts], max(1, columns.total))
     indptr = np.searchsorted(found, np.arange(columns.total + 1))
     shape = columns.total, columns.total
-    return Structure.of(shape, indptr, indices, _sums(sources, starts))
-
-
-def _sums(order: np.ndarray, starts: np.ndarray) -> Segments:
-    """One sum for each entry."""
-    return Segments(order, np.append(starts, order.size), np.arange(starts.size))
+    return Structure.of(shape, indptr, indices, Sums.in_blocks(sources, np.append(starts, keys.size)))

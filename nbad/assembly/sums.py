@@ -1,66 +1,103 @@
-"""Sums by segments: rows that belong to one entry are added in a fixed order, by all threads."""
+"""Sums of rows that belong together: in a fixed order, in float64, by all threads."""
 
 import numpy as np
 
 from nbad.assembly import native as t
-from nbad.indexing.index import BLOCK, Segments
+from nbad.indexing.index import PART, Index, Sums
+from nbad.memo import Memo
+from nbad.native.launch_table import TILE
 from nbad.plans.work import BYTES_PER_NS
 from nbad.runtime import memory
 from nbad.runtime.threads import Driver
 
 SCRATCH = 64  # bytes
-BLOCK_NS = 5.0  # nanoseconds that a block costs beside its terms
+SUM_NS = 3.0  # nanoseconds that a sum costs beside its terms
+SMALL_SUMS = 1 << 18  # bytes of the sums of a part that a thread's cache holds
 
 
-def add_segments(segments: Segments, source: np.ndarray, result: np.ndarray, accumulate: bool = False) -> None:
-    """Sums of rows, in blocks of 256 terms and in float64.
+def add(sums: Sums, source: np.ndarray, result: np.ndarray, is_chained: bool = False) -> None:
+    """Sums of rows, run by run.
 
     Parameters
     ----------
-    segments : Segments
-        Which rows are the terms of each sum.
+    sums : Sums
+        Which rows are the terms of each.
     source : array (S, rows, values), float64 or float32
         Contiguous for each seed.
     result : array (S, sums, values), float64 or float32
         Filled where there are terms; contiguous for each seed.
-    accumulate : bool
-        Whether to add to what it holds.
+    is_chained : bool
+        Whether to begin with what it holds, which is then float64.
 
     Examples
     --------
     >>> result = np.zeros((1, 3, 1))
-    >>> add_segments(Segments.of(np.array([2, 0, 0])), np.array([[[1.0], [2.0], [4.0]]]), result)
+    >>> add(Sums.of(np.array([2, 0, 0]), 3), np.array([[[1.0], [2.0], [4.0]]]), result)
     >>> result.ravel()
     array([6., 0., 1.])
     """
-    if source.size:
-        parts = memory.empty((len(source), int(segments.long_bounds[-1]), source.shape[2]), np.dtype(np.float64))
-        bounds, targets = segments.bounds, segments.targets
-        _launch(segments, (source, segments.order, bounds, targets, result, parts), accumulate)
-        if len(segments.long):
-            _launch(segments, (parts, None, segments.long_bounds, segments.long, result, parts), accumulate)
+    if not source.size:
+        return
+    n_seeds, _, values = source.shape
+    flags = sums.order is not None, sums.firsts is not None, sums.targets is not None
+    kind = t.Kind(values, source.itemsize, sums.bounds.itemsize, *flags, is_chained)
+    fields = sums.count, *_steps(source, result), result.itemsize
+
+    def make():
+        work = int(sums.bounds[-1]) * values * source.itemsize / BYTES_PER_NS + sums.count * SUM_NS
+        return Driver(np.array(fields, np.int64), sums.count, work, SCRATCH, t.adder(kind))
+
+    arrays = source, result, sums.order, sums.bounds, sums.firsts, sums.targets
+    sums.remember((kind, fields), make)([sums.bounds if a is None else a for a in arrays], n_seeds)
 
 
-def most_parts(terms: int) -> int:
-    """The most blocks that are not the whole of a sum, where all sums have so many terms.
+def are_few(index: Index, each: int, values: int) -> bool:
+    """Whether rows may be added as they lie, each part to sums of its own: where these are few, beside its rows and in bytes."""
+    return index.size * values * 8 <= SMALL_SUMS and 4 * index.size <= PART * each
+
+
+def scatter(index: Index, part: slice, each: int, source: np.ndarray, result: np.ndarray) -> None:
+    """Add rows to the sums that an index names, part by part, as `add` does with the sums of `index.parts`.
+
+    Parameters
+    ----------
+    index : Index
+        Of which `are_few`.
+    part : slice
+        The positions of the rows; it begins where a part begins.
+    each : int
+        Positions of an element.
+    source : array (S, rows, values)
+    result : array (S, sums, values), float64
 
     Examples
     --------
-    >>> most_parts(256), most_parts(257), most_parts(514)
-    (0, 2, 4)
+    >>> result = np.zeros((1, 3, 1))
+    >>> scatter(Index.of([2, 0, 0], 3), slice(0, 3), 1, np.array([[[1.0], [2.0], [4.0]]]), result)
+    >>> result.ravel()
+    array([6., 0., 1.])
     """
-    return 2 * terms // (BLOCK + 1) if terms > BLOCK else 0
-
-
-def _launch(segments, arrays, accumulate):
-    source, order, bounds, targets, result, parts = arrays
-    n_seeds, _, values = source.shape
-    seeds = (0, 0, 0) if n_seeds < 2 else (source.strides[0], result.strides[0], parts.strides[0])
-    code, fields = (values, source.itemsize, order is not None), (len(targets), *seeds, result.itemsize, int(accumulate))
+    if not source.size:
+        return
+    (n_seeds, rows, values), step = source.shape, PART * each
+    parts = -(-rows // step)
+    own = memory.empty((n_seeds, parts, index.size, values), np.dtype(np.float64))
+    positions = index.flat[part]
+    code = values, source.itemsize, positions.itemsize
+    fields = rows, step, *_steps(source, own), index.size
 
     def make():
-        work = int(bounds[-1]) * values * source.itemsize / BYTES_PER_NS + len(targets) * BLOCK_NS
-        return Driver(np.array(fields, np.int64), len(targets), work, SCRATCH, t.adder(*code))
+        work = rows * values * (source.itemsize / BYTES_PER_NS + 1.0)
+        return Driver(np.array(fields, np.int64), parts * TILE, work, SCRATCH, t.scatterer(*code))
 
-    driver = segments.remember((targets is segments.targets, code, fields), make)
-    driver([targets if a is None else a for a in arrays], n_seeds)
+    _scatterers((code, fields), make)([source, own, positions], n_seeds)
+    for number in range(parts):
+        result += own[:, number]
+
+
+def _steps(source, result):
+    """Bytes from seed to seed."""
+    return (source.strides[0], result.strides[0]) if len(source) > 1 else (0, 0)
+
+
+_scatterers = Memo()

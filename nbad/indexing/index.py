@@ -4,73 +4,99 @@ from typing import Any
 
 import numpy as np
 
-from nbad.errors import IndexRangeError, IndexTypeError
-from nbad.foreign import part_of, shown
-from nbad.memo import Memo
+from nbad.errors import ArgumentTypeError, IndexRangeError, IndexTypeError
+from nbad.foreign import conversion, line_for, named, part_of, shown
+from nbad.memo import Memo, cached_property
 
-BLOCK = 256  # terms of a sum that are added one after the other; sums of such blocks are added likewise
-PART = 1 << 15  # elements whose terms are added up before those of the next: what sweeps leave for them stays in a cache
+BLOCK = 256  # terms of a sum over all elements of a matrix that are a run
+PART = 1 << 15  # elements whose terms are runs of their own, so that they may be swept and added before the next ones are
+LARGEST = np.iinfo(np.int32).max
 CALL = "`nbad.indexed(a, i)`"
 
 
-class Segments:
-    """The terms of many sums, cut into blocks: what `nbad.assembly.sums` adds, and in which order.
+class Sums:
+    """The terms of many sums: what `nbad.assembly.sums` adds, and in which order.
+
+    The terms of a run are added one after the other, and then so are the runs of a sum. Numbers are int32 where that suffices: to
+    read them takes time.
 
     Attributes
     ----------
-    order : int64 array or None
-        Which row each term is, sum by sum; None where term `k` is row `k`.
-    bounds : int64 array
-        Where each block of terms begins, and where the last one ends.
-    targets : int64 array
-        The number of the sum that a block is all of; of others -1 minus the number of the block among those.
-    long : int64 array
-        The numbers of the sums that have several blocks.
-    long_bounds : int64 array
-        Where the blocks of each of these begin among such blocks, and where the last ones end.
+    order : int array or None
+        Which row each term is; None where term `k` is row `k`.
+    bounds : int array
+        Where each run of terms begins, and where the last one ends.
+    firsts : int array or None
+        Where the runs of each sum begin among all, and where the last ones end; None where each sum has one.
+    targets : int array or None
+        The number of each sum; None where these are all, in order.
+    count : int
+        How many there are.
     remember : Memo
         What is made for them, by whoever adds.
 
     Parameters
     ----------
-    order
+    order : int array or None
     starts : int array
-        Where the terms of each sum begin, and where the last ones end.
+        Where each run begins, and where the last one ends.
     numbers : int array
-        Of the sums.
+        The sum of each run, in ascending order.
 
     Examples
     --------
-    >>> segments = Segments(None, np.array([0, 300, 301]), np.array([5, 7]))
-    >>> segments.bounds, segments.targets, segments.long
-    (array([  0, 256, 300, 301]), array([-1, -2,  7]), array([5]))
+    >>> sums = Sums(None, np.array([0, 2, 3]), np.array([5, 5]))
+    >>> sums.bounds, sums.firsts, sums.targets
+    (array([0, 2, 3], dtype=int32), array([0, 2], dtype=int32), array([5], dtype=int32))
     """
 
     def __init__(self, order: np.ndarray | None, starts: np.ndarray, numbers: np.ndarray):
-        blocks = -(-np.diff(starts) // BLOCK)
-        first = np.concatenate([[0], np.cumsum(blocks)])
-        owner = np.repeat(np.arange(len(numbers)), blocks)
-        self.order, self.remember, is_long = order, Memo(), blocks > 1
-        self.bounds = np.append(starts[owner] + (np.arange(first[-1]) - first[owner]) * BLOCK, starts[-1])
-        self.targets, parts = numbers[owner], is_long[owner]
-        self.targets[parts] = -1 - np.arange(np.count_nonzero(parts))
-        self.long, self.long_bounds = numbers[is_long], np.concatenate([[0], np.cumsum(blocks[is_long])])
+        firsts = np.append(_changes(numbers), numbers.size)
+        targets, self.count, self.remember = numbers[firsts[:-1]], firsts.size - 1, Memo()
+        is_small = max(int(starts[-1]), int(targets.max(initial=0))) <= LARGEST
+        dtype = np.dtype(np.int32 if is_small else np.int64)
+        self.order, self.bounds = None if order is None else order.astype(dtype), starts.astype(dtype)
+        self.firsts = None if self.count == numbers.size else firsts.astype(dtype)
+        self.targets = None if np.array_equal(targets, np.arange(self.count)) else targets.astype(dtype)
 
     @classmethod
-    def of(cls, numbers: np.ndarray) -> "Segments":
-        """The sums of terms that each belong to the sum of a number.
+    def of(cls, numbers: np.ndarray, part: int) -> "Sums":
+        """The sums of terms that each belong to the sum of a number; a run has terms of one part of so many.
 
         Examples
         --------
-        >>> segments = Segments.of(np.array([4, 2, 4]))
-        >>> segments.order, segments.bounds, segments.targets
-        (array([1, 0, 2]), array([0, 1, 3]), array([2, 4]))
+        >>> sums = Sums.of(np.array([4, 2, 4]), 3)
+        >>> sums.order, sums.bounds, sums.targets
+        (array([1, 0, 2], dtype=int32), array([0, 1, 3], dtype=int32), array([2, 4], dtype=int32))
         """
         is_sorted = bool(np.all(numbers[:-1] <= numbers[1:]))
         order = None if is_sorted else np.argsort(numbers, kind="stable")
         ordered = numbers if order is None else numbers[order]
-        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: ordered.size])
-        return cls(order, np.append(starts, ordered.size), ordered[starts])
+        starts = _changes(ordered, (np.arange(numbers.size) if order is None else order) // part)
+        return cls(order, np.append(starts, numbers.size), ordered[starts])
+
+    @classmethod
+    def in_blocks(cls, order: np.ndarray, starts: np.ndarray) -> "Sums":
+        """The sums of the terms from one start to the next, in runs of at most 256.
+
+        Examples
+        --------
+        >>> Sums.in_blocks(np.arange(300), np.array([0, 300])).bounds
+        array([  0, 256, 300], dtype=int32)
+        """
+        blocks = -(-np.diff(starts) // BLOCK)
+        first = np.concatenate([[0], np.cumsum(blocks)])
+        owner = np.repeat(np.arange(blocks.size), blocks)
+        bounds = np.append(starts[owner] + (np.arange(owner.size) - first[owner]) * BLOCK, starts[-1])
+        return cls(order, bounds, owner)
+
+
+def _changes(*arrays: np.ndarray) -> np.ndarray:
+    """Where any of these arrays has another number than before, the start included."""
+    is_new = np.ones(arrays[0].size, bool)
+    if arrays[0].size:
+        is_new[1:] = np.logical_or.reduce([a[1:] != a[:-1] for a in arrays])
+    return np.flatnonzero(is_new)
 
 
 class Index:
@@ -98,7 +124,7 @@ class Index:
         """
         if isinstance(i, Index):
             return i if i.size == size else cls.of(i.positions, size)
-        given = np.asarray(i) if part_of(i) is None and not isinstance(i, tuple) else None
+        given = as_array("i", i) if part_of(i) is None and not isinstance(i, tuple) else None
         if given is not None and given.size == 0 and isinstance(i, list):
             given = given.astype(np.int64)
         if given is None or given.dtype.kind not in "iu":
@@ -124,10 +150,19 @@ class Index:
         positions.flags.writeable = False
         return cls(positions, size)
 
-    def parts(self, each: int) -> list[Segments]:
-        """Which entry of the axis each position means, in parts of `PART` elements, which have `each` positions."""
-        flat, step = self.positions.ravel(), PART * each
-        return self._parts(each, lambda: [Segments.of(flat[low : low + step]) for low in range(0, flat.size, step)])
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """The positions in C order, as int32 where that suffices."""
+        return self.positions.ravel().astype(np.int32 if self.size <= LARGEST else np.int64)
+
+    def parts(self, each: int, together: int) -> list[Sums]:
+        """Which entry of the axis each position means, for so many parts together, each of `PART` elements with `each` positions.
+
+        How many are together changes no sum: runs are those of parts, and in their order.
+        """
+        part = PART * each
+        step = part * together
+        return self._parts((part, step), lambda: [Sums.of(self.flat[k : k + step], part) for k in range(0, self.flat.size, step)])
 
     def __reduce__(self):
         return Index, (self.positions, self.size)
@@ -136,8 +171,23 @@ class Index:
         return f"<index of shape {self.positions.shape} into {self.size} entries>"
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """What a user gives, as NumPy makes an array of it."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ArgumentTypeError(
+            f"{CALL}: {name} is not an array of numbers",
+            got=f"{named(value)}: {error}",
+            expected="a number, an array, or nested lists of equal lengths",
+            fix=conversion(value, name, name),
+        ) from None
+
+
 def _to_integers(i, given):
     """The line that makes an index of what is none."""
+    if (part := part_of(i)) is not None and not isinstance(part, np.ma.MaskedArray):
+        return f"nbad.indexed(a, {line_for(i, part, 'i')})"
     if isinstance(i, tuple):
         return "nbad.indexed(a, np.array(i))  # numbers of entries; for several axes: np.ravel_multi_index(i, shape)"
     if given is not None and given.dtype.kind == "b":

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.foreign import line_for, part_of, shown
-from nbad.indexing.index import CALL, Index
+from nbad.indexing.index import CALL, Index, as_array
 
 
 class Indexed:
@@ -16,17 +16,27 @@ class Indexed:
     Attributes
     ----------
     array : numpy.ndarray
-        What is picked from: the user's own, read by each call anew.
+        What is picked from: a view of the user's own, read by each call anew.
     index : Index
         It may be given to `indexed` again, with another array, and is then neither copied nor sorted again.
     shape : tuple of int
         Shape of `a[i]`.
     """
 
-    __slots__ = ("array", "index")
+    __slots__ = ("_array", "_index")  # which nobody changes: positions are checked against the array once
 
     def __init__(self, array: np.ndarray, index: Index):
-        self.array, self.index = array, index
+        self._array, self._index = array[...], index  # a view: the user may give the array another shape
+
+    @property
+    def array(self) -> np.ndarray:
+        """What is picked from."""
+        return self._array
+
+    @property
+    def index(self) -> Index:
+        """By which it is picked."""
+        return self._index
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,8 +78,8 @@ def indexed(a: ArrayLike, i: Any) -> Indexed:
 
     Notes
     -----
-    The terms of a cotangent's entry are added in the order of `i`, in blocks of 256, in float64, and by all threads: bits do not
-    depend on these. A pullback takes memory for a cotangent of `a[i]`, for each seed that it sweeps at once.
+    The terms of a cotangent's entry are added in the order of `i`, by parts of 32,768 elements, in float64, and by all threads:
+    bits do not depend on these. A pullback takes memory for cotangents of `a[i]`, as far as `max_bytes` of `nbad.vjp` allows.
 
     Examples
     --------
@@ -95,7 +105,7 @@ def indexed(a: ArrayLike, i: Any) -> Indexed:
             expected="a NumPy array: labels, units and the like would be lost",
             fix=f"nbad.indexed({line_for(a, part, 'a')}, i)",
         )
-    array = a if type(a) is np.ndarray else np.asarray(a)
+    array = as_array("a", a)
     if not isinstance(a, np.ndarray | np.generic) and not hasattr(a, "__array__") and array.dtype.kind in "iub":
         array = array.astype(float)  # as of other lists of numbers
     if array.ndim == 0:

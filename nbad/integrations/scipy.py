@@ -18,9 +18,11 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Array
 from nbad.api.signatures import in_order
+from nbad.assembly.structure import Columns
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
-from nbad.integrations.scipy_parts import CALL, Curve, Dense, HalfSquares, Ode, Point, Structure, Summed, Unknown
+from nbad.integrations.scipy_parts import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown
+from nbad.memo import Recent
 from nbad.verbs.gradients import grad
 from nbad.verbs.jacobians import Jacobian
 from nbad.verbs.pushforward import linearize
@@ -34,8 +36,8 @@ class Problem:
     ----------
     f : Kernel
     unknowns : dict
-        For each argument that is to be found an array where the search begins, in the shape in which the kernel takes it; or a
-        pair of an array and an index, of which each element takes the entry `array[index]`.
+        For each argument that is to be found an array where the search begins, in the shape in which the kernel takes it, or
+        `nbad.indexed(array, index)`, of which each element takes the entries `array[index]`; a pair of these means the same.
     data : dict, optional
         The other arguments by name. They are read at each new point: change none of them meanwhile.
 
@@ -68,7 +70,7 @@ class Problem:
     >>> a, b = np.array([0, 1, 2, 0, 3]), np.array([1, 2, 3, 3, 0])
     >>> ends = nbad.kernel(lambda h, dh: h[1] - h[0] - dh, signature="(2),()->()")
     >>> levels = nbad.integrations.scipy.Problem(
-    ...     ends, {"h": (np.zeros(4), np.stack([a, b], -1))}, {"dh": np.array([1.0, 1.0, 2.0, 4.0, -4.0])}
+    ...     ends, {"h": nbad.indexed(np.zeros(4), np.stack([a, b], -1))}, {"dh": np.array([1.0, 1.0, 2.0, 4.0, -4.0])}
     ... )
     >>> fit = scipy.optimize.least_squares(levels.fun, levels.x0, levels.jac)
     >>> np.round(fit.x - fit.x[0], 6)
@@ -82,6 +84,7 @@ class Problem:
         for name, given in unknowns.items():
             self._unknowns[name] = Unknown.of(name, given, self.size)
         self._names = tuple(self._unknowns)
+        self._assemblies = Recent(2)  # by shapes of the elements, of which a curve may have several
         self._last: Point | None = None
         self._last_slope: Point | None = None
         self.x0 = self.flat(**{name: unknown.start for name, unknown in self._unknowns.items()})
@@ -176,22 +179,22 @@ class Problem:
 
     def _pulled(self, point: Point, seeds: Any) -> Array:
         """The cotangents of all unknowns, flat."""
-        cts = zip(self._unknowns.values(), point.pullback(seeds), strict=True)
-        return np.concatenate([unknown.summed(ct) for unknown, ct in cts])
+        return np.concatenate([np.ravel(ct) for ct in point.pullback(seeds)])
 
     # structure
 
-    def _columns(self, point: Point) -> Array:
-        """For each element the places in the flat vector of what its block of columns is by."""
-        shape = point.pullback.shape
-        cores = [self.f.core(name) for name in self._names]
-        each = zip(self._unknowns.values(), cores, strict=True)
-        parts = [np.broadcast_to(u.places, (*shape, *core)).reshape(math.prod(shape), math.prod(core)) for u, core in each]
-        return np.concatenate(parts, axis=1)
+    def _assembly(self, point: Point) -> Assembly:
+        """How the blocks of a point's elements become one matrix."""
+        return self._assemblies(point.pullback.shape, lambda: self._new_assembly(point.pullback.shape))
 
-    @functools.cached_property
-    def _structure(self) -> "Structure":
-        return Structure.of(self._columns(self._last or self.at(self.x0)), self.size)
+    def _new_assembly(self, shape):
+        unknowns, cores = self._unknowns.values(), [self.f.core(name) for name in self._names]
+        return Assembly(Columns.of(shape, [u.start.shape for u in unknowns], cores, [u.by for u in unknowns]))
+
+    def _pattern(self, f, point):
+        """Which entries of a block may differ from 0."""
+        args, kwargs = self._arguments(point.x, point.data)
+        return Jacobian(f, self._names, "auto").sparsity(*args, **kwargs)
 
     @property
     def jac_sparsity(self) -> Any:
@@ -200,12 +203,11 @@ class Problem:
         For solvers that make differences by themselves: `least_squares(problem.fun, problem.x0, jac_sparsity=...)`.
         """
         point = self._last or self.at(self.x0)
-        args, kwargs = self._arguments(point.x, point.data)
-        pattern = Jacobian(self.f, self._names, "auto").sparsity(*args, **kwargs)
-        blocks = np.broadcast_to(pattern, (math.prod(point.pullback.shape), *pattern.shape))
-        found = scipy.sparse.csr_array(self._structure.matrix(np.array(blocks)))
+        pattern = self._pattern(self.f, point)
+        blocks = np.tile(pattern.astype(float), (math.prod(point.pullback.shape), 1, 1))
+        found = scipy.sparse.csr_array(self._assembly(point).matrix(blocks), copy=True)
         found.eliminate_zeros()
-        return found
+        return found.astype(bool)
 
     # functions of all elements
 
@@ -220,7 +222,7 @@ class Problem:
 
     def matrix(self, point: Point) -> Any:
         """The Jacobian at a point that was swept."""
-        return self._structure_at(point).matrix(point.blocks)
+        return self._assembly(point).matrix(point.blocks)
 
     def vjp(self, x: ArrayLike, v: ArrayLike) -> Array:
         """The vector `v @ jac(x)`, without a Jacobian."""
@@ -233,8 +235,8 @@ class Problem:
         As `scipy.optimize.NonlinearConstraint` takes it.
         """
         point = self._slope_at(x)
-        blocks = point.blocks
-        return self._structure_at(point).hessian(blocks if v is None else blocks * np.reshape(v, (-1, 1, 1)))
+        blocks = point.blocks if v is None else point.blocks * np.reshape(v, (-1, 1, 1))
+        return self._assembly(point).hessian(blocks, self._pattern(self._gradient, point))
 
     def hessp(self, x: ArrayLike, p: ArrayLike, v: ArrayLike | None = None) -> Array:
         """The product of that with a vector, without a Hessian; the same x costs one forward sweep, whatever the vectors are."""
@@ -244,7 +246,7 @@ class Problem:
         seeds = []
         for name, unknown in self._unknowns.items():  # a Hessian is symmetric
             core = self.f.core(name)
-            along = np.broadcast_to(unknown.argument(p), (*space, *core))
+            along = np.broadcast_to(unknown.gathered(p), (*space, *core))
             seeds.append(along if weights is None else along * weights.reshape(*space, *[1] * len(core)))
         return self._pulled(point, tuple(seeds))
 
@@ -256,7 +258,7 @@ class Problem:
 
         def matvec(v):
             v = self._read(v)
-            dots = pushforward()(tuple(unknown.argument(v) for unknown in self._unknowns.values()))
+            dots = pushforward()(tuple(unknown.own(v) for unknown in self._unknowns.values()))
             return point._replace(y=dots).flat
 
         def rmatvec(w):
@@ -264,11 +266,6 @@ class Problem:
 
         shape = point.flat.size, self.size
         return scipy.sparse.linalg.LinearOperator(shape, matvec, rmatvec, dtype=np.dtype(float))
-
-    def _structure_at(self, point):
-        if len(self._structure.columns) != math.prod(point.pullback.shape):
-            return Structure.of(self._columns(point), self.size)  # as where a curve is asked for other abscissae
-        return self._structure
 
     # one unknown for each element
 

@@ -1,18 +1,18 @@
 """What a problem of SciPy's is made of: unknowns in a flat vector, points that were swept, the matrix between them, and views."""
 
-import functools
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import ArrayLike
 
 from nbad.api.options import Array
-from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.foreign import shown
+from nbad.assembly.scipy_sparse import csr
+from nbad.assembly.structure import Columns, of_hessian, of_jacobian
 from nbad.graphs.kernels import outputs_of
+from nbad.indexing.index import Index
+from nbad.indexing.indexed import Indexed, indexed
+from nbad.memo import Memo
 from nbad.runtime.operands import as_array
 from nbad.verbs.pullback import Pullback
 
@@ -22,60 +22,43 @@ if TYPE_CHECKING:
 CALL = "`nbad.integrations.scipy.Problem`"
 
 
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(NamedTuple):
     """An argument that is to be found: where it lies in the flat vector, and what of it each element takes.
 
     Attributes
     ----------
     start : array
         Where the search begins; its shape is that of the unknown.
-    index : array of int, or None
-        The entry of its first axis that each element takes; None where the kernel takes it as it is.
+    by : Index or None
+        Which entries of its first axis elements take, as in `nbad.indexed(start, by)`; None where the kernel takes it as it is.
     first : int
         Its first place in the flat vector.
     """
 
     start: Array
-    index: Array | None
+    by: Index | None
     first: int
 
     @classmethod
     def of(cls, name: str, given: Any, first: int) -> "Unknown":
-        """What is said of an unknown: an array, or a pair of an array and an index, checked."""
-        start, index = given if _is_pair(given) else (given, None)
-        array = as_array(CALL, name, start).astype(float)
-        if index is None:
-            return cls(array, None, first)
-        index = np.asarray(index)
-        if index.size and not (-len(array) <= index.min() and index.max() < len(array)):
-            raise ArgumentValueError(
-                f"{CALL}: the index of {name} is out of range",
-                got=f"from {index.min()} to {index.max()}",
-                expected=f"from 0 to {len(array) - 1}: {name} has {len(array)} entries",
-                fix=f"{name}_of % len({name}), if that is meant",
-            )
-        return cls(array, index.astype(np.intp), first)
+        """What is said of an unknown: an array, or one that is picked from, checked."""
+        is_pair = isinstance(given, tuple) and len(given) == 2 and np.ndim(given[0]) > 0
+        if isinstance(given, Indexed) or is_pair:
+            picked = indexed(*given) if is_pair else given
+            return cls(picked.array.astype(float), picked.index, first)
+        return cls(as_array(CALL, name, given).astype(float), None, first)
 
     def own(self, x: Array) -> Array:
         """The unknown in the flat vector."""
         return x[self.first : self.first + self.start.size].reshape(self.start.shape)
 
-    def argument(self, x: Array) -> Array:
-        """What the kernel takes."""
-        own = self.own(x)
-        return own if self.index is None else own[self.index]
+    def argument(self, x: Array) -> Any:
+        """What the kernel is given."""
+        return self.own(x) if self.by is None else Indexed(self.own(x), self.by)
 
-    @functools.cached_property
-    def places(self) -> Array:
-        """The place in the flat vector of each number that the kernel takes."""
-        return self.argument(np.arange(self.first + self.start.size))
-
-    def summed(self, cotangent: Any) -> Array:
-        """The cotangent of the unknown, flat, from that of the argument: what elements share is added up in their order."""
-        if self.index is None:
-            return np.ravel(cotangent)
-        return np.bincount(np.ravel(self.places) - self.first, np.ravel(cotangent), self.start.size)
+    def gathered(self, x: Array) -> Array:
+        """What it takes of it."""
+        return self.own(x) if self.by is None else self.own(x)[self.by.positions]
 
 
 class Point(NamedTuple):
@@ -97,10 +80,8 @@ class Point(NamedTuple):
     @property
     def flat(self) -> Array:
         """The outputs, elements in C order, for each of them all outputs; a copy."""
-        elements = math.prod(self.pullback.shape)
-        parts = [
-            np.reshape(leaf, (elements, math.prod(np.shape(leaf)[len(self.pullback.shape) :]))) for leaf in outputs_of(self.y)
-        ]
+        leaves, space = outputs_of(self.y), self.pullback.shape
+        parts = [np.reshape(leaf, (math.prod(space), math.prod(np.shape(leaf)[len(space) :]))) for leaf in leaves]
         return np.concatenate(parts, axis=1, dtype=float).ravel()
 
     def seeds(self, v: Any) -> Any:
@@ -120,79 +101,31 @@ class Point(NamedTuple):
         return blocks.reshape(math.prod(blocks.shape[:-2]), *blocks.shape[-2:])
 
 
-@dataclass(frozen=True)
-class Structure:
-    """Where the blocks of the elements stand among all unknowns.
+class Assembly:
+    """How the blocks of all elements become one matrix by all unknowns; its structure is made when it is first needed.
 
-    Attributes
+    Parameters
     ----------
-    columns : array
-        For each element the places in the flat vector of the unknowns that it takes.
-    size : int
-        How many unknowns there are.
-    is_whole, is_repeated : bool
-        Whether every element takes all of them in order, and whether some element takes one twice.
+    columns : Columns
     """
 
-    columns: Array
-    size: int
-    is_whole: bool
-    is_repeated: bool
-
-    @classmethod
-    def of(cls, columns: Array, size: int) -> "Structure":
-        """That of these columns."""
-        is_whole = columns.shape[1] == size and bool(np.all(columns == np.arange(size)))
-        ordered = np.sort(columns, axis=1)
-        return cls(columns, size, is_whole, bool(np.any(ordered[:, 1:] == ordered[:, :-1])))
-
-    @functools.cached_property
-    def _rows(self) -> dict[int, tuple[Array, Array]]:
-        return {}
-
-    def _csr(self, outputs: int) -> tuple[Array, Array]:
-        """Column indices and the beginnings of rows, for blocks of so many rows."""
-        if outputs not in self._rows:
-            elements, width = self.columns.shape
-            kind = np.int32 if max(self.columns.size * outputs, self.size) < 2**31 else np.int64
-            indices = np.repeat(self.columns[:, None], outputs, axis=1).astype(kind).ravel()
-            self._rows[outputs] = indices, np.arange(elements * outputs + 1, dtype=kind) * width
-        return self._rows[outputs]
+    def __init__(self, columns: Columns):
+        self.columns, self._made = columns, Memo()
+        numbers = columns.numbers
+        self.is_whole = numbers.shape[1] == columns.total and bool(np.all(numbers == np.arange(columns.total)))
 
     def matrix(self, blocks: Array) -> Any:
-        """The Jacobian of all elements: a sparse array, or NumPy's where every element takes all unknowns."""
+        """The Jacobian: a sparse array, or NumPy's where every element takes all unknowns in order."""
         elements, outputs, _ = blocks.shape
-        shape = elements * outputs, self.size
         if self.is_whole:
-            return blocks.reshape(shape)
-        own = (a.copy() for a in self._csr(outputs))  # methods of sparse arrays change them where they are
-        found = scipy.sparse.csr_array((blocks.ravel(), *own), shape)
-        if self.is_repeated:
-            found.sum_duplicates()
-        return found
+            return blocks.reshape(elements * outputs, self.columns.total)
+        return csr(self._made(outputs, lambda: of_jacobian(self.columns, outputs)), blocks)
 
-    def hessian(self, blocks: Array) -> Any:
-        """The sum of Hessians of all elements likewise."""
+    def hessian(self, blocks: Array, pattern: Array) -> Any:
+        """The sum of Hessians of all elements likewise; `pattern` tells which entries of a block may differ from 0."""
         if self.is_whole:
             return blocks.sum(axis=0)
-        rows = np.broadcast_to(self.columns[:, :, None], blocks.shape).ravel()
-        columns = np.broadcast_to(self.columns[:, None, :], blocks.shape).ravel()
-        return scipy.sparse.csr_array(scipy.sparse.coo_array((blocks.ravel(), (rows, columns)), (self.size, self.size)))
-
-
-def _is_pair(given: Any) -> bool:
-    """Whether it is an array with an index, and not a vector of two."""
-    if not (isinstance(given, tuple) and len(given) == 2 and np.ndim(given[0])):
-        return False
-    index = np.asarray(given[1])
-    if index.dtype.kind not in "iu" and index.size:
-        raise ArgumentTypeError(
-            f"{CALL}: the second of a pair is no index",
-            got=shown(given[1]),
-            expected="integers: the entry of the array that each element takes",
-            fix="np.asarray(index, int)",
-        )
-    return True
+        return csr(self._made("hessian", lambda: of_hessian(self.columns, pattern)), blocks)
 
 
 # the same as some solvers take it

@@ -12,6 +12,8 @@ from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import cached_property
 from nbad.plans.linear import Direction, Ends, Entry, Shape, guarded_product, product, scarce_matrix, scarce_product, walk
 
+AT_ONCE = 128  # sums that one kernel leaves
+
 Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 
 
@@ -131,6 +133,43 @@ def _matrix(plan: Plan, builder: GraphBuilder, partials: Sequence[int]) -> list[
         nodes[e.output, e.input] = builder.constant(e.constant) if e.partial is None else partials[e.partial]
     zero = builder.constant(0.0)
     return [nodes.get((m, n), zero) for m in range(plan.outputs) for n in plan.wrt]
+
+
+def triangle(size: int) -> list[tuple[int, int]]:
+    """The places of the upper triangle of a matrix.
+
+    Examples
+    --------
+    >>> triangle(2)
+    [(0, 0), (0, 1), (1, 1)]
+    """
+    return [(i, j) for i in range(size) for j in range(i, size)]
+
+
+def normal(plan: Plan) -> list[tuple[Graph, int]]:
+    """Graphs from inputs to one element's `J'J`, its upper triangle, and `J'r` behind it: at most `AT_ONCE` of these in each.
+
+    They come last, so many as is said beside the graph; where elements may fail, the outputs of the kernel come before them.
+    """
+    whole, size = whole_jacobian(plan, True), len(plan.wrt)
+    builder, pairs = GraphBuilder.extending(whole), triangle(size)
+    values, entries = whole.outputs[: plan.outputs], whole.outputs[plan.outputs :]
+    columns = [entries[n::size] for n in range(size)]
+    wanted = [_dot(builder, columns[i], columns[j]) for i, j in pairs] + [_dot(builder, column, values) for column in columns]
+    before = values if has_alarm(plan.forward) or may_fail(plan.forward) else ()
+    parts = [wanted[k : k + AT_ONCE] for k in range(0, len(wanted), AT_ONCE)]
+    return [(builder.build([*before, *part]), len(part)) for part in parts]
+
+
+def _dot(builder: GraphBuilder, left: Sequence[int], right: Sequence[int]) -> int:
+    """The sum of products of nodes, without those of constant zeros."""
+    zero = builder.constant(0.0)
+    total = zero
+    for pair in zip(left, right, strict=True):
+        if zero not in pair:
+            product = builder.add("mul", *pair)
+            total = product if total == zero else builder.add("add", total, product)
+    return total
 
 
 def fuse(prologue: Graph, following: Graph) -> Graph:

@@ -180,13 +180,13 @@ class ReverseSweeps:
         partial, other = self._by_kind()
 
         def sweep(rows, seeds, results, batched, accumulate):
-            self._of([t for _, t in other]).sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
+            self.of([t for _, t in other]).sweep(rows, seeds, [results[k] for k, _ in other], batched, accumulate)
             for k, target in partial:
                 for axis, part in self._slabs(target, room):
                     given = [part_of(seed, axis + batched, part) for seed in seeds]
                     taken = part_of(results[k], axis + batched - len(self.region.shape) + len(target.own), part)
                     region = self.region.slab(axis, part)
-                    self._of([target.cut(region, axis)], region).sweep(rows, given, [taken], batched, accumulate)
+                    self.of([target.cut(region, axis)], region).sweep(rows, given, [taken], batched, accumulate)
 
         return sweep
 
@@ -196,7 +196,8 @@ class ReverseSweeps:
         size = self.region.shape[axis]
         return [(axis, slice(low, min(low + many, size))) for low in range(0, size, many)]
 
-    def _of(self, targets, region=None):
+    def of(self, targets, region=None):
+        """The sweeps for these targets, over these elements."""
         key = tuple(targets), region or self.region
         return self._parts(key, lambda: ReverseSweeps(self.program, self.plan, *key, self.dtype))
 

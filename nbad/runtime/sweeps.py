@@ -10,8 +10,10 @@ import numpy as np
 
 from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
+from nbad.plans.plan import normal as normal_graphs
 from nbad.plans.plan import with_partials, with_products
 from nbad.runtime import memory, plain
+from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Preceded, Routes
 from nbad.runtime.pack import Places, Slot
@@ -229,6 +231,43 @@ def jvp(program, by, layout, tangents):
     return layout.remember(key, lambda: Sweep(program.call, layout, layout.leaf_shapes * 2, build))
 
 
+class Sums:
+    """The station of sums over all elements, in float64, of what a graph computes last of the arguments, so many numbers."""
+
+    def __init__(self, program, layout, key, graph, count):
+        self.program, self.layout, self.count = program, layout, count
+        self._computed, self._launch = Computed(key, graph, lambda: graph), None  # all that it computes is used
+
+    def __call__(self, arrays):
+        """One total for each number."""
+        blocks = np.empty((self.count, -(-math.prod(self.layout.shape) // TILE)))
+        if self._launch is None:
+            self._launch = self._build(arrays, blocks)
+        self._launch([*arrays, blocks])
+        with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
+            return add_blocks(blocks)
+
+    def _build(self, arrays, blocks):
+        program, shape, dtype, number = self.program, self.layout.shape, self.layout.dtype, len(arrays)
+        reads = argument_slots(program, self.layout, arrays)
+        strides, width = contiguous_strides(shape, dtype.itemsize), blocks.strides[0]
+        slots = [Slot(number, dtype, strides, k * width) for k in range(self.count)]
+        first = len(reads) + len(self._computed.graph.outputs) - self.count
+        routes = Routes(numbered(reads), (), numbered(slots, first))
+        return _element_launch(program, self._computed, self.layout, routes, number + 1)
+
+
+def normal(program, plan, layout):
+    """The stations of the sums of `J'J` and `J'r`."""
+    key = "normal", program.forward_key(plan)
+
+    def make():
+        graphs = program.remember(key, lambda: normal_graphs(plan))
+        return [Sums(program, layout, (*key, k), *graph) for k, graph in enumerate(graphs)]
+
+    return layout.remember(key, make)
+
+
 class Pushing:
     """The linear map of one forward sweep, from tangents to output tangents: made once for a program, a plan and a layout."""
 
@@ -319,8 +358,8 @@ def _split_launch(program, computed, layout, routes, number):
     values = [Slot(number, dtype, (), k * dtype.itemsize) for k in range(head.results)]
     before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
     given = numbered([v.repeated(len(shape)) for v in values], inputs)
-    reads, writes = (_behind(inputs, head.results, side) for side in (routes.reads, routes.writes))
-    return Preceded(before, Launch(body, shape, Routes((*reads, *given), tuple(writes))), head.results)
+    reads, writes, sums = (tuple(_behind(inputs, head.results, side)) for side in routes)
+    return Preceded(before, Launch(body, shape, Routes((*reads, *given), writes, sums)), head.results)
 
 
 def _behind(inputs, more, moves):

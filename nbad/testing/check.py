@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbad.api.calls import check_kernel as refuse_others
+from nbad.api.calls import refuse_picked
 from nbad.api.kernel import Kernel
 from nbad.api.statics import is_setting
 from nbad.api.trees import flattened
@@ -87,6 +88,7 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     ['value', 'partials']
     """
     refuse_others(f)
+    refuse_picked(f, xs)
     if xs:
         f(*xs)  # it says itself what is wrong with them
         flat = flattened(f, xs, {})

@@ -12,6 +12,7 @@ from nbad.derivatives.differentiate import eliminations
 from nbad.derivatives.scarcity import Tally
 from nbad.displays import html
 from nbad.displays.text import aligned, amount, plural
+from nbad.errors import leaving
 from nbad.plans import cost
 from nbad.plans.plan import Plan, Residual
 from nbad.plans.policies import POLICIES
@@ -200,6 +201,7 @@ UNITS = ("bytes", "flops", "ns")
 HEADINGS = ["policy", "residuals", *(f"{sweep} {unit}" for sweep in SWEEPS for unit in UNITS), "peak bytes"]
 
 
+@leaving
 @says_what_is_missing
 def explain(
     f: Kernel, *xs: Any, seeds: int = 1, argnums: int | str | tuple[int | str, ...] | None = None, **kwargs: Any

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from nbad.api.calls import analyse, check_kernel, says_what_is_missing
+from nbad.api.calls import Call, analyse, check_kernel, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.api.statics import is_setting
 from nbad.displays import html
 from nbad.displays.text import aligned, plural
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
 from nbad.profiles import shares
 from nbad.profiles.roofs import Roofs
 from nbad.profiles.shares import PARTS, Share
@@ -82,6 +82,7 @@ class Profile:
 HEADINGS = ("sweep", "time", "ns per element", *PARTS)
 
 
+@leaving
 @says_what_is_missing
 def profile(f: Kernel, /, *xs: Any, seeds: int = 8, rounds: int = ROUNDS) -> Profile:
     """Time the value, the forward and the reverse sweep and the Jacobian of a kernel, and tell where the time goes.
@@ -124,6 +125,7 @@ def profile(f: Kernel, /, *xs: Any, seeds: int = 8, rounds: int = ROUNDS) -> Pro
     if statics and len(xs) <= len(f.parameters):
         f, xs = f.fixed(statics), tuple(value for name, value in given.items() if name not in statics)
     call = analyse(f, xs, {}, None)
+    _refuse_picked(call)
     seeds, rounds = max(1, check_seeds(call.program.call, seeds)), _rounds(call.program.call, rounds)
     with bar(rounds + 1) as step:
         found = shares.measure(f, xs, seeds, rounds, step)
@@ -135,6 +137,17 @@ def conditions(roofs: Roofs, load: float | None) -> str:
     told = "" if load is None else f" Load of the machine: {load:.1f} processes in the last minute."
     roof = f"{roofs.bandwidth / 1e9:.1f} GB/s from memory and {roofs.rate / 1e9:.1f} billion operations per second"
     return f"Measured beside {roof}.{told}"
+
+
+def _refuse_picked(call: Call) -> None:
+    """Parts of arguments that are picked by an index would lie otherwise than the whole."""
+    for name, _ in filter(lambda pair: pair[1], zip(call.program.names, call.operands.indices, strict=False)):
+        raise ArgumentTypeError(
+            f"`nbad.profile`: {name} is picked by an index",
+            got="nbad.indexed(a, i)",
+            expected="arrays",
+            fix="nbad.profile(f, a[i])",
+        )
 
 
 def _rounds(call: str, rounds: Any) -> int:

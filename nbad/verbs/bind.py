@@ -10,7 +10,7 @@ from nbad import config
 from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.displays.names import Public
-from nbad.errors import fitting
+from nbad.errors import NbadError, cut, fitting
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian
 
@@ -75,10 +75,14 @@ class Bound(Public):
         self._left = ENTRY_BY * (general.keywords.keys() == {"out"})
 
     def __call__(self):
-        made = False if config.debug.get() else self._plain()
-        if made is False:
-            return self._anew()
-        return made if self._out is None else self._out
+        try:
+            made = False if config.debug.get() else self._plain()
+            if made is False:
+                return self._anew()
+            return made if self._out is None else self._out
+        except NbadError as error:
+            cut(error)
+            raise
 
     def __repr__(self):
         return f"<nbad.bind of {self._general.func!r}>"

@@ -11,7 +11,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array
 from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, TraceError, fitting
+from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
@@ -180,6 +180,7 @@ class Hessian(Made):
         super().__init__(f)
         self.argnums = argnums
 
+    @leaving
     def __call__(self, /, *xs, out=None, **kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
@@ -240,8 +241,12 @@ class ValueAndGrad(Made):
         self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
-        return out or (y, tuple(partials) if self.is_many else partials[0])
+        try:
+            y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
+            return out or (y, tuple(partials) if self.is_many else partials[0])
+        except NbadError as error:
+            cut(error)
+            raise
 
     def bound(self, xs, out):
         """As of a Jacobian; only with arrays for results, which else come in another structure."""
@@ -263,6 +268,7 @@ class ValueAndGrad(Made):
         return y, *partials
 
 
+@leaving
 @says_what_is_missing
 def hvp(
     f: Kernel, primals: Sequence[ArrayLike], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None

@@ -16,7 +16,7 @@ from nbad.api.signatures import RECEIVERS
 from nbad.api.trees import flattened
 from nbad.displays import html
 from nbad.displays.names import Public
-from nbad.errors import ArgumentValueError, closest, fitting
+from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting, leaving
 from nbad.lines import MADE_BY
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -176,11 +176,18 @@ class Jacobian(Made):
         self._runs = f.plain.runs(self._name)
 
     def __call__(self, /, *xs, out=None, **kwargs):
-        if not kwargs and not config.debug.get():
-            for run in self._runs:  # in line, as a kernel's
-                made = run(xs, out)
-                if made is not False:
-                    return made
+        try:
+            if not kwargs and not config.debug.get():
+                for run in self._runs:  # in line, as a kernel's
+                    made = run(xs, out)
+                    if made is not False:
+                        return made
+            return self._general(xs, out, kwargs)
+        except NbadError as error:
+            cut(error)
+            raise
+
+    def _general(self, xs, out, kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
             return self._of(flat)(*flat.args, out=out, **flat.kwargs)
@@ -198,6 +205,7 @@ class Jacobian(Made):
     def __getstate__(self):
         return {**vars(self), "_runs": ()}  # an entry stays in its process
 
+    @leaving
     def sparsity(self, /, *xs, **kwargs):
         """Which entries of a block are not 0 by structure: bools of shape `(M, N)`, the same for all elements.
 

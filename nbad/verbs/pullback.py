@@ -1,10 +1,7 @@
-"""`Pullback`, the reverse sweeps that follow one forward sweep, and `Residuals`, what it keeps."""
+"""`Pullback`: the reverse sweeps that follow one forward sweep."""
 
 import math
-from dataclasses import dataclass
 from typing import Any, NoReturn
-
-import numpy as np
 
 from nbad.api.calls import says_what_is_missing, unfit
 from nbad.api.options import Array
@@ -12,10 +9,9 @@ from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
 from nbad.foreign import shown
 from nbad.memo import MISSING, cached_property
-from nbad.plans.plan import Residual
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.out import check_out
@@ -25,66 +21,10 @@ from nbad.runtime.sweeps import scalars
 from nbad.verbs import saved
 from nbad.verbs.jacobians import check_axes
 from nbad.verbs.linear import Given, as_given, count_of, many
+from nbad.verbs.residuals import Residuals
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
-
-
-@dataclass(frozen=True)
-class Residuals:
-    """What a pullback keeps; prints as a table.
-
-    Attributes
-    ----------
-    values : tuple of Residual
-        Each with `name`, `source` and `reason`. `∂y0/∂x` is the derivative of output 0 by `x`, `d1` what that variable of the
-        kernel held last, `%7` the value of that number in `nbad.show(f, "plan")`; an input goes by its name.
-    dtype : numpy.dtype
-    elements : int
-        Elements of the broadcast shape.
-    """
-
-    values: tuple[Residual, ...]
-    dtype: np.dtype
-    elements: int
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The name of each residual."""
-        return tuple(value.name for value in self.values)
-
-    @property
-    def bytes_per_element(self) -> int:
-        """Bytes that one element keeps."""
-        return len(self.values) * self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that all elements keep."""
-        return self.bytes_per_element * self.elements
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __str__(self) -> str:
-        head = f"{len(self)} residuals, {self.dtype}, {self.bytes_per_element} bytes per element, {self.nbytes} in all"
-        each = self.dtype.itemsize * self.elements
-        lines = (f"  {k:>3}  {v.name:<20} {each:>12} bytes  {v.source or '':<24} {v.reason}" for k, v in enumerate(self.values))
-        return "\n".join([head, *lines])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        """For notebooks: the same as a table."""
-        title = f"{plural(len(self), 'residual')} of {self.dtype}"
-        size = f"{self.bytes_per_element} bytes per element, {amount(self.nbytes)} in all"
-        return html.page("nbad.Residuals", title, html.note(size), self.as_table())
-
-    def as_table(self) -> html.Html | None:
-        """What is kept, a row each; None where there is nothing."""
-        each = amount(self.dtype.itemsize * self.elements)
-        rows = ((html.code(value.name), value.source or "", value.reason, each) for value in self.values)
-        return html.table(["value", "line", "why", "bytes"], rows, [3]) if self.values else None
 
 
 class Pullback(Public):
@@ -176,16 +116,20 @@ class Pullback(Public):
         >>> pullback(1.0), pullback(1.0)
         ((np.float64(6.0),), (np.float64(6.0),))
         """
-        if more or unknown:
-            given = ONE[self._reverse.dtype.itemsize]
-            raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
-        rows, reverse, few = self.rows, self._reverse, self._plain
-        if few and rows is not None and not accumulate:
-            made = few(few.one, (self._shape, rows), ct, out)
-            if made is not False:
-                return made
-        seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
-        return self._sweep_into(seeds, None, out, accumulate)
+        try:
+            if more or unknown:
+                given = ONE[self._reverse.dtype.itemsize]
+                raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
+            rows, reverse, few = self.rows, self._reverse, self._plain
+            if few and rows is not None and not accumulate:
+                made = few(few.one, (self._shape, rows), ct, out)
+                if made is not False:
+                    return made
+            seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
+            return self._sweep_into(seeds, None, out, accumulate)
+        except NbadError as error:
+            cut(error)
+            raise
 
     @says_what_is_missing
     def batched(
@@ -219,18 +163,23 @@ class Pullback(Public):
         (array([[2., 0.],
                [0., 4.]]),)
         """
-        if more or unknown:
-            given = MANY[self._reverse.dtype.itemsize]
-            raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
-        rows, reverse, few = self.rows, self._reverse, self._plain
-        if few and rows is not None and not accumulate:
-            made = few(few.many, (self._shape, rows), cts, out)
-            if made is not False:
-                return made
-        given = MANY[reverse.dtype.itemsize]
-        seeds = self._seeds(given, cts)
-        return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+        try:
+            if more or unknown:
+                given = MANY[self._reverse.dtype.itemsize]
+                raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
+            rows, reverse, few = self.rows, self._reverse, self._plain
+            if few and rows is not None and not accumulate:
+                made = few(few.many, (self._shape, rows), cts, out)
+                if made is not False:
+                    return made
+            given = MANY[reverse.dtype.itemsize]
+            seeds = self._seeds(given, cts)
+            return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
+        except NbadError as error:
+            cut(error)
+            raise
 
+    @leaving
     @says_what_is_missing
     def jacobian(self, out: Array | None = None, *more: NoReturn, **unknown: NoReturn) -> Array:
         """The per-element Jacobian, from what the forward sweep kept.

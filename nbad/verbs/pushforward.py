@@ -15,7 +15,7 @@ from nbad.api.signatures import spelled
 from nbad.api.trees import flattened
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.memo import MISSING
@@ -70,12 +70,16 @@ class Pushforward(Public):
         >>> pushforward((1.0,)), pushforward((2.0,))
         (np.float64(6.0), np.float64(12.0))
         """
-        if more or unknown:
-            raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
-        made = self._plain_case("one", tangents) if out is None else False
-        if made is not False:
-            return made
-        return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
+        try:
+            if more or unknown:
+                raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
+            made = self._plain_case("one", tangents) if out is None else False
+            if made is not False:
+                return made
+            return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     @says_what_is_missing
     def batched(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
@@ -105,14 +109,18 @@ class Pushforward(Public):
         >>> pushforward.batched((np.array([1.0, 2.0]),))
         array([ 6., 12.])
         """
-        if more or unknown:
-            raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
-        made = self._plain_case("many", tangents) if out is None else False
-        if made is not False:
-            return made
-        given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
-        arrays = self._read(given, tangents)
-        return self._push(arrays, self._count(given, arrays), out)
+        try:
+            if more or unknown:
+                raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
+            made = self._plain_case("many", tangents) if out is None else False
+            if made is not False:
+                return made
+            given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
+            arrays = self._read(given, tangents)
+            return self._push(arrays, self._count(given, arrays), out)
+        except NbadError as error:
+            cut(error)
+            raise
 
     def __reduce__(self):
         raise ArgumentTypeError(
@@ -162,6 +170,7 @@ class Pushforward(Public):
         return sweeps.structured(program, dots) if out is None else out
 
 
+@leaving
 @says_what_is_missing
 def linearize(f: Kernel, /, *xs: ArrayLike, argnums: Argnums = None, **kwargs: Any) -> tuple[Any, Pushforward]:
     """Run the forward sweep once and return the value with its pushforward.
@@ -219,6 +228,7 @@ def _stations(call):
     return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
+@leaving
 @says_what_is_missing
 def jvp(
     f: Kernel,

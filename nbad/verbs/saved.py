@@ -11,6 +11,7 @@ import numpy as np
 
 from nbad import config
 from nbad.api.kernel import Kernel
+from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.graphs.loops import digest_of
@@ -60,7 +61,7 @@ class Saved(NamedTuple):
             config.raising.reset(before)
 
     def _edited(self, got):
-        name = getattr(self.kernel, "__name__", "f")
+        name = name_in_code(self.kernel)
         return ArgumentValueError(
             f"this pullback was saved by another version of `{name}`, or of nbad: what it keeps would be misread",
             got=got,

@@ -12,7 +12,7 @@ from nbad.api.options import Argnums
 from nbad.assembly.scatter import Picked
 from nbad.assembly.scipy_sparse import check_scipy, csr, operator
 from nbad.assembly.structure import Columns, of_hessian, of_jacobian
-from nbad.errors import fitting
+from nbad.errors import fitting, leaving
 from nbad.memo import Recent
 from nbad.runtime import sweeps
 from nbad.runtime.reverse import reverse_of
@@ -20,6 +20,7 @@ from nbad.verbs.gradients import gradient
 from nbad.verbs.jacobians import Made
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import Pushforward, linearized
+from nbad.verbs.vjp import vjp
 
 STRUCTURES = 2  # that are kept for each verb and kernel, of the last indices
 
@@ -84,10 +85,13 @@ def sparse_jacobian(f: Kernel, argnums: Argnums = None) -> "SparseJacobian":
 class SparseJacobian(Made):
     """What `sparse_jacobian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "a scipy.sparse.csr_array: rows are the elements' outputs, columns the entries of the arguments"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_jacobian`")
         call = analyse(self.f, xs, kwargs, self.argnums)
@@ -95,6 +99,7 @@ class SparseJacobian(Made):
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
         return csr(structure, sweeps.jacobian(call.program, plan, call.layout, False)(call.given)[0])
 
+    @leaving
     def operator(self, /, *xs, **kwargs):
         """The Jacobian of all elements as a linear operator: `J @ v`, `J.T @ w`, `(J.T @ J) @ v`, and products with matrices.
 
@@ -167,7 +172,8 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
     -------
     callable
         `sparse_hessian(f)(*xs)` is a symmetric `scipy.sparse.csr_array`, whose rows and columns are the arguments one after the
-        other, each in C order: of `nbad.indexed(a, i)` those of `a`.
+        other, each in C order: of `nbad.indexed(a, i)` those of `a`. `sparse_hessian(f).operator(*xs)` is the same as a
+        `scipy.sparse.linalg.LinearOperator`, which makes no matrix.
 
     Raises
     ------
@@ -203,14 +209,16 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Any]:
 class SparseHessian(Made):
     """What `sparse_hessian` returns: a function with the kernel's name, docstring and signature."""
 
+    gives = "a symmetric scipy.sparse.csr_array over the entries of the arguments"
+
     def __init__(self, f, argnums):
         super().__init__(f)
         self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
+    @leaving
     def __call__(self, /, *xs, **kwargs):
         check_scipy("`nbad.sparse_hessian`")
-        names = analyse(self.f, xs, kwargs, self.argnums).names
-        call = analyse(gradient(self.f, names), xs, kwargs, names)
+        call = self._analysed(xs, kwargs)
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
 
         def make():
@@ -218,6 +226,51 @@ class SparseHessian(Made):
 
         structure = _known(self._structures, call, make)
         return csr(structure, sweeps.jacobian(program, plan, call.layout, False)(call.given)[0])
+
+    def operator(self, /, *xs, **kwargs):
+        """The Hessian of the sum over all elements as a linear operator: `H @ v`, and products with matrices.
+
+        One forward sweep is run, whose residuals serve all products; no matrix is made, and no structure is needed.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> cube = nbad.kernel(lambda x: x**3)
+        >>> H = nbad.sparse_hessian(cube).operator(np.array([1.0, 2.0]))
+        >>> H @ np.array([1.0, 1.0])
+        array([ 6., 12.])
+        """
+        check_scipy("`nbad.sparse_hessian(f).operator`")
+        call = self._analysed(xs, kwargs)
+        layout, shapes = call.layout, tuple(call.layout.shapes[k] for k in call.arguments)
+        _, pullback = vjp(gradient(self.f, call.names), *xs, argnums=call.names, residuals="partials", **kwargs)
+        places = [index.positions if index else ... for index in call.indices or [None] * len(shapes)]
+        wholes = [(*layout.shape, *call.program.cores[k]) for k in call.arguments]
+
+        def push(vectors):
+            """The blocks are symmetric: a pullback of what the elements read of the vectors is the product."""
+            parts = zip(_cut(vectors, shapes), places, wholes, strict=True)
+            seeds = tuple([_spread(part[:, place], whole) for part, place, whole in parts])
+            cts = zip(pullback.batched(seeds), shapes, strict=True)
+            return _beside([ct.reshape(len(vectors), math.prod(own)) for ct, own in cts], 1)
+
+        size = sum(map(math.prod, shapes))
+        return operator((size, size), layout.dtype, push, push)
+
+    def _analysed(self, xs, kwargs):
+        """The call of the gradient."""
+        names = analyse(self.f, xs, kwargs, self.argnums).names
+        return analyse(gradient(self.f, names), xs, kwargs, names)
+
+
+def _spread(rows, shape):
+    """Each row broadcast to a shape, behind the axis of the rows."""
+    missing = (1,) * (len(shape) + 1 - rows.ndim)
+    return np.broadcast_to(rows.reshape(len(rows), *missing, *rows.shape[1:]), (len(rows), *shape))
 
 
 def _known(structures: Recent, call: Call, make: Callable[[], Any]) -> Any:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from nbad.api.calls import says_what_is_missing
 from nbad.api.options import Array, Out
 from nbad.api.trees import Groups
+from nbad.errors import leaving
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import Pushforward
 
@@ -24,6 +25,7 @@ class TreePullback(Pullback):
         """That of a flat one."""
         return cls(*pullback._parts(), groups=groups)
 
+    @leaving
     @says_what_is_missing
     def __call__(
         self, ct: Any, out: Any = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
@@ -36,6 +38,7 @@ class TreePullback(Pullback):
         made = super().__call__(ct, into, accumulate, *more, **unknown)
         return self._groups.build(made) if out is None else out
 
+    @leaving
     @says_what_is_missing
     def batched(
         self, cts: Any, out: Any = None, accumulate: bool = False, *more: NoReturn, **unknown: NoReturn
@@ -63,11 +66,13 @@ class TreePushforward(Pushforward):
         super().__init__(pushforward._pushing, pushforward._arguments, pushforward._rows)
         self._groups = groups
 
+    @leaving
     @says_what_is_missing
     def __call__(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
         """As of any pushforward; a number may stand for all that is in an argument."""
         return super().__call__(self._groups.leaves("`pushforward(tangents)`", tangents), out, *more, **unknown)
 
+    @leaving
     @says_what_is_missing
     def batched(self, tangents: Sequence[ArrayLike], out: Out = None, *more: NoReturn, **unknown: NoReturn) -> Any:
         """Likewise for many tangents."""

@@ -12,6 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.assembly.scatter import Picked, sweeps_over
+from nbad.errors import leaving
 from nbad.plans import cost
 from nbad.plans.policies import POLICIES
 from nbad.runtime import memory, plain, sweeps
@@ -21,6 +22,7 @@ from nbad.verbs.pullback import Pullback
 from nbad.verbs.trees import TreePullback
 
 
+@leaving
 @says_what_is_missing
 def vjp(
     f: Kernel,

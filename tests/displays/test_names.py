@@ -45,7 +45,7 @@ def test_dir_of_a_kernel_lists_the_users_own_attributes_too():
 
 def test_dir_of_what_verbs_return():
     _, pullback = nbad.vjp(WAVE, 1.0)
-    assert {"batched", "close", "residuals"} <= shown(pullback) <= {"batched", "close", "residuals", "jacobian"}
+    assert shown(pullback) == {"batched", "close", "jacobian", "residuals", "shape"}
     assert shown(nbad.linearize(WAVE, 1.0)[1]) == {"batched"}
     assert shown(nbad.jacobian(WAVE)) == {"sparsity"}
     assert shown(nbad.value_and_jacobian(WAVE)) == {"sparsity"}

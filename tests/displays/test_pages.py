@@ -78,6 +78,8 @@ def shown():
         "by name": (nbad.value_and_jacobian(price, "s"), "<nbad.value_and_jacobian(price, argnums=('s',))>", "(y, J)"),
         "hessian": (nbad.hessian(price), "<nbad.hessian(price)>", "(*B, N, N)"),
         "value_and_grad": (nbad.value_and_grad(price), "<nbad.value_and_grad(price, argnums=('s',))>", "(y, partials)"),
+        "sparse": (nbad.sparse_jacobian(price), "<nbad.sparse_jacobian(price)>", "csr_array"),
+        "sparse hessian": (nbad.sparse_hessian(price), "<nbad.sparse_hessian(price)>", "symmetric"),
         "report": (nbad.testing.check_kernel(kernel, X), "<nbad.testing.Report of <lambda>: ", "partials"),
         "pushforward": (pushforward, "<nbad.Pushforward of price(s, k, t): 3 elements of float64, ", None),
         "bound": (nbad.bind(price, X, 2.0, X), "<nbad.bind of <nbad.Kernel price(s, k, t)>>", None),

@@ -42,7 +42,7 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
-integrations | operations graphs plans codegen pipeline indexing runtime api verbs
+integrations | operations graphs plans codegen pipeline indexing runtime assembly api verbs
 profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles

@@ -107,6 +107,12 @@ def test_wrong_rounds(rounds):
         nbad.profile(wave, 2.0, 3.0, rounds=rounds)
 
 
+def test_picked_arguments_are_refused():
+    square = nbad.kernel(lambda x: x * x)
+    with pytest.raises(TypeError, match=r"x is picked by an index[\s\S]*fix: nbad.profile\(f, a\[i\]\)"):
+        nbad.profile(square, nbad.indexed(np.ones(5), np.array([0, 1, 1])))
+
+
 def test_what_is_no_kernel():
     with pytest.raises(TypeError, match=r"`nbad.profile\(f, ...\)`: the first argument is not a kernel"):
         nbad.profile(math.sin, 2.0)

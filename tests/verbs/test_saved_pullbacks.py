@@ -79,6 +79,7 @@ CASES = {
     "derivative": (lambda: nbad.vjp(second, np.linspace(0, 1, 400)), 1.0),
     "method": (lambda: nbad.vjp(Scaled(3.0).value, np.arange(3.0)), 1.0),
     "bounded": (lambda: nbad.vjp(turned, np.ones((90, 1, 3)), np.arange(80.0), max_bytes=600_000), np.ones((90, 80, 3))),
+    "picked": (lambda: nbad.vjp(turned, nbad.indexed(np.ones((4, 3)), [0, 3, 3]), 0.5), np.ones((3, 3))),
     "by keyword": (lambda: nbad.vjp(growth, rate=0.5, x=np.arange(1.0, 4.0), scale=2.0), (1.0, 1.0)),
 }
 
@@ -97,13 +98,12 @@ def test_maps_with_inner_vertices(rng):
     assert_same(pullback, pickle.loads(cloudpickle.dumps(pullback)), x)
 
 
-def test_a_kernel_by_value_is_made_once_for_many_pullbacks():
+def test_kernels_without_a_name_travel_along():
     rate = 3.0
     f = nbad.kernel(lambda x: math.exp(rate * x))
     saved = [cloudpickle.dumps(nbad.vjp(f, x)[1]) for x in (0.5, 1.5)]
     one, other = map(pickle.loads, saved)
     assert (one(1.0)[0], other(1.0)[0]) == pytest.approx((3.0 * math.exp(1.5), 3.0 * math.exp(4.5)), rel=1e-14)
-    assert one._reverse is other._reverse
 
 
 def test_copies_have_rows_of_their_own():
@@ -171,7 +171,7 @@ def test_an_edited_kernel_is_refused(module, monkeypatch, edit):
 def test_what_is_no_kernel_any_more_is_refused(module, monkeypatch):
     data = pickle.dumps(nbad.vjp(module.f, np.ones(3), 2.0)[1])
     monkeypatch.setattr(module, "f", lambda x, y: x * y)
-    with pytest.raises(ValueError, match="saved by another version of `<lambda>`"):
+    with pytest.raises(ValueError, match="saved by another version of `f`"):
         pickle.loads(data)
 
 

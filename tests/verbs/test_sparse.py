@@ -111,7 +111,7 @@ def check_jacobian(case):
 
 
 def check_hessian(case):
-    _, xs, whole, columns, total = case
+    rng, xs, whole, columns, total = case
     blocks = energy_partials(*whole).reshape(-1, 9, 9)
     expected = np.zeros((total, total))
     for block, own in zip(blocks, columns, strict=True):
@@ -120,6 +120,10 @@ def check_hessian(case):
     np.testing.assert_allclose(H.toarray(), expected, atol=1e-12)
     assert is_canonical(H)
     assert np.array_equal(H.toarray(), H.T.toarray())
+    operator, v = nbad.sparse_hessian(energy).operator(*xs), rng.normal(size=(total, 3))
+    for k in (slice(None), 0, slice(0, 0)):
+        np.testing.assert_allclose(operator @ v[:, k], expected @ v[:, k], atol=1e-11)
+        np.testing.assert_allclose(operator.T @ v[:, k], expected @ v[:, k], atol=1e-11)
 
 
 @settings(max_examples=12)
@@ -205,6 +209,14 @@ def test_energy_of_a_truss_is_minimized_by_newton():
     np.testing.assert_allclose(u, np.linspace(0, 1, 12), atol=1e-14)
 
 
+def test_matrices_without_entries(rng):
+    linear = nbad.kernel(lambda x, y: 2 * x - y)
+    H = nbad.sparse_hessian(linear)(indexed(np.arange(3.0), [0, 2]), 1.0)
+    assert (H.shape, H.nnz) == ((4, 4), 0)
+    assert is_canonical(H)
+    assert nbad.sparse_jacobian(nbad.kernel(lambda: (1.0, 2.0)))().shape == (2, 0)
+
+
 def test_errors_say_what_does_not_fit():
     with pytest.raises(TypeError, match="not a kernel"):
         nbad.sparse_jacobian(abs)
@@ -218,6 +230,7 @@ def test_errors_say_what_does_not_fit():
 
 def test_without_scipy_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse.linalg", None)
-    for call in (nbad.sparse_jacobian(energy), nbad.sparse_jacobian(energy).operator, nbad.sparse_hessian(energy)):
+    made = nbad.sparse_jacobian(energy), nbad.sparse_hessian(energy)
+    for call in (*made, *(each.operator for each in made)):
         with pytest.raises(ImportError, match=r'pip install "nbad\[scipy\]"'):
             call(np.zeros((3, 2)), np.zeros(2), 1.0)

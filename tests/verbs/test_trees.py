@@ -5,6 +5,7 @@ import math
 import pickle
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -219,6 +220,13 @@ def test_errors_of_elements_are_raised_by_the_users_function():
         careful(X[:2], {"a": np.array([1.0, -1.0])})
 
 
+def test_what_is_picked_by_an_index():
+    a, i = np.array([1.0, 2.0, 3.0]), np.array([0, 2, 2, 0, 1, 1, 1])
+    y, pullback = nbad.vjp(line, X, {"a": nbad.indexed(a, i), "b": 1.0})
+    check(y, 2.0 * (a[i] * X * X + 1.0))
+    check(pullback(1.0)[1]["a"], np.bincount(i, 2.0 * X * X))
+
+
 def test_the_caller_keeps_its_dict():
     @nbad.kernel
     def writing(x, p):
@@ -242,3 +250,44 @@ def test_explained_and_proved():
 @pytest.mark.slow
 def test_the_harness_proves_them():
     assert nbad.testing.check_kernel(wave, X, Wave(2.0, Line(X, 0.5))).entries
+
+
+def random_tree(random, rng, depth, leaves):
+    """A tree of dicts, namedtuples and dataclasses; its leaves, which broadcast to (3, 4), are noted in order."""
+    kind = random.choice(["leaf", "dict", "line", "wave"]) if depth else "leaf"
+    if kind == "leaf":
+        leaves.append(random.choice([1.5, np.float64(0.5), rng.normal(size=4), rng.normal(size=(3, 1)), np.array(2.0)]))
+        return leaves[-1]
+    one, other = (random_tree(random, rng, depth - 1, leaves) for _ in range(2))
+    if kind == "dict":
+        return dict(zip(random.sample(["a", "b c", 3, (1, 2)], 2), (one, other), strict=True))
+    return Line(one, other) if kind == "line" else Wave(one, other)
+
+
+def leaves_of(tree):
+    if isinstance(tree, Wave):
+        return leaves_of((tree.amplitude, tree.inner))
+    parts = tree.values() if isinstance(tree, dict) else tree
+    return [leaf for part in parts for leaf in leaves_of(part)] if isinstance(tree, tuple | dict) else [tree]
+
+
+@pytest.mark.slow
+def test_random_trees_give_what_their_leaves_give_one_by_one(rng):
+    random = Random(0)
+    for _ in range(40):
+        leaves = []
+        tree = {"all": random_tree(random, rng, 3, leaves)}
+
+        def values(x, found):
+            for k, leaf in enumerate(found):
+                x = x * leaf + np.sin(leaf * (k + 1.0))
+            return x, x * x
+
+        names = ", ".join(f"v{k}" for k in range(len(leaves)))
+        one_by_one = nbad.kernel(eval(f"lambda x, {names}: values(x, [{names}])", {"values": values}))
+        together = nbad.kernel(lambda x, p, values=values: values(x, leaves_of(p)))
+        x = rng.normal(size=(3, 4))
+        seeds = rng.normal(size=(3, 4)), 1.0
+        (ct,), (_, *expected) = nbad.vjp(together, x, tree, argnums="p")[1](seeds), nbad.vjp(one_by_one, x, *leaves)[1](seeds)
+        assert bits(tuple(leaves_of(ct))) == bits(tuple(expected))
+        assert not isinstance(tree["all"], tuple | dict | Wave) or type(ct["all"]) is type(tree["all"])
