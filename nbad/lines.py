@@ -106,7 +106,15 @@ def top_module(frame: FrameType) -> str:
 def place(frame: FrameType | None = None) -> str | None:
     """Text "file.py:12", or "Cell In[3], line 4", of the user's line that is running, in this frame where it is known."""
     frame = frame or user_frame()
-    return None if frame is None else _spelled(file_name(frame.f_code.co_filename), frame.f_lineno)
+    if frame is None:
+        return None
+    path = frame.f_code.co_filename
+    return _place(path, frame.f_lineno) if "IPython" not in sys.modules else _spelled(file_name(path), frame.f_lineno)
+
+
+@lru_cache(maxsize=4096)
+def _place(path, line):
+    return f"{Path(path).name}:{line}"
 
 
 def running_line() -> Line | None:

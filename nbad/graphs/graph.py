@@ -61,7 +61,7 @@ class Graph:
         kinds: dict[int, str] = {}  # of the nodes so far
         known: set[tuple] = set()  # sorts that are right
         for k, node in enumerate(self.nodes):
-            op, args, payload, kind, *_ = node
+            op, args, payload, kind, _, _ = node
             if op == "loop":  # of which there may be hundreds of nodes, each with hundreds of operands, all the same
                 sort: tuple = op, id(args), payload.loop, kind
             else:

@@ -6,7 +6,8 @@ before. An argument keeps its name, and is `x.1` where the variable was given an
 """
 
 import itertools
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from nbad.language.trace import Trace
 from nbad.language.values import Tracer
 
 MOST_ITEMS = 100  # of an array or a list: longer ones are tables
+CONTAINERS = arrays.TracedArray, list, tuple
 NAMELESS = ("input", "const", "state", "unbound")
 
 
@@ -35,7 +37,7 @@ class Names:
         self._trace, self._caller = trace, caller
         self._stack: list[FrameType] = []  # of the user's functions that run, outermost first
         self._frame: FrameType | None = None  # in which the last operation ran
-        self._found: list[tuple[str, int]] = []
+        self._found: dict[str, list[int]] = {}  # by variable the nodes that it held, in order
 
     def __enter__(self) -> "Names":
         self._trace.frame = self.frame
@@ -47,9 +49,11 @@ class Names:
         self._stack.clear()
 
     def frame(self) -> FrameType | None:
-        """The user's frame in which an operation runs."""
-        frame = lines.user_frame()
-        if frame is not self._frame:
+        """The user's frame in which an operation runs; as a rule that of the operation before, which is known to be one."""
+        frame, last = sys._getframe(1), self._frame
+        while frame is not last and frame is not None and lines.is_foreign(frame):
+            frame = frame.f_back  # type: ignore[assignment]
+        if frame is not last:
             self._frame = frame
             self._enter(frame)
         return frame
@@ -68,13 +72,19 @@ class Names:
     def give(self) -> None:
         """Name the nodes of the graph, when all functions have returned."""
         self._enter(None)
-        builder, held = self._trace.builder, self._found
-        of_kernels = {k: node.names for k, node in enumerate(builder.nodes) if node.names}  # that this one calls
-        if of_kernels:
-            held = [*((name, k) for k, names in of_kernels.items() for name in names), *held]
-        for k in of_kernels:
-            builder.nodes[k] = builder.nodes[k]._replace(names=())
-        for k, names in _unique(held, builder.inputs).items():
+        builder, known = self._trace.builder, self._found.keys() | self._trace.builder.inputs
+        for k, node in enumerate(builder.nodes):
+            if node.names:  # of kernels that this one calls
+                builder.nodes[k] = node._replace(names=())
+                for name in node.names:
+                    self._note(name, k)
+        named: dict[int, list[str]] = {}
+        for name, held in self._found.items():
+            if name not in builder.inputs:
+                named.setdefault(held.pop(), []).append(name)
+            for k, unique in zip(held, _numbered(name, known) if held else (), strict=False):
+                named.setdefault(k, []).append(unique)
+        for k, names in named.items():
             builder.give_names(k, names)
 
     def _leave(self, frame: FrameType) -> None:
@@ -85,17 +95,20 @@ class Names:
             return
         before = "" if is_kernels else f"{code.co_name}."
         for name, value in frame.f_locals.items():
-            if issubclass(type(value), Tracer):
-                self._note(f"{before}{name}", value)
-            elif issubclass(type(value), arrays.TracedArray | list | tuple):
+            kind = type(value)
+            if issubclass(kind, Tracer):
+                if value._trace is self._trace:
+                    self._note(before + name, value._node)
+            elif issubclass(kind, CONTAINERS):
                 for index, item in _items(value):
-                    if issubclass(type(item), Tracer):
-                        self._note(f"{before}{name}{index}", item)
+                    if issubclass(type(item), Tracer) and item._trace is self._trace:
+                        self._note(f"{before}{name}{index}", item._node)
 
-    def _note(self, name: str, value: Tracer) -> None:
-        trace = self._trace
-        if value._trace is trace and trace.builder.nodes[value._node].op not in NAMELESS:
-            self._found.append((name, value._node))
+    def _note(self, name: str, k: int) -> None:
+        if self._trace.builder.nodes[k].op not in NAMELESS:
+            held = self._found.setdefault(name, [])
+            if k not in held[-1:]:
+                held.append(k)
 
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:
@@ -109,20 +122,9 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
     return ((f"[{k}]", item) for k, item in enumerate(kind.__iter__(value))) if kind.__len__(value) <= MOST_ITEMS else ()
 
 
-def _unique(held: Iterable[tuple[str, int]], taken: Iterable[str]) -> dict[int, list[str]]:
-    """By node its names: the last node that had a name keeps it, if it is not taken, and those before get numbers."""
-    holders: dict[str, list[int]] = {}
-    for name, k in held:
-        before = holders.setdefault(name, [])
-        if k not in before[-1:]:
-            before.append(k)
-    known, found = {*taken, *holders}, dict[int, list[str]]()
-    for name, nodes in holders.items():
-        if name not in taken:
-            found.setdefault(nodes.pop(), []).append(name)
-        if nodes:
-            numbered = (n for n in map(f"{name}.{{}}".format, itertools.count(1)) if n not in known)
-            for k, unique in zip(nodes, [*itertools.islice(numbered, len(nodes))], strict=True):
-                known.add(unique)
-                found.setdefault(k, []).append(unique)
-    return found
+def _numbered(name: str, known: set[str]) -> Iterator[str]:
+    """`name.1`, `name.2`, ... without what is known; those that are taken are known then."""
+    for unique in map(f"{name}.{{}}".format, itertools.count(1)):
+        if unique not in known:
+            known.add(unique)
+            yield unique
