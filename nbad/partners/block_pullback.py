@@ -56,8 +56,8 @@ class Pullback:
         -------
         tuple of dask.array.Array
             One per differentiated argument, in that argument's shape: summed over the axes it was broadcast along, by the tree by
-            which `nbad.vjp` sums. Where chunks are multiples of `256 * 2**k` elements in C order, its bits are those of one
-            call on all elements.
+            which `nbad.vjp` sums. Where each chunk is `256 * 2**k` elements in C order, all but the last, its bits are those of
+            one call on all elements.
 
         Raises
         ------
@@ -80,8 +80,8 @@ class Pullback:
         Parameters
         ----------
         cts : dask.array.Array, array_like, or tuple of these
-            Seeds of shape `(S, *shape of the leaf)`; a number stands for a leaf of all seeds. Chunks along the leading axis are
-            swept one after the other.
+            Seeds of shape `(S, *shape of the leaf)`; a number stands for a leaf of all seeds. A chunk along the leading axis is
+            a sweep of its own.
 
         Returns
         -------
