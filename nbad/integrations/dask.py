@@ -18,9 +18,9 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.graphs.kernels import outputs_of
-from nbad.integrations.block_pullback import Pullback, block_shape
-from nbad.integrations.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
-from nbad.integrations.named import leaves_in
+from nbad.partners.block_pullback import Pullback, block_shape
+from nbad.partners.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
+from nbad.partners.named import leaves_in
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
@@ -96,7 +96,7 @@ def vjp(
         blocks = blocks_of(run, "forward", made.space, [*_numbers(made), *made.pairs], made.chunks)
     else:
         blocks = blocks_of(run, "forward", made.space, made.pairs, made.chunks)
-        from nbad.integrations.pins import pin
+        from nbad.partners.pins import pin
 
         pin(client)
         blocks = client.persist(blocks)

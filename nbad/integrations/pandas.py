@@ -16,7 +16,7 @@ from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError
 from nbad.graphs.kernels import outputs_of
-from nbad.integrations.aligned import Aligned
+from nbad.partners.aligned import Aligned
 from nbad.verbs import gradients, jacobians
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 

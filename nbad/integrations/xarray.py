@@ -16,8 +16,18 @@ from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError
 from nbad.graphs.kernels import outputs_of
-from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
+from nbad.partners.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
+from nbad.verbs.vjp import vjp as vjp_of_arrays
+
+VERBS: dict[str, Any] = {
+    "vjp": vjp_of_arrays,
+    "jacobian": jacobians.jacobian,
+    "value_and_jacobian": jacobians.value_and_jacobian,
+    "value_and_grad": gradients.value_and_grad,
+    "hessian": gradients.hessian,
+    "jvp": pushforward.jvp,
+}
 
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
 
@@ -80,7 +90,7 @@ def vjp(
     pullbacks: list[Any] = []
 
     def run(*values):
-        y, pullback = made.bound.call(functools.partial(made.function("vjp"), f), values, **options)
+        y, pullback = made.bound.call(functools.partial(_verb(made, "vjp"), f), values, **options)
         pullbacks.append(pullback)
         return outputs_of(y)
 
@@ -119,7 +129,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
         if flat is not None:
             return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = Labelled.of("jacobian", f, xs, kwargs, argnums)
-        function = made.function("jacobian")(f, made.names, mode)
+        function = _verb(made, "jacobian")(f, made.names, mode)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
 
@@ -153,7 +163,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
         if flat is not None:
             return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Labelled.of("value_and_jacobian", f, xs, kwargs, argnums)
-        run = _flat(made, made.function("value_and_jacobian")(f, made.names))
+        run = _flat(made, _verb(made, "value_and_jacobian")(f, made.names))
         *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
         return made.structured(y), made.named_blocks(blocks)
 
@@ -192,7 +202,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
             grouped = flat.groups(f, argnums).build(partials)
             return y, grouped if is_many else grouped[0]
         made = Labelled.of("value_and_grad", f, xs, kwargs)
-        y, *partials = made.apply(_flat(made, made.function("value_and_grad")(f, argnums)), [()] * (1 + count))
+        y, *partials = made.apply(_flat(made, _verb(made, "value_and_grad")(f, argnums)), [()] * (1 + count))
         return y, tuple(partials) if is_many else partials[0]
 
     return functools.wraps(f, updated=())(call)
@@ -226,7 +236,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
         if flat is not None:
             return hessian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Labelled.of("hessian", f, xs, kwargs, argnums)
-        function = made.function("hessian")(f, made.names)
+        function = _verb(made, "hessian")(f, made.names)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
         return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
 
@@ -277,7 +287,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     def run(*values):
         arrays = iter(values[count:])
         given = tuple(next(arrays) if isinstance(dot, xr.DataArray) else dot for dot in dots)
-        y, y_dot = made.function("jvp")(kernel, tuple(values[:count]), given)
+        y, y_dot = _verb(made, "jvp")(kernel, tuple(values[:count]), given)
         return (*outputs_of(y), *outputs_of(y_dot))
 
     found = made.apply(run, [()] * (2 * made.outputs), lazy)
@@ -307,3 +317,12 @@ def _flat(made, function):
         return tuple(leaf for part in outputs_of(made.bound.call(function, values)) for leaf in outputs_of(part))
 
     return run
+
+
+def _verb(made, name):
+    """A verb for arrays as they come: of dask, or of NumPy."""
+    if not made.is_lazy:
+        return VERBS[name]
+    from nbad.integrations import dask as lazy
+
+    return getattr(lazy, name)

@@ -42,7 +42,8 @@ special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
 njit        | operations graphs plans functions codegen pipeline api verbs
-integrations | operations graphs plans codegen pipeline indexing runtime assembly api verbs
+partners    | graphs plans pipeline indexing runtime api verbs
+integrations | operations graphs plans codegen pipeline indexing runtime assembly api verbs partners
 profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
@@ -60,15 +61,15 @@ LAZY = {
 # imported where it is named: by the file of that partner, as a whole
 INTEGRATED: dict[str, set[str]] = {
     "integrations.dask": {"dask"},
-    "integrations.blockwise": {"dask"},
-    "integrations.block_pullback": {"dask"},
+    "partners.blockwise": {"dask"},
+    "partners.block_pullback": {"dask"},
     "integrations.xarray": {"xarray"},
-    "integrations.labelled": {"xarray"},
+    "partners.labelled": {"xarray"},
     "integrations.pandas": {"pandas"},
-    "integrations.aligned": {"pandas"},
+    "partners.aligned": {"pandas"},
     "integrations.scipy": {"scipy"},
     "integrations.scipy_parts": {"scipy"},
-    "integrations.pins": {"distributed"},
+    "partners.pins": {"distributed"},
 }
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
 ROOMS, LINES = 14, 400

@@ -11,8 +11,8 @@ import pytest
 
 import nbad
 from kernels import polar, product
-from nbad.integrations import blockwise
 from nbad.integrations import dask as lazy
+from nbad.partners import blockwise
 
 N = 256 * 16
 

@@ -19,7 +19,7 @@ from nbad.api.calls import Call, check_kernel
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.forks import Lock
-from nbad.integrations.named import Bound, without_checks
+from nbad.partners.named import Bound, without_checks
 from nbad.runtime import memory
 from nbad.runtime.strides import batch
 

@@ -9,7 +9,7 @@ import pandas as pd
 from nbad import foreign
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
-from nbad.integrations.named import Bound, by_name, output_names, refuse_vectors
+from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
 
 NUMBERS = "iufb"  # kinds of dtypes
 
