@@ -1,6 +1,7 @@
 """`dir` of the package and of its objects: what is public and nothing else."""
 
 import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -52,6 +53,7 @@ def test_dir_of_what_verbs_return():
 
 def test_the_command_line_as_a_module(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["nbad", "--version"])
+    monkeypatch.delitem(sys.modules, "nbad.__main__", raising=False)  # which another test imported
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("nbad", run_name="__main__")
     assert capsys.readouterr().out == f"nbad {nbad.__version__}\n"
