@@ -118,12 +118,12 @@ def _with_partials(kernel: Kernel, names: Names) -> Partials:
     graph, count = simplify(joint.graph), len(joint.positions)
     found = graph.outputs[joint.n_outputs : joint.n_outputs + count + len(joint.conditions)]
     stored = [k for k in dict.fromkeys(found) if graph.nodes[k].op != "const"]
+    places = {k: place for place, k in enumerate(stored)}
     conditions = {k: found[count + row] for row, k in enumerate(joint.conditions)}
     entries = []
     for number, ((m, n), k) in enumerate(zip(joint.positions, found, strict=False)):
-        is_constant, condition = graph.nodes[k].op == "const", conditions.get(number)
-        constant, partial = (graph.nodes[k].payload, None) if is_constant else (None, stored.index(k))
-        entries.append(Entry(m, n, partial, constant, stored.index(condition) if condition in stored else None))
+        constant = None if k in places else graph.nodes[k].payload
+        entries.append(Entry(m, n, places.get(k), constant, places.get(conditions.get(number, -1))))
     flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
     leaves = (*program.leaves, *((),) * len(stored))
     whole = Traced(replace(graph, outputs=(*graph.outputs[: joint.n_outputs], *stored)), leaves, TUPLE, flags)
@@ -171,12 +171,11 @@ def _product(graph: Graph, wrt: tuple[int, ...], sources: Sequence[str], directi
     with IMPORTS:
         from nbad.derivatives.differentiate import jacobian
     joint = jacobian(graph, wrt)
-    inputs = [*graph.inputs, *sources]
-    builder = SimplifyingBuilder(f"{graph.name}_{direction}", inputs)
+    builder, slots = SimplifyingBuilder(f"{graph.name}_{direction}", [*graph.inputs, *sources]), {n: k for k, n in enumerate(wrt)}
     found = builder.splice(joint.graph, range(len(graph.inputs)))[joint.n_outputs :]
     sums: dict[int, int] = {}
     for (m, n), entry in zip(joint.positions, found, strict=False):
-        source, target = (m, wrt.index(n)) if direction == "reverse" else (wrt.index(n), m)
+        source, target = (m, slots[n]) if direction == "reverse" else (slots[n], m)
         term = builder.add("mul", entry, len(graph.inputs) + source)
         sums[target] = builder.add("add", sums[target], term) if target in sums else term
     zero = builder.constant(0.0)
