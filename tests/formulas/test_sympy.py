@@ -610,7 +610,10 @@ def test_formula_round_trips_through_a_kernel(rng):
     assert_allclose(nbad.jacobian(g)(*points), nbad.jacobian(f)(*points), rtol=1e-13)
 
 
-@pytest.mark.parametrize("op", [name for name, row in TABLE.items() if row.kind == "real" and row.samples and row.expression])
+WITH_FORMULAS = [name for name, row in TABLE.items() if row.kind == "real" and row.samples and row.expression]
+
+
+@pytest.mark.parametrize("op", [pytest.param(op, marks=[pytest.mark.slow] * (k % 3 > 0)) for k, op in enumerate(WITH_FORMULAS)])
 def test_formula_of_every_operation(op):
     from nbad.graphs.graph import GraphBuilder
 

@@ -36,7 +36,7 @@ def test_examples_print_what_is_shown(program, tmp_path):
     assert list(blocks.run(program, tmp_path)) == [block.printed for block in program]
 
 
-@pytest.mark.parametrize("text", ["def polar", "import numba"])
+@pytest.mark.parametrize("text", ["def polar", pytest.param("import numba", marks=pytest.mark.slow)])
 def test_examples_do_so_in_a_fresh_process(run_python, tmp_path, text):
     ((code, printed),) = program_with(text)
     (tmp_path / "example.py").write_text(code)

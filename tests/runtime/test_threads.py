@@ -59,7 +59,9 @@ def layered(layer):
     return {} if layer == "helpers" else {"NUMBA_THREADING_LAYER": layer}
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "layer", ["helpers", "workqueue", *(pytest.param(n, marks=pytest.mark.slow) for n in NUMBAS if n != "workqueue")]
+)
 def test_eight_threads_share_one_pullback(layer, run_python):
     """1,000 calls each on a small array, fewer on one that is large enough for the parallel driver."""
     code = SHARE + "print(hammer(100, 1000), hammer(100_003, 20), layer if layer == 'helpers' else numba.threading_layer())"
@@ -128,7 +130,7 @@ def same():
 )
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", ["helpers", *(pytest.param(layer, marks=pytest.mark.slow) for layer in NUMBAS)])
 def test_a_forked_child_goes_on(layer, run_python):
     """GNU OpenMP kills a child that starts threads after its parent did; nbad has its own start there."""
     code = (
@@ -308,7 +310,7 @@ print(os.waitpid(child, 0)[1])
     assert run_python(code).strip() == "0"
 
 
-@pytest.mark.parametrize("layer", ["helpers", "workqueue"])
+@pytest.mark.parametrize("layer", ["helpers", pytest.param("workqueue", marks=pytest.mark.slow)])
 def test_thread_counts_are_obeyed(layer, run_python):
     """Counted from outside, by the time that the process's threads spend: only the caller works when one thread is asked for."""
     code = (

@@ -114,7 +114,10 @@ def test_steps_are_announced(write):
     assert steps == ["compile", "value", "forward", "reverse, 1 seed", "Jacobian", "check"]
 
 
-@pytest.mark.parametrize("more", [["--seeds", "1"], ["--seeds", "4", "--policies"], ["--plot", "a.png", "--policies"]])
+@pytest.mark.parametrize(
+    "more",
+    [["--seeds", "1"], pytest.param(["--seeds", "4", "--policies"], marks=pytest.mark.slow), ["--plot", "a.png", "--policies"]],
+)
 def test_the_bar_has_as_many_steps_as_are_announced(write, monkeypatch, more):
     steps, announced = [], []
 
@@ -251,6 +254,7 @@ def test_roofline_is_drawn(write, capsys, monkeypatch):
     assert path.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_roofline_says_what_it_shows(write, monkeypatch):
     """Text in an SVG is drawn as curves, with a comment that says what they spell."""
     said = re.findall("<!-- (.*?) -->", picture(write, "roofline.svg", monkeypatch).read_text())

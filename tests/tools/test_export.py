@@ -17,7 +17,7 @@ from helpers.gallery import kernels, whole_sample
 import nbad
 from nbad.tools.cli import main
 
-FAST = ["activations.relu", "rigid_transform.rigid_transform", "arc_distance.arc_distance", "kepler.position"]
+FAST = ["activations.relu", "arc_distance.arc_distance"]
 SLOW = sorted(kernels())
 RUN = """
 import pickle, sys, warnings
