@@ -200,7 +200,8 @@ class _Printer(Arguments):
             with code.when(code.builder.and_(staged, is_load)):
                 items, end = self.move(m, t.ITEMS), own + count * self.item * self.move(m, t.ITEMS)
                 self.copy((own, 1), (self.place(m, start), self.step(m)), count * items)
-                self.copy((end, 1), (end - items * self.item, 1), (padded - count) * items)  # the last one, again and again
+                again = code.select(items.equals(1), 0, 1)  # a single item from where it is: what was just stored is slow to load
+                self.copy((end, 1), (end - items * self.item, again), (padded - count) * items)
         self.call_kernel(table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
             own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
