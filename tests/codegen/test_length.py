@@ -41,7 +41,9 @@ def chain(calls, operations, results=1):
         (chain(0, 24), 2),
         (chain(0, 24, results=13), 1),
         (chain(1, 0, results=12), 4),
-        (chain(1, 0, results=13), 1),
+        (chain(1, 0, results=13), 2),
+        (chain(2, 14, results=13), 2),
+        (chain(2, 15, results=13), 1),
         (lower(graph_of("exp"), math="libm"), 1),
         (lower(graph_of("log")), 1),  # not offered: called lane by lane
         (lower(graph_of("sqrt")), 1),  # an instruction
