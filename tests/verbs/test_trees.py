@@ -232,6 +232,10 @@ def test_what_is_picked_by_an_index():
     y, pullback = nbad.vjp(line, X, {"a": nbad.indexed(a, i), "b": 1.0})
     check(y, 2.0 * (a[i] * X * X + 1.0))
     check(pullback(1.0)[1]["a"], np.bincount(i, 2.0 * X * X))
+    _, push = nbad.linearize(line, X, {"a": nbad.indexed(a, i), "b": 1.0})
+    tangents = np.array([[1.0, -1.0, 3.0], [0.0, 2.0, 5.0]])
+    check(push((0.0, {"a": tangents[0], "b": 0.0})), 2.0 * tangents[0][i] * X * X)
+    check(push.batched((0.0, {"a": tangents, "b": 0.0})), 2.0 * tangents[:, i] * X * X)
 
 
 def test_sparse_results_have_columns_for_each_number():
