@@ -1,6 +1,7 @@
 """Arguments that are dicts, namedtuples and dataclasses of arrays: taken and given in the same structure by every verb."""
 
 import copy
+import functools
 import math
 import pickle
 from collections import OrderedDict, namedtuple
@@ -214,6 +215,68 @@ def test_what_does_not_fit_is_refused():
         line(X, {"a": 1.0, "b": object()})
     with pytest.raises(ValueError, match="do not broadcast"):
         line(X, {"a": np.ones(3), "b": 1.0})
+
+
+class Doubling(dict):
+    def __getitem__(self, key):
+        return 2.0 * dict.__getitem__(self, key)
+
+
+class Scaled(Line):
+    offset_scale = 1.0
+
+
+@dataclass
+class Attributed:
+    a: Any
+    b: Any
+    scale = 1.0
+
+    @functools.cached_property
+    def twice(self):
+        return self.a + self.a
+
+
+class Halved:
+    def __get__(self, this, owner=None):
+        return 1.0 if this is None else this.kept
+
+    def __set__(self, this, value):
+        this.kept = 0.5 * value
+
+
+@dataclass
+class Converting:
+    a: Any
+    b: Any = Halved()
+
+
+def _with(value, **attributes):
+    for name, each in attributes.items():
+        setattr(value, name, each)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (Doubling(a=X, b=1.0), "__getitem__"),
+        (_with(Scaled(X, 1.0), offset_scale=2.0), "offset_scale"),
+        (_with(Attributed(X, 1.0), scale=2.0), "scale"),
+        (Converting(X, 1.0), "b"),
+        ({"inner": Doubling(a=X)}, "__getitem__"),
+    ],
+)
+def test_what_is_more_than_its_parts_is_refused(value, what):
+    """Put together from its items or fields alone, it would be another value than the user's function gets."""
+    with pytest.raises(TypeError, match=f"p is more than its .*\n.*\n.* {what} "):
+        line(X, value)
+
+
+def test_what_an_object_caches_does_not_matter():
+    value = Attributed(X, 1.0)
+    assert value.twice is value.twice
+    check(nbad.kernel(lambda p: p.a * p.b)(value), X)
 
 
 def test_errors_of_elements_are_raised_by_the_users_function():
