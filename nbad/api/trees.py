@@ -7,15 +7,17 @@ same function once for each structure; what there is for an argument is put toge
 import functools
 import inspect
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbad.api.signatures import RESERVED, dressed, groups, in_order
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import TUPLE, Fixed, Tree, taken_apart
@@ -26,6 +28,7 @@ from nbad.tracing.arguments import Bundle
 FILLED = "out=None  # which returns such a tuple, to be filled by later calls"
 Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
 _ARRAYS = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", "__float__")  # what makes numbers of an object
+_READING = ("__getitem__", "__iter__", "__contains__", "__len__", "get", "items", "keys", "values")
 _LEAVES = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})  # most arguments
 
 
@@ -186,7 +189,46 @@ def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any
         leaves.append(value)
         return None
     kind, keys, values = taken
+    _check_made_of(kernel, name, value, keys)
     return Tree(kind, keys, tuple(_grown(kernel, name, each, is_chosen, leaves) for each in values))
+
+
+def _check_made_of(kernel: str, name: str, value: Any, keys: Sequence[Any]) -> None:
+    """Refuse what would be another value if it were put together from what is in it, as it is where kernels are traced."""
+    kind, parts = type(value), "items" if isinstance(value, dict) else "fields"
+    if isinstance(value, dict):
+        like: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+        found = next((method for method in _READING if getattr(kind, method) is not getattr(like, method)), None)
+        what, fix = f"a method {found} of its own", f"{{key: {name}[key] for key in {name}}}"
+    else:
+        set_ones = [each for each in getattr(value, "__dict__", ()) if each not in keys and _is_shadowed(kind, each)]
+        converted = [] if isinstance(value, tuple) else [each for each in keys if _converts(kind, each)]
+        found = next(iter(set_ones + converted), None)
+        what, fix = (
+            f"an attribute {found} {'beside' if set_ones else 'that converts'} its fields",
+            f"{found}: Any  # a plain field",
+        )
+    if found is not None:
+        raise ArgumentTypeError(
+            f"`{kernel}`: {name} is more than its {parts}, and would be read as these alone",
+            got=f"a {kind.__name__} with {what}",
+            expected=f"a dict, a namedtuple or a dataclass that its {parts} make",
+            fix=fix,
+        )
+
+
+def _is_shadowed(kind: type, name: str) -> bool:
+    """Whether the class has another value, or method, for what was set in an object of it; what is cached there is not meant."""
+    if not hasattr(kind, name):
+        return False
+    of_class = inspect.getattr_static(kind, name)
+    return not hasattr(type(of_class), "__get__") or isinstance(of_class, FunctionType | staticmethod | classmethod)
+
+
+def _converts(kind: type, name: str) -> bool:
+    """Whether a field is a descriptor's that may change what is set."""
+    of_class = inspect.getattr_static(kind, name, None)
+    return hasattr(type(of_class), "__set__") and not isinstance(of_class, MemberDescriptorType)
 
 
 class Flat(NamedTuple):

@@ -41,10 +41,23 @@ def operator(shape: tuple[int, int], dtype: np.dtype, push: Any, pull: Any) -> A
     """A linear operator: `push` takes an array `(S, columns)` to one `(S, rows)`, and `pull` the other way."""
     from scipy.sparse.linalg import LinearOperator
 
+    def rows(apply, v):
+        return apply(np.ascontiguousarray(v, dtype))
+
     def one(apply):
-        return lambda v: apply(np.asarray(v, dtype).reshape(1, -1))[0]
+        return _linear(lambda v: rows(apply, v.reshape(1, -1))[0])
 
     def many(apply):
-        return lambda v: apply(np.ascontiguousarray(np.asarray(v, dtype).T)).T
+        return _linear(lambda v: rows(apply, v.T).T)
 
     return LinearOperator(shape, matvec=one(push), rmatvec=one(pull), matmat=many(push), rmatmat=many(pull), dtype=dtype)
+
+
+def _linear(apply: Any) -> Any:
+    """A real linear map, applied to complex numbers by their parts."""
+
+    def call(v: Any) -> Any:
+        v = np.asarray(v)
+        return apply(v.real) + 1j * apply(v.imag) if v.dtype.kind == "c" else apply(v)
+
+    return call

@@ -10,7 +10,8 @@ from nbad.codegen.blocks import Printer, Step, transposed
 from nbad.codegen.functions import shuffle
 from nbad.codegen.host import ITEMSIZE
 
-# three columns, with four lanes in a register: across halves of registers first, then within them
+THREE_OF_FOUR = (3, 4)  # columns and lanes
+# these are taken across halves of registers first, then within them
 THREE: tuple[Step, ...] = (
     *((0, 1, (0, 1, 6, 7)), (0, 2, (2, 3, 4, 5)), (1, 2, (0, 1, 6, 7))),
     *((3, 4, (0, 5, 2, 7)), (3, 5, (1, 4, 3, 6)), (4, 5, (0, 5, 2, 7))),
@@ -25,7 +26,7 @@ def may_read(number: int, lanes: int) -> bool:
     >>> [number for number in range(1, 10) if may_read(number, 4)], [number for number in range(1, 10) if may_read(number, 8)]
     ([3, 4, 5, 6, 7, 8, 9], [8, 9])
     """
-    return number >= lanes > 1 or (number, lanes) == (3, 4)
+    return number >= lanes > 1 or (number, lanes) == THREE_OF_FOUR
 
 
 def part_of(column: int, number: int, lanes: int) -> tuple[int, int]:
@@ -35,8 +36,10 @@ def part_of(column: int, number: int, lanes: int) -> tuple[int, int]:
     --------
     >>> [part_of(column, 9, 4) for column in (3, 4, 8)], [part_of(column, 6, 4) for column in (3, 4, 5)]
     ([(0, 4), (4, 4), (8, 1)], [(0, 4), (2, 4), (2, 4)])
+    >>> [part_of(column, 3, 4) for column in range(3)], [part_of(column, 3, 2) for column in range(3)]
+    ([(0, 3), (0, 3), (0, 3)], [(0, 2), (0, 2), (2, 1)])
     """
-    if number == 3:
+    if (number, lanes) == THREE_OF_FOUR:
         return 0, 3
     start = column // lanes * lanes
     left = number - start

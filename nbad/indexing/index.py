@@ -112,6 +112,7 @@ class Index:
 
     def __init__(self, positions: np.ndarray, size: int):
         self.positions, self.size, self._parts = positions, size, Memo()
+        positions.flags.writeable = False  # those that were pickled come back writeable
 
     @classmethod
     def of(cls, i: Any, size: int) -> "Index":
@@ -147,7 +148,6 @@ class Index:
             )
         positions = np.array(given, np.int64, order="C")
         positions[positions < 0] += size
-        positions.flags.writeable = False
         return cls(positions, size)
 
     @cached_property

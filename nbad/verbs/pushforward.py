@@ -130,6 +130,9 @@ class Pushforward(Public):
             fix=f"y, pushforward = nbad.linearize({self._program.name}, {', '.join(self._program.names)})",
         )
 
+    def _parts(self):
+        return self._pushing, self._arguments, self._rows, self._indices
+
     def _plain_case(self, run, tangents):
         return self._pushing.is_plain and getattr(self._pushing, run)(self._layout.shape, self._rows, tangents, None)
 

@@ -237,6 +237,7 @@ class SparseHessian(Made):
         structure = _known(self._structures, call, make)
         return csr(structure, sweeps.jacobian(program, plan, call.layout, False)(call.given)[0])
 
+    @leaving
     def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
         """The Hessian of the sum over all elements as a linear operator: `H @ v`, and products with matrices.
 

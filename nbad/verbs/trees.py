@@ -63,7 +63,7 @@ class TreePushforward(Pushforward):
     """A pushforward by such arguments: tangents are given in their structure."""
 
     def __init__(self, pushforward: Pushforward, groups: Groups):
-        super().__init__(pushforward._pushing, pushforward._arguments, pushforward._rows)
+        super().__init__(*pushforward._parts())
         self._groups = groups
 
     @leaving

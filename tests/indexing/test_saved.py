@@ -26,3 +26,11 @@ def test_pullbacks_travel_with_their_index(copied, rng):
     np.testing.assert_allclose(other(ct)[0], expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(other(ct)[0], pullback(ct)[0])
     np.testing.assert_array_equal(other.jacobian()[:, 0, -1], 0.5 * ((a[i][:, 0] - a[i][:, 1]) ** 2).sum(axis=1))
+
+
+def test_an_index_stays_read_only_where_it_is_loaded():
+    """Positions are checked against the array once: to change them would read and write beside it."""
+    picked = nbad.indexed(np.arange(3.0), [0, -1])
+    for other in (pickle.loads(pickle.dumps(picked)), copy.deepcopy(picked), picked):
+        with pytest.raises(ValueError, match="read-only"):
+            other.index.positions[0] = 10**9

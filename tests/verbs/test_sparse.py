@@ -217,6 +217,19 @@ def test_matrices_without_entries(rng):
     assert nbad.sparse_jacobian(nbad.kernel(lambda: (1.0, 2.0)))().shape == (2, 0)
 
 
+def test_operators_take_complex_vectors():
+    """As SciPy's solvers for eigenvalues may give them to operators of real numbers."""
+    f, x = nbad.kernel(lambda x, y: x * x * y), np.array([1.0, 2.0, 4.0])
+    v, w = np.array([1.0 + 2.0j, 3.0j, -1.0, 0.5 - 1.0j]), np.array([1.0j, 2.0, 3.0 - 1.0j])
+    J = np.hstack([np.diag(2.0 * x * 5.0), (x * x)[:, None]])
+    H = np.diag([10.0, 10.0, 10.0, 0.0]) + np.pad(2.0 * x[None], ((3, 0), (0, 1))) + np.pad(2.0 * x[:, None], ((0, 1), (3, 0)))
+    jacobian, hessian = nbad.sparse_jacobian(f).operator(x, 5.0), nbad.sparse_hessian(f).operator(x, 5.0)
+    np.testing.assert_allclose(jacobian @ v, J @ v)
+    np.testing.assert_allclose(jacobian @ np.stack([v, 1j * v], axis=1), J @ np.stack([v, 1j * v], axis=1))
+    np.testing.assert_allclose(jacobian.H @ w, J.T @ w)
+    np.testing.assert_allclose(hessian @ v, H @ v)
+
+
 def test_errors_say_what_does_not_fit():
     with pytest.raises(TypeError, match="not a kernel"):
         nbad.sparse_jacobian(abs)

@@ -1,6 +1,7 @@
 """Arguments that are dicts, namedtuples and dataclasses of arrays: taken and given in the same structure by every verb."""
 
 import copy
+import functools
 import math
 import pickle
 from collections import OrderedDict, namedtuple
@@ -216,6 +217,68 @@ def test_what_does_not_fit_is_refused():
         line(X, {"a": np.ones(3), "b": 1.0})
 
 
+class Doubling(dict):
+    def __getitem__(self, key):
+        return 2.0 * dict.__getitem__(self, key)
+
+
+class Scaled(Line):
+    offset_scale = 1.0
+
+
+@dataclass
+class Attributed:
+    a: Any
+    b: Any
+    scale = 1.0
+
+    @functools.cached_property
+    def twice(self):
+        return self.a + self.a
+
+
+class Halved:
+    def __get__(self, this, owner=None):
+        return 1.0 if this is None else this.kept
+
+    def __set__(self, this, value):
+        this.kept = 0.5 * value
+
+
+@dataclass
+class Converting:
+    a: Any
+    b: Any = Halved()
+
+
+def _with(value, **attributes):
+    for name, each in attributes.items():
+        setattr(value, name, each)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (Doubling(a=X, b=1.0), "__getitem__"),
+        (_with(Scaled(X, 1.0), offset_scale=2.0), "offset_scale"),
+        (_with(Attributed(X, 1.0), scale=2.0), "scale"),
+        (Converting(X, 1.0), "b"),
+        ({"inner": Doubling(a=X)}, "__getitem__"),
+    ],
+)
+def test_what_is_more_than_its_parts_is_refused(value, what):
+    """Put together from its items or fields alone, it would be another value than the user's function gets."""
+    with pytest.raises(TypeError, match=f"p is more than its .*\n.*\n.* {what} "):
+        line(X, value)
+
+
+def test_what_an_object_caches_does_not_matter():
+    value = Attributed(X, 1.0)
+    assert value.twice is value.twice
+    check(nbad.kernel(lambda p: p.a * p.b)(value), X)
+
+
 def test_errors_of_elements_are_raised_by_the_users_function():
     @nbad.kernel
     def careful(x, p):
@@ -232,6 +295,10 @@ def test_what_is_picked_by_an_index():
     y, pullback = nbad.vjp(line, X, {"a": nbad.indexed(a, i), "b": 1.0})
     check(y, 2.0 * (a[i] * X * X + 1.0))
     check(pullback(1.0)[1]["a"], np.bincount(i, 2.0 * X * X))
+    _, push = nbad.linearize(line, X, {"a": nbad.indexed(a, i), "b": 1.0})
+    tangents = np.array([[1.0, -1.0, 3.0], [0.0, 2.0, 5.0]])
+    check(push((0.0, {"a": tangents[0], "b": 0.0})), 2.0 * tangents[0][i] * X * X)
+    check(push.batched((0.0, {"a": tangents, "b": 0.0})), 2.0 * tangents[:, i] * X * X)
 
 
 def test_sparse_results_have_columns_for_each_number():
