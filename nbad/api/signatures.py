@@ -143,6 +143,35 @@ def name_in_code(function):
     return name if name.isidentifier() else "f"
 
 
+def code_of(kernel: Any) -> str:
+    """How code spells a kernel, or one that `nbad.grad` or `nbad.value_and_grad` made of it.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> f = nbad.kernel(lambda x, y: x * y)
+    >>> code_of(nbad.grad(nbad.grad(f), "y"))
+    "nbad.grad(nbad.grad(f), 'y')"
+    """
+    if not _is_derived(kernel):
+        return name_in_code(kernel)
+    base, _, (name, _, _, by) = kernel._made_from
+    inner, verb = code_of(base), name.removeprefix(f"{base.__name__}_")
+    if verb == "value_and_grad" and len(by) > 1:
+        return f"lambda *xs: ({inner}(*xs), *nbad.grad({inner}{_chosen(base, by)})(*xs))"
+    return f"nbad.{verb}({inner}{_chosen(base, by)})"
+
+
+def _is_derived(kernel):
+    return bool(kernel.by) and kernel._made_from[1] == "derived"
+
+
+def _chosen(base, by):
+    """How code spells what a kernel was differentiated by; not that which it is without, nor parts of structures."""
+    is_flat = base._made_from is not None and base._made_from[1] == "flat"
+    return "" if by == base.parameters[:1] or is_flat else f", {by if len(by) > 1 else by[0]!r}"
+
+
 def spelled(kernel, arguments, verb=None, **options):
     """A call of a kernel, or of a transform of it, with these arguments.
 
@@ -153,17 +182,18 @@ def spelled(kernel, arguments, verb=None, **options):
     >>> spelled(f, ["x", "y"]), spelled(f, ["x", "y"], "jvp"), spelled(nbad.grad(f), ["x"])
     ('f(x, y)', 'nbad.jvp(f, (x, y,), (1.0, 1.0,))', 'nbad.grad(f)(x)')
     """
-    base = kernel
-    while base._made_from and base._made_from[1] == "derived":
-        base = base._made_from[0]
-    name, xs, more = name_in_code(base), ", ".join(arguments), "".join(f", {key}={value}" for key, value in options.items())
+    xs, more = ", ".join(arguments), "".join(f", {key}={value}" for key, value in options.items())
+    if verb == "value_and_grad" and _is_derived(kernel) and kernel.__name__.endswith("_value_and_grad"):
+        base, by = kernel._made_from[0], kernel._made_from[2][-1]
+        return f"nbad.value_and_grad({code_of(base)}{_chosen(base, by)})({xs}{more})"
+    name = code_of(kernel)
     if verb in ("vjp", "linearize", "explain", "check_kernel"):
         return f"nbad.{'testing.' * (verb == 'check_kernel')}{verb}({name}, {xs}{more})"
     if verb in ("jvp", "hvp"):
         return f"nbad.{verb}({name}, ({xs},), ({', '.join(['1.0'] * len(arguments))},){more})"
     if verb in ("jacobian", "value_and_jacobian", "hessian", "value_and_grad", "normal_equations"):
         return f"nbad.{verb}({name})({xs}{more})"
-    return f"{name if base is kernel else f'nbad.grad({name})'}({xs}{more})"
+    return f"{name}({xs}{more})"
 
 
 _VALUES = {"out": "None", "argnums": "0", "residuals": "'auto'", "seeds": "8", "max_bytes": "2**30"}

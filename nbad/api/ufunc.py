@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad import foreign, lines
-from nbad.api.signatures import groups, in_order, name_in_code
+from nbad.api.signatures import code_of, groups, in_order, name_in_code
 from nbad.errors import ArgumentTypeError, leaving
 from nbad.forks import IMPORTS
 
@@ -244,7 +244,7 @@ def _refuse(kernel: Any, program: "Program", values: tuple[Any, ...], statics: d
 
 def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[str, Any], part: Any) -> str | None:
     """The call of dask's or xarray's function that applies such a kernel; None for others."""
-    package, name, outputs = type(part).__module__, _code(kernel), len(program.leaves)
+    package, name, outputs = type(part).__module__, code_of(kernel), len(program.leaves)
     settings = "".join(f", {key}={value!r}" for key, value in statics.items())
     if package == "dask.array.core" and hasattr(part, "map_blocks"):
         if outputs == 1 and not any((*program.cores, *program.leaves)):
@@ -252,7 +252,7 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
         if lines.verb() == "value_and_grad":
             base, by = kernel._made_from[0], kernel._made_from[2][-1]
             chosen = repr(by if len(by) > 1 else by[0])
-            return f"nbad.integrations.dask.value_and_grad({_code(base)}, {chosen})({', '.join(named)}{settings})"
+            return f"nbad.integrations.dask.value_and_grad({code_of(base)}, {chosen})({', '.join(named)}{settings})"
         signature, sizes = _spelled(program)
         dtypes = "float" if outputs == 1 else f"({', '.join(['float'] * outputs)})"
         more = f", output_sizes={sizes}" if sizes else ""
@@ -264,18 +264,6 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
         kwargs = f", kwargs={statics!r}" if statics else ""
         return f"xr.apply_ufunc({name}, {', '.join(named)}, {dims}{kwargs})"
     return None
-
-
-def _code(kernel: Any) -> str:
-    """How code spells a kernel, or one that `nbad.grad` or `nbad.value_and_grad` made of it."""
-    if not (kernel.by and kernel._made_from[1] == "derived"):
-        return name_in_code(kernel)
-    base, _, (name, _, _, by) = kernel._made_from
-    inner, verb = _code(base), name.removeprefix(f"{base.__name__}_")
-    chosen = "" if by == base.parameters[:1] else f", {by if len(by) > 1 else by[0]!r}"
-    if verb == "value_and_grad" and len(by) > 1:
-        return f"lambda *xs: ({inner}(*xs), *nbad.grad({inner}{chosen})(*xs))"
-    return f"nbad.{verb}({inner}{chosen})"
 
 
 def _spelled(program: "Program") -> tuple[str, dict[str, int]]:

@@ -40,7 +40,7 @@ class Labelled:
     def __init__(self, verb: str, bound: Bound, values: list[Any], names: tuple[str, ...]):
         self.bound, self.names, self._verb, self.originals = bound, names, verb, values
         arrays = [x for x in values if isinstance(x, xr.DataArray)]
-        aligned = iter(xr.align(*arrays, join=xr.get_options()["arithmetic_join"], copy=False))
+        aligned = iter(_aligned(verb, bound, arrays))
         self.values = [next(aligned) if isinstance(x, xr.DataArray) else x for x in values]
         self._is_lazy = any(x.chunks is not None for x in arrays)
 
@@ -135,6 +135,19 @@ class Labelled:
         if xr.get_options()["keep_attrs"] in ("default", True):
             found.attrs.update(original.attrs)
         return found.rename(original.name)
+
+
+def _aligned(verb, bound, arrays):
+    """DataArrays with the same labels along the dimensions that they share."""
+    try:
+        return xr.align(*arrays, join=xr.get_options()["arithmetic_join"], copy=False)
+    except ValueError as error:
+        raise ArgumentValueError(
+            f"`nbad.integrations.xarray.{verb}` of `{name_in_code(bound.f)}`: the arguments cannot be aligned",
+            got=str(error).splitlines()[0],
+            expected="along common dimensions labels that are there once, or none and the same size",
+            fix="x.drop_duplicates(...)  # or x.isel(dim=slice(n)) where there are no labels",
+        ) from None
 
 
 def _of_lead(bar, lead):
@@ -246,7 +259,11 @@ class Pullback:
                 fix="pullback(ct)" if not extra else "cts.stack(seed=[...])",
             )
         lead = extra.pop()
-        return self._apply(cts, leaves, next(leaf for leaf in leaves if lead in getattr(leaf, "dims", ()))[lead])
+        many = {name: leaf for name, leaf in zip(self._names, leaves, strict=True) if lead in getattr(leaf, "dims", ())}
+        first = next((name for name, leaf in many.items() if lead in leaf.coords), next(iter(many)))
+        for name, leaf in many.items():
+            as_labelled(leaf[lead], many[first][lead], "pullback.batched", name, first)
+        return self._apply(cts, leaves, many[first][lead])
 
     def jacobian(self) -> xr.DataArray:
         """The Jacobian from what the forward sweep left, as `nbad.integrations.xarray.jacobian` returns it.
@@ -262,6 +279,10 @@ class Pullback:
         made = self._made
         (blocks,) = made.apply(lambda *values: (self._pullback.jacobian(),), [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
+
+    @property
+    def _names(self):
+        return self._made.bound.program.seed_names
 
     def _leaves(self, ct, code):
         structure = self._made.bound.program.structure
@@ -281,7 +302,7 @@ class Pullback:
     def _apply(self, ct, leaves, lead):
         """The cotangents; `lead` is the coordinate of the seeds, if there are many."""
         made = self._made
-        named = zip(made.bound.program.seed_names, leaves, self._y, strict=True)
+        named = zip(self._names, leaves, self._y, strict=True)
         seeds = tuple(_seed(name, leaf, y, lead) for name, leaf, y in named)
         apply = self._pullback if lead is None else self._pullback.batched
         found = apply(seeds if made.bound.program.structure.is_tuple else seeds[0])
@@ -304,7 +325,7 @@ def _seed(name, seed, y, lead):
         )
     seed = as_labelled(seed, y, "pullback", name)
     sizes = {**y.sizes, **({} if lead is None else {lead.name: lead.size})}
-    return seed.expand_dims({d: sizes[d] for d in wanted if d not in seed.dims}).transpose(*wanted).data
+    return seed.variable.set_dims({d: sizes[d] for d in wanted}).transpose(*wanted).data
 
 
 def as_number(value: Any, name: str, y: Any) -> Any:
@@ -319,8 +340,8 @@ def as_number(value: Any, name: str, y: Any) -> Any:
     )
 
 
-def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str) -> xr.DataArray:
-    """An array, if its labels along common dimensions are those of another one."""
+def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str, of: str = "y") -> xr.DataArray:
+    """An array, if its labels along common dimensions are those of another one, which code calls `of`."""
     try:
         return xr.align(other, array, join="exact", copy=False)[1]
     except ValueError as error:
@@ -328,5 +349,5 @@ def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str) 
             f"`{call}`: the labels of {name} are others than those of what it belongs to",
             got=str(error).splitlines()[0],
             expected="the same labels along common dimensions",
-            fix=f"{name}.reindex_like(y, fill_value=0.0)",
+            fix=f"{name}.reindex_like({of}, fill_value=0.0)",
         ) from None

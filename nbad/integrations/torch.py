@@ -37,8 +37,9 @@ def function(f: Kernel) -> "Function":
 
     Notes
     -----
-    Nothing is copied: neither arguments of the common dtype, be they contiguous or not, nor results. What autograd keeps beside
-    the arguments are the residuals of `nbad.vjp`. `torch.vmap` and `torch.func.jacrev` sweep once for all seeds, and
+    No tensor is copied: neither arguments of the common dtype, be they contiguous or not, nor results. NumPy's arrays are, unless
+    gradients are off, for autograd would not see that they change. What it keeps beside the arguments are the residuals of
+    `nbad.vjp`. `torch.vmap` and `torch.func.jacrev` sweep once for all seeds, and
     `torch.func.jacfwd` for all tangents; `torch.autograd.grad(..., is_grads_batched=True)` does not know functions written in
     Python, and `torch.vmap` of it does the same. Code under `torch.compile` is cut in two at a kernel.
 
@@ -93,7 +94,9 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     if isinstance(value, float):
         return float(value)
     if not isinstance(value, torch.Tensor):
-        return torch.as_tensor(_ordinary(as_array(kernel.whole_program().call, name, value)))
+        array = as_array(kernel.whole_program().call, name, value)
+        # autograd sees when a tensor that it keeps is changed, but not when an array is
+        return torch.tensor(_ordinary(array)) if torch.is_grad_enabled() else torch.as_tensor(_ordinary(array))
     if value.device.type != "cpu":
         raise _unfit(kernel, name, f"is on the device {value.device}: kernels run on the CPU", "cpu", f"{name}.cpu()")
     if value.layout is not torch.strided:

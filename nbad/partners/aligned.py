@@ -37,11 +37,12 @@ class Aligned:
         call = f"nbad.integrations.pandas.{verb}"
         if len(xs) == 1 and isinstance(xs[0], pd.DataFrame):
             (table,), xs = xs, ()
+            _refuse_doubles(call, f, table)
             kwargs = by_name(call, f, table, list(table.columns), kwargs)
         bound, values = Bound.of(f, xs, kwargs)
         for name, value in zip(bound.names, values, strict=True):
             _check(call, f, name, value)
-        series = [x for x in values if isinstance(x, pd.Series)]
+        series = {name: x for name, x in zip(bound.names, values, strict=True) if isinstance(x, pd.Series)}
         if not series:
             raise ArgumentTypeError(
                 f"`{call}` of `{name_in_code(f)}`: no argument is a Series",
@@ -131,6 +132,18 @@ class Aligned:
         return made
 
 
+def _refuse_doubles(call, f, table):
+    """Refuse a table that has several columns of a parameter's name."""
+    double = next((name for name in getattr(f, "parameters", ()) if list(table.columns).count(name) > 1), None)
+    if double is not None:
+        raise ArgumentValueError(
+            f"`{call}` of `{name_in_code(f)}`: the table has two columns named {double}",
+            got=", ".join(map(str, table.columns)),
+            expected="one column for each parameter",
+            fix="df.loc[:, ~df.columns.duplicated()]",
+        )
+
+
 def _check(call, f, name, value):
     """Refuse what is neither a Series of numbers nor a number."""
     if isinstance(value, pd.Series):
@@ -189,20 +202,36 @@ def _nullable(dtype):
 
 
 def _common_index(call, f, series):
-    """The index of all, or the union of theirs."""
-    first = series[0].index
-    if all(x.index is first or x.index.equals(first) for x in series[1:]):
+    """The index of all, or the union of theirs; Series come by the names of their arguments."""
+    (first, *others) = [x.index for x in series.values()]
+    if all(index is first or index.equals(first) for index in others):
         return first
-    if not all(x.index.is_unique for x in series):
+    double = next((x.index for x in series.values() if not x.index.is_unique), None)
+    if double is not None:
         raise ArgumentValueError(
             f"`{call}` of `{name_in_code(f)}`: labels that are there twice cannot be aligned",
-            got=f"label {next(x.index[x.index.duplicated()][0] for x in series if not x.index.is_unique)!r} twice",
+            got=f"label {double[double.duplicated()][0]!r} twice",
             expected="the same index everywhere, or labels that are there once",
             fix="x[~x.index.duplicated()]",
         )
-    for x in series[1:]:
-        first = first.union(x.index)
+    most, least = (choose(series, key=lambda name: series[name].index.nlevels) for choose in (max, min))
+    if series[most].index.nlevels != series[least].index.nlevels:
+        raise _unlike_levels(call, f, most, series[most].index, least, series[least].index)
+    for index in others:
+        first = first.union(index)
     return first
+
+
+def _unlike_levels(call, f, most, index, least, fewer):
+    """The error where labels of one Series have more levels than those of another."""
+    level = fewer.name if fewer.nlevels == 1 and fewer.name in index.names else 0
+    more = list(range(fewer.nlevels, index.nlevels))
+    return ArgumentValueError(
+        f"`{call}` of `{name_in_code(f)}`: {most} has labels of several levels, of which {least} has not all",
+        got=f"{most} by {list(index.names)}, {least} by {list(fewer.names)}",
+        expected="labels of the same levels in all",
+        fix=f"{least}.reindex({most}.index, level={level!r})" if fewer.nlevels == 1 else f"{most}.droplevel({more})",
+    )
 
 
 def _array(x, index):

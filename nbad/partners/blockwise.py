@@ -92,12 +92,13 @@ def stand_in(value: Any, name: str = "x") -> Any:
             expected="known sizes",
             fix=f"{name}.compute_chunk_sizes()",
         )
-    if not isinstance(value._meta, np.ndarray) or isinstance(value._meta, np.ma.MaskedArray):
+    is_masked = isinstance(value._meta, np.ma.MaskedArray)
+    if is_masked or not isinstance(value._meta, np.ndarray):
         raise ArgumentTypeError(
             f"the blocks of {name} are no NumPy arrays",
             got=f"a dask array of {type(value._meta).__name__}",
             expected="blocks of NumPy arrays",
-            fix=f"{name}.map_blocks(np.asarray)",
+            fix=f"da.ma.filled({name}.astype(float), np.nan)" if is_masked else f"{name}.map_blocks(np.asarray)",
         )
     return np.broadcast_to(np.ones((), value.dtype), value.shape)
 

@@ -394,3 +394,28 @@ def test_names_that_are_made_or_removed_while_a_kernel_runs():
     exec("def kernel(x):\n    return x * nowhere\n", names)
     with pytest.raises(NameError, match="name 'nowhere' is not defined"):
         nbad.kernel(names["kernel"])(X)
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        (lambda f: nbad.grad(f, "y")(2.0), 4.0),
+        (lambda f: nbad.grad(nbad.grad(f, "y"))(2.0), 4.0),
+        (lambda f: nbad.value_and_grad(f, ("y", "x"))(2.0), (12.0, (4.0, 12.0))),
+        (lambda f: nbad.value_and_grad(nbad.grad(f), "y")(2.0), (12.0, 4.0)),
+        (lambda f: nbad.hessian(nbad.grad(f, "y"))(2.0), [[2.0, 0.0], [0.0, 0.0]]),
+        (lambda f: nbad.vjp(nbad.grad(f, "y"), 2.0)[0], 4.0),
+    ],
+)
+def test_the_line_for_a_derivative_computes_the_same_derivative(call, right):
+    f = nbad.kernel(lambda x, y: x * x * y)
+    with pytest.raises(nbad.NbadError) as caught:
+        call(f)
+    fix = str(caught.value).partition("fix: ")[2]
+    found = eval(fix, {"nbad": nbad, "f": f, "x": 2.0, "y": 3.0})
+    assert _numbers(found[0] if "vjp" in fix else found) == _numbers(right)
+
+
+def _numbers(values):
+    parts = values.tolist() if isinstance(values, np.ndarray) else values
+    return [number for part in parts for number in _numbers(part)] if isinstance(parts, list | tuple) else [parts]

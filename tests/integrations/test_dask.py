@@ -255,6 +255,16 @@ def test_what_does_not_fit_is_refused_in_the_call(name):
         call()
 
 
+@pytest.mark.parametrize("dtype", [float, int])
+def test_masked_blocks_become_missing_values_by_the_line_that_the_error_tells(dtype):
+    x = da.ma.masked_equal(da.arange(4, chunks=2).astype(dtype), 2)
+    with pytest.raises(nbad.NbadError, match="no NumPy arrays") as caught:
+        lazy.vjp(product, x, 2.0, 1.0)
+    y, pullback = lazy.vjp(product, eval(str(caught.value).partition("fix: ")[2], {"a": x, "da": da, "np": np}), 2.0, 1.0)
+    np.testing.assert_array_equal(y, [0.0, 2.0, np.nan, 6.0])
+    np.testing.assert_array_equal(pullback(1.0)[0], [2.0] * 4)
+
+
 def test_errors_of_the_kernel_are_raised_when_it_is_computed():
     @nbad.kernel
     def picky(x):

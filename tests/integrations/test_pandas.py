@@ -149,6 +149,21 @@ WRONG = {
     "durations": ("vjp(product, days, 1.0, 1.0)", "timedelta64", "(lambda a: vjp(product, FIX, 1.0, 1.0))(days)"),
     "complex": ("vjp(product, x + 1j, 1.0, 1.0)", "dtype complex128", "(lambda a: vjp(product, FIX, 1.0, 1.0))(x + 1j)"),
     "a label twice": ("vjp(product, x, twice, 1.0)", "twice cannot be aligned", "vjp(product, x, (lambda x: FIX)(twice), 1.0)"),
+    "labels of several levels beside others": (
+        "vjp(product, x, levels, 1.0)",
+        "of several levels",
+        "(lambda a, b: vjp(product, FIX, b, 1.0))(x, levels)",
+    ),
+    "a level of labels": (
+        "vjp(product, levels, x.rename_axis('k'), 1.0)",
+        "of several levels",
+        "(lambda a, b: vjp(product, a, FIX, 1.0))(levels, x.rename_axis('k'))",
+    ),
+    "a column twice": (
+        "vjp(product, doubled, b=1.0, c=1.0)",
+        "two columns named a",
+        "vjp(product, (lambda df: FIX)(doubled), b=1.0, c=1.0)",
+    ),
     "a seed of other labels": ("back(ct)", "labels of ct are not those", "back(FIX)"),
     "a seed of text": ("back(text)", "ct holds no numbers", None),
     "a seed without labels": ("back(ct.to_numpy())", "is no Series", "back((lambda ct: FIX)(ct.to_numpy()))"),
@@ -167,6 +182,8 @@ def names(x, book):
     text, twice, ct = pd.Series(["1.0", "2", "c"], list("abc")), pd.Series([1.0, 2.0], list("aa")), x.set_axis(list("abx"))
     given = dict(a=book.drop(columns="who"), b=np.ones(3), table=book.rename(columns={"phi": "ph"}), days=dates - dates)
     given |= dict(x=x, y=y, back=back, dates=dates, text=text, twice=twice, ct=ct, v=x, f=norm, norm=norm)
+    levels = pd.Series([1.0, 2.0, 3.0], pd.MultiIndex.from_tuples([("a", 1), ("b", 1), ("b", 2)], names=["k", "n"]))
+    given |= dict(levels=levels, doubled=pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]))
     given |= dict(product=product, polar=polar, np=np, pd=pd, nbad=nbad)
     return given | {verb: getattr(tables, verb) for verb in tables.__all__}
 

@@ -320,6 +320,16 @@ def test_gradients_have_the_dtype_of_their_tensor():
     assert x.grad.dtype == torch.float32
 
 
+def test_arrays_that_change_after_the_call_leave_derivatives_of_any_order_alone():
+    x, width = torch.tensor([0.3, 0.5], dtype=torch.float64, requires_grad=True), np.array([2.0, 3.0])
+    y = function(wave)(x, width)[1]
+    (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    width[:] = 100.0
+    (again,) = torch.autograd.grad(slope.sum(), x)
+    b = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    same(again, b * b * torch.exp(b * x.detach()))
+
+
 def test_single_precision(ab):
     xs = [x.float() for x in ab]
     for way in ("grad", "jacrev", "jacfwd"):

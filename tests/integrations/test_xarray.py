@@ -80,6 +80,22 @@ def test_many_seeds_have_a_dimension_of_their_own(r, phi):
     np.testing.assert_array_equal(shared.values, [63.0, 126.0])
 
 
+def test_seeds_without_a_dimension_may_have_its_label(r):
+    seed = r.isel(i=1)  # which has the scalar coordinate i
+    _, pullback = labelled.vjp(product, r, 2.0, 3.0)
+    np.testing.assert_array_equal(pullback(seed)[0].values, 6.0 * np.stack([seed.values] * 2))
+    many = xr.concat([seed, 2.0 * seed], "seed")
+    np.testing.assert_array_equal(pullback.batched(many)[0].values[1], 12.0 * np.stack([seed.values] * 2))
+
+
+def test_seeds_of_several_outputs_are_the_same_in_all(r):
+    _, pullback = labelled.vjp(polar, r, 0.5)
+    first = xr.DataArray([1.0, 10.0], dims="seed", coords={"seed": ["p", "q"]})
+    by_r, by_phi = pullback.batched((first.drop_vars("seed"), first))
+    assert list(by_r.seed.values) == list(by_phi.seed.values) == ["p", "q"]
+    np.testing.assert_allclose(by_r.sel(seed="q").values, 10.0 * (np.cos(0.5) + np.sin(0.5)))
+
+
 def test_jacobians_have_named_dimensions(r, phi):
     (x, y), blocks = labelled.value_and_jacobian(polar)(r, phi)
     assert blocks.dims == ("i", "j", "output", "argument")
@@ -192,6 +208,10 @@ WRONG = {
     "a seed of other dimensions": ("vjp(product, r, 1.0, 1.0)[1](k)", "a dimension that the value has not", None),
     "no dimension of seeds": ("vjp(product, r, 1.0, 1.0)[1].batched(r)", "dimension of the seeds is not known", None),
     "a tuple for a seed": ("vjp(product, r, 1.0, 1.0)[1]((r, r))", "does not have the structure", None),
+    "seeds of other labels": ("vjp(polar, r, 1.0)[1].batched((seeds, seeds[::-1]))", "labels of", None),
+    "seeds of another number": ("vjp(polar, r, 1.0)[1].batched((k.drop_vars('k', errors='ignore'), k[:1]))", "labels of", None),
+    "a label twice": ("vjp(product, r, r.isel(i=[0, 0, 1]), 1.0)", "cannot be aligned", None),
+    "sizes without labels": ("vjp(product, k, k[:2], 1.0)", "cannot be aligned", None),
     "a dimension of that name": (
         "jacobian(product)(k.rename(k='output'), 1.0, 1.0)",
         "arguments have a dimension 'output'",
@@ -210,6 +230,7 @@ def test_what_does_not_fit_is_refused_with_a_fix(name, r, k):
     norm = nbad.kernel(lambda v: np.sqrt(v @ v), signature="(3)->()")
     names = {verb: getattr(labelled, verb) for verb in labelled.__all__} | {"r": r, "k": k, "ds": xr.Dataset({"r": r}), "y": r}
     names |= {"product": product, "norm": norm, "np": np, "xr": xr, "nbad": nbad, "b": np.ones(3), "ct": np.ones((2, 3)), "v": r}
+    names |= {"polar": polar, "seeds": xr.DataArray([1.0, 2.0], dims="seed", coords={"seed": [0, 1]})}
     names["other"] = r.assign_coords(i=[7, 8])
     names |= {"f": norm, "named": xr.Dataset({"a": r})}
     with pytest.raises(nbad.NbadError, match=says) as caught:
