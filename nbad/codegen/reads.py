@@ -10,6 +10,8 @@ from nbad.codegen.blocks import Printer, Step, transposed
 from nbad.codegen.functions import shuffle
 from nbad.codegen.host import ITEMSIZE
 
+# columns: of 32 a kernel is up to 1.2 times faster than one that reads rows, of 64 even, and compiles 1.4 times as long
+MOST = 32
 THREE_OF_FOUR = (3, 4)  # columns and lanes
 # these are taken across halves of registers first, then within them
 THREE: tuple[Step, ...] = (
@@ -25,8 +27,10 @@ def may_read(number: int, lanes: int) -> bool:
     --------
     >>> [number for number in range(1, 10) if may_read(number, 4)], [number for number in range(1, 10) if may_read(number, 8)]
     ([3, 4, 5, 6, 7, 8, 9], [8, 9])
+    >>> may_read(32, 4), may_read(33, 4)
+    (True, False)
     """
-    return number >= lanes > 1 or (number, lanes) == THREE_OF_FOUR
+    return 1 < lanes <= number <= MOST or (number, lanes) == THREE_OF_FOUR
 
 
 def part_of(column: int, number: int, lanes: int) -> tuple[int, int]:
