@@ -111,6 +111,18 @@ def partner(verb: str | None, values: Iterable[Any]) -> str | None:
     return None
 
 
+def tensors_of(value: Any) -> str | None:
+    """The partner that differentiates values of this type, by a function that it makes of a kernel; None without.
+
+    Examples
+    --------
+    >>> tensors_of(np.ones(2)) is None
+    True
+    """
+    package = next((p for p in TENSORS if _row(type(value), {p: p})), None)
+    return "jax" if package == "jaxlib" else package
+
+
 def table_of(value: Any) -> tuple[str, str] | None:
     """The partner whose verbs take a table in place of all arguments, and what code calls one; None for all else.
 

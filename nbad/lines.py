@@ -131,15 +131,27 @@ def running_line() -> Line | None:
 
 def verb() -> str | None:
     """The function of nbad that the user's line called: "vjp"; "jacobian" also for what that returned."""
+    return _called()[0]
+
+
+def partner() -> str | None:
+    """The partner whose function the user's line called: "pandas" within `nbad.integrations.pandas`; None without."""
+    package, _, name = _called()[1].rpartition(".")
+    return name if package == "nbad.integrations" else None
+
+
+def _called():
+    """The name of the outermost function of nbad that is running, and its module."""
     frame: FrameType | None = sys._getframe(1)
-    found = None
+    found, module = None, ""
     while frame is not None and is_foreign(frame):
         code = frame.f_code
         name = code.co_qualname.partition(".")[0]
         if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Bound":  # which hand the call on
             found = MADE_BY.get(type(frame.f_locals.get("self")).__name__) if name in MADE_BY else name
+            module = str(frame.f_globals.get("__name__"))
         frame = frame.f_back
-    return found
+    return found, module
 
 
 def raising_line(error: BaseException) -> Line | None:

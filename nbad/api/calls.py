@@ -24,7 +24,12 @@ from nbad.runtime.out import check_out
 F = TypeVar("F", bound=Callable[..., Any])
 MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian", "normal_equations")  # of functions of xs
 PATHS = {"check_kernel": "testing.check_kernel"}
-TAKES = {"jvp": "(x,), (1.0,)", "hvp": "(x,), (1.0,)", "show": "'source'"}  # behind the kernel; others take the arguments
+TAKES = {
+    "jvp": "(x,), (1.0,)",
+    "hvp": "(x,), (1.0,)",
+    "show": "'source'",
+    "Problem": "{'x': 1.0}",
+}  # behind the kernel; others take the arguments
 
 
 class Call(NamedTuple):
@@ -131,12 +136,13 @@ def keep_plain(f, key, call, argnums, count, make):
 def check_kernel(f):
     """Refuse what `nbad.kernel` did not make."""
     if not isinstance(f, Kernel):
-        verb = lines.verb() or "vjp"
+        verb, partner = lines.verb() or "vjp", lines.partner()
+        path = f"integrations.{partner}.{verb}" if partner else PATHS.get(verb, verb)
         raise ArgumentTypeError(
-            f"`nbad.{PATHS.get(verb, verb)}(f, ...)`: the first argument is not a kernel",
+            f"`nbad.{path}(f, ...)`: the first argument is not a kernel",
             got=shown(f),
             expected="a function decorated with @nbad.kernel",
-            fix=_kernel_of(f, verb),
+            fix=_kernel_of(f, verb, path),
         )
 
 
@@ -152,7 +158,7 @@ def refuse_picked(f, xs):
         )
 
 
-def _kernel_of(f, verb):
+def _kernel_of(f, verb, path):
     """The line that makes a kernel of a function, or the call that was meant."""
     name = name_in_code(f)
     if isinstance(getattr(f, "__wrapped__", None), Kernel):  # what `nbad.jacobian` and its kin return
@@ -161,7 +167,8 @@ def _kernel_of(f, verb):
         return f"nbad.kernel(lambda x: {'np.' * isinstance(f, np.ufunc)}{name}(x))"
     if callable(f) and not str(getattr(f, "__module__", "")).startswith("nbad."):
         return f"nbad.kernel({name}{'.py_func' * hasattr(f, 'py_func')})"
-    return f"nbad.{verb}(f)(x)" if verb in MAKERS else f"nbad.{PATHS.get(verb, verb)}(f, {TAKES.get(verb, 'x')})"
+    is_maker = verb in (*MAKERS, "function", "value_and_partials")
+    return f"nbad.{path}(f)(x)" if is_maker else f"nbad.{path}(f, {TAKES.get(verb, 'x')})"
 
 
 def says_what_is_missing(function: F) -> F:

@@ -23,6 +23,7 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
 from nbad.integrations.scipy_parts import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown
 from nbad.memo import Recent
+from nbad.partners.named import is_needed
 from nbad.verbs.gradients import grad
 from nbad.verbs.jacobians import Jacobian
 from nbad.verbs.pushforward import linearize
@@ -152,7 +153,16 @@ class Problem:
     def _arguments(self, x, data):
         """The arguments by position as far as that goes, and the others by name."""
         unknowns = {name: unknown.argument(x) for name, unknown in self._unknowns.items()}
-        return in_order(self.f._parameters, {**self.data, **data, **unknowns})
+        given = {**self.data, **data, **unknowns}
+        missing = next((name for name in self.f.parameters if name not in given and is_needed(self.f, name)), None)
+        if missing is not None:
+            raise ArgumentTypeError(
+                f"{CALL}: {missing} is neither an unknown nor among the data",
+                got=", ".join(given),
+                expected=", ".join(self.f.parameters),
+                fix=f"data={{{missing!r}: 1.0}}",
+            )
+        return in_order(self.f._parameters, given)
 
     def at(self, x: ArrayLike, data: dict[str, Any] | None = None) -> Point:
         """The forward sweep at a point, with some of the data replaced: done already, or now."""

@@ -143,7 +143,8 @@ def _argument(callee: Callee, name: str, kind: Any) -> Argument:
     wanted = (
         f"an array with at least {len(core)} axes, or a tuple, of shape {core}" if core else "a number or an array of numbers"
     )
-    raise TypingError(f"{callee.call}: {name} is of type {kind}, expected {wanted}; fix: np.array({name})")
+    fix = f"{name}.real" if isinstance(getattr(kind, "dtype", kind), types.Complex) else f"np.array({name})"
+    raise TypingError(f"{callee.call}: {name} is of type {kind}, expected {wanted}; fix: {fix}")
 
 
 def _tuple_shape(kind: Any) -> tuple[int, ...] | None:

@@ -112,7 +112,7 @@ def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwarg
     """
     check_kernel(f)
     found = {name: table[name] for name in f.parameters if name in names and name in f._cores and name not in kwargs}
-    missing = [name for name in f.parameters if name not in found and name not in kwargs and _is_needed(f, name)]
+    missing = [name for name in f.parameters if name not in found and name not in kwargs and is_needed(f, name)]
     if not missing:
         return found | kwargs
     meant = closest(missing[0], [str(name) for name in names])
@@ -126,8 +126,9 @@ def by_name(verb: str, f: Any, table: Any, names: Mapping[Any, Any] | Any, kwarg
     )
 
 
-def _is_needed(f, name):
-    return f.default(name) is f._parameters_signature.parameters[name].empty
+def is_needed(f: Any, name: str) -> bool:
+    """Whether a parameter has no default."""
+    return bool(f.default(name) is f._parameters_signature.parameters[name].empty)
 
 
 def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:

@@ -148,11 +148,13 @@ def _converted(call, name, value, code):
             array = np.asarray(value, dtype=float) if type(value) in WEAK else np.asarray(value)
             array = array.astype(float) if array.dtype.kind in "iub" else array
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        partner = foreign.tensors_of(value)
+        function = f"; `nbad.integrations.{partner}.function(f)` is a function of such arguments" if partner else ""
         raise ArgumentTypeError(
             f"{call}: {name} is not an array of numbers",
-            got=f"{foreign.named(value)}: {error}",
-            expected="a number, an array, or nested lists of equal lengths",
-            fix=foreign.conversion(value, name, code),
+            got=f"{foreign.named(value)}: {str(error).partition(chr(10))[0]}",
+            expected=f"a number, an array, or nested lists of equal lengths{function}",
+            fix="nbad.integrations.jax.function(f)" if partner == "jax" else foreign.conversion(value, name, code),
         ) from None
     _refuse_foreign(call, name, array, f"np.asanyarray({code or name})")
     return np.asarray(array)

@@ -409,7 +409,7 @@ def test_names_that_are_made_or_removed_while_a_kernel_runs():
 )
 def test_the_line_for_a_derivative_computes_the_same_derivative(call, right):
     f = nbad.kernel(lambda x, y: x * x * y)
-    with pytest.raises(nbad.NbadError) as caught:
+    with pytest.raises(nbad.NbadError, match="fix: nbad") as caught:
         call(f)
     fix = str(caught.value).partition("fix: ")[2]
     found = eval(fix, {"nbad": nbad, "f": f, "x": 2.0, "y": 3.0})

@@ -444,6 +444,13 @@ def test_refused_arguments(value, says):
         function(wave)(jnp.ones(2), value())
 
 
+def test_a_kernel_itself_names_the_function_that_transforms_take():
+    with pytest.raises(nbad.errors.ArgumentTypeError, match=r"(?s)a is not an array.*fix: nbad.integrations.jax.function\(f\)"):
+        jax.grad(wave)(2.0, 3.0)
+    with pytest.raises(nbad.errors.ArgumentTypeError, match=r"`nbad.integrations.jax.function\(f, ...\)`: the first"):
+        function(math.sin)
+
+
 @pytest.mark.slow
 def test_empty_arrays(double):
     empty = jnp.zeros((0, 3))

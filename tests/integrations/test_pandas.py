@@ -164,6 +164,7 @@ WRONG = {
         "two columns named a",
         "vjp(product, (lambda df: FIX)(doubled), b=1.0, c=1.0)",
     ),
+    "no kernel": ("value_and_partials(abs)", r"`nbad.integrations.pandas.value_and_partials\(f, ...\)`: the first", None),
     "a seed of other labels": ("back(ct)", "labels of ct are not those", "back(FIX)"),
     "a seed of text": ("back(text)", "ct holds no numbers", None),
     "a seed without labels": ("back(ct.to_numpy())", "is no Series", "back((lambda ct: FIX)(ct.to_numpy()))"),

@@ -344,7 +344,12 @@ WRONG = {
     "index": (lambda f: Problem(f, {"x": (np.ones(3), np.array([3]))}), ValueError, "out of range"),
     "no index": (lambda f: Problem(f, {"x": (np.ones(3), np.array([0.5]))}), TypeError, "i is no index"),
     "size": (lambda f: Problem(f, {"x": 1.0}, {"y": 1.0}).fun([1.0, 2.0]), ValueError, "does not hold all unknowns"),
-    "no kernel": (lambda f: Problem(abs, {"x": 1.0}), TypeError, "is not a kernel"),
+    "no kernel": (lambda f: Problem(abs, {"x": 1.0}), TypeError, r"`nbad.integrations.scipy.Problem\(f, .* is not a kernel"),
+    "missing data": (
+        lambda f: Problem(f, {"x": 1.0}).fun([1.0]),
+        TypeError,
+        r"y is neither an unknown nor(?s:.*)fix: data=\{'y'",
+    ),
     "curve": (lambda f: Problem(f, {"x": 1.0}).curve("x"), ValueError, "no parameter that may be given"),
     "bounds": (lambda f: Problem(f, {"x": 1.0}).flat(y=1.0), ValueError, "a value for each unknown"),
     "hessian": (lambda f: Problem(nbad.kernel(lambda x: (x, x)), {"x": 1.0}).hess([1.0]), TraceError, "one number"),

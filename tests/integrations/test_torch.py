@@ -368,6 +368,13 @@ def test_refused_arguments(value, says, fix):
         function(wave)(torch.ones(2), value())
 
 
+def test_errors_name_the_function_of_tensors():
+    with pytest.raises(nbad.errors.ArgumentTypeError, match=r"(?s)integrations.torch.function\(f, .*fix: nbad.kernel\(f\)"):
+        function(lambda x: x)
+    with pytest.raises(nbad.errors.ArgumentTypeError, match=r"`nbad.integrations.torch.function\(f\)` is a function of such"):
+        wave(torch.ones(2, requires_grad=True), 1.0)
+
+
 def test_half_precision_is_refused():
     with pytest.raises(nbad.errors.ArgumentTypeError, match=r"(?s)a is of half precision.*fix: a.float\(\)"):
         function(wave)(torch.ones(2, dtype=torch.float16), 2.0)
