@@ -262,7 +262,7 @@ def test_the_interface_is_the_one_that_is_known():
     text = re.sub(r"//.*", "", (Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h").read_text())
     text = re.sub(r"_XLA_FFI_API_STRUCT_FIELD\((\w+)\);", r"void* \1;", text)
     sizes = {"size_t": 8, "int64_t": 8, "int": 4, "XLA_FFI_DataType": 4, "XLA_FFI_ExecutionStage": 4, "XLA_FFI_Error_Code": 4}
-    sizes |= {"XLA_FFI_Extension_Type": 4, "XLA_FFI_Handler_Traits": 4}
+    sizes |= {"XLA_FFI_Extension_Type": 4, "XLA_FFI_InternalExtension_Type": 4, "XLA_FFI_Handler_Traits": 4}
 
     def offsets(name):
         """Where each field lies, and the size of all; structs within structs are aligned to 8."""
@@ -293,7 +293,7 @@ def test_the_interface_is_the_one_that_is_known():
     metadata, version = offsets("XLA_FFI_Metadata")[0], offsets("XLA_FFI_Api_Version")[0]
     own = {name: metadata["api_version"] + version[f"{name}_version"] for name in ("major", "minor")}
     assert {**own, "traits": metadata["traits"]} == h.METADATA
-    extension = offsets("XLA_FFI_Extension_Base")
+    extension = offsets("XLA_FFI_InternalExtension" if "struct XLA_FFI_InternalExtension {" in text else "XLA_FFI_Extension_Base")
     assert dict(type=extension[0]["type"], metadata=extension[1]) == h.EXTENSION
     assert list(offsets("XLA_FFI_Error_Create_Args")[0].values()) == [0, 8, 16, 24]
     assert list(offsets("XLA_FFI_ThreadPool_Schedule_Args")[0].values()) == [0, 8, 16, 24, 32]
