@@ -86,8 +86,8 @@ def _digest_anew(program):
 
 def _digest_of_plan(plan):
     """Partials may use operations that the graph does not have."""
-    graphs = [graph for graph in (plan.forward, plan.prologue) if graph]
-    return digest_of(plan.forward, plan.digest, [_versions(graph) for graph in graphs])
+    versions = [version for graph in (plan.forward, plan.prologue) if graph for version in _versions(graph)]
+    return digest_of(plan.forward, plan.digest, versions) if versions else plan.digest
 
 
 def _versions(graph: Graph) -> list[tuple[str, str]]:
