@@ -7,11 +7,12 @@ import linecache
 import marshal
 import pickle
 import sys
-from types import CodeType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from nbad.errors import ArgumentTypeError
 
+_PLAIN = (int, float, complex, str, bytes, type(None))
 PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")  # joblib brings its own
 
 
@@ -143,3 +144,46 @@ def _unpickled(kind, made_of, files, *options):
             linecache.cache[name] = sum(map(len, lines)), None, lines, name
     function, tracer = pickle.loads(made_of)
     return kind(function, *options, tracer=tracer)
+
+
+def version_of(function: Any) -> str:
+    """What tells the code of a function, and of what it calls, from other code in every process: not where its lines stand.
+
+    Examples
+    --------
+    >>> versions = [version_of(function) for function in (lambda x: x + 1, lambda x: x + 1, lambda x: x + 2)]
+    >>> versions[0] == versions[1], versions[0] == versions[2]
+    (True, False)
+    """
+    return hashlib.sha256(repr(_meaning(function, {})).encode()).hexdigest()[:32]
+
+
+def _meaning(value: Any, seen: dict[int, int]) -> Any:
+    value = getattr(value, "py_func", getattr(value, "_pyfunc", value))  # of what Numba made
+    kind = type(value).__name__
+    if isinstance(value, _PLAIN):
+        return kind, repr(value)
+    if isinstance(value, tuple | list):
+        return kind, [_meaning(item, seen) for item in value]
+    if isinstance(value, frozenset):
+        return kind, sorted(repr(_meaning(item, seen)) for item in value)
+    if isinstance(value, CodeType):
+        return kind, value.co_code, value.co_names, [_meaning(item, seen) for item in value.co_consts]
+    if isinstance(value, FunctionType):
+        if id(value) in seen:
+            return kind, seen[id(value)]
+        seen[id(value)] = len(seen)
+        used = [value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__]
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return kind, [_meaning(part, seen) for part in (value.__code__, *(value.__defaults__ or ()), *used, *cells)]
+    if isinstance(value, ModuleType):
+        return kind, value.__name__
+    if hasattr(value, "dtype") and hasattr(value, "tobytes"):  # an array, whose numbers Numba compiles in
+        return kind, str(value.dtype), getattr(value, "shape", ()), value.tobytes()
+    return kind, getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+
+
+def _names(code: CodeType) -> list[str]:
+    """All that code, and code in it, may ask for by name."""
+    inner = [name for item in code.co_consts if isinstance(item, CodeType) for name in _names(item)]
+    return [*code.co_names, *inner]

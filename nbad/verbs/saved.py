@@ -1,7 +1,8 @@
 """How pullbacks travel: the kernel by its name or by value, the plan by what it was made for, the residual rows by value.
 
 Plans are made anew where a pullback is loaded. Whether they are the same, and so what the rows mean, is told by digests of the
-kernel's graph and of the plan: both hold all operations and constants, and no lines of the source.
+kernel's graph and of the plan: both hold all operations and constants, and the code of those that are the user's own, and no
+lines of the source.
 """
 
 import math
@@ -11,10 +12,13 @@ import numpy as np
 
 from nbad import config
 from nbad.api.kernel import Kernel
+from nbad.api.pickling import version_of
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
+from nbad.graphs.graph import Graph
 from nbad.graphs.loops import digest_of
+from nbad.operations.table import TABLE
 from nbad.plans.plan import Policy
 from nbad.runtime.reverse import Reverse, reverse_of
 from nbad.runtime.sweeps import row_length
@@ -38,14 +42,14 @@ class Saved(NamedTuple):
         program, plan = reverse.program, reverse.plan
         kernel, statics = program.made_from
         request = reverse.arguments, plan.asked, reverse.dtype.name
-        return cls(kernel, program.names, statics, program.errors, *request, (_digest(program), plan.digest))
+        return cls(kernel, program.names, statics, program.errors, *request, (_digest(program), _digest_of_plan(plan)))
 
     def reverse(self) -> Reverse:
         """The station, found or made."""
         program = self._program()
         if _digest(program) == self.digests[0]:
             plan = program.plan(program.input_slots(self.arguments), *self.asked)
-            if plan.digest == self.digests[1]:
+            if _digest_of_plan(plan) == self.digests[1]:
                 return reverse_of(program, plan, self.arguments, np.dtype(self.dtype))
         raise self._edited("another graph" if _digest(program) != self.digests[0] else "another plan of it")
 
@@ -77,7 +81,21 @@ def _digest(program):
 
 def _digest_anew(program):
     called = program.names, program.cores, program.leaves, program.seed_names
-    return digest_of(program.graph, program.math, program.errors, *called)
+    return digest_of(program.graph, program.math, program.errors, *called, _versions(program.graph))
+
+
+def _digest_of_plan(plan):
+    """Partials may use operations that the graph does not have."""
+    versions = [version for graph in (plan.forward, plan.prologue) if graph for version in _versions(graph)]
+    return digest_of(plan.forward, plan.digest, versions) if versions else plan.digest
+
+
+def _versions(graph: Graph) -> list[tuple[str, str]]:
+    """What tells the code of each of the user's own operations: a graph knows their names only."""
+    loops = {node.payload.loop.digest: node.payload.loop for node in graph.nodes if node.op == "loop"}
+    inside = {version for loop in loops.values() for version in _versions(loop.step)}
+    own = ((op, TABLE[op].plain) for op in {node.op for node in graph.nodes} if op in TABLE)
+    return sorted(inside | {(op, version_of(plain)) for op, plain in own if plain is not None})
 
 
 def with_blank_padding(rows: np.ndarray, elements: int) -> np.ndarray:

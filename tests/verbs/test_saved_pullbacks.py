@@ -12,12 +12,14 @@ from collections import namedtuple
 from pathlib import Path
 
 import cloudpickle
+import numba
 import numpy as np
 import pytest
 from helpers.same_bits import bits
 from helpers.wide_kernels import softmax
 
 import nbad
+from nbad.api.pickling import version_of
 from nbad.plans.policies import POLICIES
 
 Pair = namedtuple("Pair", ["growth", "age"])
@@ -166,6 +168,64 @@ def test_an_edited_kernel_is_refused(module, monkeypatch, edit):
     monkeypatch.setattr(module, "f", nbad.kernel(EDITS[edit]))
     with pytest.raises(ValueError, match=r"saved by another version of[\s\S]*fix: y, pullback = nbad.vjp\(.*, x, y\)"):
         pickle.loads(data)
+
+
+OWN = """
+import math
+import nbad
+import numba
+
+FACTOR = {factor}
+
+@numba.njit
+def grown(x):
+    return {grown}
+
+def own(x):
+    return FACTOR * grown(x)
+
+p = nbad.primitive("grown_by", own, ["v"])
+
+@nbad.kernel
+def f(x):
+    return p(x)
+"""
+LOAD = "import pickle, sys; print(pickle.loads(open(sys.argv[1], 'rb').read())(1.0)[0].tolist())"
+OWN_EDITS = {
+    "none": ({"factor": 2.0, "grown": "math.exp(x)  # as before"}, True),
+    "a global": ({"factor": 3.0, "grown": "math.exp(x)"}, False),
+    "what it calls": ({"factor": 2.0, "grown": "1.5 * math.exp(x)"}, False),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edit", OWN_EDITS)
+def test_an_edited_operation_is_refused_in_another_process(tmp_path, monkeypatch, edit):
+    text, is_same = OWN_EDITS[edit]
+    module = tmp_path / "operation_to_edit.py"
+    module.write_text(OWN.format(factor=2.0, grown="math.exp(x)"))
+    monkeypatch.syspath_prepend(tmp_path)
+    f = importlib.import_module("operation_to_edit").f
+    (tmp_path / "saved").write_bytes(pickle.dumps(nbad.vjp(f, np.zeros(2), residuals="recompute")[1]))
+    sys.modules.pop("operation_to_edit")
+    module.write_text("# edited\n" + OWN.format(**text))
+    paths = os.pathsep.join([str(tmp_path), str(Path(nbad.__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    run = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path / "saved")], env=environment, capture_output=True, text=True, timeout=120
+    )
+    if is_same:
+        assert run.stdout == "[2.0, 2.0]\n", run.stderr
+    else:
+        assert "saved by another version of `f`" in run.stderr
+
+
+def test_the_version_of_code_is_that_of_what_it_uses():
+    weights = [np.array([1.0, 2.0]), np.array([1.0, 3.0])]
+    one, other = [(lambda w: lambda x: w[1] * math.exp(x))(each) for each in weights]
+    assert version_of(one) == version_of((lambda w: lambda x: w[1] * math.exp(x))(weights[0].copy()))
+    assert len({version_of(f) for f in (one, other, lambda x: weights[0][1] * math.exp(x), math.exp, math.sin)}) == 5
+    assert version_of(numba.njit(one)) == version_of(one)
 
 
 def test_what_is_no_kernel_any_more_is_refused(module, monkeypatch):
