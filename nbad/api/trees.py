@@ -173,7 +173,15 @@ def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, 
     A dataclass of plain numbers is a setting, unless one is to differentiate by it.
     """
     leaves: list[Any] = []
-    tree = _grown(kernel, name, value, is_chosen, leaves)
+    try:
+        tree = _grown(kernel, name, value, is_chosen, leaves)
+    except RecursionError:
+        raise ArgumentValueError(
+            f"`{kernel}`: {name} holds itself, or too much one within the other",
+            got=f"a {type(value).__name__} in which Python reaches no end",
+            expected="numbers and arrays at its ends",
+            fix=f"{name} = {{key: part for key, part in {name}.items() if part is not {name}}}",
+        ) from None
     return (tree, leaves) if isinstance(tree, Tree) and leaves else None
 
 
