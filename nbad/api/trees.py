@@ -173,7 +173,15 @@ def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, 
     A dataclass of plain numbers is a setting, unless one is to differentiate by it.
     """
     leaves: list[Any] = []
-    tree = _grown(kernel, name, value, is_chosen, leaves)
+    try:
+        tree = _grown(kernel, name, value, is_chosen, leaves)
+    except RecursionError:
+        raise ArgumentValueError(
+            f"`{kernel}`: {name} holds itself, or too much one within the other",
+            got=f"a {type(value).__name__} in which Python reaches no end",
+            expected="numbers and arrays at its ends",
+            fix=f"{name} = {{key: part for key, part in {name}.items() if part is not {name}}}",
+        ) from None
     return (tree, leaves) if isinstance(tree, Tree) and leaves else None
 
 
@@ -195,19 +203,15 @@ def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any
 
 def _check_made_of(kernel: str, name: str, value: Any, keys: Sequence[Any]) -> None:
     """Refuse what would be another value if it were put together from what is in it, as it is where kernels are traced."""
-    kind, parts = type(value), "items" if isinstance(value, dict) else "fields"
+    kind: Any = type(value)
     if isinstance(value, dict):
-        like: Any = OrderedDict if isinstance(value, OrderedDict) else dict
-        found = next((method for method in _READING if getattr(kind, method) is not getattr(like, method)), None)
+        parts, found = "items", _own_method(kind)
         what, fix = f"a method {found} of its own", f"{{key: {name}[key] for key in {name}}}"
     else:
-        set_ones = [each for each in getattr(value, "__dict__", ()) if each not in keys and _is_shadowed(kind, each)]
-        converted = [] if isinstance(value, tuple) else [each for each in keys if _converts(kind, each)]
-        found = next(iter(set_ones + converted), None)
-        what, fix = (
-            f"an attribute {found} {'beside' if set_ones else 'that converts'} its fields",
-            f"{found}: Any  # a plain field",
-        )
+        beside = [each for each in getattr(value, "__dict__", ()) if each not in keys and _is_shadowed(kind, each)]
+        parts, found = "fields", next(iter(beside), None if isinstance(value, tuple) else _converted(kind, tuple(keys)))
+        what = f"an attribute {found} {'beside' if beside else 'that converts'} its fields"
+        fix = f"{found}: Any  # a plain field"
     if found is not None:
         raise ArgumentTypeError(
             f"`{kernel}`: {name} is more than its {parts}, and would be read as these alone",
@@ -225,10 +229,20 @@ def _is_shadowed(kind: type, name: str) -> bool:
     return not hasattr(type(of_class), "__get__") or isinstance(of_class, FunctionType | staticmethod | classmethod)
 
 
-def _converts(kind: type, name: str) -> bool:
-    """Whether a field is a descriptor's that may change what is set."""
-    of_class = inspect.getattr_static(kind, name, None)
-    return hasattr(type(of_class), "__set__") and not isinstance(of_class, MemberDescriptorType)
+@functools.lru_cache(maxsize=256)  # each call asks, and to look for it takes microseconds
+def _own_method(kind: type) -> str | None:
+    """The first method by which dicts of this class are read in another way."""
+    like: Any = OrderedDict if issubclass(kind, OrderedDict) else dict
+    return next((method for method in _READING if getattr(kind, method) is not getattr(like, method)), None)
+
+
+@functools.lru_cache(maxsize=256)
+def _converted(kind: type, fields: tuple[str, ...]) -> str | None:
+    """The first field that is a descriptor's, which may change what is set."""
+    of_class = ((name, inspect.getattr_static(kind, name, None)) for name in fields)
+    return next(
+        (name for name, of in of_class if hasattr(type(of), "__set__") and not isinstance(of, MemberDescriptorType)), None
+    )
 
 
 class Flat(NamedTuple):

@@ -206,7 +206,7 @@ def taken_apart(value: Any) -> tuple[Any, tuple[Hashable, ...], tuple[Any, ...]]
     """
     kind = type(value)
     if isinstance(value, dict):  # of other classes nobody knows how they are made
-        return OrderedDict if kind is OrderedDict else dict, tuple(value), tuple(value.values())
+        return OrderedDict if kind is OrderedDict else dict, tuple(value), tuple(value[key] for key in value)
     if isinstance(value, tuple):
         return kind, getattr(kind, "_fields", tuple(range(len(value)))), tuple(value)
     if is_dataclass(kind):

@@ -102,6 +102,13 @@ def indexed(a: ArrayLike, i: Any) -> Indexed:
            [ 0.,  4.],
            [ 0.,  0.]]),))
     """
+    if isinstance(a, Indexed):
+        raise ArgumentTypeError(
+            f"{CALL}: a is picked by an index itself",
+            got=shown(a),
+            expected="the array that it is picked from, and an index that means the same entries",
+            fix="nbad.indexed(a.array, a.index.positions[i])",
+        )
     if (part := part_of(a)) is not None:
         raise ArgumentTypeError(
             f"{CALL}: a means more than its numbers",

@@ -353,6 +353,15 @@ def test_what_is_no_index_is_refused(what):
 
 
 @pytest.mark.slow  # it imports pandas
+def test_an_index_into_what_is_picked_is_one_index():
+    i = np.array([3, 1])
+    picked = nbad.indexed(np.array([10.0, 11.0, 12.0, 13.0, 14.0]), [4, 0, 2, -1])
+    with pytest.raises(TypeError, match=r"fix: nbad\.indexed\(a\.array, a\.index\.positions\[i\]\)"):
+        nbad.indexed(picked, i)
+    direct = nbad.indexed(picked.array, picked.index.positions[i])
+    np.testing.assert_array_equal(nbad.kernel(lambda x: x)(direct), [14.0, 10.0])
+
+
 def test_labels_are_taken_off_by_the_user():
     import pandas as pd
 

@@ -273,6 +273,21 @@ def test_what_is_more_than_its_parts_is_refused(value, what):
         line(X, value)
 
 
+def test_tangents_are_what_their_dict_says():
+    p = {"a": X, "b": 1.0}
+    expected = nbad.jvp(line, (X, p), (0.0, {"a": 2.0, "b": 2.0}))[1]
+    check(nbad.jvp(line, (X, p), (0.0, Doubling(a=1.0, b=1.0)))[1], expected)
+    check(nbad.linearize(line, X, p)[1]((0.0, Doubling(a=1.0, b=1.0))), expected)
+
+
+def test_what_holds_itself_is_refused():
+    p = {"a": X, "b": 1.0}
+    p["p"] = p
+    with pytest.raises(ValueError, match=r"p holds itself[\s\S]*fix: p = {key: part for"):
+        line(X, p)
+    check(line(X, {key: part for key, part in p.items() if part is not p}), 2.0 * (X * X * X + 1.0))
+
+
 def test_what_an_object_caches_does_not_matter():
     value = Attributed(X, 1.0)
     assert value.twice is value.twice
