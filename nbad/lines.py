@@ -9,7 +9,7 @@ import traceback
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname((lambda: 0).__code__.co_filename) + os.sep  # byte code names the files that it was compiled from
 LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
@@ -134,6 +134,11 @@ def verb() -> str | None:
     return _called()[0]
 
 
+def argnums() -> Any:
+    """What the object that the user's line called was made to differentiate by, as the user said it; None where nothing was."""
+    return _called()[2]
+
+
 def partner() -> str | None:
     """The partner whose function the user's line called: "pandas" within `nbad.integrations.pandas`; None without."""
     package, _, name = _called()[1].rpartition(".")
@@ -141,17 +146,19 @@ def partner() -> str | None:
 
 
 def _called():
-    """The name of the outermost function of nbad that is running, and its module."""
+    """The name of the outermost function of nbad that is running, its module, and the `argnums` of the object that it is of."""
     frame: FrameType | None = sys._getframe(1)
-    found, module = None, ""
+    found, module, argnums = None, "", None
     while frame is not None and is_foreign(frame):
         code = frame.f_code
         name = code.co_qualname.partition(".")[0]
         if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Bound":  # which hand the call on
-            found = MADE_BY.get(type(frame.f_locals.get("self")).__name__) if name in MADE_BY else name
+            own = frame.f_locals.get("self") if name in MADE_BY else None
+            found = MADE_BY.get(type(own).__name__) if name in MADE_BY else name
+            argnums = getattr(own, "argnums", None)
             module = str(frame.f_globals.get("__name__"))
         frame = frame.f_back
-    return found, module
+    return found, module, argnums
 
 
 def raising_line(error: BaseException) -> Line | None:

@@ -81,7 +81,7 @@ def _refuse_partners(f, program, values, xs, kwargs):
         f, kwargs = f._made_from[0], {}
         xs = f.parameters
     given = f.parameters[: len(xs)]
-    line = spelled(f, [*given, *(f"{key}={key}" for key in kwargs)], verb)
+    line = spelled(f, [*given, *(f"{key}={key}" for key in kwargs)], verb, lines.argnums())
     if verb == "jvp":
         line = f"nbad.jvp({name_in_code(f)}, ({', '.join(given)},), ({', '.join(_tangent(named.get(n)) for n in given)},))"
     raise ArgumentTypeError(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from nbad import lines
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import PARTNERS, shown, table_of
-from nbad.lines import verb
 
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
@@ -172,7 +172,7 @@ def _chosen(base, by):
     return "" if by == base.parameters[:1] or is_flat else f", {by if len(by) > 1 else by[0]!r}"
 
 
-def spelled(kernel, arguments, verb=None, **options):
+def spelled(kernel, arguments, verb=None, selected=None, /, **options):
     """A call of a kernel, or of a transform of it, with these arguments.
 
     Examples
@@ -192,7 +192,7 @@ def spelled(kernel, arguments, verb=None, **options):
     if verb in ("jvp", "hvp"):
         return f"nbad.{verb}({name}, ({xs},), ({', '.join(['1.0'] * len(arguments))},){more})"
     if verb in ("jacobian", "value_and_jacobian", "hessian", "value_and_grad", "normal_equations"):
-        return f"nbad.{verb}({name})({xs}{more})"
+        return f"nbad.{verb}({name}{'' if selected is None else f', {selected!r}'})({xs}{more})"
     return f"{name}({xs}{more})"
 
 
@@ -211,7 +211,7 @@ def misbound(kernel, parameters, args, kwargs, fault):
     listing = ", ".join(kernel.parameters)
     named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
     passed = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in named]
-    called = verb()
+    called = lines.verb()
     unknown = next((name for name in kwargs if name not in kernel.parameters), None)
     meant = closest(unknown, [*kernel.parameters, *_OPTIONS.get(called or "", ["out"])])
     options = {meant: _VALUES[meant]} if meant in _VALUES else {}
@@ -223,7 +223,7 @@ def misbound(kernel, parameters, args, kwargs, fault):
         got=f"{len(args) + len(kwargs)} arguments",
         expected=f"{len(kernel.parameters)} at most: {listing}",
         meant=meant and f"{meant}=",
-        fix=spelled(kernel, passed, called, **options),
+        fix=spelled(kernel, passed, called, lines.argnums(), **options),
     )
 
 
@@ -232,7 +232,10 @@ def _for_table(kernel, kind, partner, code, kwargs, fault, called):
     listing = ", ".join(kernel.parameters)
     has_verb = called in PARTNERS[partner][2]
     columns = [f"{code}[{name!r}]" for name in kernel.parameters if name not in kwargs]
-    line = spelled(kernel, [*([code] if has_verb else columns), *(f"{name}={name}" for name in kwargs)], called)
+    if called not in (None, "Kernel", "value_and_grad"):  # which leave labels to NumPy's ufuncs
+        columns = [f"{column}.to_numpy()" for column in columns]
+    given = [*([code] if has_verb else columns), *(f"{name}={name}" for name in kwargs)]
+    line = spelled(kernel, given, called, lines.argnums())
     return ArgumentTypeError(
         f"`{kernel.__name__}({listing})`: {fault}",
         got=f"a {kind}",

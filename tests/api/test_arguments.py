@@ -405,6 +405,9 @@ def test_names_that_are_made_or_removed_while_a_kernel_runs():
         (lambda f: nbad.value_and_grad(nbad.grad(f), "y")(2.0), (12.0, 4.0)),
         (lambda f: nbad.hessian(nbad.grad(f, "y"))(2.0), [[2.0, 0.0], [0.0, 0.0]]),
         (lambda f: nbad.vjp(nbad.grad(f, "y"), 2.0)[0], 4.0),
+        (lambda f: nbad.jacobian(f, "y")(2.0), [[4.0]]),
+        (lambda f: nbad.value_and_jacobian(f, ("y", "x"))(2.0), (12.0, [[4.0, 12.0]])),
+        (lambda f: nbad.hessian(f, 0)(2.0), [[6.0]]),
     ],
 )
 def test_the_line_for_a_derivative_computes_the_same_derivative(call, right):

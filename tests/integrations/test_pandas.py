@@ -197,3 +197,13 @@ def test_what_does_not_fit_is_refused_with_a_fix(name, names):
     if right:
         fix = str(caught.value).partition("fix: ")[2].partition("  #")[0]
         assert eval(right.replace("FIX", fix), names) is not None
+
+
+@pytest.mark.parametrize("call", ["jacobian(product, 'b')", "hessian(product, 'c')", "grad(nbad.grad(product, 'c'), 'a')"])
+def test_a_table_where_none_is_taken_is_refused_with_a_line_that_takes_it(call, names):
+    df = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0], "c": [5.0, 6.0]})
+    with pytest.raises(nbad.NbadError, match="missing a required argument") as caught:
+        eval(f"nbad.{call}(df)", names | {"df": df})
+    found = eval(str(caught.value).partition("fix: ")[2], names | {"df": df})
+    right = {"j": df.a * df.c, "h": 0.0 * df.a, "g": df.b}[call[0]]
+    np.testing.assert_array_equal(np.ravel(found), right)
