@@ -17,16 +17,18 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
+from nbad.errors import leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.partners.block_pullback import Pullback, block_shape
 from nbad.partners.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
-from nbad.partners.named import leaves_in
+from nbad.partners.named import leaves_in, of_arguments
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
 
 
+@leaving
 def vjp(
     f: Kernel,
     /,
@@ -274,6 +276,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
     return call
 
 
+@leaving
 def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """As `nbad.jvp`, on dask arrays: lazy, block by block.
 
@@ -329,7 +332,7 @@ def _pushed(*values, bound, order):
 
 def _of(f):
     """The decorator of a function of a kernel's arguments."""
-    return functools.wraps(f, updated=()) if isinstance(f, Kernel) else lambda call: call
+    return functools.partial(of_arguments, f)
 
 
 def _each(made, function, tails):

@@ -14,9 +14,10 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import Groups, flattened
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.partners.aligned import Aligned
+from nbad.partners.named import of_arguments
 from nbad.verbs import gradients, jacobians
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
@@ -70,7 +71,7 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
             columns |= {f"d{output}/d{name}": blocks[:, m, n] for n, name in enumerate(made.names)}
         return made.frame(columns)
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., pd.DataFrame]:
@@ -105,7 +106,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
         made = Aligned.of("jacobian", f, xs, kwargs, argnums)
         return made.blocks(made.call(jacobians.jacobian(f, made.names, mode)))
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, pd.DataFrame]]:
@@ -139,7 +140,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         return _values(made, y), made.blocks(blocks)
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Series, Any]]:
@@ -175,9 +176,10 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Se
         found = tuple(map(made.series, partials if is_many else (partials,), made.names))
         return made.series(y, made.outputs[0]), found if is_many else found[0]
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
+@leaving
 def vjp(
     f: Kernel,
     /,

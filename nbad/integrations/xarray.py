@@ -14,14 +14,16 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
+from nbad.partners.named import of_arguments
 from nbad.verbs import gradients, jacobians, pushforward
 
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
 
 
+@leaving
 def vjp(
     f: Kernel,
     /,
@@ -123,7 +125,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, xr.DataArray]]:
@@ -157,7 +159,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
         *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
         return made.structured(y), made.named_blocks(blocks)
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.DataArray, Any]]:
@@ -195,7 +197,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
         y, *partials = made.apply(_flat(made, made.function("value_and_grad")(f, argnums)), [()] * (1 + count))
         return y, tuple(partials) if is_many else partials[0]
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
@@ -230,9 +232,10 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
         return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
 
-    return functools.wraps(f, updated=())(call)
+    return of_arguments(f, call)
 
 
+@leaving
 def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """As `nbad.jvp`, on DataArrays.
 

@@ -1,5 +1,6 @@
 """What all partners ask of a kernel's call: its static values apart from its arguments, and names of outputs and arguments."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,8 +8,9 @@ import numpy as np
 
 from nbad import config, foreign
 from nbad.api.calls import Call, analyse, check_kernel
+from nbad.api.kernel import Kernel
 from nbad.api.signatures import in_order, name_in_code
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.indexing.indexed import Indexed
 from nbad.pipeline import Program
@@ -141,3 +143,8 @@ def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
             expected="a kernel of numbers",
             fix=fix,
         )
+
+
+def of_arguments(f: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a kernel's arguments, under the kernel's name; what it raises shows no frames of nbad's."""
+    return functools.wraps(f, updated=())(leaving(call)) if isinstance(f, Kernel) else call
