@@ -75,7 +75,7 @@ def jacobian(program, plan, dtype, with_value):
 
 
 def blocks(program, plan, dtype):
-    """`entry(shape, rows)`, or with `out` behind: the blocks of the Jacobian from residual rows."""
+    """`entry(shape, rows, (), out)`: the blocks of the Jacobian from residual rows."""
     return _made(program.blocks(plan, dtype), (Rows(len(plan.residuals)),), [(((plan.outputs, len(plan.wrt)),), False)])
 
 

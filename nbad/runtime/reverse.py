@@ -69,7 +69,7 @@ class Reverse:
         return self._over((shape, "blocks"), lambda: Blocks(self.program, self.plan, shape, self.dtype))
 
     def plain_blocks(self, shape):
-        """The same of few elements in one call, from the element space and the rows; None for all others."""
+        """The same of few elements in one call, as `nbad.runtime.plain.blocks` says; None for all others."""
         return self._plain_blocks if math.prod(shape) <= self._few else None
 
     @cached_property

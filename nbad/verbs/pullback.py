@@ -214,9 +214,9 @@ class Pullback(Public):
         rows, reverse, space = self.rows, self._reverse, self._shape
         run = reverse.plain_blocks(space)
         if run and rows is not None:
-            made = run(space, rows) if out is None else run(space, rows, out)
+            made = run(space, rows, (), out)
             if made is not False:
-                return made if out is None else out
+                return made
         rows = self._open("a call")
         check_axes(reverse.program, space)
         sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"

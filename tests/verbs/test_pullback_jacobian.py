@@ -48,6 +48,17 @@ def test_broadcast_arguments_have_columns_in_each_block(shapes, rng):
     assert_allclose(J, mixed_blocks(v, t), rtol=1e-15)
 
 
+@pytest.mark.parametrize("has_out", [False, True])
+def test_few_elements_are_one_call(has_out, rng, monkeypatch):
+    v, t = rng.normal(size=(7, 2)), rng.normal(size=7)
+    _, pullback = nbad.vjp(mixed, v, t)
+    monkeypatch.setattr("nbad.runtime.reverse.Reverse.blocks", None)
+    out = np.empty((7, 3, 3)) if has_out else None
+    blocks = pullback.jacobian(out)
+    assert blocks is out or not has_out
+    assert_allclose(blocks, mixed_blocks(v, t), rtol=1e-15)
+
+
 def test_columns_are_those_of_the_chosen_arguments():
     v, t = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.0, 1.0])
     _, pullback = nbad.vjp(mixed, v, t, argnums=("t", "v"))
