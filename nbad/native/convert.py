@@ -112,6 +112,11 @@ def _half(builder, raw):
     return builder.bitcast(builder.or_(positive, sign), FLOAT)
 
 
+def own_kind(code, itemsize):
+    """The code of the working dtype, which needs no conversion."""
+    return code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
+
+
 def base(code, launch, ids, move, seed):
     """Address of the first element that a load, store or sum touches for one seed."""
     data = code.load(code.field(ids, code.field(launch, move + t.M_ARRAY)) + DATA_FIELD)
@@ -159,8 +164,7 @@ def load_function(module, stages):
         run = code.smaller(left, count - start)
         stage(row + start * itemsize, source + offset, stride, run, kind)
         code.assign(done, start + run)
-    same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
-    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, same)
+    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, own_kind(code, itemsize))
     return code.finish()
 
 
@@ -170,9 +174,8 @@ def address_function(module):
     launch, ids, addresses, first, count, padded, seed, group = code.parameters
     by_index, ndim, done = group + t.X_SIZE, code.field(launch, t.NDIM), code.variable(0)
     origin = base(code, launch, ids, by_index + 2 * ndim, seed)
-    index = code.load(code.field(ids, code.field(launch, group + t.X_ARRAY)) + DATA_FIELD) + code.field(
-        launch, group + t.X_OFFSET
-    )
+    index = code.load(code.field(ids, code.field(launch, group + t.X_ARRAY)) + DATA_FIELD)
+    index = index + code.field(launch, group + t.X_OFFSET)
     step, stride = (code.field(launch, by_index + k * ndim - 1) for k in (1, 2))
     pitch = code.field(launch, group + t.X_PITCH)
     with code.repeat(lambda: code.read(done) < count):

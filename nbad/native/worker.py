@@ -25,7 +25,6 @@ this is compiled once for all kernels, printed as LLVM IR like the kernels thems
 import functools
 from contextlib import contextmanager
 
-import numpy as np
 from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
@@ -34,7 +33,16 @@ from nbad.codegen.host import host
 from nbad.native import launch_table as t
 from nbad.native.block_sum import FLOATS, block_sum_function
 from nbad.native.builder import Code
-from nbad.native.convert import CODES, DATA_FIELD, address_function, base, convert_function, load_function, locate, stage_function
+from nbad.native.convert import (
+    DATA_FIELD,
+    address_function,
+    base,
+    convert_function,
+    load_function,
+    locate,
+    own_kind,
+    stage_function,
+)
 from nbad.native.interleave import copy_function, fetch_function, separate_function, stream_function
 
 
@@ -247,12 +255,8 @@ class _Share:
         (first, count, padded), code = span, self.code
         addresses = self.scratch + self.field(group + t.X_ROW) * t.PITCH
         code.call(self.functions.address, self.launch, self.ids, addresses, first, count, padded, seed, group)
-        rows, itemsize, kind = (
-            self.name_rows(number, moves, t.M_SIZE),
-            self.field(t.ITEMSIZE),
-            self.field(moves + t.M_MODE) >> t.MODE_SHIFT,
-        )
-        same = code.select(itemsize.equals(8), CODES[np.dtype("f8")], CODES[np.dtype("f4")])
+        rows, itemsize = self.name_rows(number, moves, t.M_SIZE), self.field(t.ITEMSIZE)
+        kind, same = self.field(moves + t.M_MODE) >> t.MODE_SHIFT, own_kind(code, itemsize)
         with code.when(kind.equals(same)):
             code.call(self.functions.fetch, rows, addresses, number, padded, itemsize)
         with code.when(kind.differs(same)):

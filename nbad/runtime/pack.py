@@ -131,12 +131,13 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
 
 
 def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
-    """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are gathered."""
-    found = grouped([move for move in moves if move.places is None], sizes, kernel.dtype).blocks
-    blocks = [block for block in found if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
-    taken = {id(move) for block in blocks for move in block}
+    """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are staged together."""
+    by_index = [move for move in moves if move.places is not None]
+    found = grouped([move for move in moves if move.places is None], sizes, kernel.dtype)
+    blocks = [block for block in found.blocks if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
+    taken = {id(move) for move in (*by_index, *(move for block in blocks for move in block))}
     rest = [move for move in moves if id(move) not in taken]
-    return gathered(rest, sizes, kernel.dtype)._replace(blocks=blocks)
+    return gathered(rest, sizes, kernel.dtype)._replace(blocks=blocks, indexed=_neighbours(by_index, kernel.dtype))
 
 
 def _is_read(block: list[Move], first: int) -> bool:
@@ -150,10 +151,6 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
 
     Whether these are columns of one array the addresses tell, which are another call's another time.
     """
-    by_index = [move for move in moves if move.places is not None]
-    if by_index:
-        others = gathered([move for move in moves if move.places is None], sizes, dtype)
-        return others._replace(indexed=_neighbours(by_index, dtype))
     if len(sizes) > 1:
         found = grouped(moves, sizes, dtype)
         return Moves(found.single, [], found.blocks)
