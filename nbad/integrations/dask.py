@@ -21,7 +21,7 @@ from nbad.errors import leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.partners.block_pullback import Pullback, block_shape
 from nbad.partners.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
-from nbad.partners.named import leaves_in, of_arguments
+from nbad.partners.named import leaves_in, of_arguments, of_partials
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
@@ -158,16 +158,12 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     array([[5., 1.]])
     """
 
-    @_of(f)
     def call(*xs: Any, **kwargs: Any) -> da.Array:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = cut(f, xs, kwargs, argnums, "jacobian")
         return _each(made, jacobians.jacobian(f, made.call.names, mode), [block_shape(made)])[0]
 
     jacobians.jacobian(f, argnums, mode)  # for what it refuses
-    return call
+    return of_arguments(f, argnums, functools.partial(jacobian, mode=mode), call)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, da.Array]]:
@@ -192,17 +188,13 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     dask.array<nbad-value, shape=(4, 1, 2), dtype=float64, chunksize=(2, 1, 2), chunktype=numpy.ndarray>
     """
 
-    @_of(f)
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, da.Array]:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = cut(f, xs, kwargs, argnums, "value_and_jacobian")
         *y, blocks = _each(made, jacobians.value_and_jacobian(f, made.call.names), [*made.leaf_cores, block_shape(made)])
         return made.structured(y), blocks
 
     jacobians.value_and_jacobian(f, argnums)
-    return call
+    return of_arguments(f, argnums, value_and_jacobian, call)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Array, Any]]:
@@ -227,19 +219,13 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
     """
     function: Any = gradients.value_and_grad(f, argnums)
 
-    @_of(f)
     def call(*xs: Any, **kwargs: Any) -> tuple[da.Array, Any]:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
-            grouped = flat.groups(f, argnums).build(partials)
-            return y, grouped if function.is_many else grouped[0]
         made = cut(f, xs, kwargs, None, "value_and_grad")
         cores = [f.core(f.parameter(which)) for which in (argnums if isinstance(argnums, tuple | list) else (argnums,))]
         y, *partials = _each(made, function, [(), *cores])
         return y, tuple(partials) if function.is_many else partials[0]
 
-    return call
+    return of_partials(f, argnums, value_and_grad, call)
 
 
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
@@ -264,16 +250,12 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
            [6., 4.]])
     """
 
-    @_of(f)
     def call(*xs: Any, **kwargs: Any) -> da.Array:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return hessian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = cut(f, xs, kwargs, argnums, "hessian")
         return _each(made, gradients.hessian(f, made.call.names), [(len(made.call.wrt),) * 2])[0]
 
     gradients.hessian(f, argnums)
-    return call
+    return of_arguments(f, argnums, hessian, call)
 
 
 @leaving
@@ -328,11 +310,6 @@ def _pushed(*values, bound, order):
     f = bound.f.fixed(bound.statics) if bound.statics else bound.f
     y, y_dot = pushforward.jvp(f, tuple(values[:count]), tuple(dots.get(name) for name in bound.names))
     return [*map(np.asarray, outputs_of(y)), *map(np.asarray, outputs_of(y_dot))]
-
-
-def _of(f):
-    """The decorator of a function of a kernel's arguments."""
-    return functools.partial(of_arguments, f)
 
 
 def _each(made, function, tails):

@@ -17,7 +17,7 @@ from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.partners.aligned import Aligned
-from nbad.partners.named import of_arguments
+from nbad.partners.named import of_arguments, of_partials
 from nbad.verbs import gradients, jacobians
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
@@ -61,9 +61,6 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
     jacobians.value_and_jacobian(f, argnums)  # for what it refuses
 
     def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return value_and_partials(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Aligned.of("value_and_partials", f, xs, kwargs, argnums)
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         columns = dict(zip(made.outputs, outputs_of(y), strict=True))
@@ -71,7 +68,7 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
             columns |= {f"d{output}/d{name}": blocks[:, m, n] for n, name in enumerate(made.names)}
         return made.frame(columns)
 
-    return of_arguments(f, call)
+    return of_arguments(f, argnums, value_and_partials, call)
 
 
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., pd.DataFrame]:
@@ -100,13 +97,10 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     jacobians.jacobian(f, argnums, mode)
 
     def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = Aligned.of("jacobian", f, xs, kwargs, argnums)
         return made.blocks(made.call(jacobians.jacobian(f, made.names, mode)))
 
-    return of_arguments(f, call)
+    return of_arguments(f, argnums, functools.partial(jacobian, mode=mode), call)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, pd.DataFrame]]:
@@ -133,14 +127,11 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     jacobians.value_and_jacobian(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, pd.DataFrame]:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Aligned.of("value_and_jacobian", f, xs, kwargs, argnums)
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         return _values(made, y), made.blocks(blocks)
 
-    return of_arguments(f, call)
+    return of_arguments(f, argnums, value_and_jacobian, call)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Series, Any]]:
@@ -166,17 +157,12 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Se
     function, is_many = gradients.value_and_grad(f, argnums), isinstance(argnums, tuple | list)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[pd.Series, Any]:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
-            grouped = flat.groups(f, argnums).build(partials)
-            return y, grouped if is_many else grouped[0]
         made = Aligned.of("value_and_grad", f, xs, kwargs, argnums)
         y, partials = made.call(function)
         found = tuple(map(made.series, partials if is_many else (partials,), made.names))
         return made.series(y, made.outputs[0]), found if is_many else found[0]
 
-    return of_arguments(f, call)
+    return of_partials(f, argnums, value_and_grad, call)
 
 
 @leaving

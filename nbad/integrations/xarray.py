@@ -17,7 +17,7 @@ from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
-from nbad.partners.named import of_arguments
+from nbad.partners.named import of_arguments, of_partials
 from nbad.verbs import gradients, jacobians, pushforward
 
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
@@ -117,15 +117,12 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     jacobians.jacobian(f, argnums, mode)  # for what it refuses
 
     def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return jacobian(flat.kernel, flat.selected(f, argnums), mode)(*flat.args, **flat.kwargs)
         made = Labelled.of("jacobian", f, xs, kwargs, argnums)
         function = made.function("jacobian")(f, made.names, mode)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
 
-    return of_arguments(f, call)
+    return of_arguments(f, argnums, functools.partial(jacobian, mode=mode), call)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, xr.DataArray]]:
@@ -151,15 +148,12 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     jacobians.value_and_jacobian(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, xr.DataArray]:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return value_and_jacobian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Labelled.of("value_and_jacobian", f, xs, kwargs, argnums)
         run = _flat(made, made.function("value_and_jacobian")(f, made.names))
         *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
         return made.structured(y), made.named_blocks(blocks)
 
-    return of_arguments(f, call)
+    return of_arguments(f, argnums, value_and_jacobian, call)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.DataArray, Any]]:
@@ -188,16 +182,11 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
     count = len(argnums) if isinstance(argnums, tuple | list) else 1
 
     def call(*xs: Any, **kwargs: Any) -> tuple[xr.DataArray, Any]:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            y, partials = value_and_grad(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
-            grouped = flat.groups(f, argnums).build(partials)
-            return y, grouped if is_many else grouped[0]
         made = Labelled.of("value_and_grad", f, xs, kwargs)
         y, *partials = made.apply(_flat(made, made.function("value_and_grad")(f, argnums)), [()] * (1 + count))
         return y, tuple(partials) if is_many else partials[0]
 
-    return of_arguments(f, call)
+    return of_partials(f, argnums, value_and_grad, call)
 
 
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
@@ -224,15 +213,12 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
     gradients.hessian(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
-        flat = flattened(f, xs, kwargs, argnums)
-        if flat is not None:
-            return hessian(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
         made = Labelled.of("hessian", f, xs, kwargs, argnums)
         function = made.function("hessian")(f, made.names)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
         return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
 
-    return of_arguments(f, call)
+    return of_arguments(f, argnums, hessian, call)
 
 
 @leaving

@@ -8,8 +8,8 @@ import numpy as np
 
 from nbad import config, foreign
 from nbad.api.calls import Call, analyse, check_kernel
-from nbad.api.kernel import Kernel
 from nbad.api.signatures import in_order, name_in_code
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, leaving
 from nbad.graphs.kernels import outputs_of
 from nbad.indexing.indexed import Indexed
@@ -145,6 +145,34 @@ def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
         )
 
 
-def of_arguments(f: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a kernel's arguments, under the kernel's name; what it raises shows no frames of nbad's."""
-    return functools.wraps(f, updated=())(leaving(call)) if isinstance(f, Kernel) else call
+def of_arguments(f: Any, argnums: Any, verb: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a kernel's arguments, under the kernel's name; what it raises shows no frames of nbad's.
+
+    Where arguments have structure, it is what `verb` makes of the flat kernel, and of what is selected there.
+    """
+    return _dressed(f, argnums, call, lambda flat: _of_flat(verb, f, argnums, flat))
+
+
+def of_partials(f: Any, argnums: Any, verb: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a value and its partials, which come in the structure of the arguments."""
+
+    def by_flat(flat):
+        y, partials = _of_flat(verb, f, argnums, flat)
+        grouped = flat.groups(f, argnums).build(partials)
+        return y, grouped if isinstance(argnums, tuple | list) else grouped[0]
+
+    return _dressed(f, argnums, call, by_flat)
+
+
+def _of_flat(verb, f, argnums, flat):
+    return verb(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
+
+
+def _dressed(f, argnums, call, by_flat):
+    @functools.wraps(f, updated=())
+    @leaving
+    def run(*xs, **kwargs):
+        flat = flattened(f, xs, kwargs, argnums)
+        return call(*xs, **kwargs) if flat is None else by_flat(flat)
+
+    return run
