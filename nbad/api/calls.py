@@ -130,7 +130,7 @@ def keep_plain(f, key, call, argnums, count, make):
     """Keep an entry for later calls like this one, of so many arguments, which differentiate by the same always."""
     is_whole = len(call.program.names) == count and (argnums is not None or len(call.arguments) == count)
     if is_whole and call.layout.is_small and not config.debug.get():
-        f.plain.keep(key, (count, call.layout.dtype), make)
+        f.plain.keep(key, (count, call.layout.dtype, call.program.cores), make)
 
 
 def check_kernel(f):

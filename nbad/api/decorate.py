@@ -48,9 +48,10 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
         Plain Python with `math.*` and `numpy.*` functions; returns one value, or a tuple, a namedtuple or a dict of values, which
         come back as such. A list is an array, where the signature says so.
     signature : str, optional
-        Core shapes in NumPy's gufunc notation with literal sizes, such as "(3),()->(2)", a group for each argument that is not
-        static; scalars without it. Inside, such arguments are read-only arrays that NumPy's functions and operators work on.
-        Sums, products and other reductions run from left to right, as a loop would.
+        Core shapes in NumPy's gufunc notation, such as "(3),()->(2)", a group for each argument that is not static; scalars
+        without it. A letter is a size that each call tells, as in "(n),(n)->()": the kernel is traced and compiled once for each
+        size (`f.sized(n=3)` is the kernel of one). Inside, such arguments are read-only arrays that NumPy's functions and
+        operators work on. Sums, products and other reductions run from left to right, as a loop would.
     static : tuple of str
         Arguments that are Python values fixed when the kernel is traced; one specialization for each value, told apart by type
         and contents, items of lists and dicts and attributes of objects included. Text, None, enum members, functions, and

@@ -1,6 +1,7 @@
 """What a kernel shows: itself, its formulas, and its compiled code under the names that Numba's dispatchers have."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,11 +37,12 @@ class Inspected(Public):
     __wrapped__: Callable[..., Any]
     by: tuple[str, ...]
     static: tuple[str, ...]
-    _cores: dict[str, tuple[int, ...]]
+    _cores: dict[str, Any]
     _programs: Memo
+    remember: Memo
     internal = frozenset(
-        "bind bind_names bind_traced bound by core default derived fixed flat last_program of origin parameter plain plainly "
-        "remember statics_of takes_trees takes_where traced whole_program".split()
+        "at_sizes bind bind_names bind_traced bound by core default derived fixed flat last_program letters of origin parameter "
+        "plain plainly programs remember sized_for statics_of takes_trees takes_where traced whole_program".split()
     )
 
     def __repr__(self) -> str:
@@ -73,7 +75,14 @@ class Inspected(Public):
 
     def last_program(self) -> "Program | None":
         """The specialization that was made last, if there is one."""
-        return next(reversed(list(self._programs.known.values())), None)
+        return next(reversed(self.programs()), None)
+
+    def programs(self) -> list["Program"]:
+        """The specializations that there are, those of each size among them."""
+        of_sizes = [
+            made.programs() for key, made in list(self.remember.known.items()) if isinstance(key, tuple) and key[0] == "sized"
+        ]
+        return [*self._programs.known.values(), *itertools.chain.from_iterable(of_sizes)]
 
     def _facts(self) -> list[tuple[str, str]]:
         arguments = (f"{name} of shape {core}" if core else name for name, core in self._cores.items())
@@ -197,7 +206,7 @@ class Inspected(Public):
     def _compiled(self) -> dict[Signature, list[tuple[str, Any]]]:
         """By signature what was compiled, each with a title."""
         found: dict[Signature, list[tuple[str, Any]]] = {}
-        for program in list(self._programs.known.values()):
+        for program in self.programs():
             for title, tile in program.compiled():
                 found.setdefault(_signature(program, tile.dtype), []).append((f"{title} of {program.name}, {tile.dtype}", tile))
         return found

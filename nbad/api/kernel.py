@@ -21,11 +21,13 @@ from nbad.api.signatures import (
     groups,
     in_core_shape,
     in_order,
+    letters_in,
     misbound,
     name_in_code,
     parameters_of,
     static_names,
     with_outputs,
+    without_sizes,
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import Treelike, flattened, grouped, names_in
@@ -92,7 +94,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
         self.plain, self.remember = (Careful if errors == "nan" else Entries)(), Memo()
         self._values = self.plain.runs(VALUE)
-        self._made_from, self.signature = None, signature
+        self._made_from, self.signature, self.letters = None, signature, letters_in(self._cores.values())
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
 
     def __call__(self, /, *args: ArrayArgument, out: Out = None, **kwargs: Any) -> Any:
@@ -168,6 +170,8 @@ class Kernel(Ufunc, Inspected, Treelike):
 
     def core(self, name: str) -> tuple[int, ...]:
         """Core shape of an argument."""
+        if self.letters:
+            raise without_sizes(self)
         return self._cores[name]
 
     def traced(self, arguments, constants):
@@ -189,6 +193,13 @@ class Kernel(Ufunc, Inspected, Treelike):
         """The kernel of which this one is a derivative, of any order; of others themselves."""
         return self._made_from[0].origin if self._made_from and self.by else self
 
+    def _again(self, signature, how):
+        """The same kernel with another signature."""
+        options = self._static, self._math, self.max_operations, self.errors, self.max_passes
+        kernel = Kernel(self.__wrapped__, signature, *options, self._tracer)
+        kernel._made_from = self, *how
+        return kernel
+
     def fixed(self, statics: dict[str, Any]) -> "Kernel":
         """The kernel of the other arguments, for the given values of static ones."""
 
@@ -209,6 +220,8 @@ class Kernel(Ufunc, Inspected, Treelike):
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple["Program", tuple[Any, ...]]:
         """The specialization that a call uses, and the values of its array arguments."""
+        if self.letters:
+            return self.sized_for(args, kwargs).bind(args, kwargs)
         errors = "raise" if config.raising.get() else self.errors
         is_whole = not kwargs and len(args) == len(self.parameters) and not any(map(is_setting, args))
         if self._whole is not None and is_whole and errors == self.errors:
@@ -219,6 +232,8 @@ class Kernel(Ufunc, Inspected, Treelike):
 
     def whole_program(self) -> "Program":
         """The specialization in which every number is passed; all else has its default."""
+        if self.letters:
+            raise without_sizes(self)
         values = {}
         for name in self.parameters:
             default = self.default(name)
@@ -239,6 +254,8 @@ class Kernel(Ufunc, Inspected, Treelike):
         flat = flattened(self, args, kwargs)
         if flat is not None:
             return flat.kernel.bind_traced(flat.args, flat.kwargs)
+        if self.letters:
+            return self.sized_for(args, kwargs).bind_traced(args, kwargs)
         names, statics, operands = self._parts(args, kwargs)
         return BoundKernel(self._trace(names, statics), operands, [self._cores[name] for name in names])
 

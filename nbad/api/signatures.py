@@ -4,6 +4,7 @@ import inspect
 import itertools
 import math
 import re
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,9 +14,13 @@ from nbad import lines
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import PARTNERS, shown, table_of
 
+Sized = tuple[int | str, ...]  # a core shape, with letters for sizes
+Sizes = tuple[tuple[str, int], ...]  # letters and what they stand for
+
 RECEIVERS = ("self", "cls")  # the object of a method, by the name that everybody gives it
 RESERVED = ("out", "argnums", "residuals", "seeds", "max_bytes")
-GROUP = re.compile(r"\(\s*((?:[1-9]\d*\s*(?:,\s*[1-9]\d*\s*)*)?)\)")
+SIZE = r"(?:[1-9]\d*|[A-Za-z_]\w*)"  # a number, or a letter for one
+GROUP = re.compile(rf"\(\s*((?:{SIZE}\s*(?:,\s*{SIZE}\s*)*)?)\)")
 
 
 def parameters_of(function, name):
@@ -83,12 +88,14 @@ def static_names(kernel, known, static):
 
 
 def cores_of(kernel, signature, arguments):
-    """Core shapes of the arguments by name, and of the outputs or None.
+    """Core shapes of the arguments by name, and of the outputs or None; letters in them stand for sizes.
 
     Examples
     --------
     >>> cores_of("f", "(3),()->(2,2)", ["x", "y"])
     ({'x': (3,), 'y': ()}, ((2, 2),))
+    >>> cores_of("f", "(n,3)->(n)", ["x"])
+    ({'x': ('n', 3)}, (('n',),))
     """
     if signature is None:
         return dict.fromkeys(arguments, ()), None
@@ -96,35 +103,126 @@ def cores_of(kernel, signature, arguments):
         raise ArgumentTypeError(
             f"`nbad.kernel(signature={signature!r})` of `{kernel}`: not text",
             got=shown(signature),
-            expected="groups of literal sizes, an arrow, and a group for each output",
+            expected="groups of sizes, an arrow, and a group for each output",
             fix=f"signature={_like('', arguments)!r}",
         )
     sides = [[_shape(sizes) for sizes in GROUP.findall(side)] for side in signature.split("->")]
     rests = [re.sub(r"\s", "", GROUP.sub("", side)) for side in signature.split("->")]
     fits = len(sides) == 2 and len(sides[0]) == len(arguments) and bool(sides[1])
-    if not fits or any(rest != "," * max(len(side) - 1, 0) for rest, side in zip(rests, sides, strict=True)):
-        symbol = re.search(r"[^\W\d]\w*", signature)
+    fits = fits and all(rest == "," * max(len(side) - 1, 0) for rest, side in zip(rests, sides, strict=True))
+    unknown = [letter for letter in letters_in(sides[1]) if letter not in letters_in(sides[0])] if fits else []
+    if not fits or unknown:
         raise ArgumentValueError(
             f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`",
-            got=repr(signature) + (f", in which {symbol[0]} is no number" if symbol else ""),
-            expected=f"{len(arguments)} groups of literal sizes, an arrow, and a group for each output",
+            got=f"{unknown[0]} in an output, and in no argument" if unknown else repr(signature),
+            expected=f"{len(arguments)} groups of sizes, an arrow, and a group for each output, of the same letters",
             fix=f"signature={_like(signature, arguments)!r}",
         )
     return dict(zip(arguments, sides[0], strict=True)), tuple(sides[1])
 
 
 def _like(signature, arguments):
-    """The signature that was probably meant: numbers for its symbols, and a group for each argument."""
-    symbols = list(dict.fromkeys(re.findall(r"[^\W\d]\w*", signature)))
-    sizes = {symbol: str(size) for size, symbol in enumerate(symbols, 3)}
-    inputs, _, outputs = (re.sub(r"[^\W\d]\w*", lambda found: sizes[found[0]], signature)).partition("->")
+    """The signature that was probably meant: a group for each argument, and letters that arguments have."""
+    inputs, _, outputs = signature.partition("->")
     cores = [_shape(found) for found in GROUP.findall(inputs)][: len(arguments)]
     cores += [()] * (len(arguments) - len(cores))
-    return f"{groups(cores)}->{groups([_shape(found) for found in GROUP.findall(outputs)] or [()])}"
+    known = letters_in(cores)
+    returned = [
+        tuple(size if size in known or isinstance(size, int) else 3 for size in _shape(found)) for found in GROUP.findall(outputs)
+    ]
+    return f"{groups(cores)}->{groups(returned or [()])}"
 
 
 def _shape(sizes):
-    return tuple(int(size) for size in sizes.split(",") if size.strip())
+    return tuple(int(size) if size.isdecimal() else size for size in map(str.strip, sizes.split(",")) if size)
+
+
+def letters_in(cores: Iterable[Sized]) -> tuple[str, ...]:
+    """The letters for sizes in core shapes, each once."""
+    return tuple(dict.fromkeys(size for core in cores for size in core if isinstance(size, str)))
+
+
+def with_sizes(cores: Iterable[Sized], sizes: Sizes) -> list[tuple[int, ...]]:
+    """Core shapes with numbers for their letters."""
+    known = dict(sizes)
+    return [tuple(known[size] if isinstance(size, str) else size for size in core) for core in cores]
+
+
+def check_sizes(name: str, signature: str | None, letters: tuple[str, ...], sizes: dict[str, Any]) -> None:
+    """Refuse what does not tell a size for each letter."""
+    given = ", ".join(f"{letter}={reprlib.repr(size)}" for letter, size in sizes.items())
+    call, fix = f"`{name}.sized({given})`", f"{name}.sized({', '.join(f'{letter}=3' for letter in letters)})"
+    if sizes.keys() != set(letters):
+        has = (
+            f"the signature {signature} has the letters {', '.join(letters)}"
+            if letters
+            else "there are no letters in its signature"
+        )
+        raise ArgumentTypeError(f"{call}: {has}", got=", ".join(sizes) or "no sizes", expected="a number for each", fix=fix)
+    for letter, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+            raise ArgumentValueError(
+                f"{call}: {letter} is no size", got=shown(size), expected="a whole number from 1 on", fix=fix
+            )
+
+
+def without_sizes(kernel: Any) -> ArgumentTypeError:
+    """The error where a kernel is asked for what its sizes decide."""
+    name, letters = name_in_code(kernel), ", ".join(kernel.letters)
+    return ArgumentTypeError(
+        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: its calls alone tell what {letters} in its signature is",
+        got=f"the signature {kernel.signature}",
+        expected="a kernel of one size",
+        fix=f"{name}.sized({', '.join(f'{letter}=3' for letter in kernel.letters)})",
+    )
+
+
+def sizes_in(call: str, signature: str, cores: dict[str, Sized], shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """What the letters in core shapes stand for, by the shapes of arguments."""
+    found: dict[str, tuple[int, str]] = {}  # and of which argument
+    for name, shape in shapes.items():
+        core = cores[name]
+        if len(shape) < len(core):
+            axes = f"np.atleast_{len(core)}d({name})" if len(core) < 4 else f"np.expand_dims({name}, 0)"
+            raise ArgumentValueError(
+                f"{call}: {name} has no axes for its core {group(core)}",
+                got=f"shape {shape}",
+                expected=f"{len(core)} axes at least, as in the signature {signature}",
+                fix=axes,
+            )
+        for axis, letter in enumerate(core, len(shape) - len(core)):
+            size, other = found.setdefault(letter, (shape[axis], name)) if isinstance(letter, str) else (shape[axis], name)
+            got = f"{letter} = {shape[axis]} in {name} of shape {shape}"
+            if shape[axis] == 0:
+                raise ArgumentValueError(f"{call}: {name} has a core of no numbers", got=got, expected="a size from 1 on")
+            if size != shape[axis]:
+                raise _uneven(call, signature, cores, letter, (other, shapes[other]), (name, shape))
+    return {letter: size for letter, (size, _) in found.items()}
+
+
+def _uneven(call, signature, cores, letter, *pair):
+    """The error where a letter stands for different sizes in two axes, of one argument or of two, with their shapes."""
+    shapes = dict(pair)
+    sizes = {
+        name: [n for n, size in zip(shape[-len(cores[name]) :], cores[name], strict=True) if size == letter]
+        for name, shape in pair
+    }
+    least = min(min(found) for found in sizes.values())
+    parts = {name: ", ".join(f":{least}" if size == letter else ":" for size in cores[name]) for name in shapes}
+    (first, _), (second, _) = pair
+    what = (
+        f"{second} does not fit {first}: both have the size {letter}"
+        if first != second
+        else f"{first} has the size {letter} twice"
+    )
+    return ArgumentValueError(
+        f"{call}: {what} in the signature {signature}",
+        got=", ".join(
+            f"{letter} = {' and '.join(map(str, sizes[name]))} in {name} of shape {shape}" for name, shape in shapes.items()
+        ),
+        expected=f"one size {letter}",
+        fix=", ".join(f"{name}[..., {part}]" for name, part in parts.items()),
+    )
 
 
 def group(core):

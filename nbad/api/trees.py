@@ -45,7 +45,7 @@ class Treelike:
     max_passes: int
     parameters: tuple[str, ...]
     _math: Any
-    _cores: dict[str, tuple[int, ...]]
+    _cores: dict[str, Any]
     _leaves: tuple[tuple[int, ...], ...] | None
     _made_from: Any
     _parameters: tuple[inspect.Parameter, ...]
@@ -62,7 +62,7 @@ class Treelike:
             return self._own_flat(forest)
         base, method, arguments = self._made_from
         flat = base.flat(forest)
-        return flat.fixed(*arguments) if method == "fixed" else self._flat_derivative(flat, dict(forest))
+        return self._flat_derivative(flat, dict(forest)) if method == "derived" else getattr(flat, method)(*arguments)
 
     @property
     def takes_trees(self) -> bool:
@@ -98,7 +98,7 @@ class Treelike:
             structure = Tree(tuple, tuple(range(len(parts))), parts) if structure is TUPLE else parts[0]
         flat_by = tuple(each for parameter in by for each in names[parameter])
         tracer = functools.partial(tracer.func, base, flat_by, structure)
-        return base.derived(name, tracer, [*outputs[:more], *map(base.core, flat_by)], flat_by)
+        return base.derived(name, tracer, [*outputs[:more], *(base._cores[each] for each in flat_by)], flat_by)
 
 
 def _flat_parameters(parameters, names):

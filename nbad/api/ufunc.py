@@ -1,9 +1,10 @@
-"""What a kernel has in common with NumPy's ufuncs: its counts, `outer`, and arguments that answer to ufuncs in their own way.
+"""What a kernel has in common with NumPy's ufuncs: its counts, sizes and `outer`, and arguments that answer in their own way.
 
 NumPy asks every argument that has an `__array_ufunc__` of its own what a ufunc makes of it, and so do kernels: pandas aligns,
 xarray pairs dimensions by name, dask stays lazy. Nothing is paired by position, or computed, without being asked for.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad import foreign, lines
-from nbad.api.signatures import code_of, groups, in_order, name_in_code
+from nbad.api.signatures import Sizes, check_sizes, code_of, groups, in_order, name_in_code, sizes_in, with_sizes
+from nbad.api.statics import is_setting
 from nbad.errors import ArgumentTypeError, leaving
 from nbad.forks import IMPORTS
+from nbad.memo import Memo
 
 if TYPE_CHECKING:
     from nbad.pipeline import Program
@@ -24,9 +27,13 @@ class Ufunc:
 
     __name__: str
     parameters: tuple[str, ...]
-    signature: str | None
-    _cores: dict[str, tuple[int, ...]]
-    _leaves: tuple[tuple[int, ...], ...] | None
+    signature: Any
+    letters: tuple[str, ...]
+    remember: Memo
+    _cores: dict[str, Any]
+    _leaves: Any
+    _made_from: Any
+    _again: Callable[..., Any]
     _parameters: tuple[Any, ...]
     _rest: str | None
     _parts: Callable[..., Any]
@@ -77,6 +84,77 @@ class Ufunc:
         """The kernel of arguments by name."""
         positional, named = in_order(self._parameters, statics | dict(zip(names, values, strict=True)))
         return self(*positional, **named, **options)  # type: ignore[operator]
+
+    @leaving
+    def sized(self, **sizes: int) -> Any:
+        """The kernel of one size: with numbers for the letters of its signature.
+
+        A kernel finds sizes in the arguments of each call. This tells them where there is no call yet, as in code that Numba
+        compiles and in `nbad.export`.
+
+        Parameters
+        ----------
+        **sizes : int
+            A number for each letter.
+
+        Returns
+        -------
+        Kernel
+
+        Raises
+        ------
+        ArgumentTypeError
+            If the letters are others.
+        ArgumentValueError
+            If a number is no size.
+
+        Examples
+        --------
+        >>> import nbad, numpy as np
+        >>> dot = nbad.kernel(lambda a, b: np.dot(a, b), signature="(n),(n)->()")
+        >>> dot([1.0, 2.0], [3.0, 4.0]), dot([1.0, 2.0, 3.0], [1.0, 1.0, 1.0])
+        (np.float64(11.0), np.float64(6.0))
+        >>> dot.sized(n=2).signature
+        '(2),(2)->()'
+        """
+        check_sizes(name_in_code(self), self.signature, self.letters, sizes)
+        return self.at_sizes(tuple((letter, int(sizes[letter])) for letter in self.letters))
+
+    def at_sizes(self, sizes: Sizes) -> Any:
+        """The same, made once for each."""
+        return self.remember(("sized", sizes), lambda: self._at_sizes(sizes)) if sizes else self
+
+    def _at_sizes(self, sizes):
+        made_from: tuple[Any, Any, Any] = self._made_from or (None, None, ())
+        base, method, arguments = made_from
+        if method in (None, "flat"):
+            cores, leaves = with_sizes(self._cores.values(), sizes), with_sizes(self._leaves, sizes)
+            return self._again(f"{groups(cores)}->{groups(leaves)}", ("at_sizes", (sizes,)))
+        sized = base.at_sizes(sizes)
+        if method == "fixed":
+            return sized.fixed(*arguments)
+        name, tracer, outputs, by = arguments
+        tracer = functools.partial(tracer.func, sized, *tracer.args[1:])
+        return sized.derived(name, tracer, with_sizes(outputs, sizes), by)
+
+    def sized_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The kernel of the sizes that a call's arguments have; this one, if its signature has no letters."""
+        if not self.letters:
+            return self
+        with IMPORTS:
+            from nbad.runtime.operands import as_array
+        names, statics, values = self._parts(args, kwargs)
+        call = f"`{self.__name__}({', '.join(self.parameters)})`"
+        given = dict(zip(names, values, strict=True))
+        for p in self._parameters:
+            if p.name in self._cores and p.name not in given and p.name not in statics and p.default is not p.empty:
+                given[p.name] = p.default
+        shapes = {
+            name: tuple(value.shape) if hasattr(value, "shape") else as_array(call, name, value).shape
+            for name, value in given.items()
+            if name in self._cores and not is_setting(value)
+        }
+        return self.at_sizes(tuple(sizes_in(call, self.signature, self._cores, shapes).items()))
 
     @leaving
     def outer(self, a: Any, b: Any, /, *, out: Any = None, **kwargs: Any) -> Any:

@@ -52,7 +52,7 @@ def value(f, args, kwargs, out):
             slots = program.input_slots(tuple(map(program.names.index, f.by)))
             warn_of_equalities(f.origin.bind(args, kwargs)[0], operands, slots)
     elif layout.is_small and not kwargs and len(args) == len(program.names):
-        f.plain.keep(VALUE, (len(args), layout.dtype), lambda: plain.value(program, layout.dtype))
+        f.plain.keep(VALUE, (len(args), layout.dtype, program.cores), lambda: plain.value(program, layout.dtype))
     return sweeps.structured(program, leaves) if out is None else out
 
 
@@ -104,7 +104,8 @@ def interpreted(kernel, name, tracer):
 
     def function(*args, **kwargs):
         names, statics, given = kernel._parts(args, kwargs)
-        traced = tracer(kernel._arguments(names), {**kernel._defaults(names), **statics})
+        sized = kernel.sized_for(args, kwargs)
+        traced = tracer(sized._arguments(names), {**sized._defaults(names), **statics})
         slots = [slot for value in given for slot in np.ravel(value)]
         values, leaves = iter(evaluate(traced.graph, *slots)), []
         for core in traced.outputs:

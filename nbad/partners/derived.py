@@ -33,6 +33,7 @@ def of_arrays(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
     >>> kernel(*values)
     np.float64(9.0)
     """
+    f = f.sized_for(args, kwargs)
     names, statics, values = f._parts(args, kwargs)
     if names == f.parameters and not statics and f._is_plain:
         return f, values

@@ -93,6 +93,7 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
         f(*xs)  # it says itself what is wrong with them
         flat = flattened(f, xs, {})
         f, xs = (flat.kernel, flat.args) if flat else (f, xs)
+        f = f.sized_for(xs, {})
     given = dict(zip(f.parameters, xs, strict=False))
     statics = {name: given.pop(name) for name, value in tuple(given.items()) if name in f.static or is_setting(value)}
     f, xs = f.fixed(statics) if statics else f, tuple(given.values())

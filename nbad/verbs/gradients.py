@@ -56,7 +56,7 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     """
     names = _parameters(f, argnums, "grad")
     tracer = functools.partial(_trace_grad, f, names, TUPLE if _is_many(argnums) else ALONE)
-    return f.derived(f"{f.__name__}_grad", tracer, map(f.core, names), names)
+    return f.derived(f"{f.__name__}_grad", tracer, [f._cores[name] for name in names], names)
 
 
 def _is_many(argnums):
@@ -237,7 +237,7 @@ class ValueAndGrad(Made):
     def __init__(self, f, names, is_many):
         super().__init__(f)
         tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
-        self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *map(f.core, names)], names)
+        self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *(f._cores[name] for name in names)], names)
         self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
