@@ -20,7 +20,7 @@ from nbad.memo import Memo
 from nbad.plans import text as plan_text
 from nbad.plans import work
 from nbad.plans.partition import partition
-from nbad.plans.plan import fuse, jvp_graph, repeated, whole_jacobian
+from nbad.plans.plan import fuse, jvp_graph, repeated, symmetric, whole_jacobian
 
 
 class Program:
@@ -156,7 +156,17 @@ class Program:
 
     def jacobian_graph(self, plan, with_value):
         """The graph from inputs to all entries of the Jacobian, which come last."""
-        return self.remember(self.jacobian_key(plan, with_value), lambda: whole_jacobian(plan, with_value))
+        return self.remember(self.jacobian_key(plan, with_value), lambda: self._jacobian_graph(plan, with_value))
+
+    def _jacobian_graph(self, plan, with_value):
+        graph = whole_jacobian(plan, with_value)
+        return symmetric(graph, len(plan.wrt)) if self._is_hessian(plan) else graph
+
+    def _is_hessian(self, plan):
+        """Whether the Jacobian is one of a gradient by that of which it is one, and so symmetric."""
+        if plan.outputs != len(plan.wrt) or not set(self.by) <= set(self.names):
+            return False
+        return self.input_slots(tuple(map(self.names.index, self.by))) == plan.wrt
 
     def jacobian(self, plan, dtype, with_value):
         """The kernel of that."""

@@ -14,7 +14,6 @@ from nbad.graphs.kernels import Structure
 from nbad.njit.callees import JVP, TANGENT, Callee
 from nbad.njit.scalar_ir import ScalarCode, print_scalar
 from nbad.pipeline import Program
-from nbad.plans.plan import whole_jacobian
 from nbad.verbs.gradients import grad
 
 
@@ -159,7 +158,7 @@ def _value_and_jacobian(callee: Callee, asked: Asked) -> _Made:
     program = _program(callee, asked)
     wrt = program.input_slots(_chosen(callee, program, asked))
     plan = program.jacobian_plan(wrt, callee.form.option or "auto")
-    graph = whole_jacobian(plan, with_value=True)
+    graph = program.jacobian_graph(plan, with_value=True)
     rows = Leaf((plan.outputs, len(wrt)), plan.outputs, is_rows=True)
     return _Made(program, graph, Group(tuple, (_outputs(callee, program), rows)))
 

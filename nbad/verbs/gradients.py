@@ -150,7 +150,8 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
     Returns
     -------
     callable
-        `hessian(f)(*xs, out=None)` of shape `(*B, N, N)`: both axes run over the chosen arguments, core values in C order.
+        `hessian(f)(*xs, out=None)` of shape `(*B, N, N)`: both axes run over the chosen arguments, core values in C order. Each
+        block is symmetric to the bit.
 
     Raises
     ------
