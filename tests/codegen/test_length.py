@@ -53,6 +53,17 @@ def test_calls_of_vector_functions_make_vectors_longer(oplist, registers):
     assert length(oplist, OFFERED) == registers
 
 
+def test_sums_of_a_few_products_are_short_however_many():
+    builder = GraphBuilder("products", [f"x{k}" for k in range(8)])
+    products = [builder.add("mul", j, k) for j in range(8) for k in range(8)]
+    sums = [builder.add("add", *products[k : k + 2]) for k in range(0, 8, 2)]
+    chained = builder.add("add", builder.add("add", *sums[:2]), builder.add("add", *sums[2:]))
+    for product in products[8:]:
+        chained = builder.add("add", chained, product)
+    assert length(lower(builder.build(sums + products[8:16])), OFFERED) == 1
+    assert length(lower(builder.build([chained])), OFFERED) == 2
+
+
 def test_a_constant_alone_is_short():
     builder = GraphBuilder("one", ["x"])
     assert length(lower(builder.build([builder.constant(1.0)])), OFFERED) == 1
