@@ -76,7 +76,7 @@ class Read:
         pitch = self.number if count == self.lanes else self.lanes
         vectors = [self._loaded(place, row * pitch) for row in range(count)]
         steps = list(THREE)
-        rows = [6, 7, 8] if count == 3 else transposed(count, steps := [])
+        rows = [6, 7, 8] if count == 3 else transposed(count, count, steps := [])
         for a, b, mask in steps:
             self._add(shuffle(name := self._new(), f"<{self.lanes} x {self.printer.scalar}>", (vectors[a], vectors[b]), mask))
             vectors.append(name)
