@@ -51,7 +51,7 @@ def part_of(column: int, number: int, lanes: int) -> tuple[int, int]:
 
 
 def chosen(number: int, lanes: int) -> tuple[list[Step], list[int]]:
-    """How all columns come out of as many registers, and which of the vectors they are then.
+    """How two or three columns come out of as many registers, and which of the vectors they are then.
 
     Examples
     --------
@@ -63,15 +63,12 @@ def chosen(number: int, lanes: int) -> tuple[list[Step], list[int]]:
     steps: list[Step] = []
     rows = []
     for column in range(number):
-        places = range(column, number * lanes, number)
-        row = 0
-        for other in range(1, number):
-            # what came before is in its place, or, of register 0, where it was loaded
-            before = [k if other > 1 or place >= lanes else place for k, place in enumerate(places)]
-            mask = tuple(place % lanes + lanes if place // lanes == other else kept for kept, place in zip(before, places))
-            steps.append((row, other, mask))
-            row = number + len(steps) - 1
-        rows.append(row)
+        places = range(column, number * lanes, number)  # counted through all registers: a step sees two
+        steps.append((0, 1, tuple([place if place < 2 * lanes else 0 for place in places])))
+        if number == FEW:
+            mask = tuple([k if place < 2 * lanes else place - lanes for k, place in enumerate(places)])
+            steps.append((number + len(steps) - 1, 2, mask))
+        rows.append(number + len(steps) - 1)
     return steps, rows
 
 
