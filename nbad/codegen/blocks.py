@@ -106,8 +106,8 @@ def _square(start: int, count: int, lanes: int, number: int) -> Square:
 def transposed(count: int, lanes: int, steps: list[Step]) -> list[int]:
     """The rows of so many columns: the k-th has those of element k, of that `count` behind it, and so on, side by side.
 
-    Columns come of such rows by the same steps. Each round takes neighbours two by two, and of both what stands at even places, or
-    at odd ones, in groups that double: most steps stay within halves of registers, and those across move halves as a whole. With
+    Columns come of such rows by the same steps. Each round takes neighbours two by two, and of both what stands at even places or
+    at odd ones, in groups that double: most steps stay within halves of registers, those across move halves as a whole. With
     AVX2 LLVM needs half the instructions that rounds of interleaving take.
     """
     rows, size = list(range(count)), 1
