@@ -150,7 +150,8 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., Array]:
     Returns
     -------
     callable
-        `hessian(f)(*xs, out=None)` of shape `(*B, N, N)`: both axes run over the chosen arguments, core values in C order.
+        `hessian(f)(*xs, out=None)` of shape `(*B, N, N)`: both axes run over the chosen arguments, core values in C order. It is
+        symmetric to the last bit: of two entries that are the same one is computed.
 
     Raises
     ------
