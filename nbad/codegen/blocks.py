@@ -1,7 +1,7 @@
 """Blocks: results that lie side by side for each element, as those of a Jacobian do, transposed in registers.
 
-The columns of a block are taken by squares: as many as a register has lanes, 8 at most, and what is left by smaller ones. A square is
-stored as soon as its columns are known, so that few of them are alive.
+The columns of a block are taken by squares: as many as a register has lanes, 8 at most, and what is left by smaller ones. A
+square is stored as soon as its columns are known, so that few of them are alive.
 """
 
 from typing import NamedTuple, Protocol
