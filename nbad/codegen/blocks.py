@@ -1,7 +1,7 @@
 """Blocks: results that lie side by side for each element, as those of a Jacobian do, transposed in registers.
 
-The columns of a block are taken by squares: as many as a register has lanes, and what is left by smaller ones. A square is
-stored as soon as its columns are known, so that few of them are alive.
+The columns of a block are taken by squares: as many as a register has lanes, 8 at most, and what is left by smaller ones. A
+square is stored as soon as its columns are known, so that few of them are alive.
 """
 
 from typing import NamedTuple, Protocol
@@ -26,6 +26,9 @@ THREE: dict[tuple[int, int], tuple[Step, ...]] = {
         *((6, 7, (0, 1, 2, 3, 8, 9, 10, 11)), (8, 6, (0, 1, 2, 3, 12, 13, 14, 15)), (7, 8, (4, 5, 6, 7, 12, 13, 14, 15))),
     ),
 }
+
+
+SIDE = 8  # columns of a square: with 16 lanes, halves of registers are stored at once, and one of 16 takes as long or longer
 
 
 class Stored(NamedTuple):
@@ -60,10 +63,10 @@ def squares(number: int, lanes: int, itemsize: int) -> list[Square]:
     """
     if number == 3:
         return [_three(lanes, itemsize)]
-    found, start = [], 0
+    found, start, side = [], 0, min(lanes, SIDE)
     while start < number:
         left = number - start
-        count = lanes if left >= lanes else 1 << (left - 1).bit_length()
+        count = side if left >= side else 1 << (left - 1).bit_length()
         if count > number:  # there is nothing before it to overlap
             count //= 2
         start = min(start, number - count)
@@ -89,31 +92,34 @@ def _three_by_any(lanes: int) -> tuple[Step, ...]:
 
 def _square(start: int, count: int, lanes: int, number: int) -> Square:
     steps: list[Step] = []
-    if count == lanes:
-        rows = transposed(lanes, steps)
-        stores = [Stored(row, lanes, element * number) for element, row in enumerate(rows)]
-    else:
+    if count == number < lanes:
         whole = _side_by_side(count, lanes, steps)
-        if count == number:
-            stores = [Stored(whole, lanes * count, 0)]
-        else:
-            first = count + len(steps)
-            steps += [(whole, whole, tuple(range(k * count, (k + 1) * count))) for k in range(lanes)]
-            stores = [Stored(first + element, count, element * number) for element in range(lanes)]
-    return Square(start, count, tuple(steps), tuple(stores))
+        return Square(start, count, tuple(steps), (Stored(whole, lanes * count, 0),))
+    rows = transposed(count, lanes, steps)
+    if count < lanes:  # a row is several elements
+        parts = [(row, tuple(range(place, place + count))) for place in range(0, lanes, count) for row in rows]
+        rows = list(range(first := count + len(steps), first + lanes))
+        steps += [(row, row, part) for row, part in parts]
+    return Square(start, count, tuple(steps), tuple(Stored(row, count, k * number) for k, row in enumerate(rows)))
 
 
-def transposed(lanes: int, steps: list[Step]) -> list[int]:
-    """The rows of a square, or its columns where rows are given: each round interleaves the first half of its vectors with the
-    second.
+def transposed(count: int, lanes: int, steps: list[Step]) -> list[int]:
+    """The rows of so many columns: the k-th has those of element k, of that `count` behind it, and so on, side by side.
+
+    Columns come of such rows by the same steps. Each round takes neighbours two by two, and of both what stands at even places or
+    at odd ones, in groups that double: most steps stay within halves of registers, those across move halves as a whole. With
+    AVX2 LLVM needs half the instructions that rounds of interleaving take.
     """
-    rows = list(range(lanes))
-    low = [k // 2 + lanes * (k % 2) for k in range(lanes)]
-    for _ in range(lanes.bit_length() - 1):
-        made = lanes + len(steps)
-        pairs = zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True)
-        steps += [(a, b, tuple(k + shift for k in low)) for a, b in pairs for shift in (0, lanes // 2)]
-        rows = list(range(made, made + lanes))
+    rows, size = list(range(count)), 1
+    while size < count:
+        made, half = count + len(steps), count // 2
+        pairs = [(rows[k + r], rows[k + size + r]) for k in range(0, count, 2 * size) for r in range(size)]
+        for odd in (0, size):
+            groups = [range(place, place + size) for place in range(odd, lanes, 2 * size)]
+            mask = tuple(vector + lane for group in groups for vector in (0, lanes) for lane in group)
+            steps += [(a, b, mask) for a, b in pairs]
+        rows = [made + k + r for start in range(0, half, size) for k in (start, start + half) for r in range(size)]
+        size *= 2
     return rows
 
 

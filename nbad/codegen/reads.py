@@ -1,19 +1,20 @@
 """Reads: inputs that lie side by side for each element, as those of a vector argument do, transposed in registers.
 
-They are loaded by squares of as many columns as a register has lanes, a last one overlapping the one before it; a single column
-that is left, lane by lane. A square is loaded where one of its columns is asked for first.
+They are loaded by squares as those of blocks are, a last one overlapping the one before it; a single column that is left, lane by
+lane. Two or three are all in as many registers, of which each is chosen. A square is loaded where one of its columns is asked for
+first.
 """
 
 from collections.abc import Sequence
 
-from nbad.codegen.blocks import Printer, Step, transposed
+from nbad.codegen.blocks import SIDE, Printer, Step, transposed
 from nbad.codegen.functions import shuffle
 from nbad.codegen.host import ITEMSIZE
 
 # columns: of 32 a kernel is up to 1.2 times faster than one that reads rows, of 64 even, and compiles 1.4 times as long
 MOST = 32
-THREE_OF_FOUR = (3, 4)  # columns and lanes
-# these are taken across halves of registers first, then within them
+FEW = 3  # columns that are chosen from registers
+# three columns and four lanes: these are taken across halves of registers first, then within them
 THREE: tuple[Step, ...] = (
     *((0, 1, (0, 1, 6, 7)), (0, 2, (2, 3, 4, 5)), (1, 2, (0, 1, 6, 7))),
     *((3, 4, (0, 5, 2, 7)), (3, 5, (1, 4, 3, 6)), (4, 5, (0, 5, 2, 7))),
@@ -25,12 +26,10 @@ def may_read(number: int, lanes: int) -> bool:
 
     Examples
     --------
-    >>> [number for number in range(1, 10) if may_read(number, 4)], [number for number in range(1, 10) if may_read(number, 8)]
-    ([3, 4, 5, 6, 7, 8, 9], [8, 9])
-    >>> may_read(32, 4), may_read(33, 4)
-    (True, False)
+    >>> may_read(1, 4), may_read(2, 4), may_read(3, 1), may_read(MOST, 4), may_read(MOST + 1, 4)
+    (False, True, False, True, False)
     """
-    return 1 < lanes <= number <= MOST or (number, lanes) == THREE_OF_FOUR
+    return 1 < number <= MOST and lanes > 1
 
 
 def part_of(column: int, number: int, lanes: int) -> tuple[int, int]:
@@ -38,16 +37,39 @@ def part_of(column: int, number: int, lanes: int) -> tuple[int, int]:
 
     Examples
     --------
-    >>> [part_of(column, 9, 4) for column in (3, 4, 8)], [part_of(column, 6, 4) for column in (3, 4, 5)]
+    >>> [part_of(column, 9, 4) for column in (3, 4, 8)], [part_of(column, 6, 8) for column in (3, 4, 5)]
     ([(0, 4), (4, 4), (8, 1)], [(0, 4), (2, 4), (2, 4)])
     >>> [part_of(column, 3, 4) for column in range(3)], [part_of(column, 3, 2) for column in range(3)]
     ([(0, 3), (0, 3), (0, 3)], [(0, 2), (0, 2), (2, 1)])
     """
-    if (number, lanes) == THREE_OF_FOUR:
-        return 0, 3
-    start = column // lanes * lanes
+    if number <= FEW and lanes > FEW:
+        return 0, number
+    side = min(lanes, SIDE, 1 << (number.bit_length() - 1))
+    start = column // side * side
     left = number - start
-    return (start, min(lanes, left)) if left >= lanes or left == 1 else (number - lanes, lanes)
+    return (start, min(side, left)) if left >= side or left == 1 else (number - side, side)
+
+
+def chosen(number: int, lanes: int) -> tuple[list[Step], list[int]]:
+    """How two or three columns come out of as many registers, and which of the vectors they are then.
+
+    Examples
+    --------
+    >>> chosen(2, 4)
+    ([(0, 1, (0, 2, 4, 6)), (0, 1, (1, 3, 5, 7))], [2, 3])
+    """
+    if (number, lanes) == (3, 4):
+        return list(THREE), [6, 7, 8]
+    steps: list[Step] = []
+    rows = []
+    for column in range(number):
+        places = range(column, number * lanes, number)  # counted through all registers: a step sees two
+        steps.append((0, 1, tuple([place if place < 2 * lanes else 0 for place in places])))
+        if number == FEW:
+            mask = tuple([k if place < 2 * lanes else place - lanes for k, place in enumerate(places)])
+            steps.append((number + len(steps) - 1, 2, mask))
+        rows.append(number + len(steps) - 1)
+    return steps, rows
 
 
 class Read:
@@ -67,20 +89,28 @@ class Read:
             place = self._named(f"add i64 {offset}, {element * self.number + start}")
             for column, register in zip(registers, self._columns(place, count), strict=True):
                 column.append(register)
-        return {self.first + start + column: self._joined(parts) for column, parts in enumerate(registers)}
+        return {self.first + start + column: self._joined(parts, self.lanes) for column, parts in enumerate(registers)}
 
     def _columns(self, place: str, count: int) -> list[str]:
         """One register of each column, for the elements from a place on."""
         if count == 1:
             return [self._by_lanes(place)]
-        pitch = self.number if count == self.lanes else self.lanes
-        vectors = [self._loaded(place, row * pitch) for row in range(count)]
-        steps = list(THREE)
-        rows = [6, 7, 8] if count == 3 else transposed(count, steps := [])
+        steps: list[Step] = []
+        if count == self.number <= FEW:
+            vectors = [self._loaded(place, k * self.lanes, self.lanes) for k in range(count)]
+            steps, rows = chosen(count, self.lanes)
+        else:
+            vectors = [self._row(place, k, count) for k in range(count)]
+            rows = transposed(count, self.lanes, steps)
         for a, b, mask in steps:
             self._add(shuffle(name := self._new(), f"<{self.lanes} x {self.printer.scalar}>", (vectors[a], vectors[b]), mask))
             vectors.append(name)
         return [vectors[row] for row in rows]
+
+    def _row(self, place: str, first: int, count: int) -> str:
+        """So many columns of an element, of that `count` behind it, and so on."""
+        elements = range(first, self.lanes, count)
+        return self._joined([self._loaded(place, element * self.number, count) for element in elements], count)
 
     def _by_lanes(self, place: str) -> str:
         kind, scalar, vector = f"<{self.lanes} x {self.printer.scalar}>", self.printer.scalar, "poison"
@@ -89,17 +119,16 @@ class Read:
             vector = self._named(f"insertelement {kind} {vector}, {scalar} {item}, i32 {lane}")
         return vector
 
-    def _loaded(self, place: str, items: int) -> str:
-        kind = f"<{self.lanes} x {self.printer.scalar}>"
-        return self._named(f"load {kind}, ptr {self._address(place, items)}, align {self.size}")
+    def _loaded(self, place: str, first: int, items: int) -> str:
+        kind = f"<{items} x {self.printer.scalar}>"
+        return self._named(f"load {kind}, ptr {self._address(place, first)}, align {self.size}")
 
     def _address(self, place: str, items: int) -> str:
         at = self._named(f"add i64 {place}, {items}")
         return self._named(f"getelementptr {self.printer.scalar}, ptr %s{self.row}, i64 {at}")
 
-    def _joined(self, parts: Sequence[str]) -> str:
-        """Registers as one vector, two by two."""
-        items = self.lanes
+    def _joined(self, parts: Sequence[str], items: int) -> str:
+        """Vectors of so many items as one, two by two."""
         while len(parts) > 1:
             joined, kind = [], f"<{items} x {self.printer.scalar}>"
             items *= 2

@@ -74,6 +74,22 @@ def test_what_a_loop_calls_counts_but_its_vectors_stay_shorter():
     assert length(lower(kepler.simple), OFFERED) == 2
 
 
+def test_with_32_registers_some_calls_make_vectors_long_but_for_many_inputs():
+    roomy = OFFERED._replace(letter="e", nbytes=64, offered=frozenset({"_ZGVeN8v_exp", "_ZGVeN8v_sin"}))
+    kepler = lower(load("kepler").eccentric_anomaly.whole_program().simple)
+    assert [length(oplist, roomy) for oplist in (kepler, chain(1, 63), chain(1, 64), chain(0, 5))] == [4, 4, 2, 1]
+    assert [length(sum_of(inputs), roomy) for inputs in (12, 13)] == [4, 2]
+
+
+def sum_of(inputs):
+    """A graph of many inputs, many operations and one call."""
+    builder = GraphBuilder("sum", [f"x{k}" for k in range(inputs)])
+    total = builder.add("exp", 0)
+    for k in range(2 * inputs):
+        total = builder.add("add", total, k % inputs)
+    return lower(builder.build([total]))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("registers", [2, 4])
 def test_lengths_have_the_same_bits(dtype, registers, monkeypatch):

@@ -22,6 +22,12 @@ def test_texts_are_modules_without_fast_math(printed):
     assert not re.search(r"\b(fast|nnan|ninf|nsz|arcp|contract|afn|reassoc)\b", printed)
 
 
+@pytest.mark.parametrize("name", FUNCTIONS | PAIRS)
+def test_texts_may_be_inlined_always(name):
+    """As they are in Numba's code, their calls for lanes far out excepted."""
+    binding.parse_assembly(text(symbol(name, "float64", 1), "alwaysinline")).verify()
+
+
 @every_text
 def test_texts_have_one_way_through_but_for_lanes_far_out(printed):
     labels = re.findall(r"^(\w+):", printed[printed.index("@nbad_") :], re.MULTILINE)

@@ -83,6 +83,15 @@ def test_derivatives_of_every_order(orders):
     assert np.allclose(found, expected, rtol=1e-11, atol=1e-11)
 
 
+def test_hessian_is_symmetric_to_the_last_bit():
+    hessian = nbad.hessian(energy)(X, Y)
+    assert np.array_equal(hessian, np.swapaxes(hessian, 1, 2))
+    for (i, j), orders in {(0, 0): (2, 0), (0, 1): (1, 1), (1, 1): (0, 2)}.items():
+        with mpmath.workdps(40):
+            expected = [float(mpmath.diff(mp_energy, (mpmath.mpf(x), mpmath.mpf(y)), orders)) for x, y in zip(X, Y, strict=True)]
+        assert np.allclose(hessian[:, i, j], expected, rtol=1e-12, atol=1e-12)
+
+
 def test_hvp_is_hessian_times_vector():
     tangents = np.cos(X), np.sin(Y)
     hessian = nbad.hessian(energy)(X, Y)
