@@ -134,17 +134,12 @@ class Program:
         return self.remember(("plan", *request), lambda: self._load_plan("reverse", *request))
 
     def jacobian_plan(self, wrt, mode):
-        """The plan that stores the whole Jacobian, accumulated in a mode; "auto" takes the cheaper, and reverse of equals.
-
-        "symmetric" is for gradients by the very arguments.
-        """
+        """The plan that stores the whole Jacobian, accumulated in a mode; "auto" takes the cheaper, and reverse of equals."""
         return self.remember(("jacobian", wrt, mode), lambda: self._jacobian_plan(wrt, mode))
 
     def _jacobian_plan(self, wrt, mode):
         if mode == "reverse" or (mode == "auto" and len(self.graph.outputs) <= len(wrt)):
             return self.plan(wrt, "partials", elimination="full")
-        if mode == "symmetric":
-            return self._load_plan(mode, "full", wrt, "partials", 1)
         forward = self.remember(("plan", "forward", wrt), lambda: self._load_plan("forward", "full", wrt, "partials", 1))
         if mode == "forward":
             return forward
@@ -212,10 +207,8 @@ class Program:
     def joint(self, wrt, mode, elimination="full", seeds=1):
         """The joint graph of outputs and Jacobian entries."""
         with IMPORTS:
-            from nbad.derivatives.differentiate import jacobian, silenced_joint, symmetric
-        is_symmetric = mode == "symmetric"
-        joint = jacobian(self.graph, wrt, "reverse" if is_symmetric else mode, elimination if self.is_scarce else "full", seeds)
-        joint = symmetric(joint, wrt) if is_symmetric else joint
+            from nbad.derivatives.differentiate import jacobian, silenced_joint
+        joint = jacobian(self.graph, wrt, mode, elimination if self.is_scarce else "full", seeds)
         return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint
 
     def sparsity(self, wrt):

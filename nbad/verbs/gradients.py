@@ -18,7 +18,7 @@ from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import ALONE, TUPLE, Traced
 from nbad.graphs.simplify import simplify
 from nbad.runtime import sweeps
-from nbad.verbs.jacobians import Jacobian, Made
+from nbad.verbs.jacobians import Made, jacobian
 from nbad.verbs.pushforward import as_tuples, jvp
 
 
@@ -195,7 +195,7 @@ class Hessian(Made):
     def _jacobian(self, xs, kwargs):
         """The Jacobian of a gradient kernel, kept as that is."""
         names = analyse(self.f, xs, kwargs, self.argnums).names
-        return self.f.remember(("hessian", names), lambda: Jacobian(gradient(self.f, names), selection(names), "symmetric"))
+        return self.f.remember(("hessian", names), lambda: jacobian(gradient(self.f, names), argnums=names))
 
 
 @fitting("nbad.value_and_grad({f})({xs})")

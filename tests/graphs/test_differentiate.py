@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import nbad
-from nbad.derivatives.differentiate import jacobian, symmetric
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.interpreter import evaluate, evaluate_all
 from nbad.graphs.simplify import simplify
@@ -551,18 +551,3 @@ def test_the_power_zero_has_no_slope_anywhere():
     np.testing.assert_array_equal(nbad.grad(f)(x), 0.0)
     np.testing.assert_array_equal(nbad.grad(nbad.grad(f))(x), 0.0)
     np.testing.assert_array_equal(nbad.jvp(f, (x,), (1.0,))[1], 0.0)
-
-
-def test_of_entries_that_are_the_same_those_are_taken_that_take_less():
-    """The gradient of `x*x*exp(y)/2`: that by x, by y, is one product; that by y, by x, is more."""
-    builder = GraphBuilder("gradient", ["x", "y"])
-    power = builder.add("exp", 1)
-    by_y = builder.add("mul", builder.constant(0.5), builder.add("mul", builder.add("mul", 0, 0), power))
-    graph = builder.build([builder.add("mul", 0, power), by_y])
-    whole = jacobian(graph, (0, 1))
-    half = symmetric(whole, (0, 1))
-    assert half.positions == ((0, 0), (0, 1), (1, 0), (1, 1))
-    assert half.entries[1] == half.entries[2] in whole.entries
-    values = evaluate(half.graph, 3.0, 0.5)[2:]
-    np.testing.assert_allclose(values, np.exp(0.5) * np.array([1.0, 3.0, 3.0, 4.5]), rtol=1e-15)
-    assert len(simplify(half.graph).nodes) < len(simplify(whole.graph).nodes)
