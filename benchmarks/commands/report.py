@@ -4,7 +4,20 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import busy, cluster, compiled, exported, indexed, loops, memory, partners, policies, rivals, targets, wide
+from benchmarks.commands import (
+    busy,
+    cluster,
+    compiled,
+    exported,
+    indexed,
+    loops,
+    memory,
+    partners,
+    policies,
+    rivals,
+    targets,
+    wide,
+)
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
