@@ -12,6 +12,7 @@ COMMANDS = {
     "policies": 'residual policies for 1, 8 and 64 seeds, and what "auto" takes',
     "loops": "loops on data beside the same loop by hand, long loops beside JAX's scan",
     "compiled": "a kernel in a loop of a user's own that Numba compiles, beside plain Numba and nbad's array calls",
+    "exported": "the sweeps of exported modules beside nbad's own, for every kernel of the gallery",
     "indexed": "picked arguments and sparse results, beside np.add.at, SciPy's COO format and loops by hand",
     "partners": "kernels as functions of PyTorch's and JAX's, beside their own code: forwards and backwards",
     "wide": "kernels of many outputs and inputs beside JAX, by their width",

@@ -4,7 +4,20 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.commands import busy, cluster, compiled, indexed, loops, memory, partners, policies, rivals, targets, wide
+from benchmarks.commands import (
+    busy,
+    cluster,
+    compiled,
+    exported,
+    indexed,
+    loops,
+    memory,
+    partners,
+    policies,
+    rivals,
+    targets,
+    wide,
+)
 from benchmarks.commands import compile as compile_time
 from benchmarks.report.pages import insert, summary
 from benchmarks.report.results import Results
@@ -13,6 +26,7 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "cluster": cluster.markdown,
     "compile": compile_time.markdown,
     "compiled": compiled.markdown,
+    "exported": exported.markdown,
     "indexed": indexed.markdown,
     "loops": loops.markdown,
     "memory": memory.markdown,

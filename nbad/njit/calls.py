@@ -19,6 +19,8 @@ from nbad.njit.linking import KINDS, slots_of
 
 NUMBERS: Any = types.Integer, types.Float, types.Boolean
 TUPLES: Any = types.BaseTuple
+NAMED: Any = types.BaseNamedTuple
+DICTS: Any = types.DictType, types.LiteralStrKeyDict
 NOT_STATIC = object()
 
 
@@ -143,8 +145,22 @@ def _argument(callee: Callee, name: str, kind: Any) -> Argument:
     wanted = (
         f"an array with at least {len(core)} axes, or a tuple, of shape {core}" if core else "a number or an array of numbers"
     )
-    fix = f"{name}.real" if isinstance(getattr(kind, "dtype", kind), types.Complex) else f"np.array({name})"
-    raise TypingError(f"{callee.call}: {name} is of type {kind}, expected {wanted}; fix: {fix}")
+    raise TypingError(f"{callee.call}: {name} is of type {kind}, expected {wanted}; fix: {_fix(callee, name, kind)}")
+
+
+def _fix(callee: Callee, name: str, kind: Any) -> str:
+    """Code that passes for a parameter what is of another type."""
+    if isinstance(getattr(kind, "dtype", kind), types.Complex):
+        return f"{name}.real"
+    if isinstance(kind, DICTS):
+        fields, made = "a, b", '{"a": a, "b": b}'
+    elif isinstance(kind, NAMED):
+        fields = ", ".join(kind.fields)
+        made = f"{kind.instance_class.__name__}({fields})"
+    else:
+        return f"np.array({name})"
+    given, passed = ([part if each == name else each for each in callee.parameters] for part in (fields, made))
+    return f"nbad.kernel(lambda {', '.join(given)}: {callee.kernel.__name__}({', '.join(passed)})), made outside"
 
 
 def _tuple_shape(kind: Any) -> tuple[int, ...] | None:

@@ -37,8 +37,8 @@ def learn() -> None:
 
 def _learn() -> None:
     with IMPORTS:
-        from nbad.njit import linking, typing, verbs
-    for room in (linking, typing, verbs):
+        from nbad.njit import interleaving, linking, typing, verbs
+    for room in (interleaving, linking, typing, verbs):
         room.register()
 
 

@@ -1,6 +1,7 @@
 """The functions that an exported module brings: vector functions in LLVM IR, and the source of the user's own."""
 
 import ast
+import dis
 import inspect
 import textwrap
 from collections.abc import Iterable
@@ -203,48 +204,73 @@ def _any_width(name: str, dtype: str) -> str:
 # the user's own
 
 
-def sources(rows: dict[str, Operation], kernel: str) -> str:
-    """The functions of the user's own that are called, and what they call and read."""
-    texts: dict[str, str] = {}
+def sources(rows: dict[str, Operation], kernel: str, module: str) -> str:
+    """The functions of the user's own that are called, and what they call and read; none has a name of the module's own."""
+    found = _Found(kernel, _names(module))
     for op, row in rows.items():
         if row.scipy:
             raise _refusal(kernel, f"calls `scipy.special.{row.scipy}`", "what Numba compiles without SciPy")
         if row.address and row.plain is None:
             raise _refusal(kernel, f"asks where `{op.partition('.')[0]}` raises", 'errors="raise"')
         if row.address:
-            _add(row.plain, op.partition(".")[0], kernel, texts)
-    return "\n\n".join(texts.values())
+            found.add(row.plain, op.partition(".")[0])
+    return "\n\n".join(found.texts.values())
 
 
-def _refusal(kernel: str, what: str, expected: str) -> ArgumentTypeError:
+def _names(module: str) -> set[str]:
+    """The names that a module gives to what it holds and imports."""
+    return {step.argval for step in dis.get_instructions(compile(module, "module", "exec")) if step.opname == "STORE_NAME"}
+
+
+def _refusal(kernel: str, what: str, expected: str, fix: str | None = None) -> ArgumentTypeError:
     return ArgumentTypeError(
         f"`nbad.export({kernel})`: the kernel {what}",
         got=what,
         expected=expected,
-        fix=f'nbad.show({kernel}, "source")  # the operations, to be edited',
+        fix=fix or f'nbad.show({kernel}, "source")  # the operations, to be edited',
     )
 
 
-def _add(function: Any, name: str, kernel: str, texts: dict[str, str]) -> None:
-    """Add the source of a function under a name, behind that of what it uses."""
-    function = getattr(function, "py_func", function)
-    if name in texts:
-        return
-    tree = _definition(function, name, kernel)
-    if any(isinstance(node, ast.Raise | ast.Assert | ast.Try) for node in ast.walk(tree)):
-        raise _refusal(kernel, f"calls `{name}`, which raises", "a function that returns for all numbers")
-    texts[name] = ""  # it may call itself
-    for used, value in _outside(function).items():
-        if isinstance(value, ModuleType) and value.__name__ in ("math", "numpy"):
-            if used not in ("math", "np"):
-                raise _refusal(kernel, f"calls `{name}`, which knows {value.__name__} as `{used}`", "math and np")
-        elif isinstance(value, bool | int | float):
-            texts.setdefault(used, f"{used} = {literal(value)}")
-        elif isinstance(getattr(value, "py_func", value), FunctionType):
-            _add(value, used, kernel, texts)
-        else:
-            raise _refusal(kernel, f"calls `{name}`, which uses `{used}`", "functions, numbers, math and np")
-    texts[name] = texts.pop(name) or f"@numba.njit(**OPTIONS)\n{ast.unparse(tree)}\n"
+class _Found:
+    """What the user's functions need of their modules, by its name: the texts, each behind those of what it uses."""
+
+    def __init__(self, kernel: str, taken: set[str]):
+        self.texts: dict[str, str] = {}
+        self._kernel, self._taken, self._values = kernel, taken, dict[str, Any]()
+
+    def _is_new(self, name: str, value: Any) -> bool:
+        """Whether nothing is known by a name, which must be another thing's neither here nor in the module."""
+        if name in self._taken or not _is_same(self._values.setdefault(name, value), value):
+            what = "whose name the module has for itself" if name in self._taken else "and another thing of that name"
+            raise _refusal(self._kernel, f"uses `{name}`, {what}", "names that are one thing each", f"{name}_ = {name}")
+        return name not in self.texts
+
+    def add(self, function: Any, name: str) -> None:
+        """Add the source of a function under a name, behind that of what it uses."""
+        function = getattr(function, "py_func", function)
+        if not self._is_new(name, function):
+            return
+        kernel, tree = self._kernel, _definition(function, name, self._kernel)
+        if any(isinstance(node, ast.Raise | ast.Assert | ast.Try) for node in ast.walk(tree)):
+            raise _refusal(kernel, f"calls `{name}`, which raises", "a function that returns for all numbers")
+        self.texts[name] = ""  # it may call itself
+        for used, value in _outside(function).items():
+            if isinstance(value, ModuleType) and value.__name__ in ("math", "numpy"):
+                if used not in ("math", "np"):
+                    raise _refusal(kernel, f"calls `{name}`, which knows {value.__name__} as `{used}`", "math and np")
+            elif isinstance(value, bool | int | float):
+                if self._is_new(used, value):
+                    self.texts[used] = f"{used} = {literal(value)}"
+            elif isinstance(getattr(value, "py_func", value), FunctionType):
+                self.add(value, used)
+            else:
+                raise _refusal(kernel, f"calls `{name}`, which uses `{used}`", "functions, numbers, math and np")
+        self.texts[name] = self.texts.pop(name) or f"@numba.njit(**OPTIONS)\n{ast.unparse(tree)}\n"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two functions are one, or two numbers alike, those that are not equal to themselves included."""
+    return one is other or (isinstance(one, bool | int | float) and repr(one) == repr(other))
 
 
 def literal(value: bool | float) -> str:

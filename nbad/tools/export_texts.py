@@ -19,8 +19,9 @@ Computes in WORKING, with Numba and NumPy only. Exported from ORIGIN by nbad VER
 
 IMPORTS
 DTYPE = np.dtype(np.WORKING)
-OPTIONS = {"error_model": "numpy", "cache": True, "nogil": True}
+OPTIONS = {"error_model": "numpy", "cache": "__file__" in globals(), "nogil": True}
 TILE = 512  # elements that are computed at a time
+REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep
 SHORT_TILE
 CORES = CORE_SHAPES  # of each argument, for one element
 LEAVES = LEAF_SHAPES  # of each result
@@ -33,6 +34,7 @@ def _forward_tile(x, y, residualsMORE, start, stop):
 STATEMENTS
     for i in range(stop - start):
 ELEMENT
+TOGETHER
 '''
 FORWARD_STAGES = '''\
 @numba.njit(**OPTIONS)
@@ -67,6 +69,30 @@ PARTIALS = """\
     for i in range(stop - start):
 ELEMENT
 """
+# Functions wait for one another where the compiler takes one vector at a time.
+SIDE_BY_SIDE = '''\
+@intrinsic(prefer_literal=True)
+def _side_by_side(context, vectors):
+    """Tell the compiler to take so many vectors at a time in the loops above."""
+
+    def codegen(context, builder, signature, args):
+        metadata, blocks = builder.module.add_metadata, builder.function.blocks
+        count = metadata(["llvm.loop.interleave.count", ir.IntType(32)(signature.args[0].literal_value)])
+        for k, block in enumerate(blocks):
+            if any(target in blocks[: k + 1] for target in getattr(block.terminator, "operands", [])):
+                loop = metadata([block.name, count])
+                loop.operands = loop, count  # a node that names itself is that of one loop
+                block.terminator.set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return numba.void(vectors), codegen
+
+
+if config.DISABLE_JIT:
+
+    def _side_by_side(vectors):
+        pass
+'''
 # Of many rows LLVM would not check that none overlap: it is told.
 ROW_ACCESS = '''\
 # Elements of rows that do not overlap, which of so many the compiler would not check. What one loop reads and writes is a group,
@@ -124,8 +150,9 @@ REVERSE = '''\
 def reverse(residuals, seeds, cotangents):
     """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n): apart in memory."""
     n = seeds.shape[2]
-    for tile in numba.prange((n + TILE - 1) // TILE):
-        _reverse_tile(residuals, seeds, cotangents, tile * TILE, min(n, tile * TILE + TILE))
+    for tile in numba.prange((n + REVERSE_TILE - 1) // REVERSE_TILE):
+        start = tile * REVERSE_TILE
+        _reverse_tile(residuals, seeds, cotangents, start, min(n, start + REVERSE_TILE))
 '''
 ADD_UP = '''\
 @numba.njit(**OPTIONS)
@@ -184,7 +211,7 @@ def _arrays(rows, cores, shape):
     return arrays
 
 
-def _run(xs):
+def SWEPT(xs):
     """One forward sweep: the results, the residual buffer, the shape of B and those of the arguments."""
     arrays = [_array(name, x) for name, x in zip(PARAMETERS, xs, strict=True)]
     for name, array, core in zip(PARAMETERS, arrays, CORES, strict=True):
@@ -206,7 +233,7 @@ def _seed(seed, shape):
     return np.broadcast_to(array, shape)
 
 
-class Pullback:
+class PULLBACK:
     """Applies the transposed Jacobian of one forward sweep to seeds; it is never used up.
 
     A seed has the structure and the shapes of the value, and a number stands for an array of it.
@@ -256,22 +283,22 @@ def _summed(ct, depth, shape):
 
 def value(CALL):
     """The value, in the broadcast shape of the arguments."""
-    return _run(ARGUMENTS)[0]
+    return SWEPT(ARGUMENTS)[0]
 
 
 def vjp(CALL):
     """The value and its pullback."""
-    y, *kept = _run(ARGUMENTS)
-    return y, Pullback(*kept)
+    y, *kept = SWEPT(ARGUMENTS)
+    return y, PULLBACK(*kept)
 
 
 def jacobian(CALL):
     """The Jacobian of each element, (*B, OUTPUTS, INPUTS): core values in C order."""
-    _, residuals, shape, _ = _run(ARGUMENTS)
-    return _blocks(residuals, shape)
+    _, residuals, shape, _ = SWEPT(ARGUMENTS)
+    return BLOCKED(residuals, shape)
 
 
-def _blocks(residuals, shape):
+def BLOCKED(residuals, shape):
     """The cotangents of one seed for each output."""
     n = math.prod(shape)
     seeds, out = np.zeros((OUTPUTS, OUTPUTS, n), DTYPE), np.empty((OUTPUTS, INPUTS, n), DTYPE)

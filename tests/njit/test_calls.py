@@ -169,6 +169,25 @@ def test_parameters_may_have_any_name(name):
     assert_same(calling(f, 2)(np.arange(5.0), 1.0), f(np.arange(5.0), 1.0))
 
 
+Sides = namedtuple("Sides", "width height")
+SIDES = r"fix: nbad\.kernel\(lambda width, height, scale: area\(Sides\(width, height\), scale\)\), made outside"
+
+
+@nbad.kernel
+def area(sides, scale):
+    return sides.width * sides.height * scale
+
+
+@nbad.kernel
+def ends(interval):
+    return interval["high"] - interval["low"]
+
+
+def test_kernels_of_structures_are_called_as_their_refusal_says():
+    flat = nbad.kernel(lambda width, height, scale: area(Sides(width, height), scale))
+    assert calling(flat, 3)(2.0, 3.0, 0.5) == 3.0
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -178,6 +197,8 @@ def test_parameters_may_have_any_name(name):
         (lambda: numba.njit(lambda x: square(x))(1j), "x is of type complex128"),
         (lambda: numba.njit(lambda x: square((x, x)))(1.0), r"fix: np\.array\(x\)"),
         (lambda: numba.njit(lambda x: named(x))(1.0), "a dict"),
+        (lambda: numba.njit(lambda x: area(Sides(x, x), x))(1.0), SIDES),
+        (lambda: numba.njit(lambda x: ends({"low": x, "high": x}))(1.0), r'nbad\.kernel\(lambda a, b: ends\({"a": a, "b": b}'),
         (lambda: numba.njit(lambda x: square(x, out=x))(np.ones(3, np.float32).astype(int)), "out= is of type"),
         (lambda: numba.njit(lambda x: product(x, x))(1.0), "missing"),
     ],

@@ -234,6 +234,45 @@ def test_numbers_that_python_writes_no_literals_for(interpreted):
     assert interpreted(vectors).value(2.0) == 2.0
 
 
+@pytest.mark.parametrize("name", ["_run", "_blocks", "Pullback", "np", "math", "element", "shape", "v2", "x", "OUTPUTS"])
+def test_parameters_may_have_any_name(interpreted, name):
+    """Also those that the module has for itself."""
+    exported = interpreted(nbad.kernel(eval(f"lambda {name}, other: {name} * {name} * other", {})))
+    y, pullback = exported.vjp(2.0, 3.0)
+    assert (y, *pullback(1.0)) == (12.0, 12.0, 4.0)
+    assert exported.value(**{name: 2.0}, other=3.0) == 12.0
+    assert exported.jacobian(2.0, 3.0).tolist() == [[12.0, 4.0]]
+
+
+def test_names_of_the_users_functions_are_one_thing_each():
+    value = numba.njit(lambda x: 2.0 * x)
+    outer = nbad.primitive("outer", lambda x: value(x), ["2.0"])
+    with pytest.raises(TypeError, match="the kernel uses `value`, whose name the module has for itself"):
+        nbad.export(nbad.kernel(lambda x: outer(x)))
+
+    def scaled(name, factor):
+        return nbad.primitive(name, lambda x: factor * x, [str(factor)])
+
+    twice, thrice = scaled("twice", 2.0), scaled("thrice", 3.0)
+    assert "factor = 2.0" in nbad.export(nbad.kernel(lambda x: twice(x) + scaled("double", 2.0)(x)))
+    with pytest.raises(TypeError, match="the kernel uses `factor`, and another thing of that name"):
+        nbad.export(nbad.kernel(lambda x: twice(x) + thrice(x)))
+
+
+def test_calls_of_functions_do_not_wait_for_one_another():
+    """Where they stand close, and results are few; loops on data have their own ways."""
+    told = {name: "_side_by_side(4)" in nbad.export(kernels()[name][1]) for name in ("activations.mish", "lambert_w.lambert_w")}
+    assert told == {"activations.mish": True, "lambert_w.lambert_w": False}
+    assert "_side_by_side" not in nbad.export(nbad.kernel(lambda x: np.exp(x), math="libm"))
+    assert "_side_by_side(2)" in nbad.export(nbad.kernel(lambda x: np.exp(x) * sum(x**k for k in range(1, 9))))
+
+
+def test_a_module_may_be_run_without_a_file():
+    module = types.ModuleType("exported")
+    exec(nbad.export(nbad.kernel(lambda x: 2.0 * x)), vars(module))
+    assert module.value(2.0) == 4.0
+
+
 def test_what_cannot_stand_alone_is_refused():
     def raises(x):
         if x < 0:

@@ -1,0 +1,141 @@
+"""The command `exported`: the sweeps of exported modules, for every kernel of the gallery, beside nbad's own; on one thread.
+
+Both work on the same memory: arguments, seeds and cotangents as rows of elements, of which nbad is given views. All four sweeps
+of a kernel are timed in each round. Values must have the same bits before anything is timed. The first run compiles for minutes.
+"""
+
+import functools
+import importlib.util
+import json
+import math
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numba
+import numpy as np
+
+import nbad
+from benchmarks.cases.gallery import BROADCAST, subjects
+from benchmarks.commands import options
+from benchmarks.measure import machine
+from benchmarks.report.pages import grid, head
+from benchmarks.report.tables import seconds
+from nbad.profiles import timing
+from nbad.tools.export import Module
+
+SEEDS, BOUND = 8, 1.1  # of a reverse sweep; time of an exported sweep over that of nbad's
+TITLES = ["kernel", "elements", "at most", "forward", "", "reverse", "", "forward", "nbad's", "reverse", "nbad's"]
+KNOWN = [name for name in subjects() if name != BROADCAST[1]]
+
+
+@dataclass
+class Row:
+    """One kernel: seconds of each round, by the sweep, and whose it is."""
+
+    kernel: str
+    elements: int
+    times: dict = field(default_factory=dict)
+
+    def share(self, sweep):
+        """Of the time of nbad's own sweep, the best of all rounds."""
+        return min(self.times[f"exported {sweep}"]) / min(self.times[f"own {sweep}"])
+
+    @property
+    def cells(self):
+        """Text for tables."""
+        shares = [self.share(sweep) for sweep in ("forward", "reverse")]
+        told = [text for share in shares for text in (f"{share:.2f}", "met" if share <= BOUND else "missed")]
+        best = [seconds(min(self.times[f"{whose} {sweep}"])) for sweep in ("forward", "reverse") for whose in ("exported", "own")]
+        return [self.kernel, self.elements, f"{BOUND:.2f}", *told, *best]
+
+
+def sweeps(subject, n, folder):
+    """The four sweeps of a kernel as calls, once their results were compared."""
+    kernel, program, made = subject.kernel, subject.kernel.whole_program(), Module(subject.kernel, np.dtype(float), "auto", SEEDS)
+    exported = _loaded(f"exported_{subject.name}", made.text(), folder)
+    x, y, kept = _rows(kernel, program, subject.inputs(n), n), np.empty((made.outputs, n)), np.empty((made.residuals, n))
+    codes = [np.zeros((1, n))] * bool(made.causes)
+    seeds = np.random.default_rng(1).standard_normal((SEEDS, made.outputs, n))
+    cotangents, own = np.empty((SEEDS, made.inputs, n)), np.empty((SEEDS, made.inputs, n))
+    arguments, names = dict(zip(program.names, _views(x, program.cores), strict=True)), tuple(program.names)
+    given, out = program.structure.build(_views(seeds, program.leaves)), tuple(_views(own, program.cores))
+    forward = functools.partial(nbad.vjp, kernel, argnums=names, seeds=SEEDS, **arguments)
+    value, pullback = forward()
+    calls = {
+        "own forward": forward,
+        "exported forward": functools.partial(exported.forward, x, y, kept, *codes),
+        "own reverse": functools.partial(pullback.batched, given, out=out),
+        "exported reverse": functools.partial(exported.reverse, kept, seeds, cotangents),
+    }
+    for call in calls.values():
+        call()
+    for leaf, row in zip(program.structure.leaves(value), _views(y, program.leaves), strict=True):
+        np.testing.assert_array_equal(leaf, row)
+    np.testing.assert_allclose(cotangents, own, rtol=1e-9, atol=1e-12)
+    return calls
+
+
+def _loaded(name, text, folder):
+    """The module of a text, which is kept, and with it what Numba makes of it."""
+    path = folder / f"{name}.py"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where cached code looks for its module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _rows(kernel, program, inputs, n):
+    """Arguments as rows of elements (slots, n), defaults and what all elements share included."""
+    given = dict(zip(kernel.parameters, inputs, strict=False))
+    arrays = [np.asarray(given.get(name, kernel.default(name)), float) for name in program.names]
+    full = (np.broadcast_to(a, (n, *core)).reshape(n, -1).T for a, core in zip(arrays, program.cores, strict=True))
+    return np.ascontiguousarray(np.concatenate(list(full)))
+
+
+def _views(rows, cores):
+    """Rows (..., slots, n) as arrays (..., n, *core) of the same memory."""
+    views, start = [], 0
+    for core in cores:
+        part = rows[..., start : start + math.prod(core), :]
+        start += math.prod(core)
+        views.append(np.moveaxis(part.reshape(*rows.shape[:-2], *core, rows.shape[-1]), -1, rows.ndim - 2))
+    return views
+
+
+def add_options(parser):
+    """Options of the command."""
+    parser.add_argument("--kernels", type=options.names(KNOWN), default=KNOWN, metavar="NAMES", help="default the whole gallery")
+    parser.add_argument("--elements", type=options.whole, default=100_000, help="default 1e5")
+    parser.add_argument("--rounds", type=options.whole, default=20, help="timings of each sweep; default 20")
+    options.add_output(parser)
+
+
+def command(given):
+    """Measure, print, and write exported.json."""
+    numba.set_num_threads(1)
+    folder, facts, rows = given.out / "exported", machine.describe(), []
+    folder.mkdir(parents=True, exist_ok=True)
+    with options.progress(len(given.kernels)) as step:
+        for name in given.kernels:
+            step(name)
+            calls = sweeps(subjects()[name], given.elements, folder)
+            rows.append(Row(name, given.elements, {what: [] for what in calls}))
+            for turn in range(given.rounds):
+                for what in sorted(calls, reverse=bool(turn % 2)):
+                    rows[-1].times[what].append(timing.seconds(calls[what]))
+    body = {"kind": "exported", "machine": facts, "rows": [vars(row) for row in rows]}
+    (given.out / "exported.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    options.show(TITLES, [row.cells for row in rows])
+    return 0
+
+
+def markdown(path):
+    """Markdown from exported.json."""
+    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    rows = [Row(**fields) for fields in body["rows"]]
+    met = sum(row.share(sweep) <= BOUND for row in rows for sweep in ("forward", "reverse"))
+    text = f"The share is the exported sweep's best time over nbad's: {met} of {2 * len(rows)} are at most {BOUND:.2f}."
+    return "\n\n".join([head(body["machine"]), text, grid(TITLES, [row.cells for row in rows])]) + "\n"
