@@ -183,9 +183,18 @@ def address_function(module):
         place, left = locate(code, launch, by_index, first + start)
         offset, _ = locate(code, launch, by_index + ndim, first + start)
         run = code.smaller(left, count - start)
-        with code.loop(0, run) as k:
-            number = code.load(index + place + k * step)
-            code.store(addresses + (start + k) * 8, origin + offset + k * stride + number * pitch)
+        whole, ahead = run // FETCHED, [(step * j, stride * j) for j in range(FETCHED)]
+
+        def put(first, these):
+            """Addresses of elements from one on; so many at a time, which takes half as long as one by one."""
+            for j, (by, along) in enumerate(these):
+                number = code.load(index + place + first * step + by)
+                code.store(addresses + (start + first + j) * 8, origin + offset + first * stride + along + number * pitch)
+
+        with code.loop(0, whole) as k:
+            put(k * FETCHED, ahead)
+        with code.loop(whole * FETCHED, run) as k:
+            put(k, ahead[:1])
         code.assign(done, start + run)
     last = code.field(addresses, count - 1)
     with code.loop(count, (padded + (FETCHED - 1)) // FETCHED * FETCHED) as k:
