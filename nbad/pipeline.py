@@ -150,13 +150,14 @@ class Program:
         """The kernel from inputs to outputs and residuals."""
         return self.kernel(self.forward_key(plan), plan.forward, dtype)
 
-    def jacobian_key(self, plan, with_value):
-        """What tells one graph of all entries from another."""
-        return "jacobian", self.forward_key(plan), with_value
+    def jacobian_key(self, plan, with_value, chosen=None):
+        """What tells one graph of all entries, or of chosen ones, from another."""
+        return "jacobian", self.forward_key(plan), with_value, chosen
 
-    def jacobian_graph(self, plan, with_value):
-        """The graph from inputs to all entries of the Jacobian, which come last."""
-        return self.remember(self.jacobian_key(plan, with_value), lambda: whole_jacobian(plan, with_value))
+    def jacobian_graph(self, plan, with_value, chosen=None):
+        """The graph from inputs to all entries of the Jacobian, or to chosen ones, which come last."""
+        key = self.jacobian_key(plan, with_value, chosen)
+        return self.remember(key, lambda: whole_jacobian(plan, with_value, chosen))
 
     def jacobian(self, plan, dtype, with_value):
         """The kernel of that."""

@@ -115,13 +115,15 @@ def with_partials(plan: Plan) -> Graph:
     return builder.build([*outputs[: plan.outputs], *builder.splice(plan.prologue, outputs[plan.outputs :])])
 
 
-def whole_jacobian(plan: Plan, with_value: bool) -> Graph:
+def whole_jacobian(plan: Plan, with_value: bool, chosen: Sequence[int] | None = None) -> Graph:
     """The forward graph with every entry of the Jacobian as an output, in C order, behind the values if these are asked for.
 
-    They stay where elements may fail: what would be noticed beside the entries is so without them.
+    There may be `chosen` entries in place of all. Values stay where elements may fail: what would be noticed beside the entries
+    is so without them.
     """
     builder = GraphBuilder.extending(plan.forward)
     entries = _matrix(plan, builder, plan.forward.outputs[plan.outputs :])
+    entries = entries if chosen is None else [entries[k] for k in chosen]
     has_value = with_value or has_alarm(plan.forward) or bool(may_fail(plan.forward))
     return builder.build([*plan.forward.outputs[: plan.outputs if has_value else 0], *entries])
 
