@@ -150,17 +150,22 @@ class Program:
         """The kernel from inputs to outputs and residuals."""
         return self.kernel(self.forward_key(plan), plan.forward, dtype)
 
-    def jacobian_key(self, plan, with_value):
-        """What tells one graph of all entries from another."""
-        return "jacobian", self.forward_key(plan), with_value
+    def jacobian_key(self, plan, with_value, chosen=None):
+        """What tells one graph of all entries, or of chosen ones, from another."""
+        return "jacobian", self.forward_key(plan), with_value, chosen
 
-    def jacobian_graph(self, plan, with_value):
-        """The graph from inputs to all entries of the Jacobian, which come last."""
-        return self.remember(self.jacobian_key(plan, with_value), lambda: self._jacobian_graph(plan, with_value))
+    def jacobian_graph(self, plan, with_value, chosen=None):
+        """The graph from inputs to all entries of the Jacobian, or to chosen ones, which come last."""
+        key = self.jacobian_key(plan, with_value, chosen)
+        return self.remember(key, lambda: self._jacobian_graph(plan, with_value, chosen))
 
-    def _jacobian_graph(self, plan, with_value):
+    def _jacobian_graph(self, plan, with_value, chosen):
         graph = whole_jacobian(plan, with_value)
-        return symmetric(graph, len(plan.wrt)) if self._is_hessian(plan) else graph
+        graph = symmetric(graph, len(plan.wrt)) if self._is_hessian(plan) else graph
+        if chosen is None:
+            return graph
+        first = len(graph.outputs) - plan.outputs * len(plan.wrt)
+        return replace(graph, outputs=(*graph.outputs[:first], *(graph.outputs[first + k] for k in chosen)))
 
     def _is_hessian(self, plan):
         """Whether the Jacobian is one of a gradient by that of which it is one, and so symmetric."""

@@ -1,30 +1,36 @@
-"""The command `indexed`: picked arguments and sparse results, of bundle adjustment and of a net of springs, beside others.
+"""The command `indexed`: picked arguments and sparse results, of bundle adjustment and of energies of nets, beside others.
 
-Every contestant has a process of its own, and rounds are interleaved. Sums of the results are compared before anything is timed.
+Every contestant has a process of its own, and rounds are interleaved. All numbers of the results are compared before anything is
+timed.
 """
 
 import contextlib
+import itertools
 import json
 import os
+import tempfile
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.cases.nets import NETS
 from benchmarks.commands import options
 from benchmarks.measure import machine
 from benchmarks.measure.process import Child
 from benchmarks.report.pages import grid, head
 from benchmarks.report.tables import seconds
 
-TITLES = ["task", "elements", "bound", "ratio", "", "nbad", "other", "the other is"]
+TITLES = ["task", "elements", "threads", "bound", "ratio", "", "nbad", "other", "the other is"]
 OTHERS = {
     "gathered": "nbad's vjp of arrays that were gathered before, cotangents in their shapes",
     "add.at": "np.add.at",
     "segment_sum": "jax.ops.segment_sum",
     "coo": "the same blocks through SciPy's COO format",
-    "numba": "a serial loop by hand",
+    "serial": "a serial loop by hand, in Numba",
+    "parallel": "a parallel loop by hand, in Numba",
+    "jax": "JAX: jit of vmap, grad, hessian and segment_sum",
 }
 
 
@@ -36,6 +42,7 @@ class Row:
     elements: int
     other: str
     bound: float | None
+    threads: int
     times: dict = field(default_factory=dict)
 
     @property
@@ -49,60 +56,76 @@ class Row:
         bound = "" if self.bound is None else f"{self.bound:.2f}"
         verdict = "" if self.bound is None else "met" if self.ratio >= self.bound else "missed"
         best = [seconds(min(self.times[who])) for who in ("nbad", self.other)]
-        return [self.task, self.elements, bound, f"{self.ratio:.2f}", verdict, *best, OTHERS[self.other]]
+        return [self.task, self.elements, self.threads, bound, f"{self.ratio:.2f}", verdict, *best, OTHERS[self.other]]
 
 
-def rows(observations, springs):
-    """What is measured, where the other can run."""
+def rows(observations, elements, threads):
+    """What is measured, where the other can run: nets on one thread, too, without the loop that is for several."""
     every = [
-        Row("bundle, vjp", observations, "gathered", 1 / 1.3),
-        Row("bundle, scatter", observations, "add.at", 5.0),
-        Row("bundle, scatter", observations, "segment_sum", 1.0),
-        Row("bundle, Jacobian", observations, "coo", 1.0),
-        *(Row(f"springs, {what}", springs, "numba", None) for what in ("value", "gradient", "hessian")),
+        Row("bundle, vjp", observations, "gathered", 1 / 1.3, threads),
+        Row("bundle, scatter", observations, "add.at", 5.0, threads),
+        Row("bundle, scatter", observations, "segment_sum", 1.0, threads),
+        Row("bundle, Jacobian", observations, "coo", 1.0, threads),
     ]
-    return [row for row in every if row.other != "segment_sum" or find_spec("jax")]
+    for net, what, count in itertools.product(NETS, ("value", "gradient", "hessian"), sorted({1, threads})):
+        others = ["serial", *(["parallel"] if count > 1 else []), "jax"]
+        every += [Row(f"{net}, {what}", elements, other, None, count) for other in others]
+    return [row for row in every if row.other not in ("segment_sum", "jax") or find_spec("jax")]
 
 
 def add_options(parser):
     """Options of the command."""
     parser.add_argument("--rounds", type=options.whole, default=10, help="timings of each contestant; default 10")
     parser.add_argument("--observations", type=options.whole, default=1_000_000, help="of bundle adjustment; default 1e6")
-    parser.add_argument("--springs", type=options.whole, default=100_000, help="default 1e5")
+    parser.add_argument("--elements", type=options.whole, default=100_000, help="springs, and triangles; default 1e5")
     parser.add_argument("--threads", type=options.whole, default=os.cpu_count(), help="of each contestant; default all")
     options.add_output(parser)
 
 
 def command(given):
     """Measure, print, and write indexed.json."""
-    before, found = machine.describe(), rows(given.observations, given.springs)
+    before, found = machine.describe(), rows(given.observations, given.elements, given.threads)
     with options.progress(len(found)) as step:
         for row in found:
-            step(f"{row.task} beside {row.other}")
-            measure(row, given.rounds, given.threads)
-    body = {"kind": "indexed", "machine": before, "threads": given.threads, "rows": [vars(row) for row in found]}
+            step(f"{row.task} beside {row.other}, threads: {row.threads}")
+            measure(row, given.rounds)
+    body = {"kind": "indexed", "machine": before, "rows": [vars(row) for row in found]}
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "indexed.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
     options.show(TITLES, [row.cells for row in found])
     return 0
 
 
-def measure(row, rounds, threads):
+def measure(row, rounds):
     """Compare results, then time both in turn."""
     with contextlib.ExitStack() as stack:
-        counts = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
-        children = {who: stack.enter_context(Child("indexed_steps", **counts)) for who in ("nbad", row.other)}
-        answers = {who: child.ask("prepare", task=row.task, contestant=who, n=row.elements) for who, child in children.items()}
-        for part, other in zip(*(answers[who]["sample"] for who in ("nbad", row.other)), strict=True):
-            np.testing.assert_allclose(part, other, rtol=1e-6, atol=1e-6)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        children = {who: stack.enter_context(_child(row.threads)) for who in ("nbad", row.other)}
+        for who, child in children.items():
+            child.ask("prepare", task=row.task, contestant=who, n=row.elements, file=str(folder / f"{who}.npz"))
+        compare(*(folder / f"{who}.npz" for who in children))
         row.times = {who: [] for who in children}
         for turn in range(rounds):
             for who in sorted(children, reverse=bool(turn % 2)):
                 row.times[who].append(children[who].ask("measure"))
 
 
+def _child(threads):
+    """On so many cores: JAX has as many threads."""
+    child = Child("indexed_steps", **dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), str(threads)))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(child.process.pid, sorted(os.sched_getaffinity(0))[:threads])
+    return child
+
+
+def compare(*files):
+    """Results in two files must agree, each number beside the largest of its array."""
+    with np.load(files[0]) as one, np.load(files[1]) as other:
+        for name, expected in other.items():
+            np.testing.assert_allclose(one[name], expected, rtol=1e-8, atol=1e-10 * np.max(np.abs(expected), initial=0.0))
+
+
 def markdown(path):
     """Markdown from indexed.json."""
     body = json.loads(Path(path).read_text(encoding="utf-8"))
-    threads = f"{body['threads']} thread{'s' * (body['threads'] != 1)} each."
-    return "\n\n".join([head(body["machine"]), threads, grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"
+    return "\n\n".join([head(body["machine"]), grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"

@@ -1,19 +1,23 @@
 """One contestant of the command `indexed` in a process of its own: `python -m benchmarks.measure.indexed_steps`.
 
-Bundle adjustment: observations of points by cameras, in the order of such files, which is that of the points. Springs: a net of
-nodes in space, each tied to its neighbours by springs, and the energy of all springs.
+Bundle adjustment: observations of points by cameras, in the order of such files, which is that of the points. Nets and meshes:
+energies summed over elements that share nodes, their gradients, and the entries of their Hessians.
 """
 
+import functools
+import math
 import sys
 import time
 
 import numpy as np
 
+from benchmarks.by_hand.nets import parallel, serial
 from benchmarks.cases.gallery import module_of
+from benchmarks.cases.nets import NETS, places
 from benchmarks.measure.process import serve
+from benchmarks.measure.worker import PAUSE, WARM
 
 OBSERVATIONS_OF_A_POINT, CAMERAS = 7, 1000
-SPRINGS_OF_A_NODE = 3
 _calls = {}
 
 
@@ -46,6 +50,15 @@ def gathered_vjp(n):
     return lambda: nbad.vjp(kernel, *xs, argnums=("camera", "point"))[1](seed)
 
 
+def summed(n, cts):
+    """Cotangents of gathered arrays, summed in their order for what they were gathered from."""
+    _, (camera, point, of_camera, of_point, *_) = observations(n)
+    totals = np.zeros(camera.shape), np.zeros(point.shape)
+    for total, i, ct in zip(totals, (of_camera, of_point), cts, strict=True):
+        np.add.at(total, i, ct)
+    return totals
+
+
 def cotangents(n):
     """What is to be summed for cameras and points."""
     rng = np.random.default_rng(1)
@@ -67,7 +80,7 @@ def nbad_scatter(n):
                 scatter(index, slice(0, n), 1, ct[None], totals[-1])
             else:
                 add(index.parts(1, 1 << 30)[0], ct[None], totals[-1], is_chained=True)
-        return totals
+        return [total[0] for total in totals]
 
     return call
 
@@ -117,124 +130,89 @@ def coo_jacobian(n):
     return lambda: [scipy.sparse.coo_array((jacobian(*xs).ravel(), (rows, columns)), shape=shape).tocsr().data]
 
 
-def net(n):
-    """Nodes, and the ends of about `n` springs between them: to the right, down, and across."""
-    side = max(2, round((n / SPRINGS_OF_A_NODE) ** 0.5))
-    number = np.arange(side * side).reshape(side, side)
-    pairs = (number[:, :-1], number[:, 1:]), (number[:-1], number[1:]), (number[:-1, :-1], number[1:, 1:])
-    ends = np.concatenate([np.stack([a.ravel(), b.ravel()], axis=1) for a, b in pairs])
-    nodes = np.stack([number // side, number % side, 0 * number], axis=-1).reshape(-1, 3)
-    return nodes + 0.1 * np.random.default_rng(0).normal(size=nodes.shape), ends
-
-
-def spring(ends, rest):
-    d = ends[1] - ends[0]
-    return 0.5 * (np.sqrt(np.dot(d, d)) - rest) ** 2
-
-
-def nbad_springs(what, n):
+def nbad_net(name, what, n):
     import nbad
 
-    kernel, (nodes, ends) = nbad.kernel(spring, signature="(2,3),()->()"), net(n)
-    x = nbad.indexed(nodes, ends)
-    hessian = nbad.sparse_hessian(kernel, argnums="ends")
+    net = NETS[name](n)
+    kernel, xs = nbad.kernel(net.energy(np), signature=net.signature), (nbad.indexed(net.nodes, net.elements), *net.data)
+    hessian = nbad.sparse_hessian(kernel, argnums=0)
     calls = {
-        "value": lambda: [np.sum(kernel(x, 0.9))],
-        "gradient": lambda: list(nbad.vjp(kernel, x, 0.9, argnums="ends")[1](1.0)),
-        "hessian": lambda: [hessian(x, 0.9).data],
+        "value": lambda: [np.sum(kernel(*xs))],
+        "gradient": lambda: list(nbad.vjp(kernel, *xs, argnums=0)[1](1.0)),
+        "hessian": lambda: [hessian(*xs).data],
     }
     return calls[what]
 
 
-def numba_springs(what, n):
-    """By hand: loops over springs that add to nodes; of the Hessian also where each entry stands, which is known before."""
-    import numba
+def jax_net(name, what, n):
+    """The same energy; of the Hessian the blocks of all elements, which are added where they are known to stand."""
+    import jax
 
-    nodes, ends = net(n)
+    jax.config.update("jax_enable_x64", True)
+    net = NETS[name](n)
+    energy, axes = net.energy(jax.numpy), (0, *(0 if np.ndim(each) else None for each in net.data))
+    nodes, elements, *data = map(jax.numpy.asarray, (net.nodes, net.elements, *net.data))
 
-    @numba.njit
-    def value(nodes, ends, rest):
-        total = 0.0
-        for e in range(len(ends)):
-            squared = 0.0
-            for k in range(3):
-                squared += (nodes[ends[e, 1], k] - nodes[ends[e, 0], k]) ** 2
-            total += 0.5 * (np.sqrt(squared) - rest) ** 2
-        return total
+    def value(nodes):
+        return jax.numpy.sum(jax.vmap(energy, axes)(nodes[elements], *data))
 
-    @numba.njit
-    def gradient(nodes, ends, rest):
-        out, d = np.zeros(nodes.shape), np.empty(3)
-        for e in range(len(ends)):
-            squared = 0.0
-            for k in range(3):
-                d[k] = nodes[ends[e, 1], k] - nodes[ends[e, 0], k]
-                squared += d[k] ** 2
-            scale = 1.0 - rest / np.sqrt(squared)
-            for k in range(3):
-                out[ends[e, 1], k] += scale * d[k]
-                out[ends[e, 0], k] -= scale * d[k]
-        return out
+    if what != "hessian":
+        run = jax.jit(value if what == "value" else jax.grad(value))
+        return lambda: [jax.block_until_ready(run(nodes))]
+    numbers, count = places(net)
 
-    @numba.njit
-    def hessian(nodes, ends, rest, places, entries):
-        out, d = np.zeros(entries), np.empty(3)
-        for e in range(len(ends)):
-            squared = 0.0
-            for k in range(3):
-                d[k] = nodes[ends[e, 1], k] - nodes[ends[e, 0], k]
-                squared += d[k] ** 2
-            length = np.sqrt(squared)
-            scale, rank = 1.0 - rest / length, rest / (squared * length)
-            for i in range(3):
-                for j in range(3):
-                    entry = rank * d[i] * d[j] + (scale if i == j else 0.0)
-                    out[places[e, 0, i, 0, j]] += entry
-                    out[places[e, 1, i, 1, j]] += entry
-                    out[places[e, 0, i, 1, j]] -= entry
-                    out[places[e, 1, i, 0, j]] -= entry
-        return out
+    @jax.jit
+    def hessian(nodes, numbers):
+        blocks = jax.vmap(jax.hessian(energy), axes)(nodes[elements], *data)
+        return jax.ops.segment_sum(blocks.ravel(), numbers, count)
 
-    values = (ends[:, :, None] * 3 + np.arange(3)).reshape(len(ends), 6)
-    keys = values[:, :, None] * nodes.size + values[:, None, :]
-    found, places = np.unique(keys, return_inverse=True)
-    places = places.reshape(-1, 2, 3, 2, 3)
-    calls = {
-        "value": lambda: [value(nodes, ends, 0.9)],
-        "gradient": lambda: [gradient(nodes, ends, 0.9)],
-        "hessian": lambda: [hessian(nodes, ends, 0.9, places, len(found))],
-    }
-    return calls[what]
+    numbers = jax.numpy.asarray(numbers.ravel())
+    return lambda: [jax.block_until_ready(hessian(nodes, numbers))]
 
 
+def by_hand(loops, name, what, n):
+    return loops(name, what, NETS[name](n))
+
+
+BY = {
+    "nbad": nbad_net,
+    "serial": functools.partial(by_hand, serial),
+    "parallel": functools.partial(by_hand, parallel),
+    "jax": jax_net,
+}
 CONTESTANTS = {
     "bundle, vjp": {"nbad": indexed_vjp, "gathered": gathered_vjp},
     "bundle, scatter": {"nbad": nbad_scatter, "add.at": add_at, "segment_sum": segment_sum},
     "bundle, Jacobian": {"nbad": nbad_jacobian, "coo": coo_jacobian},
     **{
-        f"springs, {what}": {
-            "nbad": lambda n, what=what: nbad_springs(what, n),
-            "numba": lambda n, what=what: numba_springs(what, n),
-        }
+        f"{net}, {what}": {who: lambda n, make=make, given=(net, what): make(*given, n) for who, make in BY.items()}
+        for net in NETS
         for what in ("value", "gradient", "hessian")
     },
 }
 
 
-def prepare(task, contestant, n):
-    """Run once; answers with seconds of the first call, and with a digest of the results."""
+def prepare(task, contestant, n, file=None):
+    """Run once, and put the results to a file; answers with seconds of the first call."""
     start = time.perf_counter()
     _calls["call"] = call = CONTESTANTS[task][contestant](n)
     result = call()
-    return {"first": time.perf_counter() - start, "sample": [float(np.sum(np.asarray(part))) for part in result]}
+    first = time.perf_counter() - start
+    if file is not None:
+        np.savez(file, *(summed(n, result) if contestant == "gathered" else result))
+    return {"first": first}
 
 
 def measure():
-    """Seconds of one call."""
-    time.sleep(0.02)
-    start = time.perf_counter()
-    _calls["call"]()
-    return time.perf_counter() - start
+    """Seconds of one call, the best of those in 10 ms: the first ones after a pause wake threads, and may wait for a core."""
+    time.sleep(PAUSE)
+    best, end = math.inf, time.perf_counter() + WARM
+    while True:
+        start = time.perf_counter()
+        if start > end:
+            return best
+        _calls["call"]()
+        best = min(best, time.perf_counter() - start)
 
 
 if __name__ == "__main__":

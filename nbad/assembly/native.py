@@ -16,6 +16,7 @@ from nbad.codegen.host import LINE
 from nbad.native.block_sum import FLOATS
 from nbad.native.builder import I64, Code, Int
 from nbad.native.convert import DOUBLE, FLOAT, I32
+from nbad.native.interleave import load_three
 from nbad.native.launch_table import TILE
 from nbad.native.worker import DATA_FIELD
 
@@ -23,7 +24,7 @@ from nbad.native.worker import DATA_FIELD
 COUNT, SEED, RESULT_SEED, RESULT_ITEM, FIELDS = range(5)
 # or how many rows, and how many of them are a part; the same bytes; sums of a part
 ROWS, PART_ROWS, ROWS_SEED, SUMS_SEED, SUMS, PART_FIELDS = range(6)
-SOURCE, RESULT, ORDER, BOUNDS, FIRSTS, TARGETS = range(6)  # the arrays
+SOURCE, RESULT, ORDER, BOUNDS, FIRSTS, TARGETS, STEPS = range(7)  # the arrays
 WIDEST = 16  # columns at once
 AHEAD = 16  # rows that are asked for before they are added: without it, each that lies in memory is waited for
 PREFETCH = "llvm.prefetch.p0"
@@ -44,7 +45,11 @@ class Kind(NamedTuple):
         Which of these there are: without an order rows are those that runs name; without runs each sum has one; without targets
         the sums are all, in order.
     is_chained : bool
-        Whether a sum begins with what its place holds, a float64.
+        Whether a sum begins with what its place holds, a float64, if that is no complement.
+    is_far : bool
+        Whether rows may be in memory only.
+    rows : int
+        Of a term.
     """
 
     values: int
@@ -54,6 +59,8 @@ class Kind(NamedTuple):
     has_runs: bool
     has_targets: bool
     is_chained: bool
+    is_far: bool = True
+    rows: int = 1
 
 
 @functools.cache
@@ -84,35 +91,42 @@ def scatterer(values, itemsize, number):
 def _print_adder(kind):
     code = Code(ir.Module("adder"), "add", 7, internal=False)
     table, ids, _, tile, last_tile, first_seed, last_seed = code.parameters
-    source, result, *integers = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(TARGETS + 1))
-    order, bounds, firsts, targets = (functools.partial(_number, code, array, size=kind.number) for array in integers)
+    source, result, *integers = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(STEPS + 1))
+    order, bounds, firsts, targets, steps = (functools.partial(_number, code, array, size=kind.number) for array in integers)
     count, size = code.field(table, COUNT), code.field(table, RESULT_ITEM)
     last_row = bounds(firsts(count) if kind.has_runs else count) - 1
     pitch = kind.values * kind.itemsize
     with code.loop(first_seed, last_seed) as seed, code.loop(tile * TILE, code.smaller(last_tile * TILE, count)) as number:
         start = source + seed * code.field(table, SEED)
-        target = targets(number) if kind.has_targets else number
+        target, begins = (targets(number) if kind.has_targets else number), None
+        if kind.has_targets and kind.is_chained:
+            begins = target < 0
+            target = code.select(begins, target * -1 - 1, target)
         place = result + seed * code.field(table, RESULT_SEED) + target * kind.values * size
+        apart = steps(number) * kind.values * size if kind.rows > 1 else None
         runs = (firsts(number), firsts(number + 1)) if kind.has_runs else (number, number + 1)
 
         def row_of(k, first, columns, start=start):
             """Where the columns of a row begin."""
             if not kind.is_ordered:
                 return start + k * pitch + first * kind.itemsize
-            ahead = start + order(code.smaller(k + AHEAD, last_row)) * pitch + first * kind.itemsize
-            for byte in sorted({*range(0, columns * kind.itemsize, LINE), columns * kind.itemsize - 1}):
-                _prefetch(code, ahead + byte)
+            if kind.is_far:
+                ahead = start + order(code.smaller(k + AHEAD, last_row)) * pitch + first * kind.itemsize
+                for byte in sorted({*range(0, columns * kind.itemsize, LINE), columns * kind.itemsize - 1}):
+                    _prefetch(code, ahead + byte)
             return start + order(k) * pitch + first * kind.itemsize
 
         for first, columns in _groups(code, kind.values):
-            own = _Columns(code, columns, FLOATS[kind.itemsize])
-            totals = own.loaded(place + first * 8, DOUBLE) if kind.is_chained else None
+            own = _Columns(code, columns, FLOATS[kind.itemsize], kind.rows, code.int(pitch))
+            totals = own.loaded(place + first * 8, DOUBLE, apart) if kind.is_chained else []
+            if begins is not None:
+                totals = [code.builder.select(begins, ir.Constant(v.type, None), v) for v in totals]
             if kind.has_runs:
                 totals = own.chained(totals, runs, bounds, functools.partial(row_of, first=first, columns=columns))
             else:
                 sums = own.run((bounds(number), bounds(number + 1)), functools.partial(row_of, first=first, columns=columns))
                 totals = own.added(totals, sums) if totals else sums
-            own.store(totals, place + first * size, size)
+            own.store(totals, place + first * size, size, apart)
     code.finish()
     return str(code.function.module)
 
@@ -149,17 +163,22 @@ def _groups(code, values):
 
 
 class _Columns:
-    """Some columns of rows, as vectors in registers: a list of them for each row or sum."""
+    """Some columns of rows, as vectors in registers: a list of them for each term or sum, which may be of several rows."""
 
-    def __init__(self, code, columns, kind):
-        self.code, self.kind, self.pieces = code, kind, _pieces(columns)
+    def __init__(self, code, columns, kind, rows=1, step=None):
+        self.code, self.kind, self.step = code, kind, step
+        self.pieces = [(row, column, width) for row in range(rows) for column, width in _pieces(columns)]
 
-    def loaded(self, address, kind):
-        """A row as float64, from items of this kind."""
-        size, vectors = _size(kind), []
-        for column, width in self.pieces:
-            vector = self.code.load(address + column * size, ir.VectorType(kind, width))
-            vectors.append(vector if kind is DOUBLE else self.code.builder.fpext(vector, ir.VectorType(DOUBLE, width)))
+    def _places(self, address, size, step):
+        """Where each vector begins, and how many items it is."""
+        return [(address + (step * row if row else 0) + column * size, width) for row, column, width in self.pieces]
+
+    def loaded(self, address, kind, step=None):
+        """A term as float64, from items of this kind and rows so many bytes apart."""
+        vectors = []
+        for place, width in self._places(address, _size(kind), step):
+            vector = load_three(self.code, place, kind) if width == 3 else self.code.load(place, ir.VectorType(kind, width))
+            vectors.append(vector if kind is DOUBLE else self.code.builder.fpext(vector, ir.VectorType(DOUBLE, _lanes(width))))
         return vectors
 
     def added(self, some, others):
@@ -168,40 +187,36 @@ class _Columns:
 
     def run(self, span, row_of):
         """The sum of the rows of a run."""
-        totals = self._variables(None)
-        with self.code.loop(*span) as k:
-            self._assign(totals, self.added(self._read(totals), self.loaded(row_of(k), self.kind)))
-        return self._read(totals)
+        with self.code.fold(*span, self._zeros()) as (k, totals):
+            totals[:] = self.added(totals, self.loaded(row_of(k), self.kind, self.step))
+        return totals
 
     def chained(self, start, runs, bounds, row_of):
         """The sums of runs, one added to the other."""
-        totals = self._variables(start)
-        with self.code.loop(*runs) as k:
-            self._assign(totals, self.added(self._read(totals), self.run((bounds(k), bounds(k + 1)), row_of)))
-        return self._read(totals)
+        with self.code.fold(*runs, start or self._zeros()) as (k, totals):
+            totals[:] = self.added(totals, self.run((bounds(k), bounds(k + 1)), row_of))
+        return totals
 
-    def store(self, vectors, address, itemsize):
-        """Put a row, in items of this size."""
+    def _zeros(self):
+        return [ir.Constant(ir.VectorType(DOUBLE, _lanes(width)), None) for *_, width in self.pieces]
+
+    def store(self, vectors, address, itemsize, step=None):
+        """Put a sum, in items of this size."""
         for size, kind in FLOATS.items():
             with self.code.when(itemsize.equals(size)):
-                for (column, width), vector in zip(self.pieces, vectors, strict=True):
-                    narrow = vector if kind is DOUBLE else self.code.builder.fptrunc(vector, ir.VectorType(FLOAT, width))
-                    self.code.store(address + column * size, narrow, narrow.type)
+                for (place, width), vector in zip(self._places(address, size, step), vectors, strict=True):
+                    narrow = vector if kind is DOUBLE else self.code.builder.fptrunc(vector, ir.VectorType(FLOAT, _lanes(width)))
+                    for first, count in ((0, 2), (2, 1)) if width == 3 else ((0, width),):
+                        part = self._part(narrow, first, count)
+                        self.code.store(place + first * size, part, part.type)
 
-    def _variables(self, start):
-        places = []
-        for _, width in self.pieces:
-            with self.code.builder.goto_entry_block():
-                places.append(self.code.builder.alloca(ir.VectorType(DOUBLE, width)))
-        self._assign(places, start or [ir.Constant(place.type.pointee, [0.0] * place.type.pointee.count) for place in places])
-        return places
-
-    def _assign(self, places, vectors):
-        for place, vector in zip(places, vectors, strict=True):
-            self.code.builder.store(vector, place)
-
-    def _read(self, places):
-        return [self.code.builder.load(place) for place in places]
+    def _part(self, vector, first, count):
+        """Some lanes of a vector."""
+        if vector.type.count == count:
+            return vector
+        return self.code.builder.shuffle_vector(
+            vector, vector, ir.Constant(ir.VectorType(I32, count), [*range(first, first + count)])
+        )
 
 
 def _size(kind):
@@ -209,19 +224,19 @@ def _size(kind):
 
 
 def _pieces(columns):
-    """Columns as vectors that registers hold: the first of each, and how many it has.
+    """Columns as vectors that registers hold: the first of each, and how many it has; three are one with a lane to spare.
 
     Examples
     --------
-    >>> _pieces(11)
-    [(0, 4), (4, 4), (8, 2), (10, 1)]
+    >>> _pieces(11), _pieces(5)
+    ([(0, 4), (4, 4), (8, 3)], [(0, 4), (4, 1)])
     """
-    pieces, column = [], 0
-    for width in (4, 2, 1):
-        while columns - column >= width:
-            pieces.append((column, width))
-            column += width
-    return pieces
+    return [(column, min(4, columns - column)) for column in range(0, columns, 4)]
+
+
+def _lanes(width):
+    """Of the vector of so many items."""
+    return 4 if width == 3 else width
 
 
 def _number(code, array, k, size):

@@ -1,5 +1,7 @@
 """Matrices and linear operators as SciPy has them, where SciPy is installed."""
 
+import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -26,12 +28,27 @@ def check_scipy(call: str) -> ModuleType:
 
 def csr(structure: Structure, blocks: np.ndarray) -> Any:
     """The matrix of a structure: its data are the blocks themselves where each of their numbers is an entry of its own."""
+    flat = blocks.reshape(math.prod(blocks.shape[:-2]), *blocks.shape[-2:])
+    return csr_of_parts(structure, blocks.dtype, lambda part: flat[part])
+
+
+def csr_of_parts(structure: Structure, dtype: np.dtype, blocks_of: Callable[[slice], np.ndarray]) -> Any:
+    """The same of blocks that are made when they are added, those of a part of the elements at a time.
+
+    `blocks_of` makes the blocks of a slice of the elements.
+    """
     import scipy.sparse
 
-    data = blocks.reshape(-1)
-    if structure.sums is not None:
-        data = memory.empty((structure.indices.size,), blocks.dtype)
-        add(structure.sums, blocks.reshape(1, -1, 1), data.reshape(1, -1, 1))
+    if structure.sums is None:
+        data = blocks_of(slice(None)).reshape(-1)
+    else:
+        is_chained, size = len(structure.sums) > 1, structure.indices.size
+        data = memory.empty((size,), np.dtype(np.float64) if is_chained else dtype)
+        for number, sums in enumerate(structure.sums):
+            blocks = blocks_of(slice(number * structure.part, (number + 1) * structure.part))
+            source, result = (array.reshape(1, -1, structure.width) for array in (blocks, data))
+            add(sums, source, result, is_chained)
+        data = data if data.dtype == dtype else data.astype(dtype)
     matrix = scipy.sparse.csr_array((data, structure.indices, structure.indptr), shape=structure.shape, copy=False)
     matrix.has_sorted_indices = matrix.has_canonical_format = True
     return matrix

@@ -12,6 +12,7 @@ from nbad.runtime.threads import Driver
 
 SCRATCH = 64  # bytes
 SUM_NS = 3.0  # nanoseconds that a sum costs beside its terms
+NEAR = 1 << 23  # bytes of rows that caches hold: to ask for these before they are needed takes longer than they do
 SMALL_SUMS = 1 << 18  # bytes of the sums of a part that a thread's cache holds
 
 
@@ -21,7 +22,7 @@ def add(sums: Sums, source: np.ndarray, result: np.ndarray, is_chained: bool = F
     Parameters
     ----------
     sums : Sums
-        Which rows are the terms of each.
+        Which rows are the terms of each; those of a block are counted by its first ones.
     source : array (S, rows, values), float64 or float32
         Contiguous for each seed.
     result : array (S, sums, values), float64 or float32
@@ -38,16 +39,18 @@ def add(sums: Sums, source: np.ndarray, result: np.ndarray, is_chained: bool = F
     """
     if not source.size:
         return
-    n_seeds, _, values = source.shape
-    flags = sums.order is not None, sums.firsts is not None, sums.targets is not None
-    kind = t.Kind(values, source.itemsize, sums.bounds.itemsize, *flags, is_chained)
+    n_seeds, rows, values = source.shape
+    is_ordered, has_runs, has_targets = (array is not None for array in (sums.order, sums.firsts, sums.targets))
+    is_far, height = rows * values * source.itemsize > NEAR, sums.height.rows if sums.height else 1
+    number = sums.bounds.itemsize
+    kind = t.Kind(values, source.itemsize, number, is_ordered, has_runs, has_targets, is_chained, is_far, height)
     fields = sums.count, *_steps(source, result), result.itemsize
 
     def make():
-        work = int(sums.bounds[-1]) * values * source.itemsize / BYTES_PER_NS + sums.count * SUM_NS
+        work = int(sums.bounds[-1]) * height * values * source.itemsize / BYTES_PER_NS + sums.count * SUM_NS
         return Driver(np.array(fields, np.int64), sums.count, work, SCRATCH, t.adder(kind))
 
-    arrays = source, result, sums.order, sums.bounds, sums.firsts, sums.targets
+    arrays = source, result, sums.order, sums.bounds, sums.firsts, sums.targets, sums.height and sums.height.steps
     sums.remember((kind, fields), make)([sums.bounds if a is None else a for a in arrays], n_seeds)
 
 

@@ -1,6 +1,6 @@
 """An index into the first axis of an array: checked, copied, and sorted once."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,21 @@ BLOCK = 256  # terms of a sum over all elements of a matrix that are a run
 PART = 1 << 15  # elements whose terms are runs of their own, so that they may be swept and added before the next ones are
 LARGEST = np.iinfo(np.int32).max
 CALL = "`nbad.indexed(a, i)`"
+
+
+class Height(NamedTuple):
+    """Terms and sums that are blocks of rows.
+
+    Attributes
+    ----------
+    rows : int
+        Of a block.
+    steps : int array
+        How many rows after one of a sum the next one is; those of a term follow one another.
+    """
+
+    rows: int
+    steps: np.ndarray
 
 
 class Sums:
@@ -32,6 +47,8 @@ class Sums:
         The number of each sum; None where these are all, in order.
     count : int
         How many there are.
+    height : Height or None
+        Of how many rows a term and a sum are, where these are blocks of rows.
     remember : Memo
         What is made for them, by whoever adds.
 
@@ -42,6 +59,10 @@ class Sums:
         Where each run begins, and where the last one ends.
     numbers : int array
         The sum of each run, in ascending order.
+    targets : int array, optional
+        Where the sums are, if their numbers do not tell; the complement of a place, which is below 0, where a chained sum begins
+        with 0 rather than with what is there.
+    height : Height, optional
 
     Examples
     --------
@@ -50,14 +71,24 @@ class Sums:
     (array([0, 2, 3], dtype=int32), array([0, 2], dtype=int32), array([5], dtype=int32))
     """
 
-    def __init__(self, order: np.ndarray | None, starts: np.ndarray, numbers: np.ndarray):
+    def __init__(
+        self,
+        order: np.ndarray | None,
+        starts: np.ndarray,
+        numbers: np.ndarray,
+        targets: np.ndarray | None = None,
+        height: Height | None = None,
+    ):
         firsts = np.append(_changes(numbers), numbers.size)
-        targets, self.count, self.remember = numbers[firsts[:-1]], firsts.size - 1, Memo()
-        is_small = max(int(starts[-1]), int(targets.max(initial=0))) <= LARGEST
-        dtype = np.dtype(np.int32 if is_small else np.int64)
-        self.order, self.bounds = None if order is None else order.astype(dtype), starts.astype(dtype)
-        self.firsts = None if self.count == numbers.size else firsts.astype(dtype)
-        self.targets = None if np.array_equal(targets, np.arange(self.count)) else targets.astype(dtype)
+        self.count, self.remember = firsts.size - 1, Memo()
+        targets = numbers[firsts[:-1]] if targets is None else targets
+        is_every = np.array_equal(targets, np.arange(self.count))
+        given = order, starts, None if self.count == numbers.size else firsts, None if is_every else targets
+        largest = max(int(np.abs(array).max(initial=0)) for array in given if array is not None)
+        dtype = np.dtype(np.int32 if largest <= LARGEST else np.int64)
+        self.bounds: np.ndarray = starts.astype(dtype)
+        self.order, _, self.firsts, self.targets = [None if array is None else array.astype(dtype) for array in given]
+        self.height = height and Height(height.rows, height.steps.astype(dtype))
 
     @classmethod
     def of(cls, numbers: np.ndarray, part: int) -> "Sums":
@@ -76,7 +107,9 @@ class Sums:
         return cls(order, np.append(starts, numbers.size), ordered[starts])
 
     @classmethod
-    def in_blocks(cls, order: np.ndarray, starts: np.ndarray) -> "Sums":
+    def in_blocks(
+        cls, order: np.ndarray, starts: np.ndarray, targets: np.ndarray | None = None, height: Height | None = None
+    ) -> "Sums":
         """The sums of the terms from one start to the next, in runs of at most 256.
 
         Examples
@@ -88,7 +121,7 @@ class Sums:
         first = np.concatenate([[0], np.cumsum(blocks)])
         owner = np.repeat(np.arange(blocks.size), blocks)
         bounds = np.append(starts[owner] + (np.arange(owner.size) - first[owner]) * BLOCK, starts[-1])
-        return cls(order, bounds, owner)
+        return cls(order, bounds, owner, targets, height)
 
 
 def _changes(*arrays: np.ndarray) -> np.ndarray:

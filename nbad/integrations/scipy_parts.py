@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from nbad.api.options import Array
 from nbad.assembly.scipy_sparse import csr
-from nbad.assembly.structure import Columns, of_hessian, of_jacobian
+from nbad.assembly.structure import Columns, Squares, of_hessian, of_jacobian
 from nbad.graphs.kernels import outputs_of
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed, indexed
@@ -125,7 +125,7 @@ class Assembly:
         """The sum of Hessians of all elements likewise; `pattern` tells which entries of a block may differ from 0."""
         if self.is_whole:
             return blocks.sum(axis=0)
-        return csr(self._made("hessian", lambda: of_hessian(self.columns, pattern)), blocks)
+        return csr(self._made("hessian", lambda: of_hessian(self.columns, Squares.whole(pattern))), blocks)
 
 
 # the same as some solvers take it

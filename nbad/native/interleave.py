@@ -11,6 +11,7 @@ from nbad.codegen.host import LINE, host
 from nbad.native.builder import I64, Code
 
 FETCHED = 8  # elements
+MASKED = "llvm.masked.load.v4{}.p0"
 LENGTHS = (8, 4, 2)  # of the vectors; the largest one that fits a register, and that the elements have values for
 
 
@@ -72,12 +73,19 @@ def fetch_function(module):
     rows, addresses, number, elements, itemsize = code.parameters
     for bits in (64, 32):
         most = min(FETCHED, 8 * host().nbytes // bits)
-        lengths = [length for length in (*LENGTHS, 1) if length <= most]
+        lengths, both = [length for length in (*LENGTHS, 1) if length <= most], code.builder.and_
+        given, is_three = (rows, addresses, number, (elements + (FETCHED - 1)) // FETCHED * FETCHED), number.equals(3)
         for length in lengths:
-            fits = code.builder.and_(number >= length, (number < 2 * length) if length < lengths[0] else number >= 0)
+            fits = both(number >= length, (number < 2 * length) if length < lengths[0] else number >= 0)
+            if length == 2 < most:
+                fits = both(fits, code.builder.not_(is_three))
             function = _squares_at(Code(module, f"fetch_{length}_{bits}", 4), length, ir.IntType(bits))
-            with code.when(code.builder.and_(fits, itemsize.equals(bits // 8))):
-                code.call(function, rows, addresses, number, (elements + (FETCHED - 1)) // FETCHED * FETCHED)
+            with code.when(both(fits, itemsize.equals(bits // 8))):
+                code.call(function, *given)
+        if most > 2:
+            function = _three_at(Code(module, f"fetch_3_{bits}", 4), most, ir.IntType(bits))
+            with code.when(both(is_three, itemsize.equals(bits // 8))):
+                code.call(function, *given)
     return code.finish()
 
 
@@ -85,6 +93,43 @@ def _squares_at(code, length, item):
     """Squares of elements whose addresses are given."""
     rows, addresses, number, elements = code.parameters
     return _in_squares(code, length, item, (rows, number, elements), lambda element: code.field(addresses, element))
+
+
+def _three_at(code, length, item):
+    """Elements of three values whose addresses are given: four or eight at a time, nothing behind them being read.
+
+    Values of a net of 1e5 springs took 0.26 ms with squares of two, 0.21 so, of which the arithmetic is 0.12.
+    """
+    rows, addresses, _, elements = code.parameters
+    starts, kind = [code.field(rows, j) for j in range(3)], ir.VectorType(item, length)
+    with code.loop(0, elements // length) as i:
+        first = i * length
+        vectors = [load_three(code, code.field(addresses, first + j), item) for j in range(length)]
+        if length == 8:  # elements four apart are the halves of a register
+            vectors = [_shuffled(code.builder, vectors[k], vectors[k + 4], range(8)) for k in range(4)]
+        a, b, c, d = vectors
+        for column, start in enumerate(starts):
+            parity, behind = column % 2, column - column % 2  # steps within halves of registers first
+            mask = _within_fours(length, [parity, length + parity, parity + 2, length + parity + 2])
+            front, back = _shuffled(code.builder, a, b, mask), _shuffled(code.builder, c, d, mask)
+            mask = _within_fours(length, [behind, behind + 1, length + behind, length + behind + 1])
+            code.store(start + first * (item.width // 8), _shuffled(code.builder, front, back, mask), kind)
+    return code.finish()
+
+
+def _within_fours(length, four):
+    """The same items of each four of two vectors."""
+    return [first + item for first in range(0, length, 4) for item in four]
+
+
+def load_three(code, address, item):
+    """Three items, and 0, as a vector: nothing behind them is read."""
+    module, vector, mask = code.builder.module, ir.VectorType(item, 4), ir.VectorType(ir.IntType(1), 4)
+    name = MASKED.format({"double": "f64", "float": "f32"}.get(str(item), item))
+    kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), mask, vector])
+    function = module.globals.get(name) or ir.Function(module, kind, name)
+    pointer = code.builder.inttoptr(address.value, vector.as_pointer())
+    return code.builder.call(function, [pointer, ir.IntType(32)(1), ir.Constant(mask, [1, 1, 1, 0]), ir.Constant(vector, None)])
 
 
 def _three(code, length, item):
@@ -104,13 +149,13 @@ def _three(code, length, item):
 def _picked(builder, vectors, order):
     """Three vectors of the items of three, counted through, in another order."""
     length = len(order) // 3
-    i32 = ir.IntType(32)
+    front, back = (_shuffled(builder, a, b, range(2 * length)) for a, b in (vectors[:2], [vectors[2]] * 2))
+    return [_shuffled(builder, front, back, order[k * length : (k + 1) * length]) for k in range(3)]
 
-    def shuffled(a, b, items):
-        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(i32, len(items)), items))
 
-    front, back = (shuffled(a, b, list(range(2 * length))) for a, b in (vectors[:2], [vectors[2]] * 2))
-    return [shuffled(front, back, order[k * length : (k + 1) * length]) for k in range(3)]
+def _shuffled(builder, a, b, items):
+    """Items of two vectors, counted through both."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(items)), list(items)))
 
 
 def _transposed(builder, rows):

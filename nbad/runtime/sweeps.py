@@ -185,13 +185,16 @@ def forward(program, plan, layout, advice, kind=Sweep):
     return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice, 1)
 
 
-def jacobian(program, plan, layout, with_value):
-    """The station of the Jacobian's blocks of shape (*B, M, N), which come last, behind the outputs if these are asked for."""
-    key, shapes = program.jacobian_key(plan, with_value), layout.leaf_shapes if with_value else ()
+def jacobian(program, plan, layout, with_value, chosen=None):
+    """The station of the Jacobian's blocks of shape (*B, M, N), which come last, behind the outputs if these are asked for.
+
+    Of chosen entries blocks are of shape (*B, 1, entries).
+    """
+    key, shapes = program.jacobian_key(plan, with_value, chosen), layout.leaf_shapes if with_value else ()
 
     def build(arrays, results):
         *leaves, blocks = results
-        graph = program.jacobian_graph(plan, with_value)
+        graph = program.jacobian_graph(plan, with_value, chosen)
         reads = argument_slots(program, layout, arrays)
         writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays)) if leaves else []
         number = len(arrays) + len(leaves)
@@ -201,7 +204,7 @@ def jacobian(program, plan, layout, with_value):
         computed = Computed(key, graph, lambda: with_partials(plan))
         return _element_launch(program, computed, layout, routes, number + 1)
 
-    block = (*layout.shape, plan.outputs, len(plan.wrt))
+    block = (*layout.shape, *((plan.outputs, len(plan.wrt)) if chosen is None else (1, len(chosen))))
     headline = f"jacobian of {program.call}"
     advice = "the Jacobian of a part of the arguments, out= another"
     return layout.remember(key, lambda: Sweep(headline, layout, (*shapes, block), build, advice, 1))

@@ -10,9 +10,10 @@ from nbad.api.calls import Call, analyse, check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums
 from nbad.api.trees import flattened
+from nbad.assembly.parts import cut, part_size
 from nbad.assembly.scatter import Picked
-from nbad.assembly.scipy_sparse import check_scipy, csr, operator
-from nbad.assembly.structure import Columns, of_hessian, of_jacobian
+from nbad.assembly.scipy_sparse import check_scipy, csr, csr_of_parts, operator
+from nbad.assembly.structure import Columns, Squares, of_hessian, of_jacobian
 from nbad.errors import fitting, leaving
 from nbad.memo import Recent
 from nbad.runtime import sweeps
@@ -194,8 +195,9 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> "SparseHessian":
     Notes
     -----
     Entries that are 0 by the structure of the kernel are left out. An entry and its mirror image have the same bits: both are
-    sums of the same numbers, in blocks of 256 and in float64. The structure is made by the first call with these indices and
-    shapes, and shared as that of `nbad.sparse_jacobian` is. The blocks of all elements are in memory at once.
+    sums of the same numbers, in float64: in blocks of 256, and by parts of the elements, whose blocks are in memory at a time, a
+    few MB of them. The structure is made by the first call with these indices and shapes, and shared as that of
+    `nbad.sparse_jacobian` is.
 
     Examples
     --------
@@ -232,10 +234,21 @@ class SparseHessian(Made):
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
 
         def make():
-            return of_hessian(_columns(call), np.array(program.sparsity(call.wrt), bool).reshape(plan.outputs, -1))
+            columns, size = _columns(call), plan.outputs
+            pattern, graph = np.array(program.sparsity(call.wrt), bool), program.jacobian_graph(plan, False)
+            nodes = graph.outputs[len(graph.outputs) - size**2 :]
+            squares = Squares.distinct(columns, pattern.reshape(size, size), nodes)
+            nbytes = len(squares.entries) * call.layout.dtype.itemsize
+            # where elements may fail there are values, too: the number of one would be that in its part
+            part = part_size(call.operands, program.cores, nbytes) if len(graph.outputs) == size**2 else None
+            return squares.entries, of_hessian(columns, squares, part)
 
-        structure = _known(self._structures, call, make)
-        return csr(structure, sweeps.jacobian(program, plan, call.layout, False)(call.given)[0])
+        def squares_of(part):
+            operands = cut(call.operands, program.cores, part)
+            return sweeps.jacobian(program, plan, operands.layout, False, entries)(operands.given)[0]
+
+        entries, structure = _known(self._structures, call, make)
+        return csr_of_parts(structure, call.layout.dtype, squares_of)
 
     @leaving
     def operator(self, /, *xs: Any, **kwargs: Any) -> Any:
