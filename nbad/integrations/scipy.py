@@ -21,7 +21,7 @@ from nbad.api.signatures import in_order
 from nbad.assembly.structure import Columns
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
-from nbad.integrations.scipy_parts import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown
+from nbad.integrations.scipy_parts import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown, copy_of
 from nbad.memo import Recent
 from nbad.partners.named import is_needed
 from nbad.verbs.gradients import grad
@@ -86,6 +86,7 @@ class Problem:
             self._unknowns[name] = Unknown.of(name, given, self.size)
         self._names = tuple(self._unknowns)
         self._assemblies = Recent(2)  # by shapes of the elements, of which a curve may have several
+        self._copies: dict[str, Any] = {}
         self._last: Point | None = None
         self._last_slope: Point | None = None
         self.x0 = self.flat(**{name: unknown.start for name, unknown in self._unknowns.items()})
@@ -153,7 +154,7 @@ class Problem:
     def _arguments(self, x, data):
         """The arguments by position as far as that goes, and the others by name."""
         unknowns = {name: unknown.argument(x) for name, unknown in self._unknowns.items()}
-        given = {**self.data, **data, **unknowns}
+        given = {**data, **unknowns}
         missing = next((name for name in self.f.parameters if name not in given and is_needed(self.f, name)), None)
         if missing is not None:
             raise ArgumentTypeError(
@@ -166,17 +167,22 @@ class Problem:
 
     def at(self, x: ArrayLike, data: dict[str, Any] | None = None) -> Point:
         """The forward sweep at a point, with some of the data replaced: done already, or now."""
-        x, data, last = self._read(x), data or {}, self._last
-        if last is None or not last.is_at(x, data):
-            last = self._last = self._swept(self.f, x, data)
+        x, kept, last = self._read(x), self._kept({**self.data, **(data or {})}), self._last
+        if last is None or not last.is_at(x, kept):
+            last = self._last = self._swept(self.f, x, kept)
         return last
 
     def _slope_at(self, x: ArrayLike) -> Point:
         """The same of the gradient of each element."""
-        x, last = self._read(x), self._last_slope
-        if last is None or not last.is_at(x, {}):
-            last = self._last_slope = self._swept(self._gradient, x, {})
+        x, kept, last = self._read(x), self._kept(self.data), self._last_slope
+        if last is None or not last.is_at(x, kept):
+            last = self._last_slope = self._swept(self._gradient, x, kept)
         return last
+
+    def _kept(self, data):
+        """Copies of the data as they are now: those of before, where nobody has changed anything."""
+        self._copies = {name: copy_of(value, self._copies.get(name)) for name, value in data.items()}
+        return self._copies
 
     @functools.cached_property
     def _gradient(self):

@@ -61,8 +61,43 @@ class Unknown(NamedTuple):
         return self.own(x) if self.by is None else self.own(x)[self.by.positions]
 
 
+def copy_of(value: Any, before: Any) -> Any:
+    """A copy of arrays, of what is picked from them, and of lists, tuples and dicts of these; other values are what they are.
+
+    It is the copy of before, where nothing has changed.
+
+    Examples
+    --------
+    >>> x = np.arange(3.0)
+    >>> copy = copy_of(x, None)
+    >>> copy is x, copy_of(x, copy) is copy
+    (False, True)
+    """
+    if isinstance(value, Indexed):
+        is_alike = isinstance(before, Indexed) and before.index is value.index
+        array = copy_of(value.array, before.array if is_alike else None)
+        return before if is_alike and array is before.array else Indexed(array, value.index)
+    if type(value) is np.ndarray:
+        is_same = type(before) is np.ndarray and before.dtype == value.dtype and np.array_equal(before, value)
+        return before if is_same else value.copy()
+    if type(value) in (list, tuple, dict) or hasattr(value, "_fields"):
+        return _copy_of_many(value, before if type(before) is type(value) and len(before) == len(value) else None)
+    return before if type(value) is type(before) is float and before == value else value
+
+
+def _copy_of_many(value: Any, before: Any) -> Any:
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    old = [None if before is None or (isinstance(before, dict) and key not in before) else before[key] for key in keys]
+    made = [copy_of(value[key], copy) for key, copy in zip(keys, old, strict=True)]
+    if before is not None and all(new is copy for new, copy in zip(made, old, strict=True)):
+        return before
+    if isinstance(value, dict):
+        return type(value)(zip(keys, made, strict=True))
+    return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+
+
 class Point(NamedTuple):
-    """Where a kernel was evaluated, and what came of it."""
+    """Where a kernel was evaluated, for which data, copies that nobody changes, and what came of it."""
 
     x: Array
     data: dict[str, Any]
@@ -73,9 +108,7 @@ class Point(NamedTuple):
         """Whether it is there."""
         if self.data.keys() != data.keys() or not np.array_equal(self.x, x):
             return False
-        return all(
-            self.data[name] is value or (type(value) is float and self.data[name] == value) for name, value in data.items()
-        )
+        return all(self.data[name] is value for name, value in data.items())
 
     @property
     def flat(self) -> Array:

@@ -1,0 +1,27 @@
+"""Cotangents of arguments that are picked: how many parts of the elements are swept at a time changes no bit."""
+
+import numpy as np
+import pytest
+
+import nbad
+from nbad.assembly import scatter
+from nbad.indexing.index import PART
+
+
+@pytest.mark.parametrize("sizes", [(500, 40), (30_000, 40), (30_000, 9_000)])
+def test_bits_do_not_depend_on_how_many_parts_are_swept_at_a_time(rng, monkeypatch, sizes):
+    product = nbad.kernel(lambda x, y, w, s: x[0] * x[1] * y * w + s * x[0], signature="(2),(),(),()->()")
+    elements = 4 * PART + 77
+    x, y = (rng.normal(size=size) for size in sizes)
+    i, j, w, s = rng.integers(0, sizes[0], (elements, 2)), rng.integers(0, sizes[1], elements), rng.normal(size=elements), 0.5
+    made = []
+    for near in (1, 6 * PART * 8, 1 << 30):
+        monkeypatch.setattr(scatter, "NEAR", near)
+        _, pullback = nbad.vjp(product, nbad.indexed(x, i), nbad.indexed(y, j), w, s)
+        made.append(pullback(1.0))
+    for cts in made[1:]:
+        assert all(np.array_equal(one, other) for one, other in zip(cts, made[0], strict=True))
+    expected = np.zeros(sizes[0])
+    np.add.at(expected, i[:, 0], x[i[:, 1]] * y[j] * w + s)
+    np.add.at(expected, i[:, 1], x[i[:, 0]] * y[j] * w)
+    np.testing.assert_allclose(made[0][0], expected, atol=1e-9)
