@@ -197,11 +197,11 @@ def _together():
 
 def asked():
     """Who may share a plain case: how many threads, and in the lower `TEAM_BITS` bits the address of the helpers' team."""
-    workers = _threads()
+    workers = threads_wanted()
     return workers << TEAM_BITS | (_helpers.ready(workers - 1) if workers > 1 else 0)
 
 
-def _threads():
+def threads_wanted():
     """How many threads the user wants. Numba is asked where its threads are there already: to ask starts them."""
     is_there = parallel._is_initialized
     return parallel._get_num_threads() if is_there else nb.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -269,7 +269,7 @@ class Driver:
         if self._held is not None and nanoseconds < SMALL:
             self._held(*arrays, n_seeds)
             return
-        workers, ids = _threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
+        workers, ids = threads_wanted() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         block = _scratch.take(self._scratch * workers)
         if workers == 1:
             _serial(self._work)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
