@@ -44,14 +44,15 @@ class Bounds(NamedTuple):
     ----------
     most, most_staged : int
         So many at most; and where they pass through scratch, as all do where a number is among the inputs.
-    shared_from, long_from : int
-        From so many on threads share the work; and the interpreter's lock is given away, and helpers that sleep are woken.
+    shared_from, long_from, woken_from : int
+        From so many on helpers that listen share the work; the interpreter's lock is given away; helpers that sleep are woken.
     """
 
     most: int
     most_staged: int
     shared_from: int
     long_from: int
+    woken_from: int
 
 
 class Means(NamedTuple):
@@ -168,7 +169,7 @@ def entry(sweep, bounds, means):
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *(api("PyTuple_New"), api("PyTuple_SetItem"), id(tuple), id(None), api("PyLong_AsSsize_t"), api("PyBool_FromLong")),
         *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef"), api("Py_IncRef")),
-        *(bounds.shared_from, bounds.long_from, lasting(means.asked), api("PyObject_CallNoArgs"), together()),
+        *(bounds.shared_from, bounds.long_from, bounds.woken_from, lasting(means.asked), api("PyObject_CallNoArgs"), together()),
         *(api("PyEval_SaveThread"), api("PyEval_RestoreThread")),
         *(means.fresh_from, lasting(means.fresh), api("PyObject_Call"), api("PyLong_FromSsize_t")),
     ]

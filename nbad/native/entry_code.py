@@ -246,7 +246,7 @@ class _Printer(Arguments, _Moves):
             self.run_staged()
 
     def run_in_place(self):
-        """Alone or with helpers; the interpreter's lock is given away where that takes long, and helpers that sleep are woken."""
+        """Alone, or with helpers that listen, or are woken; the interpreter's lock is given away where that takes long."""
         code, count, is_long = self.code, self.code.read(self.count), self.work() >= self.field(t.LONG_FROM)
         steps, kept = code.stack(code.int(8 * t.MOST_ARGUMENTS)), code.variable(0)
         with code.loop(0, self.inputs + self.results) as k:
@@ -256,7 +256,8 @@ class _Printer(Arguments, _Moves):
         team, threads = code.read(self.asked) & ((1 << t.TEAM_BITS) - 1), code.read(self.asked) >> t.TEAM_BITS
         shares = code.variable(0)
         with code.when(team.differs(0)):
-            code.assign(shares, code.select(is_long, 1, code.select(code.field(team, sharing.LISTENS).equals(1), 0, 1)))
+            wakes, listen = self.work() >= self.field(t.WOKEN_FROM), code.field(team, sharing.LISTENS).differs(1)
+            code.assign(shares, code.select(code.builder.or_(wakes, listen), 1, 0))
         with code.when(is_long):
             code.assign(kept, code.call(self.field(t.SAVE), returns=I64))
         with code.when(code.read(shares).differs(0)):

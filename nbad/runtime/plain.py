@@ -14,7 +14,9 @@ from nbad.runtime.failures import cautious
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.threads import LONG, SMALL, asked
 
-SHARED = 10_000  # estimated nanoseconds from which on helpers that listen share a call; those that sleep are woken from SMALL on
+# estimated nanoseconds from which on helpers share a call: those that listen, as launches come one after another, and those that
+# sleep; to wake one takes its caller up to 60 us
+SHARED, WOKEN = 10_000, 300_000
 FRESH = {dtype.itemsize: lambda *shape, dtype=dtype: memory.empty(shape, dtype) for dtype in (DOUBLE, SINGLE)}
 MANY = 1 << 12  # elements from which it pays to compile uniform work apart; numbers among the arguments are uniform
 
@@ -151,7 +153,7 @@ def _entry(sweep, longest):
     kernel, size = sweep.kernel, sweep.kernel.dtype.itemsize
     results = sum(r.number if isinstance(r, Rows) else math.prod(r) for group, _ in sweep.groups for r in group)
     work = kernel.rows, total(kernel.graph), size
-    small = int(SMALL / _nanoseconds(*work))
-    bounds = Bounds(_most(*work, results, longest), min(small, MANY - 1), int(SHARED / _nanoseconds(*work)), small)
+    shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
+    bounds = Bounds(_most(*work, results, longest), min(small, MANY - 1), shared, small, woken)
     run = entry(sweep, bounds, Means(asked, memory.SMALLEST, FRESH[size]))
     return cautious(run or never, kernel.graph)

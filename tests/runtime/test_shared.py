@@ -1,5 +1,6 @@
 """Plain cases that several threads share: the same bits as one thread's, and what Python is asked for meanwhile."""
 
+import ctypes
 import math
 import sys
 
@@ -11,6 +12,7 @@ import nbad
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
+from nbad.native import sharing
 from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry
 from nbad.native.entry_table import TEAM_BITS
 from nbad.runtime import memory, plain, threads
@@ -25,12 +27,12 @@ def wave(x, y):
     return math.sin(x) * y, math.exp(-y) + x
 
 
-def product(dtype="float64", shared_from=1, long_from=1, means=None):
+def product(dtype="float64", shared_from=1, long_from=1, means=None, woken_from=1):
     builder = GraphBuilder("product", ["a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), dtype))
     loads, stores = (Move(0, 0), Move(1, 1)), (Move(2, 2),)
     sweep = Plain(kernel, ((), ()), ((((),), False),), loads, stores)
-    return entry(sweep, Bounds(1 << 20, 256, shared_from, long_from), means or Means(asked, NEVER, asked))
+    return entry(sweep, Bounds(1 << 20, 256, shared_from, long_from, woken_from), means or Means(asked, NEVER, asked))
 
 
 def scaling(means):
@@ -38,7 +40,7 @@ def scaling(means):
     builder = GraphBuilder("scaling", ["w", "seed"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), "float64"))
     sweep = Plain(kernel, (Rows(1), ()), ((((),), True),), (Move(0, 0, 0, 0), Move(1, 1)), (Move(2, 2),), batched=True)
-    return entry(sweep, Bounds(1 << 20, 256, 1, 1), means)
+    return entry(sweep, Bounds(1 << 20, 256, 1, 1, 1), means)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -156,3 +158,17 @@ print(threads._helpers.team, np.array_equal(y, f(x[::-1])[::-1]))
         NUMBA_NUM_THREADS="1",
     )
     assert out.split() == ["None", "True"]
+
+
+@pytest.mark.parametrize(("n", "listens", "is_woken"), [(999, 1, 0), (1_000, 1, 1), (999, 8_000, 1), (99, 8_000, 0)])
+def test_helpers_that_sleep_are_not_woken_for_little(n, listens, is_woken):
+    """Where launches come one after another they listen, and are asked for less."""
+    woken = []
+    release = ctypes.CFUNCTYPE(None, ctypes.c_int64)(woken.append)
+    team = np.zeros(16, np.int64)
+    team[: sharing.OWN_CORE] = 1, listens, 0, ctypes.cast(release, ctypes.c_void_p).value, 0
+    team[8 : 8 + sharing.THREAD] = sharing.ASLEEP, 7
+    answer = 2 << TEAM_BITS | team.ctypes.data
+    run, a = product("float64", 100, NEVER, Means(lambda: answer, NEVER, asked), woken_from=1_000), np.arange(float(n))
+    assert np.array_equal(run((a, a), None), a * a)
+    assert woken == [7] * is_woken
