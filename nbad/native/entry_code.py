@@ -15,7 +15,9 @@ from nbad.native.cpython import DATA, I32, length
 from nbad.native.entry_arguments import Arguments, Fields
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
-AT_ONCE = 4 * TILE  # elements for which a seed is swept, where there are many: residuals are in the nearest cache for the next
+# elements that are swept at once where there are many seeds: what residuals they have is in the nearest cache for the next seed;
+# 8 seeds of 20,000 elements take 92 us, and 124 us in parts of 1,024
+AT_ONCE = 2 * TILE
 
 
 def text(name, dtype):
