@@ -36,13 +36,10 @@ class _Method(ctypes.Structure):
 
 
 def _method(name, make):
-    """A function's definition, which is never freed: at exit a kernel may outlive what this module holds.
-
-    `make` prints its code.
-    """
+    """A function's definition, which is never freed; `make` prints its code."""
     if name not in _methods:
         method = _Method(name.encode(), compile_lasting(text_of(f"{name} {HEAD}", make), name), FASTCALL, None)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_methods.setdefault(name, method)))
+        lasting(_methods.setdefault(name, method))
     return _methods[name]
 
 
@@ -74,6 +71,12 @@ def new_function(name):
 def api(name):
     """Address of a function of Python's own."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+
+
+def lasting(thing):
+    """Address of an object that is never freed: at exit a kernel may outlive what modules hold."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    return id(thing)
 
 
 def numpy_api(number):

@@ -1,13 +1,14 @@
 """The plain case of a sweep in one call: from Python's arguments to results, without a step in Python between.
 
 An entry is a CPython function, printed as IR once for each dtype, with a table for each kernel. It owns the plain case: numbers
-and C-contiguous arrays of one dtype and one shape, so much work at most that neither threads nor giving the interpreter's lock
-away pay. It checks, allocates, runs the tile kernel and makes the results; where anything is not plain it answers False, having
+and C-contiguous arrays of one dtype and one shape, up to milliseconds of work and results that caches keep. It checks, allocates,
+runs the tile kernel, with helpers where that pays, and makes the results; where anything is not plain it answers False, having
 done nothing, and the general way takes over, which converts, broadcasts and says what is wrong.
 """
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ import numpy as np
 from nbad.codegen.compile import TileKernel
 from nbad.native import entry_code
 from nbad.native import entry_table as table
-from nbad.native.cpython import LARGEST, api, function, kind_of, numpy_api
+from nbad.native.cpython import LARGEST, api, function, kind_of, lasting, numpy_api
 from nbad.native.launch_table import TILE
+from nbad.native.sharing import together
 
 STAGED = 1 << 15  # items
 NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the table of NumPy's binary interface
@@ -34,6 +36,42 @@ class Move(NamedTuple):
     argument: int
     offset: int = 0
     step: int = 1
+
+
+class Bounds(NamedTuple):
+    """What an entry does by itself, in elements of all seeds.
+
+    Attributes
+    ----------
+    most, most_staged : int
+        So many at most; and where they pass through scratch, as all do where a number is among the inputs.
+    shared_from, long_from, woken_from : int
+        From so many on helpers that listen share the work; the interpreter's lock is given away; helpers that sleep are woken.
+    """
+
+    most: int
+    most_staged: int
+    shared_from: int
+    long_from: int
+    woken_from: int
+
+
+class Means(NamedTuple):
+    """What an entry asks Python for.
+
+    Attributes
+    ----------
+    asked : callable
+        `nbad.runtime.threads.asked`.
+    fresh_from : int
+        Bytes of a result from which on NumPy does not allocate it.
+    fresh : callable
+        What does then, given the lengths of its dimensions.
+    """
+
+    asked: Callable
+    fresh_from: int
+    fresh: Callable
 
 
 class Rows(NamedTuple):
@@ -97,12 +135,11 @@ def most_staged(items):
     return max(TILE, STAGED // max(items, 1))
 
 
-def entry(sweep, limit, few):
-    """A Python function that runs a sweep of at most `limit` elements, or answers False; None if there is too much of anything.
+def entry(sweep, bounds, means):
+    """A Python function that runs a sweep of so many elements, or answers False; None if there is too much of anything.
 
     It takes a tuple of the inputs, and None, or arrays for the results in their structure, which it gives back then. A sweep from
-    residual rows takes the element space, a tuple, and the rows before them. `few` is the limit where numbers are among the
-    inputs.
+    residual rows takes the element space, a tuple, and the rows before them.
     """
     kernel, dtype = sweep.kernel, sweep.kernel.dtype
     results = [result for group, _ in sweep.groups for result in group]
@@ -121,18 +158,21 @@ def entry(sweep, limit, few):
     groups_at = moves_at + table.MOVE * len(moves)
     cores_at = groups_at + table.GROUP * len(sweep.groups)
     from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
-    limit = limit if in_place else min(limit, most_staged(alone.count(False)))
-    limit = min(limit, tile) if any(shared) else limit  # a sum is that of one tile
-    if not tile or limit < 1 or len(arguments) > table.MOST_ARGUMENTS:
+    most = bounds.most if in_place else min(bounds.most_staged, most_staged(alone.count(False)))
+    most = min(most, tile) if any(shared) else most  # a sum is that of one tile
+    if not tile or most < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     fields = [
-        *(kernel.address, kernel.width, len(sweep.inputs), len(results), rooms[-1], limit, min(limit, few), tile),
+        *(kernel.address, kernel.width, len(sweep.inputs), len(results), rooms[-1], most, min(most, bounds.most_staged), tile),
         *(in_place, from_rows),
         *(len(sweep.loads), len(moves), len(sweep.groups)),
         *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
         *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
         *(api("PyTuple_New"), api("PyTuple_SetItem"), id(tuple), id(None), api("PyLong_AsSsize_t"), api("PyBool_FromLong")),
         *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef"), api("Py_IncRef")),
+        *(bounds.shared_from, bounds.long_from, bounds.woken_from, lasting(means.asked), api("PyObject_CallNoArgs"), together()),
+        *(api("PyEval_SaveThread"), api("PyEval_RestoreThread")),
+        *(means.fresh_from, lasting(means.fresh), api("PyObject_Call"), api("PyLong_FromSsize_t")),
     ]
     for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)

@@ -4,7 +4,7 @@ from llvmlite import ir
 
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
-from nbad.native.builder import I64
+from nbad.native.builder import I64, Code, Int
 from nbad.native.cpython import (
     DATA,
     DESCR,
@@ -23,7 +23,20 @@ from nbad.native.cpython import (
 from nbad.native.launch_table import LANES
 
 
-class Arguments:
+class Fields:
+    """Code that has the table of an entry."""
+
+    code: Code
+    table: Int
+
+    def field(self, index):
+        return self.code.field(self.table, index)
+
+    def argument(self, k, field):
+        return self.field(k * t.ARGUMENT + (t.HEADER + field))
+
+
+class Arguments(Fields):
     """The first part of an entry's code, for one dtype: it demands what makes a call a plain case, and notes what it found."""
 
     def __init__(self, name, dtype):
@@ -44,15 +57,10 @@ class Arguments:
         self.args, self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(4))
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
         self.numbers = self.code.variable(0)  # whether any input is a number
+        self.asked = self.code.variable(0)  # who may share the work
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
 
     # --- small words
-
-    def field(self, index):
-        return self.code.field(self.table, index)
-
-    def argument(self, k, field):
-        return self.field(k * t.ARGUMENT + (t.HEADER + field))
 
     def demand(self, condition):
         self.code.assign(self.good, self.code.select(condition, self.code.read(self.good), 0))

@@ -1,17 +1,23 @@
 """The code of an entry, which serves the plain case of every kernel of one dtype: check, allocate, compute, make results.
 
-What is contiguous the kernel reads and writes in place, over all elements at once, the last vector overlapping the one before it;
-else tiles pass through scratch on the stack. Bits do not depend on that: a lane's do not depend on its place.
+What is contiguous the kernel reads and writes in place, over all elements of a thread at once, the last vector overlapping the
+one before it; else tiles pass through scratch on the stack. Bits do not depend on that: a lane's do not depend on its place. What
+takes long is shared with helpers, in chunks that all claim.
 """
 
 from llvmlite import ir
 
 from nbad.native import entry_table as t
-from nbad.native.builder import I64, Int
+from nbad.native import sharing
+from nbad.native.builder import I64, Code, Int
 from nbad.native.convert import DOUBLE
 from nbad.native.cpython import DATA, I32, length
-from nbad.native.entry_arguments import Arguments
+from nbad.native.entry_arguments import Arguments, Fields
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
+
+# elements that are swept at once where there are many seeds: what residuals they have is in the nearest cache for the next seed;
+# 8 seeds of 20,000 elements take 92 us, and 124 us in parts of 1,024
+AT_ONCE = 2 * TILE
 
 
 def text(name, dtype):
@@ -19,7 +25,67 @@ def text(name, dtype):
     return _Printer(name, dtype).text()
 
 
-class _Printer(Arguments):
+class _Moves(Fields):
+    """Where rows of the kernel meet arguments, for code that has tables of where their values and objects are, too."""
+
+    item: int
+    data: Int
+    things: Int
+
+    def move(self, m, field):
+        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
+
+    def place(self, m, start):
+        """Address of an element in what a move names."""
+        code, of, step = self.code, self.move(m, t.OF), self.move(m, t.STEP)
+        data, offset = code.field(self.data, of), self.move(m, t.OFFSET)
+        found = code.variable(data + (start * step + offset) * self.item)
+        with code.when(step.equals(0)):  # only then are there two dimensions to read
+            pitch = length(code, code.field(self.things, of), 1)
+            code.assign(found, data + (offset * pitch + start) * self.item)
+        return code.read(found)
+
+    def call_kernel(self, rows, count):
+        self.code.call(self.field(t.KERNEL), rows, count)
+
+
+class _Part(_Moves):
+    """What one thread does in place: some tiles, as `nbad.native.sharing` gives them to work, for all seeds."""
+
+    def __init__(self, module, item):
+        self.code, self.item = Code(module, "part", 7), item
+        frame, _, _, self.tile, self.last_tile, _, _ = self.code.parameters
+        given = [self.code.field(frame, k) for k in range(6)]
+        self.table, self.first_data, self.things, self.steps, self.count, self.seeds = given
+        self.data = self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS))
+
+    def text(self):
+        """The function."""
+        code, rows = self.code, self.code.stack(self.field(t.ROWS) * 8)
+        start, end = self.tile * TILE, code.smaller(self.last_tile * TILE, self.count)
+        size = code.select(self.seeds.equals(1), end - start, AT_ONCE)
+        with code.loop(0, (end - start + size - 1) // size) as block, code.loop(0, self.seeds) as seed:
+            with code.loop(0, self.field(t.INPUTS) + self.field(t.RESULTS)) as k:
+                code.store(self.data + k * 8, code.field(self.first_data, k) + seed * code.field(self.steps, k))
+            first = start + block * size
+            self.compute(rows, first, code.smaller(first + size, end))
+        return code.finish()
+
+    def compute(self, rows, start, end):
+        width = self.field(t.WIDTH)
+        whole = (end - start) // width * width
+        with self.code.when(whole.differs(0)):
+            self.run(rows, start, whole)
+        with self.code.when(end.differs(start + whole)):
+            self.run(rows, end - width, width)
+
+    def run(self, rows, start, count):
+        with self.code.loop(0, self.field(t.MOVES)) as m:
+            self.code.store(rows + self.move(m, t.ROW) * 8, self.place(m, start))
+        self.call_kernel(rows, count)
+
+
+class _Printer(Arguments, _Moves):
     """The code of an entry for one dtype."""
 
     def text(self):
@@ -33,6 +99,8 @@ class _Printer(Arguments):
             self.check_types()
         with self.so_far():
             self.find_shape()
+        with self.so_far():
+            self.ask()
         with self.so_far(), code.loop(0, self.inputs) as k:
             self.check_input(k)
         with self.so_far(), code.loop(self.inputs, self.given) as k:
@@ -63,7 +131,12 @@ class _Printer(Arguments):
             code.store(lengths, depth)
             code.store(lengths + 8, self.pitch())
             code.assign(ndim, 2)
-        made = self.new_array(code.read(ndim), lengths)
+        is_big, found = self.result_bytes(k) >= self.field(t.FRESH_FROM), code.variable(0)
+        with code.when(is_big):
+            code.assign(found, self.recycled_array(code.read(ndim), lengths))
+        with code.when(code.builder.not_(is_big)):
+            code.assign(found, self.new_array(code.read(ndim), lengths))
+        made = code.read(found)
         self.give_up_without(made)
         code.store(self.things + k * 8, made)
         code.store(self.data + k * 8, code.load(made + DATA))
@@ -83,6 +156,23 @@ class _Printer(Arguments):
         zero, none = I64(0), I32(0)
         kind = self.field(t.ARRAY).value
         return Int(builder, builder.call(call, [kind, ndim, lengths.value, number, zero, zero, none, none, zero]))
+
+    def result_bytes(self, k):
+        rows = self.argument(k, t.DEPTH) * self.pitch() * self.item
+        return self.code.select(self.argument(k, t.IS_ROWS).differs(0), rows, self.code.read(self.seeds) * self.bytes_of(k))
+
+    def recycled_array(self, ndim, lengths):
+        """One in memory that was used before, from Python; 0 where that raises."""
+        code = self.code
+        shape = code.call(self.field(t.TUPLE_NEW), ndim, returns=I64)
+        self.give_up_without(shape)
+        with code.loop(0, ndim) as d:
+            number = code.call(self.field(t.FROM_SIZE), code.field(lengths, d), returns=I64)
+            self.give_up_without(number)
+            code.call(self.field(t.TUPLE_SET), shape, d, number, returns=I64)
+        made = code.call(self.field(t.CALL_ALL), self.field(t.FRESH), shape, 0, returns=I64)
+        code.call(self.field(t.RELEASE), shape)
+        return made
 
     def give_up_without(self, made):
         """Where memory is out, which Python knows then, let go of all that was made."""
@@ -131,53 +221,77 @@ class _Printer(Arguments):
 
     # --- the work
 
+    def ask(self):
+        """Who may share what is long enough: Python knows how many threads are wanted, and starts them."""
+        code = self.code
+        with code.when(code.builder.and_(self.is_in_place(), self.work() >= self.field(t.SHARED_FROM))):
+            answer = code.call(self.field(t.CALL), self.field(t.ASKED), returns=I64)
+            self.give_up_without(answer)
+            code.assign(self.asked, code.call(self.field(t.AS_SIZE), answer, returns=I64))
+            code.call(self.field(t.RELEASE), answer)
+
+    def work(self):
+        """Elements of all seeds."""
+        return self.code.read(self.count) * self.code.read(self.seeds)
+
+    def is_in_place(self):
+        """Whether nothing is to be staged."""
+        both, fills = self.code.builder.and_, self.code.read(self.count) >= self.field(t.WIDTH)
+        return both(both(fills, self.code.read(self.numbers).equals(0)), self.field(t.IN_PLACE).differs(0))
+
     def run(self):
-        """All seeds, one after the other; memory on the stack is taken once."""
-        code, width, rows = self.code, self.field(t.WIDTH), self.field(t.ROWS)
-        count = code.read(self.count)
-        is_short = code.builder.or_(count < width, code.read(self.numbers).differs(0))
-        in_place = code.builder.and_(code.builder.not_(is_short), self.field(t.IN_PLACE).differs(0))
+        """All seeds, one after the other."""
+        in_place = self.is_in_place()
+        with self.code.when(in_place):
+            self.run_in_place()
+        with self.code.when(self.code.builder.not_(in_place)):
+            self.run_staged()
+
+    def run_in_place(self):
+        """Alone, or with helpers that listen, or are woken; the interpreter's lock is given away where that takes long."""
+        code, count, is_long = self.code, self.code.read(self.count), self.work() >= self.field(t.LONG_FROM)
+        steps, kept = code.stack(code.int(8 * t.MOST_ARGUMENTS)), code.variable(0)
+        with code.loop(0, self.inputs + self.results) as k:
+            code.store(steps + k * 8, code.select(k < self.from_rows, 0, self.bytes_of(k)))
+        frame = self.listed([self.table, self.data, self.things, steps, count, code.read(self.seeds)])
+        part, tiles = _Part(code.function.module, self.item).text(), (count + (TILE - 1)) // TILE
+        team, threads = code.read(self.asked) & ((1 << t.TEAM_BITS) - 1), code.read(self.asked) >> t.TEAM_BITS
+        shares = code.variable(0)
+        with code.when(team.differs(0)):
+            wakes, listen = self.work() >= self.field(t.WOKEN_FROM), code.field(team, sharing.LISTENS).differs(1)
+            code.assign(shares, code.select(code.builder.or_(wakes, listen), 1, 0))
+        with code.when(is_long):
+            code.assign(kept, code.call(self.field(t.SAVE), returns=I64))
+        with code.when(code.read(shares).differs(0)):
+            address = Int(code.builder, code.builder.ptrtoint(part.function, I64))
+            chunks = code.smaller(threads * sharing.CHUNKS_EACH, tiles)
+            launch = self.listed([address, frame, 0, tiles, 1, 0, chunks, 0, 0, threads, 0], threads)
+            code.call(self.field(t.TOGETHER), launch, team)
+        with code.when(code.read(shares).equals(0)):
+            code.call(part, frame, 0, 0, 0, tiles, 0, 1)
+        with code.when(is_long):
+            code.call(self.field(t.RESTORE), code.read(kept))
+
+    def listed(self, values, zeros=0):
+        """A table on the stack: these values, and behind them some zeros."""
+        code, first = self.code, len(values)
+        table = code.stack((code.int(0) + zeros + first) * 8)
+        for k, value in enumerate(values):
+            code.store(table + k * 8, code.int(0) + value)
+        with code.loop(first, code.int(first) + zeros) as k:
+            code.store(table + k * 8, code.int(0))
+        return table
+
+    def run_staged(self):
+        """Tile by tile; memory on the stack is taken once."""
+        code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
         size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
-        table, scratch = code.stack(rows * 8), code.stack(code.select(in_place, 0, rows * size * self.item))
+        table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
         with code.loop(0, code.read(self.seeds)):
-            with code.when(in_place):
-                self.all_at_once(table, count, width)
-            with code.when(code.builder.not_(in_place)), code.loop(0, (count + size - 1) // size) as part:
+            with code.loop(0, (count + size - 1) // size) as part:
                 self.tile(table, scratch, size, part * size)
-            with code.loop(self.from_rows, self.inputs + self.results) as k:
-                self.go_to_next_seed(k)
-
-    def go_to_next_seed(self, k):
-        with self.code.when(self.is_a(k, t.AN_ARRAY)):
-            self.code.store(self.data + k * 8, self.code.field(self.data, k) + self.bytes_of(k))
-
-    def all_at_once(self, table, count, width):
-        whole = count // width * width
-        self.point(table, 0)
-        self.call_kernel(table, whole)
-        with self.code.when(whole.differs(count)):
-            self.point(table, count - width)
-            self.call_kernel(table, width)
-
-    def move(self, m, field):
-        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
-
-    def place(self, m, start):
-        """Address of an element in what a move names."""
-        code, of, step = self.code, self.move(m, t.OF), self.move(m, t.STEP)
-        data, offset = code.field(self.data, of), self.move(m, t.OFFSET)
-        found = code.variable(data + (start * step + offset) * self.item)
-        with code.when(step.equals(0)):  # only then are there two dimensions to read
-            pitch = length(code, code.field(self.things, of), 1)
-            code.assign(found, data + (offset * pitch + start) * self.item)
-        return code.read(found)
-
-    def point(self, table, start):
-        with self.code.loop(0, self.field(t.MOVES)) as m:
-            self.code.store(table + self.move(m, t.ROW) * 8, self.place(m, self.code.int(0) + start))
-
-    def call_kernel(self, table, count):
-        self.code.call(self.field(t.KERNEL), table, count)
+            with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
+                code.store(self.data + k * 8, code.field(self.data, k) + self.bytes_of(k))
 
     def tile(self, table, scratch, size, start):
         """Stage what is not in place, compute, and write back."""

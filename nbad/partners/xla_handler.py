@@ -33,7 +33,6 @@ INVALID_ARGUMENT = 3
 # a shared call: who still holds it, how many tasks have begun, the table of `nbad.native.sharing`, and the records of the tasks
 HOLDERS, BEGUN, SHARED = range(3)
 BLOCK, THREAD, TABLE, RECORD = range(4)
-CHUNKS = 8  # for each thread
 I32 = ir.IntType(32)
 
 
@@ -149,7 +148,7 @@ def _share(code: Code, frame: Int, table: Int, task: Code, block: Int, ids: Int,
     fields = {
         sharing.WORK: code.field(table, WORK), sharing.LAUNCH: code.field(table, LAUNCH), sharing.IDS: ids,
         sharing.TILES: tiles, sharing.SEEDS: code.int(1), sharing.BY_SEED: code.int(0),
-        sharing.CHUNKS: code.smaller(tiles, threads * CHUNKS), sharing.SCRATCH: scratch,
+        sharing.CHUNKS: code.smaller(tiles, threads * sharing.CHUNKS_EACH), sharing.SCRATCH: scratch,
         sharing.SCRATCH_BYTES: code.field(table, SCRATCH_BYTES), sharing.THREADS: threads, sharing.LEFT: code.int(0),
     }  # fmt: skip
     for field, value in fields.items():

@@ -16,10 +16,11 @@ from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Slot, Table, Traffic, arranged, grouped
 from nbad.runtime.strides import Shape, memory_order
-from nbad.runtime.threads import Driver
+from nbad.runtime.threads import Driver, threads_wanted
 
-# Bytes of results beyond what the caches keep: stores that pass them by save reading every line first. With a last cache of
-# 32 MiB, 8 seeds and 5 arguments they are 1.6 times faster with 30 MiB, even with 15 to 20, and up to 1.4 times slower below 10.
+# Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
+# cache of 32 MiB, 8 seeds and 5 arguments they are 1.8 times faster with 30 MiB, even with 15, and twice as slow below 10. Two
+# threads hide each other's waits: theirs are 1.3 times slower with 21 MiB, even with 30, and up to 1.7 times faster with 46.
 STREAM_ABOVE = 1 << 24
 
 
@@ -81,8 +82,8 @@ def flops(kernel: TileKernel | None) -> float:
 
 
 def leaves_caches(nbytes: int) -> bool:
-    """Whether so many bytes of results are better stored past the caches."""
-    return nbytes > STREAM_ABOVE
+    """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
+    return nbytes > STREAM_ABOVE and nbytes > STREAM_ABOVE * min(threads_wanted(), 2)
 
 
 def lead_of(addresses: Sequence[int], steps: Sequence[int], itemsize: int) -> int | None:

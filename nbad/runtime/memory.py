@@ -231,8 +231,8 @@ class _Lease:
         self.block = POOL.take(size)
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.address, False)}
 
-    def __del__(self, give=POOL.give):
-        if self.block is not None:
+    def __del__(self, give=POOL.give, *, is_over=sys.is_finalizing):
+        if self.block is not None and not is_over():  # names of modules are gone then
             give(self.block)
 
 

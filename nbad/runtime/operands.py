@@ -10,7 +10,7 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed, Pick
 from nbad.memo import Memo
-from nbad.runtime.memory import SMALLEST
+from nbad.runtime.launch import STREAM_ABOVE
 from nbad.runtime.strides import View, batch, memory_order, picking, strides_over
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     is_plain : bool
         Whether no argument is a number, which an array must be made of.
     is_small : bool
-        Whether results need no recycled memory; then the plain case is worth an entry.
+        Whether caches keep what each array has; then the plain case is worth an entry.
     remember : Memo
         What follows from the layout, by whoever found it.
     picks : tuple of Pick or None
@@ -244,7 +244,7 @@ def _layout(program, values, arrays):
     shape = _common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
     is_plain = not picked and not any(type(v) in NUMBERS for v in values)
-    is_small = not picked and math.prod(shape) * dtype.itemsize < SMALLEST
+    is_small = not picked and math.prod(shape) * dtype.itemsize <= STREAM_ABOVE
     shapes, order = tuple(a.shape for a in arrays), _order(program, views, shape)
     return Layout(shapes, dtype, shape, leaf_shapes, order, is_plain, is_small, Memo(), tuple(picks) if picked else ())
 

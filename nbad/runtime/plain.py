@@ -5,16 +5,19 @@ Each function makes the entry of one sweep. Where this interpreter's objects can
 
 import math
 
-import numpy as np
-
 from nbad.codegen.compile import reads_beside
 from nbad.native import cpython
-from nbad.native.entry import Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
+from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
+from nbad.runtime import launch, memory
 from nbad.runtime.failures import cautious
-from nbad.runtime.memory import SMALLEST
-from nbad.runtime.threads import SMALL
+from nbad.runtime.operands import DOUBLE, SINGLE
+from nbad.runtime.threads import LONG, SMALL, asked
 
+# estimated nanoseconds from which on helpers share a call: those that listen, as launches come one after another, and those that
+# sleep; to wake one takes its caller up to 60 us
+SHARED, WOKEN = 10_000, 300_000
+FRESH = {dtype.itemsize: lambda *shape, dtype=dtype: memory.empty(shape, dtype) for dtype in (DOUBLE, SINGLE)}
 MANY = 1 << 12  # elements from which it pays to compile uniform work apart; numbers among the arguments are uniform
 
 
@@ -36,14 +39,20 @@ def reverse(program, plan, arguments, dtype, shared, batched):
     Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
     """
     kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
-    return _made(kernel, (Rows(len(plan.residuals)), *program.leaves), [(cores, True)], shared=shared, batched=batched)
+    inputs, longest = (Rows(len(plan.residuals)), *program.leaves), longest_of(plan, batched)
+    return _made(kernel, inputs, [(cores, True)], longest, shared=shared, batched=batched)
 
 
-def most_of_reverse(plan, leaves, dtype):
+def longest_of(plan, batched):
+    """Estimated nanoseconds that a reverse sweep may take as a plain case; its kernel computes partials for each seed anew."""
+    return SMALL if batched and plan.prologue else LONG
+
+
+def most_of_reverse(plan, leaves, dtype, batched):
     """Elements beyond which no reverse sweep is a plain case, as its graphs tell before anything is compiled."""
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
-    most = _most(rows, flops, dtype.itemsize)
+    most = _most(rows, flops, dtype.itemsize, len(plan.reverse.outputs), longest_of(plan, batched))
     staged = [math.prod(core) for core in leaves if core]
     items = sum(size for size in staged if not reads_beside(size, dtype))  # such seeds are no rows in place
     return min(most, most_staged(items)) if items else most
@@ -91,7 +100,7 @@ def _in_structure(program, run, build):
     return call
 
 
-def _made(kernel, inputs, groups, shared=(), **more):
+def _made(kernel, inputs, groups, longest=LONG, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
     A result of several values an element is a block of the kernel, and so is an argument where it may be.
@@ -106,7 +115,8 @@ def _made(kernel, inputs, groups, shared=(), **more):
     loads = [Move(row, *place) for row, place in enumerate(places)]
     stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
     moves = tuple(loads), tuple(stores)
-    return _entry(Plain(kernel.beside(widths).reading(sizes), tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more))
+    kernel = kernel.beside(widths).reading(sizes)
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more), longest)
 
 
 def _places(number, argument, dtype):
@@ -123,22 +133,27 @@ def _laid(result, is_shared):
     return [(1, k, size) for k in range(size)] if is_shared else [(size, 0, size)]
 
 
-def _never(*_):
+def never(*_):
+    """The entry of what is no plain case."""
     return False
 
 
-def _most(rows, flops, size):
-    """Elements that take so little time that threads would not pay."""
-    return int(SMALL / Work(size * rows, flops * size / WORD).cached_nanoseconds)
+def _most(rows, flops, size, results, longest):
+    """Elements of so many rows and operations that take at most so many estimated nanoseconds, and whose results caches keep."""
+    return min(int(longest / _nanoseconds(rows, flops, size)), launch.STREAM_ABOVE // (size * max(results, 1)))
 
 
-def _entry(sweep):
-    """At most so much that neither threads nor recycled memory would pay; the interpreter's lock is kept meanwhile."""
+def _nanoseconds(rows, flops, size):
+    return Work(size * rows, flops * size / WORD).cached_nanoseconds
+
+
+def _entry(sweep, longest):
     if not cpython.is_available():
-        return _never
-    kernel = sweep.kernel
-    size = kernel.dtype.itemsize
-    results = [result for group, _ in sweep.groups for result in group]
-    widest = size * max([1, *(r.number if isinstance(r, Rows) else int(np.prod(r)) for r in results)])
-    limit = min(_most(kernel.rows, total(kernel.graph), size), SMALLEST // widest - 1)
-    return cautious(entry(sweep, limit, MANY - 1) or _never, kernel.graph)
+        return never
+    kernel, size = sweep.kernel, sweep.kernel.dtype.itemsize
+    results = sum(r.number if isinstance(r, Rows) else math.prod(r) for group, _ in sweep.groups for r in group)
+    work = kernel.rows, total(kernel.graph), size
+    shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
+    bounds = Bounds(_most(*work, results, longest), min(small, MANY - 1), shared, small, woken)
+    run = entry(sweep, bounds, Means(asked, memory.SMALLEST, FRESH[size]))
+    return cautious(run or never, kernel.graph)

@@ -47,7 +47,12 @@ class Reverse:
     @cached_property
     def _few(self):
         """Elements beyond which nothing is a plain case, and no kernel is compiled for it."""
-        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype)
+        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype, False)
+
+    @cached_property
+    def _few_of_many(self):
+        """The same where there are many seeds."""
+        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype, True)
 
     def plain_case(self, shape, shapes):
         """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
@@ -58,7 +63,8 @@ class Reverse:
             is_whole = [own == core for own, core, is_shared in zip(shapes, self.cores, shared, strict=True) if is_shared]
             if elements > TILE or not all(is_whole):
                 return None
-        return self._plain(shared, lambda: PlainCase(self, shared))
+        are_few = elements <= self._few_of_many
+        return self._plain((shared, are_few), lambda: PlainCase(self, shared, are_few))
 
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""
@@ -94,9 +100,9 @@ class Reverse:
 class PlainCase:
     """The sweeps of few elements, each in one call; of the differentiated arguments some are `shared` by all elements."""
 
-    def __init__(self, reverse, shared):
+    def __init__(self, reverse, shared, takes_many):
         self._made = reverse.program, reverse.plan, reverse.arguments, reverse.dtype, shared
-        self.program = reverse.program
+        self.program, self._takes_many = reverse.program, takes_many
 
     @cached_property
     def one(self):
@@ -106,7 +112,7 @@ class PlainCase:
     @cached_property
     def many(self):
         """The same of many seeds, which have one more axis in front."""
-        return plain.reverse(*self._made, True)
+        return plain.reverse(*self._made, True) if self._takes_many else plain.never
 
     def __call__(self, run, given, ct, out):
         """The cotangents where all is plain, in new arrays or in those of `out`; else False."""

@@ -10,10 +10,9 @@ call of 0.3 ms took 10 ms. These have helpers, threads of nbad's own, for whom n
 import ctypes
 import functools
 import os
-import sys
 import threading
 import time
-from _thread import allocate_lock, start_new_thread
+from _thread import start_new_thread
 from array import array
 from contextlib import suppress
 
@@ -22,21 +21,25 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np.ufunc import parallel
 
+from nbad.codegen.host import LINE
 from nbad.codegen.numba_cache import cached_njit
 from nbad.forks import Lock, inherits_threads
-from nbad.native import cpython
+from nbad.native import cpython, sharing
+from nbad.native.cpython import api
+from nbad.native.entry_table import TEAM_BITS
 from nbad.native.launch_table import TILE
 from nbad.native.launcher import launcher
-from nbad.native.sharing import FREE, finish, leave, listen, offer, share
+from nbad.native.sharing import FREE, leave, listen, share
 from nbad.native.worker import worker
 
 SMALL = 60_000  # estimated nanoseconds: below, waking a thread or giving the interpreter's lock away costs more than it gains
 LONG = 5_000_000  # from here on, Numba's threads: helpers that cannot be moved may share their caller's core for milliseconds
-CHUNKS, LONGEST = 8, 200_000  # for each thread; estimated nanoseconds of a chunk
+LONGEST = 200_000  # estimated nanoseconds of a chunk
 LISTENS = 8_000  # rounds in which a helper waits for the next launch, some 160 us: once it sleeps, it begins 60 us later
-SOON = 1e-3  # seconds: where it slept for longer, to listen would take the core from others, its caller perhaps, for nothing
-ALIGNMENT = 64
+SOON = 5e-3  # seconds from launch to launch: where it is longer, to listen would take the core from others, for nothing
+MOST_HELPERS = 1023
 
 
 @intrinsic
@@ -80,9 +83,9 @@ class _Block:
     """Memory for scratch, and an aligned address in it."""
 
     def __init__(self, size):
-        self.size, self._memory = size, np.empty(size + ALIGNMENT, np.uint8)
+        self.size, self._memory = size, np.empty(size + LINE, np.uint8)
         start = self._memory.ctypes.data
-        self.address = start + -start % ALIGNMENT
+        self.address = start + -start % LINE
 
 
 class _Scratch(threading.local):
@@ -103,87 +106,105 @@ class _Scratch(threading.local):
         self._block = block
 
 
-class _Helper:
-    """A thread that waits for launches: asleep, or listening without the interpreter's lock where they come one after another."""
+class _Team:
+    """The helpers of this process: threads that sleep, or listen where launches come one after another.
 
-    def __init__(self, number):
-        self._number, self._slot = number, array("q", [FREE])
-        self.slot = self._slot.buffer_info()[0]
-        self._lock = threading.RLock()  # a finalizer may run inside, and call nbad
-        self._bell, self._sleeps, self._thread = allocate_lock(), False, 0
-        self._bell.acquire()
-        start_new_thread(self._live, ())
-
-    def wake(self):
-        """It will look into its slot, at the latest when this thread gives the interpreter's lock away."""
-        with self._lock:
-            if self._sleeps:
-                self._sleeps = False
-                _move_away(self._thread)
-                self._bell.release()
-
-    def _live(self):
-        rounds, self._thread = 1, threading.get_native_id()
-        while True:
-            listen()(self.slot, self._number, rounds)
-            with self._lock:
-                sleeps = self._sleeps = self._slot[0] == FREE
-            if sleeps:
-                since = time.monotonic()
-                self._bell.acquire()
-                rounds = LISTENS if time.monotonic() - since < SOON else 1
-
-
-@functools.cache
-def _own_core():
-    """What tells a thread's core; None where the system does not let threads be moved."""
-    return getattr(ctypes.PyDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
-
-
-def _move_away(thread):
-    """Let a thread go on elsewhere than on this one's core.
-
-    Linux wakes it there, and it waits until that core is free: after a pause of 20 ms a launch of 3 ms took 1.07 to 0.8 of one
-    thread's time, and 0.6 so.
+    Their memory is as `nbad.native.sharing` says. It is never freed: they look at it until the process ends.
     """
-    if own_core := _own_core():
-        others = os.sched_getaffinity(0) - {own_core()}
-        if others:
-            with suppress(OSError):
-                os.sched_setaffinity(thread, others)
+
+    def __init__(self):
+        self._memory = np.zeros((MOST_HELPERS + 2) * LINE // 8, np.int64)
+        first = -self._memory.ctypes.data % LINE // 8
+        self._table, self.address = self._memory[first:], self._memory[first:].ctypes.data
+        self._table[: sharing.HEADER] = 0, 1, api("PyThread_acquire_lock"), api("PyThread_release_lock"), leave(), *_cores()
+        self.size, self._are_soon = 0, False
+
+    def start(self):
+        """One more helper."""
+        self.size = number = self.size + 1  # at once: a finalizer may run inside, and start it: two would share scratch
+        helper = self._table[number * LINE // 8 :]
+        helper[sharing.SLOT], helper[sharing.BELL] = FREE, _new_bell()
+        try:
+            start_new_thread(self._live, (number, helper))
+        except RuntimeError:
+            self.size = number - 1
+            raise
+        self._table[sharing.HELPERS] = self.size
+
+    def _live(self, number, helper):
+        helper[sharing.THREAD] = threading.get_native_id()
+        listen()(self.address, number)
+
+    def hurry(self, are_soon):
+        """Say whether launches come one after another: then helpers listen for the next one."""
+        if are_soon is not self._are_soon:
+            self._are_soon, self._table[sharing.LISTENS] = are_soon, LISTENS if are_soon else 1
+
+
+def _new_bell():
+    """A lock that is taken: who takes it again waits until it is released."""
+    new, acquire = ctypes.pythonapi.PyThread_allocate_lock, ctypes.pythonapi.PyThread_acquire_lock
+    new.restype, acquire.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_int)
+    bell = new()
+    acquire(bell, 1)
+    return bell
+
+
+def _cores():
+    """Addresses of what tells a thread's core and the cores that it may use, and moves a thread; 0 where the system has none."""
+    names = "sched_getcpu", "sched_getaffinity", "sched_setaffinity"
+    found = [getattr(ctypes.PyDLL(None), name, None) for name in names] if hasattr(os, "sched_setaffinity") else [None]
+    return [ctypes.cast(function, ctypes.c_void_p).value for function in found if function] if all(found) else [0, 0, 0]
 
 
 class _Helpers:
     """All helpers. A forked child has none of them, and starts its own."""
 
     def __init__(self):
-        self._all, self._lock = {}, Lock(self._forget)  # by their numbers
+        self._lock, self._latest = Lock(self._forget), 0.0
+        self._forget()
 
     def _forget(self):
-        self._all = {}
+        self.team: _Team | None = None
+
+    def ready(self, number):
+        """Address of the team, with so many helpers in it, or as many as could be started."""
+        now = time.monotonic()
+        soon, self._latest = now - self._latest < SOON, now
+        team = self.team or self._new_team()
+        if team.size < number:
+            with self._lock.current, suppress(RuntimeError):  # where no more threads may be started
+                while team.size < min(number, MOST_HELPERS):
+                    team.start()
+        team.hurry(soon)
+        return team.address
+
+    def _new_team(self):
+        with self._lock.current:
+            self.team = team = self.team or _Team()
+            return team
 
     def run(self, table, number):
         """Compute a launch together with so many of them, or with those that are free."""
-        if len(self._all) < number:
-            with self._lock.current, suppress(RuntimeError):  # where no more threads may be started
-                while (new := len(self._all) + 1) <= number:
-                    self._all.setdefault(new, _Helper(new))  # a finalizer may run inside, and start it: two would share scratch
-        helpers = list(self._all.values())[:number]
-        slots = array("q", [*(helper.slot for helper in helpers), *[0] * len(helpers)])
-        launch, end = (table.buffer_info()[0], slots.buffer_info()[0], len(helpers)), finish()
-        to_end = *launch, leave()
-        try:
-            offer()(*launch)
-            for helper in helpers:
-                helper.wake()
-        finally:  # whatever interrupts this: those who have begun write to results
-            end(*to_end)
+        team = self.ready(number)
+        _together()(table.buffer_info()[0], team)
 
 
-def _threads():
+@functools.cache
+def _together():
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(sharing.together())
+
+
+def asked():
+    """Who may share a plain case: how many threads, and in the lower `TEAM_BITS` bits the address of the helpers' team."""
+    workers = threads_wanted()
+    return workers << TEAM_BITS | (_helpers.ready(workers - 1) if workers > 1 else 0)
+
+
+def threads_wanted():
     """How many threads the user wants. Numba is asked where its threads are there already: to ask starts them."""
-    is_there = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
-    return nb.get_num_threads() if is_there else nb.config.NUMBA_NUM_THREADS
+    is_there = parallel._is_initialized
+    return parallel._get_num_threads() if is_there else nb.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
 class _Numba:
@@ -248,7 +269,7 @@ class Driver:
         if self._held is not None and nanoseconds < SMALL:
             self._held(*arrays, n_seeds)
             return
-        workers, ids = _threads() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
+        workers, ids = threads_wanted() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         block = _scratch.take(self._scratch * workers)
         if workers == 1:
             _serial(self._work)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
@@ -260,7 +281,7 @@ class Driver:
         """Run with several threads."""
         nanoseconds = self._nanoseconds * n_seeds
         by_seed = self._tiles < workers and n_seeds > self._tiles  # the tiles are shared, or the seeds where these are too few
-        chunks = min(max(workers * CHUNKS, int(nanoseconds / LONGEST)), n_seeds if by_seed else self._tiles)
+        chunks = min(max(workers * sharing.CHUNKS_EACH, int(nanoseconds / LONGEST)), n_seeds if by_seed else self._tiles)
         fields = self._work, self._address, ids.buffer_info()[0], self._tiles, n_seeds, by_seed, chunks, scratch, self._scratch
         table = array("q", (*fields, workers, 0, *[0] * workers))
         if _numba.may_run(nanoseconds):

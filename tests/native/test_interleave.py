@@ -11,7 +11,7 @@ from nbad.runtime import launch, plain
 @pytest.fixture(autouse=True)
 def no_entries(monkeypatch):
     """What is small is a plain case, which has a way of its own."""
-    monkeypatch.setattr(plain, "_entry", lambda sweep: plain._never)
+    monkeypatch.setattr(plain, "_entry", lambda *_: plain.never)
 
 
 def linear(count):

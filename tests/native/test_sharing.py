@@ -2,11 +2,14 @@
 
 import ctypes
 import threading
+import time
 from array import array
 
 import pytest
 
-from nbad.native.sharing import BUSY, FREE, LEFT, finish, leave, listen, offer, share
+from nbad.native import sharing
+from nbad.native.cpython import api
+from nbad.native.sharing import ASLEEP, BUSY, FREE, LEFT, leave, listen, share
 
 WORK = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 
@@ -30,8 +33,30 @@ class Shared:
         return sorted((tile, seed) for _, tiles, seeds in self.done for tile in tiles for seed in seeds)
 
 
-def address_of(table):
-    return table.buffer_info()[0]
+class Team:
+    """Helpers in these states, of whom none is a thread; who releases a bell is noted."""
+
+    def __init__(self, *slots):
+        self.released = []
+        self._release = ctypes.CFUNCTYPE(None, ctypes.c_int64)(self.released.append)
+        release = ctypes.cast(self._release, ctypes.c_void_p).value
+        self.table = array("q", [len(slots), 1, api("PyThread_acquire_lock"), release, leave(), 0, 0, 0])
+        for k, slot in enumerate(slots):
+            self.table.extend([slot, 70 + k, 0, 0, 0, 0, 0, 0])
+        self.address = self.table.buffer_info()[0]
+
+    def slot(self, number):
+        return self.table[8 * number]
+
+    def run(self, shared):
+        ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(sharing.together())(shared.address, self.address)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
@@ -56,51 +81,92 @@ def test_a_thread_computes_its_own_chunks_first():
 
 
 def test_nobody_waits_for_a_helper_that_does_not_come():
-    shared, slot = Shared(40, 1, 0, 8, 2), array("q", [FREE])
-    slots = array("q", [address_of(slot), 0])
-    offer()(shared.address, address_of(slots), 1)
-    assert slot[0] == shared.address
-    finish()(shared.address, address_of(slots), 1, leave())
-    assert slot[0] == FREE
-    assert len(shared.done) == 8
+    shared, team = Shared(40, 1, 0, 8, 2), Team(FREE)
+    shared.meanwhile = lambda: offered.append(team.slot(1))
+    offered = []
+    team.run(shared)
+    assert set(offered) == {shared.address}
+    assert (team.slot(1), len(shared.done), team.released) == (FREE, 8, [])
 
 
 def test_a_busy_helper_is_not_asked():
-    shared, slot = Shared(40, 1, 0, 8, 2), array("q", [BUSY])
-    slots = array("q", [address_of(slot), 0])
-    offer()(shared.address, address_of(slots), 1)
-    finish()(shared.address, address_of(slots), 1, leave())
-    assert (slot[0], slots[1], len(shared.done)) == (BUSY, 0, 8)
+    shared, team = Shared(40, 1, 0, 8, 2), Team(BUSY)
+    team.run(shared)
+    assert (team.slot(1), len(shared.done)) == (BUSY, 8)
 
 
-def test_what_was_not_offered_is_computed_alone():
-    shared, slot = Shared(40, 1, 0, 8, 2), array("q", [FREE])
-    finish()(shared.address, address_of(array("q", [address_of(slot), 0])), 1, leave())
-    assert (slot[0], len(shared.done)) == (FREE, 8)
+def test_one_that_sleeps_is_woken_once():
+    shared, team = Shared(40, 1, 0, 8, 3), Team(ASLEEP, FREE)
+    team.run(shared)
+    assert (team.slot(1), team.slot(2), team.released) == (FREE, FREE, [70])
+    assert len(shared.done) == 8
+
+
+@pytest.mark.parametrize(("chunks", "threads", "asked"), [(8, 3, 2), (2, 3, 1), (1, 3, 0), (8, 1, 0)])
+def test_no_more_helpers_are_asked_than_there_are_chunks_and_threads(chunks, threads, asked):
+    team = Team(*[ASLEEP] * 3)
+    team.run(Shared(40, 1, 0, chunks, threads))
+    assert team.released == [70, 71][:asked]
+
+
+def test_without_helpers_the_caller_is_alone():
+    shared, team = Shared(40, 1, 0, 8, 2), Team()
+    team.run(shared)
+    assert len(shared.done) == 8
 
 
 def test_a_caller_waits_for_who_has_begun():
-    shared, slot = Shared(40, 1, 0, 8, 2), array("q", [FREE])
-    slots, begun, done = array("q", [address_of(slot), 0]), threading.Event(), threading.Event()
-    offer()(shared.address, address_of(slots), 1)
-    helper = threading.Thread(target=lambda: listen()(address_of(slot), 1, 1))
-    caller = threading.Thread(target=lambda: finish()(shared.address, address_of(slots), 1, leave()))
+    """And who has nothing to do falls asleep, until it is woken."""
+    new = ctypes.pythonapi.PyThread_allocate_lock
+    new.restype = ctypes.c_void_p
+    shared, team, begun, done = Shared(40, 1, 0, 8, 2), Team(FREE), threading.Event(), threading.Event()
+    bell = team.table[8 + sharing.BELL] = new()
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)(api("PyThread_acquire_lock"))(bell, 1)
+    team.table[sharing.RELEASE] = api("PyThread_release_lock")
+    threading.Thread(target=lambda: listen()(team.address, 1), daemon=True).start()
+    wait_until(lambda: team.slot(1) == ASLEEP)
+    caller = threading.Thread(target=lambda: team.run(shared))
 
     def meanwhile():
-        if threading.current_thread() is not caller:
+        if threading.current_thread() is caller:
+            assert begun.wait(20)
+        else:
             begun.set()
             assert done.wait(20)
 
     shared.meanwhile = meanwhile
-    helper.start()
-    assert begun.wait(20)
     caller.start()
+    assert begun.wait(20)
     caller.join(0.05)
     assert caller.is_alive()
     done.set()
     caller.join(20)
-    helper.join(20)
     assert not caller.is_alive()
-    assert (slot[0], shared.table[LEFT]) == (FREE, 1)
+    wait_until(lambda: team.slot(1) == ASLEEP)
+    assert shared.table[LEFT] == 1
     assert shared.pairs() == [(tile, 0) for tile in range(40)]
     assert {thread for thread, _, _ in shared.done} == {0, 1}
+
+
+def test_a_helper_is_moved_off_its_callers_core():
+    """To the others that the caller may use; it stays where it is if there are none, or if the system does not tell."""
+    cores, moved = {0b1101}, []
+    own = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 2)
+    tell = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 3)(
+        lambda thread, size, mask: ctypes.memmove(mask, min(cores).to_bytes(size, "little"), size) and 0
+    )
+    move = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 3)(
+        lambda thread, size, mask: moved.append((thread, int.from_bytes(ctypes.string_at(mask, size), "little"))) or 0
+    )
+    team = Team(ASLEEP)
+    team.table[8 + sharing.THREAD] = 7
+    for field, function in {sharing.OWN_CORE: own, sharing.GET_CORES: tell, sharing.SET_CORES: move}.items():
+        team.table[field] = ctypes.cast(function, ctypes.c_void_p).value
+    team.run(Shared(40, 1, 0, 8, 2))
+    assert moved == [(7, 0b1001)]
+    cores.clear()
+    cores.add(0b100)
+    team.table[8] = ASLEEP
+    team.run(Shared(40, 1, 0, 8, 2))
+    assert len(moved) == 1
+    assert team.released == [70, 70]

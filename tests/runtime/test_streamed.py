@@ -51,7 +51,7 @@ def streaming(monkeypatch):
 
     monkeypatch.setattr(launch.Launch, "_new_driver", noting)
     monkeypatch.setattr(launch, "BYTES_PER_NS", 1e-9)  # every kernel waits for memory
-    monkeypatch.setattr(plain, "SMALL", 0)  # no sweep is too small for a launch
+    monkeypatch.setattr(plain, "_entry", lambda *_: plain.never)  # no sweep is too small for a launch
     monkeypatch.setattr(memory, "SMALLEST", 64)  # results begin at cache lines, as big ones do; of malloc nothing is known
     return leads
 
@@ -198,3 +198,11 @@ def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng, streami
     plain = results()
     monkeypatch.setattr(launch, "STREAM_ABOVE", 0)
     assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
+
+
+def test_several_threads_keep_more_results_in_the_caches(monkeypatch):
+    """Two hide each other's waits for memory; more than two are taken for two."""
+    for threads, factor in {1: 1, 2: 2, 3: 2, 64: 2}.items():
+        monkeypatch.setattr(launch, "threads_wanted", lambda threads=threads: threads)
+        assert not launch.leaves_caches(factor * launch.STREAM_ABOVE)
+        assert launch.leaves_caches(factor * launch.STREAM_ABOVE + 1)

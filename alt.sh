@@ -1,0 +1,1 @@
+python -P /work/tmp/C/alt.py
