@@ -75,6 +75,7 @@ entry:
 }}
 attributes #0 = {{ nounwind {attributes} "min-legal-vector-width"="{bits}" }}
 attributes #1 = {{ nounwind willreturn memory(none) }}
+attributes #2 = {{ nounwind alignstack=64 "min-legal-vector-width"="{bits}" }}
 !0 = !{{!"branch_weights", i32 1, i32 100000}}
 """
 # alignstack: else what is put aside may meet the constants at the same place of another page, and a pass takes twice as long, in
@@ -92,7 +93,7 @@ SLOW = "  %far.{name} = call {vector} @far_{name}({parameters}, {vector} {near},
 EITHER = "  %{name} = phi {vector} [ {near}, %entry ], [ %far.{name}, %far ]"
 FAR = """\
 declare double @{name}({doubles}) #1
-define internal {vector} @far_{name}({parameters}, {vector} %near, {mask} %far) noinline cold #0 {{
+define internal {vector} @far_{name}({parameters}, {vector} %near, {mask} %far) noinline cold #2 {{
 entry:
   %results = alloca {vector}
   %lanes = alloca <{width} x i8>
