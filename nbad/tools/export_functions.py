@@ -209,7 +209,9 @@ def sources(rows: dict[str, Operation], kernel: str, module: str) -> str:
     found = _Found(kernel, _names(module))
     for op, row in rows.items():
         if row.scipy:
-            raise _refusal(kernel, f"calls `scipy.special.{row.scipy}`", "what Numba compiles without SciPy")
+            raise _refusal(
+                kernel, f"needs `scipy.special.{row.scipy}`, for its value or a derivative", "what Numba compiles without SciPy"
+            )
         if row.address and row.plain is None:
             raise _refusal(kernel, f"asks where `{op.partition('.')[0]}` raises", 'errors="raise"')
         if row.address:

@@ -117,7 +117,7 @@ def in_parallel(x, out):
     return out
 
 
-@pytest.mark.parametrize("n", [*range(1, 70), 1000])
+@pytest.mark.parametrize("n", [1, 3, 8, 15, 16, 31, 32, 33, 63, 65, 1000])
 def test_bits_do_not_depend_on_the_place_in_a_loop(n):
     x = np.random.default_rng(n).normal(size=n)
     for loop in (in_a_loop, in_parallel):

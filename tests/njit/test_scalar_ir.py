@@ -10,6 +10,7 @@ import nbad
 from kernels import decay, sine
 from nbad.codegen.host import host, host_like
 from nbad.codegen.lower import lower
+from nbad.functions.library import FUNCTIONS
 from nbad.njit.scalar_functions import widenable
 from nbad.njit.scalar_ir import print_scalar
 
@@ -57,6 +58,16 @@ def test_a_host_of_long_vectors_offers_half_ones_too():
         for variant in re.findall(r"\((\w+)\)", found.variants):
             assert f"@{variant}(" in whole
         for text in found.modules:
+            binding.parse_assembly(text).verify()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_function_with_vector_variants_is_valid_code(name, dtype):
+    """Also where lanes that are far out go through the C library, as those of a remainder do."""
+    for offered in (host().offered, frozenset()):
+        found = widenable(name, FUNCTIONS[name].arity, dtype, host()._replace(offered=offered))
+        for text in found.modules if found else ():
             binding.parse_assembly(text).verify()
 
 

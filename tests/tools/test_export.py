@@ -267,10 +267,12 @@ def test_calls_of_functions_do_not_wait_for_one_another():
     assert "_side_by_side(2)" in nbad.export(nbad.kernel(lambda x: np.exp(x) * sum(x**k for k in range(1, 9))))
 
 
-def test_a_module_may_be_run_without_a_file():
-    module = types.ModuleType("exported")
-    exec(nbad.export(nbad.kernel(lambda x: 2.0 * x)), vars(module))
-    assert module.value(2.0) == 4.0
+def test_a_module_without_a_file_is_not_cached(interpreted):
+    """Where Numba would find no place for it."""
+    module = interpreted(nbad.kernel(lambda x: 2.0 * x))
+    assert module.OPTIONS["cache"] is False
+    exec(nbad.export(nbad.kernel(lambda x: 2.0 * x)), found := {"__file__": "module.py"})
+    assert found["OPTIONS"]["cache"] is True
 
 
 def test_what_cannot_stand_alone_is_refused():
@@ -284,7 +286,7 @@ def test_what_cannot_stand_alone_is_refused():
 
     outer = np.ones(3)
     rows = {
-        "calls `scipy.special.j0`": nbad.kernel(lambda x: nbad.special.j0(x)),
+        "needs `scipy.special.j0`, for its value or a derivative": nbad.kernel(lambda x: nbad.special.j0(x)),
         "calls `careful`, which raises": nbad.kernel(nbad.primitive("careful", raises, ["1"])),
         "calls `reader`, which uses `outer`": nbad.kernel(nbad.primitive("reader", reads, ["1"])),
     }
