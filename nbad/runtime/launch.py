@@ -20,7 +20,7 @@ from nbad.runtime.threads import Driver, threads_wanted
 
 # Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
 # cache of 32 MiB, 8 seeds and 5 arguments they are 1.8 times faster with 30 MiB, even with 15, and twice as slow below 10. Two
-# threads hide each other's waits: theirs are 1.3 times slower with 21 MiB, even with 30, and up to 1.7 times faster with 46.
+# threads hide each other's waits: theirs are 1.3 times slower with 21 MiB, 0.9 to 1.2 times as fast with 30, 1.7 times with 46.
 STREAM_ABOVE = 1 << 24
 
 
@@ -83,7 +83,7 @@ def flops(kernel: TileKernel | None) -> float:
 
 def leaves_caches(nbytes: int) -> bool:
     """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
-    return nbytes > STREAM_ABOVE and nbytes > STREAM_ABOVE * min(threads_wanted(), 2)
+    return nbytes > STREAM_ABOVE and nbytes > (STREAM_ABOVE * 3 // 2 if threads_wanted() > 1 else 0)
 
 
 def lead_of(addresses: Sequence[int], steps: Sequence[int], itemsize: int) -> int | None:

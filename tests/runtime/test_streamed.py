@@ -200,9 +200,9 @@ def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng, streami
     assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
 
 
-def test_several_threads_keep_more_results_in_the_caches(monkeypatch):
-    """Two hide each other's waits for memory; more than two are taken for two."""
-    for threads, factor in {1: 1, 2: 2, 3: 2, 64: 2}.items():
-        monkeypatch.setattr(launch, "threads_wanted", lambda threads=threads: threads)
-        assert not launch.leaves_caches(factor * launch.STREAM_ABOVE)
-        assert launch.leaves_caches(factor * launch.STREAM_ABOVE + 1)
+@pytest.mark.parametrize(("threads", "most"), [(1, 16 << 20), (2, 24 << 20), (64, 24 << 20)])
+def test_several_threads_keep_more_results_in_the_caches(threads, most, monkeypatch):
+    """Two hide each other's waits for memory."""
+    monkeypatch.setattr(launch, "threads_wanted", lambda: threads)
+    assert not launch.leaves_caches(most)
+    assert launch.leaves_caches(most + 1)
