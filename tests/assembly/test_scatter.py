@@ -25,3 +25,16 @@ def test_bits_do_not_depend_on_how_many_parts_are_swept_at_a_time(rng, monkeypat
     np.add.at(expected, i[:, 0], x[i[:, 1]] * y[j] * w + s)
     np.add.at(expected, i[:, 1], x[i[:, 0]] * y[j] * w)
     np.testing.assert_allclose(made[0][0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_entries_that_nobody_picks_have_cotangents_of_0(rng, dtype):
+    """Many entries, of which all, or all but one, are picked: results are memory that was used before."""
+    square = nbad.kernel(lambda x: 0.5 * x * x)
+    x = rng.normal(size=9_000).astype(dtype)
+    for i in (rng.permutation(9_000), np.delete(np.arange(9_000), 77)):
+        for out in (None, (np.full(9_000, np.nan, dtype),)):
+            _, pullback = nbad.vjp(square, nbad.indexed(x, i))
+            expected = x.copy()
+            expected[np.setdiff1d(np.arange(9_000), i)] = 0.0
+            np.testing.assert_array_equal(pullback(1.0, out=out)[0], expected)
