@@ -6,6 +6,7 @@ square is stored as soon as its columns are known, so that few of them are alive
 
 from typing import NamedTuple, Protocol
 
+from nbad.codegen.ahead import Ahead, asked, is_wide
 from nbad.codegen.functions import Functions, shuffle
 from nbad.codegen.host import ITEMSIZE
 from nbad.codegen.lower import OpList
@@ -171,6 +172,7 @@ class Block:
         nodes = printer.oplist.nodes
         self._missing = {k for k in columns if nodes[k].op not in ("input", "const")}
         self._names = 0
+        self._ahead = Ahead(printer.width * len(columns) * self.size)
 
     def know(self, k: int) -> None:
         """Store what is complete now."""
@@ -194,7 +196,7 @@ class Block:
             for first in range(0, width, self.lanes):
                 place = self._new()
                 add(f"  {place} = add i64 {offset}, {first * number + square.start}")
-                self._store(square, [self._part(column, first) for column in columns], place)
+                self._store(square, [self._part(column, first) for column in columns], offset, place)
 
     def _new(self) -> str:
         self._names += 1
@@ -209,8 +211,8 @@ class Block:
         )
         return name
 
-    def _store(self, square: Square, vectors: list[str], place: str) -> None:
-        """Transpose registers and store what comes out, from an item of the block on."""
+    def _store(self, square: Square, vectors: list[str], offset: str, place: str) -> None:
+        """Transpose registers and store what comes out, from an item of the block on; `offset` is the vector's first item."""
         add, scalar, items = self.printer.body.add, self.printer.scalar, [self.lanes] * len(vectors)
         for a, b, lanes in square.steps:
             add(shuffle(name := self._new(), f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
@@ -220,4 +222,9 @@ class Block:
             at, address = self._new(), self._new()
             add(f"  {at} = add i64 {place}, {stored.place}")
             add(f"  {address} = getelementptr {scalar}, ptr %s{self.row}, i64 {at}")
+            nbytes = self._ahead.pass_by(stored.items * self.size) if is_wide(len(self.columns), self.size) else None
+            if nbytes is not None:
+                start = self._new()
+                add(f"  {start} = getelementptr {scalar}, ptr %s{self.row}, i64 {offset}")
+                add(*asked(self._new(), start, nbytes, for_stores=True))
             add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")

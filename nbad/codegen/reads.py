@@ -7,12 +7,13 @@ first.
 
 from collections.abc import Sequence
 
+from nbad.codegen.ahead import Ahead, asked, is_wide
 from nbad.codegen.blocks import SIDE, Printer, Step, transposed
 from nbad.codegen.functions import shuffle
 from nbad.codegen.host import ITEMSIZE
 
-# columns: of 32 a kernel is up to 1.2 times faster than one that reads rows, of 64 even, and compiles 1.4 times as long
-MOST = 32
+# columns: with AVX-512 softmax of 64 is 1.25 times faster than from rows that are staged, of 256 1.1 times
+MOST = 256
 FEW = 3  # columns that are chosen from registers
 # three columns and four lanes: these are taken across halves of registers first, then within them
 THREE: tuple[Step, ...] = (
@@ -79,12 +80,17 @@ class Read:
         self.row, self.first, self.number, self.printer = row, first, number, printer
         self.lanes, self.size = printer.functions.lanes, ITEMSIZE[printer.oplist.dtype]
         self._names = 0
+        self._seen: set[int] = set()  # columns that were loaded from there on
+        self._from: str | None = None  # the place of the first element, where the next vector's lines are asked for
+        self._ahead = Ahead(printer.width * number * self.size)
 
     def load(self, k: int) -> dict[int, str]:
         """Print the loads of an input, and of all that is loaded with it: the name of each, by its number."""
         start, count = part_of(k - self.first, self.number, self.lanes)
         registers: list[list[str]] = [[] for _ in range(count)]  # of each column
         offset = self._named(f"mul i64 %i, {self.number}")
+        self._from = offset if is_wide(self.number, self.size) and start not in self._seen else None
+        self._seen.add(start)
         for element in range(0, self.printer.width, self.lanes):
             place = self._named(f"add i64 {offset}, {element * self.number + start}")
             for column, register in zip(registers, self._columns(place, count), strict=True):
@@ -120,8 +126,12 @@ class Read:
         return vector
 
     def _loaded(self, place: str, first: int, items: int) -> str:
-        kind = f"<{items} x {self.printer.scalar}>"
-        return self._named(f"load {kind}, ptr {self._address(place, first)}, align {self.size}")
+        kind, address = f"<{items} x {self.printer.scalar}>", self._address(place, first)
+        nbytes = self._ahead.pass_by(items * self.size) if self._from else None
+        if self._from and nbytes is not None:
+            for line in asked(self._new(), self._address(self._from, 0), nbytes, for_stores=False):
+                self._add(line)
+        return self._named(f"load {kind}, ptr {address}, align {self.size}")
 
     def _address(self, place: str, items: int) -> str:
         at = self._named(f"add i64 {place}, {items}")

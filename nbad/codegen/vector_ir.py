@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+from nbad.codegen.ahead import DECLARATION, MANY, asked
 from nbad.codegen.blocks import Block
 from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
@@ -129,7 +130,7 @@ def print_ir(oplist: OpList, host: Host) -> str:
     kernel = KERNEL.format(
         slots=slots, body=lines, last=body.block, behind=behind, end=end, width=functions.width, bits=8 * host.nbytes
     )
-    return "\n".join([*functions.texts.values(), kernel])
+    return "\n".join([DECLARATION, *functions.texts.values(), kernel])
 
 
 class _Body:
@@ -290,10 +291,18 @@ class _Printer:
             if self.spills:
                 self.body.add(SLOT.format(row=row))
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
+            self._ask(row)
             place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
         for block in self.blocks:
             block.know(k)
+
+    def _ask(self, row: int) -> None:
+        """Ask for the lines of a row to which the next vector goes, where there are many rows."""
+        size = self.width * ITEMSIZE[self.oplist.dtype]
+        if self.oplist.widths.count(1) > MANY and not self.oplist.streams:
+            for start in range(0, size, LINE):
+                self.body.add(*asked(f"%q{row}.{start}", f"%r{row}", size + start, for_stores=True))
 
     def end(self) -> None:
         """The stores that waited for nothing: of inputs and constants alone."""

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from nbad.derivatives.conditions import Conditions
 from nbad.derivatives.edges import Edge, Edges
+from nbad.derivatives.factors import moved
 from nbad.derivatives.scarcity import Arc, Tally, kept_vertices, tallies
 from nbad.graphs.flags import Flags, silenced
 from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
@@ -46,6 +47,8 @@ class JointGraph:
         Numbers of the entries that count for some elements only, for others whatever flows there is lost.
     inner : int
         Number of vertices.
+    scaled : frozenset of int
+        Those whose entries have another unit: what leads into them is divided by what all that leads out is multiplied by.
     """
 
     graph: Graph
@@ -53,6 +56,7 @@ class JointGraph:
     positions: tuple[tuple[int, int], ...]
     conditions: tuple[int, ...] = ()
     inner: int = 0
+    scaled: frozenset[int] = frozenset()
 
     @property
     def entries(self) -> tuple[int, ...]:
@@ -126,8 +130,10 @@ def _scarce(sweeps: "_Sweeps", wrt: tuple[int, ...], kept: list[int]) -> JointGr
             if touches_vertex and condition != sweeps.conditions.always:
                 conditions[len(entries)] = sweeps.number(condition)
             entries[m, columns[k]] = entry
+    vertices = range(len(outputs), len(outputs) + len(kept))
+    entries, scaled = moved(sweeps.builder, entries, vertices, inputs, conditions)
     joint = sweeps.builder.build((*outputs, *entries.values(), *conditions.values(), *kept))
-    return JointGraph(_joined(joint, sweeps.wider), len(outputs), tuple(entries), tuple(conditions), len(kept))
+    return JointGraph(_joined(joint, sweeps.wider), len(outputs), tuple(entries), tuple(conditions), len(kept), scaled)
 
 
 def _joined(graph: Graph, wider: dict[int, int]) -> Graph:

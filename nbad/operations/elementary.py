@@ -63,8 +63,8 @@ def _with_ties(row: Operation) -> Operation:
         expansion=lambda g, x, y, _: expansion(g, x, y),
         operands=(REAL,) * 3,
         partials=(
-            "Piecewise((0, Ne(v, x)), (z/(z + 1), Eq(x, y)), (1, True))",
-            "Piecewise((0, Ne(v, y)), (1/(z + 1), Eq(x, y)), (1, True))",
+            "Piecewise((0, Ne(v, x)), (z*reciprocal(z + 1), Eq(x, y)), (1, True))",
+            "Piecewise((0, Ne(v, y)), (reciprocal(z + 1), Eq(x, y)), (1, True))",
             "0",
         ),
         samples=tuple((*point, 1.0) for point in row.samples),

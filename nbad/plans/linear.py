@@ -17,6 +17,7 @@ from nbad.graphs.simplify import SimplifyingBuilder, compact
 class Entry(NamedTuple):
     """One entry of the per-element Jacobian: the number of its partial, or its constant.
 
+    Beside a partial the constant -1 says that the entry is its negative, which only entries of maps with inner vertices are.
     Vertex `j` of a map is output `outputs + j` and input `inputs + j`; then there may be a condition, the number of another
     partial, which is 0 where the entry does not count.
     """
@@ -93,7 +94,7 @@ def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], directi
     ends = direction(*shape)
     builder = SimplifyingBuilder(name, [*(f"p{k}" for k in range(partials)), *ends.names])
     zero = builder.constant(0.0)
-    factors = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
+    factors = _factors(builder, entries)
     conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
     sources = range(partials, len(builder.inputs))
     return compact(builder, walk(builder, entries, factors, conditions, ends, sources))
@@ -106,12 +107,19 @@ def scarce_matrix(name: str, partials: int, entries: tuple[Entry, ...], shape: S
     ends = (Ends.reverse if is_reverse else Ends.forward)(*shape)
     builder = SimplifyingBuilder(name, [f"p{k}" for k in range(partials)])
     zero, one = builder.constant(0.0), builder.constant(1.0)
-    factors = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
+    factors = _factors(builder, entries)
     conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
     units = [[one if k == place else zero for k in range(len(ends.sources))] for place in range(len(ends.sources))]
     found = [walk(builder, entries, factors, conditions, ends, unit) for unit in units]
     rows = found if is_reverse else zip(*found, strict=True)
     return compact(builder, [node for row in rows for node in row])
+
+
+def _factors(builder: SimplifyingBuilder, entries: Iterable[Entry]) -> list[int]:
+    """The nodes of some entries, where the partials are the first inputs."""
+    found = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
+    negative = [e.partial is not None and e.constant is not None for e in entries]
+    return [builder.add("neg", k) if is_negative else k for k, is_negative in zip(found, negative, strict=True)]
 
 
 def walk(
@@ -166,6 +174,8 @@ class _Walk:
         return self._term(*ways[0]) if ways else self._zero
 
     def _term(self, source: int, entry: int, condition: int | None) -> int:
+        if (weight := self.builder.inner(entry, "neg")) is not None:  # another way may have the same weight with a plus
+            return self.builder.add("neg", self._term(source, weight, condition))
         product, counts = self.builder.add("mul", entry, self._values[source]), self._reaches[source].node
         if condition is not None and source not in self._sources:  # where it fails the entry itself is 0
             counts = self.builder.add("and", counts, condition)

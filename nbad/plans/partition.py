@@ -54,26 +54,35 @@ def _targets(joint: JointGraph) -> tuple[Targets, tuple[Entry, ...]]:
     primal, found, more = graph.outputs[: joint.n_outputs], graph.outputs[joint.n_outputs : count], graph.outputs[count:]
     conditions = dict(zip(joint.conditions, more, strict=False))
     kept: dict[int, int] = {}
-    for k in (*found, *conditions.values()):
+    weights = [graph.nodes[k].args[0] if joint.inner and graph.nodes[k].op == "neg" else k for k in found]
+    for k in (*weights, *conditions.values()):
         if graph.nodes[k].op != "const":
             kept.setdefault(k, len(kept))
     entries = tuple(
-        Entry(m, n, kept.get(k), None if k in kept else graph.nodes[k].payload, kept.get(conditions.get(number, -1)))
-        for number, ((m, n), k) in enumerate(zip(joint.positions, found, strict=True))
+        Entry(*position, kept.get(k), _constant(graph, k, node), kept.get(conditions.get(number, -1)))
+        for number, (position, k, node) in enumerate(zip(joint.positions, weights, found, strict=True))
     )
     vertices = more[len(conditions) :]
     graph = compact(graph, (*primal, *kept, *vertices))
     partials = graph.outputs[joint.n_outputs : joint.n_outputs + len(kept)]
     roles: dict[int, list[str]] = {k: [] for k in partials}
-    heads = [*(f"y{m}" for m in range(joint.n_outputs)), *map(graph.label, graph.outputs[joint.n_outputs + len(kept) :])]
+    inner = enumerate(map(graph.label, graph.outputs[joint.n_outputs + len(kept) :]))
+    heads = [*(f"y{m}" for m in range(joint.n_outputs)), *(f"{label}'" if j in joint.scaled else label for j, label in inner)]
     tails = [*graph.inputs, *heads[joint.n_outputs :]]
     for entry in entries:
         name = f"∂{heads[entry.output]}/∂{tails[entry.input]}"
         if entry.partial is not None:
-            roles[partials[entry.partial]].append(name)
+            roles[partials[entry.partial]].append(name if entry.constant is None else f"-{name}")
         if entry.condition is not None:
             roles[partials[entry.condition]].append(f"{name}?")
     return Targets(graph, roles, joint.inner > 0), entries
+
+
+def _constant(graph: Graph, weight: int, entry: int) -> float | None:
+    """The constant of an entry: its value, or -1 where it is the negative of a weight."""
+    if graph.nodes[weight].op == "const":
+        return graph.nodes[weight].payload
+    return None if weight == entry else -1.0
 
 
 def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
