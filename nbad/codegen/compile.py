@@ -41,7 +41,7 @@ from nbad.graphs.loops import digest_of
 from nbad.memo import Memo, cached_property
 from nbad.operations.table import ROWS
 
-# not opt=1, which takes 0.91 of LLVM's time: the forward sweep of Black-Scholes over a million elements is 1.35 times slower by it,
+# not opt=1, which takes 0.91 of the time: the forward sweep of Black-Scholes over a million elements is 1.35 times slower by it,
 # which orders stores otherwise
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
