@@ -28,6 +28,8 @@ class Conditions:
 
     def under(self, parent: int, literal: int) -> int:
         """The condition of the branch `literal` where `parent` holds."""
+        if literal == self.always:  # as nearly all are
+            return parent
         condition = self.builder.add("and", parent, literal)
         # where the literal follows from the parent, or cannot hold, there is no branch
         if condition not in (parent, self.never):
@@ -45,6 +47,8 @@ class Conditions:
 
         Branches are closed from the innermost; two opposite ones become one select.
         """
+        if group.keys() == {self.always}:
+            return group[self.always]
         zero = self.builder.constant(0.0)
         # deepest first: what closes a branch may add to the sum of its parent
         inmost = [(-self._branch(condition).depth, condition) for condition in group]

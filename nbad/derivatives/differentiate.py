@@ -267,9 +267,11 @@ class _Sweeps:
             if k in ends and k != root:
                 continue
             for condition, edge in self._uses(k, regions[k]):
-                if edge.operand not in regions:
+                known = regions.get(edge.operand)
+                if known is None:
                     heapq.heappush(waiting, -edge.operand)
-                regions[edge.operand] = self.builder.add("or", regions.get(edge.operand, self.conditions.never), condition)
+                if known != condition:
+                    regions[edge.operand] = condition if known is None else self.builder.add("or", known, condition)
         return regions
 
     def _uses(self, k: int, region: int) -> Iterator[tuple[int, Edge]]:
