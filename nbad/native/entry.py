@@ -6,6 +6,7 @@ away pay. It checks, allocates, runs the tile kernel and makes the results; wher
 done nothing, and the general way takes over, which converts, broadcasts and says what is wrong.
 """
 
+import math
 from collections import Counter
 from itertools import accumulate
 from typing import NamedTuple
@@ -75,7 +76,7 @@ class Plain(NamedTuple):
 
 def plain_rows(cores, first=0):
     """What of each argument belongs to each row: (argument, offset, step), one for each core value; arguments are numbered on."""
-    sizes = [int(np.prod(core)) for core in cores]
+    sizes = [math.prod(core) for core in cores]
     return [(first + k, j, size) for k, size in enumerate(sizes) for j in range(size)]
 
 
@@ -135,7 +136,7 @@ def entry(sweep, limit, few):
     ]
     for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, int(np.prod(core)), is_shared]
+        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, math.prod(core), is_shared]
     for move, is_alone in zip(moves, alone, strict=True):
         fields += [*move, is_alone, rooms[move.row], widths[move.row]]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]

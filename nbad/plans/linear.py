@@ -88,7 +88,6 @@ def _is_finite(node: Node) -> bool:
     return node.op == "const" and abs(node.payload) < float("inf")
 
 
-@functools.lru_cache(8)  # for the plans of every policy it is one
 def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], direction: Direction, shape: Shape) -> Graph:
     """The same for a map with inner vertices and so many partials."""
     ends = direction(*shape)

@@ -9,10 +9,12 @@ from nbad.graphs.flags import has_alarm
 from nbad.graphs.graph import Graph, GraphBuilder, by_demand
 from nbad.graphs.loops import digest_of
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
-from nbad.memo import cached_property
+from nbad.memo import Memo, cached_property
 from nbad.plans.linear import Direction, Ends, Entry, Shape, guarded_product, product, scarce_matrix, scarce_product, walk
 
 AT_ONCE = 128  # sums that one kernel leaves
+
+_products = Memo(8)
 
 Policy = str | tuple[str, ...]  # by name, or the names of values to keep
 
@@ -92,11 +94,15 @@ class Plan:
         return self.wrt, self.outputs, len(self.forward.inputs), self.inner
 
     def _product(self, name: str, direction: Direction) -> Graph:
-        full_name = f"{self.forward.name}_{name}"
+        full_name, letter = f"{self.forward.name}_{name}", "p" if self.prologue else "r"
+        # for the plans of nearly every policy it is one; the text of the entries tells 0.0 from -0.0
+        key = full_name, letter, self.partials, self._shape, repr(self.entries)
+        return _products(key, lambda: self._new_product(full_name, letter, direction))
+
+    def _new_product(self, name: str, letter: str, direction: Direction) -> Graph:
         if self.inner:
-            return scarce_product(full_name, self.partials, self.entries, direction, self._shape)
-        letter = "p" if self.prologue else "r"
-        return product(full_name, [f"{letter}{k}" for k in range(self.partials)], self.entries, direction(*self._shape))
+            return scarce_product(name, self.partials, self.entries, direction, self._shape)
+        return product(name, [f"{letter}{k}" for k in range(self.partials)], self.entries, direction(*self._shape))
 
     def __str__(self) -> str:
         lines = [f"plan of {self.forward.name}, policy {self.policy!r}: {len(self.residuals)} residuals"]
