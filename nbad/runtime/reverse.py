@@ -42,7 +42,7 @@ class Reverse:
     def __init__(self, program, plan, arguments, dtype):
         self.program, self.plan, self.arguments, self.dtype = program, plan, arguments, dtype
         self.names, self.cores = [program.names[a] for a in arguments], [program.cores[a] for a in arguments]
-        self._plain, self._over = Memo(), Memo()
+        self._plain, self._over, self._cases = Memo(), Memo(), Memo()
 
     @cached_property
     def _few(self):
@@ -63,6 +63,10 @@ class Reverse:
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""
         return self._over((shape, shapes), lambda: self._sweeps(shape, shapes))
+
+    def known_plain_case(self, shape, shapes):
+        """The plain case, which takes a third of a small `vjp` to tell, as it was told before."""
+        return self._cases((shape, shapes), lambda: self.plain_case(shape, shapes))
 
     def blocks(self, shape):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
