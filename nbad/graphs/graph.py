@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Key = tuple[str, tuple[int, ...], Any]
 Payload = Any  # what it is depends on the operation, see `Node`
 
-_right = set[tuple]()  # sorts of nodes that are right in every graph, as checks find them: no row of the table ever goes or changes
+_right = set[tuple]()  # sorts of nodes that are right in every graph, as checks found: no row of the table goes or changes
 
 
 class Node(NamedTuple):
@@ -61,7 +61,7 @@ class Graph:
         Nodes of one sort, the same operation on the same kinds, are right or wrong alike, if all their operands come before them.
         """
         kinds: dict[int, str] = {}  # of the nodes so far
-        inputs, loops = len(self.inputs), set[tuple]()
+        inputs, loops, sort = len(self.inputs), set[tuple](), tuple[Any, ...]()
         for k, node in enumerate(self.nodes):
             op, args, payload, kind, _, _ = node
             if op == "loop":  # of which there may be hundreds of nodes, each with hundreds of operands, all the same

@@ -1,4 +1,4 @@
-"""The functions that kernels may call with traced values: what every room says of them, in one table.
+"""Which functions kernels may call with traced values, in one table of what every room says; and what is said of all others.
 
 Most of it is the `spellings` column of `nbad.operations.table`; the rest are the `MEANINGS` of the rooms beside this one. It is a
 value: nothing can be added to it, and it does not matter what was imported before.

@@ -1,11 +1,12 @@
-"""Rewrite loops: what runs their passes is asked for each, and `break` and `continue` set variables."""
+"""Rewrite loops: what runs their passes is asked for each, and whether they were left."""
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from nbad.rewriting.jumps import Jumps, without_jumps
 from nbad.rewriting.rewrite_expressions import At, Expressions
-from nbad.rewriting.scopes import Jumps, bound_names, placed, returns, without_jumps
+from nbad.rewriting.scopes import bound_names, placed, returns
 
 
 class Place(NamedTuple):

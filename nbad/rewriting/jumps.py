@@ -1,0 +1,127 @@
+"""`break` and `continue`, which become variables of the loop that they leave: what comes behind them asks these."""
+
+import ast
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from nbad.rewriting.scopes import CLOSED, TRIES, parts, placed
+
+_JUMPS, _LOOPS = (ast.Break, ast.Continue), (ast.For, ast.AsyncFor, ast.While)
+_CLAUSES = (ast.ExceptHandler, ast.match_case)
+
+
+class Jumps(NamedTuple):
+    """The variables of a loop without `break` and `continue`.
+
+    Attributes
+    ----------
+    left : str or None
+        It says whether the loop was left by `break`; None where it never is.
+    skipped : str or None
+        It says whether the rest of a pass is skipped; None where the rest is an arm of the `if` that jumps.
+    """
+
+    left: str | None
+    skipped: str | None
+
+
+def without_jumps(body: Sequence[ast.stmt], left: str, skipped: str) -> tuple[list[ast.stmt], Jumps]:
+    """The body of a loop without its `break`s and `continue`s, and which of the two variables it sets instead."""
+    cut = _Cut(left, skipped)
+    done = cut.block(body)
+    if not cut.skips:  # nobody asks
+        done = _Cut(left, None).block(body)
+    return done, Jumps(left if cut.leaves else None, skipped if cut.skips else None)
+
+
+class _Cut:
+    """Cuts jumps out: what follows is the other arm of the `if` that jumps, or runs only where nothing was skipped."""
+
+    def __init__(self, left: str, skipped: str | None) -> None:
+        self.left, self.skipped = left, skipped
+        self.leaves = self.skips = False
+
+    def block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """The statements of a block without jumps."""
+        for k, statement in enumerate(body):
+            if isinstance(statement, _JUMPS):
+                return [*body[:k], *self._jump(statement), *_unreachable(body[k + 1 :], statement)]
+            if jumps(statement):
+                return [*body[:k], *self._statements(statement, body[k + 1 :])]
+        return list(body)
+
+    def _statements(self, statement: ast.stmt, rest: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """The same for a statement that jumps somewhere in it, and those behind it."""
+        if isinstance(statement, ast.If) and (arms := _arms(statement, rest)) is not None:
+            return [_copy(statement, body=self.block(arms[0]), orelse=self.block(arms[1]))]
+        fields = {name: self._field(statement, name, value) for name, value in ast.iter_fields(statement)}
+        if isinstance(statement, TRIES) and statement.orelse and any(map(jumps, statement.body)):
+            fields["orelse"] = self._guarded(fields["orelse"])
+        return [_copy(statement, **fields), *(self._guarded(self.block(rest)) if rest else [])]
+
+    def _field(self, statement: ast.stmt, name: str, value: Any) -> Any:
+        """A field of a statement; an inner loop has its own jumps."""
+        if not isinstance(value, list) or (isinstance(statement, _LOOPS) and name == "body"):
+            return value
+        if name == "finalbody" and any(map(jumps, value)):
+            return [*self.block(value), *self._jumps_at_end(value[-1])]
+        if value and isinstance(value[0], ast.stmt):
+            return self.block(value)
+        return [_copy(part, body=self.block(part.body)) if isinstance(part, _CLAUSES) else part for part in value]
+
+    def _jump(self, statement: ast.stmt) -> list[ast.stmt]:
+        is_break = isinstance(statement, ast.Break)
+        self.leaves = self.leaves or is_break
+        names = [name for name in (self.left if is_break else None, self.skipped) if name]
+        return [_setting(name, statement) for name in names] or [placed(ast.Pass(), statement)]
+
+    def _jumps_at_end(self, place: ast.stmt) -> list[ast.stmt]:
+        """Jumps at the end of a `finally`, which hide errors."""
+        self.skips = True
+        ends = ((self.left, ast.Break()), (self.skipped or "", ast.Continue()))
+        return [placed(ast.If(test=_name(name, place), body=[placed(end, place)], orelse=[]), place) for name, end in ends]
+
+    def _guarded(self, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Statements that run where nothing was skipped."""
+        self.skips, place = True, statements[0]
+        test = ast.UnaryOp(op=ast.Not(), operand=_name(self.skipped or "", place))
+        return [placed(ast.If(test=placed(test, place), body=statements, orelse=[]), place)]
+
+
+def jumps(statement: ast.AST) -> bool:
+    """Whether a statement holds a `break` or `continue` of the loop that it stands in."""
+    if isinstance(statement, _JUMPS):
+        return True
+    # those of an inner loop are its own, apart from those behind its `else`
+    inner = statement.orelse if isinstance(statement, _LOOPS) else parts(statement)
+    return not isinstance(statement, CLOSED) and any(map(jumps, inner))
+
+
+def _arms(statement: ast.If, rest: Sequence[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt]] | None:
+    """The two arms of an `if` that is followed by `rest`, one of which always jumps, or nothing follows; else None."""
+    then, other = statement.body, statement.orelse
+    if not rest or any(isinstance(part, _JUMPS) for part in then):
+        return then, [*other, *rest]
+    return ([*then, *rest], other) if any(isinstance(part, _JUMPS) for part in other) else None
+
+
+def _setting(name: str, place: ast.stmt) -> ast.stmt:
+    """`name = True`."""
+    target = placed(ast.Name(id=name, ctx=ast.Store()), place)
+    return placed(ast.Assign(targets=[target], value=placed(ast.Constant(value=True), place)), place)
+
+
+def _name(name: str, place: ast.stmt) -> ast.expr:
+    return placed(ast.Name(id=name, ctx=ast.Load()), place)
+
+
+def _unreachable(statements: Sequence[ast.stmt], place: ast.stmt) -> list[ast.stmt]:
+    """Statements that never run, but whose variables belong to the function."""
+    if not statements:
+        return []
+    return [placed(ast.If(test=placed(ast.Constant(value=False), place), body=list(statements), orelse=[]), place)]
+
+
+def _copy(node: Any, **fields: Any) -> Any:
+    """A node with other fields."""
+    return placed(type(node)(**(dict(ast.iter_fields(node)) | fields)), node)
