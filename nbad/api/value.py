@@ -1,4 +1,4 @@
-"""The value of a kernel, where the call is not the plain case."""
+"""The value of a kernel, where the call is not the plain case, or has `where=`."""
 
 import inspect
 import math

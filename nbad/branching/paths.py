@@ -1,4 +1,4 @@
-"""The path that is run, as a condition of the elements that take it, and how it ends before a value is returned."""
+"""The path that is run, as a condition of the elements that take it; what ends it without a value, and who catches that."""
 
 import operator
 import re
