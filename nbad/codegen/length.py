@@ -12,7 +12,9 @@ from nbad.operations.table import TABLE
 
 DENSER, DENSE, SOME = 8, 16, 64  # operations for each call of a function
 CHAIN = range(24, 1025)  # operations that wait for each other, and do not yet spill what is gained
-SHORTEST = 8  # operations of the longest chain that is worth two registers
+# operations of the longest chain that is worth two registers: a reverse sweep by a whole Jacobian, whose chains are 2 to 4 long,
+# is as fast by one within 7 %, and compiles in 0.6 to 0.9 of the time
+SHORTEST = 8
 MOST_RESULTS = 12  # beyond, stores of 4 registers wait for each other where memory is past the caches: 2 times slower with 30
 
 
@@ -29,9 +31,8 @@ def length(oplist: OpList, host: Host) -> int:
     2.7 times by 4. Where calls are few, the 340 operations of seawater's volume and its gradient are 1.3 times faster by 2, the
     380 of a Hessian of Black-Scholes 1.2, the 30 of a potential and its gradient 1.05, the 1,600 of a Hessian of seawater's
     enthalpy 1.1 times slower. Thirty results that are exponentials are 1.3 times faster by 2, with 2,000 elements and with a
-    million; many results with fewer calls gain up to 1.2 times where the caches keep them, and lose as much where not. Reverse
-    sweeps by whole Jacobians, whose chains are 2 to 4 long, are as fast by 1 within 7 %, and LLVM takes 0.6 to 0.9 of the time.
-    Where results are stored past the caches, a vector is whole cache lines: halves are written twice.
+    million; many results with fewer calls gain up to 1.2 times where the caches keep them, and lose as much where not. Where
+    results are stored past the caches, a vector is whole cache lines: halves are written twice.
     """
     return max(_by_operations(oplist, host), LINE // host.nbytes if oplist.streams else 1)
 
