@@ -10,7 +10,7 @@ import nbad
 
 PUBLIC = set(
     "errors inspect_asm inspect_llvm latex max_operations max_passes nargs nin nout outer parameters precompile py_func "
-    "signature signatures static stats sympy types".split()
+    "signature signatures sized static stats sympy types".split()
 )
 
 
