@@ -251,7 +251,7 @@ import numpy as np, nbad
 from nbad.native import sharing
 from nbad.runtime import threads
 
-f, x = nbad.kernel(lambda x: np.exp(np.sin(x))), np.linspace(0.0, 1.0, 100_000)
+f, x = nbad.kernel(lambda x: np.exp(np.sin(x))), np.linspace(0.0, 1.0, 400_000)
 cores = sorted(os.sched_getaffinity(0))
 f(x)
 time.sleep(0.05)
