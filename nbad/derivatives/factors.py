@@ -14,11 +14,12 @@ Entries = dict[tuple[int, int], int]  # a node for each output or vertex, and ea
 
 
 class _Factored(NamedTuple):
-    """A weight as a product with a reciprocal, or the negative of one."""
+    """A weight as a product with a reciprocal, or the negative of one; `is_scaled` where it is 0 by an infinite one, too."""
 
     is_negative: bool
     rest: int
     reciprocal: int
+    is_scaled: bool
 
 
 def moved(
@@ -52,14 +53,27 @@ def moved(
         into.setdefault(ends[1], []).append((row, column))
         out.setdefault(ends[0], []).append((row, column))
         stays.update(ends if number in fixed else ())
-    found = dict(entries)
-    free = [vertex for vertex in reversed(vertices) if vertex not in stays]  # a factor may move on to the next one
-    changed = [vertex for vertex in free if _move(builder, found, into.get(vertex, []), out.get(vertex, []))]
-    return found, frozenset(vertex - vertices.start for vertex in changed)
+    while True:
+        found, loose = dict(entries), set[tuple[int, int]]()
+        free = [vertex for vertex in reversed(vertices) if vertex not in stays]  # a factor may move on to the next one
+        changed = [vertex for vertex in free if _move(builder, found, into.get(vertex, []), out.get(vertex, []), loose)]
+        if not loose:
+            return found, frozenset(vertex - vertices.start for vertex in changed)
+        stays.update(row for row, _ in loose)
 
 
-def _move(builder: SimplifyingBuilder, entries: Entries, into: list[tuple[int, int]], out: list[tuple[int, int]]) -> bool:
-    """Move the factor behind one vertex, if that leaves fewer weights to compute; tells whether it did."""
+def _move(
+    builder: SimplifyingBuilder,
+    entries: Entries,
+    into: list[tuple[int, int]],
+    out: list[tuple[int, int]],
+    loose: set[tuple[int, int]],
+) -> bool:
+    """Move the factor behind one vertex, if that leaves fewer weights to compute; tells whether it did.
+
+    `loose` are the places of weights that it is left in, which are infinite where it is: ways that are 0 there would be nan, but
+    0 over a subnormal sum is flat in that. In the end there may be none.
+    """
     factored = [_factored(builder, entries[place]) for place in into]
     first = factored[0] if factored else None
     if first is None or any(other is None or other.reciprocal != first.reciprocal for other in factored):
@@ -68,6 +82,9 @@ def _move(builder: SimplifyingBuilder, entries: Entries, into: list[tuple[int, i
     if 2 * sum(k is None for k in known.values()) > len(into):
         return False
     ways = [way for way in factored if way is not None]
+    if any(way.is_scaled for way in ways) or not loose.isdisjoint(into):
+        loose.difference_update(into)
+        loose.update(place for place, k in known.items() if k in (None, first.reciprocal))
     negates = all(way.is_negative for way in ways)  # then the minus moves, too
     for place, way in zip(into, ways, strict=True):
         entries[place] = builder.add("neg", way.rest) if way.is_negative and not negates else way.rest
@@ -89,7 +106,7 @@ def _factored(builder: SimplifyingBuilder, k: int) -> _Factored | None:
     if node.op in ("mul", "scaled"):
         for rest, other in (node.args, node.args[::-1]):
             if _is_reciprocal(builder, other):
-                return _Factored(inside is not None, rest, other)
+                return _Factored(inside is not None, rest, other, node.op == "scaled")
     return None
 
 

@@ -71,3 +71,19 @@ def test_a_factor_moves_on_behind_the_next_vertex():
     length = np.sqrt(1e-3 + (xs**2).sum())
     expected = np.eye(width) / length - np.outer(xs, xs) / length**3
     np.testing.assert_allclose(whole(joint, width, xs), expected, rtol=1e-13, atol=1e-16)
+
+
+SUMS = [("sum", 1e-310, -1.0), ("squares", 1e-155, -4.0), ("root", 1e-155, -(2**0.5))]
+
+
+@pytest.mark.parametrize(("kind", "small", "slope"), SUMS)
+def test_zero_over_a_subnormal_sum_is_flat_in_it(kind, small, slope):
+    """16 zeros over a sum of two numbers, of their squares, or its root: quotients of the slopes of that sum are nowhere else."""
+    builder = GraphBuilder("over", [*(f"x{k}" for k in range(16)), "a", "b"])
+    total = builder.add("add", *(k if kind == "sum" else builder.add("mul", k, k) for k in (16, 17)))
+    divisor = builder.add("sqrt", total) if kind == "root" else total
+    graph = builder.build([builder.add("div", k, divisor) for k in range(16)])
+    joint, x = jacobian(graph, tuple(range(18)), elimination="greedy"), np.arange(1.0, 17.0)
+    assert joint.inner == 1
+    np.testing.assert_array_equal(whole(joint, 18, [*np.zeros(16), small, small])[:, 16:], 0.0)
+    np.testing.assert_allclose(whole(joint, 18, [*x, 0.5, 0.5])[:, 16:], np.outer(x, [slope, slope]), rtol=1e-13)
