@@ -1,4 +1,4 @@
-"""How kernels travel: by name, as what they were made from, or by value through cloudpickle."""
+"""How kernels travel: by name, as what they were made from, or by value; what tells a function from others in every process."""
 
 import hashlib
 import importlib

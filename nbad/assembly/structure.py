@@ -89,7 +89,8 @@ class Columns(NamedTuple):
                [1, 2, 3, 4]], dtype=int32), total=5, width=1)
         """
         start, parts = 0, []
-        runs = [math.prod(core if by is None else own[1:]) for own, core, by in zip(shapes, cores, indices, strict=True)]
+        given = zip(shapes, cores, indices, strict=True)
+        runs = [math.prod(core[max(0, len(core) - len(own) + 1) :] if by is not None else core) for own, core, by in given]
         dtype = np.int32 if sum(map(math.prod, shapes)) <= LARGEST else np.int64
         for own, core, index in zip(shapes, cores, indices, strict=True):
             parts.append(_numbers(start, own, index, (*shape, *core), dtype).reshape(math.prod(shape), math.prod(core)))

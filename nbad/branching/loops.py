@@ -1,4 +1,4 @@
-"""Loops, as the rewritten copy of a function runs them: pass by pass, or one pass for all (`nbad.branching.passes`).
+"""`for` and `while` as the rewritten copy of a function runs them: pass by pass, or one pass for all, and again if that fails.
 
 A pass whose test is known is run, as in Python. Where the test or a `break` depends on a traced value, or where the passes would
 be too many operations, one pass is traced for all. If that fails, as for a variable that has no value before the first pass, that

@@ -1,4 +1,4 @@
-"""Statements that branch, loop and catch errors, as the rewritten copy of a function runs them."""
+"""`if` and `try` as the rewritten copy of a function runs them: both arms, and what variables are behind these; errors caught."""
 
 import sys
 from collections.abc import Callable, Iterator

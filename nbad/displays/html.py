@@ -1,4 +1,4 @@
-"""Pages for notebooks: HTML that stands by itself, without scripts, in light and in dark notebooks.
+"""Pages for notebooks, with tables and bars: HTML that stands by itself, without scripts, in light and in dark notebooks.
 
 Colors are those of the page around: lines and bars are drawn in the color of its text, more or less of it.
 """

@@ -1,5 +1,8 @@
 """What a problem of SciPy's is made of: unknowns in a flat vector, points that were swept, the matrix between them, and views."""
 
+import array
+import copy
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,9 +65,9 @@ class Unknown(NamedTuple):
 
 
 def copy_of(value: Any, before: Any) -> Any:
-    """A copy of arrays, of what is picked from them, and of lists, tuples and dicts of these; other values are what they are.
+    """A copy of whatever may be changed in place: of arrays, of what is picked from them, and of containers of these.
 
-    It is the copy of before, where nothing has changed.
+    It is the copy of before, where nothing has changed; other values are what they are.
 
     Examples
     --------
@@ -73,27 +76,59 @@ def copy_of(value: Any, before: Any) -> Any:
     >>> copy is x, copy_of(x, copy) is copy
     (False, True)
     """
+    if isinstance(value, array.array | memoryview):
+        value = np.asarray(value)
     if isinstance(value, Indexed):
         is_alike = isinstance(before, Indexed) and before.index is value.index
-        array = copy_of(value.array, before.array if is_alike else None)
-        return before if is_alike and array is before.array else Indexed(array, value.index)
-    if type(value) is np.ndarray:
-        is_same = type(before) is np.ndarray and before.dtype == value.dtype and np.array_equal(before, value)
-        return before if is_same else value.copy()
+        items = copy_of(value.array, before.array if is_alike else None)
+        return before if is_alike and items is before.array else Indexed(items, value.index)
+    if isinstance(value, np.ndarray):
+        return before if type(before) is type(value) and is_same(before, value) else value.copy()
     if type(value) in (list, tuple, dict) or hasattr(value, "_fields"):
         return _copy_of_many(value, before if type(before) is type(value) and len(before) == len(value) else None)
-    return before if type(value) is type(before) is float and before == value else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _copy_of_fields(value, before if type(before) is type(value) else None)
+    if hasattr(value, "__array__") and not isinstance(value, np.generic | type):
+        return copy.copy(value)  # nobody knows whether it has changed
+    return before if type(value) is type(before) is float and before.hex() == value.hex() else value
+
+
+def is_same(one: Array, other: Array) -> bool:
+    """Whether two arrays have the same bits: 0.0 is not -0.0, and nan is nan.
+
+    Examples
+    --------
+    >>> is_same(np.array([0.0]), np.array([-0.0])), is_same(np.array([math.nan]), np.array([math.nan]))
+    (False, True)
+    """
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if one.dtype.kind not in "biuf" or one.itemsize > 8:
+        return one.tobytes() == other.tobytes()
+    bits = f"u{one.itemsize}"
+    return np.array_equal(one.view(bits), other.view(bits))
 
 
 def _copy_of_many(value: Any, before: Any) -> Any:
     keys = list(value) if isinstance(value, dict) else range(len(value))
     old = [None if before is None or (isinstance(before, dict) and key not in before) else before[key] for key in keys]
-    made = [copy_of(value[key], copy) for key, copy in zip(keys, old, strict=True)]
-    if before is not None and all(new is copy for new, copy in zip(made, old, strict=True)):
+    made = [copy_of(value[key], was) for key, was in zip(keys, old, strict=True)]
+    if before is not None and all(new is was for new, was in zip(made, old, strict=True)):
         return before
     if isinstance(value, dict):
         return type(value)(zip(keys, made, strict=True))
     return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+
+
+def _copy_of_fields(value: Any, before: Any) -> Any:
+    names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+    made = {name: copy_of(getattr(value, name), getattr(before, name, None)) for name in names}
+    if before is not None and all(hasattr(before, name) and new is getattr(before, name) for name, new in made.items()):
+        return before
+    result = copy.copy(value)
+    for name, new in made.items():
+        object.__setattr__(result, name, new)  # as frozen ones allow it
+    return result
 
 
 class Point(NamedTuple):
@@ -106,7 +141,7 @@ class Point(NamedTuple):
 
     def is_at(self, x: Array, data: dict[str, Any]) -> bool:
         """Whether it is there."""
-        if self.data.keys() != data.keys() or not np.array_equal(self.x, x):
+        if self.data.keys() != data.keys() or not is_same(self.x, x):
             return False
         return all(self.data[name] is value for name, value in data.items())
 

@@ -1,4 +1,4 @@
-"""What a library function means on traced values, and how a call of one is carried out.
+"""What a library function means on traced values, how a call is carried out, and a kernel called in a kernel for each element.
 
 Each room that knows such functions exports a table `MEANINGS`, from "module.name" to meaning; `nbad.language.vocabulary` has
 them all.

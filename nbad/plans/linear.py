@@ -73,6 +73,16 @@ def product(name: str, partials: Sequence[str], entries: Iterable[Entry], ends: 
     return builder.build(sums[target] if target in sums else builder.constant(0.0) for target in ends.targets)
 
 
+def matrix(builder: GraphBuilder, partials: Sequence[int], entries: Iterable[Entry], shape: Shape) -> list[int]:
+    """All entries of the Jacobian from a map without inner vertices, in C order, as nodes; those of the partials are given."""
+    wrt, outputs, *_ = shape
+    nodes = {}
+    for e in entries:
+        nodes[e.output, e.input] = builder.constant(e.constant) if e.partial is None else partials[e.partial]
+    zero = builder.constant(0.0)
+    return [nodes.get((m, n), zero) for m in range(outputs) for n in wrt]
+
+
 def guarded_product(builder: GraphBuilder, entry: int, seed: int) -> int:
     """`entry * seed`, which a zero seed makes 0 whatever the entry is."""
     node = builder.nodes[entry]

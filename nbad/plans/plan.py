@@ -12,7 +12,7 @@ from nbad.graphs.loops import digest_of
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.memo import Memo, cached_property
 from nbad.plans import work
-from nbad.plans.linear import Direction, Ends, Entry, Shape, guarded_product, product, scarce_matrix, scarce_product, walk
+from nbad.plans.linear import Direction, Ends, Entry, Shape, guarded_product, matrix, product, scarce_matrix, scarce_product, walk
 
 AT_ONCE = 128  # sums that one kernel leaves
 
@@ -83,13 +83,13 @@ class Plan:
         """Residuals to every entry of the Jacobian, in C order."""
         name = f"{self.forward.name}_blocks"
         if self.inner:
-            matrix = scarce_matrix(name, self.partials, self.entries, self._shape)
-            return by_demand(fuse(self.prologue, matrix) if self.prologue else matrix)
+            entries = scarce_matrix(name, self.partials, self.entries, self._shape)
+            return by_demand(fuse(self.prologue, entries) if self.prologue else entries)
         if self.prologue:
             builder = GraphBuilder.extending(replace(self.prologue, name=name))
-            return builder.build(_matrix(self, builder, self.prologue.outputs))
+            return builder.build(matrix(builder, self.prologue.outputs, self.entries, self._shape))
         builder = GraphBuilder(name, [f"r{k}" for k in range(self.partials)])
-        return builder.build(_matrix(self, builder, range(self.partials)))
+        return builder.build(matrix(builder, range(self.partials), self.entries, self._shape))
 
     @property
     def _shape(self) -> Shape:
@@ -129,18 +129,9 @@ def whole_jacobian(plan: Plan, with_value: bool) -> Graph:
     They stay where elements may fail: what would be noticed beside the entries is so without them.
     """
     builder = GraphBuilder.extending(plan.forward)
-    entries = _matrix(plan, builder, plan.forward.outputs[plan.outputs :])
+    entries = matrix(builder, plan.forward.outputs[plan.outputs :], plan.entries, plan._shape)
     has_value = with_value or has_alarm(plan.forward) or bool(may_fail(plan.forward))
     return builder.build([*plan.forward.outputs[: plan.outputs if has_value else 0], *entries])
-
-
-def _matrix(plan: Plan, builder: GraphBuilder, partials: Sequence[int]) -> list[int]:
-    """All entries of a map without inner vertices, in C order, as nodes; those of the partials are given."""
-    nodes = {}
-    for e in plan.entries:
-        nodes[e.output, e.input] = builder.constant(e.constant) if e.partial is None else partials[e.partial]
-    zero = builder.constant(0.0)
-    return [nodes.get((m, n), zero) for m in range(plan.outputs) for n in plan.wrt]
 
 
 def triangle(size: int) -> list[tuple[int, int]]:

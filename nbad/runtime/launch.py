@@ -15,7 +15,7 @@ from nbad.codegen.host import LINE
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Slot, Table, Traffic, arranged, grouped
-from nbad.runtime.strides import Shape, memory_order
+from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
 # Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
@@ -30,50 +30,6 @@ class Routes(NamedTuple):
     reads: tuple[tuple[int, Slot], ...]
     writes: tuple[tuple[int, Slot], ...]
     sums: tuple[tuple[int, Slot], ...] = ()
-
-
-def collapse(
-    shape: Shape, strides: Sequence[Sequence[int]], order: Sequence[int] | None = None
-) -> tuple[list[int], list[list[int]]]:
-    """Merge dimensions that every slot walks as one.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The element space, without empty dimensions.
-    strides : sequence of tuples
-        Strides of each slot over it.
-    order : sequence of int, optional
-        The dimensions as they are to be walked, the last of them first.
-
-    Returns
-    -------
-    shape : list of int
-        At least one dimension.
-    strides : list of list of int
-
-    Examples
-    --------
-    >>> collapse((2, 3), [(24, 8), (0, 0)])
-    ([6], [[8], [0]])
-    >>> collapse((2, 3), [(8, 16), (8, 16)], order=[1, 0])
-    ([6], [[8], [8]])
-    """
-    sizes: list[int] = []
-    merged: list[list[int]] = [[] for _ in strides]
-    for k in range(len(shape)) if order is None else order:
-        size = shape[k]
-        if size == 1:
-            continue
-        if sizes and all(m[-1] == size * s[k] for m, s in zip(merged, strides, strict=True)):
-            sizes[-1] *= size
-            for m, s in zip(merged, strides, strict=True):
-                m[-1] = s[k]
-        else:
-            sizes.append(size)
-            for m, s in zip(merged, strides, strict=True):
-                m.append(s[k])
-    return (sizes, merged) if sizes else ([1], [[0] for _ in strides])
 
 
 def flops(kernel: TileKernel | None) -> float:

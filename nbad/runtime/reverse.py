@@ -1,4 +1,4 @@
-"""The reverse sweep: where each cotangent goes, and the sums over broadcast axes after the launch."""
+"""The station of pullbacks: reverse sweeps in passes and slabs, where cotangents go, and sums over broadcast axes."""
 
 import math
 from typing import NamedTuple

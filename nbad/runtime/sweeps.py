@@ -1,4 +1,4 @@
-"""The sweeps over elements as stations, each made once for a program, its options and a layout, and results as users get them.
+"""The stations of all sweeps over elements but those of pullbacks: each made once for a program, its options and a layout.
 
 A station owns its launches, and knows the shapes of its results and their bytes. Called with arrays it runs; what depends on
 strides of results is analysed at the first call that has them, and packed into a launch.

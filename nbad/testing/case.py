@@ -1,4 +1,4 @@
-"""One kernel on trial: its inputs as columns, and what the oracles expect there.
+"""One kernel on trial: its inputs as columns, and the `Oracle`: values, partials and cotangents to expect there, with bounds.
 
 Arrays that go in and out have their core axes, as users see them; the oracles know scalar slots, each with a row of elements.
 """

@@ -1,4 +1,4 @@
-"""The texts of an exported module: what stands around the operations of a kernel. Words like OUTPUTS are filled in, once."""
+"""The texts of an exported module: Python, and Numba intrinsics, around the operations of a kernel, with words to fill in."""
 
 HEAD = '''\
 """The kernel `NAME`, its pullback and its Jacobian.

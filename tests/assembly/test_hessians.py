@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 import nbad
 from nbad.assembly import parts
@@ -132,3 +133,32 @@ def test_equal_squares_are_left_once():
 
 def test_numbers_of_rows_may_be_large():
     assert Sums(np.array([1 << 31]), np.array([0, 1]), np.array([0])).order.dtype == np.int64
+
+
+def test_elements_behind_the_axis_that_is_picked_are_no_neighbours():
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([[7.0, 8.0], [9.0, 10.0]])
+    product = nbad.kernel(lambda x, y: x * x * x * y * y)
+    found = nbad.sparse_hessian(product)(nbad.indexed(a, np.array(2)), nbad.indexed(b, np.array(-1))).toarray()
+    expected, (x, y) = np.zeros((10, 10)), (a[2], b[1])
+    for k in range(2):  # of elements
+        own, other = 4 + k, 8 + k
+        expected[own, own], expected[other, other] = 6 * x[k] * y[k] ** 2, 2 * x[k] ** 3
+        expected[own, other] = expected[other, own] = 6 * x[k] ** 2 * y[k]
+    assert_array_equal(found, expected)
+
+
+def test_one_argument_of_elements_behind_the_axis_that_is_picked():
+    a = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    found = nbad.sparse_hessian(nbad.kernel(lambda x: x * x * x))(nbad.indexed(a, np.array(1))).toarray()
+    assert_array_equal(found, np.diag([0.0, 0.0, 0.0, 24.0, 30.0, 36.0]))
+
+
+def test_rows_of_elements_behind_the_axis_that_is_picked():
+    a = np.arange(1.0, 13.0).reshape(2, 3, 2)
+    area = nbad.kernel(lambda x: x[0] * x[0] * x[1], signature="(2)->()")
+    found = nbad.sparse_hessian(area)(nbad.indexed(a, np.array(1))).toarray()
+    expected = np.zeros((12, 12))
+    for k in range(3):
+        u, v = a[1, k]
+        expected[6 + 2 * k : 8 + 2 * k, 6 + 2 * k : 8 + 2 * k] = [[2 * v, 2 * u], [2 * u, 0.0]]
+    assert_array_equal(found, expected)

@@ -336,33 +336,6 @@ def test_what_a_solver_changes_is_seen():
     assert_array_equal(problem.jac(x).toarray(), np.diag([10.0, 4.0]))
 
 
-def test_data_that_were_changed_in_place_or_replaced_are_read_anew():
-    y, picked, i = np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([1, 0])
-    cube = nbad.kernel(lambda u, y, z, w: u * u * u * y * z * w)
-    problem = Problem(cube, {"u": np.array([1.0, 2.0])}, {"y": y, "z": nbad.indexed(picked, i), "w": 1.0})
-    assert_array_equal(problem.fun(problem.x0), [4.0, 48.0])
-    assert_array_equal(problem.hess(problem.x0).diagonal(), [24.0, 72.0])
-    y[:] = 2.0
-    assert_array_equal(problem.fun(problem.x0), [8.0, 48.0])
-    assert_array_equal(problem.jac(problem.x0).diagonal(), [24.0, 72.0])
-    assert_array_equal(problem.hess(problem.x0).diagonal(), [48.0, 72.0])
-    picked[1] = 0.5
-    assert_array_equal(problem.fun(problem.x0), [1.0, 48.0])
-    problem.data["w"] = np.float32(2.0)
-    assert_array_equal(problem.fun(problem.x0), [2.0, 96.0])
-
-
-def test_data_in_containers_are_read_anew():
-    weights, pair = {"a": np.array([1.0, 2.0]), "b": [2.0, 3.0]}, [1.0, 2.0]
-    problem = Problem(nbad.kernel(lambda u, w, p: u * w["a"] * w["b"] * p), {"u": 2.0}, {"w": weights, "p": pair})
-    assert_array_equal(problem.fun(problem.x0), [4.0, 24.0])
-    assert problem.at(problem.x0) is problem.at(problem.x0)
-    weights["a"][0] = 5.0
-    assert_array_equal(problem.fun(problem.x0), [20.0, 24.0])
-    pair[1] = weights["b"][0] = 1.0
-    assert_array_equal(problem.fun(problem.x0), [10.0, 12.0])
-
-
 def test_curves_see_where_they_are_asked_for():
     curve = Problem(nbad.kernel(lambda t, a: a * t), {"a": 2.0}).curve("t")
     t = np.array([1.0, 2.0])
