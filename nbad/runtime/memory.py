@@ -160,10 +160,12 @@ class Pool:
 
     def give(self, block):
         """Take a block back, if there is room."""
-        size = block.size
+        size, alone = block.size, [block]
         with self._lock.current:
             if size <= self.limit:
-                self.blocks.setdefault(size, []).append(block)
+                kept = self.blocks.setdefault(size, alone)  # never an empty list, which an interrupt might leave
+                if kept is not alone:
+                    kept.append(block)
                 self._about += size
             if self._about > self.limit:
                 self._about = self.waiting

@@ -1,6 +1,8 @@
 """The pool: memory comes back when nobody holds it, never before, and never beyond the bound."""
 
 import gc
+import itertools
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -94,6 +96,49 @@ def test_exact_memory_is_not_rounded_and_is_recycled(own_pool):
     del array
     assert own_pool.waiting == 8 * (BIG + 3)
     assert address(memory.exact((BIG + 3,), DOUBLE)) == place
+
+
+def broken_off(call, at):
+    """Whether `call` was interrupted, at the operation of such a number in the room of the pool."""
+    left = at
+
+    def watch(frame, event, _):
+        nonlocal left
+        frame.f_trace_opcodes = frame.f_code.co_filename == memory.__file__
+        left -= event == "opcode"
+        if left < 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return watch
+
+    sys.settrace(watch)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 3])
+@pytest.mark.parametrize("what", ["take", "give"])
+def test_a_pool_serves_after_an_interrupt_at_any_place(what, waiting):
+    size = 1 << 18
+    for at in itertools.count():
+        pool = memory.Pool(2 * size)
+        for block in [pool.take(size) for _ in range(waiting)]:
+            pool.give(block)
+        given = (size,) if what == "take" else (pool.take(size),)
+        was_early = broken_off(lambda pool=pool, given=given: getattr(pool, what)(*given), at)
+        blocks = [pool.take(size) for _ in range(4)]
+        assert len({block.address for block in blocks}) == 4
+        for block in blocks:
+            pool.give(block)
+        assert pool.waiting <= pool.limit
+        if not was_early:
+            break
+    assert at > 5
 
 
 def test_a_lease_that_was_interrupted_returns_nothing(own_pool):
