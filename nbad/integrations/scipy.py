@@ -40,7 +40,7 @@ class Problem:
         For each argument that is to be found an array where the search begins, in the shape in which the kernel takes it, or
         `nbad.indexed(array, index)`, of which each element takes the entries `array[index]`; a pair of these means the same.
     data : dict, optional
-        The other arguments by name. They are read at each new point: change none of them meanwhile.
+        The other arguments by name. They are read anew in each call: whoever changes one is seen.
 
     Attributes
     ----------
