@@ -105,9 +105,12 @@ def _blocks(body: str, start: int) -> dict[str, Block]:
 
 def _innermost(blocks: dict[str, Block]) -> Iterator[tuple[int, list[str]]]:
     """The innermost loops of a function that end in a branch: where that ends, and the text of one pass."""
-    back = _back(blocks)
+    back, before = _back(blocks), dict[str, list[str]]()
+    for label, block in blocks.items():
+        for target in block.targets:
+            before.setdefault(target, []).append(label)
     for latch, header in back:
-        inside = _inside(blocks, latch, header)
+        inside = _inside(before, latch, header)
         has_others = any(other in inside for other, _ in back if other != latch)
         if LATCH.search(blocks[latch].text) and not has_others:
             yield blocks[latch].end, [blocks[label].text for label in inside]
@@ -133,14 +136,13 @@ def _back(blocks: dict[str, Block]) -> list[tuple[str, str]]:
     return found
 
 
-def _inside(blocks: dict[str, Block], latch: str, header: str) -> set[str]:
-    """The blocks of a loop: its header, and all from which the latch is reached without that."""
+def _inside(before: dict[str, list[str]], latch: str, header: str) -> set[str]:
+    """The blocks of a loop: its header, and all from which the latch is reached without that; `before` has those before each."""
     inside, waiting = {header, latch}, {latch} - {header}
     while waiting:
-        label = waiting.pop()
-        before = {other for other, block in blocks.items() if label in block.targets} - inside
-        inside |= before
-        waiting |= before
+        more = set(before.get(waiting.pop(), ())) - inside
+        inside |= more
+        waiting |= more
     return inside
 
 
