@@ -39,7 +39,7 @@ def flops(kernel: TileKernel | None) -> float:
 
 def leaves_caches(nbytes: int) -> bool:
     """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
-    return nbytes > STREAM_ABOVE and nbytes > (STREAM_ABOVE * 3 // 2 if threads_wanted() > 1 else 0)
+    return nbytes > STREAM_ABOVE and (nbytes > STREAM_ABOVE * 3 // 2 or threads_wanted() == 1)
 
 
 def lead_of(addresses: Sequence[int], steps: Sequence[int], itemsize: int) -> int | None:
