@@ -88,6 +88,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         self.static = self._static = static_names(self.__name__, self.parameters, static)
         self._math, self.max_operations = check_math(self.__name__, math), check_operations(self.__name__, max_operations)
         self.errors, self.max_passes = check_errors(self.__name__, errors), check_passes(self.__name__, max_passes)
+        self._options = self._math, self.max_operations, self.errors, self.max_passes  # what is made of it has them, too
         arrays = [name for name in self.parameters if name not in self._static]
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self._traces, self._programs = Recent(MANY), Recent()
@@ -115,7 +116,7 @@ class Kernel(Ufunc, Inspected, Treelike):
 
     def __reduce__(self):
         """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
-        options = self.signature, self.static, self._math, self.max_operations, self.errors, self.max_passes
+        options = self.signature, self.static, *self._options
         return reduced(self, self._made_from, (Kernel, self.__wrapped__, self._tracer, *options))
 
     @leaving
@@ -184,7 +185,7 @@ class Kernel(Ufunc, Inspected, Treelike):
             from nbad.api.value import interpreted
         function, outputs = interpreted(self, name, tracer), tuple(outputs)
         signature = None if self.signature is None else f"{groups(self._cores.values())}->{groups(outputs)}"
-        kernel = Kernel(function, signature, self._static, self._math, self.max_operations, self.errors, self.max_passes, tracer)
+        kernel = Kernel(function, signature, self._static, *self._options, tracer)
         kernel._made_from, kernel.by = (self, "derived", (name, tracer, outputs, by)), (*self.by, *by)
         return kernel
 
@@ -195,8 +196,7 @@ class Kernel(Ufunc, Inspected, Treelike):
 
     def _again(self, signature, how):
         """The same kernel with another signature."""
-        options = self._static, self._math, self.max_operations, self.errors, self.max_passes
-        kernel = Kernel(self.__wrapped__, signature, *options, self._tracer)
+        kernel = Kernel(self.__wrapped__, signature, self._static, *self._options, self._tracer)
         kernel._made_from = self, *how
         return kernel
 
@@ -214,7 +214,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         left_over = inspect.Signature([p for p in self._parameters if p.name not in statics])
         dressed(function, self.__name__, self.__doc__, left_over)
         left = [name for name in self.static if name in names]
-        kernel = Kernel(function, self.signature, left, self._math, self.max_operations, self.errors, self.max_passes, tracer)
+        kernel = Kernel(function, self.signature, left, *self._options, tracer)
         kernel._made_from, kernel.by = (self, "fixed", (statics,)), self.by
         return kernel
 

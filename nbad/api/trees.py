@@ -40,11 +40,8 @@ class Treelike:
     by: tuple[str, ...]
     signature: str | None
     static: tuple[str, ...]
-    errors: Any
-    max_operations: int
-    max_passes: int
     parameters: tuple[str, ...]
-    _math: Any
+    _options: tuple[Any, Any, Any, Any]
     _cores: dict[str, Any]
     _leaves: tuple[tuple[int, ...], ...] | None
     _made_from: Any
@@ -82,10 +79,9 @@ class Treelike:
         signature = inspect.Signature(_flat_parameters(self._parameters, names))
         cores = [core for name, core in self._cores.items() for _ in names[name]]
         spelled = None if self.signature is None else f"{groups(cores)}->{groups(self._leaves or ())}"
-        options = self._math, self.max_operations, self.errors, self.max_passes
         tracer = functools.partial(_trace_flat, self, forest)
         dressed(function, self.__name__, self.__doc__, signature)
-        kernel = type(self)(function, spelled, self.static, *options, tracer)  # type: ignore[call-arg]
+        kernel = type(self)(function, spelled, self.static, *self._options, tracer)  # type: ignore[call-arg]
         kernel._made_from = self, "flat", (forest,)
         return kernel
 
