@@ -42,6 +42,19 @@ def length(oplist: OpList, host: Host) -> int:
     return max(_by_operations(oplist, host), LINE // host.nbytes if oplist.streams else 1)
 
 
+def by_calls(operations: int, calls: int) -> int:
+    """How many registers pay by how close calls stand among operations: 1 where there are hardly any.
+
+    Examples
+    --------
+    >>> by_calls(100, 1), by_calls(100, 5), by_calls(100, 10)
+    (1, 2, 4)
+    """
+    if calls * SOME < max(operations, 1):
+        return 1
+    return 2 if calls * DENSE < operations else 4
+
+
 def _by_operations(oplist: OpList, host: Host) -> int:
     if oplist.math != "simd":
         return 1
@@ -56,7 +69,7 @@ def _by_operations(oplist: OpList, host: Host) -> int:
         return 2 if calls * DENSER >= counts.total() and not has_loops else 1
     if host.letter == "e" and len(oplist.inputs) <= MOST_INPUTS:
         return 4
-    return 2 if has_loops or calls * DENSE < counts.total() else 4
+    return 2 if has_loops else by_calls(counts.total(), calls)
 
 
 def _operations(oplist: OpList) -> list[str]:

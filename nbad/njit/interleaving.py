@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from llvmlite import binding
 from numba.core.codegen import CPUCodeLibrary
 
-from nbad.codegen.length import DENSE, SOME
+from nbad.codegen.length import by_calls
 
 NAME = r'(?:"[^"]*"|[-\w.$]+)'
 FUNCTION = re.compile(rf"^define [^\n]*?@({NAME})\([^\n]*\n(.*?)^}}", re.MULTILINE | re.DOTALL)
@@ -46,7 +46,7 @@ class Work(NamedTuple):
     @property
     def vectors(self) -> int:
         """How many to compute side by side: as many registers as a vector of a kernel has (`nbad.codegen.length`)."""
-        return 1 if self.calls * SOME < max(self.operations, 1) else 2 if self.calls * DENSE < self.operations else 4
+        return by_calls(self.operations, self.calls)
 
 
 def interleaved(text: str) -> str:

@@ -17,7 +17,7 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
-from nbad.codegen.length import DENSE, SOME
+from nbad.codegen.length import by_calls
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
 from nbad.errors import fitting
@@ -221,10 +221,7 @@ class Module:
             return 1
         operations = [node.op for node in self.forward.nodes if node.op not in ("input", "const")]
         called = {op for op, row in self.rows.items() if row.libm and op not in functions.INSTRUCTIONS}
-        calls = sum(op in called for op in operations)
-        if calls * SOME < max(len(operations), 1):
-            return 1
-        return 2 if calls * DENSE < len(operations) else 4
+        return by_calls(len(operations), sum(op in called for op in operations))
 
     def _written(self) -> list[int]:
         """How many rows each part of the forward kernel writes."""
