@@ -97,7 +97,7 @@ def _partials(f, names, arguments, constants, structure, with_value):
         name = getattr(traced.structure.kind, "__name__", "")
         got = f"a {name}" if name else f"an array of shape {traced.outputs[0]}"
         raise TraceError(
-            f"`nbad.grad` takes kernels with one number as output, but `{f.__name__}` returns {got}",
+            f"gradients and Hessians take kernels with one number as output, but `{f.__name__}` returns {got}",
             got=got,
             expected="one number",
             fix=spelled(f, f.parameters, "jacobian"),

@@ -265,7 +265,7 @@ def test_structures_of_formulas_and_of_gradients():
     assert r"\mathrm{report}_{1} &= x y" in nbad.kernel(report).latex()
     for function, name in ((report, "dict"), (polar, "Polar")):
         with pytest.raises(
-            TraceError, match=f"takes kernels with one number as output, but `{function.__name__}` returns a {name}"
+            TraceError, match=f"take kernels with one number as output, but `{function.__name__}` returns a {name}"
         ):
             nbad.grad(nbad.kernel(function))(X, Y)
 

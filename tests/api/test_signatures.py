@@ -484,7 +484,7 @@ def test_arguments_that_do_not_fit(call, text):
 
 
 def test_gradient_of_an_array_is_refused():
-    text = r"`nbad\.grad` takes kernels with one number as output, but `cross` returns an array of shape \(3,\)"
+    text = r"gradients and Hessians take kernels with one number as output, but `cross` returns an array of shape \(3,\)"
     with pytest.raises(TypeError, match=text):
         nbad.grad(cross)(np.ones(3), np.ones(3))
 

@@ -233,7 +233,7 @@ def test_operators_take_complex_vectors():
 def test_errors_say_what_does_not_fit():
     with pytest.raises(TypeError, match="not a kernel"):
         nbad.sparse_jacobian(abs)
-    with pytest.raises(TypeError, match="takes kernels with one number as output"):
+    with pytest.raises(TypeError, match="take kernels with one number as output"):
         nbad.sparse_hessian(corners)(np.zeros((3, 2)), np.zeros(2), 1.0)
     with pytest.raises(TypeError, match="nothing to differentiate"):
         nbad.sparse_jacobian(energy)(np.zeros((3, 2), int), np.zeros(2, int), np.array(1))

@@ -160,7 +160,7 @@ def test_out_of_every_transform():
 
 def test_grad_refuses_several_outputs_at_its_first_trace():
     gradient = nbad.grad(polar)
-    with pytest.raises(TypeError, match="takes kernels with one number as output, but `polar` returns a tuple"):
+    with pytest.raises(TypeError, match="take kernels with one number as output, but `polar` returns a tuple"):
         gradient(1.0, 2.0)
 
 
