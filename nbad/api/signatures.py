@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbad import lines
+from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import PARTNERS, shown, table_of
 
@@ -115,7 +116,7 @@ def cores_of(kernel, signature, arguments):
         raise ArgumentValueError(
             f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`",
             got=f"{unknown[0]} in an output, and in no argument" if unknown else repr(signature),
-            expected=f"{len(arguments)} groups of sizes, an arrow, and a group for each output, of the same letters",
+            expected=f"{plural(len(arguments), 'group')} of sizes, an arrow, and a group for each output, of the same letters",
             fix=f"signature={_like(signature, arguments)!r}",
         )
     return dict(zip(arguments, sides[0], strict=True)), tuple(sides[1])
@@ -187,7 +188,7 @@ def sizes_in(call: str, signature: str, cores: dict[str, Sized], shapes: dict[st
             raise ArgumentValueError(
                 f"{call}: {name} has no axes for its core {group(core)}",
                 got=f"shape {shape}",
-                expected=f"{len(core)} axes at least, as in the signature {signature}",
+                expected=f"{'1 axis' if len(core) == 1 else f'{len(core)} axes'} at least, as in the signature {signature}",
                 fix=axes,
             )
         for axis, letter in enumerate(core, len(shape) - len(core)):
