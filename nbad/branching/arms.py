@@ -11,8 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad import lines
-from nbad.branching.kinds import Contents, is_unreadable, settings
-from nbad.branching.snapshots import Entry, Heap
+from nbad.containers.kinds import Contents, is_unreadable, settings
+from nbad.containers.snapshots import Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 

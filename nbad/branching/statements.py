@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbad.branching.arms import Changes, Fork, variables
 from nbad.branching.faults import NoPath
 from nbad.branching.returns import Call, Ends
-from nbad.branching.snapshots import Heap
+from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import elements, refusals
 from nbad.language.merging import Different, containers, like

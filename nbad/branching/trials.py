@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numpy.linalg import LinAlgError
 
 from nbad.branching.faults import NoPath, is_of_c
-from nbad.branching.snapshots import Heap
 from nbad.branching.statements import Branch, errors_in
+from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger, both, either, opposite

@@ -11,7 +11,7 @@ from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
-from nbad.branching.kinds import Globals
+from nbad.containers.kinds import Globals
 from nbad.rewriting.rewrite import rewritten
 from nbad.rewriting.syntax import NoSource
 

@@ -36,8 +36,9 @@ runtime     | graphs derivatives plans codegen native pipeline indexing
 assembly    | plans codegen native indexing runtime
 rewriting   |
 language    | operations graphs rewriting
-branching   | operations graphs language rewriting
-tracing     | operations graphs derivatives rewriting language branching
+containers  | language
+branching   | operations graphs language containers rewriting
+tracing     | operations graphs derivatives rewriting language containers branching
 special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
