@@ -16,12 +16,13 @@ from typing import Any, Self
 import numpy as np
 
 from nbad import lines
-from nbad.branching.arms import Choice, PlainChoice
+from nbad.branching.branches import Branch, Loss, PlainBranch, only
+from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.faults import NoPath, ends_path
+from nbad.branching.guards import Guard
 from nbad.branching.loops import Each, Loop
 from nbad.branching.paths import Floor, Paths
 from nbad.branching.returns import Call
-from nbad.branching.statements import Branch, Guard, Loss, PlainBranch, only
 from nbad.branching.trials import Trial
 from nbad.containers.aliases import Shared
 from nbad.containers.kinds import leads_on

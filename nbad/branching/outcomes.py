@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbad.branching.branches import Loss
 from nbad.branching.returns import Outcome
-from nbad.branching.statements import Loss
 from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
 from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
