@@ -1,4 +1,4 @@
-"""Kernels that partners need beside a user's: of the arrays of a call alone, and the linear maps of a kernel as kernels.
+"""Kernels that partners derive from a user's: of the arrays of a call alone, and the linear maps of a kernel as kernels.
 
 A partner that differentiates what it was given needs derivatives of the reverse sweep, too: as a kernel of arguments and seeds
 the sweep has them, to any order.
