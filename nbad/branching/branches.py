@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbad.branching.arms import Changes, Fork
 from nbad.branching.faults import NoPath
 from nbad.branching.returns import Call, Ends
-from nbad.language import elements
+from nbad.language import no_value
 from nbad.language.merging import Different, containers, like
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Branch(Fork):
             raise Different("somebody asks whether it has a value")
         if any(map(self.heap.holds, containers(value))):
             raise Different("it has other names")
-        missing = like(value, lambda number: elements.unbound(self.flow.trace, number, name, self.line, self._module))
+        missing = like(value, lambda number: no_value.unbound(self.flow.trace, number, name, self.line, self._module))
         return self.merger.merge(value, missing) if name in first else self.merger.merge(missing, value)
 
     def _lose(self, name: str, case: str, why: str) -> None:

@@ -18,8 +18,8 @@ from nbad.branching.passes import Moment, Pass
 from nbad.branching.returns import Call
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
-from nbad.language.builtin_functions import TracedRange
 from nbad.language.merging import Different
+from nbad.language.number_functions import TracedRange
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
