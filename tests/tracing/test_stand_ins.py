@@ -21,7 +21,7 @@ from numpy import exp as e
 from scipy.special import erf as error_function
 
 import nbad
-from nbad.language import array_functions, matrices, special_functions
+from nbad.language import array_functions, matrices, number_functions, special_functions
 from nbad.language.vocabulary import MEANINGS
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
