@@ -18,7 +18,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.errors import leaving
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.partners.dask_blocks import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
 from nbad.partners.dask_pullback import Pullback, block_shape
 from nbad.partners.named import leaves_in, of_arguments, of_partials

@@ -15,7 +15,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError, leaving
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.partners.named import of_arguments, of_partials
 from nbad.partners.pandas_call import Aligned
 from nbad.verbs import gradients, jacobians

@@ -15,7 +15,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.partners.named import of_arguments, of_partials
 from nbad.partners.xarray_call import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward

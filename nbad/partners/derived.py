@@ -14,8 +14,9 @@ from nbad.api.signatures import dressed, groups
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph
-from nbad.graphs.kernels import TUPLE, Core, Traced
+from nbad.graphs.kernels import Core, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
+from nbad.graphs.structures import TUPLE
 from nbad.plans.linear import Ends, Entry
 from nbad.tracing.arguments import Argument
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from nbad.api.options import Array
 from nbad.assembly.scipy_sparse import csr
 from nbad.assembly.structure import Columns, Squares, of_hessian, of_jacobian
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed, indexed
 from nbad.memo import Memo

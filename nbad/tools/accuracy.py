@@ -19,8 +19,9 @@ import numpy as np
 from nbad.api.kernel import Kernel
 from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.kernels import TUPLE, Traced
+from nbad.graphs.kernels import Traced
 from nbad.graphs.simplify import simplify
+from nbad.graphs.structures import TUPLE
 from nbad.operations.row import UNKNOWN, Operation
 from nbad.operations.table import ROWS, TABLE
 from nbad.testing.exact import exact

@@ -15,7 +15,7 @@ import numpy as np
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals
 from nbad.codegen.host import host
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import total
 from nbad.profiles.shares import first, seeds_for

@@ -13,7 +13,8 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.kernels import Structure, Traced
+from nbad.graphs.kernels import Traced
+from nbad.graphs.structures import Structure
 from nbad.language import arrays, no_value
 from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
