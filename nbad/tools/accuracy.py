@@ -1,4 +1,4 @@
-"""How exact values and derivatives are: `python -m nbad.tools.accuracy` writes the table of `nbad/operations/README.md`.
+"""How exact values and derivatives of each operation are, in ulp: `python -m nbad.tools.accuracy` writes the table of its README.
 
 Every function of the primitive table is compiled as a kernel that returns its value, its partials and its second partials. At
 random points of its domain and at its hard points they are compared with differences of its definition in 420 digits.
