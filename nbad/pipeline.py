@@ -1,4 +1,4 @@
-"""`Program`: from a traced kernel to compiled tile kernels, the pipeline, run for what a call needs and remembered.
+"""`Program`: a traced kernel led to graphs, plans and compiled tile kernels, run for what a call needs and remembered.
 
 A `Program` is one traced specialization of a kernel. Its plans are kept as text on disk under the hash of the graph: to find one
 takes 1 ms, to make it anew 20 for a kernel of 40 operations (Black-Scholes) and 40 for one of 200 (seawater's enthalpy).

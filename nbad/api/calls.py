@@ -1,4 +1,4 @@
-"""A call of a transform, analysed: the specialization, the operands, the differentiated arguments, the arrays for results."""
+"""A call of a verb, analysed: the specialization, the operands, the differentiated arguments, and what is said of wrong ones."""
 
 import inspect
 import reprlib

@@ -1,4 +1,4 @@
-"""Where a kernel keeps the entries of its plain cases."""
+"""Where a kernel keeps the entries of its plain cases, compiled calls for each number of arguments and dtype met."""
 
 import functools
 

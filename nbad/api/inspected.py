@@ -1,4 +1,4 @@
-"""What a kernel shows: itself, its formulas, and its compiled code under the names that Numba's dispatchers have."""
+"""What a kernel shows: its repr, page and formulas, and statistics and code under the names that Numba's dispatchers have."""
 
 import inspect
 import itertools

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import lines
-from nbad.api.compiled import Compiled, Pointer, pointer_to
+from nbad.api.primitive_code import Compiled, Pointer, pointer_to
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS, Lock

@@ -1,4 +1,4 @@
-"""What the parameters of a kernel are: their names, their core shapes, and which are static."""
+"""The parameters of a kernel: names, core shapes with letters as sizes, which are static; and how code spells a call of it."""
 
 import inspect
 import itertools

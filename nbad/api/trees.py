@@ -20,7 +20,7 @@ from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
-from nbad.graphs.kernels import TUPLE, Fixed, Tree, taken_apart
+from nbad.graphs.structures import TUPLE, Fixed, Tree, taken_apart
 from nbad.lines import verb
 from nbad.memo import Memo
 from nbad.tracing.arguments import Bundle

@@ -1,4 +1,4 @@
-"""What a kernel has in common with NumPy's ufuncs: its counts, sizes and `outer`, and arguments that answer in their own way.
+"""What kernels have in common with NumPy's ufuncs: counts, `sized`, `outer`; arrays of dask and others, which answer themselves.
 
 NumPy asks every argument that has an `__array_ufunc__` of its own what a ufunc makes of it, and so do kernels: pandas aligns,
 xarray pairs dimensions by name, dask stays lazy. Nothing is paired by position, or computed, without being asked for.

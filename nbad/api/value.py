@@ -1,4 +1,4 @@
-"""The value of a kernel, where the call is not the plain case, or has `where=`."""
+"""The value of a kernel in the general case: arguments read, the sweep run, `where=`, or element by element in plain NumPy."""
 
 import inspect
 import math

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nbad.assembly import native as t
+from nbad.assembly import compiled_sums as t
 from nbad.indexing.index import PART, Index, Sums
 from nbad.memo import Memo
 from nbad.native.launch_table import TILE

@@ -16,16 +16,17 @@ from typing import Any, Self
 import numpy as np
 
 from nbad import lines
-from nbad.branching.aliases import Shared
-from nbad.branching.arms import Choice, PlainChoice
+from nbad.branching.branches import Branch, Loss, PlainBranch, only
+from nbad.branching.choices import Choice, PlainChoice
 from nbad.branching.faults import NoPath, ends_path
-from nbad.branching.kinds import leads_on
+from nbad.branching.guards import Guard
 from nbad.branching.loops import Each, Loop
 from nbad.branching.paths import Floor, Paths
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import Heap
-from nbad.branching.statements import Branch, Guard, Loss, PlainBranch, only
 from nbad.branching.trials import Trial
+from nbad.containers.aliases import Shared
+from nbad.containers.kinds import leads_on
+from nbad.containers.snapshots import Heap
 from nbad.errors import NbadError, TraceError
 from nbad.language import arrays, lookup, masks, refusals
 from nbad.language.merging import both, containers, either

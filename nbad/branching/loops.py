@@ -11,15 +11,15 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from nbad import lines
+from nbad.branching.branches import Branch
 from nbad.branching.faults import NoPath
 from nbad.branching.outcomes import Count, Limits
 from nbad.branching.passes import Moment, Pass
 from nbad.branching.returns import Call
-from nbad.branching.statements import Branch
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
-from nbad.language.builtin_functions import TracedRange
 from nbad.language.merging import Different
+from nbad.language.number_functions import TracedRange
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow

@@ -5,14 +5,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbad.branching.branches import Loss
 from nbad.branching.returns import Outcome
-from nbad.branching.statements import Loss
 from nbad.branching.states import ANY, CONDITION, State, is_carried, kind_of, number_of, numbers, rebuilt
 from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.loops import Loop as Repeated
 from nbad.graphs.steps import Step, dependents, extract
-from nbad.language import elements, refusals
+from nbad.language import no_value, refusals
 from nbad.language.arrays import owner
 from nbad.language.merging import both, containers
 from nbad.language.values import Tracer
@@ -149,7 +149,7 @@ class Outcomes:
         self._check(step, moving)
         known = run.count and run.count.passes
         loop = Repeated(step.graph, len(moving), known or trace.max_passes, float(known or USUAL))
-        active = trace.node(elements.living(trace), BOOL)
+        active = trace.node(no_value.living(trace), BOOL)
         initial = [state.node_of(state.initial) for state in moving]
         source, builder.source = builder.source, run.line.place
         *ends, unfinished = builder.loop(active, initial, step.captured, loop)

@@ -10,11 +10,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
+from nbad.branching.branches import Loss
 from nbad.branching.outcomes import Count, Left, Limits, Outcomes
 from nbad.branching.returns import Call
-from nbad.branching.snapshots import Contents, Entry, Heap
-from nbad.branching.statements import Loss
 from nbad.branching.states import State, is_carried, kind_of, likeness, numbers, rebuilt
+from nbad.containers.snapshots import Contents, Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import both, containers, is_number
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import lines
-from nbad.branching.arms import Choice
+from nbad.branching.choices import Choice
 from nbad.branching.faults import ERRORS, KEEPING, OPERATORS, RAISING, RULES, SILENT, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
 from nbad.errors import TraceError

@@ -9,8 +9,8 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.arms import variables
-from nbad.branching.kinds import Contents, carried, kind_of, same
-from nbad.branching.snapshots import Entry, Heap
+from nbad.containers.kinds import Contents, carried, kind_of, same
+from nbad.containers.snapshots import Entry, Heap
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import Copy, Different, Entangled, Merger, both, containers, described, either, kept, uncopied

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.linalg import LinAlgError
 
+from nbad.branching.branches import Branch
 from nbad.branching.faults import NoPath, is_of_c
-from nbad.branching.snapshots import Heap
-from nbad.branching.statements import Branch, errors_in
+from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger, both, either, opposite
@@ -127,7 +127,7 @@ class Trial(Branch):
 
     def caught(self) -> None:
         """A handler begins as Python runs it: errors of the trace are not for the kernel to handle."""
-        for error in errors_in(sys.exception()):
+        for error in _errors_in(sys.exception()):
             if isinstance(error, NoPath):
                 raise error
             if isinstance(error, TraceError) and not isinstance(error, AttributeError):
@@ -232,3 +232,10 @@ class Trial(Branch):
             RuntimeWarning(),
         )
         return any(map(self.catches, errors))
+
+
+def _errors_in(error: BaseException | None) -> list[BaseException | None]:
+    """An error, or those that a group of them holds."""
+    return (
+        [part for inner in error.exceptions for part in _errors_in(inner)] if isinstance(error, BaseExceptionGroup) else [error]
+    )

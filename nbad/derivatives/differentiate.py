@@ -1,4 +1,4 @@
-"""Symbolic derivatives of a graph: sweeps over the whole graph along its edges, which `nbad.derivatives.edges` finds.
+"""Symbolic derivatives of a graph: tangents and cotangents swept along its edges, each under a condition, to a `JointGraph`.
 
 The builder simplifies and merges: primal and partials share their nodes.
 

@@ -1,4 +1,4 @@
-"""Edges: how each value of a graph follows its operands, one operation at a time.
+"""Edges: how each value of a graph follows its operands, by partials of its row or by a tangent loop, one operation at a time.
 
 A partial is SymPy's own derivative of the operation, or a stable form of it, as text. It is read once per operation and kept as
 a recipe: a small graph in the operands and the value, which every node of that operation repeats.

@@ -1,4 +1,4 @@
-"""The derivatives of a loop: another loop, which carries beside each state its derivatives by what the loop was given.
+"""The derivatives of a loop: another loop, which carries those of each state by columns, and notes which states follow these.
 
 One pass takes the derivatives D of the states to `D' = J D + K`, with the step's own Jacobian, J by the states and K by the
 captured values. That comes from the same sweeps as any other, so that branches, kinks and loops in the step are right, and it

@@ -1,4 +1,4 @@
-"""The functions of this wing by name: their symbols, their text, and on which hosts they serve.
+"""The functions of this wing by name: their symbols and text, lanes that are far off and done one by one, and where they serve.
 
 A kernel declares the symbol and calls it with whole vectors; the text is compiled once for each length and dtype that is used.
 """

@@ -122,7 +122,7 @@ class Lines:
         Elements in a vector.
     types : dict of str to str
         Type of each kind of value.
-    text : list of str
+    printed : list of str
     declared : dict of str to str
         The declarations of what is called, by name.
     far : Value or None

@@ -1,4 +1,4 @@
-"""Which elements fail: those that have a flag, and those that use what a function of the user's raises for.
+"""Which elements fail, as a graph: by a flag, or by the first call of a user's function that raises; when a node is used at all.
 
 A function that raises leaves nan behind, in lanes that nobody uses, too: both arms of a select are computed. So which elements
 fail is computed anew, from the same operations in the same order, where it is known that some element may have.

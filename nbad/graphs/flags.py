@@ -1,4 +1,4 @@
-"""Elements without a value: flags beside the outputs of a kernel, each a condition of the same inputs, and why.
+"""Why elements have no value, or warn: flags beside the outputs of a kernel, each a condition of the same inputs and a cause.
 
 Where elements are to raise, one of the outputs passes through `alarm`, which compiled code counts; where they are to be nan, all
 outputs and partials are chosen by the flags.

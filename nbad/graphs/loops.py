@@ -1,4 +1,4 @@
-"""Loops on data: a step that is repeated, for each element as often as its numbers ask for.
+"""Loops on data: a step that is repeated, for each element as often as its numbers ask for; narrowed, or repeated in a builder.
 
 A loop is one node for each state that is used. All nodes of the same operands and the same `Loop` are one loop of the machine,
 so that every node is one number still, and nothing else in a graph need know how it came about.

@@ -1,4 +1,4 @@
-"""An index into the first axis of an array: checked, copied, and sorted once."""
+"""An index into the first axis of an array: checked, copied, sorted once; the terms of sums over what picks the same entry."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Derivatives of kernels on dask arrays: lazy, block by block, with residuals that stay where their blocks were computed.
+"""nbad's verbs on dask arrays: lazy, block by block, with residuals that stay where their blocks were computed.
 
 `nbad.integrations.dask.vjp(f, *xs)` gives a lazy value and a `Pullback` whose cotangents are lazy; `jacobian` and its kin are
 likewise those of `nbad`, on dask arrays. A plain call `f(*xs)` and kernels such as `nbad.grad(f)` take dask arrays themselves.
@@ -18,9 +18,9 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.errors import leaving
-from nbad.graphs.kernels import outputs_of
-from nbad.partners.block_pullback import Pullback, block_shape
-from nbad.partners.blockwise import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
+from nbad.graphs.structures import outputs_of
+from nbad.partners.dask_blocks import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
+from nbad.partners.dask_pullback import Pullback, block_shape
 from nbad.partners.named import leaves_in, of_arguments, of_partials
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -98,7 +98,7 @@ def vjp(
         blocks = blocks_of(run, "forward", made.space, [*_numbers(made), *made.pairs], made.chunks)
     else:
         blocks = blocks_of(run, "forward", made.space, made.pairs, made.chunks)
-        from nbad.partners.pins import pin
+        from nbad.partners.dask_pins import pin
 
         pin(client)
         blocks = client.persist(blocks)

@@ -1,4 +1,4 @@
-"""Derivatives of kernels on pandas: Series and the columns of a DataFrame in and out, aligned by their labels.
+"""nbad's verbs on pandas' Series and the columns of a DataFrame, aligned by their labels, and the pullback of these.
 
 A plain call `f(*xs)` and kernels such as `nbad.grad(f)` take Series themselves. The functions here take Series and numbers; one
 DataFrame in their place stands for all parameters of whose names it has columns.
@@ -15,9 +15,9 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError, leaving
-from nbad.graphs.kernels import outputs_of
-from nbad.partners.aligned import Aligned
+from nbad.graphs.structures import outputs_of
 from nbad.partners.named import of_arguments, of_partials
+from nbad.partners.pandas_call import Aligned
 from nbad.verbs import gradients, jacobians
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 

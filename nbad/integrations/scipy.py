@@ -1,4 +1,4 @@
-"""SciPy's solvers: one kernel as a function of one flat vector of unknowns, with its Jacobian, gradient and Hessian.
+"""`Problem`, for SciPy's solvers: a kernel as a function of one flat vector of unknowns, its Jacobian, gradient and Hessian.
 
 A solver asks for values and for derivatives at the same point, one after the other. Both come from one forward sweep, and no
 derivative is made where none is asked for.
@@ -21,9 +21,9 @@ from nbad.api.signatures import in_order
 from nbad.assembly.structure import Columns
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
-from nbad.integrations.scipy_parts import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown, copy_of
 from nbad.memo import Recent
 from nbad.partners.named import is_needed
+from nbad.partners.scipy_problem import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown, copy_of
 from nbad.verbs.gradients import grad
 from nbad.verbs.jacobians import Jacobian
 from nbad.verbs.pushforward import linearize

@@ -1,4 +1,4 @@
-"""Derivatives of kernels on xarray's DataArrays: dimensions are paired by name, labels and attributes kept, dask stays lazy.
+"""nbad's verbs on xarray's DataArrays: dimensions are paired by name, labels and attributes kept, dask stays lazy.
 
 A plain call `f(*xs)` and kernels such as `nbad.grad(f)` take DataArrays and Datasets themselves. The functions here take
 DataArrays and numbers; one Dataset in their place stands for all parameters of whose names it has variables or coordinates.
@@ -15,12 +15,22 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
-from nbad.graphs.kernels import outputs_of
-from nbad.integrations.labelled import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
+from nbad.graphs.structures import outputs_of
 from nbad.partners.named import of_arguments, of_partials
+from nbad.partners.xarray_call import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
+from nbad.verbs.vjp import vjp as vjp_of_arrays
 
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
+
+_VERBS: dict[str, Any] = {
+    "vjp": vjp_of_arrays,
+    "jacobian": jacobians.jacobian,
+    "value_and_jacobian": jacobians.value_and_jacobian,
+    "value_and_grad": gradients.value_and_grad,
+    "hessian": gradients.hessian,
+    "jvp": pushforward.jvp,
+}
 
 
 @leaving
@@ -82,7 +92,7 @@ def vjp(
     pullbacks: list[Any] = []
 
     def run(*values):
-        y, pullback = made.bound.call(functools.partial(made.function("vjp"), f), values, **options)
+        y, pullback = made.bound.call(functools.partial(_verb(made, "vjp"), f), values, **options)
         pullbacks.append(pullback)
         return outputs_of(y)
 
@@ -118,7 +128,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
 
     def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
         made = Labelled.of("jacobian", f, xs, kwargs, argnums)
-        function = made.function("jacobian")(f, made.names, mode)
+        function = _verb(made, "jacobian")(f, made.names, mode)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
 
@@ -149,7 +159,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
 
     def call(*xs: Any, **kwargs: Any) -> tuple[Any, xr.DataArray]:
         made = Labelled.of("value_and_jacobian", f, xs, kwargs, argnums)
-        run = _flat(made, made.function("value_and_jacobian")(f, made.names))
+        run = _flat(made, _verb(made, "value_and_jacobian")(f, made.names))
         *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
         return made.structured(y), made.named_blocks(blocks)
 
@@ -183,7 +193,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
 
     def call(*xs: Any, **kwargs: Any) -> tuple[xr.DataArray, Any]:
         made = Labelled.of("value_and_grad", f, xs, kwargs)
-        y, *partials = made.apply(_flat(made, made.function("value_and_grad")(f, argnums)), [()] * (1 + count))
+        y, *partials = made.apply(_flat(made, _verb(made, "value_and_grad")(f, argnums)), [()] * (1 + count))
         return y, tuple(partials) if is_many else partials[0]
 
     return of_partials(f, argnums, value_and_grad, call)
@@ -214,7 +224,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
 
     def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
         made = Labelled.of("hessian", f, xs, kwargs, argnums)
-        function = made.function("hessian")(f, made.names)
+        function = _verb(made, "hessian")(f, made.names)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
         return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
 
@@ -266,7 +276,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     def run(*values):
         arrays = iter(values[count:])
         given = tuple(next(arrays) if isinstance(dot, xr.DataArray) else dot for dot in dots)
-        y, y_dot = made.function("jvp")(kernel, tuple(values[:count]), given)
+        y, y_dot = _verb(made, "jvp")(kernel, tuple(values[:count]), given)
         return (*outputs_of(y), *outputs_of(y_dot))
 
     found = made.apply(run, [()] * (2 * made.outputs), lazy)
@@ -296,3 +306,12 @@ def _flat(made, function):
         return tuple(leaf for part in outputs_of(made.bound.call(function, values)) for leaf in outputs_of(part))
 
     return run
+
+
+def _verb(made: Labelled, verb: str) -> Any:
+    """A verb for arrays as they come: of dask, or of NumPy."""
+    if not made.is_lazy:
+        return _VERBS[verb]
+    from nbad.integrations import dask as lazy
+
+    return getattr(lazy, verb)

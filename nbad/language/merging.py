@@ -1,4 +1,4 @@
-"""One value of two: what a variable, an item or a result is after a branch on a traced value, by a select."""
+"""One value of two: what a variable, an item or a result is after a branch, by a select; and which arrays may be one another."""
 
 import operator
 from collections import defaultdict

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.errors import TraceError, closest
-from nbad.language import array_functions, builtin_functions, lookup, masks, matrices, refusals, special_functions
+from nbad.language import array_functions, lookup, masks, matrices, number_functions, refusals, special_functions
 from nbad.language.meanings import LibraryFunction, Meaning
 from nbad.language.special_functions import stop_gradient
 from nbad.language.values import TraceAttributeError
@@ -46,7 +46,7 @@ _SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROW
 # a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
 MEANINGS: dict[str, Meaning] = (
     _SPELLED
-    | builtin_functions.MEANINGS
+    | number_functions.MEANINGS
     | array_functions.MEANINGS
     | lookup.MEANINGS
     | masks.MEANINGS

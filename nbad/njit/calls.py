@@ -1,4 +1,4 @@
-"""A call in compiled code, analysed by the types of its arguments, and the function that Numba compiles in its place."""
+"""A call in compiled code, read by the types of its arguments, static ones as constants; the function compiled in its place."""
 
 import functools
 import hashlib

@@ -10,7 +10,7 @@ from nbad.codegen.lower import lower
 from nbad.errors import ArgumentTypeError
 from nbad.graphs.failures import first_causes, may_fail
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.kernels import Structure
+from nbad.graphs.structures import Structure
 from nbad.njit.callees import JVP, TANGENT, Callee
 from nbad.njit.scalar_ir import ScalarCode, print_scalar
 from nbad.pipeline import Program

@@ -1,4 +1,4 @@
-"""The rows of Bessel functions. See `nbad.operations.table` for what a row says.
+"""The rows of Bessel functions.
 
 Derivatives by the order are not known. Those by the operand lead from order to order, so that no derivative ends.
 """

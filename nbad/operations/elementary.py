@@ -1,4 +1,4 @@
-"""The rows of arithmetic, comparison, rounding and the elementary functions."""
+"""The rows of arithmetic, logic, comparison, extrema, rounding, exponentials, logarithms, trigonometric functions and kin."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,21 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbad.operations.row import (
-    BOOL,
-    INSIDE,
-    PAIR,
-    PAIRS,
-    POSITIVE,
-    REAL,
-    Operation,
-    both,
-    call,
-    composite,
-    machine,
-    scalar,
-    special,
-)
+from nbad.operations.row import BOOL, INSIDE, PAIR, PAIRS, POSITIVE, REAL, Operation, both, call, composite, machine, special
 from nbad.operations.series import NUMPY
 
 ROOT_SQUARED = ("Piecewise((1, x >= 0), (v, True))",)  # nan where the root is
@@ -365,12 +351,5 @@ TRIGONOMETRIC = (
     composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)**2*reciprocal(z)",
               "-v*over_hypot(y, x, z)*reciprocal(z)", "0", function=lambda x, y, z: _over_hypot(NUMPY, x, y, z),
               operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
-    call("erf", "erf(x)", "2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erf),
-         spellings=("math.erf", "scipy.special.erf"),
-         domain=((-5.5, 5.5),), cost=33.0,
-         kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes"),
-    call("erfc", "erfc(x)", "-2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erfc),
-         spellings=("math.erfc", "scipy.special.erfc"),
-         domain=((-5.5, 26.0),), cost=42.0, kink="as erf"),
 )
 # fmt: on

@@ -1,4 +1,4 @@
-"""The rows of special functions. See `nbad.operations.table` for what a row says."""
+"""The rows of special functions: error, logistic and gamma functions, normal distribution, entropies, products, Lambert's W."""
 
 import math
 from typing import Any
@@ -71,6 +71,29 @@ def _relative(g: Any, x: Any, y: Any, inside: Any, at_zero: Any) -> Any:
     edge = g.where(g.eq(x, 0.0) & (y >= 0.0), at_zero, math.inf)
     return g.where(g.ne(x, x) | g.ne(y, y), x + y, g.where((x > 0.0) & (y > 0.0), inside, edge))
 
+
+ERROR = (
+    call(
+        "erf",
+        "erf(x)",
+        "2/sqrt(pi)*exp_neg_square(1, x)",
+        function=scalar(math.erf),
+        spellings=("math.erf", "scipy.special.erf"),
+        domain=((-5.5, 5.5),),
+        cost=33.0,
+        kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes",
+    ),
+    call(
+        "erfc",
+        "erfc(x)",
+        "-2/sqrt(pi)*exp_neg_square(1, x)",
+        function=scalar(math.erfc),
+        spellings=("math.erfc", "scipy.special.erfc"),
+        domain=((-5.5, 26.0),),
+        cost=42.0,
+        kink="as erf",
+    ),
+)
 
 LOGISTIC = (
     composite(
@@ -306,4 +329,4 @@ LAMBERT = (
               kink="-inf at -1/e; nan where the value is complex"),
 )  # fmt: skip
 
-SPECIAL = LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + ENTROPY + PRODUCTS + LAMBERT
+SPECIAL = ERROR + LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + ENTROPY + PRODUCTS + LAMBERT

@@ -1,4 +1,4 @@
-"""Kernels that partners need beside a user's: of the arrays of a call alone, and the linear maps of a kernel as kernels.
+"""Kernels that partners derive from a user's: of the arrays of a call alone, and the linear maps of a kernel as kernels.
 
 A partner that differentiates what it was given needs derivatives of the reverse sweep, too: as a kernel of arguments and seeds
 the sweep has them, to any order.
@@ -14,8 +14,9 @@ from nbad.api.signatures import dressed, groups
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph
-from nbad.graphs.kernels import TUPLE, Core, Traced
+from nbad.graphs.kernels import Core, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
+from nbad.graphs.structures import TUPLE
 from nbad.plans.linear import Ends, Entry
 from nbad.tracing.arguments import Argument
 

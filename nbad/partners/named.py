@@ -11,7 +11,7 @@ from nbad.api.calls import Call, analyse, check_kernel
 from nbad.api.signatures import in_order, name_in_code
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, leaving
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.indexing.indexed import Indexed
 from nbad.pipeline import Program
 

@@ -1,4 +1,4 @@
-"""A plan: what the forward kernel stores, and the linear map that the reverse kernel and the pushforward apply."""
+"""A plan, and the graphs made of it: reverse sweeps, pushforwards and blocks by its linear map, Jacobians, normal equations."""
 
 import itertools
 from collections.abc import Sequence

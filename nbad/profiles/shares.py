@@ -23,7 +23,7 @@ import numpy as np
 
 from nbad.api.calls import analyse
 from nbad.api.kernel import Kernel
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.profiles.roofs import Roofs, probes
 from nbad.profiles.timing import seconds
 from nbad.runtime.threads import SMALL

@@ -1,11 +1,11 @@
-"""Rewrite loops: what runs their passes is asked for each, and whether they were left."""
+"""Rewrite `for` and `while`: what runs their passes is asked for each, and whether they were left."""
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from nbad.rewriting.expressions import At, Expressions
 from nbad.rewriting.jumps import Jumps, without_jumps
-from nbad.rewriting.rewrite_expressions import At, Expressions
 from nbad.rewriting.scopes import bound_names, placed, returns
 
 

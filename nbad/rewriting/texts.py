@@ -1,4 +1,4 @@
-"""Texts with traced values in them: they may be shown, by whoever is given them, and nothing else can be made of them."""
+"""`TracedText`: texts with traced values in them may be shown, by whoever is given them, and nothing else can be made of them."""
 
 import re
 import sys

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from nbad.rewriting.rewrite_expressions import At, may_be_mask
+from nbad.rewriting.expressions import At, may_be_mask
 from nbad.rewriting.scopes import bound_names, parts, placed
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -15,7 +15,7 @@ from nbad.api.options import Mode
 from nbad.derivatives.differentiate import JointGraph
 from nbad.derivatives.differentiate import jacobian as joint_graph
 from nbad.errors import ArgumentValueError
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.memo import cached_property
 from nbad.testing.comparisons import Findings, Near
 from nbad.testing.oracles import bounded

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad.graphs.graph import Graph, Node
-from nbad.graphs.kernels import outputs_of
 from nbad.graphs.loops import Loop
+from nbad.graphs.structures import outputs_of
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE, row_of
 

@@ -1,4 +1,4 @@
-"""`nbad.profile`: the time of each sweep of a call, and where it goes."""
+"""`nbad.profile`: the time of each sweep of a call, and where it goes, as a table and as bars in notebooks."""
 
 import math
 from dataclasses import dataclass

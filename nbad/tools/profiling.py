@@ -1,4 +1,4 @@
-"""What a kernel costs: time, memory traffic and operations of each sweep, on the inputs that the kernel's own file provides.
+"""The report of the command `nbad profile`: time, bytes and operations of each sweep, on inputs that the kernel's file provides.
 
 `profile` measures and returns a `Report`, `compare_policies` the same for every residual policy; printing is `nbad.tools.cli`'s.
 The bytes of a sweep are those of every array that it must read or write, each counted once: whatever a sweep moves beyond
@@ -15,7 +15,7 @@ import numpy as np
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals
 from nbad.codegen.host import host
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.plans.policies import POLICIES
 from nbad.plans.work import total
 from nbad.profiles.shares import first, seeds_for

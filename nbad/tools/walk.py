@@ -1,8 +1,8 @@
 """The walk through the house: `python -m nbad.tools.walk` renews what `nbad/README.md` shows of one kernel and of every wing.
 
 Prose stands in that file alone. What is renewed: the text at each door, which is a fence with the door's name behind `text`; the
-promise of a wing, below its heading; and the tables of rooms, each with the first line of its docstring. Nothing in it depends on
-the machine: the code is that for a host with AVX-512, and addresses are not shown.
+promise of a wing, below its heading; and the tables of rooms, each with the first line of its docstring and the names that others
+import. Nothing in it depends on the machine: the code is that for a host with AVX-512, and addresses are not shown.
 """
 
 import ast
@@ -34,7 +34,7 @@ CHECKS = 4  # of the report of the harness, the lines that are shown
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOOR = re.compile(r"^(```\w+ )([\w ]+)\n.*?^```$", re.MULTILINE | re.DOTALL)
 PROMISE = re.compile(r"^(## `(\w+)/`\n\n)[^\n]*$", re.MULTILINE)
-ROOMS = re.compile(r"^(\| (?:room|file) of `([\w/]+)/` \| [^\n]*\n\| --- \| --- \|\n)(?:\|[^\n]*\n)*", re.MULTILINE)
+ROOMS = re.compile(r"^(\| (?:room|file) of `([\w/]+)/` \| [^\n]*\n(?:\| --- ){3}\|\n)(?:\|[^\n]*\n)*", re.MULTILINE)
 
 
 class Walker(NamedTuple):
@@ -110,7 +110,14 @@ def _rooms(wing: str) -> Iterator[str]:
     folder = PACKAGE if wing == PACKAGE.name else PACKAGE / wing
     for path in sorted(folder.glob("*.py")):
         if path.stem != "__init__" or folder == PACKAGE:
-            yield f"| `{path.stem}` | {_first_line(path)} |\n"
+            yield f"| `{path.stem}` | {_first_line(path)} | {', '.join(f'`{name}`' for name in _names(path))} |\n"
+
+
+def _names(path: Path) -> list[str]:
+    """The classes and functions of a file that others may import, in its order; overloads are one."""
+    kinds = ast.ClassDef, ast.FunctionDef
+    found = [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, kinds)]
+    return [name for name in dict.fromkeys(found) if not name.startswith("_")]
 
 
 def _first_line(path: Path) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nbad.graphs.kernels import Tree
+from nbad.graphs.structures import Tree
 
 
 class Argument(NamedTuple):

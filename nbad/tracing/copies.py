@@ -1,7 +1,7 @@
 """A copy of a user's function that reads its outer names from a namespace of its own. The original is never touched.
 
-A function that branches, loops by a test or reads items runs in the rewritten form of `nbad.rewriting.rewrite`, if its source can
-be found.
+A function that branches, loops by a test or reads items runs in the rewritten form of `nbad.rewriting.statements`, if its source
+can be found.
 """
 
 import dis
@@ -11,8 +11,8 @@ from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
-from nbad.branching.kinds import Globals
-from nbad.rewriting.rewrite import rewritten
+from nbad.containers.kinds import Globals
+from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
-from nbad.language import arrays, elements
+from nbad.language import arrays, no_value
 from nbad.language.merging import both
 from nbad.language.trace import Trace
 from nbad.language.values import first_traced
@@ -223,7 +223,7 @@ def _plainly(problem: Problem) -> Any:
     rebinder = Rebinder(trace)
     with rebinder.flow:
         root = arrays.items(trace, solved(trace, problem._replace(residual=rebinder.rebind(problem.residual))))
-    values, flags = elements.frozen(trace, [trace.node(value, REAL) for value in root.flat])
+    values, flags = no_value.frozen(trace, [trace.node(value, REAL) for value in root.flat])
     if flags is not None:
         failed = evaluate(flags.graph)[: len(flags.causes)]
         for has_failed, cause in zip(failed, flags.causes, strict=True):

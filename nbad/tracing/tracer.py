@@ -13,8 +13,9 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import TraceError
-from nbad.graphs.kernels import Structure, Traced
-from nbad.language import arrays, elements
+from nbad.graphs.kernels import Traced
+from nbad.graphs.structures import Structure
+from nbad.language import arrays, no_value
 from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, Tracer, plain_number
@@ -82,7 +83,7 @@ def trace(
         structure, leaves = _outputs(run, returned)
         outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
         names.give()
-        graph, flags = elements.frozen(run, outputs)
+        graph, flags = no_value.frozen(run, outputs)
     return Traced(graph, tuple(leaf.shape for leaf in leaves), structure, flags)
 
 

@@ -15,8 +15,9 @@ from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting,
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.kernels import ALONE, TUPLE, Traced
+from nbad.graphs.kernels import Traced
 from nbad.graphs.simplify import simplify
+from nbad.graphs.structures import ALONE, TUPLE
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import Made, jacobian
 from nbad.verbs.pushforward import as_tuples, jvp

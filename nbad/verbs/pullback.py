@@ -18,10 +18,10 @@ from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
 from nbad.runtime.sweeps import scalars
-from nbad.verbs import saved
+from nbad.verbs import pickling
 from nbad.verbs.jacobians import check_axes
-from nbad.verbs.linear import Given, as_given, count_of, many
 from nbad.verbs.residuals import Residuals
+from nbad.verbs.seeds import Given, as_given, count_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
@@ -318,8 +318,8 @@ class Pullback(Public):
         self.rows = None
 
     def __reduce__(self):
-        rows = saved.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
-        return _loaded, (saved.Saved.of(self._reverse), rows, *self._parts()[2:])
+        rows = pickling.with_blank_padding(self._open("pickle or copy"), math.prod(self._shape))
+        return _loaded, (pickling.Saved.of(self._reverse), rows, *self._parts()[2:])
 
     def __copy__(self) -> "Pullback":
         return self._like(self._open("pickle or copy"))
@@ -346,4 +346,4 @@ class Pullback(Public):
 def _loaded(made_by, rows, shape, *more):
     """A pullback that was pickled, maybe in another process."""
     reverse = made_by.reverse()
-    return Pullback(reverse, saved.as_rows(reverse, rows, shape), shape, *more)
+    return Pullback(reverse, pickling.as_rows(reverse, rows, shape), shape, *more)

@@ -21,7 +21,7 @@ from nbad.forks import IMPORTS
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
-from nbad.verbs.linear import Given, as_given, count_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, many
 
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 

@@ -11,7 +11,8 @@ from nbad.api.kernel import Kernel
 from nbad.api.signatures import RESERVED, dressed
 from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
-from nbad.graphs.kernels import ALONE, TUPLE, Traced
+from nbad.graphs.kernels import Traced
+from nbad.graphs.structures import ALONE, TUPLE
 from nbad.lines import user_frame
 
 

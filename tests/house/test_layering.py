@@ -36,8 +36,9 @@ runtime     | graphs derivatives plans codegen native pipeline indexing
 assembly    | plans codegen native indexing runtime
 rewriting   |
 language    | operations graphs rewriting
-branching   | operations graphs language rewriting
-tracing     | operations graphs derivatives rewriting language branching
+containers  | language
+branching   | operations graphs language containers rewriting
+tracing     | operations graphs derivatives rewriting language containers branching
 special     | operations language
 api         | operations graphs derivatives formulas plans pipeline indexing runtime language tracing special
 verbs       | operations graphs derivatives formulas plans pipeline indexing runtime assembly language tracing special api
@@ -61,15 +62,15 @@ LAZY = {
 # imported where it is named: by the file of that partner, as a whole
 INTEGRATED: dict[str, set[str]] = {
     "integrations.dask": {"dask"},
-    "partners.blockwise": {"dask"},
-    "partners.block_pullback": {"dask"},
+    "partners.dask_blocks": {"dask"},
+    "partners.dask_pullback": {"dask"},
     "integrations.xarray": {"xarray"},
-    "integrations.labelled": {"xarray"},
+    "partners.xarray_call": {"xarray"},
     "integrations.pandas": {"pandas"},
-    "partners.aligned": {"pandas"},
+    "partners.pandas_call": {"pandas"},
     "integrations.scipy": {"scipy"},
-    "integrations.scipy_parts": {"scipy"},
-    "partners.pins": {"distributed"},
+    "partners.scipy_problem": {"scipy"},
+    "partners.dask_pins": {"distributed"},
     **{name: {"jax"} for name in ("integrations.jax", "partners.jax_ffi", "partners.jax_sweeps")},
     **{name: {"torch"} for name in ("integrations.torch", "partners.torch_sweeps")},
 }

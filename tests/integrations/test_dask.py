@@ -12,7 +12,7 @@ import pytest
 import nbad
 from kernels import polar, product
 from nbad.integrations import dask as lazy
-from nbad.partners import blockwise
+from nbad.partners import dask_blocks
 
 N = 256 * 16
 
@@ -149,7 +149,7 @@ def test_what_is_kept_goes_with_the_pullback_and_fills_half_of_the_memory_at_mos
     expected = np.linspace(1.0, 2.0, 400) * np.cos(0.3)
     np.testing.assert_allclose(x.compute(), expected, rtol=1e-15)
     assert len(made) == 8
-    monkeypatch.setattr(blockwise.memory, "available", lambda: 0)
+    monkeypatch.setattr(dask_blocks.memory, "available", lambda: 0)
     x_bar, _ = lazy.vjp(polar, r, 0.3)[1]((1.0, 0.0))
     for _ in range(2):
         np.testing.assert_allclose(x_bar.compute(), np.full(400, np.cos(0.3)), rtol=1e-15)
@@ -280,7 +280,7 @@ def test_errors_of_the_kernel_are_raised_when_it_is_computed():
 
 def count():
     """Blocks that this process made and pickled, counted from the first call on."""
-    kind = blockwise.Block
+    kind = dask_blocks.Block
     if not hasattr(kind, "counts"):
         kind.counts, init, reduce = {"made": 0, "pickled": 0}, kind.__init__, kind.__reduce__
 

@@ -27,6 +27,11 @@ def test_every_room_is_named(wing):
     assert set(re.findall(r"^\| `(\w+)` \| \S", section, re.MULTILINE)) == rooms
 
 
+def test_names_for_others_stand_beside_their_room():
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", README.partition("of `displays/` |")[2], re.MULTILINE))
+    assert rows["text"] == "`aligned`, `amount`, `plural`"
+
+
 @pytest.mark.slow
 def test_what_is_stale_is_renewed(tmp_path, monkeypatch):
     """Every kind of text that is not prose: a door, a promise, a line on a room."""

@@ -21,7 +21,7 @@ from numpy import exp as e
 from scipy.special import erf as error_function
 
 import nbad
-from nbad.language import array_functions, builtin_functions, matrices, special_functions
+from nbad.language import array_functions, matrices, number_functions, special_functions
 from nbad.language.vocabulary import MEANINGS
 from nbad.operations.row import BOOL
 from nbad.operations.table import TABLE
@@ -322,7 +322,7 @@ def test_objects_keep_their_state():
 
 
 def test_no_two_rooms_say_what_a_function_means():
-    rooms = (array_functions, builtin_functions, matrices, special_functions)
+    rooms = (array_functions, number_functions, matrices, special_functions)
     counts = Counter(path for room in rooms for path in room.MEANINGS)
     assert {path for path, count in counts.items() if count > 1} == set()
     assert counts.keys() <= MEANINGS.keys()

@@ -1,4 +1,4 @@
-"""A kernel's call on DataArrays: aligned, applied as xarray applies functions, and what comes of it labelled."""
+"""A call on xarray's DataArrays: aligned, applied as xarray applies functions, what comes of it labelled, and its pullback."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,18 +11,8 @@ from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import Groups
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
-from nbad.verbs import gradients, jacobians, pushforward
-from nbad.verbs.vjp import vjp
 
 OUTPUT, ARGUMENT, OTHER = "output", "argument", "other_argument"
-VERBS: dict[str, Any] = {
-    "vjp": vjp,
-    "jacobian": jacobians.jacobian,
-    "value_and_jacobian": jacobians.value_and_jacobian,
-    "value_and_grad": gradients.value_and_grad,
-    "hessian": gradients.hessian,
-    "jvp": pushforward.jvp,
-}
 
 
 class Labelled:
@@ -35,6 +25,8 @@ class Labelled:
         The differentiated arguments.
     originals, values : list
         The arguments, as they were passed and aligned.
+    is_lazy : bool
+        Whether one of them holds a dask array.
     """
 
     def __init__(self, verb: str, bound: Bound, values: list[Any], names: tuple[str, ...]):
@@ -42,7 +34,7 @@ class Labelled:
         arrays = [x for x in values if isinstance(x, xr.DataArray)]
         aligned = iter(_aligned(verb, bound, arrays))
         self.values = [next(aligned) if isinstance(x, xr.DataArray) else x for x in values]
-        self._is_lazy = any(x.chunks is not None for x in arrays)
+        self.is_lazy = any(x.chunks is not None for x in arrays)
 
     @classmethod
     def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any = None) -> "Labelled":
@@ -71,14 +63,6 @@ class Labelled:
     def structured(self, leaves: Sequence[Any]) -> Any:
         """Outputs in the structure that the kernel returns."""
         return self.bound.program.structure.build(leaves)
-
-    def function(self, verb: str) -> Any:
-        """A verb for arrays as they come: of dask, or of NumPy."""
-        if not self._is_lazy:
-            return VERBS[verb]
-        from nbad.integrations import dask as lazy
-
-        return getattr(lazy, verb)
 
     def apply(self, function: Callable[..., Any], tails: Sequence[Sequence[str]], more: Sequence[Any] = ()) -> list[Any]:
         """DataArrays of what a function of arrays returns, each with these dimensions behind those of the arguments."""

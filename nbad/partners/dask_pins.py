@@ -1,4 +1,4 @@
-"""Tasks of a cluster that need residuals go where these are."""
+"""The scheduler plugin of dask's clusters: tasks that need residuals go to the workers where these are."""
 
 from typing import Any
 

@@ -13,11 +13,11 @@ from dask.highlevelgraph import HighLevelGraph
 from nbad.api.trees import Groups
 from nbad.errors import ArgumentValueError
 from nbad.foreign import shown
-from nbad.partners.blockwise import LEAD, Chunks, Cut, Kept, blocks_of, chosen, core_labels, fitted, picked, stand_in, unique
+from nbad.partners.dask_blocks import LEAD, Chunks, Cut, Kept, blocks_of, chosen, core_labels, fitted, picked, stand_in, unique
 from nbad.runtime.block_sums import TILE
 from nbad.runtime.strides import batch
-from nbad.verbs.linear import Given, as_given, count_of
 from nbad.verbs.pullback import MANY, ONE
+from nbad.verbs.seeds import Given, as_given, count_of
 
 FAN = 16  # parts that a task adds at most
 

@@ -1,4 +1,4 @@
-"""A kernel's call on Series: aligned as pandas aligns them, as arrays for the kernel, and results as Series of that index."""
+"""A call on pandas' Series: aligned by their index, as arrays for the kernel, and results as Series of that index."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

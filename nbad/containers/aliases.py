@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nbad.branching.kinds import Contents, kind_of, same
+from nbad.containers.kinds import Contents, kind_of, same
 from nbad.language.arrays import TracedArray, owner
 from nbad.lines import Line
 

@@ -1,10 +1,10 @@
-"""What a problem of SciPy's is made of: unknowns in a flat vector, points that were swept, the matrix between them, and views."""
+"""What `Problem` of `integrations/scipy` is made of: unknowns in a flat vector, swept points, matrices, views for solvers."""
 
 import array
 import copy
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,17 +12,15 @@ from numpy.typing import ArrayLike
 from nbad.api.options import Array
 from nbad.assembly.scipy_sparse import csr
 from nbad.assembly.structure import Columns, Squares, of_hessian, of_jacobian
-from nbad.graphs.kernels import outputs_of
+from nbad.graphs.structures import outputs_of
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed, indexed
 from nbad.memo import Memo
 from nbad.runtime.operands import as_array
 from nbad.verbs.pullback import Pullback
 
-if TYPE_CHECKING:
-    from nbad.integrations.scipy import Problem
-
 CALL = "`nbad.integrations.scipy.Problem`"
+Problem = Any  # which is made of these: its file imports this one
 
 
 class Unknown(NamedTuple):
@@ -207,7 +205,7 @@ class View:
     problem : Problem
     """
 
-    def __init__(self, problem: "Problem"):
+    def __init__(self, problem: Problem):
         self.problem = problem
 
     @property
@@ -274,7 +272,7 @@ class Dense(View):
 class Curve(View):
     """A model: `curve_fit(c.fun, x, y, c.x0, jac=c.jac)`; what it is given first stands for one of the data."""
 
-    def __init__(self, problem: "Problem", name: str):
+    def __init__(self, problem: Problem, name: str):
         super().__init__(problem)
         self.name = name
 
@@ -291,7 +289,7 @@ class Curve(View):
 class Ode(View):
     """The right side of an equation: `solve_ivp(o.fun, (t0, t1), o.x0, method="Radau", jac=o.jac)`."""
 
-    def __init__(self, problem: "Problem", name: str | None):
+    def __init__(self, problem: Problem, name: str | None):
         super().__init__(problem)
         self.name = name
 

@@ -1,4 +1,4 @@
-"""Rewrite a function's syntax tree so that its control flow goes through `__nbad__`, a `nbad.branching.flow.Flow`.
+"""Rewrite statements: `if`, `with`, `try`, `match`, `return`, assignments go through `__nbad__`, a `nbad.branching.flow.Flow`.
 
 `if` becomes two arms that can both run, on the same variables:
 
@@ -37,8 +37,8 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from nbad.rewriting import syntax
+from nbad.rewriting.expressions import At
 from nbad.rewriting.loops import Loops, Place, settings
-from nbad.rewriting.rewrite_expressions import At
 from nbad.rewriting.scopes import all_nodes, asked_names, bound_names, is_plain_function, leaves, placed, returns
 from nbad.rewriting.writes import with_writes
 

@@ -1,4 +1,4 @@
-"""What implements a primitive of the user's: a scalar function as C functions that report errors, or C functions of others."""
+"""The C functions of a primitive of the user's: compiled from a scalar function, to report errors, or brought from elsewhere."""
 
 import ctypes
 from collections.abc import Callable

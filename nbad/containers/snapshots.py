@@ -6,7 +6,7 @@ Lists and arrays of traced values can be set back; of everything else that Pytho
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from nbad.branching.kinds import ATOMS, Contents, Kind, is_atom, kind_of, leads, same
+from nbad.containers.kinds import ATOMS, Contents, Kind, is_atom, kind_of, leads, same
 from nbad.errors import InternalError
 from nbad.language.arrays import owner
 

@@ -1,4 +1,4 @@
-"""Rewrite expressions: choices, conditions and traced places go through `__nbad__`, a `nbad.branching.flow.Flow`.
+"""Rewrite expressions: choices, comparisons, calls, subscripts and f-strings go through `__nbad__`, a `nbad.branching.flow.Flow`.
 
 a if test else b    __nbad__.choose(__nbad__.test(test), a if __nbad__.first() else None, b if __nbad__.second() else None)
 a and b             __nbad__.both(__nbad__.test(a), b if __nbad__.first() else None)

@@ -1,4 +1,4 @@
-"""Elements without a value: which they are by the end of a trace, and the graph that has the values of all others."""
+"""Elements without a value by the end of a trace, variables that some elements leave unbound, and the graph of the others."""
 
 import math
 from collections.abc import Iterator

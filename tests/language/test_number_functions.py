@@ -140,6 +140,6 @@ def test_lazy_iteration_stops_where_python_does():
 )
 def test_refusals(function, message):
     number = function.__code__.co_firstlineno
-    text = rf"kernel `<lambda>` {re.escape(message)}:\n.*\(test_builtin_functions\.py:{number}\)\n  fix: "
+    text = rf"kernel `<lambda>` {re.escape(message)}:\n.*\(test_number_functions\.py:{number}\)\n  fix: "
     with pytest.raises(TraceError, match=text):
         traced(function)

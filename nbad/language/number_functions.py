@@ -1,4 +1,4 @@
-"""Functions of Python and NumPy that are made of several operations, or that mean something else on traced values."""
+"""Functions of numbers and conditions that are no single operation: Python's builtins, `math`'s and NumPy's elementwise ones."""
 
 import functools
 import math

@@ -1,0 +1,76 @@
+"""`with` and `finally`: what they would do with errors and returns of some elements in their bodies, which is refused."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nbad.branching.arms import variables
+from nbad.branching.returns import Call
+from nbad.containers.snapshots import Heap
+from nbad.errors import TraceError
+from nbad.language import refusals
+from nbad.lines import Line, running_line
+from nbad.rewriting.unseen import may_swallow
+
+if TYPE_CHECKING:
+    from nbad.branching.flow import Flow
+
+
+class Guard:
+    """A `with` statement or a `finally`: what they do with errors and returns of the elements in their bodies."""
+
+    has_handlers = False  # as a Trial has
+
+    def __init__(self, flow: "Flow", call: Call | None, catches: bool | None) -> None:
+        self.has_end, self._catches = catches is not None, bool(catches)
+        self._flow, self._applied = flow, flow.trace.applied
+        self._call, self._returns = call, 0 if call is None else call.merged_returns
+        self._heap: Heap | None = None
+        self._managers: list[Any] = []
+        self._line: Line | None = None
+
+    def manager(self, value: Any) -> Any:
+        """The context manager of a `with` statement."""
+        self._managers.append(self._flow.original(value))
+        if may_swallow(self._managers[-1]):
+            self._catches = True
+        self._line, self._applied = running_line(), self._flow.trace.applied
+        return value
+
+    def left(self) -> None:
+        """The body of a `with` statement has run: its managers may suppress errors."""
+        self.passed()
+        if any(map(may_swallow, self._managers)):
+            if isinstance(error := sys.exception(), NameError):
+                self._flow.explain(error)
+            self.ran()
+
+    def catches(self, error: Exception) -> bool:
+        """Whether an error of the body does not get out of the statement."""
+        return self._catches
+
+    def fault(self, condition: Any, error: Exception) -> None:
+        """Refuse that it catches an error of some elements."""
+        raise self._flow.trace.refusal(*refusals.FLOW["caught"], line=self._line)
+
+    def passed(self) -> None:
+        """The body of the statement ends."""
+        self._flow.unguard(self)
+
+    def ran(self) -> None:
+        """The body, the errors of which do not get out, has run."""
+        # a body without arithmetic on traced values catches what it would catch outside
+        if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
+            raise self._flow.trace.refusal(*refusals.FLOW["try"], line=self._line or running_line())
+
+    def finish(self, has_return: bool) -> None:
+        """The `finally` begins: it runs once, behind the returns of some elements and of others not."""
+        if self._call is None or self._call.merged_returns == self._returns or sys.exception() is not None:
+            return
+        self._heap = Heap(variables(sys._getframe(1)), self._flow.outer)
+        if has_return:
+            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+
+    def finished(self) -> None:
+        """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
+        if self._heap is not None and self._heap.changes():
+            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
