@@ -119,9 +119,8 @@ def computed(kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray], dty
     """The outputs of a kernel, one array for all."""
     results = np.empty((kernel.results, *given.shape), dtype)
     strides, width = contiguous_strides(given.shape, dtype.itemsize), results.strides[0]
-    slots = given.slots[: len(kernel.graph.inputs)]
     writes = [Slot(given.arrays, dtype, strides, k * width) for k in range(kernel.results)]
-    routes = Routes(tuple(enumerate(slots)), tuple(enumerate(writes, len(slots))))
+    routes = Routes.of(kernel.graph, given.slots[: len(kernel.graph.inputs)], writes)
     Launch(kernel, given.shape, routes)([*arrays[: given.arrays], results])
     return results
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
+from nbad.graphs.graph import Graph
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Slot, Table, Traffic, arranged, grouped
@@ -30,6 +31,17 @@ class Routes(NamedTuple):
     reads: tuple[tuple[int, Slot], ...]
     writes: tuple[tuple[int, Slot], ...]
     sums: tuple[tuple[int, Slot], ...] = ()
+
+    @classmethod
+    def of(cls, graph: Graph, reads: Sequence[Slot], writes: Sequence[Slot], sums: Sequence[Slot] = ()) -> "Routes":
+        """Those of a kernel that reads its inputs in order, and whose last results go somewhere."""
+        first = len(reads) + len(graph.outputs) - len(writes) - len(sums)
+        return cls(numbered(reads), numbered(writes, first), numbered(sums, first + len(writes)))
+
+
+def numbered(slots: Sequence[Slot], start: int = 0) -> tuple[tuple[int, Slot], ...]:
+    """Slots with the numbers of their rows."""
+    return tuple(enumerate(slots, start))
 
 
 def flops(kernel: TileKernel | None) -> float:

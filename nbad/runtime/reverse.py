@@ -10,11 +10,11 @@ from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.failures import Given, Search, may_fail, noted
-from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches
+from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
-from nbad.runtime.sweeps import Blocks, array_slots, numbered, residual_slots, tangent_slots
+from nbad.runtime.sweeps import array_slots, blocks, residual_slots, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 
@@ -76,7 +76,7 @@ class Reverse:
 
     def blocks(self, shape):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
-        return self._over((shape, "blocks"), lambda: Blocks(self.program, self.plan, shape, self.dtype))
+        return self._over((shape, "blocks"), lambda: blocks(self.program, self.plan, shape, self.dtype))
 
     def plain_blocks(self, shape):
         """The same of few elements in one call, as `nbad.runtime.plain.blocks` says; None for all others."""
