@@ -8,7 +8,8 @@ is found, and nothing raised. What elements warn of goes the same way.
 
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -140,26 +141,32 @@ class Flagged:
             kernel = self.program.kernel(("states", self.number), graph, self.dtype)
             values = map(float, computed(kernel, given, arrays, self.dtype))
             raise cause.raises(where, dict(zip(dict(cause.states), values, strict=True)))
-        with _Noting(where):
+        with noting(where):
             self._run(given, arrays)
             raise _again(cause.error)  # where compiled code rounds differently
 
     def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Run the plain function on Python's numbers, else on NumPy's, until it raises what the trace met."""
-        before, attempt = config.raising.set(True), _Attempt(type(self.cause.error))
+        before = config.raising.set(True)
+        other: Exception | None = None
         try:
             for is_python in (True, False):
                 element = self._element(given, arrays, is_python)
-                with attempt, np.errstate(all="ignore"):
-                    self.program.plainly(element)
+                try:
+                    with np.errstate(all="ignore"):
+                        self.program.plainly(element)
+                except type(self.cause.error):
+                    raise
+                except Exception as error:  # noqa: BLE001, a user's function may raise anything
+                    other = other or error
         finally:
             config.raising.reset(before)
-        if attempt.other is not None:
-            raise attempt.other
+        if other is not None:
+            raise other
 
     def warn(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Issue the warning, with the text that it has for an element."""
-        with warnings.catch_warnings(record=True) as issued, _Attempt():
+        with warnings.catch_warnings(record=True) as issued, suppress(Exception):
             warnings.simplefilter("always")
             self._run(given, arrays)
         error, line = self.cause.error, self.cause.line
@@ -187,23 +194,6 @@ def _number(value: Any, dtype: np.dtype, is_python: bool) -> Any:
     return dtype.type(value).item() if is_python else dtype.type(value)
 
 
-class _Attempt:
-    """A block in which a user's function may raise anything: of the given types it leaves the block, and all else is kept."""
-
-    def __init__(self, *kinds: type[Exception]):
-        self.kinds = kinds
-        self.other: Exception | None = None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, self.kinds):
-            return False
-        self.other = self.other or error
-        return True
-
-
 def _again(error: Exception) -> Exception:
     """An error that the trace met, to be raised anew."""
     return error.with_traceback(None)
@@ -211,7 +201,7 @@ def _again(error: Exception) -> Exception:
 
 def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: str) -> NoReturn:
     """Raise what a function of the user's raises, with a note on where that was."""
-    with _Noting(where):
+    with noting(where):
         plain(*operands)
     raise InternalError(
         f"{where}; called from Python it raises nothing",
@@ -221,18 +211,14 @@ def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: s
     )
 
 
-class _Noting:
-    """Adds a note to whatever is raised in its block."""
-
-    def __init__(self, note: str):
-        self.note = note
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            error.add_note(self.note)
+@contextmanager
+def noting(note: str) -> Iterator[None]:
+    """Add a note to whatever is raised in the block."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(note)
+        raise
 
 
 class Computed(NamedTuple):
