@@ -263,7 +263,7 @@ class ReverseSweeps:
         if not target.is_shared:
             return result
         if target.is_partial:
-            return memory.exact((n_seeds, target.values, self.region.elements), self.dtype)
+            return memory.empty((n_seeds, target.values, self.region.elements), self.dtype, is_exact=True)
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
     def _build(self, rows, seeds, results, temporaries, group):

@@ -154,7 +154,7 @@ class Bounded(Sweep):
 
     def new(self):
         """Arrays for the results."""
-        return [*self._new_leaves(), memory.exact(self.shapes[-1], self.dtype)]
+        return [*self._new_leaves(), memory.empty(self.shapes[-1], self.dtype, is_exact=True)]
 
 
 def value(program, layout):
