@@ -92,7 +92,7 @@ class Search:
 
     def check(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Raise what the user's function raises for the first element that fails, if one does; issue what warnings there are."""
-        codes, *warns = self._computed(self._codes, given, arrays)
+        codes, *warns = computed(self._codes, given, arrays, self.dtype)
         failure = Failure.among(codes, self.causes)
         if failure is None:
             for number, found in zip(self.flags.warnings if self.flags else (), warns, strict=True):
@@ -108,12 +108,9 @@ class Search:
         """Raise what a function that the kernel calls raises."""
         cause = failure.cause
         kernel = self.program.kernel(("call", self.key, cause), first_call(self.graph, cause), self.dtype)
-        numbers = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
+        numbers = [float(x) for x in computed(kernel, given.element(failure.element), arrays, self.dtype)]
         call = call_of(self.graph, cause, numbers)
         raise_plainly(call.plain, call.operands, f"{self.program.call}: raised at {failure}, by {call}")
-
-    def _computed(self, kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return computed(kernel, given, arrays, self.dtype)
 
 
 def computed(kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
@@ -229,20 +226,6 @@ class Computed(NamedTuple):
     used: Callable[[], Graph]
 
 
-class Watched:
-    """A launch in which something may fail, and the search that follows where something did."""
-
-    def __init__(self, launch: Callable[..., None], search: Search, given: Given):
-        self.launch, self.search, self.given = launch, search, given
-
-    def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
-        """Run, and raise if an element failed."""
-        before = noted.value
-        self.launch(arrays, n_seeds)
-        if noted.value != before:
-            self.search.check(self.given, arrays)
-
-
 def watched(
     launch: Callable[..., None], program: Program, computed: Computed, dtype: np.dtype, given: Given
 ) -> Callable[..., None]:
@@ -250,7 +233,15 @@ def watched(
     nodes, is_flagged = may_fail(computed.graph), has_alarm(computed.graph)
     if not is_flagged and (not nodes or program.errors == "nan"):
         return launch
-    return Watched(launch, Search(program, computed.key, computed.used(), nodes, dtype, is_flagged), given)
+    search = Search(program, computed.key, computed.used(), nodes, dtype, is_flagged)
+
+    def run(arrays):
+        before = noted.value
+        launch(arrays)
+        if noted.value != before:
+            search.check(given, arrays)
+
+    return run
 
 
 def cautious(entry: Callable[..., Any], graph: Graph) -> Callable[..., Any]:

@@ -124,16 +124,3 @@ class Launch:
     def _new_driver(self, is_big: bool, lead: int | None) -> Driver:
         table = self._table if lead is None else self._table.streaming(lead)
         return Driver(table.pack(is_big), self.elements + table.lead, self.nanoseconds, self._scratch)
-
-
-class Preceded:
-    """A launch that needs uniform values, and the launch over one element that computes them."""
-
-    def __init__(self, head: Launch, body: Launch, values: int):
-        self.head, self.body, self.values = head, body, values
-
-    def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
-        """Compute the uniform values, then run; they follow the other arrays."""
-        arrays = [*arrays, np.empty(self.values, self.body.dtype)]
-        self.head(arrays)
-        self.body(arrays, n_seeds)

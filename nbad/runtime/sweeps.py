@@ -15,7 +15,7 @@ from nbad.plans.plan import with_partials, with_products
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
-from nbad.runtime.launch import Launch, Preceded, Routes, numbered
+from nbad.runtime.launch import Launch, Routes, numbered
 from nbad.runtime.pack import Places, Slot
 from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over
 
@@ -332,7 +332,7 @@ def _element_launch(program, computed, layout, given, writes, sums=()):
 def _split_launch(program, computed, layout, routes, number):
     """The same where what broadcast scalars alone decide is computed once, before it; None where that is not worth it.
 
-    The uniform values are one array more.
+    The uniform values are one array more, behind all others.
     """
     key, graph, _ = computed
     shape, dtype, inputs = layout.shape, layout.dtype, len(program.graph.inputs)
@@ -346,7 +346,14 @@ def _split_launch(program, computed, layout, routes, number):
     before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
     given = numbered([v.repeated(len(shape)) for v in values], inputs)
     reads, writes, sums = (tuple(_behind(inputs, head.results, side)) for side in routes)
-    return Preceded(before, Launch(body, shape, Routes((*reads, *given), writes, sums)), head.results)
+    rest = Launch(body, shape, Routes((*reads, *given), writes, sums))
+
+    def run(arrays):
+        arrays = [*arrays, np.empty(head.results, dtype)]
+        before(arrays)
+        rest(arrays)
+
+    return run
 
 
 def _behind(inputs, more, moves):
