@@ -238,7 +238,7 @@ class _Lease:
             give(self.block)
 
 
-def _rounded(size):
+def rounded(size):
     """Sizes in steps of an eighth, so that a block serves arrays of about its size."""
     step = max(1 << (size.bit_length() - 4), 4096)
     return (size + step - 1) // step * step
@@ -258,7 +258,7 @@ def empty(shape, dtype, is_exact=False):
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(shape, dtype, size if is_exact else _rounded(size)))
+    return np.asarray(_Lease(shape, dtype, size if is_exact else rounded(size)))
 
 
 class NotEnoughMemoryError(NbadError, MemoryError):
