@@ -36,10 +36,17 @@ def structured(program, leaves):
 # slots
 
 
-def array_slots(number, array, core, shape, seed_stride=None):
-    """One slot for each core value of an array."""
-    strides = strides_over(array, len(core), shape)
-    return [Slot(number, array.dtype, strides, offset, seed_stride) for offset in core_offsets(array.strides, core)]
+def array_slots(number, array, core, shape, seed_stride=None, pick=None):
+    """One slot for each core value of an array, or of what an index picks from it, whose number `pick` tells."""
+    depth, walked = len(core), array
+    places: list[Places | None] = [None] * math.prod(core)
+    if pick is not None:
+        by_index, walked = picking(pick.positions, array)
+        by, pitch = strides_over(by_index, depth, shape), array.strides[0]
+        places = [Places(pick.number, by, pitch, offset) for offset in core_offsets(by_index.strides, core)]
+    strides, offsets = strides_over(walked, depth, shape), core_offsets(walked.strides, core)
+    each = zip(offsets, places, strict=True)
+    return [Slot(number, array.dtype, strides, offset, seed_stride, places=place) for offset, place in each]
 
 
 def arrays_slots(arrays, cores, shape, first=0):
@@ -49,25 +56,11 @@ def arrays_slots(arrays, cores, shape, first=0):
     return [slot for slots in parts for slot in slots]
 
 
-def picked_slots(number, array, core, shape, pick, seed_stride=None):
-    """The same of what an index picks from an array; `pick.number` is the number of the index."""
-    (by_index, own), depth = picking(pick.positions, array), len(core)
-    places = [
-        Places(pick.number, strides_over(by_index, depth, shape), array.strides[0], offset)
-        for offset in core_offsets(by_index.strides, core)
-    ]
-    strides, offsets = strides_over(own, depth, shape), core_offsets(own.strides, core)
-    each = zip(offsets, places, strict=True)
-    return [Slot(number, array.dtype, strides, offset, seed_stride, places=place) for offset, place in each]
-
-
 def argument_slots(program, layout, arrays):
     """The slots of a kernel's arguments, which come first among the arrays."""
-    slots = []
-    for k, core in enumerate(program.cores):
-        pick = layout.pick(k)
-        slots += picked_slots(k, arrays[k], core, layout.shape, pick) if pick else array_slots(k, arrays[k], core, layout.shape)
-    return slots
+    each = enumerate(zip(arrays, program.cores, strict=False))
+    parts = (array_slots(k, array, core, layout.shape, pick=layout.pick(k)) for k, (array, core) in each)
+    return [slot for slots in parts for slot in slots]
 
 
 def residual_slots(number, rows, shape):
@@ -81,7 +74,7 @@ def tangent_slots(core, number, tangent, shape, batched, pick=None):
     if tangent.ndim == 0:
         return [Slot(number, tangent.dtype, (0,) * len(shape))] * math.prod(core)
     body, step = (tangent[0, ...], tangent.strides[0]) if batched else (tangent, None)
-    return picked_slots(number, body, core, shape, pick, step) if pick else array_slots(number, body, core, shape, step)
+    return array_slots(number, body, core, shape, step, pick)
 
 
 def row_length(elements, dtype):
