@@ -45,7 +45,7 @@ class Pullback(Public):
         picked: Picked | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain, self._picked = None if picked else reverse.known_plain_case(shape, shapes), picked
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
 
     @cached_property
     def _sweeps(self):
