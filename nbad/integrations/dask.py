@@ -220,9 +220,8 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
     function: Any = gradients.value_and_grad(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[da.Array, Any]:
-        made = cut(f, xs, kwargs, None, "value_and_grad")
-        cores = [f.core(f.parameter(which)) for which in (argnums if isinstance(argnums, tuple | list) else (argnums,))]
-        y, *partials = _each(made, function, [(), *cores])
+        made = cut(f, xs, kwargs, function.argnums, "value_and_grad")
+        y, *partials = _each(made, function, [(), *(made.call.program.cores[a] for a in made.call.arguments)])
         return y, tuple(partials) if function.is_many else partials[0]
 
     return of_partials(f, argnums, value_and_grad, call)
