@@ -9,7 +9,7 @@ is found, and nothing raised. What elements warn of goes the same way.
 import sys
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -144,22 +144,24 @@ class Flagged:
 
     def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Run the plain function on Python's numbers, else on NumPy's, until it raises what the trace met."""
+        others: list[Exception] = []
+
+        def keep(kind, error, traceback):
+            is_other = isinstance(error, Exception) and not isinstance(error, type(self.cause.error))
+            others.extend([error] * is_other)
+            return is_other
+
         before = config.raising.set(True)
-        other: Exception | None = None
         try:
             for is_python in (True, False):
                 element = self._element(given, arrays, is_python)
-                try:
-                    with np.errstate(all="ignore"):
-                        self.program.plainly(element)
-                except type(self.cause.error):
-                    raise
-                except Exception as error:  # noqa: BLE001, a user's function may raise anything
-                    other = other or error
+                with ExitStack() as stack, np.errstate(all="ignore"):
+                    stack.push(keep)
+                    self.program.plainly(element)
         finally:
             config.raising.reset(before)
-        if other is not None:
-            raise other
+        if others:
+            raise others[0]
 
     def warn(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Issue the warning, with the text that it has for an element."""
@@ -211,11 +213,9 @@ def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: s
 @contextmanager
 def noting(note: str) -> Iterator[None]:
     """Add a note to whatever is raised in the block."""
-    try:
+    with ExitStack() as stack:
+        stack.push(lambda kind, error, traceback: error and error.add_note(note))
         yield
-    except BaseException as error:
-        error.add_note(note)
-        raise
 
 
 class Computed(NamedTuple):
