@@ -306,8 +306,7 @@ def _pushed(*values, bound, order):
     """The task of one block: outputs, and behind them their tangents."""
     count = len(bound.names)
     dots = dict(zip(order, values[count:], strict=True))
-    f = bound.f.fixed(bound.statics) if bound.statics else bound.f
-    y, y_dot = pushforward.jvp(f, tuple(values[:count]), tuple(dots.get(name) for name in bound.names))
+    y, y_dot = pushforward.jvp(bound.without_statics(), tuple(values[:count]), tuple(dots.get(name) for name in bound.names))
     return [*map(np.asarray, outputs_of(y)), *map(np.asarray, outputs_of(y_dot))]
 
 
