@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad
+from nbad.api import entries
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 
 
@@ -284,6 +285,16 @@ def test_outputs_of_another_size_are_refused_and_the_signature_for_them_has_lett
     found, expected = (f(*arrays) for f in (nbad.kernel(function, signature=fits), function))
     for a, b in zip(*(each if isinstance(each, tuple) else (each,) for each in (found, expected)), strict=True):
         assert_array_equal(a, b)
+
+
+def test_entries_of_very_many_sizes_are_bounded(monkeypatch):
+    """They are tried one after the other; calls of further sizes go the general way."""
+    monkeypatch.setattr(entries, "MOST", 3)
+    kernel = nbad.kernel(lambda a, b: np.dot(a, b), signature="(n),(n)->()")
+    for n in range(1, 7):
+        a = np.arange(float(n))
+        assert [kernel(a, a) for _ in range(3)] == [float(sum(k * k for k in range(n)))] * 3
+    assert len(kernel.plain.runs(entries.VALUE)) == 3
 
 
 def test_a_kernel_in_compiled_code_wants_its_size():
