@@ -75,9 +75,9 @@ def drive_parallel(share, table, workers):
 
 
 @functools.cache
-def _serial(work):
-    """A worker as a function that releases the interpreter's lock."""
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(work)
+def _released(address, arguments):
+    """A C function of so many integers, which is called without the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
 
 
 class _Team:
@@ -160,13 +160,7 @@ class _Helpers:
 
     def run(self, table, number):
         """Compute a launch together with so many of them, or with those that are free."""
-        team = self.ready(number)
-        _together()(table.buffer_info()[0], team)
-
-
-@functools.cache
-def _together():
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(sharing.together())
+        _released(sharing.together(), 2)(table.buffer_info()[0], self.ready(number))
 
 
 def asked():
@@ -246,7 +240,7 @@ class Driver:
         workers, ids = threads_wanted() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         block = memory.POOL.take(memory.rounded(self._scratch * workers))
         if workers == 1:
-            _serial(self._work)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
+            _released(self._work, 7)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
         else:
             self._share(ids, block.address, n_seeds, workers)
         memory.POOL.give(block)
