@@ -53,7 +53,7 @@ class Program:
 
     def __init__(self, name, traced, arguments, math, by=(), errors="raise", plainly=None, made_from=None):
         self.name, self.arguments, self.math, self.by = name, arguments, math, by
-        self.graph, self.leaves, self.structure, self.flags = traced
+        self.graph, self.leaves, self.structure, self.flags, self.gradient_by = traced
         self.errors, self.plainly, self.made_from = errors, plainly, made_from
         if errors == "nan":
             self.flags = with_failures(self.graph, self.flags)
@@ -161,17 +161,11 @@ class Program:
 
     def _jacobian_graph(self, plan, with_value, chosen):
         graph = whole_jacobian(plan, with_value)
-        graph = symmetric(graph, len(plan.wrt)) if self._is_hessian(plan) else graph
+        graph = symmetric(graph, len(plan.wrt)) if self.gradient_by == plan.wrt else graph
         if chosen is None:
             return graph
         first = len(graph.outputs) - plan.outputs * len(plan.wrt)
         return replace(graph, outputs=(*graph.outputs[:first], *(graph.outputs[first + k] for k in chosen)))
-
-    def _is_hessian(self, plan):
-        """Whether the Jacobian is one of a gradient by that of which it is one, and so symmetric."""
-        if plan.outputs != len(plan.wrt) or not set(self.by) <= set(self.names):
-            return False
-        return self.input_slots(tuple(map(self.names.index, self.by))) == plan.wrt
 
     def jacobian(self, plan, dtype, with_value):
         """The kernel of that."""

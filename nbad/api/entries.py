@@ -7,6 +7,7 @@ from nbad.forks import Lock
 from nbad.memo import MANY
 
 VALUE = ("value",)  # the kind of calls for the value
+MOST = 100  # entries for calls of a kind, one for each size that vectors have: to try all takes 6 us, the general way 12
 
 
 class Entries:
@@ -40,13 +41,14 @@ class Entries:
         return next((functools.partial(run, args, out) for run in entries), None)
 
     def keep(self, kind, form, make):
-        """Keep what `make` makes for calls of a kind and a form, from the second on; too many are forgotten."""
+        """Keep what `make` makes for calls of a kind and a form, from the second on, as long as there are not too many."""
         mark = kind, form
         if self._met.get(mark):
             return
         with self._lock.current:
-            if mark in self._met and not self._met[mark]:
-                self._entries.setdefault(kind, []).append(self._kept(make()))
+            kept = self._entries.setdefault(kind, [])
+            if mark in self._met and not self._met[mark] and len(kept) < MOST:
+                kept.append(self._kept(make()))
             if len(self._met) >= MANY:
                 self._met.clear()
                 self._entries[VALUE].clear()

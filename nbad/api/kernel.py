@@ -336,7 +336,9 @@ class Kernel(Ufunc, Inspected, Treelike):
         except TypeError as error:
             self._blame(error, names, statics)
             raise
-        return with_outputs(self.__name__, traced, self._cores, self._leaves)
+        made = self._made_from
+        written, sizes = (made[0], made[2][0]) if made and made[1] == "at_sizes" else (self, ())
+        return with_outputs(self.__name__, traced, written._cores.values(), self._leaves, sizes)
 
     def _blame(self, error, names, statics):
         """Say of a setting that it is no number, where Python's error is that one cannot compute with it."""

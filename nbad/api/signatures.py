@@ -149,6 +149,12 @@ def with_sizes(cores: Iterable[Sized], sizes: Sizes) -> list[tuple[int, ...]]:
     return [tuple(known[size] if isinstance(size, str) else size for size in core) for core in cores]
 
 
+def _with_letters(cores: Iterable[tuple[int, ...]], sizes: Sizes) -> list[Sized]:
+    """Core shapes with letters for their numbers, as far as there are any: the first one that stands for a number."""
+    known = {size: letter for letter, size in reversed(sizes)}
+    return [tuple(known.get(size, size) for size in core) for core in cores]
+
+
 def check_sizes(name: str, signature: str | None, letters: tuple[str, ...], sizes: dict[str, Any]) -> None:
     """Refuse what does not tell a size for each letter."""
     given = ", ".join(f"{letter}={reprlib.repr(size)}" for letter, size in sizes.items())
@@ -357,9 +363,12 @@ def in_order(parameters: Iterable[inspect.Parameter], given: dict[str, Any]) -> 
     return [given[p.name] for p in leading], {p.name: given[p.name] for p in parameters[len(leading) :] if p.name in given}
 
 
-def with_outputs(name: str, traced: Any, cores: dict[str, Any], leaves: tuple[Any, ...] | None) -> Any:
-    """A traced kernel that returns what its signature says: `leaves`, or numbers where it says nothing."""
-    returned, arguments = groups(traced.outputs), groups(cores.values())
+def with_outputs(name: str, traced: Any, cores: Iterable[Sized], leaves: tuple[Any, ...] | None, sizes: Sizes = ()) -> Any:
+    """A traced kernel that returns what its signature says: `leaves`, or numbers where it says nothing.
+
+    `cores` are those of its arguments, as they were written: with the letters that `sizes` has.
+    """
+    returned, arguments = groups(traced.outputs), groups(cores)
     if leaves is None and all(math.prod(core) == 1 for core in traced.outputs):
         traced = traced._replace(outputs=((),) * len(traced.outputs))  # such as `np.atleast_1d` makes
     if leaves is None and any(traced.outputs):
@@ -374,7 +383,7 @@ def with_outputs(name: str, traced: Any, cores: dict[str, Any], leaves: tuple[An
             f"kernel `{name}` does not return what its signature says",
             got=returned,
             expected=groups(leaves),
-            fix=f'signature="{arguments}->{returned}"',
+            fix=f'signature="{arguments}->{groups(_with_letters(traced.outputs, sizes))}"',
         )
     return traced
 

@@ -2,7 +2,6 @@
 
 import inspect
 import math
-from contextlib import ExitStack
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from nbad.api.ufunc import asked
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.graphs.interpreter import evaluate
 from nbad.runtime import plain, sweeps
+from nbad.runtime.failures import noting
 from nbad.runtime.nonfinite import check_value, warn_of_equalities
 from nbad.runtime.operands import NUMBERS, WEAK, as_array, broadcast, read
 from nbad.runtime.out import check_out
@@ -79,8 +79,7 @@ def _chosen(f, program, values, statics, operands, out, where):
         picked = [
             v if type(v) in WEAK or a.ndim == len(core) else np.broadcast_to(a, (*shape, *core))[mask] for v, a, core in parts
         ]
-        with ExitStack() as stack:
-            stack.push(lambda kind, error, traceback: error and error.add_note(NOTE))
+        with noting(NOTE):
             made = f.of(program.names, picked, statics)
         for leaf, part in zip(leaves, program.structure.leaves(made), strict=True):
             leaf[mask] = part

@@ -174,7 +174,7 @@ class Scattered:
         places = []
         for source, total in zip(self._sources, totals, strict=True):
             whole = (*lead, *source.target.own, *source.target.core)
-            places.append(memory.exact(whole, dtype) if source.by else total)
+            places.append(memory.empty(whole, dtype, is_exact=True) if source.by else total)
             if source.by and accumulate:
                 places[-1][...] = 0
         left = room - n_seeds * self._bytes
@@ -215,7 +215,7 @@ class Scattered:
         """The array that the sweeps of parts fill for an argument: of a part's elements, of all, or of one sum for each part."""
         elements, core, dtype = self._sweeps.region.elements, source.target.core, self._sweeps.dtype
         if source.by is not None:
-            return memory.exact((*lead, step, *core), dtype)
+            return memory.empty((*lead, step, *core), dtype, is_exact=True)
         if source.is_sum:
             return np.empty((-(-elements // step), *lead, *core))
         flat = total if total.flags.c_contiguous else np.array(total, order="C")

@@ -10,12 +10,16 @@ Core = tuple[int, ...]
 
 
 class Traced(NamedTuple):
-    """The graph of a kernel, the core shape of each output, how the kernel returns them, and its flags, if it has any."""
+    """The graph of a kernel, the core shape of each output, how the kernel returns them, and its flags, if it has any.
+
+    Where all that it returns is the gradient of a function by some input slots, in order, `gradient_by` names these.
+    """
 
     graph: Graph
     outputs: tuple[Core, ...]
     structure: Structure | Tree = ALONE
     flags: Flags | None = None
+    gradient_by: tuple[int, ...] = ()
 
 
 class BoundKernel(NamedTuple):

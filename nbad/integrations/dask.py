@@ -220,9 +220,8 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
     function: Any = gradients.value_and_grad(f, argnums)
 
     def call(*xs: Any, **kwargs: Any) -> tuple[da.Array, Any]:
-        made = cut(f, xs, kwargs, None, "value_and_grad")
-        cores = [f.core(f.parameter(which)) for which in (argnums if isinstance(argnums, tuple | list) else (argnums,))]
-        y, *partials = _each(made, function, [(), *cores])
+        made = cut(f, xs, kwargs, function.argnums, "value_and_grad")
+        y, *partials = _each(made, function, [(), *(made.call.program.cores[a] for a in made.call.arguments)])
         return y, tuple(partials) if function.is_many else partials[0]
 
     return of_partials(f, argnums, value_and_grad, call)
@@ -307,8 +306,7 @@ def _pushed(*values, bound, order):
     """The task of one block: outputs, and behind them their tangents."""
     count = len(bound.names)
     dots = dict(zip(order, values[count:], strict=True))
-    f = bound.f.fixed(bound.statics) if bound.statics else bound.f
-    y, y_dot = pushforward.jvp(f, tuple(values[:count]), tuple(dots.get(name) for name in bound.names))
+    y, y_dot = pushforward.jvp(bound.without_statics(), tuple(values[:count]), tuple(dots.get(name) for name in bound.names))
     return [*map(np.asarray, outputs_of(y)), *map(np.asarray, outputs_of(y_dot))]
 
 

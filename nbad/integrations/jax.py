@@ -28,7 +28,8 @@ def function(f: Kernel) -> "Function":
     -------
     callable
         Takes what `f` takes, and returns JAX's arrays in the structure that `f` returns. They broadcast, and the dtype is what
-        JAX makes of the arguments: float32, or float64 where `jax_enable_x64` is on. Half precision is computed in float32.
+        JAX makes of the arguments: float32, or float64 where `jax_enable_x64` is on. Half precision is computed in float32. Of
+        Python's numbers the results have a weak dtype, as those of JAX's functions, which gives way to that of what they meet.
 
     Raises
     ------
@@ -62,8 +63,8 @@ class Function(Made):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         _refuse_traced_statics(self.f, args, kwargs)
         kernel, values = of_arrays(self.f, args, kwargs)
-        xs, dtype = _read(kernel, values)
-        leaves = [y.astype(dtype) for y in outputs(kernel, xs)]
+        xs, dtype, is_weak = _read(kernel, values)
+        leaves = [_of_dtype(y, dtype) for y in outputs(kernel, xs, is_weak)]
         return kernel.whole_program().structure.build(leaves)
 
     def __repr__(self) -> str:
@@ -84,8 +85,8 @@ def _refuse_traced_statics(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, A
             )
 
 
-def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any]:
-    """The arguments as arrays of the dtype that a kernel computes in, and the dtype of the results."""
+def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, bool]:
+    """The arguments as arrays of the dtype that a kernel computes in, the dtype of the results, and whether that is weak."""
     named = zip(kernel.parameters, values, strict=True)
     call = kernel.whole_program().call
     arrays = [v if isinstance(v, jax.Array) or type(v) in WEAK else as_array(call, name, v) for name, v in named]
@@ -102,7 +103,13 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any]:
             fix=f"{name}.real  # and {name}.imag as an argument of its own",
         )
     working = jnp.promote_types(dtype, jnp.float32)
-    return [jnp.asarray(a).astype(working) for a in arrays], dtype
+    _, is_weak = jax.dtypes.result_type(*arrays, return_weak_type_flag=True)
+    return [_of_dtype(jnp.asarray(a), working) for a in arrays], dtype, is_weak
+
+
+def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:
+    """An array of a dtype; a weak one stays so where it has that."""
+    return array if array.dtype == dtype else array.astype(dtype)
 
 
 def _is_floating(arrays: Sequence[Any]) -> bool:

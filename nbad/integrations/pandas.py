@@ -5,7 +5,7 @@ DataFrame in their place stands for all parameters of whose names it has columns
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,10 +18,10 @@ from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
 from nbad.partners.named import of_arguments, of_partials
 from nbad.partners.pandas_call import Aligned
-from nbad.verbs import gradients, jacobians
+from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
-__all__ = ["Pullback", "jacobian", "value_and_grad", "value_and_jacobian", "value_and_partials", "vjp"]
+__all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "value_and_partials", "vjp"]
 
 
 def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
@@ -163,6 +163,73 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Se
         return made.series(y, made.outputs[0]), found if is_many else found[0]
 
     return of_partials(f, argnums, value_and_grad, call)
+
+
+def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
+    """As `nbad.hessian`, on Series or the columns of a DataFrame.
+
+    Parameters
+    ----------
+    f, argnums
+        As for `nbad.hessian`.
+
+    Returns
+    -------
+    callable
+        `hessian(f)(*xs)`, a DataFrame whose columns are pairs of arguments.
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> area = nbad.kernel(lambda a, b: a * b * b)
+    >>> nbad.integrations.pandas.hessian(area)(pd.Series([2.0, 5.0]), b=3.0)["a", "b"].tolist()
+    [6.0, 6.0]
+    """
+    gradients.hessian(f, argnums)
+
+    def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
+        made = Aligned.of("hessian", f, xs, kwargs, argnums)
+        return made.pairs(made.call(gradients.hessian(f, made.names)), made.names, ["argument", "other_argument"])
+
+    return of_arguments(f, argnums, hessian, call)
+
+
+@leaving
+def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """As `nbad.jvp`, on Series or the columns of a DataFrame.
+
+    Parameters
+    ----------
+    f : Kernel
+        Of numbers, not of vectors.
+    primals : tuple of Series or number, or of one DataFrame
+        The kernel's arguments.
+    tangents : tuple of Series or number
+        One per argument, with its labels in any order; a number may stand for one, and None for that of an argument without
+        derivative.
+
+    Returns
+    -------
+    y, y_dot : Series or tuple of these
+
+    Examples
+    --------
+    >>> import nbad, pandas as pd
+    >>> x = pd.Series([1.0, 2.0], ["a", "b"])
+    >>> y, y_dot = nbad.integrations.pandas.jvp(nbad.kernel(lambda x: x * x), (x,), (pd.Series([10.0, 1.0], ["b", "a"]),))
+    >>> y_dot.tolist()
+    [2.0, 40.0]
+    """
+    primals, tangents = pushforward.as_tuples(f, primals, tangents)
+    flat = flattened(f, primals, {})
+    if flat is not None:
+        return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
+    made = Aligned.of("jvp", f, primals, {}, None)
+    passed = made.bound.names if any(isinstance(x, pd.DataFrame) for x in primals) else f.parameters[: len(primals)]
+    each = zip(made.bound.names, made.bound.tangents(passed, tangents), strict=True)
+    dots = tuple(made.tangent(name, tangent) for name, tangent in each)
+    y, y_dot = pushforward.jvp(made.bound.without_statics(), tuple(made.arrays), dots)
+    return _values(made, y), _values(made, y_dot)
 
 
 @leaving

@@ -261,17 +261,9 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     if flat is not None:
         return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = Labelled.of("jvp", f, primals, {})
-    if len(tangents) != len(primals):
-        raise ArgumentValueError(
-            f"{made.bound.program.call}: there must be one tangent per argument",
-            got=f"{len(tangents)} tangents",
-            expected=f"{len(primals)}",
-            fix=f"({'1.0, ' * len(primals)})",
-        )
-    given = dict(zip(f.parameters, tangents, strict=False))
-    dots = [_tangent(made, k, given[name]) for k, name in enumerate(made.bound.names)]
+    dots = [_tangent(made, k, dot) for k, dot in enumerate(made.bound.tangents(f.parameters[: len(primals)], tangents))]
     lazy = [dot for dot in dots if isinstance(dot, xr.DataArray)]
-    kernel, count = f.fixed(made.bound.statics) if made.bound.statics else f, len(dots)
+    kernel, count = made.bound.without_statics(), len(dots)
 
     def run(*values):
         arrays = iter(values[count:])

@@ -3,10 +3,8 @@
 from llvmlite import ir
 
 from nbad.native.builder import Code
-from nbad.native.convert import DOUBLE, FLOAT
+from nbad.native.convert import DOUBLE, FLOATS
 from nbad.native.launch_table import LANES
-
-FLOATS = {8: DOUBLE, 4: FLOAT}
 
 
 def block_sum_function(module):

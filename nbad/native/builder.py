@@ -11,62 +11,34 @@ from llvmlite import ir
 I64, VOID = ir.IntType(64), ir.VoidType()
 
 
+def _raw(value):
+    """An integer as LLVM has it."""
+    return value.value if isinstance(value, Int) else I64(value)
+
+
+def _operator(name):
+    return lambda self, other: Int(self.builder, getattr(self.builder, name)(self.value, _raw(other)))
+
+
+def _swapped(name):
+    return lambda self, other: Int(self.builder, getattr(self.builder, name)(_raw(other), self.value))
+
+
+def _comparison(sign):
+    return lambda self, other: self.builder.icmp_signed(sign, self.value, _raw(other))
+
+
 class Int:
     """An int64 under construction, with Python's operators; division is unsigned."""
 
     def __init__(self, builder, value):
         self.builder, self.value = builder, value
 
-    def _binary(self, name, other, swapped=False):
-        pair = self.value, self._raw(other)
-        return Int(self.builder, getattr(self.builder, name)(*(pair[::-1] if swapped else pair)))
-
-    def _compare(self, name, other):
-        return self.builder.icmp_signed(name, self.value, self._raw(other))
-
-    def _raw(self, other):
-        return other.value if isinstance(other, Int) else I64(other)
-
-    def __add__(self, other):
-        return self._binary("add", other)
-
-    def __sub__(self, other):
-        return self._binary("sub", other)
-
-    def __mul__(self, other):
-        return self._binary("mul", other)
-
-    def __floordiv__(self, other):
-        return self._binary("udiv", other)
-
-    def __and__(self, other):
-        return self._binary("and_", other)
-
-    def __rshift__(self, other):
-        return self._binary("lshr", other)
-
-    def __radd__(self, other):
-        return self._binary("add", other, swapped=True)
-
-    def __rmul__(self, other):
-        return self._binary("mul", other, swapped=True)
-
-    def __lt__(self, other):
-        return self._compare("<", other)
-
-    def __le__(self, other):
-        return self._compare("<=", other)
-
-    def __ge__(self, other):
-        return self._compare(">=", other)
-
-    def equals(self, other):
-        """The condition that two integers are equal."""
-        return self._compare("==", other)
-
-    def differs(self, other):
-        """The condition that two integers differ."""
-        return self._compare("!=", other)
+    __add__, __sub__, __mul__, __floordiv__ = map(_operator, ("add", "sub", "mul", "udiv"))
+    __and__, __rshift__ = map(_operator, ("and_", "lshr"))
+    __radd__, __rmul__ = map(_swapped, ("add", "mul"))
+    __lt__, __le__, __ge__ = map(_comparison, ("<", "<=", ">="))
+    equals, differs = map(_comparison, ("==", "!="))
 
 
 class Code:
@@ -106,7 +78,7 @@ class Code:
 
     def select(self, condition, yes, no):
         """One of two integers."""
-        return Int(self.builder, self.builder.select(condition, self.int(0)._raw(yes), self.int(0)._raw(no)))
+        return Int(self.builder, self.builder.select(condition, _raw(yes), _raw(no)))
 
     def smaller(self, a, b):
         """The smaller of two integers."""
@@ -114,7 +86,7 @@ class Code:
 
     def call(self, function, *args, returns=VOID):
         """Call another function under construction, or an address."""
-        raw = [self.int(0)._raw(a) for a in args]
+        raw = [_raw(a) for a in args]
         target = function.function if isinstance(function, Code) else self._pointer(function, len(raw), returns)
         return Int(self.builder, self.builder.call(target, raw))
 
@@ -136,7 +108,7 @@ class Code:
 
     def assign(self, slot, value):
         """Change a variable."""
-        self.builder.store(self.int(0)._raw(value), slot)
+        self.builder.store(_raw(value), slot)
 
     def read(self, slot):
         """What a variable holds now."""
@@ -165,7 +137,7 @@ class Code:
         self.builder.branch(test)
         self.builder.position_at_end(test)
         phi = self.builder.phi(I64)
-        phi.add_incoming(self.int(0)._raw(start), before)
+        phi.add_incoming(_raw(start), before)
         counter, kept = Int(self.builder, phi), [self.builder.phi(value.type) for value in values]
         for own, value in zip(kept, values, strict=True):
             own.add_incoming(value, before)

@@ -13,6 +13,7 @@ from nbad.native.interleave import FETCHED
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 I32 = ir.IntType(32)
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
+FLOATS = {8: DOUBLE, 4: FLOAT}
 EVERY = (1, 2, 3, 4)  # positions that an element has in an index whose addresses are computed as vectors
 NAMES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
 
@@ -44,13 +45,17 @@ def stage_function(module, itemsize):
     Code
     """
     code = Code(module, f"stage{itemsize}", 5)
-    function, target = code.function, DOUBLE if itemsize == 8 else FLOAT
-    done = function.append_basic_block("done")
-    switch = code.builder.switch(function.args[4], done)
+    target, source, stride, count, kind = code.parameters
+    own, done = FLOATS[itemsize], code.function.append_basic_block("done")
+    switch = code.builder.switch(kind.value, done)
     for number in sorted(CODES.values()):
-        block = function.append_basic_block(f"code{number}")
+        block = code.function.append_basic_block(f"code{number}")
         switch.add_case(I64(number), block)
-        _loop(ir.IRBuilder(block), function.args, NAMES[number // 2], bool(number % 2), target, done)
+        code.builder.position_at_end(block)
+        with code.loop(0, count) as k:
+            value = _load(code.builder, (source + k * stride).value, NAMES[number // 2], bool(number % 2), own)
+            code.store(target + k * itemsize, value, own)
+        code.builder.branch(done)
     code.builder.position_at_end(done)
     return code.finish()
 
@@ -66,22 +71,6 @@ def convert_function(module, stages):
         with code.when(itemsize.equals(size)), code.loop(0, elements) as k:
             code.call(function, row + k * size, code.field(addresses, k), 0, 1, kind)
     return code.finish()
-
-
-def _loop(builder, args, name, swapped, target, done):
-    destination, source, stride, count, _ = args
-    start = builder.block
-    loop = builder.append_basic_block()
-    builder.cbranch(builder.icmp_signed(">", count, I64(0)), loop, done)
-    builder.position_at_end(loop)
-    index = builder.phi(I64)
-    index.add_incoming(I64(0), start)
-    value = _load(builder, builder.add(source, builder.mul(index, stride)), name, swapped, target)
-    pointer = builder.inttoptr(destination, target.as_pointer())
-    builder.store(value, builder.gep(pointer, [index]))
-    following = builder.add(index, I64(1))
-    index.add_incoming(following, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
 
 
 def _load(builder, address, name, swapped, target):

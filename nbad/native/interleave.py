@@ -12,7 +12,7 @@ from nbad.native.builder import I64, Code
 
 FETCHED = 8  # elements
 MASKED = "llvm.masked.load.v4{}.p0"
-LENGTHS = (8, 4, 2)  # of the vectors; the largest one that fits a register, and that the elements have values for
+LENGTHS = (8, 4, 2, 1)  # of the vectors; the largest one that fits a register, and that the elements have values for
 
 
 def separate_function(module):
@@ -25,21 +25,25 @@ def separate_function(module):
     *given, itemsize = code.parameters
     _, _, number, pitch, _ = given
     is_close = code.builder.and_(number.equals(3), pitch.equals(itemsize * 3))
-    for bits in (64, 32):
-        most, item, is_its = (
-            max(min(LENGTHS), min(max(LENGTHS), 8 * host().nbytes // bits)),
-            ir.IntType(bits),
-            itemsize.equals(bits // 8),
-        )
-        for length in (length for length in LENGTHS if length <= most):
-            fits = code.builder.and_(number >= length, (number < 2 * length) if length < most else number >= 0)
-            function = _squares(Code(module, f"separate_{length}_{bits}", 5), length, item)
-            with code.when(code.builder.and_(code.builder.and_(fits, code.builder.not_(is_close)), is_its)):
-                code.call(function, *given)
-        three = _three(Code(module, f"separate_3_{bits}", 5), most, item)
-        with code.when(code.builder.and_(is_close, is_its)):
-            code.call(three, *given)
+    _by_number(code, given, itemsize, (_squares, _three, is_close))
     return code.finish()
+
+
+def _by_number(code, given, itemsize, ways):
+    """Call what suits the number of values: the largest squares that it fills; or, on a condition, what serves three values."""
+    squares, three, is_three = ways
+    number, both, module, name = given[2], code.builder.and_, code.function.module, code.function.name
+    for bits in (64, 32):
+        most, item, is_its = min(FETCHED, 8 * host().nbytes // bits), ir.IntType(bits), itemsize.equals(bits // 8)
+        is_other = both(is_its, code.builder.not_(is_three))
+        for length in (length for length in LENGTHS if length <= most):
+            fits = both(number >= length, (number < 2 * length) if length < most else number >= 0)
+            function = squares(Code(module, f"{name}_{length}_{bits}", len(given)), length, item)
+            with code.when(both(fits, is_other)):
+                code.call(function, *given)
+        function = three(Code(module, f"{name}_3_{bits}", len(given)), most, item)
+        with code.when(both(is_three, is_its)):
+            code.call(function, *given)
 
 
 def _squares(code, length, item):
@@ -71,21 +75,8 @@ def fetch_function(module):
     """
     code = Code(module, "fetch", 5)
     rows, addresses, number, elements, itemsize = code.parameters
-    for bits in (64, 32):
-        most = min(FETCHED, 8 * host().nbytes // bits)
-        lengths, both = [length for length in (*LENGTHS, 1) if length <= most], code.builder.and_
-        given, is_three = (rows, addresses, number, (elements + (FETCHED - 1)) // FETCHED * FETCHED), number.equals(3)
-        for length in lengths:
-            fits = both(number >= length, (number < 2 * length) if length < lengths[0] else number >= 0)
-            if length == 2 < most:
-                fits = both(fits, code.builder.not_(is_three))
-            function = _squares_at(Code(module, f"fetch_{length}_{bits}", 4), length, ir.IntType(bits))
-            with code.when(both(fits, itemsize.equals(bits // 8))):
-                code.call(function, *given)
-        if most > 2:
-            function = _three_at(Code(module, f"fetch_3_{bits}", 4), most, ir.IntType(bits))
-            with code.when(both(is_three, itemsize.equals(bits // 8))):
-                code.call(function, *given)
+    given = rows, addresses, number, (elements + (FETCHED - 1)) // FETCHED * FETCHED
+    _by_number(code, given, itemsize, (_squares_at, _three_at, number.equals(3)))
     return code.finish()
 
 
@@ -100,6 +91,8 @@ def _three_at(code, length, item):
 
     Values of a net of 1e5 springs took 0.26 ms with squares of two, 0.21 so, of which the arithmetic is 0.12.
     """
+    if length == 2:
+        return _squares_at(code, length, item)
     rows, addresses, _, elements = code.parameters
     starts, kind = [code.field(rows, j) for j in range(3)], ir.VectorType(item, length)
     with code.loop(0, elements // length) as i:

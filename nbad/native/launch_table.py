@@ -7,9 +7,9 @@ GAP, GAP_EVERY = 64, 4096  # bytes: rows a multiple of 4096 apart would share ca
 PITCH = 8 * TILE + GAP
 LANES = 16
 TARGET = 4  # entries of a store's target: source, target, stride, mode
-# header; a section has its start and its length, and for loads and stores first how many are needed in a full tile too
+# header; a section has its start and its length, and for loads and stores how many are needed in a full tile too
 BODY, PROLOGUE, BODY_ROW, COUNT, NDIM, WIDTH, ITEMSIZE = range(7)
-ROWS, ROW_COUNT, LOADS, STAGED_LOADS, LOAD_COUNT, STORES, STAGED_STORES, STORE_COUNT = range(7, 15)
+ROWS, ROW_COUNT, LOADS, LOAD_COUNT, STAGED_LOADS, STORES, STORE_COUNT, STAGED_STORES = range(7, 15)
 SUMS, SUM_COUNT, BLOCKS, BLOCK_COUNT, READS, READ_COUNT, GATHERS, GATHER_COUNT, INDEXED, INDEXED_COUNT = range(15, 25)
 BLOCK_STREAMS, PART, LEAD, SHAPE, HEADER = range(25, 30)
 # fields of a row, and of a load, store or sum: in loads and stores one stride per dimension follows; those of a block are the

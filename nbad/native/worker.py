@@ -31,10 +31,11 @@ from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.codegen.host import host
 from nbad.native import launch_table as t
-from nbad.native.block_sum import FLOATS, block_sum_function
+from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import Code
 from nbad.native.convert import (
     DATA_FIELD,
+    FLOATS,
     address_function,
     base,
     convert_function,

@@ -22,7 +22,7 @@ from nbad.pipeline import Program
 from nbad.runtime.launch import Launch, Routes
 from nbad.runtime.operands import Layout
 from nbad.runtime.strides import contiguous_strides
-from nbad.runtime.sweeps import arrays_slots, numbered
+from nbad.runtime.sweeps import arrays_slots
 from nbad.runtime.threads import SMALL
 from nbad.version import VERSION
 
@@ -112,4 +112,4 @@ def _launch(program: Program, layout: Layout) -> Launch:
     arrays, results = ([stand_in(shape, layout.dtype) for shape in shapes] for shapes in (layout.shapes, layout.leaf_shapes))
     reads = arrays_slots(arrays, program.cores, layout.shape)
     writes = arrays_slots(results, program.leaves, layout.shape, len(arrays))
-    return Launch(program.value(layout.dtype), layout.shape, Routes(numbered(reads), numbered(writes, len(reads))))
+    return Launch(program.value(layout.dtype), layout.shape, Routes.of(program.simple, reads, writes))

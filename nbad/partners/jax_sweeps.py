@@ -24,10 +24,10 @@ call_p, times_p = Primitive("nbad_call"), Primitive("nbad_times")
 call_p.multiple_results = True
 
 
-def outputs(kernel: Kernel, xs: Sequence[jax.Array]) -> list[jax.Array]:
-    """The outputs of a kernel of arrays, all of one dtype."""
+def outputs(kernel: Kernel, xs: Sequence[jax.Array], is_weak: bool) -> list[jax.Array]:
+    """The outputs of a kernel of arrays, all of one dtype; weak ones give way to the dtype of what they meet."""
     layout_of(kernel, xs)  # which refuses what does not fit, where the user's line is running
-    return call_p.bind(*xs, kernel=kernel)
+    return call_p.bind(*xs, kernel=kernel, is_weak=is_weak)
 
 
 def layout_of(kernel: Kernel, xs: Iterable[Any]) -> Layout:
@@ -39,20 +39,20 @@ def layout_of(kernel: Kernel, xs: Iterable[Any]) -> Layout:
 
 
 @functools.lru_cache(1024)
-def _compiled(kernel: Kernel) -> Any:
-    return jax.jit(lambda *xs: call_p.bind(*xs, kernel=kernel))
+def _compiled(kernel: Kernel, is_weak: bool) -> Any:
+    return jax.jit(lambda *xs: call_p.bind(*xs, kernel=kernel, is_weak=is_weak))
 
 
-def _run(*xs: Any, kernel: Kernel) -> Any:
-    return _compiled(kernel)(*xs)
+def _run(*xs: Any, kernel: Kernel, is_weak: bool) -> Any:
+    return _compiled(kernel, is_weak)(*xs)
 
 
-def _abstract(*xs: Any, kernel: Kernel) -> list[Any]:
+def _abstract(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
     layout = layout_of(kernel, xs)
-    return [jax.core.ShapedArray(shape, layout.dtype) for shape in layout.leaf_shapes]
+    return [jax.core.ShapedArray(shape, layout.dtype, weak_type=is_weak) for shape in layout.leaf_shapes]
 
 
-def _mapped(xs: Sequence[Any], dims: Sequence[int | None], *, kernel: Kernel) -> tuple[Any, list[int]]:
+def _mapped(xs: Sequence[Any], dims: Sequence[int | None], *, kernel: Kernel, is_weak: bool) -> tuple[Any, list[int]]:
     """One call over an axis more, the first of the element space."""
     cores = kernel.whole_program().cores
     ranks = [x.ndim - len(core) - (d is not None) for x, d, core in zip(xs, dims, cores, strict=True)]
@@ -62,15 +62,15 @@ def _mapped(xs: Sequence[Any], dims: Sequence[int | None], *, kernel: Kernel) ->
             x = jnp.moveaxis(x, d, 0)
             x = x.reshape(x.shape[0], *(1,) * (max(ranks) - rank), *x.shape[1:])
         wide.append(x)
-    ys = call_p.bind(*wide, kernel=kernel)
+    ys = call_p.bind(*wide, kernel=kernel, is_weak=is_weak)
     return ys, [0] * len(ys)
 
 
-def _pushed(primals: Sequence[Any], tangents: Sequence[Any], *, kernel: Kernel) -> tuple[list[Any], list[Any]]:
+def _pushed(primals: Sequence[Any], tangents: Sequence[Any], *, kernel: Kernel, is_weak: bool) -> tuple[list[Any], list[Any]]:
     """Outputs and their tangents."""
     moved = [k for k, t in enumerate(tangents) if type(t) is not ad.Zero]
     partials = with_partials(kernel, tuple(kernel.parameters[k] for k in moved))
-    found = call_p.bind(*primals, kernel=partials.kernel)
+    found = call_p.bind(*primals, kernel=partials.kernel, is_weak=is_weak)
     count = len(kernel.whole_program().leaves)
     return found[:count], _product(kernel, partials, found, [tangents[k] for k in moved])
 
@@ -111,8 +111,8 @@ def _term(entry: Entry, weights: Sequence[Any], value: Any) -> Any:
     return term if entry.condition is None else jnp.where(weights[entry.condition] != 0, term, jnp.zeros_like(term))
 
 
-def _by_callback(*xs: Any, kernel: Kernel) -> list[Any]:
-    kinds = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in _abstract(*xs, kernel=kernel)]
+def _by_callback(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
+    kinds = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in _abstract(*xs, kernel=kernel, is_weak=is_weak)]
 
     def run(*arrays: Any) -> list[np.ndarray]:
         y = kernel(*map(np.asarray, arrays))
@@ -121,11 +121,11 @@ def _by_callback(*xs: Any, kernel: Kernel) -> list[Any]:
     return jax.pure_callback(run, kinds, *xs)
 
 
-def _lowered(ctx: Any, *operands: Any, kernel: Kernel) -> Any:
+def _lowered(ctx: Any, *operands: Any, kernel: Kernel, is_weak: bool) -> Any:
     """On the CPU: the kernel's machine code, called by XLA; a call of Python where that cannot be."""
     name = target(kernel.whole_program(), layout_of(kernel, ctx.avals_in))
     if name is None:
-        return _called_back(ctx, *operands, kernel=kernel)
+        return _called_back(ctx, *operands, kernel=kernel, is_weak=is_weak)
     return jax.ffi.ffi_lowering(name)(ctx, *operands)
 
 
@@ -143,6 +143,10 @@ mlir.register_lowering(call_p, _lowered, platform="cpu")
 
 def _times(partial: Any, tangent: Any) -> Any:
     return jnp.where(tangent == 0, jnp.zeros_like(tangent), partial * tangent)
+
+
+def _times_abstract(partial: Any, tangent: Any) -> Any:
+    return jax.core.ShapedArray(tangent.shape, tangent.dtype, weak_type=partial.weak_type and tangent.weak_type)
 
 
 def _times_mapped(xs: Sequence[Any], dims: Sequence[int | None]) -> tuple[Any, int]:
@@ -169,7 +173,7 @@ def _times_transposed(ct: Any, partial: Any, tangent: Any) -> list[Any]:
 
 _times_compiled = jax.jit(_times)
 times_p.def_impl(lambda partial, tangent: _times_compiled(partial, tangent))
-times_p.def_abstract_eval(lambda partial, tangent: jax.core.ShapedArray(tangent.shape, tangent.dtype))
+times_p.def_abstract_eval(_times_abstract)
 batching.primitive_batchers[times_p] = _times_mapped
 ad.primitive_jvps[times_p] = _times_pushed
 ad.primitive_transposes[times_p] = _times_transposed

@@ -58,6 +58,22 @@ class Bound(NamedTuple):
     def __reduce__(self) -> tuple[Any, ...]:
         return _bound, (self.f, self.names, self.statics)
 
+    def without_statics(self) -> Any:
+        """The kernel of its other arguments."""
+        return self.f.fixed(self.statics) if self.statics else self.f
+
+    def tangents(self, names: Sequence[str], tangents: Sequence[Any]) -> list[Any]:
+        """Those of the arguments that are no static values, where each that was passed has one."""
+        if len(tangents) != len(names):
+            raise ArgumentValueError(
+                f"{self.program.call}: there must be one tangent per argument",
+                got=f"{len(tangents)} tangents",
+                expected=f"{len(names)}",
+                fix=f"({'1.0, ' * len(names)})",
+            )
+        given = dict(zip(names, tangents, strict=True))
+        return [given[name] for name in self.names]
+
 
 def _bound(f, names, statics):
     """One in another process."""

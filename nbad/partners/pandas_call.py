@@ -1,7 +1,7 @@
 """A call on pandas' Series: aligned by their index, as arrays for the kernel, and results as Series of that index."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -97,39 +97,60 @@ class Aligned:
 
     def seed(self, name: str, seed: Any, kind: type) -> Any:
         """A seed for arrays: a Series, or a DataFrame for many; a number stays as it is."""
-        if not isinstance(seed, kind):
-            if np.ndim(seed) == 0:
-                return seed
+        return self._over_all("`pullback`", name, seed, kind, _Labels("the value", "y", self.index))
+
+    def tangent(self, name: str, tangent: Any) -> Any:
+        """A tangent for arrays: a Series with the labels of its argument; a number stays as it is, and is that of a number."""
+        original = self._originals[self.bound.names.index(name)]
+        if tangent is None or not isinstance(original, pd.Series):
+            return tangent
+        return self._over_all(
+            "`nbad.integrations.pandas.jvp`", f"{name}_dot", tangent, pd.Series, _Labels("its argument", name, original.index)
+        )
+
+    def _over_all(self, call, name, given, kind, labels):
+        """What is given for each label, as an array over the common index."""
+        if not isinstance(given, kind):
+            if np.ndim(given) == 0:
+                return given
             raise ArgumentTypeError(
-                f"`pullback`: {name} is no {kind.__name__}, and nothing is paired by position",
-                got=foreign.named(seed),
-                expected=f"a {kind.__name__} with the labels of the value, or a number",
-                fix=f"pd.{kind.__name__}({name}, index=y.index)" if kind is pd.Series else f"pullback({name})",
+                f"{call}: {name} is no {kind.__name__}, and nothing is paired by position",
+                got=foreign.named(given),
+                expected=f"a {kind.__name__} with the labels of {labels.whose}, or a number",
+                fix=f"pd.{kind.__name__}({name}, index={labels.code}.index)" if kind is pd.Series else f"pullback({name})",
             )
-        table: Any = seed
-        for column in [table] if kind is pd.Series else [table.iloc[:, k] for k in range(table.shape[1])]:
-            _check_numbers("`pullback`", name, column)
-        index = table.index
-        if not index.equals(self.index):
-            if not index.is_unique or len(index) != len(self.index) or not index.isin(self.index).all():
-                raise ArgumentValueError(
-                    f"`pullback`: the labels of {name} are not those of the value",
-                    got=f"{len(index)} labels, {int((~index.isin(self.index)).sum())} of them others",
-                    expected=f"the {len(self.index)} labels of the value, each once",
-                    fix=f"{name}.reindex(y.index, fill_value=0.0)",
-                )
-            table = table.reindex(self.index)
+        for column in [given] if kind is pd.Series else [given.iloc[:, k] for k in range(given.shape[1])]:
+            _check_numbers(call, name, column)
+        index, own = given.index, labels.index
+        if not index.equals(own) and (not index.is_unique or len(index) != len(own) or not index.isin(own).all()):
+            raise ArgumentValueError(
+                f"{call}: the labels of {name} are not those of {labels.whose}",
+                got=f"{len(index)} labels, {int((~index.isin(own)).sum())} of them others",
+                expected=f"the {len(own)} labels of {labels.whose}, each once",
+                fix=f"{name}.reindex({labels.code}.index, fill_value=0.0)",
+            )
+        table = given if index.equals(self.index) else given.reindex(self.index)
         return np.array(table.to_numpy(dtype=float, na_value=np.nan).T)
+
+    def pairs(self, blocks: np.ndarray, rows: Sequence[str], levels: Sequence[str]) -> pd.DataFrame:
+        """Blocks as columns, by pairs of row and argument; the levels of their labels go by these names."""
+        names = [(row, name) for row in rows for name in self.names]
+        made = self.frame(dict(zip(names, blocks.reshape(len(blocks), -1).T, strict=True)))
+        made.columns = pd.MultiIndex.from_tuples(names, names=levels)
+        return made
 
     def blocks(self, blocks: np.ndarray) -> pd.DataFrame:
         """The Jacobian as columns: by argument, and by output before it where the kernel returns several."""
-        pairs = [(output, name) for output in self.outputs for name in self.names]
-        made = self.frame({pair: blocks[:, k // len(self.names), k % len(self.names)] for k, pair in enumerate(pairs)})
-        if self.bound.program.structure.is_tuple:
-            made.columns = pd.MultiIndex.from_tuples(pairs, names=["output", "argument"])
-        else:
-            made.columns = pd.Index(list(self.names), name="argument")
-        return made
+        made = self.pairs(blocks, self.outputs, ["output", "argument"])
+        return made if self.bound.program.structure.is_tuple else made.droplevel("output", axis=1)
+
+
+class _Labels(NamedTuple):
+    """Labels that something is to have: whose they are, as text and as code, and the index."""
+
+    whose: str
+    code: str
+    index: pd.Index
 
 
 def _refuse_doubles(call, f, table):

@@ -95,15 +95,13 @@ def _add_one(row, first, element, sizes, steps, inner, step, values, levels):
             place += step[0]
             number += step[1]
     depth = _push(values, levels, depth, total, level)
-    while depth > 1:
-        values[depth - 2] += values[depth - 1]
-        depth -= 1
+    _push(values, levels, depth, 0.0, 65)  # above all: what is left is joined
     return values[0]
 
 
 @cached_njit(**OPTIONS)
 def _add_axes(source, start, kept_sizes, kept_steps, summed_sizes, summed_steps, targets):
-    values, levels = np.empty(65), np.empty(65, np.int64)
+    values, levels = np.empty(66), np.empty(66, np.int64)
     sizes, steps, inner, step = summed_sizes[:-1], summed_steps[:, :-1], summed_sizes[-1], summed_steps[:, -1]
     for number in range(targets.shape[0]):
         for k in range(targets.shape[1]):

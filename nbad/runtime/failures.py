@@ -8,7 +8,8 @@ is found, and nothing raised. What elements warn of goes the same way.
 
 import sys
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -91,7 +92,7 @@ class Search:
 
     def check(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Raise what the user's function raises for the first element that fails, if one does; issue what warnings there are."""
-        codes, *warns = self._computed(self._codes, given, arrays)
+        codes, *warns = computed(self._codes, given, arrays, self.dtype)
         failure = Failure.among(codes, self.causes)
         if failure is None:
             for number, found in zip(self.flags.warnings if self.flags else (), warns, strict=True):
@@ -107,21 +108,17 @@ class Search:
         """Raise what a function that the kernel calls raises."""
         cause = failure.cause
         kernel = self.program.kernel(("call", self.key, cause), first_call(self.graph, cause), self.dtype)
-        numbers = [float(x) for x in self._computed(kernel, given.element(failure.element), arrays)]
+        numbers = [float(x) for x in computed(kernel, given.element(failure.element), arrays, self.dtype)]
         call = call_of(self.graph, cause, numbers)
         raise_plainly(call.plain, call.operands, f"{self.program.call}: raised at {failure}, by {call}")
-
-    def _computed(self, kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return computed(kernel, given, arrays, self.dtype)
 
 
 def computed(kernel: TileKernel, given: Given, arrays: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     """The outputs of a kernel, one array for all."""
     results = np.empty((kernel.results, *given.shape), dtype)
     strides, width = contiguous_strides(given.shape, dtype.itemsize), results.strides[0]
-    slots = given.slots[: len(kernel.graph.inputs)]
     writes = [Slot(given.arrays, dtype, strides, k * width) for k in range(kernel.results)]
-    routes = Routes(tuple(enumerate(slots)), tuple(enumerate(writes, len(slots))))
+    routes = Routes.of(kernel.graph, given.slots[: len(kernel.graph.inputs)], writes)
     Launch(kernel, given.shape, routes)([*arrays[: given.arrays], results])
     return results
 
@@ -141,26 +138,34 @@ class Flagged:
             kernel = self.program.kernel(("states", self.number), graph, self.dtype)
             values = map(float, computed(kernel, given, arrays, self.dtype))
             raise cause.raises(where, dict(zip(dict(cause.states), values, strict=True)))
-        with _Noting(where):
+        with noting(where):
             self._run(given, arrays)
             raise _again(cause.error)  # where compiled code rounds differently
 
     def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Run the plain function on Python's numbers, else on NumPy's, until it raises what the trace met."""
-        before, attempt = config.raising.set(True), _Attempt(type(self.cause.error))
+        others: list[Exception] = []
+
+        def keep(kind, error, traceback):
+            is_other = isinstance(error, Exception) and not isinstance(error, type(self.cause.error))
+            others.extend([error] * is_other)
+            return is_other
+
+        before = config.raising.set(True)
         try:
             for is_python in (True, False):
                 element = self._element(given, arrays, is_python)
-                with attempt, np.errstate(all="ignore"):
+                with ExitStack() as stack, np.errstate(all="ignore"):
+                    stack.push(keep)
                     self.program.plainly(element)
         finally:
             config.raising.reset(before)
-        if attempt.other is not None:
-            raise attempt.other
+        if others:
+            raise others[0]
 
     def warn(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Issue the warning, with the text that it has for an element."""
-        with warnings.catch_warnings(record=True) as issued, _Attempt():
+        with warnings.catch_warnings(record=True) as issued, suppress(Exception):
             warnings.simplefilter("always")
             self._run(given, arrays)
         error, line = self.cause.error, self.cause.line
@@ -188,23 +193,6 @@ def _number(value: Any, dtype: np.dtype, is_python: bool) -> Any:
     return dtype.type(value).item() if is_python else dtype.type(value)
 
 
-class _Attempt:
-    """A block in which a user's function may raise anything: of the given types it leaves the block, and all else is kept."""
-
-    def __init__(self, *kinds: type[Exception]):
-        self.kinds = kinds
-        self.other: Exception | None = None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, self.kinds):
-            return False
-        self.other = self.other or error
-        return True
-
-
 def _again(error: Exception) -> Exception:
     """An error that the trace met, to be raised anew."""
     return error.with_traceback(None)
@@ -212,7 +200,7 @@ def _again(error: Exception) -> Exception:
 
 def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: str) -> NoReturn:
     """Raise what a function of the user's raises, with a note on where that was."""
-    with _Noting(where):
+    with noting(where):
         plain(*operands)
     raise InternalError(
         f"{where}; called from Python it raises nothing",
@@ -222,18 +210,12 @@ def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: s
     )
 
 
-class _Noting:
-    """Adds a note to whatever is raised in its block."""
-
-    def __init__(self, note: str):
-        self.note = note
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None:
-            error.add_note(self.note)
+@contextmanager
+def noting(note: str) -> Iterator[None]:
+    """Add a note to whatever is raised in the block."""
+    with ExitStack() as stack:
+        stack.push(lambda kind, error, traceback: error and error.add_note(note))
+        yield
 
 
 class Computed(NamedTuple):
@@ -244,20 +226,6 @@ class Computed(NamedTuple):
     used: Callable[[], Graph]
 
 
-class Watched:
-    """A launch in which something may fail, and the search that follows where something did."""
-
-    def __init__(self, launch: Callable[..., None], search: Search, given: Given):
-        self.launch, self.search, self.given = launch, search, given
-
-    def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
-        """Run, and raise if an element failed."""
-        before = noted.value
-        self.launch(arrays, n_seeds)
-        if noted.value != before:
-            self.search.check(self.given, arrays)
-
-
 def watched(
     launch: Callable[..., None], program: Program, computed: Computed, dtype: np.dtype, given: Given
 ) -> Callable[..., None]:
@@ -265,7 +233,15 @@ def watched(
     nodes, is_flagged = may_fail(computed.graph), has_alarm(computed.graph)
     if not is_flagged and (not nodes or program.errors == "nan"):
         return launch
-    return Watched(launch, Search(program, computed.key, computed.used(), nodes, dtype, is_flagged), given)
+    search = Search(program, computed.key, computed.used(), nodes, dtype, is_flagged)
+
+    def run(arrays):
+        before = noted.value
+        launch(arrays)
+        if noted.value != before:
+            search.check(given, arrays)
+
+    return run
 
 
 def cautious(entry: Callable[..., Any], graph: Graph) -> Callable[..., Any]:

@@ -12,9 +12,10 @@ import numpy as np
 
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
+from nbad.graphs.graph import Graph
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Slot, Table, Traffic, arranged, grouped
+from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped, with_blocks
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
@@ -27,9 +28,20 @@ STREAM_ABOVE = 1 << 24
 class Routes(NamedTuple):
     """Where the rows of a kernel come from and go to; `sums` rows leave one float64 per block of 256 elements."""
 
-    reads: tuple[tuple[int, Slot], ...]
-    writes: tuple[tuple[int, Slot], ...]
-    sums: tuple[tuple[int, Slot], ...] = ()
+    reads: Numbered
+    writes: Numbered
+    sums: Numbered = ()
+
+    @classmethod
+    def of(cls, graph: Graph, reads: Sequence[Slot], writes: Sequence[Slot], sums: Sequence[Slot] = ()) -> "Routes":
+        """Those of a kernel that reads its inputs in order, and whose last results go somewhere."""
+        first = len(reads) + len(graph.outputs) - len(writes) - len(sums)
+        return cls(numbered(reads), numbered(writes, first), numbered(sums, first + len(writes)))
+
+
+def numbered(slots: Sequence[Slot], start: int = 0) -> Numbered:
+    """Slots with the numbers of their rows."""
+    return tuple(enumerate(slots, start))
 
 
 def flops(kernel: TileKernel | None) -> float:
@@ -72,7 +84,7 @@ class Launch:
         first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
         loads = arranged(moves[:reads], sizes, kernel, first_row + (prologue.results if prologue else 0))
         written = grouped(moves[reads:], sizes, kernel.dtype)
-        kernel, loads, stores, sums = Traffic(kernel, loads, written, routes.sums).in_blocks(first_row)
+        kernel, loads, stores, sums = with_blocks(kernel, loads, written, routes.sums, first_row)
         rows = max([kernel.rows + first_row, *(move.row + 1 for move in stores.single)])
         rows += bool(loads.indexed)  # a row of addresses
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)
@@ -112,16 +124,3 @@ class Launch:
     def _new_driver(self, is_big: bool, lead: int | None) -> Driver:
         table = self._table if lead is None else self._table.streaming(lead)
         return Driver(table.pack(is_big), self.elements + table.lead, self.nanoseconds, self._scratch)
-
-
-class Preceded:
-    """A launch that needs uniform values, and the launch over one element that computes them."""
-
-    def __init__(self, head: Launch, body: Launch, values: int):
-        self.head, self.body, self.values = head, body, values
-
-    def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
-        """Compute the uniform values, then run; they follow the other arrays."""
-        arrays = [*arrays, np.empty(self.values, self.body.dtype)]
-        self.head(arrays)
-        self.body(arrays, n_seeds)

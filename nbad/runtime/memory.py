@@ -238,14 +238,16 @@ class _Lease:
             give(self.block)
 
 
-def _rounded(size):
+def rounded(size):
     """Sizes in steps of an eighth, so that a block serves arrays of about its size."""
     step = max(1 << (size.bit_length() - 4), 4096)
     return (size + step - 1) // step * step
 
 
-def empty(shape, dtype):
+def empty(shape, dtype, is_exact=False):
     """An uninitialized array, like `numpy.empty`; memory of a big one is recycled.
+
+    An exact one takes not a byte more than it needs, for what is bounded; only arrays of its size meet its memory again.
 
     Examples
     --------
@@ -254,20 +256,9 @@ def empty(shape, dtype):
     (2, 3)
     """
     size = math.prod(shape) * dtype.itemsize
-    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, _rounded(size)))
-
-
-def exact(shape, dtype):
-    """The same, and not a byte more than the array needs: for what is bounded; only arrays of its size meet its memory again.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> exact((2, 3), np.dtype(float)).shape
-    (2, 3)
-    """
-    size = math.prod(shape) * dtype.itemsize
-    return np.empty(shape, dtype) if size < SMALLEST else np.asarray(_Lease(shape, dtype, size))
+    if size < SMALLEST:
+        return np.empty(shape, dtype)
+    return np.asarray(_Lease(shape, dtype, size if is_exact else rounded(size)))
 
 
 class NotEnoughMemoryError(NbadError, MemoryError):

@@ -37,42 +37,29 @@ def check_out(call, arrays, names, shapes, dtype, inputs):
         )
     for array, name, shape in zip(arrays, names, shapes, strict=True):
         is_plain = type(array) is np.ndarray and array.shape == shape and array.dtype is dtype and array.flags.carray
-        if not is_plain:
-            _check_one(call, array, name, shape, dtype)
+        if not is_plain and (fault := _fault(array, shape, dtype)):
+            error, what, got, expected = fault
+            raise error(f"{call}: out= for {name} {what}", got=got, expected=expected, fix=_empty(shape, dtype))
     if not are_apart(arrays, inputs):
         for k, (array, name) in enumerate(zip(arrays, names, strict=True)):
             check_overlaps(call, array, name, (*inputs, *arrays[:k]))
     return [np.asarray(array) for array in arrays]  # np.matrix indexes its first axis in its own way
 
 
-def _check_one(call, array, name, shape, dtype):
-    make = _empty(shape, dtype)
+def _fault(array, shape, dtype):
+    """What is wrong with an array: the error, the words, what it got and what it expected; None where nothing is."""
     if not isinstance(array, np.ndarray) or foreign.part_of(array) is not None:
-        raise ArgumentTypeError(
-            f"{call}: out= for {name} is not an array", got=foreign.named(array), expected="numpy.ndarray", fix=make
-        )
+        return ArgumentTypeError, "is not an array", foreign.named(array), "numpy.ndarray"
     if array.shape != shape:
-        raise ArgumentValueError(
-            f"{call}: out= for {name} has a wrong shape", got=f"shape {array.shape}", expected=f"shape {shape}", fix=make
-        )
+        return ArgumentValueError, "has a wrong shape", f"shape {array.shape}", f"shape {shape}"
     if array.dtype != dtype or not array.dtype.isnative:
-        raise ArgumentTypeError(
-            f"{call}: out= for {name} has a wrong dtype, and out= is never cast",
-            got=f"dtype {array.dtype}",
-            expected=f"dtype {dtype}",
-            fix=make,
-        )
+        return ArgumentTypeError, "has a wrong dtype, and out= is never cast", f"dtype {array.dtype}", f"dtype {dtype}"
     if not array.flags.writeable:
-        raise ArgumentValueError(
-            f"{call}: out= for {name} is read-only", got="a read-only array", expected="a writeable array", fix=make
-        )
+        return ArgumentValueError, "is read-only", "a read-only array", "a writeable array"
     if _may_overlap_itself(array):
-        raise ArgumentValueError(
-            f"{call}: out= for {name} overlaps itself",
-            got=f"strides {array.strides}",
-            expected="an array whose elements have memory of their own",
-            fix=make,
-        )
+        expected = "an array whose elements have memory of their own"
+        return ArgumentValueError, "overlaps itself", f"strides {array.strides}", expected
+    return None
 
 
 def _empty(shape, dtype):

@@ -64,6 +64,9 @@ class Slot(NamedTuple):
         return self._replace(strides=none, places=self.places and self.places._replace(strides=none))
 
 
+Numbered = tuple[tuple[int, Slot], ...]  # slots with the numbers of their rows
+
+
 class Move(NamedTuple):
     """A row, its slot, and the strides of that and of its index over the collapsed dimensions."""
 
@@ -106,13 +109,6 @@ class Kernels(NamedTuple):
         return self.prologue.rows - self.prologue.results if self.prologue else 0
 
 
-class _Packed(NamedTuple):
-    """The fields of a move, and whether a full tile can do without it, for its row is in place."""
-
-    in_place: bool
-    fields: list[int]
-
-
 def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     """Find the blocks among moves."""
     together: dict[tuple, list[Move]] = defaultdict(list)
@@ -126,18 +122,23 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
             is_whole = tuple(strides) == contiguous_strides(tuple(sizes), len(run) * dtype.itemsize) or math.prod(sizes) == 1
             if len(run) > 1 and is_whole:
                 blocks.append(run)
-    taken = {id(move) for members in blocks for move in members}
-    return Moves([move for move in moves if id(move) not in taken], blocks)
+    return Moves(_without(moves, blocks), blocks)
+
+
+def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
+    """The moves that are in no group."""
+    taken = {id(move) for members in groups for move in members}
+    return [move for move in moves if id(move) not in taken]
 
 
 def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
     """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are staged together."""
     by_index = [move for move in moves if move.places is not None]
-    found = grouped([move for move in moves if move.places is None], sizes, kernel.dtype)
-    blocks = [block for block in found.blocks if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
-    taken = {id(move) for move in (*by_index, *(move for block in blocks for move in block))}
-    rest = [move for move in moves if id(move) not in taken]
-    return gathered(rest, sizes, kernel.dtype)._replace(blocks=blocks, indexed=_neighbours(by_index, kernel.dtype))
+    others = _without(moves, [by_index])
+    blocks = grouped(others, sizes, kernel.dtype).blocks
+    blocks = [block for block in blocks if reads_beside(len(block), kernel.dtype) and _is_read(block, first)]
+    found = gathered(_without(others, blocks), sizes, kernel.dtype)
+    return found._replace(blocks=blocks, indexed=_neighbours(by_index, kernel.dtype))
 
 
 def _is_read(block: list[Move], first: int) -> bool:
@@ -160,8 +161,7 @@ def gathered(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
         if slot.dtype == dtype and not slot.padded and stride not in (0, dtype.itemsize):
             together[slot.seed_stride, stride].append(move)
     groups = [sorted(members, key=_place_of) for members in together.values() if len(members) > 1]
-    taken = {id(move) for members in groups for move in members}
-    return Moves([move for move in moves if id(move) not in taken], [], groups)
+    return Moves(_without(moves, groups), [], groups)
 
 
 def _neighbours(moves: list[Move], dtype: np.dtype) -> list[list[Move]]:
@@ -189,37 +189,30 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-class Traffic(NamedTuple):
-    """A kernel, what it reads, where its results go, and rows that are summed."""
+def with_blocks(
+    kernel: TileKernel, loads: Moves, stores: Moves, sums: Numbered, first_row: int
+) -> tuple[TileKernel, Moves, Moves, Numbered]:
+    """The kernel, whose rows begin at `first_row`, as one that reads and fills the blocks itself, and what its rows then meet."""
+    blocks = [*loads.blocks, *stores.blocks]
+    if not blocks:
+        return kernel, loads, stores, sums
+    graph, members = kernel.graph, {move.row: block for block in blocks for move in block}
 
-    kernel: TileKernel
-    loads: Moves
-    stores: Moves
-    sums: tuple[tuple[int, Slot], ...]
+    def groups(start: int, number: int) -> list[list[int]]:
+        """Rows, each list of which becomes one."""
+        found: list[list[int]] = []
+        for row in range(start, start + number):
+            rows = [move.row for move in members.get(row, ())] or [row]
+            if rows not in found:
+                found.append(rows)
+        return found
 
-    def in_blocks(self, first_row: int) -> "Traffic":
-        """The same with a kernel that reads and fills the blocks itself, whose rows are numbered from `first_row` on."""
-        blocks = [*self.loads.blocks, *self.stores.blocks]
-        if not blocks:
-            return self
-        graph, members = self.kernel.graph, {move.row: block for block in blocks for move in block}
-
-        def groups(start: int, number: int) -> list[list[int]]:
-            """Rows, each list of which becomes one."""
-            found: list[list[int]] = []
-            for row in range(start, start + number):
-                rows = [move.row for move in members.get(row, ())] or [row]
-                if rows not in found:
-                    found.append(rows)
-            return found
-
-        first = first_row + len(graph.inputs)
-        inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
-        places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
-        outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
-        kernel = self.kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
-        sums = tuple((places[row], slot) for row, slot in self.sums)
-        return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
+    first = first_row + len(graph.inputs)
+    inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
+    places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
+    outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
+    kernel = kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
+    return kernel, loads.placed(places), stores.placed(places), tuple((places[row], slot) for row, slot in sums)
 
 
 class Table(NamedTuple):
@@ -233,7 +226,7 @@ class Table(NamedTuple):
     sizes: list[int]
     loads: Moves
     stores: Moves
-    sums: tuple[tuple[int, Slot], ...]
+    sums: Numbered
     rows: int
     lead: int = 0
 
@@ -242,10 +235,11 @@ class Table(NamedTuple):
         kernel, prologue = self.kernels
         itemsize, ndim = kernel.dtype.itemsize, len(self.sizes)
         direct, blocks = self.in_place(), _blocks([*self.stores.blocks, *self.loads.blocks])
-        sections: dict[int, list] = {
+        loads, stores = (_needed(side.single, direct) for side in (self.loads, self.stores))
+        sections = {
             d.ROWS: [_row(direct.get(row)) for row in range(self.rows)],
-            d.LOADS: _moves(self.loads.single, direct, ndim, _load_mode),
-            d.STORES: _moves(self.stores.single, direct, ndim, _store_mode),
+            d.LOADS: _moves(loads, ndim, _load_mode),
+            d.STORES: _moves(stores, ndim, _store_mode),
             d.SUMS: [_contiguous(row, slot) for row, slot in self.sums],
             d.BLOCKS: blocks[: len(self.stores.blocks)],
             d.READS: blocks[len(self.stores.blocks) :],
@@ -253,6 +247,7 @@ class Table(NamedTuple):
             d.INDEXED: [_indexed(moves, self.rows - 1) for moves in self.loads.indexed],
         }
         header = np.zeros(d.HEADER + ndim - 1, np.int64)
+        header[d.STAGED_LOADS], header[d.STAGED_STORES] = (sum(m.row not in direct for m in side) for side in (loads, stores))
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
         header[d.BODY_ROW], header[d.BLOCK_STREAMS], header[d.PART] = self.kernels.first_row, blocks_stream, self.part
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
@@ -301,16 +296,11 @@ def _unpadded(move: Move) -> Move:
     return move._replace(slot=move.slot._replace(padded=False))
 
 
-def _concatenated(header: np.ndarray, sections: dict[int, list]) -> np.ndarray:
+def _concatenated(header: np.ndarray, sections: dict[int, list[list[int]]]) -> np.ndarray:
     """Lay the sections behind the header and note there where they start and what they hold."""
     flat: list[int] = []
     for place, section in sections.items():
-        header[place] = header.size + len(flat)
-        if place in (d.LOADS, d.STORES):  # what a full tile needs comes first
-            header[place + 1], header[place + 2] = sum(not packed.in_place for packed in section), len(section)
-            section = [packed.fields for packed in sorted(section, key=lambda packed: packed.in_place)]
-        else:
-            header[place + 1] = len(section)
+        header[place], header[place + 1] = header.size + len(flat), len(section)
         flat += [field for fields in section for field in fields]
     return np.concatenate([header, np.array(flat, np.int64)])
 
@@ -334,21 +324,21 @@ def _row(slot: Slot | None) -> list[int]:
     return [-1, 0, 0, 0] if slot is None else [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded)]
 
 
-def _moves(moves: Iterable[Move], direct: dict[int, Slot], ndim: int, mode: Callable[[Move], int]) -> list[_Packed]:
-    """Loads or stores; padded memory in place needs none."""
-    result = []
-    for move in moves:
-        row, slot, strides, _ = move
-        if not (slot.padded and row in direct):
-            fields = [*_place(row, slot), mode(move), *strides[:ndim]]
-            result.append(_Packed(row in direct, fields))
-    return result
+def _needed(moves: list[Move], direct: dict[int, Slot]) -> list[Move]:
+    """All but padded memory in place, which needs no move; what a full tile needs, too, comes first."""
+    needed = [move for move in moves if not (move.slot.padded and move.row in direct)]
+    return sorted(needed, key=lambda move: move.row in direct)
+
+
+def _moves(moves: Iterable[Move], ndim: int, mode: Callable[[Move], int]) -> list[list[int]]:
+    """Fields of loads or stores."""
+    return [[*_place(move.row, move.slot), mode(move), *move.strides[:ndim]] for move in moves]
 
 
 def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
     """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
     pitch = moves[0].strides[-1]
-    return [len(moves), pitch, *(field for packed in _moves(moves, {}, len(sizes), _load_mode) for field in packed.fields)]
+    return [len(moves), pitch, *(field for fields in _moves(moves, len(sizes), _load_mode) for field in fields)]
 
 
 def _indexed(moves: list[Move], row: int) -> list[int]:

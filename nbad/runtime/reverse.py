@@ -10,11 +10,11 @@ from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.failures import Given, Search, may_fail, noted
-from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches
+from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
-from nbad.runtime.sweeps import Blocks, array_slots, numbered, residual_slots, tangent_slots
+from nbad.runtime.sweeps import array_slots, blocks, residual_slots, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 
@@ -45,42 +45,37 @@ class Reverse:
         self._plain, self._over, self._cases = Memo(), Memo(), Memo()
 
     @cached_property
-    def _few(self):
-        """Elements beyond which nothing is a plain case, and no kernel is compiled for it."""
-        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype, False)
+    def _most(self):
+        """Elements beyond which nothing is a plain case, of one seed and of many, and no kernel is compiled for it."""
+        return [plain.most_of_reverse(self.plan, self.program.leaves, self.dtype, batched) for batched in (False, True)]
 
-    @cached_property
-    def _few_of_many(self):
-        """The same where there are many seeds."""
-        return plain.most_of_reverse(self.plan, self.program.leaves, self.dtype, True)
-
-    def plain_case(self, shape, shapes):
+    def _plain_case(self, shape, shapes):
         """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
         shared, elements = tuple([own != shape + core for own, core in zip(shapes, self.cores, strict=True)]), math.prod(shape)
-        if elements > self._few:
+        if elements > self._most[0]:
             return None
         if True in shared:
             is_whole = [own == core for own, core, is_shared in zip(shapes, self.cores, shared, strict=True) if is_shared]
             if elements > TILE or not all(is_whole):
                 return None
-        are_few = elements <= self._few_of_many
+        are_few = elements <= self._most[1]
         return self._plain((shared, are_few), lambda: PlainCase(self, shared, are_few))
 
     def over(self, shape, shapes):
         """The sweeps over an element space, for arguments of these shapes."""
         return self._over((shape, shapes), lambda: self._sweeps(shape, shapes))
 
-    def known_plain_case(self, shape, shapes):
-        """The plain case, which takes a third of a small `vjp` to tell, as it was told before."""
-        return self._cases((shape, shapes), lambda: self.plain_case(shape, shapes))
+    def plain_case(self, shape, shapes):
+        """That, which takes a third of a small `vjp` to tell, as it was told before."""
+        return self._cases((shape, shapes), lambda: self._plain_case(shape, shapes))
 
     def blocks(self, shape):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
-        return self._over((shape, "blocks"), lambda: Blocks(self.program, self.plan, shape, self.dtype))
+        return self._over((shape, "blocks"), lambda: blocks(self.program, self.plan, shape, self.dtype))
 
     def plain_blocks(self, shape):
         """The same of few elements in one call, as `nbad.runtime.plain.blocks` says; None for all others."""
-        return self._plain_blocks if math.prod(shape) <= self._few else None
+        return self._plain_blocks if math.prod(shape) <= self._most[0] else None
 
     @cached_property
     def _plain_blocks(self):
@@ -92,9 +87,7 @@ class Reverse:
             core = self.program.cores[argument]
             targets.append(Target.of(batch(own, len(core)), core, row, shape))
             row += targets[-1].values
-        is_watched = self.program.errors == "raise" and self.plan.prologue and may_fail(self.plan.prologue)
-        kind = WatchedSweeps if is_watched else ReverseSweeps
-        return kind(self.program, self.plan, targets, Region.whole(shape), self.dtype)
+        return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape), self.dtype)
 
 
 class PlainCase:
@@ -154,8 +147,13 @@ class ReverseSweeps:
         self.watch(rows, lambda: self.fill(rows, seeds, results, count, accumulate, room))
 
     def watch(self, rows, run):
-        """Sweep, by calling `run`."""
+        """Sweep over all elements, by calling `run`, and raise where partials failed."""
+        before = noted.value
         run()
+        prologue, shape = self.plan.prologue, self.region.shape
+        if noted.value != before and self.program.errors == "raise" and prologue and (nodes := may_fail(prologue)):
+            search = Search(self.program, ("prologue", *self.plan.key), prologue, nodes, self.dtype)
+            search.check(Given(shape, residual_slots(0, rows, shape), 1), [rows])
 
     def fill(self, rows, seeds, results, count, accumulate, room):
         """The same, unwatched."""
@@ -263,7 +261,7 @@ class ReverseSweeps:
         if not target.is_shared:
             return result
         if target.is_partial:
-            return memory.exact((n_seeds, target.values, self.region.elements), self.dtype)
+            return memory.empty((n_seeds, target.values, self.region.elements), self.dtype, is_exact=True)
         return np.empty((n_seeds, target.values, -(-self.region.elements // TILE)))
 
     def _build(self, rows, seeds, results, temporaries, group):
@@ -321,16 +319,3 @@ class ReverseSweeps:
         totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
         totals = totals.reshape(result.shape)
         result[...] = result + totals if accumulate else totals
-
-
-class WatchedSweeps(ReverseSweeps):
-    """Sweeps over all elements whose partials may fail."""
-
-    def watch(self, rows, run):
-        """Sweep, and raise where partials failed."""
-        before = noted.value
-        run()
-        if noted.value != before:
-            prologue, shape = self.plan.prologue, self.region.shape
-            search = Search(self.program, ("prologue", *self.plan.key), prologue, may_fail(prologue), self.dtype)
-            search.check(Given(shape, residual_slots(0, rows, shape), 1), [rows])

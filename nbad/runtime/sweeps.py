@@ -15,10 +15,11 @@ from nbad.plans.plan import with_partials, with_products
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
-from nbad.runtime.launch import Launch, Preceded, Routes
+from nbad.runtime.launch import Launch, Routes, numbered
 from nbad.runtime.pack import Places, Slot
 from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over
 
+ROWS = None  # in place of a core shape
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
 
 
@@ -35,42 +36,31 @@ def structured(program, leaves):
 # slots
 
 
-def array_slots(number, array, core, shape, seed_stride=None):
-    """One slot for each core value of an array."""
-    strides = strides_over(array, len(core), shape)
-    return [Slot(number, array.dtype, strides, offset, seed_stride) for offset in core_offsets(array.strides, core)]
-
-
-def numbered(slots, start=0):
-    """Slots with the numbers of their rows."""
-    return tuple(enumerate(slots, start))
-
-
-def arrays_slots(arrays, cores, shape, first=0):
-    """The slots of arrays that are numbered from `first`, in the order of a kernel's rows."""
-    each = (array_slots(k, a, c, shape) for k, (a, c) in enumerate(zip(arrays, cores, strict=True), first))
-    return [slot for slots in each for slot in slots]
-
-
-def picked_slots(number, array, core, shape, pick, seed_stride=None):
-    """The same of what an index picks from an array; `pick.number` is the number of the index."""
-    (by_index, own), depth = picking(pick.positions, array), len(core)
-    places = [
-        Places(pick.number, strides_over(by_index, depth, shape), array.strides[0], offset)
-        for offset in core_offsets(by_index.strides, core)
-    ]
-    strides, offsets = strides_over(own, depth, shape), core_offsets(own.strides, core)
+def array_slots(number, array, core, shape, seed_stride=None, pick=None):
+    """One slot for each core value of an array, or of what an index picks from it, whose number `pick` tells."""
+    depth, walked = len(core), array
+    places: list[Places | None] = [None] * math.prod(core)
+    if pick is not None:
+        by_index, walked = picking(pick.positions, array)
+        by, pitch = strides_over(by_index, depth, shape), array.strides[0]
+        places = [Places(pick.number, by, pitch, offset) for offset in core_offsets(by_index.strides, core)]
+    strides, offsets = strides_over(walked, depth, shape), core_offsets(walked.strides, core)
     each = zip(offsets, places, strict=True)
     return [Slot(number, array.dtype, strides, offset, seed_stride, places=place) for offset, place in each]
 
 
+def arrays_slots(arrays, cores, shape, first=0):
+    """The slots of arrays that are numbered from `first`, in the order of a kernel's rows; a core of `ROWS` are residual rows."""
+    each = enumerate(zip(arrays, cores, strict=True), first)
+    parts = (residual_slots(k, a, shape) if core is ROWS else array_slots(k, a, core, shape) for k, (a, core) in each)
+    return [slot for slots in parts for slot in slots]
+
+
 def argument_slots(program, layout, arrays):
     """The slots of a kernel's arguments, which come first among the arrays."""
-    slots = []
-    for k, core in enumerate(program.cores):
-        pick = layout.pick(k)
-        slots += picked_slots(k, arrays[k], core, layout.shape, pick) if pick else array_slots(k, arrays[k], core, layout.shape)
-    return slots
+    each = enumerate(zip(arrays, program.cores, strict=False))
+    parts = (array_slots(k, array, core, layout.shape, pick=layout.pick(k)) for k, (array, core) in each)
+    return [slot for slots in parts for slot in slots]
 
 
 def residual_slots(number, rows, shape):
@@ -84,7 +74,7 @@ def tangent_slots(core, number, tangent, shape, batched, pick=None):
     if tangent.ndim == 0:
         return [Slot(number, tangent.dtype, (0,) * len(shape))] * math.prod(core)
     body, step = (tangent[0, ...], tangent.strides[0]) if batched else (tangent, None)
-    return picked_slots(number, body, core, shape, pick, step) if pick else array_slots(number, body, core, shape, step)
+    return array_slots(number, body, core, shape, step, pick)
 
 
 def row_length(elements, dtype):
@@ -99,7 +89,7 @@ def residual_shape(plan, layout):
 
 
 class Sweep:
-    """A sweep over the elements of one layout.
+    """A sweep over the elements of one layout, or over those of residual rows.
 
     Attributes
     ----------
@@ -110,14 +100,16 @@ class Sweep:
 
     Parameters
     ----------
+    order : tuple of int or None
+        As that of a layout.
     more : int
-        How many results, the last, are not over the elements; all others lie in memory as the arguments do.
+        How many results, the last, are not over the elements; all others lie in memory as the arguments do, in that order.
     """
 
-    def __init__(self, call, layout, shapes, build, advice=ADVICE, more=0):
-        self.call, self.dtype, self.shapes, self.advice = call, layout.dtype, tuple(shapes), advice
-        self._order, self._leaves = layout.order, len(self.shapes) - more
-        self.nbytes = layout.dtype.itemsize * sum(map(math.prod, self.shapes))
+    def __init__(self, call, dtype, order, shapes, build, advice=ADVICE, more=0):
+        self.call, self.dtype, self.shapes, self.advice = call, dtype, tuple(shapes), advice
+        self._order, self._leaves = order, len(self.shapes) - more
+        self.nbytes = dtype.itemsize * sum(map(math.prod, self.shapes))
         self._build, self._fresh, self._launches = build, None, Memo()
 
     def __call__(self, arrays):
@@ -155,34 +147,26 @@ class Bounded(Sweep):
 
     def new(self):
         """Arrays for the results."""
-        return [*self._new_leaves(), memory.exact(self.shapes[-1], self.dtype)]
+        return [*self._new_leaves(), memory.empty(self.shapes[-1], self.dtype, is_exact=True)]
 
 
 def value(program, layout):
     """The station of the value."""
 
-    def build(arrays, leaves):
-        reads = argument_slots(program, layout, arrays)
-        writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays))
-        routes = Routes(numbered(reads), numbered(writes, len(reads)))
+    def make():
         computed = Computed("value", program.simple, lambda: program.simple)
-        return _element_launch(program, computed, layout, routes, len(arrays) + len(leaves))
+        build = _builder(program, layout, program.leaves, lambda: computed)
+        return Sweep(program.call, layout.dtype, layout.order, layout.leaf_shapes, build)
 
-    return layout.remember("value", lambda: Sweep(program.call, layout, layout.leaf_shapes, build))
+    return layout.remember("value", make)
 
 
 def forward(program, plan, layout, advice, kind=Sweep):
     """The station of the value and the residuals, which come last among its results."""
-
-    def build(arrays, results):
-        *leaves, rows = results
-        reads = argument_slots(program, layout, arrays)
-        writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays))
-        writes += residual_slots(len(arrays) + len(leaves), rows, layout.shape)
-        routes = Routes(numbered(reads), numbered(writes, len(reads)))
-        return _element_launch(program, _computed_forward(program, plan), layout, routes, len(arrays) + len(results))
-
-    return kind(program.call, layout, (*layout.leaf_shapes, residual_shape(plan, layout)), build, advice, 1)
+    computed = Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
+    build = _builder(program, layout, (*program.leaves, ROWS), lambda: computed)
+    shapes = *layout.leaf_shapes, residual_shape(plan, layout)
+    return kind(program.call, layout.dtype, layout.order, shapes, build, advice, 1)
 
 
 def jacobian(program, plan, layout, with_value, chosen=None):
@@ -190,24 +174,29 @@ def jacobian(program, plan, layout, with_value, chosen=None):
 
     Of chosen entries blocks are of shape (*B, 1, entries).
     """
-    key, shapes = program.jacobian_key(plan, with_value, chosen), layout.leaf_shapes if with_value else ()
+    key = program.jacobian_key(plan, with_value, chosen)
+
+    def computed():
+        return Computed(key, program.jacobian_graph(plan, with_value, chosen), lambda: with_partials(plan))
+
+    def make():
+        block = (plan.outputs, len(plan.wrt)) if chosen is None else (1, len(chosen))
+        cores = (*program.leaves, block) if with_value else (block,)
+        build, shapes = _builder(program, layout, cores, computed), [(*layout.shape, *core) for core in cores]
+        advice = "the Jacobian of a part of the arguments, out= another"
+        return Sweep(f"jacobian of {program.call}", layout.dtype, layout.order, shapes, build, advice, 1)
+
+    return layout.remember(key, make)
+
+
+def _builder(program, layout, cores, computed):
+    """What makes the launches of a station; its results, of these core shapes, are the last that `computed()` computes."""
 
     def build(arrays, results):
-        *leaves, blocks = results
-        graph = program.jacobian_graph(plan, with_value, chosen)
-        reads = argument_slots(program, layout, arrays)
-        writes = arrays_slots(leaves, program.leaves, layout.shape, len(arrays)) if leaves else []
-        number = len(arrays) + len(leaves)
-        entries = array_slots(number, blocks, blocks.shape[-2:], layout.shape)
-        first, end = len(reads), len(reads) + len(graph.outputs)
-        routes = Routes(numbered(reads), (*numbered(writes, first), *numbered(entries, end - len(entries))))
-        computed = Computed(key, graph, lambda: with_partials(plan))
-        return _element_launch(program, computed, layout, routes, number + 1)
+        writes = arrays_slots(results, cores, layout.shape, len(arrays))
+        return _element_launch(program, computed(), layout, (arrays, results), writes)
 
-    block = (*layout.shape, *((plan.outputs, len(plan.wrt)) if chosen is None else (1, len(chosen))))
-    headline = f"jacobian of {program.call}"
-    advice = "the Jacobian of a part of the arguments, out= another"
-    return layout.remember(key, lambda: Sweep(headline, layout, (*shapes, block), build, advice, 1))
+    return build
 
 
 def jvp(program, by, layout, tangents):
@@ -224,14 +213,14 @@ def jvp(program, by, layout, tangents):
         for k, (a, core, tangent) in enumerate(zip(arguments, cores, arrays[count:], strict=True), count):
             reads += tangent_slots(core, k, tangent, shape, False, layout.pick(a))
         writes = arrays_slots(results, program.leaves * 2, shape, len(arrays))
-        launch = Launch(program.jvp(wrt, layout.dtype), shape, Routes(numbered(reads), numbered(writes, len(reads))))
         graph = program.jvp_graph(wrt)
+        launch = Launch(program.jvp(wrt, layout.dtype), shape, Routes.of(graph, reads, writes))
         # partials are computed whatever the tangents are, as in every sweep: one that fails raises
         computed = Computed(("jvp", wrt), graph, lambda: with_products(graph, len(program.graph.inputs)))
         return watched(launch, program, computed, layout.dtype, Given(shape, reads, len(arrays)))
 
     key = "jvp", wrt, tuple([(t.shape, t.strides, t.dtype) for t in tangents])
-    return layout.remember(key, lambda: Sweep(program.call, layout, layout.leaf_shapes * 2, build))
+    return layout.remember(key, lambda: Sweep(program.call, layout.dtype, layout.order, layout.leaf_shapes * 2, build))
 
 
 class Sums:
@@ -251,13 +240,9 @@ class Sums:
             return add_blocks(blocks)
 
     def _build(self, arrays, blocks):
-        program, shape, dtype, number = self.program, self.layout.shape, self.layout.dtype, len(arrays)
-        reads = argument_slots(program, self.layout, arrays)
-        strides, width = contiguous_strides(shape, dtype.itemsize), blocks.strides[0]
-        slots = [Slot(number, dtype, strides, k * width) for k in range(self.count)]
-        first = len(reads) + len(self._computed.graph.outputs) - self.count
-        routes = Routes(numbered(reads), (), numbered(slots, first))
-        return _element_launch(program, self._computed, self.layout, routes, number + 1)
+        shape, dtype, width = self.layout.shape, self.layout.dtype, blocks.strides[0]
+        slots = [Slot(len(arrays), dtype, contiguous_strides(shape, dtype.itemsize), k * width) for k in range(self.count)]
+        return _element_launch(self.program, self._computed, self.layout, (arrays, [blocks]), (), slots)
 
 
 def normal(program, plan, layout):
@@ -309,46 +294,38 @@ class Pushing:
             body, step = (dot[0, ...], dot.strides[0]) if batched else (dot, 0)
             writes += array_slots(k, body, core, shape, step)
         kernel = self.program.pushforward(self.plan, self.layout.dtype)
-        return Launch(kernel, shape, Routes(numbered(reads), numbered(writes, len(reads))))
+        return Launch(kernel, shape, Routes.of(kernel.graph, reads, writes))
 
 
-class Blocks:
-    """The Jacobian's blocks from the residual rows of sweeps over one element space, whichever plan made them."""
+def blocks(program, plan, shape, dtype):
+    """The station of the Jacobian's blocks from the residual rows of sweeps over one element space, whichever plan made them."""
+    block = plan.outputs, len(plan.wrt)
 
-    def __init__(self, program, plan, shape, dtype):
-        self.program, self.plan, self.dtype, self._space, self._launches = program, plan, dtype, shape, Memo()
-        self.shape = (*shape, plan.outputs, len(plan.wrt))
+    def build(arrays, results):
+        kernel, reads = program.blocks(plan, dtype), residual_slots(0, arrays[0], shape)
+        launch = Launch(kernel, shape, Routes.of(kernel.graph, reads, array_slots(1, results[0], block, shape)))
+        computed = Computed(("blocks", *plan.key), kernel.graph, lambda: kernel.graph)  # all that it computes is used
+        return watched(launch, program, computed, dtype, Given(shape, reads, 1))
 
-    def __call__(self, rows, blocks):
-        """Fill `blocks`, an array of any strides."""
-        self._launches((rows.strides, blocks.strides), lambda: self._build(rows, blocks))([rows, blocks])
-
-    def _build(self, rows, blocks):
-        kernel = self.program.blocks(self.plan, self.dtype)
-        reads = residual_slots(0, rows, self._space)
-        entries = array_slots(1, blocks, self.shape[-2:], self._space)
-        launch = Launch(kernel, self._space, Routes(numbered(reads), numbered(entries, len(reads))))
-        computed = Computed(("blocks", *self.plan.key), kernel.graph, lambda: kernel.graph)  # all that it computes is used
-        return watched(launch, self.program, computed, self.dtype, Given(self._space, reads, 1))
+    advice = "pullback.jacobian(out=) with an array of your own"
+    return Sweep("`pullback.jacobian`", dtype, None, [(*shape, *block)], build, advice)
 
 
-def _computed_forward(program, plan):
-    return Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
-
-
-def _element_launch(program, computed, layout, routes, number):
-    """The launch of what is computed from inputs on; `number` is how many arrays the routes name."""
+def _element_launch(program, computed, layout, given, writes, sums=()):
+    """The launch of what is computed of arguments; `given` are their arrays and those of the results."""
+    arrays, results = given
+    reads, number = argument_slots(program, layout, arrays), len(arrays) + len(results)
+    routes = Routes.of(computed.graph, reads, writes, sums)
     launch = _split_launch(program, computed, layout, routes, number)
     if launch is None:
         launch = Launch(program.kernel(computed.key, computed.graph, layout.dtype), layout.shape, routes)
-    slots = [slot for row, slot in routes.reads if row < len(program.graph.inputs)]
-    return watched(launch, program, computed, layout.dtype, Given(layout.shape, slots, number))
+    return watched(launch, program, computed, layout.dtype, Given(layout.shape, reads, number))
 
 
 def _split_launch(program, computed, layout, routes, number):
     """The same where what broadcast scalars alone decide is computed once, before it; None where that is not worth it.
 
-    The uniform values are one array more.
+    The uniform values are one array more, behind all others.
     """
     key, graph, _ = computed
     shape, dtype, inputs = layout.shape, layout.dtype, len(program.graph.inputs)
@@ -362,7 +339,14 @@ def _split_launch(program, computed, layout, routes, number):
     before = Launch(head, (), Routes(tuple(own), numbered(values, inputs)))
     given = numbered([v.repeated(len(shape)) for v in values], inputs)
     reads, writes, sums = (tuple(_behind(inputs, head.results, side)) for side in routes)
-    return Preceded(before, Launch(body, shape, Routes((*reads, *given), writes, sums)), head.results)
+    rest = Launch(body, shape, Routes((*reads, *given), writes, sums))
+
+    def run(arrays):
+        arrays = [*arrays, np.empty(head.results, dtype)]
+        before(arrays)
+        rest(arrays)
+
+    return run
 
 
 def _behind(inputs, more, moves):

@@ -33,6 +33,7 @@ from nbad.native.launch_table import TILE
 from nbad.native.launcher import launcher
 from nbad.native.sharing import FREE, leave, listen, share
 from nbad.native.worker import worker
+from nbad.runtime import memory
 
 SMALL = 60_000  # estimated nanoseconds: below, waking a thread or giving the interpreter's lock away costs more than it gains
 LONG = 5_000_000  # from here on, Numba's threads: helpers that cannot be moved may share their caller's core for milliseconds
@@ -74,36 +75,9 @@ def drive_parallel(share, table, workers):
 
 
 @functools.cache
-def _serial(work):
-    """A worker as a function that releases the interpreter's lock."""
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(work)
-
-
-class _Block:
-    """Memory for scratch, and an aligned address in it."""
-
-    def __init__(self, size):
-        self.size, self._memory = size, np.empty(size + LINE, np.uint8)
-        start = self._memory.ctypes.data
-        self.address = start + -start % LINE
-
-
-class _Scratch(threading.local):
-    """One thread's scratch, which grows with need.
-
-    Who takes it has it alone, until it is given back: a finalizer or a signal handler may call nbad while helpers write to it.
-    """
-
-    _block = None
-
-    def take(self, size):
-        """A block of at least so many bytes."""
-        block, self._block = self._block, None
-        return block if block is not None and block.size >= size else _Block(size)
-
-    def give(self, block):
-        """Keep a block for the next launch."""
-        self._block = block
+def _released(address, arguments):
+    """A C function of so many integers, which is called without the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
 
 
 class _Team:
@@ -186,13 +160,7 @@ class _Helpers:
 
     def run(self, table, number):
         """Compute a launch together with so many of them, or with those that are free."""
-        team = self.ready(number)
-        _together()(table.buffer_info()[0], team)
-
-
-@functools.cache
-def _together():
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(sharing.together())
+        _released(sharing.together(), 2)(table.buffer_info()[0], self.ready(number))
 
 
 def asked():
@@ -229,7 +197,7 @@ class _Numba:
             self._layer = nb.threading_layer()
 
 
-_scratch, _helpers, _numba = _Scratch(), _Helpers(), _Numba()
+_helpers, _numba = _Helpers(), _Numba()
 
 
 class Driver:
@@ -270,12 +238,12 @@ class Driver:
             self._held(*arrays, n_seeds)
             return
         workers, ids = threads_wanted() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
-        block = _scratch.take(self._scratch * workers)
+        block = memory.POOL.take(memory.rounded(self._scratch * workers))
         if workers == 1:
-            _serial(self._work)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
+            _released(self._work, 7)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
         else:
             self._share(ids, block.address, n_seeds, workers)
-        _scratch.give(block)
+        memory.POOL.give(block)
 
     def _share(self, ids, scratch, n_seeds, workers):
         """Run with several threads."""

@@ -112,7 +112,8 @@ def _partials(f, names, arguments, constants, structure, with_value):
     graph = simplify(Graph(f"{traced.graph.name}_grad", graph.inputs, graph.nodes, outputs))
     shapes = {a.name: a.shape for a in arguments}
     flags = with_failures(traced.graph, traced.flags) if f.errors == "nan" else traced.flags
-    return Traced(graph, (*traced.outputs[:with_value], *(shapes[name] for name in names)), structure, flags)
+    outputs = (*traced.outputs[:with_value], *(shapes[name] for name in names))
+    return Traced(graph, outputs, structure, flags, () if with_value else wrt)
 
 
 def _slots(f, arguments, names):

@@ -45,7 +45,7 @@ class Pullback(Public):
         picked: Picked | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain, self._picked = None if picked else reverse.known_plain_case(shape, shapes), picked
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
 
     @cached_property
     def _sweeps(self):
@@ -219,14 +219,11 @@ class Pullback(Public):
                 return made
         rows = self._open("a call")
         check_axes(reverse.program, space)
-        sweep, dtype, call = reverse.blocks(space), reverse.dtype, "`pullback.jacobian`"
+        sweep = reverse.blocks(space)
         if out is None:
-            memory.require(call, math.prod(sweep.shape) * dtype.itemsize, "pullback.jacobian(out=) with an array of your own")
-            blocks = memory.empty(sweep.shape, dtype)
-        else:
-            (blocks,) = check_out(call, (out,), ["out"], [sweep.shape], dtype, (rows,))
-        sweep(rows, blocks)
-        return blocks if out is None else out
+            return sweep([rows])[0]
+        sweep.into([rows], check_out(sweep.call, (out,), ["out"], sweep.shapes, sweep.dtype, (rows,)))
+        return out
 
     def _count(self, given, seeds):
         return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)

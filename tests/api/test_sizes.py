@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 
 import jax
 import numba
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbad
+from nbad.api import entries
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError
 
 
@@ -268,10 +270,32 @@ def test_letters_of_outputs_are_those_of_arguments():
         nbad.kernel(lambda x: x, signature="(n)->(p)")
 
 
-def test_outputs_of_another_size_are_refused():
-    kernel = nbad.kernel(lambda x: x[1:], signature="(n)->(n)")
-    with pytest.raises(TraceError, match=r"does not return what its signature says\n(.|\n)*got: \(3\)\n(.|\n)*expected: \(4\)"):
-        kernel(np.ones(4))
+@pytest.mark.parametrize(
+    ("function", "written", "shapes", "fits"),
+    [
+        (lambda x: x[1:], "(n)->(n)", [(4,)], "(n)->(3)"),
+        (lambda x: (x, x[:2]), "(n)->(n),()", [(4,)], "(n)->(n),(2)"),
+        (lambda x, y: np.outer(y, x), "(n),(m)->(n,m)", [(4,), (3,)], "(n),(m)->(m,n)"),
+    ],
+)
+def test_outputs_of_another_size_are_refused_and_the_signature_for_them_has_letters(function, written, shapes, fits):
+    arrays = [np.arange(1.0, 1.0 + math.prod(shape)).reshape(shape) for shape in shapes]
+    fix = re.escape(f'fix: signature="{fits}"')
+    with pytest.raises(TraceError, match=rf"does not return what its signature says\n(.|\n)*{fix}"):
+        nbad.kernel(function, signature=written)(*arrays)
+    found, expected = (f(*arrays) for f in (nbad.kernel(function, signature=fits), function))
+    for a, b in zip(*(each if isinstance(each, tuple) else (each,) for each in (found, expected)), strict=True):
+        assert_array_equal(a, b)
+
+
+def test_entries_of_very_many_sizes_are_bounded(monkeypatch):
+    """They are tried one after the other; calls of further sizes go the general way."""
+    monkeypatch.setattr(entries, "MOST", 3)
+    kernel = nbad.kernel(lambda a, b: np.dot(a, b), signature="(n),(n)->()")
+    for n in range(1, 7):
+        a = np.arange(float(n))
+        assert [kernel(a, a) for _ in range(3)] == [float(sum(k * k for k in range(n)))] * 3
+    assert len(kernel.plain.runs(entries.VALUE)) == 3
 
 
 def test_a_kernel_in_compiled_code_wants_its_size():

@@ -744,7 +744,7 @@ def test_items_at_a_traced_place():
     }  # fmt: skip
     places = np.array(list(expected))
     for kernel, values in zip(kernels, zip(*expected.values(), strict=True), strict=True):
-        graph, _, _, flags = traced(kernel, "i")
+        graph, flags = (made := traced(kernel, "i")).graph, made.flags
         (found,), failed = evaluate(graph, places), False if flags is None else np.any(evaluate(flags.graph, places), axis=0)
         np.testing.assert_array_equal(np.where(failed, nan, found), values)
 

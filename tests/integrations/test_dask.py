@@ -190,6 +190,16 @@ def test_gradients_and_hessians_with_static_arguments(rng):
     np.testing.assert_allclose(lazy.vjp(power, lazy_x, n=3, a=2.0)[1](1.0)[0].compute(), 6 * x**2, rtol=1e-14)
 
 
+def test_value_and_gradient_of_a_kernel_with_letters_for_sizes(rng):
+    weighed = nbad.kernel(lambda a, b: np.dot(a, b) * b[0], signature="(n),(n)->()")
+    a, b = rng.uniform(1, 2, (2, 6, 3))
+    y, (by_b, by_a) = lazy.value_and_grad(weighed, ("b", "a"))(da.from_array(a, chunks=(2, 3)), da.from_array(b, chunks=(4, 3)))
+    first = np.array([1.0, 0.0, 0.0])
+    dot = np.sum(a * b, -1)[:, None]
+    for found, expected in ((y, dot[:, 0] * b[:, 0]), (by_b, a * b[:, :1] + dot * first), (by_a, b * b[:, :1])):
+        np.testing.assert_allclose(found.compute(), expected, rtol=1e-14)
+
+
 def test_one_element_and_no_elements():
     y, pullback = lazy.vjp(product, da.from_array(np.array(2.0)), 3.0, 4.0)
     assert [float(v) for v in dask.compute(y, *pullback(1.0))] == [24.0, 12.0, 8.0, 6.0]

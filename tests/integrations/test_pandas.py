@@ -207,3 +207,50 @@ def test_a_table_where_none_is_taken_is_refused_with_a_line_that_takes_it(call, 
     found = eval(str(caught.value).partition("fix: ")[2], names | {"df": df})
     right = {"j": df.a * df.c, "h": 0.0 * df.a, "g": df.b}[call[0]]
     np.testing.assert_array_equal(np.ravel(found), right)
+
+
+def test_hessians_have_columns_by_pairs_of_arguments(book):
+    growth = nbad.kernel(lambda r, phi: r**2 * phi**3)
+    r, phi = book.r, book.phi
+    found = tables.hessian(growth)(book)
+    assert found.columns.names == ["argument", "other_argument"]
+    expected = {
+        ("r", "r"): 2 * phi**3,
+        ("r", "phi"): 6 * r * phi**2,
+        ("phi", "r"): 6 * r * phi**2,
+        ("phi", "phi"): 6 * r**2 * phi,
+    }
+    for pair, values in expected.items():
+        pd.testing.assert_series_equal(found[pair], values, check_names=False, rtol=1e-14)
+    only = tables.hessian(growth, "phi")(r, phi=0.5)
+    assert list(only.columns) == [("phi", "phi")]
+    np.testing.assert_allclose(only["phi", "phi"], 3 * r**2, rtol=1e-15)
+    with pytest.raises(nbad.errors.TraceError, match="takes kernels with one number as output"):
+        tables.hessian(polar)(book)
+
+
+def test_tangents_are_aligned_by_labels(x):
+    scale = nbad.kernel(lambda a, b: (a * b, a + 2 * b))
+    b = pd.Series([10.0, 20.0, 30.0], list("cba"))
+    dot = pd.Series([3.0, 1.0, 2.0], list("cab"))
+    (y, total), (y_dot, total_dot) = tables.jvp(scale, (x, b), (dot, 0.5))
+    assert [s.tolist() for s in (y, total)] == [[30.0, 40.0, 30.0], [61.0, 42.0, 23.0]]
+    assert y_dot.to_dict() == {"a": 30.5, "b": 41.0, "c": 31.5}
+    assert total_dot.to_dict() == {"a": 2.0, "b": 3.0, "c": 4.0}
+    table = pd.DataFrame({"a": x, "b": b})
+    for one, other in zip(tables.jvp(scale, (table,), (dot, 0.5))[1], (y_dot, total_dot), strict=True):
+        pd.testing.assert_series_equal(one, other)
+    power = nbad.kernel(lambda x, n: x**n, static=("n",))
+    assert tables.jvp(power, (x, 2), (1.0, None))[1].tolist() == [2.0, 4.0, 6.0]
+
+
+def test_tangents_that_do_not_fit_are_refused(x):
+    square = nbad.kernel(lambda x: x * x)
+    with pytest.raises(nbad.errors.ArgumentTypeError, match="x_dot is no Series, and nothing is paired by position"):
+        tables.jvp(square, (x,), (np.ones(3),))
+    with pytest.raises(nbad.errors.ArgumentValueError, match=r"the labels of x_dot are not those of its argument\n[^$]*2 labels"):
+        tables.jvp(square, (x,), (pd.Series([1.0, 2.0], list("ab")),))
+    with pytest.raises(nbad.errors.ArgumentValueError, match="there must be one tangent per argument"):
+        tables.jvp(square, (x,), (1.0, 2.0))
+    fixed = pd.Series([1.0, 2.0], list("ab")).reindex(x.index, fill_value=0.0)
+    assert tables.jvp(square, (x,), (fixed,))[1].tolist() == [2.0, 8.0, 0.0]

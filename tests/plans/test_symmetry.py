@@ -85,3 +85,23 @@ def test_a_jacobian_of_a_gradient_by_others_or_in_another_order_has_both():
     x = np.array([1.5, 0.75, 2.25])
     found = nbad.jacobian(gradient, ("b", "a"))(*x)
     assert_allclose(found, [[second(exact_rate, x, i, j) for j in (1, 0)] for i in (0, 1)], rtol=1e-13, atol=1e-15)
+
+
+def test_a_jacobian_of_value_and_gradient_has_both():
+    """Of a partial by x, with its own partial by y, it has two rows for two arguments, and is no Hessian."""
+    slope = nbad.grad(nbad.kernel(lambda x, y: x**2 * y**3), "x")
+    both = nbad.value_and_grad(slope, "y").both
+    x, y = 1.5, 2.0
+    assert_allclose(nbad.jacobian(both)(x, y), [[2 * y**3, 6 * x * y**2], [6 * y**2, 12 * x * y]], rtol=1e-14)
+
+
+def test_a_hessian_of_a_partial_is_one():
+    slope = nbad.grad(nbad.grad(rate, "t"), ("a", "b"))
+    program = slope.whole_program()
+    plan = program.jacobian_plan(program.input_slots((0, 1)), "auto")
+    assert work.total(program.jacobian_graph(plan, False)) < work.total(whole_jacobian(plan, False))
+    x = np.array([1.5, 0.75, 2.25])
+    with mpmath.workdps(40):
+        point = tuple(map(mpmath.mpf, x))
+        wanted = [[float(mpmath.diff(exact_rate, point, (i + k, 2 - i - k, 1))) for k in (1, 0)] for i in (1, 0)]
+    assert_allclose(nbad.jacobian(slope, ("a", "b"))(*x), wanted, rtol=1e-12, atol=1e-15)

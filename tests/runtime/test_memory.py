@@ -91,11 +91,11 @@ def test_clear_frees_what_waits(own_pool):
 
 
 def test_exact_memory_is_not_rounded_and_is_recycled(own_pool):
-    array = memory.exact((BIG + 3,), DOUBLE)
+    array = memory.empty((BIG + 3,), DOUBLE, is_exact=True)
     place = address(array)
     del array
     assert own_pool.waiting == 8 * (BIG + 3)
-    assert address(memory.exact((BIG + 3,), DOUBLE)) == place
+    assert address(memory.empty((BIG + 3,), DOUBLE, is_exact=True)) == place
 
 
 def broken_off(call, at):
