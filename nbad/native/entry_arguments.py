@@ -2,6 +2,7 @@
 
 from llvmlite import ir
 
+from nbad.codegen.host import host
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import I64, Code, Int
@@ -42,6 +43,7 @@ class Arguments(Fields):
     def __init__(self, name, dtype):
         self.code, self.table, self.call, given = new_function(name)
         self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
+        self.register = host().width(dtype.name)  # items in one
         self.from_rows = self.field(t.FROM_ROWS)
         with self.code.when(given.differs(self.from_rows * 2 + 2)):
             self.code.builder.ret(self.code.call(self.field(t.ANSWER), 0, returns=I64).value)
@@ -56,7 +58,7 @@ class Arguments(Fields):
         )
         self.args, self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(4))
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
-        self.numbers = self.code.variable(0)  # whether any input is a number
+        self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.asked = self.code.variable(0)  # who may share the work
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
 
@@ -140,8 +142,9 @@ class Arguments(Fields):
 
     def note(self, k, condition, kind):
         """One value for all elements: a number, or an array without axes."""
+        bit = Int(self.code.builder, self.code.builder.shl(I64(1), k.value))
         self.code.store(self.kinds + k * 8, self.code.select(condition, kind, 0))
-        self.code.assign(self.numbers, self.code.select(condition, 1, self.code.read(self.numbers)))
+        self.code.assign(self.numbers, self.code.read(self.numbers) + self.code.select(condition, bit, 0))
 
     def is_a(self, k, kind):
         return self.code.field(self.kinds, k).equals(kind)
@@ -173,8 +176,17 @@ class Arguments(Fields):
             self.demand(code.read(self.count) >= 1)
             with code.when(self.batched.differs(0)):
                 self.find_seeds()
-            limit = code.select(code.read(self.numbers).differs(0), self.field(t.FEW), self.field(t.LIMIT))
-            self.demand(limit >= code.read(self.count) * code.read(self.seeds))
+            elements = code.read(self.count) * code.read(self.seeds)
+            self.demand(self.field(t.LIMIT) >= elements)
+            with code.when(self.field(t.FEW) < elements):
+                self.demand_no_deciding()
+
+    def demand_no_deciding(self):
+        """The numbers decide no work that is better done once."""
+        code, numbers = self.code, self.code.read(self.numbers)
+        with code.loop(0, self.field(t.DECIDING)) as k:
+            some = self.field(self.field(t.DECIDING_AT) + k)
+            self.demand((numbers & some).differs(some))
 
     def find_seeds(self):
         """Their number, from the first array among them."""
