@@ -327,10 +327,7 @@ class _Printer(Arguments):
                 self.fill_number(own, self.move(m, t.OF), padded)
             staged = code.builder.not_(code.builder.or_(direct, is_number))
             with code.when(code.builder.and_(staged, is_load)):
-                items, end = self.move(m, t.ITEMS), own + count * self.item * self.move(m, t.ITEMS)
-                self.copy((own, 1), (self.place(m, start), self.step(m)), count * items)
-                again = code.select(items.equals(1), 0, 1)  # a single item from where it is: what was just stored is slow to load
-                self.copy((end, 1), (end - items * self.item, again), (padded - count) * items)
+                self.bring(own, m, start, count, padded)
         code.call(self.field(t.KERNEL), table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
             own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
@@ -340,6 +337,19 @@ class _Printer(Arguments):
                     self.sum(self.place(m, start), own, count)
                 with code.when(code.builder.not_(is_summed)):
                     self.copy((self.place(m, start), self.step(m)), (own, 1), count * items)
+
+    def bring(self, row, m, start, count, padded):
+        """Stage so many elements, and the last one over the rest of the row, where single items come first."""
+        code, items, place = self.code, self.move(m, t.ITEMS), self.place(m, start)
+        with code.when(items.equals(1)):
+            first, step = (count - 1) // self.register * self.register, self.move(m, t.STEP)
+            last = code.load(place + (count - 1) * step * self.item, self.kind)
+            self.fill(row + first * self.item, last, padded - first)
+            self.copy((row, 1), (place, step), count - 1)
+        with code.when(items.differs(1)):
+            end, pitch = row + count * items * self.item, items * self.item
+            self.copy((row, 1), (place, 1), count * items)
+            self.copy((end, 1), (end - pitch, 1), (padded - count) * items)
 
     def step(self, m):
         """Items from one that is staged to the next: the whole block is."""
