@@ -69,25 +69,20 @@ class _Printer(Arguments):
             code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
             code.store(self.things + k * 8, code.int(0))
         self.unpack()
-        with self.so_far():
-            self.check_types()
-        with self.so_far():
-            self.find_shape()
-        with self.so_far():
-            self.ask()
-        with self.so_far(), code.loop(0, self.inputs) as k:
+        self.check_types()
+        self.find_shape()
+        self.ask()
+        with code.loop(0, self.inputs) as k:
             self.check_input(k)
-        with self.so_far(), code.loop(self.inputs, self.given) as k:
+        with code.loop(self.inputs, self.given) as k:
             self.check_out(k)
-        with self.so_far():
-            with code.loop(self.given, self.inputs + self.results) as k:
-                self.new_result(k)
-            self.run()
-            with code.when(self.has_out):
-                code.call(self.field(t.RETAIN), self.out)
-                code.builder.ret(self.out.value)
-            code.builder.ret(self.assembled().value)
-        code.finish(code.call(self.field(t.ANSWER), 0, returns=I64))
+        with code.loop(self.given, self.inputs + self.results) as k:
+            self.new_result(k)
+        self.run()
+        with code.when(self.has_out):
+            code.call(self.field(t.RETAIN), self.out)
+            code.builder.ret(self.out.value)
+        code.finish(self.assembled())
         return str(code.function.module)
 
     # --- results

@@ -8,6 +8,8 @@ import math
 from nbad.codegen.compile import reads_beside
 from nbad.graphs.hoist import deciding
 from nbad.native import cpython
+from nbad.native.cpython import repeated as repeated
+from nbad.native.cpython import settle as settle
 from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
