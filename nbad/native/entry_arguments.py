@@ -56,7 +56,8 @@ class Arguments(Fields):
         self.lengths, self.new_lengths = (
             self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
         )
-        self.args, self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(4))
+        stacks = [self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(5)]
+        self.args, self.things, self.data, self.ends, self.kinds = stacks
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
         self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.asked = self.code.variable(0)  # who may share the work
@@ -116,14 +117,16 @@ class Arguments(Fields):
         """Fields of an object may be read only when its type is known."""
         code = self.code
         with code.loop(self.from_rows, self.inputs) as k:
-            thing = code.field(self.args, k)
-            kind, is_scalar = type_of(code, thing), self.argument(k, t.DEPTH).equals(0)
-            is_number = code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER)))
-            self.note(k, code.builder.and_(is_number, is_scalar), t.A_NUMBER)
-            self.demand(code.builder.or_(self.is_array(thing), self.is_a(k, t.A_NUMBER)))
-            with code.when(self.is_array(thing)):
-                has_no_axis = code.builder.and_(short(code, thing + NDIM).equals(0), self.from_rows.equals(0))
-                self.note(k, code.builder.and_(has_no_axis, is_scalar), t.WITHOUT_AXES)
+            thing, is_scalar = code.field(self.args, k), self.argument(k, t.DEPTH).equals(0)
+            kind = type_of(code, thing)
+            with code.when(kind.differs(self.field(t.ARRAY))):
+                self.demand(code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER))))
+                self.demand(is_scalar)
+                self.note(k, t.A_NUMBER)
+            with code.when(kind.equals(self.field(t.ARRAY))):
+                may_be = code.builder.and_(is_scalar, self.from_rows.equals(0))
+                with code.when(code.builder.and_(may_be, short(code, thing + NDIM).equals(0))):
+                    self.note(k, t.WITHOUT_AXES)
         with code.when(self.field(t.PRIMALS).differs(0)), code.loop(self.field(t.PRIMALS), self.inputs) as k:
             self.check_tangent(k, k - self.field(t.PRIMALS))
         if self.item == 4:
@@ -145,11 +148,11 @@ class Arguments(Fields):
         differ = self.code.builder.xor(both, has)
         self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, t.A_NUMBER)))
 
-    def note(self, k, condition, kind):
+    def note(self, k, kind):
         """One value for all elements: a number, or an array without axes."""
+        self.code.store(self.kinds + k * 8, self.code.int(kind))
         bit = Int(self.code.builder, self.code.builder.shl(I64(1), k.value))
-        self.code.store(self.kinds + k * 8, self.code.select(condition, kind, 0))
-        self.code.assign(self.numbers, self.code.read(self.numbers) + self.code.select(condition, bit, 0))
+        self.code.assign(self.numbers, self.code.read(self.numbers) + bit)
 
     def is_a(self, k, kind):
         return self.code.field(self.kinds, k).equals(kind)
@@ -207,9 +210,10 @@ class Arguments(Fields):
         """Note where an argument's values lie."""
         code, thing = self.code, self.code.field(self.args, k)
         code.store(self.things + k * 8, thing)
-        code.store(self.data + k * 8, thing + HEAD)
+        with code.when(self.is_a(k, t.A_NUMBER)):
+            self.lies(k, thing + HEAD, code.int(8))
         with code.when(code.builder.not_(self.is_a(k, t.A_NUMBER))):
-            code.store(self.data + k * 8, code.load(thing + DATA))
+            self.lies(k, code.load(thing + DATA), code.read(self.seeds) * self.bytes_of(k))
         with code.when(self.is_a(k, t.WITHOUT_AXES)):
             self.check_items(thing, USUAL)
         with code.when(code.builder.and_(self.is_a(k, t.AN_ARRAY), self.argument(k, t.IS_ROWS).equals(0))):
@@ -235,16 +239,18 @@ class Arguments(Fields):
         """It must have memory of its own."""
         code, thing = self.code, self.code.field(self.args, k)
         code.store(self.things + k * 8, thing)
-        code.store(self.data + k * 8, code.load(thing + DATA))
+        start = code.load(thing + DATA)
+        end = self.lies(k, start, code.read(self.seeds) * self.bytes_of(k))
         self.check_array(k, thing, USUAL | WRITEABLE)
-        with code.loop(self.from_rows, k) as other, code.when(code.builder.not_(self.is_a(other, t.A_NUMBER))):
-            own, end = self.bounds(k)
-            start, stop = self.bounds(other)
-            self.demand(code.builder.or_(own >= stop, start >= end))
+        with code.loop(self.from_rows, k) as other:
+            is_before, is_behind = end <= code.field(self.data, other), start >= code.field(self.ends, other)
+            self.demand(code.builder.or_(is_before, is_behind))
 
-    def bounds(self, k):
-        start = self.code.field(self.data, k)
-        return start, start + self.code.read(self.seeds) * self.bytes_of(k)
+    def lies(self, k, start, size):
+        """Note the memory of an argument; its end."""
+        self.code.store(self.data + k * 8, start)
+        self.code.store(self.ends + k * 8, start + size)
+        return start + size
 
     def bytes_of(self, k):
         """What one seed has of an argument."""

@@ -39,13 +39,12 @@ class _Part:
         """The function."""
         code, size = self.code, self.at_once
         start, end = self.tile * TILE, code.smaller(self.last_tile * TILE, self.count)
-        with code.loop(0, (end - start + size - 1) // size) as block, code.loop(0, self.seeds) as seed:
-            first = start + block * size
+        with code.loop(start, end, size) as first, code.loop(0, self.seeds) as seed:
             self.compute(seed, first, code.smaller(first + size, end))
         return code.finish()
 
     def compute(self, seed, start, end):
-        whole = (end - start) // self.width * self.width
+        whole = self.code.whole(end - start, self.width)
         with self.code.when(whole.differs(0)):
             self.run(seed, start, whole)
         with self.code.when(end.differs(start + whole)):
@@ -113,7 +112,7 @@ class _Printer(Arguments):
     def pitch(self):
         """Items in a residual row: whole tiles."""
         code = self.code
-        whole = (code.read(self.count) + (TILE - 1)) // TILE * TILE
+        whole = code.whole(code.read(self.count) + (TILE - 1), TILE)
         is_even = (whole * self.item & (GAP_EVERY - 1)).equals(0)
         return code.select(is_even, whole + GAP // self.item, whole)
 
@@ -237,7 +236,7 @@ class _Printer(Arguments):
         with code.when(code.builder.or_(code.read(self.numbers).differs(0), code.read(self.seeds).differs(1))):
             code.assign(at_once, self.field(t.AT_ONCE))
         self.spread_numbers(code.smaller(code.read(at_once), count))
-        kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.ROWS)]
+        kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.MOVES)]
         frame = self.listed([*kernel, count, code.read(self.seeds), code.read(at_once), self.places()])
         part, tiles = _Part(code.function.module).text(), (count + (TILE - 1)) // TILE
         team, threads = code.read(self.asked) & ((1 << t.TEAM_BITS) - 1), code.read(self.asked) >> t.TEAM_BITS
@@ -260,7 +259,7 @@ class _Printer(Arguments):
     def spread_numbers(self, count):
         """A row of each number, so long; no row is longer than what is swept at once, so they stay where they are."""
         code, lanes = self.code, self.register
-        size = (count + (lanes - 1)) // lanes * lanes
+        size = code.whole(count + (lanes - 1), lanes)
         with code.when(code.read(self.numbers).differs(0)):
             rows = code.stack(self.inputs * size * self.item)
             with code.loop(self.from_rows, self.inputs) as k, code.when(code.builder.not_(self.is_a(k, t.AN_ARRAY))):
@@ -271,7 +270,7 @@ class _Printer(Arguments):
     def places(self):
         """The table of a part: for each row where it begins, and the bytes to the next element and the next seed."""
         code = self.code
-        table = code.stack(self.field(t.ROWS) * (3 * 8))
+        table = code.stack(self.field(t.MOVES) * (3 * 8))
         with code.loop(0, self.field(t.MOVES)) as m:
             k, step = self.move(m, t.OF), self.move(m, t.STEP)
             is_array, place = self.is_a(k, t.AN_ARRAY), table + self.move(m, t.ROW) * (3 * 8)
@@ -295,11 +294,11 @@ class _Printer(Arguments):
     def run_staged(self):
         """Tile by tile; memory on the stack is taken once."""
         code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
-        size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
+        size = code.smaller(self.field(t.TILE_SIZE), code.whole(count + width - 1, width))
         table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
         with code.loop(0, code.read(self.seeds)):
-            with code.loop(0, (count + size - 1) // size) as part:
-                self.tile(table, scratch, size, part * size)
+            with code.loop(0, count, size) as start:
+                self.tile(table, scratch, size, start)
             with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
                 code.store(self.data + k * 8, code.field(self.data, k) + self.bytes_of(k))
 
@@ -307,7 +306,7 @@ class _Printer(Arguments):
         """Stage what is not in place, compute, and write back."""
         code, width = self.code, self.field(t.WIDTH)
         count = code.smaller(size, code.read(self.count) - start)
-        padded = (count + width - 1) // width * width
+        padded = code.whole(count + width - 1, width)
         with code.loop(0, self.field(t.ROWS)) as r:
             code.store(table + r * 8, scratch + r * size * self.item)
         with self.code.loop(0, self.field(t.MOVES)) as m:
@@ -337,7 +336,7 @@ class _Printer(Arguments):
         """Stage so many elements, and the last one over the rest of the row, where single items come first."""
         code, items, place = self.code, self.move(m, t.ITEMS), self.place(m, start)
         with code.when(items.equals(1)):
-            first, step = (count - 1) // self.register * self.register, self.move(m, t.STEP)
+            first, step = code.whole(count - 1, self.register), self.move(m, t.STEP)
             last = code.load(place + (count - 1) * step * self.item, self.kind)
             self.fill(row + first * self.item, last, padded - first)
             self.copy((row, 1), (place, step), count - 1)
@@ -372,8 +371,8 @@ class _Printer(Arguments):
         kind = ir.VectorType(self.kind, lanes)
         one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
         vector = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
-        with code.loop(0, count // lanes) as i:
-            code.store(row + i * (lanes * self.item), vector, kind)
+        with code.loop(0, count, lanes) as i:
+            code.store(row + i * self.item, vector, kind)
 
     def copy(self, target, source, count):
         """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""
