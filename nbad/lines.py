@@ -152,7 +152,7 @@ def _called():
     while frame is not None and is_foreign(frame):
         code = frame.f_code
         name = code.co_qualname.partition(".")[0]
-        if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Bound":  # which hand the call on
+        if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Way":  # which hand the call on
             own = frame.f_locals.get("self") if name in MADE_BY else None
             found = MADE_BY.get(type(own).__name__) if name in MADE_BY else name
             argnums = getattr(own, "argnums", None)

@@ -1,5 +1,8 @@
 """Work that depends on broadcast scalars alone, taken out of a graph: it is done once, not for each element."""
 
+from functools import reduce
+from operator import or_
+
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import simplify
 from nbad.operations.row import REAL
@@ -40,6 +43,37 @@ def split(graph: Graph, uniform: frozenset[int]) -> tuple[Graph, Graph] | None:
     return head, _body(graph, taken)
 
 
+def deciding(graph: Graph, bits: dict[int, int]) -> list[int]:
+    """The least sets of input slots that have something worth taking out where they are uniform.
+
+    Parameters
+    ----------
+    graph : Graph
+    bits : dict of int
+        A bit for each slot that may be uniform.
+
+    Returns
+    -------
+    list of int
+        The bits of each set.
+
+    Examples
+    --------
+    >>> from nbad.graphs.graph import GraphBuilder
+    >>> b = GraphBuilder("f", ["x", "a"])
+    >>> deciding(b.build([b.add("mul", b.add("mul", 0, 0), b.add("exp", 1))]), {0: 1, 1: 2})
+    [2]
+    """
+    costs = _costs(graph, frozenset(bits))
+    sets: dict[int, int] = {}
+    found: list[int] = []
+    for k in costs:
+        own = sets[k] = reduce(or_, [sets[a] for a in graph.nodes[k].args], bits.get(k, 0))
+        if own and _is_worthwhile(graph, costs, k) and not any(less & own == less for less in found):
+            found = [*(more for more in found if more & own != own), own]
+    return found
+
+
 def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:
     """The uniform nodes, and what each costs with all below it."""
     costs: dict[int, float] = {}
@@ -55,11 +89,12 @@ def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:
 def _frontier(graph: Graph, costs: dict[int, float]) -> list[int]:
     """Uniform numbers worth an input row that something else, or an output, uses."""
 
-    def is_taken(k: int) -> bool:
-        return graph.nodes[k].kind == REAL and costs.get(k, 0.0) >= WORTHWHILE
+    users = [a for k, node in enumerate(graph.nodes) if not _is_worthwhile(graph, costs, k) for a in node.args]
+    return sorted({k for k in (*users, *graph.outputs) if _is_worthwhile(graph, costs, k)})
 
-    users = [a for k, node in enumerate(graph.nodes) if not is_taken(k) for a in node.args]
-    return sorted({k for k in (*users, *graph.outputs) if is_taken(k)})
+
+def _is_worthwhile(graph: Graph, costs: dict[int, float], k: int) -> bool:
+    return graph.nodes[k].kind == REAL and costs.get(k, 0.0) >= WORTHWHILE
 
 
 def _body(graph: Graph, taken: list[int]) -> Graph:

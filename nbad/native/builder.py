@@ -80,6 +80,10 @@ class Code:
         """One of two integers."""
         return Int(self.builder, self.builder.select(condition, _raw(yes), _raw(no)))
 
+    def whole(self, number, step):
+        """The greatest multiple of a power of two that is not above a number; a division would take ten times as long."""
+        return number & (self.int(0) - step)
+
     def smaller(self, a, b):
         """The smaller of two integers."""
         return self.select(a < b, a, b)
@@ -121,13 +125,13 @@ class Code:
             yield
 
     @contextmanager
-    def loop(self, start, stop):
-        """Do the body for each integer from `start` to `stop`; the counter lives in a register."""
-        with self.fold(start, stop, []) as (counter, _):
+    def loop(self, start, stop, step=1):
+        """Do the body for each integer from `start` to `stop`, or every so manyth; the counter lives in a register."""
+        with self.fold(start, stop, [], step) as (counter, _):
             yield counter
 
     @contextmanager
-    def fold(self, start, stop, values):
+    def fold(self, start, stop, values, step=1):
         """The same with raw values that live in registers, too: the body gets a list of them, in which it puts the next ones.
 
         Behind it the list holds the last ones. What is kept in a `variable` goes through memory in each pass: sums of six terms
@@ -145,7 +149,7 @@ class Code:
         self.builder.position_at_end(body)
         changed = list(kept)
         yield counter, changed
-        phi.add_incoming((counter + 1).value, self.builder.block)
+        phi.add_incoming((counter + step).value, self.builder.block)
         for own, value in zip(kept, changed, strict=True):
             own.add_incoming(value, self.builder.block)
         changed[:] = kept

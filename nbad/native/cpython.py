@@ -26,6 +26,7 @@ USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
 WRITEABLE = 0x0400
 FASTCALL = 0x0080
 LARGEST = 1 << 16  # bytes of scratch on the stack
+FLAG, GENERAL, FALSE, READ, CALL, LET_GO, HOLD, RUN, FIRST, SECOND, RESULT = range(11)  # the table of a repeated function
 _methods: dict[str, "_Method"] = {}
 
 
@@ -66,6 +67,53 @@ def new_function(name):
     code = Code(ir.Module(name), name, 3, internal=False, returns=I64)
     this, args, count = code.parameters
     return code, code.load(this + DATA), args, count
+
+
+def repeated(flag, general):
+    """A function without arguments, and its table, in which `settle` names another; None where it has none.
+
+    Parameters
+    ----------
+    flag : ContextVar
+    general : callable
+        What is called until another is named, while the flag is true, and where the other answers False.
+    """
+    if not is_available():
+        return general, None
+    functions = [api(name) for name in ("PyContextVar_Get", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef")]
+    call = function("repeat", _print_repeat, [id(flag), id(general), id(False), *functions, 0, 0, 0, 0], (flag, general))
+    return call, call.__self__
+
+
+def settle(table, call, result):
+    """Let a repeated function make a call of two arguments, a partial object, from now on; the caller keeps all that is given.
+
+    A `result` that is not None is returned for what the call gives.
+    """
+    table[FIRST : RESULT + 1] = *map(id, call.args), 0 if result is None else id(result)
+    table[RUN] = id(call.func)  # last: before it the others are not read
+
+
+def _print_repeat():
+    code, table, args, count = new_function("repeat")
+    place, given = code.stack(code.int(8)), code.stack(code.int(16))
+    run, false = code.field(table, RUN), code.field(table, FALSE)
+    with code.when(code.builder.and_(run.differs(0), count.equals(0))):
+        code.call(code.field(table, READ), code.field(table, FLAG), 0, place, returns=I64)
+        flag = code.load(place)
+        code.call(code.field(table, LET_GO), flag)
+        with code.when(flag.equals(false)):
+            code.store(given, code.field(table, FIRST))
+            code.store(given + 8, code.field(table, SECOND))
+            made, result = code.call(code.field(table, CALL), run, given, 2, 0, returns=I64), code.field(table, RESULT)
+            with code.when(code.builder.or_(made.equals(0), code.builder.and_(made.differs(false), result.equals(0)))):
+                code.builder.ret(made.value)
+            code.call(code.field(table, LET_GO), made)
+            with code.when(made.differs(false)):
+                code.call(code.field(table, HOLD), result)
+                code.builder.ret(result.value)
+    code.finish(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, 0, returns=I64))
+    return str(code.function.module)
 
 
 def api(name):

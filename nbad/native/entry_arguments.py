@@ -2,6 +2,7 @@
 
 from llvmlite import ir
 
+from nbad.codegen.host import host
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import I64, Code, Int
@@ -42,31 +43,40 @@ class Arguments(Fields):
     def __init__(self, name, dtype):
         self.code, self.table, self.call, given = new_function(name)
         self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
+        self.register = host().width(dtype.name)  # items in one
         self.from_rows = self.field(t.FROM_ROWS)
-        with self.code.when(given.differs(self.from_rows * 2 + 2)):
-            self.code.builder.ret(self.code.call(self.field(t.ANSWER), 0, returns=I64).value)
+        self.refused = self.refusal()
+        self.demand(given.equals(self.from_rows * 2 + 2))
         self.inputs, self.results = self.field(t.INPUTS), self.field(t.RESULTS)
         self.out = self.code.field(self.call, self.from_rows * 2 + 1)
         self.has_out = self.out.differs(self.field(t.NONE))
         self.given = self.inputs + self.code.select(self.has_out, self.results, 0)
-        self.good, self.lead, self.count, self.seeds = (self.code.variable(k) for k in (1, 0, 1, 1))
+        self.lead, self.count, self.seeds = (self.code.variable(k) for k in (0, 1, 1))
         self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
         self.lengths, self.new_lengths = (
             self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
         )
-        self.args, self.things, self.data, self.kinds = (self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(4))
+        stacks = [self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(5)]
+        self.args, self.things, self.data, self.ends, self.kinds = stacks
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
-        self.numbers = self.code.variable(0)  # whether any input is a number
+        self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.asked = self.code.variable(0)  # who may share the work
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
 
     # --- small words
 
-    def demand(self, condition):
-        self.code.assign(self.good, self.code.select(condition, self.code.read(self.good), 0))
+    def refusal(self):
+        """The block that answers "not mine"; nothing was done then."""
+        builder, block = self.code.builder, self.code.function.append_basic_block("refused")
+        with builder.goto_block(block):
+            builder.ret(self.code.call(self.field(t.ANSWER), 0, returns=I64).value)
+        return block
 
-    def so_far(self):
-        return self.code.when(self.code.read(self.good).differs(0))
+    def demand(self, condition):
+        """Go on where a condition holds: no chain of conditions waits in memory, so that calls of one element are faster."""
+        following = self.code.function.append_basic_block()
+        self.code.builder.cbranch(condition, following, self.refused)
+        self.code.builder.position_at_end(following)
 
     def is_array(self, thing):
         return type_of(self.code, thing).equals(self.field(t.ARRAY))
@@ -82,7 +92,7 @@ class Arguments(Fields):
             at, groups, groups_at = code.variable(self.inputs), self.field(t.GROUPS), self.field(t.GROUPS_AT)
             with code.when(groups.differs(1)):
                 self.demand_tuple(self.out, groups)
-            with code.loop(0, groups) as g, self.so_far():
+            with code.loop(0, groups) as g:
                 group, count = code.variable(self.out), self.field(groups_at + g * t.GROUP + t.COUNT)
                 with code.when(groups.differs(1)):
                     code.assign(group, code.field(self.out + ITEMS, g))
@@ -96,27 +106,27 @@ class Arguments(Fields):
     def lay_out(self, thing, number, at):
         """The items of a tuple of so many."""
         self.demand_tuple(thing, number)
-        with self.so_far(), self.code.loop(0, number) as k:
+        with self.code.loop(0, number) as k:
             self.code.store(self.args + (at + k) * 8, self.code.field(thing + ITEMS, k))
 
     def demand_tuple(self, thing, number):
-        code = self.code
-        self.demand(type_of(code, thing).equals(self.field(t.TUPLE)))
-        with self.so_far():
-            self.demand(code.load(thing + HEAD).equals(number))
+        self.demand(type_of(self.code, thing).equals(self.field(t.TUPLE)))
+        self.demand(self.code.load(thing + HEAD).equals(number))
 
     def check_types(self):
         """Fields of an object may be read only when its type is known."""
         code = self.code
         with code.loop(self.from_rows, self.inputs) as k:
-            thing = code.field(self.args, k)
-            kind, is_scalar = type_of(code, thing), self.argument(k, t.DEPTH).equals(0)
-            is_number = code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER)))
-            self.note(k, code.builder.and_(is_number, is_scalar), t.A_NUMBER)
-            self.demand(code.builder.or_(self.is_array(thing), self.is_a(k, t.A_NUMBER)))
-            with code.when(self.is_array(thing)):
-                has_no_axis = code.builder.and_(short(code, thing + NDIM).equals(0), self.from_rows.equals(0))
-                self.note(k, code.builder.and_(has_no_axis, is_scalar), t.WITHOUT_AXES)
+            thing, is_scalar = code.field(self.args, k), self.argument(k, t.DEPTH).equals(0)
+            kind = type_of(code, thing)
+            with code.when(kind.differs(self.field(t.ARRAY))):
+                self.demand(code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER))))
+                self.demand(is_scalar)
+                self.note(k, t.A_NUMBER)
+            with code.when(kind.equals(self.field(t.ARRAY))):
+                may_be = code.builder.and_(is_scalar, self.from_rows.equals(0))
+                with code.when(code.builder.and_(may_be, short(code, thing + NDIM).equals(0))):
+                    self.note(k, t.WITHOUT_AXES)
         with code.when(self.field(t.PRIMALS).differs(0)), code.loop(self.field(t.PRIMALS), self.inputs) as k:
             self.check_tangent(k, k - self.field(t.PRIMALS))
         if self.item == 4:
@@ -138,10 +148,11 @@ class Arguments(Fields):
         differ = self.code.builder.xor(both, has)
         self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, t.A_NUMBER)))
 
-    def note(self, k, condition, kind):
+    def note(self, k, kind):
         """One value for all elements: a number, or an array without axes."""
-        self.code.store(self.kinds + k * 8, self.code.select(condition, kind, 0))
-        self.code.assign(self.numbers, self.code.select(condition, 1, self.code.read(self.numbers)))
+        self.code.store(self.kinds + k * 8, self.code.int(kind))
+        bit = Int(self.code.builder, self.code.builder.shl(I64(1), k.value))
+        self.code.assign(self.numbers, self.code.read(self.numbers) + bit)
 
     def is_a(self, k, kind):
         return self.code.field(self.kinds, k).equals(kind)
@@ -153,7 +164,7 @@ class Arguments(Fields):
             shape = code.field(self.call, 0)
             code.assign(self.lead, code.load(shape + HEAD))
             self.demand(code.read(self.lead) <= t.MOST_DIMENSIONS)
-            with self.so_far(), code.loop(0, code.read(self.lead)) as d:
+            with code.loop(0, code.read(self.lead)) as d:
                 number = code.field(shape + ITEMS, d)
                 code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number, returns=I64))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
@@ -165,16 +176,24 @@ class Arguments(Fields):
                 code.assign(self.lead, lead)
                 self.demand(lead >= 0)
                 self.demand(lead <= t.MOST_DIMENSIONS)
-                with self.so_far(), code.loop(0, lead) as d:
+                with code.loop(0, lead) as d:
                     code.store(self.lengths + d * 8, length(code, thing, d))
-        with self.so_far():
-            with code.loop(0, code.read(self.lead)) as d:
-                code.assign(self.count, code.read(self.count) * code.field(self.lengths, d))
-            self.demand(code.read(self.count) >= 1)
-            with code.when(self.batched.differs(0)):
-                self.find_seeds()
-            limit = code.select(code.read(self.numbers).differs(0), self.field(t.FEW), self.field(t.LIMIT))
-            self.demand(limit >= code.read(self.count) * code.read(self.seeds))
+        with code.loop(0, code.read(self.lead)) as d:
+            code.assign(self.count, code.read(self.count) * code.field(self.lengths, d))
+        self.demand(code.read(self.count) >= 1)
+        with code.when(self.batched.differs(0)):
+            self.find_seeds()
+        elements = code.read(self.count) * code.read(self.seeds)
+        self.demand(self.field(t.LIMIT) >= elements)
+        with code.when(self.field(t.FEW) < elements):
+            self.demand_no_deciding()
+
+    def demand_no_deciding(self):
+        """The numbers decide no work that is better done once."""
+        code, numbers = self.code, self.code.read(self.numbers)
+        with code.loop(0, self.field(t.DECIDING)) as k:
+            some = self.field(self.field(t.DECIDING_AT) + k)
+            self.demand((numbers & some).differs(some))
 
     def find_seeds(self):
         """Their number, from the first array among them."""
@@ -191,9 +210,10 @@ class Arguments(Fields):
         """Note where an argument's values lie."""
         code, thing = self.code, self.code.field(self.args, k)
         code.store(self.things + k * 8, thing)
-        code.store(self.data + k * 8, thing + HEAD)
+        with code.when(self.is_a(k, t.A_NUMBER)):
+            self.lies(k, thing + HEAD, code.int(8))
         with code.when(code.builder.not_(self.is_a(k, t.A_NUMBER))):
-            code.store(self.data + k * 8, code.load(thing + DATA))
+            self.lies(k, code.load(thing + DATA), code.read(self.seeds) * self.bytes_of(k))
         with code.when(self.is_a(k, t.WITHOUT_AXES)):
             self.check_items(thing, USUAL)
         with code.when(code.builder.and_(self.is_a(k, t.AN_ARRAY), self.argument(k, t.IS_ROWS).equals(0))):
@@ -208,28 +228,29 @@ class Arguments(Fields):
         code, lead, depth, first = self.code, self.lead_of(k), self.argument(k, t.DEPTH), self.batched
         self.check_items(thing, flags)
         self.demand(short(code, thing + NDIM).equals(first + lead + depth))
-        with self.so_far():
-            with code.when(first.differs(0)):
-                self.demand(length(code, thing, 0).equals(code.read(self.seeds)))
-            with code.loop(0, lead) as d:
-                self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
-            with code.loop(0, depth) as d:
-                self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, t.CORE) + d)))
+        with code.when(first.differs(0)):
+            self.demand(length(code, thing, 0).equals(code.read(self.seeds)))
+        with code.loop(0, lead) as d:
+            self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
+        with code.loop(0, depth) as d:
+            self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, t.CORE) + d)))
 
     def check_out(self, k):
         """It must have memory of its own."""
         code, thing = self.code, self.code.field(self.args, k)
         code.store(self.things + k * 8, thing)
-        code.store(self.data + k * 8, code.load(thing + DATA))
+        start = code.load(thing + DATA)
+        end = self.lies(k, start, code.read(self.seeds) * self.bytes_of(k))
         self.check_array(k, thing, USUAL | WRITEABLE)
-        with self.so_far(), code.loop(self.from_rows, k) as other, code.when(code.builder.not_(self.is_a(other, t.A_NUMBER))):
-            own, end = self.bounds(k)
-            start, stop = self.bounds(other)
-            self.demand(code.builder.or_(own >= stop, start >= end))
+        with code.loop(self.from_rows, k) as other:
+            is_before, is_behind = end <= code.field(self.data, other), start >= code.field(self.ends, other)
+            self.demand(code.builder.or_(is_before, is_behind))
 
-    def bounds(self, k):
-        start = self.code.field(self.data, k)
-        return start, start + self.code.read(self.seeds) * self.bytes_of(k)
+    def lies(self, k, start, size):
+        """Note the memory of an argument; its end."""
+        self.code.store(self.data + k * 8, start)
+        self.code.store(self.ends + k * 8, start + size)
+        return start + size
 
     def bytes_of(self, k):
         """What one seed has of an argument."""

@@ -12,12 +12,8 @@ from nbad.native import sharing
 from nbad.native.builder import I64, Code, Int
 from nbad.native.convert import DOUBLE
 from nbad.native.cpython import DATA, I32, length
-from nbad.native.entry_arguments import Arguments, Fields
+from nbad.native.entry_arguments import Arguments
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
-
-# elements that are swept at once where there are many seeds: what residuals they have is in the nearest cache for the next seed;
-# 8 seeds of 20,000 elements take 92 us, and 124 us in parts of 1,024
-AT_ONCE = 2 * TILE
 
 
 def text(name, dtype):
@@ -25,67 +21,44 @@ def text(name, dtype):
     return _Printer(name, dtype).text()
 
 
-class _Moves(Fields):
-    """Where rows of the kernel meet arguments, for code that has tables of where their values and objects are, too."""
+class _Part:
+    """What one thread does in place: some tiles, as `nbad.native.sharing` gives them to work, for all seeds.
 
-    item: int
-    data: Int
-    things: Int
+    Its frame has the kernel, its width and its number of rows, how many elements and seeds there are and how many elements are
+    swept at once, and a table: for each row where it begins, and the bytes from an element and from a seed to the next.
+    """
 
-    def move(self, m, field):
-        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
-
-    def place(self, m, start):
-        """Address of an element in what a move names."""
-        code, of, step = self.code, self.move(m, t.OF), self.move(m, t.STEP)
-        data, offset = code.field(self.data, of), self.move(m, t.OFFSET)
-        found = code.variable(data + (start * step + offset) * self.item)
-        with code.when(step.equals(0)):  # only then are there two dimensions to read
-            pitch = length(code, code.field(self.things, of), 1)
-            code.assign(found, data + (offset * pitch + start) * self.item)
-        return code.read(found)
-
-    def call_kernel(self, rows, count):
-        self.code.call(self.field(t.KERNEL), rows, count)
-
-
-class _Part(_Moves):
-    """What one thread does in place: some tiles, as `nbad.native.sharing` gives them to work, for all seeds."""
-
-    def __init__(self, module, item):
-        self.code, self.item = Code(module, "part", 7), item
+    def __init__(self, module):
+        self.code = Code(module, "part", 7)
         frame, _, _, self.tile, self.last_tile, _, _ = self.code.parameters
-        given = [self.code.field(frame, k) for k in range(6)]
-        self.table, self.first_data, self.things, self.steps, self.count, self.seeds = given
-        self.data = self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS))
+        given = [self.code.field(frame, k) for k in range(7)]
+        self.kernel, self.width, self.number, self.count, self.seeds, self.at_once, self.places = given
+        self.rows = self.code.stack(self.number * 8)
 
     def text(self):
         """The function."""
-        code, rows = self.code, self.code.stack(self.field(t.ROWS) * 8)
+        code, size = self.code, self.at_once
         start, end = self.tile * TILE, code.smaller(self.last_tile * TILE, self.count)
-        size = code.select(self.seeds.equals(1), end - start, AT_ONCE)
-        with code.loop(0, (end - start + size - 1) // size) as block, code.loop(0, self.seeds) as seed:
-            with code.loop(0, self.field(t.INPUTS) + self.field(t.RESULTS)) as k:
-                code.store(self.data + k * 8, code.field(self.first_data, k) + seed * code.field(self.steps, k))
-            first = start + block * size
-            self.compute(rows, first, code.smaller(first + size, end))
+        with code.loop(start, end, size) as first, code.loop(0, self.seeds) as seed:
+            self.compute(seed, first, code.smaller(first + size, end))
         return code.finish()
 
-    def compute(self, rows, start, end):
-        width = self.field(t.WIDTH)
-        whole = (end - start) // width * width
+    def compute(self, seed, start, end):
+        whole = self.code.whole(end - start, self.width)
         with self.code.when(whole.differs(0)):
-            self.run(rows, start, whole)
+            self.run(seed, start, whole)
         with self.code.when(end.differs(start + whole)):
-            self.run(rows, end - width, width)
+            self.run(seed, end - self.width, self.width)
 
-    def run(self, rows, start, count):
-        with self.code.loop(0, self.field(t.MOVES)) as m:
-            self.code.store(rows + self.move(m, t.ROW) * 8, self.place(m, start))
-        self.call_kernel(rows, count)
+    def run(self, seed, start, count):
+        code = self.code
+        with code.loop(0, self.number) as r:
+            first, by_element, by_seed = (code.field(self.places, r * 3 + k) for k in range(3))
+            code.store(self.rows + r * 8, first + start * by_element + seed * by_seed)
+        code.call(self.kernel, self.rows, count)
 
 
-class _Printer(Arguments, _Moves):
+class _Printer(Arguments):
     """The code of an entry for one dtype."""
 
     def text(self):
@@ -95,25 +68,20 @@ class _Printer(Arguments, _Moves):
             code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
             code.store(self.things + k * 8, code.int(0))
         self.unpack()
-        with self.so_far():
-            self.check_types()
-        with self.so_far():
-            self.find_shape()
-        with self.so_far():
-            self.ask()
-        with self.so_far(), code.loop(0, self.inputs) as k:
+        self.check_types()
+        self.find_shape()
+        self.ask()
+        with code.loop(0, self.inputs) as k:
             self.check_input(k)
-        with self.so_far(), code.loop(self.inputs, self.given) as k:
+        with code.loop(self.inputs, self.given) as k:
             self.check_out(k)
-        with self.so_far():
-            with code.loop(self.given, self.inputs + self.results) as k:
-                self.new_result(k)
-            self.run()
-            with code.when(self.has_out):
-                code.call(self.field(t.RETAIN), self.out)
-                code.builder.ret(self.out.value)
-            code.builder.ret(self.assembled().value)
-        code.finish(code.call(self.field(t.ANSWER), 0, returns=I64))
+        with code.loop(self.given, self.inputs + self.results) as k:
+            self.new_result(k)
+        self.run()
+        with code.when(self.has_out):
+            code.call(self.field(t.RETAIN), self.out)
+            code.builder.ret(self.out.value)
+        code.finish(self.assembled())
         return str(code.function.module)
 
     # --- results
@@ -144,7 +112,7 @@ class _Printer(Arguments, _Moves):
     def pitch(self):
         """Items in a residual row: whole tiles."""
         code = self.code
-        whole = (code.read(self.count) + (TILE - 1)) // TILE * TILE
+        whole = code.whole(code.read(self.count) + (TILE - 1), TILE)
         is_even = (whole * self.item & (GAP_EVERY - 1)).equals(0)
         return code.select(is_even, whole + GAP // self.item, whole)
 
@@ -219,6 +187,21 @@ class _Printer(Arguments, _Moves):
             code.assign(group, result)
         code.assign(at, code.read(at) + 1)
 
+    # --- where rows of the kernel meet arguments
+
+    def move(self, m, field):
+        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
+
+    def place(self, m, start):
+        """Address of an element in what a move names."""
+        code, of, step = self.code, self.move(m, t.OF), self.move(m, t.STEP)
+        data, offset = code.field(self.data, of), self.move(m, t.OFFSET)
+        found = code.variable(data + (start * step + offset) * self.item)
+        with code.when(step.equals(0)):  # only then are there two dimensions to read
+            pitch = length(code, code.field(self.things, of), 1)
+            code.assign(found, data + (offset * pitch + start) * self.item)
+        return code.read(found)
+
     # --- the work
 
     def ask(self):
@@ -236,8 +219,7 @@ class _Printer(Arguments, _Moves):
 
     def is_in_place(self):
         """Whether nothing is to be staged."""
-        both, fills = self.code.builder.and_, self.code.read(self.count) >= self.field(t.WIDTH)
-        return both(both(fills, self.code.read(self.numbers).equals(0)), self.field(t.IN_PLACE).differs(0))
+        return self.code.builder.and_(self.code.read(self.count) >= self.field(t.WIDTH), self.field(t.IN_PLACE).differs(0))
 
     def run(self):
         """All seeds, one after the other."""
@@ -250,11 +232,13 @@ class _Printer(Arguments, _Moves):
     def run_in_place(self):
         """Alone, or with helpers that listen, or are woken; the interpreter's lock is given away where that takes long."""
         code, count, is_long = self.code, self.code.read(self.count), self.work() >= self.field(t.LONG_FROM)
-        steps, kept = code.stack(code.int(8 * t.MOST_ARGUMENTS)), code.variable(0)
-        with code.loop(0, self.inputs + self.results) as k:
-            code.store(steps + k * 8, code.select(k < self.from_rows, 0, self.bytes_of(k)))
-        frame = self.listed([self.table, self.data, self.things, steps, count, code.read(self.seeds)])
-        part, tiles = _Part(code.function.module, self.item).text(), (count + (TILE - 1)) // TILE
+        at_once, kept = code.variable(count), code.variable(0)
+        with code.when(code.builder.or_(code.read(self.numbers).differs(0), code.read(self.seeds).differs(1))):
+            code.assign(at_once, self.field(t.AT_ONCE))
+        self.spread_numbers(code.smaller(code.read(at_once), count))
+        kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.MOVES)]
+        frame = self.listed([*kernel, count, code.read(self.seeds), code.read(at_once), self.places()])
+        part, tiles = _Part(code.function.module).text(), (count + (TILE - 1)) // TILE
         team, threads = code.read(self.asked) & ((1 << t.TEAM_BITS) - 1), code.read(self.asked) >> t.TEAM_BITS
         shares = code.variable(0)
         with code.when(team.differs(0)):
@@ -272,6 +256,31 @@ class _Printer(Arguments, _Moves):
         with code.when(is_long):
             code.call(self.field(t.RESTORE), code.read(kept))
 
+    def spread_numbers(self, count):
+        """A row of each number, so long; no row is longer than what is swept at once, so they stay where they are."""
+        code, lanes = self.code, self.register
+        size = code.whole(count + (lanes - 1), lanes)
+        with code.when(code.read(self.numbers).differs(0)):
+            rows = code.stack(self.inputs * size * self.item)
+            with code.loop(self.from_rows, self.inputs) as k, code.when(code.builder.not_(self.is_a(k, t.AN_ARRAY))):
+                row = rows + k * size * self.item
+                self.fill_number(row, k, size)
+                code.store(self.data + k * 8, row)
+
+    def places(self):
+        """The table of a part: for each row where it begins, and the bytes to the next element and the next seed."""
+        code = self.code
+        table = code.stack(self.field(t.MOVES) * (3 * 8))
+        with code.loop(0, self.field(t.MOVES)) as m:
+            k, step = self.move(m, t.OF), self.move(m, t.STEP)
+            is_array, place = self.is_a(k, t.AN_ARRAY), table + self.move(m, t.ROW) * (3 * 8)
+            by_element = code.select(step.equals(0), 1, step) * self.item
+            by_seed = code.select(k < self.from_rows, 0, self.bytes_of(k))
+            code.store(place, self.place(m, code.int(0)))
+            code.store(place + 8, code.select(is_array, by_element, 0))
+            code.store(place + 16, code.select(is_array, by_seed, 0))
+        return table
+
     def listed(self, values, zeros=0):
         """A table on the stack: these values, and behind them some zeros."""
         code, first = self.code, len(values)
@@ -285,11 +294,11 @@ class _Printer(Arguments, _Moves):
     def run_staged(self):
         """Tile by tile; memory on the stack is taken once."""
         code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
-        size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
+        size = code.smaller(self.field(t.TILE_SIZE), code.whole(count + width - 1, width))
         table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
         with code.loop(0, code.read(self.seeds)):
-            with code.loop(0, (count + size - 1) // size) as part:
-                self.tile(table, scratch, size, part * size)
+            with code.loop(0, count, size) as start:
+                self.tile(table, scratch, size, start)
             with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
                 code.store(self.data + k * 8, code.field(self.data, k) + self.bytes_of(k))
 
@@ -297,7 +306,7 @@ class _Printer(Arguments, _Moves):
         """Stage what is not in place, compute, and write back."""
         code, width = self.code, self.field(t.WIDTH)
         count = code.smaller(size, code.read(self.count) - start)
-        padded = (count + width - 1) // width * width
+        padded = code.whole(count + width - 1, width)
         with code.loop(0, self.field(t.ROWS)) as r:
             code.store(table + r * 8, scratch + r * size * self.item)
         with self.code.loop(0, self.field(t.MOVES)) as m:
@@ -312,11 +321,8 @@ class _Printer(Arguments, _Moves):
                 self.fill_number(own, self.move(m, t.OF), padded)
             staged = code.builder.not_(code.builder.or_(direct, is_number))
             with code.when(code.builder.and_(staged, is_load)):
-                items, end = self.move(m, t.ITEMS), own + count * self.item * self.move(m, t.ITEMS)
-                self.copy((own, 1), (self.place(m, start), self.step(m)), count * items)
-                again = code.select(items.equals(1), 0, 1)  # a single item from where it is: what was just stored is slow to load
-                self.copy((end, 1), (end - items * self.item, again), (padded - count) * items)
-        self.call_kernel(table, padded)
+                self.bring(own, m, start, count, padded)
+        code.call(self.field(t.KERNEL), table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
             own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
             with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
@@ -325,6 +331,19 @@ class _Printer(Arguments, _Moves):
                     self.sum(self.place(m, start), own, count)
                 with code.when(code.builder.not_(is_summed)):
                     self.copy((self.place(m, start), self.step(m)), (own, 1), count * items)
+
+    def bring(self, row, m, start, count, padded):
+        """Stage so many elements, and the last one over the rest of the row, where single items come first."""
+        code, items, place = self.code, self.move(m, t.ITEMS), self.place(m, start)
+        with code.when(items.equals(1)):
+            first, step = code.whole(count - 1, self.register), self.move(m, t.STEP)
+            last = code.load(place + (count - 1) * step * self.item, self.kind)
+            self.fill(row + first * self.item, last, padded - first)
+            self.copy((row, 1), (place, step), count - 1)
+        with code.when(items.differs(1)):
+            end, pitch = row + count * items * self.item, items * self.item
+            self.copy((row, 1), (place, 1), count * items)
+            self.copy((end, 1), (end - pitch, 1), (padded - count) * items)
 
     def step(self, m):
         """Items from one that is staged to the next: the whole block is."""
@@ -338,15 +357,22 @@ class _Printer(Arguments, _Moves):
         code.store(target, total if self.item == 8 else code.builder.fptrunc(total, self.kind), self.kind)
 
     def fill_number(self, row, k, count):
-        """A number is a double, whatever the dtype; an array without axes has that of all."""
+        """A number is a double, whatever the dtype; an array without axes has that of all. `count` is one of whole registers."""
         code, address = self.code, self.code.field(self.data, k)
         with code.when(self.is_a(k, t.WITHOUT_AXES)):
-            self.copy((row, 1), (address, 0), count)
+            self.fill(row, code.load(address, self.kind), count)
         with code.when(self.is_a(k, t.A_NUMBER)):
-            value = code.load(address, ir.DoubleType())
-            value = value if self.item == 8 else code.builder.fptrunc(value, self.kind)
-            with code.loop(0, count) as i:
-                code.store(row + i * self.item, value, self.kind)
+            value = code.load(address, DOUBLE)
+            self.fill(row, value if self.item == 8 else code.builder.fptrunc(value, self.kind), count)
+
+    def fill(self, row, value, count):
+        """Store a value as often, by registers: what is stored by items is slow to load as a vector."""
+        code, builder, lanes = self.code, self.code.builder, self.register
+        kind = ir.VectorType(self.kind, lanes)
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
+        vector = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+        with code.loop(0, count, lanes) as i:
+            code.store(row + i * self.item, vector, kind)
 
     def copy(self, target, source, count):
         """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""

@@ -6,7 +6,10 @@ Each function makes the entry of one sweep. Where this interpreter's objects can
 import math
 
 from nbad.codegen.compile import reads_beside
+from nbad.graphs.hoist import deciding
 from nbad.native import cpython
+from nbad.native.cpython import repeated as repeated
+from nbad.native.cpython import settle as settle
 from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
@@ -23,14 +26,14 @@ MANY = 1 << 12  # elements from which it pays to compile uniform work apart; num
 
 def value(program, dtype):
     """`entry(xs, out)`: the value."""
-    run = _made(program.value(dtype), program.cores, [(program.leaves, program.structure.is_tuple)])
+    run = _of_inputs(program, program.value(dtype), [(program.leaves, program.structure.is_tuple)])
     return _in_structure(program, run, program.structure.build)
 
 
 def forward(program, plan, dtype):
     """`entry(xs, None)`: the value, and the residual rows."""
     groups = [(program.leaves, program.structure.is_tuple), ((Rows(len(plan.residuals)),), False)]
-    return _made(program.forward(plan, dtype), program.cores, groups)
+    return _of_inputs(program, program.forward(plan, dtype), groups)
 
 
 def reverse(program, plan, arguments, dtype, shared, batched):
@@ -79,7 +82,7 @@ def jacobian(program, plan, dtype, with_value):
     kernel, block = program.jacobian(plan, dtype, with_value), (plan.outputs, len(plan.wrt))
     leaves = program.leaves if with_value else ()
     groups = [(leaves, program.structure.is_tuple)] * with_value + [((block,), False)]
-    run = _made(kernel, program.cores, groups)
+    run = _of_inputs(program, kernel, groups)
     return _in_structure(program, run, lambda pair: (program.structure.build(pair[0]), pair[1])) if with_value else run
 
 
@@ -98,6 +101,12 @@ def _in_structure(program, run, build):
         return made if made is False or given[-1] is not None else build(made)
 
     return call
+
+
+def _of_inputs(program, kernel, groups):
+    """The entry of a kernel from inputs on: what numbers alone decide the general way takes out, as `sweeps` does."""
+    bits = {slots.start: 1 << k for k, (slots, core) in enumerate(zip(program.slots, program.cores, strict=True)) if not core}
+    return _made(kernel, program.cores, groups, deciding=tuple(deciding(kernel.graph, bits)))
 
 
 def _made(kernel, inputs, groups, longest=LONG, shared=(), **more):
@@ -154,6 +163,6 @@ def _entry(sweep, longest):
     results = sum(r.number if isinstance(r, Rows) else math.prod(r) for group, _ in sweep.groups for r in group)
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
-    bounds = Bounds(_most(*work, results, longest), min(small, MANY - 1), shared, small, woken)
+    bounds = Bounds(_most(*work, results, longest), min(small, MANY - 1), MANY - 1, shared, small, woken)
     run = entry(sweep, bounds, Means(asked, memory.SMALLEST, FRESH[size]))
     return cautious(run or never, kernel.graph)

@@ -10,6 +10,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import ArrayArgument
 from nbad.displays.names import Public
 from nbad.errors import NbadError, cut, fitting
+from nbad.runtime import plain
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian
 
@@ -59,8 +60,10 @@ def bind(f: Kernel | Callable[..., Any], *xs: ArrayArgument, out: Any = None, **
     return Bound(functools.partial(f, *xs, out=out, **kwargs), out)
 
 
-class Bound(Public):
-    """What `bind` returns.
+class Bound(Public, functools.partial[Any]):
+    """What `bind` returns: a partial object, so that no line of Python runs in a call that an entry serves.
+
+    By a method a call of one element took 70 ns more, of 370.
 
     Parameters
     ----------
@@ -69,34 +72,43 @@ class Bound(Public):
     out : array, tuple of arrays, or None
     """
 
+    internal = frozenset({"func", "args", "keywords"})
+
+    def __new__(cls, general, out):
+        way = Way(general, out)
+        call, way.table = plain.repeated(config.debug, way)
+        return super().__new__(cls, call)
+
     def __init__(self, general, out):
-        self._general, self._out, self._plain = general, out, _never
+        self._made_of = general, out
+
+    def __repr__(self):
+        return f"<nbad.bind of {self._made_of[0].func!r}>"
+
+    def __reduce__(self):
+        return Bound, self._made_of  # an entry stays in its process
+
+
+class Way:
+    """The general way of a bound call, after which there may be an entry."""
+
+    def __init__(self, general, out):
+        self.general, self.out, self.table, self._kept = general, out, None, []
         self._left = ENTRY_BY * (general.keywords.keys() == {"out"})
 
     def __call__(self):
         try:
-            made = False if config.debug.get() else self._plain()
-            if made is False:
-                return self._anew()
-            return made if self._out is None else self._out
+            made = self.general()
+            if self._left and self.table is not None and not config.debug.get():
+                self._left -= 1
+                self._settle()
+            return made
         except NbadError as error:
             cut(error)
             raise
 
-    def __repr__(self):
-        return f"<nbad.bind of {self._general.func!r}>"
-
-    def __reduce__(self):
-        return Bound, (self._general, self._out)  # an entry stays in its process
-
-    def _anew(self):
-        """The general way, after which there may be an entry."""
-        made = self._general()
-        if self._left:
-            self._left -= 1
-            self._plain = self._general.func.bound(self._general.args, self._out) or _never
-        return made
-
-
-def _never():
-    return False
+    def _settle(self):
+        run = self.general.func.bound(self.general.args, self.out)
+        if run is not None:
+            self._kept.append(run)  # threads may be in an earlier one
+            plain.settle(self.table, run, self.out)

@@ -245,8 +245,9 @@ class ValueAndGrad(Made):
 
     def __call__(self, /, *xs, out=None, **kwargs):
         try:
-            y, *partials = self.both(*xs, out=self._flat(out), **kwargs)
-            return out or (y, tuple(partials) if self.is_many else partials[0])
+            into = out if out is None else self._flat(out)
+            made = self.both(*xs, out=into, **kwargs) if kwargs else self.both(*xs, out=into)
+            return out or (made[0], made[1:] if self.is_many else made[1])
         except NbadError as error:
             cut(error)
             raise
@@ -256,10 +257,18 @@ class ValueAndGrad(Made):
         return None if out is None else self.both.bound(xs, self._flat(out))
 
     def _flat(self, out):
+        """Arrays for results as one tuple."""
+        if self.is_many and type(out) is tuple and len(out) == 2 and out[0] is not None:  # at once: it took 0.4 us of 1.4
+            y, partials = out
+            if type(partials) is tuple and len(partials) == len(self._names):
+                return y, *partials
+        return self._checked(out)
+
+    def _checked(self, out):
         headline = f"value_and_grad of `{self.f.__name__}`"
         y, partials = pair_of(out, headline, ("y", "partials"))
-        if out is None or not self.is_many:
-            return None if out is None else (y, partials)
+        if not self.is_many:
+            return y, partials
         if not isinstance(partials, tuple) or len(partials) != len(self._names):
             dots = "".join(f"d{name}, " for name in self._names).rstrip()
             raise ArgumentValueError(

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbad.graphs.graph import GraphBuilder
-from nbad.graphs.hoist import split
+from nbad.graphs.hoist import deciding, split
 from nbad.graphs.interpreter import evaluate
+from nbad.graphs.simplify import simplify
 
 
 def build(make):
@@ -36,6 +37,20 @@ def test_conditions_are_computed_again():
 
 
 STEP = st.tuples(st.sampled_from(["add", "mul", "div", "exp", "sin", "sqrt"]), st.integers(0, 99), st.integers(0, 99))
+
+
+@given(st.lists(STEP, max_size=15))
+def test_what_decides_has_something_to_take_out(steps):
+    """For every set of inputs that may be uniform."""
+    builder = GraphBuilder("f", ["x", "a", "b"])
+    for op, i, j in steps:
+        number = len(builder.nodes)
+        builder.add(op, *(i % number, j % number)[: 2 if op in ("add", "mul", "div") else 1])
+    graph = simplify(builder.build([len(builder.nodes) - 1, len(builder.nodes) // 2]))  # no node is dead
+    sets = deciding(graph, {0: 1, 1: 2, 2: 4})
+    for chosen in range(1, 8):
+        found = split(graph, frozenset(k for k in range(3) if chosen >> k & 1))
+        assert (found is not None) == any(chosen & least == least for least in sets)
 
 
 @given(st.lists(STEP, max_size=15))
