@@ -1,4 +1,4 @@
-"""What NumPy's functions on whole arrays mean on traced ones: making, reshaping, reducing.
+"""NumPy's functions of whole traced arrays: making, filling, reshaping and joining them, sums, means, extremes, logic along axes.
 
 Reductions run from left to right in C order, starting with the first item, as a plain Python loop would; no sum is pairwise.
 """

@@ -1,4 +1,4 @@
-"""Products and differences of traced arrays, and linear algebra of small matrices.
+"""Products, norms, averages and differences of traced arrays, and linear algebra of small matrices, as `np.linalg` has it.
 
 A sum of products starts with the first product and runs from left to right. Determinants are closed forms, inverses and solutions
 come by elimination, for matrices of up to three rows.

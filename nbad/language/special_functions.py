@@ -1,4 +1,4 @@
-"""The functions of `nbad.special`, `polygamma`, the normal distribution, NumPy's polynomials and SciPy's splines."""
+"""What `nbad.special`, `polygamma`, the normal distribution, NumPy's polynomials and SciPy's splines mean on traced values."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""Equations inside kernels: `nbad.solve`, and SciPy's root finders, which mean the same there."""
+"""Equations inside kernels: `nbad.solve` and SciPy's root finders; arguments checked, the function traced, its root a value."""
 
 import functools
 import sys

@@ -1,4 +1,4 @@
-"""What stands for an outer object inside one trace: modules, functions and classes that know traced values.
+"""What stands for an outer object inside one trace: modules, functions, classes and methods, bound again to know traced values.
 
 A kernel runs as a copy (`nbad.tracing.copies`) whose outer names hold stand-ins. No module is patched, and what is called without
 any traced value is called as it is.
