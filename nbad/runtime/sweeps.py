@@ -127,17 +127,14 @@ class Sweep:
     def new(self):
         """Arrays for the results."""
         more = (memory.empty(shape, self.dtype, self._is_exact) for shape in self.shapes[self._leaves :])
-        return [*self._new_leaves(), *more]
+        return [*map(self._new_leaf, self.shapes[: self._leaves]), *more]
 
-    def _new_leaves(self):
-        shapes = self.shapes[: self._leaves]
+    def _new_leaf(self, shape):
+        """An array that lies in memory as the arguments do."""
         if self._order is None:
-            return [memory.empty(shape, self.dtype) for shape in shapes]
-        depth, places = len(self._order), np.argsort(self._order)
-        axes = [(*self._order, *range(depth, len(shape))) for shape in shapes]
-        each = zip(shapes, axes, strict=True)
-        arrays = [memory.empty(tuple([shape[k] for k in own]), self.dtype) for shape, own in each]
-        return [array.transpose(*places, *range(depth, array.ndim)) for array in arrays]
+            return memory.empty(shape, self.dtype)
+        axes = (*self._order, *range(len(self._order), len(shape)))
+        return memory.empty(tuple([shape[k] for k in axes]), self.dtype).transpose(np.argsort(axes))
 
     def into(self, arrays, results):
         """Fill arrays of any strides."""
