@@ -15,7 +15,7 @@ from nbad.codegen.host import LINE
 from nbad.graphs.graph import Graph
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped, with_blocks
+from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, Traffic, arranged, grouped
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
@@ -84,7 +84,7 @@ class Launch:
         first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
         loads = arranged(moves[:reads], sizes, kernel, first_row + (prologue.results if prologue else 0))
         written = grouped(moves[reads:], sizes, kernel.dtype)
-        kernel, loads, stores, sums = with_blocks(kernel, loads, written, routes.sums, first_row)
+        kernel, loads, stores, sums = Traffic(kernel, loads, written, routes.sums).in_blocks(first_row)
         rows = max([kernel.rows + first_row, *(move.row + 1 for move in stores.single)])
         rows += bool(loads.indexed)  # a row of addresses
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)

@@ -189,30 +189,37 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-def with_blocks(
-    kernel: TileKernel, loads: Moves, stores: Moves, sums: Numbered, first_row: int
-) -> tuple[TileKernel, Moves, Moves, Numbered]:
-    """The kernel, whose rows begin at `first_row`, as one that reads and fills the blocks itself, and what its rows then meet."""
-    blocks = [*loads.blocks, *stores.blocks]
-    if not blocks:
-        return kernel, loads, stores, sums
-    graph, members = kernel.graph, {move.row: block for block in blocks for move in block}
+class Traffic(NamedTuple):
+    """A kernel, what it reads, where its results go, and rows that are summed."""
 
-    def groups(start: int, number: int) -> list[list[int]]:
-        """Rows, each list of which becomes one."""
-        found: list[list[int]] = []
-        for row in range(start, start + number):
-            rows = [move.row for move in members.get(row, ())] or [row]
-            if rows not in found:
-                found.append(rows)
-        return found
+    kernel: TileKernel
+    loads: Moves
+    stores: Moves
+    sums: Numbered
 
-    first = first_row + len(graph.inputs)
-    inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
-    places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
-    outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
-    kernel = kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
-    return kernel, loads.placed(places), stores.placed(places), tuple((places[row], slot) for row, slot in sums)
+    def in_blocks(self, first_row: int) -> "Traffic":
+        """The same with a kernel that reads and fills the blocks itself, whose rows are numbered from `first_row` on."""
+        blocks = [*self.loads.blocks, *self.stores.blocks]
+        if not blocks:
+            return self
+        graph, members = self.kernel.graph, {move.row: block for block in blocks for move in block}
+
+        def groups(start: int, number: int) -> list[list[int]]:
+            """Rows, each list of which becomes one."""
+            found: list[list[int]] = []
+            for row in range(start, start + number):
+                rows = [move.row for move in members.get(row, ())] or [row]
+                if rows not in found:
+                    found.append(rows)
+            return found
+
+        first = first_row + len(graph.inputs)
+        inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
+        places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
+        outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
+        kernel = self.kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
+        sums = tuple((places[row], slot) for row, slot in self.sums)
+        return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
 
 
 class Table(NamedTuple):

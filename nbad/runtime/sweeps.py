@@ -104,11 +104,13 @@ class Sweep:
         As that of a layout.
     more : int
         How many results, the last, are not over the elements; all others lie in memory as the arguments do, in that order.
+    is_exact : bool
+        Whether these take not a byte more than they need.
     """
 
-    def __init__(self, call, dtype, order, shapes, build, advice=ADVICE, more=0):
+    def __init__(self, call, dtype, order, shapes, build, advice=ADVICE, more=0, is_exact=False):
         self.call, self.dtype, self.shapes, self.advice = call, dtype, tuple(shapes), advice
-        self._order, self._leaves = order, len(self.shapes) - more
+        self._order, self._leaves, self._is_exact = order, len(self.shapes) - more, is_exact
         self.nbytes = dtype.itemsize * sum(map(math.prod, self.shapes))
         self._build, self._fresh, self._launches = build, None, Memo()
 
@@ -124,30 +126,20 @@ class Sweep:
 
     def new(self):
         """Arrays for the results."""
-        return [*self._new_leaves(), *(memory.empty(shape, self.dtype) for shape in self.shapes[self._leaves :])]
+        more = (memory.empty(shape, self.dtype, self._is_exact) for shape in self.shapes[self._leaves :])
+        return [*map(self._new_leaf, self.shapes[: self._leaves]), *more]
 
-    def _new_leaves(self):
-        shapes = self.shapes[: self._leaves]
+    def _new_leaf(self, shape):
+        """An array that lies in memory as the arguments do."""
         if self._order is None:
-            return [memory.empty(shape, self.dtype) for shape in shapes]
-        depth, places = len(self._order), np.argsort(self._order)
-        axes = [(*self._order, *range(depth, len(shape))) for shape in shapes]
-        each = zip(shapes, axes, strict=True)
-        arrays = [memory.empty(tuple([shape[k] for k in own]), self.dtype) for shape, own in each]
-        return [array.transpose(*places, *range(depth, array.ndim)) for array in arrays]
+            return memory.empty(shape, self.dtype)
+        axes = (*self._order, *range(len(self._order), len(shape)))
+        return memory.empty(tuple([shape[k] for k in axes]), self.dtype).transpose(np.argsort(axes))
 
     def into(self, arrays, results):
         """Fill arrays of any strides."""
         key = tuple([a.strides for a in results])
         self._launches(key, lambda: self._build(arrays, results))([*arrays, *results])
-
-
-class Bounded(Sweep):
-    """A forward sweep whose residual buffer, the last of its results, takes not a byte more than it needs."""
-
-    def new(self):
-        """Arrays for the results."""
-        return [*self._new_leaves(), memory.empty(self.shapes[-1], self.dtype, is_exact=True)]
 
 
 def value(program, layout):
@@ -161,12 +153,12 @@ def value(program, layout):
     return layout.remember("value", make)
 
 
-def forward(program, plan, layout, advice, kind=Sweep):
-    """The station of the value and the residuals, which come last among its results."""
+def forward(program, plan, layout, advice, is_exact=False):
+    """The station of the value and the residuals, which come last among its results, and may be bounded in memory."""
     computed = Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
     build = _builder(program, layout, (*program.leaves, ROWS), lambda: computed)
     shapes = *layout.leaf_shapes, residual_shape(plan, layout)
-    return kind(program.call, layout.dtype, layout.order, shapes, build, advice, 1)
+    return Sweep(program.call, layout.dtype, layout.order, shapes, build, advice, 1, is_exact)
 
 
 def jacobian(program, plan, layout, with_value, chosen=None):

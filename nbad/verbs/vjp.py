@@ -142,8 +142,8 @@ def _forward(call, options):
     reverse = reverse_of(program, plan, call.arguments, layout.dtype)
     policies = POLICIES if options.policy == "auto" else ()
     advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy, options.seeds) for policy in policies])
-    kind = sweeps.Sweep if options.max_bytes is None else sweeps.Bounded
-    return Forward(sweeps.forward(program, plan, layout, advice, kind), reverse, shapes, whole)
+    sweep = sweeps.forward(program, plan, layout, advice, options.max_bytes is not None)
+    return Forward(sweep, reverse, shapes, whole)
 
 
 def _plain(program, reverse):
