@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from nbad import lines
-from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import PARTNERS, shown, table_of
 
@@ -116,7 +115,7 @@ def cores_of(kernel, signature, arguments):
         raise ArgumentValueError(
             f"`nbad.kernel(signature={signature!r})` does not fit `{kernel}({', '.join(arguments)})`",
             got=f"{unknown[0]} in an output, and in no argument" if unknown else repr(signature),
-            expected=f"{plural(len(arguments), 'group')} of sizes, an arrow, and a group for each output, of the same letters",
+            expected=f"a group of sizes for each of {', '.join(arguments)}, an arrow, and one for each output, of these letters",
             fix=f"signature={_like(signature, arguments)!r}",
         )
     return dict(zip(arguments, sides[0], strict=True)), tuple(sides[1])
