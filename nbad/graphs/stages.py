@@ -6,7 +6,7 @@ So loops run pass by pass over all elements of a tile, and each part is free of 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from nbad.graphs.graph import Graph, GraphBuilder, Node
+from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
 from nbad.graphs.loops import Loop
 
 Key = tuple[tuple[int, ...], Loop]
@@ -21,15 +21,10 @@ class Part(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One pass of a loop, after which the rows of states are those of the next, but where `going` is 0 or becomes 0.
+    """One pass of a loop: `test` writes the row `going`, and where that is not 0, `step` writes the rows of the next states."""
 
-    The first row is `going`; behind all rows the last input of the graph says whether no state may change any more.
-    """
-
-    graph: Graph
-    going: str
-    states: tuple[str, ...]
-    captured: tuple[str, ...]
+    test: Part
+    step: Part
     max_passes: int
 
 
@@ -65,6 +60,7 @@ class _Cut:
             self.levels.append(max((self.levels[a] for a in node.args), default=0) + (node.op == "loop"))
         self.rows = dict(enumerate(inputs))  # of the values that have one
         self.own: list[str] = []
+        self.near: dict[int, str] = {}  # rows of inputs that passes read: what is loaded before a loop is not loaded in it
         self.starts: dict[Key, tuple[str, ...]] = {}  # rows of `going` and of the states
         for number, (args, loop) in enumerate(loops):
             names = (f"going{number}", *(f"state{number}_{k}" for k in range(loop.states)))
@@ -77,6 +73,9 @@ class _Cut:
         for k in self._crossing():
             self.rows[k] = f"kept{k}"
             self.own.append(self.rows[k])
+        for k in sorted({a for args, loop in loops for a in args[loop.states + 1 :] if graph.nodes[a].op == "input"}):
+            self.near[k] = f"kept{k}"
+            self.own.append(self.near[k])
 
     def _crossing(self) -> list[int]:
         """Values that are used behind a loop which comes after them."""
@@ -101,7 +100,8 @@ class _Cut:
     def _part(self, level: int) -> Part:
         """What is known once so many loops are done."""
         wanted = [(k, row) for k, row in zip(self.graph.outputs, self.outputs, strict=True) if self.levels[k] == level]
-        wanted += [(k, row) for k, row in self.rows.items() if row.startswith("kept") and self.levels[k] == level]
+        kept = [*self.rows.items(), *self.near.items()]
+        wanted += [(k, row) for k, row in kept if row.startswith("kept") and self.levels[k] == level]
         for args, loop in self._following(level):
             wanted += zip(args, self.starts[args, loop], strict=False)
         inside, border = self._needed([k for k, _ in wanted], level)
@@ -144,8 +144,7 @@ class _Cut:
         going, *states = self.starts[key]
         captured = args[loop.states + 1 :]
         rows = [k for k in dict.fromkeys(captured) if self.graph.nodes[k].op != "const"]
-        names = [going, *states, *self._names(rows), "last"]
-        builder = GraphBuilder(f"{self.graph.name}_pass", names)
+        builder = GraphBuilder(f"{self.graph.name}_pass", [going, *states, *self._names(rows)])
         zero = builder.constant(0.0)
         known = {k: 1 + loop.states + place for place, k in enumerate(rows)}
         given = [
@@ -153,11 +152,20 @@ class _Cut:
             for k in captured
         ]
         goes_on, *following = builder.splice(loop.step, [*range(1, 1 + loop.states), *given])
-        more = builder.add("and", builder.add("ne", 0, zero), goes_on)
-        changes = builder.add("and", more, builder.add("eq", len(names) - 1, zero))
-        new = [builder.add("select", changes, value, 1 + place) for place, value in enumerate(following)]
-        graph = builder.build([_number(builder, more), *new])
-        return Pass(graph, going, tuple(states), tuple(self.rows[k] for k in rows), loop.max_passes)
+        goes = builder.add("ne", 0, zero)
+        more = _number(builder, builder.add("and", goes, goes_on))
+        new = [builder.add("select", goes, value, 1 + place) for place, value in enumerate(following)]
+        graph = builder.build([more, *new])
+        reads = [going, *states, *(self.near.get(k) or self.rows[k] for k in rows)]
+        return Pass(_part(graph, [more], reads, [going]), _part(graph, new, reads, states), loop.max_passes)
+
+
+def _part(graph: Graph, wanted: Sequence[int], reads: Sequence[str], writes: Sequence[str]) -> Part:
+    """What some nodes of a graph need, as a part of its own."""
+    inputs = [k for k in needed(graph, wanted) if graph.nodes[k].op == "input"]
+    builder = GraphBuilder(graph.name, [graph.inputs[k] for k in inputs])
+    outputs = builder.rebuild(graph, {k: place for place, k in enumerate(inputs)}, wanted)
+    return Part(builder.build(outputs), tuple(reads[k] for k in inputs), tuple(writes))
 
 
 def _number(builder: GraphBuilder, k: int) -> int:

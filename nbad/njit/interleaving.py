@@ -5,6 +5,10 @@ for both. With AVX-512 the value of Black-Scholes takes 1.22 of the time of nbad
 time; loops of less than two vectors take longer, up to 6 times. The vectorizer is told by metadata at the branch back of a loop.
 That is written when Numba has linked all that a function calls, and before LLVM optimizes it: Numba's step there is taken over.
 Loops that call no kernel stay as they are.
+
+Functions with such loops are optimized twice: only then are the functions for whole vectors inlined, around whose calls all
+registers are put aside; and what still is put aside lies within cache lines. The value of Black-Scholes and its five partials
+take 1.0 of the time of nbad's own call so, 1.2 else (AVX-512), and compile in 1.3 of the time.
 """
 
 import re
@@ -22,6 +26,7 @@ LABEL, TARGET = re.compile(rf"^({NAME}):", re.MULTILINE), re.compile(rf"label %(
 CALLED, NUMBER = re.compile(rf" call [^\n]*?@({NAME})\("), re.compile(r"^!(\d+) =", re.MULTILINE)
 VECTOR = re.compile(r"nbad_\w+_f(?:32|64)_[0-9a-f]{16}")  # the scalar forms of `scalar_functions.widenable`
 OPERATION = re.compile(r"= (?:f(?:add|sub|mul|div|rem|neg|cmp)|select) ")
+HEAD = re.compile(r"((?: (?:comdat|gc|personality|section|!\w+) .*)?) \{\n$")  # what stands behind the attributes of a function
 LATCH = re.compile(r"  br (?!.*!llvm\.loop)[^\n]*\Z")  # a branch that says nothing of a loop yet
 HINT = """
 !{0} = distinct !{{!{0}, !{1}}}
@@ -60,16 +65,22 @@ def interleaved(text: str) -> str:
     """
     functions = {found[1]: found for found in FUNCTION.finditer(text)}
     module = _Module({name: found[2] for name, found in functions.items()})
-    hints = []
+    added, number = [], max(map(int, NUMBER.findall(text)), default=-1) + 1
     for found in functions.values():
-        for latch, passes in _innermost(_blocks(found[2], found.start(2))):
-            vectors = module.work("\n".join(passes)).vectors
+        loops = [
+            (latch, module.work("\n".join(passes)).vectors) for latch, passes in _innermost(_blocks(found[2], found.start(2)))
+        ]
+        for latch, vectors in loops:
             if vectors > 1:
-                hints.append((latch, vectors))
-    number = max(map(int, NUMBER.findall(text)), default=-1) + 1
-    for end, vectors in sorted(hints, reverse=True):
-        text = f"{text[:end]}, !llvm.loop !{number}{text[end:]}{HINT.format(number, number + 1, vectors)}"
-        number += 2
+                added.append((latch, f", !llvm.loop !{number}"))
+                text += HINT.format(number, number + 1, vectors)
+                number += 2
+        if any(vectors > 1 for _, vectors in loops):
+            head = HEAD.search(text, found.start(), found.start(2))
+            assert head is not None
+            added.append((head.start(), " alignstack(64)"))
+    for place, more in sorted(added, reverse=True):
+        text = f"{text[:place]}{more}{text[place:]}"
     return text
 
 
@@ -151,10 +162,14 @@ def register() -> None:
     optimize = CPUCodeLibrary._optimize_final_module
 
     def interleave_and_optimize(self: Any) -> None:
-        module = self._final_module
+        module, before, after = self._final_module, "", ""
         if any(VECTOR.fullmatch(function.name) for function in module.functions):
-            self._final_module = binding.parse_assembly(interleaved(str(module)))
+            before = str(module)
+            after = interleaved(before)
+            self._final_module = binding.parse_assembly(after)
             self._final_module.name = module.name
         optimize(self)
+        if after != before:
+            optimize(self)
 
     CPUCodeLibrary._optimize_final_module = interleave_and_optimize  # type: ignore[method-assign]

@@ -17,11 +17,11 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
-from nbad.codegen.length import by_calls
+from nbad.codegen.length import MOST_INPUTS, by_calls
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
 from nbad.errors import fitting
-from nbad.graphs.graph import Graph
+from nbad.graphs.graph import Graph, Node
 from nbad.graphs.simplify import SimplifyingBuilder
 from nbad.graphs.stages import Stages, staged
 from nbad.pipeline import Program
@@ -33,8 +33,10 @@ COMPARED = re.compile(r"= (\S+) (<|<=|>|>=|==|!=) (\S+)")
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 OWN = {"SWEPT": "_run", "BLOCKED": "_blocks", "PULLBACK": "Pullback"}  # what functions with the kernel's parameters call
 FEW = 6  # results of a forward kernel that takes several vectors at a time
-MANY = 16  # rows beyond which LLVM may find that "too many memory checks" are needed to see that none overlap
-LARGE = 8192  # elements of a row that a reverse sweep writes at once: 1.1 to 1.3 times faster than 512, where nothing is staged
+LARGE = 2048  # elements of a row that a reverse sweep writes at once: 1.1 to 1.4 times faster than 512; past the caches than 8192
+ROWS = {"y": "ys", "residuals": "rs", "codes": "faults"}  # where a forward kernel has rows of what it writes
+GLUE = "\0"  # for blanks where no line is broken
+BESIDE = 50  # room for the name of a function beside what is in brackets
 WIDTH, LONGEST = 110, 128  # of lines of code, and with comments
 
 
@@ -91,12 +93,12 @@ class Module:
         self.forward = self._lowered(_with_codes(self.plan.forward, program, self.causes))
         self.prologue = self._lowered(self.plan.prologue) if self.plan.prologue else None
         self.reverse = self._lowered(self.plan.reverse)
-        y, r = _rows("y", self.plan.outputs), _rows("r", len(self.plan.residuals))
-        self.stages = staged(self.forward, _rows("x", len(self.forward.inputs)), [*y, *r, *["c0"] * bool(self.causes)])
         self.rows = functions.rows_of([oplist for oplist in (self.forward, self.prologue, self.reverse) if oplist])
         self.calls = functions.calls_of(self.rows)
         self.inputs, self.outputs = len(self.forward.inputs), self.plan.outputs
         self.residuals, self.partials = len(self.plan.residuals), self.plan.partials
+        x, *results = self._forward_rows()
+        self.stages = staged(self.forward, x, [row for rows in results for row in rows])
 
     def _lowered(self, graph: Graph) -> OpList:
         return lower(graph, self.dtype.name, self.program.math)
@@ -105,9 +107,9 @@ class Module:
         """The whole module."""
         words = self._words()
         vectors = functions.vectors(self.rows, self.dtype.name, self.program.math)
-        parts = [self.kernels(), texts.ADD_UP, _fill(texts.ARRAYS, {**words, **self._structure()})]
-        parts += [_fill(texts.CAUSES, {**words, "CAUSE_LIST": self._cause_list()})] * bool(self.causes)
-        parts += [_fill(texts.ROW_ACCESS, words)] * self.has_many + [texts.SIDE_BY_SIDE] * (self.vectors > 1) + [vectors]
+        parts = [self.kernels(), functions.ADD_UP, _fill(texts.ARRAYS, {**words, **self._structure()})]
+        parts += [_fill(functions.CAUSES, {**words, "CAUSE_LIST": self._cause_list()})] * bool(self.causes)
+        parts += [_fill(texts.LINES, words), vectors]
         body = "\n\n".join(f"{part.strip()}\n" for part in parts if part)
         head = _fill(texts.HEAD, {**words, "IMPORTS": self._imports(bool(vectors))})
         own = functions.sources(self.rows, name_in_code(self.f), f"{head}{self._result()}{body}")
@@ -130,7 +132,8 @@ class Module:
         for level, (part, passes) in enumerate(self.stages.parts):
             yield self._element(part.graph, f"element_{level}", f"What is known of one element after {level} loops.")
             for one in passes:
-                yield self._element(one.graph, f"element_pass_{count}", "One pass for one element; `last` changes no state.")
+                yield self._element(one.test.graph, f"element_test_{count}", "Whether one element goes on.")
+                yield self._element(one.step.graph, f"element_step_{count}", "One pass for one element that goes on.")
                 count += 1
 
     def _element(self, graph: Graph, name: str, doc: str) -> str:
@@ -154,78 +157,82 @@ class Module:
         return f"{found[1]} # {text}" if text and len(found[1]) + len(text) < LONGEST else line
 
     def _forward(self) -> str:
-        codes = ["c0"] * bool(self.causes)
-        x, y, r = _rows("x", self.inputs), _rows("y", self.outputs), _rows("r", self.residuals)
-        words = {**self._words(), "residualsMORE": "residuals" + ", codes" * bool(codes), "LONG": texts.LONG * bool(codes)}
-        words["STATEMENTS"] = _views({"x": x, "y": y, "residuals": r, "codes": codes}, "{0}[{1}, start:stop]", 4)
+        x, *results = self._forward_rows()
+        arrays = {name: rows for name, rows in zip(("y", "residuals", "codes"), results, strict=True) if rows}
+        more = "residuals, codes" if self.causes else "residuals"
+        words = {**self._words(), "residualsMORE": more, "LONG": texts.LONG * bool(self.causes)}
+        words["STORES"] = "".join(f"        _store({name}, k, {ROWS[name]}, False)\n" for name in arrays)
+        wide = (f"    wide_{name} = np.empty(({len(rows)}, WIDE), np.{self.dtype})\n" for name, rows in arrays.items())
+        words["WIDENED"] = "".join(wide)
+        words["WIDE_ONES"] = ", ".join(f"wide_{name}" if name in arrays else name for name in ["y", *more.split(", ")])
+        words["NARROWED"] = "".join(f"    {name}[:, start:] = wide_{name}[:, :count]\n" for name in arrays)
+        words["ROOM"] = "".join(f"    {ROWS[name]} = _rows_of({len(rows)})\n" for name, rows in arrays.items())
+        has_loops = self.stages is None and any(node.op == "loop" for node in self.forward.nodes)
+        words["TOGETHER"] = "" if has_loops else "    _side_by_side()\n"  # loops in loops make no vectors
         if self.stages is None:
-            words["ELEMENT"] = self._each(y + r + codes, "element", x, 8)
-            words["TOGETHER"] = f"    _side_by_side({self.vectors})\n" * (self.vectors > 1)
-            return _fill(f"{texts.FORWARD_TILE}\n\n{texts.FORWARD}", words)
-        words["STATEMENTS"] += f"    scratch = np.empty(({len(self.stages.rows)}, stop - start), np.{self.dtype})\n"
-        words["STATEMENTS"] += _views({"scratch": list(self.stages.rows)}, "{0}[{1}]", 4)
-        words["STAGES"] = self._staged(self.stages)
-        return _fill(f"{texts.FORWARD_STAGES}\n\n{texts.FORWARD}", words)
+            element = self._each([row for rows in results for row in rows], "element", x, 12)
+            words |= {"PARTS": _fill(texts.PART, {"ELEMENT": element}), "timeLOOPS": "time"}
+        else:
+            words["ROOM"] += f"    {_in_brackets(self.stages.rows, '    ')} = _rows_of({len(self.stages.rows)})\n"
+            words |= {
+                "PARTS": self._staged(self.stages),
+                "timeLOOPS": "time: loops run pass by pass, until all of these are done",
+            }
+        return _fill(f"{texts.FORWARD_TILE}\n\n{texts.FORWARD}", words)
+
+    def _forward_rows(self) -> tuple[list[str], ...]:
+        """How rows are called: of arguments, values, residuals, and causes."""
+        x = [f"x[{k}, k + i]" for k in range(self.inputs)]
+        return x, _rows("ys", self.outputs), _rows("rs", self.residuals), _rows("faults", bool(self.causes))
 
     def _staged(self, stages: Stages) -> str:
         """The statements of the parts and loops of a forward kernel."""
         lines, count = [], 0
         for level, (part, passes) in enumerate(stages.parts):
-            element = self._each(part.writes, f"element_{level}", part.reads, 8, group=level)
-            lines.append(_fill(texts.PARTIALS, {"ELEMENT": element}))
+            lines.append(_fill(texts.PART, {"ELEMENT": self._each(part.writes, f"element_{level}", part.reads, 12)}))
             for one in passes:
-                rows = [one.going, *one.states]
-                left, right = [f"{row}[i]" for row in rows], [f"{row}[i]" for row in [*rows, *one.captured]]
-                element = _statement(left, f"element_pass_{count}", [*right, "last"], " " * 12)
-                words = {"MAX": str(one.max_passes), "GOING": one.going, "ELEMENT": element}
+                words = {"MAX": str(one.max_passes), "GOING": one.test.writes[0]}
+                words["TEST"] = self._each(one.test.writes, f"element_test_{count}", one.test.reads, 16)
+                words["STEP"] = self._each(one.step.writes, f"element_step_{count}", one.step.reads, 16)
                 lines.append(_fill(texts.PASSES, words))
                 count += 1
         return "".join(lines)
 
     def _reverse(self) -> str:
-        p, s, c = _rows("p" if self.prologue else "r", self.partials), _rows("s", self.outputs), _rows("c", self.inputs)
-        r, words = _rows("r", self.residuals), self._words()
-        words["STATEMENTS"] = _views({"residuals": r}, "{0}[{1}, start:stop]", 4)
+        words = {**self._words(), "ROOM": f"    cs = _rows_of({self.inputs})\n", "PARTIALS": ""}
+        operands = [f"residuals[{k}, k + i]" for k in range(self.residuals)]
         if self.prologue:
-            words["STATEMENTS"] += f"    partials = np.empty(({len(p)}, stop - start), np.{self.dtype})\n"
-            words["STATEMENTS"] += _views({"partials": p}, "{0}[{1}]", 4)
-            words["STATEMENTS"] += _fill(texts.PARTIALS, {"ELEMENT": self._each(p, "element_partials", r, 8, 1)})
-        words["EACH"] = _views({"seeds": s, "cotangents": c}, "{0}[s, {1}, start:stop]", 8)
-        words["ELEMENT"] = self._each(c, "element_reverse", p + s, 12)
-        return _fill(f"{texts.REVERSE_TILE}\n\n{texts.REVERSE}", words)
+            element = self._each(_rows("ps", self.partials), "element_partials", operands, 12)
+            more = {"COUNT": str(self.partials), "WORKING": self.dtype.name, "ELEMENT": element}
+            words["PARTIALS"] = _fill(texts.PARTIALS, more)
+            words["NEAR"] = "            j = k - first\n"
+            operands = [f"p[{k}, j + i]" for k in range(self.partials)]
+        seeds = [f"seed[{k}, k + i]" for k in range(self.outputs)]
+        words["ELEMENT"] = self._each(_rows("cs", self.inputs), "element_reverse", operands + seeds, 16)
+        return _fill(f"{texts.REVERSE_TILE}\n\n{texts.REVERSE}", {"NEAR": "", **words})
 
-    def _each(self, targets: Sequence[str], function: str, operands: Sequence[str], indent: int, group: int = 0) -> str:
-        """The statements for element `i` of these rows."""
-        margin, many = " " * indent, self.has_many
-        left = [f"v{k}" if many else f"{row}[i]" for k, row in enumerate(targets)]
-        right = [f"_get({group}, {row}, i)" if many else f"{row}[i]" for row in operands]
-        puts = [f"{margin}_put({group}, {row}, i, {k}, v{k})\n" for k, row in enumerate(targets)] if many else []
-        return _statement(left, function, right, margin) + "".join(puts)
-
-    @property
-    def has_many(self) -> bool:
-        """Whether rows are too many for LLVM to check that none overlap."""
-        forward = [self.inputs + self.outputs + self.residuals + bool(self.causes)]
-        if self.stages is not None:
-            forward = [len(part.reads) + len(part.writes) for part, _ in self.stages.parts]
-        reverse = self.partials + max(self.outputs + self.inputs, self.residuals if self.prologue else 0)
-        return max(*forward, reverse) > MANY
+    def _each(self, targets: Sequence[str], function: str, operands: Sequence[str], indent: int) -> str:
+        """The statement for element `i` of these rows; operands that are rows of their own are named alone."""
+        right = [operand if operand.endswith("+ i]") else f"{operand}[i]" for operand in operands]
+        return _statement([f"{row}[i]" for row in targets], function, right, " " * indent)
 
     @property
     def vectors(self) -> int:
-        """How many vectors the forward kernel takes at a time, as `nbad.codegen.length` has it: more where calls stand close.
+        """How many vectors the kernels take at a time, as `nbad.codegen.length` has it: more where calls stand close.
 
         With four mish takes 0.6 of the time, arrhenius 0.9, and Black-Scholes, of 11 results, 1.25 (AVX-512).
         """
-        if self.stages or self.program.math != "simd" or self.outputs + self.residuals > FEW:
+        if self.program.math != "simd" or (self.stages is None and self.outputs + self.residuals > FEW):
             return 1
-        operations = [node.op for node in self.forward.nodes if node.op not in ("input", "const")]
+        operations = [node.op for node in self._each_once() if node.op not in ("input", "const")]
         called = {op for op, row in self.rows.items() if row.libm and op not in functions.INSTRUCTIONS}
-        return by_calls(len(operations), sum(op in called for op in operations))
+        found = by_calls(len(operations), sum(op in called for op in operations))
+        return found if self.stages is None or found == 1 else 4 if self.inputs <= MOST_INPUTS else 2
 
-    def _written(self) -> list[int]:
-        """How many rows each part of the forward kernel writes."""
-        return [len(part.writes) for part, _ in self.stages.parts] if self.stages else []
+    def _each_once(self) -> list[Node]:
+        """The operations of the forward kernel, those of its loops included."""
+        steps = {node.payload.loop: node.payload.loop.step for node in self.forward.nodes if node.op == "loop"}
+        return [node for part in (self.forward, *steps.values()) for node in part.nodes if node.op != "loop"]
 
     def _structure(self) -> dict[str, str]:
         """How results are put together, and seeds taken apart."""
@@ -257,13 +264,13 @@ class Module:
     def _imports(self, has_vectors: bool) -> str:
         plain = ["import math", *["from collections import namedtuple"] * self._is_named]
         plain += ["from contextlib import suppress"] * has_vectors
-        more = functions.IMPORTS if has_vectors else functions.OF_ROWS if self.has_many else []
-        partners = ["import numba", "import numpy as np", *more]
+        partners = ["import numba", "import numpy as np", *(functions.IMPORTS if has_vectors else functions.OF_ROWS)]
         return "\n".join([*plain, "", *partners, "", ""])
 
     def _words(self) -> dict[str, str]:
         """What stands for the words of the texts."""
         f, program = self.f, self.program
+        has_functions = bool(functions.vectors(self.rows, self.dtype.name, program.math))
         listed = ", ".join(program.names)
         rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
         doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
@@ -286,9 +293,9 @@ class Module:
             "CORE_SHAPES": repr(program.cores),
             "LEAF_SHAPES": repr(tuple(program.leaves)),
             "REVERSE_STEP": "TILE" if self.prologue else str(LARGE),
-            "STEP": "TILE" if self.stages is None else "SHORT",
-            "SHORT_TILE": "" if self.stages is None else texts.SHORT,
-            "WRITTEN": str(max([self.outputs + self.residuals + 1, self.inputs, self.partials, *self._written()])),
+            "SIDE_BY_SIDE": "LINE" if self.vectors == 1 else f"max(LINE, {self.vectors} * LANES)",
+            "BY_HOST": "_vectors()[0] // DTYPE.itemsize" if has_functions else "LINE",
+            "VECTORS_HERE": functions.WIDTHS if has_functions else "",
         }
 
 
@@ -311,8 +318,8 @@ def _apart(name: str, parameters: Sequence[str]) -> str:
     return _apart(f"{name}_", parameters) if name in parameters else name
 
 
-def _rows(letter: str, count: int) -> list[str]:
-    return [f"{letter}{k}" for k in range(count)]
+def _rows(name: str, count: int) -> list[str]:
+    return [f"{name}[{k}]" for k in range(count)]
 
 
 def _statement(targets: Sequence[str], function: str, operands: Sequence[str], margin: str) -> str:
@@ -326,16 +333,11 @@ def _statement(targets: Sequence[str], function: str, operands: Sequence[str], m
 
 def _in_brackets(items: Sequence[str], margin: str = "") -> str:
     """Names or places in brackets, in several lines where they are many."""
-    if len(margin) + sum(len(item) + 2 for item in items) <= WIDTH // 2:
+    if len(margin) + sum(len(item) + 2 for item in items) <= WIDTH - BESIDE:
         return f"({', '.join(items)})"
-    lines = textwrap.wrap(", ".join(items) + ",", WIDTH - len(margin) - 4, break_long_words=False)
-    return "(\n" + "".join(f"{margin}    {line}\n" for line in lines) + f"{margin})"
-
-
-def _views(arrays: dict[str, list[str]], form: str, indent: int) -> str:
-    """Statements that name rows of arrays."""
-    each = [(row, form.format(array, k)) for array, rows in arrays.items() for k, row in enumerate(rows)]
-    return "".join(f"{' ' * indent}{row} = {place}\n" for row, place in each)
+    whole = " ".join(f"{item.replace(' ', GLUE)}," for item in items)
+    lines = textwrap.wrap(whole, WIDTH - len(margin) - 4, break_long_words=False)
+    return "(\n" + "".join(f"{margin}    {line}\n" for line in lines).replace(GLUE, " ") + f"{margin})"
 
 
 def _parameter(f: Kernel, name: str) -> str:

@@ -17,9 +17,7 @@ from nbad.operations.table import row_of
 
 INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint", "copysign": "copysign"}
 ANY_WIDTH = 7919  # no other number in the text of a function
-VECTORS = '''\
-# Functions for whole vectors of elements, which the vectorizer of Numba's compiler knows by an attribute of each call. The result
-# for an element depends on its own operands only.
+WIDTHS = '''\
 
 
 def _vectors():
@@ -30,6 +28,12 @@ def _vectors():
     sets = ("+avx512f", 64, "e"), ("+avx2", 32, "d"), ("+avx", 32, "c")
     size, letter = next(((size, letter) for name, size, letter in sets if name in features), (16, "b"))
     return size, letter, "+fma" in features
+
+
+'''
+VECTORS = '''\
+# Functions for whole vectors of elements, which the vectorizer of Numba's compiler knows by an attribute of each call. The result
+# for an element depends on its own operands only.
 
 
 def _variant(name, arity):
@@ -134,13 +138,50 @@ DEFINITIONS
 CALLED
 '''
 DEFINITION = 'TEXTS["{name}"] = """\\\n{text}"""\n'
+ADD_UP = '''\
+@numba.njit(**OPTIONS)
+def _add_up(rows):
+    """The total of each row: float64 sums of 256 elements from left to right, then a fixed binary tree over these."""
+    totals = np.zeros(rows.shape[0])
+    for k in range(rows.shape[0]):
+        row, count = rows[k], (rows.shape[1] + 255) // 256
+        sums = np.zeros(max(count, 1))
+        for block in range(count):
+            for i in range(256 * block, min(256 * block + 256, row.size)):
+                sums[block] += np.float64(row[i])
+        while count > 1:
+            for pair in range(count // 2):
+                sums[pair] = sums[2 * pair] + sums[2 * pair + 1]
+            if count % 2:
+                sums[count // 2] = sums[count - 1]
+            count = (count + 1) // 2
+        totals[k] = sums[0]
+    return totals
+'''
+CAUSES = '''\
+# why elements have no value: the exception, and what raises it
+CAUSES = CAUSE_LIST
+
+
+def _fail(codes, shape):
+    """Raise what the first element in C order that has no value asks for."""
+    place = np.unravel_index(np.argmax(codes != 0), shape)
+    error, text = CAUSES[int(codes[np.argmax(codes != 0)]) - 1]
+    raise error(f"`NAME`: element {tuple(map(int, place))}, one of {np.count_nonzero(codes)}: {text}")
+'''
 IMPORTS = [
     "from llvmlite import binding, ir",
     "from numba.core import cgutils, config",
     "from numba.core.codegen import get_host_cpu_features",
     "from numba.extending import intrinsic",
+    "from numba.np.arrayobj import populate_array",
 ]
-OF_ROWS = ["from numba.core import config", "from numba.extending import intrinsic"]
+OF_ROWS = [
+    "from llvmlite import ir",
+    "from numba.core import cgutils, config",
+    "from numba.extending import intrinsic",
+    "from numba.np.arrayobj import populate_array",
+]
 
 
 def rows_of(oplists: Iterable[OpList]) -> dict[str, Operation]:

@@ -22,7 +22,11 @@ DTYPE = np.dtype(np.WORKING)
 OPTIONS = {"error_model": "numpy", "cache": "__file__" in globals(), "nogil": True}
 TILE = 512  # elements that are computed at a time
 REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep
-SHORT_TILE
+LINE = 64 // DTYPE.itemsize  # elements of a cache line
+VECTORS_HERE
+LANES = BY_HOST  # elements of a vector here
+WIDE = SIDE_BY_SIDE  # elements that are computed side by side
+PAST = 1 << 24  # bytes of cotangents beyond which they are stored past the caches
 CORES = CORE_SHAPES  # of each argument, for one element
 LEAVES = LEAF_SHAPES  # of each result
 '''
@@ -30,149 +34,214 @@ LEAVES = LEAF_SHAPES  # of each result
 FORWARD_TILE = '''\
 @numba.njit(**OPTIONS)
 def _forward_tile(x, y, residualsMORE, start, stop):
-    """The elements of one tile."""
-STATEMENTS
-    for i in range(stop - start):
-ELEMENT
+    """The elements of one tile, WIDE at a timeLOOPS."""
+ROOM
+    for k in range(np.uintp(start), np.uintp(stop), np.uintp(WIDE)):
+PARTS
+STORES
 TOGETHER
 '''
-FORWARD_STAGES = '''\
-@numba.njit(**OPTIONS)
-def _forward_tile(x, y, residualsMORE, start, stop):
-    """The elements of one tile: loops run pass by pass, until all elements are done."""
-STATEMENTS
-STAGES
-'''
-PASSES = """\
-    passes, last, more = 0, 0.0, 1
-    while more:
-        more = 0
-        for i in range(stop - start):
+PART = """\
+        for i in range(np.uintp(WIDE)):
 ELEMENT
-            more += GOING[i] != 0.0
-        if last:
-            break
-        passes += 1
-        last = 1.0 if passes == MAX else 0.0
+"""
+PASSES = """\
+        passes = 0
+        while True:
+            more = 0
+            for i in range(np.uintp(WIDE)):
+TEST
+                more += GOING[i] != 0.0
+            if more == 0 or passes == MAX:
+                break
+            passes += 1
+            for i in range(np.uintp(WIDE)):
+STEP
 """
 REVERSE_TILE = '''\
 @numba.njit(**OPTIONS)
-def _reverse_tile(residuals, seeds, cotangents, start, stop):
-    """All seeds for the elements of one tile."""
-STATEMENTS
+def _reverse_tile(residuals, seeds, cotangents, start, stop, past):
+    """All seeds for the elements of one tile; `past` says whether cotangents are stored past the caches."""
+ROOM
+PARTIALS
     for s in range(seeds.shape[0]):
-EACH
-        for i in range(stop - start):
+        seed, target = seeds[s], cotangents[s]
+        for k in range(np.uintp(start), np.uintp(stop), np.uintp(WIDE)):
+NEAR
+            for i in range(np.uintp(WIDE)):
 ELEMENT
+            _store(target, k, cs, past)
+    if past:
+        _settle()
+    _side_by_side()
 '''
 PARTIALS = """\
-    for i in range(stop - start):
+    ps = _rows_of(COUNT)
+    p, first = np.empty((COUNT, TILE + LINE), np.WORKING), np.uintp(start)  # a line more: rows share no set of the cache
+    for k in range(np.uintp(start), np.uintp(stop), np.uintp(WIDE)):
+        for i in range(np.uintp(WIDE)):
 ELEMENT
+        _store(p, k - first, ps, False)
 """
-# Functions wait for one another where the compiler takes one vector at a time.
-SIDE_BY_SIDE = '''\
+LINES = '''\
+# What a loop over WIDE elements computes lies in rows of its own. They overlap nothing, so that the compiler makes vectors of the
+# loop, and keeps the rows in registers. Indices are without sign: else it would ask of each whether it counts from the end.
+
+
 @intrinsic(prefer_literal=True)
-def _side_by_side(context, vectors):
-    """Tell the compiler to take so many vectors at a time in the loops above."""
+def _rows_of(context, count):
+    """So many rows of WIDE numbers, for one call."""
+    row = numba.types.Array(numba.from_dtype(DTYPE), 1, "C")
+    kind = numba.types.UniTuple(row, count.literal_value)
 
     def codegen(context, builder, signature, args):
-        metadata, blocks = builder.module.add_metadata, builder.function.blocks
-        count = metadata(["llvm.loop.interleave.count", ir.IntType(32)(signature.args[0].literal_value)])
-        for k, block in enumerate(blocks):
-            if any(target in blocks[: k + 1] for target in getattr(block.terminator, "operands", [])):
-                loop = metadata([block.name, count])
-                loop.operands = loop, count  # a node that names itself is that of one loop
-                block.terminator.set_metadata("llvm.loop", loop)
+        width, size = context.get_constant(numba.intp, WIDE), context.get_constant(numba.intp, DTYPE.itemsize)
+        rows = []
+        for _ in range(len(kind)):
+            data = cgutils.alloca_once(builder, context.get_value_type(row.dtype), size=width)
+            data.align = 64
+            array = context.make_array(row)(context, builder)
+            populate_array(array, data, [width], [size], size, None)
+            rows.append(array._getvalue())
+        return context.make_tuple(builder, kind, rows)
+
+    return kind(count), codegen
+
+
+@intrinsic
+def _store(context, target, k, rows, past):
+    """Put rows of WIDE numbers into an array from column `k` on: as whole cache lines past the caches, or anywhere."""
+    if target.layout != "C":
+        raise numba.TypingError("results are C-contiguous arrays")
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(target)(context, builder, args[0])
+        whole, line = context.get_constant, ir.VectorType(context.get_value_type(target.dtype), LINE).as_pointer()
+        moves = []
+        for number, row in enumerate(cgutils.unpack_tuple(builder, args[2])):
+            data = context.make_array(rows.dtype)(context, builder, row).data
+            place = cgutils.get_item_pointer(context, builder, target, array, [whole(numba.intp, number), args[1]])
+            for start in range(0, WIDE, LINE):
+                source, to = (builder.bitcast(builder.gep(p, [whole(numba.intp, start)]), line) for p in (data, place))
+                moves.append((builder.load(source, align=64), to))
+        with builder.if_else(args[3]) as (passing, usual):
+            with passing:
+                for numbers, to in moves:
+                    store = builder.store(numbers, to, align=64)
+                    store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+            with usual:
+                for numbers, to in moves:
+                    builder.store(numbers, to, align=DTYPE.itemsize)
         return context.get_dummy_value()
 
-    return numba.void(vectors), codegen
+    return numba.void(target, k, rows, past), codegen
+
+
+def _loops(blocks):
+    """Where each loop begins and ends in Python's code, which names of blocks tell, and the block that leads back."""
+    place = {block: int(f"0{block.name.partition('.')[0][1:]}") for block in blocks if block.name.startswith("B")}
+    for block in place:
+        for target in block.terminator.operands if block.terminator else []:
+            if isinstance(target, ir.Block) and "." not in target.name and place.get(target, math.inf) <= place[block]:
+                yield place[target], place[block], block
+
+
+@intrinsic
+def _side_by_side(context):
+    """Tell the compiler to compute all elements of the innermost loops above at once."""
+
+    def codegen(context, builder, signature, args):
+        function, metadata = builder.function, builder.module.add_metadata
+        function.attributes.add("nounwind")
+        function.attributes.alignstack = 64  # registers that are put aside lie within cache lines
+        number, loops = ir.IntType(32), list(_loops(function.blocks))
+        inner = [["vectorize.width", number(LANES)], ["interleave.count", number(WIDE // LANES)], ["unroll.disable"]]
+        for start, end, block in loops:
+            is_inner = not any(start < other <= end for other, _, _ in loops)
+            hints = inner if is_inner else [["isvectorized", number(1)]]  # of others nothing is to be asked
+            told = [metadata([f"llvm.loop.{what}", *count]) for what, *count in hints]
+            loop = metadata([block.name, *told])
+            loop.operands = loop, *told  # a node that names itself is that of one loop
+            block.terminator.set_metadata("llvm.loop", loop)
+        return context.get_dummy_value()
+
+    return numba.void(), codegen
+
+
+@intrinsic
+def _settle(context):
+    """Wait until what was stored past the caches is in memory."""
+
+    def codegen(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return numba.void(), codegen
 
 
 if config.DISABLE_JIT:
 
-    def _side_by_side(vectors):
+    def _rows_of(count):
+        return tuple(np.empty((count, WIDE), DTYPE))
+
+    def _store(target, k, rows, past):
+        target[:, k : k + WIDE] = rows
+
+    def _side_by_side():
         pass
-'''
-# Of many rows LLVM would not check that none overlap: it is told.
-ROW_ACCESS = '''\
-# Elements of rows that do not overlap, which of so many the compiler would not check. What one loop reads and writes is a group,
-# in which each row that is written to has a number.
 
-
-def _access(context, builder, signature, args, number):
-    """Read an element, or write it."""
-    group, row, i = args[:3]
-    place = builder.gep(context.make_array(signature.args[1])(context, builder, row).data, [i])
-    access = builder.load(place) if number is None else builder.store(args[4], place)
-    metadata, group = builder.module.add_metadata, signature.args[0].literal_value
-    domain = metadata([f"rows {group}"])
-    scopes = [metadata([f"row {k} of {group}", domain]) for k in range(WRITTEN)]
-    access.set_metadata("noalias", metadata([scope for k, scope in enumerate(scopes) if k != number]))
-    if number is not None:
-        access.set_metadata("alias.scope", metadata([scopes[number]]))
-    return access if number is None else context.get_dummy_value()
-
-
-@intrinsic(prefer_literal=True)
-def _get(context, group, row, i):
-    def codegen(context, builder, signature, args):
-        return _access(context, builder, signature, args, None)
-
-    return row.dtype(group, row, i), codegen
-
-
-@intrinsic(prefer_literal=True)
-def _put(context, group, row, i, number, value):
-    def codegen(context, builder, signature, args):
-        return _access(context, builder, signature, args, signature.args[3].literal_value)
-
-    return numba.void(group, row, i, number, value), codegen
-
-
-if config.DISABLE_JIT:
-
-    def _get(group, row, i):
-        return row[i]
-
-    def _put(group, row, i, number, value):
-        row[i] = value
+    _settle = _side_by_side
 '''
 FORWARD = '''\
+@numba.njit(**OPTIONS)
+def _forward_rest(x, y, residualsMORE, start):
+    """The last elements, fewer than WIDE: among copies of themselves."""
+    count = x.shape[1] - start
+    each = start + np.arange(WIDE) % count
+WIDENED
+    _forward_tile(x[:, each], WIDE_ONES, 0, WIDE)
+NARROWED
+
+
 @numba.njit(parallel=True, **OPTIONS)
 def forward(x, y, residualsMORE):
-    """Inputs x (slots, n) to outputs y (slots, n) and the residual buffer (rows, n): apart in memory.LONG"""
+    """Inputs x (slots, n) to outputs y (slots, n) and the residual buffer (rows, n): C-contiguous, apart in memory.LONG"""
     n = x.shape[1]
-    for tile in numba.prange((n + STEP - 1) // STEP):
-        _forward_tile(x, y, residualsMORE, tile * STEP, min(n, tile * STEP + STEP))
+    whole = n // WIDE * WIDE
+    for tile in numba.prange((whole + TILE - 1) // TILE):
+        _forward_tile(x, y, residualsMORE, tile * TILE, min(whole, tile * TILE + TILE))
+    if whole < n:
+        _forward_rest(x, y, residualsMORE, whole)
 '''
 REVERSE = '''\
+@numba.njit(**OPTIONS)
+def _lead(rows):
+    """How many elements precede the first whole cache line of all rows; -1 if rows differ, or the caches keep them."""
+    size, address = rows.itemsize, rows.ctypes.data
+    return -1 if rows.nbytes <= PAST or address % size or rows.shape[2] % LINE else -address % 64 // size
+
+
+@numba.njit(**OPTIONS)
+def _reverse_rest(residuals, seeds, cotangents, start, stop):
+    """The first or last elements, fewer than WIDE: among copies of themselves."""
+    each = start + np.arange(WIDE) % (stop - start)
+    wide = np.empty((*cotangents.shape[:2], WIDE), np.WORKING)
+    _reverse_tile(residuals[:, each], seeds[:, :, each], wide, 0, WIDE, False)
+    cotangents[:, :, start:stop] = wide[:, :, : stop - start]
+
+
 @numba.njit(parallel=True, **OPTIONS)
 def reverse(residuals, seeds, cotangents):
-    """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n): apart in memory."""
-    n = seeds.shape[2]
-    for tile in numba.prange((n + REVERSE_TILE - 1) // REVERSE_TILE):
-        start = tile * REVERSE_TILE
-        _reverse_tile(residuals, seeds, cotangents, start, min(n, start + REVERSE_TILE))
-'''
-ADD_UP = '''\
-@numba.njit(**OPTIONS)
-def _add_up(rows):
-    """The total of each row: float64 sums of 256 elements from left to right, then a fixed binary tree over these."""
-    totals = np.zeros(rows.shape[0])
-    for k in range(rows.shape[0]):
-        row, count = rows[k], (rows.shape[1] + 255) // 256
-        sums = np.zeros(max(count, 1))
-        for block in range(count):
-            for i in range(256 * block, min(256 * block + 256, row.size)):
-                sums[block] += np.float64(row[i])
-        while count > 1:
-            for pair in range(count // 2):
-                sums[pair] = sums[2 * pair] + sums[2 * pair + 1]
-            if count % 2:
-                sums[count // 2] = sums[count - 1]
-            count = (count + 1) // 2
-        totals[k] = sums[0]
-    return totals
+    """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n): C-contiguous, apart in memory."""
+    n, lead = seeds.shape[2], _lead(cotangents)
+    first = min(max(lead, 0), n)
+    last = first + (n - first) // WIDE * WIDE
+    for tile in numba.prange((last - first + REVERSE_TILE - 1) // REVERSE_TILE):
+        start = first + tile * REVERSE_TILE
+        _reverse_tile(residuals, seeds, cotangents, start, min(last, start + REVERSE_TILE), lead >= 0)
+    for start, stop in ((0, first), (last, n)):
+        if start < stop:
+            _reverse_rest(residuals, seeds, cotangents, start, stop)
 '''
 ARRAYS = '''\
 def _array(name, x):
@@ -308,17 +377,6 @@ def BLOCKED(residuals, shape):
         reverse(residuals, seeds, out)
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape((*shape, OUTPUTS, INPUTS))
 '''
-CAUSES = '''\
-# why elements have no value: the exception, and what raises it
-CAUSES = CAUSE_LIST
-
-
-def _fail(codes, shape):
-    """Raise what the first element in C order that has no value asks for."""
-    place = np.unravel_index(np.argmax(codes != 0), shape)
-    error, text = CAUSES[int(codes[np.argmax(codes != 0)]) - 1]
-    raise error(f"`NAME`: element {tuple(map(int, place))}, one of {np.count_nonzero(codes)}: {text}")
-'''
 RUN = """\
     with np.errstate(all="ignore"):
         forward(x, y, residuals)
@@ -334,6 +392,3 @@ LONG = """
 
     Elements without a value have the number of the cause in `codes` (1, n).
     """
-SHORT = """\
-SHORT = 32  # the same, where loops run until all of them are done
-"""

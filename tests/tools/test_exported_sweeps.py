@@ -1,0 +1,70 @@
+"""The sweeps of exported modules, compiled: any number of elements, results that pass the caches, loops on data."""
+
+import types
+
+import numba
+import numpy as np
+import pytest
+
+import nbad
+
+LINE = 8  # numbers of a cache line
+
+
+def exported(kernel, past):
+    """The module of a kernel, which stores so many bytes of cotangents and more past the caches."""
+    text, module = nbad.export(kernel), types.ModuleType("exported")
+    assert text.count("PAST = 1 << 24 ") == 1
+    exec(text.replace("PAST = 1 << 24 ", f"PAST = {past} "), vars(module))
+    return module
+
+
+@pytest.fixture(scope="module")
+def product():
+    return exported(nbad.kernel(lambda x, a: x * a), past=-1)
+
+
+@pytest.fixture(scope="module")
+def halving():
+    def halved(x):
+        n = 0.0
+        while x > 1.0:
+            x, n = 0.5 * x, n + 1.0
+        return x, n
+
+    return exported(nbad.kernel(halved), past=1 << 24)
+
+
+@pytest.mark.parametrize("lead", [0, 3, 7])
+@pytest.mark.parametrize("n", [0, 1, 5, 8, 9, 40, 520, 2500, 6000])
+def test_cotangents_that_pass_the_caches(product, n, lead):
+    """Where rows begin at the same place of a line, from the first whole one on; around them nothing changes."""
+    rng, count = np.random.default_rng(n), 3 * 2 * n
+    x, seeds, room = rng.normal(size=(2, n)), rng.normal(size=(3, 1, n)), np.full(count + 4 * LINE, -1.0)
+    start = -room.ctypes.data // 8 % LINE + LINE - lead
+    y, kept, cotangents = np.empty((1, n)), np.empty((2, n)), room[start : start + count].reshape(3, 2, n)
+    product.forward(x, y, kept)
+    product.reverse(kept, seeds, cotangents)
+    np.testing.assert_array_equal(y[0], x[0] * x[1])
+    np.testing.assert_array_equal(cotangents, np.stack([x[1] * seeds[:, 0], x[0] * seeds[:, 0]], axis=1))
+    assert (room[:start] == -1.0).all()
+    assert (room[start + count :] == -1.0).all()
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 31, 32, 33, 64, 600])
+def test_loops_on_data(halving, n):
+    """Each element does its own number of passes: halving is exact."""
+    x = np.random.default_rng(n).uniform(0.5, 900.0, (1, n))
+    y, kept, codes = np.empty((2, n)), np.empty((1, n)), np.empty((1, n))
+    halving.forward(x, y, kept, codes)
+    passes = np.ceil(np.log2(np.maximum(x[0], 1.0)))
+    np.testing.assert_array_equal(y, [x[0] / 2.0**passes, passes])
+    cotangents = np.empty((2, 1, n))
+    halving.reverse(kept, np.array([[np.ones(n), np.zeros(n)], [np.full(n, 3.0), np.ones(n)]]), cotangents)
+    np.testing.assert_array_equal(cotangents[:, 0], [0.5**passes, 3.0 * 0.5**passes])
+    assert not codes.any()
+
+
+def test_results_that_are_not_contiguous_are_refused(product):
+    with pytest.raises(numba.TypingError, match="results are C-contiguous arrays"):
+        product.forward(np.ones((2, 4)), np.empty((1, 8))[:, ::2], np.empty((2, 4)))
