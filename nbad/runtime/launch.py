@@ -5,13 +5,14 @@ each dimension of the element space lie. The packing is done once per combinatio
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
+from nbad.native.cpython import address_of
 from nbad.native.launch_table import worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Slot, Table, Traffic, arranged, grouped
@@ -42,7 +43,7 @@ def leaves_caches(nbytes: int) -> bool:
     return nbytes > STREAM_ABOVE and (nbytes > STREAM_ABOVE * 3 // 2 or threads_wanted() == 1)
 
 
-def lead_of(addresses: Sequence[int], steps: Sequence[int], itemsize: int) -> int | None:
+def lead_of(addresses: Iterable[int], steps: Iterable[int], itemsize: int) -> int | None:
     """How many elements a cache line has before rows at these addresses and at steps from them begin; None where not all agree.
 
     Examples
@@ -84,7 +85,9 @@ class Launch:
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
         self._written = self.elements * len(routes.writes) * kernel.dtype.itemsize
-        self._results = [slot for _, slot in routes.writes] if self._table.may_stream else []
+        results = [slot for _, slot in routes.writes] if self._table.may_stream else []
+        self._starts = {(slot.array, slot.offset % LINE) for slot in results}
+        self._steps = {slot.seed_stride or 0 for slot in results}
         self._drivers: dict[tuple[bool, int | None], Driver] = {}
 
     def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
@@ -104,10 +107,10 @@ class Launch:
 
         They do where a kernel waits for memory: one that computes for longer has its plain stores done meanwhile.
         """
-        if not self._results or self._spare * n_seeds <= self._once:
+        if not self._starts or self._spare * n_seeds <= self._once:
             return None
-        steps = [slot.seed_stride or 0 for slot in self._results] if n_seeds > 1 else []
-        return lead_of([arrays[slot.array].ctypes.data + slot.offset for slot in self._results], steps, self.dtype.itemsize)
+        addresses = [address_of(arrays[k]) + offset for k, offset in self._starts]
+        return lead_of(addresses, self._steps if n_seeds > 1 else (), self.dtype.itemsize)
 
     def _new_driver(self, is_big: bool, lead: int | None) -> Driver:
         table = self._table if lead is None else self._table.streaming(lead)

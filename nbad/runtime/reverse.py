@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.memo import Memo, cached_property
+from nbad.native.cpython import address_of
 from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
@@ -242,9 +243,10 @@ class ReverseSweeps:
         if n_seeds < 2 or accumulate or self._has_sums or not leaves_caches(self.result_bytes * n_seeds):
             return [(1, whole)]
         for target, result in zip(self.targets, results, strict=True):
-            if target.core or result.strides[1:] != contiguous_strides(result.shape[1:], result.itemsize):
+            are_rows = result.flags.carray or result.strides[1:] == contiguous_strides(result.shape[1:], result.itemsize)
+            if target.core or not are_rows:
                 return [(1, whole)]
-        if lead_of([a.ctypes.data for a in results], [a.strides[0] for a in results], self.dtype.itemsize) is None:
+        if lead_of(map(address_of, results), [a.strides[0] for a in results], self.dtype.itemsize) is None:
             alone = not self.plan.prologue and leaves_caches(self.result_bytes)
             return [(1, slice(k, k + 1)) for k in range(n_seeds)] if alone else [(1, whole)]
         at_once = max(1, min(n_seeds, ROWS_AT_ONCE // len(results)))
