@@ -97,16 +97,22 @@ def _log1p_of_large(e: Lines, x: Value, high: Value, low: Value) -> Value:
 
 
 def _log1p_of_sum(e: Lines, x: Value, low: Value | None = None, doublings: Value | None = None) -> Value:
-    """`log(1 + x + low)`, and log(2) for each doubling."""
-    total, lost = _two_sum(x, 1.0)
-    f, k, power = split(e, total, is_normal=True)
-    near = k.is_equal(0.0)
-    f = e.where(near, x, f)
-    lost = e.where(x > 2.0**60, 0.0, (lost if low is None else lost + low) * e.from_bits((e.bias << e.fraction) - power))
-    lost = e.where(near, 0.0 if low is None else low, lost)
+    """`log(1 + x + low)`, and log(2) for each doubling.
+
+    Of `f = x/2**k + (1/2**k - 1)` both parts are exact, and the sum, too, but for k = 1 and f next to -1/4.
+    """
+    _, k, power = split(e, x + 1.0, is_normal=True)
+    scale = e.from_bits((e.bias + 2 << e.fraction) - power)  # 4/2**k, for 1/2**k may be too small
+    scaled, less = x * scale, e.fma(scale, 0.25, -1.0)
+    f = e.fma(scaled, 0.25, less)
+    lost = e.fma(scaled, 0.25, less - f)
+    if low is None:
+        rest = lost * (4.0 / 3.0)
+    else:
+        rest = e.fma(low * scale, 0.25, lost) * e.polynomial(COEFFICIENTS["inverse"][e.dtype], f)
     k = k if doublings is None else k + doublings
     unit, unit_low = parts(LN_2, e.dtype, 2)
-    half, inner = _log_1p(e, f, e.fma(lost, e.polynomial(COEFFICIENTS["inverse"][e.dtype], f), k * unit_low))
+    half, inner = _log_1p(e, f, e.fma(k, unit_low, rest))
     return e.fma(k, unit, f - (half - inner))
 
 

@@ -190,5 +190,17 @@ def is_available():
     return all(found == expected for found, expected in fields)
 
 
+def address_of(array):
+    """Where an array's values begin, in a tenth of the time that `array.ctypes.data` takes.
+
+    Examples
+    --------
+    >>> a = np.zeros(3)
+    >>> address_of(a) == a.ctypes.data
+    True
+    """
+    return _read(id(array) + DATA) if is_available() else array.ctypes.data
+
+
 def _read(address):
     return ctypes.c_int64.from_address(address).value

@@ -128,13 +128,16 @@ class _Share:
         self.table = self.parts + self.columns() * self.field(t.PART) * self.field(t.ITEMSIZE)
         self.lanes = self.table + self.rows * 8
         self.targets = self.lanes + 8 * t.LANES
+        self.body = code.variable(0)
 
     def field(self, index):
         return self.code.field(self.launch, index)
 
     def work(self):
         code = self.code
+        kept = self.tile + (self.last_tile - self.tile) * self.field(t.KEPT) // t.PARTS
         with code.loop(self.tile, self.last_tile) as tile:
+            code.assign(self.body, code.select(tile < kept, self.field(t.KEEPER), self.field(t.BODY)))
             start, width = tile * t.TILE - self.field(t.LEAD), self.field(t.WIDTH)
             first = code.select(start < 0, 0, start)
             count = code.smaller(start + t.TILE, self.field(t.COUNT)) - first
@@ -201,7 +204,7 @@ class _Share:
                     code.store(self.table + self.field(block + t.M_ROW) * 8, place)
             with code.when(code.builder.not_(reads)), self.each_block(t.READS) as block:
                 self.bring(block, self.place(block, first + start, seed), left, size)
-            code.call(self.field(t.BODY), own, code.smaller(size, padded - start))
+            code.call(code.read(self.body), own, code.smaller(size, padded - start))
             with code.when(code.builder.not_(fills)), self.each_block() as block:
                 self.send(self.place(block, first + start, seed), self.part(block), left * self.pitch(block))
             with code.when(size < padded), code.loop(0, self.rows) as r:

@@ -5,7 +5,7 @@ each dimension of the element space lie. The packing is done once per combinatio
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +13,17 @@ import numpy as np
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
 from nbad.graphs.graph import Graph
-from nbad.native.launch_table import worker_bytes
+from nbad.native.cpython import address_of
+from nbad.native.launch_table import PARTS, worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, Traffic, arranged, grouped
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
 # Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
-# cache of 32 MiB, 8 seeds and 5 arguments they are 1.8 times faster with 30 MiB, even with 15, and twice as slow below 10. Two
-# threads hide each other's waits: theirs are 1.3 times slower with 21 MiB, 0.9 to 1.2 times as fast with 30, 1.7 times with 46.
+# cache of 32 MiB, 8 seeds and 5 arguments they are twice as fast with 30 MiB, even with 17, and 1.5 times slower with 12. Two
+# threads hide each other's waits, and fill the memory together: 20 MiB that stay in the caches, of 21 or 30, save them a third or
+# a fifth of the time, and one thread nothing.
 STREAM_ABOVE = 1 << 24
 
 
@@ -51,10 +53,25 @@ def flops(kernel: TileKernel | None) -> float:
 
 def leaves_caches(nbytes: int) -> bool:
     """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
-    return nbytes > STREAM_ABOVE and (nbytes > STREAM_ABOVE * 3 // 2 or threads_wanted() == 1)
+    return nbytes > STREAM_ABOVE and (nbytes > _kept_by_several() or threads_wanted() == 1)
 
 
-def lead_of(addresses: Sequence[int], steps: Sequence[int], itemsize: int) -> int | None:
+def kept_of(nbytes: int) -> int:
+    """How many `PARTS` of results that leave the caches stay there all the same; none of many, which would be gone at once."""
+    most = _kept_by_several()
+    return PARTS * most // nbytes if nbytes < 2 * most and threads_wanted() > 1 else 0
+
+
+def _kept_by_several() -> int:
+    return STREAM_ABOVE * 5 // 4
+
+
+def spread_from() -> int:
+    """Bytes of results from which on seeds are swept several at once: 1.2 times faster with 15 MiB, 0.9 to 1.1 with 9 and 12."""
+    return STREAM_ABOVE * 3 // 4
+
+
+def lead_of(addresses: Iterable[int], steps: Iterable[int], itemsize: int) -> int | None:
     """How many elements a cache line has before rows at these addresses and at steps from them begin; None where not all agree.
 
     Examples
@@ -96,14 +113,16 @@ class Launch:
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
         self._written = self.elements * len(routes.writes) * kernel.dtype.itemsize
-        self._results = [slot for _, slot in routes.writes] if self._table.may_stream else []
-        self._drivers: dict[tuple[bool, int | None], Driver] = {}
+        results = [slot for _, slot in routes.writes] if self._table.may_stream else []
+        self._starts = {(slot.array, slot.offset % LINE) for slot in results}
+        self._steps = {slot.seed_stride or 0 for slot in results}
+        self._drivers: dict[tuple[bool, int | None, int], Driver] = {}
 
     def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
         if self.elements and n_seeds:
-            is_big = leaves_caches(self._written * n_seeds)
-            key = is_big, self._lead(arrays, n_seeds) if is_big else None
+            written = self._written * n_seeds
+            key = (True, self._lead(arrays, n_seeds), kept_of(written)) if leaves_caches(written) else (False, None, 0)
             driver = self._drivers.get(key) or self._drivers.setdefault(key, self._new_driver(*key))
             driver(arrays, n_seeds)
 
@@ -116,11 +135,11 @@ class Launch:
 
         They do where a kernel waits for memory: one that computes for longer has its plain stores done meanwhile.
         """
-        if not self._results or self._spare * n_seeds <= self._once:
+        if not self._starts or self._spare * n_seeds <= self._once:
             return None
-        steps = [slot.seed_stride or 0 for slot in self._results] if n_seeds > 1 else []
-        return lead_of([arrays[slot.array].ctypes.data + slot.offset for slot in self._results], steps, self.dtype.itemsize)
+        addresses = [address_of(arrays[k]) + offset for k, offset in self._starts]
+        return lead_of(addresses, self._steps if n_seeds > 1 else (), self.dtype.itemsize)
 
-    def _new_driver(self, is_big: bool, lead: int | None) -> Driver:
-        table = self._table if lead is None else self._table.streaming(lead)
+    def _new_driver(self, is_big: bool, lead: int | None, kept: int) -> Driver:
+        table = self._table if lead is None else self._table.streaming(lead, kept)
         return Driver(table.pack(is_big), self.elements + table.lead, self.nanoseconds, self._scratch)

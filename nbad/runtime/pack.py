@@ -226,7 +226,7 @@ class Table(NamedTuple):
     """What a launch is.
 
     `sums` are rows that leave one float64 per block of 256 elements; `rows` is how many rows of scratch there are; the first tile
-    is shorter by `lead` elements.
+    is shorter by `lead` elements. Of a worker's tiles the first ones, so many of `PARTS`, are computed by the kernel `keeper`.
     """
 
     kernels: Kernels
@@ -236,6 +236,8 @@ class Table(NamedTuple):
     sums: Numbered
     rows: int
     lead: int = 0
+    keeper: TileKernel | None = None
+    kept: int = 0
 
     def pack(self, blocks_stream: bool) -> np.ndarray:
         """The header, and behind it the sections; blocks of results may pass the caches."""
@@ -258,15 +260,20 @@ class Table(NamedTuple):
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
         header[d.BODY_ROW], header[d.BLOCK_STREAMS], header[d.PART] = self.kernels.first_row, blocks_stream, self.part
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
-        header[d.WIDTH], header[d.ITEMSIZE] = max(k.width for k in self.kernels if k), itemsize
-        header[d.LEAD] = self.lead
+        header[d.WIDTH], header[d.ITEMSIZE] = self.width, itemsize
+        header[d.LEAD], header[d.KEEPER], header[d.KEPT] = self.lead, self.keeper.address if self.keeper else 0, self.kept
         header[d.SHAPE : d.SHAPE + ndim] = self.sizes
         return _concatenated(header, sections)
 
     @property
     def part(self) -> int:
         """How many elements of a block are computed at a time where it is not in place: they stay in the first cache."""
-        return max(PART, *(kernel.width for kernel in self.kernels if kernel))
+        return max(PART, self.width)
+
+    @property
+    def width(self) -> int:
+        """Elements in the longest vector of its kernels."""
+        return max(kernel.width for kernel in (*self.kernels, self.keeper) if kernel)
 
     @property
     def block_bytes(self) -> int:
@@ -280,12 +287,13 @@ class Table(NamedTuple):
         are_rows = all(move.row in direct and move.strides == [move.slot.dtype.itemsize] for move in stores)
         return are_rows and len(stores) == self.kernels.body.results and not self.sums
 
-    def streaming(self, lead: int) -> "Table":
-        """The same launch with results that pass the caches, from the first whole cache line on."""
-        body = self.kernels.body.past_caches()
+    def streaming(self, lead: int, kept: int) -> "Table":
+        """The same launch with results that pass the caches, but for so many `PARTS`, from the first whole cache line on."""
+        body, keeper = self.kernels.body.past_caches(), self.kernels.body if kept else None
         # tiles do not end where padding would be
         loads, stores = (m._replace(single=[_unpadded(move) for move in m.single]) for m in (self.loads, self.stores))
-        return self._replace(kernels=self.kernels._replace(body=body), loads=loads, stores=stores, lead=lead)
+        kernels = self.kernels._replace(body=body)
+        return self._replace(kernels=kernels, loads=loads, stores=stores, lead=lead, keeper=keeper, kept=kept)
 
     def in_place(self) -> dict[int, Slot]:
         """The rows that the kernel may read or write where they are."""

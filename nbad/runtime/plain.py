@@ -43,7 +43,8 @@ def reverse(program, plan, arguments, dtype, shared, batched):
     """
     kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
     inputs, longest = (Rows(len(plan.residuals)), *program.leaves), longest_of(plan, batched)
-    return _made(kernel, inputs, [(cores, True)], longest, shared=shared, batched=batched)
+    most = launch.spread_from() if batched else launch.STREAM_ABOVE  # beyond, several seeds at once are swept faster
+    return _made(kernel, inputs, [(cores, True)], longest, most, shared=shared, batched=batched)
 
 
 def longest_of(plan, batched):
@@ -109,7 +110,7 @@ def _of_inputs(program, kernel, groups):
     return _made(kernel, program.cores, groups, deciding=tuple(deciding(kernel.graph, bits)))
 
 
-def _made(kernel, inputs, groups, longest=LONG, shared=(), **more):
+def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
     """The entry of a kernel whose rows are those of the inputs, and behind them those of the results, which come last.
 
     A result of several values an element is a block of the kernel, and so is an argument where it may be.
@@ -125,7 +126,7 @@ def _made(kernel, inputs, groups, longest=LONG, shared=(), **more):
     stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
     moves = tuple(loads), tuple(stores)
     kernel = kernel.beside(widths).reading(sizes)
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more), longest)
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more), longest, most)
 
 
 def _places(number, argument, dtype):
@@ -147,22 +148,26 @@ def never(*_):
     return False
 
 
-def _most(rows, flops, size, results, longest):
-    """Elements of so many rows and operations that take at most so many estimated nanoseconds, and whose results caches keep."""
-    return min(int(longest / _nanoseconds(rows, flops, size)), launch.STREAM_ABOVE // (size * max(results, 1)))
+def _most(rows, flops, size, results, longest, most=None):
+    """Elements of so many rows and operations that take at most so many estimated nanoseconds, with `most` bytes of results.
+
+    By default these are as many as the caches keep.
+    """
+    nbytes = launch.STREAM_ABOVE if most is None else most
+    return min(int(longest / _nanoseconds(rows, flops, size)), nbytes // (size * max(results, 1)))
 
 
 def _nanoseconds(rows, flops, size):
     return Work(size * rows, flops * size / WORD).cached_nanoseconds
 
 
-def _entry(sweep, longest):
+def _entry(sweep, longest, most):
     if not cpython.is_available():
         return never
     kernel, size = sweep.kernel, sweep.kernel.dtype.itemsize
     results = sum(r.number if isinstance(r, Rows) else math.prod(r) for group, _ in sweep.groups for r in group)
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
-    bounds = Bounds(_most(*work, results, longest), min(small, MANY - 1), MANY - 1, shared, small, woken)
+    bounds = Bounds(_most(*work, results, longest, most), min(small, MANY - 1), MANY - 1, shared, small, woken)
     run = entry(sweep, bounds, Means(asked, memory.SMALLEST, FRESH[size]))
     return cautious(run or never, kernel.graph)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.memo import Memo, cached_property
+from nbad.native.cpython import address_of
 from nbad.native.launch_table import TILE
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.failures import Given, Search, may_fail, noted
-from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered
+from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered, spread_from
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides
@@ -233,16 +234,18 @@ class ReverseSweeps:
     def _passes(self, results, n_seeds, accumulate):
         """How many seeds each pass over the elements serves, and the part of the seeds that is swept so.
 
-        Where results pass the caches, several at once read the partials once. Where they cannot begin at cache lines together,
-        each seed's may: it is then a sweep of its own, unless all would compute the partials.
+        Several at once read the partials once. Where results that pass the caches cannot begin at cache lines together, each
+        seed's may: it is then a sweep of its own, unless all would compute the partials.
         """
-        whole = slice(0, n_seeds)
-        if n_seeds < 2 or accumulate or self._has_sums or not leaves_caches(self.result_bytes * n_seeds):
+        whole, nbytes = slice(0, n_seeds), self.result_bytes * n_seeds
+        if n_seeds < 2 or accumulate or self._has_sums or nbytes < spread_from():
             return [(1, whole)]
         for target, result in zip(self.targets, results, strict=True):
-            if target.core or result.strides[1:] != contiguous_strides(result.shape[1:], result.itemsize):
+            are_rows = result.flags.carray or result.strides[1:] == contiguous_strides(result.shape[1:], result.itemsize)
+            if target.core or not are_rows:
                 return [(1, whole)]
-        if lead_of([a.ctypes.data for a in results], [a.strides[0] for a in results], self.dtype.itemsize) is None:
+        starts, steps = map(address_of, results), [a.strides[0] for a in results]
+        if leaves_caches(nbytes) and lead_of(starts, steps, self.dtype.itemsize) is None:
             alone = not self.plan.prologue and leaves_caches(self.result_bytes)
             return [(1, slice(k, k + 1)) for k in range(n_seeds)] if alone else [(1, whole)]
         at_once = max(1, min(n_seeds, ROWS_AT_ONCE // len(results)))

@@ -45,9 +45,9 @@ def streaming(monkeypatch):
     """Counts the drivers that store past the caches, by their lead."""
     leads, make = [], launch.Launch._new_driver
 
-    def noting(self, is_big, lead):
+    def noting(self, is_big, lead, kept):
         leads.append(lead)
-        return make(self, is_big, lead)
+        return make(self, is_big, lead, kept)
 
     monkeypatch.setattr(launch.Launch, "_new_driver", noting)
     monkeypatch.setattr(launch, "BYTES_PER_NS", 1e-9)  # every kernel waits for memory
@@ -200,9 +200,42 @@ def test_streamed_and_plain_results_have_the_same_bits(monkeypatch, rng, streami
     assert all(np.array_equal(a, b) for a, b in zip(results(), plain, strict=True))
 
 
-@pytest.mark.parametrize(("threads", "most"), [(1, 16 << 20), (2, 24 << 20), (64, 24 << 20)])
+@pytest.mark.parametrize(("threads", "most"), [(1, 16 << 20), (2, 20 << 20), (64, 20 << 20)])
 def test_several_threads_keep_more_results_in_the_caches(threads, most, monkeypatch):
     """Two hide each other's waits for memory."""
     monkeypatch.setattr(launch, "threads_wanted", lambda: threads)
     assert not launch.leaves_caches(most)
     assert launch.leaves_caches(most + 1)
+
+
+def test_of_results_somewhat_larger_than_the_caches_several_threads_keep_a_part_there(monkeypatch):
+    monkeypatch.setattr(launch, "threads_wanted", lambda: 2)
+    assert [launch.kept_of(n << 20) for n in (20, 25, 30, 39, 40, 400)] == [256, 204, 170, 131, 0, 0]
+    monkeypatch.setattr(launch, "threads_wanted", lambda: 1)
+    assert launch.kept_of(25 << 20) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kept", [1, 100, 128, 255])
+@pytest.mark.parametrize("count", [17, TILE, 3 * TILE + 61, 40 * TILE])
+def test_results_that_are_kept_in_part_have_the_same_bits(monkeypatch, rng, streaming, dtype, kept, count):
+    f = nbad.kernel(kernel)
+    xs = rng.uniform(0.5, 2.0, (3, count)).astype(dtype)
+    seeds = tuple(rng.standard_normal((2, 5, count)).astype(dtype))
+    shares, pack = [], launch.Table.pack
+
+    def noting(table, *given):
+        shares.append(table.kept)
+        return pack(table, *given)
+
+    def results():
+        y, pullback = nbad.vjp(f, *xs)
+        return [*y, *pullback.batched(seeds)]
+
+    monkeypatch.setattr(launch, "kept_of", lambda nbytes: kept)
+    monkeypatch.setattr(launch.Table, "pack", noting)
+    plain, streamed = plain_and_streamed(monkeypatch, results)
+    assert all(np.array_equal(a, b) for a, b in zip(streamed, plain, strict=True))
+    assert kept in shares
+    value = xs[0] / (1 + xs[1] * xs[1])
+    np.testing.assert_array_equal(streamed[1], value)
