@@ -236,20 +236,26 @@ class _Printer(Arguments, _Moves):
 
     def is_in_place(self):
         """Whether nothing is to be staged."""
-        both, fills = self.code.builder.and_, self.code.read(self.count) >= self.field(t.WIDTH)
+        both, count = self.code.builder.and_, self.code.read(self.count)
+        fills = both(count >= self.field(t.WIDTH), count >= self.field(t.WHOLE))
         return both(both(fills, self.code.read(self.numbers).equals(0)), self.field(t.IN_PLACE).differs(0))
 
     def run(self):
-        """All seeds, one after the other."""
-        in_place = self.is_in_place()
-        with self.code.when(in_place):
-            self.run_in_place()
-        with self.code.when(self.code.builder.not_(in_place)):
-            self.run_staged()
+        """All seeds, one after the other. Vectors of rows in lines do not overlap: what a last one lacks is staged."""
+        code, count, staged_from = self.code, self.code.read(self.count), self.code.variable(0)
+        with code.when(self.is_in_place()):
+            whole = count // self.field(t.WHOLE) * self.field(t.WHOLE)
+            self.run_in_place(whole)
+            code.assign(staged_from, whole)
+        with code.when(code.read(staged_from) < count):
+            self.run_staged(code.read(staged_from))
 
-    def run_in_place(self):
-        """Alone, or with helpers that listen, or are woken; the interpreter's lock is given away where that takes long."""
-        code, count, is_long = self.code, self.code.read(self.count), self.work() >= self.field(t.LONG_FROM)
+    def run_in_place(self, count):
+        """So many elements, alone, or with helpers that listen, or are woken.
+
+        The interpreter's lock is given away where that takes long.
+        """
+        code, is_long = self.code, self.work() >= self.field(t.LONG_FROM)
         steps, kept = code.stack(code.int(8 * t.MOST_ARGUMENTS)), code.variable(0)
         with code.loop(0, self.inputs + self.results) as k:
             code.store(steps + k * 8, code.select(k < self.from_rows, 0, self.bytes_of(k)))
@@ -282,14 +288,14 @@ class _Printer(Arguments, _Moves):
             code.store(table + k * 8, code.int(0))
         return table
 
-    def run_staged(self):
-        """Tile by tile; memory on the stack is taken once."""
+    def run_staged(self, first):
+        """Tile by tile, from an element on; memory on the stack is taken once."""
         code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
-        size = code.smaller(self.field(t.TILE_SIZE), (count + width - 1) // width * width)
+        size = code.smaller(self.field(t.TILE_SIZE), (count - first + width - 1) // width * width)
         table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
         with code.loop(0, code.read(self.seeds)):
-            with code.loop(0, (count + size - 1) // size) as part:
-                self.tile(table, scratch, size, part * size)
+            with code.loop(0, (count - first + size - 1) // size) as part:
+                self.tile(table, scratch, size, first + part * size)
             with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
                 code.store(self.data + k * 8, code.field(self.data, k) + self.bytes_of(k))
 
@@ -305,6 +311,7 @@ class _Printer(Arguments, _Moves):
             code.store(table + self.move(m, t.ROW) * 8, own)
             is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
             fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
+            fits = code.builder.or_(fits, self.move(m, t.ALONE).equals(t.ALWAYS))
             direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
             with code.when(direct):
                 code.store(table + self.move(m, t.ROW) * 8, self.place(m, start))
