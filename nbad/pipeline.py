@@ -11,6 +11,7 @@ from math import prod
 from nbad.codegen import disk
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.disk import load_text, store_text
+from nbad.codegen.reads import LINED
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import may_fail, with_failures
 from nbad.graphs.flags import alarmed, silenced
@@ -20,7 +21,7 @@ from nbad.memo import Memo
 from nbad.plans import text as plan_text
 from nbad.plans import work
 from nbad.plans.partition import partition
-from nbad.plans.plan import fuse, jvp_graph, repeated, symmetric, whole_jacobian
+from nbad.plans.plan import Plan, fuse, jvp_graph, repeated, symmetric, whole_jacobian
 
 
 class Program:
@@ -101,15 +102,22 @@ class Program:
         usual = self.plan(wrt, "auto")
         values, inputs = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
 
+        def reader(kernel: TileKernel, plan: Plan) -> TileKernel:
+            return kernel.in_lines("read", rows) if (rows := len(plan.residuals)) >= LINED else kernel
+
         def seeded(kernel: TileKernel) -> TileKernel:
-            stored = [1] * (len(kernel.graph.inputs) - sum(values))
+            stored = [1] * (len(kernel.graph.inputs) - sum(values)) if not kernel.lines else [*kernel.reads[:1]]
             return kernel.beside(inputs).reading([*stored, *values])
 
-        kernels = [self.value(dtype).beside(values).reading(inputs), seeded(self.fused_reverse(usual, dtype))]
+        kernels = [self.value(dtype).beside(values).reading(inputs), seeded(reader(self.fused_reverse(usual, dtype), usual))]
         for plan in (usual, self.plan(wrt, "partials")):
-            kernels.append(self.forward(plan, dtype).beside([*values, *[1] * len(plan.residuals)]).reading(inputs))
-            kernels += [self.prologue(plan, dtype)] * (plan.prologue is not None)
-            kernels.append(seeded(self.reverse(plan, dtype)))
+            forward, kept = self.forward(plan, dtype), [1] * len(plan.residuals)
+            if len(kept) >= LINED:
+                forward, kept = forward.in_lines("written", len(kept)), [len(kept)]
+            kernels.append(forward.beside([*values, *kept]).reading(inputs))
+            reverse = self.reverse(plan, dtype)
+            kernels += [reader(self.prologue(plan, dtype), plan)] if plan.prologue else []
+            kernels.append(seeded(reverse if plan.prologue else reader(reverse, plan)))
         if not usual.inner:
             blocks = self.jacobian_plan(wrt, "auto")
             for before in ([], values):

@@ -4,9 +4,10 @@ The columns of a block are taken by squares: as many as a register has lanes, 8 
 square is stored as soon as its columns are known, so that few of them are alive.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from nbad.codegen.ahead import Ahead, asked, is_wide
+from nbad.codegen.ahead import Pace, is_wide
 from nbad.codegen.functions import Functions, shuffle
 from nbad.codegen.host import ITEMSIZE
 from nbad.codegen.lower import OpList
@@ -152,6 +153,7 @@ class Printer(Protocol):
     width: int
     scalar: str
     vector: str
+    pace: Pace
 
     @property
     def body(self) -> Body:
@@ -161,18 +163,70 @@ class Printer(Protocol):
         """How a node is written as an operand."""
 
 
-class Block:
+class Entry:
+    """An entry of the table that has several items of each element; names in its text begin with a letter of its own."""
+
+    def __init__(self, row: int, number: int, printer: Printer, letter: str, is_stored: bool = False):
+        self.row, self.number, self.printer, self.is_stored = row, number, printer, is_stored
+        self.size = ITEMSIZE[printer.oplist.dtype]
+        self.lanes = printer.functions.lanes
+        self._letter, self._names = letter, 0
+
+    def begin(self) -> None:
+        """What a pass begins with: the address of the vector's first item."""
+        for line in (*self.before(), f"  %e{self.row} = getelementptr {self.printer.scalar}, ptr %s{self.row}, i64 %n{self.row}"):
+            self.add(line)
+
+    def before(self) -> list[str]:
+        """How many items are before the vector's first one."""
+        return [f"  %n{self.row} = mul i64 %i, {self.number}"]
+
+    def address(self, place: int, items: int) -> str:
+        """The address of so many items that are used next, from a place behind the first one on."""
+        if is_wide(self.number, self.size):
+            self.printer.pace.uses(self.row, self.number, place, items, self.is_stored)
+        return self.named(f"getelementptr {self.printer.scalar}, ptr %e{self.row}, i64 {place}")
+
+    def shuffled(self, kind: str, pair: Sequence[str], lanes: Sequence[int]) -> str:
+        """The lanes of two vectors as one."""
+        self.add(shuffle(name := self.new(), kind, (pair[0], pair[1]), lanes))
+        return name
+
+    def joined(self, parts: Sequence[str], items: int) -> str:
+        """Vectors of so many items as one, two by two."""
+        while len(parts) > 1:
+            pairs, kind, items = zip(parts[::2], parts[1::2], strict=True), f"<{items} x {self.printer.scalar}>", 2 * items
+            parts = [self.shuffled(kind, pair, range(items)) for pair in pairs]
+        return parts[0]
+
+    def named(self, right: str) -> str:
+        """A value that has a name from here on."""
+        self.add(f"  {(name := self.new())} = {right}")
+        return name
+
+    def new(self) -> str:
+        """A name."""
+        self._names += 1
+        return f"%{self._letter}{self.row}.{self._names}"
+
+    def add(self, line: str) -> None:
+        """A line, at once with the one before it, in the same block."""
+        self.printer.body.lines.append(line)
+
+
+class Block(Entry):
     """A block of columns, and the squares of it that are not stored yet."""
 
     def __init__(self, row: int, columns: tuple[int, ...], printer: Printer):
-        self.row, self.columns, self.printer = row, columns, printer
-        self.size = ITEMSIZE[printer.oplist.dtype]
-        self.lanes = printer.functions.lanes
+        super().__init__(row, len(columns), printer, "x", is_stored=True)
+        self.columns = columns
         self.left = squares(len(columns), self.lanes, self.size)
         nodes = printer.oplist.nodes
         self._missing = {k for k in columns if nodes[k].op not in ("input", "const")}
-        self._names = 0
-        self._ahead = Ahead(printer.width * len(columns) * self.size)
+
+    def add(self, line: str) -> None:
+        """A line, maybe of a new block."""
+        self.printer.body.add(line)
 
     def know(self, k: int) -> None:
         """Store what is complete now."""
@@ -188,43 +242,23 @@ class Block:
     def store(self, complete: list[Square]) -> None:
         """Print some squares, for each register of a vector one after the other."""
         self.left = [square for square in self.left if square not in complete]
-        width, number, add = self.printer.width, len(self.columns), self.printer.body.add
         for square in complete:
             columns = [self.printer.operand(k) for k in self.columns[square.start : square.start + square.columns]]
-            offset = self._new()
-            add(f"  {offset} = mul i64 %i, {number}")
-            for first in range(0, width, self.lanes):
-                place = self._new()
-                add(f"  {place} = add i64 {offset}, {first * number + square.start}")
-                self._store(square, [self._part(column, first) for column in columns], offset, place)
-
-    def _new(self) -> str:
-        self._names += 1
-        return f"%x{self.row}.{self._names}"
+            for first in range(0, self.printer.width, self.lanes):
+                self._store(square, [self._part(column, first) for column in columns], first * self.number + square.start)
 
     def _part(self, vector: str, first: int) -> str:
         """One register of a vector."""
         if self.lanes == self.printer.width or vector.startswith("splat"):
             return vector
-        self.printer.body.add(
-            shuffle(name := self._new(), self.printer.vector, (vector, "poison"), range(first, first + self.lanes))
-        )
-        return name
+        return self.shuffled(self.printer.vector, (vector, "poison"), range(first, first + self.lanes))
 
-    def _store(self, square: Square, vectors: list[str], offset: str, place: str) -> None:
-        """Transpose registers and store what comes out, from an item of the block on; `offset` is the vector's first item."""
-        add, scalar, items = self.printer.body.add, self.printer.scalar, [self.lanes] * len(vectors)
+    def _store(self, square: Square, vectors: list[str], place: int) -> None:
+        """Transpose registers and store what comes out, from a place behind the vector's first item on."""
+        scalar, items = self.printer.scalar, [self.lanes] * len(vectors)
         for a, b, lanes in square.steps:
-            add(shuffle(name := self._new(), f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
-            vectors.append(name)
+            vectors.append(self.shuffled(f"<{items[a]} x {scalar}>", (vectors[a], vectors[b]), lanes))
             items.append(len(lanes))
         for stored in square.stores:
-            at, address = self._new(), self._new()
-            add(f"  {at} = add i64 {place}, {stored.place}")
-            add(f"  {address} = getelementptr {scalar}, ptr %s{self.row}, i64 {at}")
-            nbytes = self._ahead.pass_by(stored.items * self.size) if is_wide(len(self.columns), self.size) else None
-            if nbytes is not None:
-                start = self._new()
-                add(f"  {start} = getelementptr {scalar}, ptr %s{self.row}, i64 {offset}")
-                add(*asked(self._new(), start, nbytes, for_stores=True))
-            add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")
+            address = self.address(place + stored.place, stored.items)
+            self.add(f"  store <{stored.items} x {scalar}> {vectors[stored.vector]}, ptr {address}, align {self.size}")

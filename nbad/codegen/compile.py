@@ -16,10 +16,10 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import llvmlite
@@ -126,6 +126,8 @@ class TileKernel:
         How many inputs each row that is read has, side by side; of all of them one where it is empty.
     code : Code, optional
         Which code it is, where that is known.
+    lines : {"", "read", "written"}
+        Whether the first that is read, or the last result, are rows in lines.
     """
 
     def __init__(
@@ -137,9 +139,10 @@ class TileKernel:
         streams: bool = False,
         reads: tuple[int, ...] = (),
         code: Code | None = None,
+        lines: str = "",
     ) -> None:
         self.graph, self.dtype, self.math = graph, dtype, math
-        self.widths, self.streams = widths or (1,) * len(graph.outputs), streams
+        self.widths, self.streams, self.lines = widths or (1,) * len(graph.outputs), streams, lines
         self.reads = reads or (1,) * len(graph.inputs)
         self.is_kept = False  # whether its code was found on the disk
         self._code, self._others = code, Memo()
@@ -189,7 +192,7 @@ class TileKernel:
 
     def past_caches(self) -> "TileKernel":
         """The kernel whose results are stored past the caches: their rows begin at whole cache lines."""
-        return self._others("streams", lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, True, self.reads))
+        return self._other("streams", streams=True)
 
     def beside(self, widths: Sequence[int], outputs: tuple[int, ...] | None = None) -> "TileKernel":
         """The kernel whose last results have so many outputs each, side by side, with its outputs in another order perhaps."""
@@ -197,15 +200,27 @@ class TileKernel:
         every = (*[1] * (len(graph.outputs) - sum(widths)), *widths)
         if graph is self.graph and every == self.widths:
             return self
-        return self._others((every, graph.outputs), lambda: TileKernel(graph, self.dtype, self.math, every, reads=self.reads))
+        return self._other((every, graph.outputs), graph=graph, widths=every)
 
     def reading(self, numbers: Iterable[int]) -> "TileKernel":
         """The kernel whose inputs lie side by side, so many of them each time; those that are too few stay rows."""
-        every = ((number,) if reads_beside(number, self.dtype) else (1,) * number for number in numbers)
+        every = [(number,) if reads_beside(number, self.dtype) else (1,) * number for number in numbers]
+        if self.lines == "read":
+            every[0] = self.reads[:1]
         reads = tuple(chain.from_iterable(every))
-        if reads == self.reads:
-            return self
-        return self._others(("reading", reads), lambda: TileKernel(self.graph, self.dtype, self.math, self.widths, reads=reads))
+        return self if reads == self.reads else self._other(("reading", reads), reads=reads)
+
+    def in_lines(self, lines: str, number: int) -> "TileKernel":
+        """The kernel whose first inputs, or last outputs, so many, are rows in lines: "read", or "written"."""
+        inputs, outputs = len(self.graph.inputs), len(self.graph.outputs)
+        if lines == "read":
+            return self._other((lines, number), reads=(number, *[1] * (inputs - number)), lines=lines)
+        return self._other((lines, number), widths=(*[1] * (outputs - number), number), lines=lines)
+
+    def _other(self, key: Hashable, **changes: Any) -> "TileKernel":
+        made: dict[str, Any] = dict(graph=self.graph, widths=self.widths, streams=self.streams, reads=self.reads)
+        made |= {"lines": self.lines, **changes}
+        return self._others(key, lambda: TileKernel(dtype=self.dtype, math=self.math, **made))
 
     @property
     def rows(self) -> int:
@@ -217,11 +232,16 @@ class TileKernel:
         """Rows and blocks that the kernel writes, the last entries of the table."""
         return len(self.widths)
 
+    def outputs_of(self, result: int) -> tuple[int, ...]:
+        """The outputs of a result."""
+        start = sum(self.widths[:result])
+        return self.graph.outputs[start : start + self.widths[result]]
+
     @property
     def oplist(self) -> OpList:
         """The instructions and calls."""
         lowered = self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
-        return replace(lowered, widths=self.widths, streams=self.streams, reads=self.reads)
+        return replace(lowered, widths=self.widths, streams=self.streams, reads=self.reads, lines=self.lines)
 
     @property
     def llvm(self) -> str:
@@ -262,7 +282,9 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams, oplist.reads).load()
+    return TileKernel(
+        oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams, oplist.reads, lines=oplist.lines
+    ).load()
 
 
 def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
@@ -270,7 +292,7 @@ def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
     if isinstance(kernel.graph, OpList) or not is_of_the_table(kernel.graph):
         known, ir = _printed(kernel.oplist)
         return known, lambda: _object_code(ir), False
-    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams, kernel.reads
+    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams, kernel.reads, kernel.lines
     key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(kernel.graph, *form)])
     kept = disk.load_own(key)
     if kept is not None:

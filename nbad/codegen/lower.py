@@ -33,6 +33,7 @@ class OpList(Graph):
 
     Where it streams, results are stored past the caches: their rows begin at whole cache lines. `widths` says how many outputs
     each result has, side by side for each element; where it is empty, every output is a row. `reads` says the same of inputs.
+    `lines` is "read" where the first inputs, or "written" where the last results are rows in lines, as `nbad.codegen.reads` says.
     """
 
     dtype: str = "float64"
@@ -40,6 +41,7 @@ class OpList(Graph):
     streams: bool = False
     widths: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
+    lines: str = ""
 
     @property
     def sources(self) -> list[range]:

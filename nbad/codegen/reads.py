@@ -1,20 +1,29 @@
-"""Reads: inputs that lie side by side for each element, as those of a vector argument do, transposed in registers.
+"""Reads: inputs that lie side by side for each element, as those of a vector argument do, transposed in registers; rows in lines.
 
 They are loaded by squares as those of blocks are, a last one overlapping the one before it; a single column that is left, lane by
 lane. Two or three are all in as many registers, of which each is chosen. A square is loaded where one of its columns is asked for
 first.
+
+Rows in lines, as residuals are where they are many, are one entry of the table: a cache line of each row after the other, then
+the next line of each. A vector of all of them is contiguous memory, where rows of their own are as many streams, and pages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from nbad.codegen.ahead import Ahead, asked, is_wide
-from nbad.codegen.blocks import SIDE, Printer, Step, transposed
-from nbad.codegen.functions import shuffle
-from nbad.codegen.host import ITEMSIZE
+from nbad.codegen.blocks import SIDE, Entry, Printer, Step, transposed
+from nbad.codegen.host import LINE
 
 # columns: with AVX-512 softmax of 64 is 1.25 times faster than from rows that are staged, of 256 1.1 times
 MOST = 256
 FEW = 3  # columns that are chosen from registers
+# residual rows from which on they lie in lines: with AVX-512 and cold caches the sweeps of softmax of 32 and more are 1.3 to 2.4
+# times as fast so, those of 16 up to 1.1 times slower
+LINED = 32
+PLACE = """\
+  %n{row}.lane = and i64 %i, {mask}
+  %n{row}.line = sub i64 %i, %n{row}.lane
+  %n{row}.first = mul i64 %n{row}.line, {number}
+  %n{row} = add i64 %n{row}.first, %n{row}.lane"""
 # three columns and four lanes: these are taken across halves of registers first, then within them
 THREE: tuple[Step, ...] = (
     *((0, 1, (0, 1, 6, 7)), (0, 2, (2, 3, 4, 5)), (1, 2, (0, 1, 6, 7))),
@@ -73,89 +82,87 @@ def chosen(number: int, lanes: int) -> tuple[list[Step], list[int]]:
     return steps, rows
 
 
-class Read:
+class Read(Entry):
     """Inputs from `first` on, so many, that lie side by side in what an entry of the table points to."""
 
     def __init__(self, row: int, first: int, number: int, printer: Printer):
-        self.row, self.first, self.number, self.printer = row, first, number, printer
-        self.lanes, self.size = printer.functions.lanes, ITEMSIZE[printer.oplist.dtype]
-        self._names = 0
-        self._seen: set[int] = set()  # columns that were loaded from there on
-        self._from: str | None = None  # the place of the first element, where the next vector's lines are asked for
-        self._ahead = Ahead(printer.width * number * self.size)
+        super().__init__(row, number, printer, "g")
+        self.first = first
 
     def load(self, k: int) -> dict[int, str]:
         """Print the loads of an input, and of all that is loaded with it: the name of each, by its number."""
         start, count = part_of(k - self.first, self.number, self.lanes)
         registers: list[list[str]] = [[] for _ in range(count)]  # of each column
-        offset = self._named(f"mul i64 %i, {self.number}")
-        self._from = offset if is_wide(self.number, self.size) and start not in self._seen else None
-        self._seen.add(start)
         for element in range(0, self.printer.width, self.lanes):
-            place = self._named(f"add i64 {offset}, {element * self.number + start}")
-            for column, register in zip(registers, self._columns(place, count), strict=True):
+            for column, register in zip(registers, self._columns(element * self.number + start, count), strict=True):
                 column.append(register)
-        return {self.first + start + column: self._joined(parts, self.lanes) for column, parts in enumerate(registers)}
+        return {self.first + start + column: self.joined(parts, self.lanes) for column, parts in enumerate(registers)}
 
-    def _columns(self, place: str, count: int) -> list[str]:
-        """One register of each column, for the elements from a place on."""
+    def _columns(self, place: int, count: int) -> list[str]:
+        """One register of each column, for the elements from a place behind the vector's first item on."""
         if count == 1:
             return [self._by_lanes(place)]
         steps: list[Step] = []
         if count == self.number <= FEW:
-            vectors = [self._loaded(place, k * self.lanes, self.lanes) for k in range(count)]
+            vectors = [self._loaded(place + k * self.lanes, self.lanes) for k in range(count)]
             steps, rows = chosen(count, self.lanes)
         else:
             vectors = [self._row(place, k, count) for k in range(count)]
             rows = transposed(count, self.lanes, steps)
         for a, b, mask in steps:
-            self._add(shuffle(name := self._new(), f"<{self.lanes} x {self.printer.scalar}>", (vectors[a], vectors[b]), mask))
-            vectors.append(name)
+            vectors.append(self.shuffled(f"<{self.lanes} x {self.printer.scalar}>", (vectors[a], vectors[b]), mask))
         return [vectors[row] for row in rows]
 
-    def _row(self, place: str, first: int, count: int) -> str:
+    def _row(self, place: int, first: int, count: int) -> str:
         """So many columns of an element, of that `count` behind it, and so on."""
         elements = range(first, self.lanes, count)
-        return self._joined([self._loaded(place, element * self.number, count) for element in elements], count)
+        return self.joined([self._loaded(place + element * self.number, count) for element in elements], count)
 
-    def _by_lanes(self, place: str) -> str:
+    def _by_lanes(self, place: int) -> str:
         kind, scalar, vector = f"<{self.lanes} x {self.printer.scalar}>", self.printer.scalar, "poison"
         for lane in range(self.lanes):
-            item = self._named(f"load {scalar}, ptr {self._address(place, lane * self.number)}, align {self.size}")
-            vector = self._named(f"insertelement {kind} {vector}, {scalar} {item}, i32 {lane}")
+            item = self.named(f"load {scalar}, ptr {self.address(place + lane * self.number, 1)}, align {self.size}")
+            vector = self.named(f"insertelement {kind} {vector}, {scalar} {item}, i32 {lane}")
         return vector
 
-    def _loaded(self, place: str, first: int, items: int) -> str:
-        kind, address = f"<{items} x {self.printer.scalar}>", self._address(place, first)
-        nbytes = self._ahead.pass_by(items * self.size) if self._from else None
-        if self._from and nbytes is not None:
-            for line in asked(self._new(), self._address(self._from, 0), nbytes, for_stores=False):
-                self._add(line)
-        return self._named(f"load {kind}, ptr {address}, align {self.size}")
+    def _loaded(self, place: int, items: int) -> str:
+        return self.named(f"load <{items} x {self.printer.scalar}>, ptr {self.address(place, items)}, align {self.size}")
 
-    def _address(self, place: str, items: int) -> str:
-        at = self._named(f"add i64 {place}, {items}")
-        return self._named(f"getelementptr {self.printer.scalar}, ptr %s{self.row}, i64 {at}")
 
-    def _joined(self, parts: Sequence[str], items: int) -> str:
-        """Vectors of so many items as one, two by two."""
-        while len(parts) > 1:
-            joined, kind = [], f"<{items} x {self.printer.scalar}>"
-            items *= 2
-            for pair in zip(parts[::2], parts[1::2], strict=True):
-                self._add(shuffle(name := self._new(), kind, pair, range(items)))
-                joined.append(name)
-            parts = joined
-        return parts[0]
+class Lines(Entry):
+    """Rows in lines, of inputs or outputs."""
 
-    def _named(self, right: str) -> str:
-        name = self._new()
-        self._add(f"  {name} = {right}")
-        return name
+    def __init__(self, row: int, columns: Sequence[int], printer: Printer, is_stored: bool):
+        super().__init__(row, len(columns), printer, "l", is_stored)
+        self.items = LINE // self.size
+        self.rows: dict[int, list[int]] = {}  # of each node
+        for place, k in enumerate(columns):
+            self.rows.setdefault(k, []).append(place)
 
-    def _add(self, line: str) -> None:
-        self.printer.body.lines.append(line)  # at once with the line before it, in the same block
+    def before(self) -> list[str]:
+        """How many items are before the vector's first one: a line may have several vectors."""
+        if self.printer.width >= self.items:
+            return super().before()
+        return PLACE.format(row=self.row, number=self.number, mask=self.items - 1).splitlines()
 
-    def _new(self) -> str:
-        self._names += 1
-        return f"%g{self.row}.{self._names}"
+    def load(self, k: int) -> str:
+        """Print the load of an input: its name."""
+        each = self._parts(self.rows[k][0])
+        return self.joined([self.named(f"load {kind}, ptr {at}, align {self.size}") for _, kind, at in each], self.items)
+
+    def store(self, k: int) -> None:
+        """Print the stores of a node."""
+        for place in self.rows.get(k, ()):
+            self.printer.body.add()  # maybe of a new block, in which the node is known then
+            vector = self.printer.operand(k)
+            is_whole = self.printer.width <= self.items or vector.startswith("splat")
+            for first, kind, at in self._parts(place):
+                lanes = range(first, first + self.items)
+                part = vector if is_whole else self.shuffled(self.printer.vector, (vector, "poison"), lanes)
+                self.add(f"  store {kind} {part}, ptr {at}, align {self.size}")
+
+    def _parts(self, row: int) -> Iterator[tuple[int, str, str]]:
+        """What of a vector lies in each line: the first of its elements, the type, the address."""
+        items = min(self.printer.width, self.items)
+        for first in range(0, self.printer.width, self.items):
+            yield first, f"<{items} x {self.printer.scalar}>", self.address(first * self.number + row * self.items, items)

@@ -15,13 +15,13 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from nbad.codegen.ahead import DECLARATION, MANY, asked
-from nbad.codegen.blocks import Block
+from nbad.codegen.ahead import DECLARATION, MANY, Pace
+from nbad.codegen.blocks import Block, Entry
 from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, LINE, Host
 from nbad.codegen.length import length
 from nbad.codegen.lower import OpList, is_in_step
-from nbad.codegen.reads import Read
+from nbad.codegen.reads import Lines, Read
 from nbad.codegen.spills import COMPARISONS, LONG, Spills
 from nbad.errors import InternalError
 from nbad.graphs.graph import Node, needed
@@ -117,12 +117,15 @@ def print_ir(oplist: OpList, host: Host) -> str:
     """
     body, functions = _Body(), Functions(host, oplist.dtype, oplist.math, length(oplist, host))
     printer = _Printer(oplist, functions, body)
+    for row in sorted(printer.entries):
+        printer.entries[row].begin()
     for k, node in enumerate(oplist.nodes):
+        printer.pace.between()
         printer.value(k, node)
         printer.results(k)
     printer.end()
     slots = "\n".join(printer.slots())
-    lines, behind, end = "\n".join(body.lines), "done", ""
+    lines, behind, end = "\n".join(printer.pace.woven()), "done", ""
     if printer.rung is not None:
         names = dict(mask=functions.mask, rung=printer.rung, width=functions.width)
         lines = f"{HEARD.format(last=body.block, **names)}\n{lines}"
@@ -168,30 +171,55 @@ class _Printer:
         self.names: dict[int, str] = {}
         self.rung: str | None = None  # which elements have rung so far
         self.partners = _partners(oplist)
+        self.pace = Pace(self)
         self.rows: dict[int, list[int]] = {}
         self.blocks: list[Block] = []
+        self.lined = self._lined()
         self.places = [row for row, inputs in enumerate(oplist.sources) for _ in inputs]  # the row of each input
-        self.reads = {
-            k: read
-            for row, inputs in enumerate(oplist.sources)
-            if len(inputs) > 1
-            for read in [Read(row, inputs.start, len(inputs), self)]
-            for k in inputs
-        }
+        self.reads: dict[int, Read] = {}
+        for row, inputs in enumerate(oplist.sources):
+            if len(inputs) > 1 and not (row == 0 and oplist.lines == "read"):
+                self.reads |= dict.fromkeys(inputs, Read(row, inputs.start, len(inputs), self))
+        last = len(oplist.sources) + len(oplist.results) - 1
         for row, columns in enumerate(oplist.results, len(oplist.sources)):
-            if len(columns) > 1:
+            if len(columns) > 1 and not (row == last and oplist.lines == "written"):
                 self.blocks.append(Block(row, columns, self))
             for k in columns if len(columns) == 1 else ():
                 self.rows.setdefault(k, []).append(row)
+        every = *self.reads.values(), *self.blocks, *filter(None, [self.lined])
+        self.entries: dict[int, Entry] = {entry.row: entry for entry in every}  # those of several items
         is_long = given is None and len(oplist.nodes) >= LONG
         in_blocks = {k for block in self.blocks for k in block.columns}
         self.spills = Spills(body, oplist.nodes, self.vector, in_blocks) if is_long else None
 
+    def _lined(self) -> Lines | None:
+        """Rows in lines, of a kernel that has some."""
+        oplist = self.oplist
+        if self.given is not None or not oplist.lines:
+            return None
+        if oplist.lines == "read":
+            return Lines(0, oplist.sources[0], self, is_stored=False)
+        return Lines(len(oplist.sources) + len(oplist.results) - 1, oplist.results[-1], self, is_stored=True)
+
+    @property
+    def lines(self) -> list[str]:
+        """All that was printed so far."""
+        return self.body.lines
+
+    def first_of(self, row: int, name: str) -> tuple[list[str], str]:
+        """What gives the address of a vector's first item in an entry of the table, and that address; a name that is free."""
+        if row in self.entries:
+            return [], f"%e{row}"
+        before, slot = [], f"%s{row}"
+        if self.spills:
+            before, slot = [f"  {name}.at = getelementptr ptr, ptr %table, i64 {row}"], f"{name}.row"
+            before.append(f"  {slot} = load ptr, ptr {name}.at")
+        return [*before, f"  {name} = getelementptr {self.scalar}, ptr {slot}, i64 %i"], name
+
     def slots(self) -> list[str]:
         """What is done once, before the loop: addresses of rows are loaded, or memory is taken."""
         if self.spills:  # rows are asked for where they are used, of blocks many times
-            blocks = sorted({*(block.row for block in self.blocks), *(read.row for read in self.reads.values())})
-            return [*self.spills.slots, *(SLOT.format(row=row) for row in blocks)]
+            return [*self.spills.slots, *(SLOT.format(row=row) for row in sorted(self.entries))]
         return [SLOT.format(row=row) for row in range(len(self.oplist.sources) + len(self.oplist.results))]
 
     def value(self, k: int, node: Node) -> None:
@@ -291,18 +319,14 @@ class _Printer:
             if self.spills:
                 self.body.add(SLOT.format(row=row))
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
-            self._ask(row)
+            if self.oplist.widths.count(1) > MANY and not self.oplist.streams:
+                self.pace.uses(row, 1, 0, self.width, is_stored=True)
             place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
+        if self.lined and self.lined.is_stored:
+            self.lined.store(k)
         for block in self.blocks:
             block.know(k)
-
-    def _ask(self, row: int) -> None:
-        """Ask for the lines of a row to which the next vector goes, where there are many rows."""
-        size = self.width * ITEMSIZE[self.oplist.dtype]
-        if self.oplist.widths.count(1) > MANY and not self.oplist.streams:
-            for start in range(0, size, LINE):
-                self.body.add(*asked(f"%q{row}.{start}", f"%r{row}", size + start, for_stores=True))
 
     def end(self) -> None:
         """The stores that waited for nothing: of inputs and constants alone."""
@@ -340,6 +364,8 @@ class _Printer:
         """An input, loaded once in each block that uses it."""
         if k in self.reads:
             return spills.known_here(self.reads[k].load(k))[k]
+        if self.lined and self.places[k] == self.lined.row:
+            return spills.known_here({k: self.lined.load(k)})[k]
         tag = f"{k}.{len(self.body.lines)}"
         address = [
             f"  %a{tag} = getelementptr ptr, ptr %table, i64 {self.places[k]}",
@@ -350,6 +376,8 @@ class _Printer:
 
     def _loaded(self, k: int) -> str:
         row = self.places[k]
+        if self.lined and row == self.lined.row:
+            return self.lined.load(k)
         self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
         self.body.add(f"  %v{k} = load {self.vector}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
         return f"%v{k}"

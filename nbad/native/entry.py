@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.codegen.compile import TileKernel
-from nbad.codegen.host import host
+from nbad.codegen.host import LINE, host
 from nbad.native import entry_code
 from nbad.native import entry_table as table
 from nbad.native.cpython import LARGEST, api, function, kind_of, lasting, numpy_api
@@ -32,8 +32,8 @@ NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the 
 class Move(NamedTuple):
     """Where a row of the kernel meets an argument: from which item on, and how many items lie between neighbours.
 
-    A residual row has step 0, and its number in place of an offset. A block, which a kernel reads or writes with all items of an
-    element side by side, is one move.
+    A residual row has step 0, and its number in place of an offset; rows in lines are one move, of as many steps. A block, which
+    a kernel reads or writes with all items of an element side by side, is one move, too.
     """
 
     row: int
@@ -154,7 +154,10 @@ def entry(sweep, bounds, means):
     moves = (*sweep.loads, *sweep.stores)
     widths = [*kernel.reads, *kernel.widths]  # items of each row or block
     rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
-    tile, at_once = (_fitting(most, items, kernel) for most, items in ((TILE, rooms[-1]), (AT_ONCE, len(sweep.inputs))))
+    whole = max(kernel.width, LINE // dtype.itemsize) if kernel.lines else kernel.width  # a tile begins with a line
+    tile, at_once = (
+        _fitting(most, items * dtype.itemsize, whole) for most, items in ((TILE, rooms[-1]), (AT_ONCE, len(sweep.inputs)))
+    )
     uses = Counter(move.row for move in moves)
     shared = (*(False for _ in sweep.inputs), *(sweep.shared or [False] * len(results)))
     alone = [uses[m.row] == 1 and m.step in (0, 1, widths[m.row]) and not shared[m.argument] for m in moves]
@@ -182,13 +185,14 @@ def entry(sweep, bounds, means):
         *(bounds.shared_from, bounds.long_from, bounds.woken_from, lasting(means.asked), api("PyObject_CallNoArgs"), together()),
         *(api("PyEval_SaveThread"), api("PyEval_RestoreThread")),
         *(means.fresh_from, lasting(means.fresh), api("PyObject_Call"), api("PyLong_FromSsize_t")),
-        *(at_once, len(sweep.deciding), deciding_at),
+        *(whole if kernel.lines else 1, at_once, len(sweep.deciding), deciding_at),
     ]
     for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
         is_rows = isinstance(a, Rows)
         fields += [is_rows, a.number if is_rows else len(core), cores_at + place, math.prod(core), is_shared]
     for move, is_alone in zip(moves, alone, strict=True):
-        fields += [*move, is_alone, rooms[move.row], widths[move.row]]
+        is_lined = isinstance(arguments[move.argument], Rows) and move.step > 1
+        fields += [*move, table.ALWAYS if is_lined else is_alone, rooms[move.row], widths[move.row]]
     fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]
     fields += [length for core in cores for length in core]
     fields += sweep.deciding
@@ -196,6 +200,6 @@ def entry(sweep, bounds, means):
     return function(name, lambda: entry_code.text(name, dtype), fields, kernel.shelf)
 
 
-def _fitting(most, items, kernel):
-    """Elements of so many items that the stack has room for, in whole vectors, and `most` of them."""
-    return min(most, LARGEST // (max(items, 1) * kernel.dtype.itemsize) // kernel.width * kernel.width)
+def _fitting(most, nbytes, whole):
+    """Elements of so many bytes that the stack has room for, a multiple of `whole`, and `most` of them."""
+    return min(most, LARGEST // max(nbytes, 1) // whole * whole)

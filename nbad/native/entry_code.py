@@ -219,19 +219,26 @@ class _Printer(Arguments):
 
     def is_in_place(self):
         """Whether nothing is to be staged."""
-        return self.code.builder.and_(self.code.read(self.count) >= self.field(t.WIDTH), self.field(t.IN_PLACE).differs(0))
+        both, count = self.code.builder.and_, self.code.read(self.count)
+        fills = both(count >= self.field(t.WIDTH), count >= self.field(t.WHOLE))
+        return both(fills, self.field(t.IN_PLACE).differs(0))
 
     def run(self):
-        """All seeds, one after the other."""
-        in_place = self.is_in_place()
-        with self.code.when(in_place):
-            self.run_in_place()
-        with self.code.when(self.code.builder.not_(in_place)):
-            self.run_staged()
+        """All seeds, one after the other. Vectors of rows in lines do not overlap: what a last one lacks is staged."""
+        code, count, staged_from = self.code, self.code.read(self.count), self.code.variable(0)
+        with code.when(self.is_in_place()):
+            whole = count // self.field(t.WHOLE) * self.field(t.WHOLE)
+            self.run_in_place(whole)
+            code.assign(staged_from, whole)
+        with code.when(code.read(staged_from) < count):
+            self.run_staged(code.read(staged_from))
 
-    def run_in_place(self):
-        """Alone, or with helpers that listen, or are woken; the interpreter's lock is given away where that takes long."""
-        code, count, is_long = self.code, self.code.read(self.count), self.work() >= self.field(t.LONG_FROM)
+    def run_in_place(self, count):
+        """So many elements, alone, or with helpers that listen, or are woken.
+
+        The interpreter's lock is given away where that takes long.
+        """
+        code, is_long = self.code, self.work() >= self.field(t.LONG_FROM)
         at_once, kept = code.variable(count), code.variable(0)
         with code.when(code.builder.or_(code.read(self.numbers).differs(0), code.read(self.seeds).differs(1))):
             code.assign(at_once, self.field(t.AT_ONCE))
@@ -266,6 +273,7 @@ class _Printer(Arguments):
                 row = rows + k * size * self.item
                 self.fill_number(row, k, size)
                 code.store(self.data + k * 8, row)
+                code.store(self.kinds + k * 8, code.int(t.WITHOUT_AXES))  # of the dtype now
 
     def places(self):
         """The table of a part: for each row where it begins, and the bytes to the next element and the next seed."""
@@ -291,13 +299,13 @@ class _Printer(Arguments):
             code.store(table + k * 8, code.int(0))
         return table
 
-    def run_staged(self):
-        """Tile by tile; memory on the stack is taken once."""
+    def run_staged(self, first):
+        """Tile by tile, from an element on; memory on the stack is taken once."""
         code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
-        size = code.smaller(self.field(t.TILE_SIZE), code.whole(count + width - 1, width))
+        size = code.smaller(self.field(t.TILE_SIZE), code.whole(count - first + width - 1, width))
         table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
         with code.loop(0, code.read(self.seeds)):
-            with code.loop(0, count, size) as start:
+            with code.loop(first, count, size) as start:
                 self.tile(table, scratch, size, start)
             with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
                 code.store(self.data + k * 8, code.field(self.data, k) + self.bytes_of(k))
@@ -314,6 +322,7 @@ class _Printer(Arguments):
             code.store(table + self.move(m, t.ROW) * 8, own)
             is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
             fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
+            fits = code.builder.or_(fits, self.move(m, t.ALONE).equals(t.ALWAYS))
             direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
             with code.when(direct):
                 code.store(table + self.move(m, t.ROW) * 8, self.place(m, start))

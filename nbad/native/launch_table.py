@@ -15,7 +15,7 @@ BLOCK_STREAMS, PART, LEAD, KEEPER, KEPT, SHAPE, HEADER = range(25, 32)
 PARTS = 256  # of a worker's tiles, of which the first KEPT are left to the kernel KEEPER: the caches keep their results
 # fields of a row, and of a load, store or sum: in loads and stores one stride per dimension follows; those of a block are the
 # first ones, how many columns are before its own, and how many these are
-R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_SIZE = range(5)
+R_ARRAY, R_OFFSET, R_SEED_STRIDE, R_PADDED, R_ITEMS, R_SIZE = range(6)
 M_ROW, M_ARRAY, M_OFFSET, M_SEED_STRIDE, M_MODE, M_SIZE = range(6)
 BEFORE, COLUMNS, BLOCK_SIZE = range(M_MODE, M_SIZE + 2)
 # fields of loads by an index: how many there are, the row for addresses, the index's array and its offset, the bytes of one step;

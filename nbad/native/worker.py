@@ -2,7 +2,8 @@
 
 A launch is one table of int64 that `nbad.runtime.launch` packs: a header and seven sections.
 
-* rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch.
+* rows: where the kernel's table points. A direct row points into an array, any other into the worker's scratch. Rows in lines are
+  one entry, which is direct, with several items an element.
 * loads: arrays to stage into scratch rows, once per tile, or per seed where they depend on it.
 * stores: scratch rows to write to arrays.
 * sums: scratch rows to add up, one float64 per block of 256 elements.
@@ -208,7 +209,7 @@ class _Share:
             with code.when(code.builder.not_(fills)), self.each_block() as block:
                 self.send(self.place(block, first + start, seed), self.part(block), left * self.pitch(block))
             with code.when(size < padded), code.loop(0, self.rows) as r:
-                code.store(self.table + r * 8, code.field(self.table, r) + size * self.field(t.ITEMSIZE))
+                code.store(self.table + r * 8, code.field(self.table, r) + size * self.pitch_of(r))
 
     def bring(self, block, source, number, size):
         """Copy so many elements to the room for a part of a block, and the last one over what is left of it."""
@@ -328,7 +329,6 @@ class _Share:
         """Fill the kernel's table: direct rows point into arrays, all others into scratch."""
         first, count, padded = span
         code = self.code
-        shift = first * self.field(t.ITEMSIZE)
         with code.loop(0, self.rows) as r:
             code.store(self.table + r * 8, self.scratch + r * t.PITCH)
             row = self.field(t.ROWS) + r * t.R_SIZE
@@ -336,4 +336,8 @@ class _Share:
             direct = code.builder.or_(whole, self.field(row + t.R_PADDED).differs(0))
             with code.when(code.builder.and_(array >= 0, direct)):
                 data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + t.R_OFFSET)
-                code.store(self.table + r * 8, data + seed * self.field(row + t.R_SEED_STRIDE) + shift)
+                code.store(self.table + r * 8, data + seed * self.field(row + t.R_SEED_STRIDE) + first * self.pitch_of(r))
+
+    def pitch_of(self, r):
+        """Bytes of an element in a row."""
+        return self.field(self.field(t.ROWS) + r * t.R_SIZE + t.R_ITEMS) * self.field(t.ITEMSIZE)

@@ -19,6 +19,7 @@ from nbad.partners.derived import forward_kernel, reverse_kernel
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.reverse import reverse_of
+from nbad.runtime.strides import are_lined, put_rows, whole_rows
 from nbad.runtime.sweeps import row_length
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import jvp, linearize
@@ -107,8 +108,8 @@ class Station:
 
 
 def _unpadded(rows: Any, shape: Sequence[int]) -> torch.Tensor:
-    """Residual rows as a tensor of all residuals over the elements, on the same memory."""
-    return torch.from_numpy(rows[:, : math.prod(shape)]).view(len(rows), *shape)
+    """Residual rows as a tensor of all residuals over the elements, on the same memory where they do not lie in lines."""
+    return torch.from_numpy(whole_rows(rows, math.prod(shape))).view(len(rows), *shape)
 
 
 def _padded(rows: torch.Tensor) -> np.ndarray:
@@ -116,10 +117,17 @@ def _padded(rows: torch.Tensor) -> np.ndarray:
     dtype, count, elements = DTYPES[rows.dtype], rows.shape[0], math.prod(rows.shape[1:])
     pitch = row_length(elements, dtype)
     room = rows.untyped_storage().nbytes() // dtype.itemsize - rows.storage_offset()
-    if count and elements and rows.stride(0) == pitch and rows[0].is_contiguous() and room >= count * pitch:
+    if (
+        count
+        and elements
+        and not are_lined(count)
+        and rows.stride(0) == pitch
+        and rows[0].is_contiguous()
+        and room >= count * pitch
+    ):
         return _view(rows.as_strided((count, pitch), (pitch, 1)))
     padded = memory.empty((count, pitch), dtype)
-    padded[:, :elements] = _view(rows).reshape(count, elements)
+    put_rows(padded, _view(rows).reshape(count, elements))
     return padded
 
 

@@ -40,6 +40,20 @@ class Routes(NamedTuple):
         first = len(reads) + len(graph.outputs) - len(writes) - len(sums)
         return cls(numbered(reads), numbered(writes, first), numbered(sums, first + len(writes)))
 
+    def in_lines(self, kernels: Kernels) -> tuple[Kernels, "Routes"]:
+        """The same where rows in lines are one row of the kernel that has them: the first that it reads, or its last results."""
+        (kernel, prologue), (reads, writes, sums) = kernels, self
+        read, written = (sum(slot.lines > 0 for _, slot in side) for side in (reads, writes))
+        if read:
+            reader = (prologue or kernel).in_lines("read", read)
+            kernels = Kernels(kernel, reader) if prologue else Kernels(reader, None)
+            sides = reads[:1] + reads[read:], writes, sums
+            return kernels, Routes(*(tuple([(max(row - read + 1, 0), slot) for row, slot in side]) for side in sides))
+        if written:
+            kept = writes[: len(writes) - written + 1]
+            return Kernels(kernel.in_lines("written", written), prologue), Routes(reads, kept, sums)
+        return kernels, self
+
 
 def numbered(slots: Sequence[Slot], start: int = 0) -> Numbered:
     """Slots with the numbers of their rows."""
@@ -90,6 +104,7 @@ class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
+        (kernel, prologue), routes = routes.in_lines(Kernels(kernel, prologue))
         pairs = (*routes.reads, *routes.writes)
         slots = [slot for _, slot in pairs]
         own = [strides for slot in slots for strides in slot.walks]
@@ -108,11 +123,11 @@ class Launch:
         self._table = Table(Kernels(kernel, prologue), sizes, loads, stores, sums, rows)
         at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])
         self._scratch = worker_bytes(rows, at_once, self._table.block_bytes)
-        moved = sum(slot.dtype.itemsize for slot in slots if not slot.is_uniform)
+        moved = sum(slot.dtype.itemsize * max(slot.lines, 1) for slot in slots if not slot.is_uniform)
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
-        self._written = self.elements * len(routes.writes) * kernel.dtype.itemsize
+        self._written = self.elements * sum(max(slot.lines, 1) for _, slot in routes.writes) * kernel.dtype.itemsize
         results = [slot for _, slot in routes.writes] if self._table.may_stream else []
         self._starts = {(slot.array, slot.offset % LINE) for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}

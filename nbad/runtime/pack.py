@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.codegen.compile import TileKernel, reads_beside
+from nbad.codegen.host import LINE
 from nbad.native import launch_table as d
 from nbad.native.convert import CODES
 from nbad.runtime.strides import Shape, contiguous_strides
@@ -30,7 +31,7 @@ class Slot(NamedTuple):
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
-    Where an index has `places`, they add to what the strides say.
+    Where an index has `places`, they add to what the strides say. Of so many rows in `lines` the offset is that of a line.
     """
 
     array: int
@@ -41,6 +42,7 @@ class Slot(NamedTuple):
     padded: bool = False
     accumulate: bool = False
     places: Places | None = None
+    lines: int = 0
 
     @property
     def walks(self) -> list[Shape]:
@@ -56,7 +58,9 @@ class Slot(NamedTuple):
         """The slot of one element."""
         ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
         places = self.places and self.places._replace(strides=(), offset=self.places.offset + by_index[0])
-        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places)
+        if self.lines:
+            ahead += ahead // LINE * (self.lines - 1) * LINE
+        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places, lines=0)
 
     def repeated(self, dimensions: int) -> "Slot":
         """The slot of one element, for as many dimensions of elements, all of which have its value."""
@@ -202,7 +206,7 @@ class Traffic(NamedTuple):
         blocks = [*self.loads.blocks, *self.stores.blocks]
         if not blocks:
             return self
-        graph, members = self.kernel.graph, {move.row: block for block in blocks for move in block}
+        kernel, members = self.kernel, {move.row: block for block in blocks for move in block}
 
         def groups(start: int, number: int) -> list[list[int]]:
             """Rows, each list of which becomes one."""
@@ -213,11 +217,12 @@ class Traffic(NamedTuple):
                     found.append(rows)
             return found
 
-        first = first_row + len(graph.inputs)
-        inputs, results = groups(first_row, len(graph.inputs)), groups(first, len(graph.outputs))
+        first = first_row + len(kernel.reads)
+        inputs, results = groups(first_row, len(kernel.reads)), groups(first, kernel.results)
         places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
-        outputs = tuple([graph.outputs[row - first] for rows in results for row in rows])
-        kernel = self.kernel.beside(list(map(len, results)), outputs).reading(map(len, inputs))
+        widths = [sum(kernel.widths[row - first] for row in rows) for rows in results]
+        outputs = tuple([k for rows in results for row in rows for k in kernel.outputs_of(row - first)])
+        kernel = kernel.beside(widths, outputs).reading(map(len, inputs))
         sums = tuple((places[row], slot) for row, slot in self.sums)
         return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
 
@@ -284,6 +289,8 @@ class Table(NamedTuple):
     def may_stream(self) -> bool:
         """Whether every result of the kernel is a row in place, and nothing is summed."""
         direct, stores = self.in_place(), self.stores.single
+        if any(move.slot.lines for move in stores):  # these begin with whole tiles
+            return False
         are_rows = all(move.row in direct and move.strides == [move.slot.dtype.itemsize] for move in stores)
         return are_rows and len(stores) == self.kernels.body.results and not self.sums
 
@@ -336,7 +343,9 @@ def _place(row: int, slot: Slot) -> list[int]:
 
 
 def _row(slot: Slot | None) -> list[int]:
-    return [-1, 0, 0, 0] if slot is None else [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded)]
+    if slot is None:
+        return [-1, 0, 0, 0, 1]
+    return [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded), max(slot.lines, 1)]
 
 
 def _needed(moves: list[Move], direct: dict[int, Slot]) -> list[Move]:

@@ -15,6 +15,7 @@ from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
 from nbad.runtime.failures import cautious
 from nbad.runtime.operands import DOUBLE, SINGLE
+from nbad.runtime.strides import are_lined
 from nbad.runtime.threads import LONG, SMALL, asked
 
 # estimated nanoseconds from which on helpers share a call: those that listen, as launches come one after another, and those that
@@ -115,13 +116,15 @@ def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
 
     A result of several values an element is a block of the kernel, and so is an argument where it may be.
     """
-    dtype = kernel.dtype
-    results = [result for group, _ in groups for result in group]
+    dtype, results = kernel.dtype, [result for group, _ in groups for result in group]
+    for side, values in (("read", inputs[:1]), ("written", results[-1:])):
+        for rows in values:
+            kernel = kernel.in_lines(side, rows.number) if _are_lined(rows) else kernel
     places = [place for k, argument in enumerate(inputs) for place in _places(k, argument, dtype)]
     laid = [(k, *row) for k, result in enumerate(results) for row in _laid(result, bool(shared) and shared[k])]
     widths = [width for _, width, _, _ in laid]
     first = len(places) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
-    sizes = [size for a in inputs for size in ([1] * a.number if isinstance(a, Rows) else [math.prod(a)])]
+    sizes = [size for a in inputs for size in _sizes(a)]
     loads = [Move(row, *place) for row, place in enumerate(places)]
     stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
     moves = tuple(loads), tuple(stores)
@@ -130,13 +133,29 @@ def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
 
 
 def _places(number, argument, dtype):
+    if _are_lined(argument):
+        return [(number, 0, argument.number)]
     if isinstance(argument, Rows):
         return residual_rows(number, argument.number)
     return [(number, 0, math.prod(argument))] if reads_beside(math.prod(argument), dtype) else plain_rows([argument], number)
 
 
+def _are_lined(argument):
+    """Whether these are residual rows in lines."""
+    return isinstance(argument, Rows) and are_lined(argument.number)
+
+
+def _sizes(argument):
+    """How many inputs each row of it has, or its only block."""
+    if isinstance(argument, Rows):
+        return [argument.number] if _are_lined(argument) else [1] * argument.number
+    return [math.prod(argument)]
+
+
 def _laid(result, is_shared):
     """The rows of a result, or its only block: how many values of an element each has, and where they lie, as a move says."""
+    if _are_lined(result):
+        return [(result.number, 0, result.number)]
     if isinstance(result, Rows):
         return [(1, k, 0) for k in range(result.number)]
     size = math.prod(result)

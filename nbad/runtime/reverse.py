@@ -14,8 +14,8 @@ from nbad.runtime.failures import Given, Search, may_fail, noted
 from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered, spread_from
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
-from nbad.runtime.strides import batch, contiguous_strides
-from nbad.runtime.sweeps import array_slots, blocks, residual_slots, tangent_slots
+from nbad.runtime.strides import are_lined, batch, contiguous_strides, put_rows, whole_rows
+from nbad.runtime.sweeps import array_slots, blocks, residual_slots, row_length, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 
@@ -171,7 +171,7 @@ class ReverseSweeps:
     def least_bytes(self):
         """Bytes of temporaries without which no seed can be swept."""
         partial, other = self._by_kind()
-        slabs = (t.index_bytes(self.region, self.dtype.itemsize) for _, t in partial)
+        slabs = (self._slab_bytes(t) for _, t in partial)
         return max(sum(t.temporary_bytes(self.region, self.dtype.itemsize) for _, t in other), *slabs, 0)
 
     def temporaries(self, count, room):
@@ -201,9 +201,14 @@ class ReverseSweeps:
 
     def _slabs(self, target, room):
         """The axis and the part of each slab."""
-        axis, many = target.axis(self.region), max(1, room // target.index_bytes(self.region, self.dtype.itemsize))
+        axis, many = target.axis(self.region), max(1, room // self._slab_bytes(target))
         size = self.region.shape[axis]
         return [(axis, slice(low, min(low + many, size))) for low in range(0, size, many)]
+
+    def _slab_bytes(self, target):
+        """Bytes that an index along the axis of slabs takes: temporaries, and twice its residuals where these lie in lines."""
+        index, count = target.index_bytes(self.region, self.dtype.itemsize), len(self.plan.residuals)
+        return index + 2 * count * index // target.values if are_lined(count) else index
 
     def of(self, targets, region=None):
         """The sweeps for these targets, over these elements."""
@@ -216,7 +221,7 @@ class ReverseSweeps:
         named = zip(self.targets, results, strict=True)
         temporaries = [self._temporary(t, result, n_seeds) for t, result in named] if self._has_sums else results
         region = self.region
-        rows = rows if region.is_whole else rows[:, region.start : region.start + 1]
+        rows = rows if region.is_whole else self._rows_of_region(rows)
         arrays, whole = [*seeds, *temporaries], slice(0, n_seeds)
         layout = *[(a.strides, a.dtype) for a in seeds], *[a.strides for a in (rows, *temporaries)]
         for at_once, part in self._passes(results, n_seeds, accumulate):
@@ -298,9 +303,18 @@ class ReverseSweeps:
             return None, self.program.fused_reverse(self.plan, self.dtype)
         return self.program.prologue(self.plan, self.dtype), self.program.reverse(self.plan, self.dtype, group.size)
 
+    def _rows_of_region(self, rows):
+        """Rows that begin with the first element of the region; rows in lines of its own, for parts of it lie within these."""
+        region = self.region
+        if not are_lined(len(rows)):
+            return rows[:, region.start : region.start + 1]
+        own = memory.empty((len(rows), row_length(region.elements, self.dtype)), self.dtype, is_exact=True)
+        put_rows(own, whole_rows(rows, region.numbers))
+        return own
+
     def _residual_slots(self, rows):
         slots = residual_slots(0, rows, self.region.shape)
-        if self.region.is_whole:
+        if self.region.is_whole or are_lined(len(rows)):
             return slots
         strides = tuple(step * rows.itemsize for step in self.region.steps)
         return [slot._replace(strides=strides, padded=False) for slot in slots]

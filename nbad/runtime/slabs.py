@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from nbad.native.launch_table import TILE
 from nbad.runtime.strides import contiguous_strides
 
@@ -24,6 +26,12 @@ class Region(NamedTuple):
     def elements(self):
         """How many there are in it."""
         return math.prod(self.shape)
+
+    @property
+    def numbers(self):
+        """Which elements of the whole space they are, in C order."""
+        places = np.indices(self.shape).reshape(len(self.shape), -1)
+        return self.start + np.dot(self.steps, places)
 
     def slab(self, axis, part):
         """The elements whose index along one axis lies in the slice `part`.

@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nbad.codegen.host import LINE
+from nbad.codegen.reads import LINED
+
 Shape = tuple[int, ...]
 
 
@@ -118,3 +121,60 @@ def core_offsets(strides: Shape, core: Shape) -> list[int]:
     for size, stride in zip(core, strides[len(strides) - len(core) :], strict=True):
         offsets = [offset + k * stride for offset in offsets for k in range(size)]
     return offsets
+
+
+def are_lined(count: int) -> bool:
+    """Whether so many residual rows lie in lines in their buffer: a cache line of each after the other, then the next ones."""
+    return count >= LINED
+
+
+def _by_lines(buffer: np.ndarray) -> np.ndarray:
+    """A buffer of such rows as (lines of a row, rows, elements of a line), a view."""
+    return buffer.reshape(-1, len(buffer), LINE // buffer.itemsize)
+
+
+def put_rows(buffer: np.ndarray, rows: np.ndarray) -> None:
+    """Write residual rows, each whole, to their buffer.
+
+    Examples
+    --------
+    >>> buffer = np.zeros((40, 256))
+    >>> put_rows(buffer, np.arange(400.0).reshape(40, 10))
+    >>> buffer[0, :10].tolist(), buffer.ravel()[320:323].tolist()
+    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 10.0, 11.0], [8.0, 9.0, 0.0])
+    """
+    count, elements = rows.shape
+    if not are_lined(count):
+        buffer[:, :elements] = rows
+        return
+    lines = _by_lines(buffer)
+    number, rest = divmod(elements, lines.shape[2])
+    lines[:number] = rows[:, : elements - rest].reshape(count, number, lines.shape[2]).transpose(1, 0, 2)
+    if rest:
+        lines[number, :, :rest] = rows[:, elements - rest :]
+
+
+def whole_rows(buffer: np.ndarray, elements: int | np.ndarray) -> np.ndarray:
+    """The residual rows of a buffer, each whole: of so many elements, or of some, by their numbers.
+
+    Examples
+    --------
+    >>> put_rows(buffer := np.zeros((40, 256)), np.arange(400.0).reshape(40, 10))
+    >>> whole_rows(buffer, 10)[39].tolist() == list(range(390, 400)), whole_rows(buffer, np.array([9, 0]))[1].tolist()
+    (True, [19.0, 10.0])
+    """
+    if not are_lined(len(buffer)):
+        return buffer[:, elements] if isinstance(elements, np.ndarray) else buffer[:, :elements]
+    numbers, items = elements if isinstance(elements, np.ndarray) else np.arange(elements), LINE // buffer.itemsize
+    return np.ascontiguousarray(_by_lines(buffer)[numbers // items, :, numbers % items].T)
+
+
+def blank_behind(buffer: np.ndarray, elements: int) -> None:
+    """Write zeros where residual rows of so many elements have no number."""
+    if not are_lined(len(buffer)):
+        buffer[:, elements:] = 0.0
+        return
+    lines = _by_lines(buffer)
+    number, rest = divmod(elements, lines.shape[2])
+    lines[number : number + 1, :, rest:] = 0.0
+    lines[number + 1 :] = 0.0

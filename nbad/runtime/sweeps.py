@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import normal as normal_graphs
@@ -17,7 +18,7 @@ from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Routes, numbered
 from nbad.runtime.pack import Places, Slot
-from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over
+from nbad.runtime.strides import are_lined, contiguous_strides, core_offsets, picking, strides_over
 
 ROWS = None  # in place of a core shape
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
@@ -65,8 +66,9 @@ def argument_slots(program, layout, arrays):
 
 def residual_slots(number, rows, shape):
     """The slots of the residual buffer's rows."""
-    strides = contiguous_strides(shape, rows.itemsize)
-    return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=True) for k in range(rows.shape[0])]
+    strides, count = contiguous_strides(shape, rows.itemsize), rows.shape[0]
+    lines, pitch = (count, LINE) if are_lined(count) else (0, rows.strides[0])
+    return [Slot(number, rows.dtype, strides, k * pitch, padded=True, lines=lines) for k in range(count)]
 
 
 def tangent_slots(core, number, tangent, shape, batched, pick=None):
@@ -84,7 +86,7 @@ def row_length(elements, dtype):
 
 
 def residual_shape(plan, layout):
-    """Shape of the residual buffer: one padded row for each residual."""
+    """Shape of the residual buffer: one padded row for each residual; where these are many, they lie in lines in that memory."""
     return len(plan.residuals), row_length(math.prod(layout.shape), layout.dtype)
 
 

@@ -21,6 +21,7 @@ from nbad.graphs.loops import digest_of
 from nbad.operations.table import TABLE
 from nbad.plans.plan import Policy
 from nbad.runtime.reverse import Reverse, reverse_of
+from nbad.runtime.strides import are_lined, blank_behind
 from nbad.runtime.sweeps import row_length
 
 
@@ -85,9 +86,10 @@ def _digest_anew(program):
 
 
 def _digest_of_plan(plan):
-    """Partials may use operations that the graph does not have."""
+    """Partials may use operations that the graph does not have; rows were not always in lines."""
     versions = [version for graph in (plan.forward, plan.prologue) if graph for version in _versions(graph)]
-    return digest_of(plan.forward, plan.digest, versions) if versions else plan.digest
+    digest = digest_of(plan.forward, plan.digest, versions) if versions else plan.digest
+    return f"{digest} in lines" if are_lined(len(plan.residuals)) else digest
 
 
 def _versions(graph: Graph) -> list[tuple[str, str]]:
@@ -101,7 +103,7 @@ def _versions(graph: Graph) -> list[tuple[str, str]]:
 def with_blank_padding(rows: np.ndarray, elements: int) -> np.ndarray:
     """The residual rows with zeros where no element's number is: what lay in that memory before is not told to anybody."""
     if rows.flags.writeable:
-        rows[:, elements:] = 0.0
+        blank_behind(rows, elements)
     return rows
 
 

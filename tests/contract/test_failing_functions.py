@@ -194,6 +194,21 @@ def test_sums_in_slabs_name_the_element_of_the_whole():
         pullback(1.0)
 
 
+@pytest.mark.parametrize("bad", [(0, 0), (1, 3), (2, 6), (4, 5)])
+def test_the_element_is_found_where_residuals_lie_in_lines(bad):
+    def sums(x):
+        return [sum(steep(v) * (k + 1.0) for k, v in enumerate(x))]
+
+    f = nbad.kernel(sums, signature="(40)->(1)")
+    x = np.linspace(1.0, 2.0, 5 * 7 * 40).reshape(5, 7, 40)
+    np.testing.assert_allclose(nbad.vjp(f, x, residuals="recompute")[1](1.0)[0], np.arange(1, 41) * 0.5 / np.sqrt(x), rtol=1e-15)
+    x[bad][33] = x[4, 6, 2] = 0.0
+    _, pullback = nbad.vjp(f, x, residuals="recompute")
+    assert len(pullback.residuals) >= 32
+    with raises(Negative, f"element {bad}, the first of 2 that failed"):
+        pullback(1.0)
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("size", [1, 3, 255, 256, 257, 5000, 300_000])
 def test_every_driver_finds_the_first_in_c_order(size, dtype):

@@ -1,0 +1,128 @@
+"""Rows in lines: kernels find each element where it lies, and no bit depends on that; wide kernels of any number of elements."""
+
+import pickle
+
+import cloudpickle
+import numpy as np
+import pytest
+from helpers.same_bits import bits
+from helpers.tiles_by_hand import ENTRY
+from helpers.wide_kernels import softmax
+from numpy.testing import assert_allclose, assert_array_equal
+
+import nbad
+from nbad.codegen.compile import TileKernel
+from nbad.codegen.host import ITEMSIZE, LINE
+from nbad.codegen.lower import lower
+from nbad.codegen.reads import LINED
+from nbad.graphs.graph import GraphBuilder
+from nbad.runtime.strides import blank_behind, put_rows, whole_rows
+
+
+def lined(rows):
+    """By hand: a cache line of each row after the other."""
+    items = LINE // rows.itemsize
+    return np.concatenate([row[k : k + items] for k in range(0, rows.shape[1], items) for row in rows])
+
+
+def kernel(number, dtype):
+    """Inputs as they are, doubled, times the next one, and a constant."""
+    builder = GraphBuilder("all_kinds", [f"x{k}" for k in range(number)])
+    outputs = [builder.constant(3.0), *range(number // 2)]
+    outputs += [builder.add("add", k, k) if k % 2 else builder.add("mul", k, (k + 1) % number) for k in range(number)]
+    return TileKernel(lower(builder.build(outputs), dtype), np.dtype(dtype), "simd")
+
+
+def run(made, n, *arrays):
+    table = np.array([a.ctypes.data for a in arrays], np.intp)
+    ENTRY(made.address)(table.ctypes.data, n)
+
+
+@pytest.mark.parametrize("registers", [1, 2, 4])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("number", [5, 40])
+def test_kernels_read_and_write_rows_in_lines(number, dtype, registers, rng, monkeypatch):
+    for module in ("vector_ir", "length"):
+        monkeypatch.setattr(f"nbad.codegen.{module}.length", lambda oplist, host: registers)
+    plain = kernel(number, dtype)
+    outputs = len(plain.graph.outputs)
+    n = 4 * max(plain.width, LINE // ITEMSIZE[dtype])
+    x = rng.uniform(0.5, 2.0, (number, n)).astype(dtype)
+    doubled = [x[k] + x[k] if k % 2 else x[k] * x[(k + 1) % number] for k in range(number)]
+    expected = np.stack([np.full(n, 3.0, dtype), *x[: number // 2], *doubled])
+    results = np.zeros((outputs, n), dtype)
+    run(plain.in_lines("read", number), n, lined(x), *results)
+    assert_array_equal(results, expected)
+    in_lines = np.zeros(outputs * n, dtype)
+    run(plain.in_lines("written", outputs), n, *x, in_lines)
+    assert_array_equal(in_lines, lined(expected))
+
+
+def closed(x, seeds):
+    """Softmax and its cotangents."""
+    e = np.exp(x)
+    y = e / e.sum(-1, keepdims=True)
+    return y, y * (seeds - (y * seeds).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1, 5, 7, 8, 9, 17, 31, 255, 256, 257, 1000, 9001])
+def test_wide_kernels_of_any_number_of_elements(n, dtype, rng):
+    f, x, seeds = (
+        softmax(LINED + 1),
+        rng.normal(size=(n, LINED + 1)).astype(dtype),
+        rng.normal(size=(3, n, LINED + 1)).astype(dtype),
+    )
+    y, pullback = nbad.vjp(f, x)
+    tolerance = dict(rtol=1e-12, atol=1e-13) if dtype is np.float64 else dict(rtol=1e-4, atol=1e-6)
+    for seed, found in zip(seeds, pullback.batched(np.stack(seeds))[0], strict=True):
+        for ours, true in zip((y, pullback(seed)[0], found), (*closed(x, seed), closed(x, seed)[1]), strict=True):
+            assert_allclose(ours, true, **tolerance)
+    part, at = nbad.vjp(f, x[n // 2 :]), n // 2
+    assert bits((part[0], part[1](seeds[0][at:]))) == bits((y[at:], (pullback(seeds[0])[0][at:],)))
+    _, push = nbad.linearize(f, x)
+    tangent = rng.normal(size=x.shape).astype(dtype)
+    assert_allclose(push((tangent,)), closed(x, tangent)[1], **tolerance)  # the Jacobian is symmetric
+    few = slice(max(n - 3, 0), n)
+    assert_allclose(np.einsum("nij,ni->nj", pullback.jacobian()[few], seeds[0][few]), pullback(seeds[0])[0][few], **tolerance)
+
+
+def scaled():
+    return nbad.kernel(lambda x, a: np.exp(x * a) / np.sum(np.exp(x * a)), signature=f"({LINED + 3}),()->({LINED + 3})")
+
+
+@pytest.mark.parametrize("axes", [(40, 1), (30,), (), (40, 30)])
+def test_cotangents_of_shared_arguments_in_slabs_and_saved(axes, rng):
+    f, x, a = scaled(), rng.normal(size=(40, 30, LINED + 3)), rng.uniform(0.5, 1.5, axes)
+    y, pullback = nbad.vjp(f, x, a)
+    seed = rng.normal(size=y.shape)
+    inner = closed(x * np.broadcast_to(a, (40, 30))[..., None], seed)[1]
+    by_x, by_a = pullback(seed)
+    assert_allclose(by_x, inner * np.broadcast_to(a, (40, 30))[..., None], rtol=1e-11, atol=1e-13)
+    every = (inner * x).sum(-1)
+    shared = tuple(k for k, size in enumerate((1,) * (2 - len(axes)) + axes) if size == 1)
+    assert_allclose(by_a, every.sum(shared, keepdims=True).reshape(axes), rtol=1e-9, atol=1e-12)
+    _, bounded = nbad.vjp(f, x, a, max_bytes=pullback.rows.nbytes + 60_000)
+    assert bits(bounded(seed)) == bits(pickle.loads(cloudpickle.dumps(pullback))(seed)) == bits((by_x, by_a))
+
+
+def test_padding_of_saved_rows_is_blank(rng):
+    _, pullback = nbad.vjp(softmax(LINED), rng.normal(size=(3, LINED)))
+    pullback.rows[...] = np.where(pullback.rows == 0.0, 7.0, pullback.rows)
+    buffers = []
+    pickle.dumps(pullback, protocol=5, buffer_callback=buffers.append)
+    kept = np.frombuffer(buffers[0], float)
+    count = len(pullback.rows)
+    assert np.count_nonzero(kept) == 3 * count
+    assert (np.count_nonzero(kept[: 8 * count].reshape(count, 8), axis=1) == 3).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("elements", [0, 1, 7, 8, 15, 16, 100, 256])
+def test_whole_rows_come_out_of_a_buffer_as_they_were_put(elements, dtype, rng):
+    rows, buffer = rng.normal(size=(LINED, elements)).astype(dtype), np.full((LINED, 256), 7.0, dtype)
+    put_rows(buffer, rows)
+    assert_array_equal(whole_rows(buffer, elements), rows)
+    assert_array_equal(whole_rows(buffer, np.arange(elements)[::-3]), rows[:, ::-3])
+    blank_behind(buffer, elements)
+    assert_array_equal(buffer.ravel(), lined(np.pad(rows, ((0, 0), (0, 256 - elements)))))
