@@ -289,8 +289,8 @@ class Table(NamedTuple):
     def may_stream(self) -> bool:
         """Whether every result of the kernel is a row in place, and nothing is summed."""
         direct, stores = self.in_place(), self.stores.single
-        if any(move.slot.lines for move in stores):  # these begin with whole tiles
-            return False
+        if any(move.slot.lines for move in (*self.loads.single, *stores)):
+            return False  # their tiles begin with a line of theirs, which one of the results need not do
         are_rows = all(move.row in direct and move.strides == [move.slot.dtype.itemsize] for move in stores)
         return are_rows and len(stores) == self.kernels.body.results and not self.sums
 

@@ -16,6 +16,7 @@ from nbad.codegen.host import ITEMSIZE, LINE
 from nbad.codegen.lower import lower
 from nbad.codegen.reads import LINED
 from nbad.graphs.graph import GraphBuilder
+from nbad.runtime import launch
 from nbad.runtime.strides import blank_behind, put_rows, whole_rows
 
 
@@ -126,3 +127,28 @@ def test_whole_rows_come_out_of_a_buffer_as_they_were_put(elements, dtype, rng):
     assert_array_equal(whole_rows(buffer, np.arange(elements)[::-3]), rows[:, ::-3])
     blank_behind(buffer, elements)
     assert_array_equal(buffer.ravel(), lined(np.pad(rows, ((0, 0), (0, 256 - elements)))))
+
+
+@pytest.mark.parametrize("n", [1003, 5000])
+@pytest.mark.parametrize("number", [0, 0.3])
+def test_results_that_pass_the_caches_come_from_rows_in_lines(n, number, rng, monkeypatch):
+    """Cotangents of numbers lie in rows, which may begin anywhere in a cache line; partials by lines do not."""
+    monkeypatch.setattr(launch, "STREAM_ABOVE", -1)
+
+    @nbad.kernel
+    def products(a, b, c, d, e, f):
+        return tuple([(a + k) * (b + k) * (c + k) * (d + k) * (e + k) * (f + k) for k in range(6)])
+
+    x = rng.uniform(0.5, 2.0, (6, n)) if not number else [number, *rng.uniform(0.5, 2.0, (5, n))]
+    _, pullback = nbad.vjp(products, *x, residuals="partials")
+    assert len(pullback.rows) >= LINED
+    seeds, whole = rng.normal(size=(6, 3, n)), [np.broadcast_to(value, n) for value in x]
+    terms = [[seeds[k] * np.prod([v + k for v in (*whole[:i], *whole[i + 1 :])], axis=0) for k in range(6)] for i in range(6)]
+    memory = np.zeros(18 * (n // 8 + 3) * 8 + 8)
+    ahead = (3 - memory.ctypes.data // 8) % 8  # each row begins at the same place of a cache line, which is not its first
+    rows = memory[ahead : ahead + memory.size - 8].reshape(6, 3, -1)
+    given = tuple(own[:, :n] if np.ndim(value) else np.zeros(3) for value, own in zip(x, rows, strict=True))
+    alone = [np.stack(own) for own in zip(*(pullback(tuple(seed)) for seed in seeds.swapaxes(0, 1)), strict=True)]
+    for found in (alone, pullback.batched(tuple(seeds)), pullback.batched(tuple(seeds), out=given)):
+        for value, ours, true in zip(x, found, np.sum(terms, axis=1), strict=True):
+            assert_allclose(ours, true if np.ndim(value) else true.sum(-1), rtol=1e-10, atol=1e-10)
