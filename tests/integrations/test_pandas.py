@@ -225,7 +225,7 @@ def test_hessians_have_columns_by_pairs_of_arguments(book):
     only = tables.hessian(growth, "phi")(r, phi=0.5)
     assert list(only.columns) == [("phi", "phi")]
     np.testing.assert_allclose(only["phi", "phi"], 3 * r**2, rtol=1e-15)
-    with pytest.raises(nbad.errors.TraceError, match="takes kernels with one number as output"):
+    with pytest.raises(nbad.errors.TraceError, match="take kernels with one number as output"):
         tables.hessian(polar)(book)
 
 
