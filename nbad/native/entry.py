@@ -26,7 +26,7 @@ STAGED = 1 << 15  # items
 # elements that are swept at once where there are many seeds: what residuals they have is in the nearest cache for the next seed;
 # 8 seeds of 20,000 elements take 92 us, and 124 us in parts of 1,024. Rows of numbers are as long
 AT_ONCE = 2 * TILE
-NEW_NUMBER, RETURN_NUMBER = 93, 76  # `PyArray_New` and `PyArray_Return` in the table of NumPy's binary interface
+NEW_NUMBER, RETURN_NUMBER, OWNED_BY = 93, 76, 282  # `PyArray_New` and `PyArray_Return` in the table of NumPy's binary interface
 
 
 class Move(NamedTuple):
@@ -70,13 +70,13 @@ class Means(NamedTuple):
         `nbad.runtime.threads.asked`.
     fresh_from : int
         Bytes of a result from which on NumPy does not allocate it.
-    fresh : callable
-        What does then, given the lengths of its dimensions.
+    leased : callable
+        What does then: given the bytes, gives what has their address as its index, and keeps them while it lives.
     """
 
     asked: Callable
     fresh_from: int
-    fresh: Callable
+    leased: Callable
 
 
 class Rows(NamedTuple):
@@ -184,7 +184,8 @@ def entry(sweep, bounds, means):
         *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef"), api("Py_IncRef")),
         *(bounds.shared_from, bounds.long_from, bounds.woken_from, lasting(means.asked), api("PyObject_CallNoArgs"), together()),
         *(api("PyEval_SaveThread"), api("PyEval_RestoreThread")),
-        *(means.fresh_from, lasting(means.fresh), api("PyObject_Call"), api("PyLong_FromSsize_t")),
+        *(means.fresh_from, lasting(means.leased), api("PyObject_CallOneArg"), api("PyLong_FromSsize_t")),
+        *(api("PyNumber_AsSsize_t"), numpy_api(OWNED_BY)),
         *(whole if kernel.lines else 1, at_once, len(sweep.deciding), deciding_at),
     ]
     for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):

@@ -11,7 +11,7 @@ from nbad.native import entry_table as t
 from nbad.native import sharing
 from nbad.native.builder import I64, Code, Int
 from nbad.native.convert import DOUBLE
-from nbad.native.cpython import DATA, I32, length
+from nbad.native.cpython import DATA, I32, USUAL, WRITEABLE, length
 from nbad.native.entry_arguments import Arguments
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
@@ -101,7 +101,7 @@ class _Printer(Arguments):
             code.assign(ndim, 2)
         is_big, found = self.result_bytes(k) >= self.field(t.FRESH_FROM), code.variable(0)
         with code.when(is_big):
-            code.assign(found, self.recycled_array(code.read(ndim), lengths))
+            code.assign(found, self.recycled_array(k, code.read(ndim), lengths))
         with code.when(code.builder.not_(is_big)):
             code.assign(found, self.new_array(code.read(ndim), lengths))
         made = code.read(found)
@@ -116,30 +116,32 @@ class _Printer(Arguments):
         is_even = (whole * self.item & (GAP_EVERY - 1)).equals(0)
         return code.select(is_even, whole + GAP // self.item, whole)
 
-    def new_array(self, ndim, lengths):
+    def new_array(self, ndim, lengths, data=0, flags=0):
         builder = self.code.builder
         kind = ir.FunctionType(I64, [I64, I32, I64, I32, I64, I64, I32, I32, I64])
         call = builder.inttoptr(self.field(t.NEW).value, kind.as_pointer())
         ndim, number = (builder.trunc(x.value, I32) for x in (ndim, self.field(t.TYPE_NUMBER)))
-        zero, none = I64(0), I32(0)
-        kind = self.field(t.ARRAY).value
-        return Int(builder, builder.call(call, [kind, ndim, lengths.value, number, zero, zero, none, none, zero]))
+        kind, data = self.field(t.ARRAY).value, (self.code.int(0) + data).value
+        return Int(builder, builder.call(call, [kind, ndim, lengths.value, number, I64(0), data, I32(0), I32(flags), I64(0)]))
 
     def result_bytes(self, k):
         rows = self.argument(k, t.DEPTH) * self.pitch() * self.item
         return self.code.select(self.argument(k, t.IS_ROWS).differs(0), rows, self.code.read(self.seeds) * self.bytes_of(k))
 
-    def recycled_array(self, ndim, lengths):
-        """One in memory that was used before, from Python; 0 where that raises."""
+    def recycled_array(self, k, ndim, lengths):
+        """One in memory that was used before, which Python leases; 0 where there is no room for it."""
         code = self.code
-        shape = code.call(self.field(t.TUPLE_NEW), ndim, returns=I64)
-        self.give_up_without(shape)
-        with code.loop(0, ndim) as d:
-            number = code.call(self.field(t.FROM_SIZE), code.field(lengths, d), returns=I64)
-            self.give_up_without(number)
-            code.call(self.field(t.TUPLE_SET), shape, d, number, returns=I64)
-        made = code.call(self.field(t.CALL_ALL), self.field(t.FRESH), shape, 0, returns=I64)
-        code.call(self.field(t.RELEASE), shape)
+        number = code.call(self.field(t.FROM_SIZE), self.result_bytes(k), returns=I64)
+        self.give_up_without(number)
+        lease = code.call(self.field(t.CALL_WITH), self.field(t.LEASED), number, returns=I64)
+        code.call(self.field(t.RELEASE), number)
+        self.give_up_without(lease)
+        address = code.call(self.field(t.AS_INDEX), lease, 0, returns=I64)
+        made = self.new_array(ndim, lengths, address, USUAL | WRITEABLE)
+        with code.when(made.equals(0)):
+            code.call(self.field(t.RELEASE), lease)
+        with code.when(made.differs(0)):
+            code.call(self.field(t.OWN), made, lease)  # and lets go of it where that fails
         return made
 
     def give_up_without(self, made):

@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -224,18 +224,25 @@ def bound() -> int:
 POOL = Pool(bound())
 
 
-class _Lease:
-    """Owner of a block: NumPy keeps it alive for as long as an array or a view of it lives."""
+class Lease:
+    """Owner of a block: NumPy keeps it alive for as long as an array or a view of it lives. As an index it is the address."""
 
-    block = None  # until there is one: an interrupt may end `__init__` before
+    block: Any = None  # until there is one: an interrupt may end `__init__` before
 
-    def __init__(self, shape, dtype, size):
+    def __init__(self, size: int) -> None:
         self.block = POOL.take(size)
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (self.block.address, False)}
+
+    def __index__(self):
+        return self.block.address
 
     def __del__(self, give=POOL.give, *, is_over=sys.is_finalizing):
         if self.block is not None and not is_over():  # names of modules are gone then
             give(self.block)
+
+
+def leased(size: int) -> Lease:
+    """Memory of so many bytes or somewhat more, for an array that is made in compiled code."""
+    return Lease(rounded(size))
 
 
 def rounded(size):
@@ -258,7 +265,9 @@ def empty(shape, dtype, is_exact=False):
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(shape, dtype, size if is_exact else rounded(size)))
+    lease: Any = Lease(size if is_exact else rounded(size))
+    lease.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (lease.block.address, False)}
+    return np.asarray(lease)
 
 
 class NotEnoughMemoryError(NbadError, MemoryError):

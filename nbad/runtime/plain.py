@@ -14,14 +14,12 @@ from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_stag
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
 from nbad.runtime.failures import cautious
-from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.strides import are_lined
 from nbad.runtime.threads import LONG, SMALL, asked
 
 # estimated nanoseconds from which on helpers share a call: those that listen, as launches come one after another, and those that
 # sleep; to wake one takes its caller up to 60 us
 SHARED, WOKEN = 10_000, 300_000
-FRESH = {dtype.itemsize: lambda *shape, dtype=dtype: memory.empty(shape, dtype) for dtype in (DOUBLE, SINGLE)}
 MANY = 1 << 12  # elements from which it pays to compile uniform work apart; numbers among the arguments are uniform
 
 
@@ -188,5 +186,5 @@ def _entry(sweep, longest, most):
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
     bounds = Bounds(_most(*work, results, longest, most), min(small, MANY - 1), MANY - 1, shared, small, woken)
-    run = entry(sweep, bounds, Means(asked, memory.SMALLEST, FRESH[size]))
+    run = entry(sweep, bounds, Means(asked, memory.SMALLEST, memory.leased))
     return cautious(run or never, kernel.graph)

@@ -20,7 +20,7 @@ BIG = memory.SMALLEST // 8 * 4
 def own_pool(monkeypatch):
     mine = memory.Pool(1 << 24)
     monkeypatch.setattr(memory, "POOL", mine)
-    monkeypatch.setattr(memory._Lease.__del__, "__defaults__", (mine.give,))
+    monkeypatch.setattr(memory.Lease.__del__, "__defaults__", (mine.give,))
     return mine
 
 
@@ -142,7 +142,7 @@ def test_a_pool_serves_after_an_interrupt_at_any_place(what, waiting):
 
 
 def test_a_lease_that_was_interrupted_returns_nothing(own_pool):
-    lease = memory._Lease.__new__(memory._Lease)
+    lease = memory.Lease.__new__(memory.Lease)
     del lease
     assert own_pool.waiting == 0
 
