@@ -130,19 +130,33 @@ def test_what_python_raises_meanwhile_comes_out(what):
         assert np.array_equal(run((a, a), np.empty(300)), a)
 
 
-def test_big_results_come_from_python():
+class Given:
+    """Memory as `nbad.runtime.memory.leased` gives it."""
+
+    def __init__(self, size):
+        self.memory = np.zeros(size, np.uint8)
+
+    def __index__(self):
+        return self.memory.ctypes.data
+
+
+def test_memory_of_big_results_comes_from_python():
     made = []
 
-    def fresh(*shape):
-        made.append(shape)
-        return np.zeros(shape)
+    def leased(size):
+        made.append(Given(size))
+        return made[-1]
 
-    run, a = product(means=Means(asked, 2400, fresh)), np.ones(600)
-    for shape, expected in {(299,): [], (300,): [(300,)], (20, 30): [(20, 30)], (6, 1, 100): [(6, 1, 100)]}.items():
+    run, a = product(means=Means(asked, 2400, leased)), np.ones(600)
+    for shape, size in {(299,): None, (300,): 2400, (20, 30): 4800, (6, 1, 100): 4800}.items():
         made.clear()
         found = run((a[: math.prod(shape)].reshape(shape),) * 2, None)
-        assert (found.shape, made) == (shape, expected)
+        assert (found.shape, [given.memory.nbytes for given in made]) == (shape, [size] if size else [])
         assert (found == 1.0).all()
+        assert found.flags.c_contiguous and found.flags.aligned and found.flags.writeable
+        if made:
+            assert found.base is made[0] and found.ctypes.data == made[0].memory.ctypes.data
+            assert sys.getrefcount(made[0]) == 3  # the list's, the array's, the argument's
 
 
 def test_where_one_thread_is_wanted_nobody_else_works(run_python):
