@@ -196,7 +196,7 @@ class _Share:
         fills = either(self.field(t.BLOCK_COUNT).equals(0), both(self.field(t.BLOCK_STREAMS).equals(0), is_whole))
         reads = either(self.field(t.READ_COUNT).equals(0), is_whole)
         size = code.select(both(fills, reads), padded, self.field(t.PART))
-        with code.loop(0, (padded + size - 1) // size) as k:
+        with code.loop(0, (count + size - 1) // size) as k:  # not all that is padded: a short first tile is, to a whole one
             start = k * size
             left = code.smaller(size, count - start)
             for section, is_direct in ((t.BLOCKS, fills), (t.READS, reads)):

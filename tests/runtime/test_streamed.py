@@ -239,3 +239,21 @@ def test_results_that_are_kept_in_part_have_the_same_bits(monkeypatch, rng, stre
     assert kept in shares
     value = xs[0] / (1 + xs[1] * xs[1])
     np.testing.assert_array_equal(streamed[1], value)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("lead", [0, 1, 5])
+@pytest.mark.parametrize("n", [1, 16, 31, 48, 112, 208, 250, 304])
+def test_first_tiles_that_read_side_by_side_read_no_further_than_there_are_elements(monkeypatch, rng, streaming, n, lead, dtype):
+    """A shorter first tile is padded to a whole one, and what it reads is brought in parts."""
+    monkeypatch.setattr(launch, "STREAM_ABOVE", -1)
+    f = nbad.kernel(lambda x, y: np.stack([x * y, x + y, x - y, x]), signature="(),()->(4)")
+    x, y = rng.uniform(1.0, 2.0, (2, n)).astype(dtype)
+    seeds, rooms = rng.normal(size=(3, n, 4)).astype(dtype), [room((3, n), dtype, lead, rng) for _ in range(2)]
+    _, pullback = nbad.vjp(f, x, y)
+    by_x, by_y = pullback.batched(seeds, out=tuple(array for array, _ in rooms))
+    close = dict(rtol=0.0, atol=1e-14 if dtype is np.float64 else 5e-6)
+    np.testing.assert_allclose(by_x, seeds[..., 0] * y + seeds[..., 1] + seeds[..., 2] + seeds[..., 3], **close)
+    np.testing.assert_allclose(by_y, seeds[..., 0] * x + seeds[..., 1] - seeds[..., 2], **close)
+    assert lead in streaming or n * np.dtype(dtype).itemsize % 64
+    assert all(are_guarded(*pair) for pair in rooms)

@@ -1,1 +1,0 @@
-python -P /work/tmp/C/alt.py
