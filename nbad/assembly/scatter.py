@@ -14,6 +14,7 @@ from nbad.indexing.index import PART, Index
 from nbad.runtime import memory
 from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.slabs import Region, Target, part_of
+from nbad.runtime.strides import rows_between
 
 NEAR = 6 << 20  # bytes of cotangents
 AT_ONCE = 8  # parts with sums of their own
@@ -203,7 +204,7 @@ class Scattered:
                 if accumulate and (source.by or source.is_sum):
                     places[-1][...] = 0
             cut = [part_of(seed, axis, part) for seed in given]
-            self._part(size).sweep(rows[:, part], cut, places, is_batched, accumulate)
+            self._part(size).sweep(rows_between(rows, low, part.stop), cut, places, is_batched, accumulate)
             for source, place, total in zip(self._sources, places, totals, strict=True):
                 if source.by and total.size:
                     terms = place.reshape(n_seeds, size * source.each, source.values)

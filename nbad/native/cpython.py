@@ -24,7 +24,8 @@ ITEMS = HEAD + 8  # of a tuple, behind their number
 CONTIGUOUS = 0x0001 | 0x0002  # in C order or Fortran's
 USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
 WRITEABLE = 0x0400
-FASTCALL = 0x0080
+FASTCALL, KEYWORDS = 0x0080, 0x0002
+ANY = FASTCALL | KEYWORDS
 LARGEST = 1 << 16  # bytes of scratch on the stack
 FLAG, GENERAL, FALSE, READ, CALL, LET_GO, HOLD, RUN, FIRST, SECOND, RESULT = range(11)  # the table of a repeated function
 _methods: dict[str, "_Method"] = {}
@@ -36,15 +37,15 @@ class _Method(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("call", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
-def _method(name, make):
+def _method(name, make, flags):
     """A function's definition, which is never freed; `make` prints its code."""
     if name not in _methods:
-        method = _Method(name.encode(), compile_lasting(text_of(f"{name} {HEAD}", make), name), FASTCALL, None)
+        method = _Method(name.encode(), compile_lasting(text_of(f"{name} {HEAD}", make), name), flags, None)
         lasting(_methods.setdefault(name, method))
     return _methods[name]
 
 
-def function(name, make, fields, owner=None):
+def function(name, make, fields, owner=None, flags=FASTCALL):
     """A Python function with a table of its own.
 
     Parameters
@@ -56,17 +57,19 @@ def function(name, make, fields, owner=None):
         The table.
     owner : object
         Of what the table has addresses of: the function keeps it, as its module.
+    flags : int
+        How it is called: with `KEYWORDS`, their names are one argument more.
     """
     create = ctypes.pythonapi.PyCFunction_NewEx
     create.restype, create.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    return create(ctypes.addressof(_method(name, make)), np.array(fields, np.int64), owner)
+    return create(ctypes.addressof(_method(name, make, flags)), np.array(fields, np.int64), owner)
 
 
-def new_function(name):
-    """The code of a function under construction, its table, and its arguments and their number."""
-    code = Code(ir.Module(name), name, 3, internal=False, returns=I64)
-    this, args, count = code.parameters
-    return code, code.load(this + DATA), args, count
+def new_function(name, flags=FASTCALL):
+    """The code of a function under construction, its table, its arguments, their number and, where asked, the keywords' names."""
+    code = Code(ir.Module(name), name, 4 if flags & KEYWORDS else 3, internal=False, returns=I64)
+    this, *given = code.parameters
+    return code, code.load(this + DATA), *given
 
 
 def repeated(flag, general):
@@ -81,7 +84,7 @@ def repeated(flag, general):
     if not is_available():
         return general, None
     functions = [api(name) for name in ("PyContextVar_Get", "PyObject_Vectorcall", "Py_DecRef", "Py_IncRef")]
-    call = function("repeat", _print_repeat, [id(flag), id(general), id(False), *functions, 0, 0, 0, 0], (flag, general))
+    call = function("repeat", _print_repeat, [id(flag), id(general), id(False), *functions, 0, 0, 0, 0], (flag, general), ANY)
     return call, call.__self__
 
 
@@ -95,10 +98,11 @@ def settle(table, call, result):
 
 
 def _print_repeat():
-    code, table, args, count = new_function("repeat")
+    code, table, args, count, names = new_function("repeat", ANY)
     place, given = code.stack(code.int(8)), code.stack(code.int(16))
     run, false = code.field(table, RUN), code.field(table, FALSE)
-    with code.when(code.builder.and_(run.differs(0), count.equals(0))):
+    is_bare = code.builder.and_(count.equals(0), names.equals(0))
+    with code.when(code.builder.and_(run.differs(0), is_bare)):
         code.call(code.field(table, READ), code.field(table, FLAG), 0, place, returns=I64)
         flag = code.load(place)
         code.call(code.field(table, LET_GO), flag)
@@ -112,7 +116,7 @@ def _print_repeat():
             with code.when(made.differs(false)):
                 code.call(code.field(table, HOLD), result)
                 code.builder.ret(result.value)
-    code.finish(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, 0, returns=I64))
+    code.finish(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, names, returns=I64))
     return str(code.function.module)
 
 

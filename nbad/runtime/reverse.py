@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
 from nbad.native.cpython import address_of
 from nbad.native.launch_table import TILE
@@ -14,7 +15,7 @@ from nbad.runtime.failures import Given, Search, may_fail, noted
 from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered, spread_from
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
-from nbad.runtime.strides import are_lined, batch, contiguous_strides, put_rows, whole_rows
+from nbad.runtime.strides import are_lined, batch, contiguous_strides, put_rows, rows_between, whole_rows
 from nbad.runtime.sweeps import array_slots, blocks, residual_slots, row_length, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
@@ -304,10 +305,12 @@ class ReverseSweeps:
         return self.program.prologue(self.plan, self.dtype), self.program.reverse(self.plan, self.dtype, group.size)
 
     def _rows_of_region(self, rows):
-        """Rows that begin with the first element of the region; rows in lines of its own, for parts of it lie within these."""
+        """Rows that begin with the first element of the region; rows in lines of its own, unless it is a run of lines."""
         region = self.region
         if not are_lined(len(rows)):
             return rows[:, region.start : region.start + 1]
+        if region.is_run and region.start * rows.itemsize % LINE == 0:
+            return rows_between(rows, region.start, region.start + region.elements)
         own = memory.empty((len(rows), row_length(region.elements, self.dtype)), self.dtype, is_exact=True)
         put_rows(own, whole_rows(rows, region.numbers))
         return own

@@ -28,6 +28,11 @@ class Region(NamedTuple):
         return math.prod(self.shape)
 
     @property
+    def is_run(self):
+        """Whether they follow one another in the whole space."""
+        return self.steps == contiguous_strides(self.shape, 1)
+
+    @property
     def numbers(self):
         """Which elements of the whole space they are, in C order."""
         places = np.indices(self.shape).reshape(len(self.shape), -1)

@@ -169,6 +169,21 @@ def whole_rows(buffer: np.ndarray, elements: int | np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(_by_lines(buffer)[numbers // items, :, numbers % items].T)
 
 
+def rows_between(buffer: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """The residual rows of some elements, of which the first begins a line: a view that is a buffer, too.
+
+    Examples
+    --------
+    >>> put_rows(buffer := np.zeros((40, 256)), np.arange(4000.0).reshape(40, 100))
+    >>> whole_rows(rows_between(buffer, 16, 26), 10)[39].tolist() == list(range(3916, 3926))
+    True
+    """
+    if not are_lined(len(buffer)):
+        return buffer[:, start:stop]
+    items = LINE // buffer.itemsize
+    return _by_lines(buffer)[start // items : -(-stop // items)].reshape(len(buffer), -1)
+
+
 def blank_behind(buffer: np.ndarray, elements: int) -> None:
     """Write zeros where residual rows of so many elements have no number."""
     if not are_lined(len(buffer)):

@@ -9,7 +9,8 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import ArrayArgument
 from nbad.displays.names import Public
-from nbad.errors import NbadError, cut, fitting
+from nbad.errors import ArgumentTypeError, NbadError, cut, fitting
+from nbad.foreign import named
 from nbad.runtime import plain
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian
@@ -96,8 +97,10 @@ class Way:
         self.general, self.out, self.table, self._kept = general, out, None, []
         self._left = ENTRY_BY * (general.keywords.keys() == {"out"})
 
-    def __call__(self):
+    def __call__(self, *args, **kwargs):
         try:
+            if args or kwargs:
+                self._refuse([*map(named, args), *(f"{name}={named(value)}" for name, value in kwargs.items())])
             made = self.general()
             if self._left and self.table is not None and not config.debug.get():
                 self._left -= 1
@@ -106,6 +109,14 @@ class Way:
         except NbadError as error:
             cut(error)
             raise
+
+    def _refuse(self, given):
+        raise ArgumentTypeError(
+            f"what `nbad.bind` returns takes no arguments: it has those of `{self.general.func.__name__}`",
+            got=", ".join(given),
+            expected="a call without arguments",
+            fix="update = nbad.bind(f, *xs)  # anew, with others; or write to the arrays that it reads",
+        )
 
     def _settle(self):
         run = self.general.func.bound(self.general.args, self.out)

@@ -16,8 +16,9 @@ from nbad.codegen.host import ITEMSIZE, LINE
 from nbad.codegen.lower import lower
 from nbad.codegen.reads import LINED
 from nbad.graphs.graph import GraphBuilder
+from nbad.indexing.index import PART
 from nbad.runtime import launch
-from nbad.runtime.strides import blank_behind, put_rows, whole_rows
+from nbad.runtime.strides import blank_behind, put_rows, rows_between, whole_rows
 
 
 def lined(rows):
@@ -152,3 +153,33 @@ def test_results_that_pass_the_caches_come_from_rows_in_lines(n, number, rng, mo
     for found in (alone, pullback.batched(tuple(seeds)), pullback.batched(tuple(seeds), out=given)):
         for value, ours, true in zip(x, found, np.sum(terms, axis=1), strict=True):
             assert_allclose(ours, true if np.ndim(value) else true.sum(-1), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("axes", [True, False])
+@pytest.mark.parametrize("n", [PART - 1, 2 * PART + 13])
+def test_cotangents_of_picked_arguments_in_parts(n, axes, accumulate, rng):
+    """Each part's rows begin where the one's before it end."""
+    f, nodes, at = scaled(), rng.normal(size=(7, LINED + 3)), rng.integers(0, 7, n)
+    a = rng.uniform(0.5, 1.5, n if axes else ())
+    by = np.broadcast_to(a, n)[:, None]
+    _, pullback = nbad.vjp(f, nbad.indexed(nodes, at), a)
+    assert len(pullback.rows) >= LINED
+    seed, before = rng.normal(size=(n, LINED + 3)), rng.normal(size=nodes.shape)
+    inner, expected = closed(nodes[at] * by, seed)[1], np.zeros(nodes.shape)
+    np.add.at(expected, at, inner * by)
+    along = (inner * nodes[at]).sum(-1)
+    out = (before.copy() if accumulate else np.empty(nodes.shape)), np.zeros(a.shape)
+    by_nodes, by_a = pullback(seed, out=out, accumulate=accumulate)
+    assert_allclose(by_nodes, expected + before * accumulate, rtol=1e-10, atol=1e-11)
+    assert_allclose(by_a, along if axes else along.sum(), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rows_of_some_elements_are_a_view(dtype, rng):
+    rows, buffer = rng.normal(size=(LINED, 200)).astype(dtype), np.zeros((LINED, 256), dtype)
+    put_rows(buffer, rows)
+    for start, stop in ((0, 200), (16, 17), (32, 199), (192, 200)):
+        part = rows_between(buffer, start, stop)
+        assert np.shares_memory(part, buffer)
+        assert_array_equal(whole_rows(part, stop - start), rows[:, start:stop])

@@ -147,3 +147,18 @@ def test_arrays_for_partials_come_as_the_partials_do(make):
     x, partials = np.array([1.0, 2.0]), make(np.zeros(()))
     with pytest.raises(ArgumentValueError, match=r"(?s)structure of the result.*a pair \(y, \(dx, dy,\)\)"):
         nbad.value_and_grad(product, ("x", "y"))(x, x, out=(np.empty(2), partials))
+
+
+@pytest.mark.parametrize("calls", [0, 5])
+def test_a_bound_call_takes_no_arguments(calls):
+    """Before there is an entry, and behind."""
+    x, out = np.ones(3), np.zeros(3)
+    call = nbad.bind(product, x, 2.0, out=out)
+    for _ in range(calls):
+        call()
+    out[:] = 7.0
+    for args, kwargs in (((x,), {}), ((), {"x": x}), ((x,), {"y": 2.0})):
+        with pytest.raises(ArgumentTypeError, match="takes no arguments: it has those of `product`"):
+            call(*args, **kwargs)
+    assert (out == 7.0).all()
+    assert (call() == 3.0).all()
