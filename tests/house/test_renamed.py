@@ -44,7 +44,7 @@ def test_other_names_are_still_refused():
         importlib.import_module("nbad.verbs.sved")
 
 
-@pytest.mark.parametrize("module, wrap", [(nbad, np.asarray), (nbad.integrations.pandas, pd.Series)], ids=["numpy", "pandas"])
+@pytest.mark.parametrize(("module", "wrap"), [(nbad, np.asarray), (nbad.integrations.pandas, pd.Series)], ids=["numpy", "pandas"])
 def test_pullbacks_under_old_names_are_read(module, wrap):
     _, pullback = module.vjp(area, wrap([2.0, 3.0]), wrap([5.0, 7.0]))
     data = by_old_names(pullback)
