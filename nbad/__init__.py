@@ -4,6 +4,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
+from nbad import renamed
 from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
 from nbad.errors import NbadError, NotConvergedError, unknown_name
@@ -52,6 +53,8 @@ _HOMES = {
     "value_and_grad": "verbs.gradients", "value_and_jacobian": "verbs.jacobians", "vjp": "verbs.vjp",
 }
 # fmt: on
+
+renamed.install()
 
 
 def __getattr__(name):

@@ -104,7 +104,8 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
         )
     working = jnp.promote_types(dtype, jnp.float32)
     _, is_weak = jax.dtypes.result_type(*arrays, return_weak_type_flag=True)
-    return [_of_dtype(jnp.asarray(a), working) for a in arrays], dtype, is_weak
+    xs = map(jnp.asarray, arrays)  # one weak number of several is converted in JAX's sight, so that its derivative is weak again
+    return [_of_dtype(x, working) if is_weak else x.astype(working) for x in xs], dtype, is_weak
 
 
 def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:

@@ -16,6 +16,7 @@ from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
+from nbad.partners.derived import of_arrays
 from nbad.partners.named import of_arguments, of_partials
 from nbad.partners.pandas_call import Aligned
 from nbad.verbs import gradients, jacobians, pushforward
@@ -228,8 +229,8 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     passed = made.bound.names if any(isinstance(x, pd.DataFrame) for x in primals) else f.parameters[: len(primals)]
     each = zip(made.bound.names, made.bound.tangents(passed, tangents), strict=True)
     dots = tuple(made.tangent(name, tangent) for name, tangent in each)
-    y, y_dot = pushforward.jvp(made.bound.without_statics(), tuple(made.arrays), dots)
-    return _values(made, y), _values(made, y_dot)
+    kernel, arrays = of_arrays(f, (), made.given)
+    return tuple(_values(made, leaves) for leaves in pushforward.jvp(kernel, tuple(arrays), dots))
 
 
 @leaving

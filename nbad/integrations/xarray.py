@@ -287,7 +287,7 @@ def _tangent(made, k, tangent):
             expected=", ".join(map(str, getattr(primal, "dims", ()))) or "a number",
             fix=f"xr.ones_like({name})" if isinstance(primal, xr.DataArray) else "1.0",
         )
-    tangent = as_labelled(tangent, primal, "jvp", f"{name}_dot")
+    tangent = as_labelled(tangent, primal, "jvp", f"{name}_dot", name)
     return tangent.reindex_like(aligned).transpose(*aligned.dims)
 
 

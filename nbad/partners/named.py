@@ -1,6 +1,7 @@
 """What all partners ask of a kernel's call: its static values apart from its arguments, and names of outputs and arguments."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ class Bound(NamedTuple):
         return names
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _bound, (self.f, self.names, self.statics)
+        return _bound, (self.f, self.names, self.statics, self.program.cores)
 
     def without_statics(self) -> Any:
         """The kernel of its other arguments."""
@@ -75,9 +76,10 @@ class Bound(NamedTuple):
         return [given[name] for name in self.names]
 
 
-def _bound(f, names, statics):
-    """One in another process."""
-    return Bound(f, f.bind_names(dict.fromkeys(names, 0.0) | statics)[0], statics)
+def _bound(f, names, statics, cores=()):
+    """One in another process; arrays of the cores tell the sizes that are letters in a signature."""
+    numbers = {name: np.zeros(core) for name, core in itertools.zip_longest(names, cores, fillvalue=())}
+    return Bound(f, f.bind_names(numbers | statics)[0], statics)
 
 
 def without_checks(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any) -> Call:

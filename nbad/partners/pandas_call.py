@@ -61,6 +61,11 @@ class Aligned:
         """The arguments as arrays over the common index, and numbers."""
         return [_array(x, self.index) if isinstance(x, pd.Series) else x for x in self._originals]
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments as arrays, by name, beside the static values that were passed."""
+        return self.bound.statics | dict(zip(self.bound.names, self.arrays, strict=True))
+
     def call(self, function: Callable[..., Any], **options: Any) -> Any:
         """What a function of the kernel's arguments makes of these."""
         return self.bound.call(function, self.arrays, **options)
@@ -135,7 +140,7 @@ class Aligned:
     def pairs(self, blocks: np.ndarray, rows: Sequence[str], levels: Sequence[str]) -> pd.DataFrame:
         """Blocks as columns, by pairs of row and argument; the levels of their labels go by these names."""
         names = [(row, name) for row in rows for name in self.names]
-        made = self.frame(dict(zip(names, blocks.reshape(len(blocks), -1).T, strict=True)))
+        made = self.frame(dict(zip(names, blocks.reshape(len(blocks), len(names)).T, strict=True)))
         made.columns = pd.MultiIndex.from_tuples(names, names=levels)
         return made
 

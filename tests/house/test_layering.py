@@ -20,6 +20,7 @@ forks       |
 memo        |
 config      |
 version     |
+renamed     |
 foreign     |
 displays    |
 operations  |
@@ -49,7 +50,7 @@ profiles    | graphs plans runtime api verbs
 testing     | operations graphs derivatives plans api verbs
 tools | operations graphs derivatives formulas plans functions codegen pipeline runtime tracing special api verbs testing profiles
 __main__    | tools
-__init__    | special indexing language tracing runtime api verbs integrations tools testing
+__init__    | renamed special indexing language tracing runtime api verbs integrations tools testing
 """
 EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign", "displays"}
 # imported inside a function only, and by nobody else

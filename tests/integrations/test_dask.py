@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 
+import cloudpickle
 import dask
 import dask.array as da
 import numpy as np
@@ -198,6 +199,24 @@ def test_value_and_gradient_of_a_kernel_with_letters_for_sizes(rng):
     dot = np.sum(a * b, -1)[:, None]
     for found, expected in ((y, dot[:, 0] * b[:, 0]), (by_b, a * b[:, :1] + dot * first), (by_a, b * b[:, :1])):
         np.testing.assert_allclose(found.compute(), expected, rtol=1e-14)
+
+
+def test_kernels_with_letters_for_sizes_travel_to_other_processes(rng):
+    """There each argument was taken for a number, which has no size."""
+    weighed = nbad.kernel(lambda a, b: np.sum(a * b), signature="(n),(n)->()")
+    a, b = rng.uniform(1, 2, (2, 6, 3))
+    lazy_a = da.from_array(a, chunks=(2, 3))
+    y, pullback = lazy.vjp(weighed, lazy_a, b)
+    found = {
+        "value": (y, np.sum(a * b, -1)),
+        "pullback": (pullback(1.0)[0], b),
+        "gradient": (lazy.value_and_grad(weighed)(lazy_a, b)[1], b),
+        "blocks": (lazy.jacobian(weighed, 0)(lazy_a, b), b[:, None]),
+        "tangents": (lazy.jvp(weighed, (lazy_a, b), (np.ones((6, 3)), np.zeros((6, 3))))[1], np.sum(b, -1)),
+    }
+    for what, (made, expected) in found.items():
+        there = cloudpickle.loads(cloudpickle.dumps(made))
+        np.testing.assert_allclose(there.compute(), expected, rtol=1e-14, err_msg=what)
 
 
 def test_one_element_and_no_elements():

@@ -254,3 +254,21 @@ def test_tangents_that_do_not_fit_are_refused(x):
         tables.jvp(square, (x,), (1.0, 2.0))
     fixed = pd.Series([1.0, 2.0], list("ab")).reindex(x.index, fill_value=0.0)
     assert tables.jvp(square, (x,), (fixed,))[1].tolist() == [2.0, 8.0, 0.0]
+
+
+@pytest.mark.parametrize("static", [(), ("n",)], ids=["number", "static"])
+def test_a_parameter_that_no_column_has_keeps_its_default(static):
+    """What comes behind it was taken for it, and the derivatives were those of another call."""
+    power = nbad.kernel(lambda x, n=2.0, *, c=1.0: c * x**n, static=static)
+    table = pd.DataFrame({"x": [1.0, 2.0, 3.0], "c": [0.5, 0.25, 2.0]})
+    y, y_dot = tables.jvp(power, (table,), (1.0, 10.0))
+    assert y.tolist() == [0.5, 1.0, 18.0]
+    assert y_dot.tolist() == [11.0, 41.0, 102.0]
+
+
+def test_tables_without_rows():
+    none, area = pd.Series([], dtype=float), nbad.kernel(lambda a, b: a * b)
+    assert tables.jacobian(area)(none, none).shape == (0, 2)
+    assert tables.hessian(area)(none, none).shape == (0, 4)
+    assert tables.value_and_partials(area)(none, none).shape == (0, 3)
+    assert [s.shape for s in tables.jvp(area, (none, none), (1.0, none))] == [(0,), (0,)]

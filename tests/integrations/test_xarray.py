@@ -238,3 +238,12 @@ def test_what_does_not_fit_is_refused_with_a_fix(name, r, k):
     if right:
         fix = str(caught.value).partition("fix: ")[2].partition("  #")[0]
         assert eval(right.replace("FIX", fix), names) is not None
+
+
+def test_the_fix_of_a_tangent_with_other_labels_is_right():
+    area = nbad.kernel(lambda a, b: a * b)
+    a = xr.DataArray([2.0, 3.0], dims="x", coords={"x": ["p", "q"]})
+    b = xr.DataArray([5.0, 7.0], dims="x", coords={"x": ["q", "r"]})
+    with pytest.raises(nbad.errors.ArgumentValueError, match=r"fix: b_dot\.reindex_like\(b, fill_value=0\.0\)"):
+        nbad.integrations.xarray.jvp(area, (a, b), (0.0, b[::-1]))
+    assert nbad.integrations.xarray.jvp(area, (a, b), (0.0, b[::-1].reindex_like(b, fill_value=0.0)))[1].values.tolist() == [15.0]
