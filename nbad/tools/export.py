@@ -262,7 +262,7 @@ class Module:
         return "(\n" + "".join(f"    ({error}, {f'{text} ({place})'!r}),\n" for error, text, place in each) + ")"
 
     def _imports(self, has_vectors: bool) -> str:
-        plain = ["import math", *["from collections import namedtuple"] * self._is_named]
+        plain = [*["import hashlib"] * has_vectors, "import math", *["from collections import namedtuple"] * self._is_named]
         plain += ["from contextlib import suppress"] * has_vectors
         partners = ["import numba", "import numpy as np", *(functions.IMPORTS if has_vectors else functions.OF_ROWS)]
         return "\n".join([*plain, "", *partners, "", ""])
