@@ -111,8 +111,8 @@ def _rows_of(context, count):
 @intrinsic
 def _store(context, target, k, rows, past):
     """Put rows of WIDE numbers into an array from column `k` on: as whole cache lines past the caches, or anywhere."""
-    if target.layout != "C":
-        raise numba.TypingError("results are C-contiguous arrays")
+    if target.layout != "C" or target.ndim != 2 or target.dtype != rows.dtype.dtype:
+        raise numba.TypingError(f"results are C-contiguous arrays of {rows.dtype.dtype}")
 
     def codegen(context, builder, signature, args):
         array = context.make_array(target)(context, builder, args[0])
