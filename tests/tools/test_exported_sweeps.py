@@ -104,3 +104,14 @@ def test_code_that_calls_elements_of_both_dtypes():
         return double(x)[0], single(np.float32(x))[0]
 
     np.testing.assert_allclose(both(1.5), (np.exp(1.5), np.exp(1.5)), rtol=1e-6)
+
+
+def test_arrays_in_any_order_are_read_without_a_word(product, capfd, rng):
+    """The compiler remarks loops that it was told to make vectors of, and cannot."""
+    x, kept, cotangents = rng.normal(size=(2, 100)), np.empty((2, 100)), np.empty((1, 2, 100))
+    y, seeds = np.empty((1, 100)), np.asfortranarray(rng.normal(size=(1, 1, 100)).repeat(2, axis=0))[:1]
+    product.forward(np.asfortranarray(x), y, kept)
+    product.reverse(np.asfortranarray(kept), seeds, cotangents)
+    np.testing.assert_array_equal(y[0], x[0] * x[1])
+    np.testing.assert_array_equal(cotangents[0], x[::-1] * seeds[0])
+    assert capfd.readouterr().err == ""
