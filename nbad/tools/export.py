@@ -168,7 +168,7 @@ class Module:
         words["NARROWED"] = "".join(f"    {name}[:, start:] = wide_{name}[:, :count]\n" for name in arrays)
         words["ROOM"] = "".join(f"    {ROWS[name]} = _rows_of({len(rows)})\n" for name, rows in arrays.items())
         has_loops = self.stages is None and any(node.op == "loop" for node in self.forward.nodes)
-        words["TOGETHER"] = "" if has_loops else "    _side_by_side()\n"  # loops in loops make no vectors
+        words["TOGETHER"] = "" if has_loops else "    _side_by_side(x, x)\n"  # loops in loops make no vectors
         if self.stages is None:
             element = self._each([row for rows in results for row in rows], "element", x, 12)
             words |= {"PARTS": _fill(texts.PART, {"ELEMENT": element}), "timeLOOPS": "time"}
@@ -262,7 +262,7 @@ class Module:
         return "(\n" + "".join(f"    ({error}, {f'{text} ({place})'!r}),\n" for error, text, place in each) + ")"
 
     def _imports(self, has_vectors: bool) -> str:
-        plain = ["import math", *["from collections import namedtuple"] * self._is_named]
+        plain = [*["import hashlib"] * has_vectors, "import math", *["from collections import namedtuple"] * self._is_named]
         plain += ["from contextlib import suppress"] * has_vectors
         partners = ["import numba", "import numpy as np", *(functions.IMPORTS if has_vectors else functions.OF_ROWS)]
         return "\n".join([*plain, "", *partners, "", ""])

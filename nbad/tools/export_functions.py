@@ -47,15 +47,15 @@ def _variant(name, arity):
         body = TEXTS[name]
         for word, kind in kinds.items():
             body = body.replace(word, f"<{width} x {kind}>")
-        return f"vector_{name}", body.replace("WIDTH", str(width)).replace("BITS", str(bits * width)), width
+        return "vector_OWN", body.replace("WIDTH", str(width)).replace("BITS", str(bits * width)), width
     return (known, "", width) if is_known else None
 
 
 def _text(name, arity):
-    """LLVM IR of the function that Numba's code calls for one element."""
+    """LLVM IR of the function `each_OWN` that Numba's code calls for one element."""
     each = range(arity)
     given, kinds = ", ".join(f"{REAL} %x{k}" for k in each), ", ".join([REAL] * arity)
-    head = f"define {REAL} @each_{name}({given}) alwaysinline"
+    head = f"define {REAL} @each_OWN({given}) alwaysinline"
     pure = "nounwind willreturn memory(none)"
     found = None if name.startswith("llvm.") else _variant(name, arity)
     if found is None:
@@ -69,18 +69,18 @@ declare {REAL} @{called}({kinds}) {pure}
     vector, body, width = found
     wide = f"<{width} x {REAL}>"
     spread = [f"  %w{k} = insertelement {wide} splat ({REAL} 1.0), {REAL} %x{k}, i64 0" for k in each]
-    attribute = f'"vector-function-abi-variant"="_ZGV_LLVM_N{width}{"v" * arity}_lane_{name}({vector})"'
+    attribute = f'"vector-function-abi-variant"="_ZGV_LLVM_N{width}{"v" * arity}_lane_OWN({vector})"'
     return f"""
 {body or f"declare {wide} @{vector}({', '.join([wide] * arity)}) {pure}"}
 @llvm.compiler.used = appending global [1 x ptr] [ptr @{vector}], section "llvm.metadata"
-define linkonce_odr {REAL} @lane_{name}({given}) noinline {pure} {{
+define linkonce_odr {REAL} @lane_OWN({given}) noinline {pure} {{
 {chr(10).join(spread)}
   %all = call {wide} @{vector}({', '.join(f'{wide} %w{k}' for k in each)})
   %one = extractelement {wide} %all, i64 0
   ret {REAL} %one
 }}
 {head} {{
-  %y = call {REAL} @lane_{name}({given}) nounwind memory(none) {attribute}
+  %y = call {REAL} @lane_OWN({given}) nounwind memory(none) {attribute}
   ret {REAL} %y
 }}"""
 
@@ -92,12 +92,14 @@ def _function(name, arity):
     kind = numba.float64 if REAL == "double" else numba.float32
 
     def codegen(context, builder, signature, args):
-        library = context.codegen().create_library(f"each_{name}")
-        library.add_llvm_module(binding.parse_assembly(_text(name, arity)))
+        text = _text(name, arity)
+        own = f"{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"  # all modules of a process share the names of symbols
+        library = context.codegen().create_library(f"each_{own}")
+        library.add_llvm_module(binding.parse_assembly(text.replace("OWN", own)))
         library.finalize()
         context.add_linking_libs([library])
         scalar = ir.DoubleType() if REAL == "double" else ir.FloatType()
-        called = cgutils.get_or_insert_function(builder.module, ir.FunctionType(scalar, [scalar] * arity), f"each_{name}")
+        called = cgutils.get_or_insert_function(builder.module, ir.FunctionType(scalar, [scalar] * arity), f"each_{own}")
         return builder.call(called, args)
 
     if arity == 1:
@@ -232,7 +234,7 @@ def _any_width(name: str, dtype: str) -> str:
         f"<{ANY_WIDTH} x {whole}>": "WHOLES",
         f"<{ANY_WIDTH} x i1>": "MASK",
         str(ANY_WIDTH * int(whole[1:])): "BITS",
-        known: f"vector_{name}",
+        known: "vector_OWN",
         str(ANY_WIDTH): "WIDTH",
         "define VECTOR @vector": "define linkonce_odr VECTOR @vector",
     }

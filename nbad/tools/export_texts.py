@@ -73,7 +73,7 @@ ELEMENT
             _store(target, k, cs, past)
     if past:
         _settle()
-    _side_by_side()
+    _side_by_side(residuals, seeds)
 '''
 PARTIALS = """\
     ps = _rows_of(COUNT)
@@ -111,8 +111,8 @@ def _rows_of(context, count):
 @intrinsic
 def _store(context, target, k, rows, past):
     """Put rows of WIDE numbers into an array from column `k` on: as whole cache lines past the caches, or anywhere."""
-    if target.layout != "C":
-        raise numba.TypingError("results are C-contiguous arrays")
+    if target.layout != "C" or target.ndim != 2 or target.dtype != rows.dtype.dtype:
+        raise numba.TypingError(f"results are C-contiguous arrays of {rows.dtype.dtype}")
 
     def codegen(context, builder, signature, args):
         array = context.make_array(target)(context, builder, args[0])
@@ -147,14 +147,15 @@ def _loops(blocks):
 
 
 @intrinsic
-def _side_by_side(context):
-    """Tell the compiler to compute all elements of the innermost loops above at once."""
+def _side_by_side(context, one, other):
+    """Tell the compiler to compute all elements of the innermost loops above at once, where they read contiguous arrays."""
+    is_dense = one.layout == other.layout == "C"
 
     def codegen(context, builder, signature, args):
         function, metadata = builder.function, builder.module.add_metadata
         function.attributes.add("nounwind")
         function.attributes.alignstack = 64  # registers that are put aside lie within cache lines
-        number, loops = ir.IntType(32), list(_loops(function.blocks))
+        number, loops = ir.IntType(32), list(_loops(function.blocks)) if is_dense else []
         inner = [["vectorize.width", number(LANES)], ["interleave.count", number(WIDE // LANES)], ["unroll.disable"]]
         for start, end, block in loops:
             is_inner = not any(start < other <= end for other, _, _ in loops)
@@ -165,7 +166,7 @@ def _side_by_side(context):
             block.terminator.set_metadata("llvm.loop", loop)
         return context.get_dummy_value()
 
-    return numba.void(), codegen
+    return numba.void(one, other), codegen
 
 
 @intrinsic
@@ -187,10 +188,11 @@ if config.DISABLE_JIT:
     def _store(target, k, rows, past):
         target[:, k : k + WIDE] = rows
 
-    def _side_by_side():
+    def _side_by_side(one, other):
         pass
 
-    _settle = _side_by_side
+    def _settle():
+        pass
 '''
 FORWARD = '''\
 @numba.njit(**OPTIONS)

@@ -66,5 +66,52 @@ def test_loops_on_data(halving, n):
 
 
 def test_results_that_are_not_contiguous_are_refused(product):
-    with pytest.raises(numba.TypingError, match="results are C-contiguous arrays"):
+    with pytest.raises(numba.TypingError, match="results are C-contiguous arrays of float64"):
         product.forward(np.ones((2, 4)), np.empty((1, 8))[:, ::2], np.empty((2, 4)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_results_of_another_dtype_are_refused(product, dtype):
+    """Numbers are moved as they are, by whole lines."""
+    with pytest.raises(numba.TypingError, match="results are C-contiguous arrays of float64"):
+        product.forward(np.ones((2, 4)), np.empty((1, 4), dtype), np.empty((2, 4)))
+    with pytest.raises(numba.TypingError, match="results are C-contiguous arrays of float64"):
+        product.reverse(np.ones((2, 4)), np.ones((1, 1, 4)), np.empty((1, 2, 4), dtype))
+
+
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])
+def test_modules_of_both_dtypes_in_one_process(dtypes):
+    """Their vector functions are others, under names that all code of the process shares."""
+    kernel = nbad.kernel(lambda x, y: tuple(np.sin(k * x + y) + np.exp(k * y) for k in range(1, 9)))
+    x, y = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 300))
+    for dtype in dtypes:
+        module = types.ModuleType("exported")
+        exec(nbad.export(kernel, dtype), vars(module))
+        u, v = x.astype(dtype).astype(float), y.astype(dtype).astype(float)
+        expected = [np.sin(k * u + v) + np.exp(k * v) for k in range(1, 9)]
+        np.testing.assert_allclose(module.value(x, y), expected, rtol=1e-12 if dtype == "float64" else 1e-4, atol=1e-5)
+
+
+def test_code_that_calls_elements_of_both_dtypes():
+    kernel, modules = nbad.kernel(lambda x: np.exp(x) + 0.0), []
+    for dtype in ("float64", "float32"):
+        modules.append(types.ModuleType("exported"))
+        exec(nbad.export(kernel, dtype), vars(modules[-1]))
+    double, single = (module.element for module in modules)
+
+    @numba.njit
+    def both(x):
+        return double(x)[0], single(np.float32(x))[0]
+
+    np.testing.assert_allclose(both(1.5), (np.exp(1.5), np.exp(1.5)), rtol=1e-6)
+
+
+def test_arrays_in_any_order_are_read_without_a_word(product, capfd, rng):
+    """The compiler remarks loops that it was told to make vectors of, and cannot."""
+    x, kept, cotangents = rng.normal(size=(2, 100)), np.empty((2, 100)), np.empty((1, 2, 100))
+    y, seeds = np.empty((1, 100)), np.asfortranarray(rng.normal(size=(1, 1, 100)).repeat(2, axis=0))[:1]
+    product.forward(np.asfortranarray(x), y, kept)
+    product.reverse(np.asfortranarray(kept), seeds, cotangents)
+    np.testing.assert_array_equal(y[0], x[0] * x[1])
+    np.testing.assert_array_equal(cotangents[0], x[::-1] * seeds[0])
+    assert capfd.readouterr().err == ""
