@@ -200,7 +200,9 @@ def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
     xs = [np.ones(shape) for shape in shapes]
     expected = account(nbad.explain(decay, *xs, seeds=seeds), policy).peak_bytes
     nbad.vjp(decay, *xs, residuals=policy)[1].batched(np.ones((seeds, *shapes[0])))  # compiled
-    monkeypatch.setattr(memory, "SMALLEST", 1 << 60)  # nothing is kept for reuse
+    monkeypatch.setattr(memory.POOL, "limit", 0)  # nothing is kept for reuse
+    monkeypatch.setattr(memory, "rounded", lambda size: size)
+    nbad.release_memory()
     tracemalloc.start()
     _, pullback = nbad.vjp(decay, *xs, residuals=policy)
     given = np.ones((seeds, *shapes[0]))
