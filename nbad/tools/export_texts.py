@@ -140,10 +140,10 @@ def _store(context, target, k, rows, past):
 def _loops(blocks):
     """Where each loop begins and ends in Python's code, which names of blocks tell, and the block that leads back."""
     place = {block: int(f"0{block.name.partition('.')[0][1:]}") for block in blocks if block.name.startswith("B")}
-    for block in place:
+    for block, own in place.items():
         for target in block.terminator.operands if block.terminator else []:
-            if isinstance(target, ir.Block) and "." not in target.name and place.get(target, math.inf) <= place[block]:
-                yield place[target], place[block], block
+            if isinstance(target, ir.Block) and "." not in target.name and place.get(target, math.inf) <= own:
+                yield place[target], own, block
 
 
 @intrinsic
