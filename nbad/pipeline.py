@@ -11,7 +11,6 @@ from math import prod
 from nbad.codegen import disk
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.disk import load_text, store_text
-from nbad.codegen.reads import LINED
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import may_fail, with_failures
 from nbad.graphs.flags import alarmed, silenced
@@ -21,7 +20,7 @@ from nbad.memo import Memo
 from nbad.plans import text as plan_text
 from nbad.plans import work
 from nbad.plans.partition import partition
-from nbad.plans.plan import Plan, fuse, jvp_graph, repeated, symmetric, whole_jacobian
+from nbad.plans.plan import Plan, are_lined, fuse, jvp_graph, repeated, symmetric, whole_jacobian
 
 
 class Program:
@@ -103,7 +102,7 @@ class Program:
         values, inputs = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
 
         def reader(kernel: TileKernel, plan: Plan) -> TileKernel:
-            return kernel.in_lines("read", rows) if (rows := len(plan.residuals)) >= LINED else kernel
+            return kernel.in_lines("read", rows) if are_lined(rows := len(plan.residuals)) else kernel
 
         def seeded(kernel: TileKernel) -> TileKernel:
             stored = [1] * (len(kernel.graph.inputs) - sum(values)) if not kernel.lines else [*kernel.reads[:1]]
@@ -112,7 +111,7 @@ class Program:
         kernels = [self.value(dtype).beside(values).reading(inputs), seeded(reader(self.fused_reverse(usual, dtype), usual))]
         for plan in (usual, self.plan(wrt, "partials")):
             forward, kept = self.forward(plan, dtype), [1] * len(plan.residuals)
-            if len(kept) >= LINED:
+            if are_lined(len(kept)):
                 forward, kept = forward.in_lines("written", len(kept)), [len(kept)]
             kernels.append(forward.beside([*values, *kept]).reading(inputs))
             reverse = self.reverse(plan, dtype)

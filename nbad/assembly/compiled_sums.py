@@ -13,8 +13,8 @@ from llvmlite import ir
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.codegen.host import LINE
-from nbad.native.builder import I64, Code, Int
-from nbad.native.convert import DOUBLE, FLOAT, FLOATS, I32
+from nbad.native.builder import I32, I64, Code, Int
+from nbad.native.convert import DOUBLE, FLOAT, FLOATS
 from nbad.native.interleave import load_three
 from nbad.native.launch_table import TILE
 from nbad.native.worker import DATA_FIELD

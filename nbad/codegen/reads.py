@@ -16,9 +16,6 @@ from nbad.codegen.host import LINE
 # columns: with AVX-512 softmax of 64 is 1.25 times faster than from rows that are staged, of 256 1.1 times
 MOST = 256
 FEW = 3  # columns that are chosen from registers
-# residual rows from which on they lie in lines: with AVX-512 and cold caches the sweeps of softmax of 32 and more are 1.3 to 2.4
-# times as fast so, those of 16 up to 1.1 times slower
-LINED = 32
 PLACE = """\
   %n{row}.lane = and i64 %i, {mask}
   %n{row}.line = sub i64 %i, %n{row}.lane

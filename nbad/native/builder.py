@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-I64, VOID = ir.IntType(64), ir.VoidType()
+I64, I32, VOID = ir.IntType(64), ir.IntType(32), ir.VoidType()
 
 
 def _raw(value):
@@ -83,6 +83,11 @@ class Code:
     def whole(self, number, step):
         """The greatest multiple of a power of two that is not above a number; a division would take ten times as long."""
         return number & (self.int(0) - step)
+
+    def splat(self, value, lanes):
+        """A vector of one raw value."""
+        one = self.builder.insert_element(ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined), value, I32(0))
+        return self.builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
     def smaller(self, a, b):
         """The smaller of two integers."""

@@ -7,11 +7,10 @@ import numpy as np
 from llvmlite import ir
 
 from nbad.native import launch_table as t
-from nbad.native.builder import I64, Code
+from nbad.native.builder import I32, I64, Code
 from nbad.native.interleave import FETCHED
 
 DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
-I32 = ir.IntType(32)
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 FLOATS = {8: DOUBLE, 4: FLOAT}
 EVERY = (1, 2, 3, 4)  # positions that an element has in an index whose addresses are computed as vectors
@@ -169,13 +168,6 @@ def _every(code, place, step):
     return taken
 
 
-def _splat(code, number):
-    """A vector of one integer."""
-    kind = ir.VectorType(I64, FETCHED)
-    one = code.builder.insert_element(ir.Constant(kind, ir.Undefined), number.value, I32(0))
-    return code.builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, FETCHED), [0] * FETCHED))
-
-
 def address_function(module):
     """The addresses of `count` elements from number `first` on, by an index, the last repeated as often as `fetch` needs it.
 
@@ -201,8 +193,8 @@ def address_function(module):
                 code.assign(vectors, (run - 1) // FETCHED)
                 with code.loop(0, code.read(vectors)) as k:
                     numbers = _every(code, index + place + k * (FETCHED * 8 * every), every)
-                    found = code.builder.mul(numbers, _splat(code, pitch))
-                    found = code.builder.add(found, _splat(code, origin + offset))
+                    found = code.builder.mul(numbers, code.splat(pitch.value, FETCHED))
+                    found = code.builder.add(found, code.splat((origin + offset).value, FETCHED))
                     code.store(addresses + (start + k * FETCHED) * 8, found, found.type)
         with code.loop(code.read(vectors) * FETCHED, run) as k:
             number = code.load(index + place + k * step)

@@ -13,9 +13,8 @@ from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
-from nbad.native.builder import I64, Code, Int
+from nbad.native.builder import I32, I64, Code, Int
 
-I32 = ir.IntType(32)
 HEAD = object.__basicsize__  # an object's own fields lie behind its head, whose last field is its type
 DATA, NDIM, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
 KIND = HEAD + 8  # in a dtype: its kind, letter, byte order and number

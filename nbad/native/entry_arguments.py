@@ -1,11 +1,10 @@
 """What an entry asks of its arguments: one dtype, one element space, contiguous memory, and room of its own for each result."""
 
-from llvmlite import ir
-
 from nbad.codegen.host import host
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import I64, Code, Int
+from nbad.native.convert import FLOATS
 from nbad.native.cpython import (
     DATA,
     DESCR,
@@ -42,7 +41,7 @@ class Arguments(Fields):
 
     def __init__(self, name, dtype):
         self.code, self.table, self.call, given = new_function(name)
-        self.item, self.kind = dtype.itemsize, ir.DoubleType() if dtype.itemsize == 8 else ir.FloatType()
+        self.item, self.kind = dtype.itemsize, FLOATS[dtype.itemsize]
         self.register = host().width(dtype.name)  # items in one
         self.from_rows = self.field(t.FROM_ROWS)
         self.refused = self.refusal()

@@ -9,9 +9,9 @@ from llvmlite import ir
 
 from nbad.native import entry_table as t
 from nbad.native import sharing
-from nbad.native.builder import I64, Code, Int
+from nbad.native.builder import I32, I64, Code, Int
 from nbad.native.convert import DOUBLE
-from nbad.native.cpython import DATA, I32, USUAL, WRITEABLE, length
+from nbad.native.cpython import DATA, USUAL, WRITEABLE, length
 from nbad.native.entry_arguments import Arguments
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
@@ -378,12 +378,9 @@ class _Printer(Arguments):
 
     def fill(self, row, value, count):
         """Store a value as often, by registers: what is stored by items is slow to load as a vector."""
-        code, builder, lanes = self.code, self.code.builder, self.register
-        kind = ir.VectorType(self.kind, lanes)
-        one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
-        vector = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
-        with code.loop(0, count, lanes) as i:
-            code.store(row + i * self.item, vector, kind)
+        code, vector = self.code, self.code.splat(value, self.register)
+        with code.loop(0, count, self.register) as i:
+            code.store(row + i * self.item, vector, vector.type)
 
     def copy(self, target, source, count):
         """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""

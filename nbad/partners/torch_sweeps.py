@@ -16,10 +16,11 @@ import torch
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError
 from nbad.partners.derived import forward_kernel, reverse_kernel
+from nbad.plans.plan import are_lined
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.reverse import reverse_of
-from nbad.runtime.strides import are_lined, put_rows, whole_rows
+from nbad.runtime.strides import put_rows, whole_rows
 from nbad.runtime.sweeps import row_length
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import jvp, linearize

@@ -17,7 +17,7 @@ from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.codegen.host import host
 from nbad.native import sharing
-from nbad.native.builder import I64, Code, Int
+from nbad.native.builder import I32, I64, Code, Int
 from nbad.native.worker import DATA_FIELD
 
 # the table
@@ -33,7 +33,6 @@ INVALID_ARGUMENT = 3
 # a shared call: who still holds it, how many tasks have begun, the table of `nbad.native.sharing`, and the records of the tasks
 HOLDERS, BEGUN, SHARED = range(3)
 BLOCK, THREAD, TABLE, RECORD = range(4)
-I32 = ir.IntType(32)
 
 
 def address() -> int:

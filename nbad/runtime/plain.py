@@ -11,10 +11,10 @@ from nbad.native import cpython
 from nbad.native.cpython import repeated as repeated
 from nbad.native.cpython import settle as settle
 from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
+from nbad.plans.plan import are_lined
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
 from nbad.runtime.failures import cautious
-from nbad.runtime.strides import are_lined
 from nbad.runtime.threads import LONG, SMALL, asked
 
 # estimated nanoseconds from which on helpers share a call: those that listen, as launches come one after another, and those that

@@ -9,13 +9,14 @@ from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
 from nbad.native.cpython import address_of
 from nbad.native.launch_table import TILE
+from nbad.plans.plan import are_lined
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks, sum_to
 from nbad.runtime.failures import Given, Search, may_fail, noted
 from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered, spread_from
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
-from nbad.runtime.strides import are_lined, batch, contiguous_strides, put_rows, rows_between, whole_rows
+from nbad.runtime.strides import batch, contiguous_strides, put_rows, rows_between, whole_rows
 from nbad.runtime.sweeps import array_slots, blocks, residual_slots, row_length, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.codegen.host import LINE
-from nbad.codegen.reads import LINED
+from nbad.plans.plan import are_lined
 
 Shape = tuple[int, ...]
 
@@ -121,11 +121,6 @@ def core_offsets(strides: Shape, core: Shape) -> list[int]:
     for size, stride in zip(core, strides[len(strides) - len(core) :], strict=True):
         offsets = [offset + k * stride for offset in offsets for k in range(size)]
     return offsets
-
-
-def are_lined(count: int) -> bool:
-    """Whether so many residual rows lie in lines in their buffer: a cache line of each after the other, then the next ones."""
-    return count >= LINED
 
 
 def _by_lines(buffer: np.ndarray) -> np.ndarray:

@@ -11,14 +11,14 @@ import numpy as np
 from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
+from nbad.plans.plan import are_lined, with_partials, with_products
 from nbad.plans.plan import normal as normal_graphs
-from nbad.plans.plan import with_partials, with_products
 from nbad.runtime import memory, plain
 from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Routes, numbered
 from nbad.runtime.pack import Places, Slot
-from nbad.runtime.strides import are_lined, contiguous_strides, core_offsets, picking, strides_over
+from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over
 
 ROWS = None  # in place of a core shape
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"

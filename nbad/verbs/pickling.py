@@ -19,9 +19,9 @@ from nbad.foreign import shown
 from nbad.graphs.graph import Graph
 from nbad.graphs.loops import digest_of
 from nbad.operations.table import TABLE
-from nbad.plans.plan import Policy
+from nbad.plans.plan import Policy, are_lined
 from nbad.runtime.reverse import Reverse, reverse_of
-from nbad.runtime.strides import are_lined, blank_behind
+from nbad.runtime.strides import blank_behind
 from nbad.runtime.sweeps import row_length
 
 

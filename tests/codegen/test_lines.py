@@ -14,9 +14,9 @@ import nbad
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import ITEMSIZE, LINE
 from nbad.codegen.lower import lower
-from nbad.codegen.reads import LINED
 from nbad.graphs.graph import GraphBuilder
 from nbad.indexing.index import PART
+from nbad.plans.plan import LINED
 from nbad.runtime import launch
 from nbad.runtime.strides import blank_behind, put_rows, rows_between, whole_rows
 
