@@ -95,6 +95,7 @@ class Module:
         self.reverse = self._lowered(self.plan.reverse)
         self.rows = functions.rows_of([oplist for oplist in (self.forward, self.prologue, self.reverse) if oplist])
         self.calls = functions.calls_of(self.rows)
+        self.functions = functions.vectors(self.rows, self.dtype.name, program.math)
         self.inputs, self.outputs = len(self.forward.inputs), self.plan.outputs
         self.residuals, self.partials = len(self.plan.residuals), self.plan.partials
         x, *results = self._forward_rows()
@@ -106,12 +107,11 @@ class Module:
     def text(self) -> str:
         """The whole module."""
         words = self._words()
-        vectors = functions.vectors(self.rows, self.dtype.name, self.program.math)
         parts = [self.kernels(), functions.ADD_UP, _fill(texts.ARRAYS, {**words, **self._structure()})]
         parts += [_fill(functions.CAUSES, {**words, "CAUSE_LIST": self._cause_list()})] * bool(self.causes)
-        parts += [_fill(texts.LINES, words), vectors]
+        parts += [_fill(texts.LINES, words), self.functions]
         body = "\n\n".join(f"{part.strip()}\n" for part in parts if part)
-        head = _fill(texts.HEAD, {**words, "IMPORTS": self._imports(bool(vectors))})
+        head = _fill(texts.HEAD, {**words, "IMPORTS": self._imports()})
         own = functions.sources(self.rows, name_in_code(self.f), f"{head}{self._result()}{body}")
         return f"{head}{self._result()}\n\n{own and f'{own.strip()}{chr(10) * 3}'}{body}"
 
@@ -261,16 +261,16 @@ class Module:
         each = [(_builtin(cause.error), textwrap.shorten(cause.line.text, 90), cause.line.place) for cause in causes]
         return "(\n" + "".join(f"    ({error}, {f'{text} ({place})'!r}),\n" for error, text, place in each) + ")"
 
-    def _imports(self, has_vectors: bool) -> str:
-        plain = [*["import hashlib"] * has_vectors, "import math", *["from collections import namedtuple"] * self._is_named]
-        plain += ["from contextlib import suppress"] * has_vectors
-        partners = ["import numba", "import numpy as np", *(functions.IMPORTS if has_vectors else functions.OF_ROWS)]
+    def _imports(self) -> str:
+        has_functions = bool(self.functions)
+        plain = [*["import hashlib"] * has_functions, "import math", *["from collections import namedtuple"] * self._is_named]
+        plain += ["from contextlib import suppress"] * has_functions
+        partners = ["import numba", "import numpy as np", *(functions.IMPORTS if has_functions else functions.OF_ROWS)]
         return "\n".join([*plain, "", *partners, "", ""])
 
     def _words(self) -> dict[str, str]:
         """What stands for the words of the texts."""
         f, program = self.f, self.program
-        has_functions = bool(functions.vectors(self.rows, self.dtype.name, program.math))
         listed = ", ".join(program.names)
         rows = [f"    {k:>3}  {value.name:<24} {value.source or ''}".rstrip() for k, value in enumerate(self.plan.residuals)]
         doc = (inspect.getdoc(f) or "").replace("\\", "\\\\").replace('"""', "'''").strip()
@@ -294,8 +294,8 @@ class Module:
             "LEAF_SHAPES": repr(tuple(program.leaves)),
             "REVERSE_STEP": "TILE" if self.prologue else str(LARGE),
             "SIDE_BY_SIDE": "LINE" if self.vectors == 1 else f"max(LINE, {self.vectors} * LANES)",
-            "BY_HOST": "_vectors()[0] // DTYPE.itemsize" if has_functions else "LINE",
-            "VECTORS_HERE": functions.WIDTHS if has_functions else "",
+            "BY_HOST": "_vectors()[0] // DTYPE.itemsize" if self.functions else "LINE",
+            "VECTORS_HERE": functions.WIDTHS if self.functions else "",
         }
 
 
