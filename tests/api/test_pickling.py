@@ -11,14 +11,10 @@ from pathlib import Path
 import cloudpickle
 import numpy as np
 import pytest
+from helpers.sent import doubled, slope, square
 
 import nbad
 from kernels import polynomials
-
-
-@nbad.kernel
-def square(x):
-    return x * x
 
 
 @nbad.kernel(static="order")
@@ -29,14 +25,6 @@ def power(x, order=2):
 @nbad.kernel(signature="(2)->()")
 def length(r):
     return np.linalg.norm(r)
-
-
-doubled = nbad.grad(square)
-
-
-def slope(x):
-    _, pullback = nbad.vjp(square, x)
-    return pullback(1.0)[0]
 
 
 def test_by_name():

@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections import namedtuple
 from pathlib import Path
 
 import cloudpickle
@@ -16,19 +15,12 @@ import numba
 import numpy as np
 import pytest
 from helpers.same_bits import bits
+from helpers.sent import Pair, cotangents, growth, pulled
 from helpers.wide_kernels import softmax
 
 import nbad
 from nbad.api.pickling import version_of
 from nbad.plans.policies import POLICIES
-
-Pair = namedtuple("Pair", ["growth", "age"])
-
-
-@nbad.kernel(static="order")
-def growth(x, rate, order=2, scale=1.0):
-    return Pair(scale * math.exp(rate * x) * x**order, x / rate)
-
 
 @nbad.kernel(signature="(3),()->(3)")
 def turned(v, phi):
@@ -257,14 +249,6 @@ def weighted(x, w):
 
 
 # processes
-
-
-def cotangents(pullback):
-    return pullback((1.0, 2.0))
-
-
-def pulled(x):
-    return nbad.vjp(growth, x, 0.5)[1]
 
 
 @pytest.mark.slow
