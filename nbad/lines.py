@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 PACKAGE = os.path.dirname((lambda: 0).__code__.co_filename) + os.sep  # byte code names the files that it was compiled from
 LIBRARIES = frozenset(sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "numba"})
-PARTNERS = frozenset({"torch", "jax", "jaxlib"})  # which call nbad back
+PARTNERS = frozenset({"torch", "jax", "jaxlib", "pandas", "xarray", "dask", "distributed"})  # which call nbad back
 # the verbs that return objects, by the classes of these
 MADE_BY = {
     "Jacobian": "jacobian",

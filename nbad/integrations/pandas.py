@@ -17,7 +17,7 @@ from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
 from nbad.partners.derived import of_arrays
-from nbad.partners.named import of_arguments, of_partials
+from nbad.partners.named import in_tuples, of_arguments, of_partials
 from nbad.partners.pandas_call import Aligned
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -203,11 +203,11 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     ----------
     f : Kernel
         Of numbers, not of vectors.
-    primals : tuple of Series or number, or of one DataFrame
+    primals : tuple of Series or number, or one DataFrame
         The kernel's arguments.
-    tangents : tuple of Series or number
-        One per argument, with its labels in any order; a number may stand for one, and None for that of an argument without
-        derivative.
+    tangents : tuple of Series or number, or one DataFrame
+        One per argument, with its labels in any order; a number may stand for one, and None, or no column, for that of an
+        argument without derivative.
 
     Returns
     -------
@@ -221,13 +221,12 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     >>> y_dot.tolist()
     [2.0, 40.0]
     """
-    primals, tangents = pushforward.as_tuples(f, primals, tangents)
+    primals, tangents = pushforward.as_tuples(f, *in_tuples(primals, tangents, pd.DataFrame))
     flat = flattened(f, primals, {})
     if flat is not None:
         return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = Aligned.of("jvp", f, primals, {}, None)
-    passed = made.bound.names if any(isinstance(x, pd.DataFrame) for x in primals) else f.parameters[: len(primals)]
-    each = zip(made.bound.names, made.bound.tangents(passed, tangents), strict=True)
+    each = zip(made.bound.names, made.bound.tangents(primals, tangents, pd.DataFrame), strict=True)
     dots = tuple(made.tangent(name, tangent) for name, tangent in each)
     kernel, arrays = of_arrays(f, (), made.given)
     return tuple(_values(made, leaves) for leaves in pushforward.jvp(kernel, tuple(arrays), dots))

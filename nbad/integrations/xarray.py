@@ -16,7 +16,7 @@ from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
-from nbad.partners.named import of_arguments, of_partials
+from nbad.partners.named import in_tuples, of_arguments, of_partials
 from nbad.partners.xarray_call import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -238,11 +238,11 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     Parameters
     ----------
     f : Kernel
-    primals : tuple of DataArray or number
+    primals : tuple of DataArray or number, or one Dataset
         The kernel's arguments.
-    tangents : tuple of DataArray or number
-        One per argument, with its labels and dimensions, in any order; a number may stand for one, and None for that of an
-        argument without derivative.
+    tangents : tuple of DataArray or number, or one Dataset
+        One per argument, with its labels and dimensions, in any order; a number may stand for one, and None, or no variable, for
+        that of an argument without derivative.
 
     Returns
     -------
@@ -256,12 +256,12 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     >>> y_dot.values
     array([2., 4.])
     """
-    primals, tangents = pushforward.as_tuples(f, primals, tangents)
+    primals, tangents = pushforward.as_tuples(f, *in_tuples(primals, tangents, xr.Dataset))
     flat = flattened(f, primals, {})
     if flat is not None:
         return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = Labelled.of("jvp", f, primals, {})
-    dots = [_tangent(made, k, dot) for k, dot in enumerate(made.bound.tangents(f.parameters[: len(primals)], tangents))]
+    dots = [_tangent(made, k, dot) for k, dot in enumerate(made.bound.tangents(primals, tangents, xr.Dataset))]
     lazy = [dot for dot in dots if isinstance(dot, xr.DataArray)]
     kernel, count = made.bound.without_statics(), len(dots)
 

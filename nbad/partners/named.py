@@ -63,8 +63,12 @@ class Bound(NamedTuple):
         """The kernel of its other arguments."""
         return self.f.fixed(self.statics) if self.statics else self.f
 
-    def tangents(self, names: Sequence[str], tangents: Sequence[Any]) -> list[Any]:
-        """Those of the arguments that are no static values, where each that was passed has one."""
+    def tangents(self, primals: Sequence[Any], tangents: Sequence[Any], table: type) -> list[Any]:
+        """Those of the arguments that are no static values, where each that was passed has one; a table has them by name."""
+        is_table, is_along_table = (len(given) == 1 and isinstance(given[0], table) for given in (primals, tangents))
+        if is_along_table:
+            return [tangents[0].get(name) for name in self.names]
+        names = self.names if is_table else self.f.parameters[: len(primals)]
         if len(tangents) != len(names):
             raise ArgumentValueError(
                 f"{self.program.call}: there must be one tangent per argument",
@@ -74,6 +78,12 @@ class Bound(NamedTuple):
             )
         given = dict(zip(names, tangents, strict=True))
         return [given[name] for name in self.names]
+
+
+def in_tuples(primals: Any, tangents: Any, table: type) -> tuple[Any, Any]:
+    """Both, where each may be one table that stands for all arguments."""
+    one, other = ((given,) if isinstance(given, table) else given for given in (primals, tangents))
+    return one, other
 
 
 def _bound(f, names, statics, cores=()):

@@ -206,7 +206,7 @@ class Pullback:
         >>> pullback(y)[0].values
         array([ 2., 16.])
         """
-        return self._apply(ct, self._leaves(ct, "pullback"), None)
+        return self._apply(self._leaves(ct, "pullback"), None)
 
     def batched(self, cts: Any) -> tuple[Any, ...]:
         """Cotangents for many seeds: every result has one dimension more, which comes first.
@@ -245,9 +245,10 @@ class Pullback:
         lead = extra.pop()
         many = {name: leaf for name, leaf in zip(self._names, leaves, strict=True) if lead in getattr(leaf, "dims", ())}
         first = next((name for name, leaf in many.items() if lead in leaf.coords), next(iter(many)))
-        for name, leaf in many.items():
-            as_labelled(leaf[lead], many[first][lead], "pullback.batched", name, first)
-        return self._apply(cts, leaves, many[first][lead])
+        seeds = many[first][lead]
+        many = {name: as_labelled(leaf, seeds, "pullback.batched", name, first) for name, leaf in many.items()}
+        leaves = tuple(many.get(name, leaf) for name, leaf in zip(self._names, leaves, strict=True))
+        return self._apply(leaves, seeds)
 
     def jacobian(self) -> xr.DataArray:
         """The Jacobian from what the forward sweep left, as `nbad.integrations.xarray.jacobian` returns it.
@@ -283,7 +284,7 @@ class Pullback:
     def _example(self):
         return f"({'1.0, ' * len(self._y)})" if self._made.bound.program.structure.is_tuple else "1.0"
 
-    def _apply(self, ct, leaves, lead):
+    def _apply(self, leaves, lead):
         """The cotangents; `lead` is the coordinate of the seeds, if there are many."""
         made = self._made
         named = zip(self._names, leaves, self._y, strict=True)
@@ -325,7 +326,11 @@ def as_number(value: Any, name: str, y: Any) -> Any:
 
 
 def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str, of: str = "y") -> xr.DataArray:
-    """An array, if its labels along common dimensions are those of another one, which code calls `of`."""
+    """An array, if its labels along common dimensions are those of another one, which code calls `of`; in the order of those."""
+    unlike = {d: (array.indexes[d], other.indexes[d]) for d in array.dims if d in array.indexes and d in other.indexes}
+    unlike = {d: pair for d, pair in unlike.items() if not pair[0].equals(pair[1])}
+    if all(_are_same(*pair) for pair in unlike.values()):
+        array = array.isel({d: labels.get_indexer(others) for d, (labels, others) in unlike.items()})
     try:
         return xr.align(other, array, join="exact", copy=False)[1]
     except ValueError as error:
@@ -335,3 +340,8 @@ def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str, 
             expected="the same labels along common dimensions",
             fix=f"{name}.reindex_like({of}, fill_value=0.0)",
         ) from None
+
+
+def _are_same(labels, others):
+    """Whether these are the same labels, each there once, in any order."""
+    return labels.is_unique and len(labels) == len(others) and labels.isin(others).all()

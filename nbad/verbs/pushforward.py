@@ -338,6 +338,14 @@ def _tangents(call, given, tangents):
         )
     if call.names != given:
         tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
+    missing = next((name for name, tangent in zip(call.names, tangents, strict=True) if tangent is None), None)
+    if missing is not None:
+        raise ArgumentValueError(
+            f"{program.call}: the tangent of {missing} is missing",
+            got="None, which stands for that of an argument without derivative",
+            expected=f"a number or an array, since {missing} has one",
+            fix="0.0",
+        )
     given_to, shapes = Given(program.call, call.layout.dtype, False), [call.layout.shapes[k] for k in call.arguments]
     each = zip(call.names, tangents, shapes, strict=True)
     return [as_given(given_to, f"the tangent of {name}", tangent, shape, f"{name}_dot") for name, tangent, shape in each]

@@ -256,6 +256,17 @@ def test_tangents_that_do_not_fit_are_refused(x):
     assert tables.jvp(square, (x,), (fixed,))[1].tolist() == [2.0, 8.0, 0.0]
 
 
+def test_one_table_stands_for_primals_or_tangents():
+    area = nbad.kernel(lambda a, b: a * b)
+    table = pd.DataFrame({"a": [2.0, 3.0], "b": [5.0, 7.0]})
+    along = pd.DataFrame({"b": [10.0, 0.0], "a": [0.0, 1.0]}, [1, 0])
+    for given in [(table, along), ((table,), (along,)), (table, (along.a, along.b)), ((table.a, table.b), along)]:
+        y, y_dot = tables.jvp(area, *given)
+        assert (y.tolist(), y_dot.tolist()) == ([10.0, 21.0], [5.0, 30.0])
+    with pytest.raises(nbad.errors.ArgumentValueError, match=r"the tangent of b is missing[^$]*fix: 0\.0"):
+        tables.jvp(area, table, along[["a"]])
+
+
 @pytest.mark.parametrize("static", [(), ("n",)], ids=["number", "static"])
 def test_a_parameter_that_no_column_has_keeps_its_default(static):
     """What comes behind it was taken for it, and the derivatives were those of another call."""

@@ -2,6 +2,7 @@
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -208,7 +209,7 @@ WRONG = {
     "a seed of other dimensions": ("vjp(product, r, 1.0, 1.0)[1](k)", "a dimension that the value has not", None),
     "no dimension of seeds": ("vjp(product, r, 1.0, 1.0)[1].batched(r)", "dimension of the seeds is not known", None),
     "a tuple for a seed": ("vjp(product, r, 1.0, 1.0)[1]((r, r))", "does not have the structure", None),
-    "seeds of other labels": ("vjp(polar, r, 1.0)[1].batched((seeds, seeds[::-1]))", "labels of", None),
+    "seeds of other labels": ("vjp(polar, r, 1.0)[1].batched((seeds, seeds.assign_coords(seed=[7, 8])))", "labels of", None),
     "seeds of another number": ("vjp(polar, r, 1.0)[1].batched((k.drop_vars('k', errors='ignore'), k[:1]))", "labels of", None),
     "a label twice": ("vjp(product, r, r.isel(i=[0, 0, 1]), 1.0)", "cannot be aligned", None),
     "sizes without labels": ("vjp(product, k, k[:2], 1.0)", "cannot be aligned", None),
@@ -245,5 +246,32 @@ def test_the_fix_of_a_tangent_with_other_labels_is_right():
     a = xr.DataArray([2.0, 3.0], dims="x", coords={"x": ["p", "q"]})
     b = xr.DataArray([5.0, 7.0], dims="x", coords={"x": ["q", "r"]})
     with pytest.raises(nbad.errors.ArgumentValueError, match=r"fix: b_dot\.reindex_like\(b, fill_value=0\.0\)"):
-        nbad.integrations.xarray.jvp(area, (a, b), (0.0, b[::-1]))
-    assert nbad.integrations.xarray.jvp(area, (a, b), (0.0, b[::-1].reindex_like(b, fill_value=0.0)))[1].values.tolist() == [15.0]
+        labelled.jvp(area, (a, b), (0.0, b[:1]))
+    assert labelled.jvp(area, (a, b), (0.0, b[:1].reindex_like(b, fill_value=0.0)))[1].values.tolist() == [15.0]
+
+
+def test_labels_of_seeds_and_tangents_come_in_any_order():
+    area = nbad.kernel(lambda a, b: a * b)
+    for index in (pd.Index([3, 1, 2]), pd.MultiIndex.from_tuples([("u", 1), ("u", 2), ("v", 1)], names=["k", "l"])):
+        a = xr.DataArray(
+            [2.0, 3.0, 4.0], coords=xr.Coordinates.from_pandas_multiindex(index, "x") if index.nlevels > 1 else {"x": index}
+        )
+        along = a.copy(data=[10.0, 20.0, 30.0])[::-1]
+        _, pullback = labelled.vjp(area, a, 5.0)
+        assert pullback(along)[0].equals(a.copy(data=[50.0, 100.0, 150.0]))
+        assert pullback(along)[1] == 20.0 + 60.0 + 120.0
+        assert labelled.jvp(area, (a, 5.0), (along, 0.0))[1].equals(a.copy(data=[50.0, 100.0, 150.0]))
+    seeds = xr.DataArray([1.0, 10.0], dims="seed", coords={"seed": [0, 1]})
+    both = labelled.vjp(nbad.kernel(lambda a: (a, 3.0 * a)), a)[1].batched((seeds, 2.0 * seeds[::-1]))[0]
+    assert both.transpose("seed", "x").values.tolist() == [[7.0] * 3, [70.0] * 3]
+
+
+def test_one_dataset_stands_for_primals_or_tangents():
+    area = nbad.kernel(lambda a, b: a * b)
+    ds = xr.Dataset({"a": ("i", [2.0, 3.0]), "b": ("i", [5.0, 7.0])})
+    along = xr.Dataset({"a": ("i", [1.0, 0.0]), "b": ("i", [0.0, 10.0])})
+    for given in [(ds, along), ((ds,), (along,)), (ds, (along.a, along.b)), ((ds.a, ds.b), along)]:
+        y, y_dot = labelled.jvp(area, *given)
+        assert (y.values.tolist(), y_dot.values.tolist()) == ([10.0, 21.0], [5.0, 30.0])
+    with pytest.raises(nbad.errors.ArgumentValueError, match=r"the tangent of b is missing[^$]*jvp\(area, ds[^$]*fix: 0\.0"):
+        labelled.jvp(area, ds, along[["a"]])

@@ -22,6 +22,7 @@ import nbad
 from nbad.api.pickling import version_of
 from nbad.plans.policies import POLICIES
 
+
 @nbad.kernel(signature="(3),()->(3)")
 def turned(v, phi):
     c, s = math.cos(phi), math.sin(phi)
