@@ -221,6 +221,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
 
     def call(*xs: Any, **kwargs: Any) -> tuple[da.Array, Any]:
         made = cut(f, xs, kwargs, function.argnums, "value_and_grad")
+        gradients.check_is_number(f, made.call.program.structure, made.call.program.leaves)
         y, *partials = _each(made, function, [(), *(made.call.program.cores[a] for a in made.call.arguments)])
         return y, tuple(partials) if function.is_many else partials[0]
 
@@ -251,6 +252,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
 
     def call(*xs: Any, **kwargs: Any) -> da.Array:
         made = cut(f, xs, kwargs, argnums, "hessian")
+        gradients.check_is_number(f, made.call.program.structure, made.call.program.leaves)
         return _each(made, gradients.hessian(f, made.call.names), [(len(made.call.wrt),) * 2])[0]
 
     gradients.hessian(f, argnums)

@@ -15,9 +15,9 @@ from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting,
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.kernels import Traced
+from nbad.graphs.kernels import Core, Traced
 from nbad.graphs.simplify import simplify
-from nbad.graphs.structures import ALONE, TUPLE
+from nbad.graphs.structures import ALONE, TUPLE, Structure
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import Made, jacobian
 from nbad.verbs.pushforward import as_tuples, jvp
@@ -94,15 +94,7 @@ def _partials(f, names, arguments, constants, structure, with_value):
     with IMPORTS:
         from nbad.derivatives.differentiate import jacobian
     traced = f.traced(arguments, constants)
-    if traced.structure.is_tuple or traced.outputs != ((),):
-        name = getattr(traced.structure.kind, "__name__", "")
-        got = f"a {name}" if name else f"an array of shape {traced.outputs[0]}"
-        raise TraceError(
-            f"gradients and Hessians take kernels with one number as output, but `{f.__name__}` returns {got}",
-            got=got,
-            expected="one number",
-            fix=spelled(f, f.parameters, "jacobian"),
-        )
+    check_is_number(f, traced.structure, traced.outputs)
     slots = _slots(f, arguments, names)
     wrt = tuple(slot for name in names for slot in slots[name])
     joint = jacobian(traced.graph, wrt)
@@ -114,6 +106,19 @@ def _partials(f, names, arguments, constants, structure, with_value):
     flags = with_failures(traced.graph, traced.flags) if f.errors == "nan" else traced.flags
     outputs = (*traced.outputs[:with_value], *(shapes[name] for name in names))
     return Traced(graph, outputs, structure, flags, () if with_value else wrt)
+
+
+def check_is_number(f: Kernel, structure: Structure, outputs: tuple[Core, ...]) -> None:
+    """Refuse a kernel that returns more than one number."""
+    if structure.is_tuple or outputs != ((),):
+        name = getattr(structure.kind, "__name__", "")
+        got = f"a {name}" if name else f"an array of shape {outputs[0]}"
+        raise TraceError(
+            f"gradients and Hessians take kernels with one number as output, but `{f.__name__}` returns {got}",
+            got=got,
+            expected="one number",
+            fix=spelled(f, f.parameters, "jacobian"),
+        )
 
 
 def _slots(f, arguments, names):

@@ -274,6 +274,8 @@ WRONG = {
     "seed's structure": (lambda: lazy.vjp(polar, X, 1.0)[1](X), "does not have the structure"),
     "seeds unknown": (lambda: lazy.vjp(product, X, 1.0, 1.0)[1].batched(1.0), "number of seeds is not known"),
     "tangents": (lambda: lazy.jvp(product, (X, 1.0, 1.0), (1.0,)), "one tangent per argument"),
+    "gradient of a pair": (lambda: lazy.value_and_grad(polar)(X, 1.0), "take kernels with one number as output"),
+    "Hessian of a pair": (lambda: lazy.hessian(polar)(X, 1.0), "take kernels with one number as output"),
 }
 
 
