@@ -49,17 +49,16 @@ def _print():
     with code.loop(0, arrays) as k:
         thing = code.field(args, k)
         is_array = type_of(code, thing).equals(code.field(table, ARRAY))
-        code.assign(good, code.select(is_array, code.read(good), 0))
+        good.set(code.select(is_array, good, 0))
         with code.when(is_array):
             is_contiguous = (short(code, thing + FLAGS) & CONTIGUOUS).differs(0)
-            code.assign(good, code.select(is_contiguous, code.read(good), 0))
-    with code.when(code.read(good).differs(0)), code.loop(0, short(code, code.field(args, arrays) + DIGIT)) as k:
+            good.set(code.select(is_contiguous, good, 0))
+    with code.when(good.differs(0)), code.loop(0, short(code, code.field(args, arrays) + DIGIT)) as k:
         low, high = _bounds(code, code.field(args, k))
         with code.loop(k + 1, arrays) as other:
             start, end = _bounds(code, code.field(args, other))
-            is_apart = code.builder.or_(low >= end, start >= high)
-            code.assign(good, code.select(is_apart, code.read(good), 0))
-    code.finish(code.call(code.field(table, ANSWER), code.read(good), returns=I64))
+            good.set(code.select((low >= end) | (start >= high), good, 0))
+    code.finish(code.call(code.field(table, ANSWER), good, returns=I64))
     return str(code.function.module)
 
 

@@ -119,14 +119,14 @@ def locate(code, launch, strides, element):
     position = element - element // size * size
     rest, dimension = code.variable(element // size), code.variable(last)
     offset = code.variable(position * code.field(launch, strides + last))
-    with code.repeat(lambda: code.int(0) < code.read(dimension)):
-        code.assign(dimension, code.read(dimension) - 1)
-        d, number = code.read(dimension), code.read(rest)
-        above = number // code.field(launch, t.SHAPE + d)
-        index = number - above * code.field(launch, t.SHAPE + d)
-        code.assign(offset, code.read(offset) + index * code.field(launch, strides + d))
-        code.assign(rest, above)
-    return code.read(offset), size - position
+    with code.repeat(lambda: code.int(0) < dimension):
+        dimension.set(dimension - 1)
+        d = dimension.now()
+        above = rest // code.field(launch, t.SHAPE + d)
+        index = rest - above * code.field(launch, t.SHAPE + d)
+        offset.set(offset + index * code.field(launch, strides + d))
+        rest.set(above)
+    return offset.now(), size - position
 
 
 def load_function(module, stages):
@@ -147,12 +147,12 @@ def load_function(module, stages):
             with code.when(itemsize.equals(size)):
                 code.call(function, *args)
 
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
+    with code.repeat(lambda: done < count):
+        start = done.now()
         offset, left = locate(code, launch, strides, first + start)
         run = code.smaller(left, count - start)
         stage(row + start * itemsize, source + offset, stride, run, kind)
-        code.assign(done, start + run)
+        done.set(start + run)
     stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, own_kind(code, itemsize))
     return code.finish()
 
@@ -182,24 +182,24 @@ def address_function(module):
     index = index + code.field(launch, group + t.X_OFFSET)
     step, stride = (code.field(launch, by_index + k * ndim - 1) for k in (1, 2))
     pitch = code.field(launch, group + t.X_PITCH)
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
+    with code.repeat(lambda: done < count):
+        start = done.now()
         place, left = locate(code, launch, by_index, first + start)
         offset, _ = locate(code, launch, by_index + ndim, first + start)
         run = code.smaller(left, count - start)
         vectors = code.variable(0)
         for every in EVERY:
-            with code.when(code.builder.and_(step.equals(8 * every), stride.equals(0))):
-                code.assign(vectors, (run - 1) // FETCHED)
-                with code.loop(0, code.read(vectors)) as k:
+            with code.when(step.equals(8 * every) & stride.equals(0)):
+                vectors.set((run - 1) // FETCHED)
+                with code.loop(0, vectors) as k:
                     numbers = _every(code, index + place + k * (FETCHED * 8 * every), every)
                     found = code.builder.mul(numbers, code.splat(pitch.value, FETCHED))
                     found = code.builder.add(found, code.splat((origin + offset).value, FETCHED))
                     code.store(addresses + (start + k * FETCHED) * 8, found, found.type)
-        with code.loop(code.read(vectors) * FETCHED, run) as k:
+        with code.loop(vectors * FETCHED, run) as k:
             number = code.load(index + place + k * step)
             code.store(addresses + (start + k) * 8, origin + offset + k * stride + number * pitch)
-        code.assign(done, start + run)
+        done.set(start + run)
     last = code.field(addresses, count - 1)
     with code.loop(count, (padded + (FETCHED - 1)) // FETCHED * FETCHED) as k:
         code.store(addresses + k * 8, last)

@@ -89,7 +89,7 @@ class _Printer(Arguments):
     def new_result(self, k):
         code, is_rows, lead = self.code, self.argument(k, t.IS_ROWS), self.lead_of(k)
         lengths, depth = self.new_lengths, self.argument(k, t.DEPTH)
-        code.store(lengths, code.read(self.seeds))  # written over where there is one seed only
+        code.store(lengths, self.seeds)  # written over where there is one seed only
         with code.loop(0, lead) as d:
             code.store(lengths + (self.batched + d) * 8, code.field(self.lengths, d))
         ndim = code.variable(self.batched + lead + depth)
@@ -98,13 +98,13 @@ class _Printer(Arguments):
         with code.when(is_rows.differs(0)):
             code.store(lengths, depth)
             code.store(lengths + 8, self.pitch())
-            code.assign(ndim, 2)
+            ndim.set(2)
         is_big, found = self.result_bytes(k) >= self.field(t.FRESH_FROM), code.variable(0)
         with code.when(is_big):
-            code.assign(found, self.recycled_array(k, code.read(ndim), lengths))
-        with code.when(code.builder.not_(is_big)):
-            code.assign(found, self.new_array(code.read(ndim), lengths))
-        made = code.read(found)
+            found.set(self.recycled_array(k, ndim, lengths))
+        with code.when(~is_big):
+            found.set(self.new_array(ndim, lengths))
+        made = found
         self.give_up_without(made)
         code.store(self.things + k * 8, made)
         code.store(self.data + k * 8, code.load(made + DATA))
@@ -112,7 +112,7 @@ class _Printer(Arguments):
     def pitch(self):
         """Items in a residual row: whole tiles."""
         code = self.code
-        whole = code.whole(code.read(self.count) + (TILE - 1), TILE)
+        whole = code.whole(self.count + (TILE - 1), TILE)
         is_even = (whole * self.item & (GAP_EVERY - 1)).equals(0)
         return code.select(is_even, whole + GAP // self.item, whole)
 
@@ -126,7 +126,7 @@ class _Printer(Arguments):
 
     def result_bytes(self, k):
         rows = self.argument(k, t.DEPTH) * self.pitch() * self.item
-        return self.code.select(self.argument(k, t.IS_ROWS).differs(0), rows, self.code.read(self.seeds) * self.bytes_of(k))
+        return self.code.select(self.argument(k, t.IS_ROWS).differs(0), rows, self.seeds * self.bytes_of(k))
 
     def recycled_array(self, k, ndim, lengths):
         """One in memory that was used before, which Python leases; 0 where there is no room for it."""
@@ -151,7 +151,7 @@ class _Printer(Arguments):
             with code.loop(self.inputs, self.inputs + self.results) as k:
                 code.call(self.field(t.RELEASE), code.field(self.things, k))
             for held in self.held:
-                code.call(self.field(t.RELEASE), code.read(held))
+                code.call(self.field(t.RELEASE), held)
             code.builder.ret(I64(0))
 
     def assembled(self):
@@ -168,26 +168,26 @@ class _Printer(Arguments):
             with code.loop(0, count) as k:
                 self.place_result(found, k, at, is_tuple)
             with code.when(groups.differs(1)):
-                code.call(self.field(t.TUPLE_SET), code.read(whole), g, code.read(found), returns=I64)
-                code.assign(found, 0)
-        return code.select(groups.equals(1), code.read(found), code.read(whole))
+                code.call(self.field(t.TUPLE_SET), whole, g, found, returns=I64)
+                found.set(0)
+        return code.select(groups.equals(1), found, whole)
 
     def hold(self, slot, made):
         self.give_up_without(made)
-        self.code.assign(slot, made)
+        slot.set(made)
 
     def place_result(self, group, k, at, is_tuple):
         """Put the next result into its group; it is owned there, and not here any more."""
-        code, place = self.code, self.things + self.code.read(at) * 8
+        code, place = self.code, self.things + at * 8
         array = code.load(place)
         code.store(place, code.int(0))
         result = code.call(self.field(t.RETURN), array, returns=I64)
         self.give_up_without(result)
         with code.when(is_tuple):
-            code.call(self.field(t.TUPLE_SET), code.read(group), k, result, returns=I64)
-        with code.when(code.builder.not_(is_tuple)):
-            code.assign(group, result)
-        code.assign(at, code.read(at) + 1)
+            code.call(self.field(t.TUPLE_SET), group, k, result, returns=I64)
+        with code.when(~is_tuple):
+            group.set(result)
+        at.set(at + 1)
 
     # --- where rows of the kernel meet arguments
 
@@ -201,39 +201,38 @@ class _Printer(Arguments):
         found = code.variable(data + (start * step + offset) * self.item)
         with code.when(step.equals(0)):  # only then are there two dimensions to read
             pitch = length(code, code.field(self.things, of), 1)
-            code.assign(found, data + (offset * pitch + start) * self.item)
-        return code.read(found)
+            found.set(data + (offset * pitch + start) * self.item)
+        return found
 
     # --- the work
 
     def ask(self):
         """Who may share what is long enough: Python knows how many threads are wanted, and starts them."""
         code = self.code
-        with code.when(code.builder.and_(self.is_in_place(), self.work() >= self.field(t.SHARED_FROM))):
+        with code.when(self.is_in_place() & (self.work() >= self.field(t.SHARED_FROM))):
             answer = code.call(self.field(t.CALL), self.field(t.ASKED), returns=I64)
             self.give_up_without(answer)
-            code.assign(self.asked, code.call(self.field(t.AS_SIZE), answer, returns=I64))
+            self.asked.set(code.call(self.field(t.AS_SIZE), answer, returns=I64))
             code.call(self.field(t.RELEASE), answer)
 
     def work(self):
         """Elements of all seeds."""
-        return self.code.read(self.count) * self.code.read(self.seeds)
+        return self.count * self.seeds
 
     def is_in_place(self):
         """Whether nothing is to be staged."""
-        both, count = self.code.builder.and_, self.code.read(self.count)
-        fills = both(count >= self.field(t.WIDTH), count >= self.field(t.WHOLE))
-        return both(fills, self.field(t.IN_PLACE).differs(0))
+        fills = (self.count >= self.field(t.WIDTH)) & (self.count >= self.field(t.WHOLE))
+        return fills & self.field(t.IN_PLACE).differs(0)
 
     def run(self):
         """All seeds, one after the other. Vectors of rows in lines do not overlap: what a last one lacks is staged."""
-        code, count, staged_from = self.code, self.code.read(self.count), self.code.variable(0)
+        code, count, staged_from = self.code, self.count, self.code.variable(0)
         with code.when(self.is_in_place()):
             whole = count // self.field(t.WHOLE) * self.field(t.WHOLE)
             self.run_in_place(whole)
-            code.assign(staged_from, whole)
-        with code.when(code.read(staged_from) < count):
-            self.run_staged(code.read(staged_from))
+            staged_from.set(whole)
+        with code.when(staged_from < count):
+            self.run_staged(staged_from)
 
     def run_in_place(self, count):
         """So many elements, alone, or with helpers that listen, or are woken.
@@ -242,36 +241,36 @@ class _Printer(Arguments):
         """
         code, is_long = self.code, self.work() >= self.field(t.LONG_FROM)
         at_once, kept = code.variable(count), code.variable(0)
-        with code.when(code.builder.or_(code.read(self.numbers).differs(0), code.read(self.seeds).differs(1))):
-            code.assign(at_once, self.field(t.AT_ONCE))
-        self.spread_numbers(code.smaller(code.read(at_once), count))
+        with code.when(self.numbers.differs(0) | self.seeds.differs(1)):
+            at_once.set(self.field(t.AT_ONCE))
+        self.spread_numbers(code.smaller(at_once, count))
         kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.MOVES)]
-        frame = self.listed([*kernel, count, code.read(self.seeds), code.read(at_once), self.places()])
+        frame = self.listed([*kernel, count, self.seeds, at_once, self.places()])
         part, tiles = _Part(code.function.module).text(), (count + (TILE - 1)) // TILE
-        team, threads = code.read(self.asked) & ((1 << t.TEAM_BITS) - 1), code.read(self.asked) >> t.TEAM_BITS
+        team, threads = self.asked & ((1 << t.TEAM_BITS) - 1), self.asked >> t.TEAM_BITS
         shares = code.variable(0)
         with code.when(team.differs(0)):
             wakes, listen = self.work() >= self.field(t.WOKEN_FROM), code.field(team, sharing.LISTENS).differs(1)
-            code.assign(shares, code.select(code.builder.or_(wakes, listen), 1, 0))
+            shares.set(code.select(wakes | listen, 1, 0))
         with code.when(is_long):
-            code.assign(kept, code.call(self.field(t.SAVE), returns=I64))
-        with code.when(code.read(shares).differs(0)):
+            kept.set(code.call(self.field(t.SAVE), returns=I64))
+        with code.when(shares.differs(0)):
             address = Int(code.builder, code.builder.ptrtoint(part.function, I64))
             chunks = code.smaller(threads * sharing.CHUNKS_EACH, tiles)
             launch = self.listed([address, frame, 0, tiles, 1, 0, chunks, 0, 0, threads, 0], threads)
             code.call(self.field(t.TOGETHER), launch, team)
-        with code.when(code.read(shares).equals(0)):
+        with code.when(shares.equals(0)):
             code.call(part, frame, 0, 0, 0, tiles, 0, 1)
         with code.when(is_long):
-            code.call(self.field(t.RESTORE), code.read(kept))
+            code.call(self.field(t.RESTORE), kept)
 
     def spread_numbers(self, count):
         """A row of each number, so long; no row is longer than what is swept at once, so they stay where they are."""
         code, lanes = self.code, self.register
         size = code.whole(count + (lanes - 1), lanes)
-        with code.when(code.read(self.numbers).differs(0)):
+        with code.when(self.numbers.differs(0)):
             rows = code.stack(self.inputs * size * self.item)
-            with code.loop(self.from_rows, self.inputs) as k, code.when(code.builder.not_(self.is_a(k, t.AN_ARRAY))):
+            with code.loop(self.from_rows, self.inputs) as k, code.when(~self.is_a(k, t.AN_ARRAY)):
                 row = rows + k * size * self.item
                 self.fill_number(row, k, size)
                 code.store(self.data + k * 8, row)
@@ -303,10 +302,10 @@ class _Printer(Arguments):
 
     def run_staged(self, first):
         """Tile by tile, from an element on; memory on the stack is taken once."""
-        code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
+        code, width, count, rows = self.code, self.field(t.WIDTH), self.count, self.field(t.ROWS)
         size = code.smaller(self.field(t.TILE_SIZE), code.whole(count - first + width - 1, width))
         table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
-        with code.loop(0, code.read(self.seeds)):
+        with code.loop(0, self.seeds):
             with code.loop(first, count, size) as start:
                 self.tile(table, scratch, size, start)
             with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
@@ -315,32 +314,30 @@ class _Printer(Arguments):
     def tile(self, table, scratch, size, start):
         """Stage what is not in place, compute, and write back."""
         code, width = self.code, self.field(t.WIDTH)
-        count = code.smaller(size, code.read(self.count) - start)
+        count = code.smaller(size, self.count - start)
         padded = code.whole(count + width - 1, width)
         with code.loop(0, self.field(t.ROWS)) as r:
             code.store(table + r * 8, scratch + r * size * self.item)
         with self.code.loop(0, self.field(t.MOVES)) as m:
             own, is_load = scratch + self.move(m, t.ROOM) * size * self.item, m < self.field(t.LOADS)
             code.store(table + self.move(m, t.ROW) * 8, own)
-            is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
-            fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
-            fits = code.builder.or_(fits, self.move(m, t.ALONE).equals(t.ALWAYS))
-            direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
+            is_number = ~self.is_a(self.move(m, t.OF), t.AN_ARRAY)
+            fits = padded.equals(count) | self.move(m, t.STEP).equals(0) | self.move(m, t.ALONE).equals(t.ALWAYS)
+            direct = fits & self.move(m, t.ALONE).differs(0) & ~is_number
             with code.when(direct):
                 code.store(table + self.move(m, t.ROW) * 8, self.place(m, start))
-            with code.when(code.builder.and_(is_number, is_load)):
+            with code.when(is_number & is_load):
                 self.fill_number(own, self.move(m, t.OF), padded)
-            staged = code.builder.not_(code.builder.or_(direct, is_number))
-            with code.when(code.builder.and_(staged, is_load)):
+            with code.when(is_load & ~is_number & ~direct):
                 self.bring(own, m, start, count, padded)
         code.call(self.field(t.KERNEL), table, padded)
         with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
             own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
             with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
-                is_summed = code.builder.and_(self.argument(self.move(m, t.OF), t.SHARED).differs(0), count.differs(1))
+                is_summed = self.argument(self.move(m, t.OF), t.SHARED).differs(0) & count.differs(1)
                 with code.when(is_summed):
                     self.sum(self.place(m, start), own, count)
-                with code.when(code.builder.not_(is_summed)):
+                with code.when(~is_summed):
                     self.copy((self.place(m, start), self.step(m)), (own, 1), count * items)
 
     def bring(self, row, m, start, count, padded):

@@ -80,18 +80,18 @@ def _print_listen():
     team, thread = code.parameters
     helper, left = _helper(team, thread), code.variable(1)
     with code.repeat(lambda: code.int(0).equals(0)):
-        with code.repeat(lambda: code.int(0) < code.read(left)):
-            code.assign(left, code.read(left) - 1)
+        with code.repeat(lambda: code.int(0) < left):
+            left.set(left - 1)
             table = _read(code, helper)
             with code.when(table.differs(FREE)), code.when(_exchanged(code, helper, table, code.int(BUSY))):
                 _chunks(code, table, thread)
-                code.assign(left, code.field(team, LISTENS))
+                left.set(code.field(team, LISTENS))
                 _write(code, helper, FREE)  # before its caller may go on, and come with the next launch
                 _add_one(code, table + LEFT * 8)
             _pause(code)
         with code.when(_exchanged(code, helper, code.int(FREE), code.int(ASLEEP))):
             code.call(code.field(team, ACQUIRE), code.field(helper, BELL), 1)
-        code.assign(left, 1)
+        left.set(1)
     code.finish()
     return str(code.function.module)
 
@@ -112,11 +112,11 @@ def _print_together():
     _chunks(code, table, code.int(0))
     with code.loop(0, number) as k, code.when(code.field(offered, k).differs(0)):
         is_there = _exchanged(code, _helper(team, k + 1), table, code.int(FREE))
-        code.assign(taken, code.select(is_there, code.read(taken), code.read(taken) + 1))
-    with code.repeat(lambda: _read(code, table + LEFT * 8).differs(code.read(taken))):
-        code.assign(rounds, code.read(rounds) + 1)
+        taken.set(code.select(is_there, taken, taken + 1))
+    with code.repeat(lambda: _read(code, table + LEFT * 8).differs(taken)):
+        rounds.set(rounds + 1)
         _pause(code)
-        with code.when(code.int(ROUNDS) < code.read(rounds)):
+        with code.when(code.int(ROUNDS) < rounds):
             code.call(code.field(team, LEAVE))
     code.finish()
     return str(code.function.module)
@@ -140,12 +140,12 @@ def _move_away(code, team, thread, cores):
         code.call(code.field(team, GET_CORES), 0, size, cores)
         own = code.call(code.field(team, OWN_CORE), returns=I64) & (MOST_CORES - 1)
         place = cores + (own >> 6) * 8
-        bit = Int(code.builder, code.builder.shl(I64(1), (own & 63).value))
+        bit = code.int(1) << (own & 63)
         code.store(place, code.load(place) - (code.load(place) & bit))
-        code.assign(any_core, 0)
+        any_core.set(0)
         with code.loop(0, size // 8) as k:
-            code.assign(any_core, code.select(code.field(cores, k).equals(0), code.read(any_core), 1))
-        with code.when(code.read(any_core).differs(0)):
+            any_core.set(code.select(code.field(cores, k).equals(0), any_core, 1))
+        with code.when(any_core.differs(0)):
             code.call(code.field(team, SET_CORES), thread, size, cores)
 
 
@@ -159,13 +159,13 @@ def _chunks(code, table, thread):
         first, last = chunks * owner // threads, chunks * (owner + 1) // threads
         counter = table + (owner + CLAIMED) * 8
         claimed = code.variable(first + _add_one(code, counter))
-        with code.repeat(lambda: code.read(claimed) < last):
-            k, bounds = code.read(claimed), []
+        with code.repeat(lambda: claimed < last):
+            k, bounds = claimed.now(), []
             for field, is_shared in ((TILES, by_seed.equals(0)), (SEEDS, by_seed.differs(0))):
                 total = code.field(table, field)
                 bounds += [code.select(is_shared, total * n // chunks, whole) for n, whole in ((k, 0), (k + 1, total))]
             code.call(code.field(table, WORK), code.field(table, LAUNCH), code.field(table, IDS), scratch, *bounds)
-            code.assign(claimed, first + _add_one(code, counter))
+            claimed.set(first + _add_one(code, counter))
 
 
 def _place(code, address):
@@ -188,7 +188,7 @@ def _add_one(code, address):
 def _exchanged(code, address, old, new):
     """Whether `new` was put where `old` was."""
     pair = code.builder.cmpxchg(_place(code, address), old.value, new.value, "acq_rel", "acquire")
-    return code.builder.extract_value(pair, 1)
+    return Int(code.builder, code.builder.extract_value(pair, 1))
 
 
 def _pause(code):

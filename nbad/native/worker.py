@@ -87,22 +87,22 @@ def _scatter(code):
     """Write the staged results of one tile and seed, element by element: blocks of neighbouring results are written in order."""
     launch, ids, scratch, targets, moves, first, count, number, seed = code.parameters
     size, done, left = code.field(launch, t.NDIM) + t.M_SIZE, code.variable(0), code.variable(0)
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
+    with code.repeat(lambda: done < count):
+        start = done.now()
         with code.loop(0, number) as k:
             move = moves + k * size
             offset, along = locate(code, launch, move + t.M_SIZE, first + start)
-            code.assign(left, along)
+            left.set(along)
             source = scratch + code.field(launch, move + t.M_ROW) * t.PITCH + start * code.field(launch, t.ITEMSIZE)
             stride, mode = code.field(launch, move + size - 1), code.field(launch, move + t.M_MODE)
             fields = source, base(code, launch, ids, move, seed) + offset, stride, mode
             for f, value in enumerate(fields):
                 code.store(targets + (k * t.TARGET + f) * 8, value)
-        run = code.smaller(code.read(left), count - start)
+        run = code.smaller(left, count - start)
         for itemsize, kind in FLOATS.items():
             with code.when(code.field(launch, t.ITEMSIZE).equals(itemsize)):
                 _write(code, targets, number, run, itemsize, kind)
-        code.assign(done, start + run)
+        done.set(start + run)
     return code.finish()
 
 
@@ -138,7 +138,7 @@ class _Share:
         code = self.code
         kept = self.tile + (self.last_tile - self.tile) * self.field(t.KEPT) // t.PARTS
         with code.loop(self.tile, self.last_tile) as tile:
-            code.assign(self.body, code.select(tile < kept, self.field(t.KEEPER), self.field(t.BODY)))
+            self.body.set(code.select(tile < kept, self.field(t.KEEPER), self.field(t.BODY)))
             start, width = tile * t.TILE - self.field(t.LEAD), self.field(t.WIDTH)
             first = code.select(start < 0, 0, start)
             count = code.smaller(start + t.TILE, self.field(t.COUNT)) - first
@@ -179,8 +179,8 @@ class _Share:
         total = self.code.variable(0)
         for section in map(self.each_block, (t.BLOCKS, t.READS)):
             with section as block:
-                self.code.assign(total, self.code.read(total) + self.field(block + t.COLUMNS))
-        return self.code.read(total)
+                total.set(total + self.field(block + t.COLUMNS))
+        return total
 
     @contextmanager
     def each_block(self, section=t.BLOCKS):
@@ -192,10 +192,9 @@ class _Share:
         """Run the body: over the whole tile, or so much of it at a time as parts of blocks have room for."""
         first, count, padded = span
         code, own, is_whole = self.code, self.table + self.field(t.BODY_ROW) * 8, count.equals(padded)
-        both, either = code.builder.and_, code.builder.or_
-        fills = either(self.field(t.BLOCK_COUNT).equals(0), both(self.field(t.BLOCK_STREAMS).equals(0), is_whole))
-        reads = either(self.field(t.READ_COUNT).equals(0), is_whole)
-        size = code.select(both(fills, reads), padded, self.field(t.PART))
+        fills = self.field(t.BLOCK_COUNT).equals(0) | (self.field(t.BLOCK_STREAMS).equals(0) & is_whole)
+        reads = self.field(t.READ_COUNT).equals(0) | is_whole
+        size = code.select(fills & reads, padded, self.field(t.PART))
         with code.loop(0, (count + size - 1) // size) as k:  # not all that is padded: a short first tile is, to a whole one
             start = k * size
             left = code.smaller(size, count - start)
@@ -203,10 +202,10 @@ class _Share:
                 with self.each_block(section) as block:
                     place = code.select(is_direct, self.place(block, first + start, seed), self.part(block))
                     code.store(self.table + self.field(block + t.M_ROW) * 8, place)
-            with code.when(code.builder.not_(reads)), self.each_block(t.READS) as block:
+            with code.when(~reads), self.each_block(t.READS) as block:
                 self.bring(block, self.place(block, first + start, seed), left, size)
-            code.call(code.read(self.body), own, code.smaller(size, padded - start))
-            with code.when(code.builder.not_(fills)), self.each_block() as block:
+            code.call(self.body, own, code.smaller(size, padded - start))
+            with code.when(~fills), self.each_block() as block:
                 self.send(self.place(block, first + start, seed), self.part(block), left * self.pitch(block))
             with code.when(size < padded), code.loop(0, self.rows) as r:
                 code.store(self.table + r * 8, code.field(self.table, r) + size * self.pitch_of(r))
@@ -241,19 +240,19 @@ class _Share:
         """The gathers: how many moves each has, the bytes from one element to the next, and where the moves are."""
         code, at = self.code, self.code.variable(self.field(t.GATHERS))
         with code.loop(0, self.field(t.GATHERS + 1)):
-            number, pitch, moves = self.field(code.read(at)), self.field(code.read(at) + 1), code.read(at) + 2
+            number, pitch, moves = self.field(at), self.field(at + 1), at + 2
             yield number, pitch, moves
-            code.assign(at, moves + number * (self.field(t.NDIM) + t.M_SIZE))
+            at.set(moves + number * (self.field(t.NDIM) + t.M_SIZE))
 
     @contextmanager
     def each_indexed(self):
         """The loads by an index that are neighbours: where they begin, how many they are, and where the moves are."""
         code, at = self.code, self.code.variable(self.field(t.INDEXED))
         with code.loop(0, self.field(t.INDEXED + 1)):
-            group = code.read(at)
+            group = at.now()
             number, moves = self.field(group + t.X_NUMBER), group + t.X_SIZE + 2 * self.field(t.NDIM)
             yield group, number, moves
-            code.assign(at, moves + number * t.M_SIZE)
+            at.set(moves + number * t.M_SIZE)
 
     def fetch(self, span, seed, group, number, moves):
         """Stage loads by an index."""
@@ -278,30 +277,30 @@ class _Share:
     def gather(self, span, seed, number, pitch, moves):
         """Stage a gather, one run of neighbours after the other."""
         code, size, done = self.code, self.field(t.NDIM) + t.M_SIZE, self.code.variable(0)
-        with code.repeat(lambda: code.read(done) < number):
+        with code.repeat(lambda: done < number):
             run = code.variable(1)
-            start, move = code.read(done), moves + code.read(done) * size
+            start, move = done.now(), moves + done * size
             memory = base(code, self.launch, self.ids, move, seed)
 
             def goes_on():
-                following = start + code.read(run)
+                following = start + run
                 other = base(code, self.launch, self.ids, moves + code.smaller(following, number - 1) * size, seed)
-                return code.builder.and_(following < number, other.equals(memory + code.read(run) * self.field(t.ITEMSIZE)))
+                return (following < number) & other.equals(memory + run * self.field(t.ITEMSIZE))
 
             with code.repeat(goes_on):
-                code.assign(run, code.read(run) + 1)
-            self.stage(span, seed, (code.read(run), move), (memory, pitch))
-            code.assign(done, start + code.read(run))
+                run.set(run + 1)
+            self.stage(span, seed, (run, move), (memory, pitch))
+            done.set(start + run)
 
     def stage(self, span, seed, run, source):
         """Stage some neighbours: a full tile by vectors."""
         (first, count, padded), (number, moves), (memory, pitch) = span, run, source
         code = self.code
-        is_fast = code.builder.and_(count.equals(t.TILE), code.int(1) < number)
+        is_fast = count.equals(t.TILE) & (code.int(1) < number)
         with code.when(is_fast):
             rows = self.name_rows(number, moves, self.field(t.NDIM) + t.M_SIZE)
             code.call(self.functions.separate, rows, memory + first * pitch, number, pitch, t.TILE, self.field(t.ITEMSIZE))
-        with code.when(code.builder.not_(is_fast)), code.loop(0, number) as k:
+        with code.when(~is_fast), code.loop(0, number) as k:
             move = moves + k * (self.field(t.NDIM) + t.M_SIZE)
             code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
 
@@ -318,7 +317,7 @@ class _Share:
             with code.when((mode & t.PER_SEED).equals(per_seed)):
                 with code.when((mode & t.UNIFORM).equals(0)):
                     code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
-                with code.when(code.builder.and_((mode & t.UNIFORM).differs(0), fresh)):
+                with code.when((mode & t.UNIFORM).differs(0) & fresh):
                     code.call(self.functions.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
         with self.each_gather() as gather, code.when((self.field(gather[-1] + t.M_MODE) & t.PER_SEED).equals(per_seed)):
             self.gather(span, seed, *gather)
@@ -333,8 +332,8 @@ class _Share:
             code.store(self.table + r * 8, self.scratch + r * t.PITCH)
             row = self.field(t.ROWS) + r * t.R_SIZE
             array, whole = self.field(row + t.R_ARRAY), count.equals(padded)
-            direct = code.builder.or_(whole, self.field(row + t.R_PADDED).differs(0))
-            with code.when(code.builder.and_(array >= 0, direct)):
+            direct = whole | self.field(row + t.R_PADDED).differs(0)
+            with code.when((array >= 0) & direct):
                 data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + t.R_OFFSET)
                 code.store(self.table + r * 8, data + seed * self.field(row + t.R_SEED_STRIDE) + first * self.pitch_of(r))
 

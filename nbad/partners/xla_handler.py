@@ -65,14 +65,14 @@ def _print() -> str:
     extension = code.load(frame + FRAME["extension"])
     with code.when(extension.differs(0)), code.when(_half(code, extension + EXTENSION["type"]).equals(1)):
         _answer_query(code, code.load(extension + EXTENSION["metadata"]), table)
-        code.assign(is_query, 1)
-    with code.when(code.read(is_query).equals(0)):
+        is_query.set(1)
+    with code.when(is_query.equals(0)):
         _check(code, frame, table, fault)
-        with code.when(code.read(fault).equals(0)), code.when(code.field(table, TILES).differs(0)):
+        with code.when(fault.equals(0)), code.when(code.field(table, TILES).differs(0)):
             _run(code, frame, table, task, fault)
-        with code.when(code.read(fault).differs(0)):
-            code.assign(answer, _error(code, frame, code.read(fault)))
-    code.finish(code.read(answer))
+        with code.when(fault.differs(0)):
+            answer.set(_error(code, frame, fault))
+    code.finish(answer)
     return str(module)
 
 
@@ -104,21 +104,21 @@ def _check(code: Code, frame: Int, table: Int, fault: ir.Value) -> None:
 
     def must_be(found: Int, wanted: Int, text: int) -> None:
         with code.when(found.differs(wanted)):
-            code.assign(fault, code.field(table, text))
+            fault.set(code.field(table, text))
 
     args, rets = code.field(table, ARGS), code.field(table, RETS)
     must_be(code.load(frame + FRAME["args"]), args, WRONG_COUNT)
     must_be(code.load(frame + FRAME["rets"]), rets, WRONG_COUNT)
-    with code.when(code.read(fault).equals(0)):
+    with code.when(fault.equals(0)):
         place = code.variable(table + BUFFERS * 8)
         with code.loop(0, args + rets) as k:
-            buffer, wanted = _buffer(code, frame, table, k), code.read(place)
+            buffer, wanted = _buffer(code, frame, table, k), place
             must_be(_half(code, buffer + BUFFER["dtype"]), code.field(table, DTYPE), WRONG_DTYPE)
             rank = code.load(wanted)
             must_be(code.load(buffer + BUFFER["rank"]), rank, WRONG_SHAPE)
             with code.when(code.load(buffer + BUFFER["rank"]).equals(rank)), code.loop(0, rank) as d:
                 must_be(code.field(code.load(buffer + BUFFER["dims"]), d), code.field(wanted, d + 1), WRONG_SHAPE)
-            code.assign(place, wanted + (rank + 1) * 8)
+            place.set(wanted + (rank + 1) * 8)
 
 
 def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> None:
@@ -129,14 +129,14 @@ def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> Non
         code.store(ids + k * 8, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA_FIELD))
     threads = code.variable(1)
     with code.when(code.field(table, IS_LONG).differs(0)):
-        code.assign(threads, _threads(code, frame))
+        threads.set(_threads(code, frame))
     fixed = (SHARED + sharing.CLAIMED) * 8 + 64
     each = code.field(table, SCRATCH_BYTES) + (1 + RECORD) * 8
-    block = code.call(code.field(table, MALLOC), each * code.read(threads) + fixed, returns=I64)
+    block = code.call(code.field(table, MALLOC), each * threads + fixed, returns=I64)
     with code.when(block.equals(0)):
-        code.assign(fault, code.field(table, NO_MEMORY))
+        fault.set(code.field(table, NO_MEMORY))
     with code.when(block.differs(0)):
-        _share(code, frame, table, task, block, ids, code.read(threads))
+        _share(code, frame, table, task, block, ids, threads)
 
 
 def _share(code: Code, frame: Int, table: Int, task: Code, block: Int, ids: Int, threads: Int) -> None:
@@ -175,8 +175,8 @@ def _wait(code: Code, table: Int, block: Int) -> None:
         return _atomic(code, block + (SHARED + sharing.LEFT) * 8).differs(begun)
 
     with code.repeat(is_anybody_there):
-        code.assign(rounds, code.read(rounds) + 1)
-        with code.when(code.int(sharing.ROUNDS) < code.read(rounds)):
+        rounds.set(rounds + 1)
+        with code.when(code.int(sharing.ROUNDS) < rounds):
             code.call(code.field(table, LEAVE))
 
 
