@@ -4,7 +4,6 @@ import functools
 
 import numpy as np
 
-from nbad.native.builder import I64
 from nbad.native.cpython import (
     CONTIGUOUS,
     DATA,
@@ -58,7 +57,7 @@ def _print():
         with code.loop(k + 1, arrays) as other:
             start, end = _bounds(code, code.field(args, other))
             good.set(code.select((low >= end) | (start >= high), good, 0))
-    code.finish(code.call(code.field(table, ANSWER), good, returns=I64))
+    code.finish(code.call(code.field(table, ANSWER), good))
     return str(code.function.module)
 
 

@@ -122,14 +122,13 @@ class Code:
         """The smaller of two integers."""
         return self.select(a < b, a, b)
 
-    def call(self, function, *args, returns=VOID):
-        """Call another function under construction, or an address."""
+    def call(self, function, *args):
+        """Call another function under construction, or an address: what is there returns an integer, or nothing that is used."""
         raw = [_raw(a) for a in args]
-        target = function.function if isinstance(function, Code) else self._pointer(function, len(raw), returns)
-        return Int(self.builder, self.builder.call(target, raw))
-
-    def _pointer(self, address, arguments, returns):
-        return self.builder.inttoptr(address.value, ir.FunctionType(returns, [I64] * arguments).as_pointer())
+        if isinstance(function, Code):
+            return Int(self.builder, self.builder.call(function.function, raw))
+        kind = ir.FunctionType(I64, [I64] * len(raw))
+        return Int(self.builder, self.builder.call(self.builder.inttoptr(function.value, kind.as_pointer()), raw))
 
     def stack(self, size):
         """Address of `size` bytes on the stack."""

@@ -3,7 +3,7 @@
 from nbad.codegen.host import host
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
-from nbad.native.builder import I64, Code, Int
+from nbad.native.builder import Code, Int
 from nbad.native.convert import FLOATS
 from nbad.native.cpython import (
     DATA,
@@ -52,12 +52,9 @@ class Arguments(Fields):
         self.given = self.inputs + self.code.select(self.has_out, self.results, 0)
         self.lead, self.count, self.seeds = (self.code.variable(k) for k in (0, 1, 1))
         self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
-        self.lengths, self.new_lengths = (
-            self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
-        )
-        stacks = [self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(5)]
-        self.args, self.things, self.data, self.ends, self.kinds = stacks
-        self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
+        self.lengths, self.shape = (self.code.stack(8 * n) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1))
+        self.args, self.things, self.data, self.ends, self.kinds = (self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(5))
+        self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(8 * LANES)
         self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.asked = self.code.variable(0)  # who may share the work
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
@@ -68,7 +65,7 @@ class Arguments(Fields):
         """The block that answers "not mine"; nothing was done then."""
         builder, block = self.code.builder, self.code.function.append_basic_block("refused")
         with builder.goto_block(block):
-            builder.ret(self.code.call(self.field(t.ANSWER), 0, returns=I64).value)
+            builder.ret(self.code.call(self.field(t.ANSWER), 0).value)
         return block
 
     def demand(self, condition):
@@ -121,11 +118,12 @@ class Arguments(Fields):
             with code.when(kind.differs(self.field(t.ARRAY))):
                 self.demand((kind.equals(self.field(t.FLOAT)) | kind.equals(self.field(t.NUMBER))) & is_scalar)
                 self.note(k, t.A_NUMBER)
-            with code.when(kind.equals(self.field(t.ARRAY))):
-                with code.when(is_scalar & self.from_rows.equals(0) & short(code, thing + NDIM).equals(0)):
-                    self.note(k, t.WITHOUT_AXES)
-        with code.when(self.field(t.PRIMALS).differs(0)), code.loop(self.field(t.PRIMALS), self.inputs) as k:
-            self.check_tangent(k, k - self.field(t.PRIMALS))
+            may_be = is_scalar & self.from_rows.equals(0) & kind.equals(self.field(t.ARRAY))
+            with code.when(may_be), code.when(short(code, thing + NDIM).equals(0)):
+                self.note(k, t.WITHOUT_AXES)
+        primals = self.field(t.PRIMALS)
+        with code.when(primals.differs(0)), code.loop(primals, self.inputs) as k:
+            self.check_tangent(k, k - primals)
         if self.item == 4:
             self.demand_an_array()
         with code.loop(self.inputs, self.given) as k:
@@ -161,7 +159,7 @@ class Arguments(Fields):
             self.demand(self.lead <= t.MOST_DIMENSIONS)
             with code.loop(0, self.lead) as d:
                 number = code.field(shape + ITEMS, d)
-                code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number, returns=I64))
+                code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)
             with code.when(found.equals(0) & self.is_a(k, t.AN_ARRAY)):
@@ -218,15 +216,22 @@ class Arguments(Fields):
         self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
 
     def check_array(self, k, thing, flags):
-        code, lead, depth, first = self.code, self.lead_of(k), self.argument(k, t.DEPTH), self.batched
+        code, ndim = self.code, self.lay_shape_out(k)
         self.check_items(thing, flags)
-        self.demand(short(code, thing + NDIM).equals(first + lead + depth))
-        with code.when(first.differs(0)):
-            self.demand(length(code, thing, 0).equals(self.seeds))
-        with code.loop(0, lead) as d:
-            self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
+        self.demand(short(code, thing + NDIM).equals(ndim))
+        with code.loop(0, ndim) as d:
+            self.demand(length(code, thing, d).equals(code.field(self.shape, d)))
+
+    def lay_shape_out(self, k):
+        """The shape that an argument has to have, in the table `shape`; how many axes these are."""
+        code, depth = self.code, self.argument(k, t.DEPTH)
+        lead = self.batched + code.select(self.argument(k, t.SHARED).differs(0), 0, self.lead)
+        code.store(self.shape, self.seeds)  # written over where there is one seed only
+        with code.loop(self.batched, lead) as d:
+            code.put(self.shape, d, code.field(self.lengths, d - self.batched))
         with code.loop(0, depth) as d:
-            self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, t.CORE) + d)))
+            code.put(self.shape, lead + d, self.field(self.argument(k, t.CORE) + d))
+        return lead + depth
 
     def check_out(self, k):
         """It must have memory of its own."""
@@ -248,7 +253,3 @@ class Arguments(Fields):
         """What one seed has of an argument."""
         own = self.code.select(self.argument(k, t.SHARED).differs(0), 1, self.count)
         return own * self.argument(k, t.CORE_SIZE) * self.item
-
-    def lead_of(self, k):
-        """How many axes of elements an argument has."""
-        return self.code.select(self.argument(k, t.SHARED).differs(0), 0, self.lead)

@@ -1,6 +1,5 @@
 """Runs the tiles of one launch in the caller's thread, with the interpreter's lock: where threads do not pay."""
 
-from nbad.native.builder import I64
 from nbad.native.cpython import DIGIT, api, function, new_function, short
 
 WORK, LAUNCH, SCRATCH_BYTES, TILES, DONE = range(5)  # the table
@@ -30,5 +29,5 @@ def _print():
     launch, size, tiles = (code.field(table, f) for f in (LAUNCH, SCRATCH_BYTES, TILES))
     seeds = short(code, code.field(args, count - 1) + DIGIT)
     code.call(code.field(table, WORK), launch, args, code.stack(size), 0, tiles, 0, seeds)
-    code.finish(code.call(code.field(table, DONE), 1, returns=I64))
+    code.finish(code.call(code.field(table, DONE), 1))
     return str(code.function.module)

@@ -138,7 +138,7 @@ def _move_away(code, team, thread, cores):
         with code.loop(0, size // 8) as k:
             code.store(cores + k * 8, code.int(0))
         code.call(code.field(team, GET_CORES), 0, size, cores)
-        own = code.call(code.field(team, OWN_CORE), returns=I64) & (MOST_CORES - 1)
+        own = code.call(code.field(team, OWN_CORE)) & (MOST_CORES - 1)
         place = cores + (own >> 6) * 8
         bit = code.int(1) << (own & 63)
         code.store(place, code.load(place) - (code.load(place) & bit))

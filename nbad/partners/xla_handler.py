@@ -43,7 +43,7 @@ def address() -> int:
 def bound(table: np.ndarray) -> int:
     """Address of the handler of one table; it is loaded for good, and so must be what the table names."""
     code = Code(ir.Module("handler"), "handler", 1, internal=False, returns=I64)
-    found = code.call(code.int(address()), *code.parameters, code.int(table.ctypes.data), returns=I64)
+    found = code.call(code.int(address()), *code.parameters, code.int(table.ctypes.data))
     code.finish(found)
     return compile_lasting(str(code.function.module), "handler", is_kept=False)
 
@@ -132,7 +132,7 @@ def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> Non
         threads.set(_threads(code, frame))
     fixed = (SHARED + sharing.CLAIMED) * 8 + 64
     each = code.field(table, SCRATCH_BYTES) + (1 + RECORD) * 8
-    block = code.call(code.field(table, MALLOC), each * threads + fixed, returns=I64)
+    block = code.call(code.field(table, MALLOC), each * threads + fixed)
     with code.when(block.equals(0)):
         fault.set(code.field(table, NO_MEMORY))
     with code.when(block.differs(0)):
@@ -237,7 +237,7 @@ def _destroy(code: Code, frame: Int, error: Int) -> None:
 
 def _api(code: Code, frame: Int, name: str, args: Int) -> Int:
     """Call a function of XLA's, which returns an error or 0."""
-    return code.call(code.load(code.load(frame + FRAME["api"]) + API[name]), args, returns=I64)
+    return code.call(code.load(code.load(frame + FRAME["api"]) + API[name]), args)
 
 
 def _pointer(code: Code, address: Int) -> ir.Value:
