@@ -120,17 +120,6 @@ class Plain(NamedTuple):
     deciding: tuple = ()
 
 
-def plain_rows(cores, first=0):
-    """What of each argument belongs to each row: (argument, offset, step), one for each core value; arguments are numbered on."""
-    sizes = [math.prod(core) for core in cores]
-    return [(first + k, j, size) for k, size in enumerate(sizes) for j in range(size)]
-
-
-def residual_rows(argument, count):
-    """The same of a residual buffer."""
-    return [(argument, k, 0) for k in range(count)]
-
-
 def most_staged(items):
     """Elements of so many items to bring to rows: an entry moves one item after another, the worker, which takes longer to begin,
     vectors. For 1,000 elements of 10 items that takes 24 us (by the worker 36), of 30 items 72 (69).
