@@ -264,6 +264,7 @@ class Table(NamedTuple):
         header[d.STAGED_LOADS], header[d.STAGED_STORES] = (sum(m.row not in direct for m in side) for side in (loads, stores))
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
         header[d.BODY_ROW], header[d.BLOCK_STREAMS], header[d.PART] = self.kernels.first_row, blocks_stream, self.part
+        header[d.BLOCK_BYTES] = self.block_bytes
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
         header[d.WIDTH], header[d.ITEMSIZE] = self.width, itemsize
         header[d.LEAD], header[d.KEEPER], header[d.KEPT] = self.lead, self.keeper.address if self.keeper else 0, self.kept
@@ -360,9 +361,9 @@ def _moves(moves: Iterable[Move], ndim: int, mode: Callable[[Move], int]) -> lis
 
 
 def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
-    """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
-    pitch = moves[0].strides[-1]
-    return [len(moves), pitch, *(field for fields in _moves(moves, len(sizes), _load_mode) for field in fields)]
+    """Fields of a gather."""
+    rest = [field for fields in _moves(moves, len(sizes), _load_mode) for field in fields]
+    return [d.G_SIZE + len(rest), len(moves), moves[0].strides[-1], *rest]
 
 
 def _indexed(moves: list[Move], row: int) -> list[int]:
@@ -370,8 +371,8 @@ def _indexed(moves: list[Move], row: int) -> list[int]:
     slot, strides, places = moves[0].slot, moves[0].strides, moves[0].places
     assert slot.places is not None
     assert places is not None
-    head = [len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *places, *strides]
-    return head + [field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move))]
+    rest = [*places, *strides, *(field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move)))]
+    return [d.X_SIZE + len(rest), len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *rest]
 
 
 def _load_mode(move: Move) -> int:
