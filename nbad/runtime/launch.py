@@ -16,7 +16,7 @@ from nbad.graphs.graph import Graph
 from nbad.native.cpython import address_of
 from nbad.native.launch_table import PARTS, worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, Traffic, arranged, grouped
+from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
@@ -113,16 +113,12 @@ class Launch:
         sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
         walks = iter(strides)
         moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
-        first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
-        loads = arranged(moves[:reads], sizes, kernel, first_row + (prologue.results if prologue else 0))
-        written = grouped(moves[reads:], sizes, kernel.dtype)
-        kernel, loads, stores, sums = Traffic(kernel, loads, written, routes.sums).in_blocks(first_row)
-        rows = max([kernel.rows + first_row, *(move.row + 1 for move in stores.single)])
-        rows += bool(loads.indexed)  # a row of addresses
+        kernels, reads = Kernels(kernel, prologue), len(routes.reads)
+        loads, stores = arranged(moves[:reads], sizes, kernels), grouped(moves[reads:], sizes, kernel.dtype)
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)
-        self._table = Table(Kernels(kernel, prologue), sizes, loads, stores, sums, rows)
+        self._table = Table(kernels, sizes, loads, stores, routes.sums).in_blocks()
         at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])
-        self._scratch = worker_bytes(rows, at_once, self._table.block_bytes)
+        self._scratch = worker_bytes(self._table.rows, at_once, self._table.block_bytes)
         moved = sum(slot.dtype.itemsize * max(slot.lines, 1) for slot in slots if not slot.is_uniform)
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory

@@ -135,8 +135,9 @@ def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
     return [move for move in moves if id(move) not in taken]
 
 
-def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
-    """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are staged together."""
+def arranged(moves: list[Move], sizes: list[int], kernels: Kernels) -> Moves:
+    """Find the loads that the body reads itself, whose own rows are behind the prologue's, and those that are staged together."""
+    kernel, first = kernels.body, kernels.prologue.rows if kernels.prologue else 0
     by_index = [move for move in moves if move.places is not None]
     others = _without(moves, [by_index])
     blocks = grouped(others, sizes, kernel.dtype).blocks
@@ -193,20 +194,29 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-class Traffic(NamedTuple):
-    """A kernel, what it reads, where its results go, and rows that are summed."""
+class Table(NamedTuple):
+    """What a launch is.
 
-    kernel: TileKernel
+    `sums` are rows that leave one float64 per block of 256 elements; the first tile is shorter by `lead` elements. Of a worker's
+    tiles the first ones, so many of `PARTS`, are computed by the kernel `keeper`.
+    """
+
+    kernels: Kernels
+    sizes: list[int]
     loads: Moves
     stores: Moves
     sums: Numbered
+    lead: int = 0
+    keeper: TileKernel | None = None
+    kept: int = 0
 
-    def in_blocks(self, first_row: int) -> "Traffic":
-        """The same with a kernel that reads and fills the blocks itself, whose rows are numbered from `first_row` on."""
+    def in_blocks(self) -> "Table":
+        """The same with a body that reads and fills the blocks itself."""
         blocks = [*self.loads.blocks, *self.stores.blocks]
         if not blocks:
             return self
-        kernel, members = self.kernel, {move.row: block for block in blocks for move in block}
+        (kernel, _), first_row = self.kernels, self.kernels.first_row
+        members = {move.row: block for block in blocks for move in block}
 
         def groups(start: int, number: int) -> list[list[int]]:
             """Rows, each list of which becomes one."""
@@ -222,27 +232,15 @@ class Traffic(NamedTuple):
         places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
         widths = [sum(kernel.widths[row - first] for row in rows) for rows in results]
         outputs = tuple([k for rows in results for row in rows for k in kernel.outputs_of(row - first)])
-        kernel = kernel.beside(widths, outputs).reading(map(len, inputs))
+        kernels = self.kernels._replace(body=kernel.beside(widths, outputs).reading(map(len, inputs)))
         sums = tuple((places[row], slot) for row, slot in self.sums)
-        return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
+        return Table(kernels, self.sizes, self.loads.placed(places), self.stores.placed(places), sums)
 
-
-class Table(NamedTuple):
-    """What a launch is.
-
-    `sums` are rows that leave one float64 per block of 256 elements; `rows` is how many rows of scratch there are; the first tile
-    is shorter by `lead` elements. Of a worker's tiles the first ones, so many of `PARTS`, are computed by the kernel `keeper`.
-    """
-
-    kernels: Kernels
-    sizes: list[int]
-    loads: Moves
-    stores: Moves
-    sums: Numbered
-    rows: int
-    lead: int = 0
-    keeper: TileKernel | None = None
-    kept: int = 0
+    @property
+    def rows(self) -> int:
+        """How many rows of scratch there are; the last one is for addresses, where there are loads by an index."""
+        rows = [self.kernels.body.rows + self.kernels.first_row, *(move.row + 1 for move in self.stores.single)]
+        return max(rows) + bool(self.loads.indexed)
 
     def pack(self, blocks_stream: bool) -> np.ndarray:
         """The header, and behind it the sections; blocks of results may pass the caches."""
