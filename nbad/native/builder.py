@@ -83,19 +83,29 @@ class Code:
 
     def load(self, address, kind=I64):
         """What lies at an address, aligned to nothing: an Int, or the raw value of another type."""
-        pointer = self.builder.inttoptr(address.value, kind.as_pointer())
-        value = self.builder.load(pointer, align=1)
+        value = self.builder.load(self.pointer(address, kind), align=1)
         return Int(self.builder, value) if kind is I64 else value
 
     def store(self, address, value, kind=I64):
         """Put an integer, or a raw value, at an address."""
-        pointer = self.builder.inttoptr(address.value, kind.as_pointer())
-        self.builder.store(_raw(value) if isinstance(value, Int | int) else value, pointer, align=1)
+        self.builder.store(_raw(value) if isinstance(value, Int | int) else value, self.pointer(address, kind), align=1)
 
     def store_line(self, address, value):
         """Put a vector at an address that it fills a cache line at, past the caches."""
-        store = self.builder.store(value, self.builder.inttoptr(address.value, value.type.as_pointer()), align=64)
+        store = self.builder.store(value, self.pointer(address, value.type), align=64)
         store.set_metadata("nontemporal", self.function.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+
+    def pointer(self, address, kind=I64):
+        """An address as LLVM has it."""
+        return self.builder.inttoptr(address.value, kind.as_pointer())
+
+    def shared(self, address):
+        """What lies at an address that other threads write to: what they wrote before is there, too."""
+        return Int(self.builder, self.builder.load_atomic(self.pointer(address), "acquire", 8))
+
+    def add(self, address, value):
+        """What was there before something was added to it, by one thread at a time."""
+        return Int(self.builder, self.builder.atomic_rmw("add", self.pointer(address), I64(value), "acq_rel"))
 
     def field(self, table, index):
         """Entry `index` of a table of int64."""
@@ -127,14 +137,24 @@ class Code:
         raw = [_raw(a) for a in args]
         if isinstance(function, Code):
             return Int(self.builder, self.builder.call(function.function, raw))
-        kind = ir.FunctionType(I64, [I64] * len(raw))
-        return Int(self.builder, self.builder.call(self.builder.inttoptr(function.value, kind.as_pointer()), raw))
+        return Int(self.builder, self.builder.call(self.pointer(function, ir.FunctionType(I64, [I64] * len(raw))), raw))
 
     def stack(self, size):
         """Address of `size` bytes on the stack."""
         room = self.builder.alloca(ir.IntType(8), size=_raw(size))
         room.align = 64
         return Int(self.builder, self.builder.ptrtoint(room, I64))
+
+    def listed(self, values, zeros=0):
+        """A table on the stack: these values, and behind them so many zeros."""
+        count = self.int(len(values)) + zeros
+        table = self.stack(count * 8)
+        for k, value in enumerate(values):
+            self.put(table, k, value)
+        if zeros:
+            with self.loop(len(values), count) as k:
+                self.put(table, k, 0)
+        return table
 
     def variable(self, value):
         """Memory for an integer that changes."""

@@ -96,14 +96,14 @@ class Arguments(Fields):
                 with code.when(is_tuple):
                     self.lay_out(group, count, at)
                 with code.when(~is_tuple):
-                    code.store(self.args + at * 8, group)
+                    code.put(self.args, at, group)
                 at.set(at + count)
 
     def lay_out(self, thing, number, at):
         """The items of a tuple of so many."""
         self.demand_tuple(thing, number)
         with self.code.loop(0, number) as k:
-            self.code.store(self.args + (at + k) * 8, self.code.field(thing + ITEMS, k))
+            self.code.put(self.args, at + k, self.code.field(thing + ITEMS, k))
 
     def demand_tuple(self, thing, number):
         self.demand(type_of(self.code, thing).equals(self.field(t.TUPLE)))
@@ -144,7 +144,7 @@ class Arguments(Fields):
 
     def note(self, k, kind):
         """One value for all elements: a number, or an array without axes."""
-        self.code.store(self.kinds + k * 8, self.code.int(kind))
+        self.code.put(self.kinds, k, kind)
         self.numbers.set(self.numbers | self.code.int(1) << k)
 
     def is_a(self, k, kind):
@@ -159,7 +159,7 @@ class Arguments(Fields):
             self.demand(self.lead <= t.MOST_DIMENSIONS)
             with code.loop(0, self.lead) as d:
                 number = code.field(shape + ITEMS, d)
-                code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number))
+                code.put(self.lengths, d, code.call(self.field(t.AS_SIZE), number))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)
             with code.when(found.equals(0) & self.is_a(k, t.AN_ARRAY)):
@@ -169,7 +169,7 @@ class Arguments(Fields):
                 self.demand(lead >= 0)
                 self.demand(lead <= t.MOST_DIMENSIONS)
                 with code.loop(0, lead) as d:
-                    code.store(self.lengths + d * 8, length(code, thing, d))
+                    code.put(self.lengths, d, length(code, thing, d))
         with code.loop(0, self.lead) as d:
             self.count.set(self.count * code.field(self.lengths, d))
         self.demand(self.count >= 1)
@@ -200,7 +200,7 @@ class Arguments(Fields):
     def check_input(self, k):
         """Note where an argument's values lie."""
         code, thing = self.code, self.code.field(self.args, k)
-        code.store(self.things + k * 8, thing)
+        code.put(self.things, k, thing)
         with code.when(self.is_a(k, t.A_NUMBER)):
             self.lies(k, thing + HEAD, code.int(8))
         with code.when(~self.is_a(k, t.A_NUMBER)):
@@ -236,7 +236,7 @@ class Arguments(Fields):
     def check_out(self, k):
         """It must have memory of its own."""
         code, thing = self.code, self.code.field(self.args, k)
-        code.store(self.things + k * 8, thing)
+        code.put(self.things, k, thing)
         start = code.load(thing + DATA)
         end = self.lies(k, start, self.seeds * self.bytes_of(k))
         self.check_array(k, thing, USUAL | WRITEABLE)
@@ -245,8 +245,8 @@ class Arguments(Fields):
 
     def lies(self, k, start, size):
         """Note the memory of an argument; its end."""
-        self.code.store(self.data + k * 8, start)
-        self.code.store(self.ends + k * 8, start + size)
+        self.code.put(self.data, k, start)
+        self.code.put(self.ends, k, start + size)
         return start + size
 
     def bytes_of(self, k):

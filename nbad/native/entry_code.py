@@ -72,8 +72,8 @@ class _Printer(Arguments):
         """The IR."""
         code = self.code
         with code.loop(0, self.inputs + self.results) as k:
-            code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
-            code.store(self.things + k * 8, code.int(0))
+            code.put(self.kinds, k, t.AN_ARRAY)
+            code.put(self.things, k, 0)
         self.unpack()
         self.check_types()
         self.find_shape()
@@ -264,7 +264,7 @@ class _Printer(Arguments):
         code, is_long, kept = self.code, self.work() >= self.field(t.LONG_FROM), self.code.variable(0)
         in_parts = self.numbers.differs(0) | self.seeds.differs(1)
         kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.ROWS)]
-        frame = self.listed([*kernel, places, count, self.seeds, code.select(in_parts, self.field(t.AT_ONCE), count)])
+        frame = code.listed([*kernel, places, count, self.seeds, code.select(in_parts, self.field(t.AT_ONCE), count)])
         with code.when(is_long):
             kept.set(code.call(self.field(t.SAVE)))
         self.compute(_Part(code.function.module).text(), frame, (count + (TILE - 1)) // TILE)
@@ -281,20 +281,10 @@ class _Printer(Arguments):
         with code.when(shares.differs(0)):
             address = Int(code.builder, code.builder.ptrtoint(part.function, I64))
             chunks = code.smaller(threads * sharing.CHUNKS_EACH, tiles)
-            launch = self.listed([address, frame, 0, tiles, 1, 0, chunks, 0, 0, threads, 0], threads)
+            launch = code.listed([address, frame, 0, tiles, 1, 0, chunks, 0, 0, threads, 0], threads)
             code.call(self.field(t.TOGETHER), launch, team)
         with code.when(shares.equals(0)):
             code.call(part, frame, 0, 0, 0, tiles, 0, 1)
-
-    def listed(self, values, zeros=0):
-        """A table on the stack: these values, and behind them some zeros."""
-        code, first = self.code, len(values)
-        table = code.stack((code.int(first) + zeros) * 8)
-        for k, value in enumerate(values):
-            code.put(table, k, value)
-        with code.loop(first, code.int(first) + zeros) as k:
-            code.put(table, k, 0)
-        return table
 
     # --- through scratch
 

@@ -126,7 +126,7 @@ def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> Non
     count = code.field(table, ARGS) + code.field(table, RETS)
     ids = code.stack(count * 8)  # the worker finds data in Python's array objects, so many bytes from their beginning
     with code.loop(0, count) as k:
-        code.store(ids + k * 8, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA_FIELD))
+        code.put(ids, k, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA_FIELD))
     threads = code.variable(1)
     with code.when(code.field(table, IS_LONG).differs(0)):
         threads.set(_threads(code, frame))
@@ -151,15 +151,15 @@ def _share(code: Code, frame: Int, table: Int, task: Code, block: Int, ids: Int,
         sharing.SCRATCH_BYTES: code.field(table, SCRATCH_BYTES), sharing.THREADS: threads, sharing.LEFT: code.int(0),
     }  # fmt: skip
     for field, value in fields.items():
-        code.store(shared + field * 8, value)
+        code.put(shared, field, value)
     with code.loop(0, threads) as k:
-        code.store(shared + (k + sharing.CLAIMED) * 8, code.int(0))
-    code.store(block + HOLDERS * 8, threads)
-    code.store(block + BEGUN * 8, code.int(0))
+        code.put(shared, k + sharing.CLAIMED, 0)
+    code.put(block, HOLDERS, threads)
+    code.put(block, BEGUN, 0)
     with code.loop(1, threads) as k:
         record = records + k * (RECORD * 8)
         for field, value in {BLOCK: block, THREAD: k, TABLE: table}.items():
-            code.store(record + field * 8, value)
+            code.put(record, field, value)
         _schedule(code, frame, table, task, record)
     code.call(code.field(table, SHARE), shared, 0)
     _wait(code, table, block)
@@ -171,8 +171,8 @@ def _wait(code: Code, table: Int, block: Int) -> None:
     rounds = code.variable(0)
 
     def is_anybody_there():
-        begun = _atomic(code, block + BEGUN * 8)
-        return _atomic(code, block + (SHARED + sharing.LEFT) * 8).differs(begun)
+        begun = code.shared(block + BEGUN * 8)
+        return code.shared(block + (SHARED + sharing.LEFT) * 8).differs(begun)
 
     with code.repeat(is_anybody_there):
         rounds.set(rounds + 1)
@@ -184,35 +184,31 @@ def _task(code: Code) -> Code:
     """One task: claim chunks until there are none."""
     (record,) = code.parameters
     block, table = code.field(record, BLOCK), code.field(record, TABLE)
-    _add(code, block + BEGUN * 8, 1)
+    code.add(block + BEGUN * 8, 1)
     code.call(code.field(table, SHARE), block + SHARED * 8, code.field(record, THREAD))
-    _add(code, block + (SHARED + sharing.LEFT) * 8, 1)
+    code.add(block + (SHARED + sharing.LEFT) * 8, 1)
     _release(code, table, block)
     return code.finish()
 
 
 def _release(code: Code, table: Int, block: Int) -> None:
     """Hold a block no longer; the last one frees it."""
-    with code.when(_add(code, block + HOLDERS * 8, -1).equals(1)):
+    with code.when(code.add(block + HOLDERS * 8, -1).equals(1)):
         code.call(code.field(table, FREE), block)
 
 
 def _threads(code: Code, frame: Int) -> Int:
     """How many threads XLA has; 1 where it does not say."""
-    found, args = code.stack(code.int(8)), code.stack(code.int(32))
-    code.store(found, code.int(1))
-    for k, value in enumerate((code.int(32), code.int(0), code.load(frame + FRAME["ctx"]), found)):
-        code.store(args + k * 8, value)
+    found = code.listed([1])
+    args = code.listed([32, 0, code.load(frame + FRAME["ctx"]), found])
     _destroy(code, frame, _api(code, frame, "threads", args))
     return code.select(code.load(found) < 1, 1, code.load(found))
 
 
 def _schedule(code: Code, frame: Int, table: Int, task: Code, record: Int) -> None:
     """Let a thread of XLA's run a task; where it will not, nobody holds the block for it."""
-    args = code.stack(code.int(40))
     function = Int(code.builder, code.builder.ptrtoint(task.function, I64))
-    for k, value in enumerate((code.int(40), code.int(0), code.load(frame + FRAME["ctx"]), function, record)):
-        code.store(args + k * 8, value)
+    args = code.listed([40, 0, code.load(frame + FRAME["ctx"]), function, record])
     error = _api(code, frame, "schedule", args)
     with code.when(error.differs(0)):
         _release(code, table, code.field(record, BLOCK))
@@ -221,33 +217,15 @@ def _schedule(code: Code, frame: Int, table: Int, task: Code, record: Int) -> No
 
 def _error(code: Code, frame: Int, text: Int) -> Int:
     """An error of XLA's with a text."""
-    args = code.stack(code.int(32))
-    for k, value in enumerate((code.int(28), code.int(0), text, code.int(INVALID_ARGUMENT))):
-        code.store(args + k * 8, value)
+    args = code.listed([28, 0, text, INVALID_ARGUMENT])
     return _api(code, frame, "create_error", args)
 
 
 def _destroy(code: Code, frame: Int, error: Int) -> None:
     with code.when(error.differs(0)):
-        args = code.stack(code.int(24))
-        for k, value in enumerate((code.int(24), code.int(0), error)):
-            code.store(args + k * 8, value)
-        code.call(code.load(code.load(frame + FRAME["api"]) + API["destroy_error"]), args)
+        code.call(code.load(code.load(frame + FRAME["api"]) + API["destroy_error"]), code.listed([24, 0, error]))
 
 
 def _api(code: Code, frame: Int, name: str, args: Int) -> Int:
     """Call a function of XLA's, which returns an error or 0."""
     return code.call(code.load(code.load(frame + FRAME["api"]) + API[name]), args)
-
-
-def _pointer(code: Code, address: Int) -> ir.Value:
-    return code.builder.inttoptr(address.value, I64.as_pointer())
-
-
-def _atomic(code: Code, address: Int) -> Int:
-    return Int(code.builder, code.builder.load_atomic(_pointer(code, address), "acquire", 8))
-
-
-def _add(code: Code, address: Int, value: int) -> Int:
-    """What was there before something was added to it."""
-    return Int(code.builder, code.builder.atomic_rmw("add", _pointer(code, address), I64(value), "acq_rel"))

@@ -72,7 +72,7 @@ def residual_slots(number, rows, shape):
 
 
 def tangent_slots(core, number, tangent, shape, batched, pick=None):
-    """The slots of one tangent or seed array, which broadcasts, or is picked, as its primal is; a scalar stands for all."""
+    """The slots of a tangent, a seed, or what is made of them: broadcast or picked as its primal is; a scalar stands for all."""
     if tangent.ndim == 0:
         return [Slot(number, tangent.dtype, (0,) * len(shape))] * math.prod(core)
     body, step = (tangent[0, ...], tangent.strides[0]) if batched else (tangent, None)
@@ -285,8 +285,7 @@ class Pushing:
             pick = self.layout.pick(a)
             reads += tangent_slots(core, k, tangent, shape, batched, pick and pick._replace(number=pick.number + first))
         for k, (dot, core) in enumerate(zip(dots, self.program.leaves, strict=True), 1 + len(tangents)):
-            body, step = (dot[0, ...], dot.strides[0]) if batched else (dot, 0)
-            writes += array_slots(k, body, core, shape, step)
+            writes += tangent_slots(core, k, dot, shape, batched)
         kernel = self.program.pushforward(self.plan, self.layout.dtype)
         return Launch(kernel, shape, Routes.of(kernel.graph, reads, writes))
 
