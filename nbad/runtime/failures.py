@@ -37,7 +37,7 @@ class Given(NamedTuple):
 
     def element(self, index: Shape) -> "Given":
         """The same for one element."""
-        return Given((), [slot.at(index) for slot in self.slots], self.arrays)
+        return Given((), [own for slot in self.slots for own in slot.at(index)], self.arrays)
 
 
 class Failure(NamedTuple):

@@ -27,11 +27,11 @@ class Places(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """One row's place in an array.
+    """One row's place in an array, or that of rows in lines.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
-    Where an index has `places`, they add to what the strides say. Of so many rows in `lines` the offset is that of a line.
+    Where an index has `places`, they add to what the strides say. So many rows in `lines` are one; 0 where it is a row alone.
     """
 
     array: int
@@ -54,13 +54,18 @@ class Slot(NamedTuple):
         """Whether all elements have the same value."""
         return not any(map(any, self.walks))
 
-    def at(self, element: Shape) -> "Slot":
-        """The slot of one element."""
+    @property
+    def values(self) -> int:
+        """How many values of an element are there."""
+        return max(self.lines, 1)
+
+    def at(self, element: Shape) -> "list[Slot]":
+        """The slots of one element, one for each value."""
         ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
         places = self.places and self.places._replace(strides=(), offset=self.places.offset + by_index[0])
-        if self.lines:
-            ahead += ahead // LINE * (self.lines - 1) * LINE
-        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places, lines=0)
+        start = self.offset + ahead + ahead // LINE * (self.values - 1) * LINE
+        slot = self._replace(strides=(), padded=False, places=places, lines=0)
+        return [slot._replace(offset=start + k * LINE) for k in range(self.values)]
 
     def repeated(self, dimensions: int) -> "Slot":
         """The slot of one element, for as many dimensions of elements, all of which have its value."""
@@ -344,7 +349,7 @@ def _place(row: int, slot: Slot) -> list[int]:
 def _row(slot: Slot | None) -> list[int]:
     if slot is None:
         return [-1, 0, 0, 0, 1]
-    return [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded), max(slot.lines, 1)]
+    return [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded), slot.values]
 
 
 def _needed(moves: list[Move], direct: dict[int, Slot]) -> list[Move]:

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 
-from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import are_lined, with_partials, with_products
@@ -65,10 +64,11 @@ def argument_slots(program, layout, arrays):
 
 
 def residual_slots(number, rows, shape):
-    """The slots of the residual buffer's rows."""
-    strides, count = contiguous_strides(shape, rows.itemsize), rows.shape[0]
-    lines, pitch = (count, LINE) if are_lined(count) else (0, rows.strides[0])
-    return [Slot(number, rows.dtype, strides, k * pitch, padded=True, lines=lines) for k in range(count)]
+    """The slots of the residual buffer's rows, one where these lie in lines."""
+    strides, count = contiguous_strides(shape, rows.itemsize), len(rows)
+    if are_lined(count):
+        return [Slot(number, rows.dtype, strides, padded=True, lines=count)]
+    return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=True) for k in range(count)]
 
 
 def tangent_slots(core, number, tangent, shape, batched, pick=None):
