@@ -216,8 +216,8 @@ class Arguments(Fields):
         self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
 
     def check_array(self, k, thing, flags):
-        code, ndim = self.code, self.lay_shape_out(k)
         self.check_items(thing, flags)
+        code, ndim = self.code, self.lay_shape_out(k)
         self.demand(short(code, thing + NDIM).equals(ndim))
         with code.loop(0, ndim) as d:
             self.demand(length(code, thing, d).equals(code.field(self.shape, d)))

@@ -3,11 +3,13 @@
 The tree is aligned: block `2k` meets block `2k + 1`, and so on upwards, so the bits depend on neither threads nor chunks.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from nbad.codegen.numba_cache import cached_njit
+from nbad.memo import MANY
 from nbad.native.launch_table import TILE
 from nbad.runtime.strides import View, collapse, contiguous_strides, strides_over
 
@@ -139,6 +141,7 @@ def sum_to(source, region, own):
     return targets
 
 
+@functools.lru_cache(MANY)
 def _axes(region, own):
     """Sizes of the region's axes, their steps in it and in the whole space, and which are summed; like neighbours as one."""
     ends = strides_over(View(own, contiguous_strides(own, 1)), 0, region.shape)  # 0 along what is summed
