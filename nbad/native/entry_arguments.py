@@ -53,7 +53,8 @@ class Arguments(Fields):
         self.lead, self.count, self.seeds = (self.code.variable(k) for k in (0, 1, 1))
         self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
         self.lengths, self.shape = (self.code.stack(8 * n) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1))
-        self.args, self.things, self.data, self.ends, self.kinds = (self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(5))
+        stacks = [self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(6)]
+        self.args, self.things, self.data, self.ends, self.sizes, self.kinds = stacks
         self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(8 * LANES)
         self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.asked = self.code.variable(0)  # who may share the work
@@ -204,7 +205,7 @@ class Arguments(Fields):
         with code.when(self.is_a(k, t.A_NUMBER)):
             self.lies(k, thing + HEAD, code.int(8))
         with code.when(~self.is_a(k, t.A_NUMBER)):
-            self.lies(k, code.load(thing + DATA), self.seeds * self.bytes_of(k))
+            self.lies(k, code.load(thing + DATA), self.bytes_of(k))
         with code.when(self.is_a(k, t.WITHOUT_AXES)):
             self.check_items(thing, USUAL)
         with code.when(self.is_a(k, t.AN_ARRAY) & self.argument(k, t.IS_ROWS).equals(0)):
@@ -238,7 +239,7 @@ class Arguments(Fields):
         code, thing = self.code, self.code.field(self.args, k)
         code.put(self.things, k, thing)
         start = code.load(thing + DATA)
-        end = self.lies(k, start, self.seeds * self.bytes_of(k))
+        end = self.lies(k, start, self.bytes_of(k))
         self.check_array(k, thing, USUAL | WRITEABLE)
         with code.loop(self.from_rows, k) as other:
             self.demand((end <= code.field(self.data, other)) | (start >= code.field(self.ends, other)))
@@ -250,6 +251,8 @@ class Arguments(Fields):
         return start + size
 
     def bytes_of(self, k):
-        """What one seed has of an argument."""
-        own = self.code.select(self.argument(k, t.SHARED).differs(0), 1, self.count)
-        return own * self.argument(k, t.CORE_SIZE) * self.item
+        """What all seeds have of an argument; what one has is noted in `sizes`."""
+        elements = self.code.select(self.argument(k, t.SHARED).differs(0), 1, self.count)
+        size = elements * self.argument(k, t.CORE_SIZE) * self.item
+        self.code.put(self.sizes, k, size)
+        return size * self.seeds

@@ -96,7 +96,7 @@ class _Printer(Arguments):
     def new_result(self, k):
         """A new array, in memory that was used before where it is big."""
         code = self.code
-        ndim, nbytes, made = code.variable(self.lay_shape_out(k)), code.variable(self.seeds * self.bytes_of(k)), code.variable(0)
+        ndim, nbytes, made = code.variable(self.lay_shape_out(k)), code.variable(self.bytes_of(k)), code.variable(0)
         with code.when(self.argument(k, t.IS_ROWS).differs(0)):
             code.put(self.shape, 0, self.argument(k, t.CORE_SIZE))
             code.put(self.shape, 1, self.pitch())
@@ -238,20 +238,23 @@ class _Printer(Arguments):
     def places(self):
         """A table: for each row of the kernel where it begins, and the bytes to the next element and the next seed."""
         code, table = self.code, self.code.stack(self.field(t.ROWS) * (3 * 8))
-        with code.loop(0, self.field(t.MOVES)) as m:
-            k, step = self.move(m, t.OF), self.move(m, t.STEP)
-            offset, place, is_array = code.variable(self.move(m, t.OFFSET)), self.move(m, t.ROW) * 3, self.is_a(k, t.AN_ARRAY)
+        with self.each_move(0) as (_, move):
+            k, step, place = (self.field(move + f) for f in (t.OF, t.STEP, t.ROW))
+            offset, place, is_array = code.variable(self.field(move + t.OFFSET)), place * 3, self.is_a(k, t.AN_ARRAY)
             with code.when(step.equals(0)):  # a residual row: only then are there two dimensions to read
                 offset.set(offset * length(code, code.field(self.things, k), 1))
             by_element = code.select(step.equals(0), 1, step) * self.item
-            by_seed = code.select(k < self.from_rows, 0, self.bytes_of(k))
+            by_seed = code.select(k < self.from_rows, 0, code.field(self.sizes, k))
             code.put(table, place, code.field(self.data, k) + offset * self.item)
             code.put(table, place + 1, code.select(is_array, by_element, 0))
             code.put(table, place + 2, code.select(is_array, by_seed, 0))
         return table
 
-    def move(self, m, field):
-        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
+    @contextmanager
+    def each_move(self, first):
+        """The moves from one on: their number, and where their fields are."""
+        with self.code.loop(first, self.field(t.MOVES)) as m:
+            yield m, self.field(t.MOVES_AT) + m * t.MOVE
 
     def padded(self, count):
         """So many elements as whole vectors."""
@@ -305,33 +308,33 @@ class _Printer(Arguments):
     def tile(self, places, rows, scratch, at, count):
         """Stage what is not in place, compute, and write back."""
         code, padded, (scratch, size) = self.code, self.padded(count), scratch
-        with self.each_move(0, self.field(t.MOVES), places, at) as (m, r, place):
-            is_direct, own = self.is_direct(m, padded.equals(count)), self.room(scratch, r, size)
+        with self.each_move(0) as (m, move):
+            r = self.field(move + t.ROW)
+            is_direct, place, own = (
+                self.is_direct(move, padded.equals(count)),
+                _place(code, places, r, *at),
+                self.room(scratch, r, size),
+            )
             code.put(rows, r, code.select(is_direct, place, own))
             with code.when(~is_direct & (m < self.field(t.LOADS))):
-                self.bring(own, m, place, count, padded)
+                self.bring(own, move, place, count, padded)
         code.call(self.field(t.KERNEL), rows, padded)
-        stores = self.each_move(self.field(t.LOADS), self.field(t.MOVES), places, at)
-        with stores as (m, r, place), code.when(~self.is_direct(m, padded.equals(count))):
-            self.take(code.field(rows, r), m, place, count)
+        with self.each_move(self.field(t.LOADS)) as (_, move):
+            r = self.field(move + t.ROW)
+            own, place = code.field(rows, r), _place(code, places, r, *at)
+            with code.when(own.differs(place)):
+                self.take(own, move, place, count)
 
-    @contextmanager
-    def each_move(self, first, last, places, at):
-        """Some moves: the row of each, and where an element of a seed is."""
-        with self.code.loop(first, last) as m:
-            row = self.move(m, t.ROW)
-            yield m, row, _place(self.code, places, row, *at)
-
-    def is_direct(self, m, is_whole):
+    def is_direct(self, move, is_whole):
         """Whether the kernel has a row where it is: numbers have rows with room for whole vectors, too."""
-        is_often, is_number = self.move(m, t.DIRECT).equals(t.OFTEN), ~self.is_a(self.move(m, t.OF), t.AN_ARRAY)
-        return (is_often & is_whole) | self.move(m, t.DIRECT).equals(t.ALWAYS) | is_number
+        how, is_number = self.field(move + t.DIRECT), ~self.is_a(self.field(move + t.OF), t.AN_ARRAY)
+        return (how.equals(t.OFTEN) & is_whole) | how.equals(t.ALWAYS) | is_number
 
-    def bring(self, row, m, place, count, padded):
+    def bring(self, row, move, place, count, padded):
         """Stage so many elements, and the last one over the rest of the row, where single items come first."""
-        code, items = self.code, self.move(m, t.ITEMS)
+        code, items, step = self.code, self.field(move + t.ITEMS), self.field(move + t.STEP)
         with code.when(items.equals(1)):
-            first, step = code.whole(count - 1, self.register), self.move(m, t.STEP)
+            first = code.whole(count - 1, self.register)
             last = code.load(place + (count - 1) * step * self.item, self.kind)
             self.fill(row + first * self.item, last, padded - first)
             self.copy((row, 1), (place, step), count - 1)
@@ -340,14 +343,14 @@ class _Printer(Arguments):
             self.copy((row, 1), (place, 1), count * items)
             self.copy((end, 1), (end - pitch, 1), (padded - count) * items)
 
-    def take(self, row, m, place, count):
+    def take(self, row, move, place, count):
         """Write a result of so many elements back, or its sum."""
-        code, items = self.code, self.move(m, t.ITEMS)
-        is_summed = self.argument(self.move(m, t.OF), t.SHARED).differs(0) & count.differs(1)
+        code, items = self.code, self.field(move + t.ITEMS)
+        is_summed = self.argument(self.field(move + t.OF), t.SHARED).differs(0) & count.differs(1)
         with code.when(is_summed):
             self.sum(place, row, count)
         with code.when(~is_summed):  # of a block all items lie side by side
-            self.copy((place, code.select(items.equals(1), self.move(m, t.STEP), 1)), (row, 1), count * items)
+            self.copy((place, code.select(items.equals(1), self.field(move + t.STEP), 1)), (row, 1), count * items)
 
     def sum(self, target, row, count):
         """What the worker leaves of one block."""
