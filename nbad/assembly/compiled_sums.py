@@ -119,7 +119,7 @@ def _print_adder(kind):
             own = _Columns(code, columns, FLOATS[kind.itemsize], kind.rows, code.int(pitch))
             totals = own.loaded(place + first * 8, DOUBLE, apart) if kind.is_chained else []
             if begins is not None:
-                totals = [code.builder.select(begins, ir.Constant(v.type, None), v) for v in totals]
+                totals = [code.builder.select(begins.value, ir.Constant(v.type, None), v) for v in totals]
             if kind.has_runs:
                 totals = own.chained(totals, runs, bounds, functools.partial(row_of, first=first, columns=columns))
             else:

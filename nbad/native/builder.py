@@ -1,7 +1,7 @@
 """Structured code for the worker and the ways into it: integers with operators, loops and conditions, printed as LLVM IR.
 
-Numba would type and optimize the same hundred lines for seconds; printed, they compile in a tenth of one. Everything is an int64
-or a value in memory at an address.
+Numba would type and optimize the same hundred lines for seconds; printed, they compile in a tenth of one. Everything is an int64,
+a condition, or a value in memory at an address.
 """
 
 from contextlib import contextmanager
@@ -25,20 +25,45 @@ def _swapped(name):
 
 
 def _comparison(sign):
-    return lambda self, other: self.builder.icmp_signed(sign, self.value, _raw(other))
+    return lambda self, other: Int(self.builder, self.builder.icmp_signed(sign, self.value, _raw(other)))
 
 
 class Int:
-    """An int64 under construction, with Python's operators; division is unsigned."""
+    """An int64 under construction, or a condition, as comparisons give, with Python's operators; division is unsigned."""
 
     def __init__(self, builder, value):
         self.builder, self.value = builder, value
 
     __add__, __sub__, __mul__, __floordiv__ = map(_operator, ("add", "sub", "mul", "udiv"))
-    __and__, __rshift__ = map(_operator, ("and_", "lshr"))
+    __and__, __or__, __rshift__, __lshift__ = map(_operator, ("and_", "or_", "lshr", "shl"))
     __radd__, __rmul__ = map(_swapped, ("add", "mul"))
     __lt__, __le__, __ge__ = map(_comparison, ("<", "<=", ">="))
     equals, differs = map(_comparison, ("==", "!="))
+
+    def __invert__(self):
+        return Int(self.builder, self.builder.not_(self.value))
+
+
+class Variable(Int):
+    """An integer in memory that changes: what it holds is read wherever it is used."""
+
+    def __init__(self, builder, value):
+        self.builder = builder
+        with builder.goto_entry_block():
+            self._slot = builder.alloca(I64)
+        self.set(value)
+
+    @property
+    def value(self):
+        return self.builder.load(self._slot)
+
+    def set(self, value):
+        """Change it."""
+        self.builder.store(_raw(value), self._slot)
+
+    def now(self):
+        """What it holds here, whatever it is changed to."""
+        return Int(self.builder, self.value)
 
 
 class Code:
@@ -58,27 +83,41 @@ class Code:
 
     def load(self, address, kind=I64):
         """What lies at an address, aligned to nothing: an Int, or the raw value of another type."""
-        pointer = self.builder.inttoptr(address.value, kind.as_pointer())
-        value = self.builder.load(pointer, align=1)
+        value = self.builder.load(self.pointer(address, kind), align=1)
         return Int(self.builder, value) if kind is I64 else value
 
     def store(self, address, value, kind=I64):
-        """Put an Int, or a raw value, at an address."""
-        pointer = self.builder.inttoptr(address.value, kind.as_pointer())
-        self.builder.store(value.value if isinstance(value, Int) else value, pointer, align=1)
+        """Put an integer, or a raw value, at an address."""
+        self.builder.store(_raw(value) if isinstance(value, Int | int) else value, self.pointer(address, kind), align=1)
 
     def store_line(self, address, value):
         """Put a vector at an address that it fills a cache line at, past the caches."""
-        store = self.builder.store(value, self.builder.inttoptr(address.value, value.type.as_pointer()), align=64)
+        store = self.builder.store(value, self.pointer(address, value.type), align=64)
         store.set_metadata("nontemporal", self.function.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+
+    def pointer(self, address, kind=I64):
+        """An address as LLVM has it."""
+        return self.builder.inttoptr(address.value, kind.as_pointer())
+
+    def shared(self, address):
+        """What lies at an address that other threads write to: what they wrote before is there, too."""
+        return Int(self.builder, self.builder.load_atomic(self.pointer(address), "acquire", 8))
+
+    def add(self, address, value):
+        """What was there before something was added to it, by one thread at a time."""
+        return Int(self.builder, self.builder.atomic_rmw("add", self.pointer(address), I64(value), "acq_rel"))
 
     def field(self, table, index):
         """Entry `index` of a table of int64."""
         return self.load(table + index * 8)
 
+    def put(self, table, index, value):
+        """Change it."""
+        self.store(table + index * 8, value)
+
     def select(self, condition, yes, no):
         """One of two integers."""
-        return Int(self.builder, self.builder.select(condition, _raw(yes), _raw(no)))
+        return Int(self.builder, self.builder.select(_raw(condition), _raw(yes), _raw(no)))
 
     def whole(self, number, step):
         """The greatest multiple of a power of two that is not above a number; a division would take ten times as long."""
@@ -93,40 +132,38 @@ class Code:
         """The smaller of two integers."""
         return self.select(a < b, a, b)
 
-    def call(self, function, *args, returns=VOID):
-        """Call another function under construction, or an address."""
+    def call(self, function, *args):
+        """Call another function under construction, or an address: what is there returns an integer, or nothing that is used."""
         raw = [_raw(a) for a in args]
-        target = function.function if isinstance(function, Code) else self._pointer(function, len(raw), returns)
-        return Int(self.builder, self.builder.call(target, raw))
-
-    def _pointer(self, address, arguments, returns):
-        return self.builder.inttoptr(address.value, ir.FunctionType(returns, [I64] * arguments).as_pointer())
+        if isinstance(function, Code):
+            return Int(self.builder, self.builder.call(function.function, raw))
+        return Int(self.builder, self.builder.call(self.pointer(function, ir.FunctionType(I64, [I64] * len(raw))), raw))
 
     def stack(self, size):
         """Address of `size` bytes on the stack."""
-        room = self.builder.alloca(ir.IntType(8), size=size.value)
+        room = self.builder.alloca(ir.IntType(8), size=_raw(size))
         room.align = 64
         return Int(self.builder, self.builder.ptrtoint(room, I64))
 
+    def listed(self, values, zeros=0):
+        """A table on the stack: these values, and behind them so many zeros."""
+        count = self.int(len(values)) + zeros
+        table = self.stack(count * 8)
+        for k, value in enumerate(values):
+            self.put(table, k, value)
+        if zeros:
+            with self.loop(len(values), count) as k:
+                self.put(table, k, 0)
+        return table
+
     def variable(self, value):
         """Memory for an integer that changes."""
-        with self.builder.goto_entry_block():
-            slot = self.builder.alloca(I64)
-        self.assign(slot, value)
-        return slot
-
-    def assign(self, slot, value):
-        """Change a variable."""
-        self.builder.store(_raw(value), slot)
-
-    def read(self, slot):
-        """What a variable holds now."""
-        return Int(self.builder, self.builder.load(slot))
+        return Variable(self.builder, value)
 
     @contextmanager
     def when(self, condition):
         """Do the body if a condition holds."""
-        with self.builder.if_then(condition):
+        with self.builder.if_then(_raw(condition)):
             yield
 
     @contextmanager
@@ -143,14 +180,15 @@ class Code:
         took 1.35 times as long so.
         """
         before, (test, body, done) = self.builder.block, self._blocks()
+        first, end = _raw(start), _raw(stop)
         self.builder.branch(test)
         self.builder.position_at_end(test)
         phi = self.builder.phi(I64)
-        phi.add_incoming(_raw(start), before)
+        phi.add_incoming(first, before)
         counter, kept = Int(self.builder, phi), [self.builder.phi(value.type) for value in values]
         for own, value in zip(kept, values, strict=True):
             own.add_incoming(value, before)
-        self.builder.cbranch(counter < stop, body, done)
+        self.builder.cbranch(self.builder.icmp_signed("<", phi, end), body, done)
         self.builder.position_at_end(body)
         changed = list(kept)
         yield counter, changed
@@ -171,7 +209,7 @@ class Code:
         test, body, done = self._blocks()
         self.builder.branch(test)
         self.builder.position_at_end(test)
-        self.builder.cbranch(condition(), body, done)
+        self.builder.cbranch(condition().value, body, done)
         self.builder.position_at_end(body)
         yield
         self.builder.branch(test)

@@ -29,21 +29,28 @@ def _codes():
 CODES = _codes()
 
 
-def stage_function(module, itemsize):
-    """`stage(target, source, stride, count, code)`: convert `count` elements, `stride` bytes apart, to a row of floats.
+def stage_function(module):
+    """`stage(target, source, stride, count, code, itemsize)`: convert `count` elements, `stride` bytes apart, to a row of floats.
 
     Parameters
     ----------
     module : llvmlite.ir.Module
-        Gets the function: a switch over `CODES`, each case a loop.
-    itemsize : int
-        8 or 4, of the row's dtype.
+        Gets the function: for each dtype of the row a switch over `CODES`, each case a loop.
 
     Returns
     -------
     Code
     """
-    code = Code(module, f"stage{itemsize}", 5)
+    code = Code(module, "stage", 6)
+    *given, itemsize = code.parameters
+    for size in FLOATS:
+        function = _stage(Code(module, f"stage{size}", 5), size)
+        with code.when(itemsize.equals(size)):
+            code.call(function, *given)
+    return code.finish()
+
+
+def _stage(code, itemsize):
     target, source, stride, count, kind = code.parameters
     own, done = FLOATS[itemsize], code.function.append_basic_block("done")
     switch = code.builder.switch(kind.value, done)
@@ -56,19 +63,6 @@ def stage_function(module, itemsize):
             code.store(target + k * itemsize, value, own)
         code.builder.branch(done)
     code.builder.position_at_end(done)
-    return code.finish()
-
-
-def convert_function(module, stages):
-    """`convert(row, addresses, elements, itemsize, code)`: one value from each address of a table to a row of floats.
-
-    `stages` are the functions above by the bytes of a float.
-    """
-    code = Code(module, "convert", 5)
-    row, addresses, elements, itemsize, kind = code.parameters
-    for size, function in stages.items():
-        with code.when(itemsize.equals(size)), code.loop(0, elements) as k:
-            code.call(function, row + k * size, code.field(addresses, k), 0, 1, kind)
     return code.finish()
 
 
@@ -119,18 +113,18 @@ def locate(code, launch, strides, element):
     position = element - element // size * size
     rest, dimension = code.variable(element // size), code.variable(last)
     offset = code.variable(position * code.field(launch, strides + last))
-    with code.repeat(lambda: code.int(0) < code.read(dimension)):
-        code.assign(dimension, code.read(dimension) - 1)
-        d, number = code.read(dimension), code.read(rest)
-        above = number // code.field(launch, t.SHAPE + d)
-        index = number - above * code.field(launch, t.SHAPE + d)
-        code.assign(offset, code.read(offset) + index * code.field(launch, strides + d))
-        code.assign(rest, above)
-    return code.read(offset), size - position
+    with code.repeat(lambda: code.int(0) < dimension):
+        dimension.set(dimension - 1)
+        d = dimension.now()
+        above = rest // code.field(launch, t.SHAPE + d)
+        index = rest - above * code.field(launch, t.SHAPE + d)
+        offset.set(offset + index * code.field(launch, strides + d))
+        rest.set(above)
+    return offset.now(), size - position
 
 
-def load_function(module, stages):
-    """Stage one load: `count` elements from number `first` on, the last repeated up to `padded`.
+def load_function(module, stage):
+    """`load`: stage one load, `count` elements from number `first` on, the last repeated up to `padded`.
 
     Padding must not meet a slow path that the data does not.
     """
@@ -141,19 +135,13 @@ def load_function(module, stages):
     source, strides = base(code, launch, ids, move, seed), move + t.M_SIZE
     stride = code.field(launch, strides + code.field(launch, t.NDIM) - 1)
     done = code.variable(0)
-
-    def stage(*args):
-        for size, function in stages.items():
-            with code.when(itemsize.equals(size)):
-                code.call(function, *args)
-
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
-        offset, left = locate(code, launch, strides, first + start)
-        run = code.smaller(left, count - start)
-        stage(row + start * itemsize, source + offset, stride, run, kind)
-        code.assign(done, start + run)
-    stage(row + count * itemsize, row + (count - 1) * itemsize, 0, padded - count, own_kind(code, itemsize))
+    with code.repeat(lambda: done < count):
+        offset, left = locate(code, launch, strides, first + done)
+        run = code.smaller(left, count - done)
+        code.call(stage, row + done * itemsize, source + offset, stride, run, kind, itemsize)
+        done.set(done + run)
+    last = row + (count - 1) * itemsize
+    code.call(stage, row + count * itemsize, last, 0, padded - count, own_kind(code, itemsize), itemsize)
     return code.finish()
 
 
@@ -182,25 +170,24 @@ def address_function(module):
     index = index + code.field(launch, group + t.X_OFFSET)
     step, stride = (code.field(launch, by_index + k * ndim - 1) for k in (1, 2))
     pitch = code.field(launch, group + t.X_PITCH)
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
-        place, left = locate(code, launch, by_index, first + start)
-        offset, _ = locate(code, launch, by_index + ndim, first + start)
-        run = code.smaller(left, count - start)
+    with code.repeat(lambda: done < count):
+        place, left = locate(code, launch, by_index, first + done)
+        offset, _ = locate(code, launch, by_index + ndim, first + done)
+        run, own = code.smaller(left, count - done), addresses + done * 8
         vectors = code.variable(0)
         for every in EVERY:
-            with code.when(code.builder.and_(step.equals(8 * every), stride.equals(0))):
-                code.assign(vectors, (run - 1) // FETCHED)
-                with code.loop(0, code.read(vectors)) as k:
+            with code.when(step.equals(8 * every) & stride.equals(0)):
+                vectors.set((run - 1) // FETCHED)
+                with code.loop(0, vectors) as k:
                     numbers = _every(code, index + place + k * (FETCHED * 8 * every), every)
                     found = code.builder.mul(numbers, code.splat(pitch.value, FETCHED))
                     found = code.builder.add(found, code.splat((origin + offset).value, FETCHED))
-                    code.store(addresses + (start + k * FETCHED) * 8, found, found.type)
-        with code.loop(code.read(vectors) * FETCHED, run) as k:
+                    code.store(own + k * (FETCHED * 8), found, found.type)
+        with code.loop(vectors * FETCHED, run) as k:
             number = code.load(index + place + k * step)
-            code.store(addresses + (start + k) * 8, origin + offset + k * stride + number * pitch)
-        code.assign(done, start + run)
+            code.put(own, k, origin + offset + k * stride + number * pitch)
+        done.set(done + run)
     last = code.field(addresses, count - 1)
     with code.loop(count, (padded + (FETCHED - 1)) // FETCHED * FETCHED) as k:
-        code.store(addresses + k * 8, last)
+        code.put(addresses, k, last)
     return code.finish()

@@ -100,22 +100,21 @@ def _print_repeat():
     code, table, args, count, names = new_function("repeat", ANY)
     place, given = code.stack(code.int(8)), code.stack(code.int(16))
     run, false = code.field(table, RUN), code.field(table, FALSE)
-    is_bare = code.builder.and_(count.equals(0), names.equals(0))
-    with code.when(code.builder.and_(run.differs(0), is_bare)):
-        code.call(code.field(table, READ), code.field(table, FLAG), 0, place, returns=I64)
+    with code.when(run.differs(0) & count.equals(0) & names.equals(0)):
+        code.call(code.field(table, READ), code.field(table, FLAG), 0, place)
         flag = code.load(place)
         code.call(code.field(table, LET_GO), flag)
         with code.when(flag.equals(false)):
             code.store(given, code.field(table, FIRST))
             code.store(given + 8, code.field(table, SECOND))
-            made, result = code.call(code.field(table, CALL), run, given, 2, 0, returns=I64), code.field(table, RESULT)
-            with code.when(code.builder.or_(made.equals(0), code.builder.and_(made.differs(false), result.equals(0)))):
+            made, result = code.call(code.field(table, CALL), run, given, 2, 0), code.field(table, RESULT)
+            with code.when(made.equals(0) | (made.differs(false) & result.equals(0))):
                 code.builder.ret(made.value)
             code.call(code.field(table, LET_GO), made)
             with code.when(made.differs(false)):
                 code.call(code.field(table, HOLD), result)
                 code.builder.ret(result.value)
-    code.finish(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, names, returns=I64))
+    code.finish(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, names))
     return str(code.function.module)
 
 
@@ -162,8 +161,8 @@ def size(code, array, ndim):
     """Number of elements along the first dimensions of an array."""
     count = code.variable(1)
     with code.loop(0, ndim) as d:
-        code.assign(count, code.read(count) * length(code, array, d))
-    return code.read(count)
+        count.set(count * length(code, array, d))
+    return count.now()
 
 
 @functools.cache

@@ -6,10 +6,10 @@ runs the tile kernel, with helpers where that pays, and makes the results; where
 done nothing, and the general way takes over, which converts, broadcasts and says what is wrong.
 """
 
+import functools
 import math
-from collections import Counter
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import numpy as np
@@ -120,17 +120,6 @@ class Plain(NamedTuple):
     deciding: tuple = ()
 
 
-def plain_rows(cores, first=0):
-    """What of each argument belongs to each row: (argument, offset, step), one for each core value; arguments are numbered on."""
-    sizes = [math.prod(core) for core in cores]
-    return [(first + k, j, size) for k, size in enumerate(sizes) for j in range(size)]
-
-
-def residual_rows(argument, count):
-    """The same of a residual buffer."""
-    return [(argument, k, 0) for k in range(count)]
-
-
 def most_staged(items):
     """Elements of so many items to bring to rows: an entry moves one item after another, the worker, which takes longer to begin,
     vectors. For 1,000 elements of 10 items that takes 24 us (by the worker 36), of 30 items 72 (69).
@@ -149,56 +138,72 @@ def entry(sweep, bounds, means):
     It takes a tuple of the inputs, and None, or arrays for the results in their structure, which it gives back then. A sweep from
     residual rows takes the element space, a tuple, and the rows before them.
     """
-    kernel, dtype = sweep.kernel, sweep.kernel.dtype
+    kernel, dtype, inputs = sweep.kernel, sweep.kernel.dtype, sweep.inputs
     results = [result for group, _ in sweep.groups for result in group]
-    moves = (*sweep.loads, *sweep.stores)
+    arguments, moves = (*inputs, *results), (*sweep.loads, *sweep.stores)
+    shared = (*(False for _ in inputs), *(sweep.shared or [False] * len(results)))
     widths = [*kernel.reads, *kernel.widths]  # items of each row or block
-    rooms = list(accumulate(widths, initial=0))  # where they have theirs in scratch
+    *rooms, room = accumulate(widths, initial=0)  # where they have theirs in scratch, and of all
     whole = max(kernel.width, LINE // dtype.itemsize) if kernel.lines else kernel.width  # a tile begins with a line
-    tile, at_once = (
-        _fitting(most, items * dtype.itemsize, whole) for most, items in ((TILE, rooms[-1]), (AT_ONCE, len(sweep.inputs)))
-    )
-    uses = Counter(move.row for move in moves)
-    shared = (*(False for _ in sweep.inputs), *(sweep.shared or [False] * len(results)))
-    alone = [uses[m.row] == 1 and m.step in (0, 1, widths[m.row]) and not shared[m.argument] for m in moves]
-    in_place = len(uses) == kernel.rows and all(alone)
-    arguments = (*sweep.inputs, *results)
-    cores = [() if isinstance(a, Rows) else a for a in arguments]
-    places = list(accumulate(map(len, cores), initial=0))
-    moves_at = table.HEADER + table.ARGUMENT * len(arguments)
-    groups_at = moves_at + table.MOVE * len(moves)
-    cores_at = groups_at + table.GROUP * len(sweep.groups)
-    from_rows = bool(sweep.inputs) and isinstance(sweep.inputs[0], Rows)
-    most = bounds.most if in_place else min(bounds.most_staged, most_staged(alone.count(False)))
+    at_once = _fitting(AT_ONCE, len(inputs) * dtype.itemsize, whole)
+    tile = min(at_once, _fitting(TILE, room * dtype.itemsize, whole))
+    direct = [_direct(move, arguments[move.argument], widths[move.row], shared[move.argument]) for move in moves]
+    in_place = len(moves) == kernel.rows and all(direct)  # rows without a move are those that nobody asks for
+    most = bounds.most if in_place else min(bounds.most_staged, most_staged(direct.count(table.NEVER)))
     most = min(most, tile) if any(shared) else most  # a sum is that of one tile
     if not tile or most < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
-    deciding_at = cores_at + places[-1]
-    fields = [
-        *(kernel.address, kernel.width, len(sweep.inputs), len(results), rooms[-1], most, min(most, bounds.few), tile),
-        *(in_place, from_rows),
-        *(len(sweep.loads), len(moves), len(sweep.groups)),
-        *(id(np.ndarray), kind_of(dtype), id(float), id(np.float64 if dtype.itemsize == 8 else float), dtype.num),
-        *(numpy_api(NEW_NUMBER), numpy_api(RETURN_NUMBER)),
-        *(api("PyTuple_New"), api("PyTuple_SetItem"), id(tuple), id(None), api("PyLong_AsSsize_t"), api("PyBool_FromLong")),
-        *(moves_at, groups_at, sweep.batched, sweep.primals, api("Py_DecRef"), api("Py_IncRef")),
-        *(bounds.shared_from, bounds.long_from, bounds.woken_from, lasting(means.asked), api("PyObject_CallNoArgs"), together()),
-        *(api("PyEval_SaveThread"), api("PyEval_RestoreThread")),
-        *(means.fresh_from, lasting(means.leased), api("PyObject_CallOneArg"), api("PyLong_FromSsize_t")),
-        *(api("PyNumber_AsSsize_t"), numpy_api(OWNED_BY)),
-        *(whole if kernel.lines else 1, at_once, len(sweep.deciding), deciding_at),
-    ]
-    for a, core, place, is_shared in zip(arguments, cores, places[:-1], shared, strict=True):
+    header = _of_python(dtype) | {
+        table.KERNEL: kernel.address, table.WIDTH: kernel.width, table.ROWS: kernel.rows, table.ROOMS: room,
+        table.INPUTS: len(inputs), table.RESULTS: len(results), table.GROUPS: len(sweep.groups), table.MOVES: len(moves),
+        table.LOADS: len(sweep.loads), table.DECIDING: len(sweep.deciding), table.IN_PLACE: in_place,
+        table.FROM_ROWS: bool(inputs) and isinstance(inputs[0], Rows), table.BATCHED: sweep.batched, table.PRIMALS: sweep.primals,
+        table.LIMIT: most, table.FEW: min(most, bounds.few), table.TILE_SIZE: tile, table.AT_ONCE: at_once,
+        table.WHOLE: whole if kernel.lines else 1, table.SHARED_FROM: bounds.shared_from, table.LONG_FROM: bounds.long_from,
+        table.WOKEN_FROM: bounds.woken_from, table.ASKED: lasting(means.asked), table.FRESH_FROM: means.fresh_from,
+        table.LEASED: lasting(means.leased),
+    }  # fmt: skip
+    cores, fields = [() if isinstance(a, Rows) else a for a in arguments], []
+    core_at = table.HEADER + table.ARGUMENT * len(arguments)
+    for a, core, is_shared in zip(arguments, cores, shared, strict=True):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, a.number if is_rows else len(core), cores_at + place, math.prod(core), is_shared]
-    for move, is_alone in zip(moves, alone, strict=True):
-        is_lined = isinstance(arguments[move.argument], Rows) and move.step > 1
-        fields += [*move, table.ALWAYS if is_lined else is_alone, rooms[move.row], widths[move.row]]
-    fields += [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)]
-    fields += [length for core in cores for length in core]
-    fields += sweep.deciding
+        fields += [is_rows, len(core), core_at, a.number if is_rows else math.prod(core), is_shared]
+        core_at += len(core)
+    fields += chain.from_iterable(cores)
+    sections = {
+        table.MOVES_AT: [field for move, how in zip(moves, direct, strict=True) for field in (*move, how, widths[move.row])],
+        table.GROUPS_AT: [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)],
+        table.DECIDING_AT: sweep.deciding,
+        table.ROOMS_AT: rooms,
+    }
+    for place, section in sections.items():
+        header[place] = table.HEADER + len(fields)
+        fields += section
     name = f"entry_{dtype.name}_{host().nbytes}"
-    return function(name, lambda: entry_code.text(name, dtype), fields, kernel.shelf)
+    whole_table = [*(header[k] for k in range(table.HEADER)), *fields]
+    return function(name, lambda: entry_code.text(name, dtype), whole_table, kernel.shelf)
+
+
+@functools.cache
+def _of_python(dtype):
+    """What an entry knows of Python and NumPy: types, objects, and functions of theirs."""
+    return {
+        table.ARRAY: id(np.ndarray), table.TUPLE: id(tuple), table.NONE: id(None), table.FLOAT: id(float),
+        table.NUMBER: id(np.float64 if dtype.itemsize == 8 else float), table.ITEM_TYPE: kind_of(dtype),
+        table.TYPE_NUMBER: dtype.num, table.NEW: numpy_api(NEW_NUMBER), table.RETURN: numpy_api(RETURN_NUMBER),
+        table.OWN: numpy_api(OWNED_BY), table.TUPLE_NEW: api("PyTuple_New"), table.TUPLE_SET: api("PyTuple_SetItem"),
+        table.AS_SIZE: api("PyLong_AsSsize_t"), table.FROM_SIZE: api("PyLong_FromSsize_t"),
+        table.AS_INDEX: api("PyNumber_AsSsize_t"), table.ANSWER: api("PyBool_FromLong"), table.CALL: api("PyObject_CallNoArgs"),
+        table.CALL_WITH: api("PyObject_CallOneArg"), table.RELEASE: api("Py_DecRef"), table.RETAIN: api("Py_IncRef"),
+        table.SAVE: api("PyEval_SaveThread"), table.RESTORE: api("PyEval_RestoreThread"), table.TOGETHER: together(),
+    }  # fmt: skip
+
+
+def _direct(move, argument, width, is_shared):
+    """Whether the kernel reads or writes a row where it is."""
+    if isinstance(argument, Rows):
+        return table.ALWAYS
+    return table.OFTEN if move.step in (1, width) and not is_shared else table.NEVER
 
 
 def _fitting(most, nbytes, whole):

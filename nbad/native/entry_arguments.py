@@ -3,7 +3,7 @@
 from nbad.codegen.host import host
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
-from nbad.native.builder import I64, Code, Int
+from nbad.native.builder import Code, Int
 from nbad.native.convert import FLOATS
 from nbad.native.cpython import (
     DATA,
@@ -52,12 +52,10 @@ class Arguments(Fields):
         self.given = self.inputs + self.code.select(self.has_out, self.results, 0)
         self.lead, self.count, self.seeds = (self.code.variable(k) for k in (0, 1, 1))
         self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
-        self.lengths, self.new_lengths = (
-            self.code.stack(self.code.int(8 * n)) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1)
-        )
-        stacks = [self.code.stack(self.code.int(8 * t.MOST_ARGUMENTS)) for _ in range(5)]
-        self.args, self.things, self.data, self.ends, self.kinds = stacks
-        self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(self.code.int(8 * LANES))
+        self.lengths, self.shape = (self.code.stack(8 * n) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1))
+        stacks = [self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(6)]
+        self.args, self.things, self.data, self.ends, self.sizes, self.kinds = stacks
+        self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(8 * LANES)
         self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
         self.asked = self.code.variable(0)  # who may share the work
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
@@ -68,13 +66,13 @@ class Arguments(Fields):
         """The block that answers "not mine"; nothing was done then."""
         builder, block = self.code.builder, self.code.function.append_basic_block("refused")
         with builder.goto_block(block):
-            builder.ret(self.code.call(self.field(t.ANSWER), 0, returns=I64).value)
+            builder.ret(self.code.call(self.field(t.ANSWER), 0).value)
         return block
 
     def demand(self, condition):
         """Go on where a condition holds: no chain of conditions waits in memory, so that calls of one element are faster."""
         following = self.code.function.append_basic_block()
-        self.code.builder.cbranch(condition, following, self.refused)
+        self.code.builder.cbranch(condition.value, following, self.refused)
         self.code.builder.position_at_end(following)
 
     def is_array(self, thing):
@@ -94,19 +92,19 @@ class Arguments(Fields):
             with code.loop(0, groups) as g:
                 group, count = code.variable(self.out), self.field(groups_at + g * t.GROUP + t.COUNT)
                 with code.when(groups.differs(1)):
-                    code.assign(group, code.field(self.out + ITEMS, g))
+                    group.set(code.field(self.out + ITEMS, g))
                 is_tuple = self.field(groups_at + g * t.GROUP + t.IS_TUPLE).differs(0)
                 with code.when(is_tuple):
-                    self.lay_out(code.read(group), count, code.read(at))
-                with code.when(code.builder.not_(is_tuple)):
-                    code.store(self.args + code.read(at) * 8, code.read(group))
-                code.assign(at, code.read(at) + count)
+                    self.lay_out(group, count, at)
+                with code.when(~is_tuple):
+                    code.put(self.args, at, group)
+                at.set(at + count)
 
     def lay_out(self, thing, number, at):
         """The items of a tuple of so many."""
         self.demand_tuple(thing, number)
         with self.code.loop(0, number) as k:
-            self.code.store(self.args + (at + k) * 8, self.code.field(thing + ITEMS, k))
+            self.code.put(self.args, at + k, self.code.field(thing + ITEMS, k))
 
     def demand_tuple(self, thing, number):
         self.demand(type_of(self.code, thing).equals(self.field(t.TUPLE)))
@@ -119,15 +117,14 @@ class Arguments(Fields):
             thing, is_scalar = code.field(self.args, k), self.argument(k, t.DEPTH).equals(0)
             kind = type_of(code, thing)
             with code.when(kind.differs(self.field(t.ARRAY))):
-                self.demand(code.builder.or_(kind.equals(self.field(t.FLOAT)), kind.equals(self.field(t.NUMBER))))
-                self.demand(is_scalar)
+                self.demand((kind.equals(self.field(t.FLOAT)) | kind.equals(self.field(t.NUMBER))) & is_scalar)
                 self.note(k, t.A_NUMBER)
-            with code.when(kind.equals(self.field(t.ARRAY))):
-                may_be = code.builder.and_(is_scalar, self.from_rows.equals(0))
-                with code.when(code.builder.and_(may_be, short(code, thing + NDIM).equals(0))):
-                    self.note(k, t.WITHOUT_AXES)
-        with code.when(self.field(t.PRIMALS).differs(0)), code.loop(self.field(t.PRIMALS), self.inputs) as k:
-            self.check_tangent(k, k - self.field(t.PRIMALS))
+            may_be = is_scalar & self.from_rows.equals(0) & kind.equals(self.field(t.ARRAY))
+            with code.when(may_be), code.when(short(code, thing + NDIM).equals(0)):
+                self.note(k, t.WITHOUT_AXES)
+        primals = self.field(t.PRIMALS)
+        with code.when(primals.differs(0)), code.loop(primals, self.inputs) as k:
+            self.check_tangent(k, k - primals)
         if self.item == 4:
             self.demand_an_array()
         with code.loop(self.inputs, self.given) as k:
@@ -138,20 +135,18 @@ class Arguments(Fields):
         code, primals = self.code, self.field(t.PRIMALS)
         found = code.variable(self.from_rows)
         with code.loop(0, code.select(primals.equals(0), self.inputs, primals)) as k:
-            code.assign(found, code.select(self.is_a(k, t.A_NUMBER), code.read(found), 1))
-        self.demand(code.read(found).differs(0))
+            found.set(code.select(self.is_a(k, t.A_NUMBER), found, 1))
+        self.demand(found.differs(0))
 
     def check_tangent(self, k, primal):
         """It has axes if its primal has; a number stands for any."""
-        both, has = self.is_a(primal, t.AN_ARRAY), self.is_a(k, t.AN_ARRAY)
-        differ = self.code.builder.xor(both, has)
-        self.demand(self.code.builder.or_(self.code.builder.not_(differ), self.is_a(k, t.A_NUMBER)))
+        is_alike = self.is_a(primal, t.AN_ARRAY).equals(self.is_a(k, t.AN_ARRAY))
+        self.demand(is_alike | self.is_a(k, t.A_NUMBER))
 
     def note(self, k, kind):
         """One value for all elements: a number, or an array without axes."""
-        self.code.store(self.kinds + k * 8, self.code.int(kind))
-        bit = Int(self.code.builder, self.code.builder.shl(I64(1), k.value))
-        self.code.assign(self.numbers, self.code.read(self.numbers) + bit)
+        self.code.put(self.kinds, k, kind)
+        self.numbers.set(self.numbers | self.code.int(1) << k)
 
     def is_a(self, k, kind):
         return self.code.field(self.kinds, k).equals(kind)
@@ -161,35 +156,34 @@ class Arguments(Fields):
         code, found = self.code, self.code.variable(0)
         with code.when(self.from_rows.differs(0)):
             shape = code.field(self.call, 0)
-            code.assign(self.lead, code.load(shape + HEAD))
-            self.demand(code.read(self.lead) <= t.MOST_DIMENSIONS)
-            with code.loop(0, code.read(self.lead)) as d:
+            self.lead.set(code.load(shape + HEAD))
+            self.demand(self.lead <= t.MOST_DIMENSIONS)
+            with code.loop(0, self.lead) as d:
                 number = code.field(shape + ITEMS, d)
-                code.store(self.lengths + d * 8, code.call(self.field(t.AS_SIZE), number, returns=I64))
+                code.put(self.lengths, d, code.call(self.field(t.AS_SIZE), number))
         with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
             thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(found).equals(0), self.is_a(k, t.AN_ARRAY))
-            with code.when(is_first):
+            with code.when(found.equals(0) & self.is_a(k, t.AN_ARRAY)):
                 lead = short(code, thing + NDIM) - self.argument(k, t.DEPTH)
-                code.assign(found, 1)
-                code.assign(self.lead, lead)
+                found.set(1)
+                self.lead.set(lead)
                 self.demand(lead >= 0)
                 self.demand(lead <= t.MOST_DIMENSIONS)
                 with code.loop(0, lead) as d:
-                    code.store(self.lengths + d * 8, length(code, thing, d))
-        with code.loop(0, code.read(self.lead)) as d:
-            code.assign(self.count, code.read(self.count) * code.field(self.lengths, d))
-        self.demand(code.read(self.count) >= 1)
+                    code.put(self.lengths, d, length(code, thing, d))
+        with code.loop(0, self.lead) as d:
+            self.count.set(self.count * code.field(self.lengths, d))
+        self.demand(self.count >= 1)
         with code.when(self.batched.differs(0)):
             self.find_seeds()
-        elements = code.read(self.count) * code.read(self.seeds)
+        elements = self.count * self.seeds
         self.demand(self.field(t.LIMIT) >= elements)
         with code.when(self.field(t.FEW) < elements):
             self.demand_no_deciding()
 
     def demand_no_deciding(self):
         """The numbers decide no work that is better done once."""
-        code, numbers = self.code, self.code.read(self.numbers)
+        code, numbers = self.code, self.numbers
         with code.loop(0, self.field(t.DECIDING)) as k:
             some = self.field(self.field(t.DECIDING_AT) + k)
             self.demand((numbers & some).differs(some))
@@ -197,25 +191,24 @@ class Arguments(Fields):
     def find_seeds(self):
         """Their number, from the first array among them."""
         code = self.code
-        code.assign(self.seeds, 0)
+        self.seeds.set(0)
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)
-            is_first = code.builder.and_(code.read(self.seeds).equals(0), self.is_a(k, t.AN_ARRAY))
-            with code.when(code.builder.and_(is_first, short(code, thing + NDIM).differs(0))):
-                code.assign(self.seeds, length(code, thing, 0))
-        self.demand(code.read(self.seeds) >= 1)
+            with code.when(self.seeds.equals(0) & self.is_a(k, t.AN_ARRAY) & short(code, thing + NDIM).differs(0)):
+                self.seeds.set(length(code, thing, 0))
+        self.demand(self.seeds >= 1)
 
     def check_input(self, k):
         """Note where an argument's values lie."""
         code, thing = self.code, self.code.field(self.args, k)
-        code.store(self.things + k * 8, thing)
+        code.put(self.things, k, thing)
         with code.when(self.is_a(k, t.A_NUMBER)):
             self.lies(k, thing + HEAD, code.int(8))
-        with code.when(code.builder.not_(self.is_a(k, t.A_NUMBER))):
-            self.lies(k, code.load(thing + DATA), code.read(self.seeds) * self.bytes_of(k))
+        with code.when(~self.is_a(k, t.A_NUMBER)):
+            self.lies(k, code.load(thing + DATA), self.bytes_of(k))
         with code.when(self.is_a(k, t.WITHOUT_AXES)):
             self.check_items(thing, USUAL)
-        with code.when(code.builder.and_(self.is_a(k, t.AN_ARRAY), self.argument(k, t.IS_ROWS).equals(0))):
+        with code.when(self.is_a(k, t.AN_ARRAY) & self.argument(k, t.IS_ROWS).equals(0)):
             self.check_array(k, thing, USUAL)
 
     def check_items(self, thing, flags):
@@ -224,38 +217,42 @@ class Arguments(Fields):
         self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
 
     def check_array(self, k, thing, flags):
-        code, lead, depth, first = self.code, self.lead_of(k), self.argument(k, t.DEPTH), self.batched
         self.check_items(thing, flags)
-        self.demand(short(code, thing + NDIM).equals(first + lead + depth))
-        with code.when(first.differs(0)):
-            self.demand(length(code, thing, 0).equals(code.read(self.seeds)))
-        with code.loop(0, lead) as d:
-            self.demand(length(code, thing, first + d).equals(code.field(self.lengths, d)))
+        code, ndim = self.code, self.lay_shape_out(k)
+        self.demand(short(code, thing + NDIM).equals(ndim))
+        with code.loop(0, ndim) as d:
+            self.demand(length(code, thing, d).equals(code.field(self.shape, d)))
+
+    def lay_shape_out(self, k):
+        """The shape that an argument has to have, in the table `shape`; how many axes these are."""
+        code, depth = self.code, self.argument(k, t.DEPTH)
+        lead = self.batched + code.select(self.argument(k, t.SHARED).differs(0), 0, self.lead)
+        code.store(self.shape, self.seeds)  # written over where there is one seed only
+        with code.loop(self.batched, lead) as d:
+            code.put(self.shape, d, code.field(self.lengths, d - self.batched))
         with code.loop(0, depth) as d:
-            self.demand(length(code, thing, first + lead + d).equals(self.field(self.argument(k, t.CORE) + d)))
+            code.put(self.shape, lead + d, self.field(self.argument(k, t.CORE) + d))
+        return lead + depth
 
     def check_out(self, k):
         """It must have memory of its own."""
         code, thing = self.code, self.code.field(self.args, k)
-        code.store(self.things + k * 8, thing)
+        code.put(self.things, k, thing)
         start = code.load(thing + DATA)
-        end = self.lies(k, start, code.read(self.seeds) * self.bytes_of(k))
+        end = self.lies(k, start, self.bytes_of(k))
         self.check_array(k, thing, USUAL | WRITEABLE)
         with code.loop(self.from_rows, k) as other:
-            is_before, is_behind = end <= code.field(self.data, other), start >= code.field(self.ends, other)
-            self.demand(code.builder.or_(is_before, is_behind))
+            self.demand((end <= code.field(self.data, other)) | (start >= code.field(self.ends, other)))
 
     def lies(self, k, start, size):
         """Note the memory of an argument; its end."""
-        self.code.store(self.data + k * 8, start)
-        self.code.store(self.ends + k * 8, start + size)
+        self.code.put(self.data, k, start)
+        self.code.put(self.ends, k, start + size)
         return start + size
 
     def bytes_of(self, k):
-        """What one seed has of an argument."""
-        own = self.code.select(self.argument(k, t.SHARED).differs(0), 1, self.code.read(self.count))
-        return own * self.argument(k, t.CORE_SIZE) * self.item
-
-    def lead_of(self, k):
-        """How many axes of elements an argument has."""
-        return self.code.select(self.argument(k, t.SHARED).differs(0), 0, self.code.read(self.lead))
+        """What all seeds have of an argument; what one has is noted in `sizes`."""
+        elements = self.code.select(self.argument(k, t.SHARED).differs(0), 1, self.count)
+        size = elements * self.argument(k, t.CORE_SIZE) * self.item
+        self.code.put(self.sizes, k, size)
+        return size * self.seeds

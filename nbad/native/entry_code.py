@@ -5,6 +5,8 @@ one before it; else tiles pass through scratch on the stack. Bits do not depend 
 takes long is shared with helpers, in chunks that all claim.
 """
 
+from contextlib import contextmanager
+
 from llvmlite import ir
 
 from nbad.native import entry_table as t
@@ -21,18 +23,24 @@ def text(name, dtype):
     return _Printer(name, dtype).text()
 
 
+def _place(code, places, row, start, seed):
+    """Address of an element in what a row of the kernel is; `places` has three fields for each, as `_Printer.places` says."""
+    first, by_element, by_seed = (code.field(places, row * 3 + k) for k in range(3))
+    return first + start * by_element + seed * by_seed
+
+
 class _Part:
     """What one thread does in place: some tiles, as `nbad.native.sharing` gives them to work, for all seeds.
 
-    Its frame has the kernel, its width and its number of rows, how many elements and seeds there are and how many elements are
-    swept at once, and a table: for each row where it begins, and the bytes from an element and from a seed to the next.
+    Its frame has the kernel, its width and its number of rows, where these are, how many elements and seeds there are, and how
+    many elements are swept at once.
     """
 
     def __init__(self, module):
         self.code = Code(module, "part", 7)
         frame, _, _, self.tile, self.last_tile, _, _ = self.code.parameters
         given = [self.code.field(frame, k) for k in range(7)]
-        self.kernel, self.width, self.number, self.count, self.seeds, self.at_once, self.places = given
+        self.kernel, self.width, self.number, self.places, self.count, self.seeds, self.at_once = given
         self.rows = self.code.stack(self.number * 8)
 
     def text(self):
@@ -53,8 +61,7 @@ class _Part:
     def run(self, seed, start, count):
         code = self.code
         with code.loop(0, self.number) as r:
-            first, by_element, by_seed = (code.field(self.places, r * 3 + k) for k in range(3))
-            code.store(self.rows + r * 8, first + start * by_element + seed * by_seed)
+            code.put(self.rows, r, _place(code, self.places, r, start, seed))
         code.call(self.kernel, self.rows, count)
 
 
@@ -65,8 +72,8 @@ class _Printer(Arguments):
         """The IR."""
         code = self.code
         with code.loop(0, self.inputs + self.results) as k:
-            code.store(self.kinds + k * 8, code.int(t.AN_ARRAY))
-            code.store(self.things + k * 8, code.int(0))
+            code.put(self.kinds, k, t.AN_ARRAY)
+            code.put(self.things, k, 0)
         self.unpack()
         self.check_types()
         self.find_shape()
@@ -87,57 +94,48 @@ class _Printer(Arguments):
     # --- results
 
     def new_result(self, k):
-        code, is_rows, lead = self.code, self.argument(k, t.IS_ROWS), self.lead_of(k)
-        lengths, depth = self.new_lengths, self.argument(k, t.DEPTH)
-        code.store(lengths, code.read(self.seeds))  # written over where there is one seed only
-        with code.loop(0, lead) as d:
-            code.store(lengths + (self.batched + d) * 8, code.field(self.lengths, d))
-        ndim = code.variable(self.batched + lead + depth)
-        with code.when(is_rows.equals(0)), code.loop(0, depth) as d:
-            code.store(lengths + (self.batched + lead + d) * 8, self.field(self.argument(k, t.CORE) + d))
-        with code.when(is_rows.differs(0)):
-            code.store(lengths, depth)
-            code.store(lengths + 8, self.pitch())
-            code.assign(ndim, 2)
-        is_big, found = self.result_bytes(k) >= self.field(t.FRESH_FROM), code.variable(0)
+        """A new array, in memory that was used before where it is big."""
+        code = self.code
+        ndim, nbytes, made = code.variable(self.lay_shape_out(k)), code.variable(self.bytes_of(k)), code.variable(0)
+        with code.when(self.argument(k, t.IS_ROWS).differs(0)):
+            code.put(self.shape, 0, self.argument(k, t.CORE_SIZE))
+            code.put(self.shape, 1, self.pitch())
+            ndim.set(2)
+            nbytes.set(self.argument(k, t.CORE_SIZE) * self.pitch() * self.item)
+        is_big = nbytes >= self.field(t.FRESH_FROM)
         with code.when(is_big):
-            code.assign(found, self.recycled_array(k, code.read(ndim), lengths))
-        with code.when(code.builder.not_(is_big)):
-            code.assign(found, self.new_array(code.read(ndim), lengths))
-        made = code.read(found)
+            made.set(self.recycled_array(nbytes, ndim))
+        with code.when(~is_big):
+            made.set(self.new_array(ndim))
         self.give_up_without(made)
-        code.store(self.things + k * 8, made)
-        code.store(self.data + k * 8, code.load(made + DATA))
+        code.put(self.things, k, made)
+        code.put(self.data, k, code.load(made + DATA))
 
     def pitch(self):
         """Items in a residual row: whole tiles."""
         code = self.code
-        whole = code.whole(code.read(self.count) + (TILE - 1), TILE)
+        whole = code.whole(self.count + (TILE - 1), TILE)
         is_even = (whole * self.item & (GAP_EVERY - 1)).equals(0)
         return code.select(is_even, whole + GAP // self.item, whole)
 
-    def new_array(self, ndim, lengths, data=0, flags=0):
+    def new_array(self, ndim, data=0, flags=0):
         builder = self.code.builder
         kind = ir.FunctionType(I64, [I64, I32, I64, I32, I64, I64, I32, I32, I64])
         call = builder.inttoptr(self.field(t.NEW).value, kind.as_pointer())
         ndim, number = (builder.trunc(x.value, I32) for x in (ndim, self.field(t.TYPE_NUMBER)))
         kind, data = self.field(t.ARRAY).value, (self.code.int(0) + data).value
-        return Int(builder, builder.call(call, [kind, ndim, lengths.value, number, I64(0), data, I32(0), I32(flags), I64(0)]))
+        return Int(builder, builder.call(call, [kind, ndim, self.shape.value, number, I64(0), data, I32(0), I32(flags), I64(0)]))
 
-    def result_bytes(self, k):
-        rows = self.argument(k, t.DEPTH) * self.pitch() * self.item
-        return self.code.select(self.argument(k, t.IS_ROWS).differs(0), rows, self.code.read(self.seeds) * self.bytes_of(k))
-
-    def recycled_array(self, k, ndim, lengths):
-        """One in memory that was used before, which Python leases; 0 where there is no room for it."""
+    def recycled_array(self, nbytes, ndim):
+        """One in memory that Python leases; 0 where there is no room for it."""
         code = self.code
-        number = code.call(self.field(t.FROM_SIZE), self.result_bytes(k), returns=I64)
+        number = code.call(self.field(t.FROM_SIZE), nbytes)
         self.give_up_without(number)
-        lease = code.call(self.field(t.CALL_WITH), self.field(t.LEASED), number, returns=I64)
+        lease = code.call(self.field(t.CALL_WITH), self.field(t.LEASED), number)
         code.call(self.field(t.RELEASE), number)
         self.give_up_without(lease)
-        address = code.call(self.field(t.AS_INDEX), lease, 0, returns=I64)
-        made = self.new_array(ndim, lengths, address, USUAL | WRITEABLE)
+        address = code.call(self.field(t.AS_INDEX), lease, 0)
+        made = self.new_array(ndim, address, USUAL | WRITEABLE)
         with code.when(made.equals(0)):
             code.call(self.field(t.RELEASE), lease)
         with code.when(made.differs(0)):
@@ -151,7 +149,7 @@ class _Printer(Arguments):
             with code.loop(self.inputs, self.inputs + self.results) as k:
                 code.call(self.field(t.RELEASE), code.field(self.things, k))
             for held in self.held:
-                code.call(self.field(t.RELEASE), code.read(held))
+                code.call(self.field(t.RELEASE), held)
             code.builder.ret(I64(0))
 
     def assembled(self):
@@ -159,195 +157,184 @@ class _Printer(Arguments):
         code, groups, at = self.code, self.field(t.GROUPS), self.code.variable(self.inputs)
         whole, found = self.held
         with code.when(groups.differs(1)):
-            self.hold(whole, code.call(self.field(t.TUPLE_NEW), groups, returns=I64))
+            self.hold(whole, code.call(self.field(t.TUPLE_NEW), groups))
         with code.loop(0, groups) as g:
             count = self.field(self.field(t.GROUPS_AT) + g * t.GROUP + t.COUNT)
             is_tuple = self.field(self.field(t.GROUPS_AT) + g * t.GROUP + t.IS_TUPLE).differs(0)
             with code.when(is_tuple):
-                self.hold(found, code.call(self.field(t.TUPLE_NEW), count, returns=I64))
+                self.hold(found, code.call(self.field(t.TUPLE_NEW), count))
             with code.loop(0, count) as k:
                 self.place_result(found, k, at, is_tuple)
             with code.when(groups.differs(1)):
-                code.call(self.field(t.TUPLE_SET), code.read(whole), g, code.read(found), returns=I64)
-                code.assign(found, 0)
-        return code.select(groups.equals(1), code.read(found), code.read(whole))
+                code.call(self.field(t.TUPLE_SET), whole, g, found)
+                found.set(0)
+        return code.select(groups.equals(1), found, whole)
 
     def hold(self, slot, made):
         self.give_up_without(made)
-        self.code.assign(slot, made)
+        slot.set(made)
 
     def place_result(self, group, k, at, is_tuple):
         """Put the next result into its group; it is owned there, and not here any more."""
-        code, place = self.code, self.things + self.code.read(at) * 8
+        code, place = self.code, self.things + at * 8
         array = code.load(place)
         code.store(place, code.int(0))
-        result = code.call(self.field(t.RETURN), array, returns=I64)
+        result = code.call(self.field(t.RETURN), array)
         self.give_up_without(result)
         with code.when(is_tuple):
-            code.call(self.field(t.TUPLE_SET), code.read(group), k, result, returns=I64)
-        with code.when(code.builder.not_(is_tuple)):
-            code.assign(group, result)
-        code.assign(at, code.read(at) + 1)
-
-    # --- where rows of the kernel meet arguments
-
-    def move(self, m, field):
-        return self.field(self.field(t.MOVES_AT) + m * t.MOVE + field)
-
-    def place(self, m, start):
-        """Address of an element in what a move names."""
-        code, of, step = self.code, self.move(m, t.OF), self.move(m, t.STEP)
-        data, offset = code.field(self.data, of), self.move(m, t.OFFSET)
-        found = code.variable(data + (start * step + offset) * self.item)
-        with code.when(step.equals(0)):  # only then are there two dimensions to read
-            pitch = length(code, code.field(self.things, of), 1)
-            code.assign(found, data + (offset * pitch + start) * self.item)
-        return code.read(found)
+            code.call(self.field(t.TUPLE_SET), group, k, result)
+        with code.when(~is_tuple):
+            group.set(result)
+        at.set(at + 1)
 
     # --- the work
 
     def ask(self):
         """Who may share what is long enough: Python knows how many threads are wanted, and starts them."""
         code = self.code
-        with code.when(code.builder.and_(self.is_in_place(), self.work() >= self.field(t.SHARED_FROM))):
-            answer = code.call(self.field(t.CALL), self.field(t.ASKED), returns=I64)
+        with code.when(self.is_in_place() & (self.work() >= self.field(t.SHARED_FROM))):
+            answer = code.call(self.field(t.CALL), self.field(t.ASKED))
             self.give_up_without(answer)
-            code.assign(self.asked, code.call(self.field(t.AS_SIZE), answer, returns=I64))
+            self.asked.set(code.call(self.field(t.AS_SIZE), answer))
             code.call(self.field(t.RELEASE), answer)
 
     def work(self):
         """Elements of all seeds."""
-        return self.code.read(self.count) * self.code.read(self.seeds)
+        return self.count * self.seeds
 
     def is_in_place(self):
         """Whether nothing is to be staged."""
-        both, count = self.code.builder.and_, self.code.read(self.count)
-        fills = both(count >= self.field(t.WIDTH), count >= self.field(t.WHOLE))
-        return both(fills, self.field(t.IN_PLACE).differs(0))
+        fills = (self.count >= self.field(t.WIDTH)) & (self.count >= self.field(t.WHOLE))
+        return fills & self.field(t.IN_PLACE).differs(0)
 
     def run(self):
         """All seeds, one after the other. Vectors of rows in lines do not overlap: what a last one lacks is staged."""
-        code, count, staged_from = self.code, self.code.read(self.count), self.code.variable(0)
+        code, staged_from = self.code, self.code.variable(0)
+        self.spread_numbers()
+        places = self.places()
         with code.when(self.is_in_place()):
-            whole = count // self.field(t.WHOLE) * self.field(t.WHOLE)
-            self.run_in_place(whole)
-            code.assign(staged_from, whole)
-        with code.when(code.read(staged_from) < count):
-            self.run_staged(code.read(staged_from))
+            whole = self.count // self.field(t.WHOLE) * self.field(t.WHOLE)
+            self.run_in_place(places, whole)
+            staged_from.set(whole)
+        with code.when(staged_from < self.count):
+            self.run_staged(places, staged_from.now())
 
-    def run_in_place(self, count):
-        """So many elements, alone, or with helpers that listen, or are woken.
+    # --- where rows of the kernel meet arguments
 
-        The interpreter's lock is given away where that takes long.
-        """
-        code, is_long = self.code, self.work() >= self.field(t.LONG_FROM)
-        at_once, kept = code.variable(count), code.variable(0)
-        with code.when(code.builder.or_(code.read(self.numbers).differs(0), code.read(self.seeds).differs(1))):
-            code.assign(at_once, self.field(t.AT_ONCE))
-        self.spread_numbers(code.smaller(code.read(at_once), count))
-        kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.MOVES)]
-        frame = self.listed([*kernel, count, code.read(self.seeds), code.read(at_once), self.places()])
-        part, tiles = _Part(code.function.module).text(), (count + (TILE - 1)) // TILE
-        team, threads = code.read(self.asked) & ((1 << t.TEAM_BITS) - 1), code.read(self.asked) >> t.TEAM_BITS
+    def spread_numbers(self):
+        """A row of each number, as long as what is swept at once, and there for all parts, tiles and seeds."""
+        code, length = self.code, self.code.smaller(self.field(t.AT_ONCE), self.padded(self.count))
+        with code.when(self.numbers.differs(0)):
+            rows = code.stack(self.inputs * length * self.item)
+            with code.loop(self.from_rows, self.inputs) as k, code.when(~self.is_a(k, t.AN_ARRAY)):
+                row, address = rows + k * length * self.item, code.field(self.data, k)
+                with code.when(self.is_a(k, t.WITHOUT_AXES)):
+                    self.fill(row, code.load(address, self.kind), length)
+                with code.when(self.is_a(k, t.A_NUMBER)):  # a double, whatever the dtype
+                    value = code.load(address, DOUBLE)
+                    self.fill(row, value if self.item == 8 else code.builder.fptrunc(value, self.kind), length)
+                code.put(self.data, k, row)
+
+    def places(self):
+        """A table: for each row of the kernel where it begins, and the bytes to the next element and the next seed."""
+        code, table = self.code, self.code.stack(self.field(t.ROWS) * (3 * 8))
+        with self.each_move(0) as (_, move):
+            k, step, place = (self.field(move + f) for f in (t.OF, t.STEP, t.ROW))
+            offset, place, is_array = code.variable(self.field(move + t.OFFSET)), place * 3, self.is_a(k, t.AN_ARRAY)
+            with code.when(step.equals(0)):  # a residual row: only then are there two dimensions to read
+                offset.set(offset * length(code, code.field(self.things, k), 1))
+            by_element = code.select(step.equals(0), 1, step) * self.item
+            by_seed = code.select(k < self.from_rows, 0, code.field(self.sizes, k))
+            code.put(table, place, code.field(self.data, k) + offset * self.item)
+            code.put(table, place + 1, code.select(is_array, by_element, 0))
+            code.put(table, place + 2, code.select(is_array, by_seed, 0))
+        return table
+
+    @contextmanager
+    def each_move(self, first):
+        """The moves from one on: their number, and where their fields are."""
+        with self.code.loop(first, self.field(t.MOVES)) as m:
+            yield m, self.field(t.MOVES_AT) + m * t.MOVE
+
+    def padded(self, count):
+        """So many elements as whole vectors."""
+        return self.code.whole(count + self.field(t.WIDTH) - 1, self.field(t.WIDTH))
+
+    # --- in place
+
+    def run_in_place(self, places, count):
+        """So many elements, alone or with helpers; the interpreter's lock is given away where that takes long."""
+        code, is_long, kept = self.code, self.work() >= self.field(t.LONG_FROM), self.code.variable(0)
+        in_parts = self.numbers.differs(0) | self.seeds.differs(1)
+        kernel = [self.field(f) for f in (t.KERNEL, t.WIDTH, t.ROWS)]
+        frame = code.listed([*kernel, places, count, self.seeds, code.select(in_parts, self.field(t.AT_ONCE), count)])
+        with code.when(is_long):
+            kept.set(code.call(self.field(t.SAVE)))
+        self.compute(_Part(code.function.module).text(), frame, (count + (TILE - 1)) // TILE)
+        with code.when(is_long):
+            code.call(self.field(t.RESTORE), kept)
+
+    def compute(self, part, frame, tiles):
+        """All tiles, with helpers that listen, or are woken, where there is enough to do."""
+        code, team, threads = self.code, self.asked & ((1 << t.TEAM_BITS) - 1), self.asked >> t.TEAM_BITS
         shares = code.variable(0)
         with code.when(team.differs(0)):
             wakes, listen = self.work() >= self.field(t.WOKEN_FROM), code.field(team, sharing.LISTENS).differs(1)
-            code.assign(shares, code.select(code.builder.or_(wakes, listen), 1, 0))
-        with code.when(is_long):
-            code.assign(kept, code.call(self.field(t.SAVE), returns=I64))
-        with code.when(code.read(shares).differs(0)):
+            shares.set(code.select(wakes | listen, 1, 0))
+        with code.when(shares.differs(0)):
             address = Int(code.builder, code.builder.ptrtoint(part.function, I64))
             chunks = code.smaller(threads * sharing.CHUNKS_EACH, tiles)
-            launch = self.listed([address, frame, 0, tiles, 1, 0, chunks, 0, 0, threads, 0], threads)
+            launch = code.listed([address, frame, 0, tiles, 1, 0, chunks, 0, 0, threads, 0], threads)
             code.call(self.field(t.TOGETHER), launch, team)
-        with code.when(code.read(shares).equals(0)):
+        with code.when(shares.equals(0)):
             code.call(part, frame, 0, 0, 0, tiles, 0, 1)
-        with code.when(is_long):
-            code.call(self.field(t.RESTORE), code.read(kept))
 
-    def spread_numbers(self, count):
-        """A row of each number, so long; no row is longer than what is swept at once, so they stay where they are."""
-        code, lanes = self.code, self.register
-        size = code.whole(count + (lanes - 1), lanes)
-        with code.when(code.read(self.numbers).differs(0)):
-            rows = code.stack(self.inputs * size * self.item)
-            with code.loop(self.from_rows, self.inputs) as k, code.when(code.builder.not_(self.is_a(k, t.AN_ARRAY))):
-                row = rows + k * size * self.item
-                self.fill_number(row, k, size)
-                code.store(self.data + k * 8, row)
-                code.store(self.kinds + k * 8, code.int(t.WITHOUT_AXES))  # of the dtype now
+    # --- through scratch
 
-    def places(self):
-        """The table of a part: for each row where it begins, and the bytes to the next element and the next seed."""
-        code = self.code
-        table = code.stack(self.field(t.MOVES) * (3 * 8))
-        with code.loop(0, self.field(t.MOVES)) as m:
-            k, step = self.move(m, t.OF), self.move(m, t.STEP)
-            is_array, place = self.is_a(k, t.AN_ARRAY), table + self.move(m, t.ROW) * (3 * 8)
-            by_element = code.select(step.equals(0), 1, step) * self.item
-            by_seed = code.select(k < self.from_rows, 0, self.bytes_of(k))
-            code.store(place, self.place(m, code.int(0)))
-            code.store(place + 8, code.select(is_array, by_element, 0))
-            code.store(place + 16, code.select(is_array, by_seed, 0))
-        return table
-
-    def listed(self, values, zeros=0):
-        """A table on the stack: these values, and behind them some zeros."""
-        code, first = self.code, len(values)
-        table = code.stack((code.int(0) + zeros + first) * 8)
-        for k, value in enumerate(values):
-            code.store(table + k * 8, code.int(0) + value)
-        with code.loop(first, code.int(first) + zeros) as k:
-            code.store(table + k * 8, code.int(0))
-        return table
-
-    def run_staged(self, first):
+    def run_staged(self, places, first):
         """Tile by tile, from an element on; memory on the stack is taken once."""
-        code, width, count, rows = self.code, self.field(t.WIDTH), self.code.read(self.count), self.field(t.ROWS)
-        size = code.smaller(self.field(t.TILE_SIZE), code.whole(count - first + width - 1, width))
-        table, scratch = code.stack(rows * 8), code.stack(rows * size * self.item)
-        with code.loop(0, code.read(self.seeds)):
-            with code.loop(first, count, size) as start:
-                self.tile(table, scratch, size, start)
-            with code.loop(self.from_rows, self.inputs + self.results) as k, code.when(self.is_a(k, t.AN_ARRAY)):
-                code.store(self.data + k * 8, code.field(self.data, k) + self.bytes_of(k))
+        code, size = self.code, self.code.smaller(self.field(t.TILE_SIZE), self.padded(self.count - first))
+        rows, scratch = code.stack(self.field(t.ROWS) * 8), code.stack(self.field(t.ROOMS) * size * self.item)
+        first_result = self.field(t.ROWS) - self.field(t.MOVES) + self.field(t.LOADS)
+        with code.loop(self.field(t.LOADS), first_result) as r:  # nobody asks for these
+            code.put(rows, r, self.room(scratch, r, size))
+        with code.loop(0, self.seeds) as seed, code.loop(first, self.count, size) as start:
+            self.tile(places, rows, (scratch, size), (start, seed), code.smaller(size, self.count - start))
 
-    def tile(self, table, scratch, size, start):
+    def room(self, scratch, r, size):
+        """Address of a row of so many elements in scratch."""
+        return scratch + self.field(self.field(t.ROOMS_AT) + r) * size * self.item
+
+    def tile(self, places, rows, scratch, at, count):
         """Stage what is not in place, compute, and write back."""
-        code, width = self.code, self.field(t.WIDTH)
-        count = code.smaller(size, code.read(self.count) - start)
-        padded = code.whole(count + width - 1, width)
-        with code.loop(0, self.field(t.ROWS)) as r:
-            code.store(table + r * 8, scratch + r * size * self.item)
-        with self.code.loop(0, self.field(t.MOVES)) as m:
-            own, is_load = scratch + self.move(m, t.ROOM) * size * self.item, m < self.field(t.LOADS)
-            code.store(table + self.move(m, t.ROW) * 8, own)
-            is_number = code.builder.not_(self.is_a(self.move(m, t.OF), t.AN_ARRAY))
-            fits = code.builder.or_(padded.equals(count), self.move(m, t.STEP).equals(0))
-            fits = code.builder.or_(fits, self.move(m, t.ALONE).equals(t.ALWAYS))
-            direct = code.builder.and_(code.builder.and_(fits, self.move(m, t.ALONE).differs(0)), code.builder.not_(is_number))
-            with code.when(direct):
-                code.store(table + self.move(m, t.ROW) * 8, self.place(m, start))
-            with code.when(code.builder.and_(is_number, is_load)):
-                self.fill_number(own, self.move(m, t.OF), padded)
-            staged = code.builder.not_(code.builder.or_(direct, is_number))
-            with code.when(code.builder.and_(staged, is_load)):
-                self.bring(own, m, start, count, padded)
-        code.call(self.field(t.KERNEL), table, padded)
-        with self.code.loop(self.field(t.LOADS), self.field(t.MOVES)) as m:
-            own, items = scratch + self.move(m, t.ROOM) * size * self.item, self.move(m, t.ITEMS)
-            with code.when(code.field(table, self.move(m, t.ROW)).equals(own)):
-                is_summed = code.builder.and_(self.argument(self.move(m, t.OF), t.SHARED).differs(0), count.differs(1))
-                with code.when(is_summed):
-                    self.sum(self.place(m, start), own, count)
-                with code.when(code.builder.not_(is_summed)):
-                    self.copy((self.place(m, start), self.step(m)), (own, 1), count * items)
+        code, padded, (scratch, size) = self.code, self.padded(count), scratch
+        with self.each_move(0) as (m, move):
+            r = self.field(move + t.ROW)
+            is_direct, place, own = (
+                self.is_direct(move, padded.equals(count)),
+                _place(code, places, r, *at),
+                self.room(scratch, r, size),
+            )
+            code.put(rows, r, code.select(is_direct, place, own))
+            with code.when(~is_direct & (m < self.field(t.LOADS))):
+                self.bring(own, move, place, count, padded)
+        code.call(self.field(t.KERNEL), rows, padded)
+        with self.each_move(self.field(t.LOADS)) as (_, move):
+            r = self.field(move + t.ROW)
+            own, place = code.field(rows, r), _place(code, places, r, *at)
+            with code.when(own.differs(place)):
+                self.take(own, move, place, count)
 
-    def bring(self, row, m, start, count, padded):
+    def is_direct(self, move, is_whole):
+        """Whether the kernel has a row where it is: numbers have rows with room for whole vectors, too."""
+        how, is_number = self.field(move + t.DIRECT), ~self.is_a(self.field(move + t.OF), t.AN_ARRAY)
+        return (how.equals(t.OFTEN) & is_whole) | how.equals(t.ALWAYS) | is_number
+
+    def bring(self, row, move, place, count, padded):
         """Stage so many elements, and the last one over the rest of the row, where single items come first."""
-        code, items, place = self.code, self.move(m, t.ITEMS), self.place(m, start)
+        code, items, step = self.code, self.field(move + t.ITEMS), self.field(move + t.STEP)
         with code.when(items.equals(1)):
-            first, step = code.whole(count - 1, self.register), self.move(m, t.STEP)
+            first = code.whole(count - 1, self.register)
             last = code.load(place + (count - 1) * step * self.item, self.kind)
             self.fill(row + first * self.item, last, padded - first)
             self.copy((row, 1), (place, step), count - 1)
@@ -356,9 +343,14 @@ class _Printer(Arguments):
             self.copy((row, 1), (place, 1), count * items)
             self.copy((end, 1), (end - pitch, 1), (padded - count) * items)
 
-    def step(self, m):
-        """Items from one that is staged to the next: the whole block is."""
-        return self.code.select(self.move(m, t.ITEMS).equals(1), self.move(m, t.STEP), 1)
+    def take(self, row, move, place, count):
+        """Write a result of so many elements back, or its sum."""
+        code, items = self.code, self.field(move + t.ITEMS)
+        is_summed = self.argument(self.field(move + t.OF), t.SHARED).differs(0) & count.differs(1)
+        with code.when(is_summed):
+            self.sum(place, row, count)
+        with code.when(~is_summed):  # of a block all items lie side by side
+            self.copy((place, code.select(items.equals(1), self.field(move + t.STEP), 1)), (row, 1), count * items)
 
     def sum(self, target, row, count):
         """What the worker leaves of one block."""
@@ -367,17 +359,8 @@ class _Printer(Arguments):
         total = code.load(self.lanes, DOUBLE)
         code.store(target, total if self.item == 8 else code.builder.fptrunc(total, self.kind), self.kind)
 
-    def fill_number(self, row, k, count):
-        """A number is a double, whatever the dtype; an array without axes has that of all. `count` is one of whole registers."""
-        code, address = self.code, self.code.field(self.data, k)
-        with code.when(self.is_a(k, t.WITHOUT_AXES)):
-            self.fill(row, code.load(address, self.kind), count)
-        with code.when(self.is_a(k, t.A_NUMBER)):
-            value = code.load(address, DOUBLE)
-            self.fill(row, value if self.item == 8 else code.builder.fptrunc(value, self.kind), count)
-
     def fill(self, row, value, count):
-        """Store a value as often, by registers: what is stored by items is slow to load as a vector."""
+        """Store a value as often, by whole registers: what is stored by items is slow to load as a vector."""
         code, vector = self.code, self.code.splat(value, self.register)
         with code.loop(0, count, self.register) as i:
             code.store(row + i * self.item, vector, vector.type)

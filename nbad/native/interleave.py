@@ -24,7 +24,7 @@ def separate_function(module):
     code = Code(module, "separate", 6)
     *given, itemsize = code.parameters
     _, _, number, pitch, _ = given
-    is_close = code.builder.and_(number.equals(3), pitch.equals(itemsize * 3))
+    is_close = number.equals(3) & pitch.equals(itemsize * 3)
     _by_number(code, given, itemsize, (_squares, _three, is_close))
     return code.finish()
 
@@ -32,17 +32,16 @@ def separate_function(module):
 def _by_number(code, given, itemsize, ways):
     """Call what suits the number of values: the largest squares that it fills; or, on a condition, what serves three values."""
     squares, three, is_three = ways
-    number, both, module, name = given[2], code.builder.and_, code.function.module, code.function.name
+    number, module, name = given[2], code.function.module, code.function.name
     for bits in (64, 32):
         most, item, is_its = min(FETCHED, 8 * host().nbytes // bits), ir.IntType(bits), itemsize.equals(bits // 8)
-        is_other = both(is_its, code.builder.not_(is_three))
         for length in (length for length in LENGTHS if length <= most):
-            fits = both(number >= length, (number < 2 * length) if length < most else number >= 0)
+            fits = (number >= length) & (number < 2 * length) if length < most else number >= length
             function = squares(Code(module, f"{name}_{length}_{bits}", len(given)), length, item)
-            with code.when(both(fits, is_other)):
+            with code.when(is_its & fits & ~is_three):
                 code.call(function, *given)
         function = three(Code(module, f"{name}_3_{bits}", len(given)), most, item)
-        with code.when(both(is_three, is_its)):
+        with code.when(is_its & is_three):
             code.call(function, *given)
 
 

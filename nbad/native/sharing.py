@@ -80,18 +80,19 @@ def _print_listen():
     team, thread = code.parameters
     helper, left = _helper(team, thread), code.variable(1)
     with code.repeat(lambda: code.int(0).equals(0)):
-        with code.repeat(lambda: code.int(0) < code.read(left)):
-            code.assign(left, code.read(left) - 1)
-            table = _read(code, helper)
+        with code.repeat(lambda: code.int(0) < left):
+            left.set(left - 1)
+            table = code.shared(helper)
             with code.when(table.differs(FREE)), code.when(_exchanged(code, helper, table, code.int(BUSY))):
                 _chunks(code, table, thread)
-                code.assign(left, code.field(team, LISTENS))
-                _write(code, helper, FREE)  # before its caller may go on, and come with the next launch
-                _add_one(code, table + LEFT * 8)
+                left.set(code.field(team, LISTENS))
+                # before its caller may go on, and come with the next launch
+                code.builder.store_atomic(I64(FREE), code.pointer(helper), "release", 8)
+                code.add(table + LEFT * 8, 1)
             _pause(code)
         with code.when(_exchanged(code, helper, code.int(FREE), code.int(ASLEEP))):
             code.call(code.field(team, ACQUIRE), code.field(helper, BELL), 1)
-        code.assign(left, 1)
+        left.set(1)
     code.finish()
     return str(code.function.module)
 
@@ -101,22 +102,22 @@ def _print_together():
     table, team = code.parameters
     most = code.smaller(code.field(table, THREADS), code.field(table, CHUNKS)) - 1
     number, taken, rounds = code.smaller(most, code.field(team, HELPERS)), code.variable(0), code.variable(0)
-    offered, cores = code.stack(number * 8), code.stack(code.int(MOST_CORES // 8))
+    offered, cores = code.stack(number * 8), code.stack(MOST_CORES // 8)
     with code.loop(0, number) as k:
         helper = _helper(team, k + 1)
-        code.store(offered + k * 8, code.select(_exchanged(code, helper, code.int(FREE), table), 1, 0))
+        code.put(offered, k, code.select(_exchanged(code, helper, code.int(FREE), table), 1, 0))
         with code.when(_exchanged(code, helper, code.int(ASLEEP), table)):
-            code.store(offered + k * 8, code.int(1))
+            code.put(offered, k, 1)
             _move_away(code, team, code.field(helper, THREAD), cores)
             code.call(code.field(team, RELEASE), code.field(helper, BELL))
     _chunks(code, table, code.int(0))
     with code.loop(0, number) as k, code.when(code.field(offered, k).differs(0)):
         is_there = _exchanged(code, _helper(team, k + 1), table, code.int(FREE))
-        code.assign(taken, code.select(is_there, code.read(taken), code.read(taken) + 1))
-    with code.repeat(lambda: _read(code, table + LEFT * 8).differs(code.read(taken))):
-        code.assign(rounds, code.read(rounds) + 1)
+        taken.set(code.select(is_there, taken, taken + 1))
+    with code.repeat(lambda: code.shared(table + LEFT * 8).differs(taken)):
+        rounds.set(rounds + 1)
         _pause(code)
-        with code.when(code.int(ROUNDS) < code.read(rounds)):
+        with code.when(code.int(ROUNDS) < rounds):
             code.call(code.field(team, LEAVE))
     code.finish()
     return str(code.function.module)
@@ -136,16 +137,16 @@ def _move_away(code, team, thread, cores):
     size, any_core = MOST_CORES // 8, code.variable(0)
     with code.when(code.field(team, OWN_CORE).differs(0)):
         with code.loop(0, size // 8) as k:
-            code.store(cores + k * 8, code.int(0))
+            code.put(cores, k, 0)
         code.call(code.field(team, GET_CORES), 0, size, cores)
-        own = code.call(code.field(team, OWN_CORE), returns=I64) & (MOST_CORES - 1)
+        own = code.call(code.field(team, OWN_CORE)) & (MOST_CORES - 1)
         place = cores + (own >> 6) * 8
-        bit = Int(code.builder, code.builder.shl(I64(1), (own & 63).value))
+        bit = code.int(1) << (own & 63)
         code.store(place, code.load(place) - (code.load(place) & bit))
-        code.assign(any_core, 0)
+        any_core.set(0)
         with code.loop(0, size // 8) as k:
-            code.assign(any_core, code.select(code.field(cores, k).equals(0), code.read(any_core), 1))
-        with code.when(code.read(any_core).differs(0)):
+            any_core.set(any_core | code.field(cores, k))
+        with code.when(any_core.differs(0)):
             code.call(code.field(team, SET_CORES), thread, size, cores)
 
 
@@ -158,37 +159,20 @@ def _chunks(code, table, thread):
         owner = code.select(other < threads, other, other - threads)
         first, last = chunks * owner // threads, chunks * (owner + 1) // threads
         counter = table + (owner + CLAIMED) * 8
-        claimed = code.variable(first + _add_one(code, counter))
-        with code.repeat(lambda: code.read(claimed) < last):
-            k, bounds = code.read(claimed), []
+        claimed = code.variable(first + code.add(counter, 1))
+        with code.repeat(lambda: claimed < last):
+            k, bounds = claimed.now(), []
             for field, is_shared in ((TILES, by_seed.equals(0)), (SEEDS, by_seed.differs(0))):
                 total = code.field(table, field)
                 bounds += [code.select(is_shared, total * n // chunks, whole) for n, whole in ((k, 0), (k + 1, total))]
             code.call(code.field(table, WORK), code.field(table, LAUNCH), code.field(table, IDS), scratch, *bounds)
-            code.assign(claimed, first + _add_one(code, counter))
-
-
-def _place(code, address):
-    return code.builder.inttoptr(address.value, I64.as_pointer())
-
-
-def _read(code, address):
-    return Int(code.builder, code.builder.load_atomic(_place(code, address), "acquire", 8))
-
-
-def _write(code, address, value):
-    code.builder.store_atomic(I64(value), _place(code, address), "release", 8)
-
-
-def _add_one(code, address):
-    """What was there before one was added to it."""
-    return Int(code.builder, code.builder.atomic_rmw("add", _place(code, address), I64(1), "acq_rel"))
+            claimed.set(first + code.add(counter, 1))
 
 
 def _exchanged(code, address, old, new):
     """Whether `new` was put where `old` was."""
-    pair = code.builder.cmpxchg(_place(code, address), old.value, new.value, "acq_rel", "acquire")
-    return code.builder.extract_value(pair, 1)
+    pair = code.builder.cmpxchg(code.pointer(address), old.value, new.value, "acq_rel", "acquire")
+    return Int(code.builder, code.builder.extract_value(pair, 1))
 
 
 def _pause(code):

@@ -15,8 +15,7 @@ A launch is one table of int64 that `nbad.runtime.launch` packs: a header and se
 * indexed: loads of arrays by an index into their first axis. The addresses of a tile's elements come first, then the loads of
   neighbours together; what is converted goes one by one.
 * gathers: loads with the same strides, as those of a vector argument, or of columns of one array. Those that read neighbours, by
-  the addresses of a call, are loaded together; see `nbad.native.interleave`. A gather is the number of its loads, the bytes from
-  an element to the next, and the loads.
+  the addresses of a call, are loaded together; see `nbad.native.interleave`.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. Where the kernel stores past
 the caches, which takes whole cache lines, the first tile is shorter, so that all others begin at lines, and is staged. All of
@@ -34,17 +33,7 @@ from nbad.codegen.host import host
 from nbad.native import launch_table as t
 from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import Code
-from nbad.native.convert import (
-    DATA_FIELD,
-    FLOATS,
-    address_function,
-    base,
-    convert_function,
-    load_function,
-    locate,
-    own_kind,
-    stage_function,
-)
+from nbad.native.convert import DATA_FIELD, FLOATS, address_function, base, load_function, locate, own_kind, stage_function
 from nbad.native.interleave import copy_function, fetch_function, separate_function, stream_function
 
 
@@ -73,60 +62,21 @@ class _Functions:
     """The functions that the worker calls."""
 
     def __init__(self, module):
-        self.stages = {8: stage_function(module, 8), 4: stage_function(module, 4)}
-        self.load = load_function(module, self.stages)
-        self.scatter = _scatter(Code(module, "scatter", 9))
-        self.block_sum = block_sum_function(module)
+        self.stage, self.block_sum = stage_function(module), block_sum_function(module)
+        self.load, self.address = load_function(module, self.stage), address_function(module)
         self.stream, self.copy = stream_function(module), copy_function(module)
         self.separate, self.fetch = separate_function(module), fetch_function(module)
-        self.address = address_function(module)
-        self.convert = convert_function(module, self.stages)
-
-
-def _scatter(code):
-    """Write the staged results of one tile and seed, element by element: blocks of neighbouring results are written in order."""
-    launch, ids, scratch, targets, moves, first, count, number, seed = code.parameters
-    size, done, left = code.field(launch, t.NDIM) + t.M_SIZE, code.variable(0), code.variable(0)
-    with code.repeat(lambda: code.read(done) < count):
-        start = code.read(done)
-        with code.loop(0, number) as k:
-            move = moves + k * size
-            offset, along = locate(code, launch, move + t.M_SIZE, first + start)
-            code.assign(left, along)
-            source = scratch + code.field(launch, move + t.M_ROW) * t.PITCH + start * code.field(launch, t.ITEMSIZE)
-            stride, mode = code.field(launch, move + size - 1), code.field(launch, move + t.M_MODE)
-            fields = source, base(code, launch, ids, move, seed) + offset, stride, mode
-            for f, value in enumerate(fields):
-                code.store(targets + (k * t.TARGET + f) * 8, value)
-        run = code.smaller(code.read(left), count - start)
-        for itemsize, kind in FLOATS.items():
-            with code.when(code.field(launch, t.ITEMSIZE).equals(itemsize)):
-                _write(code, targets, number, run, itemsize, kind)
-        code.assign(done, start + run)
-    return code.finish()
-
-
-def _write(code, targets, number, run, itemsize, kind):
-    bits = ir.IntType(8 * itemsize)
-    with code.loop(0, run) as i, code.loop(0, number) as k:
-        source, target, stride, mode = (code.field(targets, k * t.TARGET + f) for f in range(t.TARGET))
-        source, target = source + i * itemsize, target + i * stride
-        with code.when(mode.equals(0)):
-            code.store(target, code.load(source, bits), bits)
-        with code.when(mode.differs(0)):
-            total = code.builder.fadd(code.load(target, kind), code.load(source, kind))
-            code.store(target, total, kind)
 
 
 class _Share:
-    """The body of the worker."""
+    """The body of the worker; `first`, `count`, `padded` and `now` are the tile and the seed that are computed."""
 
     def __init__(self, code, functions):
         self.code, self.functions = code, functions
         self.launch, self.ids, self.scratch, self.tile, self.last_tile, self.seed, self.last_seed = code.parameters
-        self.rows = self.field(t.ROW_COUNT)
+        self.rows, self.itemsize = self.field(t.ROW_COUNT), self.field(t.ITEMSIZE)
         self.parts = self.scratch + self.rows * t.PITCH
-        self.table = self.parts + self.columns() * self.field(t.PART) * self.field(t.ITEMSIZE)
+        self.table = self.parts + self.field(t.BLOCK_BYTES)
         self.lanes = self.table + self.rows * 8
         self.targets = self.lanes + 8 * t.LANES
         self.body = code.variable(0)
@@ -135,81 +85,177 @@ class _Share:
         return self.code.field(self.launch, index)
 
     def work(self):
-        code = self.code
+        code, width = self.code, self.field(t.WIDTH)
         kept = self.tile + (self.last_tile - self.tile) * self.field(t.KEPT) // t.PARTS
         with code.loop(self.tile, self.last_tile) as tile:
-            code.assign(self.body, code.select(tile < kept, self.field(t.KEEPER), self.field(t.BODY)))
-            start, width = tile * t.TILE - self.field(t.LEAD), self.field(t.WIDTH)
-            first = code.select(start < 0, 0, start)
-            count = code.smaller(start + t.TILE, self.field(t.COUNT)) - first
-            padded = code.select(start < 0, t.TILE, (count + width - 1) // width * width)
-            span = first, count, padded
-            self.loads(span, code.int(0), 0, tile.equals(self.tile))
+            self.body.set(code.select(tile < kept, self.field(t.KEEPER), self.field(t.BODY)))
+            start = tile * t.TILE - self.field(t.LEAD)
+            self.first = code.select(start < 0, 0, start)
+            self.count = code.smaller(start + t.TILE, self.field(t.COUNT)) - self.first
+            self.padded = code.select(start < 0, t.TILE, (self.count + width - 1) // width * width)
+            self.is_whole, self.now = self.count.equals(self.padded), self.seed
+            self.loads(0, tile.equals(self.tile))
             with code.when(self.field(t.PROLOGUE).differs(0)):
-                self.point(span, self.seed)
-                code.call(self.field(t.PROLOGUE), self.table, padded)
-            with code.loop(self.seed, self.last_seed) as seed:
-                self.one_seed(span, seed, tile)
+                self.point()
+                code.call(self.field(t.PROLOGUE), self.table, self.padded)
+            with code.loop(self.seed, self.last_seed) as self.now:
+                self.one_seed(tile)
         code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
 
-    def one_seed(self, span, seed, tile):
+    def one_seed(self, tile):
         """Point, stage, compute, write and sum for one seed."""
-        _, count, padded = span
         code = self.code
-        self.point(span, seed)
-        self.loads(span, seed, t.PER_SEED, code.int(0).equals(0))
-        self.compute(span, seed)
-        number = code.select(count.equals(padded), self.field(t.STAGED_STORES), self.field(t.STORE_COUNT))
+        self.point()
+        self.loads(t.PER_SEED, tile >= 0)
+        self.compute()
+        number = code.select(self.is_whole, self.field(t.STAGED_STORES), self.field(t.STORE_COUNT))
         with code.when(number.differs(0)):
-            self.scatter(self.field(t.STORES), number, span, seed)
+            self.scatter(number)
         with code.loop(0, self.field(t.SUM_COUNT)) as k:
             move = self.field(t.SUMS) + k * t.M_SIZE
-            row = self.scratch + self.field(move + t.M_ROW) * t.PITCH
-            target = base(code, self.launch, self.ids, move, seed) + tile * 8
-            code.call(self.functions.block_sum, row, self.field(t.ITEMSIZE), count, self.lanes, target)
+            code.call(self.functions.block_sum, self.row(move), self.itemsize, self.count, self.lanes, self.base(move) + tile * 8)
 
-    def scatter(self, moves, number, span, seed):
-        """Write some stores element by element."""
-        first, count, _ = span
-        given = self.launch, self.ids, self.scratch, self.targets
-        self.code.call(self.functions.scatter, *given, moves, first, count, number, seed)
+    def base(self, move):
+        """Address of the first element that a move touches for this seed."""
+        return base(self.code, self.launch, self.ids, move, self.now)
 
-    def columns(self):
-        """How many items an element has in all blocks."""
-        total = self.code.variable(0)
-        for section in map(self.each_block, (t.BLOCKS, t.READS)):
-            with section as block:
-                self.code.assign(total, self.code.read(total) + self.field(block + t.COLUMNS))
-        return self.code.read(total)
+    def row(self, move):
+        """Address of the scratch row of a move."""
+        return self.scratch + self.field(move + t.M_ROW) * t.PITCH
+
+    # --- where rows are
+
+    def point(self):
+        """Fill the kernel's table: direct rows point into arrays, all others into scratch."""
+        code = self.code
+        with code.loop(0, self.rows) as r:
+            code.put(self.table, r, self.scratch + r * t.PITCH)
+            row = self.field(t.ROWS) + r * t.R_SIZE
+            array, is_direct = self.field(row + t.R_ARRAY), self.is_whole | self.field(row + t.R_PADDED).differs(0)
+            with code.when((array >= 0) & is_direct):
+                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + t.R_OFFSET)
+                data = data + self.now * self.field(row + t.R_SEED_STRIDE)
+                code.put(self.table, r, data + self.first * self.pitch_of(r))
+
+    def pitch_of(self, r):
+        """Bytes of an element in a row."""
+        return self.field(self.field(t.ROWS) + r * t.R_SIZE + t.R_ITEMS) * self.itemsize
+
+    # --- loads
+
+    def loads(self, per_seed, fresh):
+        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh: no later tile
+        is longer than that one.
+        """
+        code, size = self.code, self.field(t.NDIM) + t.M_SIZE
+        with code.loop(0, code.select(self.is_whole, self.field(t.STAGED_LOADS), self.field(t.LOAD_COUNT))) as k:
+            move = self.field(t.LOADS) + k * size
+            is_uniform = (self.field(move + t.M_MODE) & t.UNIFORM).differs(0)
+            with code.when(self.is_of(move, per_seed)):
+                with code.when(~is_uniform):
+                    self.load(move, self.first, self.count)
+                with code.when(is_uniform & fresh):
+                    self.load(move, 0, 1)
+        with self.each_group(t.GATHERS) as group, code.when(self.is_of(group + t.G_SIZE, per_seed)):
+            self.gather(group)
+        with self.each_group(t.INDEXED) as group, code.when(self.is_of(self.moves_by_index(group), per_seed)):
+            self.fetch(group)
+
+    def is_of(self, move, per_seed):
+        """Whether a load is one of each seed, or of all."""
+        return (self.field(move + t.M_MODE) & t.PER_SEED).equals(per_seed)
+
+    def load(self, move, first, count):
+        """Stage one load."""
+        self.code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, self.padded, self.now, move)
 
     @contextmanager
-    def each_block(self, section=t.BLOCKS):
+    def each_group(self, section):
+        """Where the gathers, or the loads by an index, are told: their first field is how many fields they have."""
+        at = self.code.variable(self.field(section))
+        with self.code.loop(0, self.field(section + 1)):
+            group = at.now()
+            yield group
+            at.set(group + self.field(group))
+
+    def moves_by_index(self, group):
+        return group + t.X_SIZE + 2 * self.field(t.NDIM)
+
+    def fetch(self, group):
+        """Stage loads by an index."""
+        code, moves, number = self.code, self.moves_by_index(group), self.field(group + t.X_NUMBER)
+        addresses = self.scratch + self.field(group + t.X_ROW) * t.PITCH
+        span = self.first, self.count, self.padded
+        code.call(self.functions.address, self.launch, self.ids, addresses, *span, self.now, group)
+        rows = self.name_rows(number, moves, t.M_SIZE)
+        kind, same = self.field(moves + t.M_MODE) >> t.MODE_SHIFT, own_kind(code, self.itemsize)
+        with code.when(kind.equals(same)):
+            code.call(self.functions.fetch, rows, addresses, number, self.padded, self.itemsize)
+        with code.when(kind.differs(same)), code.loop(0, self.padded) as k:  # one by one
+            target = code.field(rows, 0) + k * self.itemsize
+            code.call(self.functions.stage, target, code.field(addresses, k), 0, 1, kind, self.itemsize)
+
+    def name_rows(self, number, moves, size):
+        """The table of the scratch rows of some moves."""
+        with self.code.loop(0, number) as k:
+            self.code.put(self.targets, k, self.row(moves + k * size))
+        return self.targets
+
+    def gather(self, group):
+        """Stage a gather, one run of neighbours after the other."""
+        code, size, done = self.code, self.field(t.NDIM) + t.M_SIZE, self.code.variable(0)
+        number, pitch, moves = self.field(group + t.G_NUMBER), self.field(group + t.G_PITCH), group + t.G_SIZE
+        with code.repeat(lambda: done < number):
+            run, move = code.variable(1), moves + done * size
+            memory = self.base(move)
+
+            def goes_on():
+                following = done + run
+                other = self.base(moves + code.smaller(following, number - 1) * size)
+                return (following < number) & other.equals(memory + run * self.itemsize)
+
+            with code.repeat(goes_on):
+                run.set(run + 1)
+            self.stage(run.now(), move, memory, pitch)
+            done.set(done + run)
+
+    def stage(self, number, moves, memory, pitch):
+        """Stage some neighbours: a full tile by vectors."""
+        code, size = self.code, self.field(t.NDIM) + t.M_SIZE
+        is_fast = self.count.equals(t.TILE) & (code.int(1) < number)
+        with code.when(is_fast):
+            rows, place = self.name_rows(number, moves, size), memory + self.first * pitch
+            code.call(self.functions.separate, rows, place, number, pitch, t.TILE, self.itemsize)
+        with code.when(~is_fast), code.loop(0, number) as k:
+            self.load(moves + k * size, self.first, self.count)
+
+    # --- computing, and blocks
+
+    def compute(self):
+        """Run the body: over the whole tile, or so much of it at a time as parts of blocks have room for."""
+        code, own = self.code, self.table + self.field(t.BODY_ROW) * 8
+        fills = self.field(t.BLOCK_COUNT).equals(0) | (self.field(t.BLOCK_STREAMS).equals(0) & self.is_whole)
+        reads = self.field(t.READ_COUNT).equals(0) | self.is_whole
+        size = code.select(fills & reads, self.padded, self.field(t.PART))
+        with code.loop(0, self.count, size) as start:  # not all that is padded: a short first tile is, to a whole one
+            left = code.smaller(size, self.count - start)
+            for section, is_direct in ((t.BLOCKS, fills), (t.READS, reads)):
+                with self.each_block(section) as block:
+                    place = code.select(is_direct, self.place(block, start), self.part(block))
+                    code.put(self.table, self.field(block + t.M_ROW), place)
+            with code.when(~reads), self.each_block(t.READS) as block:
+                self.bring(block, self.place(block, start), left, size)
+            code.call(self.body, own, code.smaller(size, self.padded - start))
+            with code.when(~fills), self.each_block(t.BLOCKS) as block:
+                self.send(self.place(block, start), self.part(block), left * self.pitch(block))
+            with code.when(size < self.padded), code.loop(0, self.rows) as r:
+                code.put(self.table, r, code.field(self.table, r) + size * self.pitch_of(r))
+
+    @contextmanager
+    def each_block(self, section):
         """Where the blocks are told; those that are read have the same fields."""
         with self.code.loop(0, self.field(section + 1)) as k:
             yield self.field(section) + k * t.BLOCK_SIZE
-
-    def compute(self, span, seed):
-        """Run the body: over the whole tile, or so much of it at a time as parts of blocks have room for."""
-        first, count, padded = span
-        code, own, is_whole = self.code, self.table + self.field(t.BODY_ROW) * 8, count.equals(padded)
-        both, either = code.builder.and_, code.builder.or_
-        fills = either(self.field(t.BLOCK_COUNT).equals(0), both(self.field(t.BLOCK_STREAMS).equals(0), is_whole))
-        reads = either(self.field(t.READ_COUNT).equals(0), is_whole)
-        size = code.select(both(fills, reads), padded, self.field(t.PART))
-        with code.loop(0, (count + size - 1) // size) as k:  # not all that is padded: a short first tile is, to a whole one
-            start = k * size
-            left = code.smaller(size, count - start)
-            for section, is_direct in ((t.BLOCKS, fills), (t.READS, reads)):
-                with self.each_block(section) as block:
-                    place = code.select(is_direct, self.place(block, first + start, seed), self.part(block))
-                    code.store(self.table + self.field(block + t.M_ROW) * 8, place)
-            with code.when(code.builder.not_(reads)), self.each_block(t.READS) as block:
-                self.bring(block, self.place(block, first + start, seed), left, size)
-            code.call(code.read(self.body), own, code.smaller(size, padded - start))
-            with code.when(code.builder.not_(fills)), self.each_block() as block:
-                self.send(self.place(block, first + start, seed), self.part(block), left * self.pitch(block))
-            with code.when(size < padded), code.loop(0, self.rows) as r:
-                code.store(self.table + r * 8, code.field(self.table, r) + size * self.pitch_of(r))
 
     def bring(self, block, source, number, size):
         """Copy so many elements to the room for a part of a block, and the last one over what is left of it."""
@@ -219,15 +265,15 @@ class _Share:
 
     def pitch(self, block):
         """Bytes of an element in a block."""
-        return self.field(block + t.COLUMNS) * self.field(t.ITEMSIZE)
+        return self.field(block + t.COLUMNS) * self.itemsize
 
-    def place(self, block, first, seed):
-        """Address of an element in a block."""
-        return base(self.code, self.launch, self.ids, block, seed) + first * self.pitch(block)
+    def place(self, block, start):
+        """Address of an element of the tile in a block."""
+        return self.base(block) + (self.first + start) * self.pitch(block)
 
     def part(self, block):
         """Address of the room for a part of a block: BEFORE says how many items an element has in the blocks before it."""
-        return self.parts + self.field(block + t.BEFORE) * self.field(t.PART) * self.field(t.ITEMSIZE)
+        return self.parts + self.field(block + t.BEFORE) * self.field(t.PART) * self.itemsize
 
     def send(self, target, source, size):
         """Copy a part of a block to its place, past the caches or not."""
@@ -236,108 +282,32 @@ class _Share:
         with self.code.when(self.field(t.BLOCK_STREAMS).equals(0)):
             self.code.call(self.functions.copy, target, source, size)
 
-    @contextmanager
-    def each_gather(self):
-        """The gathers: how many moves each has, the bytes from one element to the next, and where the moves are."""
-        code, at = self.code, self.code.variable(self.field(t.GATHERS))
-        with code.loop(0, self.field(t.GATHERS + 1)):
-            number, pitch, moves = self.field(code.read(at)), self.field(code.read(at) + 1), code.read(at) + 2
-            yield number, pitch, moves
-            code.assign(at, moves + number * (self.field(t.NDIM) + t.M_SIZE))
+    # --- stores
 
-    @contextmanager
-    def each_indexed(self):
-        """The loads by an index that are neighbours: where they begin, how many they are, and where the moves are."""
-        code, at = self.code, self.code.variable(self.field(t.INDEXED))
-        with code.loop(0, self.field(t.INDEXED + 1)):
-            group = code.read(at)
-            number, moves = self.field(group + t.X_NUMBER), group + t.X_SIZE + 2 * self.field(t.NDIM)
-            yield group, number, moves
-            code.assign(at, moves + number * t.M_SIZE)
+    def scatter(self, number):
+        """Write some staged results, element by element: blocks of neighbouring results are written in order."""
+        code, size, done, left = self.code, self.field(t.NDIM) + t.M_SIZE, self.code.variable(0), self.code.variable(0)
+        with code.repeat(lambda: done < self.count):
+            with code.loop(0, number) as k:
+                move = self.field(t.STORES) + k * size
+                offset, along = locate(code, self.launch, move + t.M_SIZE, self.first + done)
+                left.set(along)
+                source, target = self.row(move) + done * self.itemsize, self.base(move) + offset
+                for f, value in enumerate((source, target, self.field(move + size - 1), self.field(move + t.M_MODE))):
+                    code.put(self.targets, k * t.TARGET + f, value)
+            run = code.smaller(left, self.count - done)
+            for itemsize, kind in FLOATS.items():
+                with code.when(self.itemsize.equals(itemsize)), code.loop(0, run) as i, code.loop(0, number) as k:
+                    self.write(i, k, itemsize, kind)
+            done.set(done + run)
 
-    def fetch(self, span, seed, group, number, moves):
-        """Stage loads by an index."""
-        (first, count, padded), code = span, self.code
-        addresses = self.scratch + self.field(group + t.X_ROW) * t.PITCH
-        code.call(self.functions.address, self.launch, self.ids, addresses, first, count, padded, seed, group)
-        rows, itemsize = self.name_rows(number, moves, t.M_SIZE), self.field(t.ITEMSIZE)
-        kind, same = self.field(moves + t.M_MODE) >> t.MODE_SHIFT, own_kind(code, itemsize)
-        with code.when(kind.equals(same)):
-            code.call(self.functions.fetch, rows, addresses, number, padded, itemsize)
-        with code.when(kind.differs(same)):
-            code.call(self.functions.convert, code.field(rows, 0), addresses, padded, itemsize, kind)
-
-    def name_rows(self, number, moves, size):
-        """The table of the scratch rows of some moves."""
-        code = self.code
-        with code.loop(0, number) as k:
-            row = self.field(moves + k * size + t.M_ROW)
-            code.store(self.targets + k * 8, self.scratch + row * t.PITCH)
-        return self.targets
-
-    def gather(self, span, seed, number, pitch, moves):
-        """Stage a gather, one run of neighbours after the other."""
-        code, size, done = self.code, self.field(t.NDIM) + t.M_SIZE, self.code.variable(0)
-        with code.repeat(lambda: code.read(done) < number):
-            run = code.variable(1)
-            start, move = code.read(done), moves + code.read(done) * size
-            memory = base(code, self.launch, self.ids, move, seed)
-
-            def goes_on():
-                following = start + code.read(run)
-                other = base(code, self.launch, self.ids, moves + code.smaller(following, number - 1) * size, seed)
-                return code.builder.and_(following < number, other.equals(memory + code.read(run) * self.field(t.ITEMSIZE)))
-
-            with code.repeat(goes_on):
-                code.assign(run, code.read(run) + 1)
-            self.stage(span, seed, (code.read(run), move), (memory, pitch))
-            code.assign(done, start + code.read(run))
-
-    def stage(self, span, seed, run, source):
-        """Stage some neighbours: a full tile by vectors."""
-        (first, count, padded), (number, moves), (memory, pitch) = span, run, source
-        code = self.code
-        is_fast = code.builder.and_(count.equals(t.TILE), code.int(1) < number)
-        with code.when(is_fast):
-            rows = self.name_rows(number, moves, self.field(t.NDIM) + t.M_SIZE)
-            code.call(self.functions.separate, rows, memory + first * pitch, number, pitch, t.TILE, self.field(t.ITEMSIZE))
-        with code.when(code.builder.not_(is_fast)), code.loop(0, number) as k:
-            move = moves + k * (self.field(t.NDIM) + t.M_SIZE)
-            code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
-
-    def loads(self, span, seed, per_seed, fresh):
-        """Stage the loads of one kind; a uniform operand fills its row once, when the worker or the seed is fresh: no later tile
-        is longer than that one.
-        """
-        first, count, padded = span
-        code = self.code
-        number = code.select(count.equals(padded), self.field(t.STAGED_LOADS), self.field(t.LOAD_COUNT))
-        with code.loop(0, number) as k:
-            move = self.field(t.LOADS) + k * (self.field(t.NDIM) + t.M_SIZE)
-            mode = self.field(move + t.M_MODE)
-            with code.when((mode & t.PER_SEED).equals(per_seed)):
-                with code.when((mode & t.UNIFORM).equals(0)):
-                    code.call(self.functions.load, self.launch, self.ids, self.scratch, first, count, padded, seed, move)
-                with code.when(code.builder.and_((mode & t.UNIFORM).differs(0), fresh)):
-                    code.call(self.functions.load, self.launch, self.ids, self.scratch, 0, 1, padded, seed, move)
-        with self.each_gather() as gather, code.when((self.field(gather[-1] + t.M_MODE) & t.PER_SEED).equals(per_seed)):
-            self.gather(span, seed, *gather)
-        with self.each_indexed() as loads, code.when((self.field(loads[-1] + t.M_MODE) & t.PER_SEED).equals(per_seed)):
-            self.fetch(span, seed, *loads)
-
-    def point(self, span, seed):
-        """Fill the kernel's table: direct rows point into arrays, all others into scratch."""
-        first, count, padded = span
-        code = self.code
-        with code.loop(0, self.rows) as r:
-            code.store(self.table + r * 8, self.scratch + r * t.PITCH)
-            row = self.field(t.ROWS) + r * t.R_SIZE
-            array, whole = self.field(row + t.R_ARRAY), count.equals(padded)
-            direct = code.builder.or_(whole, self.field(row + t.R_PADDED).differs(0))
-            with code.when(code.builder.and_(array >= 0, direct)):
-                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + t.R_OFFSET)
-                code.store(self.table + r * 8, data + seed * self.field(row + t.R_SEED_STRIDE) + first * self.pitch_of(r))
-
-    def pitch_of(self, r):
-        """Bytes of an element in a row."""
-        return self.field(self.field(t.ROWS) + r * t.R_SIZE + t.R_ITEMS) * self.field(t.ITEMSIZE)
+    def write(self, i, k, itemsize, kind):
+        """Write one element of one store, or add it to what is there."""
+        code, bits = self.code, ir.IntType(8 * itemsize)
+        source, target, stride, mode = (code.field(self.targets, k * t.TARGET + f) for f in range(t.TARGET))
+        source, target = source + i * itemsize, target + i * stride
+        with code.when(mode.equals(0)):
+            code.store(target, code.load(source, bits), bits)
+        with code.when(mode.differs(0)):
+            total = code.builder.fadd(code.load(target, kind), code.load(source, kind))
+            code.store(target, total, kind)

@@ -43,7 +43,7 @@ def address() -> int:
 def bound(table: np.ndarray) -> int:
     """Address of the handler of one table; it is loaded for good, and so must be what the table names."""
     code = Code(ir.Module("handler"), "handler", 1, internal=False, returns=I64)
-    found = code.call(code.int(address()), *code.parameters, code.int(table.ctypes.data), returns=I64)
+    found = code.call(code.int(address()), *code.parameters, code.int(table.ctypes.data))
     code.finish(found)
     return compile_lasting(str(code.function.module), "handler", is_kept=False)
 
@@ -65,14 +65,14 @@ def _print() -> str:
     extension = code.load(frame + FRAME["extension"])
     with code.when(extension.differs(0)), code.when(_half(code, extension + EXTENSION["type"]).equals(1)):
         _answer_query(code, code.load(extension + EXTENSION["metadata"]), table)
-        code.assign(is_query, 1)
-    with code.when(code.read(is_query).equals(0)):
+        is_query.set(1)
+    with code.when(is_query.equals(0)):
         _check(code, frame, table, fault)
-        with code.when(code.read(fault).equals(0)), code.when(code.field(table, TILES).differs(0)):
+        with code.when(fault.equals(0)), code.when(code.field(table, TILES).differs(0)):
             _run(code, frame, table, task, fault)
-        with code.when(code.read(fault).differs(0)):
-            code.assign(answer, _error(code, frame, code.read(fault)))
-    code.finish(code.read(answer))
+        with code.when(fault.differs(0)):
+            answer.set(_error(code, frame, fault))
+    code.finish(answer)
     return str(module)
 
 
@@ -104,21 +104,21 @@ def _check(code: Code, frame: Int, table: Int, fault: ir.Value) -> None:
 
     def must_be(found: Int, wanted: Int, text: int) -> None:
         with code.when(found.differs(wanted)):
-            code.assign(fault, code.field(table, text))
+            fault.set(code.field(table, text))
 
     args, rets = code.field(table, ARGS), code.field(table, RETS)
     must_be(code.load(frame + FRAME["args"]), args, WRONG_COUNT)
     must_be(code.load(frame + FRAME["rets"]), rets, WRONG_COUNT)
-    with code.when(code.read(fault).equals(0)):
+    with code.when(fault.equals(0)):
         place = code.variable(table + BUFFERS * 8)
         with code.loop(0, args + rets) as k:
-            buffer, wanted = _buffer(code, frame, table, k), code.read(place)
+            buffer, wanted = _buffer(code, frame, table, k), place
             must_be(_half(code, buffer + BUFFER["dtype"]), code.field(table, DTYPE), WRONG_DTYPE)
             rank = code.load(wanted)
             must_be(code.load(buffer + BUFFER["rank"]), rank, WRONG_SHAPE)
             with code.when(code.load(buffer + BUFFER["rank"]).equals(rank)), code.loop(0, rank) as d:
                 must_be(code.field(code.load(buffer + BUFFER["dims"]), d), code.field(wanted, d + 1), WRONG_SHAPE)
-            code.assign(place, wanted + (rank + 1) * 8)
+            place.set(wanted + (rank + 1) * 8)
 
 
 def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> None:
@@ -126,17 +126,17 @@ def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> Non
     count = code.field(table, ARGS) + code.field(table, RETS)
     ids = code.stack(count * 8)  # the worker finds data in Python's array objects, so many bytes from their beginning
     with code.loop(0, count) as k:
-        code.store(ids + k * 8, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA_FIELD))
+        code.put(ids, k, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA_FIELD))
     threads = code.variable(1)
     with code.when(code.field(table, IS_LONG).differs(0)):
-        code.assign(threads, _threads(code, frame))
+        threads.set(_threads(code, frame))
     fixed = (SHARED + sharing.CLAIMED) * 8 + 64
     each = code.field(table, SCRATCH_BYTES) + (1 + RECORD) * 8
-    block = code.call(code.field(table, MALLOC), each * code.read(threads) + fixed, returns=I64)
+    block = code.call(code.field(table, MALLOC), each * threads + fixed)
     with code.when(block.equals(0)):
-        code.assign(fault, code.field(table, NO_MEMORY))
+        fault.set(code.field(table, NO_MEMORY))
     with code.when(block.differs(0)):
-        _share(code, frame, table, task, block, ids, code.read(threads))
+        _share(code, frame, table, task, block, ids, threads)
 
 
 def _share(code: Code, frame: Int, table: Int, task: Code, block: Int, ids: Int, threads: Int) -> None:
@@ -151,15 +151,15 @@ def _share(code: Code, frame: Int, table: Int, task: Code, block: Int, ids: Int,
         sharing.SCRATCH_BYTES: code.field(table, SCRATCH_BYTES), sharing.THREADS: threads, sharing.LEFT: code.int(0),
     }  # fmt: skip
     for field, value in fields.items():
-        code.store(shared + field * 8, value)
+        code.put(shared, field, value)
     with code.loop(0, threads) as k:
-        code.store(shared + (k + sharing.CLAIMED) * 8, code.int(0))
-    code.store(block + HOLDERS * 8, threads)
-    code.store(block + BEGUN * 8, code.int(0))
+        code.put(shared, k + sharing.CLAIMED, 0)
+    code.put(block, HOLDERS, threads)
+    code.put(block, BEGUN, 0)
     with code.loop(1, threads) as k:
         record = records + k * (RECORD * 8)
         for field, value in {BLOCK: block, THREAD: k, TABLE: table}.items():
-            code.store(record + field * 8, value)
+            code.put(record, field, value)
         _schedule(code, frame, table, task, record)
     code.call(code.field(table, SHARE), shared, 0)
     _wait(code, table, block)
@@ -171,12 +171,12 @@ def _wait(code: Code, table: Int, block: Int) -> None:
     rounds = code.variable(0)
 
     def is_anybody_there():
-        begun = _atomic(code, block + BEGUN * 8)
-        return _atomic(code, block + (SHARED + sharing.LEFT) * 8).differs(begun)
+        begun = code.shared(block + BEGUN * 8)
+        return code.shared(block + (SHARED + sharing.LEFT) * 8).differs(begun)
 
     with code.repeat(is_anybody_there):
-        code.assign(rounds, code.read(rounds) + 1)
-        with code.when(code.int(sharing.ROUNDS) < code.read(rounds)):
+        rounds.set(rounds + 1)
+        with code.when(code.int(sharing.ROUNDS) < rounds):
             code.call(code.field(table, LEAVE))
 
 
@@ -184,35 +184,31 @@ def _task(code: Code) -> Code:
     """One task: claim chunks until there are none."""
     (record,) = code.parameters
     block, table = code.field(record, BLOCK), code.field(record, TABLE)
-    _add(code, block + BEGUN * 8, 1)
+    code.add(block + BEGUN * 8, 1)
     code.call(code.field(table, SHARE), block + SHARED * 8, code.field(record, THREAD))
-    _add(code, block + (SHARED + sharing.LEFT) * 8, 1)
+    code.add(block + (SHARED + sharing.LEFT) * 8, 1)
     _release(code, table, block)
     return code.finish()
 
 
 def _release(code: Code, table: Int, block: Int) -> None:
     """Hold a block no longer; the last one frees it."""
-    with code.when(_add(code, block + HOLDERS * 8, -1).equals(1)):
+    with code.when(code.add(block + HOLDERS * 8, -1).equals(1)):
         code.call(code.field(table, FREE), block)
 
 
 def _threads(code: Code, frame: Int) -> Int:
     """How many threads XLA has; 1 where it does not say."""
-    found, args = code.stack(code.int(8)), code.stack(code.int(32))
-    code.store(found, code.int(1))
-    for k, value in enumerate((code.int(32), code.int(0), code.load(frame + FRAME["ctx"]), found)):
-        code.store(args + k * 8, value)
+    found = code.listed([1])
+    args = code.listed([32, 0, code.load(frame + FRAME["ctx"]), found])
     _destroy(code, frame, _api(code, frame, "threads", args))
     return code.select(code.load(found) < 1, 1, code.load(found))
 
 
 def _schedule(code: Code, frame: Int, table: Int, task: Code, record: Int) -> None:
     """Let a thread of XLA's run a task; where it will not, nobody holds the block for it."""
-    args = code.stack(code.int(40))
     function = Int(code.builder, code.builder.ptrtoint(task.function, I64))
-    for k, value in enumerate((code.int(40), code.int(0), code.load(frame + FRAME["ctx"]), function, record)):
-        code.store(args + k * 8, value)
+    args = code.listed([40, 0, code.load(frame + FRAME["ctx"]), function, record])
     error = _api(code, frame, "schedule", args)
     with code.when(error.differs(0)):
         _release(code, table, code.field(record, BLOCK))
@@ -221,33 +217,15 @@ def _schedule(code: Code, frame: Int, table: Int, task: Code, record: Int) -> No
 
 def _error(code: Code, frame: Int, text: Int) -> Int:
     """An error of XLA's with a text."""
-    args = code.stack(code.int(32))
-    for k, value in enumerate((code.int(28), code.int(0), text, code.int(INVALID_ARGUMENT))):
-        code.store(args + k * 8, value)
+    args = code.listed([28, 0, text, INVALID_ARGUMENT])
     return _api(code, frame, "create_error", args)
 
 
 def _destroy(code: Code, frame: Int, error: Int) -> None:
     with code.when(error.differs(0)):
-        args = code.stack(code.int(24))
-        for k, value in enumerate((code.int(24), code.int(0), error)):
-            code.store(args + k * 8, value)
-        code.call(code.load(code.load(frame + FRAME["api"]) + API["destroy_error"]), args)
+        code.call(code.load(code.load(frame + FRAME["api"]) + API["destroy_error"]), code.listed([24, 0, error]))
 
 
 def _api(code: Code, frame: Int, name: str, args: Int) -> Int:
     """Call a function of XLA's, which returns an error or 0."""
-    return code.call(code.load(code.load(frame + FRAME["api"]) + API[name]), args, returns=I64)
-
-
-def _pointer(code: Code, address: Int) -> ir.Value:
-    return code.builder.inttoptr(address.value, I64.as_pointer())
-
-
-def _atomic(code: Code, address: Int) -> Int:
-    return Int(code.builder, code.builder.load_atomic(_pointer(code, address), "acquire", 8))
-
-
-def _add(code: Code, address: Int, value: int) -> Int:
-    """What was there before something was added to it."""
-    return Int(code.builder, code.builder.atomic_rmw("add", _pointer(code, address), I64(value), "acq_rel"))
+    return code.call(code.load(code.load(frame + FRAME["api"]) + API[name]), args)

@@ -3,13 +3,15 @@
 The tree is aligned: block `2k` meets block `2k + 1`, and so on upwards, so the bits depend on neither threads nor chunks.
 """
 
+import functools
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from nbad.codegen.numba_cache import cached_njit
+from nbad.memo import MANY
 from nbad.native.launch_table import TILE
+from nbad.runtime.strides import View, collapse, contiguous_strides, strides_over
 
 OPTIONS = dict(error_model="numpy", nogil=True)
 AT_ONCE = 1 << 18  # bytes of block sums that are added at a time
@@ -109,15 +111,6 @@ def _add_axes(source, start, kept_sizes, kept_steps, summed_sizes, summed_steps,
             targets[number, k] = _add_one(source[number], first, element, sizes, steps, inner, step, values, levels)
 
 
-class _Axis(NamedTuple):
-    """An axis of a region: its step in the region and in the whole space, and whether it is summed."""
-
-    size: int
-    step: int
-    whole_step: int
-    is_summed: bool
-
-
 def sum_to(source, region, own):
     """Sum full-size rows to the shape of a broadcast argument.
 
@@ -140,25 +133,17 @@ def sum_to(source, region, own):
     >>> sum_to(np.arange(6.0).reshape(1, 6), Region.whole((2, 3)), (3,))
     array([[3., 5., 7.]])
     """
-    sizes, steps, summed = _axes(region, (1,) * (len(region.shape) - len(own)) + own)
     targets = np.zeros((source.shape[0], math.prod(own)))
     if source.size and targets.size:
+        sizes, steps, summed = _axes(region, own)
         kept, summed = (sizes[~summed], steps[:, ~summed]), (sizes[summed], steps[:, summed])
         _add_axes(source, region.start, *kept, *summed, targets)
     return targets
 
 
-def _axes(region, full):
+@functools.lru_cache(MANY)
+def _axes(region, own):
     """Sizes of the region's axes, their steps in it and in the whole space, and which are summed; like neighbours as one."""
-    axes: list[_Axis] = []
-    step = 1
-    for size, kept, whole in zip(reversed(region.shape), reversed(full), reversed(region.steps), strict=True):
-        last, is_summed = axes[-1] if axes else None, kept == 1
-        if last and last.is_summed == is_summed and whole == last.size * last.whole_step:
-            axes[-1] = last._replace(size=last.size * size)
-        else:
-            axes.append(_Axis(size, step, whole, is_summed))
-        step *= size
-    axes.reverse()
-    steps = [[axis.step for axis in axes], [axis.whole_step for axis in axes]]
-    return np.array([axis.size for axis in axes]), np.array(steps), np.array([axis.is_summed for axis in axes])
+    ends = strides_over(View(own, contiguous_strides(own, 1)), 0, region.shape)  # 0 along what is summed
+    sizes, (*steps, targets) = collapse(region.shape, [contiguous_strides(region.shape, 1), region.steps, ends])
+    return np.array(sizes), np.array(steps), np.array(targets) == 0

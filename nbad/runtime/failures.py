@@ -37,7 +37,7 @@ class Given(NamedTuple):
 
     def element(self, index: Shape) -> "Given":
         """The same for one element."""
-        return Given((), [slot.at(index) for slot in self.slots], self.arrays)
+        return Given((), [own for slot in self.slots for own in slot.at(index)], self.arrays)
 
 
 class Failure(NamedTuple):
@@ -140,7 +140,7 @@ class Flagged:
             raise cause.raises(where, dict(zip(dict(cause.states), values, strict=True)))
         with noting(where):
             self._run(given, arrays)
-            raise _again(cause.error)  # where compiled code rounds differently
+            raise cause.error.with_traceback(None)  # where compiled code rounds differently
 
     def _run(self, given: Given, arrays: Sequence[np.ndarray]) -> None:
         """Run the plain function on Python's numbers, else on NumPy's, until it raises what the trace met."""
@@ -191,11 +191,6 @@ def _number(value: Any, dtype: np.dtype, is_python: bool) -> Any:
     if dtype.kind == "f":
         return float(value) if is_python else np.float64(value)
     return dtype.type(value).item() if is_python else dtype.type(value)
-
-
-def _again(error: Exception) -> Exception:
-    """An error that the trace met, to be raised anew."""
-    return error.with_traceback(None)
 
 
 def raise_plainly(plain: Callable[..., Any], operands: Sequence[float], where: str) -> NoReturn:

@@ -16,7 +16,7 @@ from nbad.graphs.graph import Graph
 from nbad.native.cpython import address_of
 from nbad.native.launch_table import PARTS, worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
-from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, Traffic, arranged, grouped
+from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped
 from nbad.runtime.strides import Shape, collapse, memory_order
 from nbad.runtime.threads import Driver, threads_wanted
 
@@ -37,22 +37,18 @@ class Routes(NamedTuple):
     @classmethod
     def of(cls, graph: Graph, reads: Sequence[Slot], writes: Sequence[Slot], sums: Sequence[Slot] = ()) -> "Routes":
         """Those of a kernel that reads its inputs in order, and whose last results go somewhere."""
-        first = len(reads) + len(graph.outputs) - len(writes) - len(sums)
+        first = len(reads) + len(graph.outputs) - sum(slot.values for slot in writes) - len(sums)
         return cls(numbered(reads), numbered(writes, first), numbered(sums, first + len(writes)))
 
-    def in_lines(self, kernels: Kernels) -> tuple[Kernels, "Routes"]:
-        """The same where rows in lines are one row of the kernel that has them: the first that it reads, or its last results."""
-        (kernel, prologue), (reads, writes, sums) = kernels, self
-        read, written = (sum(slot.lines > 0 for _, slot in side) for side in (reads, writes))
-        if read:
-            reader = (prologue or kernel).in_lines("read", read)
-            kernels = Kernels(kernel, reader) if prologue else Kernels(reader, None)
-            sides = reads[:1] + reads[read:], writes, sums
-            return kernels, Routes(*(tuple([(max(row - read + 1, 0), slot) for row, slot in side]) for side in sides))
-        if written:
-            kept = writes[: len(writes) - written + 1]
-            return Kernels(kernel.in_lines("written", written), prologue), Routes(reads, kept, sums)
-        return kernels, self
+    def in_lines(self, kernels: Kernels) -> Kernels:
+        """The kernels for rows in lines: the first that is read, or the last result."""
+        (kernel, prologue), (reads, writes, _) = kernels, self
+        if reads and (number := reads[0][1].lines):
+            reader = (prologue or kernel).in_lines("read", number)
+            return Kernels(kernel, reader) if prologue else Kernels(reader, None)
+        if writes and (number := writes[-1][1].lines):
+            return Kernels(kernel.in_lines("written", number), prologue)
+        return kernels
 
 
 def numbered(slots: Sequence[Slot], start: int = 0) -> Numbered:
@@ -104,7 +100,8 @@ class Launch:
     """A packed call: give it the arrays, in the order that its slots number them, and it runs."""
 
     def __init__(self, kernel: TileKernel, shape: Shape, routes: Routes, prologue: TileKernel | None = None):
-        (kernel, prologue), routes = routes.in_lines(Kernels(kernel, prologue))
+        kernels = routes.in_lines(Kernels(kernel, prologue))
+        kernel, prologue = kernels
         pairs = (*routes.reads, *routes.writes)
         slots = [slot for _, slot in pairs]
         own = [strides for slot in slots for strides in slot.walks]
@@ -113,21 +110,17 @@ class Launch:
         sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
         walks = iter(strides)
         moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
-        first_row, reads = Kernels(kernel, prologue).first_row, len(routes.reads)
-        loads = arranged(moves[:reads], sizes, kernel, first_row + (prologue.results if prologue else 0))
-        written = grouped(moves[reads:], sizes, kernel.dtype)
-        kernel, loads, stores, sums = Traffic(kernel, loads, written, routes.sums).in_blocks(first_row)
-        rows = max([kernel.rows + first_row, *(move.row + 1 for move in stores.single)])
-        rows += bool(loads.indexed)  # a row of addresses
+        reads = len(routes.reads)
+        loads, stores = arranged(moves[:reads], sizes, kernels), grouped(moves[reads:], sizes, kernel.dtype)
         self.dtype, self.elements = kernel.dtype, math.prod(sizes)
-        self._table = Table(Kernels(kernel, prologue), sizes, loads, stores, sums, rows)
+        self._table = Table(kernels, sizes, loads, stores, routes.sums).in_blocks()
         at_once = max([len(routes.writes), *map(len, (*loads.gathers, *loads.indexed))])
-        self._scratch = worker_bytes(rows, at_once, self._table.block_bytes)
-        moved = sum(slot.dtype.itemsize * max(slot.lines, 1) for slot in slots if not slot.is_uniform)
+        self._scratch = worker_bytes(self._table.rows, at_once, self._table.block_bytes)
+        moved = sum(slot.dtype.itemsize * slot.values for slot in slots if not slot.is_uniform)
         computed, self._once = flops(kernel), flops(prologue) / FLOPS_PER_NS
         self._spare = moved / BYTES_PER_NS - computed / FLOPS_PER_NS  # nanoseconds in which a kernel waits for memory
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
-        self._written = self.elements * sum(max(slot.lines, 1) for _, slot in routes.writes) * kernel.dtype.itemsize
+        self._written = self.elements * sum(slot.values for _, slot in routes.writes) * kernel.dtype.itemsize
         results = [slot for _, slot in routes.writes] if self._table.may_stream else []
         self._starts = {(slot.array, slot.offset % LINE) for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}

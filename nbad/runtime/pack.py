@@ -27,11 +27,11 @@ class Places(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """One row's place in an array.
+    """One row's place in an array, or that of rows in lines.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
     `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
-    Where an index has `places`, they add to what the strides say. Of so many rows in `lines` the offset is that of a line.
+    Where an index has `places`, they add to what the strides say. So many rows in `lines` are one; 0 where it is a row alone.
     """
 
     array: int
@@ -54,13 +54,18 @@ class Slot(NamedTuple):
         """Whether all elements have the same value."""
         return not any(map(any, self.walks))
 
-    def at(self, element: Shape) -> "Slot":
-        """The slot of one element."""
+    @property
+    def values(self) -> int:
+        """How many values of an element are there."""
+        return max(self.lines, 1)
+
+    def at(self, element: Shape) -> "list[Slot]":
+        """The slots of one element, one for each value."""
         ahead, *by_index = [sum(i * stride for i, stride in zip(element, own, strict=True)) for own in self.walks]
         places = self.places and self.places._replace(strides=(), offset=self.places.offset + by_index[0])
-        if self.lines:
-            ahead += ahead // LINE * (self.lines - 1) * LINE
-        return self._replace(strides=(), offset=self.offset + ahead, padded=False, places=places, lines=0)
+        start = self.offset + ahead + ahead // LINE * (self.values - 1) * LINE
+        slot = self._replace(strides=(), padded=False, places=places, lines=0)
+        return [slot._replace(offset=start + k * LINE) for k in range(self.values)]
 
     def repeated(self, dimensions: int) -> "Slot":
         """The slot of one element, for as many dimensions of elements, all of which have its value."""
@@ -135,8 +140,9 @@ def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
     return [move for move in moves if id(move) not in taken]
 
 
-def arranged(moves: list[Move], sizes: list[int], kernel: TileKernel, first: int) -> Moves:
-    """Find the loads that a kernel reads itself, whose own rows are those from `first` on, and those that are staged together."""
+def arranged(moves: list[Move], sizes: list[int], kernels: Kernels) -> Moves:
+    """Find the loads that the body reads itself, whose own rows are behind the prologue's, and those that are staged together."""
+    kernel, first = kernels.body, kernels.prologue.rows if kernels.prologue else 0
     by_index = [move for move in moves if move.places is not None]
     others = _without(moves, [by_index])
     blocks = grouped(others, sizes, kernel.dtype).blocks
@@ -193,20 +199,29 @@ def _runs(moves: list[Move], step: int) -> list[list[Move]]:
     return runs
 
 
-class Traffic(NamedTuple):
-    """A kernel, what it reads, where its results go, and rows that are summed."""
+class Table(NamedTuple):
+    """What a launch is.
 
-    kernel: TileKernel
+    `sums` are rows that leave one float64 per block of 256 elements; the first tile is shorter by `lead` elements. Of a worker's
+    tiles the first ones, so many of `PARTS`, are computed by the kernel `keeper`.
+    """
+
+    kernels: Kernels
+    sizes: list[int]
     loads: Moves
     stores: Moves
     sums: Numbered
+    lead: int = 0
+    keeper: TileKernel | None = None
+    kept: int = 0
 
-    def in_blocks(self, first_row: int) -> "Traffic":
-        """The same with a kernel that reads and fills the blocks itself, whose rows are numbered from `first_row` on."""
+    def in_blocks(self) -> "Table":
+        """The same with a body that reads and fills the blocks itself."""
         blocks = [*self.loads.blocks, *self.stores.blocks]
         if not blocks:
             return self
-        kernel, members = self.kernel, {move.row: block for block in blocks for move in block}
+        (kernel, _), first_row = self.kernels, self.kernels.first_row
+        members = {move.row: block for block in blocks for move in block}
 
         def groups(start: int, number: int) -> list[list[int]]:
             """Rows, each list of which becomes one."""
@@ -222,27 +237,15 @@ class Traffic(NamedTuple):
         places = {row: place for place, rows in enumerate([*inputs, *results], first_row) for row in rows}
         widths = [sum(kernel.widths[row - first] for row in rows) for rows in results]
         outputs = tuple([k for rows in results for row in rows for k in kernel.outputs_of(row - first)])
-        kernel = kernel.beside(widths, outputs).reading(map(len, inputs))
+        kernels = self.kernels._replace(body=kernel.beside(widths, outputs).reading(map(len, inputs)))
         sums = tuple((places[row], slot) for row, slot in self.sums)
-        return Traffic(kernel, self.loads.placed(places), self.stores.placed(places), sums)
+        return Table(kernels, self.sizes, self.loads.placed(places), self.stores.placed(places), sums)
 
-
-class Table(NamedTuple):
-    """What a launch is.
-
-    `sums` are rows that leave one float64 per block of 256 elements; `rows` is how many rows of scratch there are; the first tile
-    is shorter by `lead` elements. Of a worker's tiles the first ones, so many of `PARTS`, are computed by the kernel `keeper`.
-    """
-
-    kernels: Kernels
-    sizes: list[int]
-    loads: Moves
-    stores: Moves
-    sums: Numbered
-    rows: int
-    lead: int = 0
-    keeper: TileKernel | None = None
-    kept: int = 0
+    @property
+    def rows(self) -> int:
+        """How many rows of scratch there are; the last one is for addresses, where there are loads by an index."""
+        rows = [self.kernels.body.rows + self.kernels.first_row, *(move.row + 1 for move in self.stores.single)]
+        return max(rows) + bool(self.loads.indexed)
 
     def pack(self, blocks_stream: bool) -> np.ndarray:
         """The header, and behind it the sections; blocks of results may pass the caches."""
@@ -264,6 +267,7 @@ class Table(NamedTuple):
         header[d.STAGED_LOADS], header[d.STAGED_STORES] = (sum(m.row not in direct for m in side) for side in (loads, stores))
         header[d.BODY], header[d.PROLOGUE] = kernel.address, prologue.address if prologue else 0
         header[d.BODY_ROW], header[d.BLOCK_STREAMS], header[d.PART] = self.kernels.first_row, blocks_stream, self.part
+        header[d.BLOCK_BYTES] = self.block_bytes
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
         header[d.WIDTH], header[d.ITEMSIZE] = self.width, itemsize
         header[d.LEAD], header[d.KEEPER], header[d.KEPT] = self.lead, self.keeper.address if self.keeper else 0, self.kept
@@ -345,7 +349,7 @@ def _place(row: int, slot: Slot) -> list[int]:
 def _row(slot: Slot | None) -> list[int]:
     if slot is None:
         return [-1, 0, 0, 0, 1]
-    return [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded), max(slot.lines, 1)]
+    return [slot.array, slot.offset, slot.seed_stride or 0, int(slot.padded), slot.values]
 
 
 def _needed(moves: list[Move], direct: dict[int, Slot]) -> list[Move]:
@@ -360,9 +364,9 @@ def _moves(moves: Iterable[Move], ndim: int, mode: Callable[[Move], int]) -> lis
 
 
 def _gather(moves: list[Move], sizes: list[int]) -> list[int]:
-    """Fields of a gather: the number of its moves, the bytes from an element to the next, and the moves."""
-    pitch = moves[0].strides[-1]
-    return [len(moves), pitch, *(field for fields in _moves(moves, len(sizes), _load_mode) for field in fields)]
+    """Fields of a gather."""
+    rest = [field for fields in _moves(moves, len(sizes), _load_mode) for field in fields]
+    return [d.G_SIZE + len(rest), len(moves), moves[0].strides[-1], *rest]
 
 
 def _indexed(moves: list[Move], row: int) -> list[int]:
@@ -370,8 +374,8 @@ def _indexed(moves: list[Move], row: int) -> list[int]:
     slot, strides, places = moves[0].slot, moves[0].strides, moves[0].places
     assert slot.places is not None
     assert places is not None
-    head = [len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *places, *strides]
-    return head + [field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move))]
+    rest = [*places, *strides, *(field for move in moves for field in (*_place(move.row, move.slot), _load_mode(move)))]
+    return [d.X_SIZE + len(rest), len(moves), row, slot.places.array, slot.places.offset, slot.places.pitch, *rest]
 
 
 def _load_mode(move: Move) -> int:

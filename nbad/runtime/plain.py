@@ -4,13 +4,14 @@ Each function makes the entry of one sweep. Where this interpreter's objects can
 """
 
 import math
+from typing import NamedTuple
 
 from nbad.codegen.compile import reads_beside
 from nbad.graphs.hoist import deciding
 from nbad.native import cpython
 from nbad.native.cpython import repeated as repeated
 from nbad.native.cpython import settle as settle
-from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged, plain_rows, residual_rows
+from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged
 from nbad.plans.plan import are_lined
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
@@ -117,47 +118,33 @@ def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
     dtype, results = kernel.dtype, [result for group, _ in groups for result in group]
     for side, values in (("read", inputs[:1]), ("written", results[-1:])):
         for rows in values:
-            kernel = kernel.in_lines(side, rows.number) if _are_lined(rows) else kernel
-    places = [place for k, argument in enumerate(inputs) for place in _places(k, argument, dtype)]
-    laid = [(k, *row) for k, result in enumerate(results) for row in _laid(result, bool(shared) and shared[k])]
-    widths = [width for _, width, _, _ in laid]
-    first = len(places) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
-    sizes = [size for a in inputs for size in _sizes(a)]
-    loads = [Move(row, *place) for row, place in enumerate(places)]
-    stores = [Move(row, len(inputs) + k, offset, step) for row, (k, _, offset, step) in enumerate(laid, first)]
-    moves = tuple(loads), tuple(stores)
-    kernel = kernel.beside(widths).reading(sizes)
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), *moves, shared=tuple(shared), **more), longest, most)
+            kernel = kernel.in_lines(side, rows.number) if isinstance(rows, Rows) and are_lined(rows.number) else kernel
+    read = [(k, row) for k, argument in enumerate(inputs) for row in _rows(argument, lambda size: reads_beside(size, dtype))]
+    shared = tuple(shared) or (False,) * len(results)
+    written = [(k, row) for k, result in enumerate(results) for row in _rows(result, lambda size, k=k: not shared[k])]
+    widths = [row.items for _, row in written]
+    first = len(read) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
+    loads = [Move(number, k, row.offset, row.step) for number, (k, row) in enumerate(read)]
+    stores = [Move(number, len(inputs) + k, row.offset, row.step) for number, (k, row) in enumerate(written, first)]
+    kernel = kernel.beside(widths).reading([row.items for _, row in read])
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(loads), tuple(stores), shared=shared, **more), longest, most)
 
 
-def _places(number, argument, dtype):
-    if _are_lined(argument):
-        return [(number, 0, argument.number)]
+class _Row(NamedTuple):
+    """A row of a kernel: how many values of an element it has, and where they lie, as a move says."""
+
+    items: int
+    offset: int
+    step: int
+
+
+def _rows(argument, is_block):
+    """The rows of an argument or a result, or its only block, where values of an element, so many, are one."""
     if isinstance(argument, Rows):
-        return residual_rows(number, argument.number)
-    return [(number, 0, math.prod(argument))] if reads_beside(math.prod(argument), dtype) else plain_rows([argument], number)
-
-
-def _are_lined(argument):
-    """Whether these are residual rows in lines."""
-    return isinstance(argument, Rows) and are_lined(argument.number)
-
-
-def _sizes(argument):
-    """How many inputs each row of it has, or its only block."""
-    if isinstance(argument, Rows):
-        return [argument.number] if _are_lined(argument) else [1] * argument.number
-    return [math.prod(argument)]
-
-
-def _laid(result, is_shared):
-    """The rows of a result, or its only block: how many values of an element each has, and where they lie, as a move says."""
-    if _are_lined(result):
-        return [(result.number, 0, result.number)]
-    if isinstance(result, Rows):
-        return [(1, k, 0) for k in range(result.number)]
-    size = math.prod(result)
-    return [(1, k, size) for k in range(size)] if is_shared else [(size, 0, size)]
+        number = argument.number
+        return [_Row(number, 0, number)] if are_lined(number) else [_Row(1, k, 0) for k in range(number)]
+    size = math.prod(argument)
+    return [_Row(size, 0, size)] if is_block(size) else [_Row(1, k, size) for k in range(size)]
 
 
 def never(*_):

@@ -17,7 +17,7 @@ from nbad.runtime.launch import Launch, Routes, lead_of, leaves_caches, numbered
 from nbad.runtime.pack import Slot
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import batch, contiguous_strides, put_rows, rows_between, whole_rows
-from nbad.runtime.sweeps import array_slots, blocks, residual_slots, row_length, tangent_slots
+from nbad.runtime.sweeps import blocks, residual_slots, row_length, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
 
@@ -328,9 +328,7 @@ class ReverseSweeps:
             strides = contiguous_strides(self.region.shape, self.dtype.itemsize)
             step, width = temporary.strides[:2]
             return [Slot(number, self.dtype, strides, v * width, step) for v in range(target.values)]
-        step = result.strides[0] if batched else 0
-        body = result[0, ...] if batched else result
-        return array_slots(number, body, target.core, self.region.shape, step)
+        return tangent_slots(target.core, number, result, self.region.shape, batched)
 
     def _sum(self, target, result, temporary, accumulate):
         """Sum a temporary to the argument's shape."""

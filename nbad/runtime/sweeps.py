@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 
-from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import are_lined, with_partials, with_products
@@ -65,14 +64,15 @@ def argument_slots(program, layout, arrays):
 
 
 def residual_slots(number, rows, shape):
-    """The slots of the residual buffer's rows."""
-    strides, count = contiguous_strides(shape, rows.itemsize), rows.shape[0]
-    lines, pitch = (count, LINE) if are_lined(count) else (0, rows.strides[0])
-    return [Slot(number, rows.dtype, strides, k * pitch, padded=True, lines=lines) for k in range(count)]
+    """The slots of the residual buffer's rows, one where these lie in lines."""
+    strides, count = contiguous_strides(shape, rows.itemsize), len(rows)
+    if are_lined(count):
+        return [Slot(number, rows.dtype, strides, padded=True, lines=count)]
+    return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=True) for k in range(count)]
 
 
 def tangent_slots(core, number, tangent, shape, batched, pick=None):
-    """The slots of one tangent or seed array, which broadcasts, or is picked, as its primal is; a scalar stands for all."""
+    """The slots of a tangent, a seed, or what is made of them: broadcast or picked as its primal is; a scalar stands for all."""
     if tangent.ndim == 0:
         return [Slot(number, tangent.dtype, (0,) * len(shape))] * math.prod(core)
     body, step = (tangent[0, ...], tangent.strides[0]) if batched else (tangent, None)
@@ -285,8 +285,7 @@ class Pushing:
             pick = self.layout.pick(a)
             reads += tangent_slots(core, k, tangent, shape, batched, pick and pick._replace(number=pick.number + first))
         for k, (dot, core) in enumerate(zip(dots, self.program.leaves, strict=True), 1 + len(tangents)):
-            body, step = (dot[0, ...], dot.strides[0]) if batched else (dot, 0)
-            writes += array_slots(k, body, core, shape, step)
+            writes += tangent_slots(core, k, dot, shape, batched)
         kernel = self.program.pushforward(self.plan, self.layout.dtype)
         return Launch(kernel, shape, Routes.of(kernel.graph, reads, writes))
 

@@ -231,6 +231,23 @@ def test_every_item_of_a_vector_may_raise():
             roots(np.array([[4.0, 1.0], r]))
 
 
+@pytest.mark.parametrize("size", [1, 7, 20, 35, 255])
+def test_what_is_noted_beside_a_jacobian_has_room_of_its_own(size, rng):
+    """Vectors of elements that fill no register go through memory, as what no caller asks for does."""
+
+    @nbad.kernel(signature="(3),()->()")
+    def volume(r, scale):
+        if scale < 0 or r[0] > 100:
+            raise ValueError
+        return r[0] * r[1] * scale + r[2] * scale * scale
+
+    r, s = rng.uniform(1.0, 2.0, (size, 3)), rng.uniform(1.0, 2.0, size)
+    by_r = r[:, 1] * s, r[:, 0] * s, s * s
+    for _ in range(3):
+        blocks = nbad.jacobian(volume)(r, s)
+        np.testing.assert_allclose(blocks[:, 0].T, [*by_r, r[:, 0] * r[:, 1] + 2 * r[:, 2] * s], rtol=1e-14)
+
+
 def test_what_a_kernel_is_given_without_elements():
     f = nbad.kernel(lambda x: root(-4.0) if x > 0 else x * root(4.0))
     assert f(-3.0) == -6.0
