@@ -242,7 +242,7 @@ class GraphBuilder:
 
     def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes."""
-        row = row_of(op, payload)
+        row = TABLE[op] if payload is None else row_of(op, payload)
         if op == "loop":
             args = self._loops.setdefault(args, args)
         kinds = tuple([self.nodes[a].kind for a in args])
@@ -302,7 +302,7 @@ class GraphBuilder:
         return Graph(self.name, self.inputs, tuple(self.nodes), outputs)
 
     def _intern(self, op: str, args: tuple[int, ...], payload: Payload, kind: str = "real", source: str | None = None) -> int:
-        key = key_of(op, args, payload)
+        key = (op, args, None) if payload is None else key_of(op, args, payload)  # most nodes have none: spares a call each
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = len(self.nodes)
