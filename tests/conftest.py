@@ -1,4 +1,4 @@
-"""What all tests share: a deterministic hypothesis profile, the gallery by path, and Python in a fresh process."""
+"""What all tests share: hypothesis without chance, graphs that are checked, the gallery by path, Python in a fresh process."""
 
 import os
 import subprocess
@@ -12,11 +12,13 @@ import pytest
 from helpers.gallery import GALLERY, load
 
 import nbad
+from nbad.graphs.graph import Graph
 
 PACKAGE = Path(nbad.__file__).parent
 
 hypothesis.settings.register_profile("nbad", derandomize=True, database=None, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("nbad")
+Graph.is_checked = True
 
 
 def pytest_report_header():

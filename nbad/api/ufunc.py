@@ -256,10 +256,10 @@ class StandIn:
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         """What tells it from others: dask computes what has one token once, and an edited kernel keeps its name."""
         with IMPORTS:
-            from nbad.plans import text
+            from nbad.plans.kept import key
         program = self._program
-        flags = text.key(program.flags.graph) if program.flags else None
-        return self.__name__, self._names, text.key(program.graph), flags, program.math, program.errors
+        flags = key(program.flags.graph) if program.flags else None
+        return self.__name__, self._names, key(program.graph), flags, program.math, program.errors
 
 
 def _stand_in(kernel: Any, names: tuple[str, ...], statics: dict[str, Any]) -> StandIn:

@@ -8,6 +8,7 @@ that falls into an earlier vector, there. With AVX-512 and cold caches, the valu
 before, and its reverse sweep 0.7, 1.9 before.
 """
 
+import re
 from bisect import bisect_right
 from itertools import accumulate
 from typing import NamedTuple, Protocol
@@ -20,7 +21,7 @@ CALL = 20  # how many instructions a call takes as long as
 SLACK = 300  # instructions: so long before its use at least a line is asked for
 # bytes of a vector up to which the nearest cache keeps two: they are asked for in the order of memory, longer ones in that of use
 NEAR = 24 << 10
-ADDRESSES = "getelementptr", "= add i64", "= mul i64", "= and i64", "= load ptr"
+ADDRESS = re.compile("getelementptr|= (?:add|mul|and) i64|= load ptr")
 DECLARATION = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 
 
@@ -132,4 +133,4 @@ def _time(line: str) -> float:
     """Of a line of text, in instructions: addresses take none."""
     if " call " in line and "@llvm." not in line:
         return CALL
-    return 0.0 if any(words in line for words in ADDRESSES) else 1.0
+    return 0.0 if ADDRESS.search(line) else 1.0

@@ -121,17 +121,6 @@ def store_own(key: str, data: bytes) -> bool:
     return stamp is not None and store(f"{stamp} {key}", data)
 
 
-def load_text(key: str) -> str | None:
-    """A text from `store_text`."""
-    data = load_own(key)
-    return None if data is None else data.decode()
-
-
-def store_text(key: str, text: str) -> bool:
-    """Keep a text by `store_own`."""
-    return store_own(key, text.encode())
-
-
 def text_of(key: str, make: Callable[[], str]) -> str:
     """The text under a key, made and stored where there is none: the worker's IR takes 50 ms to print, and 1 to find.
 
@@ -140,11 +129,11 @@ def text_of(key: str, make: Callable[[], str]) -> str:
     >>> text_of("greeting", lambda: "hello")
     'hello'
     """
-    text = load_text(key)
-    if text is None:
-        text = make()
-        store_text(key, text)
-    return text
+    data = load_own(key)
+    if data is None:
+        data = make().encode()
+        store_own(key, data)
+    return data.decode()
 
 
 def info() -> CacheInfo:

@@ -72,7 +72,7 @@ def _by_operations(oplist: OpList, host: Host) -> int:
     has_many = len(oplist.results) > MOST_RESULTS or oplist.lines == "written"
     has_loops = any(node.op == "loop" and not is_in_step(oplist, node) for node in oplist.nodes)
     if calls * SOME < max(counts.total(), 1):
-        is_long = counts.total() in CHAIN and _depth(oplist) >= SHORTEST
+        is_long = counts.total() in CHAIN and _has_chain(oplist, SHORTEST)
         return min(2, _near(oplist, host, NEAR // 2)) if is_long and not has_loops and not has_many else 1
     if has_many:
         return 2 if calls * DENSER >= counts.total() and not has_loops else 1
@@ -89,13 +89,15 @@ def _operations(oplist: OpList) -> list[str]:
     return found
 
 
-def _depth(oplist: OpList) -> int:
-    """The longest chain of operations that wait for each other."""
+def _has_chain(oplist: OpList, length: int) -> bool:
+    """Whether so many operations wait for each other somewhere."""
     depths: list[int] = []
     for node in oplist.nodes:
         is_given = node.op in ("input", "const")
         depths.append(0 if is_given else 1 + max([depths[a] for a in node.args], default=0))
-    return max([depths[k] for k in oplist.outputs], default=0)
+        if depths[-1] == length:
+            return True
+    return False
 
 
 def _is_vector_function(op: str, dtype: str, host: Host) -> bool:

@@ -70,6 +70,9 @@ class Equations:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Equations, (self.residual,)
+
 
 Block = list[list[int]]
 

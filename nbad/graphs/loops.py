@@ -62,6 +62,9 @@ class Loop:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Loop, (self.step, self.states, self.max_passes, self.passes)
+
     @property
     def payloads(self) -> "list[Carried]":
         """Those of all nodes that it may have."""

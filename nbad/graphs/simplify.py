@@ -73,8 +73,8 @@ class SimplifyingBuilder(GraphBuilder):
     def add(self, op: str, *args: int, payload: Payload = None, source: str | None = None) -> int:
         """The node of operation `op` on earlier nodes, or a simpler one with the same bits."""
         found = self._folded(op, args, payload)
-        if found is None and op in RULES:
-            found = RULES[op](self, *args) if payload is None else RULES[op](self, *args, payload)
+        if found is None and (rule := RULES.get(op)):
+            found = rule(self, *args) if payload is None else rule(self, *args, payload)
         if found is None and op in MIRRORED:
             # a node that is there already, not a normal order: so primal operations stay as they were written
             found = self.find(MIRRORED[op], *reversed(args))

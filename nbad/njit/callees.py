@@ -9,7 +9,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.pickling import by_name
 from nbad.errors import ArgumentTypeError, NbadError
 from nbad.memo import Memo
-from nbad.plans.text import key
+from nbad.plans.kept import key
 from nbad.verbs.gradients import Hessian, ValueAndGrad
 from nbad.verbs.jacobians import Jacobian, Made, ValueAndJacobian
 from nbad.version import VERSION

@@ -10,7 +10,7 @@ from functools import partial
 
 from nbad.derivatives.differentiate import JointGraph
 from nbad.graphs.graph import Graph, GraphBuilder
-from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
+from nbad.graphs.simplify import compact, simplify
 from nbad.plans import cost, work
 from nbad.plans.linear import Entry
 from nbad.plans.plan import Plan, Policy, Residual
@@ -98,8 +98,8 @@ def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
 
 def _prologue(targets: Targets, stored: list[int]) -> Graph:
     """Stored values to partials."""
-    graph = targets.graph
-    builder = SimplifyingBuilder(f"{graph.name}_prologue", [f"r{k}" for k in range(len(stored))])
+    graph = targets.graph  # which is simplified
+    builder = GraphBuilder(f"{graph.name}_prologue", [f"r{k}" for k in range(len(stored))])
     zero = builder.constant(0.0)
     places = {k: builder.add("ne", row, zero) if _is_condition(targets, k) else row for row, k in enumerate(stored)}
     return compact(builder, builder.rebuild(graph, places, targets.entries))

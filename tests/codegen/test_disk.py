@@ -23,10 +23,10 @@ BLOCK = 4096  # of the disk under the tests
 TWO_WRITERS = """
 from nbad.codegen import disk as cache
 for k in range(40):
-    text = "%d" % k * 20000
-    assert cache.load_text("shared") in (None, *("%d" % j * 20000 for j in range(40)))
-    cache.store_text("shared", text)
-print(len(cache.load_text("shared")) >= 20000)
+    data = b"%d" % k * 20000
+    assert cache.load_own("shared") in (None, *(b"%d" % j * 20000 for j in range(40)))
+    cache.store_own("shared", data)
+print(len(cache.load_own("shared")) >= 20000)
 """
 KILLED_WRITER = """
 import os
@@ -134,23 +134,23 @@ def test_what_is_stored_is_loaded(folder):
     assert disk.load("key") == b""
 
 
-def test_texts(folder):
-    assert disk.load_text("plan") is None
-    assert disk.store_text("plan", "∂y/∂x\n")
-    assert disk.load_text("plan") == "∂y/∂x\n"
+def test_what_this_nbad_stored(folder):
+    assert disk.load_own("plan") is None
+    assert disk.store_own("plan", b"text")
+    assert disk.load_own("plan") == b"text"
     assert disk.load("plan") is None
 
 
-def test_texts_of_other_sources_are_not_seen(folder, monkeypatch):
-    disk.store_text("plan", "old")
+def test_what_other_sources_stored_is_not_seen(folder, monkeypatch):
+    disk.store_own("plan", b"old")
     monkeypatch.setattr(disk, "_stamp", lambda: "another nbad")
-    assert disk.load_text("plan") is None
+    assert disk.load_own("plan") is None
 
 
 def test_a_text_is_made_once(folder):
     made = []
     for _ in range(2):
-        assert disk.text_of("plan", lambda: made.append("once") or "text") == "text"
+        assert disk.text_of("worker", lambda: made.append("once") or "∂y/∂x\n") == "∂y/∂x\n"
     assert made == ["once"]
 
 

@@ -78,6 +78,6 @@ def test_frozen_texts_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(disk, "__file__", str(tmp_path / "nbad" / "codegen" / "disk.pyc"))
     monkeypatch.setattr(disk, "_stamp", disk._stamp.__wrapped__)
     assert disk.text_of("plan", lambda: "text") == "text"
-    assert not disk.store_text("plan", "text")
-    assert disk.load_text("plan") is None
+    assert not disk.store_own("plan", b"text")
+    assert disk.load_own("plan") is None
     assert disk.info().files == 0

@@ -10,7 +10,7 @@ from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.hoist import split
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.loops import Loop, each_once
-from nbad.plans import text, work
+from nbad.plans import kept, work
 from nbad.plans.partition import partition
 from nbad.plans.plan import fuse, jvp_graph
 from nbad.plans.policies import POLICIES
@@ -91,7 +91,7 @@ def test_text_keeps_every_bit(name):
     function, points = EXAMPLES[name]
     for policy in POLICIES:
         plan = plan_of(function, len(points[0]), policy)
-        again = text.loads(text.dumps(plan))
+        again = kept.loads(kept.dumps(plan))
         assert (str(again), again.entries) == (str(plan), plan.entries)
         assert [node.payload.loop for node in loops_of(again.forward)] == [node.payload.loop for node in loops_of(plan.forward)]
         for point in points:
@@ -103,7 +103,7 @@ def test_lines_of_the_source_of_a_step_are_kept():
     step, builder = GraphBuilder("step", ["y"], source="f.py:2"), GraphBuilder("f", ["x"], source="f.py:1")
     loop = Loop(step.build([step.add("lt", 0, step.constant(3.0)), step.add("exp", 0)]), 1, 5)
     joint = jacobian(builder.build(builder.loop(builder.constant(True), [0], [], loop)[:1]), (0,))
-    plan = text.loads(text.dumps(partition(joint, (0,))))
+    plan = kept.loads(kept.dumps(partition(joint, (0,))))
     assert loops_of(plan.forward)[0].source == "f.py:1"
     assert {node.source for node in loops_of(plan.forward)[0].payload.loop.step.nodes} == {None, "f.py:2"}
 
@@ -111,7 +111,7 @@ def test_lines_of_the_source_of_a_step_are_kept():
 def test_a_key_tells_steps_and_passes_apart():
     def key(factor=2.0, **more):
         steps = Steps(lambda y, x: (y < x, (y * factor,)), 1, 1, **more)
-        return text.key(graph_of(1, lambda x: steps([x], [x])[0]))
+        return kept.key(graph_of(1, lambda x: steps([x], [x])[0]))
 
     assert key() == key()
     assert len({key(), key(max_passes=7), key(passes=3.0), key(factor=3.0)}) == 4

@@ -13,7 +13,7 @@ import nbad
 from nbad.api.calls import analyse
 from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
-from nbad.plans import text
+from nbad.plans import kept
 from nbad.plans.partition import partition
 from nbad.plans.plan import fuse, jvp_graph
 from nbad.plans.policies import POLICIES
@@ -70,7 +70,7 @@ def test_policies_give_the_same_bits_by_every_elimination(graph):
         joint = jacobian(graph, wrt, elimination=elimination)
         plans = [partition(joint, wrt, policy) for policy in POLICIES]
         expected = [*walks(plans[0], columns, seeds, tangents), *matrix(plans[0], columns)]
-        for plan in (*plans[1:], text.loads(text.dumps(plans[1]))):
+        for plan in (*plans[1:], kept.loads(kept.dumps(plans[1]))):
             for a, b in zip([*walks(plan, columns, seeds, tangents), *matrix(plan, columns)], expected, strict=True):
                 assert np.array_equal(a, b, equal_nan=True)
 

@@ -1,6 +1,5 @@
-"""Plans as text: nothing is lost, and a process that finds one needs no SymPy."""
+"""Plans as the disk keeps them: nothing is lost, and a process that finds one needs no SymPy."""
 
-import json
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 import nbad
 from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import GraphBuilder
-from nbad.plans import text
+from nbad.plans import kept
 from nbad.plans.partition import partition
 from nbad.plans.policies import POLICIES
 
@@ -44,14 +43,14 @@ def plans(graph):
 
 
 def texts(plan):
-    """A plan as text; nan, which differs from itself, is equal there."""
+    """What a plan is, as texts; nan, which differs from itself, is equal there."""
     return [str(plan), repr(plan.entries), repr(plan.residuals), plan.wrt, plan.outputs, plan.policy, str(plan.pushforward)]
 
 
 @given(graphs())
 def test_nothing_is_lost(graph):
     for plan in plans(graph):
-        again = text.loads(text.dumps(plan))
+        again = kept.loads(kept.dumps(plan))
         assert texts(again) == texts(plan)
         assert (again.prologue is None) == (plan.prologue is None)
 
@@ -59,7 +58,7 @@ def test_nothing_is_lost(graph):
 def test_lines_of_the_source_are_kept():
     graph = nbad.kernel(lambda x: math.exp(math.sin(x)) * x).whole_program().graph
     for plan in plans(graph):
-        again = text.loads(text.dumps(plan))
+        again = kept.loads(kept.dumps(plan))
         assert again == plan
         pairs = [(a, b) for a, b in ((again.forward, plan.forward), (again.prologue, plan.prologue)) if a]
         assert all([n.source for n in a.nodes] == [n.source for n in b.nodes] for a, b in pairs)
@@ -71,7 +70,7 @@ def test_constants_keep_every_bit(value):
     c = builder.constant(value)
     factor = builder.add("select", c, 0, 0) if value is True else builder.add("mul", c, 0)
     (plan, *_) = plans(builder.build([builder.add("exp", factor)]))
-    again = text.loads(text.dumps(plan))
+    again = kept.loads(kept.dumps(plan))
     assert [repr(n) for n in again.forward.nodes] == [repr(n) for n in plan.forward.nodes]
 
 
@@ -79,9 +78,8 @@ def test_keys_tell_requests_and_graphs_apart():
     graph = nbad.kernel(lambda x: x * 2.0).whole_program().graph
     other = nbad.kernel(lambda x: x * 2.5).whole_program().graph
     requests = [((0,), "partials"), ((0,), "mincut"), ((0,), "auto", 1), ((0,), "auto", 8), ((0,), ("x",)), ((), "partials")]
-    keys = [text.key(g, *request) for g in (graph, other) for request in requests]
+    keys = [kept.key(g, *request) for g in (graph, other) for request in requests]
     assert len(set(keys)) == len(keys)
-    assert all(isinstance(json.loads(key), list) for key in keys)
 
 
 def test_plans_need_no_sympy(run_python, tmp_path):
@@ -95,5 +93,5 @@ def test_results_of_a_loaded_plan_are_those_of_a_made_one():
     f = nbad.kernel(lambda x, y: math.exp(x) * y)
     program = f.whole_program()
     plan = partition(program.joint((0, 1), "reverse"), (0, 1), "recompute")
-    again = text.loads(text.dumps(plan))
+    again = kept.loads(kept.dumps(plan))
     assert program.prologue(again, np.dtype(float)).oplist == program.prologue(plan, np.dtype(float)).oplist
