@@ -33,7 +33,7 @@ COMPARED = re.compile(r"= (\S+) (<|<=|>|>=|==|!=) (\S+)")
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 OWN = {"SWEPT": "_run", "BLOCKED": "_blocks", "PULLBACK": "Pullback"}  # what functions with the kernel's parameters call
 FEW = 6  # results of a forward kernel that takes several vectors at a time
-LARGE = 2048  # elements of a row that a reverse sweep writes at once: 1.1 to 1.4 times faster than 512; past the caches than 8192
+LARGE = 2048  # elements that a reverse sweep takes at once: 1.1 to 1.4 times faster than 512, but past the caches 0.9 times
 ROWS = {"y": "ys", "residuals": "rs", "codes": "faults"}  # where a forward kernel has rows of what it writes
 GLUE = "\0"  # for blanks where no line is broken
 BESIDE = 50  # room for the name of a function beside what is in brackets

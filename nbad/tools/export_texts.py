@@ -21,7 +21,7 @@ IMPORTS
 DTYPE = np.dtype(np.WORKING)
 OPTIONS = {"error_model": "numpy", "cache": "__file__" in globals(), "nogil": True}
 TILE = 512  # elements that are computed at a time
-REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep
+REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep whose results stay in the caches
 LINE = 64 // DTYPE.itemsize  # elements of a cache line
 VECTORS_HERE
 LANES = BY_HOST  # elements of a vector here
@@ -238,9 +238,10 @@ def reverse(residuals, seeds, cotangents):
     n, lead = seeds.shape[2], _lead(cotangents)
     first = min(max(lead, 0), n)
     last = first + (n - first) // WIDE * WIDE
-    for tile in numba.prange((last - first + REVERSE_TILE - 1) // REVERSE_TILE):
-        start = first + tile * REVERSE_TILE
-        _reverse_tile(residuals, seeds, cotangents, start, min(last, start + REVERSE_TILE), lead >= 0)
+    step = REVERSE_TILE if lead < 0 else TILE  # where memory bounds it, what is kept is read once, and stays near for all seeds
+    for tile in numba.prange((last - first + step - 1) // step):
+        start = first + tile * step
+        _reverse_tile(residuals, seeds, cotangents, start, min(last, start + step), lead >= 0)
     for start, stop in ((0, first), (last, n)):
         if start < stop:
             _reverse_rest(residuals, seeds, cotangents, start, stop)
