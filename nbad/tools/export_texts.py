@@ -32,13 +32,20 @@ LEAVES = LEAF_SHAPES  # of each result
 '''
 
 FORWARD_TILE = '''\
-@numba.njit(**OPTIONS)
-def _forward_tile(x, y, residualsMORE, start, stop):
-    """The elements of one tile, WIDE at a timeLOOPS."""
+@numba.njit(**OPTIONS, forceinline=True)
+def _forward_lines(x, y, residualsMORE, start, stop):
+    """Elements, WIDE at a timeLOOPS."""
 ROOM
     for k in range(np.uintp(start), np.uintp(stop), np.uintp(WIDE)):
 PARTS
 STORES
+TOGETHER
+
+
+@numba.njit(**OPTIONS)
+def _forward_tile(x, y, residualsMORE, start, stop):
+    """The elements of one tile: once made of vectors, the loop goes through the compiler again, which puts functions into it."""
+    _forward_lines(x, y, residualsMORE, start, stop)
 TOGETHER
 '''
 PART = """\
@@ -156,7 +163,7 @@ def _side_by_side(context, one, other):
         function.attributes.add("nounwind")
         function.attributes.alignstack = 64  # registers that are put aside lie within cache lines
         number, loops = ir.IntType(32), list(_loops(function.blocks)) if is_dense else []
-        inner = [["vectorize.width", number(LANES)], ["interleave.count", number(WIDE // LANES)], ["unroll.disable"]]
+        inner = [["vectorize.width", number(WIDE)], ["interleave.count", number(1)], ["unroll.disable"]]
         for start, end, block in loops:
             is_inner = not any(start < other <= end for other, _, _ in loops)
             hints = inner if is_inner else [["isvectorized", number(1)]]  # of others nothing is to be asked
@@ -380,18 +387,3 @@ def BLOCKED(residuals, shape):
         reverse(residuals, seeds, out)
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape((*shape, OUTPUTS, INPUTS))
 '''
-RUN = """\
-    with np.errstate(all="ignore"):
-        forward(x, y, residuals)
-"""
-RUN_CODES = """\
-    codes = np.zeros((1, x.shape[1]), DTYPE)
-    with np.errstate(all="ignore"):
-        forward(x, y, residuals, codes)
-    if codes.any():
-        _fail(codes[0], shape)
-"""
-LONG = """
-
-    Elements without a value have the number of the cause in `codes` (1, n).
-    """
