@@ -161,6 +161,7 @@ class Module:
         arrays = {name: rows for name, rows in zip(("y", "residuals", "codes"), results, strict=True) if rows}
         more = "residuals, codes" if self.causes else "residuals"
         words = {**self._words(), "residualsMORE": more, "LONG": functions.LONG * bool(self.causes)}
+        words["CODES_TOO"], words["CODES_SHAPE"] = functions.SHAPE if self.causes else ("", "")
         words["STORES"] = "".join(f"        _store({name}, k, {ROWS[name]}, False)\n" for name in arrays)
         wide = (f"    wide_{name} = np.empty(({len(rows)}, WIDE), np.{self.dtype})\n" for name, rows in arrays.items())
         words["WIDENED"] = "".join(wide)

@@ -209,6 +209,7 @@ LONG = """
 
     Elements without a value have the number of the cause in `codes` (1, n).
     """
+SHAPE = " or codes.shape != (1, n)", ", codes (1, n)"
 IMPORTS = [
     "from llvmlite import binding, ir",
     "from numba.core import cgutils, config",

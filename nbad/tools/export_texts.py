@@ -118,8 +118,8 @@ def _rows_of(context, count):
 @intrinsic
 def _store(context, target, k, rows, past):
     """Put rows of WIDE numbers into an array from column `k` on: as whole cache lines past the caches, or anywhere."""
-    if target.layout != "C" or target.ndim != 2 or target.dtype != rows.dtype.dtype:
-        raise numba.TypingError(f"results are C-contiguous arrays of {rows.dtype.dtype}")
+    if target.layout != "C" or target.ndim != 2 or target.dtype != rows.dtype.dtype or not target.mutable:
+        raise numba.TypingError(f"results are C-contiguous arrays of {rows.dtype.dtype} that can be written to")
 
     def codegen(context, builder, signature, args):
         array = context.make_array(target)(context, builder, args[0])
@@ -156,6 +156,8 @@ def _loops(blocks):
 @intrinsic
 def _side_by_side(context, one, other):
     """Tell the compiler to compute all elements of the innermost loops above at once, where they read contiguous arrays."""
+    if {one.dtype, other.dtype} != {numba.from_dtype(DTYPE)}:
+        raise numba.TypingError(f"what is read is arrays of {DTYPE}")
     is_dense = one.layout == other.layout == "C"
 
     def codegen(context, builder, signature, args):
@@ -216,6 +218,8 @@ NARROWED
 def forward(x, y, residualsMORE):
     """Inputs x (slots, n) to outputs y (slots, n) and the residual buffer (rows, n): C-contiguous, apart in memory.LONG"""
     n = x.shape[1]
+    if x.shape[0] != INPUTS or y.shape != (OUTPUTS, n) or residuals.shape != (ROWS, n)CODES_TOO:
+        raise ValueError("`NAME`: x has the shape (INPUTS, n), y (OUTPUTS, n), residuals (ROWS, n)CODES_SHAPE")
     whole = n // WIDE * WIDE
     for tile in numba.prange((whole + TILE - 1) // TILE):
         _forward_tile(x, y, residualsMORE, tile * TILE, min(whole, tile * TILE + TILE))
@@ -243,6 +247,8 @@ def _reverse_rest(residuals, seeds, cotangents, start, stop):
 def reverse(residuals, seeds, cotangents):
     """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n): C-contiguous, apart in memory."""
     n, lead = seeds.shape[2], _lead(cotangents)
+    if residuals.shape != (ROWS, n) or seeds.shape[1] != OUTPUTS or cotangents.shape != (seeds.shape[0], INPUTS, n):
+        raise ValueError("`NAME`: residuals have the shape (ROWS, n), seeds (S, OUTPUTS, n), cotangents (S, INPUTS, n)")
     first = min(max(lead, 0), n)
     last = first + (n - first) // WIDE * WIDE
     step = REVERSE_TILE if lead < 0 else TILE  # where memory bounds it, what is kept is read once, and stays near for all seeds
