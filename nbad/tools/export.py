@@ -17,7 +17,7 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
-from nbad.codegen.length import MOST_INPUTS, by_calls
+from nbad.codegen.length import MOST_RESULTS, by_calls
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
 from nbad.errors import fitting
@@ -32,8 +32,8 @@ from nbad.version import VERSION
 COMPARED = re.compile(r"= (\S+) (<|<=|>|>=|==|!=) (\S+)")
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 OWN = {"SWEPT": "_run", "BLOCKED": "_blocks", "PULLBACK": "Pullback"}  # what functions with the kernel's parameters call
-FEW = 6  # results of a forward kernel that takes several vectors at a time
-LARGE = 2048  # elements of a row that a reverse sweep writes at once: 1.1 to 1.4 times faster than 512; past the caches than 8192
+FEW = 8  # arguments of kernels that take several vectors at a time: with 10 both sweeps take 1.2 times as long by four
+LARGE = 2048  # elements that a reverse sweep takes at once: 1.1 to 1.4 times faster than 512, but past the caches 0.9 times
 ROWS = {"y": "ys", "residuals": "rs", "codes": "faults"}  # where a forward kernel has rows of what it writes
 GLUE = "\0"  # for blanks where no line is broken
 BESIDE = 50  # room for the name of a function beside what is in brackets
@@ -160,7 +160,8 @@ class Module:
         x, *results = self._forward_rows()
         arrays = {name: rows for name, rows in zip(("y", "residuals", "codes"), results, strict=True) if rows}
         more = "residuals, codes" if self.causes else "residuals"
-        words = {**self._words(), "residualsMORE": more, "LONG": texts.LONG * bool(self.causes)}
+        words = {**self._words(), "residualsMORE": more, "LONG": functions.LONG * bool(self.causes)}
+        words["CODES_TOO"], words["CODES_SHAPE"] = functions.SHAPE if self.causes else ("", "")
         words["STORES"] = "".join(f"        _store({name}, k, {ROWS[name]}, False)\n" for name in arrays)
         wide = (f"    wide_{name} = np.empty(({len(rows)}, WIDE), np.{self.dtype})\n" for name, rows in arrays.items())
         words["WIDENED"] = "".join(wide)
@@ -220,14 +221,16 @@ class Module:
     def vectors(self) -> int:
         """How many vectors the kernels take at a time, as `nbad.codegen.length` has it: more where calls stand close.
 
-        With four mish takes 0.6 of the time, arrhenius 0.9, and Black-Scholes, of 11 results, 1.25 (AVX-512).
+        With four mish takes 0.6 of the time and danwood 0.6 (AVX-512); Black-Scholes, of 11 results, 0.7 with two, and with four,
+        for which it puts 9 kB aside, 0.75 in most processes, and 1.8 in others.
         """
-        if self.program.math != "simd" or (self.stages is None and self.outputs + self.residuals > FEW):
+        results = self.outputs + self.residuals if self.stages is None else 0
+        if self.program.math != "simd" or self.inputs > FEW or results > MOST_RESULTS:
             return 1
         operations = [node.op for node in self._each_once() if node.op not in ("input", "const")]
         called = {op for op, row in self.rows.items() if row.libm and op not in functions.INSTRUCTIONS}
         found = by_calls(len(operations), sum(op in called for op in operations))
-        return found if self.stages is None or found == 1 else 4 if self.inputs <= MOST_INPUTS else 2
+        return min(found, 2) if results > FEW else found if self.stages is None or found == 1 else 4
 
     def _each_once(self) -> list[Node]:
         """The operations of the forward kernel, those of its loops included."""
@@ -282,7 +285,7 @@ class Module:
             "ARGUMENTS": f"({listed}{',' * (len(program.names) == 1)})",
             "PARAMETERS": repr(program.names).replace("'", '"'),
             **{word: _apart(name, program.names) for word, name in OWN.items()},
-            "RUN": texts.RUN_CODES if self.causes else texts.RUN,
+            "RUN": functions.RUN_CODES if self.causes else functions.RUN,
             "ROW_NAMES": "\n".join([*rows, ""]) if rows else "    none\n",
             "ROWS": str(self.residuals),
             "OUTPUTS": str(self.outputs),

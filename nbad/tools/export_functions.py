@@ -36,53 +36,74 @@ VECTORS = '''\
 # for an element depends on its own operands only.
 
 
-def _variant(name, arity):
-    """The symbol of a vector function, its definition and its width; None where there is none."""
+def _variant(name, arity, width):
+    """The function `vector_OWN` for so many elements, as LLVM IR; None where there is none."""
     size, letter, fuses = _vectors()
-    width, bits = size // DTYPE.itemsize, 8 * DTYPE.itemsize
-    known = f"_ZGV{letter}N{width}{'v' * arity}_{name}{'f' * (bits == 32)}"
+    bits = 8 * DTYPE.itemsize
+    known = f"_ZGV{letter}N{8 * size // bits}{'v' * arity}_{name}{'f' * (bits == 32)}"
     is_known = binding.address_of_symbol(known) is not None
     if name in TEXTS and fuses and (not is_known or letter in FASTER.get(name, "")):
-        kinds = {"VECTOR": REAL, "WHOLES": f"i{bits}", "MASK": "i1"}
         body = TEXTS[name]
-        for word, kind in kinds.items():
+        for word, kind in {"VECTOR": REAL, "WHOLES": f"i{bits}", "MASK": "i1"}.items():
             body = body.replace(word, f"<{width} x {kind}>")
-        return "vector_OWN", body.replace("WIDTH", str(width)).replace("BITS", str(bits * width)), width
-    return (known, "", width) if is_known else None
+        return body.replace("WIDTH", str(width)).replace("BITS", str(bits * width))
+    return _in_parts(known, arity, 8 * size // bits, width) if is_known else None
 
 
-def _text(name, arity):
-    """LLVM IR of the function `each_OWN` that Numba's code calls for one element."""
-    each = range(arity)
-    given, kinds = ", ".join(f"{REAL} %x{k}" for k in each), ", ".join([REAL] * arity)
+def _in_parts(known, arity, lanes, width):
+    """The same by a function for fewer elements."""
+    part, whole, kinds = f"<{lanes} x {REAL}>", f"<{width} x {REAL}>", [f"v{n}f{8 * DTYPE.itemsize}" for n in (lanes, width)]
+    take, put = f"{part} @llvm.vector.extract.{'.'.join(kinds)}", f"{whole} @llvm.vector.insert.{'.'.join(kinds[::-1])}"
+    lines, last = [], "poison"
+    for start in range(0, width, lanes):
+        lines += [f"  %x{k}.{start} = call {take}({whole} %x{k}, i64 {start})" for k in range(arity)]
+        lines.append(f"  %y.{start} = call {part} @{known}({', '.join(f'{part} %x{k}.{start}' for k in range(arity))})")
+        lines.append(f"  %all.{start} = call {put}({whole} {last}, {part} %y.{start}, i64 {start})")
+        last = f"%all.{start}"
+    return f"""
+declare {part} @{known}({', '.join([part] * arity)}) {PURE}
+declare {take}({whole}, i64) {PURE}
+declare {put}({whole}, {part}, i64) {PURE}
+define linkonce_odr {whole} @vector_OWN({', '.join(f'{whole} %x{k}' for k in range(arity))}) nounwind alignstack(64) {{
+{chr(10).join(lines)}
+  ret {whole} {last}
+}}"""
+
+
+def _texts(name, arity):
+    """LLVM IR of the function `each_OWN` that Numba's code calls for one element, and of its forms for vectors."""
+    given, kinds = ", ".join(f"{REAL} %x{k}" for k in range(arity)), ", ".join([REAL] * arity)
     head = f"define {REAL} @each_OWN({given}) alwaysinline"
-    pure = "nounwind willreturn memory(none)"
-    found = None if name.startswith("llvm.") else _variant(name, arity)
-    if found is None:
+    widths = sorted({_vectors()[0] // DTYPE.itemsize, WIDE})
+    forms = {} if name.startswith("llvm.") else {width: _variant(name, arity, width) for width in widths}
+    if None in forms.values() or not forms:
         called = f"{name}.f{8 * DTYPE.itemsize}" if name.startswith("llvm.") else name + "f" * (REAL == "float")
-        return f"""
-declare {REAL} @{called}({kinds}) {pure}
+        return [f"""
+declare {REAL} @{called}({kinds}) {PURE}
 {head} {{
   %y = call {REAL} @{called}({given})
   ret {REAL} %y
-}}"""
-    vector, body, width = found
-    wide = f"<{width} x {REAL}>"
-    spread = [f"  %w{k} = insertelement {wide} splat ({REAL} 1.0), {REAL} %x{k}, i64 0" for k in each]
-    attribute = f'"vector-function-abi-variant"="_ZGV_LLVM_N{width}{"v" * arity}_lane_OWN({vector})"'
-    return f"""
-{body or f"declare {wide} @{vector}({', '.join([wide] * arity)}) {pure}"}
-@llvm.compiler.used = appending global [1 x ptr] [ptr @{vector}], section "llvm.metadata"
-define linkonce_odr {REAL} @lane_OWN({given}) noinline {pure} {{
+}}"""]
+    vectors = {width: f"<{width} x {REAL}>" for width in forms}
+    declared = [f"declare {kind} @vector{width}_OWN({', '.join([kind] * arity)}) {PURE}" for width, kind in vectors.items()]
+    told = ",".join(f"_ZGV_LLVM_N{width}{'v' * arity}_lane_OWN(vector{width}_OWN)" for width in forms)
+    used = ", ".join(f"ptr @vector{width}_OWN" for width in forms)
+    first, wide = next(iter(vectors.items()))
+    spread = [f"  %w{k} = insertelement {wide} splat ({REAL} 1.0), {REAL} %x{k}, i64 0" for k in range(arity)]
+    each = f"""
+{chr(10).join(declared)}
+@llvm.compiler.used = appending global [{len(forms)} x ptr] [{used}], section "llvm.metadata"
+define linkonce_odr {REAL} @lane_OWN({given}) noinline {PURE} {{
 {chr(10).join(spread)}
-  %all = call {wide} @{vector}({', '.join(f'{wide} %w{k}' for k in each)})
+  %all = call {wide} @vector{first}_OWN({', '.join(f'{wide} %w{k}' for k in range(arity))})
   %one = extractelement {wide} %all, i64 0
   ret {REAL} %one
 }}
 {head} {{
-  %y = call {REAL} @lane_OWN({given}) nounwind memory(none) {attribute}
+  %y = call {REAL} @lane_OWN({given}) nounwind memory(none) "vector-function-abi-variant"="{told}"
   ret {REAL} %y
 }}"""
+    return [each, *(text.replace("vector_OWN", f"vector{width}_OWN") for width, text in forms.items())]
 
 
 def _function(name, arity):
@@ -92,10 +113,12 @@ def _function(name, arity):
     kind = numba.float64 if REAL == "double" else numba.float32
 
     def codegen(context, builder, signature, args):
-        text = _text(name, arity)
-        own = f"{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"  # all modules of a process share the names of symbols
+        texts = _texts(name, arity)
+        mark = hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+        own = f"{name}_{mark}"  # all modules of a process share the names of symbols
         library = context.codegen().create_library(f"each_{own}")
-        library.add_llvm_module(binding.parse_assembly(text.replace("OWN", own)))
+        for text in texts:
+            library.add_llvm_module(binding.parse_assembly(text.replace("OWN", own)))
         library.finalize()
         context.add_linking_libs([library])
         scalar = ir.DoubleType() if REAL == "double" else ir.FloatType()
@@ -132,7 +155,7 @@ def _interpreted(name):
 
 with suppress(RuntimeError):
     binding.load_library_permanently("libmvec.so.1")  # before any code from the cache is loaded
-REAL = "SCALAR"
+REAL, PURE = "SCALAR", "nounwind willreturn memory(none)"
 # where the C library has a vector function, too: the instruction sets on which the one below is faster
 FASTER = LETTERS
 TEXTS = {}
@@ -171,6 +194,22 @@ def _fail(codes, shape):
     error, text = CAUSES[int(codes[np.argmax(codes != 0)]) - 1]
     raise error(f"`NAME`: element {tuple(map(int, place))}, one of {np.count_nonzero(codes)}: {text}")
 '''
+RUN = """\
+    with np.errstate(all="ignore"):
+        forward(x, y, residuals)
+"""
+RUN_CODES = """\
+    codes = np.zeros((1, x.shape[1]), DTYPE)
+    with np.errstate(all="ignore"):
+        forward(x, y, residuals, codes)
+    if codes.any():
+        _fail(codes[0], shape)
+"""
+LONG = """
+
+    Elements without a value have the number of the cause in `codes` (1, n).
+    """
+SHAPE = " or codes.shape != (1, n)", ", codes (1, n)"
 IMPORTS = [
     "from llvmlite import binding, ir",
     "from numba.core import cgutils, config",
@@ -213,7 +252,8 @@ def vectors(rows: dict[str, Operation], dtype: str, math: str) -> str:
     names = sorted({name for _, name, _ in wanted if name in FUNCTIONS}) if math == "simd" else []
     letters = {name: "".join(letter for (letter, d), ours in FASTER.items() if d == dtype and name in ours) for name in names}
     definitions = "".join(DEFINITION.format(name=name, text=_any_width(name, dtype)) for name in names)
-    body = VECTORS if math == "simd" else VECTORS.replace('None if name.startswith("llvm.") else _variant(name, arity)', "None")
+    forms = '{} if name.startswith("llvm.") else {width: _variant(name, arity, width) for width in widths}'
+    body = VECTORS if math == "simd" else VECTORS.replace(forms, "{}")
     filled = {
         "SCALAR": "double" if dtype == "float64" else "float",
         "LETTERS": repr({name: where for name, where in letters.items() if where}).replace("'", '"'),

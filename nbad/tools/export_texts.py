@@ -21,7 +21,7 @@ IMPORTS
 DTYPE = np.dtype(np.WORKING)
 OPTIONS = {"error_model": "numpy", "cache": "__file__" in globals(), "nogil": True}
 TILE = 512  # elements that are computed at a time
-REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep
+REVERSE_TILE = REVERSE_STEP  # the same of a reverse sweep whose results stay in the caches
 LINE = 64 // DTYPE.itemsize  # elements of a cache line
 VECTORS_HERE
 LANES = BY_HOST  # elements of a vector here
@@ -32,13 +32,20 @@ LEAVES = LEAF_SHAPES  # of each result
 '''
 
 FORWARD_TILE = '''\
-@numba.njit(**OPTIONS)
-def _forward_tile(x, y, residualsMORE, start, stop):
-    """The elements of one tile, WIDE at a timeLOOPS."""
+@numba.njit(**OPTIONS, forceinline=True)
+def _forward_lines(x, y, residualsMORE, start, stop):
+    """Elements, WIDE at a timeLOOPS."""
 ROOM
     for k in range(np.uintp(start), np.uintp(stop), np.uintp(WIDE)):
 PARTS
 STORES
+TOGETHER
+
+
+@numba.njit(**OPTIONS)
+def _forward_tile(x, y, residualsMORE, start, stop):
+    """The elements of one tile: once made of vectors, the loop goes through the compiler again, which puts functions into it."""
+    _forward_lines(x, y, residualsMORE, start, stop)
 TOGETHER
 '''
 PART = """\
@@ -111,8 +118,8 @@ def _rows_of(context, count):
 @intrinsic
 def _store(context, target, k, rows, past):
     """Put rows of WIDE numbers into an array from column `k` on: as whole cache lines past the caches, or anywhere."""
-    if target.layout != "C" or target.ndim != 2 or target.dtype != rows.dtype.dtype:
-        raise numba.TypingError(f"results are C-contiguous arrays of {rows.dtype.dtype}")
+    if target.layout != "C" or target.ndim != 2 or target.dtype != rows.dtype.dtype or not target.mutable:
+        raise numba.TypingError(f"results are C-contiguous arrays of {rows.dtype.dtype} that can be written to")
 
     def codegen(context, builder, signature, args):
         array = context.make_array(target)(context, builder, args[0])
@@ -149,6 +156,8 @@ def _loops(blocks):
 @intrinsic
 def _side_by_side(context, one, other):
     """Tell the compiler to compute all elements of the innermost loops above at once, where they read contiguous arrays."""
+    if {one.dtype, other.dtype} != {numba.from_dtype(DTYPE)}:
+        raise numba.TypingError(f"what is read is arrays of {DTYPE}")
     is_dense = one.layout == other.layout == "C"
 
     def codegen(context, builder, signature, args):
@@ -156,7 +165,7 @@ def _side_by_side(context, one, other):
         function.attributes.add("nounwind")
         function.attributes.alignstack = 64  # registers that are put aside lie within cache lines
         number, loops = ir.IntType(32), list(_loops(function.blocks)) if is_dense else []
-        inner = [["vectorize.width", number(LANES)], ["interleave.count", number(WIDE // LANES)], ["unroll.disable"]]
+        inner = [["vectorize.width", number(WIDE)], ["interleave.count", number(1)], ["unroll.disable"]]
         for start, end, block in loops:
             is_inner = not any(start < other <= end for other, _, _ in loops)
             hints = inner if is_inner else [["isvectorized", number(1)]]  # of others nothing is to be asked
@@ -209,6 +218,8 @@ NARROWED
 def forward(x, y, residualsMORE):
     """Inputs x (slots, n) to outputs y (slots, n) and the residual buffer (rows, n): C-contiguous, apart in memory.LONG"""
     n = x.shape[1]
+    if x.shape[0] != INPUTS or y.shape != (OUTPUTS, n) or residuals.shape != (ROWS, n)CODES_TOO:
+        raise ValueError("`NAME`: x has the shape (INPUTS, n), y (OUTPUTS, n), residuals (ROWS, n)CODES_SHAPE")
     whole = n // WIDE * WIDE
     for tile in numba.prange((whole + TILE - 1) // TILE):
         _forward_tile(x, y, residualsMORE, tile * TILE, min(whole, tile * TILE + TILE))
@@ -236,11 +247,14 @@ def _reverse_rest(residuals, seeds, cotangents, start, stop):
 def reverse(residuals, seeds, cotangents):
     """The residual buffer and seeds (S, outputs, n) to cotangents (S, inputs, n): C-contiguous, apart in memory."""
     n, lead = seeds.shape[2], _lead(cotangents)
+    if residuals.shape != (ROWS, n) or seeds.shape[1] != OUTPUTS or cotangents.shape != (seeds.shape[0], INPUTS, n):
+        raise ValueError("`NAME`: residuals have the shape (ROWS, n), seeds (S, OUTPUTS, n), cotangents (S, INPUTS, n)")
     first = min(max(lead, 0), n)
     last = first + (n - first) // WIDE * WIDE
-    for tile in numba.prange((last - first + REVERSE_TILE - 1) // REVERSE_TILE):
-        start = first + tile * REVERSE_TILE
-        _reverse_tile(residuals, seeds, cotangents, start, min(last, start + REVERSE_TILE), lead >= 0)
+    step = REVERSE_TILE if lead < 0 else TILE  # where memory bounds it, what is kept is read once, and stays near for all seeds
+    for tile in numba.prange((last - first + step - 1) // step):
+        start = first + tile * step
+        _reverse_tile(residuals, seeds, cotangents, start, min(last, start + step), lead >= 0)
     for start, stop in ((0, first), (last, n)):
         if start < stop:
             _reverse_rest(residuals, seeds, cotangents, start, stop)
@@ -379,18 +393,3 @@ def BLOCKED(residuals, shape):
         reverse(residuals, seeds, out)
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape((*shape, OUTPUTS, INPUTS))
 '''
-RUN = """\
-    with np.errstate(all="ignore"):
-        forward(x, y, residuals)
-"""
-RUN_CODES = """\
-    codes = np.zeros((1, x.shape[1]), DTYPE)
-    with np.errstate(all="ignore"):
-        forward(x, y, residuals, codes)
-    if codes.any():
-        _fail(codes[0], shape)
-"""
-LONG = """
-
-    Elements without a value have the number of the cause in `codes` (1, n).
-    """

@@ -268,6 +268,8 @@ def test_calls_of_functions_do_not_wait_for_one_another():
 
     assert [width(kernels()[name][1]) for name in ("activations.mish", "lambert_w.lambert_w")] == ["max(LINE, 4 * LANES)"] * 2
     assert width(nbad.kernel(lambda x: np.exp(x), math="libm")) == "LINE"
+    assert width(kernels()["black_scholes.price"][1]) == "max(LINE, 2 * LANES)"  # of 11 results
+    assert width(nbad.kernel(lambda x: np.exp(x).sum(), signature="(9)->()")) == "LINE"
     assert width(nbad.kernel(lambda x: np.exp(x) * sum(x**k for k in range(1, 9)))) == "max(LINE, 2 * LANES)"
 
 

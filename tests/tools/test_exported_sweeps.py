@@ -115,3 +115,51 @@ def test_arrays_in_any_order_are_read_without_a_word(product, capfd, rng):
     np.testing.assert_array_equal(y[0], x[0] * x[1])
     np.testing.assert_array_equal(cotangents[0], x[::-1] * seeds[0])
     assert capfd.readouterr().err == ""
+
+
+def test_results_that_are_only_to_be_read_are_refused(product):
+    y, cotangents = np.full((1, 4), -1.0), np.full((1, 2, 4), -1.0)
+    y.flags.writeable = cotangents.flags.writeable = False
+    with pytest.raises(numba.TypingError, match="arrays of float64 that can be written to"):
+        product.forward(np.ones((2, 4)), y, np.empty((2, 4)))
+    with pytest.raises(numba.TypingError, match="arrays of float64 that can be written to"):
+        product.reverse(np.ones((2, 4)), np.ones((1, 1, 4)), cotangents)
+    assert (y == -1.0).all()
+    assert (cotangents == -1.0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_operands_of_another_dtype_are_refused(product, dtype):
+    """What is computed of them would be rounded as they are."""
+    with pytest.raises(numba.TypingError, match="what is read is arrays of float64"):
+        product.forward(np.ones((2, 4), dtype), np.empty((1, 4)), np.empty((2, 4)))
+    with pytest.raises(numba.TypingError, match="what is read is arrays of float64"):
+        product.reverse(np.ones((2, 4)), np.ones((1, 1, 4), dtype), np.empty((1, 2, 4)))
+
+
+def test_operands_in_the_other_byte_order_are_refused(product):
+    """Numba has no type for them."""
+    given = np.ones((2, 40)), np.empty((1, 40)), np.empty((2, 40))
+    product.forward(*given)
+    with pytest.raises(numba.TypingError, match="non-precise type"):
+        product.forward(given[0].astype(given[0].dtype.newbyteorder()), *given[1:])
+    np.testing.assert_array_equal(product.value(given[0][0].astype(">f8"), 3.0), np.full(40, 3.0))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(3, 40), (2, 41), (2, 39), (1, 0)])
+def test_rows_that_do_not_fit_are_refused(product, place, shape):
+    """Else memory beside them would be read, or written to."""
+    given = [np.ones((2, 40)), np.empty((1, 40)), np.empty((2, 40))]
+    given[place] = np.ones(shape)
+    with pytest.raises(ValueError, match=r"x has the shape \(2, n\), y \(1, n\), residuals \(2, n\)"):
+        product.forward(*given)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(3, 3, 40), (2, 2, 41), (4, 1, 40), (1, 0, 0)])
+def test_seeds_and_cotangents_that_do_not_fit_are_refused(product, place, shape):
+    given = [np.ones((2, 40)), np.ones((3, 1, 40)), np.ones((3, 2, 40))]
+    given[place] = np.ones(shape if place else shape[:2])
+    with pytest.raises(ValueError, match=r"residuals have the shape \(2, n\), seeds \(S, 1, n\), cotangents \(S, 2, n\)"):
+        product.reverse(*given)
