@@ -36,5 +36,5 @@ def erfc(e: Lines, x: Value) -> Value:
     inverse = 1.0 / below
     quotient = power * inverse
     rest = e.fma(-quotient, below, power) + e.fma(-quotient, below_low, e.fma(power + low, more, low))
-    far = scaled(e, e.fma(rest, inverse, quotient), r.bits)
+    far = scaled(e, e.fma(rest, inverse, quotient), r)
     return e.where(x < 0.0, 2.0 - far, far)
