@@ -343,7 +343,7 @@ def _link(symbol: str) -> None:
     elif symbol.startswith(FOREIGN):
         foreign_function(symbol.removeprefix(FOREIGN))
     else:
-        binding.add_symbol(symbol, compile_lasting(library.text(symbol), symbol))
+        binding.add_symbol(symbol, compile_lasting(library.text(symbol, host().letter), symbol))
 
 
 def _renamed(ir: str, name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The error function and its complement: polynomials next to 0, a polynomial to the power of 8, or an exponential, beyond."""
+"""The error function by a polynomial next to 0, and by one to the power of 8 beyond; its complement by an exponential."""
 
 from nbad.functions.coefficients import COEFFICIENTS
 from nbad.functions.exponentials import reduced, scaled
@@ -7,6 +7,8 @@ from nbad.functions.lines import Lines, Value, fast_sum
 NEAR = 1.375  # below, erf(x) is an odd polynomial; beyond, the root of its complement is a short one
 MIDDLE = NEAR * NEAR / 2  # of the squares there
 FAR = 4.575  # beyond NEAR, where 1 - erf(x) is less than a quarter of an ulp of 1
+SLOPE, START = 97 / 64, 17 / 16  # erfc(x)*exp(x*x) times this line is 1 within a fifth
+SHIFT, CENTRE = 3.5, 15 / 32  # and the rest a polynomial in x/(x + SHIFT), whose error is least for small x, less its middle
 
 
 def erf(e: Lines, x: Value) -> Value:
@@ -21,27 +23,18 @@ def erf(e: Lines, x: Value) -> Value:
 
 
 def erfc(e: Lines, x: Value) -> Value:
-    """1 - erf(x)."""
-    a = e.abs(x)
-    less, lost = fast_sum(e.constant(1.0), -x)
-    near = less + (lost - x * e.polynomial(COEFFICIENTS["erfc_near"][e.dtype], x * x))
-    far = _far(e, e.between(a, 0.625, e.pick(28.0, 11.0)))
-    return e.where(a < 0.625, near, e.where(x < 0.0, 2.0 - far, far))
-
-
-def _far(e: Lines, x: Value) -> Value:
-    """From 5/8 on: `exp(-x*x)/(2*x + 1)`, in more digits, times a polynomial in `1/(x + 3)` that is hardly more than 1."""
-    square = x * x
-    r = reduced(e, -square, -e.fma(x, x, -square))
+    """1 - erf(x): for positive x `exp(-x*x)`, in more digits, by a line, and times 1 and a little."""
+    a, most = e.abs(x), e.pick(27.5, 11.0)
+    a = e.where(a > most, most, a)
+    square = a * a
+    r = reduced(e, -square, -e.fma(a, a, -square))
     power, low = fast_sum(e.constant(1.0), r.high)
     low = low + r.low
-    first, *others = COEFFICIENTS["erfc"][e.dtype]
-    u = 1.0 / (x + 3.0) - 0.125
-    more = u * e.polynomial(others, u)  # than the first
-    above = power * first
-    above_low = e.fma(power, more, e.fma(low, more + first, e.fma(power, first, -above)))
-    below, below_low = fast_sum(x + x, e.constant(1.0))
+    below = e.fma(a, SLOPE, START)
+    below_low = e.fma(a, SLOPE, START - below)
+    more = e.polynomial(COEFFICIENTS["erfc"][e.dtype], a / (a + SHIFT) - CENTRE)  # than 1
     inverse = 1.0 / below
-    quotient = above * inverse
-    rest = e.fma(-quotient, below, above) + (above_low - quotient * below_low)
-    return scaled(e, e.fma(rest, inverse, quotient), r.bits)
+    quotient = power * inverse
+    rest = e.fma(-quotient, below, power) + e.fma(-quotient, below_low, e.fma(power + low, more, low))
+    far = scaled(e, e.fma(rest, inverse, quotient), r)
+    return e.where(x < 0.0, 2.0 - far, far)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from nbad.functions.coefficients import COEFFICIENTS
 from nbad.functions.constants import LN_2, LOG_2_E, parts
+from nbad.functions.exponents import scaled_by
 from nbad.functions.lines import Lines, Value, fast_sum
 
 
@@ -18,12 +19,12 @@ class Reduced(NamedTuple):
 
 def exp(e: Lines, x: Value) -> Value:
     """exp(x)."""
-    return scaled(e, *_whole(reduced(e, e.between(x, *e.pick((-746.0, 710.0), (-104.0, 89.0))))))
+    return _whole(e, reduced(e, e.between(x, *e.pick((-746.0, 710.0), (-104.0, 89.0)))))
 
 
 def exp2(e: Lines, x: Value) -> Value:
     """2**x."""
-    return scaled(e, *_whole(reduced_2(e, e.between(x, *e.pick((-1076.0, 1025.0), (-151.0, 129.0))))))
+    return _whole(e, reduced_2(e, e.between(x, *e.pick((-1076.0, 1025.0), (-151.0, 129.0)))))
 
 
 def expm1(e: Lines, x: Value) -> Value:
@@ -91,10 +92,12 @@ def reduced_2(e: Lines, x: Value, low: Value | None = None) -> Reduced:
     return _polynomial(e, high, rest if low is None else e.fma(low, high_2, rest), k, shifted)
 
 
-def scaled(e: Lines, x: Value, bits: Value) -> Value:
-    """`x * 2**k` in two steps: the last one rounds, or overflows."""
-    half = bits >> 1
-    first, second = (e.from_bits(part << e.fraction) for part in (half, bits - half))
+def scaled(e: Lines, x: Value, r: Reduced) -> Value:
+    """`x * 2**k` in two steps, unless there is one for it: the last one rounds, or overflows."""
+    if e.has_exponents:
+        return scaled_by(e, x, r.k)
+    half = r.bits >> 1
+    first, second = (e.from_bits(part << e.fraction) for part in (half, r.bits - half))
     return x * first * second
 
 
@@ -109,8 +112,8 @@ def _polynomial(e: Lines, exact: Value, rest: Value, k: Value, shifted: Value) -
     return Reduced(exact, low, k, e.to_bits(shifted))
 
 
-def _whole(r: Reduced) -> tuple[Value, Value]:
-    return r.high + r.low + 1.0, r.bits
+def _whole(e: Lines, r: Reduced) -> Value:
+    return scaled(e, r.high + r.low + 1.0, r)
 
 
 def power_of_2(e: Lines, bits: Value, more: int) -> Value:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nbad.functions.error_functions import FAR, MIDDLE, NEAR
+from nbad.functions.error_functions import CENTRE, FAR, MIDDLE, NEAR, SHIFT, SLOPE, START
 from nbad.functions.lines import rounded
 
 PRECISION, POINTS, ROUNDS = 240, 500, 12
@@ -71,9 +71,9 @@ def _fits() -> dict[str, Fit]:
         return mp.root(mp.erfc(x), 8)
 
     def erfc(u: Any) -> Any:
-        """`erfc(x)*exp(x*x)*(2*x + 1)`, where `u = 1/(x + 3) - 1/8`."""
-        x = 1 / (u + mp.mpf(1) / 8) - 3
-        return mp.erfc(x) * mp.exp(x * x) * (2 * x + 1)
+        """`erfc(x)*exp(x*x)*(SLOPE*x + START) - 1`, where `u = x/(x + SHIFT) - CENTRE`."""
+        x = SHIFT * (u + CENTRE) / (1 - u - CENTRE)
+        return mp.erfc(x) * mp.exp(x * x) * (SLOPE * x + START) - 1
 
     return {
         "exp": Fit(series(lambda k: 1 / mp.factorial(k + 2)), "-0.34661", "0.34661", lambda r: r * r * mp.exp(-r), 9, 4),
@@ -92,8 +92,7 @@ def _fits() -> dict[str, Fit]:
         "pow": Fit(series(lambda k: mp.mpf(1) / (2 * k + 5)), "0", "0.02944", lambda z: z * z, 6, 2),
         "erf": Fit(lambda t: erf(t + MIDDLE), f"{-MIDDLE}", f"{MIDDLE}", lambda t: 1 / (1 + erf(t + MIDDLE)), 13, 8),
         "erf_far": Fit(lambda u: root(u + NEAR), "0", f"{FAR}", lambda u: root(u + NEAR) ** 7, 16, 6),
-        "erfc_near": Fit(erf, "0", "0.390625", lambda s: 1, 9, 5),
-        "erfc": Fit(erfc, "-0.093", "0.1509", lambda u: 1 / erfc(u), 21, 10),
+        "erfc": Fit(erfc, "-0.469", "0.419", lambda u: 1 / (1 + erfc(u)), 22, 10),
     }
 
 

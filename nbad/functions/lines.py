@@ -120,6 +120,8 @@ class Lines:
     dtype : str
     width : int
         Elements in a vector.
+    has_exponents : bool
+        Whether `nbad.functions.exponents` has instructions for it.
     types : dict of str to str
         Type of each kind of value.
     printed : list of str
@@ -129,12 +131,13 @@ class Lines:
         Lanes for which the scalar C function is called: those far out, for which the formula does not hold.
     """
 
-    def __init__(self, dtype: str, width: int):
+    def __init__(self, dtype: str, width: int, letter: str = ""):
         self.dtype, self.width, self.bits, self.fraction = dtype, width, BITS[dtype], FRACTION[dtype]
         self.double = dtype == "float64"
         self.bias = (1 << (self.bits - self.fraction - 2)) - 1  # of an exponent
         self.sign = 1 << (self.bits - 1)
         self.types = {REAL: f"<{width} x {FLOAT[dtype]}>", INT: f"<{width} x i{self.bits}>", MASK: f"<{width} x i1>"}
+        self.has_exponents = letter == "e" and width * self.bits % 512 == 0
         self.printed: list[str] = []
         self.declared: dict[str, str] = {}
         self.far: Value | None = None

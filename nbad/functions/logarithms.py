@@ -1,25 +1,17 @@
 """Logarithms: `x = 2**k * m` with m next to 1, and `log(m)` by a polynomial in the square of `s = (m - 1)/(m + 1)`."""
 
 import math
-from typing import NamedTuple
 
 from nbad.functions.coefficients import COEFFICIENTS
 from nbad.functions.constants import LN_2, LOG_2_E, LOG_10_2, LOG_10_E, parts
-from nbad.functions.lines import Lines, Value, fast_sum
-
-
-class Split(NamedTuple):
-    """`x = 2**k * (1 + f)`, f from -0.293 to 0.414; what was subtracted from the bits of x for that."""
-
-    f: Value
-    k: Value
-    power: Value
+from nbad.functions.exponents import exponent, mantissa, with_ends_of_log
+from nbad.functions.lines import Lines, Value, fast_sum, rounded
 
 
 def log(e: Lines, x: Value) -> Value:
     """log(x)."""
     high, low = parts(LN_2, e.dtype, 2)
-    f, k, _ = split(e, x)
+    f, k = split(e, x)
     half, inner = _log_1p(e, f, k * low)
     return _at_ends(e, x, e.fma(k, high, f - (half - inner)))
 
@@ -36,9 +28,7 @@ def log10(e: Lines, x: Value) -> Value:
 
 def log1p(e: Lines, x: Value) -> Value:
     """log(1 + x)."""
-    result = e.copysign(_log1p_of_sum(e, x), x)
-    result = e.where(x < math.inf, result, x)
-    return e.where(x > -1.0, result, e.where(x.is_equal(-1.0), -math.inf, math.nan))
+    return _at_ends(e, x + 1.0, e.copysign(_log1p_of_sum(e, x), x))
 
 
 def asinh(e: Lines, x: Value) -> Value:
@@ -75,18 +65,25 @@ def atanh(e: Lines, x: Value) -> Value:
     return e.where(a > 1.0, math.nan, e.copysign(result, x))
 
 
-def split(e: Lines, x: Value, is_normal: bool = False) -> Split:
-    """A positive number as a power of 2 and a rest next to 1; any number of others."""
+def split(e: Lines, x: Value) -> tuple[Value, Value]:
+    """A positive number as `2**k * (1 + f)`, f from -0.293 to 0.414: f and k; any numbers of others."""
+    if e.has_exponents:
+        m, k = mantissa(e, x), exponent(e, x)
+        above = m >= 2.0 * rounded(0.5**0.5, e.dtype)
+        return e.where(above, m * 0.5, m) - 1.0, e.where(above, k + 1.0, k)
     tiny, shift = e.pick((2.0**-1022, 54), (2.0**-126, 25))
     small = x < tiny
-    bits = e.to_bits(x if is_normal else e.where(small, x * 2.0**shift, x))
+    bits = e.to_bits(e.where(small, x * 2.0**shift, x))
+    k, power = _nearest_power(e, bits)
+    return e.from_bits(bits - power) - 1.0, k + e.where(small, float(-shift), 0.0)
+
+
+def _nearest_power(e: Lines, bits: Value) -> tuple[Value, Value]:
+    """k, and what is to be subtracted from the bits of a normal number to divide it by `2**k`."""
     moved = bits - e.constant_bits(0.5**0.5)
-    power = moved & -(1 << e.fraction)
     up = (moved + (e.bias + 1 << e.fraction)) >> e.fraction  # no CPU before AVX-512 converts whole numbers of 64 bits:
     zero = 2.0**e.fraction  # they become the low bits of a number
-    k = e.from_bits(up | e.constant_bits(zero)) - (zero + e.bias + 1)
-    k = k if is_normal else k + e.where(small, float(-shift), 0.0)
-    return Split(e.from_bits(bits - power) - 1.0, k, power)
+    return e.from_bits(up | e.constant_bits(zero)) - (zero + e.bias + 1), moved & -(1 << e.fraction)
 
 
 def _log1p_of_large(e: Lines, x: Value, high: Value, low: Value) -> Value:
@@ -101,7 +98,7 @@ def _log1p_of_sum(e: Lines, x: Value, low: Value | None = None, doublings: Value
 
     Of `f = x/2**k + (1/2**k - 1)` both parts are exact, and the sum, too, but for k = 1 and f next to -1/4.
     """
-    _, k, power = split(e, x + 1.0, is_normal=True)
+    k, power = _nearest_power(e, e.to_bits(x + 1.0))
     scale = e.from_bits((e.bias + 2 << e.fraction) - power)  # 4/2**k, for 1/2**k may be too small
     scaled, less = x * scale, e.fma(scale, 0.25, -1.0)
     f = e.fma(scaled, 0.25, less)
@@ -142,7 +139,7 @@ def _log_1p(e: Lines, f: Value, more: Value | None = None) -> tuple[Value, Value
 
 def _of_base(e: Lines, x: Value, factor: str, unit: str) -> Value:
     """A logarithm to another base, of which 2 has the logarithm `unit`."""
-    f, k, _ = split(e, x)
+    f, k = split(e, x)
     half, inner = _log_1p(e, f)
     first = f - half
     last = ((f - first) - half) + inner
@@ -155,5 +152,8 @@ def _of_base(e: Lines, x: Value, factor: str, unit: str) -> Value:
 
 
 def _at_ends(e: Lines, x: Value, result: Value) -> Value:
+    """The logarithm of any x, given that of those between 0 and inf."""
+    if e.has_exponents:
+        return with_ends_of_log(e, result, x)
     result = e.where(x < math.inf, result, x)
     return e.where(x > 0.0, result, e.where(x.is_equal(0.0), -math.inf, math.nan))

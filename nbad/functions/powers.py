@@ -12,7 +12,7 @@ from nbad.functions.logarithms import split
 def cbrt(e: Lines, x: Value) -> Value:
     """The cube root."""
     a = e.abs(x)
-    f, k, _ = split(e, a)
+    f, k = split(e, a)
     magic = 1.5 * 2.0**e.fraction
     shifted = e.fma(k, 1 / 3, magic)
     third = shifted - magic
@@ -39,7 +39,7 @@ def pow(e: Lines, x: Value, y: Value) -> Value:
     bound = e.pick(1100.0, 160.0)
     more = e.where(e.abs(product) < bound, more, 0.0)
     r = reduced_2(e, e.between(product, -bound, bound), more)
-    result = scaled(e, r.high + r.low + 1.0, r.bits)
+    result = scaled(e, r.high + r.low + 1.0, r)
     whole = e.trunc(y).is_equal(y)
     odd = whole & e.trunc(y * 0.5).differs(y * 0.5)
     result = e.where((x < 0.0) & ~whole & (a < math.inf), math.nan, result)
@@ -66,7 +66,7 @@ def hypot(e: Lines, x: Value, y: Value) -> Value:
 
 def _log2(e: Lines, x: Value) -> tuple[Value, Value]:
     """The logarithm of a positive number to base 2, as the sum of two: 11 bits more than y times it needs."""
-    f, k, _ = split(e, x)
+    f, k = split(e, x)
     m, lost = fast_sum(e.constant(2.0), f)
     inverse = 1.0 / m
     s = f * inverse

@@ -125,7 +125,7 @@ def widenable(function: str, arity: int, dtype: str, host: Host) -> Widenable | 
     kind, scalar = _Kind(dtype, arity), f"nbad_{function}_f{8 * ITEMSIZE[dtype]}"
     if host.has_own(function, arity, dtype):
         variants = {width: own[width] for width in widths}
-        modules = [text(own[1], "alwaysinline"), *map(text, variants.values())]
+        modules = [text(own[1], attributes="alwaysinline"), *(text(each, host.letter) for each in variants.values())]
         lines = [kind.declared(name, width) for width, name in variants.items()]
         lines.append(kind.scalar_form(scalar, own[1], 1))
     else:

@@ -25,7 +25,7 @@ def test_texts_are_modules_without_fast_math(printed):
 @pytest.mark.parametrize("name", FUNCTIONS | PAIRS)
 def test_texts_may_be_inlined_always(name):
     """As they are in Numba's code, their calls for lanes far out excepted."""
-    printed = text(symbol(name, "float64", 1), "alwaysinline")
+    printed = text(symbol(name, "float64", 1), attributes="alwaysinline")
     binding.parse_assembly(printed).verify()
     assert "alwaysinline" in printed
 
