@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,8 @@ TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
 PAGE = 4096
 STAGGER = 13 * 64  # bytes: from one block's start in a page to the next one's
-OFTEN = 1 << 28  # bytes: after so many that were taken anew or given back, the pool looks how many are left; that takes 80 us
+# the pool looks how much is left after so many seconds, or when so many bytes more wait or are taken; seldom, that takes 0.3 ms
+PAUSE, MUCH = 0.1, 1 << 28
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 BOUNDLESS = 1 << 60  # bytes: what the older control groups say where there is no limit is more
 VERSIONS = (  # of control groups: folder, controller, files of the limit and of what is used, cached files that may be dropped
@@ -129,7 +131,7 @@ class Pool:
 
     def __init__(self, limit):
         self.limit = limit
-        self._moved = 0  # bytes since the last look at what is left
+        self._due, self._most = 0.0, 0  # when to look at what is left: from a time on, from so many bytes on
         self._about = 0  # how many bytes wait, but for what interrupts may have made wrong since they were counted
         self.blocks: dict[int, list[Block]] = {}
         self._turns = itertools.count()
@@ -149,7 +151,7 @@ class Pool:
         with self._lock.current:
             if size in self.blocks:
                 return self._pop(size)
-        self._look(size, size)
+        self._look(size)
         try:
             raw = np.empty(size + PAGE, np.uint8)
         except MemoryError:  # what waits in other sizes may make room
@@ -171,13 +173,14 @@ class Pool:
                 self._about = self.waiting
                 while self._about > self.limit:
                     self._pop(next(iter(list(self.blocks))))  # a list: a lease may end here
-        self._look(size, 0)
+        self._look(0)
 
-    def _look(self, moved, needed):
+    def _look(self, needed):
         """Now and then give back what waits, where it is more than what would be left."""
-        self._moved += moved
-        if self._moved >= OFTEN and not sys.is_finalizing():
-            self._moved, self._about = 0, self.waiting
+        now = time.monotonic()
+        if (now >= self._due or self._about + needed >= self._most) and not sys.is_finalizing():
+            self._about = self.waiting
+            self._due, self._most = now + PAUSE, self._about + MUCH
             if self._about > left() - needed:
                 self.clear()
 

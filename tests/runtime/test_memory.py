@@ -203,7 +203,7 @@ def test_a_machine_that_tells_nothing(machine, own_pool, monkeypatch):
 
 
 def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
-    monkeypatch.setattr(memory, "OFTEN", 1)
+    monkeypatch.setattr(memory, "PAUSE", 0.0)
     monkeypatch.setattr(memory, "left", lambda: 5 * 8 * BIG)
     arrays = [memory.empty((size,), DOUBLE) for size in (BIG, 2 * BIG)]
     del arrays
@@ -213,6 +213,19 @@ def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
     assert own_pool.waiting == 0
     del array
     assert own_pool.waiting == 0
+
+
+def test_the_pool_looks_what_is_left_when_more_waits_and_not_for_what_goes_round(own_pool, monkeypatch):
+    looks = []
+    monkeypatch.setattr(memory, "PAUSE", 1e9)
+    monkeypatch.setattr(memory, "MUCH", 4 * 8 * BIG)
+    monkeypatch.setattr(memory, "left", lambda: looks.append(own_pool.waiting) or 1 << 40)
+    for _ in range(20):
+        memory.empty((2 * BIG,), DOUBLE)
+    assert looks == [0]
+    arrays = [memory.empty((BIG,), DOUBLE) for _ in range(2)]
+    del arrays
+    assert looks == [0, 4 * 8 * BIG]
 
 
 def test_memory_is_released_by_a_call(own_pool):
