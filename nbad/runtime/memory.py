@@ -301,7 +301,7 @@ def require(call, needed, fix):
     --------
     >>> require("`f(x)`", 1000, "")
     """
-    if needed > CAREFUL and needed > (free := available()):
+    if needed > CAREFUL and needed > POOL.waiting and needed > (free := available()):
         raise NotEnoughMemoryError(
             f"{call} needs {needed:,} bytes",
             got=f"{free:,} bytes available",

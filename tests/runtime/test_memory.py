@@ -228,6 +228,16 @@ def test_the_pool_looks_what_is_left_when_more_waits_and_not_for_what_goes_round
     assert looks == [0, 4 * 8 * BIG]
 
 
+def test_the_system_is_not_asked_where_enough_waits(own_pool, monkeypatch):
+    array = memory.empty((BIG,), DOUBLE)
+    del array
+    monkeypatch.setattr(memory, "CAREFUL", 0)
+    monkeypatch.setattr(memory, "left", lambda: -(1 << 40))
+    memory.require("`f(x)`", 8 * BIG, "")
+    with pytest.raises(MemoryError, match="needs 1,048,577 bytes"):
+        memory.require("`f(x)`", 8 * BIG + 1, "")
+
+
 def test_memory_is_released_by_a_call(own_pool):
     array = memory.empty((BIG,), DOUBLE)
     del array
