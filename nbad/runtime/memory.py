@@ -33,8 +33,9 @@ TEMPORARY = 1 << 28  # bytes of temporaries that a sweep takes at once where the
 SMALLEST = 1 << 18  # bytes; below this malloc recycles well enough by itself
 PAGE = 4096
 STAGGER = 13 * 64  # bytes: from one block's start in a page to the next one's
-# the pool looks how much is left after so many seconds, or when so many bytes more wait or are taken; seldom, that takes 0.3 ms
-PAUSE, MUCH = 0.1, 1 << 28
+# the pool looks how much is left, which takes 0.3 ms, when so many bytes more wait or are taken than before, or when so many in a
+# second may have taken what was left
+MUCH, FASTEST = 1 << 28, 1 << 34
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 BOUNDLESS = 1 << 60  # bytes: what the older control groups say where there is no limit is more
 VERSIONS = (  # of control groups: folder, controller, files of the limit and of what is used, cached files that may be dropped
@@ -197,8 +198,9 @@ class Pool:
         now = time.monotonic()
         if (now >= self._due or self._about + needed >= self._most) and not sys.is_finalizing():
             self._about = self._here()
-            self._due, self._most = now + PAUSE, self._about + MUCH
-            if self._about + self._near() > left() - needed:
+            spare = left() - self._about - self._near()
+            self._due, self._most = now + max(spare, 0) / FASTEST, max(self._most, self._about + MUCH)
+            if spare < needed:
                 self.clear()
 
     def _pop(self, size):

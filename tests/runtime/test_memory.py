@@ -268,7 +268,7 @@ def test_a_machine_that_tells_nothing(machine, own_pool, monkeypatch):
 
 
 def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
-    monkeypatch.setattr(memory, "PAUSE", 0.0)
+    monkeypatch.setattr(memory, "FASTEST", 1e30)
     monkeypatch.setattr(memory, "left", lambda: 5 * 8 * BIG)
     arrays = [memory.empty((size,), DOUBLE) for size in (BIG, 2 * BIG)]
     del arrays
@@ -282,7 +282,7 @@ def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
 
 def test_the_pool_looks_what_is_left_when_more_waits_and_not_for_what_goes_round(own_pool, monkeypatch):
     looks = []
-    monkeypatch.setattr(memory, "PAUSE", 1e9)
+    monkeypatch.setattr(memory, "FASTEST", 1e-30)
     monkeypatch.setattr(memory, "MUCH", 4 * 8 * BIG)
     monkeypatch.setattr(memory, "left", lambda: looks.append(own_pool.waiting) or 1 << 40)
     for _ in range(20):
@@ -344,14 +344,14 @@ f(x)
 limit(1 << 30)
 kept = [f(x) for _ in range(40)]  # 640 MiB
 del kept
-print(np.ones(100 << 20).sum(), POOL.waiting < 640 << 20)
+print(np.ones(60 << 20).sum(), POOL.waiting < 640 << 20)
 try:
     f(np.broadcast_to(1.0, 1 << 29))
 except MemoryError as error:
     print(type(error).__name__)
 """
     )
-    assert run_python(code, NBAD_POOL_BYTES=str(1 << 31)).split() == ["104857600.0", "True", "NotEnoughMemoryError"]
+    assert run_python(code, NBAD_POOL_BYTES=str(1 << 31)).split() == ["62914560.0", "True", "NotEnoughMemoryError"]
 
 
 def test_to_ask_for_limits_waits_for_nobody_who_loads_modules():
