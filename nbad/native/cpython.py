@@ -27,6 +27,10 @@ FASTCALL, KEYWORDS = 0x0080, 0x0002
 ANY = FASTCALL | KEYWORDS
 LARGEST = 1 << 16  # bytes of scratch on the stack
 FLAG, GENERAL, FALSE, READ, CALL, LET_GO, HOLD, RUN, FIRST, SECOND, RESULT = range(11)  # the table of a repeated function
+BLOCK, TABLE = HEAD, HEAD + 16  # of a capsule: what it holds, and its context
+# the table of a lender; behind it blocks that wait
+TAKE, GIVE, AS_SIZE, AS_NUMBER, CALL_WITH, RELEASE, NEW, SET_TABLE, HIDE, SHOW, TELL, NONE, RETURNED, ROOM, LEFT, KEPT = range(16)
+BLOCKS, OFTEN = 16, 64  # how many wait at most, and how many return until Python is told, which sees to memory
 _methods: dict[str, "_Method"] = {}
 
 
@@ -118,6 +122,106 @@ def _print_repeat():
     return str(code.function.module)
 
 
+def lender(take, give, room):
+    """A function that lends a block of so many bytes or somewhat more, in a capsule by which it is returned; and its table.
+
+    Parameters
+    ----------
+    take, give : callable
+        What Python does where nothing fits or there is no room: given bytes, gives an array of them; is given such an array. It
+        is given None now and then.
+    room : int
+        Bytes that wait at most.
+
+    Returns
+    -------
+    function, table
+
+    Examples
+    --------
+    >>> lend, table = lender(lambda size: np.empty(size, np.uint8), lambda block: None, 1 << 20)
+    >>> capsule = lend(1000)
+    >>> del capsule
+    >>> [block.nbytes for block in emptied(table)]
+    [1024]
+    """
+    names = "PyLong_AsSsize_t PyLong_FromSsize_t PyObject_CallOneArg Py_DecRef PyCapsule_New PyCapsule_SetContext"
+    names += " PyErr_Fetch PyErr_Restore PyErr_WriteUnraisable"
+    returned = compile_lasting(text_of(f"returned {HEAD}", _print_returned), "returned")
+    fields = lasting(take), lasting(give), *map(api, names.split()), id(None), returned, room, OFTEN, *[0] * BLOCKS
+    lend = function("lend", _print_lend, fields)
+    lasting(lend)  # capsules name its table
+    return lend, lend.__self__
+
+
+def _print_lend():
+    code, table, args, _ = new_function("lend")
+    asked, block = code.call(code.field(table, AS_SIZE), code.load(args)), code.variable(0)
+    zeros = Int(code.builder, code.builder.ctlz(asked.value, ir.Constant(ir.IntType(1), 0)))
+    step = code.int(1) << (code.int(60) - zeros)  # an eighth or less
+    size = code.whole(asked + step - 1, step)
+    with code.loop(KEPT, code.int(KEPT + BLOCKS)) as k, code.when(block.equals(0) & code.field(table, k).differs(0)):
+        kept = code.field(table, k)
+        with code.when(length(code, kept, 0).equals(size)):
+            block.set(kept)
+            code.put(table, k, 0)
+            code.put(table, ROOM, code.field(table, ROOM) + size)
+    with code.when(block.equals(0)):
+        number = code.call(code.field(table, AS_NUMBER), size)
+        block.set(code.call(code.field(table, CALL_WITH), code.field(table, TAKE), number))
+        code.call(code.field(table, RELEASE), number)
+    capsule = code.variable(0)
+    with code.when(block.differs(0)):
+        capsule.set(code.call(code.field(table, NEW), block, 0, code.field(table, RETURNED)))
+        with code.when(capsule.equals(0)):
+            code.call(code.field(table, RELEASE), block)
+        with code.when(capsule.differs(0)):
+            code.call(code.field(table, SET_TABLE), capsule, table)
+    code.finish(capsule)
+    return str(code.function.module)
+
+
+def _print_returned():
+    code = Code(ir.Module("returned"), "returned", 1, internal=False)
+    (capsule,), place = code.parameters, code.variable(0)
+    block, table = code.load(capsule + BLOCK), code.load(capsule + TABLE)
+    size = length(code, block, 0)
+    code.put(table, LEFT, code.field(table, LEFT) - 1)
+    with code.loop(KEPT, code.int(KEPT + BLOCKS)) as k:
+        fits = code.field(table, k).equals(0) & (size <= code.field(table, ROOM))
+        place.set(code.select(fits, table + k * 8, place))
+    with code.when(place.differs(0)):
+        code.store(place, block)
+        code.put(table, ROOM, code.field(table, ROOM) - size)
+    with code.when(place.equals(0) | code.field(table, LEFT).equals(0)):
+        code.put(table, LEFT, OFTEN)
+        thing = code.select(place.equals(0), block, code.field(table, NONE))
+        errors = [code.stack(code.int(8)) for _ in range(3)]
+        code.call(code.field(table, HIDE), *errors)
+        answer = code.call(code.field(table, CALL_WITH), code.field(table, GIVE), thing)
+        with code.when(answer.equals(0)):
+            code.call(code.field(table, TELL), thing)
+        with code.when(answer.differs(0)):
+            code.call(code.field(table, RELEASE), answer)
+        with code.when(place.equals(0)):
+            code.call(code.field(table, RELEASE), block)
+        code.call(code.field(table, SHOW), *map(code.load, errors))
+    code.finish()
+    return str(code.function.module)
+
+
+def emptied(table):
+    """What waits in the table of a lender, which has nothing then."""
+    found = []
+    for k in range(KEPT, len(table)):
+        place, table[k] = table[k], 0  # at one go: no other thread runs between
+        if place:
+            found.append(ctypes.cast(int(place), ctypes.py_object).value)
+            table[ROOM] += found[-1].nbytes
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(found[-1]))
+    return found
+
+
 def api(name):
     """Address of a function of Python's own."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
@@ -133,8 +237,12 @@ def numpy_api(number):
     """Address of a function in the table that NumPy exports to C, whose order is part of its binary interface."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    table = get(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
-    return ctypes.c_void_p.from_address(table + 8 * number).value
+    return ctypes.c_void_p.from_address(get(_exported(), None) + 8 * number).value
+
+
+def _exported():
+    """The capsule that has that table."""
+    return np._core._multiarray_umath._ARRAY_API  # type: ignore[attr-defined]
 
 
 def kind_of(dtype):
@@ -187,6 +295,7 @@ def is_available():
         (_read(id(pair) + ITEMS + 8), id(number)),
         (kind_of(probe.dtype) & 0xFF, ord("f")),
         (kind_of(probe.dtype) >> 32, probe.dtype.num),
+        (_read(_read(id(_exported()) + BLOCK)), numpy_api(0)),
         (ctypes.CFUNCTYPE(ctypes.c_uint)(numpy_api(0))() >> 24, 2),  # the version of NumPy's binary interface
     )
     return all(found == expected for found, expected in fields)

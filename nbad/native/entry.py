@@ -71,7 +71,7 @@ class Means(NamedTuple):
     fresh_from : int
         Bytes of a result from which on NumPy does not allocate it.
     leased : callable
-        What does then: given the bytes, gives what has their address as its index, and keeps them while it lives.
+        What does then: given the bytes, gives a capsule, as `nbad.native.cpython.lender` says.
     """
 
     asked: Callable
@@ -193,7 +193,7 @@ def _of_python(dtype):
         table.TYPE_NUMBER: dtype.num, table.NEW: numpy_api(NEW_NUMBER), table.RETURN: numpy_api(RETURN_NUMBER),
         table.OWN: numpy_api(OWNED_BY), table.TUPLE_NEW: api("PyTuple_New"), table.TUPLE_SET: api("PyTuple_SetItem"),
         table.AS_SIZE: api("PyLong_AsSsize_t"), table.FROM_SIZE: api("PyLong_FromSsize_t"),
-        table.AS_INDEX: api("PyNumber_AsSsize_t"), table.ANSWER: api("PyBool_FromLong"), table.CALL: api("PyObject_CallNoArgs"),
+        table.ANSWER: api("PyBool_FromLong"), table.CALL: api("PyObject_CallNoArgs"),
         table.CALL_WITH: api("PyObject_CallOneArg"), table.RELEASE: api("Py_DecRef"), table.RETAIN: api("Py_IncRef"),
         table.SAVE: api("PyEval_SaveThread"), table.RESTORE: api("PyEval_RestoreThread"), table.TOGETHER: together(),
     }  # fmt: skip

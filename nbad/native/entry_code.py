@@ -13,7 +13,7 @@ from nbad.native import entry_table as t
 from nbad.native import sharing
 from nbad.native.builder import I32, I64, Code, Int
 from nbad.native.convert import DOUBLE
-from nbad.native.cpython import DATA, USUAL, WRITEABLE, length
+from nbad.native.cpython import BLOCK, DATA, USUAL, WRITEABLE, length
 from nbad.native.entry_arguments import Arguments
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
@@ -134,8 +134,7 @@ class _Printer(Arguments):
         lease = code.call(self.field(t.CALL_WITH), self.field(t.LEASED), number)
         code.call(self.field(t.RELEASE), number)
         self.give_up_without(lease)
-        address = code.call(self.field(t.AS_INDEX), lease, 0)
-        made = self.new_array(ndim, address, USUAL | WRITEABLE)
+        made = self.new_array(ndim, code.load(code.load(lease + BLOCK) + DATA), USUAL | WRITEABLE)
         with code.when(made.equals(0)):
             code.call(self.field(t.RELEASE), lease)
         with code.when(made.differs(0)):

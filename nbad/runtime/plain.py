@@ -173,5 +173,5 @@ def _entry(sweep, longest, most):
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
     bounds = Bounds(_most(*work, results, longest, most), min(small, MANY - 1), MANY - 1, shared, small, woken)
-    run = entry(sweep, bounds, Means(asked, memory.SMALLEST, memory.leased))
+    run = entry(sweep, bounds, Means(asked, memory.SMALLEST, memory.POOL.lend))
     return cautious(run or never, kernel.graph)

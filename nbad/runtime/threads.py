@@ -240,9 +240,9 @@ class Driver:
         workers, ids = threads_wanted() if nanoseconds >= SMALL else 1, array("q", map(id, arrays))
         block = memory.POOL.take(memory.rounded(self._scratch * workers))
         if workers == 1:
-            _released(self._work, 7)(self._address, ids.buffer_info()[0], block.address, 0, self._tiles, 0, n_seeds)
+            _released(self._work, 7)(self._address, ids.buffer_info()[0], cpython.address_of(block), 0, self._tiles, 0, n_seeds)
         else:
-            self._share(ids, block.address, n_seeds, workers)
+            self._share(ids, cpython.address_of(block), n_seeds, workers)
         memory.POOL.give(block)
 
     def _share(self, ids, scratch, n_seeds, workers):

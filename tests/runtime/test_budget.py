@@ -115,6 +115,7 @@ def test_what_is_not_a_number_of_bytes(wrong):
 
 
 def test_more_than_the_machine_has_is_refused_before_anything_is_taken(monkeypatch):
+    nbad.release_memory()  # what waits would do
     monkeypatch.setattr(memory, "CAREFUL", 1000)
     monkeypatch.setattr(memory, "available", lambda: 70_000)
     f, x = nbad.kernel(curve.__wrapped__), np.ones(10_000)  # of its own: one that was called twice takes less than is asked about
@@ -130,6 +131,7 @@ def test_more_than_the_machine_has_is_refused_before_anything_is_taken(monkeypat
 
 def test_many_seeds_of_a_pullback_are_refused_too(monkeypatch):
     _, pullback = nbad.vjp(curve, np.ones(100), 1.0, 2.0)
+    nbad.release_memory()
     monkeypatch.setattr(memory, "CAREFUL", 1000)
     monkeypatch.setattr(memory, "available", lambda: 100_000)
     with pytest.raises(MemoryError, match=r"`pullback` needs [\d,]+ bytes"):

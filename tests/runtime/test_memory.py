@@ -3,6 +3,7 @@
 import gc
 import itertools
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import nbad
 from nbad import forks
+from nbad.native import cpython
 from nbad.runtime import memory
 
 DOUBLE = np.dtype(float)
@@ -73,7 +75,7 @@ def test_what_waits_is_bounded_and_counted(own_pool):
         arrays = [memory.empty((size,), DOUBLE) for _ in range(3)]
         del arrays
         assert own_pool.waiting <= own_pool.limit
-        assert own_pool.waiting == sum(block.size for blocks in own_pool.blocks.values() for block in blocks)
+        assert own_pool.waiting == sum(block.nbytes for blocks in own_pool.blocks.values() for block in blocks)
 
 
 def test_a_block_larger_than_the_bound_is_freed(own_pool):
@@ -132,7 +134,7 @@ def test_a_pool_serves_after_an_interrupt_at_any_place(what, waiting):
         given = (size,) if what == "take" else (pool.take(size),)
         was_early = broken_off(lambda pool=pool, given=given: getattr(pool, what)(*given), at)
         blocks = [pool.take(size) for _ in range(4)]
-        assert len({block.address for block in blocks}) == 4
+        assert len({address(block) for block in blocks}) == 4
         for block in blocks:
             pool.give(block)
         assert pool.waiting <= pool.limit
@@ -145,6 +147,69 @@ def test_a_lease_that_was_interrupted_returns_nothing(own_pool):
     lease = memory.Lease.__new__(memory.Lease)
     del lease
     assert own_pool.waiting == 0
+
+
+def test_what_compiled_code_lent_returns_and_is_lent_again(own_pool):
+    first, second = own_pool.lend(8 * BIG), own_pool.lend(8 * BIG + 1)
+    assert own_pool.waiting == 0
+    del first, second
+    assert own_pool.waiting == 8 * BIG + memory.rounded(8 * BIG + 1)
+    places = {address(block) for block in cpython.emptied(own_pool._lends)}
+    assert len(places) == 2
+    assert own_pool.waiting == 0
+
+
+def test_what_waits_near_compiled_code_is_found_by_others_and_freed(own_pool):
+    del_me = own_pool.lend(8 * BIG)
+    del del_me
+    array = memory.empty((BIG,), DOUBLE)
+    assert own_pool.waiting == 0
+    del array
+    lent = [own_pool.lend(8 * BIG) for _ in range(40)]
+    del lent
+    assert 0 < own_pool.waiting <= own_pool.limit
+    own_pool.clear()
+    assert own_pool.waiting == 0
+
+
+def test_a_pool_that_keeps_nothing_lends_all_the_same():
+    pool = memory.Pool(0)
+    lent = [pool.lend(1 << 18) for _ in range(3)]
+    assert len(lent) == 3
+    del lent
+    assert pool.waiting == 0
+
+
+def test_a_block_that_cannot_be_given_back_is_told_and_freed(monkeypatch):
+    told, freed = [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(str(found.exc_value)))
+
+    def take(size):
+        block = np.empty(size, np.uint8)
+        freed.append(weakref.ref(block))
+        return block
+
+    def give(block):
+        raise ValueError("no room")
+
+    lend, _ = cpython.lender(take, give, 0)
+    with pytest.raises(KeyError, match="pending"):
+        _raise_while_holding(lend(1 << 18))
+    assert told == ["no room"]
+    assert freed[0]() is None
+
+
+def _raise_while_holding(lent):
+    raise KeyError("pending")
+
+
+def test_a_lender_that_gets_nothing_raises():
+    def take(size):
+        raise MemoryError("nothing left")
+
+    lend, _ = cpython.lender(take, lambda block: None, 1 << 20)
+    with pytest.raises(MemoryError, match="nothing left"):
+        lend(1 << 18)
 
 
 V2 = {
@@ -203,7 +268,7 @@ def test_a_machine_that_tells_nothing(machine, own_pool, monkeypatch):
 
 
 def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
-    monkeypatch.setattr(memory, "OFTEN", 1)
+    monkeypatch.setattr(memory, "FASTEST", 1e30)
     monkeypatch.setattr(memory, "left", lambda: 5 * 8 * BIG)
     arrays = [memory.empty((size,), DOUBLE) for size in (BIG, 2 * BIG)]
     del arrays
@@ -213,6 +278,29 @@ def test_what_waits_goes_back_where_memory_gets_scarce(own_pool, monkeypatch):
     assert own_pool.waiting == 0
     del array
     assert own_pool.waiting == 0
+
+
+def test_the_pool_looks_what_is_left_when_more_waits_and_not_for_what_goes_round(own_pool, monkeypatch):
+    looks = []
+    monkeypatch.setattr(memory, "FASTEST", 1e-30)
+    monkeypatch.setattr(memory, "MUCH", 4 * 8 * BIG)
+    monkeypatch.setattr(memory, "left", lambda: looks.append(own_pool.waiting) or 1 << 40)
+    for _ in range(20):
+        memory.empty((2 * BIG,), DOUBLE)
+    assert looks == [0]
+    arrays = [memory.empty((BIG,), DOUBLE) for _ in range(2)]
+    del arrays
+    assert looks == [0, 4 * 8 * BIG]
+
+
+def test_the_system_is_not_asked_where_enough_waits(own_pool, monkeypatch):
+    array = memory.empty((BIG,), DOUBLE)
+    del array
+    monkeypatch.setattr(memory, "CAREFUL", 0)
+    monkeypatch.setattr(memory, "left", lambda: -(1 << 40))
+    memory.require("`f(x)`", 8 * BIG, "")
+    with pytest.raises(MemoryError, match="needs 1,048,577 bytes"):
+        memory.require("`f(x)`", 8 * BIG + 1, "")
 
 
 def test_memory_is_released_by_a_call(own_pool):
@@ -248,6 +336,7 @@ def test_numpy_finds_room_where_the_pool_held_more_than_was_left(run_python):
         + """
 import nbad
 from nbad import forks
+from nbad.native import cpython
 from nbad.runtime.memory import POOL
 f = nbad.kernel(lambda x: x * x)
 x = np.ones(1 << 21)
@@ -255,14 +344,14 @@ f(x)
 limit(1 << 30)
 kept = [f(x) for _ in range(40)]  # 640 MiB
 del kept
-print(np.ones(100 << 20).sum(), POOL.waiting < 640 << 20)
+print(np.ones(60 << 20).sum(), POOL.waiting < 640 << 20)
 try:
     f(np.broadcast_to(1.0, 1 << 29))
 except MemoryError as error:
     print(type(error).__name__)
 """
     )
-    assert run_python(code, NBAD_POOL_BYTES=str(1 << 31)).split() == ["104857600.0", "True", "NotEnoughMemoryError"]
+    assert run_python(code, NBAD_POOL_BYTES=str(1 << 31)).split() == ["62914560.0", "True", "NotEnoughMemoryError"]
 
 
 def test_to_ask_for_limits_waits_for_nobody_who_loads_modules():

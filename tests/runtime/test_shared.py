@@ -12,7 +12,7 @@ import nbad
 from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
-from nbad.native import sharing
+from nbad.native import cpython, sharing
 from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry
 from nbad.native.entry_table import TEAM_BITS
 from nbad.runtime import memory, plain, threads
@@ -130,32 +130,23 @@ def test_what_python_raises_meanwhile_comes_out(what):
         assert np.array_equal(run((a, a), np.empty(300)), a)
 
 
-class Given:
-    """Memory as `nbad.runtime.memory.leased` gives it."""
-
-    def __init__(self, size):
-        self.memory = np.zeros(size, np.uint8)
-
-    def __index__(self):
-        return self.memory.ctypes.data
-
-
-def test_memory_of_big_results_comes_from_python():
+def test_memory_of_big_results_is_lent():
     made = []
 
-    def leased(size):
-        made.append(Given(size))
+    def take(size):
+        made.append(np.empty(size, np.uint8))
         return made[-1]
 
-    run, a = product(means=Means(asked, 2400, leased)), np.ones(600)
-    for shape, size in {(299,): None, (300,): 2400, (20, 30): 4800, (6, 1, 100): 4800}.items():
+    lend, _ = cpython.lender(take, lambda block: None, 0)
+    run, a = product(means=Means(asked, 2400, lend)), np.ones(600)
+    for shape, size in {(299,): None, (300,): 2560, (20, 30): 5120, (6, 1, 100): 5120}.items():
         made.clear()
         found = run((a[: math.prod(shape)].reshape(shape),) * 2, None)
-        assert (found.shape, [given.memory.nbytes for given in made]) == (shape, [size] if size else [])
+        assert (found.shape, [block.nbytes for block in made]) == (shape, [size] if size else [])
         assert (found == 1.0).all()
         assert found.flags.carray
         if made:
-            assert (found.base, found.ctypes.data) == (made[0], made[0].memory.ctypes.data)
+            assert found.ctypes.data == made[0].ctypes.data
             counts = [sys.getrefcount(made[0])]
             del found
             assert [*counts, sys.getrefcount(made[0])] == [3, 2]  # the array's, the list's and the argument's

@@ -194,9 +194,9 @@ def test_the_choice_costs_least_by_the_numbers_that_are_shown(name, seeds):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("seeds", [1, 16])
-@pytest.mark.parametrize("shapes", [((20_000,), (20_000,)), ((20_000,), ()), ((200, 100), (100,))], ids=str)
+@pytest.mark.parametrize("shapes", [((20_480,), (20_480,)), ((20_480,), ()), ((200, 100), (100,))], ids=str)
 def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
-    """Counted by tracemalloc, within a few tiles for scratch memory."""
+    """Counted by tracemalloc, within a few tiles for scratch memory, and what lent residuals are rounded by; others are not."""
     xs = [np.ones(shape) for shape in shapes]
     expected = account(nbad.explain(decay, *xs, seeds=seeds), policy).peak_bytes
     nbad.vjp(decay, *xs, residuals=policy)[1].batched(np.ones((seeds, *shapes[0])))  # compiled
@@ -212,8 +212,8 @@ def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(results) == 2
-    assert value_peak <= expected + given.nbytes + 8 * 20_000 + 100_000
-    assert expected <= peak <= expected + 100_000
+    assert value_peak <= expected + given.nbytes + 8 * 20_480 + 100_000
+    assert expected <= peak <= expected + 100_000 + 65_536
 
 
 def test_wide_kernels_tell_their_map():
