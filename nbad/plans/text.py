@@ -10,6 +10,7 @@ from nbad.derivatives.implicit import Equations, Implicit
 from nbad.graphs.graph import Graph, Node, Payload
 from nbad.graphs.loops import Carried, Loop
 from nbad.operations.table import TABLE
+from nbad.operations.ties import Tied
 from nbad.plans.linear import Entry
 from nbad.plans.plan import Plan, Residual
 
@@ -56,7 +57,7 @@ def _own_partials(graph: Graph) -> dict[str, list[Data]]:
     while graphs:
         nodes = graphs.pop().nodes
         graphs += [brought.step if isinstance(brought, Loop) else brought.residual for brought in _brought(nodes)]
-        operations = {node.op for node in nodes} - found.keys() - {"input", "const", "loop", "implicit"}
+        operations = {node.op for node in nodes if node.op in TABLE} - found.keys()
         for op in sorted(operations):
             make = TABLE[op].recipes
             recipes = make() if make else ()
@@ -113,6 +114,8 @@ def _one(data: Data) -> Brought:
 
 
 def _payload(data: Data, brought: list[Brought]) -> Payload:
+    if isinstance(data, list) and len(data) == 1:
+        return Tied(*data)
     if isinstance(data, list):
         one = brought[data[0]]
         return Carried(one, data[1]) if isinstance(one, Loop) else Implicit(one, data[1])
