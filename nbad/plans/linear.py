@@ -165,7 +165,7 @@ class _Walk:
     """A walk along the entries of a map."""
 
     def __init__(self, builder: SimplifyingBuilder, sources: dict[int, int]) -> None:
-        self.builder, self._sources, self._zero = builder, sources.keys(), builder.constant(0.0)
+        self.builder, self._zero = builder, builder.constant(0.0)
         self._values = dict(sources)  # what flows at sources and vertices
         self._bits: dict[int, int] = {}
         self._known: dict[int, int] = {}
@@ -187,7 +187,7 @@ class _Walk:
         if (weight := self.builder.inner(entry, "neg")) is not None:  # another way may have the same weight with a plus
             return self.builder.add("neg", self._term(source, weight, condition))
         product, counts = self.builder.add("mul", entry, self._values[source]), self._reaches[source].node
-        if condition is not None and source not in self._sources:  # where it fails the entry itself is 0
+        if condition is not None:  # where it fails the entry may be anything
             counts = self.builder.add("and", counts, condition)
         elif _is_finite(self.builder.nodes[entry]):
             return product
