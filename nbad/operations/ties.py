@@ -12,22 +12,22 @@ from nbad.operations.row import REAL, Operation
 
 
 class Tied(NamedTuple):
-    """The payload of a node: its value is that of the first operand, whose derivative `count` others share where they equal it."""
+    """The payload of a node: its first operand is its value, whose derivative so many others share where they equal it."""
 
-    count: int
+    items: int
 
     @property
     def row(self) -> Operation:
         """What the primitive table says of other operations; its edges are made in `nbad.derivatives.edges`."""
-        return _row(self.count)
+        return _row(self.items)
 
     def __repr__(self) -> str:
-        return f"one of {self.count}"
+        return f"one of {self.items}"
 
 
 @functools.cache
-def _row(count: int) -> Operation:
-    operands = (REAL,) * (count + 1)
+def _row(items: int) -> Operation:
+    operands = (REAL,) * (items + 1)
     return Operation("tied", _first, operands=operands, payload=0, expression="x", expansion=_expanded, cost=0.0)
 
 

@@ -188,8 +188,8 @@ class _Walk:
     def _arriving(self, ways: Sequence[Way], always: int) -> tuple[int, _Reach]:
         """What comes along some ways, and where one of them brings something.
 
-        In halves: so additions need not wait for all that came before. And both at once: of 256 seeds those that come first are no
-        longer in registers when the last one is read.
+        In halves: so additions need not wait for all that came before. And both at once: of 256 seeds the first are no longer in
+        registers when the last one is read, and were read again; softmax of 128 pulls back in 0.8 of the time so.
         """
         if len(ways) < 2:
             return (self._term(*ways[0]), self._brought(*ways[0], always)) if ways else (self._zero, self._either())
