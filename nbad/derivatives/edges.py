@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nbad.derivatives.differentiate import JointGraph
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
-EXTREMA = ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin", "tied")
+EXTREMA = ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin")
 LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,)}  # in which operands
 # in these the square of a value follows the squares of operands
 PASSING = LINEAR | {"select": (1, 2), "abs": (0,), "copysign": (0,), "hypot": (0, 1)} | dict.fromkeys(EXTREMA, (0, 1))
@@ -149,7 +149,7 @@ class Edges:
 
     def _note_depth(self, k: int, node: Node) -> None:
         depth = 1 + max((self._depths[a] for a in self._passing(node) if a in self._depths), default=-1)
-        is_known = bool(row_of(node.op, node.payload).square) or node.op in EXTREMA
+        is_known = bool(row_of(node.op, node.payload).square) or node.op in (*EXTREMA, "tied")
         if is_known or 0 < depth <= DEEPEST:
             self._depths[k] = depth if depth <= DEEPEST else 0
 
