@@ -46,7 +46,8 @@ from nbad.operations.table import ROWS
 MACHINE = dict(opt=2, codemodel="jitdefault", jit=True)
 VERSIONS = f"numba {numba.__version__} llvmlite {llvmlite.__version__}"
 DECLARED = re.compile(r"^declare .* @(nbad[\w.]*)\(", re.MULTILINE)  # what the linker knows from nbad
-OPERATIONS = frozenset(row.name for row in ROWS) | {"input", "const", "loop", "implicit"}  # whose meaning nbad itself tells
+# whose meaning nbad itself tells
+OPERATIONS = frozenset(row.name for row in ROWS) | {"input", "const", "loop", "implicit", "tied"}
 SHELF = 32  # kernels: an engine alone takes 40 KiB and a millisecond to make, code of a kernel 10 KiB
 
 

@@ -44,7 +44,7 @@ class JointGraph:
     positions : tuple of (int, int)
         Output slot and input slot of each entry. Entries that are zero by structure are left out.
     conditions : tuple of int
-        Numbers of the entries that count for some elements only, for others whatever flows there is lost.
+        Numbers of the entries that count for some elements only: for others they may be anything, and what flows there is lost.
     inner : int
         Number of vertices.
     scaled : frozenset of int
@@ -129,7 +129,7 @@ def _scarce(sweeps: "_Sweeps", wrt: tuple[int, ...], kept: list[int]) -> JointGr
             touches_vertex = m >= len(outputs) or columns[k] >= inputs
             if touches_vertex and condition != sweeps.conditions.always:
                 conditions[len(entries)] = sweeps.number(condition)
-            entries[m, columns[k]] = entry
+            entries[m, columns[k]] = entry if touches_vertex else sweeps.where(condition, entry)
     vertices = range(len(outputs), len(outputs) + len(kept))
     entries, scaled = moved(sweeps.builder, entries, vertices, inputs, conditions)
     joint = sweeps.builder.build((*outputs, *entries.values(), *conditions.values(), *kept))
@@ -246,7 +246,7 @@ class _Sweeps:
         return {n: found[n].node for n in self.wrt if n in found}
 
     def _part(self, root: int, ends: Collection[int]) -> dict[int, _Tangent]:
-        """The derivatives of a node by the ends below it, at which the sweep stops."""
+        """The derivatives of a node by the ends below it, at which the sweep stops; each is right where its condition holds."""
         regions, reached = self._regions(root, ends), {}
         groups = defaultdict(dict, {root: {self.conditions.always: self.one}})
         for k in sorted(regions, reverse=True):
@@ -255,12 +255,12 @@ class _Sweeps:
             target = self.conditions.always if k in self.wrt and ends is self.wrt else regions[k]
             found = self.conditions.merge(groups.pop(k, {}), target)
             if (is_end or k in self.wrt) and not self._is_zero(found):
-                reached[k] = _Tangent(regions[k], self._where(target, found))
+                reached[k] = _Tangent(regions[k], found)
             for condition, edge in () if is_end or self._is_zero(found) else self._uses(k, target):
                 self.conditions.contribute(groups[edge.operand], condition, self._scaled(edge, found))
         return reached
 
-    def _where(self, condition: int, value: int) -> int:
+    def where(self, condition: int, value: int) -> int:
         """A value, 0 where a condition fails; branches within branches are closed at once."""
         return self.builder.add("select", condition, value, self.builder.constant(0.0))
 

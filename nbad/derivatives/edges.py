@@ -9,7 +9,7 @@ partial, through signs, factors and choices: so the Hessian of `(hypot(x, y)/h)*
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nbad.derivatives.differentiate import JointGraph
 
 LARGEST_EXPONENT = 8  # of `pow` by a constant: beyond it, repeated multiplication rounds more than `pow` does
-EXTREMA = tuple(f"{name}{many}" for name in ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin") for many in ("", "_of"))
+EXTREMA = ("maximum", "minimum", "pymax", "pymin", "fmax", "fmin")
 LINEAR = {"mul": (0, 1), "div": (0,), "neg": (0,)}  # in which operands
 # in these the square of a value follows the squares of operands
 PASSING = LINEAR | {"select": (1, 2), "abs": (0,), "copysign": (0,), "hypot": (0, 1)} | dict.fromkeys(EXTREMA, (0, 1))
@@ -93,7 +93,22 @@ class Edges:
             return [Edge(arm, (), one, literal) for arm, literal in zip(arms, literals, strict=True) if arm in self.active]
         if node.op == "loop":
             return self._by_loop(node)
+        if node.op == "tied":
+            return self._by_ties(*node.args)
         return self._repeated(k, _partials(node.op, node.payload, _exponent(self.graph, node))) if node.kind == REAL else []
+
+    def _by_ties(self, value: int, *items: int) -> list[Edge]:
+        """The edges of the greatest or least of many: the items that are equal to it share alike."""
+        ties, one, zero = [self.builder.add("eq", value, item) for item in items], *map(self.builder.constant, (1.0, 0.0))
+        share = self.builder.add("div", one, self._sum([self.builder.add("select", tie, one, zero) for tie in ties]))
+        return [Edge(item, (), share, tie) for item, tie in zip(items, ties, strict=True) if item in self.active]
+
+    def _sum(self, terms: list[int]) -> int:
+        """In halves: so additions need not wait for all that came before."""
+        if len(terms) == 1:
+            return terms[0]
+        half = (len(terms) + 1) // 2
+        return self.builder.add("add", self._sum(terms[:half]), self._sum(terms[half:]))
 
     def _by_loop(self, node: Node) -> list[Edge]:
         """The edges of a state at the end of a loop: its derivatives are states of another loop."""
@@ -134,12 +149,14 @@ class Edges:
 
     def _note_depth(self, k: int, node: Node) -> None:
         depth = 1 + max((self._depths[a] for a in self._passing(node) if a in self._depths), default=-1)
-        is_known = bool(row_of(node.op, node.payload).square) or node.op in EXTREMA
+        is_known = bool(row_of(node.op, node.payload).square) or node.op in (*EXTREMA, "tied")
         if is_known or 0 < depth <= DEEPEST:
             self._depths[k] = depth if depth <= DEEPEST else 0
 
     def _passing(self, node: Node) -> list[int]:
         """Operands whose squares the square of a value follows."""
+        if node.op == "tied":
+            return list(node.args[1:])
         places = PASSING.get(node.op, ())
         return [a for a in (node.args[place] for place in places) if node.args.count(a) == 1]
 
@@ -234,13 +251,20 @@ class Edges:
 
 
 def _followed(graph: Graph) -> set[int]:
-    """The nodes that an output may follow; the root of an equation does not follow the steps that lead to it."""
+    """The nodes that an output may follow; not the steps that lead to the root of an equation, nor to the greatest of many."""
     found = set(graph.outputs)
     for k in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[k]
         if k in found:
-            found.update(node.payload.parameters(node.args) if node.op == "implicit" else node.args)
+            found.update(_behind(node))
     return found
+
+
+def _behind(node: Node) -> Sequence[int]:
+    """The operands that a value may follow."""
+    if node.op == "tied":
+        return node.args[1:]
+    return node.payload.parameters(node.args) if node.op == "implicit" else node.args
 
 
 def _as_power(graph: Graph, node: Node) -> tuple[int, float]:

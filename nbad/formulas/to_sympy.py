@@ -101,6 +101,8 @@ def _applied(node: Node, operands: Sequence[Any], stable: tuple[str, ...]) -> An
     """The expression of one operation."""
     import sympy
 
+    if node.op == "tied":
+        return operands[0]
     if node.op in stable:
         from sympy.codegen import cfunctions
 
@@ -206,7 +208,7 @@ def _written_out(graph: Graph) -> list[int]:
     """For each node, how many operations its formula has: what is used twice is written twice."""
     sizes: list[int] = []
     for node in graph.nodes:
-        sizes.append(1 + sum(sizes[a] for a in node.args))
+        sizes.append(1 + sum(sizes[a] for a in (node.args[:1] if node.op == "tied" else node.args)))
     return sizes
 
 

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad.graphs.flags import Cause
+from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.ranges import range_of
 from nbad.language import arrays, refusals
 from nbad.language.arrays import TracedArray, filled, owner, wrap
 from nbad.language.meanings import Meaning, means
 from nbad.language.merging import Different, Merger, containers, either, is_number, opposite
 from nbad.language.values import TracedWhole, Tracer, first_traced
+from nbad.operations.row import REAL
+from nbad.operations.ties import Tied
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -42,17 +45,16 @@ def new_axes(container: Any, index: Any) -> int | None:
 
 def extreme(trace: "Trace", op: str, items: Sequence[Any]) -> Any:
     """The greatest or least of several, from left to right; equal ones share the derivative alike, whatever their order."""
-    result: Any = items[0]
-    ties: Any = 1.0  # how many are tied for it so far
-    for k, other in enumerate(items[1:], 1):
-        before = result
-        result = trace.apply(op, (before, other)) if k == 1 else trace.apply(f"{op}_of", (before, other, ties))
-        if k < len(items) - 1:
-            kept = trace.apply("select", (trace.apply("eq", (result, before)), ties, 1.0)) if k > 1 else 1.0
-            ties = trace.apply("select", (trace.apply("eq", (other, before)), ties + 1.0, kept))
+    result: Any = functools.reduce(lambda best, other: trace.apply(op, (best, other)), items)
+    if len(items) > 2 and not isinstance(result, TracedWhole):  # what is whole has no derivative
+        result = trace.value(trace.grown(_tied, *(trace.node(trace.real(value), REAL) for value in (result, *items))))
     if op.startswith("py"):  # Python's own give one of them, as it is
         trace.aliases.link(result, *(owner(item) for item in items if isinstance(item, Tracer | TracedArray)))
     return result
+
+
+def _tied(builder: GraphBuilder, value: int, *items: int) -> int:
+    return builder.add("tied", value, *items, payload=Tied(len(items)))
 
 
 def extreme_by(trace: "Trace", is_better: Callable[..., Any], key: Callable[[Any], Any], items: Sequence[Any]) -> Any:

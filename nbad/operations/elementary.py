@@ -38,26 +38,6 @@ def _extremum(
     )
 
 
-def _with_ties(row: Operation) -> Operation:
-    """A step of the same choice among many: the third operand says how many are tied in the first, and all are to share alike."""
-    function, expansion = row.numpy, row.expansion
-    assert expansion is not None
-    return row._replace(
-        name=f"{row.name}_of",
-        spellings=(),
-        numpy=lambda x, y, _: function(x, y),
-        expansion=lambda g, x, y, _: expansion(g, x, y),
-        operands=(REAL,) * 3,
-        partials=(
-            "Piecewise((0, Ne(v, x)), (z*reciprocal(z + 1), Eq(x, y)), (1, True))",
-            "Piecewise((0, Ne(v, y)), (reciprocal(z + 1), Eq(x, y)), (1, True))",
-            "0",
-        ),
-        samples=tuple((*point, 1.0) for point in row.samples),
-        kink="ties of k operands 1/k each",
-    )
-
-
 def _comparison(name: str, function: Callable[..., Any]) -> Operation:
     return Operation(name=name, numpy=function, spellings=(f"numpy.{function.__name__}",), operands=PAIR, kind=BOOL)
 
@@ -251,7 +231,6 @@ ROUNDING = (
             spellings=both("copysign"), samples=PAIRS, kink="0 at x = 0, 0 by the sign"),
     composite("sign", "sign(x)", _sign, "0", spellings=("numpy.sign",), cost=2.0, kink="0 everywhere"),
     *EXTREMA,
-    *map(_with_ties, EXTREMA),
     _extremum("fmax", "Max(x, y)", ("numpy.fmax",), np.fmax, lambda g, x, y: _choose(g, x >= y, x, y, y)),
     _extremum("fmin", "Min(x, y)", ("numpy.fmin",), np.fmin, lambda g, x, y: _choose(g, x <= y, x, y, y)),
     machine("round", "floor(x/2 + 1/4) + ceiling(x/2 - 1/4)", "0", function=np.rint, spellings=("numpy.rint",),

@@ -20,7 +20,7 @@ def key(graph: Graph, *request: object) -> str:
     for one in graphs:  # which grow
         brought = dict.fromkeys(node.payload[0] for node in one.nodes if isinstance(node.payload, Carried | Implicit))
         graphs += [each.step if isinstance(each, Loop) else each.residual for each in brought]
-        for op in sorted({node.op for node in one.nodes} - own - {"input", "const", "loop", "implicit"}):
+        for op in sorted({node.op for node in one.nodes if node.op in TABLE} - own):
             if make := TABLE[op].recipes:
                 own.add(op)
                 graphs += make()

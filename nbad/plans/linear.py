@@ -165,54 +165,69 @@ class _Walk:
     """A walk along the entries of a map."""
 
     def __init__(self, builder: SimplifyingBuilder, sources: dict[int, int]) -> None:
-        self.builder, self._sources, self._zero = builder, sources.keys(), builder.constant(0.0)
+        self.builder, self._zero = builder, builder.constant(0.0)
         self._values = dict(sources)  # what flows at sources and vertices
         self._bits: dict[int, int] = {}
-        self._known: dict[int, int] = {}
-        self._reaches = {s: self._single(builder.add("ne", node, self._zero)) for s, node in sources.items()}
+        self._known: dict[int, int] = {}  # nodes by bits
+        self._reaches: dict[int, _Reach] = {}
 
     def pass_on(self, vertex: int, ways: Sequence[Way]) -> None:
         """Let a vertex be a source of ways that come later."""
-        self._values[vertex] = self.total(ways)
-        self._reaches[vertex] = self._union(ways)
+        self._values[vertex], self._reaches[vertex] = self._arriving(ways, self._unconditional(ways))
 
     def total(self, ways: Sequence[Way]) -> int:
-        """The sum of what comes along some ways, in halves: so additions need not wait for all that came before."""
-        if len(ways) > 1:
-            half = (len(ways) + 1) // 2
-            return self.builder.add("add", self.total(ways[:half]), self.total(ways[half:]))
-        return self._term(*ways[0]) if ways else self._zero
+        """The sum of what comes along some ways."""
+        return self._arriving(ways, self._unconditional(ways))[0]
+
+    def _unconditional(self, ways: Sequence[Way]) -> int:
+        """From which sources something comes for all elements, as bits, where that is not so of all ways."""
+        if all(condition is None for _, _, condition in ways):
+            return 0
+        return functools.reduce(operator.or_, (self._reach(s).bits for s, _, condition in ways if condition is None), 0)
+
+    def _arriving(self, ways: Sequence[Way], always: int) -> tuple[int, _Reach]:
+        """What comes along some ways, and where one of them brings something.
+
+        In halves: so additions need not wait for all that came before. And both at once: of 256 seeds the first are no longer in
+        registers when the last one is read, and were read again; softmax of 128 pulls back in 0.8 of the time so.
+        """
+        if len(ways) < 2:
+            return (self._term(*ways[0]), self._brought(*ways[0], always)) if ways else (self._zero, self._either())
+        half = (len(ways) + 1) // 2
+        (a, p), (b, q) = self._arriving(ways[:half], always), self._arriving(ways[half:], always)
+        return self.builder.add("add", a, b), self._either(p, q)
 
     def _term(self, source: int, entry: int, condition: int | None) -> int:
         if (weight := self.builder.inner(entry, "neg")) is not None:  # another way may have the same weight with a plus
             return self.builder.add("neg", self._term(source, weight, condition))
-        product, counts = self.builder.add("mul", entry, self._values[source]), self._reaches[source].node
-        if condition is not None and source not in self._sources:  # where it fails the entry itself is 0
+        product, counts = self.builder.add("mul", entry, self._values[source]), self._reach(source).node
+        if condition is not None:  # where it fails the entry may be anything
             counts = self.builder.add("and", counts, condition)
         elif _is_finite(self.builder.nodes[entry]):
             return product
         return self.builder.add("select", counts, product, self._zero)
 
+    def _reach(self, source: int) -> _Reach:
+        """Where something is at a source or a vertex."""
+        if source not in self._reaches:
+            self._reaches[source] = self._single(self.builder.add("ne", self._values[source], self._zero))
+        return self._reaches[source]
+
     def _single(self, node: int) -> _Reach:
         return _Reach(1 << self._bits.setdefault(node, len(self._bits)), node)
 
-    def _union(self, ways: Sequence[Way]) -> _Reach:
-        """Where one of some ways brings something."""
-        parts = dict(self._reaches[source] for source, _, condition in ways if condition is None)
-        always = _joined(parts)
-        for source, _, condition in ways:
-            if condition is not None and self._reaches[source].bits & ~always:
-                bits, node = self._single(self.builder.add("and", self._reaches[source].node, condition))
-                parts[bits] = node
-        bits = _joined(parts)
+    def _brought(self, source: int, entry: int, condition: int | None, always: int) -> _Reach:
+        """Where a way brings something; what comes from its source for all elements in other ways is said by these."""
+        reach = self._reach(source)
+        if condition is None:
+            return reach
+        return self._single(self.builder.add("and", reach.node, condition)) if reach.bits & ~always else self._either()
+
+    def _either(self, *parts: _Reach) -> _Reach:
+        """Where one of two holds; of none, nowhere."""
+        bits = functools.reduce(operator.or_, (part.bits for part in parts), 0)
         if bits not in self._known:
-            node = parts[bits] if bits in parts else functools.reduce(self._either, parts.values(), self.builder.constant(False))
-            self._known[bits] = node
+            same = [part.node for part in parts if part.bits == bits]
+            nodes = same[:1] or [part.node for part in parts]
+            self._known[bits] = functools.reduce(lambda p, q: self.builder.add("or", p, q), nodes, self.builder.constant(False))
         return _Reach(bits, self._known[bits])
-
-    def _either(self, p: int, q: int) -> int:
-        return self.builder.add("or", p, q)
-
-
-def _joined(sets: Iterable[int]) -> int:
-    return functools.reduce(operator.or_, sets, 0)

@@ -12,9 +12,6 @@ from nbad.plans import work
 from nbad.plans.mincut import INFINITE, Network
 from nbad.plans.plan import Policy
 
-# price of a residual of a wide map over that of others, for its row is one stream of hundreds: a stable softmax of 64 keeps 128
-# values so, not 191, and its forward sweep takes half as long
-STREAM = 1.25
 POLICIES = ("partials", "mincut", "recompute")
 
 
@@ -86,9 +83,9 @@ def _cut(targets: Targets) -> set[int]:
     nodes = targets.graph.nodes
     source, sink = 2 * len(nodes), 2 * len(nodes) + 1
     network = Network(2 * len(nodes) + 2)
-    is_fixed, dearer = (_is_fixed_in_wide, STREAM) if targets.is_wide else (_is_fixed, 1.0)
+    is_fixed = _is_fixed_in_wide if targets.is_wide else _is_fixed
     for k in targets.below():
-        network.connect(2 * k, 2 * k + 1, round(dearer * work.of_keeping(nodes[k])))
+        network.connect(2 * k, 2 * k + 1, work.of_keeping(nodes[k]))
         network.connect(source, 2 * k, INFINITE if is_fixed(nodes[k]) else work.of_repeating(nodes[k]))
         for a in set(nodes[k].args):
             if nodes[a].op != "const":

@@ -50,6 +50,9 @@ def _exact_values(graph: Graph, point: Sequence[Any], center: list[Any] | None =
             loops[key] = loops.get(key) or _exact_states(node.payload.loop, operands)
             values.append(loops[key][node.payload.place])
             continue
+        if node.op == "tied":
+            values.append(operands[0])
+            continue
         if node.op == "implicit":
             values.append(_exact_roots(node.payload.equations, operands)[node.payload.place])
             continue

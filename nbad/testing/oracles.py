@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from nbad.derivatives.edges import EXTREMA
 from nbad.graphs.graph import Graph, Node
 from nbad.graphs.loops import Loop
 from nbad.graphs.structures import outputs_of
@@ -153,6 +154,8 @@ def _apply(node: Node, operands: list[Bounded], info: Any) -> Bounded:
     if node.op in SCALED:
         operands = [Bounded(o.value, o.error + info.eps * np.abs(o.value)) for o in operands]
     moved = sum((_moved(operation, operands, k, value) for k in range(len(operands))), np.zeros(()))
+    if node.op in (*EXTREMA, "tied"):  # one of the operands as it is: which of them are equal to it is certain
+        return Bounded(value, moved)
     size = np.abs(value) + (node.op == "lgamma")  # Python's has no digits near its zeros
     rounding = _ulps(node) * info.eps * size + info.tiny
     return Bounded(value, np.where(np.abs(value) > info.max, np.nan, moved + rounding))

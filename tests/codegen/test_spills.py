@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from helpers.tiles_by_hand import run_tile
+from helpers.wide_kernels import layer_norm
 
 import nbad
 from nbad.codegen.compile import compile_tile
@@ -15,6 +16,8 @@ from nbad.codegen.spills import LONG
 from nbad.codegen.vector_ir import print_ir
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.interpreter import evaluate
+
+WIDE = 200
 
 
 def long_graph(seed, nodes):
@@ -64,6 +67,14 @@ def test_no_value_is_alive_across_blocks_but_conditions():
 def test_slots_are_used_again():
     text = print_ir(lower(long_graph(7, 6 * LONG)), host())
     assert text.count("alloca") < text.count(", ptr %spill") / 4
+
+
+def test_squares_are_summed_where_they_are_known():
+    """Of the values of a layer norm only the differences wait, whose squares' sum divides them all."""
+    program = layer_norm(WIDE).whole_program()
+    plan = program.plan(program.input_slots((0,)), "auto")
+    text = program.forward(plan, np.dtype(float)).llvm
+    assert WIDE <= len(re.findall(r"store .*, ptr %spill", text)) <= 1.1 * WIDE
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import random
 
 from nbad.graphs.graph import GraphBuilder
+from nbad.operations.ties import Tied
 
 LARGEST = 40
 
@@ -70,9 +71,12 @@ class Wide:
         self.numbers.append(self.function(self.add("mul", self.constant(1.0 / len(vector)), found)))
 
     def largest(self):
-        found, *others = self.vector()
+        """Two by two, or of all of them at once."""
+        found, *others = vector = self.vector()
         for k in others:
             found = self.add("maximum", found, k)
+        if self.random.random() < 0.5:
+            found = self.builder.add("tied", found, *vector, payload=Tied(len(vector)))
         self.numbers.append(self.function(found))
 
     def neighbours(self):

@@ -55,6 +55,13 @@ def test_nothing_is_lost(graph):
         assert (again.prologue is None) == (plan.prologue is None)
 
 
+def test_the_greatest_of_many_is_kept():
+    graph = nbad.kernel(lambda a: a * np.max(a), signature="(20)->(20)").whole_program().graph
+    for plan in plans(graph):
+        assert any(node.op == "tied" for node in plan.forward.nodes)
+        assert texts(kept.loads(kept.dumps(plan))) == texts(plan)
+
+
 def test_lines_of_the_source_are_kept():
     graph = nbad.kernel(lambda x: math.exp(math.sin(x)) * x).whole_program().graph
     for plan in plans(graph):

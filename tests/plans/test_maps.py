@@ -209,6 +209,23 @@ def test_softmax(policy, dtype, near):
     assert plan_of(softmax(WIDTH), x, policy=policy).inner > 0
 
 
+def test_seeds_are_read_once():
+    """Whether a seed is 0 is asked for where it is multiplied, hundreds of seeds before their sum is known."""
+    program = softmax(WIDTH).whole_program()
+    reverse = program.plan(program.input_slots((0,)), "auto").reverse
+    for seed in range(len(reverse.inputs) - WIDTH, len(reverse.inputs)):
+        uses = [k for k, node in enumerate(reverse.nodes) if seed in node.args]
+        assert len(uses) == 2
+        assert uses[1] - uses[0] <= 2
+
+
+def test_equal_items_have_one_weight():
+    """Of a softmax that takes the greatest off first: the values, which items are equal to it, and what each of these has."""
+    plan = softmax(2 * WIDTH).whole_program().plan(tuple(range(2 * WIDTH)), "auto")
+    assert plan.prologue is None
+    assert len(plan.residuals) == 4 * WIDTH + 1
+
+
 def test_tangents():
     x, t = np.random.default_rng(0).standard_normal((2, 1000, WIDTH))
     expected, block = closed_form(x)

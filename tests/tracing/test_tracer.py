@@ -81,7 +81,7 @@ def test_printed_graph_names_the_lines_of_the_user():
         (lambda x: max(x, 1), ["%2 = pymax(x, 1.0)"]),
         (
             lambda x: min(0, x, 1),
-            ["%2 = pymin(0.0, x)", "%3 = eq(x, 0.0)", "%6 = select(%3, 2.0, 1.0)", "%7 = pymin_of(%2, 1.0, %6)"]),
+            ["%2 = pymin(0.0, x)", "%4 = pymin(%2, 1.0)", "%5 = tied(%4, 0.0, x, 1.0, one of 3)"]),
         (lambda x: max([x, 2]), ["%2 = pymax(x, 2.0)"]),
         (lambda x: sum([x, x]), ["%2 = add(0.0, x)", "%3 = add(%2, x)"]),
         (lambda x: np.where(x > 0, x, 0), ["%2 = gt(x, 0.0)", "%3 = select(%2, x, 0.0)"]),
