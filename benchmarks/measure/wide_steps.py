@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,44 +86,52 @@ def _inputs(width, n):
     return np.random.default_rng(1).uniform(0.1, 1.5, (n, width))
 
 
-def _nbad(task, width, x):
+class Contestant(NamedTuple):
+    """Its forward sweep, and reverse ones for one seed and for many, of arrays of its own; what makes these; and its facts."""
+
+    sweeps: tuple[Any, Any, Any]
+    own: Any
+    facts: Any
+
+
+def _nbad(task, width):
     import nbad
 
     outputs = "" if task == "log_sum_exp" else width
     f = nbad.kernel(TASKS[task](np, width), signature=f"({width})->({outputs})", max_operations=1_000_000)
 
-    def forward():
+    def forward(x):
         y, _calls["pullback"] = nbad.vjp(f, x)
         return y
 
-    def facts():
+    def facts(n):
         operations = sum(node.op not in ("input", "const") for node in f.whole_program().graph.nodes)
         return {"residual": _calls["pullback"].residuals.bytes_per_element, "operations": operations}
 
-    return forward, lambda s: _calls["pullback"](s)[0], lambda s: _calls["pullback"].batched(s)[0], facts
+    sweeps = forward, lambda s: _calls["pullback"](s)[0], lambda s: _calls["pullback"].batched(s)[0]
+    return Contestant(sweeps, np.array, facts)
 
 
-def _jax(task, width, x):
+def _jax(task, width):
     import jax
 
     jax.config.update("jax_enable_x64", True)
     f = jax.vmap(TASKS[task](jax.numpy, width))
     both = jax.jit(lambda x: jax.vjp(f, x))
     one, many = jax.jit(lambda pullback, s: pullback(s)), jax.jit(lambda pullback, s: jax.vmap(pullback)(s))
-    given = jax.numpy.asarray(x)
 
-    def forward():
-        y, _calls["pullback"] = jax.block_until_ready(both(given))
+    def forward(x):
+        y, _calls["pullback"] = jax.block_until_ready(both(x))
         return y
 
     def reverse(run):
         return lambda s: jax.block_until_ready(run(_calls["pullback"], s))[0]
 
-    def facts():
+    def facts(n):
         kept = jax.tree_util.tree_leaves(_calls["pullback"])
-        return {"residual": sum(leaf.nbytes for leaf in kept) / len(x), "operations": 0}
+        return {"residual": sum(leaf.nbytes for leaf in kept) / n, "operations": 0}
 
-    return forward, reverse(one), reverse(many), facts
+    return Contestant((forward, reverse(one), reverse(many)), jax.numpy.array, facts)
 
 
 CONTESTANTS = {"nbad": _nbad, "jax": _jax}
@@ -135,35 +144,38 @@ def prepare(task, width, contestant, n, seeds):
         _first(task, 5, contestant, _inputs(5, 100))  # what all kernels share
         x = _inputs(width, n)
         start = time.perf_counter()
-        forward, reverse, batched, facts, y = _first(task, width, contestant, x)
+        made, y = _first(task, width, contestant, x)
         first = time.perf_counter() - start
     rng = np.random.default_rng(2)
-    seed, many = rng.standard_normal(y.shape), rng.standard_normal((seeds, *y.shape))
-    if contestant == "jax":
-        import jax
-
-        seed, many = jax.numpy.asarray(seed), jax.numpy.asarray(many)
-    _calls["sweeps"] = [forward, lambda: reverse(seed), lambda: batched(many)]
-    sample = np.asarray(batched(many))[:, :2].ravel()
-    return {"first": first, "sample": [float(v) for v in sample], **facts()}
+    given = x, rng.standard_normal(y.shape), rng.standard_normal((seeds, *y.shape))
+    _calls.update(made=made, given=given, placed=[])
+    sample = np.asarray(made.sweeps[2](made.own(given[2])))[:, :2].ravel()
+    return {"first": first, "sample": [float(v) for v in sample], **made.facts(n)}
 
 
 def _first(task, width, contestant, x):
-    forward, reverse, batched, facts = CONTESTANTS[contestant](task, width, x)
-    y = np.asarray(forward())
-    reverse(np.ones(y.shape))
-    return forward, reverse, batched, facts, y
+    made = CONTESTANTS[contestant](task, width)
+    forward, reverse, _ = made.sweeps
+    y = np.asarray(forward(made.own(x)))
+    reverse(made.own(np.ones(y.shape)))
+    return made, y
 
 
 def measure(times=3):
-    """Seconds of each sweep, the least of some calls."""
-    return [min(_seconds(sweep) for _ in range(times)) for sweep in _calls["sweeps"]]
+    """Seconds of each sweep, the least of some calls, on arrays that lie elsewhere each time.
+
+    By where they lie a sweep of few bytes takes up to twice as long, whatever the code.
+    """
+    made = _calls["made"]
+    _calls["placed"].append([made.own(array) for array in _calls["given"]])  # which keeps the room of earlier ones
+    pairs = zip(made.sweeps, _calls["placed"][-1], strict=True)
+    return [min(_seconds(sweep, array) for _ in range(times)) for sweep, array in pairs]
 
 
-def _seconds(call):
+def _seconds(sweep, array):
     time.sleep(0.005)
     start = time.perf_counter()
-    call()
+    sweep(array)
     return time.perf_counter() - start
 
 
