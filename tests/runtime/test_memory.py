@@ -100,13 +100,13 @@ def test_exact_memory_is_not_rounded_and_is_recycled(own_pool):
     assert address(memory.empty((BIG + 3,), DOUBLE, is_exact=True)) == place
 
 
-def broken_off(call, at):
-    """Whether `call` was interrupted, at the operation of such a number in the room of the pool."""
+def broken_off(call, at, room=memory):
+    """Whether `call` was interrupted, at the operation of such a number in a room, that of the pool."""
     left = at
 
     def watch(frame, event, _):
         nonlocal left
-        frame.f_trace_opcodes = frame.f_code.co_filename == memory.__file__
+        frame.f_trace_opcodes = frame.f_code.co_filename == room.__file__
         left -= event == "opcode"
         if left < 0:
             sys.settrace(None)
@@ -170,6 +170,27 @@ def test_what_waits_near_compiled_code_is_found_by_others_and_freed(own_pool):
     assert 0 < own_pool.waiting <= own_pool.limit
     own_pool.clear()
     assert own_pool.waiting == 0
+
+
+def test_no_interrupt_loses_what_waits_near_compiled_code():
+    for at in itertools.count():
+        made = []
+
+        def take(size, made=made):
+            block = np.empty(size, np.uint8)
+            made.append(weakref.ref(block))
+            return block
+
+        lend, table = cpython.lender(take, lambda block: None, 1 << 20)
+        lent = [lend(1 << 18) for _ in range(3)]
+        del lent
+        was_early = broken_off(lambda table=table: cpython.emptied(table), at, cpython)
+        cpython.emptied(table)
+        assert table[cpython.ROOM] == 1 << 20
+        assert [block() for block in made] == [None] * 3
+        if not was_early:
+            break
+    assert at > 5
 
 
 def test_a_pool_that_keeps_nothing_lends_all_the_same():
