@@ -169,8 +169,9 @@ def _print_lend():
             code.put(table, ROOM, code.field(table, ROOM) + size)
     with code.when(block.equals(0)):
         number = code.call(code.field(table, AS_NUMBER), size)
-        block.set(code.call(code.field(table, CALL_WITH), code.field(table, TAKE), number))
-        code.call(code.field(table, RELEASE), number)
+        with code.when(number.differs(0)):
+            block.set(code.call(code.field(table, CALL_WITH), code.field(table, TAKE), number))
+            code.call(code.field(table, RELEASE), number)
     capsule = code.variable(0)
     with code.when(block.differs(0)):
         capsule.set(code.call(code.field(table, NEW), block, 0, code.field(table, RETURNED)))

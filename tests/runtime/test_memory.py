@@ -233,6 +233,14 @@ def test_a_lender_that_gets_nothing_raises():
         lend(1 << 18)
 
 
+@pytest.mark.parametrize("step", [cpython.AS_NUMBER, cpython.NEW], ids=["number", "capsule"])
+def test_a_lender_raises_where_there_is_no_room_for_a_small_object(step):
+    lend, table = cpython.lender(lambda size: np.empty(size, np.uint8), lambda block: None, 1 << 20)
+    table[step] = cpython.api("PyErr_NoMemory")
+    with pytest.raises(MemoryError, match=r"^$"):
+        lend(1 << 18)
+
+
 V2 = {
     "proc/self/cgroup": "0::/user/job\n",
     "group/user/memory.max": "1000000000\n",
