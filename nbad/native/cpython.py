@@ -29,7 +29,8 @@ LARGEST = 1 << 16  # bytes of scratch on the stack
 FLAG, GENERAL, FALSE, READ, CALL, LET_GO, HOLD, RUN, FIRST, SECOND, RESULT = range(11)  # the table of a repeated function
 BLOCK, TABLE = HEAD, HEAD + 16  # of a capsule: what it holds, and its context
 # the table of a lender; behind it blocks that wait
-TAKE, GIVE, AS_SIZE, AS_NUMBER, CALL_WITH, RELEASE, NEW, SET_TABLE, HIDE, SHOW, TELL, NONE, RETURNED, ROOM, LEFT, KEPT = range(16)
+TAKE, GIVE, AS_SIZE, AS_NUMBER, CALL_WITH, RELEASE, RETAIN, NEW, SET_TABLE, HIDE, SHOW, TELL, NONE = range(13)
+RETURNED, ROOM, LEFT, KEPT = range(13, 17)
 BLOCKS, OFTEN = 16, 64  # how many wait at most, and how many return until Python is told, which sees to memory
 _methods: dict[str, "_Method"] = {}
 
@@ -57,7 +58,7 @@ def function(name, make, fields, owner=None, flags=FASTCALL):
     make : callable
         Prints the IR of the function `name(table array, arguments, their number) -> object`.
     fields : sequence of int
-        The table.
+        The table; an array is itself the table, which several functions may have.
     owner : object
         Of what the table has addresses of: the function keeps it, as its module.
     flags : int
@@ -65,7 +66,7 @@ def function(name, make, fields, owner=None, flags=FASTCALL):
     """
     create = ctypes.pythonapi.PyCFunction_NewEx
     create.restype, create.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    return create(ctypes.addressof(_method(name, make, flags)), np.array(fields, np.int64), owner)
+    return create(ctypes.addressof(_method(name, make, flags)), np.asarray(fields, np.int64), owner)
 
 
 def new_function(name, flags=FASTCALL):
@@ -145,7 +146,7 @@ def lender(take, give, room):
     >>> [block.nbytes for block in emptied(table)]
     [1024]
     """
-    names = "PyLong_AsSsize_t PyLong_FromSsize_t PyObject_CallOneArg Py_DecRef PyCapsule_New PyCapsule_SetContext"
+    names = "PyLong_AsSsize_t PyLong_FromSsize_t PyObject_CallOneArg Py_DecRef Py_IncRef PyCapsule_New PyCapsule_SetContext"
     names += " PyErr_Fetch PyErr_Restore PyErr_WriteUnraisable"
     returned = compile_lasting(text_of(f"returned {HEAD}", _print_returned), "returned")
     fields = lasting(take), lasting(give), *map(api, names.split()), id(None), returned, room, OFTEN, *[0] * BLOCKS
@@ -168,8 +169,9 @@ def _print_lend():
             code.put(table, ROOM, code.field(table, ROOM) + size)
     with code.when(block.equals(0)):
         number = code.call(code.field(table, AS_NUMBER), size)
-        block.set(code.call(code.field(table, CALL_WITH), code.field(table, TAKE), number))
-        code.call(code.field(table, RELEASE), number)
+        with code.when(number.differs(0)):
+            block.set(code.call(code.field(table, CALL_WITH), code.field(table, TAKE), number))
+            code.call(code.field(table, RELEASE), number)
     capsule = code.variable(0)
     with code.when(block.differs(0)):
         capsule.set(code.call(code.field(table, NEW), block, 0, code.field(table, RETURNED)))
@@ -212,14 +214,25 @@ def _print_returned():
 
 def emptied(table):
     """What waits in the table of a lender, which has nothing then."""
-    found = []
-    for k in range(KEPT, len(table)):
-        place, table[k] = table[k], 0  # at one go: no other thread runs between
-        if place:
-            found.append(ctypes.cast(int(place), ctypes.py_object).value)
-            table[ROOM] += found[-1].nbytes
-            ctypes.pythonapi.Py_DecRef(ctypes.py_object(found[-1]))
+    found, next_one = [], function("next_one", _print_next, table)
+    while (block := next_one()) is not None:
+        found.append(block)
     return found
+
+
+def _print_next():
+    """One of the blocks that wait, or None: it is owned by its caller at once, so that no interrupt can lose it."""
+    code, table, _, _ = new_function("next_one")
+    block = code.variable(0)
+    with code.loop(KEPT, code.int(KEPT + BLOCKS)) as k, code.when(block.equals(0) & code.field(table, k).differs(0)):
+        block.set(code.field(table, k))
+        code.put(table, k, 0)
+        code.put(table, ROOM, code.field(table, ROOM) + length(code, block, 0))
+    with code.when(block.equals(0)):
+        block.set(code.field(table, NONE))
+        code.call(code.field(table, RETAIN), block)
+    code.finish(block)
+    return str(code.function.module)
 
 
 def api(name):

@@ -129,15 +129,24 @@ class Pool:
         self._due, self._most = 0.0, 0  # when to look at what is left: from a time on, from so many bytes on
         self._about = 0  # how many bytes wait here, but for what interrupts may have made wrong since they were counted
         self.blocks: dict[int, list[np.ndarray]] = {}
-        self._lends, self._room = None, min(limit, MUCH) // 2
+        self._room = min(limit, MUCH) // 2
         self._turns = itertools.count()
         self._lock = Lock()  # a lease may end inside a locked section, when the collector runs there
 
-    @cached_property
+    @property
     def lend(self):
         """`lend(size)`, for compiled code: take and give in 0.07 us where a block waits near it; in Python these take 1.3."""
-        lend, self._lends = cpython.lender(self.take, functools.partial(_give, self.give), self._room)
-        return lend
+        return self._lender[0]
+
+    @cached_property
+    def _lender(self):
+        """That and its table, as one: two threads may make them, and one pair is kept."""
+        return cpython.lender(self.take, functools.partial(_give, self.give), self._room)
+
+    @property
+    def _lends(self):
+        """The table; None where nothing was lent yet."""
+        return self.__dict__.get("_lender", (None, None))[1]
 
     @property
     def waiting(self):
@@ -145,7 +154,8 @@ class Pool:
         return self._near() + self._here()
 
     def _near(self):
-        return self._room - int(self._lends[cpython.ROOM]) if self._lends is not None else 0
+        table = self._lends
+        return self._room - int(table[cpython.ROOM]) if table is not None else 0
 
     def _here(self):
         """Counted anew, so that no interrupt can make it wrong."""
@@ -153,7 +163,8 @@ class Pool:
 
     def _gather(self):
         """Bring here what waits near `lend`, and tell whether anything does."""
-        found = cpython.emptied(self._lends) if self._lends is not None else []
+        table = self._lends
+        found = cpython.emptied(table) if table is not None else []
         for block in found:
             self.give(block)
         return bool(found)
