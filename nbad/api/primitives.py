@@ -160,6 +160,7 @@ def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive
             numpy=lambda *operands: evaluate(graph, *operands)[0],
             operands=(REAL,) * len(names),
             recipes=recipes,
+            formula=graph,
             expansion=functools.partial(_repeated, graph),
             cost=sum(TABLE[node.op].cost for node in graph.nodes if node.op not in ("input", "const")),
         )

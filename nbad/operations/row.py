@@ -48,6 +48,8 @@ class Operation(NamedTuple):
         The user's own function in Python, where `address` is one that may fail: it raises what that cannot.
     recipes : callable or None
         Returns the partials as graphs in the operands and the value, where they are not text.
+    formula : Graph or None
+        What an operation of the user's is, where it is no function: constants are computed by it.
     cost : float
         Rough cost of one element in units of one multiplication, as vector code on AVX-512.
     samples : tuple of tuples
@@ -73,6 +75,7 @@ class Operation(NamedTuple):
     address: Callable[[], int] | None = None
     plain: Callable[..., Any] | None = None
     recipes: Callable[[], tuple[Any, ...]] | None = None
+    formula: Any = None
     cost: float = 1.0
     samples: tuple[tuple[float, ...], ...] = ((-0.8,), (0.3,), (2.5,))
     domain: tuple[tuple[float, float], ...] = ()

@@ -11,21 +11,22 @@ from nbad.plans.plan import Plan
 
 
 def key(graph: Graph, *request: object) -> str:
-    """Text that identifies a plan: the whole graph with its constants, the partials of the user's own operations, the request.
+    """Text that identifies a plan: the whole graph with its constants, the user's own operations, the request.
 
+    Of these operations it has the partials, the formula, of which constants are made, and whether they may fail.
     It has the graphs of loops and equations, too, of which a node tells only what values depend on: plans have the lines of the
     source and the names of variables.
     """
-    graphs, own = [graph], set[str]()
+    graphs, own = [graph], dict[str, tuple[bool, bool]]()
     for one in graphs:  # which grow
         brought = dict.fromkeys(node.payload[0] for node in one.nodes if isinstance(node.payload, Carried | Implicit))
         graphs += [each.step if isinstance(each, Loop) else each.residual for each in brought]
-        for op in sorted({node.op for node in one.nodes if node.op in TABLE} - own):
-            if make := TABLE[op].recipes:
-                own.add(op)
-                graphs += make()
+        for op in sorted({node.op for node in one.nodes if node.op in TABLE} - own.keys()):
+            if (row := TABLE[op]).recipes:
+                own[op] = row.formula is not None, row.plain is not None
+                graphs += [*row.recipes(), *([row.formula] if row.formula else [])]
     told = [(g.name, g.inputs, list(map(tuple, g.nodes)), g.outputs) for g in graphs]
-    return repr(("plan", told, sorted(own), request))
+    return repr(("plan", told, sorted(own.items()), request))
 
 
 def dumps(plan: Plan) -> bytes:

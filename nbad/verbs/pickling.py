@@ -1,8 +1,8 @@
 """How pullbacks travel: the kernel by its name or by value, the plan by what it was made for, the residual rows by value.
 
 Plans are made anew where a pullback is loaded. Whether they are the same, and so what the rows mean, is told by digests of the
-kernel's graph and of the plan: both hold all operations and constants, and the code of those that are the user's own, and no
-lines of the source.
+kernel's graph and of the plan: both hold all operations and constants, and the code or formula of those that are the user's own,
+and no lines of the source.
 """
 
 import math
@@ -96,8 +96,9 @@ def _versions(graph: Graph) -> list[tuple[str, str]]:
     """What tells the code of each of the user's own operations: a graph knows their names only."""
     loops = {node.payload.loop.digest: node.payload.loop for node in graph.nodes if node.op == "loop"}
     inside = {version for loop in loops.values() for version in _versions(loop.step)}
-    own = ((op, TABLE[op].plain) for op in {node.op for node in graph.nodes} if op in TABLE)
-    return sorted(inside | {(op, version_of(plain)) for op, plain in own if plain is not None})
+    own = [TABLE[op] for op in {node.op for node in graph.nodes} if op in TABLE]
+    inside |= {(row.name, digest_of(row.formula)) for row in own if row.formula is not None}
+    return sorted(inside | {(row.name, version_of(row.plain)) for row in own if row.plain is not None})
 
 
 def with_blank_padding(rows: np.ndarray, elements: int) -> np.ndarray:

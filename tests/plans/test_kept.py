@@ -34,6 +34,17 @@ told = nbad.explain(f, x, x)
 print(hash(tuple(a.tobytes() for a in results)), told.policy, told.changes, "sympy" in sys.modules)
 """
 
+OF_A_FORMULA = """
+import numpy as np
+import sympy
+import nbad
+
+scaled = nbad.primitive("scaled_by_many", {factor} * sympy.Symbol("x"), ["1"])
+product = nbad.primitive("product_of_own", lambda x, y: x * y, [lambda x, y, v: scaled(y), lambda x, y, v: x])
+f = nbad.kernel(lambda x: product(x, 5.0))
+print(nbad.vjp(f, np.ones(2))[1](1.0)[0].tolist())
+"""
+
 
 def plans(graph):
     wrt = tuple(range(len(graph.inputs)))
@@ -94,6 +105,12 @@ def test_plans_need_no_sympy(run_python, tmp_path):
     first, second = (run_python(KERNEL + USE, NBAD_CACHE_DIR=str(tmp_path / "cache"), PYTHONHASHSEED="0") for _ in range(2))
     assert first.split()[-1] == "False"
     assert second == first
+
+
+def test_formulas_of_which_constants_are_made_are_told(run_python, tmp_path):
+    """The partial by x is a constant of a plan, made by an operation that was edited since."""
+    printed = [run_python(OF_A_FORMULA.format(factor=k), NBAD_CACHE_DIR=str(tmp_path / "cache")) for k in (2.0, 3.0)]
+    assert printed == ["[10.0, 10.0]\n", "[15.0, 15.0]\n"]
 
 
 def test_results_of_a_loaded_plan_are_those_of_a_made_one():

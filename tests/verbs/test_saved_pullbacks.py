@@ -167,6 +167,7 @@ OWN = """
 import math
 import nbad
 import numba
+import sympy
 
 FACTOR = {factor}
 
@@ -177,17 +178,20 @@ def grown(x):
 def own(x):
     return FACTOR * grown(x)
 
-p = nbad.primitive("grown_by", own, ["v"])
+p = nbad.primitive("grown_{number}", own, ["v"])
+q = nbad.primitive("moved_{number}", {formula}, ["1"])
 
 @nbad.kernel
 def f(x):
-    return p(x)
+    return p(x) + q(x)
 """
 LOAD = "import pickle, sys; print(pickle.loads(open(sys.argv[1], 'rb').read())(1.0)[0].tolist())"
+OWN_NOW = {"factor": 2.0, "grown": "math.exp(x)", "formula": "sympy.Symbol('x')"}
 OWN_EDITS = {
-    "none": ({"factor": 2.0, "grown": "math.exp(x)  # as before"}, True),
-    "a global": ({"factor": 3.0, "grown": "math.exp(x)"}, False),
-    "what it calls": ({"factor": 2.0, "grown": "1.5 * math.exp(x)"}, False),
+    "none": ({"grown": "math.exp(x)  # as before"}, True),
+    "a global": ({"factor": 3.0}, False),
+    "what it calls": ({"grown": "1.5 * math.exp(x)"}, False),
+    "a formula": ({"formula": "sympy.Symbol('x') + 1"}, False),
 }
 
 
@@ -195,20 +199,21 @@ OWN_EDITS = {
 @pytest.mark.parametrize("edit", OWN_EDITS)
 def test_an_edited_operation_is_refused_in_another_process(tmp_path, monkeypatch, edit):
     text, is_same = OWN_EDITS[edit]
+    now = OWN_NOW | {"number": list(OWN_EDITS).index(edit)}  # names of their own: a second one of a name has a number behind it
     module = tmp_path / "operation_to_edit.py"
-    module.write_text(OWN.format(factor=2.0, grown="math.exp(x)"))
+    module.write_text(OWN.format(**now))
     monkeypatch.syspath_prepend(tmp_path)
     f = importlib.import_module("operation_to_edit").f
     (tmp_path / "saved").write_bytes(pickle.dumps(nbad.vjp(f, np.zeros(2), residuals="recompute")[1]))
     sys.modules.pop("operation_to_edit")
-    module.write_text("# edited\n" + OWN.format(**text))
+    module.write_text("# edited\n" + OWN.format(**now | text))
     paths = os.pathsep.join([str(tmp_path), str(Path(nbad.__file__).parents[1])])
     environment = {**os.environ, "PYTHONPATH": paths}
     run = subprocess.run(
         [sys.executable, "-c", LOAD, str(tmp_path / "saved")], env=environment, capture_output=True, text=True, timeout=120
     )
     if is_same:
-        assert run.stdout == "[2.0, 2.0]\n", run.stderr
+        assert run.stdout == "[3.0, 3.0]\n", run.stderr
     else:
         assert "saved by another version of `f`" in run.stderr
 
