@@ -28,9 +28,16 @@ class Conditions:
 
     def under(self, parent: int, literal: int) -> int:
         """The condition of the branch `literal` where `parent` holds."""
+        return self._branch_of(parent, literal, (parent, literal))
+
+    def over(self, parent: int, literal: int) -> int:
+        """The same where the branch `literal` is the outer one: it is asked for first, as what may fail in `parent` is used there."""
+        return self._branch_of(parent, literal, (literal, parent))
+
+    def _branch_of(self, parent: int, literal: int, both: tuple[int, int]) -> int:
         if literal == self.always:  # as nearly all are
             return parent
-        condition = self.builder.add("and", parent, literal)
+        condition = self.builder.add("and", *both)
         # where the literal follows from the parent, or cannot hold, there is no branch
         if condition not in (parent, self.never):
             self._branches.setdefault(condition, _Branch(self._branch(parent).depth + 1, parent, literal))

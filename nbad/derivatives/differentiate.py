@@ -302,7 +302,7 @@ class _Sweeps:
         for edge in edges:
             if edge.operand in tangents:
                 region, tangent = tangents[edge.operand]
-                part = _Tangent(self.conditions.under(region, edge.literal), self._scaled(edge, tangent))
+                part = _Tangent(self.conditions.over(region, edge.literal), self._scaled(edge, tangent))
                 if part.condition != self.conditions.never and not self._is_zero(part.node):
                     yield part
 

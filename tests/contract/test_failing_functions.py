@@ -496,3 +496,15 @@ for call in (f, nbad.jacobian(f), lambda x: nbad.vjp(f, x)):
         print(error.args, "element (1,), the first of 2 that failed" in error.__notes__[0])
 """
     assert run_python(code, NUMBA_DISABLE_JIT="1") == 3 * "(-2.0,) True\n"
+
+
+def test_a_choice_within_a_branch_is_asked_for_where_the_branch_is_taken():
+    """The sweep forwards came to the choice first, and its operand counted as used by every element."""
+
+    @nbad.kernel
+    def least(x, y):
+        return max(root(x), y) if x >= 0.0 else y * x
+
+    x, y = np.array([16.0, -2.0]), np.array([1.0, -3.0])
+    assert nbad.jvp(least, (x, y), (1.0, 1.0))[1].tolist() == [0.125, -5.0]
+    assert nbad.jacobian(least, mode="forward")(x, y).tolist() == [[0.125, 0.0], [-3.0, -2.0]]
