@@ -239,16 +239,25 @@ class Module:
 
     def _structure(self) -> dict[str, str]:
         """How results are put together, and seeds taken apart."""
-        structure = self.program.structure
+        structure, count = self.program.structure, len(self.program.leaves)
         if not structure.is_tuple:
-            return {"BUILT": "leaves[0]", "SEEDS": "(seeds,)", "SEED": "(seed,)"}
+            words = {"IS_OTHER": "isinstance(seed, tuple)", "DESCRIBED": '"one array"'}
+            return {"BUILT": "leaves[0]", "KEYED": "", **words, "EACH": "(seed,)"}
+        words = {"IS_OTHER": f"not isinstance(seed, tuple) or len(seed) != {count}", "EACH": "seed", "KEYED": ""}
+        words |= {
+            "BUILT": "tuple(leaves)" if structure.is_usual else "Result(*leaves)",
+            "DESCRIBED": repr(structure.described(count)),
+        }
         if structure.keys:
             keys = f"({', '.join(map(repr, structure.keys))},)"
-            build = f"dict(zip({keys}, leaves, strict=True))"
-            return {"BUILT": build, "SEEDS": f"[seeds[key] for key in {keys}]", "SEED": f"[seed[key] for key in {keys}]"}
-        if structure.is_usual:
-            return {"BUILT": "tuple(leaves)", "SEEDS": "seeds", "SEED": "seed"}
-        return {"BUILT": "Result(*leaves)", "SEEDS": "seeds", "SEED": "seed"}
+            if not all(type(key) in (str, int, bool) for key in structure.keys):
+                raise functions.refusal(
+                    name_in_code(self.f), f"returns a dict with the keys {keys}", "keys that are text or integers"
+                )
+            given = f"    if isinstance(seed, dict) and seed.keys() == set({keys}):\n"
+            words["KEYED"] = f"{given}        seed = tuple(seed[key] for key in {keys})\n"
+            words["BUILT"] = f"dict(zip({keys}, leaves, strict=True))"
+        return words
 
     @property
     def _is_named(self) -> bool:

@@ -7,7 +7,6 @@ import operator
 import re
 import subprocess
 import sys
-import types
 from collections import namedtuple
 
 import numba
@@ -156,19 +155,6 @@ def test_single_precision(run_python, tmp_path):
     cases = of_gallery(["black_scholes.price", "lennard_jones.lennard_jones"], 1000)
     single = {name: (kernel, [x.astype(np.float32) for x in xs]) for name, (kernel, xs) in cases.items()}
     compare(run_python, tmp_path, single, dtype=np.float32)
-
-
-@pytest.fixture
-def interpreted(monkeypatch):
-    """Export a kernel, and run the module in plain Python."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-
-    def run(kernel):
-        module = types.ModuleType("exported")
-        exec(nbad.export(kernel), vars(module))
-        return module
-
-    return run
 
 
 def test_sums_do_not_depend_on_the_number_of_seeds(interpreted):
