@@ -211,6 +211,15 @@ def test_the_users_own_functions_come_along(interpreted):
 LIMIT = math.inf
 
 
+def test_constants_that_elements_choose_are_divided_as_compiled_code_divides_them(interpreted):
+    """Python's own numbers raise."""
+    exported = interpreted(nbad.kernel(lambda x: x + 1.0 / (0.0 if x > 0.0 else 1.0)))
+    np.testing.assert_array_equal(exported.value([2.0, -2.0]), [np.inf, -1.0])
+    greatest = interpreted(nbad.kernel(lambda x: np.max(x), signature="(3)->()"))
+    np.testing.assert_array_equal(greatest.jacobian([[5.0, 1.0, 5.0]]), [[[0.5, 0.0, 0.5]]])
+    assert np.isnan(greatest.value([1.0, np.nan, 3.0]))
+
+
 def test_numbers_that_python_writes_no_literals_for(interpreted):
     below = nbad.primitive("below", lambda x: 0.0 + x if x < LIMIT else -LIMIT, ["1.0"])
     f = nbad.kernel(lambda x, high=math.inf, low=-math.inf, none=math.nan: min(max(below(x), low), high) + 0.0 * (none == none))
