@@ -266,6 +266,12 @@ def test_labels_of_seeds_and_tangents_come_in_any_order():
     assert both.transpose("seed", "x").values.tolist() == [[7.0] * 3, [70.0] * 3]
 
 
+def test_coordinates_of_tangents_are_not_those_of_results(r):
+    along = r.copy(data=np.ones((2, 3))).assign_coords(lat=("i", [7.0, 8.0]), run=5)
+    for found in labelled.jvp(nbad.kernel(lambda a: a * a), (r,), (along,)):
+        assert found.coords.to_dataset().identical(r.coords.to_dataset())
+
+
 def test_intervals_that_overlap_come_in_any_order():
     lots = pd.IntervalIndex.from_tuples([(0, 2), (1, 3), (2, 4)])
     a = xr.DataArray([2.0, 3.0, 4.0], dims="x", coords={"x": lots})
