@@ -169,7 +169,8 @@ class Module:
         words["NARROWED"] = "".join(f"    {name}[:, start:] = wide_{name}[:, :count]\n" for name in arrays)
         words["ROOM"] = "".join(f"    {ROWS[name]} = _rows_of({len(rows)})\n" for name, rows in arrays.items())
         has_loops = self.stages is None and any(node.op == "loop" for node in self.forward.nodes)
-        words["TOGETHER"] = "" if has_loops else "    _side_by_side(x, x)\n"  # loops in loops make no vectors
+        asked = functions.together("x, x", [self.forward], self.program.math)
+        words["TOGETHER"] = "" if has_loops else asked  # loops in loops make no vectors
         if self.stages is None:
             element = self._each([row for rows in results for row in rows], "element", x, 12)
             words |= {"PARTS": _fill(texts.PART, {"ELEMENT": element}), "timeLOOPS": "time"}
@@ -201,6 +202,8 @@ class Module:
 
     def _reverse(self) -> str:
         words = {**self._words(), "ROOM": f"    cs = _rows_of({self.inputs})\n", "PARTIALS": ""}
+        oplists = [oplist for oplist in (self.prologue, self.reverse) if oplist]
+        words["TOGETHER"] = functions.together("residuals, seeds", oplists, self.program.math)
         operands = [f"residuals[{k}, k + i]" for k in range(self.residuals)]
         if self.prologue:
             element = self._each(_rows("ps", self.partials), "element_partials", operands, 12)

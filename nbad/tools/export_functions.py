@@ -16,6 +16,8 @@ from nbad.operations.row import Operation
 from nbad.operations.table import row_of
 
 INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint", "copysign": "copysign"}
+# functions of the C library that LLVM calls one by one for what it has in a vector
+TAKEN_APART = {None, *"exp exp2 log log2 log10 pow sin cos tan asin acos atan sinh cosh tanh".split()}
 ANY_WIDTH = 7919  # no other number in the text of a function
 WIDTHS = '''\
 
@@ -241,6 +243,13 @@ def calls_of(rows: dict[str, Operation]) -> dict[str, str]:
     """How the module's code spells each operation that is a call."""
     calls = {op: f"_{op}" for op, row in rows.items() if op in INSTRUCTIONS or row.libm}
     return calls | {op: op.partition(".")[0] for op, row in rows.items() if row.address}
+
+
+def together(read: str, oplists: Iterable[OpList], math: str) -> str:
+    """The line that asks for vectors of the loops above it, if they call no function that LLVM has none with."""
+    rows = rows_of(oplists) if math == "libm" else {}
+    called = {row.libm for op, row in rows.items() if op not in INSTRUCTIONS}
+    return f"    _side_by_side({read})\n" if called <= TAKEN_APART else ""
 
 
 def vectors(rows: dict[str, Operation], dtype: str, math: str) -> str:

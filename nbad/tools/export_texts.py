@@ -80,7 +80,7 @@ ELEMENT
             _store(target, k, cs, past)
     if past:
         _settle()
-    _side_by_side(residuals, seeds)
+TOGETHER
 '''
 PARTIALS = """\
     ps = _rows_of(COUNT)

@@ -1,6 +1,7 @@
 """The sweeps of exported modules: any number of elements, results that pass the caches, loops on data, wrong seeds."""
 
 import enum
+import math
 import types
 
 import numba
@@ -116,6 +117,16 @@ def test_arrays_in_any_order_are_read_without_a_word(product, capfd, rng):
     product.reverse(np.asfortranarray(kept), seeds, cotangents)
     np.testing.assert_array_equal(y[0], x[0] * x[1])
     np.testing.assert_array_equal(cotangents[0], x[::-1] * seeds[0])
+    assert capfd.readouterr().err == ""
+
+
+def test_functions_of_the_c_library_are_called_without_a_word(capfd):
+    """Of loops that call some of them the compiler makes no vectors."""
+    module = exported(nbad.kernel(lambda x: math.erf(x) + math.exp(x), math="libm"), past=1 << 24)
+    x = np.linspace(-1.0, 1.0, 20)
+    y, pullback = module.vjp(x)
+    assert y.tolist() == [math.erf(number) + math.exp(number) for number in x]
+    np.testing.assert_allclose(pullback(1.0)[0], 2.0 / math.sqrt(math.pi) * np.exp(-x * x) + np.exp(x), rtol=1e-14)
     assert capfd.readouterr().err == ""
 
 
