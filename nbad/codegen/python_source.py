@@ -122,6 +122,7 @@ class _Writer:
     def __init__(self, graph: Graph, text: _Text, prefix: str, given: Sequence[str]):
         self.graph, self.text, self.prefix = graph, text, prefix
         self.names = dict(enumerate(given))
+        self._pythons: set[int] = set()  # what plain Python computes from constants alone, between which elements choose
         self._loops: dict[Any, list[str]] = {}  # the names of the states of each, and of whether it would go on
 
     def statements(self, wanted: Iterable[int]) -> None:
@@ -130,12 +131,24 @@ class _Writer:
             node = self.graph.nodes[k]
             if node.op == "const":
                 self.names[k] = _constant(node.payload, self.text.dtype)
+                self._pythons |= {k} if self.text.dtype == "float64" else set()
             elif node.op == "loop":
                 self._last_value(k, node)
             elif node.op != "input":
                 self.names[k] = self.text.unique(f"{self.prefix}{k}")
                 template = _call(self.text.calls[node.op], node.op) if node.op in self.text.calls else _template(node.op)
-                self.text.add(f"{self.names[k]} = {template.format(*(self.names[a] for a in node.args))}", node.source)
+                self.text.add(f"{self.names[k]} = {template.format(*self._operands(k, node))}", node.source)
+
+    def _operands(self, k: int, node: Node) -> list[str]:
+        """The names of what an operation takes; Python's own numbers, of which `1.0 / 0.0` raises, are not divided."""
+        first, *others = [self.names[a] for a in node.args]
+        read = node.args[1:] if node.op == "select" else node.args
+        if node.op not in ("select", "add", "sub", "mul", "div", "neg", "abs") or not self._pythons.issuperset(read):
+            return [first, *others]
+        if node.op == "div":
+            return [f"np.float64({first})", *others]
+        self._pythons.add(k)
+        return [first, *others]
 
     def _last_value(self, k: int, node: Node) -> None:
         loop, place = node.payload

@@ -288,7 +288,7 @@ def _tangent(made, k, tangent):
             fix=f"xr.ones_like({name})" if isinstance(primal, xr.DataArray) else "1.0",
         )
     tangent = as_labelled(tangent, primal, "jvp", f"{name}_dot", name)
-    return tangent.reindex_like(aligned).transpose(*aligned.dims)
+    return tangent.reindex_like(aligned).transpose(*aligned.dims).reset_coords(drop=True)
 
 
 def _flat(made, function):

@@ -127,6 +127,13 @@ class Aligned:
         for column in [given] if kind is pd.Series else [given.iloc[:, k] for k in range(given.shape[1])]:
             _check_numbers(call, name, column)
         index, own = given.index, labels.index
+        if not index.equals(own) and _have_other_levels(index, own):
+            raise ArgumentValueError(
+                f"{call}: the levels of the labels of {name} have other names than those of {labels.whose}",
+                got=", ".join(map(str, index.names)),
+                expected=", ".join(map(str, own.names)),
+                fix=f"{name}.rename_axis({list(own.names)})  # if these are the same levels, in this order",
+            )
         if not index.equals(own) and (not index.is_unique or len(index) != len(own) or not index.isin(own).all()):
             raise ArgumentValueError(
                 f"{call}: the labels of {name} are not those of {labels.whose}",
@@ -134,7 +141,8 @@ class Aligned:
                 expected=f"the {len(own)} labels of {labels.whose}, each once",
                 fix=f"{name}.reindex({labels.code}.index, fill_value=0.0)",
             )
-        table = given if index.equals(self.index) else given.reindex(self.index)
+        given = given if index.equals(own) else given.iloc[index.get_indexer_for(own)]
+        table = given if own.equals(self.index) else given.reindex(self.index)
         return np.array(table.to_numpy(dtype=float, na_value=np.nan).T)
 
     def pairs(self, blocks: np.ndarray, rows: Sequence[str], levels: Sequence[str]) -> pd.DataFrame:
@@ -148,6 +156,11 @@ class Aligned:
         """The Jacobian as columns: by argument, and by output before it where the kernel returns several."""
         made = self.pairs(blocks, self.outputs, ["output", "argument"])
         return made if self.bound.program.structure.is_tuple else made.droplevel("output", axis=1)
+
+
+def _have_other_levels(index, own):
+    """Whether levels have other names: of which labels are the same pandas asks level by level, not label by label."""
+    return index.nlevels > 1 and own.nlevels > 1 and index.names != own.names
 
 
 class _Labels(NamedTuple):

@@ -330,7 +330,7 @@ def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str, 
     unlike = {d: (array.indexes[d], other.indexes[d]) for d in array.dims if d in array.indexes and d in other.indexes}
     unlike = {d: pair for d, pair in unlike.items() if not pair[0].equals(pair[1])}
     if all(_are_same(*pair) for pair in unlike.values()):
-        array = array.isel({d: labels.get_indexer(others) for d, (labels, others) in unlike.items()})
+        array = array.isel({d: labels.get_indexer_for(others) for d, (labels, others) in unlike.items()})
     try:
         return xr.align(other, array, join="exact", copy=False)[1]
     except ValueError as error:
@@ -343,5 +343,6 @@ def as_labelled(array: xr.DataArray, other: xr.DataArray, call: str, name: str, 
 
 
 def _are_same(labels, others):
-    """Whether these are the same labels, each there once, in any order."""
-    return labels.is_unique and len(labels) == len(others) and labels.isin(others).all()
+    """Whether these are the same labels, each there once, in any order; levels of other names are other labels."""
+    is_alike = len(labels) == len(others) and (labels.nlevels == 1 or labels.names == others.names)
+    return is_alike and labels.is_unique and labels.isin(others).all()

@@ -169,7 +169,8 @@ class Module:
         words["NARROWED"] = "".join(f"    {name}[:, start:] = wide_{name}[:, :count]\n" for name in arrays)
         words["ROOM"] = "".join(f"    {ROWS[name]} = _rows_of({len(rows)})\n" for name, rows in arrays.items())
         has_loops = self.stages is None and any(node.op == "loop" for node in self.forward.nodes)
-        words["TOGETHER"] = "" if has_loops else "    _side_by_side(x, x)\n"  # loops in loops make no vectors
+        asked = functions.together("x, x", [self.forward], self.program.math)
+        words["TOGETHER"] = "" if has_loops else asked  # loops in loops make no vectors
         if self.stages is None:
             element = self._each([row for rows in results for row in rows], "element", x, 12)
             words |= {"PARTS": _fill(texts.PART, {"ELEMENT": element}), "timeLOOPS": "time"}
@@ -201,6 +202,8 @@ class Module:
 
     def _reverse(self) -> str:
         words = {**self._words(), "ROOM": f"    cs = _rows_of({self.inputs})\n", "PARTIALS": ""}
+        oplists = [oplist for oplist in (self.prologue, self.reverse) if oplist]
+        words["TOGETHER"] = functions.together("residuals, seeds", oplists, self.program.math)
         operands = [f"residuals[{k}, k + i]" for k in range(self.residuals)]
         if self.prologue:
             element = self._each(_rows("ps", self.partials), "element_partials", operands, 12)
@@ -239,16 +242,25 @@ class Module:
 
     def _structure(self) -> dict[str, str]:
         """How results are put together, and seeds taken apart."""
-        structure = self.program.structure
+        structure, count = self.program.structure, len(self.program.leaves)
         if not structure.is_tuple:
-            return {"BUILT": "leaves[0]", "SEEDS": "(seeds,)", "SEED": "(seed,)"}
+            words = {"IS_OTHER": "isinstance(seed, tuple)", "DESCRIBED": '"one array"'}
+            return {"BUILT": "leaves[0]", "KEYED": "", **words, "EACH": "(seed,)"}
+        words = {"IS_OTHER": f"not isinstance(seed, tuple) or len(seed) != {count}", "EACH": "seed", "KEYED": ""}
+        words |= {
+            "BUILT": "tuple(leaves)" if structure.is_usual else "Result(*leaves)",
+            "DESCRIBED": repr(structure.described(count)),
+        }
         if structure.keys:
             keys = f"({', '.join(map(repr, structure.keys))},)"
-            build = f"dict(zip({keys}, leaves, strict=True))"
-            return {"BUILT": build, "SEEDS": f"[seeds[key] for key in {keys}]", "SEED": f"[seed[key] for key in {keys}]"}
-        if structure.is_usual:
-            return {"BUILT": "tuple(leaves)", "SEEDS": "seeds", "SEED": "seed"}
-        return {"BUILT": "Result(*leaves)", "SEEDS": "seeds", "SEED": "seed"}
+            if not all(type(key) in (str, int, bool) for key in structure.keys):
+                raise functions.refusal(
+                    name_in_code(self.f), f"returns a dict with the keys {keys}", "keys that are text or integers"
+                )
+            given = f"    if isinstance(seed, dict) and seed.keys() == set({keys}):\n"
+            words["KEYED"] = f"{given}        seed = tuple(seed[key] for key in {keys})\n"
+            words["BUILT"] = f"dict(zip({keys}, leaves, strict=True))"
+        return words
 
     @property
     def _is_named(self) -> bool:

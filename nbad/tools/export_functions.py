@@ -16,6 +16,8 @@ from nbad.operations.row import Operation
 from nbad.operations.table import row_of
 
 INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint", "copysign": "copysign"}
+# functions of the C library that LLVM calls one by one for what it has in a vector
+TAKEN_APART = {None, *"exp exp2 log log2 log10 pow sin cos tan asin acos atan sinh cosh tanh".split()}
 ANY_WIDTH = 7919  # no other number in the text of a function
 WIDTHS = '''\
 
@@ -243,6 +245,13 @@ def calls_of(rows: dict[str, Operation]) -> dict[str, str]:
     return calls | {op: op.partition(".")[0] for op, row in rows.items() if row.address}
 
 
+def together(read: str, oplists: Iterable[OpList], math: str) -> str:
+    """The line that asks for vectors of the loops above it, if they call no function that LLVM has none with."""
+    rows = rows_of(oplists) if math == "libm" else {}
+    called = {row.libm for op, row in rows.items() if op not in INSTRUCTIONS}
+    return f"    _side_by_side({read})\n" if called <= TAKEN_APART else ""
+
+
 def vectors(rows: dict[str, Operation], dtype: str, math: str) -> str:
     """The part of the module that defines the functions of the C library."""
     called = [(op, f"llvm.{INSTRUCTIONS[op]}" if op in INSTRUCTIONS else row.libm, len(row.operands)) for op, row in rows.items()]
@@ -292,11 +301,11 @@ def sources(rows: dict[str, Operation], kernel: str, module: str) -> str:
     found = _Found(kernel, _names(module))
     for op, row in rows.items():
         if row.scipy:
-            raise _refusal(
+            raise refusal(
                 kernel, f"needs `scipy.special.{row.scipy}`, for its value or a derivative", "what Numba compiles without SciPy"
             )
         if row.address and row.plain is None:
-            raise _refusal(kernel, f"asks where `{op.partition('.')[0]}` raises", 'errors="raise"')
+            raise refusal(kernel, f"asks where `{op.partition('.')[0]}` raises", 'errors="raise"')
         if row.address:
             found.add(row.plain, op.partition(".")[0])
     return "\n\n".join(found.texts.values())
@@ -307,7 +316,7 @@ def _names(module: str) -> set[str]:
     return {step.argval for step in dis.get_instructions(compile(module, "module", "exec")) if step.opname == "STORE_NAME"}
 
 
-def _refusal(kernel: str, what: str, expected: str, fix: str | None = None) -> ArgumentTypeError:
+def refusal(kernel: str, what: str, expected: str, fix: str | None = None) -> ArgumentTypeError:
     return ArgumentTypeError(
         f"`nbad.export({kernel})`: the kernel {what}",
         got=what,
@@ -327,7 +336,7 @@ class _Found:
         """Whether nothing is known by a name, which must be another thing's neither here nor in the module."""
         if name in self._taken or not _is_same(self._values.setdefault(name, value), value):
             what = "whose name the module has for itself" if name in self._taken else "and another thing of that name"
-            raise _refusal(self._kernel, f"uses `{name}`, {what}", "names that are one thing each", f"{name}_ = {name}")
+            raise refusal(self._kernel, f"uses `{name}`, {what}", "names that are one thing each", f"{name}_ = {name}")
         return name not in self.texts
 
     def add(self, function: Any, name: str) -> None:
@@ -337,19 +346,19 @@ class _Found:
             return
         kernel, tree = self._kernel, _definition(function, name, self._kernel)
         if any(isinstance(node, ast.Raise | ast.Assert | ast.Try) for node in ast.walk(tree)):
-            raise _refusal(kernel, f"calls `{name}`, which raises", "a function that returns for all numbers")
+            raise refusal(kernel, f"calls `{name}`, which raises", "a function that returns for all numbers")
         self.texts[name] = ""  # it may call itself
         for used, value in _outside(function).items():
             if isinstance(value, ModuleType) and value.__name__ in ("math", "numpy"):
                 if used not in ("math", "np"):
-                    raise _refusal(kernel, f"calls `{name}`, which knows {value.__name__} as `{used}`", "math and np")
+                    raise refusal(kernel, f"calls `{name}`, which knows {value.__name__} as `{used}`", "math and np")
             elif isinstance(value, bool | int | float):
                 if self._is_new(used, value):
                     self.texts[used] = f"{used} = {literal(value)}"
             elif isinstance(getattr(value, "py_func", value), FunctionType):
                 self.add(value, used)
             else:
-                raise _refusal(kernel, f"calls `{name}`, which uses `{used}`", "functions, numbers, math and np")
+                raise refusal(kernel, f"calls `{name}`, which uses `{used}`", "functions, numbers, math and np")
         self.texts[name] = self.texts.pop(name) or f"@numba.njit(**OPTIONS)\n{ast.unparse(tree)}\n"
 
 
@@ -380,11 +389,11 @@ def _definition(function: Any, name: str, kernel: str) -> ast.FunctionDef:
     try:
         tree: Any = ast.parse(textwrap.dedent(inspect.getsource(function)).strip().rstrip(","))
     except (OSError, TypeError, SyntaxError):
-        raise _refusal(kernel, f"calls `{name}`, whose source is not found", "a function that is defined with `def`") from None
+        raise refusal(kernel, f"calls `{name}`, whose source is not found", "a function that is defined with `def`") from None
     kind = ast.Lambda if function.__name__ == "<lambda>" else ast.FunctionDef
     found = [node for node in ast.walk(tree) if isinstance(node, kind)]
     if not found or (kind is ast.Lambda and len(found) > 1):
-        raise _refusal(kernel, f"calls `{name}`, whose source is not found", "a function that is defined with `def`")
+        raise refusal(kernel, f"calls `{name}`, whose source is not found", "a function that is defined with `def`")
     node: Any = found[0]
     body = node.body if kind is ast.FunctionDef else [ast.Return(node.body)]
     made = ast.FunctionDef(name, node.args, body, [], None, None)

@@ -80,7 +80,7 @@ ELEMENT
             _store(target, k, cs, past)
     if past:
         _settle()
-    _side_by_side(residuals, seeds)
+TOGETHER
 '''
 PARTIALS = """\
     ps = _rows_of(COUNT)
@@ -310,6 +310,14 @@ RUN
     return BUILT, residuals, shape, [a.shape for a in arrays]
 
 
+def _leaves(seed):
+    """What is in a seed, or in seeds, which have the structure of the value."""
+KEYED
+    if IS_OTHER:
+        raise ValueError("`NAME`: a seed has the structure of the value, " DESCRIBED f", and this is {seed!r:.60}")
+    return EACH
+
+
 def _seed(seed, shape):
     """A seed of this shape; a number stands for an array of it."""
     array = _array("a seed", seed)
@@ -329,24 +337,22 @@ class PULLBACK:
 
     def __call__(self, seed):
         """One cotangent for each argument, summed over the axes that it was broadcast along."""
-        shapes = [(*self._shape, *core) for core in LEAVES]
-        leaves = [_seed(s, shape)[None] for s, shape in zip(SEED, shapes, strict=True)]
-        return tuple(ct[0] if ct.ndim > 1 else ct[0][()] for ct in self._sweep(leaves, 1))
+        return tuple(ct[0] if ct.ndim > 1 else ct[0][()] for ct in self._sweep(_leaves(seed), ()))
 
     def batched(self, seeds):
         """The same for many seeds, which have a leading axis."""
-        counts = {np.shape(s)[0] for s in SEEDS if np.ndim(s)}
-        if len(counts) != 1:
-            raise ValueError(f"the number of seeds is not known from leading axes {sorted(counts)}")
-        count = counts.pop()
-        shapes = [(count, *self._shape, *core) for core in LEAVES]
-        return self._sweep([_seed(s, shape) for s, shape in zip(SEEDS, shapes, strict=True)], count)
+        leaves = _leaves(seeds)
+        lead = sorted({np.shape(s)[0] for s in leaves if np.ndim(s)})
+        if len(lead) != 1:
+            raise ValueError(f"`NAME`: seeds have one more axis in front, as long in all; here {lead or 'none has one'}")
+        return self._sweep(leaves, tuple(lead))
 
-    def _sweep(self, leaves, count):
-        n = math.prod(self._shape)
+    def _sweep(self, leaves, lead):
+        n, count = math.prod(self._shape), math.prod(lead)
+        leaves = [_seed(s, (*lead, *self._shape, *core)) for s, core in zip(leaves, LEAVES, strict=True)]
         seeds, out = np.empty((count, OUTPUTS, n), DTYPE), np.empty((count, INPUTS, n), DTYPE)
         for k in range(count):
-            seeds[k] = _rows([leaf[k] for leaf in leaves], LEAVES, self._shape)
+            seeds[k] = _rows([leaf[k] if lead else leaf for leaf in leaves], LEAVES, self._shape)
         with np.errstate(all="ignore"):
             reverse(self.residuals, seeds, out)
         each = zip(_arrays(out, CORES, self._shape), CORES, self._shapes, strict=True)
@@ -356,8 +362,7 @@ class PULLBACK:
 def _summed(ct, depth, shape):
     """Sums over the axes that an argument was broadcast along; the first axis counts seeds."""
     missing = ct.ndim - 1 - len(shape)
-    full = (1,) * missing + shape
-    axes = [k for k in range(ct.ndim - 1 - depth) if full[k] == 1 and (k < missing or ct.shape[k + 1] != 1)]
+    axes = [k for k in range(ct.ndim - 1 - depth) if k < missing or shape[k - missing] == 1 != ct.shape[k + 1]]
     if not axes:
         return ct
     kept = [k for k in range(ct.ndim) if k - 1 not in axes]

@@ -283,3 +283,23 @@ def test_tables_without_rows():
     assert tables.hessian(area)(none, none).shape == (0, 4)
     assert tables.value_and_partials(area)(none, none).shape == (0, 3)
     assert [s.shape for s in tables.jvp(area, (none, none), (1.0, none))] == [(0,), (0,)]
+
+
+def test_levels_of_other_names_are_not_paired():
+    """pandas pairs levels by name: ("u", 1) of one is (1, "u") of the other."""
+    index = pd.MultiIndex.from_tuples([(1, 2), (2, 1), (3, 3)], names=["k", "l"])
+    a = pd.Series([2.0, 3.0, 4.0], index=index)
+    along = pd.Series([1.0, 10.0, 100.0], index=index.rename(["l", "k"]))[::-1]
+    assert (a * along).loc[(1, 2)] == 2.0 * 10.0
+    square = nbad.kernel(lambda a: a * a)
+    for call in (lambda: tables.vjp(square, a)[1](along), lambda: tables.jvp(square, (a,), (along,))):
+        with pytest.raises(nbad.errors.ArgumentValueError, match=r"the levels of the labels .*[^$]*got: l, k[^$]*expected: k, l"):
+            call()
+    by_name = along.reorder_levels(["k", "l"])
+    assert tables.vjp(square, a)[1](by_name)[0].tolist() == [40.0, 6.0, 800.0]
+
+
+def test_intervals_that_overlap_come_in_any_order():
+    a = pd.Series([2.0, 3.0, 4.0], index=pd.IntervalIndex.from_tuples([(0, 2), (1, 3), (2, 4)]))
+    seed = pd.Series([10.0, 20.0, 30.0], index=a.index)[::-1]
+    assert tables.vjp(nbad.kernel(lambda a: a * a), a)[1](seed)[0].tolist() == [40.0, 120.0, 240.0]

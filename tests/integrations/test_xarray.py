@@ -266,6 +266,34 @@ def test_labels_of_seeds_and_tangents_come_in_any_order():
     assert both.transpose("seed", "x").values.tolist() == [[7.0] * 3, [70.0] * 3]
 
 
+def test_coordinates_of_tangents_are_not_those_of_results(r):
+    along = r.copy(data=np.ones((2, 3))).assign_coords(lat=("i", [7.0, 8.0]), run=5)
+    for found in labelled.jvp(nbad.kernel(lambda a: a * a), (r,), (along,)):
+        assert found.coords.to_dataset().identical(r.coords.to_dataset())
+
+
+def test_intervals_that_overlap_come_in_any_order():
+    lots = pd.IntervalIndex.from_tuples([(0, 2), (1, 3), (2, 4)])
+    a = xr.DataArray([2.0, 3.0, 4.0], dims="x", coords={"x": lots})
+    seed = a.copy(data=[10.0, 20.0, 30.0])[::-1]
+    assert labelled.vjp(nbad.kernel(lambda a: a * a), a)[1](seed)[0].equals(a.copy(data=[40.0, 120.0, 240.0]))
+
+
+def test_levels_of_other_names_are_not_paired():
+    """As xarray's arithmetic does not pair them: ("u", 1) of one might be ("u", 1) of quite another thing."""
+    index = pd.MultiIndex.from_tuples([(1, 2), (2, 1), (3, 3)], names=["k", "l"])
+    a, along = (
+        xr.DataArray([2.0, 3.0, 4.0], coords=xr.Coordinates.from_pandas_multiindex(labels, "x"))
+        for labels in (index, index.rename(["l", "k"])[::-1])
+    )
+    square = nbad.kernel(lambda a: a * a)
+    with pytest.raises(ValueError, match="conflicting"):
+        a * along
+    for call in (lambda: labelled.vjp(square, a)[1](along), lambda: labelled.jvp(square, (a,), (along,))):
+        with pytest.raises(nbad.errors.ArgumentValueError, match="are others than those of what it belongs to"):
+            call()
+
+
 def test_one_dataset_stands_for_primals_or_tangents():
     area = nbad.kernel(lambda a, b: a * b)
     ds = xr.Dataset({"a": ("i", [2.0, 3.0]), "b": ("i", [5.0, 7.0])})

@@ -7,7 +7,6 @@ import operator
 import re
 import subprocess
 import sys
-import types
 from collections import namedtuple
 
 import numba
@@ -158,19 +157,6 @@ def test_single_precision(run_python, tmp_path):
     compare(run_python, tmp_path, single, dtype=np.float32)
 
 
-@pytest.fixture
-def interpreted(monkeypatch):
-    """Export a kernel, and run the module in plain Python."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-
-    def run(kernel):
-        module = types.ModuleType("exported")
-        exec(nbad.export(kernel), vars(module))
-        return module
-
-    return run
-
-
 def test_sums_do_not_depend_on_the_number_of_seeds(interpreted):
     scaled, x = interpreted(nbad.kernel(lambda x, a: x * a)), np.random.default_rng(0).normal(size=1000)
     pullback = scaled.vjp(x, 2.0)[1]
@@ -223,6 +209,15 @@ def test_the_users_own_functions_come_along(interpreted):
 
 
 LIMIT = math.inf
+
+
+def test_constants_that_elements_choose_are_divided_as_compiled_code_divides_them(interpreted):
+    """Python's own numbers raise."""
+    exported = interpreted(nbad.kernel(lambda x: x + 1.0 / (0.0 if x > 0.0 else 1.0)))
+    np.testing.assert_array_equal(exported.value([2.0, -2.0]), [np.inf, -1.0])
+    greatest = interpreted(nbad.kernel(lambda x: np.max(x), signature="(3)->()"))
+    np.testing.assert_array_equal(greatest.jacobian([[5.0, 1.0, 5.0]]), [[[0.5, 0.0, 0.5]]])
+    assert np.isnan(greatest.value([1.0, np.nan, 3.0]))
 
 
 def test_numbers_that_python_writes_no_literals_for(interpreted):

@@ -1,5 +1,7 @@
-"""The sweeps of exported modules, compiled: any number of elements, results that pass the caches, loops on data."""
+"""The sweeps of exported modules: any number of elements, results that pass the caches, loops on data, wrong seeds."""
 
+import enum
+import math
 import types
 
 import numba
@@ -9,6 +11,7 @@ import pytest
 import nbad
 
 LINE = 8  # numbers of a cache line
+Axis = enum.Enum("Axis", ["LONG", "WIDE"])
 
 
 def exported(kernel, past):
@@ -117,6 +120,16 @@ def test_arrays_in_any_order_are_read_without_a_word(product, capfd, rng):
     assert capfd.readouterr().err == ""
 
 
+def test_functions_of_the_c_library_are_called_without_a_word(capfd):
+    """Of loops that call some of them the compiler makes no vectors."""
+    module = exported(nbad.kernel(lambda x: math.erf(x) + math.exp(x), math="libm"), past=1 << 24)
+    x = np.linspace(-1.0, 1.0, 20)
+    y, pullback = module.vjp(x)
+    assert y.tolist() == [math.erf(number) + math.exp(number) for number in x]
+    np.testing.assert_allclose(pullback(1.0)[0], 2.0 / math.sqrt(math.pi) * np.exp(-x * x) + np.exp(x), rtol=1e-14)
+    assert capfd.readouterr().err == ""
+
+
 def test_results_that_are_only_to_be_read_are_refused(product):
     y, cotangents = np.full((1, 4), -1.0), np.full((1, 2, 4), -1.0)
     y.flags.writeable = cotangents.flags.writeable = False
@@ -163,3 +176,41 @@ def test_seeds_and_cotangents_that_do_not_fit_are_refused(product, place, shape)
     given[place] = np.ones(shape if place else shape[:2])
     with pytest.raises(ValueError, match=r"residuals have the shape \(2, n\), seeds \(S, 1, n\), cotangents \(S, 2, n\)"):
         product.reverse(*given)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "seed", "message"),
+    [
+        (lambda x: (x, x), 1.0, "the structure of the value, a tuple of 2, and this is 1.0"),
+        (lambda x: (x, x), (1.0, 2.0, 3.0), r"a tuple of 2, and this is \(1.0, 2.0, 3.0\)"),
+        (lambda x: (x, x), np.ones((2, 2)), "a tuple of 2, and this is array"),
+        (lambda x: {"a'": x, "b": x}, {"b": 1.0}, """a dict with the keys "a'", 'b', or a tuple of 2, and this is {'b': 1.0}"""),
+        (lambda x: x, (1.0, 2.0), r"one array, and this is \(1.0, 2.0\)"),
+    ],
+)
+def test_seeds_of_another_structure_are_refused(interpreted, kernel, seed, message):
+    pullback = interpreted(nbad.kernel(kernel)).vjp(np.ones(2))[1]
+    for call in (pullback, pullback.batched):
+        with pytest.raises(ValueError, match=f"`<lambda>`: a seed has .*{message}"):
+            call(seed)
+
+
+def test_batches_of_unknown_length_are_refused(interpreted):
+    batched = interpreted(nbad.kernel(lambda x: (x, x))).vjp(np.ones(2))[1].batched
+    with pytest.raises(ValueError, match="`<lambda>`: seeds have one more axis in front, as long in all; here none has one"):
+        batched((1.0, 1.0))
+    with pytest.raises(ValueError, match=r"as long in all; here \[3, 4\]"):
+        batched((np.ones((3, 2)), np.ones((4, 2))))
+
+
+def test_seeds_of_dicts_come_in_any_order(interpreted):
+    """Or in a tuple, as nbad takes them."""
+    pullback = interpreted(nbad.kernel(lambda x: {"one": x, "ten": 10.0 * x})).vjp(2.0)[1]
+    assert pullback({"ten": 1.0, "one": 3.0}) == (13.0,)
+    assert pullback((3.0, 1.0)) == (13.0,)
+
+
+def test_keys_that_code_cannot_write_are_refused():
+    keyed = nbad.kernel(lambda x: {Axis.LONG: x, Axis.WIDE: 2.0 * x})
+    with pytest.raises(TypeError, match=r"the kernel returns a dict with the keys \(<Axis\.LONG: 1>"):
+        nbad.export(keyed)
