@@ -31,7 +31,7 @@ class Conditions:
         return self._branch_of(parent, literal, (parent, literal))
 
     def over(self, parent: int, literal: int) -> int:
-        """The same where the branch `literal` is the outer one: it is asked for first, as what may fail in `parent` is used there."""
+        """The same where `literal` is the outer branch: it is asked for first, and what may fail in `parent` is used there."""
         return self._branch_of(parent, literal, (literal, parent))
 
     def _branch_of(self, parent: int, literal: int, both: tuple[int, int]) -> int:
