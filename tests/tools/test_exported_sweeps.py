@@ -82,7 +82,7 @@ def test_results_of_another_dtype_are_refused(product, dtype):
         product.reverse(np.ones((2, 4)), np.ones((1, 1, 4)), np.empty((1, 2, 4), dtype))
 
 
-@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float64")])
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), pytest.param(("float32", "float64"), marks=pytest.mark.slow)])
 def test_modules_of_both_dtypes_in_one_process(dtypes):
     """Their vector functions are others, under names that all code of the process shares."""
     kernel = nbad.kernel(lambda x, y: tuple(np.sin(k * x + y) + np.exp(k * y) for k in range(1, 9)))
@@ -120,6 +120,7 @@ def test_arrays_in_any_order_are_read_without_a_word(product, capfd, rng):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_functions_of_the_c_library_are_called_without_a_word(capfd):
     """Of loops that call some of them the compiler makes no vectors."""
     module = exported(nbad.kernel(lambda x: math.erf(x) + math.exp(x), math="libm"), past=1 << 24)
