@@ -105,8 +105,10 @@ def _print_together():
     offered, cores = code.stack(number * 8), code.stack(MOST_CORES // 8)
     with code.loop(0, number) as k:
         helper = _helper(team, k + 1)
-        code.put(offered, k, code.select(_exchanged(code, helper, code.int(FREE), table), 1, 0))
-        with code.when(_exchanged(code, helper, code.int(ASLEEP), table)):
+        is_offered = _exchanged(code, helper, code.int(FREE), table)
+        code.put(offered, k, code.select(is_offered, 1, 0))
+        # once only: while this thread waits for a core, a helper may compute all there is, be counted, and fall asleep
+        with code.when(~is_offered), code.when(_exchanged(code, helper, code.int(ASLEEP), table)):
             code.put(offered, k, 1)
             _move_away(code, team, code.field(helper, THREAD), cores)
             code.call(code.field(team, RELEASE), code.field(helper, BELL))

@@ -179,3 +179,16 @@ def test_helpers_that_sleep_are_not_woken_for_little(n, listens, is_woken):
     run, a = product("float64", 100, NEVER, Means(lambda: answer, NEVER, asked), woken_from=1_000), np.arange(float(n))
     assert np.array_equal(run((a, a), None), a * a)
     assert woken == [7] * is_woken
+
+
+def test_a_helper_is_offered_a_launch_once():
+    """Else one that took it, did all of it and fell asleep, while its caller waited for a core, counted twice.
+
+    The caller waited for ever. What may happen between two instructions shows in their text only.
+    """
+    lines = sharing._print_together().splitlines()
+    states = sharing.FREE, sharing.ASLEEP
+    free, asleep = (
+        next(k for k, line in enumerate(lines) if "cmpxchg" in line and f" i64 {state}, i64 %" in line) for state in states
+    )
+    assert any(line.lstrip().startswith("br i1") for line in lines[free:asleep])
