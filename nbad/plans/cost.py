@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nbad.plans.plan import Plan
-from nbad.plans.work import WORD, PrologueWork, Work, total
+from nbad.plans.work import WORD, Work, total
 
 WIDE = 2.0  # time of an operation in kernels of many results, whose vectors are one register long, over that in others
 
@@ -53,7 +53,7 @@ def sweeps(plan: Plan, inputs: float, cotangents: float, itemsize: int) -> Sweep
     """
     outputs, residuals = plan.outputs * itemsize, len(plan.residuals) * itemsize
     forward = Work(inputs + outputs + residuals, total(plan.forward))
-    call = PrologueWork(residuals, total(plan.prologue) if plan.prologue else 0.0)
+    call = Work(residuals, total(plan.prologue) if plan.prologue else 0.0)
     return Sweeps(forward, call, Work(outputs + cotangents, total(plan.reverse)))
 
 

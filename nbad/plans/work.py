@@ -18,7 +18,6 @@ from nbad.operations.table import TABLE, row_of
 BYTES_PER_NS = 14.0
 CACHED_BYTES_PER_NS = 56.0  # where all arrays of a call lie in the second level of the caches
 FLOPS_PER_NS = 28.0
-PAID = 0.9  # of the time of a prologue's operations; the rest passes while the sweep waits for memory
 WORD = 8  # bytes of a value; in float32 these and the time of an operation are half as much
 
 
@@ -38,15 +37,6 @@ class Work:
     def cached_nanoseconds(self) -> float:
         """The same where the caches hold the arrays: with it, small calls are told from big ones."""
         return self.bytes / CACHED_BYTES_PER_NS + self.flops / FLOPS_PER_NS
-
-
-class PrologueWork(Work):
-    """What the prologue does for one element."""
-
-    @property
-    def nanoseconds(self) -> float:
-        """The time that it takes, by the model."""
-        return self.bytes / BYTES_PER_NS + PAID * self.flops / FLOPS_PER_NS
 
 
 def of_keeping(node: Node) -> int:
