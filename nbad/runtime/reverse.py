@@ -160,6 +160,8 @@ class ReverseSweeps:
 
     def fill(self, rows, seeds, results, count, accumulate, room):
         """The same, unwatched."""
+        if count == 1:
+            return self.fill(rows, *([part_of(a, 0, 0) for a in arrays] for arrays in (seeds, results)), None, accumulate, room)
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
         sweep = self.sweep if at_once else self._in_slabs(room)
         if count is None or count <= at_once:
@@ -300,8 +302,8 @@ class ReverseSweeps:
         return Launch(kernel, self.region.shape, routes, prologue)
 
     def _kernels(self, group):
-        """The kernel of the partials and that of seeds; one for both where a map is wide: its partials may pass the caches."""
-        if self.plan.inner and not group.is_batched:
+        """The kernel of the partials and that of seeds; one for both for one seed: rows between them took up to half the time."""
+        if not group.is_batched:
             return None, self.program.fused_reverse(self.plan, self.dtype)
         return self.program.prologue(self.plan, self.dtype), self.program.reverse(self.plan, self.dtype, group.size)
 

@@ -108,5 +108,5 @@ class Target(NamedTuple):
 
 
 def part_of(array, axis, part):
-    """A view: the slice `part` of one axis, counted from the first axis; a scalar stays what it is."""
-    return array[(slice(None),) * axis + (part,)] if array.ndim else array
+    """A view: the slice or index `part` of one axis, counted from the first axis; a scalar stays what it is."""
+    return array[(slice(None),) * axis + (part, ...)] if array.ndim else array

@@ -576,9 +576,11 @@ def test_a_big_pullback_compiles_what_it_runs_only(monkeypatch):
     compiled, real = [], compile._shelves.find
     monkeypatch.setattr(compile._shelves, "find", lambda *code: compiled.append(code) or real(*code))
     pullback(x)
+    one = pullback.batched(x[None])
     assert len(compiled) == 1
-    pullback.batched(x[None])
+    many = pullback.batched(np.ones((2, 100_000)))
     assert len(compiled) == 3  # the partials are computed once for all seeds, by a kernel of their own
+    assert all(np.array_equal(a[0], b[1]) for a, b in zip(one, many, strict=True))
 
 
 def test_the_definition_of_a_function_is_never_freed(run_python):
