@@ -161,7 +161,8 @@ class ReverseSweeps:
     def fill(self, rows, seeds, results, count, accumulate, room):
         """The same, unwatched."""
         if count == 1:
-            return self.fill(rows, *([part_of(a, 0, 0) for a in arrays] for arrays in (seeds, results)), None, accumulate, room)
+            seeds, results = ([part_of(a, 0, 0) for a in arrays] for arrays in (seeds, results))
+            return self.fill(rows, seeds, results, None, accumulate, room)
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
         sweep = self.sweep if at_once else self._in_slabs(room)
         if count is None or count <= at_once:
