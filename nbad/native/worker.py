@@ -18,8 +18,10 @@ A launch is one table of int64 that `nbad.runtime.launch` packs: a header and se
   the addresses of a call, are loaded together; see `nbad.native.interleave`.
 
 The element space has one or more dimensions in C order; a tile is 256 consecutive elements of it. Where the kernel stores past
-the caches, which takes whole cache lines, the first tile is shorter, so that all others begin at lines, and is staged. All of
-this is compiled once for all kernels, printed as LLVM IR like the kernels themselves.
+the caches, which takes whole cache lines, the first tile is shorter, so that all others begin at lines, and is staged. Whole
+tiles without scratch are one: pointing to their rows anew, and beginning anew, took up to half of a forward sweep's
+time (bundle adjustment of 1e5 elements on two threads 1.16 -> 0.49 ms, Black-Scholes of 1e6 on one 6.3 -> 4.5). All of this is
+compiled once for all kernels, printed as LLVM IR like the kernels themselves.
 """
 
 import functools
@@ -85,13 +87,16 @@ class _Share:
         return self.code.field(self.launch, index)
 
     def work(self):
-        code, width = self.code, self.field(t.WIDTH)
+        code, width, following = self.code, self.field(t.WIDTH), self.code.variable(self.tile)
         kept = self.tile + (self.last_tile - self.tile) * self.field(t.KEPT) // t.PARTS
-        with code.loop(self.tile, self.last_tile) as tile:
-            self.body.set(code.select(tile < kept, self.field(t.KEEPER), self.field(t.BODY)))
+        with code.repeat(lambda: following < self.last_tile):
+            tile = following.now()
+            is_kept = tile < kept
+            self.body.set(code.select(is_kept, self.field(t.KEEPER), self.field(t.BODY)))
             start = tile * t.TILE - self.field(t.LEAD)
+            following.set(tile + self.tiles_from(tile, start, code.select(is_kept, kept, self.last_tile)))
             self.first = code.select(start < 0, 0, start)
-            self.count = code.smaller(start + t.TILE, self.field(t.COUNT)) - self.first
+            self.count = code.smaller(start + (following - tile) * t.TILE, self.field(t.COUNT)) - self.first
             self.padded = code.select(start < 0, t.TILE, (self.count + width - 1) // width * width)
             self.is_whole, self.now = self.count.equals(self.padded), self.seed
             self.loads(0, tile.equals(self.tile))
@@ -101,6 +106,13 @@ class _Share:
             with code.loop(self.seed, self.last_seed) as self.now:
                 self.one_seed(tile)
         code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
+
+    def tiles_from(self, tile, start, last):
+        """How many tiles are computed at once: whole ones in place up to the last; one for several seeds, which read it again."""
+        code = self.code
+        whole = code.smaller((self.field(t.COUNT) - start) // t.TILE, last - tile)
+        is_alone = self.field(t.IN_PLACE).equals(0) | (start < 0) | whole.equals(0) | (self.last_seed - self.seed).differs(1)
+        return code.select(is_alone, 1, whole)
 
     def one_seed(self, tile):
         """Point, stage, compute, write and sum for one seed."""
