@@ -14,15 +14,23 @@ def block_sum_function(module):
     """
     code = Code(module, "block_sum", 5)
     row, itemsize, count, lanes, target = code.parameters
-    zero = ir.Constant(DOUBLE, 0.0)
-    with code.loop(0, LANES) as j:
-        code.store(lanes + j * 8, zero, DOUBLE)
+    builder, vector = code.builder, ir.VectorType(DOUBLE, LANES)
+    whole = code.whole(count, LANES)
     for size, kind in FLOATS.items():
-        with code.when(itemsize.equals(size)), code.loop(0, count) as i:
-            value, lane = code.load(row + i * size, kind), lanes + (i & (LANES - 1)) * 8
-            wide = value if kind is DOUBLE else code.builder.fpext(value, DOUBLE)
-            code.store(lane, code.builder.fadd(code.load(lane, DOUBLE), wide), DOUBLE)
-    with code.loop(1, LANES) as j:
-        code.store(lanes, code.builder.fadd(code.load(lanes, DOUBLE), code.load(lanes + j * 8, DOUBLE)), DOUBLE)
-    code.store(target, code.load(lanes, DOUBLE), DOUBLE)
+
+        def read(k, kind, wide, size=size):
+            value = code.load(row + k * size, kind)
+            return value if size == 8 else builder.fpext(value, wide)
+
+        with code.when(itemsize.equals(size)):
+            with code.fold(0, whole, [ir.Constant(vector, [0.0] * LANES)], LANES) as (k, sums):
+                sums[0] = builder.fadd(sums[0], read(k, ir.VectorType(kind, LANES), vector))
+            code.store(lanes, sums[0], vector)
+            with code.loop(whole, count) as k:
+                lane = lanes + (k - whole) * 8
+                code.store(lane, builder.fadd(code.load(lane, DOUBLE), read(k, kind, DOUBLE)), DOUBLE)
+    total = code.load(lanes, DOUBLE)
+    for j in range(1, LANES):
+        total = builder.fadd(total, code.load(lanes + j * 8, DOUBLE))
+    code.store(target, total, DOUBLE)
     return code.finish()
