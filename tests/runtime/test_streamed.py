@@ -106,6 +106,21 @@ def test_places_that_differ_are_written_in_place(monkeypatch, rng, streaming):
     assert all(are_guarded(*pair) for pair in rooms)
 
 
+@pytest.mark.parametrize(("longer", "streams", "keeps"), [(0.5, True, True), (2, True, False), (10, False, False)])
+def test_kernels_that_compute_for_longer_than_memory_takes(monkeypatch, rng, streaming, longer, streams, keeps):
+    """They pass the caches, too, and wholly, unless they compute for so much longer that memory does not matter."""
+    launches, run = [], launch.Launch.__call__
+    monkeypatch.setattr(launch.Launch, "__call__", lambda self, *given: launches.append(self) or run(self, *given))
+    xs = rng.uniform(size=(3, 1024))
+    ys = nbad.kernel(kernel)(*xs)
+    monkeypatch.setattr(launch, "STREAM_ABOVE", sum(y.nbytes for y in ys) // 2)
+    monkeypatch.setattr(launch, "threads_wanted", lambda: 2)
+    launches[0]._moves, launches[0]._computes = 1.0, longer
+    _, lead, kept = launches[0]._past_caches([*xs, *ys], 1)
+    assert lead == (0 if streams else None)
+    assert (kept > 0) == keeps
+
+
 @pytest.mark.parametrize("shape", [(3, 1000), (1000, 8), (5, 7, 16)])
 def test_arrays_of_several_axes_and_seeds_that_are_broadcast(monkeypatch, rng, streaming, shape):
     f, xs = nbad.kernel(kernel), rng.uniform(size=(3, *shape))
