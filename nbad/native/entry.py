@@ -149,8 +149,10 @@ def entry(sweep, bounds, means):
     tile = min(at_once, _fitting(TILE, room * dtype.itemsize, whole))
     direct = [_direct(move, arguments[move.argument], widths[move.row], shared[move.argument]) for move in moves]
     in_place = len(moves) == kernel.rows and all(direct)  # rows without a move are those that nobody asks for
-    most = bounds.most if in_place else min(bounds.most_staged, most_staged(direct.count(table.NEVER)))
-    most = min(most, tile) if any(shared) else most  # a sum is that of one tile
+    brought = sum(how == table.NEVER and not shared[move.argument] for move, how in zip(moves, direct, strict=True))
+    most = bounds.most if in_place else min(bounds.most_staged, most_staged(brought))
+    if any(shared):  # a sum is one of blocks
+        most = min(most, tile) if tile < TILE else most if brought else bounds.long_from
     if not tile or most < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     header = _of_python(dtype) | {
@@ -161,7 +163,7 @@ def entry(sweep, bounds, means):
         table.LIMIT: most, table.FEW: min(most, bounds.few), table.TILE_SIZE: tile, table.AT_ONCE: at_once,
         table.WHOLE: whole if kernel.lines else 1, table.SHARED_FROM: bounds.shared_from, table.LONG_FROM: bounds.long_from,
         table.WOKEN_FROM: bounds.woken_from, table.ASKED: lasting(means.asked), table.FRESH_FROM: means.fresh_from,
-        table.LEASED: lasting(means.leased),
+        table.LEASED: lasting(means.leased), table.SUMS: sum(shared[move.argument] for move in sweep.stores),
     }  # fmt: skip
     cores, fields = [() if isinstance(a, Rows) else a for a in arguments], []
     core_at = table.HEADER + table.ARGUMENT * len(arguments)

@@ -78,6 +78,19 @@ class Arguments(Fields):
     def is_array(self, thing):
         return type_of(self.code, thing).equals(self.field(t.ARRAY))
 
+    def fill(self, row, value, count):
+        """Store a value as often, by whole registers: what is stored by items is slow to load as a vector."""
+        code, vector = self.code, self.code.splat(value, self.register)
+        with code.loop(0, count, self.register) as i:
+            code.store(row + i * self.item, vector, vector.type)
+
+    def copy(self, target, source, count):
+        """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""
+        (target, into), (source, step) = target, source
+        with self.code.loop(0, count) as i:
+            item = self.code.load(source + i * self.item * step, self.kind)
+            self.code.store(target + i * self.item * into, item, self.kind)
+
     # --- what is given
 
     def unpack(self):

@@ -291,14 +291,19 @@ class _Printer(Arguments):
     # --- through scratch
 
     def run_staged(self, places, first):
-        """Tile by tile, from an element on; memory on the stack is taken once."""
+        """Tile by tile, from an element on, and what is summed block by block; memory on the stack is taken once."""
         code, size = self.code, self.code.smaller(self.field(t.TILE_SIZE), self.padded(self.count - first))
         rows, scratch = code.stack(self.field(t.ROWS) * 8), code.stack(self.field(t.ROOMS) * size * self.item)
         first_result = self.field(t.ROWS) - self.field(t.MOVES) + self.field(t.LOADS)
         with code.loop(self.field(t.LOADS), first_result) as r:  # nobody asks for these
             code.put(rows, r, self.room(scratch, r, size))
-        with code.loop(0, self.seeds) as seed, code.loop(first, self.count, size) as start:
-            self.tile(places, rows, (scratch, size), (start, seed), code.smaller(size, self.count - start))
+        blocks = (self.count + (TILE - 1)) // TILE
+        sums = code.stack(self.field(t.SUMS) * blocks * 8)
+        with code.loop(0, self.seeds) as seed:
+            with code.loop(first, self.count, size) as start:
+                self.tile(places, rows, (scratch, size), (start, seed), code.smaller(size, self.count - start))
+                self.sum_tile(rows, sums, blocks, start)
+            self.add_up(places, sums, blocks, seed)
 
     def room(self, scratch, r, size):
         """Address of a row of so many elements in scratch."""
@@ -321,8 +326,50 @@ class _Printer(Arguments):
         with self.each_move(self.field(t.LOADS)) as (_, move):
             r = self.field(move + t.ROW)
             own, place = code.field(rows, r), _place(code, places, r, *at)
-            with code.when(own.differs(place)):
+            with code.when(own.differs(place) & ~self.is_summed(move)):
                 self.take(own, move, place, count)
+
+    # --- sums over all elements
+
+    def is_summed(self, move):
+        """Whether a result is; of one element it is that as it is, with its sign where it is 0."""
+        return self.argument(self.field(move + t.OF), t.SHARED).differs(0) & self.count.differs(1)
+
+    @contextmanager
+    def each_sum(self, sums, blocks):
+        """The moves of results that are summed, and where the sums of their blocks are."""
+        code, place = self.code, self.code.variable(sums)
+        with (
+            code.when(self.field(t.SUMS).differs(0)),
+            self.each_move(self.field(t.LOADS)) as (_, move),
+            code.when(self.is_summed(move)),
+        ):
+            yield move, place.now()
+            place.set(place + blocks * 8)
+
+    def sum_tile(self, rows, sums, blocks, start):
+        """The sums of a tile, which is a block, as the worker leaves them."""
+        code = self.code
+        with self.each_sum(sums, blocks) as (move, first):
+            row, count = code.field(rows, self.field(move + t.ROW)), code.smaller(self.count - start, TILE)
+            code.call(self.block_sum, row, self.item, count, self.lanes, first + start // TILE * 8)
+
+    def add_up(self, places, sums, blocks, seed):
+        """The sums of all blocks, by the tree of `nbad.runtime.block_sums`."""
+        code = self.code
+        with self.each_sum(sums, blocks) as (move, first):
+            left = code.variable(blocks)
+            with code.repeat(lambda: code.int(1) < left):
+                half = left // 2
+                with code.loop(0, half) as k:
+                    pair = first + k * 16
+                    both = code.builder.fadd(code.load(pair, DOUBLE), code.load(pair + 8, DOUBLE))
+                    code.store(first + k * 8, both, DOUBLE)
+                with code.when(left.differs(half * 2)):
+                    code.put(first, half, code.field(first, left - 1))
+                left.set(left - half)
+            total, place = code.load(first, DOUBLE), _place(code, places, self.field(move + t.ROW), code.int(0), seed)
+            code.store(place, total if self.item == 8 else code.builder.fptrunc(total, self.kind), self.kind)
 
     def is_direct(self, move, is_whole):
         """Whether the kernel has a row where it is: numbers have rows with room for whole vectors, too."""
@@ -343,30 +390,7 @@ class _Printer(Arguments):
             self.copy((end, 1), (end - pitch, 1), (padded - count) * items)
 
     def take(self, row, move, place, count):
-        """Write a result of so many elements back, or its sum."""
-        code, items = self.code, self.field(move + t.ITEMS)
-        is_summed = self.argument(self.field(move + t.OF), t.SHARED).differs(0) & count.differs(1)
-        with code.when(is_summed):
-            self.sum(place, row, count)
-        with code.when(~is_summed):  # of a block all items lie side by side
-            self.copy((place, code.select(items.equals(1), self.field(move + t.STEP), 1)), (row, 1), count * items)
-
-    def sum(self, target, row, count):
-        """What the worker leaves of one block."""
-        code = self.code
-        code.call(self.block_sum, row, self.item, count, self.lanes, self.lanes)
-        total = code.load(self.lanes, DOUBLE)
-        code.store(target, total if self.item == 8 else code.builder.fptrunc(total, self.kind), self.kind)
-
-    def fill(self, row, value, count):
-        """Store a value as often, by whole registers: what is stored by items is slow to load as a vector."""
-        code, vector = self.code, self.code.splat(value, self.register)
-        with code.loop(0, count, self.register) as i:
-            code.store(row + i * self.item, vector, vector.type)
-
-    def copy(self, target, source, count):
-        """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""
-        (target, into), (source, step) = target, source
-        with self.code.loop(0, count) as i:
-            item = self.code.load(source + i * self.item * step, self.kind)
-            self.code.store(target + i * self.item * into, item, self.kind)
+        """Write a result of so many elements back; of a block all items lie side by side."""
+        items = self.field(move + t.ITEMS)
+        step = self.code.select(items.equals(1), self.field(move + t.STEP), 1)
+        self.copy((place, step), (row, 1), count * items)

@@ -3,10 +3,10 @@
 # a header: of the sweep, of its bounds, where sections begin, of Python; behind it each argument (inputs first, then results),
 # their core shapes, moves, groups of results, sets of inputs that decide work, and rooms of rows in scratch
 KERNEL, WIDTH, ROWS, ROOMS, INPUTS, RESULTS, GROUPS, MOVES, LOADS, DECIDING, IN_PLACE, FROM_ROWS, BATCHED, PRIMALS = range(14)
-LIMIT, FEW, TILE_SIZE, AT_ONCE, WHOLE, SHARED_FROM, LONG_FROM, WOKEN_FROM, ASKED, FRESH_FROM, LEASED = range(14, 25)
-MOVES_AT, GROUPS_AT, DECIDING_AT, ROOMS_AT = range(25, 29)
-ARRAY, TUPLE, NONE, FLOAT, NUMBER, ITEM_TYPE, TYPE_NUMBER, NEW, RETURN, OWN, TUPLE_NEW, TUPLE_SET = range(29, 41)
-AS_SIZE, FROM_SIZE, ANSWER, CALL, CALL_WITH, RELEASE, RETAIN, SAVE, RESTORE, TOGETHER, HEADER = range(41, 52)
+LIMIT, FEW, TILE_SIZE, AT_ONCE, WHOLE, SHARED_FROM, LONG_FROM, WOKEN_FROM, ASKED, FRESH_FROM, LEASED, SUMS = range(14, 26)
+MOVES_AT, GROUPS_AT, DECIDING_AT, ROOMS_AT = range(26, 30)
+ARRAY, TUPLE, NONE, FLOAT, NUMBER, ITEM_TYPE, TYPE_NUMBER, NEW, RETURN, OWN, TUPLE_NEW, TUPLE_SET = range(30, 42)
+AS_SIZE, FROM_SIZE, ANSWER, CALL, CALL_WITH, RELEASE, RETAIN, SAVE, RESTORE, TOGETHER, HEADER = range(42, 53)
 IS_ROWS, DEPTH, CORE, CORE_SIZE, SHARED, ARGUMENT = range(6)
 ROW, OF, OFFSET, STEP, DIRECT, ITEMS, MOVE = range(7)
 NEVER, OFTEN, ALWAYS = range(3)  # whether a move is in place: where vectors are whole, or always, as of what has room for them

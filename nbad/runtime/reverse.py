@@ -59,7 +59,7 @@ class Reverse:
             return None
         if True in shared:
             is_whole = [own == core for own, core, is_shared in zip(shapes, self.cores, shared, strict=True) if is_shared]
-            if elements > TILE or not all(is_whole):
+            if not all(is_whole):
                 return None
         are_few = elements <= self._most[1]
         return self._plain((shared, are_few), lambda: PlainCase(self, shared, are_few))
