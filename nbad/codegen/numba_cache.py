@@ -37,8 +37,8 @@ def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
 
     def decorate(function: Any) -> Callable:
         compiled = numba.njit(**options)(function)
-        if hasattr(compiled, "compile"):
-            compiled.compile = functools.partial(_compile, compiled.compile)
+        for name in {"compile", "_compilation_chain_init_hook"} & set(dir(compiled)):
+            setattr(compiled, name, functools.partial(_guarded, getattr(compiled, name)))
         if hasattr(compiled, "enable_caching") and function.__closure__ is None:
             compiled._cache = _FunctionCache(function, repr(sorted(options.items())))
         return compiled
@@ -46,10 +46,10 @@ def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def _compile(compile: Callable[[Any], Any], signature: Any) -> Any:
-    """Compile, or load, for a signature; Numba loads half of its modules for that."""
+def _guarded(step: Callable[..., Any], *given: Any) -> Any:
+    """A step of Numba's, which compiles, or loads, half of its own modules and the extensions that packages announce."""
     with IMPORTS:
-        return compile(signature)
+        return step(*given)
 
 
 class _FunctionCache(NullCache):
