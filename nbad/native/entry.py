@@ -150,9 +150,9 @@ def entry(sweep, bounds, means):
     direct = [_direct(move, arguments[move.argument], widths[move.row], shared[move.argument]) for move in moves]
     in_place = len(moves) == kernel.rows and all(direct)  # rows without a move are those that nobody asks for
     brought = sum(how == table.NEVER and not shared[move.argument] for move, how in zip(moves, direct, strict=True))
-    most = bounds.most if in_place else min(bounds.most_staged, most_staged(brought))
-    if any(shared):  # a sum is one of blocks
-        most = min(most, tile) if tile < TILE else most if brought else bounds.long_from
+    stays = in_place or (any(shared) and not brought)  # nothing is moved item by item
+    most = bounds.most if stays else min(bounds.most_staged, most_staged(brought))
+    most = min(most, tile) if any(shared) and tile < TILE else most  # a sum is one of whole blocks
     if not tile or most < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     header = _of_python(dtype) | {

@@ -6,6 +6,7 @@ What waits there goes back to the system where memory gets scarce, by the machin
 own limits: NumPy does not know of it, and would fail.
 """
 
+import ctypes
 import functools
 import itertools
 import math
@@ -38,6 +39,7 @@ STAGGER = 13 * 64  # bytes: from one block's start in a page to the next one's
 # the pool looks how much is left, which takes 0.3 ms, when so many bytes more wait or are taken than before, or when so many in a
 # second may have taken what was left
 MUCH, FASTEST = 1 << 28, 1 << 34
+TRIMMED = 1 << 24  # bytes of freed blocks for which malloc is asked to let go of them, which looks through all that it has
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 BOUNDLESS = 1 << 60  # bytes: what the older control groups say where there is no limit is more
 VERSIONS = (  # of control groups: folder, controller, files of the limit and of what is used, cached files that may be dropped
@@ -226,11 +228,20 @@ class Pool:
         return block
 
     def clear(self):
-        """Free all that waits."""
+        """Free all that waits; what lies in malloc's heap before anything in use, too, which it would keep."""
         self._gather()
         with self._lock.current:
+            freed = self._here()
             self.blocks.clear()
             self._about = 0
+        if freed >= TRIMMED and (trim := _trim()):
+            trim(0)
+
+
+@functools.cache
+def _trim():
+    """The function by which glibc's malloc gives back what nobody uses; None in other C libraries."""
+    return None if resource is None else getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def release_memory() -> int:

@@ -42,21 +42,21 @@ def reverse(program, plan, arguments, dtype, shared, batched):
     Arguments have the elements of the value, or are shared by all of them, which `shared` says of each.
     """
     kernel, cores = program.fused_reverse(plan, dtype), tuple(program.cores[a] for a in arguments)
-    inputs, longest = (Rows(len(plan.residuals)), *program.leaves), longest_of(plan, batched)
+    inputs, longest = (Rows(len(plan.residuals)), *program.leaves), longest_of(plan, batched, any(shared))
     most = launch.spread_from() if batched else launch.STREAM_ABOVE  # beyond, several seeds at once are swept faster
     return _made(kernel, inputs, [(cores, True)], longest, most, shared=shared, batched=batched)
 
 
-def longest_of(plan, batched):
-    """Estimated nanoseconds that a reverse sweep may take as a plain case; its kernel computes partials for each seed anew."""
-    return SMALL if batched and plan.prologue else LONG
+def longest_of(plan, batched, has_sums):
+    """Estimated nanoseconds that a reverse sweep may take as a plain case: it has partials for each seed anew, and sums alone."""
+    return SMALL if has_sums or (batched and plan.prologue) else LONG
 
 
-def most_of_reverse(plan, leaves, dtype, batched):
+def most_of_reverse(plan, leaves, dtype, batched, has_sums):
     """Elements beyond which no reverse sweep is a plain case, as its graphs tell before anything is compiled."""
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
-    most = _most(rows, flops, dtype.itemsize, len(plan.reverse.outputs), longest_of(plan, batched))
+    most = _most(rows, flops, dtype.itemsize, len(plan.reverse.outputs), longest_of(plan, batched, has_sums))
     staged = [math.prod(core) for core in leaves if core]
     items = sum(size for size in staged if not reads_beside(size, dtype))  # such seeds are no rows in place
     return min(most, most_staged(items)) if items else most

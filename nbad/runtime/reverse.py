@@ -45,23 +45,24 @@ class Reverse:
     def __init__(self, program, plan, arguments, dtype):
         self.program, self.plan, self.arguments, self.dtype = program, plan, arguments, dtype
         self.names, self.cores = [program.names[a] for a in arguments], [program.cores[a] for a in arguments]
-        self._plain, self._over, self._cases = Memo(), Memo(), Memo()
+        self._plain, self._over, self._cases, self._bounds = Memo(), Memo(), Memo(), Memo()
 
-    @cached_property
-    def _most(self):
+    def _most(self, has_sums):
         """Elements beyond which nothing is a plain case, of one seed and of many, and no kernel is compiled for it."""
-        return [plain.most_of_reverse(self.plan, self.program.leaves, self.dtype, batched) for batched in (False, True)]
+        given = self.plan, self.program.leaves, self.dtype
+        return self._bounds(has_sums, lambda: [plain.most_of_reverse(*given, batched, has_sums) for batched in (False, True)])
 
     def _plain_case(self, shape, shapes):
         """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
         shared, elements = tuple([own != shape + core for own, core in zip(shapes, self.cores, strict=True)]), math.prod(shape)
-        if elements > self._most[0]:
+        most, most_of_many = self._most(True in shared)
+        if elements > most:
             return None
         if True in shared:
             is_whole = [own == core for own, core, is_shared in zip(shapes, self.cores, shared, strict=True) if is_shared]
             if not all(is_whole):
                 return None
-        are_few = elements <= self._most[1]
+        are_few = elements <= most_of_many
         return self._plain((shared, are_few), lambda: PlainCase(self, shared, are_few))
 
     def over(self, shape, shapes):
@@ -78,7 +79,7 @@ class Reverse:
 
     def plain_blocks(self, shape):
         """The same of few elements in one call, as `nbad.runtime.plain.blocks` says; None for all others."""
-        return self._plain_blocks if math.prod(shape) <= self._most[0] else None
+        return self._plain_blocks if math.prod(shape) <= self._most(False)[0] else None
 
     @cached_property
     def _plain_blocks(self):

@@ -604,6 +604,19 @@ def test_a_big_pullback_compiles_what_it_runs_only(monkeypatch):
     assert all(np.array_equal(a[0], b[1]) for a, b in zip(one, many, strict=True))
 
 
+@pytest.mark.parametrize("residuals", ["partials", "recompute"])
+def test_a_pullback_with_sums_over_many_elements_is_no_plain_case(residuals, monkeypatch):
+    """An entry sums alone: what takes it long enough for helpers never gets one, of one seed or of many."""
+    made = []
+    monkeypatch.setattr(plain, "_entry", lambda *given: made.append(given) or plain.never)
+    for n, entries in ((10_000, 2), (400_000, 0)):
+        _, pullback = nbad.vjp(nbad.kernel(lambda x, k: k * np.sin(x)), np.full(n, 0.5), 2.0, residuals=residuals)
+        made.clear()
+        assert pullback(np.ones(n))[1] == pytest.approx(n * math.sin(0.5), rel=1e-12)
+        assert pullback.batched(np.ones((2, n)))[1] == pytest.approx([n * math.sin(0.5)] * 2, rel=1e-12)
+        assert len(made) == entries
+
+
 def test_the_definition_of_a_function_is_never_freed(run_python):
     """At exit, what a kernel holds may go after the module that defines it."""
     program = """
