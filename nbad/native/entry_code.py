@@ -127,19 +127,22 @@ class _Printer(Arguments):
         return Int(builder, builder.call(call, [kind, ndim, self.shape.value, number, I64(0), data, I32(0), I32(flags), I64(0)]))
 
     def recycled_array(self, nbytes, ndim):
-        """One in memory that Python leases; 0 where there is no room for it."""
+        """One in memory that Python leases, above an array that stays writeable: else NumPy makes it writeable no second time."""
         code = self.code
         number = code.call(self.field(t.FROM_SIZE), nbytes)
         self.give_up_without(number)
         lease = code.call(self.field(t.CALL_WITH), self.field(t.LEASED), number)
         code.call(self.field(t.RELEASE), number)
         self.give_up_without(lease)
-        made = self.new_array(ndim, code.load(code.load(lease + BLOCK) + DATA), USUAL | WRITEABLE)
-        with code.when(made.equals(0)):
-            code.call(self.field(t.RELEASE), lease)
-        with code.when(made.differs(0)):
-            code.call(self.field(t.OWN), made, lease)  # and lets go of it where that fails
-        return made
+        owner = code.variable(lease)
+        for _ in range(2):
+            made = self.new_array(ndim, code.load(code.load(lease + BLOCK) + DATA), USUAL | WRITEABLE)
+            with code.when(made.equals(0)):
+                code.call(self.field(t.RELEASE), owner)
+            self.give_up_without(made)
+            code.call(self.field(t.OWN), made, owner)  # and lets go of it where that fails
+            owner.set(made)
+        return owner.now()
 
     def give_up_without(self, made):
         """Where memory is out, which Python knows then, let go of all that was made."""
@@ -337,7 +340,7 @@ class _Printer(Arguments):
 
     @contextmanager
     def each_sum(self, sums, blocks):
-        """The moves of results that are summed, and where the sums of their blocks are."""
+        """The moves of results that are summed, and where each has the sums of its blocks, one after another."""
         code, place = self.code, self.code.variable(sums)
         with (
             code.when(self.field(t.SUMS).differs(0)),
@@ -355,7 +358,7 @@ class _Printer(Arguments):
             code.call(self.block_sum, row, self.item, count, self.lanes, first + start // TILE * 8)
 
     def add_up(self, places, sums, blocks, seed):
-        """The sums of all blocks, by the tree of `nbad.runtime.block_sums`."""
+        """The sums of all blocks, by the tree of `nbad.runtime.block_sums`; a level of it is laid over the one before."""
         code = self.code
         with self.each_sum(sums, blocks) as (move, first):
             left = code.variable(blocks)

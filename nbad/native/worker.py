@@ -108,10 +108,10 @@ class _Share:
         code.builder.fence("seq_cst")  # what was streamed is in memory before anybody is told that the work is done
 
     def tiles_from(self, tile, start, last):
-        """How many tiles are computed at once: whole ones in place up to the last; one for several seeds, which read it again."""
+        """How many tiles are computed at once: all whole ones without scratch; one for several seeds, of which each reads it."""
         code = self.code
         whole = code.smaller((self.field(t.COUNT) - start) // t.TILE, last - tile)
-        is_alone = self.field(t.IN_PLACE).equals(0) | (start < 0) | whole.equals(0) | (self.last_seed - self.seed).differs(1)
+        is_alone = self.field(t.ALL_DIRECT).equals(0) | (start < 0) | whole.equals(0) | (self.last_seed - self.seed).differs(1)
         return code.select(is_alone, 1, whole)
 
     def one_seed(self, tile):

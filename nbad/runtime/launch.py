@@ -133,7 +133,8 @@ class Launch:
     def __call__(self, arrays: Sequence[np.ndarray], n_seeds: int = 1) -> None:
         """Run over `n_seeds` seeds; every array is one that a slot names, in order."""
         if self.elements and n_seeds:
-            key = self._past_caches(arrays, n_seeds) if leaves_caches(self._written * n_seeds) else (False, None, 0)
+            is_big = leaves_caches(self._written * n_seeds)
+            key = is_big, *(self._past_caches(arrays, n_seeds) if is_big else (None, 0))
             driver = self._drivers.get(key) or self._drivers.setdefault(key, self._new_driver(*key))
             driver(arrays, n_seeds)
 
@@ -141,14 +142,14 @@ class Launch:
         """The table for a worker that is called without Python, and the bytes of scratch that it needs."""
         return self._table.pack(leaves_caches(self._written)), self._scratch
 
-    def _past_caches(self, arrays: Sequence[np.ndarray], n_seeds: int) -> tuple[bool, int | None, int]:
-        """That results are many, what `lead_of` says where they pass the caches, and how many `PARTS` stay there all the same."""
+    def _past_caches(self, arrays: Sequence[np.ndarray], n_seeds: int) -> tuple[int | None, int]:
+        """What `lead_of` says where results pass the caches, and how many `PARTS` of them stay there all the same."""
         moves, computes = self._moves * n_seeds, self._computes * n_seeds + self._once
         if not self._starts or computes > BUSY * moves:
-            return True, None, 0
+            return None, 0
         addresses = [address_of(arrays[k]) + offset for k, offset in self._starts]
         lead = lead_of(addresses, self._steps if n_seeds > 1 else (), self.dtype.itemsize)
-        return True, lead, kept_of(self._written * n_seeds) if computes < moves else 0
+        return lead, kept_of(self._written * n_seeds) if lead is not None and computes < moves else 0
 
     def _new_driver(self, is_big: bool, lead: int | None, kept: int) -> Driver:
         table = self._table if lead is None else self._table.streaming(lead, kept)

@@ -316,7 +316,7 @@ def empty(shape, dtype, is_exact=False):
         "typestr": dtype.str,
         "data": (cpython.address_of(lease.block), False),
     }
-    return np.asarray(lease)
+    return np.asarray(lease).view()  # of an array: NumPy makes none writeable again that has no writeable one below it
 
 
 class NotEnoughMemoryError(NbadError, MemoryError):

@@ -271,8 +271,8 @@ class Table(NamedTuple):
         header[d.COUNT], header[d.NDIM] = math.prod(self.sizes), ndim
         header[d.WIDTH], header[d.ITEMSIZE] = self.width, itemsize
         header[d.LEAD], header[d.KEEPER], header[d.KEPT] = self.lead, self.keeper.address if self.keeper else 0, self.kept
-        met = {*direct, *(moves[0].row for moves in (*self.stores.blocks, *self.loads.blocks))}
-        header[d.IN_PLACE] = len(met) == self.rows  # others are scratch: what is staged or summed, or a result that nobody wants
+        found = {*direct, *(moves[0].row for moves in (*self.stores.blocks, *self.loads.blocks))}
+        header[d.ALL_DIRECT] = len(found) == self.rows  # what is staged or summed, or that nobody wants, has a row of scratch
         header[d.SHAPE : d.SHAPE + ndim] = self.sizes
         return _concatenated(header, sections)
 

@@ -60,6 +60,19 @@ def test_results_that_malloc_would_give_back_to_the_system_are_recycled_too(run_
     assert int(run_python(FAULTS)) < 100
 
 
+@pytest.mark.parametrize("n", [100, 5_000, 100_000, 3_000_000])
+def test_results_can_be_made_writeable_again(n):
+    x = np.ones(n)
+    value, pullback = nbad.vjp(nbad.kernel(lambda x: x * x), x)
+    for result in (value, *pullback(x), memory.empty((n,), DOUBLE)):
+        result.flags.writeable = False
+        with pytest.raises(ValueError, match="read-only"):
+            result[0] = 7.0
+        result.flags.writeable = True
+        result[0] = 7.0
+        assert result[0] == 7.0
+
+
 def test_memory_is_kept_while_a_view_lives():
     first = memory.empty((2, BIG), DOUBLE)
     view = first[1, ::2]

@@ -116,7 +116,7 @@ def test_kernels_that_compute_for_longer_than_memory_takes(monkeypatch, rng, str
     monkeypatch.setattr(launch, "STREAM_ABOVE", sum(y.nbytes for y in ys) // 2)
     monkeypatch.setattr(launch, "threads_wanted", lambda: 2)
     launches[0]._moves, launches[0]._computes = 1.0, longer
-    _, lead, kept = launches[0]._past_caches([*xs, *ys], 1)
+    lead, kept = launches[0]._past_caches([*xs, *ys], 1)
     assert lead == (0 if streams else None)
     assert (kept > 0) == keeps
 

@@ -38,7 +38,7 @@ def test_rows_in_place(tables, monkeypatch, rng, size, dtype, streams):
     x, y = rng.standard_normal((2, size)).astype(dtype)
     for found, expected in zip(nbad.kernel(products)(x, y), (x * y, x - y * y), strict=True):
         assert np.array_equal(found, expected)
-    assert [table[t.IN_PLACE] for table in tables] == [1]
+    assert [table[t.ALL_DIRECT] for table in tables] == [1]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -49,7 +49,7 @@ def test_rows_that_are_staged(tables, rng, size, other):
     y = rows[other]
     for found, expected in zip(nbad.kernel(products)(x, y), (x * y, x - np.float64(y) * y), strict=True):
         assert np.array_equal(found, expected)
-    assert [table[t.IN_PLACE] for table in tables] == [0]
+    assert [table[t.ALL_DIRECT] for table in tables] == [0]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -60,7 +60,7 @@ def test_a_result_that_is_summed(tables, rng, size):
     dx, dy = pullback(tuple(seed))
     assert np.allclose(dx, seed[0] * y + seed[1], rtol=1e-15)
     assert np.allclose(dy, (seed[0] * x - 2 * y * seed[1]).sum(), rtol=1e-13)
-    assert tables[-1][t.IN_PLACE] == 0
+    assert tables[-1][t.ALL_DIRECT] == 0
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
