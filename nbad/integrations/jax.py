@@ -103,7 +103,7 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
             fix=f"{name}.real  # and {name}.imag as an argument of its own",
         )
     working = jnp.promote_types(dtype, jnp.float32)
-    _, is_weak = jax.dtypes.result_type(*arrays, return_weak_type_flag=True)
+    _, is_weak = jax.dtypes.result_type(*(arrays or [float]), return_weak_type_flag=True)
     xs = map(jnp.asarray, arrays)  # one weak number of several is converted in JAX's sight, so that its derivative is weak again
     return [_of_dtype(x, working) if is_weak else x.astype(working) for x in xs], dtype, is_weak
 

@@ -227,13 +227,17 @@ def test_zero_seeds_hide_infinite_partials(double):
     same(jax.jvp(lambda x: function(affine)(x, jnp.eye(2), 0.0), (zero,), (zero,))[1], (zero, zero[0]))
 
 
+def test_a_kernel_without_arguments(double):
+    assert float(function(nbad.kernel(lambda: 3.0))()) == 3.0
+    assert float(jax.jit(function(nbad.kernel(lambda: 3.0)))()) == 3.0
+
+
 @pytest.mark.slow
 def test_partials_that_are_constants(double):
     steep = function(nbad.kernel(lambda x, y: (math.inf * x + y, 3.0 * y, 2.0)))
     _, pull = jax.vjp(steep, 2.0, 5.0)
     assert [float(ct) for ct in pull((0.0, 1.0, 1.0))] == [0.0, 3.0]
     assert [float(ct) for ct in pull((1.0, 1.0, 0.0))] == [math.inf, 4.0]
-    assert float(function(nbad.kernel(lambda: 3.0))()) == 3.0
 
 
 # the two routes
