@@ -9,7 +9,7 @@ NUMBAS = ["omp", "workqueue", *(["tbb"] if importlib.util.find_spec("tbb") else 
 LAYERS = ["helpers", *NUMBAS]
 
 PRELUDE = """
-import math, os, sys, threading
+import math, os, sys, threading, time
 import numba
 import numpy as np
 import nbad
@@ -301,8 +301,9 @@ def spent():
 
 def share_of_others(count):
     numba.set_num_threads(count)
+    time.sleep(0.05)  # until helpers, which listen for a while behind the last launch, sleep
     before = spent()
-    for _ in range(20):
+    for _ in range(60):
         pullback(seeds[1])
     own, others = spent() - before
     return others / (own + others)
