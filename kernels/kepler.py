@@ -24,8 +24,8 @@ def residual(anomaly, m, e):
 
 @nbad.kernel
 def eccentric_anomaly(m, e):
-    """The eccentric anomaly, which lies within e of the mean one."""
-    return nbad.solve(residual, m + e * math.sin(m), m, e, bracket=(m - e, m + e))
+    """The eccentric anomaly, which lies within e of the mean one; a bracket of that size would lose it by rounding."""
+    return nbad.solve(residual, m + e * math.sin(m), m, e, bracket=(m - 1.0, m + 1.0))
 
 
 @nbad.kernel

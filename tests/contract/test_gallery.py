@@ -335,6 +335,15 @@ def test_kepler_table(e, m, published):
     assert_allclose(np.degrees(load("kepler").eccentric_anomaly(np.radians(m), e)), published, rtol=0, atol=5e-7)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kepler_holds_for_every_orbit(dtype):
+    """A bracket of m - e and m + e lost the root by rounding, in float32 at one of some thousand, or kept 12 digits of it."""
+    kepler = load("kepler")
+    m, e = kepler.sample_inputs(np.random.default_rng(0), 100_000, dtype)
+    anomaly, m, e = (x.astype(float) for x in (kepler.eccentric_anomaly(m, e), m, e))
+    assert_allclose(anomaly - e * np.sin(anomaly), m, rtol=0, atol=8 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize(("re", "k", "published"), load("colebrook").PUBLISHED)
 def test_colebrook_value(re, k, published):
     assert_allclose(load("colebrook").friction_factor(re, k), published, rtol=1e-13)
