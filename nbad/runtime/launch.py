@@ -25,9 +25,9 @@ from nbad.runtime.threads import Driver, threads_wanted
 # threads hide each other's waits, and fill the memory together: 20 MiB that stay in the caches, of 21 or 30, save them a third or
 # a fifth of the time, and one thread nothing.
 STREAM_ABOVE = 1 << 24
-# How much longer a kernel may compute than memory takes and still store past the caches: one that computes for yet longer has its
-# plain stores done meanwhile. Black-Scholes of 1e6, which computes for 1.4 times as long, keeps a value, its residuals and the
-# other value 1.5 to 2.4 times faster so. What stays in the caches helps those alone which wait: others it made 1.3 times slower.
+# How many times as long as memory takes a kernel may compute and still store past the caches: one that computes for yet longer
+# has its plain stores done meanwhile. Forward sweeps of Black-Scholes of 1e6, which compute for 1.4 times as long, are 1.5 to
+# 2.4 times faster so. A part that stays in the caches helps those alone which wait for memory: others it made 1.3 times slower.
 BUSY = 4
 
 
