@@ -18,6 +18,12 @@ def wave(a, x):
     return a * math.sin(x)
 
 
+@pytest.fixture(autouse=True)
+def new_kernel(monkeypatch):
+    """Whatever test came before: a second call of few elements asks nobody."""
+    monkeypatch.setitem(globals(), "wave", nbad.kernel(wave.__wrapped__))
+
+
 @pytest.fixture
 def memory(monkeypatch):
     """A machine with so many bytes, and no way to allocate any."""
