@@ -22,9 +22,11 @@ from nbad.runtime.threads import Driver, threads_wanted
 
 # Bytes of one thread's results beyond what the caches keep: stores that pass them by save reading every line first. With a last
 # cache of 32 MiB, 8 seeds and 5 arguments they are twice as fast with 30 MiB, even with 17, and 1.5 times slower with 12. Two
-# threads hide each other's waits, and fill the memory together: 20 MiB that stay in the caches, of 21 or 30, save them a third or
-# a fifth of the time, and one thread nothing.
+# threads hide each other's waits, and fill the memory together: up to 20 MiB they store as ever.
 STREAM_ABOVE = 1 << 24
+# What stays in the caches all the same, read and written together, by one thread and by several, in eighths of that: the next
+# sweep finds it there. Of 22 to 40 MiB of results it saves two threads 0.1 to 0.45 of the time, one 0 to 0.2.
+KEPT = 7, 12
 # How many times as long as memory takes a kernel may compute and still store past the caches: one that computes for yet longer
 # has its plain stores done meanwhile. Forward sweeps of Black-Scholes of 1e6, which compute for 1.4 times as long, are 1.5 to
 # 2.4 times faster so. A part that stays in the caches helps those alone which wait for memory: others it made 1.3 times slower.
@@ -67,17 +69,13 @@ def flops(kernel: TileKernel | None) -> float:
 
 def leaves_caches(nbytes: int) -> bool:
     """Whether so many bytes of results are better stored past the caches, by as many threads as are wanted."""
-    return nbytes > STREAM_ABOVE and (nbytes > _kept_by_several() or threads_wanted() == 1)
+    return nbytes > STREAM_ABOVE and (nbytes > STREAM_ABOVE * 5 // 4 or threads_wanted() == 1)
 
 
-def kept_of(nbytes: int) -> int:
-    """How many `PARTS` of results that leave the caches stay there all the same; none of many, which would be gone at once."""
-    most = _kept_by_several()
-    return PARTS * most // nbytes if nbytes < 2 * most and threads_wanted() > 1 else 0
-
-
-def _kept_by_several() -> int:
-    return STREAM_ABOVE * 5 // 4
+def kept_of(written: int, read: int) -> int:
+    """How many `PARTS` of results that leave the caches stay there all the same: as much as these hold beside what is read."""
+    room = max(STREAM_ABOVE * KEPT[threads_wanted() > 1] // 8 - read, 0)
+    return min(PARTS, PARTS * room // written)
 
 
 def spread_from() -> int:
@@ -126,6 +124,9 @@ class Launch:
         self.nanoseconds = self.elements * (Work(moved, computed).cached_nanoseconds + self._once)
         self._written = self.elements * sum(slot.values for _, slot in routes.writes) * kernel.dtype.itemsize
         results = [slot for _, slot in routes.writes] if self._table.may_stream else []
+        read = [(slot.dtype.itemsize * slot.values, slot.seed_stride) for _, slot in routes.reads if not slot.is_uniform]
+        of_all = sum(size for size, seed_stride in read if seed_stride is None)
+        self._read = self.elements * of_all, self.elements * (sum(size for size, _ in read) - of_all)  # for all seeds, for each
         self._starts = {(slot.array, slot.offset % LINE) for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}
         self._drivers: dict[tuple[bool, int | None, int], Driver] = {}
@@ -149,7 +150,10 @@ class Launch:
             return None, 0
         addresses = [address_of(arrays[k]) + offset for k, offset in self._starts]
         lead = lead_of(addresses, self._steps if n_seeds > 1 else (), self.dtype.itemsize)
-        return lead, kept_of(self._written * n_seeds) if lead is not None and computes < moves else 0
+        if lead is None or computes >= moves:
+            return lead, 0
+        once, each = self._read
+        return lead, kept_of(self._written * n_seeds, once + each * n_seeds)
 
     def _new_driver(self, is_big: bool, lead: int | None, kept: int) -> Driver:
         table = self._table if lead is None else self._table.streaming(lead, kept)

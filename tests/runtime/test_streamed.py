@@ -115,7 +115,7 @@ def test_kernels_that_compute_for_longer_than_memory_takes(monkeypatch, rng, str
     ys = nbad.kernel(kernel)(*xs)
     monkeypatch.setattr(launch, "STREAM_ABOVE", sum(y.nbytes for y in ys) // 2)
     monkeypatch.setattr(launch, "threads_wanted", lambda: 2)
-    launches[0]._moves, launches[0]._computes = 1.0, longer
+    launches[0]._moves, launches[0]._computes, launches[0]._read = 1.0, longer, (0, 0)
     lead, kept = launches[0]._past_caches([*xs, *ys], 1)
     assert lead == (0 if streams else None)
     assert (kept > 0) == keeps
@@ -223,11 +223,21 @@ def test_several_threads_keep_more_results_in_the_caches(threads, most, monkeypa
     assert launch.leaves_caches(most + 1)
 
 
-def test_of_results_somewhat_larger_than_the_caches_several_threads_keep_a_part_there(monkeypatch):
-    monkeypatch.setattr(launch, "threads_wanted", lambda: 2)
-    assert [launch.kept_of(n << 20) for n in (20, 25, 30, 39, 40, 400)] == [256, 204, 170, 131, 0, 0]
-    monkeypatch.setattr(launch, "threads_wanted", lambda: 1)
-    assert launch.kept_of(25 << 20) == 0
+@pytest.mark.parametrize(("threads", "room"), [(1, 14), (2, 24), (64, 24)])
+def test_results_that_leave_the_caches_keep_a_part_there_beside_what_is_read(threads, room, monkeypatch):
+    monkeypatch.setattr(launch, "threads_wanted", lambda: threads)
+    for written, read in ((25, 0), (25, 8), (40, 8), (400, 8), (40, 24), (20, 2)):
+        assert launch.kept_of(written << 20, read << 20) == min(max(256 * (room - read) // written, 0), 256)
+
+
+def test_what_a_launch_reads_is_counted(monkeypatch, rng):
+    """Residuals once, each seed, and a number not at all."""
+    launches, make = [], launch.Launch.__init__
+    monkeypatch.setattr(launch.Launch, "__init__", lambda self, *given: launches.append(self) or make(self, *given))
+    x, seeds = rng.uniform(size=(2, 3000)), rng.uniform(size=(8, 6000))[:, ::2]  # which no entry takes
+    _, pullback = nbad.vjp(nbad.kernel(lambda x, y, z: x * y * z), *x, 2.0, residuals="partials", argnums=(0, 1))
+    pullback.batched(seeds)
+    assert [found._read for found in launches][-1] == (2 * x[0].nbytes, x[0].nbytes)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -247,7 +257,7 @@ def test_results_that_are_kept_in_part_have_the_same_bits(monkeypatch, rng, stre
         y, pullback = nbad.vjp(f, *xs)
         return [*y, *pullback.batched(seeds)]
 
-    monkeypatch.setattr(launch, "kept_of", lambda nbytes: kept)
+    monkeypatch.setattr(launch, "kept_of", lambda written, read: kept)
     monkeypatch.setattr(launch.Table, "pack", noting)
     plain, streamed = plain_and_streamed(monkeypatch, results)
     assert all(np.array_equal(a, b) for a, b in zip(streamed, plain, strict=True))
