@@ -89,7 +89,7 @@ class Writer(random_programs.Writer):
             name = self.random.choice(list(scope.lists))
             self._line(indent, f"for {counter} in {name}:")
         elif form == "traced":
-            first = self.random.choice(("", "1, ", f"int({self._number(scope)}), "))
+            first = self.random.choice(("", "1, ", f"max(-7, int({self._number(scope)})), "))  # Python ends, too
             self._line(indent, f"for {counter} in range({first}min(7, int(abs({self._number(scope)}) * 3.0))):")
         else:
             count = self.random.choice((12, 40)) if form == "long" and depth < 2 else self.random.randint(2, 6)
