@@ -23,6 +23,15 @@ from nbad.operations.row import REAL, Operation
 SMALL = "(abs(s) <= tol*maximum(1, abs(v))) | Eq(v + s/8, v)"
 NOISE = "Eq(v + s/8192, v)"
 
+# Of the end `e` of a bracket where the residual, `f`, is smaller than `g` at the other: Newton's step from it is `m`, the chord's
+# `x/t`, with `x` the residual times the width, `t` the size of both residuals. Both are short where the root is near. Newton's
+# alone is beside a pole, and where the slope has no bound; the chord's alone is where the other residual is huge.
+SAME = "(Eq(sign(f), sign(g)) & Ne(f, 0))"
+# Without a change of sign: the end is the root but for rounding, which is 32 of what separates numbers of the size `v`.
+ROUNDED = f"({SAME} & Ne(m, 0) & Eq(v + m/64, v) & Eq(v*t + x/8192, v*t))"
+# The root is just inside: steps from afar would leave the bracket, which is halved then until it is as small as `tol`.
+INSIDE = "(Ne(m, 0) & (abs(m) <= 1e-11*maximum(1, abs(e))) & (1024*abs(m) <= abs(e)) & (abs(x) <= 1e-10*maximum(1, abs(e))*t))"
+
 
 @dataclass(frozen=True, eq=False)
 class Equations:
@@ -142,6 +151,51 @@ def newton(equations: Equations, tol: float, max_passes: int) -> Loop:
     after = [builder.add("sub", a, b) for a, b in zip(v, moves, strict=True)]
     step = builder.build([_goes_on(builder, v, s, size, tol), *after, *moves, _greatest(builder, s)])
     return Loop(step, len(names), max_passes)
+
+
+class Beginning(NamedTuple):
+    """Nodes of where the steps within a bracket begin.
+
+    Attributes
+    ----------
+    unknown : int
+    step : int
+        The last step: 0 where none is to come.
+    sign : int
+        That of the residual at the upper end.
+    has_none : int
+        Whether there is no root: both signs are the same, and no end is the root but for rounding.
+    """
+
+    unknown: int
+    step: int
+    sign: int
+    has_none: int
+
+
+def begin_within(
+    builder: GraphBuilder, equations: Equations, start: int, bracket: tuple[int, int], parameters: Sequence[int]
+) -> Beginning:
+    """Begin at `start`, or at the end that is the root, or is next to it."""
+    low, high = bracket
+    (((below,), ((rise,),), _), ((above,), ((drop,),), _)) = (equations.evaluated(builder, [end, *parameters]) for end in bracket)
+    e, f, g, d = (
+        _read(builder, "select(abs(below) <= abs(above), p, q)", below=below, above=above, p=p, q=q)
+        for p, q in ((low, high), (below, above), (above, below), (rise, drop))
+    )
+    steps = {
+        "m": builder.add("div", f, d),
+        "x": _read(builder, "f*(high - low)", f=f, low=low, high=high),
+        "t": _read(builder, "abs(f) + abs(g)", f=f, g=g),
+    }
+    size = _read(builder, "maximum(abs(low), abs(high))", low=low, high=high)
+    is_root = _read(builder, f"Eq(f, 0) | {ROUNDED}", f=f, g=g, v=size, **steps)
+    unknown = _read(builder, "maximum(minimum(v, high), low)", v=start, low=low, high=high)
+    unknown = builder.add("select", is_root, e, _read(builder, f"select({INSIDE}, e, v)", e=e, v=unknown, **steps))
+    step = builder.add("select", is_root, builder.constant(0.0), builder.constant(float("inf")))
+    sign = _read(builder, "select((above < 0) | (below > 0), -1, 1)", above=above, below=below)
+    has_none = builder.add("and", _read(builder, SAME, f=f, g=g), builder.add("not", is_root))
+    return Beginning(unknown, step, sign, has_none)
 
 
 def newton_within(equations: Equations, tol: float, max_passes: int) -> Loop:

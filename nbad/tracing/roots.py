@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad.derivatives.implicit import Equations, implicit, newton, newton_within
+from nbad.derivatives.implicit import Equations, begin_within, implicit, newton, newton_within
 from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
@@ -63,7 +63,9 @@ def solve(
         An element that is not done then has no value: `nbad.NotConvergedError`, or nan in a kernel with `errors="nan"`.
     bracket : pair of numbers, optional
         Of one unknown: where the residual has opposite signs. Where a step would leave the bracket, or converges slowly, it is
-        halved, so that a root is found wherever there is one. An element whose ends have the same sign has no value.
+        halved, so that a root is found wherever there is one. An end where the residual is 0 is a root, too, and so is one where
+        rounding alone keeps it from that: by Newton's step from there, the root is at most 32 times as far outside as numbers of
+        this size are apart. Other elements whose ends have the same sign have no value.
 
     Returns
     -------
@@ -179,19 +181,11 @@ def _within(trace: Trace, problem: Problem, equations: Equations, captured: list
     """The same in a bracket."""
     assert problem.bracket is not None
     low, high = (trace.apply(end, tuple(map(trace.real, problem.bracket))) for end in ("minimum", "maximum"))
-    ends = [trace.value(trace.builder.splice(equations.residual, [end._node, *captured])[0]) for end in (low, high)]
-    below, above = ends
-    falls = trace.logic("or", above < 0.0, below > 0.0)
-    sign = trace.apply("select", (falls, -1.0, 1.0))
-    start = trace.apply("maximum", (trace.apply("minimum", (problem.start, high)), low))
-    for at_end, end in ((above == 0.0, high), (below == 0.0, low)):  # steps towards an end would all be halved
-        start = trace.apply("select", (at_end, end, start))
-    infinite = trace.builder.constant(float("inf"))
+    begin = trace.grown(begin_within, equations, trace.node(problem.start, REAL), (low._node, high._node), captured)
     loop = newton_within(equations, problem.tol, problem.max_passes)
-    initial = [start._node, infinite, infinite, low._node, high._node]
-    unknowns, fails = _run(trace, loop, initial, [sign._node, *captured], 1)
-    same = trace.logic("and", trace.apply("sign", (below,)) == trace.apply("sign", (above,)), below != 0.0)
-    return unknowns, [(same, problem.same_signs), (fails, _none_found(problem))]
+    initial = [begin.unknown, begin.step, trace.builder.constant(float("inf")), low._node, high._node]
+    unknowns, fails = _run(trace, loop, initial, [begin.sign, *captured], 1)
+    return unknowns, [(trace.value(begin.has_none), problem.same_signs), (fails, _none_found(problem))]
 
 
 def _none_found(problem: Problem) -> Exception:
