@@ -34,7 +34,7 @@ class Problem(NamedTuple):
     bracket: tuple[Any, Any] | None = None
     finish: Callable[[Any], Any] = lambda root: root  # what is made of the root
     refused: tuple[str, str] | None = None  # what is asked for beside the root, and what to write instead
-    same_signs: Exception = NotConvergedError("`nbad.solve` found no root: both ends of the bracket have the same sign")
+    same_signs: Exception | None = None  # what is raised where both ends have the same sign, if not our own error
 
 
 def solve(
@@ -185,7 +185,8 @@ def _within(trace: Trace, problem: Problem, equations: Equations, captured: list
     loop = newton_within(equations, problem.tol, problem.max_passes)
     initial = [begin.unknown, begin.step, trace.builder.constant(float("inf")), low._node, high._node]
     unknowns, fails = _run(trace, loop, initial, [begin.sign, *captured], 1)
-    return unknowns, [(trace.value(begin.has_none), problem.same_signs), (fails, _none_found(problem))]
+    same_signs = NotConvergedError("`nbad.solve` found no root: both ends of the bracket have the same sign")
+    return unknowns, [(trace.value(begin.has_none), problem.same_signs or same_signs), (fails, _none_found(problem))]
 
 
 def _none_found(problem: Problem) -> Exception:

@@ -167,6 +167,16 @@ def test_ends_of_the_same_sign_that_are_no_root(residual, bracket):
         nbad.solve(residual, 0.7, 1.0, bracket=bracket)
 
 
+def test_every_failure_is_an_error_of_its_own():
+    """One that all solves share would tell of the failures of others."""
+    notes = []
+    for n in range(2):
+        with pytest.raises(nbad.NotConvergedError, match="both ends of the bracket have the same sign") as caught:
+            nbad.kernel(lambda y: nbad.solve(lambda v: v - y, 0.5, bracket=(0.0, 1.0)))(2.0 + n)
+        notes.append(len(caught.value.__notes__))
+    assert notes == [1, 1]
+
+
 @pytest.mark.parametrize("power", [2, 3, 4, 5])
 def test_multiple_roots_at_an_end(power):
     """Where the residual is 0; its slope is 0 too, so that Newton's step is 0/0."""
