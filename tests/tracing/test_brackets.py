@@ -167,6 +167,13 @@ def test_ends_of_the_same_sign_that_are_no_root(residual, bracket):
         nbad.solve(residual, 0.7, 1.0, bracket=bracket)
 
 
+def test_an_end_that_is_the_root_where_the_residual_is_not_known_at_the_other():
+    f = nbad.kernel(
+        lambda y, far: nbad.solve(lambda v: (v - y) ** 3 * (v - 2.0) / (v - 2.0), 1.7, bracket=(y, far), max_passes=8)
+    )
+    assert_allclose(f(np.array([1.0, 3.0]), 2.0), [1.0, 3.0], rtol=0)
+
+
 def test_every_failure_is_an_error_of_its_own():
     """One that all solves share would tell of the failures of others."""
     notes = []
