@@ -24,6 +24,9 @@ SHARED, WOKEN = 10_000, 300_000
 # Elements from which it pays to compute what numbers among the arguments decide once, by a kernel of its own: with numbers for
 # all arguments but one Black-Scholes of 1,000,000 is 1.2 times faster so, of 5,000 up to 3 times slower.
 MANY = 1 << 17
+# Where a reverse sweep is no plain case any more: one that sums is alone, and two threads of the general way are faster; that has
+# the partials of all seeds once, this for each seed anew. With 3 numbers 8 seeds of 6,000 prices take 32 us here, 95 there.
+SUMS, HEAVY = 400_000, 2  # estimated nanoseconds; work for partials over that for a seed
 MOST_STAGED = (1 << 12) - 1  # elements that pass through scratch
 
 
@@ -51,8 +54,10 @@ def reverse(program, plan, arguments, dtype, shared, batched):
 
 
 def longest_of(plan, batched, has_sums):
-    """Estimated nanoseconds that a reverse sweep may take as a plain case: it has partials for each seed anew, and sums alone."""
-    return SMALL if has_sums or (batched and plan.prologue) else LONG
+    """Estimated nanoseconds that a reverse sweep may take as a plain case."""
+    if batched and plan.prologue and total(plan.prologue) > HEAVY * total(plan.reverse):
+        return SMALL
+    return SUMS if has_sums else LONG
 
 
 def most_of_reverse(plan, leaves, dtype, batched, has_sums):

@@ -135,7 +135,7 @@ def test_many_seeds_of_a_pullback_are_refused_too(monkeypatch):
     monkeypatch.setattr(memory, "CAREFUL", 1000)
     monkeypatch.setattr(memory, "available", lambda: 100_000)
     with pytest.raises(MemoryError, match=r"`pullback` needs [\d,]+ bytes"):
-        pullback.batched(np.ones((1000, 100)))
+        pullback.batched(np.ones((20_000, 100)))  # more than an entry takes
 
 
 def test_available_memory_is_a_sensible_number():
