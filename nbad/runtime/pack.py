@@ -297,7 +297,7 @@ class Table(NamedTuple):
         direct, stores = self.in_place(), self.stores.single
         if any(move.slot.lines for move in (*self.loads.single, *stores)):
             return False  # their tiles begin with a line of theirs, which one of the results need not do
-        are_rows = all(move.row in direct and move.strides == [move.slot.dtype.itemsize] for move in stores)
+        are_rows = all(move.row in direct and self._is_run(move) for move in stores)
         return are_rows and len(stores) == self.kernels.body.results and not self.sums
 
     def streaming(self, lead: int, kept: int) -> "Table":
@@ -315,9 +315,14 @@ class Table(NamedTuple):
         used = Counter(move.row for move in (*moves, *blocks))
         return {
             row: slot
-            for row, slot, strides, _ in moves
-            if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (strides == [dtype.itemsize] or slot.padded)
+            for move in moves
+            for row, slot in [move[:2]]
+            if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (self._is_run(move) or slot.padded)
         }
+
+    def _is_run(self, move: Move) -> bool:
+        """Whether the items of a row lie one behind the other, over all axes: other rows may be broadcast along some."""
+        return tuple(move.strides) == contiguous_strides(tuple(self.sizes), move.slot.dtype.itemsize)
 
 
 def _unpadded(move: Move) -> Move:

@@ -52,6 +52,17 @@ def test_rows_that_are_staged(tables, rng, size, other):
     assert [table[t.ALL_DIRECT] for table in tables] == [0]
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("own", [(1, 301), (40, 1), (1, 1, 7), (301,)])
+def test_rows_in_place_beside_one_that_is_broadcast_along_an_axis(tables, rng, own, dtype):
+    """That one alone is staged."""
+    shape = (3, 40, 7) if len(own) == 3 else (40, 301)
+    x, y = rng.standard_normal(shape).astype(dtype), rng.standard_normal(own).astype(dtype)
+    for found, expected in zip(nbad.kernel(products)(x, y), (x * y, x - y * y), strict=True):
+        assert np.array_equal(found, expected)
+    assert [(table[t.STAGED_LOADS], table[t.STAGED_STORES]) for table in tables] == [(1, 0)]
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_result_that_is_summed(tables, rng, size):
     """Where a cotangent is summed it takes scratch, a tile at a time."""
