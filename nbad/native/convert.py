@@ -6,6 +6,7 @@ Half precision is decoded by integer arithmetic, because not every CPU has the i
 import numpy as np
 from llvmlite import ir
 
+from nbad.codegen.host import host
 from nbad.native import launch_table as t
 from nbad.native.builder import I32, I64, Code
 from nbad.native.interleave import FETCHED
@@ -58,12 +59,32 @@ def _stage(code, itemsize):
         block = code.function.append_basic_block(f"code{number}")
         switch.add_case(I64(number), block)
         code.builder.position_at_end(block)
-        with code.loop(0, count) as k:
+        first = _by_vectors(code, itemsize) if NAMES[number // 2] == f"f{itemsize}" and not number % 2 else 0
+        with code.loop(first, count) as k:
             value = _load(code.builder, (source + k * stride).value, NAMES[number // 2], bool(number % 2), own)
             code.store(target + k * itemsize, value, own)
         code.builder.branch(done)
     code.builder.position_at_end(done)
     return code.finish()
+
+
+def _by_vectors(code, itemsize):
+    """Copy what needs no conversion by vectors, neighbours or one item for all, and tell how many items were: a number is
+    repeated in a third of the time, and beside it most arguments that are broadcast along an axis are runs.
+    """
+    target, source, stride, count, _ = code.parameters
+    own, lanes, done = FLOATS[itemsize], host().nbytes // itemsize, code.variable(0)
+    vector, whole = ir.VectorType(own, lanes), code.whole(count, lanes)
+    with code.when(stride.equals(itemsize)):
+        done.set(whole)
+        with code.loop(0, whole, lanes) as k:
+            code.store(target + k * itemsize, code.load(source + k * itemsize, vector), vector)
+    with code.when(stride.equals(0) & (code.int(0) < whole)):
+        done.set(whole)
+        value = code.splat(code.load(source, own), lanes)
+        with code.loop(0, whole, lanes) as k:
+            code.store(target + k * itemsize, value, vector)
+    return done.now()
 
 
 def _load(builder, address, name, swapped, target):
