@@ -1,0 +1,58 @@
+"""Sums over broadcast axes are those of the tree that is documented, bit for bit, whatever is summed together."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import nbad
+from nbad.runtime import reverse
+from nbad.runtime.block_sums import sum_to
+from nbad.runtime.slabs import Region
+
+SHAPES = [(3, 5), (7, 300), (300, 7), (40, 513), (2, 3, 200), (31, 33, 4), (1000, 3), (5, 1, 600)]
+
+
+def by_the_tree(values, numbers):
+    """One sum: blocks of 256 elements first, then neighbours of an aligned binary tree; `numbers` are those of the elements."""
+    sums = {}
+    for value, number in zip(values, numbers, strict=True):
+        sums[number // 256] = sums.get(number // 256, 0.0) + float(value)
+    while len(sums) > 1:
+        above = {}
+        for block, total in sums.items():
+            above[block // 2] = above[block // 2] + total if block // 2 in above else total
+        sums = above
+    return next(iter(sums.values()))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_way_to_sum_along_some_axes(shape, dtype, rng):
+    rows = rng.standard_normal((2, *shape)).astype(dtype)
+    numbers = np.arange(rows[0].size).reshape(shape)
+    for kept in itertools.product((False, True), repeat=len(shape)):
+        own = tuple(size if keeps else 1 for size, keeps in zip(shape, kept, strict=True))
+        if np.prod(own) in (1, numbers.size):
+            continue
+        found = sum_to(rows.reshape(2, -1), Region.whole(shape), own).reshape(2, *own)
+        for row, place in itertools.product(range(2), np.ndindex(*own)):
+            part = tuple(k if keeps else slice(None) for k, keeps in zip(place, kept, strict=True))
+            assert found[(row, *place)] == by_the_tree(rows[(row, *part)].ravel(), numbers[part].ravel())
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_seeds_whose_sums_take_turns(count, accumulate, rng, monkeypatch):
+    """In the caches there is room for some of them."""
+    x, y, seeds = rng.standard_normal((40, 1)), rng.standard_normal(300), rng.standard_normal((count, 40, 300))
+    _, pullback = nbad.vjp(nbad.kernel(lambda x, y: x * np.sin(y)), x, y)
+    each, found = [pullback(seed) for seed in seeds], []
+    for seeds_at_once in (5, 2, 1):
+        monkeypatch.setattr(reverse, "NEAR", seeds_at_once * 2 * 8 * 40 * 300)
+        out = np.ones((count, 40, 1)), np.ones((count, 300))
+        found.append(pullback.batched(seeds, out=out, accumulate=accumulate))
+    for dx, dy in found:
+        for k, (one_x, one_y) in enumerate(each):
+            assert np.array_equal(dx[k], one_x + accumulate)
+            assert np.array_equal(dy[k], one_y + accumulate)
