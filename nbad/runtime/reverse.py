@@ -20,6 +20,7 @@ from nbad.runtime.strides import batch, contiguous_strides, put_rows, rows_betwe
 from nbad.runtime.sweeps import blocks, residual_slots, row_length, tangent_slots
 
 ROWS_AT_ONCE = 40  # results that a kernel of several seeds writes at most
+NEAR = 1 << 22  # bytes of cotangents that wait to be summed along some axes: with those of all seeds there are none in the caches
 
 
 class Group(NamedTuple):
@@ -165,13 +166,15 @@ class ReverseSweeps:
             seeds, results = ([part_of(a, 0, 0) for a in arrays] for arrays in (seeds, results))
             return self.fill(rows, seeds, results, None, accumulate, room)
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
-        sweep = self.sweep if at_once else self._in_slabs(room)
+        if any(t.is_partial for t in self.targets):
+            at_once = min(at_once, max(NEAR // max(self.temporary_bytes, 1), 1))
         if count is None or count <= at_once:
+            sweep = self.sweep if at_once else self._in_slabs(room)
             return sweep(rows, seeds, results, count is not None, accumulate)
         for low in range(0, count, at_once or 1):
-            part = slice(low, low + (at_once or 1))
+            part = slice(low, min(low + (at_once or 1), count))
             given, taken = ([part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
-            sweep(rows, given, taken, True, accumulate)
+            self.fill(rows, given, taken, part.stop - low, accumulate, room)
 
     @property
     def least_bytes(self):
