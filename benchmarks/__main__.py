@@ -17,6 +17,7 @@ COMMANDS = {
     "partners": "kernels as functions of PyTorch's and JAX's, beside their own code: forwards and backwards",
     "wide": "kernels of many outputs and inputs beside JAX, by their width",
     "memory": "what sweeps hold at most, beside what `explain` and `max_bytes=` say",
+    "usual": "what an element takes by how many there are: arrays, numbers, columns, broadcast axes, points",
     "busy": "calls with pauses between them, on one thread and on all, beside other processes that compute",
     "cluster": "sweeps on dask arrays over processes of this machine: what grows with data, workers, seeds and blocks",
     "report": "Markdown from the JSON files of the other commands",

@@ -16,6 +16,7 @@ from benchmarks.commands import (
     policies,
     rivals,
     targets,
+    usual,
     wide,
 )
 from benchmarks.commands import compile as compile_time
@@ -35,6 +36,7 @@ MARKDOWN = {  # by kind, which is the name of the section too
     "policies": policies.markdown,
     "rivals": rivals.markdown,
     "targets": targets.markdown,
+    "usual": usual.markdown,
     "wide": wide.markdown,
 }
 

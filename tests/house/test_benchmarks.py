@@ -22,7 +22,7 @@ from benchmarks.cases.gallery import BROADCAST, FOLDER, subjects
 from benchmarks.cases.reference import Reference, WrongResultError
 from benchmarks.cases.task import SWEEPS, Case, Task, matrix
 from benchmarks.cases.workloads import workloads
-from benchmarks.commands import cluster, indexed, memory, policies, targets, wide
+from benchmarks.commands import cluster, indexed, memory, policies, targets, usual, wide
 from benchmarks.commands import compile as compile_time
 from benchmarks.commands.report import MARKDOWN
 from benchmarks.measure import indexed_steps, wide_steps
@@ -290,6 +290,24 @@ def test_sweeps_over_processes_are_reported(tmp_path):
     assert "| seeds | 2 | 16 x 256 | 4096 | 64 | 78 ms | 718 ms | 53 | 5,291 | 19 |" in MARKDOWN["cluster"](path)
     cluster.draw([row], tmp_path / "cluster.png")
     assert (tmp_path / "cluster.png").stat().st_size > 1000
+
+
+def test_steps_from_one_number_of_elements_to_the_next(tmp_path):
+    rows = [["arrays", "value", 4.0, 1.0, 1.5], ["points", "reverse", 20.0, 5.0, 15.0]]
+    body = {"kind": "usual", "machine": {"processor": "abacus"}, "sizes": [10, 100, 1000], "rows": rows}
+    (tmp_path / "usual.json").write_text(json.dumps(body))
+    text = usual.markdown(tmp_path / "usual.json")
+    assert "No step is steeper than 2 in 1 of 2 rows; the steepest is 3.00." in text
+    assert "| arrays | value | 4.00 | 1.00 | 1.50 | 1.50 | met |" in text
+    assert "| points | reverse | 20 | 5.00 | 15 | 3.00 | missed |" in text
+
+
+@pytest.mark.slow
+def test_arrays_that_users_have_run(tmp_path):
+    assert main(["usual", "--sizes", "10,40", "--threads", "1", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "usual.json").read_text())["rows"]
+    assert len(rows) == 9 * 5 - 1  # no Jacobian by whole numbers
+    assert all(len(row) == 4 for row in rows)
 
 
 @pytest.mark.slow
