@@ -27,12 +27,42 @@ call_p.multiple_results = True
 def outputs(kernel: Kernel, xs: Sequence[jax.Array], is_weak: bool) -> list[jax.Array]:
     """The outputs of a kernel of arrays, all of one dtype; weak ones give way to the dtype of what they meet."""
     layout_of(kernel, xs)  # which refuses what does not fit, where the user's line is running
-    return call_p.bind(*xs, kernel=kernel, is_weak=is_weak)
+    return call_p.bind(*_varying_alike(xs), kernel=kernel, is_weak=is_weak)
 
 
 def layout_of(kernel: Kernel, xs: Iterable[Any]) -> Layout:
     """What a kernel makes of such arrays: contiguous ones, which nobody reads."""
     return read(kernel.whole_program(), tuple(stand_in(tuple(x.shape), np.dtype(x.dtype)) for x in xs)).layout
+
+
+# within `jax.shard_map`: along which axes of the mesh values differ from device to device, and so what is summed over devices
+
+
+def _varying(aval: Any) -> tuple[str, ...]:
+    """The axes of the mesh along which a value differs; earlier versions of JAX say so at another place, or do not know it."""
+    kind = getattr(aval, "manual_axis_type", None)
+    return tuple(sorted(getattr(aval, "vma", ()) if kind is None else kind.varying))
+
+
+def _varying_alike(xs: Sequence[jax.Array]) -> Sequence[jax.Array]:
+    """Arrays that differ along the same axes: what transposes this sums cotangents over devices."""
+    each = [_varying(x.aval) for x in xs]
+    missing = [tuple(sorted(set().union(*each).difference(own))) for own in each]
+    return [_cast(x, axes) if axes else x for x, axes in zip(xs, missing, strict=True)] if any(missing) else xs
+
+
+def _cast(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    lax: Any = jax.lax
+    return lax.pcast(x, axes, to="varying") if hasattr(lax, "pcast") else lax.pvary(x, axes)
+
+
+def _of_shape(shape: tuple[int, ...], dtype: Any, is_weak: bool, operands: Sequence[Any]) -> Any:
+    """The type of an array that differs along the same axes as operands do."""
+    if not any(map(_varying, operands)):
+        return jax.core.ShapedArray(shape, dtype, weak_type=is_weak)
+    one = operands[0]
+    whole = jax.sharding.NamedSharding(one.sharding.mesh, jax.sharding.PartitionSpec(*(None,) * len(shape)))
+    return one.update(shape=shape, dtype=dtype, weak_type=is_weak, sharding=whole)
 
 
 # the primitive of a kernel
@@ -49,7 +79,7 @@ def _run(*xs: Any, kernel: Kernel, is_weak: bool) -> Any:
 
 def _abstract(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
     layout = layout_of(kernel, xs)
-    return [jax.core.ShapedArray(shape, layout.dtype, weak_type=is_weak) for shape in layout.leaf_shapes]
+    return [_of_shape(shape, layout.dtype, is_weak, xs) for shape in layout.leaf_shapes]
 
 
 def _mapped(xs: Sequence[Any], dims: Sequence[int | None], *, kernel: Kernel, is_weak: bool) -> tuple[Any, list[int]]:
@@ -112,7 +142,8 @@ def _term(entry: Entry, weights: Sequence[Any], value: Any) -> Any:
 
 
 def _by_callback(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
-    kinds = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in _abstract(*xs, kernel=kernel, is_weak=is_weak)]
+    layout = layout_of(kernel, xs)
+    kinds = [jax.ShapeDtypeStruct(shape, layout.dtype) for shape in layout.leaf_shapes]
 
     def run(*arrays: Any) -> list[np.ndarray]:
         y = kernel(*map(np.asarray, arrays))
@@ -146,7 +177,7 @@ def _times(partial: Any, tangent: Any) -> Any:
 
 
 def _times_abstract(partial: Any, tangent: Any) -> Any:
-    return jax.core.ShapedArray(tangent.shape, tangent.dtype, weak_type=partial.weak_type and tangent.weak_type)
+    return _of_shape(tangent.shape, tangent.dtype, partial.weak_type and tangent.weak_type, (tangent, partial))
 
 
 def _times_mapped(xs: Sequence[Any], dims: Sequence[int | None]) -> tuple[Any, int]:
