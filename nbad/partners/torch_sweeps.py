@@ -180,14 +180,14 @@ def _first(tensor: torch.Tensor, dim: int | None, size: int, place: int = 0) -> 
 def _aligned(tensor: torch.Tensor, like: torch.Tensor, core: tuple[int, ...], rank: int, is_many: bool) -> torch.Tensor:
     """One or many seeds in the shape of an argument, with the axes in which it lacks of an element space of so many."""
     missing = (1,) * (rank - (like.ndim - len(core)))
-    return tensor.reshape(*tensor.shape[: int(is_many)], *missing, *tensor.shape[int(is_many) :])
+    return tensor.reshape((*tensor.shape[: int(is_many)], *missing, *tensor.shape[int(is_many) :]))
 
 
 def _summed_to(tensor: torch.Tensor, shape: Sequence[int], lead: int) -> torch.Tensor:
     """The sum over the axes along which something of this shape was broadcast, but for so many leading ones."""
     kept, more = tensor.shape[:lead], tensor.ndim - lead - len(shape)
     tensor = tensor.sum(tuple(range(lead, lead + more))) if more else tensor
-    return tensor.sum_to_size(*kept, *shape)
+    return tensor.sum_to_size((*kept, *shape))
 
 
 # sweeps
@@ -389,7 +389,7 @@ def _spread(station: Station, operands: Sequence[torch.Tensor], gs: Sequence[Any
     found = []
     for g, a in zip(gs, station.arguments, strict=True):
         x, core = operands[a], station.cores[a]
-        found.append(None if g is None else _aligned(g, x, core, len(shape), many).expand(*lead, *shape, *core))
+        found.append(None if g is None else _aligned(g, x, core, len(shape), many).expand((*lead, *shape, *core)))
     return found
 
 

@@ -181,6 +181,16 @@ def test_autograd_to_third_order(ab):
     same(of(function(wave)), of(native_wave))
 
 
+def test_autograd_of_numbers_to_third_order():
+    """Tensors without axes have nothing to reshape to."""
+    x = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    y, found = function(nbad.kernel(lambda x: x**4))(x), []
+    for _ in range(3):
+        (y,) = torch.autograd.grad(y, x, create_graph=True)
+        found.append(y.item())
+    np.testing.assert_allclose(found, [4 * 1.5**3, 12 * 1.5**2, 24 * 1.5], rtol=1e-14)
+
+
 @pytest.mark.parametrize(("kernel", "given"), [(wave, "ab"), (affine, "vectors")])
 def test_gradcheck(kernel, given, request):
     xs = leaves_of(request.getfixturevalue(given))
