@@ -128,12 +128,7 @@ class Aligned:
             _check_numbers(call, name, column)
         index, own = given.index, labels.index
         if not index.equals(own) and _have_other_levels(index, own):
-            raise ArgumentValueError(
-                f"{call}: the levels of the labels of {name} have other names than those of {labels.whose}",
-                got=", ".join(map(str, index.names)),
-                expected=", ".join(map(str, own.names)),
-                fix=f"{name}.rename_axis({list(own.names)})  # if these are the same levels, in this order",
-            )
+            raise _unlike_names(call, name, index, labels.whose, own)
         if not index.equals(own) and (not index.is_unique or len(index) != len(own) or not index.isin(own).all()):
             raise ArgumentValueError(
                 f"{call}: the labels of {name} are not those of {labels.whose}",
@@ -256,9 +251,27 @@ def _common_index(call, f, series):
     most, least = (choose(series, key=lambda name: series[name].index.nlevels) for choose in (max, min))
     if series[most].index.nlevels != series[least].index.nlevels:
         raise _unlike_levels(call, f, most, series[most].index, least, series[least].index)
+    head, *names = series
+    for name in names:
+        if _have_other_levels(series[head].index, series[name].index):
+            raise _unlike_names(f"`{call}` of `{name_in_code(f)}`", name, series[name].index, head, series[head].index)
     for index in others:
         first = first.union(index)
     return first
+
+
+def _unlike_names(call, name, index, whose, own):
+    """The error where levels have other names, or the same in another order, than those of what they belong to."""
+    wanted = list(own.names)
+    is_permuted = {*index.names} == {*wanted} and len({*wanted} - {None}) == len(wanted)
+    return ArgumentValueError(
+        f"{call}: the levels of the labels of {name} have other names than those of {whose}",
+        got=", ".join(map(str, index.names)),
+        expected=", ".join(map(str, wanted)),
+        fix=f"{name}.reorder_levels({wanted})"
+        if is_permuted
+        else f"{name}.rename_axis({wanted})  # if these are the same levels, in this order",
+    )
 
 
 def _unlike_levels(call, f, most, index, least, fewer):

@@ -1,5 +1,6 @@
 """Derivatives on Series and DataFrames: aligned by labels, names and missing values kept; values from closed forms."""
 
+import functools
 import math
 
 import numpy as np
@@ -297,6 +298,13 @@ def test_levels_of_other_names_are_not_paired():
             call()
     by_name = along.reorder_levels(["k", "l"])
     assert tables.vjp(square, a)[1](by_name)[0].tolist() == [40.0, 6.0, 800.0]
+    area, others = nbad.kernel(lambda a, b: a * b), along.rename_axis(["k", "other"])
+    for call in (tables.value_and_partials(area), tables.jacobian(area), functools.partial(tables.vjp, area)):
+        with pytest.raises(nbad.errors.ArgumentValueError, match=r"`: the levels .* of b .*[^$]*fix: b.reorder_levels"):
+            call(a, along)
+        with pytest.raises(nbad.errors.ArgumentValueError, match=r"`: the levels .* of b .*[^$]*fix: b.rename_axis"):
+            call(a, others)
+    assert tables.vjp(area, a, by_name)[0].sort_index().tolist() == [20.0, 3.0, 400.0]
 
 
 def test_intervals_that_overlap_come_in_any_order():
