@@ -28,7 +28,7 @@ class Aligned:
 
     def __init__(self, bound: Bound, values: list[Any], index: pd.Index, names: tuple[str, ...]):
         self.bound, self.index, self.names, self.outputs = bound, index, names, output_names(bound)
-        self._originals = values
+        self._originals = [x.copy(deep=False) if isinstance(x, pd.Series) else x for x in values]  # users may set their labels
         self._is_nullable = any(_is_masked(x.dtype) for x in values if isinstance(x, pd.Series))
 
     @classmethod

@@ -30,7 +30,8 @@ class Labelled:
     """
 
     def __init__(self, verb: str, bound: Bound, values: list[Any], names: tuple[str, ...]):
-        self.bound, self.names, self._verb, self.originals = bound, names, verb, values
+        self.bound, self.names, self._verb = bound, names, verb
+        self.originals = values = [_own(x) for x in values]
         arrays = [x for x in values if isinstance(x, xr.DataArray)]
         aligned = iter(_aligned(verb, bound, arrays))
         self.values = [next(aligned) if isinstance(x, xr.DataArray) else x for x in values]
@@ -121,6 +122,11 @@ class Labelled:
         return found.rename(original.name)
 
 
+def _own(x):
+    """A DataArray on the same memory: the user may set labels, names and attributes of the other one."""
+    return x.copy(deep=False) if isinstance(x, xr.DataArray) else x
+
+
 def _aligned(verb, bound, arrays):
     """DataArrays with the same labels along the dimensions that they share."""
     try:
@@ -169,7 +175,7 @@ class Pullback:
     """Apply the transposed Jacobian to labelled seeds; made by `vjp`. Calling it takes one seed, `batched` many."""
 
     def __init__(self, made: Labelled, pullback: Any, y: list[xr.DataArray], groups: Groups | None = None):
-        self._made, self._pullback, self._y, self._groups = made, pullback, y, groups
+        self._made, self._pullback, self._y, self._groups = made, pullback, [_own(leaf) for leaf in y], groups
 
     def grouped(self, groups: Groups) -> "Pullback":
         """The same by arguments of which some have structure: cotangents come in it."""

@@ -311,3 +311,11 @@ def test_intervals_that_overlap_come_in_any_order():
     a = pd.Series([2.0, 3.0, 4.0], index=pd.IntervalIndex.from_tuples([(0, 2), (1, 3), (2, 4)]))
     seed = pd.Series([10.0, 20.0, 30.0], index=a.index)[::-1]
     assert tables.vjp(nbad.kernel(lambda a: a * a), a)[1](seed)[0].tolist() == [40.0, 120.0, 240.0]
+
+
+def test_labels_that_are_set_after_the_call_leave_the_pullback_alone(x):
+    a, b = x.copy(), x.copy()
+    y, pullback = tables.vjp(nbad.kernel(lambda a, b: a * b), a, b)
+    y.index, a.index, b.name = list("pqr"), list("uvw"), "other"
+    for bar in pullback(pd.Series([1.0, 10.0, 100.0], list("abc"))):
+        pd.testing.assert_series_equal(bar, pd.Series([1.0, 20.0, 300.0], list("abc"), name="n"))

@@ -303,3 +303,11 @@ def test_one_dataset_stands_for_primals_or_tangents():
         assert (y.values.tolist(), y_dot.values.tolist()) == ([10.0, 21.0], [5.0, 30.0])
     with pytest.raises(nbad.errors.ArgumentValueError, match=r"the tangent of b is missing[^$]*jvp\(area, ds[^$]*fix: 0\.0"):
         labelled.jvp(area, ds, along[["a"]])
+
+
+def test_labels_that_are_set_after_the_call_leave_the_pullback_alone():
+    a = xr.DataArray([1.0, 2.0], dims="i", coords={"i": [10, 20]}, name="a", attrs={"units": "m"})
+    expected, seed = a.copy(data=[2.0, 40.0]), xr.DataArray([10.0, 1.0], dims="i", coords={"i": [20, 10]})
+    y, pullback = labelled.vjp(nbad.kernel(lambda a: a * a), a)
+    y.coords["i"], a.coords["i"], a.attrs["units"], a.name = [1, 2], [3, 4], "s", "other"
+    xr.testing.assert_identical(pullback(seed)[0], expected)
