@@ -279,7 +279,9 @@ def _tangent(made, k, tangent):
     """A tangent with the labels of its primal, which alignment may have made fewer or more."""
     name, primal, aligned = made.bound.names[k], made.originals[k], made.values[k]
     if not isinstance(tangent, xr.DataArray):
-        return tangent if tangent is None else as_number(tangent, f"{name}_dot", primal)
+        if tangent is None:
+            return tangent if name in made.names else 0.0  # also where alignment made floats of whole numbers
+        return as_number(tangent, f"{name}_dot", primal)
     if not isinstance(primal, xr.DataArray) or set(tangent.dims) != set(primal.dims):
         raise ArgumentValueError(
             f"{made.bound.program.call}: the tangent of {name} has other dimensions",

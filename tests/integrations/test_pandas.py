@@ -245,6 +245,12 @@ def test_tangents_are_aligned_by_labels(x):
     assert tables.jvp(power, (x, 2), (1.0, None))[1].tolist() == [2.0, 4.0, 6.0]
 
 
+def test_whole_numbers_have_no_tangent_where_alignment_makes_floats_of_them(x):
+    count = pd.Series([4, 5], list("bd"))
+    _, y_dot = tables.jvp(nbad.kernel(lambda n, x: n * x), (count, x), (None, x))
+    pd.testing.assert_series_equal(y_dot, count * x, check_names=False)
+
+
 def test_tangents_that_do_not_fit_are_refused(x):
     square = nbad.kernel(lambda x: x * x)
     with pytest.raises(nbad.errors.ArgumentTypeError, match="x_dot is no Series, and nothing is paired by position"):

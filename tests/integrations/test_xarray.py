@@ -311,3 +311,12 @@ def test_labels_that_are_set_after_the_call_leave_the_pullback_alone():
     y, pullback = labelled.vjp(nbad.kernel(lambda a: a * a), a)
     y.coords["i"], a.coords["i"], a.attrs["units"], a.name = [1, 2], [3, 4], "s", "other"
     xr.testing.assert_identical(pullback(seed)[0], expected)
+
+
+@pytest.mark.parametrize("chunk", [False, True])
+def test_whole_numbers_have_no_tangent_where_alignment_makes_floats_of_them(r, chunk):
+    count = xr.DataArray([4, 5], dims="j", coords={"j": ["b", "d"]})
+    with xr.set_options(arithmetic_join="outer"):
+        x = r.chunk(j=1) if chunk else r
+        _, y_dot = labelled.jvp(nbad.kernel(lambda n, x: n * x), (count, x), (None, x))
+        np.testing.assert_array_equal(y_dot.transpose("j", "i"), count * r)
