@@ -41,7 +41,7 @@ TENSORS = {"torch": "{0}.detach().cpu().double().numpy()", "jax": "np.asarray({0
 PARTNERS = {
     "dask": ("dask.array", "Array", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
     "xarray": ("xarray", "DataArray", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
-    "pandas": ("pandas", "Series", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad"}),
+    "pandas": ("pandas", "Series", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
 }
 TABLES = {"pandas": ("DataFrame", "df"), "xarray": ("Dataset", "ds")}  # which stand for all arguments, and what code calls one
 _NUMPY = np.ndarray.__array_ufunc__
@@ -53,6 +53,7 @@ _FAULTS = {
 }
 _HOLDS = {"O": "holds Python objects", "U": "holds text", "S": "holds bytes", "T": "holds text"}
 _CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("{0}.astype(float)", lambda value: value.astype(float)),  # first, for it keeps labels and laziness
     ("np.asarray({0}, dtype=float)", lambda value: np.asarray(value, dtype=float)),
     ("np.array(list({0}.values()), dtype=float)", lambda value: np.array(list(value.values()), dtype=float)),
     ("np.array(sorted({0}), dtype=float)", lambda value: np.array(sorted(value.union()), dtype=float)),
@@ -196,6 +197,8 @@ def line_for(value: Any, part: Any, code: str) -> str:
         return _EXAMPLE
     if isinstance(part, np.ma.MaskedArray) and part.dtype.kind == "f":
         line = "{0}.filled(np.nan)"
+    if hasattr(part, "categories"):  # of a Series, which keeps its labels
+        line = "{0}.astype(float)"
     return line.format(code) if value is part else f"[{line.format('each')} for each in {code}]"
 
 

@@ -125,7 +125,7 @@ class Aligned:
                 f"{call}: {name} is no {kind.__name__}, and nothing is paired by position",
                 got=foreign.named(given),
                 expected=f"a {kind.__name__} with the labels of {labels.whose}, or a number",
-                fix=f"pd.{kind.__name__}({name}, index={labels.code}.index)" if kind is pd.Series else f"pullback({name})",
+                fix=_as_kind(kind, given, name, labels.code),
             )
         for column in [given] if kind is pd.Series else [given.iloc[:, k] for k in range(given.shape[1])]:
             _check_numbers(call, name, column)
@@ -159,6 +159,19 @@ class Aligned:
 def _have_other_levels(index, own):
     """Whether levels have other names: of which labels are the same pandas asks level by level, not label by label."""
     return index.nlevels > 1 and own.nlevels > 1 and index.names != own.names
+
+
+def _as_kind(kind, given, name, code):
+    """The line that makes a Series, or a table of many, of what is given for one."""
+    if isinstance(given, pd.DataFrame):
+        return f"{name}.iloc[:, 0]  # of many, each with pullback.batched"
+    if isinstance(given, pd.Series):
+        return f"{name}.to_frame()  # or pullback({name})"
+    return (
+        f"pd.Series({name}, index={code}.index)"
+        if kind is pd.Series
+        else f"pd.DataFrame(np.transpose({name}), index={code}.index)"
+    )
 
 
 class _Labels(NamedTuple):

@@ -321,13 +321,13 @@ def _seed(name, seed, y, lead):
 
 def as_number(value: Any, name: str, y: Any) -> Any:
     """A seed or tangent without labels: a number."""
-    if np.ndim(value) == 0:
+    if not isinstance(value, xr.Dataset) and np.ndim(value) == 0:
         return value
     raise ArgumentTypeError(
         f"`pullback`: {name} has no labels, and nothing is paired by position",
         got=foreign.shown(value),
         expected="a DataArray or a number",
-        fix=f"y.copy(data={name})",
+        fix=f"{name}[{next(iter(value), 'y')!r}]" if isinstance(value, xr.Dataset) else f"y.copy(data={name})",
     )
 
 

@@ -75,7 +75,7 @@ REFUSED = {
     "complex": (np.ones(12, complex), r"r is complex[\s\S]*got: dtype complex128[\s\S]*fix: .*r\.real"),
     "python complex": (1j, r"r is complex[\s\S]*fix: .*r\.real"),
     "longdouble": (np.ones(12, np.longdouble), r"r is a long double[\s\S]*fix: r\.astype\(np\.float64\)"),
-    "object": (np.array([1.0] * 12, object), r"r holds Python objects[\s\S]*fix: np\.asarray\(r, dtype=float\)"),
+    "object": (np.array([1.0] * 12, object), r"r holds Python objects[\s\S]*fix: r.astype\(float\)"),
     "None": (None, r"r holds Python objects"),
     "datetime": (np.zeros(12, "M8[s]"), r"r holds datetimes[\s\S]*fix: "),
     "timedelta": (np.zeros(12, "m8[s]"), r"r holds time differences[\s\S]*fix: "),

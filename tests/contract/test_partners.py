@@ -70,7 +70,13 @@ def test_what_pandas_cannot_do_is_refused_by_name(subtract, ends):
 
     x, frame = pd.Series([1.0, 2.0], list("ab")), pd.DataFrame(np.eye(3))
     assert refused(lambda: subtract(x, frame), "pandas.Series") == "x.to_numpy()"
-    assert refused(lambda: subtract(x.astype("category"), 1.0), "pandas.Categorical") == "x.to_numpy()"
+    assert refused(lambda: subtract(x.astype("category"), 1.0), "pandas.Categorical") == "x.astype(float)"
+    with pytest.raises(nbad.NbadError, match=r"holds Python objects[^$]*fix: x\.astype\(float\)"):
+        subtract(x.astype(object), 1.0)
+    with pytest.raises(nbad.NbadError, match=r"holds Python objects[^$]*fix: x\.astype\(float\)"):
+        subtract(x.iloc[:1] > 1.0, x)
+    assert refused(lambda: nbad.hessian(subtract)(x, x), "pandas.Series").startswith("nbad.integrations.pandas.hessian(")
+    assert refused(lambda: nbad.jvp(subtract, (x, x), (x, 1.0)), "pandas.Series").startswith("nbad.integrations.pandas.jvp(")
     assert refused(lambda: ends(frame, 1.0), "pandas.DataFrame") == "r.to_numpy()"
     line = refused(lambda: nbad.vjp(subtract, x, x), "pandas.Series")
     assert line == f"nbad.integrations.pandas.vjp({subtract.__name__}, x, y)"

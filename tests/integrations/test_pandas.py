@@ -171,7 +171,9 @@ WRONG = {
     "a seed without labels": ("back(ct.to_numpy())", "is no Series", "back((lambda ct: FIX)(ct.to_numpy()))"),
     "a seed in a tuple": ("back((ct,))", "does not have the structure", None),
     "no table of seeds": ("back.batched(1.0)", "number of seeds is not known", None),
-    "a Series of seeds": ("back.batched(y)", "is no DataFrame", None),
+    "a Series of seeds": ("back.batched(y)", "is no DataFrame", "back.batched((lambda ct: FIX)(y))"),
+    "an array of seeds": ("back.batched(np.ones((2, 3)))", "is no DataFrame", "back.batched((lambda ct: FIX)(np.ones((2, 3))))"),
+    "a table for a seed": ("back(y.to_frame())", "is no Series", "back((lambda ct: FIX)(y.to_frame()))"),
     "vectors": ("jacobian(norm)(x)", "vectors for each element", "FIX"),
 }
 

@@ -205,6 +205,7 @@ WRONG = {
     "a Dataset among others": ("vjp(product, ds, 1.0, 1.0)", "stands for all arguments", "vjp(product, ds['r'], 1.0, 1.0)"),
     "a Dataset without a name": ("vjp(product, named, c=1.0)", "has nothing named b", "vjp(product, named, FIX, c=1.0)"),
     "a seed without labels": ("vjp(product, r, 1.0, 1.0)[1](ct)", "ct has no labels", "vjp(product, r, 1.0, 1.0)[1](FIX)"),
+    "a table for a seed": ("vjp(product, r, 1.0, 1.0)[1](ds)", "ct has no labels", "vjp(product, r, 1.0, 1.0)[1](ds['r'])"),
     "a seed of other labels": ("vjp(product, r, 1.0, 1.0)[1](other)", "labels of ct", "vjp(product, r, 1.0, 1.0)[1](r)"),
     "a seed of other dimensions": ("vjp(product, r, 1.0, 1.0)[1](k)", "a dimension that the value has not", None),
     "no dimension of seeds": ("vjp(product, r, 1.0, 1.0)[1].batched(r)", "dimension of the seeds is not known", None),
