@@ -23,6 +23,7 @@ import numpy as np
 
 from nbad.api.calls import analyse
 from nbad.api.kernel import Kernel
+from nbad.api.statics import is_setting
 from nbad.graphs.structures import outputs_of
 from nbad.profiles.roofs import Roofs, probes
 from nbad.profiles.timing import seconds
@@ -82,6 +83,24 @@ class _Inputs(NamedTuple):
     flat_bit: tuple[Any, ...]
     elements: tuple[int, int, int]
     dtype: str
+
+
+def without_statics(f: Kernel, xs: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
+    """The kernel of its arguments that are numbers or arrays, and these.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> power = nbad.kernel(lambda x, n: x**n, static=("n",))
+    >>> kernel, xs = without_statics(power, (2.0, 3))
+    >>> kernel(*xs), xs
+    (np.float64(8.0), (2.0,))
+    """
+    given = dict(zip(f.parameters, xs, strict=False))
+    statics = {name: value for name, value in given.items() if name in f.static or is_setting(value)}
+    if not statics or len(xs) > len(f.parameters):
+        return f, xs
+    return f.fixed(statics), tuple(value for name, value in given.items() if name not in statics)
 
 
 def measure(kernel: Kernel, xs: tuple[Any, ...], seeds: int, rounds: int, step: Step = lambda name: None) -> Shares:

@@ -7,7 +7,6 @@ from typing import Any
 from nbad.api.calls import Call, analyse, check_kernel, says_what_is_missing
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
-from nbad.api.statics import is_setting
 from nbad.displays import html
 from nbad.displays.text import aligned, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
@@ -120,10 +119,7 @@ def profile(f: Kernel, /, *xs: Any, seeds: int = 8, rounds: int = ROUNDS) -> Pro
     ['value', 'forward', 'reverse, 1 seed', 'reverse, 2 seeds', 'Jacobian']
     """
     check_kernel(f)
-    given = dict(zip(f.parameters, xs, strict=False))
-    statics = {name: value for name, value in given.items() if name in f.static or is_setting(value)}
-    if statics and len(xs) <= len(f.parameters):
-        f, xs = f.fixed(statics), tuple(value for name, value in given.items() if name not in statics)
+    f, xs = shares.without_statics(f, xs)
     call = analyse(f, xs, {}, None)
     _refuse_picked(call)
     seeds, rounds = max(1, check_seeds(call.program.call, seeds)), _rounds(call.program.call, rounds)
