@@ -1,6 +1,8 @@
 """The command `nbad`: measure a kernel, look at the machine, see to the disk cache; results are printed as tables."""
 
 import argparse
+import math
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nbad.codegen import disk
-from nbad.errors import NbadError
+from nbad.errors import ArgumentValueError, NbadError
 from nbad.plans.policies import POLICIES
 from nbad.profiles import shares
 from nbad.tools import doctor, kernel_files, plots, profiled, profiling
@@ -88,7 +90,14 @@ def _export_parser(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    kernel, _, _ = kernel_files.find(options.target, "export")
+    kernel, _, path = kernel_files.find(options.target, "export")
+    if options.output is not None and Path(options.output).is_file() and path.samefile(options.output):
+        raise ArgumentValueError(
+            f"`nbad export {options.target} -o {options.output}`: the module would take the place of the kernel's own file",
+            source=None,
+            expected="another file",
+            fix=f"-o {shlex.quote(str(path.with_stem(f'{path.stem}_exported')))}",
+        )
     text = export(kernel, options.dtype, options.residuals, options.seeds)
     if options.output is None:
         print(text, end="")
@@ -103,8 +112,11 @@ def _export(options: argparse.Namespace) -> int:
 
 def _count(text: str) -> int:
     """A positive whole number; 1e6 is one."""
-    value = float(text)
-    if value < 1 or value != int(value):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (1 <= value < math.inf and value == int(value)):
         raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
     return int(value)
 
@@ -117,7 +129,8 @@ def _profile(options: argparse.Namespace) -> int:
         with bar(_steps(options)) as step:
             report = profiling.profile(subject, run, step)
             costs = profiling.compare_policies(subject, run, step) if options.policies else ()
-            parts = shares.measure(subject.kernel, subject.inputs(run.n, run.dtype), run.seeds, run.repeats, step)
+            kernel, xs = shares.without_statics(subject.kernel, subject.inputs(run.n, run.dtype))
+            parts = shares.measure(kernel, xs, run.seeds, run.repeats, step)
     except AssertionError as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1

@@ -1,8 +1,9 @@
 """The subject of a run: a kernel of a Python file, and the file's own function that makes inputs for it."""
 
 import inspect
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from nbad import foreign, lines
 from nbad.api.kernel import Kernel
-from nbad.errors import ArgumentValueError
+from nbad.errors import ArgumentValueError, NbadError
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,20 @@ class Subject:
     def inputs(self, n: int, dtype: str) -> tuple:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""
         more = {"name": self.name} if "name" in inspect.signature(self.sample_inputs).parameters else {}
-        return tuple(self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more))
+        command = f"profile {self.path}"
+        with _Running(f"`sample_inputs` of {self.path}", self.path, command):
+            made = self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more)
+        if isinstance(made, Iterable) and not isinstance(made, np.ndarray | str):
+            return tuple(made)
+        arguments = ", ".join(self.kernel.parameters)
+        fix = f"return {arguments}{',' * (len(self.kernel.parameters) == 1)}"
+        raise _error(
+            command,
+            "`sample_inputs` returns no tuple",
+            got=foreign.named(made),
+            expected=f"the arguments of `{self.name}`",
+            fix=fix,
+        )
 
 
 def find(target: str, command: str = "profile") -> tuple[Kernel, ModuleType, Path]:
@@ -94,8 +109,30 @@ def _import(path: Path, command: str) -> ModuleType:
     module = util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
+    with _Running(str(path), path, command):
+        spec.loader.exec_module(module)
     return module
+
+
+class _Running:
+    """Code of the file runs within it: what that raises is told in a few lines."""
+
+    def __init__(self, what: str, path: Path, command: str):
+        self._what, self._path, self._command = what, path, command
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if not isinstance(error, Exception) or isinstance(error, NbadError):
+            return
+        line = None if isinstance(error, SyntaxError) else lines.raising_line(error)
+        raise _error(
+            self._command,
+            f"{self._what} raises {type(error).__name__}",
+            got=f"{error}" + (f", by {line.text} ({line.file}:{line.number})" if line else ""),
+            fix=f"python {shlex.quote(str(self._path))}  # shows how it came to that",
+        ) from error
 
 
 def _choose(kernels: dict[str, Kernel], name: str | None, command: str, path: Path) -> Kernel:
@@ -105,4 +142,9 @@ def _choose(kernels: dict[str, Kernel], name: str | None, command: str, path: Pa
     if name in kernels or not (name or others):
         return kernels[name or first]
     what = f"no kernel `{name}`" if name else "the file has several kernels"
-    raise _error(command, what, expected=f"one of {', '.join(kernels)}", fix=f"nbad {command.partition(' ')[0]} {path}:{first}")
+    raise _error(
+        command,
+        what,
+        expected=f"one of {', '.join(kernels)}",
+        fix=f"nbad {command.partition(' ')[0]} {shlex.quote(f'{path}:{first}')}",
+    )

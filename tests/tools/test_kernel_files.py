@@ -1,0 +1,75 @@
+"""Files that the command line is given: what is wrong with them is told in a few lines, and they stay as they are."""
+
+import sys
+
+import pytest
+
+from nbad.tools import cli
+
+KERNEL = "import nbad\n@nbad.kernel\ndef area(a, b):\n    return a * b\n"
+SMALL = ["--n", "1000", "--seeds", "2", "--repeats", "1"]
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a file into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", sys.path[:])
+    return lambda name, text: (tmp_path / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def f(:\n", "wrong.py raises SyntaxError\n  got: invalid syntax (wrong.py, line 1)\n"),
+        (
+            "import nosuch\n",
+            "wrong.py raises ModuleNotFoundError\n  got: No module named 'nosuch', by import nosuch (wrong.py:1)\n",
+        ),
+        ("x = 1\ny = x / 0\n", "wrong.py raises ZeroDivisionError\n  got: division by zero, by y = x / 0 (wrong.py:2)\n"),
+    ],
+)
+def test_files_that_raise(write, capsys, text, says):
+    write("wrong.py", text)
+    for command in ("export", "profile"):
+        assert cli.main([command, "wrong.py"]) == 2
+        head, fix = f"`nbad {command} wrong.py`: ", "  fix: python wrong.py  # shows how it came to that\n"
+        assert capsys.readouterr() == ("", head + says + fix)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ("raise RuntimeError('boom')", "`sample_inputs` of mine.py raises RuntimeError\n  got: boom, by def sample_inputs("),
+        ("return None", "`sample_inputs` returns no tuple\n  got: NoneType\n"),
+        ("return rng.random(n)", "`sample_inputs` returns no tuple\n  got: numpy.ndarray\n"),
+    ],
+)
+def test_functions_for_inputs_that_make_none(write, capsys, inputs, says):
+    write("mine.py", KERNEL + f"def sample_inputs(rng, n, dtype): {inputs}\n")
+    assert cli.main(["profile", "mine.py", *SMALL]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_fixes_are_lines_for_a_shell(write, capsys):
+    write("my kernel.py", KERNEL)
+    assert cli.main(["export", "my kernel.py:volume"]) == 2
+    assert "fix: nbad export 'my kernel.py:area'\n" in capsys.readouterr().err
+
+
+def test_a_module_does_not_take_the_place_of_the_kernels_own_file(write, capsys, tmp_path):
+    write("mine.py", KERNEL)
+    (tmp_path / "link.py").symlink_to("mine.py")
+    for target, output in (("mine.py", "mine.py"), ("link.py", "mine.py"), ("mine.py:area", "./link.py")):
+        assert cli.main(["export", target, "-o", output]) == 2
+        assert "take the place of the kernel's own file" in capsys.readouterr().err
+    assert (tmp_path / "mine.py").read_text() == KERNEL
+    assert cli.main(["export", "mine.py", "-o", "mine_exported.py"]) == 0
+    assert cli.main(["export", "mine.py", "-o", "mine_exported.py"]) == 0
+
+
+def test_inputs_may_have_static_values(write, capsys):
+    inputs = "def sample_inputs(rng, n, dtype): return rng.random(n).astype(dtype), 3\n"
+    write("mine.py", KERNEL.replace("kernel\n", "kernel(static=('b',))\n").replace("a * b", "a**b") + inputs)
+    assert cli.main(["profile", "mine.py", *SMALL, "--policies"]) == 0
+    assert "where the time goes" in capsys.readouterr().out
