@@ -1,5 +1,7 @@
 """Kernels as functions of PyTorch's tensors, which are differentiated in every way that PyTorch knows."""
 
+import functools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +64,8 @@ class Function(Made):
     """What `function` returns: a function with the kernel's name, docstring and signature."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if "torch._dynamo.trace_rules" in sys.modules:
+            _hide()
         if torch.compiler.is_compiling():  # `torch.compile` would look into nbad itself
             return torch.compiler.disable(_call)(self.f, args, kwargs)
         return _call(self.f, args, kwargs)
@@ -71,6 +75,12 @@ class Function(Made):
 
     def __reduce__(self) -> Any:
         return function, (self.f,)
+
+
+@functools.cache
+def _hide() -> None:
+    """Have `torch.compile` leave nbad's files alone: it would look into the sweeps that transforms around a kernel run."""
+    sys.modules["torch._dynamo.trace_rules"].add("nbad")
 
 
 def _call(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

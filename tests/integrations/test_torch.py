@@ -439,3 +439,13 @@ def test_compiled_code_is_cut_at_kernels(ab):
         return torch.autograd.grad(torch.compile(squares(h), backend="eager")(*xs), xs)
 
     same(of(function(wave)), of(native_wave))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("way", ["grad", "jacrev", "hessian"])
+def test_compiled_transforms_are_cut_at_kernels(way):
+    """The sweeps that a transform runs behind the call of the kernel are not looked into, either."""
+    cube = function(nbad.kernel(lambda x: x**3))
+    x = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    found = torch.compile(getattr(func, way)(lambda x: cube(x * 2).sum()), backend="aot_eager")(x)
+    np.testing.assert_allclose(found, np.diag(48 * x.numpy()) if way == "hessian" else 24 * x.numpy() ** 2, rtol=1e-14)
