@@ -237,9 +237,12 @@ class _Walk:
         return (yield from self.apply("not", e.args))
 
     def piecewise(self, e: Any) -> Steps:
-        """Selects from the last case to the first; nan where no case holds."""
+        """Selects from the last case to the first; nan where no case holds, and so are derivatives of any order."""
         # SymPy leaves it undefined
         result = self.builder.constant(float("nan"))
+        for symbol in sorted(e.free_symbols & set(self.inputs), key=lambda s: s.sort_key()):
+            result = self.builder.add("mul", result, self.known[symbol])
+        result = self.builder.add("sqrt", result)  # a product alone has 0 as a second derivative
         for value, condition in reversed(e.args):
             nodes = [(yield condition), (yield value)]
             self.check("bool", nodes[0], condition)

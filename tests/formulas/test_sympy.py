@@ -296,6 +296,20 @@ def test_piecewise():
     assert_array_equal(f(np.array([0.5, -2.0, 0.0, 1.5, 2.0, 4.0])), [0.25, 2.0, 0.0, 7.0, math.nan, math.nan])
 
 
+def test_derivatives_are_nan_where_no_case_holds():
+    """As those of SymPy's own derivative."""
+    e = sympy.Piecewise((x**2 * y, x < 0), (sympy.sqrt(x) + y, x > 1))
+    f, points = nbad.from_sympy(e, (x, y)), (np.array([-2.0, 0.5, 4.0]), 3.0)
+    np.testing.assert_allclose(f(*points), [12.0, np.nan, 5.0], rtol=1e-15)
+    for name, expected in (("x", [-12.0, np.nan, 0.25]), ("y", [4.0, np.nan, 1.0])):
+        np.testing.assert_allclose(nbad.grad(f, name)(*points), expected, rtol=1e-15)
+        again = nbad.from_sympy(sympy.diff(e, name), (x, y))
+        np.testing.assert_allclose(again(*points), expected, rtol=1e-15)
+    assert np.isnan(nbad.hessian(f)(*points)[1]).all()
+    gamma = nbad.from_sympy(sympy.loggamma(x), x)
+    assert np.isnan([gamma(-1.5), nbad.grad(gamma)(-1.5), nbad.grad(nbad.grad(gamma))(-1.5)]).all()
+
+
 def test_other_logic():
     p, q = x > 0, y > 0
     e = sympy.Piecewise((1, sympy.Xor(p, q)), (2, sympy.ITE(p, x > 1, y < -1)), (3, True))
