@@ -62,6 +62,9 @@ class Memo:
         self.known: dict[Hashable, Any] = {}
         self._lock, self._most = Lock(), most
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._most,)  # empty: what is remembered stays in its process
+
     def __call__(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The value under `key`."""
         found = self.known.get(key, MISSING)

@@ -91,6 +91,9 @@ class Problem:
         self._last_slope: Point | None = None
         self.x0 = self.flat(**{name: unknown.start for name, unknown in self._unknowns.items()})
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_last": None, "_last_slope": None}  # sweeps stay in their process
+
     def __repr__(self) -> str:
         return f"<nbad.integrations.scipy.Problem of {self.f.__name__}: {self.size} unknowns in {', '.join(self._unknowns)}>"
 

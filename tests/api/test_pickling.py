@@ -61,6 +61,21 @@ def test_pushforwards_do_not_travel():
         pickle.dumps(nbad.linearize(square, 1.0)[1])
 
 
+@pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+def test_sparse_derivatives_and_problems_travel(travel):
+    x = np.array([1.0, 2.0])
+    for verb, expected in ((nbad.sparse_jacobian, np.diag(2 * x)), (nbad.sparse_hessian, 2 * np.eye(2))):
+        made = verb(square)
+        made(x)  # which remembers the structure
+        np.testing.assert_array_equal(travel(made)(x).toarray(), expected)
+    problem = nbad.integrations.scipy.Problem(power, unknowns={"x": x}, data={"order": 3})
+    problem.jac(x), problem.summed.jac(x)
+    again = travel(problem)
+    np.testing.assert_array_equal(again.fun(x), x**3)
+    np.testing.assert_array_equal(again.jac(x).toarray(), np.diag(3 * x**2))
+    np.testing.assert_array_equal(again.summed.hess(x).toarray(), np.diag(6 * x))
+
+
 def test_by_value_through_cloudpickle():
     rate = 3.0
     f = nbad.kernel(lambda x: rate * x, math="libm")
