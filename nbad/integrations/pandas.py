@@ -64,8 +64,8 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
     def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
         made = Aligned.of("value_and_partials", f, xs, kwargs, argnums)
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
-        columns = dict(zip(made.outputs, outputs_of(y), strict=True))
-        for m, output in enumerate(made.outputs):
+        columns = dict(zip(made.columns, outputs_of(y), strict=True))
+        for m, output in enumerate(made.columns):
             columns |= {f"d{output}/d{name}": blocks[:, m, n] for n, name in enumerate(made.names)}
         return made.frame(columns)
 

@@ -57,6 +57,12 @@ class Aligned:
         return cls(bound, values, index, bound.differentiated(dtypes, argnums))
 
     @property
+    def columns(self) -> list[str]:
+        """The outputs as columns of a table beside their derivatives: of other names where one would replace the other."""
+        derivatives = {f"d{output}/d{name}" for output in self.outputs for name in self.names}
+        return [f"y{k}" for k in range(len(self.outputs))] if derivatives & {*self.outputs} else self.outputs
+
+    @property
     def arrays(self) -> list[Any]:
         """The arguments as arrays over the common index, and numbers."""
         return [_array(x, self.index) if isinstance(x, pd.Series) else x for x in self._originals]

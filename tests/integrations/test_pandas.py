@@ -47,6 +47,13 @@ def test_columns_have_the_names_of_variables_of_fields_and_of_the_kernel(book):
     assert list(tables.value_and_partials(product)(book.r, 1.0, c=2.0).columns[:2]) == ["product", "dproduct/da"]
 
 
+def test_an_output_may_have_the_name_of_a_derivative(x):
+    """One column would take the place of the other."""
+    found = tables.value_and_partials(nbad.kernel(lambda p: {"p": p * p, "dp/dp": -p}))(x)
+    pd.testing.assert_frame_equal(found, pd.DataFrame({"y0": x * x, "y1": -x, "dy0/dp": 2 * x, "dy1/dp": -1.0}))
+    assert len(found) == 3
+
+
 def test_jacobians_have_columns_by_output_and_argument(book):
     blocks = tables.jacobian(polar)(book)
     assert blocks.columns.names == ["output", "argument"]
