@@ -317,7 +317,7 @@ def misbound(kernel, parameters, args, kwargs, fault):
     passed = [f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in named]
     called = lines.verb()
     unknown = next((name for name in kwargs if name not in kernel.parameters), None)
-    meant = closest(unknown, [*kernel.parameters, *_OPTIONS.get(called or "", ["out"])])
+    meant = closest(unknown, sorted({*kernel.parameters, *_OPTIONS.get(called or "", ["out"])} - {unknown}))
     options = {meant: _VALUES[meant]} if meant in _VALUES else {}
     table = table_of(args[0]) if len(args) == 1 else None
     if table is not None:

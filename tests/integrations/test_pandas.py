@@ -172,6 +172,7 @@ WRONG = {
         "two columns named a",
         "vjp(product, (lambda df: FIX)(doubled), b=1.0, c=1.0)",
     ),
+    "an option of arrays": ("jacobian(product)(x, 1.0, 1.0, out=x)", r"'out'\n[^$]*expected: 3 at most: a, b, c\n  fix: ", None),
     "no kernel": ("value_and_partials(abs)", r"`nbad.integrations.pandas.value_and_partials\(f, ...\)`: the first", None),
     "a seed of other labels": ("back(ct)", "labels of ct are not those", "back(FIX)"),
     "a seed of text": ("back(text)", "ct holds no numbers", None),
