@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import dressed, groups
+from nbad.api.trees import flattened
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph
@@ -26,6 +27,8 @@ Names = tuple[str, ...]
 def of_arrays(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Kernel, list[Any]]:
     """The kernel of the numbers and arrays that a call passes, all by position, and these; all else is fixed.
 
+    What has structure, such as a dict of arrays, is taken apart.
+
     Examples
     --------
     >>> import nbad
@@ -34,6 +37,9 @@ def of_arrays(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
     >>> kernel(*values)
     np.float64(9.0)
     """
+    flat = flattened(f, args, kwargs)
+    if flat is not None:
+        f, args, kwargs = flat.kernel, flat.args, flat.kwargs
     f = f.sized_for(args, kwargs)
     names, statics, values = f._parts(args, kwargs)
     if names == f.parameters and not statics and f._is_plain:

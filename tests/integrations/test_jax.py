@@ -429,6 +429,17 @@ def test_static_arguments_and_keywords(double):
 
 
 @pytest.mark.slow
+def test_arguments_with_structure(double):
+    net = function(nbad.kernel(lambda p, x: p["w"] * x + p["b"] ** 2))
+    p, x = {"w": 2.0, "b": jnp.array([1.0, 3.0])}, jnp.array([[1.0, 10.0], [2.0, 20.0]])
+    total = jax.grad(lambda p, x: net(p, x=x).sum())
+    np.testing.assert_array_equal(jax.jit(total)(p, x)["b"], [4.0, 12.0])
+    np.testing.assert_array_equal(jax.vmap(total, (None, 0))(p, x)["w"], [11.0, 22.0])
+    mapped = jax.vmap(net, ({"w": None, "b": 0}, None))(p, 5.0)
+    np.testing.assert_array_equal(mapped, [11.0, 19.0])
+
+
+@pytest.mark.slow
 def test_structures(double):
     both = function(nbad.kernel(lambda x: {"u": x * x, "v": x + 1}))
     found = jax.jit(both)(3.0)

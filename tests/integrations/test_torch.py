@@ -355,6 +355,17 @@ def test_static_arguments_and_keywords():
     same(function(power)(x.detach(), 2), torch.tensor([4.0, 9.0]))
 
 
+def test_arguments_with_structure():
+    net = function(nbad.kernel(lambda p, x: p["w"] * x + p["b"] ** 2))
+    p = {"w": torch.tensor(2.0, requires_grad=True), "b": torch.tensor([1.0, 3.0], requires_grad=True)}
+    x = torch.tensor([[1.0, 10.0], [2.0, 20.0]])
+    net(p, x).sum().backward()
+    np.testing.assert_array_equal(p["w"].grad, 33.0)
+    np.testing.assert_array_equal(p["b"].grad, [4.0, 12.0])
+    each = func.vmap(func.grad(lambda p, x: net(p, x=x).sum()), (None, 0))({k: v.detach() for k, v in p.items()}, x)
+    np.testing.assert_array_equal(each["w"], [11.0, 22.0])
+
+
 def test_structures():
     both = nbad.kernel(lambda x: {"u": x * x, "v": x + 1})
     x = torch.tensor(3.0, requires_grad=True)
