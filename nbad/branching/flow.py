@@ -109,9 +109,9 @@ class Flow(Paths):
         """Begin a function that returns from within branches."""
         return Call(self, sys._getframe(1))
 
-    def loop(self, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> Loop:
-        """Begin a `while` loop whose body and test bind `names`; `asks`: somebody may look for these."""
-        return Loop(self, names, last_line, call, asks)
+    def loop(self, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool, watches: bool = False) -> Loop:
+        """Begin a `while` loop whose body and test bind `names`; `watches`: the test may write."""
+        return Loop(self, names, last_line, call, asks, watches)
 
     def each(self, iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> Each:
         """Begin a `for` loop."""

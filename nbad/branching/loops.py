@@ -11,11 +11,13 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from nbad import lines
+from nbad.branching.arms import variables
 from nbad.branching.branches import Branch
 from nbad.branching.faults import NoPath
 from nbad.branching.outcomes import Count, Limits
 from nbad.branching.passes import Moment, Pass
 from nbad.branching.returns import Call
+from nbad.containers.snapshots import Heap
 from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different
@@ -32,6 +34,8 @@ TRIED = 3  # how many first passes may have to be run for themselves
 LONGEST = 100  # passes that are run one by one where elements leave the loop on a traced test
 LARGER, FEW = 3.0, 30  # how much larger one pass for all may be than one of many, and how many operations do not matter
 _END = object()
+# what a loop over a container makes for itself alone
+_OF_CONTAINERS = frozenset(map(type, map(iter, ([], (), "", range(0), {}, {}.values(), {}.items()))))
 
 
 class Loop:
@@ -45,7 +49,9 @@ class Loop:
         What they are to be set to; the others are to be deleted.
     """
 
-    def __init__(self, flow: "Flow", names: tuple[str, ...], last_line: int, call: Call | None, asks: bool) -> None:
+    def __init__(
+        self, flow: "Flow", names: tuple[str, ...], last_line: int, call: Call | None, asks: bool, watches: bool = False
+    ) -> None:
         self.flow, self.names, self.last_line, self.call, self._asks = flow, names, last_line, call, asks
         self.sets, self.values = False, dict[str, Any]()
         self._passes = self._tried = self._used = self._size = 0  # operations before a pass, and of the last one
@@ -59,6 +65,10 @@ class Loop:
         self._pass: Pass | None = None
         self._error: Exception | None = None
         self._is_early = False  # the pass failed because a variable had no value yet
+        self._left: Any = False  # whether elements have left the loop, until they are told from the others
+        self._shows_items = False  # code may see whether the loop has asked for an item
+        self._watches = watches  # the test may write to something
+        self._before_test: Heap | None = None
 
     @property
     def is_traced(self) -> bool:
@@ -67,13 +77,25 @@ class Loop:
 
     def next(self, left: Any = False) -> bool:
         """Whether to run the body once more."""
-        frame, self.sets = sys._getframe(1), False
+        frame = sys._getframe(1)
+        is_next = self._next(left, frame)
+        if self._watches:
+            self._before_test = Heap([*variables(frame), *self.values.items()], self.flow.outer) if is_next else None
+        return is_next
+
+    def _next(self, left: Any, frame: FrameType) -> bool:
+        self.sets = False
         if self._pass is not None:
             return self._after_pass(self._pass, frame)
         if self._waits:
             return self._begin_here(frame)
         is_left = self.flow.truth(left)
-        if self._is_over or is_left or not (self.call is None or self.call.alive) or not self._has_next():
+        if self._is_over or is_left or not (self.call is None or self.call.alive):
+            return False
+        self._left = left
+        if self._shows_items:  # to ask for the next item may do things of its own
+            self._stay(frame)
+        if not self._asks_for_next():
             return False
         self._size, self._used = self.flow.trace.operations - self._used, self.flow.trace.operations
         self._wants = self._tried < TRIED and self._passes > 0 and self._pays(self._is_left(is_left is None))
@@ -83,9 +105,40 @@ class Loop:
         self._check(is_left is None)
         return True
 
+    def _stay(self, frame: FrameType) -> None:
+        """Run what follows for the elements that have not left the loop."""
+        left, self._left = self._left, False
+        if self.flow.truth(left) is None:
+            self._fork(self.flow.negated(left), frame)
+
+    def _fork(self, condition: Any, frame: FrameType) -> None:
+        """Run what follows in an arm, up to the end of the loop."""
+        condition = self.flow.condition(condition)
+        self._forks.append(Branch(self.flow, condition, self.names, frame, self.last_line, self.call, None, self._asks))
+
+    def _asks_for_next(self) -> bool:
+        """Whether there is something to run a pass for; an error may end the path of the elements that ask."""
+        try:
+            return self._has_next()
+        except self.flow.error:
+            if not (self._forks and self._forks[-1].dies()):
+                raise
+            return False
+
     def goes_on(self, test: Any, left: Any) -> bool:
         """Whether to run the body of a pass: its test holds, in an arm if it is traced, or the pass is that for all."""
+        if self._before_test is not None:
+            self._watch(test, self._before_test)
         return self._goes_on(test, left, sys._getframe(1))
+
+    def _watch(self, test: Any, before: Heap) -> None:
+        """A test that has written to something must not be asked again: the pass is run for itself."""
+        for entry, now in before.changes():
+            if self._pass is not None or self.flow.truth(test) is None:
+                is_carried = entry.kind.write is not None and len(now.items) == len(entry.contents.items)
+                what, fix = refusals.FLOW["loop test" if is_carried else "loop changed"]
+                raise self.flow.trace.refusal(what.format(name=entry.name, noun=entry.kind.noun), fix)
+            self._wants = False
 
     def _goes_on(self, test: Any, left: Any, frame: FrameType) -> bool:
         if self._pass is not None:
@@ -98,10 +151,8 @@ class Loop:
         if truth is None and self._can_restart():
             self._waits = True
             return False
-        for value, is_so in ((left, False), (test, True)):
-            if self.flow.truth(value) is None:
-                condition = self.flow.condition(value if is_so else self.flow.negated(value))
-                self._forks.append(Branch(self.flow, condition, self.names, frame, self.last_line, self.call, None, self._asks))
+        if truth is None:
+            self._fork(test, frame)
         if truth is None and self._tried >= TRIED and self._error is not None:
             raise self._error
         self._is_over = truth is False
@@ -111,6 +162,9 @@ class Loop:
         return not self._is_over and not self._waits
 
     def __enter__(self) -> Self:
+        """Before the test, which may do things of its own."""
+        if self._pass is None:
+            self._stay(sys._getframe(1))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
@@ -247,6 +301,7 @@ class Each(Loop):
         super().__init__(flow, names, last_line, call, asks)
         self._range = iterable if isinstance(iterable, range | TracedRange) else None
         self._items = iterated(() if isinstance(iterable, TracedRange) else iterable)
+        self._shows_items = self._items is iterable or type(self._items) not in _OF_CONTAINERS
         self._item: Any = None
 
     @property

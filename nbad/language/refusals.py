@@ -150,6 +150,10 @@ FLOW = {
         "copy = list({name})  # in the kernel",
     ),
     "loop changed": ("changes the {noun} `{name}` in a loop on a traced value", "local variables instead, or items of a list"),
+    "loop test": (
+        "changes the {noun} `{name}` in the test of a loop on a traced value",
+        "while True:  # with the test in the body: if not test: break",
+    ),
     "loop array": (
         "changes the array `{name}` in a loop on a traced value",
         "{name} = np.zeros(3)  # an array of floats made in the kernel, whose items may be written",

@@ -1,12 +1,16 @@
 """Rewrite `for` and `while`: what runs their passes is asked for each, and whether they were left."""
 
 import ast
+import builtins
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from nbad.rewriting.expressions import At, Expressions
 from nbad.rewriting.jumps import Jumps, without_jumps
-from nbad.rewriting.scopes import bound_names, placed, returns
+from nbad.rewriting.scopes import all_nodes, bound_names, placed, returns
+
+_ASKING = ("next", "any", "all", "map", "filter", "sum", "max", "min", "list", "tuple", "sorted")  # run iterators
+_NUMBERS = ("math", "np", "numpy")
 
 
 class Place(NamedTuple):
@@ -63,7 +67,9 @@ class Loops(Expressions):
         at, variable = At(node), self.temporary()
         if bound_names([node.test]):
             return self._while_true(node, place)
-        begin, goes_on = at.statement(f"{variable} = __nbad__.loop()"), at.statement(f"{variable}.goes_on(test, left)").value
+        watches = "watches=True" * any(map(_may_write, all_nodes(node.test)))
+        begin, goes_on = at.lines(f"{variable} = __nbad__.loop({watches})\n{variable}.goes_on(test, left)")
+        goes_on = goes_on.value
         goes_on.args[0] = self.visit(node.test)
         return self._loop(node, place, variable, begin, goes_on, [], [node.test])
 
@@ -116,6 +122,15 @@ class Loops(Expressions):
 
     def _rest(self, statements: list[ast.stmt], place: Place) -> list[ast.stmt]:
         return self.block(statements, place.inside) if statements else []
+
+
+def _may_write(node: ast.AST) -> bool:
+    """Whether an expression calls what may write to something: neither Python's own nor a function of numbers."""
+    function = node.func if isinstance(node, ast.Call) else None
+    if isinstance(function, ast.Name):
+        return not hasattr(builtins, function.id) or function.id in _ASKING
+    is_of_numbers = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _NUMBERS
+    return function is not None and not is_of_numbers
 
 
 def settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:

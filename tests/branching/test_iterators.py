@@ -1,0 +1,202 @@
+"""Loops that elements leave: what asking for the next item, or test, does besides is done for the others."""
+
+import numpy as np
+import pytest
+
+import nbad
+from nbad.errors import TraceError
+
+XS = np.array([-2.5, -0.0, 0.3, 0.5, 1.0, 1.7, 2.0, 3.6, 7.0])
+
+
+def generator_that_counts(x):
+    count = [0.0]
+
+    def items():
+        for item in (x, x + 1, x + 2):
+            count[0] += 1
+            yield item
+
+    for item in items():
+        if item > 1:
+            break
+    return count[0]
+
+
+def iterator_that_counts(x):
+    count = [0.0]
+
+    class Items:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            count[0] += 1
+            if count[0] > 3:
+                raise StopIteration
+            return x * count[0]
+
+    for item in Items():
+        if item > 1:
+            break
+    else:
+        count[0] += 100
+    return count[0]
+
+
+def sequence_that_counts(x):
+    count = [0.0]
+
+    class Items:
+        def __getitem__(self, k):
+            count[0] += 1
+            return [x, 2 * x, 3 * x][k]
+
+    for item in Items():
+        if item > 1:
+            break
+    return count[0]
+
+
+def map_that_counts(x):
+    count = [0.0]
+
+    def twice(v):
+        count[0] += 1
+        return 2 * v
+
+    for item in map(twice, (x, 1.0)):
+        if item > 0.5:
+            break
+    return count[0]
+
+
+def test_that_counts(x):
+    count = [0.0]
+
+    def goes_on():
+        count[0] += 1
+        return count[0] < 3
+
+    while goes_on():
+        if x > count[0]:
+            break
+    return count[0]
+
+
+def test_that_counts_with_a_sum(x):
+    count, total = [0], 0.0
+
+    def goes_on():
+        count[0] += 1
+        return count[0] < 4
+
+    while goes_on():
+        total += x
+        if total > 2:
+            break
+    return total + 10 * count[0]
+
+
+def test_that_counts_many(x):
+    count, y = [0.0], x
+
+    def goes_on():
+        count[0] += 1
+        return count[0] < 300
+
+    while goes_on():
+        y = np.sin(y) + x / count[0]
+    return y * count[0]
+
+
+def traced_test_in_the_body(x):
+    count = [0.0]
+
+    def goes_on():
+        count[0] += 1
+        return x * count[0] < 3 and count[0] < 5
+
+    while True:
+        if not goes_on():
+            break
+    return count[0]
+
+
+test_that_counts.__test__ = test_that_counts_with_a_sum.__test__ = test_that_counts_many.__test__ = False
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        generator_that_counts, iterator_that_counts, sequence_that_counts, map_that_counts, test_that_counts,
+        test_that_counts_with_a_sum, test_that_counts_many, traced_test_in_the_body,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_what_is_done_besides_is_done_for_those_that_ask(f):
+    expected = [f(x) for x in XS]
+    np.testing.assert_allclose(nbad.kernel(f)(XS), expected, rtol=1e-14)
+
+
+def test_an_error_of_the_next_item_is_that_of_elements_that_ask_for_it():
+    def f(x):
+        def items():
+            yield x
+            raise ValueError("no more")
+
+        for item in items():
+            if item > 1:
+                break
+        return item * 2
+
+    xs = np.array([0.5, 3.0])
+    np.testing.assert_array_equal(nbad.kernel(f, errors="nan")(xs), [np.nan, 6.0])
+    with pytest.raises(ValueError, match="no more"):
+        nbad.kernel(f)(xs)
+
+
+def rest_of_an_iterator(x):
+    items = iter([x, 1.0, -x])
+    for item in items:
+        if item > 0.4:
+            break
+    return sum(items)
+
+
+def rest_of_a_generator(x):
+    items = (v for v in (x, 2.0, 3.0))
+    for item in items:
+        if item > 1:
+            break
+    return sum(items)
+
+
+def rest_of_zip(x):
+    items = zip((x, 1.0, 2.0), (3.0, 4.0, 5.0), strict=True)
+    for a, _ in items:
+        if a > 0.4:
+            break
+    return sum(b for _, b in items)
+
+
+@pytest.mark.parametrize("f", [rest_of_an_iterator, rest_of_a_generator, rest_of_zip], ids=lambda f: f.__name__)
+def test_what_is_left_in_an_iterator_is_not_the_same_for_all(f):
+    with pytest.raises(TraceError, match=r"changes the (iterator|generator) `items` in a branch on a traced value"):
+        nbad.kernel(f)(XS)
+
+
+def test_a_traced_test_that_writes_is_refused_with_what_works():
+    def f(x):
+        count = [0.0]
+
+        def goes_on():
+            count[0] += 1
+            return x * count[0] < 3
+
+        while goes_on():
+            pass
+        return count[0]
+
+    with pytest.raises(TraceError, match=r"(?s)changes the list `count` in the test of a loop.*if not test: break"):
+        nbad.kernel(f)(XS)
