@@ -1,14 +1,18 @@
 """`a if test else b`, `and` and `or` on a traced value: both operands are evaluated, and are merged into one value."""
 
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from nbad.branching.arms import Changes, Fork
+from nbad.branching.arms import Changes, Fork, variables
 from nbad.language import refusals
 from nbad.language.merging import Different
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
+
+_END = object()
 
 
 class PlainChoice:
@@ -76,3 +80,46 @@ class Choice(Fork):
             raise self.flow.trace.refusal(what, fix, line=self.line, got=str(error)) from None
         self.close()
         return result
+
+
+def quantified(flow: "Flow", values: Iterable[Any], join: Callable[..., Any], decisive: bool) -> Any:
+    """`any` or `all` of what an iterator gives: elements for which some items have decided do not ask for the next one."""
+    frame: Any = sys._getframe(1)
+    while "__nbad__" not in frame.f_globals:
+        frame = frame.f_back
+    items, result = iter(values), not decisive
+    while result is not decisive:
+        if not flow.trace.is_traced(result):
+            value = _next(flow, items)
+        else:
+            value = _next_in_arm(flow, items, result, not decisive, frame)
+        if value is _END:
+            break
+        result = join(flow.trace, result, value)
+    return result
+
+
+def _next(flow: "Flow", items: Iterator[Any]) -> Any:
+    value = next(items, _END)
+    if value is _END:
+        return _END
+    return flow.trace.condition(value) if flow.trace.is_traced(value) else bool(value)
+
+
+def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool, frame: FrameType) -> Any:
+    """The next item for elements for which a condition holds, or fails; it may not assign variables, as `:=` does."""
+    known, choice = dict(variables(frame)), Choice(flow, condition, frame)
+    choice.holds = holds
+    flow.open.append(choice)
+    value = _END
+    with flow.operand():
+        value = _next(flow, items)
+    flow.open.remove(choice)
+    changes = choice.end_arm()
+    choice.merge_writes(*((changes, {}) if holds else ({}, changes)))
+    choice.close()
+    bound = next((name for name, new in variables(frame) if new is not known.get(name, _END)), None)
+    if bound is not None:
+        what, fix = refusals.FLOW["binds"]
+        raise flow.trace.refusal(what.format(name=bound), fix.format(name=bound))
+    return value

@@ -17,7 +17,7 @@ import numpy as np
 
 from nbad import lines
 from nbad.branching.branches import Branch, Loss, PlainBranch, only
-from nbad.branching.choices import Choice, PlainChoice
+from nbad.branching.choices import Choice, PlainChoice, quantified
 from nbad.branching.faults import NoPath, ends_path
 from nbad.branching.guards import Guard
 from nbad.branching.loops import Each, Loop
@@ -62,7 +62,7 @@ class Flow(Paths):
         self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
         self._truths: dict[int, tuple[Any, bool]] = {}  # of traced values, which are held: so the keys stay theirs
-        trace.before_write = self._before_write
+        trace.before_write, trace.quantified = self._before_write, functools.partial(quantified, self)
 
     def __enter__(self) -> Self:
         return self

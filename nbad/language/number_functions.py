@@ -90,6 +90,8 @@ def _all(trace: "Trace", values: Any) -> Any:
 
 def _joined(trace: "Trace", values: Any, join: Callable[..., Any], decisive: bool) -> Any:
     """Conditions joined one by one; a plain one may decide, and then the rest is not asked for, as in Python."""
+    if not isinstance(values, list | tuple | np.ndarray):  # to ask for an item may do things of its own
+        return trace.quantified(values, join, decisive)
     result = not decisive
     for value in values:
         result = join(trace, result, trace.condition(value) if trace.is_traced(value) else bool(value))

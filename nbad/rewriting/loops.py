@@ -60,7 +60,9 @@ class Loops(Expressions):
         begin, target = at.statement(f"{variable} = __nbad__.each(iterable)"), at.statement(f"target = {variable}.item")
         begin.value.args = [self.visit(node.iter)]
         target.targets = [self.visit(node.target)]
-        return self._loop(node, place, variable, begin, at.statement(f"{variable}.stays(left)").value, [target], [node.target])
+        return self._loop(
+            node, place, variable, begin, at.statement(f"{variable}.stays(left)").value, [target], [node.target, node.iter]
+        )
 
     def rewrite_while(self, node: ast.While, place: Place) -> list[ast.stmt]:
         """A test that binds variables is a part of the body, from which the loop is left."""
