@@ -62,8 +62,6 @@ class Trace:
         The condition of the path that is run, traced or True; control flow puts it here.
     ends_operand : callable
         Whether an error ends the path of an operand of a choice that is being evaluated; control flow puts it here, too.
-    quantified : callable
-        `any` or `all` of what an iterator gives, which may do other things when it is asked; control flow puts it here, too.
     guards : list
         Statements that may catch errors, whose bodies are being run.
     catches : callable
@@ -99,7 +97,7 @@ class Trace:
         self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
         self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None
         self.ends_operand: Callable[[TraceError], bool] = lambda error: False
-        self.quantified: Callable[..., Any]
+        self.quantified: Callable[..., Any]  # `any` or `all` of what an iterator gives; control flow puts it here
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 
     def value(self, node: int) -> Tracer:

@@ -128,7 +128,8 @@ def missing(trace: "Trace", module: ModuleType, name: str) -> TraceAttributeErro
     meant = closest(name, [each for each in names if f"{module.__name__}.{each}" in MEANINGS]) or closest(name, names)
     what, short = f"uses `{module.__name__}.{name}`", module.__name__.replace("numpy", "np")
     fix = f"{short}.{meant}" if meant else f"help({short})"
-    return TraceAttributeError(str(trace.refusal(what, fix, got="a name that the module does not have", meant=meant)))
+    text, got = f"kernel `{trace.name}` {what}:", "a name that the module does not have"
+    return TraceAttributeError(text, source=trace.line(), got=got, meant=meant, fix=fix)  # who asks may go on without it
 
 
 def path_of(value: Any) -> str:

@@ -85,6 +85,9 @@ class StandIn:
     def __ror__(self, other: Any) -> Any:
         return other | self._original
 
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (self._original,)  # of `class Length(float)` in a kernel
+
     def __instancecheck__(self, instance: Any) -> bool:
         if type(instance) is Perhaps:
             raise self._rebinder.trace.refusal(*refusals.FLOW["perhaps"])
@@ -230,11 +233,7 @@ class Rebinder:
     def _solver(self, value: Any, path: str) -> StandIn:
         """A root finder: what it solves runs in the trace, and sees traced values around it."""
         problem: Any = roots.problem_of(value)  # there is one, by the rule
-
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return roots.solved(self.trace, problem(*args, **kwargs))
-
-        return StandIn(value, path, self, invoke)
+        return StandIn(value, path, self, lambda args, kwargs: roots.solved(self.trace, problem(*args, **kwargs)))
 
     def _impure(self, value: Any, path: str) -> StandIn:
         def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
