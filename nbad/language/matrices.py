@@ -257,7 +257,7 @@ def _rotated(trace: "Trace", rows: np.ndarray, p: int, q: int) -> np.ndarray:
     """A symmetric matrix after the rotation in the plane of two axes that makes their common item 0."""
     difference, twice = rows[q, q] - rows[p, p], 2.0 * rows[p, q]
     side = trace.call(np.copysign, (1.0, difference), {})
-    length = abs(difference) + trace.call(np.hypot, (difference, twice), {})
+    length = side * difference + trace.call(np.hypot, (difference, twice), {})  # `abs` has no slope at 0
     # 0 where the two are equal already
     tangent = trace.apply("select", (length == 0.0, 0.0, side * twice / length))
     cosine = 1.0 / trace.apply("sqrt", (1.0 + tangent * tangent,))

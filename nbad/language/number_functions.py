@@ -16,6 +16,8 @@ from nbad.language.meanings import Meaning, means
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
+_LARGEST_STEP, _ALL_EXPONENTS = 1022, 4200  # powers of two that are normal numbers; beyond what any number has
+
 # builtins
 
 
@@ -167,23 +169,30 @@ def _fsum(trace: "Trace", values: list[Any]) -> Any:
 
 
 def _modf(trace: "Trace", x: Any) -> Any:
-    whole = trace.apply("trunc", (trace.real(x),))
-    rest = trace.apply("select", (abs(x) == math.inf, 0.0, x - whole))
-    return trace.apply("copysign", (rest, x)), whole
+    x = trace.real(x)
+    rest = trace.apply("fmod", (x, 1.0))  # of the sign of x, and with the slope 1 where it is 0, too
+    rest = trace.apply("select", (_isinf(trace, x), trace.apply("copysign", (0.0, x)), rest))
+    return rest, trace.apply("trunc", (x,))
 
 
 def _ldexp(trace: "Trace", x: Any, i: Any) -> Any:
-    return x * trace.apply("exp2", (i,)) if trace.is_traced(i) else x * math.ldexp(1.0, i)
+    if trace.is_traced(i):
+        return x * trace.apply("exp2", (i,))
+    steps, rest = divmod(min(abs(i), _ALL_EXPONENTS), _LARGEST_STEP)  # only the last step may round
+    for step in (rest, *[_LARGEST_STEP] * steps):
+        x = x * math.ldexp(1.0, step if i > 0 else -step)
+    return x
 
 
 def _remainder(trace: "Trace", x: Any, y: Any) -> Any:
     """The multiple of `y` nearest to `x` is taken off, of two that are as near the even one."""
     x, size = trace.real(x), abs(trace.real(y))
-    # exact, and with the parity of the quotient
-    rest = abs(trace.apply("fmod", (x, size + size)))
+    sign = trace.apply("copysign", (1.0, x))
+    # exact, and with the parity of the quotient; the sign, for `abs` has no slope at 0
+    rest = sign * trace.apply("fmod", (x, size + size))
     once = rest - size
     twice = trace.apply("select", (once + once >= size, once - size, once))
-    return trace.apply("copysign", (1.0, x)) * trace.apply("select", (rest + rest > size, twice, rest))
+    return sign * trace.apply("select", (rest + rest > size, twice, rest))
 
 
 # conditions

@@ -176,3 +176,13 @@ def test_second_order_of_eigenvalues_is_that_of_perturbation_theory():
         return np.linalg.eigvalsh(np.array([[1.0, 0.0, 0.0], [b, 3.0, 0.0], [0.0, b, 4.0]]))[2]
 
     assert nbad.grad(nbad.grad(greatest))(0.0) == pytest.approx(2.0, rel=1e-12)
+
+
+def test_eigenvalues_where_items_of_the_diagonal_are_equal():
+    f = nbad.kernel(lambda x: tuple(np.linalg.eigvalsh(np.array([[x, 1.0], [1.0, 2.0]]))))
+    xs = np.array([1.0, 2.0, 3.5])
+    root = np.sqrt((xs - 2) ** 2 + 4)
+    np.testing.assert_allclose(nbad.jacobian(f)(xs)[..., 0], np.stack([(1 - (xs - 2) / root) / 2, (1 + (xs - 2) / root) / 2], 1))
+    second = 2 / root**3
+    hessian = nbad.hessian(nbad.kernel(lambda x: np.linalg.eigvalsh(np.array([[x, 1.0], [1.0, 2.0]]))[1]))
+    np.testing.assert_allclose(hessian(xs)[:, 0, 0], second, rtol=1e-12)

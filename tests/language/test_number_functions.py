@@ -143,3 +143,32 @@ def test_refusals(function, message):
     text = rf"kernel `<lambda>` {re.escape(message)}:\n.*\(test_number_functions\.py:{number}\)\n  fix: "
     with pytest.raises(TraceError, match=text):
         traced(function)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: math.modf(x)[0], lambda x: np.modf(x)[0], lambda x: math.remainder(x, 1.5), lambda x: math.remainder(x, -0.75)],
+)
+def test_what_is_left_of_a_number_follows_it_where_it_is_zero(function):
+    xs = np.array([-2.25, -0.25, -0.0, 0.0, 1e-300, 0.3])
+    np.testing.assert_array_equal(slope(function, xs), 1.0)
+
+
+def test_the_rest_of_a_division_follows_the_divisor_where_it_is_zero():
+    xs = np.array([-3.0, -1.5, 0.0, 1.5, 3.0])  # multiples of the divisor
+    np.testing.assert_array_equal(
+        slope(lambda x: math.remainder(3.0, x), np.array([1.5, -1.5, 3.0, -0.75])), [-2.0, 2.0, -1.0, 4.0]
+    )
+    np.testing.assert_array_equal(slope(lambda x: math.remainder(x, 1.5), xs), 1.0)
+
+
+@pytest.mark.parametrize(
+    "power", [0, 1, -1, 1023, 1024, 2000, 2097, 3000, -1022, -1040, -1075, -1080, -2000, -2098, -4000, 10**9, -(10**9)]
+)
+def test_powers_of_two_beyond_those_of_one_number(power):
+    xs = np.array([0.0, -0.0, 5e-324, 1e-310, 1.0, -3.7, 1.7e308, -1e300, 1.2345678901234567e-290, np.inf, -np.inf, np.nan])
+    found = value(lambda x: math.ldexp(x, power), xs)
+    with np.errstate(over="ignore", under="ignore"):
+        expected = np.ldexp(xs, power)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found[:2]), np.signbit(expected[:2]))
