@@ -306,7 +306,7 @@ class Trace:
 
     def _repeat(self, traced: Traced, prefix: str, slots: list[Any]) -> list[Tracer]:
         """The outputs of a kernel, for the values of its input slots; its flags become flags here."""
-        nodes, path = [self.node(value, REAL) for value in slots], self.path()
+        nodes, path = [self.real(value)._node for value in slots], self.path()
         active = None if path is True else self.node(path, BOOL)
         if traced.flags is not None:
             conditions = [self.value(k) for k in self.builder.splice(traced.flags.graph, nodes, active, prefix)]

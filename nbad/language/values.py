@@ -296,6 +296,8 @@ class TracedWhole(TracedReal):
         super().__init__(trace, node)
         object.__setattr__(self, "is_signed", is_signed)
 
+    __pos__ = Tracer.copy
+
     def __rshift__(self, count: Any) -> Any:
         return self // 2 ** int(count) if isinstance(count, int | np.integer) and count >= 0 else NotImplemented
 
@@ -316,8 +318,7 @@ class TracedCondition(Tracer):
     __class__ = bool  # type: ignore[assignment]
     kind = BOOL
 
-    def __neg__(self) -> Any:
-        return 0 - self
+    __neg__, __pos__ = (lambda self: 0 - self), (lambda self: 0 + self)
 
     shape, ndim, size, dtype = (), 0, 1, np.dtype(bool)
 

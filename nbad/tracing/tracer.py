@@ -18,7 +18,7 @@ from nbad.graphs.structures import Structure
 from nbad.language import arrays, no_value
 from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
-from nbad.language.values import Perhaps, Tracer, plain_number
+from nbad.language.values import Perhaps, TracedWhole, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
 from nbad.tracing.arguments import Argument, Bundle, parts_of
 from nbad.tracing.names import Names
@@ -81,7 +81,7 @@ def trace(
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected
         structure, leaves = _outputs(run, returned)
-        outputs = [run.node(value, REAL) for leaf in leaves for value in leaf.flat]
+        outputs = [_output(run, value) for leaf in leaves for value in leaf.flat]
         names.give()
         graph, flags = no_value.frozen(run, outputs)
     return Traced(graph, tuple(leaf.shape for leaf in leaves), structure, flags)
@@ -157,6 +157,15 @@ def _outputs(run: Trace, returned: Any) -> tuple[Structure, list[np.ndarray]]:
     if not leaves or any(isinstance(leaf, list) and not leaf for leaf in leaves):
         raise run.refusal(f"returns an empty {kind or 'list'}", "return y")
     return structure, [arrays.items(run, leaf) for leaf in leaves]
+
+
+def _output(run: Trace, value: Any) -> int:
+    """The node of an output; a whole number has no -0."""
+    node = run.node(value, REAL)
+    if not (isinstance(value, TracedWhole) and value.is_signed):
+        return node
+    line = run.line()
+    return run.builder.add("add", node, run.builder.constant(0.0), source=line and line.place)
 
 
 def _items(leaf: Any) -> Iterator[Any]:

@@ -71,7 +71,7 @@ def map_that_counts(x):
     return count[0]
 
 
-def test_that_counts(x):
+def counting_test(x):
     count = [0.0]
 
     def goes_on():
@@ -84,7 +84,7 @@ def test_that_counts(x):
     return count[0]
 
 
-def test_that_counts_with_a_sum(x):
+def counting_test_with_a_sum(x):
     count, total = [0], 0.0
 
     def goes_on():
@@ -98,7 +98,7 @@ def test_that_counts_with_a_sum(x):
     return total + 10 * count[0]
 
 
-def test_that_counts_many(x):
+def counting_test_of_many_passes(x):
     count, y = [0.0], x
 
     def goes_on():
@@ -123,14 +123,11 @@ def traced_test_in_the_body(x):
     return count[0]
 
 
-test_that_counts.__test__ = test_that_counts_with_a_sum.__test__ = test_that_counts_many.__test__ = False
-
-
 @pytest.mark.parametrize(
     "f",
     [
-        generator_that_counts, iterator_that_counts, sequence_that_counts, map_that_counts, test_that_counts,
-        test_that_counts_with_a_sum, test_that_counts_many, traced_test_in_the_body,
+        generator_that_counts, iterator_that_counts, sequence_that_counts, map_that_counts, counting_test,
+        counting_test_with_a_sum, counting_test_of_many_passes, traced_test_in_the_body,
     ],
     ids=lambda f: f.__name__,
 )  # fmt: skip

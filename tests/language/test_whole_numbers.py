@@ -260,3 +260,26 @@ def test_frexp_is_refused_with_what_it_computes():
     halves = nbad.kernel(function_of(f"def f(x):\n    {fix}\n    return m, e * 1.0\n"))
     xs = np.array([-3.7, -0.3, 1e-9, 0.75, 5.0, 1e12])
     np.testing.assert_allclose(np.stack(halves(xs)), np.frexp(xs), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: int(x), lambda x: round(x), lambda x: math.ceil(x), lambda x: -int(x), lambda x: int(x) * -1,
+        lambda x: (x > 0) * -1, lambda x: max(int(x), 0), lambda x: int(x) % -3, lambda x: int(x) // 3, lambda x: -(+int(x)),
+        lambda x: -int(x) if x < 1 else int(x), lambda x: {"n": math.trunc(x)}["n"],
+    ],
+)  # fmt: skip
+def test_a_whole_result_has_no_negative_zero(f):
+    xs = np.array([-2.5, -0.5, -0.0, 0.0, 0.3, 2.0])
+    expected = np.array([float(f(x)) for x in xs])
+    for found in (
+        nbad.kernel(f)(xs),
+        nbad.kernel(lambda x: np.copysign(1.0, nbad.kernel(lambda n: n)(f(x))))(xs) * np.abs(expected),
+    ):
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+def test_plus_of_a_condition_is_a_whole_number():
+    assert nbad.kernel(lambda x: math.copysign(3.0, -(+(x > 1))) * isinstance(+(x > 1), int))(0.0) == 3.0
