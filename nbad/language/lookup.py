@@ -326,14 +326,28 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any, left: Any = None, right: A
         above = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))
         return trace.apply("select", (x < knots[0], left, above))
     slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
+    endless = [j for j, slope in enumerate(slopes) if not (trace.is_traced(slope) or math.isfinite(slope))]
+    starts = [values[k] for k in pieces]
+    for j in endless:  # a piece that begins or ends at inf or nan, or whose slope is too large, as NumPy has it
+        start, end = values[pieces[j]], values[pieces[j] + 1]
+        if not (math.isfinite(start) and math.isfinite(end)):
+            slopes[j], starts[j] = 0.0, _between(start, end)
 
     def pick(numbers: list[Any]) -> Any:
         return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
 
-    inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick([values[k] for k in pieces])
+    inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick(starts)
+    for j in endless:
+        inside = trace.apply("select", (x == knots[pieces[j]], values[pieces[j]], inside))
     at_end = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))
     above = trace.apply("select", (x >= knots[last], at_end, inside))
     return trace.apply("select", (x < knots[0], left, above))
+
+
+def _between(start: float, end: float) -> float:
+    """What lies between two values of a table of which one is infinite or nan: infinite, if both agree on that."""
+    infinite = {value for value in (start, end) if math.isinf(value)}
+    return infinite.pop() if len(infinite) == 1 and not math.isnan(start + end) else math.nan
 
 
 def _knots(trace: "Trace", example: str, table: Any) -> list[float]:

@@ -172,3 +172,16 @@ def test_powers_of_two_beyond_those_of_one_number(power):
         expected = np.ldexp(xs, power)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(np.signbit(found[:2]), np.signbit(expected[:2]))
+
+
+@pytest.mark.parametrize(
+    "heights",
+    [
+        [1.0, np.inf, 2.0], [np.inf, 1.0, 2.0], [np.nan, 1.0, 2.0], [1.0, 2.0, np.nan], [np.inf, np.inf, 1.0],
+        [-np.inf, np.inf, 0.0], [1.0, 1e308, -1e308], [-np.inf, 3.0, np.nan],
+    ],
+)  # fmt: skip
+def test_tables_that_are_not_finite_everywhere(heights):
+    xs = np.array([-1.0, 0.0, 0.25, 1.0, 1.5, 2.0, 3.0, np.nan])
+    knots = [0.0, 1.0, 2.0]
+    np.testing.assert_array_equal(value(lambda x: np.interp(x, knots, heights), xs), np.interp(xs, knots, heights))
