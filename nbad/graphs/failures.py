@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from nbad.graphs.flags import Cause, Flags
 from nbad.graphs.graph import Graph, GraphBuilder, Key, Node
 from nbad.graphs.interpreter import evaluate
-from nbad.graphs.loops import Loop, used_inputs
+from nbad.graphs.loops import Loop, read_inputs
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
 from nbad.lines import Line
 from nbad.operations.row import REAL
@@ -221,7 +221,7 @@ def _used_operands(builder: SimplifyingBuilder, node: Node, use: int, places: fr
         return
     yield first, use
     if places is not None:
-        others = [others[k] for k in sorted(used_inputs(node.payload.loop, places))]
+        others = [others[k] for k in sorted(read_inputs(node.payload.loop, places))]
     if node.op == "select":
         literals = [first, builder.add("not", first)]
     elif node.op in ("and", "or"):  # as Python has it: the second one decides where the first does not

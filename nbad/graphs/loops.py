@@ -6,7 +6,7 @@ so that every node is one number still, and nothing else in a graph need know ho
 
 import functools
 import hashlib
-from collections.abc import Container, Hashable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -260,10 +260,34 @@ def _used_states(loop: Loop, places: frozenset[int]) -> set[int]:
 @functools.lru_cache(256)
 def used_inputs(loop: Loop, places: frozenset[int]) -> frozenset[int]:
     """The inputs of the step that some states, and whether the loop goes on, follow from, these states included."""
+    return _closed(loop, places, lambda wanted: needed(loop.step, wanted))
+
+
+@functools.lru_cache(256)
+def read_inputs(loop: Loop, places: frozenset[int]) -> frozenset[int]:
+    """Those of them that matter: what a loop within the step begins a state with that nobody asks for is read by nobody."""
+    return _closed(loop, places, lambda wanted: _read(loop.step, wanted))
+
+
+def _read(graph: Graph, wanted: Iterable[int]) -> set[int]:
+    """The nodes whose values some nodes follow from."""
+    found = set(wanted)
+    for k in range(max(found, default=-1), -1, -1):
+        node = graph.nodes[k]
+        if k in found and node.op == "loop":
+            active, *inputs = node.args
+            found.update((active, *(inputs[s] for s in read_inputs(node.payload.loop, frozenset([node.payload.place])))))
+        elif k in found:
+            found.update(node.args)
+    return found
+
+
+def _closed(loop: Loop, places: frozenset[int], needed: Callable[[list[int]], Iterable[int]]) -> frozenset[int]:
+    """The inputs of the step that states follow from, by the nodes that are needed for some."""
     goes_on, *following = loop.step.outputs
     found = set(places) - {loop.states}
     while True:
-        wanted = needed(loop.step, [goes_on, *(following[s] for s in found if s < loop.states)])
+        wanted = needed([goes_on, *(following[s] for s in found if s < loop.states)])
         if (more := found.union(k for k in wanted if k < len(loop.step.inputs))) == found:
             return frozenset(found)
         found = more

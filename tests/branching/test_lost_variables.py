@@ -182,3 +182,38 @@ def lost_on_a_path_that_has_returned(x, y):
 def test_what_was_lost_elsewhere_has_a_value_here(function):
     expected = [function(*point) for point in POINTS]
     np.testing.assert_array_equal(nbad.kernel(function)(*POINTS.T), expected)
+
+
+def test_a_loop_within_a_loop_that_binds_the_variable_anew():
+    def f(x, y):
+        if y < x + 0.25:
+            i = 5
+            x -= 1
+        while y > x:
+            if y > 0.5:
+                y = x
+            else:
+                for i in range(100):
+                    x = x + 1 + 0 * i
+                    if x > 0.5:
+                        break
+        return x + 2 * y
+
+    xs, ys = np.array([1.0, 0.3, -1.0, -0.3, 2.0]), np.array([1.0, 2.0, 3.0, 0.2, 2.1])
+    np.testing.assert_array_equal(nbad.kernel(f)(xs, ys), list(map(f, xs, ys)))
+
+
+def test_a_loop_within_a_loop_that_reads_the_variable():
+    def f(x, y):
+        if y < x + 0.25:
+            i = 5.0
+        while y > x:
+            for k in range(100):
+                i, x = i + 1, x + i
+                if x > 0.5 * k:
+                    break
+        return x + 2 * y
+
+    assert nbad.kernel(f, errors="nan")(1.0, 1.2) == f(1.0, 1.2)
+    with pytest.raises(UnboundLocalError, match="'i'"):
+        nbad.kernel(f)(np.array([1.0, 1.0]), np.array([1.2, 1.5]))
