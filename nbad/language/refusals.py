@@ -285,14 +285,17 @@ def truth(line: str, is_rewritten: bool) -> tuple[str, str]:
 # for library functions, or calls of them, that nbad does not know
 LIBRARY = {
     **dict.fromkeys(("math.frexp", "numpy.frexp"), "e = math.floor(math.log2(abs(x))) + 1; m = x / 2.0**e  # of x other than 0"),
+    "math.factorial": "math.gamma(n + 1)",
     "numpy.add.reduce": "np.sum(x)",
     "numpy.argsort": "np.sort(x)  # the places of items are not known when a kernel is traced",
     "numpy.count_nonzero": "np.sum(np.where(x > 0, 1.0, 0.0))",
     "numpy.float32": "call the kernel with float32 arrays",
+    "numpy.isin": "x in (1.0, 2.0)",
     "numpy.maximum.reduce": "np.max(x)",
     "numpy.minimum.reduce": "np.min(x)",
     "numpy.multiply.reduce": "np.prod(x)",
     "numpy.tensordot": "np.einsum('ij,j->i', a, b)",
+    **dict.fromkeys(("statistics.mean", "statistics.fmean"), "sum(values) / len(values)"),
 }
 
 # reductions and the like: of one number they are that number, and whoever writes them means the array that it comes from

@@ -27,7 +27,7 @@ from nbad.operations.table import ROWS
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
 
-_ARRAYS = "numpy.linalg.", "numpy.fft.", "scipy.linalg."  # their functions are of whole arrays
+_ARRAYS = "numpy.", "scipy.linalg."  # their functions are of whole arrays, but for ufuncs
 SHOWN = 400  # characters of a list of functions in a message
 SCIPY, NORM = ("scipy.special", "scipy.interpolate", "scipy.sparse"), "scipy.stats.norm"
 _MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "bisect": bisect, "numpy": np, "numpy.linalg": np.linalg}
@@ -113,7 +113,7 @@ def unknown(trace: "Trace", path: str) -> TraceError:
     if path in refusals.LIBRARY or close:
         return trace.refusal(what, refusals.LIBRARY.get(path, *close))
     known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")
-    is_scalar = not path.startswith(_ARRAYS)
+    is_scalar = not path.startswith(_ARRAYS) or isinstance(getattr(np, name, None), np.ufunc)
     fix = (
         f"an operation of your own, made by nbad.primitive({name!r}, ...)"
         if is_scalar

@@ -592,3 +592,19 @@ def test_long_lines_are_cut():
     del linecache.cache["<cell>"]
     assert text == f"f = lambda x: [x{' + x' * 26} ..."
     assert (file, number) == ("<cell>", 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "fix"),
+    [
+        (lambda x: np.pad(np.array([x, 1.0]), 1)[0], "the same, written in loops over items"),
+        (lambda x: np.choose(1, [x, 2.0]), "the same, written in loops over items"),
+        (lambda x: np.add.at(np.zeros(2), [0], x), "the same, written in loops over items"),
+        (lambda x: np.nextafter(x, 1.0), r"an operation of your own, made by nbad.primitive\('nextafter', ...\)"),
+        (lambda x: np.isin(x, [1.0, 2.0]) * 1.0, r"x in \(1.0, 2.0\)"),
+        (lambda x: math.factorial(int(x)), r"math.gamma\(n \+ 1\)"),
+    ],
+)
+def test_only_functions_of_numbers_can_be_operations_of_ones_own(function, fix):
+    with pytest.raises(TraceError, match=f"(?s)which nbad does not know.*fix: {fix}"):
+        traced(function)
