@@ -98,12 +98,14 @@ class Pass:
 
     def end(self, known: Mapping[str, Any]) -> bool:
         """The pass has run and left these variables; says whether it is the one for all, or has to run again."""
-        left = self._left(known)
+        left, lost = self._left(known), self.flow.lost
         self.abandon()
         if self._widen(left):
             self._begin()
             return False
         self.values = Outcomes(self, left).values
+        # a variable that has a value in Python, but none that the trace could hold at the end of the pass
+        self.flow.lost |= {key: loss for key, loss in lost.items() if key[0] is self.code and key[1] not in self.values}
         return True
 
     def abandon(self) -> bool:

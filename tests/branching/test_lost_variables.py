@@ -217,3 +217,17 @@ def test_a_loop_within_a_loop_that_reads_the_variable():
     assert nbad.kernel(f, errors="nan")(1.0, 1.2) == f(1.0, 1.2)
     with pytest.raises(UnboundLocalError, match="'i'"):
         nbad.kernel(f)(np.array([1.0, 1.0]), np.array([1.2, 1.5]))
+
+
+def test_a_variable_that_is_none_before_a_loop_of_many_passes():
+    def f(x, start):
+        best, place = float("inf"), start
+        for k in range(120):
+            distance = (x - k * 0.03) ** 2
+            if distance < best:
+                best, place = distance, k
+        return place
+
+    with pytest.raises(TraceError, match=r"(?s)uses `place`, which has no number at the begin of each pass.*fix: place = 0.0"):
+        nbad.kernel(f, static=("start",))(0.5, None)
+    assert nbad.kernel(f)(0.5, 0.0) == 17.0
