@@ -27,6 +27,18 @@ def test_bits_do_not_depend_on_how_many_parts_are_swept_at_a_time(rng, monkeypat
     np.testing.assert_allclose(made[0][0], expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("elements", [4 * PART, 7 * PART + 9])
+def test_a_sum_over_all_elements_has_the_bits_of_one_tree_whatever_is_picked_beside_it(rng, elements):
+    """As many parts are swept at a time as the seeds leave room for: three of them would be no part of an aligned tree."""
+    product = nbad.kernel(lambda x, q: x[0] * q + x[1] * q * q, signature="(2),()->()")
+    x, i, q = rng.normal(size=300), rng.integers(0, 300, (elements, 2)), 0.7
+    (_, pullback), (_, dense) = (nbad.vjp(product, given, q, argnums=("x", "q")) for given in (nbad.indexed(x, i), x[i]))
+    seeds = rng.normal(size=(9, elements))
+    expected = [dense(seed)[1] for seed in seeds]
+    for count in range(1, 10):
+        np.testing.assert_array_equal(pullback.batched(seeds[:count])[1], expected[:count])
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_entries_that_nobody_picks_have_cotangents_of_0(rng, dtype):
     """Many entries, of which all, or all but one, are picked: results are memory that was used before."""
