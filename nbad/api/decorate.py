@@ -55,9 +55,9 @@ def kernel(fn=None, *, signature=None, static=(), math="simd", max_operations=50
     static : tuple of str
         Arguments that are Python values fixed when the kernel is traced; one specialization for each value, told apart by type
         and contents, items of lists and dicts and attributes of objects included. Text, None, enum members, functions, and
-        dataclasses of plain values are static by themselves, and so is what goes into `**kwargs`. The `self` of a method is
-        static: `obj.f` is a kernel of the other arguments, made anew from the attributes of `obj` wherever it is written;
-        `f = obj.f` keeps it.
+        dataclasses of plain values are static by themselves, and so are dicts, namedtuples and dataclasses that hold nothing
+        else, and what goes into `**kwargs`. The `self` of a method is static: `obj.f` is a kernel of the other arguments, made
+        anew from the attributes of `obj` wherever it is written; `f = obj.f` keeps it.
     math : {"simd", "libm"}
         Vector functions within a few ulp, or the C library's scalar ones bit for bit.
     max_operations : int

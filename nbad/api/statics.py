@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import pickle
 import re
+from collections.abc import Iterable
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,18 +25,34 @@ _ARRAY_LIKE = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack_
 def is_setting(value: Any) -> bool:
     """Whether a value is static by itself: no number and no array, but text, None, an enum member, a function or settings.
 
+    A dict or a namedtuple is settings where it holds nothing else.
+
     Examples
     --------
-    >>> [is_setting(value) for value in ("linear", None, abs, 2.0, [1.0], {"a": 1.0})]
-    [True, True, True, False, False, False]
+    >>> [is_setting(value) for value in ("linear", None, abs, 2.0, [1.0], {"a": 1.0}, {"rule": "linear"})]
+    [True, True, True, False, False, False, True]
     """
     if type(value) in _NUMBERS or isinstance(value, Tracer):
         return False
     if value is None or isinstance(value, (str, enum.Enum)):
         return True
+    if isinstance(value, dict) or (isinstance(value, tuple) and hasattr(type(value), "_fields")):
+        return _are_settings(value.values() if isinstance(value, dict) else value)
     if any(hasattr(type(value), name) for name in _ARRAY_LIKE):
         return False
-    return callable(value) or (dataclasses.is_dataclass(value) and _is_plain(value))
+    return callable(value) or (dataclasses.is_dataclass(value) and (_is_plain(value) or _are_settings(_fields_of(value))))
+
+
+def _are_settings(values: Iterable[Any]) -> bool:
+    try:
+        return all(map(is_setting, values))
+    except RecursionError:  # what holds itself
+        return False
+
+
+def _fields_of(value: Any) -> list[Any]:
+    """What the fields of a dataclass hold, None where one was never set."""
+    return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
 
 
 def _is_plain(value: Any) -> bool:
@@ -45,7 +62,7 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(_is_plain, value.values()))
     if dataclasses.is_dataclass(value):
-        return all(_is_plain(getattr(value, field.name, None)) for field in dataclasses.fields(value))
+        return all(map(_is_plain, _fields_of(value)))
     return value is None or isinstance(value, (int, float, complex, str, bytes, enum.Enum, np.generic))
 
 
