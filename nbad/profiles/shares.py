@@ -222,7 +222,7 @@ def _cut(x: Any, depth: int, axes: int, axis: int, count: int) -> Any:
     """The first elements along an axis of the element space."""
     own = np.ndim(x) - depth
     place = axis + own - axes
-    return x if place < 0 or x.shape[place] == 1 else x[(slice(None),) * place + (slice(count),)]
+    return x if own == 0 or place < 0 or x.shape[place] == 1 else x[(slice(None),) * place + (slice(count),)]
 
 
 def _sweeps(kernel: Kernel, xs: tuple[Any, ...], count: int) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -68,6 +68,14 @@ def test_calls_of_one_element_are_launch():
     assert share("value", inputs=inputs, **times) == [0.0, 2.0, 0.0, 0.0, 0.0]
 
 
+def test_what_has_no_axes_of_elements_is_not_cut():
+    f = nbad.kernel(lambda r, s: r[0] * s, signature="(2),()->()")
+    r, s = np.ones(2), 3.0
+    found = shares._inputs(f, (r, s))
+    assert (found.elements, found.part[0].shape, found.part[1]) == ((1, 1, 1), (2,), 3.0)
+    assert str(nbad.profile(f, r, s, rounds=1)).startswith("<lambda>(r, s)")
+
+
 def test_inputs_are_cut_as_they_lie():
     f = nbad.kernel(lambda r, s, t: r[0] * s + t, signature="(2),(),()->()")
     r, s, t = np.ones((7, 5000, 2))[:, ::2], np.ones(2500, np.float32), 3.0
