@@ -58,6 +58,9 @@ def operator(shape: tuple[int, int], dtype: np.dtype, push: Any, pull: Any) -> A
     """A linear operator: `push` takes an array `(S, columns)` to one `(S, rows)`, and `pull` the other way."""
     from scipy.sparse.linalg import LinearOperator
 
+    if not all(shape):  # sweeps that have nothing to read do not know how many columns there are
+        push, pull = (_zero(size, dtype) for size in shape)
+
     def rows(apply, v):
         return apply(np.ascontiguousarray(v, dtype))
 
@@ -68,6 +71,11 @@ def operator(shape: tuple[int, int], dtype: np.dtype, push: Any, pull: Any) -> A
         return _linear(lambda v: rows(apply, v.T).T)
 
     return LinearOperator(shape, matvec=one(push), rmatvec=one(pull), matmat=many(push), rmatmat=many(pull), dtype=dtype)
+
+
+def _zero(size: int, dtype: np.dtype) -> Any:
+    """The map to rows of so many zeros."""
+    return lambda rows: np.zeros((len(rows), size), dtype)
 
 
 def _linear(apply: Any) -> Any:

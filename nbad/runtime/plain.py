@@ -170,7 +170,7 @@ def _most(rows, flops, size, results, longest, most=None):
 
 
 def _nanoseconds(rows, flops, size):
-    return Work(size * rows, flops * size / WORD).cached_nanoseconds
+    return Work(size * max(rows, 1), flops * size / WORD).cached_nanoseconds  # time to divide by
 
 
 def _entry(sweep, longest, most):

@@ -148,6 +148,8 @@ def _forward(call, options):
 
 def _plain(program, reverse):
     """`vjp` in the plain case."""
+    if not program.leaves:  # a gradient by no argument: no result has the shape of the elements
+        return plain.never
     run, depth, structure = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.structure
     is_tuple, is_usual = structure.is_tuple, structure.is_usual
 

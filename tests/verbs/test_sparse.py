@@ -217,6 +217,15 @@ def test_matrices_without_entries(rng):
     assert nbad.sparse_jacobian(nbad.kernel(lambda: (1.0, 2.0)))().shape == (2, 0)
 
 
+def test_operators_by_no_argument_are_those_of_matrices_without_columns():
+    square, x = nbad.kernel(lambda x: x * x), np.ones(3)
+    J, H = nbad.sparse_jacobian(square, ()).operator(x), nbad.sparse_hessian(square, ()).operator(x)
+    assert (J.shape, H.shape) == ((3, 0), (0, 0))
+    for _ in range(3):
+        np.testing.assert_array_equal(J @ np.ones(0), np.zeros(3))
+        assert ((J.T @ x).shape, (H @ np.ones(0)).shape, (H @ np.ones((0, 2))).shape) == ((0,), (0,), (0, 2))
+
+
 def test_operators_take_complex_vectors():
     """As SciPy's solvers for eigenvalues may give them to operators of real numbers."""
     f, x = nbad.kernel(lambda x, y: x * x * y), np.array([1.0, 2.0, 4.0])

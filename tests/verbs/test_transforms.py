@@ -212,3 +212,13 @@ def test_sparsity_says_which_entries_there_are():
     assert found.tolist() == [[True, True, False, False], [False, False, True, True], [False, False, False, True]]
     assert not nbad.jacobian(f)(x, c)[:, ~found].any()
     assert nbad.jacobian(f, argnums="c").sparsity(x, c).tolist() == [[False], [True], [True]]
+
+
+@pytest.mark.parametrize("residuals", ["auto", "partials", "mincut", "recompute"])
+def test_a_gradient_by_no_argument_has_no_results_and_a_pullback(residuals):
+    nothing, x = nbad.grad(nbad.kernel(lambda x: x * x), ()), np.ones(3)
+    for _ in range(4):
+        y, pullback = nbad.vjp(nothing, x, residuals=residuals)
+        assert y == ()
+        np.testing.assert_array_equal(pullback(())[0], np.zeros(3))
+        assert nbad.vjp(nothing, x, argnums=(), residuals=residuals)[1](()) == ()
