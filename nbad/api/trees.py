@@ -277,7 +277,8 @@ class Flat(NamedTuple):
         trees, passed = dict(self.forest), f.parameters[: len(primals)]
         parts = tuple((name, trees.get(name), self.names[name]) for name in passed)
         names = tuple(each for name in passed for each in self.names[name])
-        return Groups(parts, names).leaves(f"`nbad.{verb() or 'jvp'}(f, primals, tangents)`", tangents)
+        fixed = frozenset(name for name in names if not self.differentiable.get(name))
+        return Groups(parts, names, fixed).leaves(f"`nbad.{verb() or 'jvp'}(f, primals, tangents)`", tangents)
 
     def groups(self, f: Any, argnums: Any) -> "Groups":
         """How results that come for each differentiated flat parameter are put together."""
@@ -342,10 +343,13 @@ class Groups(NamedTuple):
         For each parameter its name, its tree or None, and its flat parameters.
     names : tuple of str
         The flat parameters for which there is something, in order.
+    fixed : frozenset of str
+        Those among them that are 0, for they have no derivative.
     """
 
     parts: tuple[tuple[str, Tree | None, tuple[str, ...]], ...]
     names: tuple[str, ...]
+    fixed: frozenset[str] = frozenset()
 
     def build(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """One value for each parameter; None where there is none in it."""
@@ -359,7 +363,7 @@ class Groups(NamedTuple):
                 f"{call}: there must be one entry for each argument",
                 got=f"{len(given)} entries" if isinstance(given, tuple | list) else shown(given),
                 expected=f"a tuple of {len(self.parts)}: {', '.join(name for name, _, _ in self.parts)}",
-                fix=fix or f"({', '.join('1.0' if tree is None else tree.written('1.0') for _, tree, _ in self.parts)},)",
+                fix=fix or self.written(["1.0"] * len(self.names)),
             )
         found: dict[str, Any] = {}
         for (name, tree, own), value in zip(self.parts, given, strict=True):
@@ -369,10 +373,22 @@ class Groups(NamedTuple):
                     f"{call}: what is given for {name} does not have its structure",
                     got=shown(value),
                     expected=tree.described() if tree else "an array",
-                    fix=fix or (tree.written("1.0") if tree else "1.0"),
+                    fix=fix or (tree.written_of(map(self._number, own)) if tree else "1.0"),
                 )
             found |= zip(own, parts, strict=True)
         return tuple(found[name] for name in self.names)
+
+    def written(self, texts: Sequence[str]) -> str:
+        """Code of a tuple of these values, one for each of `names`."""
+        found = dict(zip(self.names, texts, strict=True)) | dict.fromkeys(self.fixed, "0.0")
+        each = [
+            tree.written_of(found.get(name, "None") for name in own) if tree else found[own[0]] for _, tree, own in self.parts
+        ]
+        return f"({', '.join(each)},)" if each else "()"
+
+    def _number(self, name: str) -> str:
+        """Code of a number that may stand for a value."""
+        return "0.0" if name in self.fixed else "1.0" if name in self.names else "None"
 
 
 def _stands_for_all(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
 
@@ -175,7 +176,13 @@ class Tree(NamedTuple):
         >>> Tree(dict, ("a", "b"), (None, Tree(dict, ("c",), (None,)))).written("1.0")
         "{'a': 1.0, 'b': {'c': 1.0}}"
         """
-        texts = [p.written(leaf) if isinstance(p, Tree) else leaf if p is None else repr(p.value) for p in self.parts]
+        return self.written_of(repeat(leaf))
+
+    def written_of(self, leaves: Iterator[str]) -> str:
+        """The same of leaves that differ."""
+        texts = [
+            p.written_of(leaves) if isinstance(p, Tree) else next(leaves) if p is None else repr(p.value) for p in self.parts
+        ]
         if self.kind is tuple:
             return f"({', '.join(texts)},)"
         pairs = list(zip(self.keys, texts, strict=True))

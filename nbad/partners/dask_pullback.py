@@ -17,7 +17,7 @@ from nbad.partners.dask_blocks import LEAD, Chunks, Cut, Kept, blocks_of, chosen
 from nbad.runtime.block_sums import TILE
 from nbad.runtime.strides import batch
 from nbad.verbs.pullback import MANY, ONE
-from nbad.verbs.seeds import Given, as_given, count_of
+from nbad.verbs.seeds import Given, as_given, count_of, many
 
 FAN = 16  # parts that a task adds at most
 
@@ -157,7 +157,11 @@ class Pullback:
         given = Given(f"`{code.partition('(')[0]}`", layout.dtype, is_batched)
         named = list(zip(program.seed_names, leaves, layout.leaf_shapes, strict=True))
         arrays = [as_given(given, name, stand_in(leaf, name), shape, name) for name, leaf, shape in named]
-        count = count_of(given, arrays, "seed", code, layout.leaf_shapes) if is_batched else None
+
+        def example():
+            return code.format(", ".join(many(layout.leaf_shapes)))
+
+        count = count_of(given, arrays, "seed", example) if is_batched else None
         cut_seeds, labels = [], []
         for leaf, array, core in zip(leaves, arrays, made.leaf_cores, strict=True):
             labels.append(((LEAD,) * is_batched + made.space + core_labels(core)) if array.ndim else None)

@@ -21,7 +21,7 @@ from nbad.runtime.sweeps import scalars
 from nbad.verbs import pickling
 from nbad.verbs.jacobians import check_axes
 from nbad.verbs.residuals import Residuals
-from nbad.verbs.seeds import Given, as_given, count_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, in_tuple, made_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}
@@ -226,11 +226,13 @@ class Pullback(Public):
         return out
 
     def _count(self, given, seeds):
-        return count_of(given, seeds, "seed", self._code(given), self._sweeps.leaf_shapes)
+        return count_of(given, seeds, "seed", lambda: self._example(given))
 
-    def _code(self, given):
-        """How a call of this pullback is written, with a place for the seeds."""
-        return f"pullback{'.batched' * given.batched}({'({0},)' if self._reverse.program.structure.is_tuple else '{0}'})"
+    def _code(self, given, leaves):
+        """How a call of this pullback is written, with this code for the leaves of the seeds."""
+        is_batched = given.batched and len(leaves) > 0  # of no leaves there are as many as one likes
+        seed = in_tuple(leaves) if self._reverse.program.structure.is_tuple else leaves[0]
+        return f"pullback{'.batched' * is_batched}({seed})"
 
     def _seeds(self, given, ct):
         """The leaves of a seed as arrays, checked against the value's structure and shapes."""
@@ -247,13 +249,13 @@ class Pullback(Public):
 
     def _example(self, given):
         """A call that fits."""
-        code, shapes = self._code(given), self._sweeps.leaf_shapes
-        return many(code, shapes) if given.batched else code.format(", ".join(["1.0"] * len(shapes)))
+        shapes = self._sweeps.leaf_shapes
+        return self._code(given, many(shapes) if given.batched else ["1.0"] * len(shapes))
 
     def _wrong_structure(self, given, found):
-        program, shapes, code = self._reverse.program, self._sweeps.leaf_shapes, self._code(given)
+        program, shapes = self._reverse.program, self._sweeps.leaf_shapes
         is_one_of = isinstance(found, tuple) and found and not program.structure.is_tuple
-        fix = code.format("cts[0]" if given.batched else "ct[0]") if is_one_of else self._example(given)
+        fix = self._code(given, ["cts[0]" if given.batched else "ct[0]"]) if is_one_of else self._example(given)
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
@@ -298,9 +300,12 @@ class Pullback(Public):
                 "`pullback` is closed",
                 got=f"{what} after close()",
                 expected=f"{what} before it",
-                fix=f"y, pullback = nbad.vjp({self._reverse.program.name}, {', '.join(self._reverse.program.names)})",
+                fix=f"y, pullback = nbad.vjp({self._made_of()})",
             )
         return rows
+
+    def _made_of(self) -> str:
+        return made_of(self._reverse.program)
 
     def close(self) -> None:
         """Give the residuals' memory back now; the pullback cannot be called any more. It is also a context manager.

@@ -21,7 +21,7 @@ from nbad.forks import IMPORTS
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
-from nbad.verbs.seeds import Given, as_given, count_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, in_tuple, made_of, many
 
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
@@ -127,8 +127,11 @@ class Pushforward(Public):
             "a pushforward cannot be pickled or copied: it holds compiled code and residuals",
             got="pickle or copy",
             expected="the arguments of `nbad.linearize`, to make it again",
-            fix=f"y, pushforward = nbad.linearize({self._program.name}, {', '.join(self._program.names)})",
+            fix=f"y, pushforward = nbad.linearize({self._made_of()})",
         )
+
+    def _made_of(self):
+        return made_of(self._program)
 
     def _parts(self):
         return self._pushing, self._arguments, self._rows, self._indices
@@ -137,12 +140,17 @@ class Pushforward(Public):
         return self._pushing.is_plain and getattr(self._pushing, run)(self._layout.shape, self._rows, tangents, None)
 
     def _count(self, given, arrays):
-        return count_of(given, arrays, "tangent", f"{MANY}(({{0}},))", [self._layout.shapes[k] for k in self._arguments])
+        return count_of(given, arrays, "tangent", lambda: self._example(True))
 
     def _example(self, is_batched):
-        """A call that fits."""
+        """A call that fits; of no tangents there are as many as one likes."""
         shapes = [self._layout.shapes[k] for k in self._arguments]
-        return many(f"{MANY}(({{0}},))", shapes) if is_batched else f"{ONE}(({', '.join(['1.0'] * len(shapes))},))"
+        texts = many(shapes) if is_batched else ["1.0"] * len(shapes)
+        return f"{MANY if is_batched and shapes else ONE}({self._written(texts)})"
+
+    def _written(self, texts):
+        """Code of a tuple of these tangents."""
+        return in_tuple(texts)
 
     def _read(self, given, tangents):
         names = [self._program.names[k] for k in self._arguments]
@@ -152,7 +160,7 @@ class Pushforward(Public):
             raise ArgumentValueError(
                 f"{given.call}: there must be one tangent per differentiated argument",
                 got=got,
-                expected=f"a tuple of {len(names)}: {', '.join(names)}",
+                expected=f"a tuple of {len(names)}{': ' * bool(names)}{', '.join(names)}",
                 fix=self._example(given.batched),
             )
         each = zip(names, tangents, shapes, strict=True)

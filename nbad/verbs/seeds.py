@@ -51,25 +51,41 @@ def _fitted(spelling, got, shape, lead):
     return f"np.ones({wanted})"
 
 
-def many(structure, shapes):
+def many(shapes):
     """Code for eight seeds or tangents; all but the first are numbers, which stand for all eight.
 
     Examples
     --------
-    >>> many("pullback.batched({0})", [(3,)]), many("pullback.batched(({0},))", [(3,), ()])
-    ('pullback.batched(np.ones((8, 3)))', 'pullback.batched((np.ones((8, 3)), 1.0,))')
+    >>> many([(3,), ()])
+    ['np.ones((8, 3))', '1.0']
     """
-    return structure.format(", ".join([f"np.ones({(8, *shape)})" if k == 0 else "1.0" for k, shape in enumerate(shapes)]))
+    return [f"np.ones({(8, *shape)})" if k == 0 else "1.0" for k, shape in enumerate(shapes)]
 
 
-def count_of(given, arrays, what, structure, shapes):
-    """How many seeds or tangents are given: the leading axis of every array among them."""
+def made_of(program, names=None):
+    """Code of what a linear map is made of: the kernel and its arguments."""
+    return ", ".join([program.name if program.name.isidentifier() else "f", *(names or program.names)])
+
+
+def in_tuple(texts):
+    """Code of a tuple.
+
+    Examples
+    --------
+    >>> in_tuple(["1.0"]), in_tuple([])
+    ('(1.0,)', '()')
+    """
+    return f"({', '.join(texts)},)" if texts else "()"
+
+
+def count_of(given, arrays, what, example):
+    """How many seeds or tangents are given: the leading axis of every array among them; `example()` is a call that fits."""
     counts = {a.shape[0] for a in arrays if a.ndim}
     if len(counts) != 1:
         raise ArgumentValueError(
             f"{given.call}: the number of {what}s is not known",
-            got=f"leading axes {sorted(counts)}" if counts else "Python scalars only",
+            got=f"leading axes {sorted(counts)}" if counts else "Python scalars only" if arrays else f"no {what}",
             expected=f"at least one {what} array, all with the same leading axis",
-            fix=many(structure, shapes),
+            fix=example(),
         )
     return counts.pop()

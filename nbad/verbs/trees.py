@@ -11,6 +11,9 @@ from nbad.api.trees import FILLED, Groups
 from nbad.errors import leaving
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import Pushforward
+from nbad.verbs.seeds import made_of
+
+WHOLE = ("*xs",)  # the arguments as they were given, whose parts have names of their own
 
 
 class TreePullback(Pullback):
@@ -48,6 +51,9 @@ class TreePullback(Pullback):
         made = super().batched(cts, into, accumulate, *more, **unknown)
         return self._groups.build(made) if out is None else out
 
+    def _made_of(self) -> str:
+        return made_of(self._reverse.program, WHOLE)
+
     def _like(self, rows: Array) -> "TreePullback":
         return TreePullback.of(super()._like(rows), self._groups)
 
@@ -65,6 +71,12 @@ class TreePushforward(Pushforward):
     def __init__(self, pushforward: Pushforward, groups: Groups):
         super().__init__(*pushforward._parts())
         self._groups = groups
+
+    def _written(self, texts):
+        return self._groups.written(texts)
+
+    def _made_of(self):
+        return made_of(self._program, WHOLE)
 
     @leaving
     @says_what_is_missing
