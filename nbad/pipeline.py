@@ -226,9 +226,11 @@ class Program:
         return silenced_joint(joint, self.flags, wrt) if self.is_silent else joint
 
     def sparsity(self, wrt):
-        """For each output whether it may follow each of these input slots."""
+        """For each output whether its partial by each of these input slots may be other than 0."""
         with IMPORTS:
             from nbad.derivatives.differentiate import sparsity
+        if self.is_silent:  # elements without a value have nan everywhere
+            return [[True] * len(wrt) for _ in self.graph.outputs]
         rows = self.remember(("sparsity", wrt), lambda: sparsity(self.graph, wrt))
         return [[n in row for n in wrt] for row in rows]
 

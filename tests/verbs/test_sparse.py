@@ -217,6 +217,24 @@ def test_matrices_without_entries(rng):
     assert nbad.sparse_jacobian(nbad.kernel(lambda: (1.0, 2.0)))().shape == (2, 0)
 
 
+def test_elements_without_a_value_are_nan_in_entries_that_are_0_for_all_others():
+    def of_positive(x, y):
+        if x < 0:
+            raise ValueError("x is negative")
+        return x * x * y
+
+    f, x = nbad.kernel(of_positive, errors="nan"), np.array([1.0, -3.0])
+    expected = np.array([[4.0, 0.0, 2.0], [0.0, np.nan, np.nan], [2.0, np.nan, np.nan]])
+    np.testing.assert_array_equal(nbad.sparse_hessian(f)(x, 2.0).toarray(), expected)
+    slopes = nbad.jacobian(nbad.grad(f, ("x", "y")))
+    blocks = slopes(x, 2.0)
+    np.testing.assert_array_equal(blocks[0], [[4.0, 2.0], [2.0, 0.0]])
+    assert np.isnan(blocks[1]).all()
+    assert slopes.sparsity(x, 2.0).all()
+    as_it_raises = nbad.jacobian(nbad.grad(nbad.kernel(of_positive), ("x", "y"))).sparsity(x, 2.0)
+    np.testing.assert_array_equal(as_it_raises, [[True, True], [True, False]])
+
+
 def test_operators_by_no_argument_are_those_of_matrices_without_columns():
     square, x = nbad.kernel(lambda x: x * x), np.ones(3)
     J, H = nbad.sparse_jacobian(square, ()).operator(x), nbad.sparse_hessian(square, ()).operator(x)
