@@ -147,4 +147,6 @@ def _axes(region, own):
     """Sizes of the region's axes, their steps in it and in the whole space, and which are summed; like neighbours as one."""
     ends = strides_over(View(own, contiguous_strides(own, 1)), 0, region.shape)  # 0 along what is summed
     sizes, (*steps, targets) = collapse(region.shape, [contiguous_strides(region.shape, 1), region.steps, ends])
+    if not any(targets):  # a slab of one index keeps no axis: it gets one of one place
+        sizes, steps, targets = [1, *sizes], [[0, *step] for step in steps], [1, *targets]
     return np.array(sizes), np.array(steps), np.array(targets) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nbad
-from nbad.runtime import reverse
+from nbad.runtime import block_sums, reverse
 from nbad.runtime.block_sums import sum_to
 from nbad.runtime.slabs import Region
 
@@ -39,6 +39,16 @@ def test_every_way_to_sum_along_some_axes(shape, dtype, rng):
         for row, place in itertools.product(range(2), np.ndindex(*own)):
             part = tuple(k if keeps else slice(None) for k, keeps in zip(place, kept, strict=True))
             assert found[(row, *place)] == by_the_tree(rows[(row, *part)].ravel(), numbers[part].ravel())
+
+
+def test_a_slab_of_one_index_keeps_no_axis(monkeypatch, rng):
+    """Python sees what compiled code reads behind the ends of arrays."""
+    monkeypatch.setattr(block_sums, "_add_axes", block_sums._add_axes.py_func)
+    rows, whole = rng.standard_normal((2, 300)), Region.whole((3, 300))
+    for at in range(3):
+        found = sum_to(rows, whole.slab(0, slice(at, at + 1)), (1, 1))
+        numbers = np.arange(at * 300, (at + 1) * 300)
+        assert [total for (total,) in found] == [by_the_tree(row, numbers) for row in rows]
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
