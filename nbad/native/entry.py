@@ -152,7 +152,9 @@ def entry(sweep, bounds, means):
     brought = sum(how == table.NEVER and not shared[move.argument] for move, how in zip(moves, direct, strict=True))
     stays = in_place or (any(shared) and not brought)  # nothing is moved item by item
     most = bounds.most if stays else min(bounds.most_staged, most_staged(brought))
-    most = min(most, tile) if any(shared) and tile < TILE else most  # a sum is one of whole blocks
+    sums = sum(shared[move.argument] for move in sweep.stores)
+    if sums:  # one is of whole blocks, whose own sums wait on the stack
+        most = min(most, tile if tile < TILE else LARGEST // (8 * sums) * TILE)
     if not tile or most < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     header = _of_python(dtype) | {
@@ -163,7 +165,7 @@ def entry(sweep, bounds, means):
         table.LIMIT: most, table.FEW: min(most, bounds.few), table.TILE_SIZE: tile, table.AT_ONCE: at_once,
         table.WHOLE: whole if kernel.lines else 1, table.SHARED_FROM: bounds.shared_from, table.LONG_FROM: bounds.long_from,
         table.WOKEN_FROM: bounds.woken_from, table.ASKED: lasting(means.asked), table.FRESH_FROM: means.fresh_from,
-        table.LEASED: lasting(means.leased), table.SUMS: sum(shared[move.argument] for move in sweep.stores),
+        table.LEASED: lasting(means.leased), table.SUMS: sums,
     }  # fmt: skip
     cores, fields = [() if isinstance(a, Rows) else a for a in arguments], []
     core_at = table.HEADER + table.ARGUMENT * len(arguments)

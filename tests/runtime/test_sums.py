@@ -66,3 +66,30 @@ def test_seeds_whose_sums_take_turns(count, accumulate, rng, monkeypatch):
         for k, (one_x, one_y) in enumerate(each):
             assert np.array_equal(dx[k], one_x + accumulate)
             assert np.array_equal(dy[k], one_y + accumulate)
+
+
+def test_sums_of_many_blocks_have_room_in_a_thread_with_a_small_stack(run_python):
+    """Those of 30 numbers in float32 took twice the bytes that scratch on the stack may have."""
+    code = """
+import threading
+import numpy as np, nbad
+
+@nbad.kernel(signature="(30),()->()")
+def summed(a, x):
+    return sum([p * x if k % 2 else p for k, p in enumerate(a)])
+
+def sweep():
+    for n in (300, 130_000):
+        x = np.ones(n, np.float32)
+        _, pullback = nbad.vjp(summed, np.ones(30, np.float32), x)
+        found.append(float(pullback(x)[0].sum()))
+
+found = []
+sweep()
+threading.stack_size(1 << 17)
+thread = threading.Thread(target=sweep)
+thread.start()
+thread.join()
+print(*found)
+"""
+    assert run_python(code).split() == ["9000.0", "3900000.0"] * 2
