@@ -173,7 +173,7 @@ def unknown_name(module: str, name: str, known: Iterable[str]) -> AttributeError
     """The error for a name that a module does not have; protocols are asked for and not missed."""
     if name.startswith("__"):
         return AttributeError(f"module {module!r} has no attribute {name!r}")
-    offered = sorted(known)
+    offered = sorted({*known})
     meant = closest(name, offered)
     return UnknownNameError(
         f"module {module!r} has no attribute {name!r}",

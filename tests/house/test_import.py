@@ -28,6 +28,12 @@ def test_a_name_that_is_not_there():
         nbad.vpj  # noqa: B018
 
 
+def test_names_that_are_offered_are_offered_once():
+    with pytest.raises(AttributeError, match=r"expected: .*, special, stop_gradient, testing, ") as caught:
+        nbad.vpj  # noqa: B018
+    assert "special, special" not in str(caught.value)
+
+
 def test_what_not_every_program_needs_is_loaded_later(run_python):
     program = (
         f"import sys, nbad; before = set(sys.modules); nbad.grad; "
