@@ -327,7 +327,9 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any, left: Any = None, right: A
         return trace.apply("select", (x < knots[0], left, above))
     slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
     endless = [j for j, slope in enumerate(slopes) if not (trace.is_traced(slope) or math.isfinite(slope))]
-    starts = [values[k] for k in pieces]
+    origins, starts = [knots[k] for k in pieces], [values[k] for k in pieces]
+    if origins[0] == -math.inf:  # such a piece is measured from its end
+        origins[0], starts[0] = knots[pieces[0] + 1], values[pieces[0] + 1]
     for j in endless:  # a piece that begins or ends at inf or nan, or whose slope is too large, as NumPy has it
         start, end = values[pieces[j]], values[pieces[j] + 1]
         if not (math.isfinite(start) and math.isfinite(end)):
@@ -336,8 +338,8 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any, left: Any = None, right: A
     def pick(numbers: list[Any]) -> Any:
         return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
 
-    inside = pick(slopes) * (x - pick([knots[k] for k in pieces])) + pick(starts)
-    for j in endless:
+    inside = pick(slopes) * (x - pick(origins)) + pick(starts)
+    for j in {*endless, *[0] * (knots[0] == -math.inf)}:
         inside = trace.apply("select", (x == knots[pieces[j]], values[pieces[j]], inside))
     at_end = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))
     above = trace.apply("select", (x >= knots[last], at_end, inside))

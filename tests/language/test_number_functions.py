@@ -9,6 +9,7 @@ import pytest
 from helpers.tracing import traced
 from numpy.polynomial import chebyshev, hermite, hermite_e, laguerre, legendre, polynomial
 
+import nbad
 from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
 from nbad.graphs.interpreter import evaluate
@@ -185,3 +186,14 @@ def test_tables_that_are_not_finite_everywhere(heights):
     xs = np.array([-1.0, 0.0, 0.25, 1.0, 1.5, 2.0, 3.0, np.nan])
     knots = [0.0, 1.0, 2.0]
     np.testing.assert_array_equal(value(lambda x: np.interp(x, knots, heights), xs), np.interp(xs, knots, heights))
+
+
+@pytest.mark.parametrize("knots", [[-np.inf, 0.0, 1.0], [-np.inf, -np.inf, 1.0], [0.0, 1.0, np.inf]])
+def test_tables_that_begin_or_end_nowhere(knots):
+    xs, heights = np.array([-np.inf, -1.0, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan]), [2.0, 3.0, 5.0]
+    np.testing.assert_array_equal(value(lambda x: np.interp(x, knots, heights), xs), np.interp(xs, knots, heights))
+
+    f = nbad.kernel(lambda x, a, b, c: np.interp(x, knots, [a, b, c]))
+    np.testing.assert_array_equal(f(xs, *heights), np.interp(xs, knots, heights))
+    weights = nbad.jacobian(f, argnums=(1, 2, 3))(xs[1:-2], *heights)[..., 0, :]
+    np.testing.assert_array_equal(weights.T, [np.interp(xs[1:-2], knots, unit) for unit in np.eye(3)])
