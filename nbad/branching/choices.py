@@ -1,4 +1,4 @@
-"""`a if test else b`, `and` and `or` on a traced value: both operands are evaluated, and are merged into one value."""
+"""`a if test else b`, `and`, `or`, `any` and `all` on traced values: operands are evaluated, and merged into one value."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
