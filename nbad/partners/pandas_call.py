@@ -114,10 +114,8 @@ class Aligned:
         """A tangent for arrays: a Series with the labels of its argument; a number stays as it is, and is that of a number."""
         original = self._originals[self.bound.names.index(name)]
         if tangent is None or not isinstance(original, pd.Series):
-            has_none = (
-                tangent is None and name not in self.names
-            )  # and whole numbers that alignment made floats have none, either
-            return 0.0 if has_none else tangent
+            # whole numbers that alignment made floats have none, either
+            return 0.0 if tangent is None and name not in self.names else tangent
         return self._over_all(
             "`nbad.integrations.pandas.jvp`", f"{name}_dot", tangent, pd.Series, _Labels("its argument", name, original.index)
         )
