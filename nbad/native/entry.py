@@ -153,8 +153,9 @@ def entry(sweep, bounds, means):
     stays = in_place or (any(shared) and not brought)  # nothing is moved item by item
     most = bounds.most if stays else min(bounds.most_staged, most_staged(brought))
     sums = sum(shared[move.argument] for move in sweep.stores)
-    if sums:  # one is of whole blocks, whose own sums wait on the stack
-        most = min(most, tile if tile < TILE else LARGEST // (8 * sums) * TILE)
+    if sums:  # one is of whole blocks, whose own sums wait on the stack beside scratch
+        left = LARGEST * 3 // 2 - tile * room * dtype.itemsize
+        most = min(most, tile if tile < TILE else left // (8 * sums) * TILE)
     if not tile or most < 1 or len(arguments) > table.MOST_ARGUMENTS:
         return None
     header = _of_python(dtype) | {

@@ -68,20 +68,21 @@ def test_seeds_whose_sums_take_turns(count, accumulate, rng, monkeypatch):
             assert np.array_equal(dy[k], one_y + accumulate)
 
 
-def test_sums_of_many_blocks_have_room_in_a_thread_with_a_small_stack(run_python):
-    """Those of 30 numbers in float32 took twice the bytes that scratch on the stack may have."""
-    code = """
+@pytest.mark.parametrize(("dtype", "size", "n"), [("float32", 30, 130_000), ("float64", 28, 72_000)])
+def test_sums_of_many_blocks_have_room_in_a_thread_with_a_small_stack(dtype, size, n, run_python):
+    """Those of 30 numbers in float32 took twice the bytes that scratch on the stack may have, and in float64 as many as it."""
+    code = f"""
 import threading
 import numpy as np, nbad
 
-@nbad.kernel(signature="(30),()->()")
+@nbad.kernel(signature="({size}),()->()")
 def summed(a, x):
     return sum([p * x if k % 2 else p for k, p in enumerate(a)])
 
 def sweep():
-    for n in (300, 130_000):
-        x = np.ones(n, np.float32)
-        _, pullback = nbad.vjp(summed, np.ones(30, np.float32), x)
+    for n in (300, {n}):
+        x = np.ones(n, np.{dtype})
+        _, pullback = nbad.vjp(summed, np.ones({size}, np.{dtype}), x)
         found.append(float(pullback(x)[0].sum()))
 
 found = []
@@ -92,4 +93,4 @@ thread.start()
 thread.join()
 print(*found)
 """
-    assert run_python(code).split() == ["9000.0", "3900000.0"] * 2
+    assert run_python(code).split() == [f"{size * 300}.0", f"{size * n}.0"] * 2
