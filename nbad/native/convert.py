@@ -69,8 +69,8 @@ def _stage(code, itemsize):
 
 
 def _by_vectors(code, itemsize):
-    """Copy what needs no conversion by vectors, neighbours or one item for all, and tell how many items were: a number is
-    repeated in a third of the time, and beside it most arguments that are broadcast along an axis are runs.
+    """Copy what needs no conversion by vectors, neighbours or one item for all, and tell how many items were: most arguments that
+    are broadcast along an axis are runs. Beside an array, one of them takes 0.25 ns an element so, and 0.6 item by item.
     """
     target, source, stride, count, _ = code.parameters
     own, lanes, done = FLOATS[itemsize], host().nbytes // itemsize, code.variable(0)
