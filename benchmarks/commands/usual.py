@@ -8,7 +8,6 @@ import functools
 import itertools
 import json
 import math
-import time
 from pathlib import Path
 
 import numba
@@ -20,6 +19,7 @@ from benchmarks.cases.workloads import workloads
 from benchmarks.commands import options
 from benchmarks.measure import machine
 from benchmarks.report.pages import grid, head
+from nbad.profiles.timing import best, seconds
 
 SIZES = (100, 300, 1_000, 2_000, 4_000, 6_000, 8_000, 12_000, 16_000, 20_000, 30_000)
 BOUND = 2.0  # time of an element over that where there are fewer, up to results that the caches keep
@@ -100,16 +100,13 @@ def command(given):
 def _seconds(call):
     """Of one call, in the fastest of some rounds."""
     call()
-    start = time.perf_counter()
-    call()
-    number = max(1, math.ceil(SHORTEST / max(time.perf_counter() - start, 1e-9)))
-    best = math.inf
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
+    number = math.ceil(SHORTEST / max(seconds(call), 1e-9))
+
+    def calls():
         for _ in range(number):
             call()
-        best = min(best, (time.perf_counter() - start) / number)
-    return best
+
+    return best(calls, ROUNDS) / number
 
 
 def markdown(path):

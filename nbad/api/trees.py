@@ -20,7 +20,7 @@ from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
-from nbad.graphs.structures import TUPLE, Fixed, Tree, taken_apart
+from nbad.graphs.structures import TUPLE, Fixed, Tree, in_tuple, taken_apart
 from nbad.lines import verb
 from nbad.memo import Memo
 from nbad.tracing.arguments import Bundle
@@ -384,7 +384,7 @@ class Groups(NamedTuple):
         each = [
             tree.written_of(found.get(name, "None") for name in own) if tree else found[own[0]] for _, tree, own in self.parts
         ]
-        return f"({', '.join(each)},)" if each else "()"
+        return in_tuple(each)
 
     def _number(self, name: str) -> str:
         """Code of a number that may stand for a value."""

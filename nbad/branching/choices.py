@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import Changes, Fork, variables
 from nbad.language import refusals
-from nbad.language.merging import Different
+from nbad.language.merging import Different, as_condition
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -101,9 +101,7 @@ def quantified(flow: "Flow", values: Iterable[Any], join: Callable[..., Any], de
 
 def _next(flow: "Flow", items: Iterator[Any]) -> Any:
     value = next(items, _END)
-    if value is _END:
-        return _END
-    return flow.trace.condition(value) if flow.trace.is_traced(value) else bool(value)
+    return value if value is _END else as_condition(flow.trace, value)
 
 
 def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool, frame: FrameType) -> Any:
@@ -111,7 +109,7 @@ def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool
     known, choice = dict(variables(frame)), Choice(flow, condition, frame)
     choice.holds = holds
     flow.open.append(choice)
-    value = _END
+    value = _END  # also where an error ends the path
     with flow.operand():
         value = _next(flow, items)
     flow.open.remove(choice)

@@ -73,9 +73,11 @@ def deciding(graph: Graph, bits: dict[int, int]) -> list[int]:
         own = sets[k] = reduce(or_, [sets[a] for a in graph.nodes[k].args], bits.get(k, 0))
         if own and _is_worthwhile(graph, costs, k) and not any(less & own == less for less in found):
             found = [*(more for more in found if more & own != own), own]
-    tried = [*found, reduce(or_, found, 0)]
-    enough = [own for own in tried if _frontier(graph, frozenset(slot for slot, bit in bits.items() if bit & own))]
-    return enough[:-1] or enough
+
+    def is_enough(own: int) -> bool:
+        return bool(_frontier(graph, frozenset(slot for slot, bit in bits.items() if bit & own)))
+
+    return list(filter(is_enough, found)) or list(filter(is_enough, [reduce(or_, found, 0)]))
 
 
 def _costs(graph: Graph, uniform: frozenset[int]) -> dict[int, float]:

@@ -282,12 +282,12 @@ def _read(graph: Graph, wanted: Iterable[int]) -> set[int]:
     return found
 
 
-def _closed(loop: Loop, places: frozenset[int], needed: Callable[[list[int]], Iterable[int]]) -> frozenset[int]:
-    """The inputs of the step that states follow from, by the nodes that are needed for some."""
+def _closed(loop: Loop, places: frozenset[int], sources: Callable[[list[int]], Iterable[int]]) -> frozenset[int]:
+    """The inputs of the step that states follow from; `sources` are the nodes that some nodes follow from."""
     goes_on, *following = loop.step.outputs
     found = set(places) - {loop.states}
     while True:
-        wanted = needed([goes_on, *(following[s] for s in found if s < loop.states)])
+        wanted = sources([goes_on, *(following[s] for s in found if s < loop.states)])
         if (more := found.union(k for k in wanted if k < len(loop.step.inputs))) == found:
             return frozenset(found)
         found = more

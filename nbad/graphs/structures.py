@@ -7,6 +7,17 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 
+def in_tuple(texts: Sequence[str]) -> str:
+    """Code of a tuple of what has this code.
+
+    Examples
+    --------
+    >>> in_tuple(["1.0"]), in_tuple([])
+    ('(1.0,)', '()')
+    """
+    return f"({', '.join(texts)},)" if texts else "()"
+
+
 class Structure(NamedTuple):
     """How a kernel returns its outputs: the only one as it is, or all of them in a tuple, a namedtuple or a dict.
 
@@ -184,7 +195,7 @@ class Tree(NamedTuple):
             p.written_of(leaves) if isinstance(p, Tree) else next(leaves) if p is None else repr(p.value) for p in self.parts
         ]
         if self.kind is tuple:
-            return f"({', '.join(texts)},)"
+            return in_tuple(texts)
         pairs = list(zip(self.keys, texts, strict=True))
         if issubclass(self.kind, dict):
             return "{" + ", ".join(f"{key!r}: {text}" for key, text in pairs) + "}"

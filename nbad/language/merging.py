@@ -274,6 +274,11 @@ def chosen(trace: "Trace", condition: Any, a: Any, b: Any) -> Any:
     return trace.logic("or", trace.logic("and", condition, a), trace.logic("and", trace.logic("not", condition), b))
 
 
+def as_condition(trace: "Trace", value: Any) -> Any:
+    """Whether a value holds: a traced condition, or a plain one."""
+    return trace.condition(value) if trace.is_traced(value) else bool(value)
+
+
 def both(trace: "Trace", a: Any, b: Any) -> Any:
     """`a and b` of conditions, either of which may be plain."""
     for x, y in ((a, b), (b, a)):

@@ -96,7 +96,7 @@ def _joined(trace: "Trace", values: Any, join: Callable[..., Any], decisive: boo
         return trace.quantified(values, join, decisive)
     result = not decisive
     for value in values:
-        result = join(trace, result, trace.condition(value) if trace.is_traced(value) else bool(value))
+        result = join(trace, result, merging.as_condition(trace, value))
         if result is decisive:
             break
     return result

@@ -313,12 +313,8 @@ class Table(NamedTuple):
         moves, dtype = [*self.loads.single, *self.stores.single], self.kernels.body.dtype
         blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))
-        return {
-            row: slot
-            for move in moves
-            for row, slot in [move[:2]]
-            if slot.dtype == dtype and used[row] < 2 and not slot.accumulate and (self._is_run(move) or slot.padded)
-        }
+        alone = [move for move in moves if used[move.row] < 2 and move.slot.dtype == dtype and not move.slot.accumulate]
+        return {move.row: move.slot for move in alone if move.slot.padded or self._is_run(move)}
 
     def _is_run(self, move: Move) -> bool:
         """Whether the items of a row lie one behind the other, over all axes: other rows may be broadcast along some."""

@@ -11,6 +11,7 @@ from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
 from nbad.foreign import shown
+from nbad.graphs.structures import in_tuple
 from nbad.memo import MISSING, cached_property
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
@@ -21,7 +22,7 @@ from nbad.runtime.sweeps import scalars
 from nbad.verbs import pickling
 from nbad.verbs.jacobians import check_axes
 from nbad.verbs.residuals import Residuals
-from nbad.verbs.seeds import Given, as_given, count_of, in_tuple, made_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, made_of, many
 
 ONE = {dtype.itemsize: Given("`pullback(ct)`", dtype, False) for dtype in (DOUBLE, SINGLE)}
 MANY = {dtype.itemsize: Given("`pullback.batched(cts)`", dtype, True) for dtype in (DOUBLE, SINGLE)}

@@ -18,10 +18,11 @@ from nbad.displays.text import amount, plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
+from nbad.graphs.structures import in_tuple
 from nbad.memo import MISSING
 from nbad.runtime import memory, plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
-from nbad.verbs.seeds import Given, as_given, count_of, in_tuple, made_of, many
+from nbad.verbs.seeds import Given, as_given, count_of, made_of, many
 
 ONE, MANY = "pushforward", "pushforward.batched"  # as fixes call them
 
@@ -342,7 +343,7 @@ def _tangents(call, given, tangents):
             f"{program.call}: there must be one tangent per argument",
             got=f"{len(tangents)} tangents",
             expected=f"{len(given)}",
-            fix=f"({', '.join('1.0' if name in call.names else '0.0' for name in given)},)",
+            fix=in_tuple(["1.0" if name in call.names else "0.0" for name in given]),
         )
     if call.names != given:
         tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))

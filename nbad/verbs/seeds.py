@@ -67,17 +67,6 @@ def made_of(program, names=None):
     return ", ".join([program.name if program.name.isidentifier() else "f", *(names or program.names)])
 
 
-def in_tuple(texts):
-    """Code of a tuple.
-
-    Examples
-    --------
-    >>> in_tuple(["1.0"]), in_tuple([])
-    ('(1.0,)', '()')
-    """
-    return f"({', '.join(texts)},)" if texts else "()"
-
-
 def count_of(given, arrays, what, example):
     """How many seeds or tangents are given: the leading axis of every array among them; `example()` is a call that fits."""
     counts = {a.shape[0] for a in arrays if a.ndim}

@@ -12,7 +12,7 @@ from nbad.api.signatures import RESERVED, dressed
 from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
 from nbad.graphs.kernels import Traced
-from nbad.graphs.structures import ALONE, TUPLE
+from nbad.graphs.structures import ALONE, TUPLE, in_tuple
 from nbad.lines import user_frame
 
 
@@ -167,7 +167,7 @@ def _as_symbols(symbols):
                 f"`nbad.from_sympy(expressions, symbols)`: `{symbol}` comes twice in symbols",
                 got=", ".join(map(str, symbols)),
                 expected="each symbol once",
-                fix=f"({', '.join(map(str, dict.fromkeys(symbols)))},)",
+                fix=in_tuple([str(each) for each in dict.fromkeys(symbols)]),
             )
     return symbols
 
