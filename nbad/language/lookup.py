@@ -324,7 +324,8 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any, left: Any = None, right: A
     pieces = [k for k in range(last) if knots[k] < knots[k + 1]]
     if not pieces:
         above = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))
-        return trace.apply("select", (x < knots[0], left, above))
+        below_or_above = trace.apply("select", (x < knots[0], left, above))
+        return trace.apply("select", (x == x, below_or_above, math.nan)) if last else below_or_above  # as NumPy has it
     slopes = [(values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) for k in pieces]
     endless = [j for j, slope in enumerate(slopes) if not (trace.is_traced(slope) or math.isfinite(slope))]
     origins, starts = [knots[k] for k in pieces], [values[k] for k in pieces]
@@ -332,13 +333,21 @@ def _interp(trace: "Trace", x: Any, xp: Any, fp: Any, left: Any = None, right: A
         origins[0], starts[0] = knots[pieces[0] + 1], values[pieces[0] + 1]
     for j in endless:  # a piece that begins or ends at inf or nan, or whose slope is too large, as NumPy has it
         start, end = values[pieces[j]], values[pieces[j] + 1]
-        if not (math.isfinite(start) and math.isfinite(end)):
+        if math.isnan(slopes[j]):
+            slopes[j], starts[j] = 0.0, start if start == end else math.nan
+        elif not (math.isfinite(start) and math.isfinite(end)):
             slopes[j], starts[j] = 0.0, _between(start, end)
 
     def pick(numbers: list[Any]) -> Any:
         return select_tree(trace, numbers, lambda k: x < knots[pieces[k]])
 
-    inside = pick(slopes) * (x - pick(origins)) + pick(starts)
+    distance = x - pick(origins)
+    inside = pick(slopes) * distance + pick(starts)
+    for j, k in enumerate(pieces):  # at most one is so long: its far part is measured from its end, as NumPy does
+        is_long = math.isfinite(knots[k]) and math.isfinite(knots[k + 1]) and math.isinf(knots[k + 1] - knots[k])
+        if is_long and j not in endless:
+            is_far = trace.logic("and", distance == math.inf, x < knots[k + 1])
+            inside = trace.apply("select", (is_far, slopes[j] * (x - knots[k + 1]) + values[k + 1], inside))
     for j in {*endless, *[0] * (knots[0] == -math.inf)}:
         inside = trace.apply("select", (x == knots[pieces[j]], values[pieces[j]], inside))
     at_end = values[last] if right is None else trace.apply("select", (x > knots[last], right, values[last]))

@@ -197,3 +197,17 @@ def test_tables_that_begin_or_end_nowhere(knots):
     np.testing.assert_array_equal(f(xs, *heights), np.interp(xs, knots, heights))
     weights = nbad.jacobian(f, argnums=(1, 2, 3))(xs[1:-2], *heights)[..., 0, :]
     np.testing.assert_array_equal(weights.T, [np.interp(xs[1:-2], knots, unit) for unit in np.eye(3)])
+
+
+@pytest.mark.parametrize(
+    "knots, heights",
+    [
+        ([-1.7e308, 1.7e308], [0.0, 1.0]), ([-1.7e308, -1.0, 1.7e308], [0.0, 1.0, 3.0]), ([-1e308, 1.0, 1.7e308], [1.0, -1.0, np.inf]),
+        ([-1.7e308, 1.7e308], [-1.7e308, 1.7e308]), ([-np.inf, 1.0], [np.inf, 2.0]), ([1.0, 1.0], [2.0, 3.0]),
+    ],
+)  # fmt: skip
+def test_tables_whose_knots_are_further_apart_than_numbers_reach(knots, heights):
+    xs = np.array([-np.inf, -1.7e308, -1e308, -1.0, 0.0, 1.0, 1e308, 1.7e308, np.inf, np.nan])
+    with np.errstate(all="ignore"):
+        expected = np.interp(xs, knots, heights)
+    np.testing.assert_array_equal(value(lambda x: np.interp(x, knots, heights), xs), expected)
