@@ -6,17 +6,15 @@ A test on a plain value decides, as in Python. On a traced value both arms run, 
 import builtins
 import functools
 import operator
-import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable
-from types import CodeType, FrameType, TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from nbad import lines
-from nbad.branching.branches import Branch, Loss, PlainBranch, only
+from nbad.branching.branches import Branch, PlainBranch, only
 from nbad.branching.choices import Choice, PlainChoice, quantified
 from nbad.branching.faults import NoPath, ends_path
 from nbad.branching.guards import Guard
@@ -47,8 +45,6 @@ class Flow(Paths):
         What is to be called in place of a function that came out of a container, an object or a call.
     outer : list of (str, object)
         Variables of code outside the kernel that can be changed.
-    lost : dict
-        Why a variable has no value after a branch, by code object and name.
     """
 
     # in a rewritten function the names may be the user's
@@ -59,7 +55,6 @@ class Flow(Paths):
         self._passes: list[Heap] = []
         self.reached = reached
         self.outer: list[tuple[str, Any]] = []
-        self.lost: dict[tuple[CodeType, str], Loss] = {}
         self._shared: list[Shared] = []
         self._truths: dict[int, tuple[Any, bool]] = {}  # of traced values, which are held: so the keys stay theirs
         trace.before_write, trace.quantified = self._before_write, functools.partial(quantified, self)
@@ -317,19 +312,6 @@ class Flow(Paths):
     def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None, case: str = "shared") -> None:
         """Refuse all further writes to lists and arrays that may be one another: merged ones, each with what it may be."""
         self._shared += [Shared(merged, sources, line, case) for merged, sources in entangled]
-
-    def explain(self, error: NameError) -> None:
-        """Raise what a NameError means, if a branch has left the variable without a value."""
-        found = re.search(r"'(\w+)'", str(error))  # `error.name` is not set for local variables
-        name = found[1] if found else ""
-        frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
-        around = [code for code, _ in self.lost if name in code.co_cellvars and "free variable" in str(error)]
-        codes = [code for code, _ in reversed(frames)] + around
-        losses = [self.lost[code, name] for code in codes if (code, name) in self.lost]
-        if not losses and "not associated" in str(error):  # it has none on the path that is run, which few elements may take
-            losses = [Loss("one-sided", f"not assigned before: {fork.line}") for fork in self.open[::-1] if fork.is_traced]
-        for loss in losses:
-            raise self.missing(name, loss, lines.line_of(*frames[-1])) from None
 
     def abandon(self, depth: int) -> None:
         """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""

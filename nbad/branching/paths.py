@@ -3,6 +3,7 @@
 import operator
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import lines
+from nbad.branching.branches import Loss
 from nbad.branching.choices import Choice
 from nbad.branching.faults import ERRORS, KEEPING, OPERATORS, RAISING, RULES, SILENT, cause_of, ends_path, was_raised
 from nbad.branching.returns import Call
@@ -56,16 +58,18 @@ class Paths:
         Calls that return from within branches, likewise.
     guards : list
         Statements that may catch errors, whose bodies are being run, likewise.
+    lost : dict
+        Why a variable has no value after a branch, by code object and name.
     """
 
     floor = Floor()  # what the path that is run is seen from
-    lost: dict[tuple[CodeType, str], Any]
 
     def __init__(self, trace: Trace, original: Callable[[Any], Any]) -> None:
         self.trace, self.original = trace, original
         self.open: list[Any] = []
         self.calls: list[Call] = []
         self.guards: list[Any] = []
+        self.lost: dict[tuple[CodeType, str], Loss] = {}
         trace.path, trace.ends_operand = self._path, self._ends_operand
         trace.guards, trace.catches, trace.note_faults = self.guards, self._catches, self._note_faults
 
@@ -169,7 +173,21 @@ class Paths:
                 raise self.missing(name, loss)
         return known
 
-    def missing(self, name: str, loss: Any, line: lines.Line | None = None) -> TraceError:
+    def explain(self, error: NameError, returned: lines.Line | None = None) -> None:
+        """Raise what a NameError means, if a branch, or one with a return for others, has left the variable without a value."""
+        found = re.search(r"'(\w+)'", str(error))  # `error.name` is not set for local variables
+        name = found[1] if found else ""
+        frames = [(frame.f_code, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+        around = [code for code, _ in self.lost if name in code.co_cellvars and "free variable" in str(error)]
+        codes = [code for code, _ in reversed(frames)] + around
+        losses = [self.lost[code, name] for code in codes if (code, name) in self.lost]
+        if not losses and "not associated" in str(error):  # it has none on the path that is run, which few elements may take
+            losses = [Loss("one-sided", f"not assigned before: {fork.line}") for fork in self.open[::-1] if fork.is_traced]
+            losses += [Loss("one-sided", f"not assigned where elements have not returned: {returned}")] if returned else []
+        for loss in losses:
+            raise self.missing(name, loss, lines.line_of(*frames[-1])) from None
+
+    def missing(self, name: str, loss: Loss, line: lines.Line | None = None) -> TraceError:
         """The error for a variable that has no value after a branch, by a `Loss`."""
         what, fix = (text.format(name=name) for text in refusals.FLOW[loss.case])
         return self.trace.refusal(what, fix, line=line, got=loss.why)

@@ -1,6 +1,7 @@
 """Returns on traced tests: where a call may have ended already, and with which result."""
 
 import functools
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -94,6 +95,8 @@ class Call:
 
     def dies(self) -> bool:
         """Whether the error that is handled is that of elements that have not returned so far, while others have."""
+        if self._exits and isinstance(error := sys.exception(), NameError):
+            self.flow.explain(error, self._exits[-1].outcome.line)
         if not self._exits or self._outer_exits or not self.flow.ends_path(self._mark, 0):
             self.flow.reset(self._mark)
             return False

@@ -184,6 +184,28 @@ def test_what_was_lost_elsewhere_has_a_value_here(function):
     np.testing.assert_array_equal(nbad.kernel(function)(*POINTS.T), expected)
 
 
+def set_on_the_path_that_returns(x, y):
+    if x > 0:
+        m = y
+        return x
+    return m
+
+
+def deleted_where_others_have_returned(x, y):
+    if x > 0:
+        return y
+    m = y
+    del m
+    return m + x
+
+
+@pytest.mark.parametrize("function", [set_on_the_path_that_returns, deleted_where_others_have_returned])
+def test_a_variable_without_value_behind_a_return_of_other_elements(function):
+    got = r"got: not assigned where elements have not returned: return \w \(test_lost_variables.py:"
+    with pytest.raises(TraceError, match=rf"(?s)uses `m`, which has no value on one side.*{got}.*fix: m = 0.0"):
+        traced(function, "x y")
+
+
 def test_a_loop_within_a_loop_that_binds_the_variable_anew():
     def f(x, y):
         if y < x + 0.25:
