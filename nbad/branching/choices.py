@@ -6,6 +6,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import Changes, Fork, variables
+from nbad.branching.guards import refuse_end
 from nbad.language import refusals
 from nbad.language.merging import Different, as_condition
 
@@ -106,6 +107,7 @@ def _next(flow: "Flow", items: Iterator[Any]) -> Any:
 
 def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool, frame: FrameType) -> Any:
     """The next item for elements for which a condition holds, or fails; it may not assign variables, as `:=` does."""
+    refuse_end(flow, items)
     known, choice = dict(variables(frame)), Choice(flow, condition, frame)
     choice.holds = holds
     flow.open.append(choice)

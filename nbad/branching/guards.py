@@ -1,6 +1,7 @@
 """`with` and `finally`: what they would do with errors and returns of some elements in their bodies, which is refused."""
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import variables
@@ -9,7 +10,7 @@ from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.lines import Line, running_line
-from nbad.rewriting.unseen import may_swallow
+from nbad.rewriting.unseen import has_end, may_swallow
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -74,3 +75,9 @@ class Guard:
         """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
         if self._heap is not None and self._heap.changes():
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+
+
+def refuse_end(flow: "Flow", items: Iterator[Any]) -> None:
+    """Refuse that some elements leave an iterator, and others go on, if code of the user's runs where it is left."""
+    if has_end(items):
+        raise flow.trace.refusal(*refusals.FLOW["end"])

@@ -14,6 +14,7 @@ from nbad import lines
 from nbad.branching.arms import variables
 from nbad.branching.branches import Branch
 from nbad.branching.faults import NoPath
+from nbad.branching.guards import refuse_end
 from nbad.branching.outcomes import Count, Limits
 from nbad.branching.passes import Moment, Pass
 from nbad.branching.returns import Call
@@ -22,6 +23,7 @@ from nbad.errors import InternalError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different
 from nbad.language.number_functions import TracedRange
+from nbad.rewriting.unseen import has_end
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -66,6 +68,7 @@ class Loop:
         self._error: Exception | None = None
         self._is_early = False  # the pass failed because a variable had no value yet
         self._left: Any = False  # whether elements have left the loop, until they are told from the others
+        self._items: Iterator[Any] = iter(())  # of a `for` loop
         self._shows_items = False  # code may see whether the loop has asked for an item
         self._watches = watches  # the test may write to something
         self._before_test: Heap | None = None
@@ -94,6 +97,8 @@ class Loop:
             return False
         self._left = left
         if self._shows_items:  # to ask for the next item may do things of its own
+            if self._is_left(is_left is None):
+                refuse_end(self.flow, self._items)
             self._stay(frame)
         if not self._asks_for_next():
             return False
@@ -169,6 +174,8 @@ class Loop:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
         """A pass for all may fail: then passes are run one by one. An error of one of these may end the path of its elements."""
+        if error is not None or not (self.call is None or self.call.alive):
+            self._let_go()
         if self._pass is None and error is not None and self._forks and self._forks[-1].dies():
             self._is_over = True
             return True
@@ -187,6 +194,7 @@ class Loop:
 
     def ends(self) -> bool:
         """Whether to set the variables, behind the loop."""
+        self._let_go()
         if self._pass is not None:  # left by a jump that hides an error
             raise self.flow.trace.refusal(*refusals.FLOW["break"])
         if self._is_over and self.sets:
@@ -198,6 +206,9 @@ class Loop:
         fork.join()
         self.values = fork.values
         return True
+
+    def _let_go(self) -> None:
+        """All elements that ran the last pass have left the loop."""
 
     # passes one by one
 
@@ -293,7 +304,9 @@ class Loop:
 
 
 class Each(Loop):
-    """A `for` loop."""
+    """A `for` loop, which in a `try` is a guard too: to leave it may run the `finally` of a generator."""
+
+    has_handlers = False
 
     def __init__(
         self, flow: "Flow", iterable: Any, names: tuple[str, ...], last_line: int, call: Call | None, asks: bool
@@ -303,6 +316,22 @@ class Each(Loop):
         self._items = iterated(() if isinstance(iterable, TracedRange) else iterable)
         self._shows_items = self._items is iterable or type(self._items) not in _OF_CONTAINERS
         self._item: Any = None
+        if self._shows_items and flow.guards:
+            flow.guards.append(self)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether code of the user's runs where the loop is left now."""
+        return has_end(self._items)
+
+    def catches(self, error: Exception) -> bool:
+        """No errors."""
+        return False
+
+    def _let_go(self) -> None:
+        """As Python does, which may run the `finally` of a generator."""
+        self.flow.unguard(self)
+        self._items = iter(())
 
     @property
     def item(self) -> Any:

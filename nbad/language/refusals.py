@@ -120,6 +120,10 @@ FLOW = {
         "leaves the `finally` of a `try` by `break` or `continue` on a traced value",
         "done = True  # and leave the loop behind the `try`",
     ),
+    "end": (
+        "leaves a generator on a traced value where that runs its `finally`, or the end of its `with`",
+        "for item in list(items): ...  # all items, before the loop",
+    ),
     "loop variable": (
         "uses `{name}`, which has no number at the begin of each pass of a loop on a traced value",
         "{name} = 0.0  # before the loop: a number, a tuple, or a list or array of numbers of the same length",

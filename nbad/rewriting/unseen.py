@@ -5,10 +5,12 @@ properties, operators, code without source, libraries) is asked here, whenever a
 asks there by `type` is told what no float would tell.
 """
 
+import builtins
 import contextlib
 import dis
 import functools
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, pairwise, takewhile
 from types import CodeType, FrameType, FunctionType, GeneratorType
 from typing import Any, NamedTuple
@@ -70,30 +72,45 @@ class Unseen:
         known = _Code(code)
         if not code.co_filename.startswith(lines.PACKAGE) and "__nbad__" not in code.co_names:
             is_users = not lines.is_library(frame)
-            known = _Code(code, list(_covered(code)), is_users and _compares(code), is_users and _asks_type(code))
+            known = _Code(code, list(_covered(code, _may_hide)), is_users and _compares(code), is_users and _asks_type(code))
         self._known[id(code)] = known
         return known
 
 
-def _covered(code: CodeType) -> Iterator[range]:
-    """The instructions whose errors a handler may hide."""
+def _covered(code: CodeType, is_meant: Callable[[Sequence[dis.Instruction]], bool]) -> Iterator[range]:
+    """The instructions whose errors go to a handler of some kind."""
     if not code.co_exceptiontable:  # to read the instructions takes long
         return
     read = dis.Bytecode(code)
     instructions = list(read)
     for entry in read.exception_entries:  # type: ignore[attr-defined]  # of all versions so far
         handler = [instruction for instruction in instructions if instruction.offset >= entry.target]
-        if handler[0].opname == "PUSH_EXC_INFO" and _may_hide(handler):
+        if handler[0].opname == "PUSH_EXC_INFO" and is_meant(_own(handler)):
             yield range(entry.start, entry.end)
 
 
+def _own(handler: Sequence[dis.Instruction]) -> Sequence[dis.Instruction]:
+    """The instructions of a handler, without those of the handlers behind it."""
+    return [handler[0], *takewhile(lambda instruction: instruction.opname != "PUSH_EXC_INFO", handler[1:])]
+
+
 def _may_hide(handler: Sequence[dis.Instruction]) -> bool:
-    """Whether the handler that these instructions begin with may hide an error of arithmetic."""
-    own = [handler[0], *takewhile(lambda instruction: instruction.opname != "PUSH_EXC_INFO", handler[1:])]
-    if not _swallows(own):
-        return False
-    matches = [k for k, instruction in enumerate(own) if instruction.opname in ("CHECK_EXC_MATCH", "CHECK_EG_MATCH")]
-    return not matches or not all(_caught(own[:k]) <= HARMLESS for k in matches)
+    """Whether a handler may hide an error of arithmetic."""
+    kinds = _kinds(handler)
+    return _swallows(handler) and not (kinds and all(names <= HARMLESS for names in kinds))
+
+
+def _may_end(handler: Sequence[dis.Instruction]) -> bool:
+    """Whether a handler, or a `finally`, may run where its generator is let go of."""
+    kinds = _kinds(handler)
+    named = [getattr(builtins, str(name), GeneratorExit) for names in kinds for name in names]
+    return not kinds or any(not isinstance(kind, type) or issubclass(GeneratorExit, kind) for kind in named)
+
+
+def _kinds(handler: Sequence[dis.Instruction]) -> list[set[Any]]:
+    """The names of the errors that a handler is for, by clause; empty for a `finally` and a plain `except`."""
+    matches = [k for k, instruction in enumerate(handler) if instruction.opname in ("CHECK_EXC_MATCH", "CHECK_EG_MATCH")]
+    return [_caught(handler[:k]) for k in matches]
 
 
 def _caught(before: Sequence[dis.Instruction]) -> set[Any]:
@@ -152,6 +169,25 @@ def asking_method(cls: type) -> str | None:
 def _is_installed(function: FunctionType) -> bool:
     top = str(function.__module__).partition(".")[0]
     return top in lines.LIBRARIES or "site-packages" in function.__code__.co_filename
+
+
+def has_end(iterator: Any) -> bool:
+    """Whether code runs where an iterator is let go of: it is, or holds, a generator that waits in a `try` or a `with`."""
+    found, left = {id(iterator)}, [iterator]
+    while left:
+        one = left.pop()
+        frame = one.gi_frame if isinstance(one, GeneratorType) else None
+        if frame is not None and any(frame.f_lasti in part for part in _ends_of(frame.f_code)):
+            return True
+        within = [part for part in gc.get_referents(one) if isinstance(part, Iterator | tuple) and id(part) not in found]
+        found.update(map(id, within))
+        left += within
+    return False
+
+
+@functools.lru_cache(maxsize=256)
+def _ends_of(code: CodeType) -> list[range]:
+    return list(_covered(code, _may_end))
 
 
 def may_swallow(manager: Any) -> bool:

@@ -197,3 +197,143 @@ def test_a_traced_test_that_writes_is_refused_with_what_works():
 
     with pytest.raises(TraceError, match=r"(?s)changes the list `count` in the test of a loop.*if not test: break"):
         nbad.kernel(f)(XS)
+
+
+def counted(log, n=5):
+    try:
+        yield from range(n)
+    finally:
+        log[0] += 1.0
+
+
+def left_by_break(x):
+    log, total = [0.0], 0.0
+    for k in counted(log):
+        total = total + k * x
+        if k == 2:
+            break
+    return total + log[0]
+
+
+def left_by_return(x):
+    log = [0.0]
+
+    def first():
+        for k in counted(log):
+            if k == 2:
+                return k * x
+        return 0.0
+
+    return first() + log[0]
+
+
+def left_by_an_error(x):
+    log = [0.0]
+    try:
+        for k in counted(log):
+            if k == 2:
+                raise KeyError
+    except KeyError:
+        return x + log[0]
+    return x
+
+
+def left_in_a_branch(x):
+    log, total = [0.0], 0.0
+    if x > 0.4:
+        for k in counted(log):
+            total = total + k * x
+            if k == 2:
+                break
+    return total + log[0]
+
+
+def left_by_nobody(x):
+    log, total = [0.0], 0.0
+    for k in counted(log):
+        total = total + k * x if total < 4 else total
+    return total + log[0]
+
+
+@pytest.mark.parametrize(
+    "f", [left_by_break, left_by_return, left_by_an_error, left_in_a_branch, left_by_nobody], ids=lambda f: f.__name__
+)
+def test_a_generator_ends_where_its_loop_is_left(f):
+    np.testing.assert_allclose(nbad.kernel(f)(XS), [f(x) for x in XS], rtol=1e-14)
+
+
+def left_by_some(x):
+    log, total = [0.0], 0.0
+    for k in counted(log):
+        total = total + k * x
+        if total > 1:
+            break
+    return total + log[0]
+
+
+def left_by_some_through_zip(x):
+    log, total = [0.0], 0.0
+    for k, weight in zip(counted(log), (1.0, 2.0, 3.0), strict=False):
+        total = total + k * x * weight
+        if total > 1:
+            break
+    return total + log[0]
+
+
+def returned_from_by_some(x):
+    log = [0.0]
+
+    def first():
+        for k in counted(log):
+            if k * x > 1:
+                return k
+        return 0
+
+    return first() + log[0]
+
+
+def left_by_any(x):
+    log = [0.0]
+    is_above = any(k * x > 1 for k in counted(log))
+    return log[0] + is_above
+
+
+@pytest.mark.parametrize(
+    "f", [left_by_some, left_by_some_through_zip, returned_from_by_some, left_by_any], ids=lambda f: f.__name__
+)
+def test_a_generator_that_ends_for_some_elements_only_is_refused(f):
+    with pytest.raises(TraceError, match=r"(?s)leaves a generator on a traced value where that.*list\(items\)"):
+        nbad.kernel(f)(XS)
+
+
+def test_an_error_of_some_elements_does_not_leave_a_generator_that_ends():
+    def f(x):
+        log, total = [0.0], 0.0
+        try:
+            for k in counted(log):
+                total = total + 1 / (x - k)
+        except ZeroDivisionError:
+            total = -1.0
+        return total + log[0]
+
+    with pytest.raises(TraceError, match="catches an error of some elements that leaves a `finally` before"):
+        nbad.kernel(f)(XS)
+
+
+def test_what_waits_in_no_finally_is_left_by_some():
+    def f(x):
+        def items():
+            yield 1.0
+            try:
+                yield 2.0
+            except ValueError:
+                yield 3.0
+
+        total = 0.0
+        for item in items():
+            total = total + item * x
+            if total > 1:
+                break
+        return total
+
+    np.testing.assert_allclose(nbad.kernel(f)(XS), [f(x) for x in XS], rtol=1e-14)

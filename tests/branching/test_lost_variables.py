@@ -191,15 +191,15 @@ def set_on_the_path_that_returns(x, y):
     return m
 
 
-def deleted_where_others_have_returned(x, y):
+def set_in_a_loop_without_passes(x, y):
     if x > 0:
         return y
-    m = y
-    del m
+    for m in range(0):
+        y = m
     return m + x
 
 
-@pytest.mark.parametrize("function", [set_on_the_path_that_returns, deleted_where_others_have_returned])
+@pytest.mark.parametrize("function", [set_on_the_path_that_returns, set_in_a_loop_without_passes])
 def test_a_variable_without_value_behind_a_return_of_other_elements(function):
     got = r"got: not assigned where elements have not returned: return \w \(test_lost_variables.py:"
     with pytest.raises(TraceError, match=rf"(?s)uses `m`, which has no value on one side.*{got}.*fix: m = 0.0"):
