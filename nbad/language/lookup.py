@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, KeysView, Sequence, ValuesView
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -266,8 +266,10 @@ def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any
 
 def contained(trace: "Trace", item: Any, container: Any) -> Any:
     """Whether a container of numbers holds an item."""
-    if is_of_key(container, item):
+    if is_of_key(container, item) or isinstance(container, KeysView | ValuesView):
         container = tuple(container)
+    if isinstance(container, Iterator) and trace.is_traced(item):  # how far it is read depends on the item
+        raise trace.refusal(*refusals.FLOW["iterator"])
     if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
         return item in container
     if isinstance(container, np.ndarray):

@@ -120,6 +120,7 @@ FLOW = {
         "leaves the `finally` of a `try` by `break` or `continue` on a traced value",
         "done = True  # and leave the loop behind the `try`",
     ),
+    "iterator": ("asks whether a traced value is in an iterator", "x in list(items)  # made before"),
     "end": (
         "leaves a generator on a traced value where that runs its `finally`, or the end of its `with`",
         "for item in list(items): ...  # all items, before the loop",

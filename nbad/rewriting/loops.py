@@ -127,12 +127,14 @@ class Loops(Expressions):
 
 
 def _may_write(node: ast.AST) -> bool:
-    """Whether an expression calls what may write to something: neither Python's own nor a function of numbers."""
-    function = node.func if isinstance(node, ast.Call) else None
-    if isinstance(function, ast.Name):
-        return not hasattr(builtins, function.id) or function.id in _ASKING
-    is_of_numbers = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _NUMBERS
-    return function is not None and not is_of_numbers
+    """Whether an expression asks what may write to something: a function that is not Python's own or of numbers, an object."""
+    if isinstance(node, ast.Compare):
+        return any(isinstance(op, ast.In | ast.NotIn) for op in node.ops)  # of an iterator
+    if isinstance(node, ast.Attribute):  # it may be a property
+        return not (isinstance(node.value, ast.Name) and node.value.id in _NUMBERS)
+    if not isinstance(node, ast.Call):
+        return isinstance(node, ast.Subscript)
+    return isinstance(node.func, ast.Name) and (not hasattr(builtins, node.func.id) or node.func.id in _ASKING)
 
 
 def settings(at: At, head: str, variable: str, names: Sequence[str]) -> list[ast.stmt]:

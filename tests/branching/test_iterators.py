@@ -199,6 +199,69 @@ def test_a_traced_test_that_writes_is_refused_with_what_works():
         nbad.kernel(f)(XS)
 
 
+class Counter:
+    def __init__(self):
+        self.count = [0.0]
+
+    @property
+    def next(self):
+        self.count[0] += 1
+        return self.count[0]
+
+    def __contains__(self, value):
+        return value < self.next
+
+    def __getitem__(self, key):
+        return key + self.next
+
+
+def writing_property(x):
+    counter = Counter()
+    while x < counter.next:
+        x = x + 1.5
+    return x + counter.count[0]
+
+
+def writing_container(x):
+    counter = Counter()
+    while x in counter:
+        x = x + 1.5
+    return x + counter.count[0]
+
+
+def writing_item(x):
+    counter = Counter()
+    while x < counter[1]:
+        x = x + 1.5
+    return x + counter.count[0]
+
+
+@pytest.mark.parametrize("f", [writing_property, writing_container, writing_item], ids=lambda f: f.__name__)
+def test_a_test_that_writes_without_a_call_is_refused(f):
+    with pytest.raises(
+        TraceError, match=r"(changes the list `counter` in the test of a loop|uses a traced value as True or False)"
+    ):
+        nbad.kernel(f)(XS)
+
+
+def test_a_traced_value_is_in_no_iterator():
+    def f(x):
+        items = iter([0.5, 1.0])
+        while x in items:
+            x = x + 1
+        return x
+
+    with pytest.raises(TraceError, match=r"(?s)asks whether a traced value is in an iterator.*fix: x in list\(items\)"):
+        nbad.kernel(f)(XS)
+
+
+def test_a_traced_value_is_in_the_values_of_a_dict():
+    def f(x):
+        return 1.0 if x in {"a": 0.5, "b": x * x}.values() else 0.0
+
+    np.testing.assert_array_equal(nbad.kernel(f)(XS), [f(x) for x in XS])
+
+
 def counted(log, n=5):
     try:
         yield from range(n)
