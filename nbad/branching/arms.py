@@ -5,7 +5,7 @@ Statements are in `nbad.branching.branches`, operands of `and` and `or` in `nbad
 
 import linecache
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ from nbad.containers.kinds import Contents, is_unreadable, settings
 from nbad.containers.snapshots import Entry, Heap
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
+from nbad.rewriting.scopes import is_own
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -68,7 +69,7 @@ class Fork:
         self.condition: Any = condition
         self.holds: bool | None = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
-        self.heap = Heap(variables(frame), flow.outer)
+        self.heap = Heap(variables(frame.f_locals), flow.outer)
         self._sides, self._settings = _Sides({}, {}), settings()
         self._stale = dict(flow.trace.aliases.stale)  # before the arms
         self._left_stale: dict[int, Any] = {}
@@ -181,6 +182,6 @@ def _left(entry: Entry, changes: Changes) -> list[Any]:
     return entry.contents.items if written is None else written.items
 
 
-def variables(frame: FrameType) -> Iterable[tuple[str, Any]]:
-    """The user's variables in a frame."""
-    return [(name, value) for name, value in frame.f_locals.items() if not name.startswith("_nbad")]
+def variables(known: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The user's among the variables of a frame."""
+    return [(name, value) for name, value in known.items() if not is_own(name)]

@@ -108,7 +108,7 @@ def _next(flow: "Flow", items: Iterator[Any]) -> Any:
 def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool, frame: FrameType) -> Any:
     """The next item for elements for which a condition holds, or fails; it may not assign variables, as `:=` does."""
     refuse_end(flow, items)
-    known, choice = dict(variables(frame)), Choice(flow, condition, frame)
+    known, choice = dict(variables(frame.f_locals)), Choice(flow, condition, frame)
     choice.holds = holds
     flow.open.append(choice)
     value = _END  # also where an error ends the path
@@ -118,7 +118,7 @@ def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool
     changes = choice.end_arm()
     choice.merge_writes(*((changes, {}) if holds else ({}, changes)))
     choice.close()
-    bound = next((name for name, new in variables(frame) if new is not known.get(name, _END)), None)
+    bound = next((name for name, new in variables(frame.f_locals) if new is not known.get(name, _END)), None)
     if bound is not None:
         what, fix = refusals.FLOW["binds"]
         raise flow.trace.refusal(what.format(name=bound), fix.format(name=bound))

@@ -67,7 +67,7 @@ class Guard:
         """The `finally` begins: it runs once, behind the returns of some elements and of others not."""
         if self._call is None or self._call.merged_returns == self._returns or sys.exception() is not None:
             return
-        self._heap = Heap(variables(sys._getframe(1)), self._flow.outer)
+        self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
         if has_return:
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
 

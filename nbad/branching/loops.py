@@ -83,7 +83,7 @@ class Loop:
         frame = sys._getframe(1)
         is_next = self._next(left, frame)
         if self._watches:
-            self._before_test = Heap([*variables(frame), *self.values.items()], self.flow.outer) if is_next else None
+            self._before_test = Heap([*variables(frame.f_locals), *self.values.items()], self.flow.outer) if is_next else None
         return is_next
 
     def _next(self, left: Any, frame: FrameType) -> bool:

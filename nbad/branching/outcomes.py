@@ -17,6 +17,7 @@ from nbad.language.arrays import owner
 from nbad.language.merging import both, containers
 from nbad.language.values import Tracer
 from nbad.operations.row import BOOL
+from nbad.rewriting.scopes import is_own
 
 if TYPE_CHECKING:
     from nbad.branching.passes import Pass
@@ -273,6 +274,6 @@ def _not_converged(trace: "Trace", run: "Pass", final: Mapping[int, Any]) -> Cau
             source=line,
         )
 
-    shown = [state for key, state in run.states.items() if key != "item" and not state.name.startswith("_nbad")][:SHOWN]
+    shown = [state for key, state in run.states.items() if key != "item" and not is_own(state.name)][:SHOWN]
     states = tuple((state.name, trace.real(final[state.node])) for state in shown)
     return Cause(raises("", {}), line, run.module, raises, states)

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbad import lines
+from nbad.branching.arms import variables
 from nbad.branching.branches import Loss
 from nbad.branching.outcomes import Count, Left, Limits, Outcomes
 from nbad.branching.returns import Call
@@ -28,7 +29,7 @@ class Moment:
     def __init__(self, flow: "Flow", call: Call | None, known: Mapping[str, Any], names: Iterable[str]) -> None:
         self.flow, self.call, self.names = flow, call, tuple(names)
         self.values = {name: known[name] for name in names if name in known}
-        self.heap = Heap([(name, value) for name, value in known.items() if not name.startswith("_nbad")], flow.outer)
+        self.heap = Heap(variables(known), flow.outer)
         self.operations = flow.trace.operations
         self._call = None if call is None else call.kept()
 

@@ -70,7 +70,7 @@ class Call:
     def __init__(self, flow: "Flow", frame: FrameType) -> None:
         self.flow, self._mark = flow, flow.mark()
         flow.calls.append(self)
-        self._heap = Heap(variables(frame))
+        self._heap = Heap(variables(frame.f_locals))
         self.merged_returns, self.trials = 0, list[Any]()
         self._final: Outcome | None = None
         self._exits: list[Exit] = []  # in the order of the source: the first whose condition holds counts

@@ -16,7 +16,7 @@ import builtins
 import itertools
 from typing import Any
 
-from nbad.rewriting.scopes import all_nodes, bound_names, placed
+from nbad.rewriting.scopes import all_nodes, bound_names, is_own, placed
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
 # reading these twice is harmless: no call, no item
@@ -111,7 +111,7 @@ class Expressions:
 
     def _binds(self, *operands: ast.AST) -> str:
         """A variable of the user's that operands assign."""
-        return min((name for name in bound_names(operands) if not name.startswith("_nbad")), default="")
+        return min((name for name in bound_names(operands) if not is_own(name)), default="")
 
     def visit_unaryop(self, node: ast.UnaryOp) -> Any:
         return At(node).call("negated", self.visit(node.operand)) if isinstance(node.op, ast.Not) else self.copy(node)

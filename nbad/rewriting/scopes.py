@@ -13,6 +13,11 @@ _KNOWN_MANAGERS = ("errstate", "catch_warnings")  # which suppress no errors
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
+def is_own(name: str) -> bool:
+    """Whether a name is one of those that nbad writes into functions; not `_nbad`, as which some may import it."""
+    return name.startswith(("_nbad", "__nbad")) and name != "_nbad"
+
+
 def parts(node: ast.AST) -> list[ast.AST]:
     """The nodes in a node, but for contexts and operators: as `ast.iter_child_nodes`, which takes three times as long."""
     found: list[ast.AST] = []

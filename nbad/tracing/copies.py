@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.containers.kinds import Globals
+from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
 
@@ -38,6 +39,7 @@ _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if
 def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     """The same function, with `rebinder.rebind` applied to every global, builtin, closure variable and default."""
     original, rebind = function.__code__, rebinder.rebind
+    _refuse_own_names(function, rebinder)
     code, obstacle = _code(original)
     namespace = _namespace(function, rebinder) | {"__nbad__": rebinder.flow, "__nbad_obstacle__": obstacle}
     cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
@@ -48,6 +50,18 @@ def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     for value in (*copy.__defaults__, *copy.__kwdefaults__.values()):
         rebinder.flow.adopt("a default value", value)
     return copy
+
+
+def _refuse_own_names(function: FunctionType, rebinder: "Rebinder") -> None:
+    """Refuse names that what nbad writes into copies has, and by which copies are told from other functions."""
+    if isinstance(function.__builtins__, _Live):  # type: ignore[attr-defined]  # it was made in a copy
+        return
+    for code in _codes(function.__code__):
+        names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars, *code.co_names)
+        name = next((name for name in names if is_own(name)), None)
+        if name is not None:
+            fix = f"{name.replace('nbad', 'my')} = ...  # another name: nbad's own begin so"
+            raise rebinder.trace.refusal(f"has a variable `{name}`", fix, line=lines.definition_line(code))
 
 
 def _code(original: CodeType) -> tuple[CodeType, str | None]:

@@ -316,6 +316,31 @@ def test_writes_of_closure_variables():
     assert (calls, counter) == (0, 0)
 
 
+def test_names_that_are_nbads_own():
+    def local(x):
+        _nbad1 = x * 2
+        return _nbad1 if x > 0 else x
+
+    def argument(__nbad__):
+        return __nbad__ + 1
+
+    def inner(x):
+        def g(_nbad_z):
+            return _nbad_z * 2
+
+        return g(x)
+
+    def imported(x):
+        import nbad as _nbad
+
+        return x * 2 if x > 0 else _nbad.special.expit(x)
+
+    expect(local, "has a variable `_nbad1`", "fix: _my1 = ...", "def local(x):")
+    expect(argument, "has a variable `__nbad__`", "fix: __my__ = ...", "def argument(__nbad__):")
+    expect(inner, "has a variable `_nbad_z`", "fix: _my_z = ...", "def g(_nbad_z):")
+    check_values(imported, 2.0)
+
+
 def test_attributes():
     def strides(x):
         return x.strides[0] * x
