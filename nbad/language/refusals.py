@@ -303,6 +303,15 @@ LIBRARY = {
     **dict.fromkeys(("statistics.mean", "statistics.fmean"), "sum(values) / len(values)"),
 }
 
+# what to write for a verb in a kernel, where that is not the gradient
+VERBS = {
+    "nbad.bind": "f(x)  # the kernel itself",
+    "nbad.indexed": "f(nbad.indexed(a, i))  # outside, in the call of the kernel",
+    "nbad.hessian(f)": "nbad.grad(nbad.grad(f))(x)",
+    "nbad.hvp": "nbad.grad(nbad.grad(f))(x) * v",
+    "nbad.jvp": "nbad.grad(f)(x) * x_dot",
+}
+
 # reductions and the like: of one number they are that number, and whoever writes them means the array that it comes from
 WHOLE = frozenset(
     f"numpy.{name}"

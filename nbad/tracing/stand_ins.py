@@ -225,7 +225,7 @@ class Rebinder:
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if first_traced((args, kwargs)) is not None:
-                raise self.trace.refusal(f"calls `{path}` with a traced value", "nbad.grad(f)(x)")
+                raise self.trace.refusal(f"calls `{path}` with a traced value", refusals.VERBS.get(path, "nbad.grad(f)(x)"))
             return self.rebind(_call(value, args, kwargs), f"{path}(f)")
 
         return StandIn(value, path, self, invoke)

@@ -2,12 +2,14 @@
 
 import functools
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 import nbad
+from nbad.errors import TraceError
 
 X = np.array([-2.0, 0.5, 3.0])
 
@@ -107,3 +109,19 @@ def test_objects_of_the_kernel_may_still_be_written_to():
         return totals[0].sum + totals[1].sum
 
     np.testing.assert_allclose(nbad.kernel(kernel)(X), [kernel(x) for x in X.tolist()], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("verb", "fix", "expected"),
+    [
+        (lambda f, x: nbad.bind(f, x)(), "f(x)", 9.0),
+        (lambda f, x: nbad.bind(nbad.grad(f), x)(), "f(x)", 9.0),
+        (lambda f, x: nbad.vjp(f, x)[1](1.0)[0], "nbad.grad(f)(x)", 6.0),
+        (lambda f, x: nbad.hessian(f)(x)[0, 0], "nbad.grad(nbad.grad(f))(x)", 2.0),
+    ],
+)
+def test_verbs_on_traced_values_are_refused_with_a_line_that_works(verb, fix, expected):
+    f = nbad.kernel(lambda x: x * x)
+    with pytest.raises(TraceError, match=rf"with a traced value[\s\S]*fix: {re.escape(fix)}"):
+        nbad.kernel(lambda x: verb(f, x))(3.0)
+    assert nbad.kernel(eval(f"lambda x: {fix}", {"f": f, "nbad": nbad}))(3.0) == expected
