@@ -13,6 +13,7 @@ from nbad.assembly.sums import add, are_few, scatter
 from nbad.indexing.index import PART, Index
 from nbad.runtime import memory
 from nbad.runtime.block_sums import add_blocks
+from nbad.runtime.failures import noted
 from nbad.runtime.slabs import Region, Target, part_of
 from nbad.runtime.strides import rows_between
 
@@ -151,13 +152,12 @@ class Scattered:
         """Fill `results`, one array per argument, as those sweeps do."""
         many = max(1, room // max(1, self._bytes))
         parts = [None] if count is None or count <= many else [slice(k, min(k + many, count)) for k in range(0, count, many)]
-
-        def run():
-            for part in parts:
-                given, taken = ([a if part is None else part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
-                self._fill(rows, given, taken, count if part is None else part.stop - part.start, accumulate, room)
-
-        self._sweeps.watch(rows, run)
+        before = noted.value
+        for part in parts:
+            given, taken = ([a if part is None else part_of(a, 0, part) for a in arrays] for arrays in (seeds, results))
+            self._fill(rows, given, taken, count if part is None else part.stop - part.start, accumulate, room)
+        if noted.value != before:
+            self._sweeps.find_failures(rows)
 
     def _fill(self, rows, seeds, results, count, accumulate, room):
         """The sweep of some seeds."""

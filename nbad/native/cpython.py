@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
+from nbad.codegen.host import LINE
 from nbad.native.builder import I32, I64, Code, Int
 
 HEAD = object.__basicsize__  # an object's own fields lie behind its head, whose last field is its type
@@ -324,6 +325,39 @@ def address_of(array):
     True
     """
     return _read(id(array) + DATA) if is_available() else array.ctypes.data
+
+
+def phase_of(*arrays):
+    """How many bytes behind the begin of a cache line the values of all these arrays begin; -1 where they do not agree.
+
+    Compiled: where calls with many results are cold in the caches, to ask `address_of` of each took a tenth of their time.
+
+    Examples
+    --------
+    >>> lines = np.zeros(80)
+    >>> phase_of(lines, lines[8:]) == lines.ctypes.data % LINE, phase_of(lines, lines[1:])
+    (True, -1)
+    """
+    return _phase()(*arrays)
+
+
+@functools.cache
+def _phase():
+    return function("phase", _print_phase, [api("PyLong_FromLong")]) if is_available() else _phase_in_python
+
+
+def _print_phase():
+    code, table, args, count = new_function("phase")
+    phase = code.variable(code.load(code.field(args, 0) + DATA) & (LINE - 1))
+    with code.loop(1, count) as k:
+        phase.set(code.select((code.load(code.field(args, k) + DATA) & (LINE - 1)).equals(phase), phase, -1))
+    code.finish(code.call(code.field(table, 0), phase))
+    return str(code.function.module)
+
+
+def _phase_in_python(*arrays):
+    first, *others = {array.ctypes.data % LINE for array in arrays}
+    return -1 if others else first
 
 
 def _read(address):

@@ -13,7 +13,7 @@ import numpy as np
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.host import LINE
 from nbad.graphs.graph import Graph
-from nbad.native.cpython import address_of
+from nbad.native.cpython import phase_of
 from nbad.native.launch_table import PARTS, worker_bytes
 from nbad.plans.work import BYTES_PER_NS, FLOPS_PER_NS, WORD, Work, total
 from nbad.runtime.pack import Kernels, Move, Numbered, Slot, Table, arranged, grouped
@@ -83,18 +83,23 @@ def spread_from() -> int:
     return STREAM_ABOVE * 3 // 4
 
 
-def lead_of(addresses: Iterable[int], steps: Iterable[int], itemsize: int) -> int | None:
-    """How many elements a cache line has before rows at these addresses and at steps from them begin; None where not all agree.
+def lead_of(arrays: Iterable[np.ndarray], steps: Iterable[int], offset: int = 0) -> int | None:
+    """How many elements a cache line has before rows so many bytes behind these arrays' begins, and at steps from there, begin.
+
+    None where not all agree.
 
     Examples
     --------
-    >>> lead_of([4096 + 16, 8192 + 16], [640], 8), lead_of([4096, 8192 + 8], [], 8)
+    >>> a = np.zeros(80)
+    >>> to_line = -a.ctypes.data % LINE // 8
+    >>> lead_of([a[to_line:]], [640], 16), lead_of([a, a[1:]], [])
     (2, None)
     """
-    phases = {address % LINE for address in addresses}
-    if len(phases) > 1 or any(step % LINE for step in steps):
+    array, *others = arrays
+    phase = phase_of(array, *others)
+    if phase < 0 or any(step % LINE for step in steps):
         return None
-    lead, rest = divmod(phases.pop(), itemsize)
+    lead, rest = divmod((phase + offset) % LINE, array.itemsize)
     return None if rest else lead
 
 
@@ -127,7 +132,7 @@ class Launch:
         read = [(slot.dtype.itemsize * slot.values, slot.seed_stride) for _, slot in routes.reads if not slot.is_uniform]
         of_all = sum(size for size, seed_stride in read if seed_stride is None)
         self._read = self.elements * of_all, self.elements * (sum(size for size, _ in read) - of_all)  # for all seeds, for each
-        self._starts = {(slot.array, slot.offset % LINE) for slot in results}
+        self._written_to, self._offsets = sorted({slot.array for slot in results}), {slot.offset % LINE for slot in results}
         self._steps = {slot.seed_stride or 0 for slot in results}
         self._drivers: dict[tuple[bool, int | None, int], Driver] = {}
 
@@ -146,10 +151,9 @@ class Launch:
     def _past_caches(self, arrays: Sequence[np.ndarray], n_seeds: int) -> tuple[int | None, int]:
         """What `lead_of` says where results pass the caches, and how many `PARTS` of them stay there all the same."""
         moves, computes = self._moves * n_seeds, self._computes * n_seeds + self._once
-        if not self._starts or computes > BUSY * moves:
+        if len(self._offsets) != 1 or computes > BUSY * moves:
             return None, 0
-        addresses = [address_of(arrays[k]) + offset for k, offset in self._starts]
-        lead = lead_of(addresses, self._steps if n_seeds > 1 else (), self.dtype.itemsize)
+        lead = lead_of([arrays[k] for k in self._written_to], self._steps if n_seeds > 1 else (), *self._offsets)
         if lead is None or computes >= moves:
             return lead, 0
         once, each = self._read

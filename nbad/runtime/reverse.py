@@ -7,7 +7,6 @@ import numpy as np
 
 from nbad.codegen.host import LINE
 from nbad.memo import Memo, cached_property
-from nbad.native.cpython import address_of
 from nbad.native.launch_table import TILE
 from nbad.plans.plan import are_lined
 from nbad.runtime import memory, plain
@@ -141,7 +140,7 @@ class ReverseSweeps:
         self.leaf_shapes = [(*region.shape, *core) for core in program.leaves]
         self.result_bytes = dtype.itemsize * sum(math.prod(t.own) * t.values for t in self.targets)
         self.temporary_bytes = sum(t.temporary_bytes(region, dtype.itemsize) for t in self.targets)
-        self._has_sums = any(t.is_shared for t in self.targets)
+        self._has_sums, self._has_partial = any(t.is_shared for t in self.targets), any(t.is_partial for t in self.targets)
         self._launches, self._parts = Memo(), Memo()
 
     def __call__(self, rows, seeds, results, count, accumulate, room):
@@ -149,14 +148,15 @@ class ReverseSweeps:
 
         `count` is None for a single seed without a leading axis; `room` is how many bytes temporaries may take at a time.
         """
-        self.watch(rows, lambda: self.fill(rows, seeds, results, count, accumulate, room))
-
-    def watch(self, rows, run):
-        """Sweep over all elements, by calling `run`, and raise where partials failed."""
         before = noted.value
-        run()
+        self.fill(rows, seeds, results, count, accumulate, room)
+        if noted.value != before:
+            self.find_failures(rows)
+
+    def find_failures(self, rows):
+        """Raise where partials of some element failed, and are asked to raise."""
         prologue, shape = self.plan.prologue, self.region.shape
-        if noted.value != before and self.program.errors == "raise" and prologue and (nodes := may_fail(prologue)):
+        if self.program.errors == "raise" and prologue and (nodes := may_fail(prologue)):
             search = Search(self.program, ("prologue", *self.plan.key), prologue, nodes, self.dtype)
             search.check(Given(shape, residual_slots(0, rows, shape), 1), [rows])
 
@@ -166,7 +166,7 @@ class ReverseSweeps:
             seeds, results = ([part_of(a, 0, 0) for a in arrays] for arrays in (seeds, results))
             return self.fill(rows, seeds, results, None, accumulate, room)
         at_once = room // self.temporary_bytes if self.temporary_bytes else count or 1
-        if any(t.is_partial for t in self.targets):
+        if self._has_partial:
             at_once = min(at_once, max(NEAR // max(self.temporary_bytes, 1), 1))
         if count is None or count <= at_once:
             sweep = self.sweep if at_once else self._in_slabs(room)
@@ -258,8 +258,7 @@ class ReverseSweeps:
             are_rows = result.flags.carray or result.strides[1:] == contiguous_strides(result.shape[1:], result.itemsize)
             if target.core or not are_rows:
                 return [(1, whole)]
-        starts, steps = map(address_of, results), [a.strides[0] for a in results]
-        if leaves_caches(nbytes) and lead_of(starts, steps, self.dtype.itemsize) is None:
+        if leaves_caches(nbytes) and lead_of(results, [a.strides[0] for a in results]) is None:
             alone = not self.plan.prologue and leaves_caches(self.result_bytes)
             return [(1, slice(k, k + 1)) for k in range(n_seeds)] if alone else [(1, whole)]
         at_once = max(1, min(n_seeds, ROWS_AT_ONCE // len(results)))
