@@ -41,16 +41,18 @@ class TracedArray(np.ndarray):
         The argument that it belongs to, for messages.
     """
 
-    __array_priority__ = 20.0
+    __array_priority__ = 2000.0  # above that of tensors, which compute with none
     _trace: "Trace" = None  # type: ignore[assignment]  # `wrap` sets it
     _name: str | None = None
 
     def __array_finalize__(self, source: Any) -> None:
-        trace: Any = getattr(source, "_trace", None)
-        self._trace, self._name = trace, argument_of(source)
+        self._trace, self._name = getattr(source, "_trace", self._trace), argument_of(source)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return apply_ufunc(self._trace, ufunc, method, inputs, options)
+
+    def __jax_array__(self) -> NoReturn:
+        raise self._trace.refusal(*refusals.FLOW["tensor"])
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)
@@ -170,8 +172,7 @@ def _in_place(name: str) -> Callable[..., Any]:
 
     def method(self: "TracedArray", *args: Any, **kwargs: Any) -> Any:
         if self._trace.holds_traced([self, args]):
-            result = self._trace.call(getattr(np, name), (self, *args), kwargs)
-            self[...] = result
+            self[...] = self._trace.call(getattr(np, name), (self, *args), kwargs)
             return
         self._trace.before_write(self)
         return getattr(np.ndarray, name)(self, *args, **kwargs)
@@ -361,8 +362,7 @@ def apply_ufunc(trace: "Trace", ufunc: np.ufunc, method: str, inputs: tuple[Any,
         fix = f"np.{ufunc.__name__}(x, y)  # on one pair at a time"
         raise trace.refusal(f"calls `{ufunc.__name__}.{method}` on a traced value", fix)
     ufunc = _of_conditions(trace, ufunc, inputs)
-    # NumPy passes `out` as a tuple
-    (target,) = options.pop("out", (None,))
+    (target,) = options.pop("out", (None,))  # NumPy passes a tuple
     if target is not None and not isinstance(target, TracedArray):
         raise trace.refusal("changes an array that was made outside the kernel", "a = a + x")
     if target is not None and "where" in options:

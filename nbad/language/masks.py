@@ -42,7 +42,7 @@ class Masked:
     """
 
     __slots__ = ("_trace", "mask", "values")
-    __array_priority__ = 30.0
+    __array_priority__ = 3000.0  # above that of traced arrays
 
     def __init__(self, trace: "Trace", values: np.ndarray, mask: np.ndarray) -> None:
         self._trace, self.values, self.mask = trace, values, mask

@@ -5,7 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from nbad import foreign
+
 _MATRIX = ("uses `@` on {value}, a scalar", "x * y")
+_AS_ARGUMENT = "def f(x, c): ...  # c as an argument; c = np.asarray(c) before the kernel, where nothing is differentiated by it"
+_OF_JAX = ("computes with {value} and an array of JAX's, which is no argument of the kernel", _AS_ARGUMENT)
 _WRITE = ("writes into {value}", "return the new value: a kernel changes nothing in place")
 
 PROTOCOL = {
@@ -22,6 +26,7 @@ PROTOCOL = {
     ),
     "__hash__": ("uses {value} as the key of a dict, set or cache", "use a plain number or a string as the key"),
     "__reduce_ex__": ("pickles {value}, which has no value yet", "x  # itself: copies of it are it"),
+    "__jax_array__": _OF_JAX,
     "__matmul__": _MATRIX,
     "__rmatmul__": _MATRIX,
     "__setitem__": _WRITE,
@@ -110,6 +115,7 @@ FLOW = {
         "passes traced values to compiled code, which takes plain numbers only",
         "an operation of your own, made by nbad.primitive('name', ...)",
     ),
+    "tensor": (_OF_JAX[0].format(value="a traced array"), _AS_ARGUMENT),
     "endless": ("loops more than {count:,} times", "for _ in range(n):  # a fixed n"),
     "range": (
         "counts to a traced value, and not in a `for` statement",
@@ -338,10 +344,13 @@ def described(value: Any) -> str:
         return f"an array of shape {value.shape}"
     if isinstance(value, (complex, np.complexfloating)):
         return f"the complex number {value!r}"
-    return "None" if value is None else f"a value of type {type(value).__name__}"
+    kind = foreign.named(value) if foreign.tensors_of(value) else type(value).__name__
+    return "None" if value is None else f"a value of type {kind}"
 
 
 def advice(value: Any) -> str | None:
+    if foreign.tensors_of(value):
+        return _AS_ARGUMENT
     if isinstance(value, (complex, np.complexfloating)):
         return "keep the real and the imaginary part in two variables"
     if isinstance(value, (np.ndarray, list, tuple)):

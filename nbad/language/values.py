@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from nbad import lines
+from nbad import foreign, lines
 from nbad.language import arrays, refusals
 from nbad.language.arrays import TraceAttributeError
 from nbad.operations.row import BOOL, REAL
@@ -57,7 +57,7 @@ def _operator(op: str, reflected: bool = False, operable: tuple[type, ...] = _BU
     """A binary operator method. Types that nbad does not know may answer for themselves."""
 
     def method(self: "Tracer", other: Any) -> Any:
-        if isinstance(other, Tracer) or isinstance(other, operable):  # noqa: SIM101, ready-made tuple: this is the hot path
+        if isinstance(other, Tracer) or isinstance(other, operable) or foreign.tensors_of(other):  # noqa: SIM101, hot path
             return self._trace.apply(op, (other, self) if reflected else (self, other))
         return NotImplemented
 
