@@ -294,7 +294,9 @@ class Ode(View):
         self.name = name
 
     def fun(self, t: float, x: ArrayLike) -> Array:
-        """The derivative of the unknowns by time."""
+        """The derivative of the unknowns by time; of a column for each of many points, as `vectorized=True` asks for it."""
+        if np.ndim(x) == 2:
+            return np.stack([self.fun(t, column) for column in np.transpose(x)], axis=1)
         return self._at(t, x).flat
 
     def jac(self, t: float, x: ArrayLike) -> Any:

@@ -299,6 +299,16 @@ def test_time_may_be_an_argument():
     assert done.y[0, -1] == pytest.approx((np.cos(5.0) + np.sin(5.0) - np.exp(-5.0)) / 2, abs=1e-7)
 
 
+def test_many_points_at_once_are_columns():
+    """As `vectorized=True` asks: solvers that make differences give them together."""
+    right = Problem(nbad.kernel(lambda a, b: (-a, a - b * b)), {"a": 1.0, "b": 0.0}).ode()
+    x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert_allclose(right.fun(0.0, x), [-x[0], x[0] - x[1] ** 2], rtol=1e-15)
+    assert right.fun(0.0, x[:, :1]).shape == (2, 1)
+    done = scipy.integrate.solve_ivp(right.fun, (0.0, 2.0), right.x0, method="BDF", vectorized=True, rtol=1e-8, atol=1e-10)
+    assert done.y[0, -1] == pytest.approx(np.exp(-2.0), rel=1e-6)
+
+
 # several outputs, shapes, what is refused
 
 
