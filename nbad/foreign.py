@@ -3,10 +3,11 @@
 Nothing is imported for it: a type says itself which module it comes from.
 """
 
+import itertools
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 from typing import Any
 
@@ -96,7 +97,7 @@ def _is_foreign(kind: Any) -> bool:
 
 
 def partner(verb: str | None, values: Iterable[Any]) -> str | None:
-    """The partner whose own verb takes such arguments: its arrays and numbers, for dask NumPy's arrays too; None without.
+    """The partner whose own verb takes such arguments, or columns of them: arrays and numbers, for dask NumPy's too; or None.
 
     Examples
     --------
@@ -105,8 +106,9 @@ def partner(verb: str | None, values: Iterable[Any]) -> str | None:
     """
     arrays = [value for value in values if getattr(value, "ndim", 0) or isinstance(value, list | tuple)]
     for name, (module, kind, verbs) in PARTNERS.items():
-        known = getattr(sys.modules.get(module), kind, ())
-        takes = (known, np.ndarray) if name == "dask" and known else known
+        kinds = (kind, TABLES[name][0]) if name in TABLES else (kind,)
+        known = tuple(getattr(sys.modules[module], each) for each in kinds) if module in sys.modules else ()
+        takes = (*known, np.ndarray) if name == "dask" else known
         if verb in verbs and any(isinstance(a, known) for a in arrays) and all(isinstance(a, takes) for a in arrays):
             return name
     return None
@@ -136,6 +138,28 @@ def table_of(value: Any) -> tuple[str, str] | None:
         if isinstance(value, getattr(sys.modules.get(PARTNERS[name][0]), kind, ())):
             return name, code
     return None
+
+
+def aligning(named: dict[str, Any]) -> str | None:
+    """The line that makes arguments fit one another of which a library said that they do not; None where none is known.
+
+    Examples
+    --------
+    >>> aligning({"x": np.ones(2), "y": 1.0}) is None
+    True
+    """
+    indices = {name: value.index for name, value in named.items() if hasattr(getattr(value, "index", None), "nlevels")}
+    unlike = [(a, b) for a, b in itertools.combinations(indices, 2) if indices[a].names != indices[b].names]
+    if unlike:
+        least, most = sorted(unlike[0], key=lambda name: indices[name].nlevels)
+        count, own = (indices[name].nlevels for name in (least, most))
+        return (
+            f"{most}.rename_axis({least}.index.names)  # if these are the same levels, in this order"
+            if count == own
+            else f"{most}.droplevel({list(range(count, own))})"
+        )
+    is_xarray = any(hasattr(value, "isel") for value in named.values())
+    return "x.drop_duplicates(...)  # or x.isel(dim=slice(n)) where there are no labels" if is_xarray else None
 
 
 def answers(value: Any, is_vectors: bool) -> bool:
@@ -228,6 +252,8 @@ def _works(convert: Callable[[Any], Any], value: Any) -> bool:
 def dtype_fault(value: Any, array: np.ndarray, name: str, code: str | None) -> tuple[str, str]:
     """What is wrong with a value that becomes an array of such a dtype, and the line that makes numbers of it."""
     dtype, code_name = array.dtype, code or name
+    if isinstance(value, Mapping | Set) and not value:
+        return f"is an empty {type(value).__name__}, which holds no number", "1.0" if code else _EXAMPLE
     if dtype.isbuiltin == 2:  # of another package
         return f"has the dtype {dtype.name}, which NumPy does not compute with by itself", f"{code_name}.astype(np.float32)"
     if dtype.kind == "V":

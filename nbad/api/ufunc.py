@@ -14,7 +14,7 @@ import numpy as np
 from nbad import foreign, lines
 from nbad.api.signatures import Sizes, check_sizes, code_of, groups, in_order, name_in_code, sizes_in, with_sizes
 from nbad.api.statics import is_setting
-from nbad.errors import ArgumentTypeError, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
 
@@ -275,14 +275,25 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
         try:
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **_options(stand_in, value, values))
         except (TypeError, RuntimeError, ValueError) as error:
-            # a library's ValueError tells of arrays that do not fit one another, unless it tells of the kernel's own error
-            if error is stand_in.fault or (isinstance(error, ValueError) and stand_in.fault is None):
+            if error is stand_in.fault:
                 raise
+            if isinstance(error, ValueError) and stand_in.fault is None:  # it tells of arrays that do not fit one another
+                raise _unaligned(program, values, value, error) from error
             fault = error
             break
         if answer is not NotImplemented:
             return program.structure.build(answer) if program.structure.is_tuple else answer
     _refuse(kernel, program, values, statics, fault)
+
+
+def _unaligned(program: "Program", values: tuple[Any, ...], value: Any, error: ValueError) -> ArgumentValueError:
+    """The error for arguments that do not fit one another, in the words of the library that was asked."""
+    return ArgumentValueError(
+        f"{program.call}: the arguments do not fit one another",
+        got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        expected=f"arguments that {type(value).__module__.partition('.')[0]} makes one of",
+        fix=foreign.aligning(dict(zip(program.names, values, strict=True))),
+    )
 
 
 def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str, Any]:
@@ -324,6 +335,10 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
     """The call of dask's or xarray's function that applies such a kernel; None for others."""
     package, name, outputs = type(part).__module__, code_of(kernel), len(program.leaves)
     settings = "".join(f", {key}={value!r}" for key, value in statics.items())
+    table = next((each for each, value in named.items() if foreign.table_of(value)), None)
+    if table is not None and package.partition(".")[0] == "pandas":  # where it is alone, pandas takes it
+        frames = [f"pd.DataFrame({{key: {n} for key in {table}}})" if hasattr(v, "to_frame") else n for n, v in named.items()]
+        return f"{name}({', '.join(frames)}{settings})" if frames != list(named) else None
     if package == "dask.array.core" and hasattr(part, "map_blocks"):
         if outputs == 1 and not any((*program.cores, *program.leaves)):
             return None

@@ -124,7 +124,7 @@ class Aligned:
         """What is given for each label, as an array over the common index."""
         if not isinstance(given, kind):
             if np.ndim(given) == 0:
-                return given
+                return given[()] if isinstance(given, np.ndarray) else given
             raise ArgumentTypeError(
                 f"{call}: {name} is no {kind.__name__}, and nothing is paired by position",
                 got=foreign.named(given),

@@ -322,7 +322,7 @@ def _seed(name, seed, y, lead):
 def as_number(value: Any, name: str, y: Any) -> Any:
     """A seed or tangent without labels: a number."""
     if not isinstance(value, xr.Dataset) and np.ndim(value) == 0:
-        return value
+        return value[()] if isinstance(value, np.ndarray) else value
     raise ArgumentTypeError(
         f"`pullback`: {name} has no labels, and nothing is paired by position",
         got=foreign.shown(value),

@@ -336,3 +336,40 @@ def test_labels_that_are_set_after_the_call_leave_the_pullback_alone(x):
     for bar in pullback(pd.Series([1.0, 10.0, 100.0], list("abc"))):
         assert bar.equals(pd.Series([1.0, 20.0, 300.0], list("abc")))
         assert bar.name == "n"
+
+
+def test_tables_and_series_are_not_mixed_by_position():
+    """The line that is proposed pairs by labels: a row of the table has the label of the Series' number."""
+    area = nbad.kernel(lambda a, b: a * b)
+    a, b = pd.DataFrame({"u": [1.0, 2.0], "v": [3.0, 4.0]}, ["x", "y"]), pd.Series([10.0, 100.0], ["y", "x"])
+    for args, fix in (
+        ((a, b), r"f\(a, pd\.DataFrame\({key: b for key in a}\)\)"),
+        ((b, a), r"f\(pd\.DataFrame\({key: a .*, b\)"),
+    ):
+        with pytest.raises(TypeError, match=rf"fix: {fix}$") as caught:
+            area(*args)
+        line = str(caught.value).rpartition("fix: ")[2]
+        found = eval(line, {"f": area, "pd": pd, "a": args[0], "b": args[1]})
+        assert found.to_dict() == {"u": {"x": 100.0, "y": 20.0}, "v": {"x": 300.0, "y": 40.0}}
+    with pytest.raises(TypeError, match=r"fix: nbad\.integrations\.pandas\.vjp\(f, a\['u'\], b\)$"):
+        nbad.vjp(area, a, b)
+    assert tables.vjp(area, a["u"], b)[0].to_dict() == {"x": 100.0, "y": 20.0}
+
+
+def test_numbers_may_be_arrays_without_axes(x):
+    square = nbad.kernel(lambda x: x * x)
+    assert tables.vjp(square, x)[1](np.array(10.0))[0].tolist() == [20.0, 40.0, 60.0]
+    assert tables.jvp(square, (x,), (np.array(10.0),))[1].tolist() == [20.0, 40.0, 60.0]
+
+
+def test_levels_without_names_are_not_paired_with_others():
+    """As pandas refuses it, with the line that pairs them."""
+    pairs = [("u", 1), ("v", 2)]
+    a, b = (pd.Series([1.0, 2.0], pd.MultiIndex.from_tuples(pairs, names=names)) for names in (None, ["k", "l"]))
+    c = pd.Series([1.0, 2.0], pd.MultiIndex.from_tuples([(*pair, 0) for pair in pairs]))
+    area = nbad.kernel(lambda a, b: a * b)
+    for other, fix in ((b[::-1], "b.rename_axis(a.index.names)"), (c, "b.droplevel([2])")):
+        with pytest.raises(nbad.errors.ArgumentValueError, match="`: the arguments do not fit one another") as caught:
+            area(a, other)
+        assert f"fix: {fix}" in str(caught.value)
+        assert area(a, eval(fix, {"a": a, "b": other})).tolist() == [1.0, 4.0]

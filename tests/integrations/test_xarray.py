@@ -321,3 +321,9 @@ def test_whole_numbers_have_no_tangent_where_alignment_makes_floats_of_them(r, c
         x = r.chunk(j=1) if chunk else r
         _, y_dot = labelled.jvp(nbad.kernel(lambda n, x: n * x), (count, x), (None, x))
         np.testing.assert_array_equal(y_dot.transpose("j", "i"), count * r)
+
+
+def test_numbers_may_be_arrays_without_axes(k):
+    square = nbad.kernel(lambda x: x * x)
+    assert labelled.vjp(square, k)[1](np.array(10.0))[0].values.tolist() == [40.0, 60.0, 100.0, 140.0]
+    assert labelled.jvp(square, (k,), (np.array(10.0),))[1].values.tolist() == [40.0, 60.0, 100.0, 140.0]
