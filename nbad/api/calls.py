@@ -13,6 +13,7 @@ from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
 from nbad.graphs.kernels import is_kernel
+from nbad.graphs.structures import in_tuple
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed
 from nbad.memo import MISSING
@@ -80,16 +81,22 @@ def _refuse_partners(f, program, values, xs, kwargs):
     if f._made_from and f._made_from[1] == "flat":  # of arguments with structure
         f, kwargs = f._made_from[0], {}
         xs = f.parameters
-    given = f.parameters[: len(xs)]
+    given = [_column(each, named.get(each)) for each in f.parameters[: len(xs)]]
     line = spelled(f, [*given, *(f"{key}={key}" for key in kwargs)], verb, lines.argnums())
     if verb == "jvp":
-        line = f"nbad.jvp({name_in_code(f)}, ({', '.join(given)},), ({', '.join(_tangent(named.get(n)) for n in given)},))"
+        along = in_tuple([_tangent(named.get(each)) for each in f.parameters[: len(xs)]])
+        line = f"nbad.jvp({name_in_code(f)}, {in_tuple(given)}, {along})"
     raise ArgumentTypeError(
         f"{program.call}: {name} is a {foreign.named(part)}",
         got=foreign.named(part),
         expected=f"NumPy arrays and numbers; `nbad.integrations.{partner}` has functions for such arguments",
         fix=line.replace("nbad.", f"nbad.integrations.{partner}.", 1),
     ) from None
+
+
+def _column(name, value):
+    """How code spells an argument of a partner's verb: of a table a column, since one table stands for all arguments."""
+    return f"{name}[{next(iter(value), 'x')!r}]" if foreign.table_of(value) else name
 
 
 def _tangent(value):
@@ -204,12 +211,24 @@ def selection(argnums):
         return None
     if isinstance(argnums, tuple | list):
         return argnums[:]
-    refuse_values(argnums)
-    return (argnums,) if isinstance(argnums, str) or not isinstance(argnums, Iterable) else tuple(argnums)
+    _refuse_values(argnums)
+    return tuple(argnums) if are_many(argnums) else (argnums,)
 
 
-def refuse_values(argnums):
-    """Refuse the kernel's argument where `argnums` belongs."""
+def are_many(argnums):
+    """Whether `argnums` selects as one selects several: by any collection but text."""
+    return isinstance(argnums, Iterable) and not isinstance(argnums, str)
+
+
+def _refuse_values(argnums):
+    """Refuse the kernel's argument where `argnums` belongs, and what has no order."""
+    if isinstance(argnums, set | frozenset):
+        raise ArgumentTypeError(
+            "argnums is a set, which has no order, as results have",
+            got=shown(argnums),
+            expected="positions or names of parameters, in order",
+            fix=f"argnums={in_tuple(sorted(map(repr, argnums)))}",
+        )
     is_array = hasattr(argnums, "__array__") and not isinstance(argnums, np.integer)
     verb = lines.verb() if is_array or isinstance(argnums, float) else None
     if is_array or verb in MAKERS:

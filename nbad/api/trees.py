@@ -263,11 +263,11 @@ class Flat(NamedTuple):
     differentiable: dict[str, bool]
 
     def selected(self, f: Any, argnums: Any) -> tuple[str, ...] | None:
-        """The flat parameters that `argnums` selects: of trees, what has a derivative."""
+        """The flat parameters that a `selection` selects: of trees, what has a derivative."""
         if argnums is None:
             return None
         found: list[str] = []
-        for which in argnums if isinstance(argnums, tuple | list) else (argnums,):
+        for which in argnums:
             own = self.names[f.parameter(which)]
             found += [each for each in own if self.differentiable.get(each)] or own
         return tuple(found)
@@ -282,7 +282,7 @@ class Flat(NamedTuple):
 
     def groups(self, f: Any, argnums: Any) -> "Groups":
         """How results that come for each differentiated flat parameter are put together."""
-        chosen = f.parameters if argnums is None else argnums if isinstance(argnums, tuple | list) else (argnums,)
+        chosen = f.parameters if argnums is None else argnums
         order, trees = [f.parameter(which) for which in chosen if argnums is not None or which in f._cores], dict(self.forest)
         parts = [(name, trees.get(name), self.names[name]) for name in order]
         has = {each for _, _, own in parts for each in own if self.differentiable.get(each, False)}
@@ -322,8 +322,8 @@ def _may_be_tree(value: Any) -> bool:
 
 
 def _chosen(f: Any, argnums: Any) -> Iterable[str]:
-    """The names that `argnums` selects, as far as it makes sense."""
-    for which in argnums if isinstance(argnums, tuple | list) else (argnums,):
+    """The names that a selection selects, as far as it makes sense."""
+    for which in argnums or ():
         is_position = isinstance(which, int | np.integer) and -len(f.parameters) <= which < len(f.parameters)
         name = f.parameters[which] if is_position else which
         if isinstance(name, str):

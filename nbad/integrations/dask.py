@@ -13,15 +13,15 @@ import dask.array as da
 import dask.base
 import numpy as np
 
-from nbad.api.calls import check_kernel
+from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
 from nbad.errors import leaving
 from nbad.graphs.structures import outputs_of
-from nbad.partners.dask_blocks import Block, Kept, Place, blocks_of, cut, fitted, picked, stand_in
+from nbad.partners.dask_blocks import Block, Cut, Kept, Place, blocks_of, cut, fitted, picked, stand_in
 from nbad.partners.dask_pullback import Pullback, block_shape
-from nbad.partners.named import leaves_in, of_arguments, of_partials
+from nbad.partners.named import OfPartner, PartialsOfPartner, leaves_in
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
@@ -83,12 +83,13 @@ def vjp(
     15.0
     """
     check_kernel(f)
+    argnums = selection(argnums)
     flat = flattened(f, xs, kwargs, argnums)
     if flat is not None:
         given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
         y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
         return y, pullback.grouped(flat.groups(f, argnums))
-    made = cut(f, xs, kwargs, argnums, "vjp")
+    made = cut("vjp", f, xs, kwargs, argnums)
     options = dict(argnums=made.call.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
     _check(made, options)
     client, kept = _client(), Kept()
@@ -158,12 +159,10 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     array([[5., 1.]])
     """
 
-    def call(*xs: Any, **kwargs: Any) -> da.Array:
-        made = cut(f, xs, kwargs, argnums, "jacobian")
+    def run(made: Cut) -> da.Array:
         return _each(made, jacobians.jacobian(f, made.call.names, mode), [block_shape(made)])[0]
 
-    jacobians.jacobian(f, argnums, mode)  # for what it refuses
-    return of_arguments(f, argnums, functools.partial(jacobian, mode=mode), call)
+    return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), cut, run)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, da.Array]]:
@@ -188,13 +187,11 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     dask.array<nbad-value, shape=(4, 1, 2), dtype=float64, chunksize=(2, 1, 2), chunktype=numpy.ndarray>
     """
 
-    def call(*xs: Any, **kwargs: Any) -> tuple[Any, da.Array]:
-        made = cut(f, xs, kwargs, argnums, "value_and_jacobian")
+    def run(made: Cut) -> tuple[Any, da.Array]:
         *y, blocks = _each(made, jacobians.value_and_jacobian(f, made.call.names), [*made.leaf_cores, block_shape(made)])
         return made.structured(y), blocks
 
-    jacobians.value_and_jacobian(f, argnums)
-    return of_arguments(f, argnums, value_and_jacobian, call)
+    return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, cut, run)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Array, Any]]:
@@ -217,15 +214,14 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
     >>> slope.compute(scheduler="synchronous")
     array([3., 3., 3., 3.])
     """
-    function: Any = gradients.value_and_grad(f, argnums)
 
-    def call(*xs: Any, **kwargs: Any) -> tuple[da.Array, Any]:
-        made = cut(f, xs, kwargs, function.argnums, "value_and_grad")
+    def run(made: Cut) -> tuple[da.Array, tuple[da.Array, ...]]:
         gradients.check_is_number(f, made.call.program.structure, made.call.program.leaves)
+        function = gradients.value_and_grad(f, made.call.names)
         y, *partials = _each(made, function, [(), *(made.call.program.cores[a] for a in made.call.arguments)])
-        return y, tuple(partials) if function.is_many else partials[0]
+        return y, tuple(partials)
 
-    return of_partials(f, argnums, value_and_grad, call)
+    return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, cut, run)
 
 
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
@@ -250,13 +246,11 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
            [6., 4.]])
     """
 
-    def call(*xs: Any, **kwargs: Any) -> da.Array:
-        made = cut(f, xs, kwargs, argnums, "hessian")
+    def run(made: Cut) -> da.Array:
         gradients.check_is_number(f, made.call.program.structure, made.call.program.leaves)
         return _each(made, gradients.hessian(f, made.call.names), [(len(made.call.wrt),) * 2])[0]
 
-    gradients.hessian(f, argnums)
-    return of_arguments(f, argnums, hessian, call)
+    return OfPartner(gradients.hessian(f, argnums), hessian, cut, run)
 
 
 @leaving
@@ -286,10 +280,10 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     flat = flattened(f, primals, {})
     if flat is not None:
         return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
-    made = cut(f, primals, {}, None, "jvp")
+    made = cut("jvp", f, primals, {}, None)
     names, call = f.parameters[: len(primals)], made.call
-    stand_ins = tuple(map(stand_in, tangents))
-    given = dict(zip(call.names, pushforward._tangents(call, names, stand_ins), strict=True))
+    pushforward.check_count(f, names, tangents, call.names)
+    given = dict(zip(call.names, pushforward.tangents_of(call, names, tuple(map(stand_in, tangents))), strict=True))
     lazy = dict(zip(names, tangents, strict=True))
     pairs, order = list(made.pairs), []
     for k, name in zip(call.arguments, call.names, strict=True):

@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from nbad.api.calls import check_kernel
+from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import Groups, flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
 from nbad.partners.derived import of_arrays
-from nbad.partners.named import in_tuples, of_arguments, of_partials
+from nbad.partners.named import OfPartner, PartialsOfPartner, in_tuples
 from nbad.partners.pandas_call import Aligned
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -59,17 +59,15 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
     x  10.0       5.0       2.0
     y  21.0       7.0       3.0
     """
-    jacobians.value_and_jacobian(f, argnums)  # for what it refuses
 
-    def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
-        made = Aligned.of("value_and_partials", f, xs, kwargs, argnums)
+    def run(made: Aligned) -> pd.DataFrame:
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         columns = dict(zip(made.columns, outputs_of(y), strict=True))
         for m, output in enumerate(made.columns):
             columns |= {f"d{output}/d{name}": blocks[:, m, n] for n, name in enumerate(made.names)}
         return made.frame(columns)
 
-    return of_arguments(f, argnums, value_and_partials, call)
+    return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_partials, Aligned.of, run)
 
 
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., pd.DataFrame]:
@@ -95,13 +93,11 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     0         5.0  2.0
     1         5.0  3.0
     """
-    jacobians.jacobian(f, argnums, mode)
 
-    def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
-        made = Aligned.of("jacobian", f, xs, kwargs, argnums)
+    def run(made: Aligned) -> pd.DataFrame:
         return made.blocks(made.call(jacobians.jacobian(f, made.names, mode)))
 
-    return of_arguments(f, argnums, functools.partial(jacobian, mode=mode), call)
+    return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), Aligned.of, run)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, pd.DataFrame]]:
@@ -125,14 +121,12 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     >>> y.tolist(), J["a"].tolist()
     ([4.0, 9.0], [4.0, 6.0])
     """
-    jacobians.value_and_jacobian(f, argnums)
 
-    def call(*xs: Any, **kwargs: Any) -> tuple[Any, pd.DataFrame]:
-        made = Aligned.of("value_and_jacobian", f, xs, kwargs, argnums)
+    def run(made: Aligned) -> tuple[Any, pd.DataFrame]:
         y, blocks = made.call(jacobians.value_and_jacobian(f, made.names))
         return _values(made, y), made.blocks(blocks)
 
-    return of_arguments(f, argnums, value_and_jacobian, call)
+    return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, Aligned.of, run)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Series, Any]]:
@@ -155,15 +149,12 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Se
     >>> slope.tolist()
     [3.0, 12.0]
     """
-    function, is_many = gradients.value_and_grad(f, argnums), isinstance(argnums, tuple | list)
 
-    def call(*xs: Any, **kwargs: Any) -> tuple[pd.Series, Any]:
-        made = Aligned.of("value_and_grad", f, xs, kwargs, argnums)
-        y, partials = made.call(function)
-        found = tuple(map(made.series, partials if is_many else (partials,), made.names))
-        return made.series(y, made.outputs[0]), found if is_many else found[0]
+    def run(made: Aligned) -> tuple[pd.Series, tuple[pd.Series, ...]]:
+        y, partials = made.call(gradients.value_and_grad(f, made.names))
+        return made.series(y, made.outputs[0]), tuple(map(made.series, partials, made.names))
 
-    return of_partials(f, argnums, value_and_grad, call)
+    return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, Aligned.of, run)
 
 
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
@@ -186,13 +177,11 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
     >>> nbad.integrations.pandas.hessian(area)(pd.Series([2.0, 5.0]), b=3.0)["a", "b"].tolist()
     [6.0, 6.0]
     """
-    gradients.hessian(f, argnums)
 
-    def call(*xs: Any, **kwargs: Any) -> pd.DataFrame:
-        made = Aligned.of("hessian", f, xs, kwargs, argnums)
+    def run(made: Aligned) -> pd.DataFrame:
         return made.pairs(made.call(gradients.hessian(f, made.names)), made.names, ["argument", "other_argument"])
 
-    return of_arguments(f, argnums, hessian, call)
+    return OfPartner(gradients.hessian(f, argnums), hessian, Aligned.of, run)
 
 
 @leaving
@@ -226,7 +215,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     if flat is not None:
         return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = Aligned.of("jvp", f, primals, {}, None)
-    each = zip(made.bound.names, made.bound.tangents(primals, tangents, pd.DataFrame), strict=True)
+    each = zip(made.bound.names, made.bound.tangents(primals, tangents, pd.DataFrame, made.names), strict=True)
     dots = tuple(made.tangent(name, tangent) for name, tangent in each)
     kernel, arrays = of_arrays(f, (), made.given)
     return tuple(_values(made, leaves) for leaves in pushforward.jvp(kernel, tuple(arrays), dots))
@@ -276,6 +265,7 @@ def vjp(
     ([5.0, 50.0], 32.0)
     """
     check_kernel(f)
+    argnums = selection(argnums)
     flat = flattened(f, xs, kwargs, argnums)
     if flat is not None:
         given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)

@@ -10,13 +10,13 @@ from typing import Any
 
 import xarray as xr
 
-from nbad.api.calls import check_kernel
+from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
-from nbad.partners.named import in_tuples, of_arguments, of_partials
+from nbad.partners.named import OfPartner, PartialsOfPartner, in_tuples
 from nbad.partners.xarray_call import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -82,6 +82,7 @@ def vjp(
     (('i',), array([12., 12.]))
     """
     check_kernel(f)
+    argnums = selection(argnums)
     flat = flattened(f, xs, kwargs, argnums)
     if flat is not None:
         given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
@@ -124,15 +125,13 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     >>> J.dims, J.sel(argument="b").squeeze("output").sel(j=0).values
     (('i', 'j', 'output', 'argument'), array([1., 2.]))
     """
-    jacobians.jacobian(f, argnums, mode)  # for what it refuses
 
-    def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
-        made = Labelled.of("jacobian", f, xs, kwargs, argnums)
+    def run(made: Labelled) -> xr.DataArray:
         function = _verb(made, "jacobian")(f, made.names, mode)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
 
-    return of_arguments(f, argnums, functools.partial(jacobian, mode=mode), call)
+    return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), Labelled.of, run)
 
 
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, xr.DataArray]]:
@@ -155,15 +154,13 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     >>> y.values, J.values.ravel()
     (array([1., 4.]), array([2., 4.]))
     """
-    jacobians.value_and_jacobian(f, argnums)
 
-    def call(*xs: Any, **kwargs: Any) -> tuple[Any, xr.DataArray]:
-        made = Labelled.of("value_and_jacobian", f, xs, kwargs, argnums)
-        run = _flat(made, _verb(made, "value_and_jacobian")(f, made.names))
-        *y, blocks = made.apply(run, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
+    def run(made: Labelled) -> tuple[Any, xr.DataArray]:
+        function = _flat(made, _verb(made, "value_and_jacobian")(f, made.names))
+        *y, blocks = made.apply(function, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
         return made.structured(y), made.named_blocks(blocks)
 
-    return of_arguments(f, argnums, value_and_jacobian, call)
+    return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, Labelled.of, run)
 
 
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.DataArray, Any]]:
@@ -187,16 +184,13 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
     >>> slope.values
     array([ 3., 12.])
     """
-    gradients.value_and_grad(f, argnums)
-    is_many = isinstance(argnums, tuple | list)
-    count = len(argnums) if isinstance(argnums, tuple | list) else 1
 
-    def call(*xs: Any, **kwargs: Any) -> tuple[xr.DataArray, Any]:
-        made = Labelled.of("value_and_grad", f, xs, kwargs)
-        y, *partials = made.apply(_flat(made, _verb(made, "value_and_grad")(f, argnums)), [()] * (1 + count))
-        return y, tuple(partials) if is_many else partials[0]
+    def run(made: Labelled) -> tuple[xr.DataArray, tuple[xr.DataArray, ...]]:
+        function = _flat(made, _verb(made, "value_and_grad")(f, made.names))
+        y, *partials = made.apply(function, [()] * (1 + len(made.names)))
+        return y, tuple(partials)
 
-    return of_partials(f, argnums, value_and_grad, call)
+    return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, Labelled.of, run)
 
 
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
@@ -220,15 +214,13 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
     >>> H.sel(argument="b", other_argument="a").values
     array([6.])
     """
-    gradients.hessian(f, argnums)
 
-    def call(*xs: Any, **kwargs: Any) -> xr.DataArray:
-        made = Labelled.of("hessian", f, xs, kwargs, argnums)
+    def run(made: Labelled) -> xr.DataArray:
         function = _verb(made, "hessian")(f, made.names)
         (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
         return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
 
-    return of_arguments(f, argnums, hessian, call)
+    return OfPartner(gradients.hessian(f, argnums), hessian, Labelled.of, run)
 
 
 @leaving
@@ -261,7 +253,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     if flat is not None:
         return jvp(flat.kernel, flat.args, flat.along(f, primals, tangents))
     made = Labelled.of("jvp", f, primals, {})
-    dots = [_tangent(made, k, dot) for k, dot in enumerate(made.bound.tangents(primals, tangents, xr.Dataset))]
+    dots = [_tangent(made, k, dot) for k, dot in enumerate(made.bound.tangents(primals, tangents, xr.Dataset, made.names))]
     lazy = [dot for dot in dots if isinstance(dot, xr.DataArray)]
     kernel, count = made.bound.without_statics(), len(dots)
 

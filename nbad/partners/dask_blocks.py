@@ -103,18 +103,18 @@ def stand_in(value: Any, name: str = "x") -> Any:
     return np.broadcast_to(np.ones((), value.dtype), value.shape)
 
 
-def cut(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any, verb: str) -> Cut:
+def cut(verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any) -> Cut:
     """The call of a verb, analysed and cut into blocks.
 
     Parameters
     ----------
+    verb : str
+        For messages.
     f : Kernel
     xs, kwargs
         The arguments; one of them is a dask array.
     argnums
         As of the verb.
-    verb : str
-        For messages.
     """
     check_kernel(f)
     if not any(isinstance(x, da.Array) for x in (*xs, *kwargs.values())):

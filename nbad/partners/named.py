@@ -1,6 +1,5 @@
 """What all partners ask of a kernel's call: its static values apart from its arguments, and names of outputs and arguments."""
 
-import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,10 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, leaving
 from nbad.graphs.structures import outputs_of
 from nbad.indexing.indexed import Indexed
 from nbad.pipeline import Program
+from nbad.verbs.jacobians import Made
+from nbad.verbs.pushforward import check_count
+
+Names = tuple[str, ...]
 
 
 class Bound(NamedTuple):
@@ -63,19 +66,13 @@ class Bound(NamedTuple):
         """The kernel of its other arguments."""
         return self.f.fixed(self.statics) if self.statics else self.f
 
-    def tangents(self, primals: Sequence[Any], tangents: Sequence[Any], table: type) -> list[Any]:
+    def tangents(self, primals: Sequence[Any], tangents: Sequence[Any], table: type, differentiated: Names) -> list[Any]:
         """Those of the arguments that are no static values, where each that was passed has one; a table has them by name."""
         is_table, is_along_table = (len(given) == 1 and isinstance(given[0], table) for given in (primals, tangents))
         if is_along_table:
             return [tangents[0].get(name) for name in self.names]
         names = self.names if is_table else self.f.parameters[: len(primals)]
-        if len(tangents) != len(names):
-            raise ArgumentValueError(
-                f"{self.program.call}: there must be one tangent per argument",
-                got=f"{len(tangents)} tangents",
-                expected=f"{len(names)}",
-                fix=f"({'1.0, ' * len(names)})",
-            )
+        check_count(self.f, names, tangents, differentiated, "table" if is_table else None)
         given = dict(zip(names, tangents, strict=True))
         return [given[name] for name in self.names]
 
@@ -173,34 +170,64 @@ def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
         )
 
 
-def of_arguments(f: Any, argnums: Any, verb: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a kernel's arguments, under the kernel's name; what it raises shows no frames of nbad's.
+class OfPartner(Made):
+    """What a partner's verb makes of a kernel: a function with its name, docstring and signature. It travels as made anew.
 
-    Where arguments have structure, it is what `verb` makes of the flat kernel, and of what is selected there.
+    Parameters
+    ----------
+    plain : Made
+        What the verb of nbad's own makes of the kernel, which has refused what does not fit, and knows what was selected.
+    verb : callable
+        The partner's, which makes this one of a kernel and what is selected.
+    read : callable
+        A call's arguments, read and checked, of the verb's name, the kernel, the arguments and what is selected.
+    run : callable
+        The result, of these.
     """
-    return _dressed(f, argnums, call, lambda flat: _of_flat(verb, f, argnums, flat))
 
+    def __init__(self, plain: Any, verb: Callable[..., Any], read: Callable[..., Any], run: Callable[[Any], Any]):
+        super().__init__(plain.f)
+        self.argnums, self.gives, self._verb, self._read, self._run = plain.argnums, plain.gives, verb, read, run
 
-def of_partials(f: Any, argnums: Any, verb: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a value and its partials, which come in the structure of the arguments."""
-
-    def by_flat(flat):
-        y, partials = _of_flat(verb, f, argnums, flat)
-        grouped = flat.groups(f, argnums).build(partials)
-        return y, grouped if isinstance(argnums, tuple | list) else grouped[0]
-
-    return _dressed(f, argnums, call, by_flat)
-
-
-def _of_flat(verb, f, argnums, flat):
-    return verb(flat.kernel, flat.selected(f, argnums))(*flat.args, **flat.kwargs)
-
-
-def _dressed(f, argnums, call, by_flat):
-    @functools.wraps(f, updated=())
     @leaving
-    def run(*xs, **kwargs):
-        flat = flattened(f, xs, kwargs, argnums)
-        return call(*xs, **kwargs) if flat is None else by_flat(flat)
+    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
+        flat = flattened(self.f, xs, kwargs, self.argnums)
+        if flat is not None:
+            return self._of(flat)
+        return self._run(self._read(self._named().__name__, self.f, xs, kwargs, self.argnums))
 
-    return run
+    def _of(self, flat):
+        """What the flat kernel gives, where arguments have structure."""
+        return self._verb(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, **flat.kwargs)
+
+    def _named(self):
+        """The verb without options."""
+        return getattr(self._verb, "func", self._verb)
+
+    @property
+    def made_by(self) -> str:
+        """The verb as code."""
+        return f"{self._named().__module__}.{self._named().__name__}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._verb, (self.f, self.argnums)
+
+
+class PartialsOfPartner(OfPartner):
+    """The same of `value_and_grad`, whose partials come in the structure of the arguments; a tuple of these where many are."""
+
+    def __init__(self, plain: Any, verb: Callable[..., Any], read: Callable[..., Any], run: Callable[[Any], Any]):
+        super().__init__(plain, verb, read, run)
+        self.is_many = plain.is_many
+
+    @leaving
+    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
+        y, partials = super().__call__(*xs, **kwargs)
+        return y, partials if self.is_many else partials[0]
+
+    def _of(self, flat):
+        y, partials = super()._of(flat)
+        return y, flat.groups(self.f, self.argnums).build(partials)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._verb, (self.f, self.argnums if self.is_many else self.argnums[0])

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nbad.api.calls import Call, analyse, says_what_is_missing
+from nbad.api.calls import Call, analyse, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import check_seeds
 from nbad.api.trees import flattened
@@ -246,6 +246,7 @@ def explain(
     >>> told.policy, told.changes
     ('partials', ((1, 'partials'),))
     """
+    argnums = selection(argnums)
     flat = flattened(f, xs, kwargs, argnums)
     if flat is not None:
         return explain(flat.kernel, *flat.args, seeds=seeds, argnums=flat.selected(f, argnums), **flat.kwargs)

@@ -4,9 +4,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from nbad.api.calls import analyse, check_kernel, pair_of, refuse_values, says_what_is_missing, selection
+from nbad.api.calls import analyse, are_many, check_kernel, pair_of, says_what_is_missing, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, ArrayArgument
 from nbad.api.signatures import name_in_code, spelled
@@ -20,7 +21,7 @@ from nbad.graphs.simplify import simplify
 from nbad.graphs.structures import ALONE, TUPLE, Structure
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import Made, jacobian
-from nbad.verbs.pushforward import as_tuples, jvp
+from nbad.verbs.pushforward import as_tuples, check_count, jvp
 
 
 @fitting("nbad.grad({f})({xs})")
@@ -56,24 +57,19 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     (np.float64(12.0), np.float64(12.0))
     """
     names = _parameters(f, argnums, "grad")
-    tracer = functools.partial(_trace_grad, f, names, TUPLE if _is_many(argnums) else ALONE)
+    tracer = functools.partial(_trace_grad, f, names, TUPLE if are_many(argnums) else ALONE)
     return f.derived(f"{f.__name__}_grad", tracer, [f._cores[name] for name in names], names)
-
-
-def _is_many(argnums):
-    return isinstance(argnums, tuple | list)
 
 
 def _parameters(f, argnums, verb):
     """Names of the parameters that `argnums` selects."""
     check_kernel(f)
-    refuse_values(argnums)
-    chosen = argnums if _is_many(argnums) else (argnums,)
+    chosen = (None,) if argnums is None else selection(argnums)
     names = tuple(f.parameter(which) for which in chosen)
     if len(set(names)) != len(names):
         raise ArgumentValueError(
-            f"`nbad.{verb}({f.__name__}, argnums={argnums!r})` names an argument twice",
-            got=repr(argnums),
+            f"`nbad.{verb}({f.__name__}, argnums={chosen!r})` names an argument twice",
+            got=repr(chosen),
             expected="each argument once",
             fix=f"argnums={tuple(dict.fromkeys(chosen))!r}",
         )
@@ -95,7 +91,7 @@ def _partials(f, names, arguments, constants, structure, with_value):
         from nbad.derivatives.differentiate import jacobian
     traced = f.traced(arguments, constants)
     check_is_number(f, traced.structure, traced.outputs)
-    slots = _slots(f, arguments, names)
+    slots = _slots(f, arguments, names, "value_and_grad" if with_value else "grad")
     wrt = tuple(slot for name in names for slot in slots[name])
     joint = jacobian(traced.graph, wrt)
     found = {n: node for (_, n), node in zip(joint.positions, joint.graph.outputs[1:], strict=True)}
@@ -121,7 +117,7 @@ def check_is_number(f: Kernel, structure: Structure, outputs: tuple[Core, ...]) 
         )
 
 
-def _slots(f, arguments, names):
+def _slots(f, arguments, names, verb):
     slots, start = {}, 0
     for argument in arguments:
         slots[argument.name] = range(start, start + len(argument.slots))
@@ -129,12 +125,21 @@ def _slots(f, arguments, names):
     for name in names:
         if name not in slots:
             raise ArgumentValueError(
-                f"`nbad.grad({f.__name__}, {name!r})`: the call does not pass {name}, so it is a constant",
+                f"`nbad.{verb}({f.__name__}, {name!r})`: the call does not pass {name} as a number, so it is a constant",
                 got=f"arguments {', '.join(slots)}",
                 expected=f"{name} among them",
-                fix=f"nbad.grad({name_in_code(f)}, {name!r})({', '.join(slots)}, {name}={f.default(name)!r})",
+                fix=_with_number(f, name, tuple(slots), verb),
             )
     return slots
+
+
+def _with_number(f, name, passed, verb):
+    """A call that differentiates by what is passed as a number."""
+    default = f.default(name)
+    is_number = isinstance(default, int | float | np.ndarray | np.generic) and not isinstance(default, bool)
+    call = f"nbad.{verb}({name_in_code(f)}, {name if is_number or not passed else passed[0]!r})"
+    missing = [f"{name}={default!r}"] if is_number else [] if passed else [f"{name}=1.0"]
+    return f"{call}({', '.join([*passed, *missing])})"
 
 
 def _with_zero(graph):
@@ -234,7 +239,13 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
     >>> nbad.value_and_grad(cube)(2.0)
     (np.float64(8.0), np.float64(12.0))
     """
-    return ValueAndGrad(f, _parameters(f, argnums, "value_and_grad"), _is_many(argnums))
+    return ValueAndGrad(f, _parameters(f, argnums, "value_and_grad"), are_many(argnums))
+
+
+def _both(f, names):
+    """The kernel of value and partials."""
+    tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
+    return f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *(f._cores[name] for name in names)], names)
 
 
 class ValueAndGrad(Made):
@@ -244,8 +255,7 @@ class ValueAndGrad(Made):
 
     def __init__(self, f, names, is_many):
         super().__init__(f)
-        tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
-        self.both = f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *(f._cores[name] for name in names)], names)
+        self.both = f.remember(("value and gradient", names), lambda: _both(f, names))
         self._names, self.is_many, self.argnums = names, is_many, names
 
     def __call__(self, /, *xs, out=None, **kwargs):
@@ -285,7 +295,7 @@ class ValueAndGrad(Made):
         return y, *partials
 
 
-@leaving
+@fitting("nbad.hvp({f}, ({xs},), ({xs},))")
 @says_what_is_missing
 def hvp(
     f: Kernel, primals: Sequence[ArrayArgument], tangents: Sequence[ArrayLike], /, out: tuple[Array, ...] | None = None
@@ -331,6 +341,7 @@ def hvp(
         made = hvp(flat.kernel, flat.args, flat.along(f, primals, tangents), out=into)
         return groups.build(made) if out is None else out
     names = analyse(f, primals, {}, None).names
+    check_count(f, f.parameters[: len(primals)], tangents, names)
     slopes = gradient(f, names)
     if out is None:
         return jvp(slopes, primals, tangents)[1]

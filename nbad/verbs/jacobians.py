@@ -128,7 +128,7 @@ class Made(Public):
     """What a verb makes of a kernel: a function with its name, docstring and signature, and a method where it is one."""
 
     __call__: Callable[..., Any]
-    internal = frozenset("argnums both bound f gives is_many mode plain with_value".split())
+    internal = frozenset("argnums both bound f gives is_many made_by mode plain with_value".split())
     argnums: Any = None
     gives = ""
 
@@ -141,7 +141,12 @@ class Made(Public):
 
     def _spelled(self):
         options = "" if self.argnums is None else f", argnums={self.argnums!r}"
-        return f"nbad.{MADE_BY.get(type(self).__name__, type(self).__name__)}({self.f.__name__}{options})"
+        return f"{self.made_by}({self.f.__name__}{options})"
+
+    @property
+    def made_by(self):
+        """The verb as code."""
+        return f"nbad.{MADE_BY.get(type(self).__name__, type(self).__name__)}"
 
     def _repr_html_(self):
         """For notebooks: what it takes and gives; nothing is traced for this."""

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nbad import lines
-from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, says_what_is_missing, unfit
+from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, says_what_is_missing, selection, unfit
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, ArrayArgument, Out
-from nbad.api.signatures import spelled
+from nbad.api.signatures import code_of, spelled
 from nbad.api.trees import flattened
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, fitting, leaving
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.graphs.structures import in_tuple
@@ -215,6 +215,7 @@ def linearize(f: Kernel, /, *xs: ArrayArgument, argnums: Argnums = None, **kwarg
     >>> y, pushforward((1.0, 0.0)), pushforward((0.0, 1.0))
     (np.float64(10.0), np.float64(5.0), np.float64(2.0))
     """
+    argnums = selection(argnums)
     flat = flattened(f, xs, kwargs, argnums)
     if flat is not None:
         with IMPORTS:
@@ -240,7 +241,7 @@ def _stations(call):
     return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
 
 
-@leaving
+@fitting("nbad.jvp({f}, ({xs},), ({xs},))")
 @says_what_is_missing
 def jvp(
     f: Kernel,
@@ -295,7 +296,8 @@ def jvp(
     program, given = call.program, f.parameters[: len(primals)]
     if kwargs:
         call = call.by(given)
-    arrays = _tangents(call, given, tangents)
+    check_count(f, given, tangents, call.names, more=kwargs)
+    arrays = tangents_of(call, given, tangents)
     sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
     if out is None:
         results = sweep((*call.given, *arrays))
@@ -335,16 +337,28 @@ def as_tuples(f, primals, tangents):
     return tuple(primals), tuple(tangents)
 
 
-def _tangents(call, given, tangents):
-    """The tangents of the differentiated arguments as arrays, checked; `given` are the names of the primals."""
+def check_count(f, given, tangents, differentiated, primals=None, more=()):
+    """Refuse other than one tangent for each of the arguments that are given by these names.
+
+    `primals` is how code spells these where one table has all of them, and `more` are the names of what else the call passes.
+    """
+    if len(tangents) == len(given):
+        return
+    verb, partner = lines.verb() or "jvp", lines.partner()
+    path = f"nbad.integrations.{partner}.{verb}" if partner else f"nbad.{verb}"
+    along = in_tuple(["1.0" if name in differentiated else "None" for name in given])
+    options = "".join(f", {name}={name}" for name in more)
+    raise ArgumentValueError(
+        f"`{path}({f.__name__}, primals, tangents)`: there must be one tangent per argument",
+        got=plural(len(tangents), "tangent"),
+        expected=f"a tuple of {len(given)}{': ' * bool(given)}{', '.join(given)}",
+        fix=f"{path}({code_of(f)}, {primals or in_tuple(given)}, {along}{options})",
+    )
+
+
+def tangents_of(call, given, tangents):
+    """The tangents of the differentiated arguments as arrays, checked; `given` are the names of the primals, as many as these."""
     program = call.program
-    if len(tangents) != len(given):
-        raise ArgumentValueError(
-            f"{program.call}: there must be one tangent per argument",
-            got=f"{len(tangents)} tangents",
-            expected=f"{len(given)}",
-            fix=in_tuple(["1.0" if name in call.names else "0.0" for name in given]),
-        )
     if call.names != given:
         tangents = _by_differentiated(call, dict(zip(given, tangents, strict=True)))
     missing = next((name for name, tangent in zip(call.names, tangents, strict=True) if tangent is None), None)

@@ -86,7 +86,7 @@ def test_tangents_beside_static_arguments():
     text = r"`taylor\(x\)`: order has no derivative, so its tangent must be 0[\s\S]*got: 1.0\n[\s\S]*fix: None"
     with pytest.raises(TypeError, match=text):
         nbad.jvp(taylor, (X, 4), (1.0, 1.0))
-    text = r"there must be one tangent per argument[\s\S]*got: 1 tangents\n  expected: 2\n  fix: \(1\.0, 0\.0,\)"
+    text = r"one tangent per argument[\s\S]*got: 1 tangent\n[\s\S]*fix: nbad\.jvp\(taylor, \(x, order,\), \(1\.0, None,\)\)"
     with pytest.raises(ValueError, match=text):
         nbad.jvp(taylor, (X, 4), (1.0,))
 

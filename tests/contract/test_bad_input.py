@@ -243,8 +243,12 @@ def test_wrong_number_of_arguments():
 
 
 def test_wrong_tangents():
-    with pytest.raises(ValueError, match=r"one tangent per argument[\s\S]*got: 1 tangents[\s\S]*fix: \(1\.0, 1\.0,\)"):
-        nbad.jvp(polar, (X, X), (1.0,))
+    for verb in (nbad.jvp, nbad.hvp):
+        name = verb.__name__
+        text = rf"`nbad\.{name}\(polar, primals, tangents\)`: there must be one tangent per argument\n.*\n  got: 1 tangent\n"
+        fix = rf"nbad\.{name}\(polar, \(r, phi,\), \(1\.0, 1\.0,\)\)"
+        with pytest.raises(ValueError, match=rf"{text}  expected: a tuple of 2: r, phi\n  fix: {fix}"):
+            verb(polar, (X, X), (1.0,))
     with pytest.raises(ValueError, match=r"the tangent of phi has a wrong shape[\s\S]*got: shape \(3,\)"):
         nbad.jvp(polar, (X, X), (1.0, X[:3]))
     with pytest.raises(TypeError, match=r"primals is not a tuple[\s\S]*fix: nbad\.jvp\(square, \(x,\), \(1\.0,\)\)"):

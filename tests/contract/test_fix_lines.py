@@ -226,8 +226,9 @@ nbad.jvp(f)
 nbad.jvp(f, (x,)) ; FIX
 nbad.jvp(f, x, x) ; FIX
 nbad.jvp(f, (x, y), 1.0) ; FIX
-nbad.jvp(f, (x, y), (1.0,)) ; nbad.jvp(f, (x, y), FIX)
-nbad.jvp(taylor, (x, 2), (1.0,)) ; nbad.jvp(taylor, (x, 2), FIX)
+nbad.jvp(f, (x, y), (1.0,)) ; FIX
+order = 2; | nbad.jvp(taylor, (x, order), (1.0,)) ; FIX
+nbad.hvp(f, (x,), (1.0, 1.0)) ; FIX
 x_dot = np.ones(2); | nbad.jvp(f, (x,), (x_dot,)) ; nbad.jvp(f, (x,), (FIX,))
 x_dot = Labelled(x); | nbad.jvp(f, (x,), (x_dot,)) ; nbad.jvp(f, (x,), (FIX,))
 x_dot = "a"; | nbad.jvp(f, (1.0,), (x_dot,)) ; nbad.jvp(f, (np.ones(2),), (FIX,))

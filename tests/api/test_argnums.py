@@ -1,0 +1,75 @@
+"""What selects the arguments to differentiate by: one, or several in order, by any collection that has one."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import nbad
+
+
+@nbad.kernel
+def area(a, b):
+    return a * b
+
+
+SEVERAL = {
+    "range": lambda: range(2),
+    "dict": lambda: {"a": 1, "b": 2},
+    "generator": lambda: (each for each in (0, 1)),
+    "list of NumPy's": lambda: list(np.arange(2)),
+}
+
+
+@pytest.mark.parametrize("several", SEVERAL.values(), ids=SEVERAL)
+def test_any_collection_selects_several(several):
+    assert nbad.grad(area, several())(2.0, 5.0) == (5.0, 2.0)
+    assert nbad.value_and_grad(area, several())(2.0, 5.0) == (10.0, (5.0, 2.0))
+    assert_array_equal(nbad.jacobian(area, several())(2.0, 5.0), [[5.0, 2.0]])
+    assert nbad.vjp(area, 2.0, 5.0, argnums=several())[1](1.0) == (5.0, 2.0)
+    assert nbad.linearize(area, 2.0, 5.0, argnums=several())[1]((1.0, 10.0)) == 25.0
+
+
+def test_collections_select_what_is_in_arguments_with_structure():
+    @nbad.kernel
+    def of_dict(p, x):
+        return p["a"] * x
+
+    _, pullback = nbad.vjp(of_dict, {"a": 2.0}, 5.0, argnums=(each for each in ("x", "p")))
+    assert pullback(1.0) == (2.0, {"a": 5.0})
+    _, pushforward = nbad.linearize(of_dict, {"a": 2.0}, 5.0, argnums=(each for each in ("x", "p")))
+    assert pushforward((1.0, {"a": 10.0})) == 52.0
+
+
+@pytest.mark.parametrize("verb", [nbad.grad, nbad.value_and_grad, nbad.jacobian, nbad.hessian, nbad.sparse_jacobian])
+def test_sets_are_refused(verb):
+    """Their order, which is that of results, is not the same in every process."""
+    with pytest.raises(TypeError, match=r"argnums is a set, which has no order[\s\S]*fix: argnums=\('a', 'b',\)"):
+        verb(area, {"b", "a"})
+
+
+def test_the_gradient_by_what_is_no_number():
+    @nbad.kernel
+    def scaled(x, how, rate=2.0):
+        return x * rate if how == "twice" else x
+
+    text = r"`nbad\.{0}\(scaled, 'how'\)`: the call does not pass how as a number[\s\S]*fix: nbad\.{0}\(scaled, 'x'\)\(x\)"
+    for verb in (nbad.grad, nbad.value_and_grad):
+        with pytest.raises(ValueError, match=text.format(verb.__name__)):
+            verb(scaled, "how")(1.0, "twice")
+
+
+@pytest.mark.parametrize(("empty", "kind"), [({}, "dict"), (set(), "set")])
+def test_empty_containers_hold_no_number(empty, kind):
+    for call in (lambda: area(1.0, empty), lambda: nbad.vjp(area, 1.0, empty)):
+        with pytest.raises(TypeError, match=rf"`area\(a, b\)`: b is an empty {kind}, which holds no number[\s\S]*fix: np.array"):
+            call()
+    with pytest.raises(TypeError, match=rf"ct is an empty {kind}[\s\S]*fix: 1\.0$"):
+        nbad.vjp(area, 1.0, 2.0)[1](empty)
+
+
+def test_calls_of_jvp_and_hvp_that_do_not_fit():
+    for verb in (nbad.jvp, nbad.hvp):
+        name = verb.__name__
+        text = rf"`{name}\(f, primals, tangents.*takes .*positional[\s\S]*got: 5 by position[\s\S]*fix: nbad\.{name}\("
+        with pytest.raises(TypeError, match=text):
+            verb(area, (1.0, 2.0), (1.0, 1.0), None, 1.0)

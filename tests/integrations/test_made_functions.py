@@ -1,0 +1,71 @@
+"""The functions that partners' verbs make of kernels: they travel, show what they are, and take selections, as nbad's own."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import nbad
+from nbad.integrations import dask as lazy
+from nbad.integrations import pandas as tables
+from nbad.integrations import xarray as labelled
+
+
+@nbad.kernel
+def area(a, b):
+    """The area."""
+    return a * b
+
+
+def of_dask(x):
+    import dask.array as da
+
+    return da.from_array(x, chunks=1)
+
+
+ARGUMENTS = {tables: lambda x: pd.Series(x, ["x", "y"]), labelled: lambda x: xr.DataArray(x, dims="i"), lazy: of_dask}
+VERBS = [(partner, verb) for partner in ARGUMENTS for verb in ("jacobian", "value_and_jacobian", "value_and_grad", "hessian")] + [
+    (tables, "value_and_partials")
+]
+
+
+def numbers(found):
+    """All numbers in a result, one after the other."""
+    if isinstance(found, tuple):
+        return [each for part in found for each in numbers(part)]
+    return np.asarray(found).ravel().tolist()
+
+
+@pytest.mark.parametrize(("partner", "verb"), VERBS, ids=[f"{p.__name__.rpartition('.')[2]}-{v}" for p, v in VERBS])
+def test_they_travel(partner, verb):
+    made = getattr(partner, verb)(area, "b")
+    x = ARGUMENTS[partner](np.array([2.0, 3.0]))
+    expected = numbers(made(x, 5.0))
+    for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+        assert numbers(other(x, 5.0)) == expected
+        assert (other.__name__, other.__doc__) == ("area", "The area.")
+    assert repr(made).startswith(f"<{partner.__name__}.{verb}(area, argnums=")
+
+
+@pytest.mark.parametrize("partner", ARGUMENTS, ids=lambda p: p.__name__.rpartition(".")[2])
+def test_collections_select_several(partner):
+    x = ARGUMENTS[partner](np.array([2.0, 3.0]))
+    _, partials = partner.value_and_grad(area, range(2))(x, 5.0)
+    assert numbers(partials) == [5.0, 5.0, 2.0, 3.0]
+    assert numbers(partner.value_and_grad(area, 1)(x, 5.0)[1]) == [2.0, 3.0]
+    J = partner.jacobian(area, (each for each in ("b", "a")))
+    for _ in range(2):
+        assert numbers(J(x, 5.0)) == [2.0, 5.0, 3.0, 5.0]
+    _, pullback = partner.vjp(area, x, 5.0, argnums=(each for each in ("b", "a")))
+    assert numbers(pullback(1.0)) == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("partner", ARGUMENTS, ids=lambda p: p.__name__.rpartition(".")[2])
+def test_tangents_that_do_not_fit(partner):
+    x, name = ARGUMENTS[partner](np.array([2.0, 3.0])), partner.__name__.rpartition(".")[2]
+    fix = rf"nbad\.integrations\.{name}\.jvp\(area, \(a, b,\), \(1\.0, 1\.0,\)\)"
+    with pytest.raises(ValueError, match=rf"got: 1 tangent\n  expected: a tuple of 2: a, b\n  fix: {fix}"):
+        partner.jvp(area, (x, 5.0), (1.0,))
