@@ -13,7 +13,20 @@ from dask.highlevelgraph import HighLevelGraph
 from nbad.api.trees import Groups
 from nbad.errors import ArgumentValueError
 from nbad.foreign import shown
-from nbad.partners.dask_blocks import LEAD, Chunks, Cut, Kept, blocks_of, chosen, core_labels, fitted, picked, stand_in, unique
+from nbad.partners.dask_blocks import (
+    LEAD,
+    Chunks,
+    Cut,
+    Kept,
+    blocks_of,
+    chosen,
+    core_labels,
+    cut,
+    fitted,
+    picked,
+    stand_in,
+    unique,
+)
 from nbad.runtime.block_sums import TILE
 from nbad.runtime.strides import batch
 from nbad.verbs.pullback import MANY, ONE
@@ -43,6 +56,10 @@ class Pullback:
     def __repr__(self) -> str:
         call = self._made.call
         return f"<nbad.integrations.dask.Pullback of {call.program.call}, {self._blocks.npartitions} blocks>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As lazy arrays travel: elsewhere nothing is kept of the blocks, and what asks for one runs its forward sweep."""
+        return _again, (self._made.bound, tuple(self._made.pairs[::2]), self.names, self._blocks, self._groups)
 
     def __call__(self, ct: Any) -> tuple[da.Array, ...]:
         """Lazy cotangents of the differentiated arguments for one seed.
@@ -168,6 +185,12 @@ class Pullback:
             value = leaf if isinstance(leaf, da.Array) or not array.ndim else array
             cut_seeds.append(fitted(value, labels[-1], made.chunks))
         return _with_common_lead(cut_seeds, labels, count)
+
+
+def _again(bound, values, names, blocks, groups):
+    """A pullback in another process."""
+    made = bound.call(lambda *xs, **kwargs: cut("vjp", bound.f, xs, kwargs, names), values)
+    return Pullback(made, blocks, Kept(), groups)
 
 
 def _with_common_lead(seeds, labels, count):

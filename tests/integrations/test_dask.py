@@ -1,5 +1,6 @@
 """Derivatives on dask arrays: closed forms, the bits of one machine, one forward sweep, on threads and on several processes."""
 
+import copy
 import gc
 import os
 import signal
@@ -217,6 +218,18 @@ def test_kernels_with_letters_for_sizes_travel_to_other_processes(rng):
     for what, (made, expected) in found.items():
         there = cloudpickle.loads(cloudpickle.dumps(made))
         np.testing.assert_allclose(there.compute(), expected, rtol=1e-14, err_msg=what)
+
+
+def test_pullbacks_travel(rng):
+    """As those of arrays: with static values, arguments of numbers and arrays, and structure."""
+    power = nbad.kernel(lambda a, p, n: (a * p["b"]) ** n, static=("n",))
+    a, b = rng.uniform(1, 2, (6, 3)), rng.uniform(1, 2, 3)
+    _, pullback = lazy.vjp(power, da.from_array(a, chunks=(2, 3)), {"b": b}, n=2)
+    for there in (cloudpickle.loads(cloudpickle.dumps(pullback)), copy.deepcopy(pullback)):
+        a_bar, p_bar = there(a)
+        np.testing.assert_allclose(a_bar.compute(), 2 * a * b**2 * a, rtol=1e-14)
+        np.testing.assert_allclose(p_bar["b"].compute(), np.sum(2 * a**2 * b * a, 0), rtol=1e-14)
+        assert there.jacobian().shape == (6, 3, 1, 2)
 
 
 def test_one_element_and_no_elements():
