@@ -1,5 +1,6 @@
 """What compiled code may call: a kernel's value, or what a verb makes of it, with what tells it from others in every process."""
 
+import contextlib
 import hashlib
 import inspect
 import uuid
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nbad.api.kernel import Kernel
 from nbad.api.pickling import by_name
-from nbad.errors import ArgumentTypeError, NbadError
+from nbad.errors import ArgumentTypeError
 from nbad.memo import Memo
 from nbad.plans.kept import key
 from nbad.verbs.gradients import Hessian, ValueAndGrad
@@ -55,6 +56,15 @@ class Callee:
         if form.verb == JVP:
             self._primals |= {TANGENT.format(name): name for name in kernel.parameters}
         self.parameters = tuple(self._primals)
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """How arguments are passed, by position or by name."""
+        if self.form.verb == JVP:
+            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+            return inspect.Signature([inspect.Parameter(name, kind) for name in self.parameters])
+        known = inspect.signature(self.kernel).parameters
+        return inspect.Signature([known[name] for name in self.parameters])
 
     @property
     def name(self) -> str:
@@ -132,9 +142,10 @@ def _fingerprint(kernel: Kernel) -> str | None:
 
     None where there is no graph of numbers alone, as that of a kernel that takes a function.
     """
-    try:
+    program = None
+    with contextlib.suppress(Exception):  # the user's own, too, where a default is nothing to compute with
         program = kernel.whole_program()
-    except NbadError:
+    if program is None:
         return None
     parts = [program.names, program.cores, program.leaves, program.structure, program.math, program.errors]
     if program.flags is not None:

@@ -50,15 +50,14 @@ def function_for(callee: Callee, args: tuple[Any, ...], kws: dict[str, Any]) -> 
 
 
 def _bound(callee: Callee, args: tuple[Any, ...], kws: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Types by parameter, in the order of these, and that of `out`."""
-    out, names = kws.pop("out", None), callee.parameters
-    passed = dict(zip(names, args, strict=False)) | kws
-    if len(args) > len(names) or len(passed) < len(args) + len(kws) or not passed.keys() <= set(names):
-        raise TypingError(
-            f"{callee.call} is called with {len(args)} arguments by position and {', '.join(kws) or 'none'} by name"
-        )
-    out = None if isinstance(out, types.NoneType) or (isinstance(out, types.Omitted) and out.value is None) else out
-    return {name: passed[name] for name in names if name in passed}, out
+    """Types by parameter, in the order of these, and that of `out`, None where it is not passed."""
+    out = kws.pop("out", None)
+    try:
+        passed = callee.signature.bind_partial(*args, **kws).arguments
+    except TypeError as error:
+        by = f"{len(args)} arguments by position and {', '.join(kws) or 'none'} by name"
+        raise TypingError(f"{callee.call} is called with {by}: {error}") from None
+    return passed, out
 
 
 def _function(callee: Callee, passed: dict[str, Any], out: Any, is_careful: bool = False) -> Any:
@@ -70,6 +69,8 @@ def _function(callee: Callee, passed: dict[str, Any], out: Any, is_careful: bool
             statics[name] = _known(callee, name, value)
         else:
             arguments[name] = _argument(callee, name, kind)
+    if not arguments:  # settings go with numbers: these were to be numbers
+        arguments = {name: _argument(callee, name, kind) for name, kind in passed.items() if not callee.is_static(name)}
     asked = Asked(
         tuple(arguments),
         tuple(statics.items()),
@@ -77,8 +78,9 @@ def _function(callee: Callee, passed: dict[str, Any], out: Any, is_careful: bool
         tuple(name for name, argument in arguments.items() if argument.is_discrete),
     )
     found = element(callee, asked)
-    _check_out(callee, found, arguments, out)
     parameters = (*passed, *(() if out is None else ("out",)))
+    out = None if out is None or _static(out) is None else out
+    _check_out(callee, found, arguments, out)
     given = [argument.given for argument in arguments.values()]
     scope: dict[str, Any] = {"np": np, "slots": slots_of(callee, asked), "overlap": _overlap()}
     scope |= {kind.__name__: kind for kind in sources.kinds(found.result)}
@@ -109,8 +111,6 @@ def _static(kind: Any) -> Any:
         return kind.literal_value
     if isinstance(kind, types.NoneType):
         return None
-    if isinstance(kind, types.Omitted):
-        return kind.value
     if isinstance(kind, TUPLES) and not isinstance(kind, types.BaseNamedTuple):
         values = tuple(map(_static, kind))
         return NOT_STATIC if NOT_STATIC in values else values
@@ -133,8 +133,6 @@ def _argument(callee: Callee, name: str, kind: Any) -> Argument:
     """What is passed for a parameter that is a number, or an array of them."""
     kind = kind.type if isinstance(kind, types.Optional) else kind
     core = callee.core(name)
-    if isinstance(kind, types.Omitted):
-        kind = types.float64
     if isinstance(kind, types.Array) and isinstance(kind.dtype, NUMBERS) and kind.ndim >= len(core):
         axes = kind.ndim - len(core)
         return Argument(sources.Given(name, core, axes, True, kind.layout == "C"), kind.dtype, axes)
@@ -152,6 +150,8 @@ def _fix(callee: Callee, name: str, kind: Any) -> str:
     """Code that passes for a parameter what is of another type."""
     if isinstance(getattr(kind, "dtype", kind), types.Complex):
         return f"{name}.real"
+    if _static(kind) is None:
+        return "np.nan"
     if isinstance(kind, DICTS):
         fields, made = "a, b", '{"a": a, "b": b}'
     elif isinstance(kind, NAMED):

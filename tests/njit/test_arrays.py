@@ -48,6 +48,17 @@ def test_results_are_filled():
         fill(r, phi, x[:4], y)
 
 
+def test_a_caller_may_leave_out_what_is_filled():
+    @numba.njit
+    def fill(x, out=None):
+        return decay(x, 0.5, out=out)
+
+    x, out = np.linspace(0, 1, 5), np.empty(5)
+    assert_same(fill(x), decay(x, 0.5))
+    assert fill(2.0) == decay(2.0, 0.5)
+    assert_same(fill(x, out), decay(x, 0.5))
+
+
 def test_results_may_lie_where_arguments_do():
     @numba.njit
     def fill(x, rate, out):

@@ -201,11 +201,36 @@ def test_kernels_of_structures_are_called_as_their_refusal_says():
         (lambda: numba.njit(lambda x: ends({"low": x, "high": x}))(1.0), r'nbad\.kernel\(lambda a, b: ends\({"a": a, "b": b}'),
         (lambda: numba.njit(lambda x: square(x, out=x))(np.ones(3, np.float32).astype(int)), "out= is of type"),
         (lambda: numba.njit(lambda x: product(x, x))(1.0), "missing"),
+        (lambda: numba.njit(lambda x: square(None))(1.0), r"x is of type none.* fix: np\.nan"),
+        (lambda: numba.njit(lambda x=None: square(x))(), r"x is of type none.* fix: np\.nan"),
+        (lambda: numba.njit(lambda x: sorted_kinds(x, x, x))(1.0), "called with 3 arguments by position.*too many"),
+        (lambda: numba.njit(lambda x: sorted_kinds(x=x, y=x))(1.0), "by name: .* positional"),
+        (lambda: numba.njit(lambda x: weighed(x, a=x))(1.0), "unexpected keyword argument 'a'"),
     ],
 )
 def test_refusals_when_numba_types_the_call(call, message):
     with pytest.raises((TypingError, nbad.NbadError), match=message):
         call()
+
+
+@nbad.kernel
+def sorted_kinds(x, /, y, *, z=3.0):
+    return x * y + z
+
+
+@nbad.kernel
+def weighed(x, **weights):
+    return x * weights["a"]
+
+
+def test_a_kernel_that_computes_nothing_without_a_setting():
+    """What tells its type traces it with its defaults, which may raise anything."""
+
+    def scaled(x, how=None):
+        return x * {"double": 2.0, "half": 0.5}[how]
+
+    f = nbad.kernel(scaled)
+    assert numba.njit(lambda x: f(x, "double") + f(x, how="half"))(3.0) == 7.5
 
 
 @nbad.kernel
