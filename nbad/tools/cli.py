@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nbad.api.kernel import Kernel
 from nbad.codegen import disk
 from nbad.errors import ArgumentValueError, NbadError
 from nbad.plans.policies import POLICIES
 from nbad.profiles import shares
+from nbad.testing.comparisons import CheckFailure
 from nbad.tools import doctor, kernel_files, plots, profiled, profiling
 from nbad.tools.export import export
 from nbad.tools.progress import bar
@@ -98,16 +100,21 @@ def _export(options: argparse.Namespace) -> int:
             expected="another file",
             fix=f"-o {shlex.quote(str(path.with_stem(f'{path.stem}_exported')))}",
         )
-    text = export(kernel, options.dtype, options.residuals, options.seeds)
-    if options.output is None:
-        print(text, end="")
-        return 0
+    with _running(kernel, path, f"export {options.target}"):
+        text = export(kernel, options.dtype, options.residuals, options.seeds)
     try:
-        Path(options.output).write_text(text, encoding="utf-8")
+        if options.output is None:
+            print(text, end="", flush=True)
+        else:
+            Path(options.output).write_text(text, encoding="utf-8")
     except OSError as error:
         print(f"`nbad export`: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _running(kernel: Kernel, path: Path, command: str) -> kernel_files.Running:
+    return kernel_files.Running(f"`{kernel.__name__}` of {path}", path, command, is_all=False)
 
 
 def _count(text: str) -> int:
@@ -126,12 +133,12 @@ def _profile(options: argparse.Namespace) -> int:
     subject = kernel_files.load(options.target)
     run = profiling.Options(options.n, options.seeds, options.dtype, options.repeats)
     try:
-        with bar(_steps(options)) as step:
+        with _running(subject.kernel, subject.path, f"profile {options.target}"), bar(_steps(options)) as step:
             report = profiling.profile(subject, run, step)
             costs = profiling.compare_policies(subject, run, step) if options.policies else ()
             kernel, xs = shares.without_statics(subject.kernel, subject.inputs(run.n, run.dtype))
             parts = shares.measure(kernel, xs, run.seeds, run.repeats, step)
-    except AssertionError as error:
+    except CheckFailure as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1
     console = Console()

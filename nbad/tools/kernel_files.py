@@ -33,7 +33,7 @@ class Subject:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""
         more = {"name": self.name} if "name" in inspect.signature(self.sample_inputs).parameters else {}
         command = f"profile {self.path}"
-        with _Running(f"`sample_inputs` of {self.path}", self.path, command):
+        with Running(f"`sample_inputs` of {self.path}", self.path, command):
             made = self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more)
         if isinstance(made, Iterable) and not isinstance(made, np.ndarray | str):
             return tuple(made)
@@ -109,16 +109,25 @@ def _import(path: Path, command: str) -> ModuleType:
     module = util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules.setdefault(path.stem, module)
-    with _Running(str(path), path, command):
+    with Running(str(path), path, command):
         spec.loader.exec_module(module)
     return module
 
 
-class _Running:
-    """Code of the file runs within it: what that raises is told in a few lines."""
+class Running:
+    """Code of the file runs within it: what that raises is told in a few lines.
 
-    def __init__(self, what: str, path: Path, command: str):
-        self._what, self._path, self._command = what, path, command
+    Parameters
+    ----------
+    what : str
+    path : Path
+    command : str
+    is_all : bool
+        Whether nothing but the file's own code runs; else what came through no line of the user's is a fault of nbad's.
+    """
+
+    def __init__(self, what: str, path: Path, command: str, is_all: bool = True):
+        self._what, self._path, self._command, self._is_all = what, path, command, is_all
 
     def __enter__(self) -> None:
         pass
@@ -127,6 +136,8 @@ class _Running:
         if not isinstance(error, Exception) or isinstance(error, NbadError):
             return
         line = None if isinstance(error, SyntaxError) else lines.raising_line(error)
+        if line is None and not self._is_all:
+            return
         raise _error(
             self._command,
             f"{self._what} raises {type(error).__name__}",

@@ -14,6 +14,7 @@ import nbad
 from nbad.codegen import disk
 from nbad.errors import ArgumentValueError
 from nbad.profiles import roofs, shares, timing
+from nbad.testing import CheckFailure
 from nbad.tools import cli, kernel_files, plots, profiling, progress
 
 ROOT = Path(__file__).parents[2]
@@ -180,11 +181,11 @@ def test_load_raises_for_callers_from_python():
 
 def test_wrong_derivative_is_reported_with_exit_code_1(write, capsys, monkeypatch):
     def harness(kernel, *xs):
-        raise AssertionError("dot product differs")
+        raise CheckFailure("area", "dot_product", "<Jv, w>", (0,), "1.0", "2.0")
 
     monkeypatch.setattr(profiling, "check_kernel", harness)
     assert cli.main(["profile", write(KERNEL.format("area"), INPUTS), *SMALL]) == 1
-    assert capsys.readouterr().err == "check failed: dot product differs\n"
+    assert capsys.readouterr().err.startswith("check failed: `check_kernel(area, ...)`: dot_product fails: <Jv, w> at")
 
 
 def test_results_that_differ_between_calls_are_reported(write):

@@ -51,6 +51,20 @@ def test_functions_for_inputs_that_make_none(write, capsys, inputs, says):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "body", "says"),
+    [
+        ("export", "missing = nosuch", "NameError\n  got: name 'nosuch' is not defined"),
+        ("profile", "if a < 2: raise ValueError('low')", "ValueError\n  got: low, by if a < 2: raise ValueError('low')"),
+    ],
+)
+def test_kernels_that_raise(write, capsys, command, body, says):
+    text = KERNEL.replace("return", f"{body}\n    return")
+    write("mine.py", text + "def sample_inputs(rng, n, dtype): return rng.random(n), rng.random(n)\n")
+    assert cli.main([command, "mine.py"]) == 2
+    assert f"`nbad {command} mine.py`: `area` of mine.py raises {says}" in capsys.readouterr().err
+
+
 def test_fixes_are_lines_for_a_shell(write, capsys):
     write("my kernel.py", KERNEL)
     assert cli.main(["export", "my kernel.py:volume"]) == 2
