@@ -7,32 +7,19 @@ import functools
 
 import numpy as np
 
-from nbad.native.cpython import (
-    CONTIGUOUS,
-    DATA,
-    DIGIT,
-    FLAGS,
-    NDIM,
-    api,
-    function,
-    is_available,
-    new_function,
-    short,
-    size,
-    type_of,
-)
+from nbad.native.cpython import DATA, DIGIT, NDIM, STRIDES, api, function, is_available, length, new_function, short, type_of
 
 ARRAY, ANSWER = range(2)  # the table
 WIDEST = 8  # bytes of an item
 
 
 def are_apart(arrays, others):
-    """Whether contiguous arrays certainly share no memory with one another, nor with the others; False where that is not clear.
+    """Whether arrays certainly share no memory with one another, nor with the others; False where that is not clear.
 
     Examples
     --------
     >>> a = np.zeros(4)
-    >>> are_apart([a], [np.ones(3)]), are_apart([a], [a[1:]])
+    >>> are_apart([a[1::-1]], [np.ones(3), a[2:]]), are_apart([a[::2]], [a[1::2]])
     (True, False)
     """
     return _apart()(*arrays, *others, len(arrays))
@@ -56,7 +43,6 @@ def _print():
     with code.loop(0, arrays) as k:
         thing = code.field(args, k)
         demand(type_of(code, thing).equals(code.field(table, ARRAY)))
-        demand((short(code, thing + FLAGS) & CONTIGUOUS).differs(0))
     with code.loop(0, short(code, code.field(args, arrays) + DIGIT)) as k:
         low, high = _bounds(code, code.field(args, k))
         with code.loop(k + 1, arrays) as other:
@@ -67,6 +53,11 @@ def _print():
 
 
 def _bounds(code, array):
-    """Where the memory of a contiguous array begins, and where it ends at the latest."""
-    data = code.load(array + DATA)
-    return data, data + size(code, array, short(code, array + NDIM)) * WIDEST
+    """Where the memory of an array begins, and where it ends at the latest."""
+    data, strides = code.load(array + DATA), code.load(array + STRIDES)
+    low, high = code.variable(data), code.variable(data + WIDEST)
+    with code.loop(0, short(code, array + NDIM)) as d:
+        reach = (length(code, array, d) - 1) * code.field(strides, d)
+        low.set(low + code.smaller(reach, code.int(0)))
+        high.set(high + code.select(reach < 0, 0, reach))
+    return low.now(), high.now()

@@ -17,11 +17,10 @@ from nbad.codegen.host import LINE
 from nbad.native.builder import I32, I64, Code, Int
 
 HEAD = object.__basicsize__  # an object's own fields lie behind its head, whose last field is its type
-DATA, NDIM, DIMENSIONS, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 40, HEAD + 48
+DATA, NDIM, DIMENSIONS, STRIDES, DESCR, FLAGS = HEAD, HEAD + 8, HEAD + 16, HEAD + 24, HEAD + 40, HEAD + 48
 KIND = HEAD + 8  # in a dtype: its kind, letter, byte order and number
 DIGIT = HEAD + 8  # an int's lowest 30 bits
 ITEMS = HEAD + 8  # of a tuple, behind their number
-CONTIGUOUS = 0x0001 | 0x0002  # in C order or Fortran's
 USUAL = 0x0001 | 0x0100  # C-contiguous and aligned
 WRITEABLE = 0x0400
 FASTCALL, KEYWORDS = 0x0080, 0x0002
@@ -279,14 +278,6 @@ def length(code, array, dimension):
     return code.field(code.load(array + DIMENSIONS), dimension)
 
 
-def size(code, array, ndim):
-    """Number of elements along the first dimensions of an array."""
-    count = code.variable(1)
-    with code.loop(0, ndim) as d:
-        count.set(count * length(code, array, d))
-    return count.now()
-
-
 @functools.cache
 def is_available():
     """Whether this interpreter lays out its objects as the code expects: read one array and one float, and compare."""
@@ -299,6 +290,7 @@ def is_available():
         (_read(place + DATA), probe.ctypes.data),
         (_read(place + NDIM) & 0xFFFFFFFF, 2),
         (_read(_read(place + DIMENSIONS) + 8), 3),
+        (_read(_read(place + STRIDES)), 24),
         (_read(place + DESCR), id(probe.dtype)),
         (_read(place + FLAGS) & USUAL, USUAL),
         (_read(place + HEAD - 8), id(np.ndarray)),
