@@ -8,7 +8,7 @@ done nothing, and the general way takes over, which converts, broadcasts and say
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
 
@@ -32,14 +32,14 @@ NEW_NUMBER, RETURN_NUMBER, OWNED_BY = 93, 76, 282  # `PyArray_New` and `PyArray_
 class Move(NamedTuple):
     """Where a row of the kernel meets an argument: from which item on, and how many items lie between neighbours.
 
-    A residual row has step 0, and its number in place of an offset; rows in lines are one move, of as many steps. A block, which
-    a kernel reads or writes with all items of an element side by side, is one move, too.
+    A residual row has step 0, and its number in place of an offset; rows in lines are one move, of as many steps and items. A
+    block, which a kernel reads or writes with all items of an element side by side, is one move, too.
     """
 
-    row: int
     argument: int
     offset: int = 0
     step: int = 1
+    items: int = 1
 
 
 class Bounds(NamedTuple):
@@ -97,8 +97,8 @@ class Plain(NamedTuple):
     groups : tuple of (tuple, bool)
         The results, and whether they are a tuple; more than one group come as a tuple themselves. For each result its core shape,
         or `Rows`.
-    loads, stores : tuple of Move
-        Results are numbered on behind the inputs.
+    loads, stores : sequence of Move
+        Of the kernel's first rows, and of its last ones, in order. Results are numbered on behind the inputs.
     batched : bool
         Whether all but residual rows have a leading axis of seeds.
     primals : int
@@ -112,8 +112,8 @@ class Plain(NamedTuple):
     kernel: TileKernel
     inputs: tuple
     groups: tuple
-    loads: tuple
-    stores: tuple
+    loads: Sequence[Move]
+    stores: Sequence[Move]
     batched: bool = False
     primals: int = 0
     shared: tuple = ()
@@ -142,13 +142,13 @@ def entry(sweep, bounds, means):
     results = [result for group, _ in sweep.groups for result in group]
     arguments, moves = (*inputs, *results), (*sweep.loads, *sweep.stores)
     shared = (*(False for _ in inputs), *(sweep.shared or [False] * len(results)))
-    widths = [*kernel.reads, *kernel.widths]  # items of each row or block
-    *rooms, room = accumulate(widths, initial=0)  # where they have theirs in scratch, and of all
+    rows = [*range(len(sweep.loads)), *range(kernel.rows - len(sweep.stores), kernel.rows)]  # between them: those nobody asks for
+    *rooms, room = accumulate([*kernel.reads, *kernel.widths], initial=0)  # where each has its items in scratch, and of all
     whole = max(kernel.width, LINE // dtype.itemsize) if kernel.lines else kernel.width  # a tile begins with a line
     at_once = _fitting(AT_ONCE, len(inputs) * dtype.itemsize, whole)
     tile = min(at_once, _fitting(TILE, room * dtype.itemsize, whole))
-    direct = [_direct(move, arguments[move.argument], widths[move.row], shared[move.argument]) for move in moves]
-    in_place = len(moves) == kernel.rows and all(direct)  # rows without a move are those that nobody asks for
+    direct = [_direct(move, arguments[move.argument], shared[move.argument]) for move in moves]
+    in_place = len(moves) == kernel.rows and all(direct)
     brought = sum(how == table.NEVER and not shared[move.argument] for move, how in zip(moves, direct, strict=True))
     stays = in_place or (any(shared) and not brought)  # nothing is moved item by item
     most = bounds.most if stays else min(bounds.most_staged, most_staged(brought))
@@ -176,7 +176,7 @@ def entry(sweep, bounds, means):
         core_at += len(core)
     fields += chain.from_iterable(cores)
     sections = {
-        table.MOVES_AT: [field for move, how in zip(moves, direct, strict=True) for field in (*move, how, widths[move.row])],
+        table.MOVES_AT: [field for row, move, how in zip(rows, moves, direct, strict=True) for field in (row, *move, how)],
         table.GROUPS_AT: [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)],
         table.DECIDING_AT: sweep.deciding,
         table.ROOMS_AT: rooms,
@@ -204,11 +204,11 @@ def _of_python(dtype):
     }  # fmt: skip
 
 
-def _direct(move, argument, width, is_shared):
+def _direct(move, argument, is_shared):
     """Whether the kernel reads or writes a row where it is."""
     if isinstance(argument, Rows):
         return table.ALWAYS
-    return table.OFTEN if move.step in (1, width) and not is_shared else table.NEVER
+    return table.OFTEN if move.step in (1, move.items) and not is_shared else table.NEVER
 
 
 def _fitting(most, nbytes, whole):

@@ -4,7 +4,6 @@ Each function makes the entry of one sweep. Where this interpreter's objects can
 """
 
 import math
-from typing import NamedTuple
 
 from nbad.codegen.compile import reads_beside
 from nbad.graphs.hoist import deciding
@@ -127,32 +126,25 @@ def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
     for side, values in (("read", inputs[:1]), ("written", results[-1:])):
         for rows in values:
             kernel = kernel.in_lines(side, rows.number) if isinstance(rows, Rows) and are_lined(rows.number) else kernel
-    read = [(k, row) for k, argument in enumerate(inputs) for row in _rows(argument, lambda size: reads_beside(size, dtype))]
     shared = tuple(shared) or (False,) * len(results)
-    written = [(k, row) for k, result in enumerate(results) for row in _rows(result, lambda size, k=k: not shared[k])]
-    widths = [row.items for _, row in written]
-    first = len(read) + len(kernel.graph.outputs) - sum(widths)  # what comes before the results nobody wants
-    loads = [Move(number, k, row.offset, row.step) for number, (k, row) in enumerate(read)]
-    stores = [Move(number, len(inputs) + k, row.offset, row.step) for number, (k, row) in enumerate(written, first)]
-    kernel = kernel.beside(widths).reading([row.items for _, row in read])
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), tuple(loads), tuple(stores), shared=shared, **more), longest, most)
+    given, made = enumerate(inputs), enumerate(zip(results, shared, strict=True), len(inputs))
+    read = [move for k, argument in given for move in _moves(k, argument, reads_beside(_items(argument), dtype))]
+    written = [move for k, (result, is_shared) in made for move in _moves(k, result, not is_shared)]
+    kernel = kernel.beside([move.items for move in written]).reading([move.items for move in read])
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), longest, most)
 
 
-class _Row(NamedTuple):
-    """A row of a kernel: how many values of an element it has, and where they lie, as a move says."""
-
-    items: int
-    offset: int
-    step: int
+def _items(argument):
+    """Values of an element in an argument or a result."""
+    return argument.number if isinstance(argument, Rows) else math.prod(argument)
 
 
-def _rows(argument, is_block):
-    """The rows of an argument or a result, or its only block, where values of an element, so many, are one."""
-    if isinstance(argument, Rows):
-        number = argument.number
-        return [_Row(number, 0, number)] if are_lined(number) else [_Row(1, k, 0) for k in range(number)]
-    size = math.prod(argument)
-    return [_Row(size, 0, size)] if is_block(size) else [_Row(1, k, size) for k in range(size)]
+def _moves(number, argument, is_block):
+    """The moves of the rows of an argument or a result, or of its only block: of residual rows lines are one."""
+    items, are_rows = _items(argument), isinstance(argument, Rows)
+    if are_lined(items) if are_rows else is_block:
+        return [Move(number, 0, items, items)]
+    return [Move(number, k, 0 if are_rows else items) for k in range(items)]
 
 
 def never(*_):
@@ -177,7 +169,7 @@ def _entry(sweep, longest, most):
     if not cpython.is_available():
         return never
     kernel, size = sweep.kernel, sweep.kernel.dtype.itemsize
-    results = sum(r.number if isinstance(r, Rows) else math.prod(r) for group, _ in sweep.groups for r in group)
+    results = sum(_items(result) for group, _ in sweep.groups for result in group)
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
     bounds = Bounds(_most(*work, results, longest, most), min(small, MOST_STAGED), MANY - 1, shared, small, woken)

@@ -156,7 +156,7 @@ def test_sets_of_numbers_that_decide(deciding, rng):
     """Each of a set is a number: the call is no plain case beyond so many elements."""
     builder = GraphBuilder("product", ["a", "b", "c"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", builder.add("mul", 0, 1), 2)]), "float64"))
-    loads, stores = tuple(Move(k, k) for k in range(3)), (Move(3, 3),)
+    loads, stores = tuple(map(Move, range(3))), (Move(3),)
     sweep = Plain(kernel, ((),) * 3, ((((),), False),), loads, stores, deciding=deciding)
     run = entry(sweep, Bounds(NEVER, NEVER, 600, NEVER, NEVER, NEVER), Means(asked, NEVER, asked))
     for n, places in itertools.product(
@@ -188,7 +188,7 @@ def test_very_many_numbers(number, dtype, rng, early):
 def test_threads_that_share_rows_of_numbers(n, rng):
     builder = GraphBuilder("line", ["x", "a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("add", builder.add("mul", 0, 1), 2)]), "float64"))
-    loads, stores = tuple(Move(k, k) for k in range(3)), (Move(3, 3),)
+    loads, stores = tuple(map(Move, range(3))), (Move(3),)
     helped = Means(lambda: 2 << TEAM_BITS | threads._helpers.ready(1), NEVER, asked)
     run = entry(Plain(kernel, ((),) * 3, ((((),), False),), loads, stores), Bounds(NEVER, 256, NEVER, 1, 1, 1), helped)
     x = rng.standard_normal(n)

@@ -45,7 +45,7 @@ def moved(m, s, v):
 def product(limit=256, dtype="float64"):
     builder = GraphBuilder("product", ["a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), dtype))
-    loads, stores = (Move(0, 0), Move(1, 1)), (Move(2, 2),)
+    loads, stores = (Move(0), Move(1)), (Move(2),)
     bounds, means = Bounds(limit, limit, limit, NEVER, NEVER, NEVER), Means(asked, NEVER, asked)
     return entry(Plain(kernel, ((), ()), ((((),), False),), loads, stores), bounds, means)
 

@@ -30,7 +30,7 @@ def wave(x, y):
 def product(dtype="float64", shared_from=1, long_from=1, means=None, woken_from=1):
     builder = GraphBuilder("product", ["a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), dtype))
-    loads, stores = (Move(0, 0), Move(1, 1)), (Move(2, 2),)
+    loads, stores = (Move(0), Move(1)), (Move(2),)
     sweep = Plain(kernel, ((), ()), ((((),), False),), loads, stores)
     return entry(sweep, Bounds(1 << 20, 256, 256, shared_from, long_from, woken_from), means or Means(asked, NEVER, asked))
 
@@ -39,7 +39,7 @@ def scaling(means):
     """The product of seeds with a residual row."""
     builder = GraphBuilder("scaling", ["w", "seed"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), "float64"))
-    sweep = Plain(kernel, (Rows(1), ()), ((((),), True),), (Move(0, 0, 0, 0), Move(1, 1)), (Move(2, 2),), batched=True)
+    sweep = Plain(kernel, (Rows(1), ()), ((((),), True),), (Move(0, 0, 0), Move(1)), (Move(2),), batched=True)
     return entry(sweep, Bounds(1 << 20, 256, 256, 1, 1, 1), means)
 
 
