@@ -99,21 +99,17 @@ class PlainCase:
 
     def __init__(self, reverse, shared, takes_many):
         self._made = reverse.program, reverse.plan, reverse.arguments, reverse.dtype, shared
-        self.program, self._takes_many = reverse.program, takes_many
+        self._takes_many = takes_many
 
     @cached_property
     def one(self):
-        """The sweep of one seed, from the element space, the rows and the leaves of the seed."""
+        """The sweep of one seed, from the element space, the rows, the leaves of the seed, and `out`."""
         return plain.reverse(*self._made, False)
 
     @cached_property
     def many(self):
         """The same of many seeds, which have one more axis in front."""
         return plain.reverse(*self._made, True) if self._takes_many else plain.never
-
-    def __call__(self, run, given, ct, out):
-        """The cotangents where all is plain, in new arrays or in those of `out`; else False."""
-        return run(*given, self.program.structure.leaves(ct), out)
 
 
 def reverse_of(program, plan, arguments, dtype):

@@ -123,7 +123,7 @@ class Pullback(Public):
                 raise unfit(Pullback.__call__, "pullback", (ct, out, accumulate, *more), unknown, self._example(given))
             rows, reverse, few = self.rows, self._reverse, self._plain
             if few and rows is not None and not accumulate:
-                made = few(few.one, (self._shape, rows), ct, out)
+                made = few.one(self._shape, rows, reverse.program.structure.leaves(ct), out)
                 if made is not False:
                     return made
             seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
@@ -170,7 +170,7 @@ class Pullback(Public):
                 raise unfit(Pullback.batched, "pullback.batched", (cts, out, accumulate, *more), unknown, self._example(given))
             rows, reverse, few = self.rows, self._reverse, self._plain
             if few and rows is not None and not accumulate:
-                made = few(few.many, (self._shape, rows), cts, out)
+                made = few.many(self._shape, rows, reverse.program.structure.leaves(cts), out)
                 if made is not False:
                     return made
             given = MANY[reverse.dtype.itemsize]
