@@ -22,7 +22,6 @@ from nbad.native.cpython import LARGEST, api, function, kind_of, lasting, numpy_
 from nbad.native.launch_table import TILE
 from nbad.native.sharing import together
 
-STAGED = 1 << 15  # items
 # elements that are swept at once where there are many seeds: what residuals they have is in the nearest cache for the next seed;
 # 8 seeds of 20,000 elements take 92 us, and 124 us in parts of 1,024. Rows of numbers are as long
 AT_ONCE = 2 * TILE
@@ -47,14 +46,13 @@ class Bounds(NamedTuple):
 
     Attributes
     ----------
-    most, most_staged, few : int
-        So many at most; where they pass through scratch; and where numbers among the inputs decide work that could be done once.
+    most, few : int
+        So many at most; and where numbers among the inputs decide work that could be done once.
     shared_from, long_from, woken_from : int
         From so many on helpers that listen share the work; the interpreter's lock is given away; helpers that sleep are woken.
     """
 
     most: int
-    most_staged: int
     few: int
     shared_from: int
     long_from: int
@@ -120,18 +118,6 @@ class Plain(NamedTuple):
     deciding: tuple = ()
 
 
-def most_staged(items):
-    """Elements of so many items to bring to rows: an entry moves one item after another, the worker, which takes longer to begin,
-    vectors. For 1,000 elements of 10 items that takes 24 us (by the worker 36), of 30 items 72 (69).
-
-    Examples
-    --------
-    >>> most_staged(10)
-    3276
-    """
-    return max(TILE, STAGED // max(items, 1))
-
-
 def entry(sweep, bounds, means):
     """A Python function that runs a sweep of so many elements, or answers False; None if there is too much of anything.
 
@@ -149,9 +135,9 @@ def entry(sweep, bounds, means):
     tile = min(at_once, _fitting(TILE, room * dtype.itemsize, whole))
     direct = [_direct(move, arguments[move.argument], shared[move.argument]) for move in moves]
     in_place = len(moves) == kernel.rows and all(direct)
-    brought = sum(how == table.NEVER and not shared[move.argument] for move, how in zip(moves, direct, strict=True))
-    stays = in_place or (any(shared) and not brought)  # nothing is moved item by item
-    most = bounds.most if stays else min(bounds.most_staged, most_staged(brought))
+    most = bounds.most if in_place or any(shared) else min(bounds.most, bounds.long_from)
+    if any(how == table.NEVER and not shared[move.argument] for move, how in zip(moves, direct, strict=True)):
+        most = min(most, TILE)  # an entry moves one item after another, the worker, which takes longer to begin, vectors
     sums = sum(shared[move.argument] for move in sweep.stores)
     if sums:  # one is of whole blocks, whose own sums wait on the stack beside scratch
         left = LARGEST * 3 // 2 - tile * room * dtype.itemsize

@@ -10,7 +10,8 @@ from nbad.graphs.hoist import deciding
 from nbad.native import cpython
 from nbad.native.cpython import repeated as repeated
 from nbad.native.cpython import settle as settle
-from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry, most_staged
+from nbad.native.entry import Bounds, Means, Move, Plain, Rows, entry
+from nbad.native.launch_table import TILE
 from nbad.plans.plan import are_lined
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
@@ -26,7 +27,6 @@ MANY = 1 << 17
 # Where a reverse sweep is no plain case any more: one that sums is alone, and two threads of the general way are faster; that has
 # the partials of all seeds once, this for each seed anew. With 3 numbers 8 seeds of 6,000 prices take 32 us here, 95 there.
 SUMS, HEAVY = 400_000, 2  # estimated nanoseconds; work for partials over that for a seed
-MOST_STAGED = (1 << 12) - 1  # elements that pass through scratch
 
 
 def value(program, dtype):
@@ -64,9 +64,8 @@ def most_of_reverse(plan, leaves, dtype, batched, has_sums):
     rows = len(plan.residuals) + len(plan.reverse.inputs) - plan.partials + len(plan.reverse.outputs)
     flops = total(plan.reverse) + (total(plan.prologue) if plan.prologue else 0.0)
     most = _most(rows, flops, dtype.itemsize, len(plan.reverse.outputs), longest_of(plan, batched, has_sums))
-    staged = [math.prod(core) for core in leaves if core]
-    items = sum(size for size in staged if not reads_beside(size, dtype))  # such seeds are no rows in place
-    return min(most, most_staged(items)) if items else most
+    are_in_place = all(size < 2 or reads_beside(size, dtype) for size in map(math.prod, leaves))
+    return most if are_in_place else min(most, TILE)
 
 
 def pushforward(program, plan, arguments, dtype, batched):
@@ -172,6 +171,6 @@ def _entry(sweep, longest, most):
     results = sum(_items(result) for group, _ in sweep.groups for result in group)
     work = kernel.rows, total(kernel.graph), size
     shared, small, woken = (int(time / _nanoseconds(*work)) for time in (SHARED, SMALL, WOKEN))
-    bounds = Bounds(_most(*work, results, longest, most), min(small, MOST_STAGED), MANY - 1, shared, small, woken)
+    bounds = Bounds(_most(*work, results, longest, most), MANY - 1, shared, small, woken)
     run = entry(sweep, bounds, Means(asked, memory.SMALLEST, memory.POOL.lend))
     return cautious(run or never, kernel.graph)

@@ -158,7 +158,7 @@ def test_sets_of_numbers_that_decide(deciding, rng):
     kernel = compile_tile(lower(builder.build([builder.add("mul", builder.add("mul", 0, 1), 2)]), "float64"))
     loads, stores = tuple(map(Move, range(3))), (Move(3),)
     sweep = Plain(kernel, ((),) * 3, ((((),), False),), loads, stores, deciding=deciding)
-    run = entry(sweep, Bounds(NEVER, NEVER, 600, NEVER, NEVER, NEVER), Means(asked, NEVER, asked))
+    run = entry(sweep, Bounds(NEVER, 600, NEVER, NEVER, NEVER), Means(asked, NEVER, asked))
     for n, places in itertools.product(
         (600, 601), [places for size in range(3) for places in itertools.combinations(range(3), size)]
     ):
@@ -190,7 +190,7 @@ def test_threads_that_share_rows_of_numbers(n, rng):
     kernel = compile_tile(lower(builder.build([builder.add("add", builder.add("mul", 0, 1), 2)]), "float64"))
     loads, stores = tuple(map(Move, range(3))), (Move(3),)
     helped = Means(lambda: 2 << TEAM_BITS | threads._helpers.ready(1), NEVER, asked)
-    run = entry(Plain(kernel, ((),) * 3, ((((),), False),), loads, stores), Bounds(NEVER, 256, NEVER, 1, 1, 1), helped)
+    run = entry(Plain(kernel, ((),) * 3, ((((),), False),), loads, stores), Bounds(NEVER, NEVER, 1, 1, 1), helped)
     x = rng.standard_normal(n)
     for _ in range(5):
         assert np.array_equal(run((x, 2.5, np.array(-1.5)), None), x * 2.5 - 1.5)

@@ -46,7 +46,7 @@ def product(limit=256, dtype="float64"):
     builder = GraphBuilder("product", ["a", "b"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), dtype))
     loads, stores = (Move(0), Move(1)), (Move(2),)
-    bounds, means = Bounds(limit, limit, limit, NEVER, NEVER, NEVER), Means(asked, NEVER, asked)
+    bounds, means = Bounds(limit, limit, NEVER, NEVER, NEVER), Means(asked, NEVER, asked)
     return entry(Plain(kernel, ((), ()), ((((),), False),), loads, stores), bounds, means)
 
 
@@ -615,6 +615,20 @@ def test_a_pullback_with_sums_over_many_elements_is_no_plain_case(residuals, mon
         assert pullback(np.ones(n))[1] == pytest.approx(n * math.sin(0.5), rel=1e-12)
         assert pullback.batched(np.ones((2, n)))[1] == pytest.approx([n * math.sin(0.5)] * 2, rel=1e-12)
         assert len(made) == entries
+
+
+def test_derivatives_of_what_may_raise_are_plain_cases_of_many_elements():
+    """They compute a value that nobody asks for, tile by tile into the same scratch."""
+
+    @nbad.kernel
+    def square(x):
+        if x < 0:
+            raise ValueError("negative")
+        return x * x
+
+    program, x = square.whole_program(), np.linspace(1.0, 2.0, 20_001)
+    run = plain.jacobian(program, program.jacobian_plan((0,), "auto"), x.dtype, False)
+    assert np.array_equal(run((x,), None)[:, 0, 0], 2 * x)
 
 
 def test_the_definition_of_a_function_is_never_freed(run_python):

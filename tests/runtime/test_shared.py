@@ -32,7 +32,7 @@ def product(dtype="float64", shared_from=1, long_from=1, means=None, woken_from=
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), dtype))
     loads, stores = (Move(0), Move(1)), (Move(2),)
     sweep = Plain(kernel, ((), ()), ((((),), False),), loads, stores)
-    return entry(sweep, Bounds(1 << 20, 256, 256, shared_from, long_from, woken_from), means or Means(asked, NEVER, asked))
+    return entry(sweep, Bounds(1 << 20, 256, shared_from, long_from, woken_from), means or Means(asked, NEVER, asked))
 
 
 def scaling(means):
@@ -40,7 +40,7 @@ def scaling(means):
     builder = GraphBuilder("scaling", ["w", "seed"])
     kernel = compile_tile(lower(builder.build([builder.add("mul", 0, 1)]), "float64"))
     sweep = Plain(kernel, (Rows(1), ()), ((((),), True),), (Move(0, 0, 0), Move(1)), (Move(2),), batched=True)
-    return entry(sweep, Bounds(1 << 20, 256, 256, 1, 1, 1), means)
+    return entry(sweep, Bounds(1 << 20, 256, 1, 1, 1), means)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
