@@ -15,9 +15,9 @@ from nbad.codegen.disk import text_of
 from nbad.codegen.host import LINE
 from nbad.native.builder import I32, I64, Code, Int
 from nbad.native.convert import DOUBLE, FLOAT, FLOATS
+from nbad.native.cpython import DATA
 from nbad.native.interleave import load_three
 from nbad.native.launch_table import TILE
-from nbad.native.worker import DATA_FIELD
 
 # tables: how many sums; bytes from seed to seed of what is added, and of the result; bytes of an item of the result
 COUNT, SEED, RESULT_SEED, RESULT_ITEM, FIELDS = range(5)
@@ -71,7 +71,7 @@ def adder(kind):
     >>> adder(Kind(3, 8, 4, True, False, False, False)) != 0
     True
     """
-    return compile_lasting(text_of(f"adder {DATA_FIELD} {tuple(kind)}", lambda: _print_adder(kind)), "add")
+    return compile_lasting(text_of(f"adder {DATA} {tuple(kind)}", lambda: _print_adder(kind)), "add")
 
 
 @functools.cache
@@ -84,13 +84,13 @@ def scatterer(values, itemsize, number):
     True
     """
     key = values, itemsize, number
-    return compile_lasting(text_of(f"scatterer {DATA_FIELD} {key}", lambda: _print_scatterer(*key)), "scatter")
+    return compile_lasting(text_of(f"scatterer {DATA} {key}", lambda: _print_scatterer(*key)), "scatter")
 
 
 def _print_adder(kind):
     code = Code(ir.Module("adder"), "add", 7, internal=False)
     table, ids, _, tile, last_tile, first_seed, last_seed = code.parameters
-    source, result, *integers = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(STEPS + 1))
+    source, result, *integers = (code.load(code.field(ids, k) + DATA) for k in range(STEPS + 1))
     order, bounds, firsts, targets, steps = (functools.partial(_number, code, array, size=kind.number) for array in integers)
     count, size = code.field(table, COUNT), code.field(table, RESULT_ITEM)
     last_row = bounds(firsts(count) if kind.has_runs else count) - 1
@@ -133,7 +133,7 @@ def _print_adder(kind):
 def _print_scatterer(values, itemsize, size):
     code = Code(ir.Module("scatterer"), "scatter", 7, internal=False)
     table, ids, _, tile, last_tile, first_seed, last_seed = code.parameters
-    source, result, positions = (code.load(code.field(ids, k) + DATA_FIELD) for k in range(ORDER + 1))
+    source, result, positions = (code.load(code.field(ids, k) + DATA) for k in range(ORDER + 1))
     rows, step, sums = (code.field(table, k) for k in (ROWS, PART_ROWS, SUMS))
     with code.loop(first_seed, last_seed) as seed, code.loop(tile, last_tile) as part:
         start, own = source + seed * code.field(table, ROWS_SEED), result + seed * code.field(table, SUMS_SEED)

@@ -9,9 +9,9 @@ from llvmlite import ir
 from nbad.codegen.host import host
 from nbad.native import launch_table as t
 from nbad.native.builder import I32, I64, Code
+from nbad.native.cpython import DATA
 from nbad.native.interleave import FETCHED
 
-DATA_FIELD = object.__basicsize__  # an array object's first own field is the address of its data
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 FLOATS = {8: DOUBLE, 4: FLOAT}
 EVERY = (1, 2, 3, 4)  # positions that an element has in an index whose addresses are computed as vectors
@@ -123,7 +123,7 @@ def own_kind(code, itemsize):
 
 def base(code, launch, ids, move, seed):
     """Address of the first element that a load, store or sum touches for one seed."""
-    data = code.load(code.field(ids, code.field(launch, move + t.M_ARRAY)) + DATA_FIELD)
+    data = code.load(code.field(ids, code.field(launch, move + t.M_ARRAY)) + DATA)
     return data + code.field(launch, move + t.M_OFFSET) + seed * code.field(launch, move + t.M_SEED_STRIDE)
 
 
@@ -187,7 +187,7 @@ def address_function(module):
     launch, ids, addresses, first, count, padded, seed, group = code.parameters
     by_index, ndim, done = group + t.X_SIZE, code.field(launch, t.NDIM), code.variable(0)
     origin = base(code, launch, ids, by_index + 2 * ndim, seed)
-    index = code.load(code.field(ids, code.field(launch, group + t.X_ARRAY)) + DATA_FIELD)
+    index = code.load(code.field(ids, code.field(launch, group + t.X_ARRAY)) + DATA)
     index = index + code.field(launch, group + t.X_OFFSET)
     step, stride = (code.field(launch, by_index + k * ndim - 1) for k in (1, 2))
     pitch = code.field(launch, group + t.X_PITCH)

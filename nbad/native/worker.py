@@ -35,7 +35,8 @@ from nbad.codegen.host import host
 from nbad.native import launch_table as t
 from nbad.native.block_sum import block_sum_function
 from nbad.native.builder import Code
-from nbad.native.convert import DATA_FIELD, FLOATS, address_function, base, load_function, locate, own_kind, stage_function
+from nbad.native.convert import FLOATS, address_function, base, load_function, locate, own_kind, stage_function
+from nbad.native.cpython import DATA
 from nbad.native.interleave import copy_function, fetch_function, separate_function, stream_function
 
 
@@ -48,7 +49,7 @@ def worker():
     >>> worker() != 0
     True
     """
-    return compile_lasting(text_of(f"worker {DATA_FIELD} {host().nbytes}", _print_worker), "work")
+    return compile_lasting(text_of(f"worker {DATA} {host().nbytes}", _print_worker), "work")
 
 
 def _print_worker():
@@ -145,7 +146,7 @@ class _Share:
             row = self.field(t.ROWS) + r * t.R_SIZE
             array, is_direct = self.field(row + t.R_ARRAY), self.is_whole | self.field(row + t.R_PADDED).differs(0)
             with code.when((array >= 0) & is_direct):
-                data = code.load(code.field(self.ids, array) + DATA_FIELD) + self.field(row + t.R_OFFSET)
+                data = code.load(code.field(self.ids, array) + DATA) + self.field(row + t.R_OFFSET)
                 data = data + self.now * self.field(row + t.R_SEED_STRIDE)
                 code.put(self.table, r, data + self.first * self.pitch_of(r))
 

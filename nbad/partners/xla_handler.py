@@ -18,7 +18,7 @@ from nbad.codegen.disk import text_of
 from nbad.codegen.host import host
 from nbad.native import sharing
 from nbad.native.builder import I32, I64, Code, Int
-from nbad.native.worker import DATA_FIELD
+from nbad.native.cpython import DATA
 
 # the table
 WORK, LAUNCH, SCRATCH_BYTES, TILES, IS_LONG, SHARE, MALLOC, FREE, LEAVE = range(9)
@@ -37,7 +37,7 @@ BLOCK, THREAD, TABLE, RECORD = range(4)
 
 def address() -> int:
     """Of `handle(frame, table)`, which returns an error of XLA's, or 0."""
-    return compile_lasting(text_of(f"xla handler {DATA_FIELD} {host().triple}", _print), "handle")
+    return compile_lasting(text_of(f"xla handler {DATA} {host().triple}", _print), "handle")
 
 
 def bound(table: np.ndarray) -> int:
@@ -126,7 +126,7 @@ def _run(code: Code, frame: Int, table: Int, task: Code, fault: ir.Value) -> Non
     count = code.field(table, ARGS) + code.field(table, RETS)
     ids = code.stack(count * 8)  # the worker finds data in Python's array objects, so many bytes from their beginning
     with code.loop(0, count) as k:
-        code.put(ids, k, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA_FIELD))
+        code.put(ids, k, _buffer(code, frame, table, k) + (BUFFER["data"] - DATA))
     threads = code.variable(1)
     with code.when(code.field(table, IS_LONG).differs(0)):
         threads.set(_threads(code, frame))
