@@ -3,7 +3,6 @@
 from nbad.codegen.host import host
 from nbad.native import entry_table as t
 from nbad.native.block_sum import block_sum_function
-from nbad.native.builder import Code, Int
 from nbad.native.convert import FLOATS
 from nbad.native.cpython import (
     DATA,
@@ -23,20 +22,7 @@ from nbad.native.cpython import (
 from nbad.native.launch_table import LANES
 
 
-class Fields:
-    """Code that has the table of an entry."""
-
-    code: Code
-    table: Int
-
-    def field(self, index):
-        return self.code.field(self.table, index)
-
-    def argument(self, k, field):
-        return self.field(k * t.ARGUMENT + (t.HEADER + field))
-
-
-class Arguments(Fields):
+class Arguments:
     """The first part of an entry's code, for one dtype: it demands what makes a call a plain case, and notes what it found."""
 
     def __init__(self, name, dtype):
@@ -61,6 +47,14 @@ class Arguments(Fields):
         self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
 
     # --- small words
+
+    def field(self, index):
+        """A field of the table."""
+        return self.code.field(self.table, index)
+
+    def argument(self, k, field):
+        """A field of an argument there."""
+        return self.field(k * t.ARGUMENT + (t.HEADER + field))
 
     def refusal(self):
         """The block that answers "not mine"; nothing was done then."""
