@@ -54,14 +54,11 @@ class Reverse:
 
     def _plain_case(self, shape, shapes):
         """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
-        shared, elements = tuple([own != shape + core for own, core in zip(shapes, self.cores, strict=True)]), math.prod(shape)
+        each, elements = list(zip(shapes, self.cores, strict=True)), math.prod(shape)
+        shared = tuple([own != shape + core for own, core in each])
         most, most_of_many = self._most(True in shared)
-        if elements > most:
+        if elements > most or any(own not in (core, shape + core) for own, core in each):
             return None
-        if True in shared:
-            is_whole = [own == core for own, core, is_shared in zip(shapes, self.cores, shared, strict=True) if is_shared]
-            if not all(is_whole):
-                return None
         are_few = elements <= most_of_many
         return self._plain((shared, are_few), lambda: PlainCase(self, shared, are_few))
 
