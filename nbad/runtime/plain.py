@@ -69,7 +69,7 @@ def most_of_reverse(plan, leaves, dtype, batched, has_sums):
 
 
 def pushforward(program, plan, arguments, dtype, batched):
-    """`entry(shape, rows, tangents, None)`: the output tangents."""
+    """`entry(shape, rows, tangents, out)`: the output tangents."""
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
     groups = [(program.leaves, program.structure.is_tuple)]
     run = _made(program.pushforward(plan, dtype), inputs, groups, batched=batched)
@@ -77,7 +77,7 @@ def pushforward(program, plan, arguments, dtype, batched):
 
 
 def jvp(program, wrt, arguments, dtype):
-    """`entry((*xs, *tangents), None)`: the value and the output tangents."""
+    """`entry((*xs, *tangents), out)`: the value and the output tangents."""
     inputs = (*program.cores, *(program.cores[a] for a in arguments))
     groups = [(program.leaves, program.structure.is_tuple)] * 2
     run = _made(program.jvp(wrt, dtype), inputs, groups, primals=len(program.cores))

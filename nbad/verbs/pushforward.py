@@ -74,7 +74,7 @@ class Pushforward(Public):
         try:
             if more or unknown:
                 raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
-            made = self._plain_case("one", tangents) if out is None else False
+            made = self._plain_case("one", tangents, out)
             if made is not False:
                 return made
             return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
@@ -113,7 +113,7 @@ class Pushforward(Public):
         try:
             if more or unknown:
                 raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
-            made = self._plain_case("many", tangents) if out is None else False
+            made = self._plain_case("many", tangents, out)
             if made is not False:
                 return made
             given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
@@ -137,8 +137,8 @@ class Pushforward(Public):
     def _parts(self):
         return self._pushing, self._arguments, self._rows, self._indices
 
-    def _plain_case(self, run, tangents):
-        return self._pushing.is_plain and getattr(self._pushing, run)(self._layout.shape, self._rows, tangents, None)
+    def _plain_case(self, run, tangents, out):
+        return self._pushing.is_plain and getattr(self._pushing, run)(self._layout.shape, self._rows, tangents, out)
 
     def _count(self, given, arrays):
         return count_of(given, arrays, "tangent", lambda: self._example(True))
@@ -284,9 +284,9 @@ def jvp(
     """
     primals, tangents = as_tuples(f, primals, tangents)
     key = None
-    if isinstance(f, Kernel) and out is None and not kwargs and len(primals) == len(tangents):
+    if isinstance(f, Kernel) and not kwargs and len(primals) == len(tangents):
         key = ("jvp",)
-        made = f.plain(key, (*primals, *tangents), None)
+        made = f.plain(key, (*primals, *tangents), out)
         if made is not False:
             return made
     flat = flattened(f, primals, kwargs)
@@ -301,11 +301,12 @@ def jvp(
     sweep, count = sweeps.jvp(program, (call.arguments, call.wrt), call.layout, arrays), len(program.leaves)
     if out is None:
         results = sweep((*call.given, *arrays))
-        if key is not None:
-            keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
-        return sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
-    leaves, dots = _jvp_results(call, arrays, out)
-    sweep.into((*call.given, *arrays), [*leaves, *dots])
+        out = sweeps.structured(program, results[:count]), sweeps.structured(program, results[count:])
+    else:
+        leaves, dots = _jvp_results(call, arrays, out)
+        sweep.into((*call.given, *arrays), [*leaves, *dots])
+    if key is not None:
+        keep_plain(f, key, call, None, len(primals), lambda: plain.jvp(program, call.wrt, call.arguments, call.layout.dtype))
     return out
 
 

@@ -19,7 +19,7 @@ from nbad.graphs.graph import GraphBuilder
 from nbad.native import cpython
 from nbad.native.apart import are_apart
 from nbad.native.entry import Bounds, Means, Move, Plain, entry
-from nbad.runtime import plain
+from nbad.runtime import plain, sweeps
 from nbad.runtime.launch import Launch
 from nbad.runtime.operands import DOUBLE
 from nbad.runtime.threads import asked
@@ -615,6 +615,26 @@ def test_a_pullback_with_sums_over_many_elements_is_no_plain_case(residuals, mon
         assert pullback(np.ones(n))[1] == pytest.approx(n * math.sin(0.5), rel=1e-12)
         assert pullback.batched(np.ones((2, n)))[1] == pytest.approx([n * math.sin(0.5)] * 2, rel=1e-12)
         assert len(made) == entries
+
+
+def test_output_tangents_go_into_out_without_a_step_of_pythons(monkeypatch, rng):
+    x, y, a, b = rng.uniform(0.5, 2.0, (4, 300))
+    expected = np.exp(-y) * (np.cos(x) * a - np.sin(x) * b), a / y - x * b / (y * y)
+    _, pushforward = nbad.linearize(wave, x, y)
+    values, dots, many = (tuple(np.empty((2, *shape))) for shape in ((300,), (300,), (3, 300)))
+    for _ in range(2):
+        nbad.jvp(wave, (x, y), (a, b))
+    monkeypatch.setattr(sweeps.Pushing, "__call__", None)
+    monkeypatch.setattr(sweeps, "jvp", None)
+    assert pushforward((a, b), out=dots) is dots
+    assert pushforward.batched((np.stack([a] * 3), np.stack([b] * 3)), out=many) is many
+    for dot, batch, wanted in zip(dots, many, expected, strict=True):
+        np.testing.assert_allclose(dot, wanted, rtol=1e-13)
+        assert np.array_equal(batch, [dot] * 3)
+    before, pair = [dot.copy() for dot in dots], (values, dots)
+    assert nbad.jvp(wave, (x, y), (a, b), out=pair) is pair
+    assert np.array_equal(values[1], x / y)
+    assert all(np.allclose(dot, wanted, rtol=1e-13) for dot, wanted in zip(dots, before, strict=True))
 
 
 def test_derivatives_of_what_may_raise_are_plain_cases_of_many_elements():
