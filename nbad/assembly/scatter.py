@@ -28,10 +28,13 @@ class Picked(NamedTuple):
     indices: tuple[Index | None, ...]
 
 
-def sweeps_over(reverse, shape, shapes, picked):
-    """The reverse sweeps over an element space, for arguments of these shapes; `picked` is None where none is."""
+def sweeps_over(reverse, shape, shapes, picked, order=None):
+    """The reverse sweeps over an element space, for arguments of these shapes; `picked` is None where none is.
+
+    `order` is that of the axes in rows, which is C order where something is picked.
+    """
     if picked is None:
-        return reverse.over(shape, shapes)
+        return reverse.over(shape, shapes, order)
     return Scattered(reverse.over(shape, picked.shapes), shapes, picked.indices)
 
 

@@ -20,7 +20,7 @@ from nbad.plans.plan import are_lined
 from nbad.runtime import memory
 from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.reverse import reverse_of
-from nbad.runtime.strides import put_rows, whole_rows
+from nbad.runtime.strides import contiguous_strides, put_rows, whole_rows
 from nbad.runtime.sweeps import row_length
 from nbad.verbs.pullback import Pullback
 from nbad.verbs.pushforward import jvp, linearize
@@ -108,9 +108,10 @@ class Station:
         return Pullback(reverse, _padded(rows), tuple(rows.shape[1:]), shapes)
 
 
-def _unpadded(rows: Any, shape: Sequence[int]) -> torch.Tensor:
+def _unpadded(rows: Any, shape: tuple[int, ...], order: tuple[int, ...] | None) -> torch.Tensor:
     """Residual rows as a tensor of all residuals over the elements, on the same memory where they do not lie in lines."""
-    return torch.from_numpy(whole_rows(rows, math.prod(shape))).view(len(rows), *shape)
+    whole = torch.from_numpy(whole_rows(rows, math.prod(shape)))
+    return whole.as_strided((len(whole), *shape), (whole.stride(0), *contiguous_strides(shape, 1, order)))
 
 
 def _padded(rows: torch.Tensor) -> np.ndarray:
@@ -118,14 +119,7 @@ def _padded(rows: torch.Tensor) -> np.ndarray:
     dtype, count, elements = DTYPES[rows.dtype], rows.shape[0], math.prod(rows.shape[1:])
     pitch = row_length(elements, dtype)
     room = rows.untyped_storage().nbytes() // dtype.itemsize - rows.storage_offset()
-    if (
-        count
-        and elements
-        and not are_lined(count)
-        and rows.stride(0) == pitch
-        and rows[0].is_contiguous()
-        and room >= count * pitch
-    ):
+    if rows.numel() and not are_lined(count) and rows.stride(0) == pitch and rows[0].is_contiguous() and room >= count * pitch:
         return _view(rows.as_strided((count, pitch), (pitch, 1)))
     padded = memory.empty((count, pitch), dtype)
     put_rows(padded, _view(rows).reshape(count, elements))
@@ -225,7 +219,7 @@ class Forward(torch.autograd.Function):
     def forward(station, *xs):
         y, pullback = vjp(station.kernel, *_views(xs), argnums=station.names)
         found = _tensors(_outputs(station, y))
-        return *found, _unpadded(pullback.rows, found[0].shape[: found[0].ndim - len(station.leaves[0])])
+        return *found, _unpadded(pullback.rows, pullback.shape, pullback._order)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

@@ -112,9 +112,9 @@ class Launch:
         pairs = (*routes.reads, *routes.writes)
         slots = [slot for _, slot in pairs]
         own = [strides for slot in slots for strides in slot.walks]
-        # sums and padded rows want elements in C order
-        is_free = not routes.sums and not any(slot.padded for slot in slots)
-        sizes, strides = collapse(shape, own, memory_order(own) if is_free and len(shape) > 1 else None)
+        in_lines = [slot.strides for slot in slots if slot.lines]  # which are walked as they lie; sums want elements in C order
+        order = None if routes.sums or len(shape) < 2 else memory_order(in_lines or own)
+        sizes, strides = collapse(shape, own, order)
         walks = iter(strides)
         moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]
         reads = len(routes.reads)

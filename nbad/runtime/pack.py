@@ -30,8 +30,9 @@ class Slot(NamedTuple):
     """One row's place in an array, or that of rows in lines.
 
     `strides` are in bytes, one per dimension of the element space. `seed_stride` is None where nothing depends on the seed.
-    `padded` memory is ours, contiguous, and may be written up to the next multiple of a tile. `accumulate` adds to what is there.
-    Where an index has `places`, they add to what the strides say. So many rows in `lines` are one; 0 where it is a row alone.
+    `padded` memory is ours, contiguous in some order of the axes, and may be written up to the next multiple of a tile.
+    `accumulate` adds to what is there. Where an index has `places`, they add to what the strides say. So many rows in `lines` are
+    one; 0 where it is a row alone.
     """
 
     array: int
@@ -314,11 +315,11 @@ class Table(NamedTuple):
         blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))
         alone = [move for move in moves if used[move.row] < 2 and move.slot.dtype == dtype and not move.slot.accumulate]
-        return {move.row: move.slot for move in alone if move.slot.padded or self._is_run(move)}
+        return {move.row: move.slot for move in alone if self._is_run(move)}
 
     def _is_run(self, move: Move) -> bool:
         """Whether the items of a row lie one behind the other, over all axes: other rows may be broadcast along some."""
-        return tuple(move.strides) == contiguous_strides(tuple(self.sizes), move.slot.dtype.itemsize)
+        return self.sizes == [1] or tuple(move.strides) == contiguous_strides(tuple(self.sizes), move.slot.dtype.itemsize)
 
 
 def _unpadded(move: Move) -> Move:

@@ -5,6 +5,8 @@ Each function makes the entry of one sweep. Where this interpreter's objects can
 
 import math
 
+import numpy as np
+
 from nbad.codegen.compile import reads_beside
 from nbad.graphs.hoist import deciding
 from nbad.native import cpython
@@ -16,6 +18,7 @@ from nbad.plans.plan import are_lined
 from nbad.plans.work import WORD, Work, total
 from nbad.runtime import launch, memory
 from nbad.runtime.failures import cautious
+from nbad.runtime.strides import turning
 from nbad.runtime.threads import LONG, SMALL, asked
 
 # estimated nanoseconds from which on helpers share a call: those that listen, as launches come one after another, and those that
@@ -144,6 +147,28 @@ def _moves(number, argument, is_block):
     if are_lined(items) if are_rows else is_block:
         return [Move(number, 0, items, items)]
     return [Move(number, k, 0 if are_rows else items) for k in range(items)]
+
+
+def turned(run, order, lead=0):
+    """An entry from residual rows in which axes lie in this order: it takes and makes views, in which that is C order."""
+    if order is None:
+        return run
+
+    def call(shape, rows, given, out):
+        if out is not None or type(given) is not tuple:
+            return False
+        made = run(tuple([shape[k] for k in order]), rows, tuple([_view(x, order, lead, False) for x in given]), None)
+        if type(made) is tuple:
+            return tuple([_view(x, order, lead, True) for x in made])
+        return made if made is False else _view(made, order, lead, True)
+
+    return call
+
+
+def _view(x, order, lead, is_back):
+    """An array with its axes of elements in this order, or back; what has none stays what it is."""
+    has_axes = type(x) is np.ndarray and x.ndim >= lead + len(order)
+    return x.transpose(turning(order, lead, x.ndim)[is_back]) if has_axes else x
 
 
 def never(*_):

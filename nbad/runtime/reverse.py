@@ -52,7 +52,7 @@ class Reverse:
         given = self.plan, self.program.leaves, self.dtype
         return self._bounds(has_sums, lambda: [plain.most_of_reverse(*given, batched, has_sums) for batched in (False, True)])
 
-    def _plain_case(self, shape, shapes):
+    def _plain_case(self, shape, shapes, order):
         """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
         each, elements = list(zip(shapes, self.cores, strict=True)), math.prod(shape)
         shared = tuple([own != shape + core for own, core in each])
@@ -60,53 +60,53 @@ class Reverse:
         if elements > most or any(own not in (core, shape + core) for own, core in each):
             return None
         are_few = elements <= most_of_many
-        return self._plain((shared, are_few), lambda: PlainCase(self, shared, are_few))
+        return self._plain((shared, are_few, order), lambda: PlainCase(self, shared, are_few, order))
 
-    def over(self, shape, shapes):
-        """The sweeps over an element space, for arguments of these shapes."""
-        return self._over((shape, shapes), lambda: self._sweeps(shape, shapes))
+    def over(self, shape, shapes, order=None):
+        """The sweeps over an element space, for arguments of these shapes; `order` is that of the axes in rows."""
+        return self._over((shape, shapes, order), lambda: self._sweeps(shape, shapes, order))
 
-    def plain_case(self, shape, shapes):
-        """That, which takes a third of a small `vjp` to tell, as it was told before."""
-        return self._cases((shape, shapes), lambda: self._plain_case(shape, shapes))
+    def plain_case(self, shape, shapes, order=None):
+        """That, which takes a third of a small `vjp` to tell, as it was told before; `order` is that of the axes in rows."""
+        return self._cases((shape, shapes, order), lambda: self._plain_case(shape, shapes, order))
 
-    def blocks(self, shape):
+    def blocks(self, shape, order):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
-        return self._over((shape, "blocks"), lambda: blocks(self.program, self.plan, shape, self.dtype))
+        return self._over((shape, "blocks", order), lambda: blocks(self.program, self.plan, shape, order, self.dtype))
 
-    def plain_blocks(self, shape):
+    def plain_blocks(self, shape, order):
         """The same of few elements in one call, as `nbad.runtime.plain.blocks` says; None for all others."""
-        return self._plain_blocks if math.prod(shape) <= self._most(False)[0] else None
+        return plain.turned(self._plain_blocks, order) if math.prod(shape) <= self._most(False)[0] else None
 
     @cached_property
     def _plain_blocks(self):
         return plain.blocks(self.program, self.plan, self.dtype)
 
-    def _sweeps(self, shape, shapes):
+    def _sweeps(self, shape, shapes, order):
         targets, row = [], 0
         for argument, own in zip(self.arguments, shapes, strict=True):
             core = self.program.cores[argument]
             targets.append(Target.of(batch(own, len(core)), core, row, shape))
             row += targets[-1].values
-        return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape), self.dtype)
+        return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape, order), self.dtype)
 
 
 class PlainCase:
     """The sweeps of few elements, each in one call; of the differentiated arguments some are `shared` by all elements."""
 
-    def __init__(self, reverse, shared, takes_many):
+    def __init__(self, reverse, shared, takes_many, order):
         self._made = reverse.program, reverse.plan, reverse.arguments, reverse.dtype, shared
-        self._takes_many = takes_many
+        self._takes_many, self._order = takes_many, order
 
     @cached_property
     def one(self):
         """The sweep of one seed, from the element space, the rows, the leaves of the seed, and `out`."""
-        return plain.reverse(*self._made, False)
+        return plain.turned(plain.reverse(*self._made, False), self._order)
 
     @cached_property
     def many(self):
         """The same of many seeds, which have one more axis in front."""
-        return plain.reverse(*self._made, True) if self._takes_many else plain.never
+        return plain.turned(plain.reverse(*self._made, True), self._order, 1) if self._takes_many else plain.never
 
 
 def reverse_of(program, plan, arguments, dtype):
@@ -151,7 +151,7 @@ class ReverseSweeps:
         prologue, shape = self.plan.prologue, self.region.shape
         if self.program.errors == "raise" and prologue and (nodes := may_fail(prologue)):
             search = Search(self.program, ("prologue", *self.plan.key), prologue, nodes, self.dtype)
-            search.check(Given(shape, residual_slots(0, rows, shape), 1), [rows])
+            search.check(Given(shape, residual_slots(0, rows, self.region.steps), 1), [rows])
 
     def fill(self, rows, seeds, results, count, accumulate, room):
         """The same, unwatched."""
@@ -248,8 +248,7 @@ class ReverseSweeps:
         if n_seeds < 2 or accumulate or self._has_sums or nbytes < spread_from():
             return [(1, whole)]
         for target, result in zip(self.targets, results, strict=True):
-            are_rows = result.flags.carray or result.strides[1:] == contiguous_strides(result.shape[1:], result.itemsize)
-            if target.core or not are_rows:
+            if target.core or not _is_row(result):
                 return [(1, whole)]
         if leaves_caches(nbytes) and lead_of(results, [a.strides[0] for a in results]) is None:
             alone = not self.plan.prologue and leaves_caches(self.result_bytes)
@@ -316,11 +315,12 @@ class ReverseSweeps:
         return own
 
     def _residual_slots(self, rows):
-        slots = residual_slots(0, rows, self.region.shape)
-        if self.region.is_whole or are_lined(len(rows)):
-            return slots
-        strides = tuple(step * rows.itemsize for step in self.region.steps)
-        return [slot._replace(strides=strides, padded=False) for slot in slots]
+        region = self.region
+        if region.is_whole:
+            return residual_slots(0, rows, region.steps)
+        if are_lined(len(rows)):
+            return residual_slots(0, rows, contiguous_strides(region.shape, 1))
+        return [slot._replace(padded=False) for slot in residual_slots(0, rows, region.steps)]
 
     def _result_slots(self, target, number, result, temporary, batched):
         if temporary is not result:
@@ -337,3 +337,11 @@ class ReverseSweeps:
         totals = np.moveaxis(totals.reshape(-1, *core, *own), range(1, 1 + len(core)), range(-len(core), 0)) if core else totals
         totals = totals.reshape(result.shape)
         result[...] = result + totals if accumulate else totals
+
+
+def _is_row(result):
+    """Whether the elements of each seed lie one behind the other, in some order of the axes."""
+    if result.flags.carray:
+        return True
+    along = sorted(zip(result.strides[1:], result.shape[1:], strict=True), reverse=True)
+    return tuple([step for step, _ in along]) == contiguous_strides(tuple([size for _, size in along]), result.itemsize)

@@ -10,7 +10,7 @@ from nbad.runtime.strides import contiguous_strides
 
 
 class Region(NamedTuple):
-    """A part of the element space: its shape, the steps of its axes in the whole space, and its first element there."""
+    """A part of the element space: its shape, the steps of its axes in rows of the whole space, and its first element there."""
 
     shape: tuple[int, ...]
     steps: tuple[int, ...]
@@ -18,9 +18,9 @@ class Region(NamedTuple):
     is_whole: bool = False
 
     @classmethod
-    def whole(cls, shape):
-        """All of the space."""
-        return cls(shape, contiguous_strides(shape, 1), is_whole=True)
+    def whole(cls, shape, order=None):
+        """All of the space; axes lie in rows in this order, by default in C order."""
+        return cls(shape, contiguous_strides(shape, 1, order), is_whole=True)
 
     @property
     def elements(self):

@@ -1,11 +1,13 @@
 """Strides of arrays over the element space."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nbad.codegen.host import LINE
+from nbad.memo import MANY
 from nbad.plans.plan import are_lined
 
 Shape = tuple[int, ...]
@@ -106,13 +108,33 @@ def collapse(
     return (sizes, merged) if sizes else ([1], [[0] for _ in strides])
 
 
-def contiguous_strides(shape: Shape, itemsize: int) -> Shape:
-    """Strides of a C-contiguous array."""
-    strides = []
-    for size in reversed(shape):
-        strides.append(itemsize)
-        itemsize *= size
-    return tuple(reversed(strides))
+def contiguous_strides(shape: Shape, itemsize: int, order: Sequence[int] | None = None) -> Shape:
+    """Strides of an array without gaps: its axes lie in this order in memory, by default in C order.
+
+    Examples
+    --------
+    >>> contiguous_strides((2, 3, 4), 8), contiguous_strides((2, 3, 4), 8, (2, 0, 1))
+    ((96, 32, 8), (24, 8, 48))
+    """
+    strides = [0] * len(shape)
+    for axis in reversed(range(len(shape)) if order is None else order):
+        strides[axis] = itemsize
+        itemsize *= shape[axis]
+    return tuple(strides)
+
+
+@functools.lru_cache(MANY)
+def turning(order: Shape, lead: int, ndim: int) -> tuple[Shape, Shape]:
+    """How to transpose arrays whose axes of elements, behind so many others, lie in memory in this order, so that they are in C
+    order, and how to turn such arrays back.
+
+    Examples
+    --------
+    >>> turning((2, 0, 1), 1, 5)
+    ((0, 3, 1, 2, 4), (0, 2, 3, 1, 4))
+    """
+    axes = (*range(lead), *(lead + k for k in order), *range(lead + len(order), ndim))
+    return axes, tuple(map(axes.index, range(ndim)))
 
 
 def core_offsets(strides: Shape, core: Shape) -> list[int]:

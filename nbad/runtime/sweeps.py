@@ -4,11 +4,12 @@ A station owns its launches, and knows the shapes of its results and their bytes
 strides of results is analysed at the first call that has them, and packed into a launch.
 """
 
+import functools
 import math
 
 import numpy as np
 
-from nbad.memo import Memo, cached_property
+from nbad.memo import MANY, Memo, cached_property
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import are_lined, with_partials, with_products
 from nbad.plans.plan import normal as normal_graphs
@@ -17,9 +18,11 @@ from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Routes, numbered
 from nbad.runtime.pack import Places, Slot
-from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over
+from nbad.runtime.strides import View, contiguous_strides, core_offsets, memory_order, picking, strides_over, turning
 
 ROWS = None  # in place of a core shape
+# elements from which on it pays that residual rows lie in memory as the arguments do
+FEW = 1 << 12
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
 
 
@@ -49,10 +52,13 @@ def array_slots(number, array, core, shape, seed_stride=None, pick=None):
     return [Slot(number, array.dtype, strides, offset, seed_stride, places=place) for offset, place in each]
 
 
-def arrays_slots(arrays, cores, shape, first=0):
-    """The slots of arrays that are numbered from `first`, in the order of a kernel's rows; a core of `ROWS` are residual rows."""
-    each = enumerate(zip(arrays, cores, strict=True), first)
-    parts = (residual_slots(k, a, shape) if core is ROWS else array_slots(k, a, core, shape) for k, (a, core) in each)
+def arrays_slots(arrays, cores, shape, first=0, order=None):
+    """The slots of arrays that are numbered from `first`, in the order of a kernel's rows.
+
+    A core of `ROWS` are residual rows, in which axes lie in this order.
+    """
+    each, steps = enumerate(zip(arrays, cores, strict=True), first), contiguous_strides(shape, 1, order)
+    parts = (residual_slots(k, a, steps) if core is ROWS else array_slots(k, a, core, shape) for k, (a, core) in each)
     return [slot for slots in parts for slot in slots]
 
 
@@ -63,9 +69,9 @@ def argument_slots(program, layout, arrays):
     return [slot for slots in parts for slot in slots]
 
 
-def residual_slots(number, rows, shape):
-    """The slots of the residual buffer's rows, one where these lie in lines."""
-    strides, count = contiguous_strides(shape, rows.itemsize), len(rows)
+def residual_slots(number, rows, steps):
+    """The slots of the residual buffer's rows, one where these lie in lines; `steps` are those of the axes in a row."""
+    strides, count = tuple([step * rows.itemsize for step in steps]), len(rows)
     if are_lined(count):
         return [Slot(number, rows.dtype, strides, padded=True, lines=count)]
     return [Slot(number, rows.dtype, strides, k * rows.strides[0], padded=True) for k in range(count)]
@@ -83,6 +89,41 @@ def row_length(elements, dtype):
     """Elements in a residual row, padding included."""
     pitch = -(-elements // TILE) * TILE
     return pitch + GAP // dtype.itemsize if pitch * dtype.itemsize % GAP_EVERY == 0 else pitch
+
+
+def order_of_rows(program, layout, arguments):
+    """The order in which the axes of the elements lie in residual rows: that of the arguments; None where it is C order.
+
+    So it is where cotangents are summed, which is done in C order, and of few elements: sweeps of theirs are plain cases then.
+    """
+    if layout.order is None or layout.picks or math.prod(layout.shape) < FEW:
+        return None
+    are_whole = all(layout.shapes[a] == layout.shape + program.cores[a] for a in arguments)
+    return layout.order if are_whole else None
+
+
+def order_of_results(order, shape, rows, given, is_batched):
+    """The order of results of a linear map: that of its rows and of what it is given, which is C order where these disagree.
+
+    Rows in lines are walked as they lie, whatever else there is.
+    """
+    if order is None or are_lined(len(rows)):
+        return order
+    return _order_of_all(order, shape, tuple([a.strides[is_batched : is_batched + len(shape)] for a in given if a.ndim]))
+
+
+@functools.lru_cache(MANY)
+def _order_of_all(order, shape, given):
+    walks = [contiguous_strides(shape, 1, order), *given]
+    return tuple(memory_order([strides_over(View(shape, strides), 0, shape) for strides in walks]))
+
+
+def new(shape, dtype, order=None, lead=0):
+    """A new array: behind so many axes the axes of the elements lie in memory in this order."""
+    if order is None:
+        return memory.empty(shape, dtype)
+    axes, back = turning(order, lead, len(shape))
+    return memory.empty(tuple([shape[k] for k in axes]), dtype).transpose(back)
 
 
 def residual_shape(plan, layout):
@@ -129,14 +170,7 @@ class Sweep:
     def new(self):
         """Arrays for the results."""
         more = (memory.empty(shape, self.dtype, self._is_exact) for shape in self.shapes[self._leaves :])
-        return [*map(self._new_leaf, self.shapes[: self._leaves]), *more]
-
-    def _new_leaf(self, shape):
-        """An array that lies in memory as the arguments do."""
-        if self._order is None:
-            return memory.empty(shape, self.dtype)
-        axes = (*self._order, *range(len(self._order), len(shape)))
-        return memory.empty(tuple([shape[k] for k in axes]), self.dtype).transpose(np.argsort(axes))
+        return [*(new(shape, self.dtype, self._order) for shape in self.shapes[: self._leaves]), *more]
 
     def into(self, arrays, results):
         """Fill arrays of any strides."""
@@ -155,10 +189,13 @@ def value(program, layout):
     return layout.remember("value", make)
 
 
-def forward(program, plan, layout, advice, is_exact=False):
-    """The station of the value and the residuals, which come last among its results, and may be bounded in memory."""
+def forward(program, plan, layout, order, advice, is_exact=False):
+    """The station of the value and the residuals, which come last among its results, and may be bounded in memory.
+
+    `order` is that of the axes in rows.
+    """
     computed = Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
-    build = _builder(program, layout, (*program.leaves, ROWS), lambda: computed)
+    build = _builder(program, layout, (*program.leaves, ROWS), lambda: computed, order)
     shapes = *layout.leaf_shapes, residual_shape(plan, layout)
     return Sweep(program.call, layout.dtype, layout.order, shapes, build, advice, 1, is_exact)
 
@@ -178,16 +215,16 @@ def jacobian(program, plan, layout, with_value, chosen=None):
         cores = (*program.leaves, block) if with_value else (block,)
         build, shapes = _builder(program, layout, cores, computed), [(*layout.shape, *core) for core in cores]
         advice = "the Jacobian of a part of the arguments, out= another"
-        return Sweep(f"jacobian of {program.call}", layout.dtype, layout.order, shapes, build, advice, 1)
+        return Sweep(f"jacobian of {program.call}", layout.dtype, layout.order, shapes, build, advice)
 
     return layout.remember(key, make)
 
 
-def _builder(program, layout, cores, computed):
+def _builder(program, layout, cores, computed, order=None):
     """What makes the launches of a station; its results, of these core shapes, are the last that `computed()` computes."""
 
     def build(arrays, results):
-        writes = arrays_slots(results, cores, layout.shape, len(arrays))
+        writes = arrays_slots(results, cores, layout.shape, len(arrays), order)
         return _element_launch(program, computed(), layout, (arrays, results), writes)
 
     return build
@@ -251,23 +288,27 @@ def normal(program, plan, layout):
 
 
 class Pushing:
-    """The linear map of one forward sweep, from tangents to output tangents: made once for a program, a plan and a layout."""
+    """The linear map of one forward sweep, from tangents to output tangents: made once for a program, a plan and a layout.
 
-    def __init__(self, program, plan, arguments, layout):
-        self.program, self.plan, self.layout, self.arguments = program, plan, layout, arguments
+    `order` is that of the axes in rows.
+    """
+
+    def __init__(self, program, plan, arguments, layout, order):
+        self.program, self.plan, self.layout, self.arguments, self.order = program, plan, layout, arguments, order
         self._cores, self._launches = [program.cores[a] for a in arguments], Memo()
         own = [layout.shapes[a] for a in arguments]
-        self.is_plain = layout.is_small and own == [layout.shape + core for core in self._cores]
+        is_known = order is None or program.structure.is_usual  # results in others cannot be turned
+        self.is_plain = layout.is_small and is_known and own == [layout.shape + core for core in self._cores]
 
     @cached_property
     def one(self):
         """The plain case for one tangent of each argument, from the element space, the rows and the tangents."""
-        return plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, False)
+        return plain.turned(plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, False), self.order)
 
     @cached_property
     def many(self):
         """The same of many tangents, which have one more axis in front."""
-        return plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, True)
+        return plain.turned(plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, True), self.order, 1)
 
     def __call__(self, rows, tangents, dots, count, indices=()):
         """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one.
@@ -279,7 +320,8 @@ class Pushing:
         launch([rows, *tangents, *dots, *indices], 1 if count is None else count)
 
     def _build(self, rows, tangents, dots, batched):
-        shape, reads, writes = self.layout.shape, residual_slots(0, rows, self.layout.shape), []
+        shape, writes = self.layout.shape, []
+        reads = residual_slots(0, rows, contiguous_strides(shape, 1, self.order))
         first = 1 + len(tangents) + len(dots) - len(self.program.cores)  # indices are numbered behind the arguments
         for k, (a, core, tangent) in enumerate(zip(self.arguments, self._cores, tangents, strict=True), 1):
             pick = self.layout.pick(a)
@@ -290,18 +332,21 @@ class Pushing:
         return Launch(kernel, shape, Routes.of(kernel.graph, reads, writes))
 
 
-def blocks(program, plan, shape, dtype):
-    """The station of the Jacobian's blocks from the residual rows of sweeps over one element space, whichever plan made them."""
+def blocks(program, plan, shape, order, dtype):
+    """The station of the Jacobian's blocks from the residual rows of sweeps over one element space, whichever plan made them.
+
+    `order` is that of the axes in rows.
+    """
     block = plan.outputs, len(plan.wrt)
 
     def build(arrays, results):
-        kernel, reads = program.blocks(plan, dtype), residual_slots(0, arrays[0], shape)
+        kernel, reads = program.blocks(plan, dtype), residual_slots(0, arrays[0], contiguous_strides(shape, 1, order))
         launch = Launch(kernel, shape, Routes.of(kernel.graph, reads, array_slots(1, results[0], block, shape)))
         computed = Computed(("blocks", *plan.key), kernel.graph, lambda: kernel.graph)  # all that it computes is used
         return watched(launch, program, computed, dtype, Given(shape, reads, 1))
 
     advice = "pullback.jacobian(out=) with an array of your own"
-    return Sweep("`pullback.jacobian`", dtype, None, [(*shape, *block)], build, advice)
+    return Sweep("`pullback.jacobian`", dtype, order, [(*shape, *block)], build, advice)
 
 
 def _element_launch(program, computed, layout, given, writes, sums=()):

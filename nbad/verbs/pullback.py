@@ -18,7 +18,7 @@ from nbad.runtime.operands import DOUBLE, SINGLE
 from nbad.runtime.out import check_out
 from nbad.runtime.reverse import Reverse
 from nbad.runtime.strides import Shape
-from nbad.runtime.sweeps import scalars
+from nbad.runtime.sweeps import new, order_of_results, scalars
 from nbad.verbs import pickling
 from nbad.verbs.jacobians import check_axes
 from nbad.verbs.residuals import Residuals
@@ -44,13 +44,15 @@ class Pullback(Public):
         shapes: tuple[Shape, ...],
         max_bytes: int | None = None,
         picked: Picked | None = None,
+        order: Shape | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes), picked
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes, order), picked
+        self._order = order  # of the axes in rows
 
     @cached_property
     def _sweeps(self):
-        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked)
+        return sweeps_over(self._reverse, self._shape, self._shapes, self._picked, self._order)
 
     @property
     def shape(self) -> Shape:
@@ -213,14 +215,14 @@ class Pullback(Public):
         if more or unknown:
             raise unfit(Pullback.jacobian, "pullback.jacobian", (out, *more), unknown, "pullback.jacobian()")
         rows, reverse, space = self.rows, self._reverse, self._shape
-        run = reverse.plain_blocks(space)
+        run = reverse.plain_blocks(space, self._order)
         if run and rows is not None:
             made = run(space, rows, (), out)
             if made is not False:
                 return made
         rows = self._open("a call")
         check_axes(reverse.program, space)
-        sweep = reverse.blocks(space)
+        sweep = reverse.blocks(space, self._order)
         if out is None:
             return sweep([rows])[0]
         sweep.into([rows], check_out(sweep.call, (out,), ["out"], sweep.shapes, sweep.dtype, (rows,)))
@@ -281,7 +283,9 @@ class Pullback(Public):
             nbytes = sweeps.result_bytes * (1 if count is None else count)
             if nbytes > memory.CAREFUL:
                 memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
-            results = [memory.empty(shape, reverse.dtype) for shape in shapes]
+            is_batched = count is not None
+            order = order_of_results(self._order, self._shape, self._open("a call"), seeds, is_batched)
+            results = [new(shape, reverse.dtype, order, int(is_batched)) for shape in shapes]
         else:
             results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds)
         if count != 0:
@@ -334,7 +338,7 @@ class Pullback(Public):
         return Pullback(self._reverse, rows, *self._parts()[2:])
 
     def _parts(self):
-        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes, self._picked
+        return self._reverse, self.rows, self._shape, self._shapes, self._max_bytes, self._picked, self._order
 
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + (0 if self.rows is None else self.rows.nbytes)

@@ -173,7 +173,8 @@ class Pushforward(Public):
         if out is None:
             nbytes = dtype.itemsize * sum(map(math.prod, shapes))
             memory.require("`pushforward`", nbytes, "a part of the tangents at a time, or out=")
-            dots = [memory.empty(shape, dtype) for shape in shapes]
+            order = sweeps.order_of_results(self._pushing.order, layout.shape, self._rows, tangents, count is not None)
+            dots = [sweeps.new(shape, dtype, order, int(count is not None)) for shape in shapes]
         else:
             names = [f"y{k}_dot" for k in range(len(shapes))]
             dots = check_out("`pushforward`", program.structure.leaves(out), names, shapes, dtype, tangents)
@@ -238,7 +239,8 @@ def _stations(call):
     program, layout = call.program, call.layout
     plan = program.plan(call.wrt, "partials")
     advice = "a part of the arguments at a time, or `nbad.jvp`, which keeps nothing"
-    return sweeps.forward(program, plan, layout, advice), sweeps.Pushing(program, plan, call.arguments, layout)
+    order = sweeps.order_of_rows(program, layout, call.arguments)
+    return sweeps.forward(program, plan, layout, order, advice), sweeps.Pushing(program, plan, call.arguments, layout, order)
 
 
 @fitting("nbad.jvp({f}, ({xs},), ({xs},))")

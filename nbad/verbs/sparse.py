@@ -138,7 +138,8 @@ def _operator(call):
     shapes, whole = (tuple(each[k] for k in call.arguments) for each in (layout.shapes, layout.whole))
     pushforward = Pushforward(pushing, call.arguments, rows, call.given[len(call.arrays) :])
     reverse = reverse_of(program, pushing.plan, call.arguments, layout.dtype)
-    pullback = Pullback(reverse, rows, layout.shape, shapes, picked=Picked(whole, call.indices) if call.indices else None)
+    picked = Picked(whole, call.indices) if call.indices else None
+    pullback = Pullback(reverse, rows, layout.shape, shapes, picked=picked, order=pushing.order)
     elements, widths = math.prod(layout.shape), [math.prod(core) for core in program.leaves]
     shape = elements * sum(widths), sum(map(math.prod, shapes))
 

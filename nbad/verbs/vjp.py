@@ -101,7 +101,7 @@ def vjp(
     if key is not None:
         keep_plain(f, key, call, argnums, len(xs), lambda: _plain(call.program, forward.reverse))
     picked = Picked(forward.whole, call.indices) if call.indices else None
-    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked)
+    pullback = Pullback(forward.reverse, rows, call.layout.shape, forward.shapes, options.max_bytes, picked, forward.order)
     return structured(call.program, leaves), pullback
 
 
@@ -116,13 +116,14 @@ class Options(NamedTuple):
 class Forward(NamedTuple):
     """The forward sweep of one layout and these options, the station of its pullbacks, and the shapes of their cotangents.
 
-    `whole` are the shapes of what the differentiated arguments stand for.
+    `whole` are the shapes of what the differentiated arguments stand for, `order` that of the axes in residual rows.
     """
 
     sweep: sweeps.Sweep
     reverse: Reverse
     shapes: tuple[tuple[int, ...], ...]
     whole: tuple[tuple[int, ...], ...]
+    order: tuple[int, ...] | None
 
 
 USUAL = Options()
@@ -142,8 +143,9 @@ def _forward(call, options):
     reverse = reverse_of(program, plan, call.arguments, layout.dtype)
     policies = POLICIES if options.policy == "auto" else ()
     advice = _advice(layout, plan, [partial(program.plan, call.wrt, policy, options.seeds) for policy in policies])
-    sweep = sweeps.forward(program, plan, layout, advice, options.max_bytes is not None)
-    return Forward(sweep, reverse, shapes, whole)
+    order = sweeps.order_of_rows(program, layout, call.arguments)
+    sweep = sweeps.forward(program, plan, layout, order, advice, options.max_bytes is not None)
+    return Forward(sweep, reverse, shapes, whole, order)
 
 
 def _plain(program, reverse):

@@ -276,6 +276,20 @@ def test_residuals_that_were_moved(ab):
     same(of(function(wave)), of(native_wave))
 
 
+@pytest.mark.parametrize("axes", [(2, 1, 0), (1, 2, 0)])
+def test_tensors_in_other_orders_of_axes(axes):
+    """Residuals lie in memory as they do."""
+    a, b = torch.rand((2, 20, 30, 40), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    moved = [x.permute(axes) for x in (a, b)]
+    for seed in (torch.ones_like(moved[0]), moved[0].contiguous()):
+
+        def of(h, xs, seed=seed):
+            return torch.autograd.grad(h(*xs), xs, (seed, seed))
+
+        same(of(function(wave), leaves_of(moved)), of(native_wave, leaves_of(moved)))
+    same(func.grad(squares(function(wave)))(*moved), func.grad(squares(native_wave))(*moved))
+
+
 def test_zero_seeds_hide_infinite_partials():
     x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     y, _ = function(affine)(x, torch.eye(2, dtype=torch.float64), 0.0)
