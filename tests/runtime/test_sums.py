@@ -10,7 +10,7 @@ from nbad.runtime import block_sums, reverse
 from nbad.runtime.block_sums import sum_to
 from nbad.runtime.slabs import Region
 
-SHAPES = [(3, 5), (7, 300), (300, 7), (40, 513), (2, 3, 200), (31, 33, 4), (1000, 3), (5, 1, 600)]
+SHAPES = [(3, 5), (7, 300), (300, 7), (40, 513), (2, 3, 200), (31, 33, 4), (1000, 3), (5, 1, 600), (9, 1100), (6, 3, 70)]
 
 
 def by_the_tree(values, numbers):
@@ -49,6 +49,27 @@ def test_a_slab_of_one_index_keeps_no_axis(monkeypatch, rng):
         found = sum_to(rows, whole.slab(0, slice(at, at + 1)), (1, 1))
         numbers = np.arange(at * 300, (at + 1) * 300)
         assert [total for (total,) in found] == [by_the_tree(row, numbers) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "part"),
+    [
+        ((9, 3, 300), 0, slice(2, 7)),
+        ((9, 3, 300), 1, slice(1, 3)),
+        ((9, 3, 300), 2, slice(50, 115)),
+        ((9, 70, 3), 2, slice(1, 2)),
+    ],
+)
+def test_slabs_whose_neighbours_are_summed_together(shape, axis, part, monkeypatch, rng):
+    monkeypatch.setattr(block_sums, "_add_rows", block_sums._add_rows.py_func)
+    numbers = np.arange(np.prod(shape)).reshape(shape)[(slice(None),) * axis + (part,)]
+    region = Region.whole(shape).slab(axis, part)
+    rows = rng.standard_normal((2, *region.shape))
+    for own in [(1, 1, region.shape[2]), (1, *region.shape[1:]), (region.shape[0], 1, region.shape[2])]:
+        found = sum_to(rows.reshape(2, -1), region, own).reshape(2, *own)
+        for row, place in itertools.product(range(2), np.ndindex(*own)):
+            of_one = tuple(k if size > 1 else slice(None) for k, size in zip(place, own, strict=True))
+            assert found[(row, *place)] == by_the_tree(rows[(row, *of_one)].ravel(), numbers[of_one].ravel())
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
