@@ -78,23 +78,34 @@ class Functions:
         self._names: dict[str, str] = {}
         self._host, self._dtype, self._math, self._registers = host, dtype, math, registers
 
+    def call(self, op: str, operands: Iterable[str]) -> str:
+        """How the call of an operation's function is written."""
+        return f"call {self.vector} @{self.find(op)}({', '.join(f'{self.vector} {operand}' for operand in operands)})"
+
     def find(self, op: str) -> str:
-        """The name of the vector function of an operation."""
+        """The name of the function of an operation."""
         if op not in self._names:
             self._names[op] = self._find(op, TABLE[op])
         return self._names[op]
 
     def _find(self, op: str, row: Operation) -> str:
         if op in INTRINSICS:
-            return self._declared(f"llvm.{INTRINSICS[op]}.v{self.width}f{8 * ITEMSIZE[self._dtype]}", self.vector, row)
-        if not row.libm:
-            return self._lanes(foreign_function(row.name), row, "double")
+            vector = "" if self.width == 1 else f"v{self.width}"
+            return self._declared(f"llvm.{INTRINSICS[op]}.{vector}f{8 * ITEMSIZE[self._dtype]}", self.vector, row)
+        return self._of_library(row.libm, row) if row.libm else self._foreign(row)
+
+    def _foreign(self, row: Operation) -> str:
+        """A function of doubles that is in no C library."""
+        return self._lanes(foreign_function(row.name), row, "double")
+
+    def _of_library(self, function: str, row: Operation) -> str:
+        """nbad's own form of a function that the C library has, or that of the library."""
         arity, has_vectors = len(row.operands), self._math == "simd"
-        if has_vectors and self._host.has_own(row.libm, arity, self._dtype):
-            return self._declared(symbol(row.libm, self._dtype, self.width), self.vector, row)
-        variant = self._host.vector_function(row.libm, arity, self._dtype) if has_vectors else None
+        if has_vectors and self._host.has_own(function, arity, self._dtype):
+            return self._declared(symbol(function, self._dtype, self.width), self.vector, row)
+        variant = self._host.vector_function(function, arity, self._dtype) if has_vectors else None
         if variant is None:
-            return self._lanes(scalar_function(row.libm, self._dtype), row, self.scalar)
+            return self._lanes(scalar_function(function, self._dtype), row, self.scalar)
         return self._declared(variant, self.vector, row) if self._registers == 1 else self._parts(variant, row)
 
     def of_both(self) -> tuple[str, str] | None:

@@ -43,7 +43,7 @@ INSTRUCTIONS = {
     "ne": "fcmp une {v} {0}, {1}",
     "and": "and {m} {0}, {1}",
     "or": "or {m} {0}, {1}",
-    "not": "xor {m} {0}, splat (i1 true)",
+    "not": "xor {m} {0}, {true}",
 }
 KERNEL = """\
 define void @tile(ptr %table, i64 %n) #0 {{
@@ -118,8 +118,8 @@ def print_ir(oplist: OpList, host: Host) -> str:
     >>> "fadd" in print_ir(lower(builder.build([builder.add("add", 0, 0)])), host())
     True
     """
-    body, functions = _Body(), Functions(host, oplist.dtype, oplist.math, length(oplist, host))
-    printer = _Printer(oplist, functions, body)
+    body, functions = Body("loop"), Functions(host, oplist.dtype, oplist.math, length(oplist, host))
+    printer = Printer(oplist, functions, body)
     for row in sorted(printer.entries):
         printer.entries[row].begin()
     for k, node in enumerate(oplist.nodes):
@@ -137,12 +137,12 @@ def print_ir(oplist: OpList, host: Host) -> str:
     return "\n".join([DECLARATION, *functions.texts.values(), kernel])
 
 
-class _Body:
+class Body:
     """The lines of the loop over elements, in blocks: a long one leads to the next by a condition that always holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, block: str) -> None:
         self.lines: list[str] = []
-        self.block = "loop"
+        self.block = block
         self._start = self._breaks = 0
 
     def add(self, *lines: str) -> None:
@@ -159,13 +159,14 @@ class _Body:
         self.block, self._start = block, len(self.lines)
 
 
-class _Printer:
+class Printer:
     """The lines of the loop's body, or those of the step of a loop in it, and the functions that they call.
 
-    `given` is how the inputs are written, where they need not be loaded; `prefix` tells the names of a step from others.
+    `given` is how the inputs are written, where they need not be loaded; `prefix` tells the names of a step from others. Where
+    values are single numbers, as in code for one element, there are no vectors of one.
     """
 
-    def __init__(self, oplist: OpList, functions: Functions, body: _Body, prefix: str = "", given: list[str] | None = None):
+    def __init__(self, oplist: OpList, functions: Functions, body: Body, prefix: str = "", given: list[str] | None = None):
         self.oplist, self.functions, self.body, self.prefix, self.given = oplist, functions, body, prefix, given
         self.width, self.scalar, self.vector, self.mask = functions.width, functions.scalar, functions.vector, functions.mask
         self.loops: dict[Any, list[str]] = {}  # the states of each at its end, and the lanes that are not done
@@ -245,10 +246,9 @@ class _Printer:
             self.rung = f"%v{k}"
             return
         if node.op in INSTRUCTIONS:
-            right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask)
+            right = INSTRUCTIONS[node.op].format(*operands, v=self.vector, m=self.mask, true=self.constant(True))
         else:
-            arguments = ", ".join(f"{self.vector} {operand}" for operand in operands)
-            right = f"call {self.vector} @{self.functions.find(node.op)}({arguments})"
+            right = self.functions.call(node.op, operands)
         self._define(k, right)
 
     def _define(self, k: int, right: str) -> None:
@@ -270,19 +270,19 @@ class _Printer:
         key = node.args, loop
         if key not in self.loops:
             operands = [self.operand(a) for a in node.args]
-            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, operands, is_in_step(self.oplist, node))
+            self.loops[key] = self._loop(f"{self.prefix}{k}", loop, operands, self.width == 1 or is_in_step(self.oplist, node))
         found = self.loops[key][place]
         if place < loop.states:
             self.names[k] = found
         else:
-            one, zero = (f"splat ({self._constant(x)})" for x in (1.0, 0.0))
-            self.body.add(f"  {self.names[k]} = {INSTRUCTIONS['select'].format(found, one, zero, v=self.vector, m=self.mask)}")
+            numbers = self.constant(1.0), self.constant(0.0)
+            self.body.add(f"  {self.names[k]} = {INSTRUCTIONS['select'].format(found, *numbers, v=self.vector, m=self.mask)}")
 
     def _loop(self, name: str, loop: Loop, operands: list[str], in_step: bool) -> list[str]:
         """Print a loop: what decides whether it goes on, the rest of the step, and the way back."""
         assert isinstance(loop.step, OpList)
         body, before, states = self.body, self.body.block, [f"%z{name}.{s}" for s in range(loop.states)]
-        step = _Printer(loop.step, self.functions, body, f"{name}.", [*states, *operands[loop.states + 1 :]])
+        step = type(self)(loop.step, self.functions, body, f"{name}.", [*states, *operands[loop.states + 1 :]])
         goes_on, *following = loop.step.outputs
         body.lines.append(f"  br label %pass{name}")
         body.open(f"pass{name}")
@@ -338,7 +338,7 @@ class _Printer:
         """How node `k` is written as an operand."""
         node = self.oplist.nodes[k]
         if node.op == "const":
-            return f"splat ({self._constant(node.payload)})"
+            return self.constant(node.payload)
         if node.op == "alarm":
             return self.operand(node.args[1])
         if self.spills:
@@ -383,11 +383,11 @@ class _Printer:
         self.body.add(f"  %v{k} = load {self.vector}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
         return f"%v{k}"
 
-    def _constant(self, value: Any) -> str:
+    def constant(self, value: Any) -> str:
         """A constant in LLVM's notation, which is that of a double for either dtype."""
-        if isinstance(value, bool):
-            return f"i1 {str(value).lower()}"
-        return f"{self.scalar} 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+        is_bool = isinstance(value, bool)
+        number = str(value).lower() if is_bool else f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+        return number if self.width == 1 else f"splat ({'i1' if is_bool else self.scalar} {number})"
 
 
 def _partners(oplist: OpList) -> dict[int, tuple[int, int]]:

@@ -9,13 +9,13 @@ for them; libmvec's are called by name.
 import functools
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from nbad.codegen.functions import INTRINSICS
+from nbad.codegen.functions import Functions
 from nbad.codegen.host import ITEMSIZE, Host, foreign_function, scalar_function
 from nbad.functions.library import symbol, text
 from nbad.operations.row import Operation
-from nbad.operations.table import TABLE
 
 PURE = "nounwind willreturn memory(none)"
 SCALAR = """\
@@ -43,54 +43,40 @@ define internal {scalar} @{name}({parameters}) alwaysinline {{
 declare double @"{function}"({types}) {pure}"""
 
 
-class Called(NamedTuple):
-    """A function of numbers: how a call of it is written, behind `call` and the type, and with what attributes."""
-
-    name: str
-    attributes: str = PURE
-
-
-class ScalarFunctions:
+class ScalarFunctions(Functions):
     """What the scalar code of one module calls.
 
     Attributes
     ----------
-    texts : dict of str to str
-        The declaration or definition of each function in that module.
     modules : dict of str to tuple of str
         The modules that define functions elsewhere, by the function's name.
     """
 
     def __init__(self, host: Host, dtype: str, math: str):
-        self.scalar = "double" if dtype == "float64" else "float"
-        self.texts: dict[str, str] = {}
+        super().__init__(host, dtype, math, 1)
+        self.width, self.vector, self.mask = 1, self.scalar, "i1"
         self.modules: dict[str, tuple[str, ...]] = {}
-        self._host, self._dtype, self._math = host, dtype, math
-        self._found: dict[str, Called] = {}
+        self._told: dict[str, str] = {}  # what calls of a function tell of it
 
-    def find(self, op: str) -> Called:
-        """The function of an operation."""
-        if op not in self._found:
-            self._found[op] = self._find(op, TABLE[op])
-        return self._found[op]
+    def call(self, op: str, operands: Iterable[str]) -> str:
+        """How the call of an operation's function is written, with what it tells of that."""
+        return f"{super().call(op, operands)} {PURE}{self._told.get(self.find(op), '')}"
 
-    def _find(self, op: str, row: Operation) -> Called:
-        if op in INTRINSICS:
-            return self._declared(f"llvm.{INTRINSICS[op]}.f{8 * ITEMSIZE[self._dtype]}", row)
-        if not row.libm:
-            return self._foreign(row)
-        if self._math == "simd" and (found := widenable(row.libm, len(row.operands), self._dtype, self._host)) is not None:
-            self.modules[found.name] = found.modules
-            self._declared(found.name, row)
-            return Called(found.name, f'{PURE} "vector-function-abi-variant"="{found.variants}"')
-        # "nobuiltin": a caller's constant must not make another function of it, as of a power
-        return self._declared(scalar_function(row.libm, self._dtype), row, f"{PURE} nobuiltin")
+    def of_both(self) -> None:
+        """No function gives sine and cosine of a number."""
 
-    def _declared(self, name: str, row: Operation, attributes: str = PURE) -> Called:
-        self.texts[name] = f"declare {self.scalar} @{name}({', '.join([self.scalar] * len(row.operands))}) {PURE}"
-        return Called(name, attributes)
+    def _of_library(self, function: str, row: Operation) -> str:
+        found = widenable(function, len(row.operands), self._dtype, self._host) if self._math == "simd" else None
+        if found is None:
+            name = scalar_function(function, self._dtype)
+            # else a caller's constant might make another function of it, as of a power
+            self._told[name] = " nobuiltin"
+        else:
+            name = found.name
+            self.modules[name], self._told[name] = found.modules, f' "vector-function-abi-variant"="{found.variants}"'
+        return self._declared(name, self.scalar, row)
 
-    def _foreign(self, row: Operation) -> Called:
+    def _foreign(self, row: Operation) -> str:
         """A function of doubles that is in no C library, by the name under which the linker knows it."""
         each, last = range(len(row.operands)), [] if row.scipy is None else ["i32"]
         widen, narrow = ("bitcast", "bitcast") if self.scalar == "double" else ("fpext", "fptrunc")
@@ -106,7 +92,7 @@ class ScalarFunctions:
             narrow=narrow,
             pure=PURE,
         )
-        return Called(name)
+        return name
 
 
 class Widenable(NamedTuple):
