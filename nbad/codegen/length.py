@@ -67,7 +67,7 @@ def by_calls(operations: int, calls: int) -> int:
 def _by_operations(oplist: OpList, host: Host) -> int:
     if oplist.math != "simd":
         return 1
-    counts = Counter(_operations(oplist))
+    counts = Counter(operations_in(oplist))
     calls = sum(count for op, count in counts.items() if _is_vector_function(op, oplist.dtype, host))
     has_many = len(oplist.results) > MOST_RESULTS or oplist.lines == "written"
     has_loops = any(node.op == "loop" and not is_in_step(oplist, node) for node in oplist.nodes)
@@ -81,11 +81,11 @@ def _by_operations(oplist: OpList, host: Host) -> int:
     return 2 if has_loops else by_calls(counts.total(), calls)
 
 
-def _operations(oplist: OpList) -> list[str]:
+def operations_in(oplist: OpList) -> list[str]:
     """What a pass computes, each loop once."""
     found = [node.op for node in oplist.nodes if node.op not in ("input", "const", "loop")]
     for loop in {node.payload.loop for node in oplist.nodes if node.op == "loop"}:
-        found += _operations(loop.step)
+        found += operations_in(loop.step)
     return found
 
 

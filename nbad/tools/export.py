@@ -17,11 +17,11 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
 from nbad.api.signatures import name_in_code
-from nbad.codegen.length import MOST_RESULTS, by_calls
+from nbad.codegen.length import MOST_RESULTS, by_calls, operations_in
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
 from nbad.errors import fitting
-from nbad.graphs.graph import Graph, Node
+from nbad.graphs.graph import Graph
 from nbad.graphs.simplify import SimplifyingBuilder
 from nbad.graphs.stages import Stages, staged
 from nbad.pipeline import Program
@@ -67,7 +67,8 @@ def export(f: Kernel, dtype: DTypeLike = np.float64, residuals: Residuals = "aut
     Raises
     ------
     ArgumentTypeError
-        For a kernel that calls functions of SciPy, or functions of the user's own that raise or whose source cannot stand alone.
+        For a kernel that takes no numbers, that calls functions of SciPy, or functions of the user's own that raise or whose
+        source cannot stand alone.
 
     Examples
     --------
@@ -79,7 +80,10 @@ def export(f: Kernel, dtype: DTypeLike = np.float64, residuals: Residuals = "aut
     check_kernel(f)
     name = name_in_code(f)
     call, code = f"`nbad.export({name})`", f"nbad.export({name}, {{0!r}})"
-    return Module(f, working_dtype(call, dtype, code), check_policy(call, residuals), check_seeds(call, seeds)).text()
+    module = Module(f, working_dtype(call, dtype, code), check_policy(call, residuals), check_seeds(call, seeds))
+    if not module.inputs:
+        raise functions.refusal(name, "takes no numbers", "an argument that is not static")
+    return module.text()
 
 
 class Module:
@@ -230,15 +234,10 @@ class Module:
         results = self.outputs + self.residuals if self.stages is None else 0
         if self.program.math != "simd" or self.inputs > FEW or results > MOST_RESULTS:
             return 1
-        operations = [node.op for node in self._each_once() if node.op not in ("input", "const")]
+        operations = operations_in(self.forward)
         called = {op for op, row in self.rows.items() if row.libm and op not in functions.INSTRUCTIONS}
         found = by_calls(len(operations), sum(op in called for op in operations))
         return min(found, 2) if results > FEW else found if self.stages is None or found == 1 else 4
-
-    def _each_once(self) -> list[Node]:
-        """The operations of the forward kernel, those of its loops included."""
-        steps = {node.payload.loop: node.payload.loop.step for node in self.forward.nodes if node.op == "loop"}
-        return [node for part in (self.forward, *steps.values()) for node in part.nodes if node.op != "loop"]
 
     def _structure(self) -> dict[str, str]:
         """How results are put together, and seeds taken apart."""

@@ -290,6 +290,7 @@ def test_what_cannot_stand_alone_is_refused():
         "needs `scipy.special.j0`, for its value or a derivative": nbad.kernel(lambda x: nbad.special.j0(x)),
         "calls `careful`, which raises": nbad.kernel(nbad.primitive("careful", raises, ["1"])),
         "calls `reader`, which uses `outer`": nbad.kernel(nbad.primitive("reader", reads, ["1"])),
+        "takes no numbers": nbad.kernel(lambda n=3: 2.0 * n, static=("n",)),
     }
     for what, kernel in rows.items():
         with pytest.raises(TypeError, match=f"the kernel {what}"):
