@@ -277,7 +277,10 @@ def _nbytes(result: Any) -> int:
 
 def _check(kernel: Kernel, sample: Arrays, xs: Arrays) -> str:
     """A proof on the sample; over the whole run, every call that computes the same thing gives the same bits."""
-    proof = _harness(kernel, sample) if kernel.signature is None else _products(kernel, sample)
+    if kernel.signature is None:
+        proof = f"{len(check_kernel(kernel, *sample).entries)} checks of the harness passed"
+    else:
+        proof = _products(kernel, sample)
     y, pullback = vjp(kernel, *xs)
     seeds = seeds_for(y, 2)
     _compare(kernel, "the value from f and from vjp", kernel(*xs), y)
@@ -286,17 +289,13 @@ def _check(kernel: Kernel, sample: Arrays, xs: Arrays) -> str:
     return f"{proof} on {SAMPLE} elements; repeated results have the same bits on all"
 
 
-def _harness(kernel: Kernel, sample: Arrays) -> str:
-    return f"{len(check_kernel(kernel, *sample).entries)} checks of the harness passed"
-
-
 def _products(kernel: Kernel, sample: Arrays) -> str:
     """For a kernel of vectors: the pullback of a seed is its product with the Jacobian."""
     blocks = jacobian(kernel)(*sample)
     shape, eps = blocks.shape[:-2], np.finfo(blocks.dtype).eps
     y, pullback = vjp(kernel, *_tiled(kernel, sample, shape, blocks.dtype))
     seed = first(seeds_for(y, 1))
-    flat, cotangents = (_side_by_side(_leaves(leaves), shape) for leaves in (seed, pullback(seed)))
+    flat, cotangents = (_side_by_side(outputs_of(leaves), shape) for leaves in (seed, pullback(seed)))
     expected = np.einsum("...m,...mn->...n", flat, blocks)
     bound = 4 * blocks.shape[-2] * eps * np.einsum("...m,...mn->...n", abs(flat), abs(blocks))
     compared = compare(kernel.__name__, "profile", Near("pullback and product with the Jacobian", cotangents, expected, bound))
@@ -315,12 +314,8 @@ def _side_by_side(leaves: Arrays, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _compare(kernel: Kernel, what: str, got: Any, expected: Any) -> None:
-    for a, b in zip(_leaves(got), _leaves(expected), strict=True):
+    for a, b in zip(outputs_of(got), outputs_of(expected), strict=True):
         compare(kernel.__name__, "profile", Same(what, a, b))
-
-
-def _leaves(result: Any) -> Arrays:
-    return outputs_of(result)
 
 
 def _threading_layer() -> str:
