@@ -4,14 +4,11 @@ A call on several threads that waits for each of them takes as long as the slowe
 """
 
 import itertools
-import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numba
 
@@ -20,6 +17,7 @@ from benchmarks.cases.gallery import subjects
 from benchmarks.cases.task import short
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 
 KERNEL, SIZES, CALLS, PAUSE = "black_scholes", (10_000, 100_000, 1_000_000), 200, 0.02
@@ -35,15 +33,13 @@ def add_options(parser):
 
 def command(given):
     """Measure, print, and write busy.json."""
-    cores, rows = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), []
+    cores, rows = machine.cores(), []
     with options.progress(2 * len(SIZES)) as step:
         for number, size in itertools.product((0, cores), SIZES):
             step(f"{short(size)} elements beside {number} processes")
             with _processes(number):
                 rows += [dict(size=size, processes=number, sweep=name, **found) for name, found in _measure(size, given.calls)]
-    given.out.mkdir(parents=True, exist_ok=True)
-    body = {"kind": "busy", "machine": machine.describe(), "threads": numba.get_num_threads(), "calls": given.calls, "rows": rows}
-    (given.out / "busy.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "busy", machine.describe(), threads=numba.get_num_threads(), calls=given.calls, rows=rows)
     options.show(TITLES, list(map(_cells, rows)))
     return 0
 
@@ -82,7 +78,7 @@ def _measure(size, calls):
 
 def markdown(path):
     """Markdown from busy.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     about = f"Medians of {body['calls']} calls, {PAUSE * 1e3:.0f} ms apart, of `{KERNEL}`; all threads: {body['threads']}."
     return "\n\n".join([head(body["machine"]), about, grid(TITLES, list(map(_cells, body["rows"])))]) + "\n"
 

@@ -4,12 +4,10 @@ A fit's sweeps: a curve of four parameters over many points, differentiated by t
 Points lie on the workers before anything is timed; seeds are ones, which dask makes without memory.
 """
 
-import json
 import math
 import statistics
 import time
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +15,7 @@ import nbad
 from benchmarks.cases.task import plural, short
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 
 BLOCK, PARAMETERS, ROUNDS = 1 << 18, (700.0, 5.28, 0.76, 1.28), 5
@@ -59,9 +58,7 @@ def command(given):
                             dict(zip(("grows", "workers", "blocks", "block", "seeds"), (name, *case), strict=True)) | found
                         )
     rows.sort(key=lambda row: list(CASES).index(row["grows"]))
-    given.out.mkdir(parents=True, exist_ok=True)
-    body = {"kind": "cluster", "machine": machine.describe(), "rounds": given.rounds, "rows": rows}
-    (given.out / "cluster.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "cluster", machine.describe(), rounds=given.rounds, rows=rows)
     options.show(TITLES, list(map(_cells, rows)))
     draw(rows, given.out / "cluster.png")
     return 0
@@ -166,7 +163,7 @@ def draw(rows, path):
 
 def markdown(path):
     """Markdown from cluster.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     about = (
         f"Medians of {plural(body['rounds'], 'round')}; each worker is a process of one thread; graph: bytes sent for one sweep."
     )

@@ -4,7 +4,6 @@ nbad is copied to a temporary folder with its bytecode, as pip installs it, so t
 """
 
 import compileall
-import json
 import math
 import shutil
 import statistics
@@ -18,6 +17,7 @@ import nbad
 from benchmarks.commands import options
 from benchmarks.measure import machine
 from benchmarks.measure.process import Child
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from benchmarks.report.tables import seconds
 
@@ -81,9 +81,7 @@ def command(given):
     before = machine.describe()
     with options.progress(STEPS * given.repeats + 1) as step, tempfile.TemporaryDirectory() as folder:
         rows, growth = measure(Laboratory(folder, step), given.repeats, given.operations)
-    body = {"kind": "compile", "machine": before, "rows": [vars(row) for row in rows], "growth": growth}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "compile.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "compile", before, rows=[vars(row) for row in rows], growth=growth)
     _print(rows, growth)
     return 0
 
@@ -144,7 +142,7 @@ def slope(growth):
 
 def markdown(path):
     """Markdown from compile.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     rows = [Row(**row) for row in body["rows"]]
     parts = [head(body["machine"]), grid(TITLES, [row.cells for row in rows]), _growth_grid(body["growth"])]
     return "\n\n".join(parts) + "\n"

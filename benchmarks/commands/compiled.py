@@ -5,10 +5,8 @@ that nbad prints of the same operations. Results are compared before anything is
 """
 
 import functools
-import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -16,7 +14,8 @@ import numpy as np
 import nbad
 from benchmarks.commands import options
 from benchmarks.measure import machine
-from benchmarks.report.pages import grid, head
+from benchmarks.measure.contestants import in_turn
+from benchmarks.report import files
 from benchmarks.report.tables import seconds
 from nbad.codegen.python_source import print_python
 from nbad.njit import extension
@@ -133,9 +132,7 @@ def command(given):
     extension.init()
     numba.set_num_threads(1)
     before, found = machine.describe(), list(measured(given.elements, given.rounds))
-    body = {"kind": "compiled", "machine": before, "rows": [vars(row) for row in found]}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "compiled.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "compiled", before, rows=[vars(row) for row in found])
     options.show(TITLES, [row.cells for row in found])
     return 0
 
@@ -149,14 +146,10 @@ def measured(elements, rounds):
         calls = {"nbad": functools.partial(ours, *xs, results["nbad"]), "other": functools.partial(theirs, *xs, results["other"])}
         row.first = {who: [timing.seconds(call)] for who, call in calls.items()}
         np.testing.assert_allclose(*results.values(), rtol=1e-9, atol=1e-9)
-        row.times = {who: [] for who in calls}
-        for turn in range(rounds):
-            for who in sorted(calls, reverse=bool(turn % 2)):
-                row.times[who].append(timing.seconds(calls[who]))
+        row.times = in_turn({who: functools.partial(timing.seconds, call) for who, call in calls.items()}, rounds)
         yield row
 
 
 def markdown(path):
     """Markdown from compiled.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
-    return "\n\n".join([head(body["machine"]), grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"
+    return files.page(path, TITLES, Row)

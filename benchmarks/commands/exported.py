@@ -8,11 +8,9 @@ several times. Values must have the same bits before anything is timed. The firs
 
 import functools
 import importlib.util
-import json
 import math
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -21,6 +19,7 @@ import nbad
 from benchmarks.cases.gallery import BROADCAST, subjects
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from benchmarks.report.tables import seconds
 from nbad.profiles import timing
@@ -147,15 +146,14 @@ def command(given):
                 places.append(sweeps(subject, made, exported, given.elements))
                 row.add(places[-1], given.rounds)
             rows.append(row)
-    body = {"kind": "exported", "machine": facts, "rows": [vars(row) for row in rows]}
-    (given.out / "exported.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "exported", facts, rows=[vars(row) for row in rows])
     options.show(TITLES, [row.cells for row in rows])
     return 0
 
 
 def markdown(path):
     """Markdown from exported.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     rows = [Row(**fields) for fields in body["rows"]]
     met = sum(row.share(sweep) <= BOUND for row in rows for sweep in ("forward", "reverse"))
     text = f"The share is the exported sweep's best time over nbad's: {met} of {2 * len(rows)} are at most {BOUND:.2f}."

@@ -6,10 +6,10 @@ timed.
 
 import contextlib
 import itertools
-import json
 import os
 import tempfile
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks.cases.nets import NETS
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.measure.contestants import in_turn
 from benchmarks.measure.process import Child
-from benchmarks.report.pages import grid, head
+from benchmarks.report import files
 from benchmarks.report.tables import seconds
 
 TITLES = ["task", "elements", "threads", "bound", "ratio", "", "nbad", "other", "the other is"]
@@ -89,9 +90,7 @@ def command(given):
         for row in found:
             step(f"{row.task} beside {row.other}, threads: {row.threads}")
             measure(row, given.rounds)
-    body = {"kind": "indexed", "machine": before, "rows": [vars(row) for row in found]}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "indexed.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "indexed", before, rows=[vars(row) for row in found])
     options.show(TITLES, [row.cells for row in found])
     return 0
 
@@ -104,17 +103,13 @@ def measure(row, rounds):
         for who, child in children.items():
             child.ask("prepare", task=row.task, contestant=who, n=row.elements, file=str(folder / f"{who}.npz"))
         compare(*(folder / f"{who}.npz" for who in children))
-        row.times = {who: [] for who in children}
-        for turn in range(rounds):
-            for who in sorted(children, reverse=bool(turn % 2)):
-                row.times[who].append(children[who].ask("measure"))
+        row.times = in_turn({who: partial(child.ask, "measure") for who, child in children.items()}, rounds)
 
 
 def _child(threads):
     """On so many cores: JAX has as many threads."""
     child = Child("indexed_steps", **dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), str(threads)))
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(child.process.pid, sorted(os.sched_getaffinity(0))[:threads])
+    machine.keep_to(threads, child.process.pid)
     return child
 
 
@@ -127,5 +122,4 @@ def compare(*files):
 
 def markdown(path):
     """Markdown from indexed.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
-    return "\n\n".join([head(body["machine"]), grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"
+    return files.page(path, TITLES, Row)

@@ -4,18 +4,18 @@ Every contestant has a process of its own, and rounds are interleaved. Results a
 """
 
 import contextlib
-import json
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.measure.contestants import in_turn
 from benchmarks.measure.process import Child
-from benchmarks.report.pages import grid, head
+from benchmarks.report import files
 from benchmarks.report.tables import seconds
 
 TITLES = ["loop", "elements", "bound", "ratio", "", "nbad", "other", "the other is", "first call", "its first call"]
@@ -75,9 +75,7 @@ def command(given):
         for row in found:
             step(f"{row.loop} beside {row.other}")
             measure(row, given.rounds)
-    body = {"kind": "loops", "machine": before, "rows": [vars(row) for row in found]}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "loops.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "loops", before, rows=[vars(row) for row in found])
     options.show(TITLES, [row.cells for row in found])
     return 0
 
@@ -91,10 +89,7 @@ def measure(row, rounds):
         ours, theirs = (answers[who]["sample"] for who in ("nbad", row.other))
         for part, other in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(part, other, rtol=1e-9, atol=1e-12)
-        row.times = {who: [] for who in children}
-        for turn in range(rounds):
-            for who in sorted(children, reverse=bool(turn % 2)):
-                row.times[who].append(children[who].ask("measure"))
+        row.times = in_turn({who: partial(child.ask, "measure") for who, child in children.items()}, rounds)
 
 
 def _child():
@@ -105,5 +100,4 @@ def _child():
 
 def markdown(path):
     """Markdown from loops.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
-    return "\n\n".join([head(body["machine"]), grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"
+    return files.page(path, TITLES, Row)

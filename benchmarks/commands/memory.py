@@ -4,7 +4,6 @@ A process counts pages of 4096 bytes that it touched (huge pages are off), what 
 """
 
 import itertools
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from benchmarks.cases.task import plural, short
 from benchmarks.commands import options
 from benchmarks.measure import machine
 from benchmarks.measure.process import Child
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 
 SEEDS = (1, 16, 1000)
@@ -82,9 +82,7 @@ def command(given):
         for request in requests:
             step(f"{request['kernel']}, {plural(request['seeds'], 'seed')}")
             peaks.append(measure(request))
-    given.out.mkdir(parents=True, exist_ok=True)
-    body = {"kind": "memory", "machine": machine.describe(), "peaks": [asdict(peak) for peak in peaks]}
-    (given.out / "memory.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "memory", machine.describe(), peaks=[asdict(peak) for peak in peaks])
     for titles, chosen in _tables(peaks):
         options.show(titles, [peak.cells for peak in chosen])
     return 0
@@ -115,7 +113,7 @@ def measure(request):
 
 def markdown(path):
     """Markdown from memory.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     tables = [grid(titles, [peak.cells for peak in chosen]) for titles, chosen in _tables([Peak(**p) for p in body["peaks"]])]
     threads = body["peaks"][0]["threads"]
     first = f"Bytes of residuals, seeds, cotangents and what is summed, {plural(threads, 'thread')}; met within a tile a thread:"

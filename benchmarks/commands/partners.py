@@ -4,18 +4,17 @@ Every contestant has a process of its own, and rounds are interleaved. Results a
 """
 
 import contextlib
-import json
-import os
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.measure.contestants import in_turn
 from benchmarks.measure.process import Child
-from benchmarks.report.pages import grid, head
+from benchmarks.report import files
 from benchmarks.report.tables import seconds
 
 TITLES = [
@@ -68,14 +67,11 @@ class Row:
 
 def add_options(parser):
     """Options of the command."""
+    default = sorted({1, machine.cores()})
     parser.add_argument("--rounds", type=options.whole, default=10, help="timings of each contestant; default 10")
     parser.add_argument("--elements", type=options.numbers, default=[1_000, 100_000], help="between commas; default 1e3,1e5")
-    parser.add_argument("--threads", type=options.numbers, default=_threads(), help="between commas; default 1 and all cores")
+    parser.add_argument("--threads", type=options.numbers, default=default, help="between commas; default 1 and all cores")
     options.add_output(parser)
-
-
-def _threads():
-    return sorted({1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1})
 
 
 def command(given):
@@ -87,9 +83,7 @@ def command(given):
         for row in found:
             step(f"{row.partner}, {row.elements} elements, threads: {row.threads}")
             measure(row, given.rounds)
-    body = {"kind": "partners", "machine": before, "rows": [vars(row) for row in found]}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "partners.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "partners", before, rows=[vars(row) for row in found])
     options.show(TITLES, [row.cells for row in found])
     return 0
 
@@ -102,10 +96,7 @@ def measure(row, rounds):
         row.first = {who: answer["first"] for who, answer in answers.items()}
         for part, other in zip(*(answer["sample"] for answer in answers.values()), strict=True):
             np.testing.assert_allclose(part, other, rtol=1e-8, atol=1e-10)
-        row.times = {who: [] for who in children}
-        for turn in range(rounds):
-            for who in sorted(children, reverse=bool(turn % 2)):
-                row.times[who].append(children[who].ask("measure"))
+        row.times = in_turn({who: partial(child.ask, "measure") for who, child in children.items()}, rounds)
 
 
 def _child(threads):
@@ -115,5 +106,4 @@ def _child(threads):
 
 def markdown(path):
     """Markdown from partners.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
-    return "\n\n".join([head(body["machine"]), grid(TITLES, [Row(**row).cells for row in body["rows"]])]) + "\n"
+    return files.page(path, TITLES, Row)

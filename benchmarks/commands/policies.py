@@ -7,11 +7,9 @@ On one thread a time is that of the thread on its core, so that waiting for a bu
 """
 
 import itertools
-import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -21,6 +19,7 @@ from benchmarks.cases.gallery import subjects
 from benchmarks.cases.task import plural
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from benchmarks.report.tables import seconds
 
@@ -92,9 +91,8 @@ def command(given):
         for name in given.kernels:
             step(name)
             trials += measure(subjects()[name], given)
-    body = {"kind": "policies", "machine": {**facts, "load after the run": machine.load()}, "trials": [asdict(t) for t in trials]}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "policies.json").write_text(json.dumps(body) + "\n", encoding="utf-8")
+    facts["load after the run"] = machine.load()
+    files.write(given.out, "policies", facts, trials=[asdict(t) for t in trials])
     options.show(TITLES, [trial.cells for trial in trials])
     options.show(MODEL_TITLES, model_rows(trials))
     return 0
@@ -198,7 +196,7 @@ def _beside(first, last, policy):
 
 def markdown(path):
     """Markdown from policies.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     trials = [Trial(**fields) for fields in body["trials"]]
     missed = [t for t in trials if t.ratio > ALLOWED]
     text = f'"auto" is within 10 % of the best fixed policy in {len(trials) - len(missed)} of {plural(len(trials), "case")}.'

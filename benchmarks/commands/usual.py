@@ -6,9 +6,7 @@ begins, an element should not take much longer. So the bound is on steps from on
 
 import functools
 import itertools
-import json
 import math
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -18,6 +16,7 @@ from benchmarks.cases.task import short
 from benchmarks.cases.workloads import workloads
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from nbad.profiles.timing import best, seconds
 
@@ -89,10 +88,8 @@ def command(given):
                 for sweep, call in calls.items():
                     if call is not None:
                         rows.setdefault((name, sweep), []).append(_seconds(call) * 1e9 / elements)
-    body = {"kind": "usual", "machine": {**machine.describe(), "threads": given.threads}, "sizes": list(given.sizes)}
-    body["rows"] = [[*key, *times] for key, times in rows.items()]
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "usual.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    body = {"sizes": list(given.sizes), "rows": [[*key, *times] for key, times in rows.items()]}
+    files.write(given.out, "usual", {**machine.describe(), "threads": given.threads}, **body)
     options.show(_titles(body), list(map(_cells, body["rows"])))
     return 0
 
@@ -111,7 +108,7 @@ def _seconds(call):
 
 def markdown(path):
     """Markdown from usual.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     steps = [_steepest(times) for _, _, *times in body["rows"]]
     met = sum(step <= BOUND for step in steps)
     text = f"No step is steeper than {BOUND:g} in {met} of {len(steps)} rows; the steepest is {max(steps):.2f}."

@@ -5,17 +5,18 @@ contestant has a process of its own, and rounds are interleaved. Results are com
 """
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.commands import options
 from benchmarks.measure import machine
+from benchmarks.measure.contestants import in_turn
 from benchmarks.measure.process import Child
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from benchmarks.report.tables import seconds
 
@@ -90,9 +91,7 @@ def command(given):
         for row in found:
             step(f"{row.task} {row.width}")
             measure(row, given.rounds, given.threads)
-    given.out.mkdir(parents=True, exist_ok=True)
-    body = {"kind": "wide", "machine": before, "threads": given.threads, "rows": [vars(row) for row in found]}
-    (given.out / "wide.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+    files.write(given.out, "wide", before, threads=given.threads, rows=[vars(row) for row in found])
     options.show(RATIOS, [row.ratios for row in found])
     options.show(COSTS, [row.cells for row in found])
     if find_spec("matplotlib"):
@@ -109,10 +108,7 @@ def measure(row, rounds, threads):
             row.told[name] = child.ask("prepare", task=row.task, width=row.width, contestant=name, n=row.elements, seeds=SEEDS)
         samples = [row.told[name].pop("sample") for name in who]
         np.testing.assert_allclose(samples[0], samples[-1], rtol=1e-9, atol=1e-12)
-        row.times = {name: [] for name in who}
-        for turn in range(rounds):
-            for name in who[:: -1 if turn % 2 else 1]:
-                row.times[name].append(children[name].ask("measure"))
+        row.times = in_turn({name: partial(child.ask, "measure") for name, child in children.items()}, rounds)
 
 
 def _child(threads):
@@ -120,8 +116,8 @@ def _child(threads):
     counts = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), str(min(threads, os.cpu_count() or 1)))
     alone = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if threads == 1 else ""
     child = Child("wide_steps", **counts, XLA_FLAGS=alone)
-    if threads == 1 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(child.process.pid, {min(os.sched_getaffinity(0))})
+    if threads == 1:
+        machine.keep_to(1, child.process.pid)
     return child
 
 
@@ -149,7 +145,7 @@ def picture(found):
 
 def markdown(path):
     """Markdown from wide.json."""
-    body = json.loads(Path(path).read_text(encoding="utf-8"))
+    body = files.read(path)
     found = [Row(**row) for row in body["rows"]]
     threads = f"{body['threads']} thread{'s' * (body['threads'] > 1)}; JAX's time over nbad's."
     tables = [grid(RATIOS, [row.ratios for row in found]), grid(COSTS, [row.cells for row in found])]

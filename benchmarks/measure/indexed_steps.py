@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.by_hand.nets import parallel, serial
 from benchmarks.cases.gallery import module_of
 from benchmarks.cases.nets import NETS, places
+from benchmarks.measure.contestants import begun
 from benchmarks.measure.process import serve
 from benchmarks.measure.worker import PAUSE, WARM
 
@@ -194,10 +195,7 @@ CONTESTANTS = {
 
 def prepare(task, contestant, n, file=None):
     """Run once, and put the results to a file; answers with seconds of the first call."""
-    start = time.perf_counter()
-    _calls["call"] = call = CONTESTANTS[task][contestant](n)
-    result = call()
-    first = time.perf_counter() - start
+    _calls["call"], result, first = begun(CONTESTANTS[task][contestant], n)
     if file is not None:
         np.savez(file, *(summed(n, result) if contestant == "gathered" else result))
     return {"first": first}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measure.contestants import begun
 from benchmarks.measure.process import serve
 
 STEPS, STEP = 1000, 0.01
@@ -147,10 +148,7 @@ CONTESTANTS = {
 
 def prepare(task, contestant, n):
     """Run once; answers with seconds of the first call, and with a sample of the results."""
-    start = time.perf_counter()
-    _calls["call"] = call = CONTESTANTS[task][contestant](n)
-    result = call()
-    first = time.perf_counter() - start
+    _calls["call"], result, first = begun(CONTESTANTS[task][contestant], n)
     return {"first": first, "sample": [np.ravel(part)[:12].tolist() for part in _parts(result)]}
 
 

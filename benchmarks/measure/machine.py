@@ -34,6 +34,12 @@ def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def keep_to(count, process=0):
+    """Leave a process so many cores; by default this one."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process, sorted(os.sched_getaffinity(0))[:count])
+
+
 def memory():
     """Bytes of the machine's memory."""
     try:

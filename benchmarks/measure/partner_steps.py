@@ -5,7 +5,6 @@ partner differentiates its own functions, and a kernel of nbad's that became one
 """
 
 import math
-import os
 import sys
 import time
 
@@ -13,6 +12,8 @@ import numpy as np
 
 import nbad
 from benchmarks.cases.rebinding import rebound
+from benchmarks.measure import machine
+from benchmarks.measure.contestants import begun
 from benchmarks.measure.process import serve
 
 RANGES = ((80, 120), (80, 120), (0.1, 2.0), (0.01, 0.06), (0.1, 0.6))
@@ -104,10 +105,7 @@ CONTESTANTS = {
 
 def prepare(task, contestant, n):
     """Run once; answers with seconds of the first call, and with a sample of the cotangents."""
-    start = time.perf_counter()
-    _calls["call"] = call = CONTESTANTS[task][contestant](n)
-    result = call()
-    first = time.perf_counter() - start
+    _calls["call"], result, first = begun(CONTESTANTS[task][contestant], n)
     return {"first": first, "sample": [np.asarray(part)[:12].tolist() for part in result]}
 
 
@@ -123,12 +121,6 @@ def _seconds(_):
     return time.perf_counter() - start
 
 
-def keep_to_cores(count):
-    """XLA has as many threads as there are cores for this process."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-
-
 if __name__ == "__main__":
-    keep_to_cores(nbad_threads())
+    machine.keep_to(nbad_threads())  # XLA has as many threads as there are cores
     serve(sys.modules[__name__])

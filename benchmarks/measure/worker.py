@@ -2,7 +2,6 @@
 
 import gc
 import math
-import os
 import sys
 import time
 from importlib import metadata
@@ -10,6 +9,7 @@ from importlib import metadata
 from benchmarks import peers
 from benchmarks.cases.reference import TOLERANCE, Reference
 from benchmarks.cases.task import Case, Task
+from benchmarks.measure import machine
 from benchmarks.measure.process import serve
 
 SHORTEST = 1e-3  # seconds that one timing takes at least: a short call is repeated
@@ -93,8 +93,7 @@ def _warm_up(call):
 
 def main(name, threads):
     """Answer until the input ends."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
+    machine.keep_to(int(threads))
     serve(Session(peers.load(name)))
 
 
