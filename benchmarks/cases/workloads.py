@@ -76,6 +76,14 @@ class Workload:
         rng = np.random.default_rng(1)
         return tuple(rng.standard_normal((count, n)).astype(dtype) for _ in range(self.outputs))
 
+    def products(self, symbol, seeds):
+        """Symbols of the seeds and of the partials, and the cotangents of all seeds; `symbol` makes one of a name."""
+        outputs, columns = range(self.outputs), range(len(self.wrt))
+        weights = [[symbol(f"w{m}_{q}") for q in range(seeds)] for m in outputs]
+        rows = [[symbol(f"r{m}_{k}") for k in columns] for m in outputs]
+        results = [sum(weights[m][q] * rows[m][k] for m in outputs) for k in columns for q in range(seeds)]
+        return [x for row in (*weights, *rows) for x in row], results
+
 
 def _columns(array):
     """A vector argument's values, each as a contiguous array of its own."""

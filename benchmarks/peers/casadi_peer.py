@@ -51,7 +51,8 @@ def _given(task):
 @functools.lru_cache(maxsize=32)
 def _program(name, sweep, seeds):
     """The program, the generated function of one element inlined into the loop, and the number of results."""
-    arguments, results = _products(name, seeds) if sweep == "reverse" else _derived(name, sweep)
+    workload = workloads()[name]
+    arguments, results = workload.products(ca.SX.sym, seeds) if sweep == "reverse" else _derived(workload, sweep)
     generator = ca.CodeGenerator("element.c")
     generator.add(ca.Function("element", arguments, results, {"cse": True}))
     rows = [f"x{k}" for k in range(len(arguments))]
@@ -68,9 +69,8 @@ def _program(name, sweep, seeds):
     return Printer("d").program(rows, loop("low", "high", [f"one(i, n, {', '.join(rows)}, out);"]), one), len(results)
 
 
-def _derived(name, sweep):
+def _derived(workload, sweep):
     """Arguments and results of a sweep as expressions."""
-    workload = workloads()[name]
     arguments = [ca.SX.sym(f"x{k}") for k in range(len(workload.inputs(1, "float64")))]
     y = rebound(workload.function, LIBRARY)(*arguments)
     outputs, active = list(y) if workload.is_tuple else [y], ca.vertcat(*(arguments[k] for k in workload.wrt))
@@ -83,13 +83,3 @@ def _derived(name, sweep):
 def _entries(matrix):
     """Row by row, zeros too."""
     return ca.vertsplit(ca.densify(ca.vec(matrix.T)))
-
-
-def _products(name, seeds):
-    """Seeds and partials, and the cotangents of all seeds."""
-    workload = workloads()[name]
-    outputs, columns = range(workload.outputs), range(len(workload.wrt))
-    weights = [[ca.SX.sym(f"w{m}_{q}") for q in range(seeds)] for m in outputs]
-    rows = [[ca.SX.sym(f"r{m}_{k}") for k in columns] for m in outputs]
-    results = [sum(weights[m][q] * rows[m][k] for m in outputs) for k in columns for q in range(seeds)]
-    return [x for row in (*weights, *rows) for x in row], results

@@ -32,15 +32,15 @@ def contestants(task):
 
 @functools.lru_cache(maxsize=32)
 def _compiled(name, sweep, dtype, axes, seeds):
-    arguments, results = _products(name, dtype, seeds) if sweep == "reverse" else _derived(name, sweep, dtype, axes)
+    workload, symbol = workloads()[name], functools.partial(pt.vector, dtype=dtype)
+    arguments, results = workload.products(symbol, seeds) if sweep == "reverse" else _derived(workload, sweep, dtype, axes)
     run = pytensor.function(arguments, results)
     run.trust_input = True  # arguments are arrays of the right type
     return run
 
 
-def _derived(name, sweep, dtype, axes):
+def _derived(workload, sweep, dtype, axes):
     """Arguments and results of a sweep as variables; arguments that all elements share have no axis."""
-    workload = workloads()[name]
     arguments = [pt.vector(dtype=dtype) if count else pt.scalar(dtype=dtype) for count in axes]
     y = rebound(workload.function, LIBRARY)(*arguments)
     outputs, active = list(y) if workload.is_tuple else [y], [arguments[k] for k in workload.wrt]
@@ -52,13 +52,3 @@ def _derived(name, sweep, dtype, axes):
 
 def _partials(y, active):
     return pytensor.grad(y.sum(), active, disconnected_inputs="ignore")
-
-
-def _products(name, dtype, seeds):
-    """Seeds and partials, and the cotangents of all seeds."""
-    workload = workloads()[name]
-    outputs, columns = range(workload.outputs), range(len(workload.wrt))
-    weights = [[pt.vector(dtype=dtype) for _ in range(seeds)] for _ in outputs]
-    rows = [[pt.vector(dtype=dtype) for _ in columns] for _ in outputs]
-    results = [sum(weights[m][q] * rows[m][k] for m in outputs) for k in columns for q in range(seeds)]
-    return [x for row in (*weights, *rows) for x in row], results

@@ -43,13 +43,13 @@ def _given(task):
 
 @functools.lru_cache(maxsize=32)
 def _compiled(name, sweep, dtype, seeds):
-    arguments, results = _products(name, seeds) if sweep == "reverse" else _derived(name, sweep)
+    workload = workloads()[name]
+    arguments, results = workload.products(se.Symbol, seeds) if sweep == "reverse" else _derived(workload, sweep)
     return se.Lambdify(arguments, results, backend="llvm", cse=True, order="C", dtype=np.dtype(dtype))
 
 
-def _derived(name, sweep):
+def _derived(workload, sweep):
     """Arguments and results of a sweep as expressions."""
-    workload = workloads()[name]
     arguments = se.symbols(f"x:{len(workload.inputs(1, 'float64'))}")
     y = rebound(workload.function, LIBRARY)(*arguments)
     outputs, active = list(y) if workload.is_tuple else [y], [arguments[k] for k in workload.wrt]
@@ -59,13 +59,3 @@ def _derived(name, sweep):
     if sweep == "hessian":
         return arguments, [entry.diff(x) for entry in rows[0] for x in active]
     return arguments, [*(outputs if sweep != "jacobian" else []), *(entry for row in rows for entry in row)]
-
-
-def _products(name, seeds):
-    """Seeds and partials, and the cotangents of all seeds."""
-    workload = workloads()[name]
-    outputs, columns = range(workload.outputs), range(len(workload.wrt))
-    weights = [[se.Symbol(f"w{m}_{q}") for q in range(seeds)] for m in outputs]
-    rows = [[se.Symbol(f"r{m}_{k}") for k in columns] for m in outputs]
-    results = [sum(weights[m][q] * rows[m][k] for m in outputs) for k in columns for q in range(seeds)]
-    return [x for row in (*weights, *rows) for x in row], results
