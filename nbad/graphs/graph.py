@@ -4,7 +4,7 @@ A graph knows scalars only. Each input is one scalar slot (`x`, or `r[0]`, `r[1]
 node. Kinds are "real" and "bool"; the working dtype, float32 or float64, is chosen when the graph is lowered.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -263,22 +263,31 @@ class GraphBuilder:
         return self._known.get(key_of(op, args))
 
     def rebuild(
-        self, graph: Graph, places: Mapping[int, int], wanted: Iterable[int], active: int | None = None, prefix: str = ""
+        self,
+        graph: Graph,
+        places: Mapping[int, int],
+        wanted: Iterable[int],
+        active: int | None = None,
+        prefix: str = "",
+        of_loop: Callable[[Node, tuple[int, ...]], tuple[tuple[int, ...], Payload]] | None = None,
     ) -> list[int]:
         """Repeat here what some nodes of `graph` need; returns where these went.
 
         `places` says which nodes of `graph`, inputs or others, are here already, and where. Where a condition `active` does not
-        hold nobody uses what is repeated: no loop does a pass there. Values keep their names, with a `prefix`.
+        hold nobody uses what is repeated: no loop does a pass there. Values keep their names, with a `prefix`. `of_loop` may give
+        a node of a loop, whose operands here it is told, others, and another payload.
         """
         wanted, found, before = tuple(wanted), dict(places), self.source
         operands = Operands(found)
         for k in needed(graph, wanted, found):
             node = graph.nodes[k]
             self.source = node.source or before  # also of what a simplifying builder makes of it
-            args = operands.of(node)
+            args, payload = operands.of(node), node.payload
+            if node.op == "loop" and of_loop is not None:
+                args, payload = of_loop(node, args)
             if node.op == "loop" and active is not None:
                 args = self.add("and", active, args[0]), *args[1:]
-            found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=node.payload)
+            found[k] = self.constant(node.payload) if node.op == "const" else self.add(node.op, *args, payload=payload)
             if node.names:
                 self.give_names(found[k], [f"{prefix}{name}" for name in node.names])
         self.source = before

@@ -162,22 +162,13 @@ def narrow(graph: Graph) -> Graph:
     if not used:
         return graph
     found = {key: _narrowed(key[1], frozenset(places), _given(graph, *key)) for key, places in used.items()}
-    builder = GraphBuilder(graph.name, graph.inputs)
-    places = {k: k for k in range(len(graph.inputs))}
-    operands = Operands(places)
-    for k in needed(graph, graph.outputs, places):
-        node = graph.nodes[k]
-        builder.source = node.source
-        if node.op == "const":
-            places[k] = builder.constant(node.payload)
-            continue
-        args, payload = operands.of(node), node.payload
-        if node.op == "loop":
-            narrowed = found[node.args, payload.loop]
-            args, payload = (args[0], *(args[1 + kept] for kept in narrowed.kept)), narrowed.carried(payload)
-        places[k] = builder.add(node.op, *args, payload=payload)
-        builder.give_names(places[k], node.names)
-    return builder.build([places[k] for k in graph.outputs])
+    builder, inputs = GraphBuilder(graph.name, graph.inputs), {k: k for k in range(len(graph.inputs))}
+
+    def narrowed(node: Node, args: tuple[int, ...]) -> tuple[tuple[int, ...], Carried]:
+        one = found[node.args, node.payload.loop]
+        return (args[0], *(args[1 + kept] for kept in one.kept)), one.carried(node.payload)
+
+    return builder.build(builder.rebuild(graph, inputs, graph.outputs, of_loop=narrowed))
 
 
 def repeated(builder: GraphBuilder, graph: Graph) -> list[int]:
@@ -186,23 +177,19 @@ def repeated(builder: GraphBuilder, graph: Graph) -> list[int]:
     Whether a loop is done is asked of one that the builder has already, if that goes on as long: of one that carries derivatives
     beside the states, for example, so that the loop need not run for this alone.
     """
-    graph, known, places = narrow(graph), dict[Any, tuple[tuple[int, ...], Loop]](), {k: k for k in range(len(graph.inputs))}
+    graph, known = narrow(graph), dict[Any, tuple[tuple[int, ...], Loop]]()
     for node in builder.nodes:
         if node.op == "loop":
             known.setdefault(_end(builder, node.args, node.payload.loop), (node.args, node.payload.loop))
-    operands = Operands(places)
-    for k in needed(graph, graph.outputs, places):
-        node = graph.nodes[k]
-        if node.op == "const":
-            places[k] = builder.constant(node.payload)
-            continue
-        args, payload = operands.of(node), node.payload
-        if node.op == "loop" and payload.place == payload.loop.states:
-            args, loop = known.get(_end(builder, args, payload.loop), (args, payload.loop))
-            payload = Carried(loop, loop.states)
-        places[k] = builder.add(node.op, *args, payload=payload, source=node.source)
-        builder.give_names(places[k], node.names)
-    return [places[k] for k in graph.outputs]
+
+    def known_end(node: Node, args: tuple[int, ...]) -> tuple[tuple[int, ...], Carried]:
+        loop, place = node.payload
+        if place < loop.states:
+            return args, node.payload
+        args, loop = known.get(_end(builder, args, loop), (args, loop))
+        return args, Carried(loop, loop.states)
+
+    return builder.rebuild(graph, {k: k for k in range(len(graph.inputs))}, graph.outputs, of_loop=known_end)
 
 
 def _end(builder: GraphBuilder, args: tuple[int, ...], loop: Loop) -> Any:

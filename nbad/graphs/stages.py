@@ -104,16 +104,14 @@ class _Cut:
         wanted += [(k, row) for k, row in kept if row.startswith("kept") and self.levels[k] == level]
         for args, loop in self._following(level):
             wanted += zip(args, self.starts[args, loop], strict=False)
-        inside, border = self._needed([k for k, _ in wanted], level)
+        border = self._border([k for k, _ in wanted], level)
         builder = GraphBuilder(f"{self.graph.name}_{level}", self._names(border))
         places = {k: self._read(builder, place, self.graph.nodes[k]) for place, k in enumerate(border)}
-        for k in inside:
-            self._repeat(builder, self.graph.nodes[k], k, places)
-        outputs = [_number(builder, places[k]) for k, _ in wanted]
+        outputs = [_number(builder, k) for k in builder.rebuild(self.graph, places, [k for k, _ in wanted])]
         return Part(builder.build(outputs), tuple(self.rows[k] for k in border), tuple(row for _, row in wanted))
 
-    def _needed(self, wanted: Iterable[int], level: int) -> tuple[list[int], list[int]]:
-        """The nodes of a part that some need, and those before it that it reads."""
+    def _border(self, wanted: Iterable[int], level: int) -> list[int]:
+        """The nodes before a part that it reads, for some nodes."""
         inside, border, left = set[int](), set[int](), list(wanted)
         while left:
             k = left.pop()
@@ -123,7 +121,7 @@ class _Cut:
             elif k not in inside:
                 inside.add(k)
                 left += node.args
-        return sorted(inside), sorted(border)
+        return sorted(border)
 
     def _names(self, values: Iterable[int]) -> list[str]:
         """What a function calls values that it is given."""
@@ -131,13 +129,6 @@ class _Cut:
 
     def _read(self, builder: GraphBuilder, place: int, node: Node) -> int:
         return builder.add("ne", place, builder.constant(0.0)) if node.kind == "bool" else place
-
-    def _repeat(self, builder: GraphBuilder, node: Node, k: int, places: dict[int, int]) -> None:
-        builder.source = node.source
-        if node.op == "const":
-            places[k] = builder.constant(node.payload)
-        else:
-            places[k] = builder.add(node.op, *(places[a] for a in node.args), payload=node.payload)
 
     def _pass(self, key: Key) -> Pass:
         args, loop = key

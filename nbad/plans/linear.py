@@ -103,11 +103,8 @@ def scarce_product(name: str, partials: int, entries: tuple[Entry, ...], directi
     """The same for a map with inner vertices and so many partials."""
     ends = direction(*shape)
     builder = SimplifyingBuilder(name, [*(f"p{k}" for k in range(partials)), *ends.names])
-    zero = builder.constant(0.0)
-    factors = _factors(builder, entries)
-    conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
     sources = range(partials, len(builder.inputs))
-    return compact(builder, walk(builder, entries, factors, conditions, ends, sources))
+    return compact(builder, walk(builder, entries, *_weights(builder, entries), ends, sources))
 
 
 def scarce_matrix(name: str, partials: int, entries: tuple[Entry, ...], shape: Shape) -> Graph:
@@ -117,19 +114,20 @@ def scarce_matrix(name: str, partials: int, entries: tuple[Entry, ...], shape: S
     ends = (Ends.reverse if is_reverse else Ends.forward)(*shape)
     builder = SimplifyingBuilder(name, [f"p{k}" for k in range(partials)])
     zero, one = builder.constant(0.0), builder.constant(1.0)
-    factors = _factors(builder, entries)
-    conditions = [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
+    factors, conditions = _weights(builder, entries)
     units = [[one if k == place else zero for k in range(len(ends.sources))] for place in range(len(ends.sources))]
     found = [walk(builder, entries, factors, conditions, ends, unit) for unit in units]
     rows = found if is_reverse else zip(*found, strict=True)
     return compact(builder, [node for row in rows for node in row])
 
 
-def _factors(builder: SimplifyingBuilder, entries: Iterable[Entry]) -> list[int]:
-    """The nodes of some entries, where the partials are the first inputs."""
+def _weights(builder: SimplifyingBuilder, entries: Sequence[Entry]) -> tuple[list[int], list[int | None]]:
+    """The nodes of some entries and of their conditions, where the partials are the first inputs."""
+    zero = builder.constant(0.0)
     found = [builder.constant(e.constant) if e.partial is None else e.partial for e in entries]
     negative = [e.partial is not None and e.constant is not None for e in entries]
-    return [builder.add("neg", k) if is_negative else k for k, is_negative in zip(found, negative, strict=True)]
+    factors = [builder.add("neg", k) if is_negative else k for k, is_negative in zip(found, negative, strict=True)]
+    return factors, [None if e.condition is None else builder.add("ne", e.condition, zero) for e in entries]
 
 
 def walk(

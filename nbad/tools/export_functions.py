@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
 
+from nbad.codegen.functions import INTRINSICS
 from nbad.codegen.lower import OpList
 from nbad.errors import ArgumentTypeError
 from nbad.functions.library import FASTER, FUNCTIONS, symbol, text
@@ -15,7 +16,7 @@ from nbad.graphs.loops import each_once
 from nbad.operations.row import Operation
 from nbad.operations.table import row_of
 
-INSTRUCTIONS = {"sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc", "round": "rint", "copysign": "copysign"}
+INSTRUCTIONS = {op: name for op, name in INTRINSICS.items() if op != "abs"}  # which Python has
 # functions of the C library that LLVM calls one by one for what it has in a vector
 TAKEN_APART = {None, *"exp exp2 log log2 log10 pow sin cos tan asin acos atan sinh cosh tanh".split()}
 ANY_WIDTH = 7919  # no other number in the text of a function
@@ -255,7 +256,7 @@ def together(read: str, oplists: Iterable[OpList], math: str) -> str:
 def vectors(rows: dict[str, Operation], dtype: str, math: str) -> str:
     """The part of the module that defines the functions of the C library."""
     called = [(op, f"llvm.{INSTRUCTIONS[op]}" if op in INSTRUCTIONS else row.libm, len(row.operands)) for op, row in rows.items()]
-    wanted = [(op, name, arity) for op, name, arity in called if name and op != "abs"]
+    wanted = [(op, name, arity) for op, name, arity in called if name]
     if not wanted:
         return ""
     names = sorted({name for _, name, _ in wanted if name in FUNCTIONS}) if math == "simd" else []
