@@ -250,6 +250,10 @@ class GraphBuilder:
             raise InternalError(f"`{op}` takes operands {row.operands}, got {kinds}")
         return self._intern(op, args, payload, row.kind, source or self.source)
 
+    def number(self, k: int) -> int:
+        """The node of a condition as 1.0 or 0.0; other nodes are numbers."""
+        return self.add("select", k, self.constant(1.0), self.constant(0.0)) if self.nodes[k].kind == "bool" else k
+
     def state(self) -> int:
         """What stands for a number that changes from pass to pass while a loop's step is found; no graph may hold it."""
         return self._intern("state", (), len(self.nodes), source=self.source)

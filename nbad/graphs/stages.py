@@ -107,7 +107,7 @@ class _Cut:
         border = self._border([k for k, _ in wanted], level)
         builder = GraphBuilder(f"{self.graph.name}_{level}", self._names(border))
         places = {k: self._read(builder, place, self.graph.nodes[k]) for place, k in enumerate(border)}
-        outputs = [_number(builder, k) for k in builder.rebuild(self.graph, places, [k for k, _ in wanted])]
+        outputs = [builder.number(k) for k in builder.rebuild(self.graph, places, [k for k, _ in wanted])]
         return Part(builder.build(outputs), tuple(self.rows[k] for k in border), tuple(row for _, row in wanted))
 
     def _border(self, wanted: Iterable[int], level: int) -> list[int]:
@@ -144,7 +144,7 @@ class _Cut:
         ]
         goes_on, *following = builder.splice(loop.step, [*range(1, 1 + loop.states), *given])
         goes = builder.add("ne", 0, zero)
-        more = _number(builder, builder.add("and", goes, goes_on))
+        more = builder.number(builder.add("and", goes, goes_on))
         new = [builder.add("select", goes, value, 1 + place) for place, value in enumerate(following)]
         graph = builder.build([more, *new])
         reads = [going, *states, *(self.near.get(k) or self.rows[k] for k in rows)]
@@ -157,10 +157,3 @@ def _part(graph: Graph, wanted: Sequence[int], reads: Sequence[str], writes: Seq
     builder = GraphBuilder(graph.name, [graph.inputs[k] for k in inputs])
     outputs = builder.rebuild(graph, {k: place for place, k in enumerate(inputs)}, wanted)
     return Part(builder.build(outputs), tuple(reads[k] for k in inputs), tuple(writes))
-
-
-def _number(builder: GraphBuilder, k: int) -> int:
-    """A condition as 1.0 or 0.0."""
-    if builder.nodes[k].kind != "bool":
-        return k
-    return builder.add("select", k, builder.constant(1.0), builder.constant(0.0))

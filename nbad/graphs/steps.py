@@ -70,7 +70,7 @@ def extract(
     own, given = min(
         (_parts(nodes, first, states, fixed, wanted, out) for out in (free, dear)), key=lambda parts: len(parts.given)
     )
-    outside = {k: _number(builder, fixed.get(k, k)) for k in sorted(given)}
+    outside = {k: builder.number(fixed.get(k, k)) for k in sorted(given)}
     captured = list(dict.fromkeys(node for node in outside.values() if nodes[node].op != "const"))
     grown = GraphBuilder(builder.name, _names(builder, states.values(), captured))
     places = {k: position for position, k in enumerate(states)}
@@ -122,13 +122,6 @@ def _used_always(nodes: Sequence[Node], wanted: Iterable[int]) -> set[int]:
             # the other operands count in some arm only
             stack += nodes[k].args[:1] if nodes[k].op in ("select", "and", "or", "loop") else nodes[k].args
     return found
-
-
-def _number(builder: GraphBuilder, k: int) -> int:
-    """A node as a real number."""
-    if builder.nodes[k].kind != BOOL:
-        return k
-    return builder.add("select", k, builder.constant(1.0), builder.constant(0.0))
 
 
 def _names(builder: GraphBuilder, states: Iterable[str], captured: Iterable[int]) -> Iterator[str]:

@@ -91,8 +91,7 @@ def _forward(targets: Targets, stored: list[int], outputs: int) -> Graph:
     results = stored
     if any(_is_condition(targets, k) for k in stored):
         given = builder = GraphBuilder.extending(targets.graph)
-        one, zero = builder.constant(1.0), builder.constant(0.0)
-        results = [builder.add("select", k, one, zero) if _is_condition(targets, k) else k for k in stored]
+        results = [builder.number(k) for k in stored]
     return compact(given, (*targets.graph.outputs[:outputs], *results))
 
 
