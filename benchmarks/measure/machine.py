@@ -4,12 +4,15 @@ import functools
 import os
 import platform
 import sys
-import time
 
 import numba
 import numpy as np
 
+from nbad.profiles.timing import best
+from nbad.tools.doctor import cores, processor
+
 CHAINS, STEPS = 64, 4000  # independent chains of multiply and add, and their length
+REPEATS = 8  # the first one compiles
 
 
 def describe():
@@ -20,18 +23,13 @@ def describe():
     dict of str to str
     """
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(cores()),
         "memory": f"{memory() / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver()).strip() or platform.machine()}",
         "Python": sys.version.split()[0],
         "load before the run": load(),
     }
-
-
-def cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_to(count, process=0):
@@ -62,29 +60,10 @@ def roofs():
     dict of str to float
     """
     rows = [np.ones(8_000_000) for _ in range(3)]
-    bandwidth = 3 * rows[0].nbytes / _best(lambda: _triad(*rows))
+    bandwidth = 3 * rows[0].nbytes / best(lambda: _triad(*rows), REPEATS)
     workers = 4 * cores()
-    flops = 2 * workers * CHAINS * STEPS / _best(lambda: _chains(workers, STEPS))
+    flops = 2 * workers * CHAINS * STEPS / best(lambda: _chains(workers, STEPS), REPEATS)
     return {"bytes per second": bandwidth, "operations per second": flops}
-
-
-def _processor():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _best(call, repeats=7):
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 @numba.njit(parallel=True)

@@ -11,6 +11,7 @@ from nbad.codegen.ahead import Pace, is_wide
 from nbad.codegen.functions import Functions, shuffle
 from nbad.codegen.host import ITEMSIZE
 from nbad.codegen.lower import OpList
+from nbad.codegen.spills import Body
 
 # how the lanes of two vectors, counted through both, become a third: numbers of the two, and the lanes
 Step = tuple[int, int, tuple[int, ...]]
@@ -134,15 +135,6 @@ def _side_by_side(count: int, lanes: int, steps: list[Step]) -> int:
         steps += [(a, b, mask) for a, b in zip(rows[:half], rows[half:], strict=True)]
         rows, items = list(range(made, made + half)), 2 * items
     return rows[0]
-
-
-class Body(Protocol):
-    """The lines of a loop over elements."""
-
-    lines: list[str]
-
-    def add(self, *lines: str) -> None:
-        """Add lines."""
 
 
 class Printer(Protocol):

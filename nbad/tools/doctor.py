@@ -103,7 +103,7 @@ def cpu() -> Finding:
     """The CPU, and what code is compiled for."""
     host, own = vector_math.host(), _own_host()
     enabled = [name[1:] for name in host.features.split(",") if VECTOR_FEATURES.match(name)]
-    found = f"{_processor()}; code for {host.cpu} with {host.instructions} ({' '.join(enabled) or 'no features beyond'})"
+    found = f"{processor()}; code for {host.cpu} with {host.instructions} ({' '.join(enabled) or 'no features beyond'})"
     variables = [name for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES") if name in os.environ]
     if host.nbytes >= own.nbytes:
         return Finding("CPU", found)
@@ -133,17 +133,17 @@ def float32_vectors() -> Finding:
 
 def threads() -> Finding:
     """How many threads a big call uses, and what they bring."""
-    cores, number = _cores(), numba.get_num_threads()
-    lack = f"big calls use {number} of {cores} cores: NUMBA_NUM_THREADS or numba.set_num_threads" if number < cores else ""
+    every, number = cores(), numba.get_num_threads()
+    lack = f"big calls use {number} of {every} cores: NUMBA_NUM_THREADS or numba.set_num_threads" if number < every else ""
     if number == 1:
-        return Finding("threads", f"1, of {cores} cores", lack)
+        return Finding("threads", f"1, of {every} cores", lack)
     gain = _seconds_on(1) / _seconds_on(number)
-    return Finding("threads", f"{number}, of {cores} cores; exp of {MANY:,} elements {gain:.2g} times as fast as on one", lack)
+    return Finding("threads", f"{number}, of {every} cores; exp of {MANY:,} elements {gain:.2g} times as fast as on one", lack)
 
 
 def load() -> Finding:
     """What else runs, and what becomes of several threads then."""
-    number, found = numba.get_num_threads(), f"{_others():.1f}, on {_cores()} cores"
+    number, found = numba.get_num_threads(), f"{_others():.1f}, on {cores()} cores"
     if number == 1:
         return Finding("load", found)
     ratio = _seconds_on(number) / _seconds_on(1)
@@ -213,7 +213,8 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the processor is called."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
@@ -288,7 +289,8 @@ def _memory() -> list[float]:
     return times
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
