@@ -213,19 +213,13 @@ LONG = """
     Elements without a value have the number of the cause in `codes` (1, n).
     """
 SHAPE = " or codes.shape != (1, n)", ", codes (1, n)"
-IMPORTS = [
-    "from llvmlite import binding, ir",
-    "from numba.core import cgutils, config",
-    "from numba.core.codegen import get_host_cpu_features",
-    "from numba.extending import intrinsic",
-    "from numba.np.arrayobj import populate_array",
-]
 OF_ROWS = [
     "from llvmlite import ir",
     "from numba.core import cgutils, config",
     "from numba.extending import intrinsic",
     "from numba.np.arrayobj import populate_array",
 ]
+IMPORTS = ["from llvmlite import binding, ir", OF_ROWS[1], "from numba.core.codegen import get_host_cpu_features", *OF_ROWS[2:]]
 
 
 def rows_of(oplists: Iterable[OpList]) -> dict[str, Operation]:

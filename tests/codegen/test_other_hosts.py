@@ -134,8 +134,8 @@ def test_one_thread(on_host, here):
     said = on_host(NUMBA_NUM_THREADS="1")
     assert said["bits"] == here[0]
     found, lack = said["findings"]["threads"]
-    assert found == f"1, of {doctor._cores()} cores"
-    assert lack.startswith("big calls use 1 of ") or doctor._cores() == 1
+    assert found == f"1, of {doctor.cores()} cores"
+    assert lack.startswith("big calls use 1 of ") or doctor.cores() == 1
 
 
 @pytest.mark.slow

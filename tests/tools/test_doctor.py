@@ -112,13 +112,13 @@ def test_vectors_of_nbads_own(pretend):
 
 
 def test_threads(monkeypatch):
-    monkeypatch.setattr(doctor, "_cores", lambda: 64)
+    monkeypatch.setattr(doctor, "cores", lambda: 64)
     before = numba.get_num_threads()
     finding = doctor.threads()
     assert numba.get_num_threads() == before
     assert re.match(rf"{before}, of 64 cores", finding.found)
     assert finding.lack == f"big calls use {before} of 64 cores: NUMBA_NUM_THREADS or numba.set_num_threads"
-    monkeypatch.setattr(doctor, "_cores", lambda: before)
+    monkeypatch.setattr(doctor, "cores", lambda: before)
     assert doctor.threads().lack == ""
 
 
@@ -126,14 +126,14 @@ def test_one_thread(monkeypatch):
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        assert doctor.threads().found == f"1, of {doctor._cores()} cores"
+        assert doctor.threads().found == f"1, of {doctor.cores()} cores"
     finally:
         numba.set_num_threads(before)
 
 
 def test_load(monkeypatch):
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (3.14, 0.0, 0.0), raising=False)
-    monkeypatch.setattr(doctor, "_cores", lambda: 2)
+    monkeypatch.setattr(doctor, "cores", lambda: 2)
     monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
     monkeypatch.setattr(doctor, "_seconds_on", lambda number: 10.0 * number)
     slower = "exp of 262,144 elements takes 2.0 times as long on 2 threads as on one"
