@@ -24,6 +24,7 @@ import numpy as np
 from nbad.api.calls import analyse
 from nbad.api.kernel import Kernel
 from nbad.api.statics import is_setting
+from nbad.api.trees import flattened
 from nbad.graphs.structures import outputs_of
 from nbad.profiles.roofs import Roofs, probes
 from nbad.profiles.timing import seconds
@@ -85,17 +86,19 @@ class _Inputs(NamedTuple):
     dtype: str
 
 
-def without_statics(f: Kernel, xs: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
-    """The kernel of its arguments that are numbers or arrays, and these.
+def of_numbers(f: Kernel, xs: tuple[Any, ...]) -> tuple[Kernel, tuple[Any, ...]]:
+    """The kernel of its arguments that are numbers or arrays, and these; what is in dicts and namedtuples stands alone.
 
     Examples
     --------
     >>> import nbad
     >>> power = nbad.kernel(lambda x, n: x**n, static=("n",))
-    >>> kernel, xs = without_statics(power, (2.0, 3))
+    >>> kernel, xs = of_numbers(power, (2.0, 3))
     >>> kernel(*xs), xs
     (np.float64(8.0), (2.0,))
     """
+    if (flat := flattened(f, xs, {})) is not None:
+        f, xs = flat.kernel, flat.args
     given = dict(zip(f.parameters, xs, strict=False))
     statics = {name: value for name, value in given.items() if name in f.static or is_setting(value)}
     if not statics or len(xs) > len(f.parameters):

@@ -136,8 +136,7 @@ def _profile(options: argparse.Namespace) -> int:
         with _running(subject.kernel, subject.path, f"profile {options.target}"), bar(_steps(options)) as step:
             report = profiling.profile(subject, run, step)
             costs = profiling.compare_policies(subject, run, step) if options.policies else ()
-            kernel, xs = shares.without_statics(subject.kernel, subject.inputs(run.n, run.dtype))
-            parts = shares.measure(kernel, xs, run.seeds, run.repeats, step)
+            parts = shares.measure(*subject.call(run.n, run.dtype), run.seeds, run.repeats, step)
     except CheckFailure as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1

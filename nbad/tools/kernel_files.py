@@ -15,6 +15,7 @@ import numpy as np
 from nbad import foreign, lines
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentValueError, NbadError
+from nbad.profiles.shares import of_numbers
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Subject:
     @property
     def name(self) -> str:
         return self.kernel.__name__
+
+    def call(self, n: int, dtype: str) -> tuple[Kernel, tuple[Any, ...]]:
+        """The kernel of numbers and arrays, and these of `n` elements."""
+        return of_numbers(self.kernel, self.inputs(n, dtype))
 
     def inputs(self, n: int, dtype: str) -> tuple:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""

@@ -119,7 +119,7 @@ def profile(f: Kernel, /, *xs: Any, seeds: int = 8, rounds: int = ROUNDS) -> Pro
     ['value', 'forward', 'reverse, 1 seed', 'reverse, 2 seeds', 'Jacobian']
     """
     check_kernel(f)
-    f, xs = shares.without_statics(f, xs)
+    f, xs = shares.of_numbers(f, xs)
     call = analyse(f, xs, {}, None)
     _refuse_picked(call)
     seeds, rounds = max(1, check_seeds(call.program.call, seeds)), _rounds(call.program.call, rounds)

@@ -162,18 +162,19 @@ def profile(subject: Subject, options: Options, step: Step = lambda name: None) 
     >>> [sweep.name for sweep in profile(subject, Options(n=1000, seeds=3)).sweeps]
     ['value', 'forward', 'reverse, 1 seed', 'reverse, 3 seeds', 'Jacobian']
     """
-    sample, xs = (subject.inputs(n, options.dtype) for n in (SAMPLE, options.n))
+    kernel, sample = subject.call(SAMPLE, options.dtype)
+    xs = subject.call(options.n, options.dtype)[1]
     step("compile")
-    first_uses = {run.name: seconds(run.call) for run in _runs(subject.kernel, sample, options.seeds)}
-    operations = _operations(subject.kernel, sample, options.seeds)
+    first_uses = {run.name: seconds(run.call) for run in _runs(kernel, sample, options.seeds)}
+    operations = _operations(kernel, sample, options.seeds)
     sweeps = []
-    for run in _runs(subject.kernel, xs, options.seeds):
+    for run in _runs(kernel, xs, options.seeds):
         step(run.name)
         shortest, bytes_moved = best(run.call, options.repeats), run.bytes_read + _nbytes(run.call())
         sweeps.append(Sweep(run.name, shortest, first_uses[run.name], bytes_moved, options.n * operations[run.name]))
     step("check")
-    residual_bytes = vjp(subject.kernel, *xs, seeds=options.seeds)[1].residuals.nbytes
-    return Report(subject, options, tuple(sweeps), residual_bytes, _check(subject.kernel, sample, xs))
+    residual_bytes = vjp(kernel, *xs, seeds=options.seeds)[1].residuals.nbytes
+    return Report(subject, options, tuple(sweeps), residual_bytes, _check(kernel, sample, xs))
 
 
 def compare_policies(subject: Subject, options: Options, step: Step = lambda name: None) -> tuple[PolicyCost, ...]:
@@ -198,12 +199,12 @@ def compare_policies(subject: Subject, options: Options, step: Step = lambda nam
     >>> [cost.policy for cost in compare_policies(subject, Options(n=1000, seeds=3, repeats=1))]
     ['partials', 'mincut', 'recompute', 'auto']
     """
-    xs = subject.inputs(options.n, options.dtype)
-    chosen = explain(subject.kernel, *xs, seeds=options.seeds).policy
+    kernel, xs = subject.call(options.n, options.dtype)
+    chosen = explain(kernel, *xs, seeds=options.seeds).policy
     costs = []
     for policy in (*POLICIES, "auto"):
         step(policy)
-        costs.append(_policy_cost(subject.kernel, xs, policy, options))
+        costs.append(_policy_cost(kernel, xs, policy, options))
     return (*costs[:-1], replace(costs[-1], chosen=chosen))
 
 

@@ -82,8 +82,14 @@ def test_a_module_does_not_take_the_place_of_the_kernels_own_file(write, capsys,
     assert cli.main(["export", "mine.py", "-o", "mine_exported.py"]) == 0
 
 
-def test_inputs_may_have_static_values(write, capsys):
-    inputs = "def sample_inputs(rng, n, dtype): return rng.random(n).astype(dtype), 3\n"
-    write("mine.py", KERNEL.replace("kernel\n", "kernel(static=('b',))\n").replace("a * b", "a**b") + inputs)
+@pytest.mark.parametrize(
+    ("kernel", "inputs"),
+    [
+        (KERNEL.replace("kernel\n", "kernel(static=('b',))\n").replace("a * b", "a**b"), "rng.random(n).astype(dtype), 3"),
+        (KERNEL.replace("a * b", "a['width'] * b"), "{'width': rng.random(n).astype(dtype)}, rng.random(n).astype(dtype)"),
+    ],
+)
+def test_inputs_may_have_static_values_and_structure(write, capsys, kernel, inputs):
+    write("mine.py", f"{kernel}def sample_inputs(rng, n, dtype): return {inputs}\n")
     assert cli.main(["profile", "mine.py", *SMALL, "--policies"]) == 0
     assert "where the time goes" in capsys.readouterr().out

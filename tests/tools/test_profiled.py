@@ -115,6 +115,12 @@ def test_wrong_rounds(rounds):
         nbad.profile(wave, 2.0, 3.0, rounds=rounds)
 
 
+def test_arguments_with_structure():
+    scaled = nbad.kernel(lambda sides, by: sides["a"] * sides["b"] * by)
+    found = nbad.profile(scaled, {"a": np.ones(50), "b": 2.0}, 3.0, rounds=1)
+    assert (found.elements, len(found.sweeps)) == (50, len(NAMES))
+
+
 def test_picked_arguments_are_refused():
     square = nbad.kernel(lambda x: x * x)
     with pytest.raises(TypeError, match=r"x is picked by an index[\s\S]*fix: nbad.profile\(f, a\[i\]\)"):
