@@ -6,9 +6,7 @@ should lead. A call of one element is held by its time. Dr.Jit and JAX have memo
 time of theirs meets fresh and reused results of nbad.
 """
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.table import Table
 
@@ -17,6 +15,7 @@ from benchmarks.cases.task import Case, plural, short
 from benchmarks.commands import options
 from benchmarks.commands.targets import Pick, Target, measure
 from benchmarks.measure import machine
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from benchmarks.report.results import Results
 from benchmarks.report.tables import seconds
@@ -161,7 +160,7 @@ def _row(line, records, behind):
 
 def markdown(path):
     """Markdown from rivals.json."""
-    results, cores = Results.load(path), json.loads(Path(path).read_text(encoding="utf-8"))["cores"]
+    results, cores = Results.load(path), files.read(path)["cores"]
     measured = {record.case.threads for record in results.records}
     chosen = [line for line in lines(cores) if line.threads in measured]
     parts = [f"### {title}\n\n{grid(titles, rows)}" for title, titles, rows in _tables(chosen, results.records, "**{:.2f}**")]

@@ -4,11 +4,7 @@ A target is a row of data: a ratio of two best times, and its bound. `vector` is
 writes the same bytes; see `benchmarks.by_hand.vector_loops`.
 """
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from rich.table import Table
 
 from benchmarks import peers
 from benchmarks.cases.task import Case
@@ -16,6 +12,7 @@ from benchmarks.cases.workloads import workloads
 from benchmarks.commands import options
 from benchmarks.measure import machine
 from benchmarks.measure.schedule import Outcome, run
+from benchmarks.report import files
 from benchmarks.report.pages import grid, head
 from benchmarks.report.results import Results
 from benchmarks.report.tables import seconds
@@ -120,12 +117,9 @@ def command(given):
     results.machine = {**before, "load after the run": machine.load()}
     given.out.mkdir(parents=True, exist_ok=True)
     results.save(given.out / "targets.json", kind="targets", cores=machine.cores())
-    console, table = options.console(), Table(*TITLES)
-    for target in chosen:
-        table.add_row(*row(target, results.records))
-    console.print(table)
+    options.show(TITLES, [row(target, results.records) for target in chosen])
     for entry in results.failures + results.left_out:
-        console.print(entry, highlight=False)
+        options.console().print(entry, highlight=False)
     return 0
 
 
@@ -177,8 +171,7 @@ def row(target, records):
 
 def markdown(path):
     """Markdown from targets.json."""
-    cores = json.loads(Path(path).read_text(encoding="utf-8"))["cores"]
-    results = Results.load(path)
+    results, cores = Results.load(path), files.read(path)["cores"]
     text = "The ratio is the other's best time over nbad's; the target is met where it reaches the bound."
     rows = [row(target, results.records) for target in targets(cores)]
     return "\n\n".join([head({**results.machine, **results.settings}), text, grid(TITLES, rows)]) + "\n"
