@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class Guard:
     """A `with` statement or a `finally`: what they do with errors and returns of the elements in their bodies."""
 
-    has_handlers = False  # as a Trial has
-
     def __init__(self, flow: "Flow", call: Call | None, catches: bool | None) -> None:
         self.has_end, self._catches = catches is not None, bool(catches)
         self._flow, self._applied = flow, flow.trace.applied
@@ -28,6 +26,12 @@ class Guard:
         self._heap: Heap | None = None
         self._managers: list[Any] = []
         self._line: Line | None = None
+
+    @property
+    def has_handlers(self) -> bool:
+        """Whether errors of arithmetic matter, too: in a `finally` after returns, if handlers around it catch errors."""
+        guards = self._flow.guards
+        return self._heap is not None and any(guard.has_handlers for guard in guards[: guards.index(self)])
 
     def manager(self, value: Any) -> Any:
         """The context manager of a `with` statement."""
@@ -47,11 +51,12 @@ class Guard:
 
     def catches(self, error: Exception) -> bool:
         """Whether an error of the body does not get out of the statement."""
-        return self._catches
+        return self._catches or self._heap is not None
 
     def fault(self, condition: Any, error: Exception) -> None:
-        """Refuse that it catches an error of some elements."""
-        raise self._flow.trace.refusal(*refusals.FLOW["caught"], line=self._line)
+        """Refuse that it catches an error of some elements, or raises one that those have not that returned before."""
+        case = "caught" if self._heap is None else "finally"
+        raise self._flow.trace.refusal(*refusals.FLOW[case], line=self._line)
 
     def passed(self) -> None:
         """The body of the statement ends."""
@@ -68,12 +73,16 @@ class Guard:
         if self._call is None or self._call.merged_returns == self._returns or sys.exception() is not None:
             return
         self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
+        self._flow.guards.append(self)
         if has_return:
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
 
     def finished(self) -> None:
         """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
-        if self._heap is not None and self._heap.changes():
+        if self._heap is None or sys.exception() is not None:  # which has been refused, or will be
+            return
+        self.passed()
+        if self._heap.changes():
             raise self._flow.trace.refusal(*refusals.FLOW["finally"])
 
 

@@ -171,7 +171,7 @@ FLOW = {
     ),
     "loop size": ("repeats a pass that is smaller where it is run for itself", "for k in range(10): ...  # fewer passes"),
     "finally": (
-        "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call",
+        "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call",
         "one `return`, behind the `try` or `with`",
     ),
     "raise": (

@@ -9,6 +9,7 @@ import scipy.special
 from helpers.tracing import written
 
 import nbad
+from nbad.errors import TraceError
 
 
 def inverse(x, y):
@@ -531,3 +532,79 @@ def test_poles_of_gamma_functions_are_no_overflows():
     gamma, log_gamma = nbad.kernel(poles)(np.array([0.0, -0.0, 200.0]))
     np.testing.assert_array_equal(gamma, [math.inf, -math.inf, 7.0])
     np.testing.assert_allclose(log_gamma, [math.inf, math.inf, math.lgamma(200.0)], rtol=1e-14)
+
+
+def raises_after_a_return(x):
+    try:
+        if x > 0:
+            return x
+    finally:
+        if x > 1:
+            raise KeyError
+    return -x
+
+
+def always_raises_after_a_return(x):
+    try:
+        if x > 0:
+            return x
+    finally:
+        raise KeyError
+
+
+class Raising:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        raise KeyError
+
+
+def raises_at_the_end_of_a_with(x):
+    with Raising():
+        if x > 0:
+            return x
+    return -x
+
+
+def fails_after_a_return_under_a_handler(x):
+    def inner():
+        try:
+            if x > 0:
+                return x
+        finally:
+            y = 1 / (x - 1)
+        return y
+
+    try:
+        return inner()
+    except ZeroDivisionError:
+        return 7.0
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        raises_after_a_return, always_raises_after_a_return, raises_at_the_end_of_a_with, fails_after_a_return_under_a_handler,
+    ],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
+def test_an_error_at_an_end_behind_returns_is_refused(f):
+    with pytest.raises(TraceError, match="before a `finally` or `with` whose end returns, raises or changes"):
+        nbad.kernel(f)(np.array([-1.0, 0.5, 2.0]))
+
+
+def test_an_end_behind_returns_may_compute_and_catch():
+    def f(x):
+        try:
+            if x > 0:
+                return x
+        finally:
+            try:
+                y = 1 / (x - 1)
+            except ZeroDivisionError:
+                y = 0.0
+        return y
+
+    xs = np.array([-1.0, 0.5, 1.0, 2.0])
+    np.testing.assert_array_equal(nbad.kernel(f)(xs), [f(x) for x in map(float, xs)])

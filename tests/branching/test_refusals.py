@@ -275,7 +275,7 @@ def test_returns_that_a_finally_follows():
             held[0] = 1.0
         return items[0]
 
-    what = "returns on a traced value, before a `finally` or the end of a `with` that returns or changes what outlives the call"
+    what = "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call"
     for kernel in (from_a_branch, after_another_return, that_returns, from_a_context):
         expect(kernel, what, "one `return`, behind the `try` or `with`")
 
