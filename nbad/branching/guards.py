@@ -10,7 +10,7 @@ from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.lines import Line, running_line
-from nbad.rewriting.unseen import has_end, may_swallow
+from nbad.rewriting.unseen import acts_at_end, has_end, may_swallow
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -20,7 +20,7 @@ class Guard:
     """A `with` statement or a `finally`: what they do with errors and returns of the elements in their bodies."""
 
     def __init__(self, flow: "Flow", call: Call | None, catches: bool | None) -> None:
-        self.has_end, self._catches = catches is not None, bool(catches)
+        self._is_finally, self._catches = catches is not None, bool(catches)
         self._flow, self._applied = flow, flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
         self._heap: Heap | None = None
@@ -52,6 +52,10 @@ class Guard:
     def catches(self, error: Exception) -> bool:
         """Whether an error of the body does not get out of the statement."""
         return self._catches or self._heap is not None
+
+    def acts(self, error: Exception) -> bool:
+        """Whether code of the user's runs where an error leaves the statement."""
+        return self._is_finally or any(acts_at_end(manager, type(error)) for manager in self._managers)
 
     def fault(self, condition: Any, error: Exception) -> None:
         """Refuse that it catches an error of some elements, or raises one that those have not that returned before."""

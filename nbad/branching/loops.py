@@ -319,9 +319,8 @@ class Each(Loop):
         if self._shows_items and flow.guards:
             flow.guards.append(self)
 
-    @property
-    def has_end(self) -> bool:
-        """Whether code of the user's runs where the loop is left now."""
+    def acts(self, error: Exception) -> bool:
+        """Whether code of the user's runs where an error leaves the loop."""
         return has_end(self._items)
 
     def catches(self, error: Exception) -> bool:

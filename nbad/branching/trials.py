@@ -16,6 +16,7 @@ from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger, both, either, opposite
+from nbad.language.values import first_traced
 from nbad.lines import Line, running_line
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Trial(Branch):
         Returns for which errors each handler is.
     """
 
-    has_handlers, has_end = True, False
+    has_handlers = True
 
     def __init__(
         self,
@@ -83,6 +84,10 @@ class Trial(Branch):
         """Whether a handler is for an error."""
         return self._handler_of(error) is not None
 
+    def acts(self, error: Exception) -> bool:
+        """Whether anything is done where an error leaves the statement that no handler is for."""
+        return False
+
     def fault(self, condition: Any, error: Exception) -> None:
         """Elements on the path that is run leave the body where a condition holds."""
         condition, handler = both(self.flow.trace, self.flow.trace.path(), condition), self._handler_of(error)
@@ -90,7 +95,7 @@ class Trial(Branch):
             return
         if self.flow.guards.index(self) < self.flow.floor.guards:
             raise self.flow.trace.refusal(*refusals.FLOW["loop try"])
-        if any(guard.has_end for guard in self.flow.guards[self.flow.guards.index(self) :]):
+        if any(guard.acts(error) for guard in self.flow.guards[self.flow.guards.index(self) + 1 :]):
             raise self.flow.trace.refusal(*refusals.FLOW["ends"])
         if not self.faults and self.returning is not None and self._level is not None:
             self.returning.divide(*self._level)
@@ -173,8 +178,16 @@ class Trial(Branch):
                 found = either(self.flow.trace, found, fault.condition)
         return True if all(fault.handler == handler for fault in self.faults) else found
 
-    def error(self, handler: int) -> Exception:
-        """The error that a handler is given: the first one."""
+    def error(self, handler: int, is_raised: bool = False) -> Exception:
+        """The error that a handler reads, or raises again: it is the same for all elements, or nobody asks."""
+        first, *others = [fault.error for fault in self.faults if fault.handler == handler]
+        is_asked = not is_raised or any(guard.catches(error) for guard in self.flow.guards for error in (first, *others))
+        if is_asked and not all(_are_alike(first, other) for other in others):
+            raise self.flow.trace.refusal(*refusals.FLOW["errors"])
+        return first
+
+    def some_error(self, handler: int) -> Exception:
+        """Any of them, for a handler that only tells it."""
         return next(fault.error for fault in self.faults if fault.handler == handler)
 
     def _failed(self) -> Any:
@@ -232,6 +245,14 @@ class Trial(Branch):
             RuntimeWarning(),
         )
         return any(map(self.catches, errors))
+
+
+def _are_alike(one: Exception, other: Exception) -> bool:
+    """Whether two errors say the same."""
+    if type(one) is not type(other):
+        return False
+    said = (*one.args, *vars(one).items()), (*other.args, *vars(other).items())
+    return first_traced(said) is None and repr(said[0]) == repr(said[1])
 
 
 def _errors_in(error: BaseException | None) -> list[BaseException | None]:

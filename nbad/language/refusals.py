@@ -126,6 +126,10 @@ FLOW = {
         "leaves the `finally` of a `try` by `break` or `continue` on a traced value",
         "done = True  # and leave the loop behind the `try`",
     ),
+    "errors": (
+        "catches several errors, depending on a traced value, and asks which",
+        "except ValueError: ...  # a handler for each, and for each text",
+    ),
     "iterator": ("asks whether a traced value is in an iterator", "x in list(items)  # made before"),
     "end": (
         "leaves a generator on a traced value where that runs its `finally`, or the end of its `with`",
@@ -191,8 +195,8 @@ FLOW = {
         "try: y = f(x)  # what may fail, and no more",
     ),
     "ends": (
-        "catches an error of some elements that leaves a `finally` before, on a traced value",
-        "try: ...  # the handlers at the `try` of the `finally`",
+        "catches an error of some elements that leaves a `finally` or `with` before, on a traced value",
+        "try: ...  # in the `with`; or the handlers at the `try` of the `finally`",
     ),
     "caught": ("catches an error that left a branch on a traced value", "put the `try` into the branch"),
     "text": (

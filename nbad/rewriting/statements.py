@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 from nbad.rewriting import syntax
 from nbad.rewriting.expressions import At
 from nbad.rewriting.loops import Loops, Place, settings
-from nbad.rewriting.scopes import all_nodes, asked_names, bound_names, is_plain_function, leaves, placed, returns
+from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, is_plain_function, leaves, placed, returns
 from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -237,12 +237,14 @@ class Rewriter(Loops):
         rest: list[ast.stmt] = []
         for number, handler in reversed(list(enumerate(handlers))):
             at = At(handler)
-            named = at.lines(f"{handler.name} = {variable}.error({number})") if handler.name else []
+            method = "error" if _asks(handler) else "some_error"
+            named = at.lines(f"{handler.name} = {variable}.{method}({number})") if handler.name else []
+            body = [*named, *_reraising(handler.body, f"{variable}.error({number}, True)")]
             if number == len(handlers) - 1:
-                rest = [*named, *handler.body]
+                rest = body
             else:
                 test = at.statement(f"{variable}.chosen({number})").value
-                rest = [placed(ast.If(test=test, body=[*named, *handler.body], orelse=rest), handler)]
+                rest = [placed(ast.If(test=test, body=body, orelse=rest), handler)]
         return rest
 
     rewrite_trystar = rewrite_try
@@ -317,6 +319,27 @@ class Rewriter(Loops):
 def _handles_containers(node: ast.stmt) -> bool:
     """Whether a statement may write to containers or choose among them; `a += [x]` does so without an index."""
     return isinstance(node, ast.AugAssign) or any(isinstance(part, _HANDLING) for part in all_nodes(node))
+
+
+def _asks(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler reads the error by its name, but for `raise ... from` it."""
+    nodes = [node for statement in handler.body for node in all_nodes(statement)]
+    causes = {id(node.cause) for node in nodes if isinstance(node, ast.Raise)}
+    return any(isinstance(node, ast.Name) and node.id == handler.name and id(node) not in causes for node in nodes)
+
+
+def _reraising(statements: list[Any], error: str) -> list[Any]:
+    """Statements of a handler, whose plain `raise` raises the error that the text gives."""
+    return [_with_error(statement, error) for statement in statements]
+
+
+def _with_error(node: Any, error: str) -> Any:
+    if isinstance(node, ast.Raise) and node.exc is None:
+        return At(node).statement(f"raise {error}")
+    if isinstance(node, (*CLOSED, ast.ExceptHandler)):  # these have errors of their own
+        return node
+    fields = {name: _reraising(value, error) if isinstance(value, list) else value for name, value in ast.iter_fields(node)}
+    return placed(type(node)(**fields), node)
 
 
 def _returns_last_only(body: list[ast.stmt]) -> bool:

@@ -100,11 +100,11 @@ def _may_hide(handler: Sequence[dis.Instruction]) -> bool:
     return _swallows(handler) and not (kinds and all(names <= HARMLESS for names in kinds))
 
 
-def _may_end(handler: Sequence[dis.Instruction]) -> bool:
-    """Whether a handler, or a `finally`, may run where its generator is let go of."""
+def _may_run(error: type[BaseException], handler: Sequence[dis.Instruction]) -> bool:
+    """Whether a handler, or a `finally`, may run for an error."""
     kinds = _kinds(handler)
-    named = [getattr(builtins, str(name), GeneratorExit) for names in kinds for name in names]
-    return not kinds or any(not isinstance(kind, type) or issubclass(GeneratorExit, kind) for kind in named)
+    named = [getattr(builtins, str(name), error) for names in kinds for name in names]
+    return not kinds or any(not isinstance(kind, type) or issubclass(error, kind) for kind in named)
 
 
 def _kinds(handler: Sequence[dis.Instruction]) -> list[set[Any]]:
@@ -171,13 +171,13 @@ def _is_installed(function: FunctionType) -> bool:
     return top in lines.LIBRARIES or "site-packages" in function.__code__.co_filename
 
 
-def has_end(iterator: Any) -> bool:
+def has_end(iterator: Any, error: type[BaseException] = GeneratorExit) -> bool:
     """Whether code runs where an iterator is let go of: it is, or holds, a generator that waits in a `try` or a `with`."""
     found, left = {id(iterator)}, [iterator]
     while left:
         one = left.pop()
         frame = one.gi_frame if isinstance(one, GeneratorType) else None
-        if frame is not None and any(frame.f_lasti in part for part in _ends_of(frame.f_code)):
+        if frame is not None and any(frame.f_lasti in part for part in _ends_of(frame.f_code, error)):  # type: ignore[arg-type]  # a class is hashable
             return True
         within = [part for part in gc.get_referents(one) if isinstance(part, Iterator | tuple) and id(part) not in found]
         found.update(map(id, within))
@@ -186,8 +186,19 @@ def has_end(iterator: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _ends_of(code: CodeType) -> list[range]:
-    return list(_covered(code, _may_end))
+def _ends_of(code: CodeType, error: type[BaseException]) -> list[range]:
+    return list(_covered(code, functools.partial(_may_run, error)))
+
+
+def acts_at_end(manager: Any, error: type[BaseException]) -> bool:
+    """Whether code of the user's runs where an error leaves the `with` of a context manager."""
+    generator = getattr(manager, "gen", None)  # of `contextlib.contextmanager`
+    if isinstance(generator, GeneratorType):
+        return has_end(generator, error)
+    end = getattr(type(manager), "__exit__", None)
+    return isinstance(manager, contextlib.ExitStack | contextlib.closing) or (
+        isinstance(end, FunctionType) and not _is_installed(end)
+    )
 
 
 def may_swallow(manager: Any) -> bool:

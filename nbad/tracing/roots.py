@@ -120,7 +120,7 @@ def _check(trace: Trace, problem: Problem) -> None:
 class _Within:
     """Catches for an outer `try` what a residual raises: the condition is one of the unknown, and is asked of the root."""
 
-    has_handlers = has_end = False
+    has_handlers = False
 
     def __init__(self, trace: Trace) -> None:
         self._trace, self._outer = trace, list(trace.guards)
@@ -129,6 +129,10 @@ class _Within:
     def catches(self, error: Exception) -> bool:
         """Whether a `try` around the equation does."""
         return any(guard.catches(error) for guard in self._outer)
+
+    def acts(self, error: Exception) -> bool:
+        """Nothing is done by the way."""
+        return False
 
     def fault(self, condition: Any, error: Exception) -> None:
         """Elements leave the residual where a condition holds."""

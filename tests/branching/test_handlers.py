@@ -1,5 +1,6 @@
 """`try` statements whose handlers catch what Python's arithmetic, or a path of the kernel, raises for some elements."""
 
+import contextlib
 import math
 import random
 
@@ -607,4 +608,138 @@ def test_an_end_behind_returns_may_compute_and_catch():
         return y
 
     xs = np.array([-1.0, 0.5, 1.0, 2.0])
+    np.testing.assert_array_equal(nbad.kernel(f)(xs), [f(x) for x in map(float, xs)])
+
+
+class Counting:
+    def __init__(self):
+        self.count = [0.0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.count[0] += 1
+
+
+@contextlib.contextmanager
+def counting_errors(count):
+    try:
+        yield
+    except KeyError:
+        count[0] += 1
+        raise
+
+
+def leaves_an_object(x):
+    counting = Counting()
+    try:
+        with counting:
+            if x > 0:
+                raise KeyError
+            y = x
+    except KeyError:
+        y = 3.0
+    return y + counting.count[0]
+
+
+def leaves_a_generator(x):
+    count = [0.0]
+    try:
+        with counting_errors(count):
+            if x > 0:
+                raise KeyError
+            y = x
+    except KeyError:
+        y = 3.0
+    return y + count[0]
+
+
+@pytest.mark.parametrize("f", [leaves_an_object, leaves_a_generator], ids=lambda f: f.__name__)
+def test_an_error_of_some_elements_leaves_no_with_that_acts(f):
+    with pytest.raises(TraceError, match="catches an error of some elements that leaves a `finally` or `with` before"):
+        nbad.kernel(f)(np.array([-1.0, 2.0]))
+
+
+def test_an_error_of_some_elements_leaves_a_with_that_does_nothing():
+    def f(x):
+        try:
+            with np.errstate(all="ignore"), contextlib.nullcontext(2.0) as two:
+                y = two / x
+        except ZeroDivisionError:
+            y = 3.0
+        return y
+
+    np.testing.assert_array_equal(nbad.kernel(f)(np.array([0.0, 2.0])), [3.0, 1.0])
+
+
+def asks_which_error(x):
+    try:
+        if x > 0:
+            raise KeyError
+        raise ValueError
+    except (KeyError, ValueError) as error:
+        return 1.0 if isinstance(error, KeyError) else 2.0
+
+
+def asks_for_a_number_in_it(x):
+    try:
+        if x > 1:
+            raise ValueError(x)
+        if x > 0:
+            raise ValueError(2 * x)
+    except ValueError as error:
+        return error.args[0]
+    return x
+
+
+def raises_one_of_several_again(x):
+    try:
+        try:
+            if x > 0:
+                raise KeyError
+            raise ValueError
+        except (KeyError, ValueError):
+            x = x + 1
+            raise
+    except KeyError:
+        return x
+    except ValueError:
+        return -x
+
+
+@pytest.mark.parametrize("f", [asks_which_error, asks_for_a_number_in_it, raises_one_of_several_again], ids=lambda f: f.__name__)
+def test_a_handler_of_several_errors_cannot_ask_which(f):
+    with pytest.raises(TraceError, match=r"(?s)catches several errors, depending on a traced value, and asks which.*for each"):
+        nbad.kernel(f)(np.array([-1.0, 0.5, 2.0]))
+
+
+def raises_again(x):
+    try:
+        try:
+            y = math.sqrt(x)
+        except ValueError:
+            x = x - 1
+            raise
+    except ValueError as error:
+        y = 3 * x if str(error) else x
+    return y
+
+
+def raises_another_from_one_of_several(x):
+    try:
+        try:
+            if x > 2:
+                raise KeyError
+            y = math.sqrt(x)
+        except (KeyError, ValueError) as error:
+            raise LookupError from error
+    except LookupError:
+        y = 3 * x
+    return y
+
+
+@pytest.mark.parametrize("f", [raises_again, raises_another_from_one_of_several], ids=lambda f: f.__name__)
+def test_a_handler_raises_its_error_again_or_another_from_it(f):
+    xs = np.array([-1.0, 0.25, 3.0])
     np.testing.assert_array_equal(nbad.kernel(f)(xs), [f(x) for x in map(float, xs)])

@@ -379,7 +379,7 @@ def test_an_error_of_some_elements_does_not_leave_a_generator_that_ends():
             total = -1.0
         return total + log[0]
 
-    with pytest.raises(TraceError, match="catches an error of some elements that leaves a `finally` before"):
+    with pytest.raises(TraceError, match="catches an error of some elements that leaves a `finally` or `with` before"):
         nbad.kernel(f)(XS)
 
 
