@@ -123,14 +123,13 @@ class Flow(Paths):
         self.guards.append(guard)
         return guard
 
-    def leave(self, word: str, *branches: PlainBranch | Branch | Call) -> None:
-        """Refuse a jump out of branches on traced values, or of a call that some elements have left."""
+    def leave(self, *branches: PlainBranch | Branch) -> None:
+        """Refuse a jump out of branches on traced values."""
         if any(branch.is_traced for branch in branches):
-            raise self.trace.refusal(*refusals.FLOW[word])
-        if word != "return":
-            for branch in branches:
-                if isinstance(branch, Trial):
-                    branch.undo()
+            raise self.trace.refusal(*refusals.FLOW["break"])
+        for branch in branches:
+            if isinstance(branch, Trial):
+                branch.undo()
 
     def known(self, test: Any, word: str) -> bool:
         """The truth of a test that must not be traced."""

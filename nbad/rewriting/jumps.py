@@ -38,7 +38,7 @@ class _Cut:
     """Cuts jumps out: what follows is the other arm of the `if` that jumps, or runs only where nothing was skipped."""
 
     def __init__(self, left: str, skipped: str | None) -> None:
-        self.left, self.skipped = left, skipped
+        self.left, self.skipped, self._is_in_finally = left, skipped, False
         self.leaves = self.skips = False
 
     def block(self, body: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -64,7 +64,10 @@ class _Cut:
         if not isinstance(value, list) or (isinstance(statement, _LOOPS) and name == "body"):
             return value
         if name == "finalbody" and any(map(jumps, value)):
-            return [*self.block(value), *self._jumps_at_end(value[-1])]
+            self._is_in_finally = True
+            done = [*self.block(value), *self._jumps_at_end(value)]
+            self._is_in_finally = False
+            return done
         if value and isinstance(value[0], ast.stmt):
             return self.block(value)
         return [_copy(part, body=self.block(part.body)) if isinstance(part, _CLAUSES) else part for part in value]
@@ -72,13 +75,17 @@ class _Cut:
     def _jump(self, statement: ast.stmt) -> list[ast.stmt]:
         is_break = isinstance(statement, ast.Break)
         self.leaves = self.leaves or is_break
-        names = [name for name in (self.left if is_break else None, self.skipped) if name]
-        return [_setting(name, statement) for name in names] or [placed(ast.Pass(), statement)]
+        # the `continue` of a `finally` takes back a `break` before it
+        settings = {self.left: is_break} if is_break or self._is_in_finally else {}
+        settings |= {self.skipped: True} if self.skipped else {}
+        return [_setting(name, value, statement) for name, value in settings.items()] or [placed(ast.Pass(), statement)]
 
-    def _jumps_at_end(self, place: ast.stmt) -> list[ast.stmt]:
+    def _jumps_at_end(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Jumps at the end of a `finally`, which hide errors."""
-        self.skips = True
-        ends = ((self.left, ast.Break()), (self.skipped or "", ast.Continue()))
+        self.skips, place = True, statements[-1]
+        ends: list[tuple[str, ast.stmt]] = [(self.skipped or "", ast.Continue())]
+        if any(jumps(statement, (ast.Break,)) for statement in statements):
+            ends.insert(0, (self.left, ast.Break()))
         return [placed(ast.If(test=_name(name, place), body=[placed(end, place)], orelse=[]), place) for name, end in ends]
 
     def _guarded(self, statements: list[ast.stmt]) -> list[ast.stmt]:
@@ -88,13 +95,13 @@ class _Cut:
         return [placed(ast.If(test=placed(test, place), body=statements, orelse=[]), place)]
 
 
-def jumps(statement: ast.AST) -> bool:
-    """Whether a statement holds a `break` or `continue` of the loop that it stands in."""
-    if isinstance(statement, _JUMPS):
+def jumps(statement: ast.AST, kinds: tuple[type[ast.stmt], ...] = _JUMPS) -> bool:
+    """Whether a statement holds a `break` or `continue`, or one of these, of the loop that it stands in."""
+    if isinstance(statement, kinds):
         return True
     # those of an inner loop are its own, apart from those behind its `else`
     inner = statement.orelse if isinstance(statement, _LOOPS) else parts(statement)
-    return not isinstance(statement, CLOSED) and any(map(jumps, inner))
+    return not isinstance(statement, CLOSED) and any(jumps(part, kinds) for part in inner)
 
 
 def _arms(statement: ast.If, rest: Sequence[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt]] | None:
@@ -105,10 +112,10 @@ def _arms(statement: ast.If, rest: Sequence[ast.stmt]) -> tuple[list[ast.stmt], 
     return ([*then, *rest], other) if any(isinstance(part, _JUMPS) for part in other) else None
 
 
-def _setting(name: str, place: ast.stmt) -> ast.stmt:
-    """`name = True`."""
+def _setting(name: str, value: bool, place: ast.stmt) -> ast.stmt:
+    """`name = value`."""
     target = placed(ast.Name(id=name, ctx=ast.Store()), place)
-    return placed(ast.Assign(targets=[target], value=placed(ast.Constant(value=True), place)), place)
+    return placed(ast.Assign(targets=[target], value=placed(ast.Constant(value=value), place)), place)
 
 
 def _name(name: str, place: ast.stmt) -> ast.expr:

@@ -292,13 +292,11 @@ class Rewriter(Loops):
         return [give]
 
     def rewrite_break(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
-        return [*self._leave("break", place.in_loop, node), node]
+        """Those that are left stand at the end of a `finally`."""
+        leave = At(node).lines(f"__nbad__.leave({', '.join(place.in_loop)})") if place.in_loop else []
+        return [*leave, node]
 
-    def rewrite_continue(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
-        return [*self._leave("continue", place.in_loop, node), node]
-
-    def _leave(self, word: str, branches: Sequence[str], node: ast.stmt) -> list[ast.stmt]:
-        return At(node).lines(f"__nbad__.leave({word!r}, {', '.join(branches)})") if branches else []
+    rewrite_continue = rewrite_break
 
     def rewrite_assert(self, node: Any, place: Place) -> list[ast.stmt]:
         """An `if` with a `raise`, if Python was not told to leave it out."""

@@ -1,16 +1,18 @@
 """Loops on data: they have Python's values and the derivatives of the passes that each element does, or are refused."""
 
 import math
+import textwrap
+import warnings
 from types import FunctionType
 
 import numpy as np
 import pytest
 from helpers.duals import on_duals, value_and_partials
-from helpers.tracing import traced
+from helpers.tracing import traced, written
 
 import nbad
 from nbad.derivatives.differentiate import jacobian
-from nbad.errors import NotConvergedError
+from nbad.errors import NotConvergedError, TraceError
 from nbad.graphs.interpreter import evaluate
 
 TABLE = (0.5, -1.0, 2.0, 0.25)
@@ -903,3 +905,32 @@ def test_long_loops_are_loops_of_the_machine():
 
     assert len(traced(long.__wrapped__).graph.nodes) < 10
     assert long(1.0) == pytest.approx(long.__wrapped__(1.0), rel=1e-9)
+
+
+JUMPS = {
+    "continue without a break": "try:\n    last = k\nfinally:\n    total += x\n    if k == 1:\n        continue\n    total += 10",
+    "continue behind a break": "try:\n    if k == 1: break\nfinally:\n    total += x\n    if k < 3: continue\n    total += 10",
+    "break behind a continue": "try:\n    if k == 1: continue\nfinally:\n    total += x\n    if k == 1: break\n    total += 10",
+}
+
+
+def jumping(tmp_path, body):
+    """A loop with jumps in a `finally`, of which newer Pythons warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        lines = textwrap.indent(body, " " * 8)
+        return written(
+            tmp_path / "jumping.py", f"def f(x):\n    total = 0.0\n    for k in range(4):\n{lines}\n    return total\n"
+        )
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_jumps_in_a_finally(name, tmp_path):
+    f = jumping(tmp_path, JUMPS[name])
+    assert nbad.kernel(f)(1.5) == f(1.5)
+
+
+def test_a_jump_of_some_elements_in_a_finally_is_refused(tmp_path):
+    f = jumping(tmp_path, "try:\n    total = 1.0\nfinally:\n    if x > k:\n        continue\n    total = 2.0")
+    with pytest.raises(TraceError, match="leaves the `finally` of a `try` by `break` or `continue` on a traced value"):
+        nbad.kernel(f)(1.5)
