@@ -85,21 +85,18 @@ def _order(n: Any) -> int | None:
     return None if number is None or not number >= 0 or number != number // 1 else int(number)
 
 
-def _polygamma(trace: "Trace", n: Any, x: Any) -> Any:
-    number = _order(n)
-    if number is None:
-        raise trace.refusal("calls `polygamma` with a first argument that is no plain whole number", "polygamma(1, x)")
-    return trace.apply("polygamma", (x,), number) if number else trace.apply("digamma", (x,))
+def _polygamma(trace: "Trace", n: int, x: Any) -> Any:
+    return trace.apply("polygamma", (x,), n) if n else trace.apply("digamma", (x,))
 
 
-def _of_whole_order(name: str, apply: Callable[..., Any]) -> Any:
+def _of_whole_order(path: str, apply: Callable[..., Any]) -> Any:
     """The meaning of a function whose first operand is a plain whole number."""
+    what = f"calls `{path.rpartition('.')[2]}` with a first argument that is no plain whole number"
 
     def act(trace: "Trace", n: Any, x: Any) -> Any:
         number = _order(n)
         if number is None:
-            what = f"calls `{name}` with a first argument that is no plain whole number"
-            raise trace.refusal(what, f"scipy.special.{name}(1, x)")
+            raise trace.refusal(what, f"{path}(1, x)")
         return apply(trace, number, x)
 
     return means(act, each=(1,))
@@ -215,7 +212,6 @@ def stop_gradient(x: Any) -> Any:
     return x if traced is None else traced._trace.call(stop_gradient, (x,), {})
 
 
-# made of the table, so that none is forgotten; `nbad.special` hands them on
 # splines
 
 
@@ -336,6 +332,7 @@ def _call_surface(spline: Any, is_grid: bool, trace: "Trace", x: Any, y: Any, dx
     return arrays.with_axes(trace, result, 2) if is_grid and grid else result
 
 
+# made of the table, so that none is forgotten; `nbad.special` hands them on
 FUNCTIONS = {
     name: _function(row, name)
     for row in ROWS
@@ -343,12 +340,14 @@ FUNCTIONS = {
     if module == MODULE
 } | {"polygamma": polygamma}
 
+_OF_WHOLE_ORDER: dict[str, Callable[..., Any]] = {
+    "scipy.special.polygamma": _polygamma,
+    "nbad.special.polygamma": _polygamma,
+    "scipy.special.expn": lambda trace, n, x: trace.apply("expint", (x,), n),
+    "scipy.special.kn": lambda trace, n, x: trace.apply("besselk", (n, x)),
+    "scipy.special.yn": lambda trace, n, x: trace.apply("bessely", (n, x)),
+}
 MEANINGS = {
-    "scipy.special.polygamma": means(_polygamma, each=(1,)),
-    "nbad.special.polygamma": means(_polygamma, each=(1,)),
-    "scipy.special.expn": _of_whole_order("expn", lambda trace, n, x: trace.apply("expint", (x,), n)),
-    "scipy.special.kn": _of_whole_order("kn", lambda trace, n, x: trace.apply("besselk", (n, x))),
-    "scipy.special.yn": _of_whole_order("yn", lambda trace, n, x: trace.apply("bessely", (n, x))),
     "scipy.special.zeta": means(_zeta),
     "scipy.special.lambertw": means(_lambertw, each=(0,)),
     "scipy.stats.norm.cdf": _of_normal(lambda trace, z, _: trace.apply("ndtr", (z,))),
@@ -363,4 +362,5 @@ MEANINGS = {
     "scipy.interpolate.splev": means(_splev, each=(0,)),
     "scipy.interpolate.bisplev": means(_bisplev, each=()),
     **{path: _series(function) for path, function in SERIES.items()},
+    **{path: _of_whole_order(path, apply) for path, apply in _OF_WHOLE_ORDER.items()},
 }

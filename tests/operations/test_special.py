@@ -345,7 +345,9 @@ def test_polygamma(function, rng):
         np.testing.assert_allclose(function(n, x), scipy.special.polygamma(n, x), rtol=1e-12)
     slopes = nbad.grad(nbad.kernel(lambda x: function(1, x)))(x)
     np.testing.assert_allclose(slopes, scipy.special.polygamma(2, x), rtol=1e-12)
-    with pytest.raises(TraceError, match=r"a first argument that is no plain whole number[\s\S]*fix: polygamma\(1, x\)"):
+    with pytest.raises(
+        TraceError, match=r"a first argument that is no plain whole number[\s\S]*fix: (nbad|scipy).special.polygamma\(1, x\)"
+    ):
         nbad.kernel(lambda x: function(x, x))(1.0)
 
 
