@@ -4,7 +4,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nbad.rewriting.scopes import CLOSED, TRIES, parts, placed
+from nbad.rewriting.scopes import CLOSED, TRIES, changed, parts, placed
 
 _JUMPS, _LOOPS = (ast.Break, ast.Continue), (ast.For, ast.AsyncFor, ast.While)
 _CLAUSES = (ast.ExceptHandler, ast.match_case)
@@ -53,11 +53,11 @@ class _Cut:
     def _statements(self, statement: ast.stmt, rest: Sequence[ast.stmt]) -> list[ast.stmt]:
         """The same for a statement that jumps somewhere in it, and those behind it."""
         if isinstance(statement, ast.If) and (arms := _arms(statement, rest)) is not None:
-            return [_copy(statement, body=self.block(arms[0]), orelse=self.block(arms[1]))]
+            return [changed(statement, body=self.block(arms[0]), orelse=self.block(arms[1]))]
         fields = {name: self._field(statement, name, value) for name, value in ast.iter_fields(statement)}
         if isinstance(statement, TRIES) and statement.orelse and any(map(jumps, statement.body)):
             fields["orelse"] = self._guarded(fields["orelse"])
-        return [_copy(statement, **fields), *(self._guarded(self.block(rest)) if rest else [])]
+        return [changed(statement, **fields), *(self._guarded(self.block(rest)) if rest else [])]
 
     def _field(self, statement: ast.stmt, name: str, value: Any) -> Any:
         """A field of a statement; an inner loop has its own jumps."""
@@ -70,7 +70,7 @@ class _Cut:
             return done
         if value and isinstance(value[0], ast.stmt):
             return self.block(value)
-        return [_copy(part, body=self.block(part.body)) if isinstance(part, _CLAUSES) else part for part in value]
+        return [changed(part, body=self.block(part.body)) if isinstance(part, _CLAUSES) else part for part in value]
 
     def _jump(self, statement: ast.stmt) -> list[ast.stmt]:
         is_break = isinstance(statement, ast.Break)
@@ -127,8 +127,3 @@ def _unreachable(statements: Sequence[ast.stmt], place: ast.stmt) -> list[ast.st
     if not statements:
         return []
     return [placed(ast.If(test=placed(ast.Constant(value=False), place), body=list(statements), orelse=[]), place)]
-
-
-def _copy(node: Any, **fields: Any) -> Any:
-    """A node with other fields."""
-    return placed(type(node)(**(dict(ast.iter_fields(node)) | fields)), node)

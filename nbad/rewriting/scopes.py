@@ -45,20 +45,25 @@ def placed(node: Any, like: Any) -> Any:
     return node
 
 
+def changed(node: Any, **fields: Any) -> Any:
+    """A node with other fields, in its place."""
+    return placed(type(node)(**(dict(ast.iter_fields(node)) | fields)), node)
+
+
 def is_plain_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Whether a function is neither a generator nor asynchronous."""
-    inside = _own_nodes(node.body)
+    inside = own_nodes(node.body)
     return isinstance(node, ast.FunctionDef) and not any(isinstance(part, (ast.Yield, ast.YieldFrom)) for part in inside)
 
 
 def returns(statement: ast.stmt) -> bool:
     """Whether a statement contains a `return` of the function that it stands in."""
-    return any(isinstance(node, ast.Return) for node in _own_nodes([statement], CLOSED))
+    return any(isinstance(node, ast.Return) for node in own_nodes([statement], CLOSED))
 
 
 def leaves(statement: ast.stmt) -> bool:
     """Whether a statement of a `finally` may leave it, and with it an error that is on its way."""
-    return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in _own_nodes([statement], CLOSED))
+    return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in own_nodes([statement], CLOSED))
 
 
 def asked_names(function: ast.AST) -> set[str]:
@@ -90,10 +95,10 @@ def _may_catch_names(kind: ast.expr | None) -> bool:
 
 def bound_names(statements: Iterable[ast.AST]) -> set[str]:
     """The names that statements or expressions bind or delete."""
-    return {name for node in _own_nodes(statements) for name in _names(node)}
+    return {name for node in own_nodes(statements) for name in _names(node)}
 
 
-def _own_nodes(nodes: Iterable[ast.AST], closed: tuple[type, ...] = _SCOPES) -> Iterator[ast.AST]:
+def own_nodes(nodes: Iterable[ast.AST], closed: tuple[type, ...] = _SCOPES) -> Iterator[ast.AST]:
     """All nodes of the same scope; of functions and classes, and others that are `closed`, only the node itself."""
     stack = list(nodes)
     while stack:

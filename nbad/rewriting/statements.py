@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 from nbad.rewriting import syntax
 from nbad.rewriting.expressions import At
 from nbad.rewriting.loops import Loops, Place, settings
-from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, is_plain_function, leaves, placed, returns
+from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, changed, is_plain_function, leaves, placed, returns
 from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -85,7 +85,7 @@ class Rewriter(Loops):
             end = At(node.body[-1]).lines("return _nbad_call.end()")
             body = docstring + begin + self._mortal(node.body[0], "_nbad_call", body[len(docstring) :]) + end
         outside = {name: self.visit_field(getattr(node, name)) for name in ("args", "decorator_list")}
-        return placed(type(node)(**{**dict(ast.iter_fields(node)), **outside, "body": body}), node)
+        return changed(node, **outside, body=body)
 
     def _mortal(self, place: ast.stmt, variable: str, body: list[ast.stmt]) -> list[ast.stmt]:
         """Statements whose errors may end a path only, of the branch or call with the given variable."""
@@ -125,7 +125,7 @@ class Rewriter(Loops):
     def rewrite_classdef(self, node: ast.ClassDef, place: Place) -> list[ast.stmt]:
         """Only its methods are rewritten."""
         body = [self.function(part) if isinstance(part, ast.FunctionDef) else part for part in node.body]
-        return [placed(ast.ClassDef(**{**dict(ast.iter_fields(node)), "body": body}), node)]
+        return [changed(node, body=body)]
 
     def rewrite_if(self, node: ast.If, place: Place) -> list[ast.stmt]:
         """A chain of `elif` from its end, so that a long one needs no deep recursion."""
@@ -334,10 +334,9 @@ def _reraising(statements: list[Any], error: str) -> list[Any]:
 def _with_error(node: Any, error: str) -> Any:
     if isinstance(node, ast.Raise) and node.exc is None:
         return At(node).statement(f"raise {error}")
-    if isinstance(node, (*CLOSED, ast.ExceptHandler)):  # these have errors of their own
+    if not isinstance(node, ast.AST) or isinstance(node, (*CLOSED, ast.ExceptHandler)):  # these have errors of their own
         return node
-    fields = {name: _reraising(value, error) if isinstance(value, list) else value for name, value in ast.iter_fields(node)}
-    return placed(type(node)(**fields), node)
+    return changed(node, **{name: _reraising(value, error) for name, value in ast.iter_fields(node) if isinstance(value, list)})
 
 
 def _returns_last_only(body: list[ast.stmt]) -> bool:

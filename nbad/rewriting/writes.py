@@ -5,13 +5,11 @@ y[mask] *= v    y = __nbad__.put(__nbad__.augmented("imul", __nbad__.item(y, _nb
 """
 
 import ast
-from collections.abc import Iterator
 from typing import Any
 
 from nbad.rewriting.expressions import At, may_be_mask
-from nbad.rewriting.scopes import bound_names, parts, placed
+from nbad.rewriting.scopes import CLOSED, bound_names, changed, own_nodes
 
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IN_PLACE = {
     ast.Add: "iadd", ast.Sub: "isub", ast.Mult: "imul", ast.Div: "itruediv", ast.FloorDiv: "ifloordiv", ast.Mod: "imod",
     ast.Pow: "ipow", ast.BitAnd: "iand", ast.BitOr: "ior", ast.BitXor: "ixor",
@@ -27,33 +25,25 @@ def with_writes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.st
 def _local_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     arguments = function.args
     given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    outer = {name for node in _own(function.body) if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names}
+    declared = (node for node in own_nodes(function.body, CLOSED) if isinstance(node, ast.Global | ast.Nonlocal))
+    outer = {name for node in declared for name in node.names}
     return ({each.arg for each in given if each is not None} | bound_names(function.body)) - outer
-
-
-def _own(nodes: list[Any]) -> Iterator[ast.AST]:
-    """The statements of a function, without those of functions and classes in it."""
-    for node in nodes:
-        yield node
-        if not isinstance(node, _SCOPES):
-            yield from _own([part for part in parts(node) if not isinstance(part, ast.expr)])
 
 
 def _statement(node: Any, names: set[str]) -> Any:
     """A statement, or a part of one that holds statements."""
-    if isinstance(node, (*_SCOPES, ast.expr)):
+    if isinstance(node, CLOSED):
         return node
     target: Any = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
     if _is_place(target, names):
         return _assigned(node, target, node.value, target.slice)
     if isinstance(node, ast.AugAssign) and type(node.op) in _IN_PLACE and _is_place(node.target, names):
         return _augmented(node)
-    fields = dict(ast.iter_fields(node))
-    inner = {name: value for name, value in fields.items() if isinstance(value, list) and value and isinstance(value[0], ast.AST)}
+    lists = ((name, value) for name, value in ast.iter_fields(node) if isinstance(value, list))
+    inner = {name: value for name, value in lists if value and isinstance(value[0], ast.AST)}
     if not inner or not isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
         return node
-    fields |= {name: [_statement(part, names) for part in value] for name, value in inner.items()}
-    return placed(type(node)(**fields), node)
+    return changed(node, **{name: [_statement(part, names) for part in value] for name, value in inner.items()})
 
 
 def _is_place(target: Any, names: set[str]) -> bool:
