@@ -90,7 +90,7 @@ class Fork:
     def end_arm(self) -> Changes:
         """What the arm wrote, which is undone here."""
         if settings() != self._settings:
-            raise self.flow.trace.refusal(*refusals.FLOW["settings"], line=self.line)
+            raise self.flow.trace.refusal_of("settings", line=self.line)
         aliases, stale = self.flow.trace.aliases, self.flow.trace.aliases.stale
         aliases.stale = dict(self._stale)
         changes = self.heap.changes()
@@ -118,8 +118,7 @@ class Fork:
             try:
                 items = [self.merger.merge(a, b) for a, b in zip(*sides, strict=True)]
             except Different as error:
-                what, fix = refusals.FLOW["items"]
-                raise self.flow.trace.refusal(what.format(name=entry.name), fix, line=self.line, got=str(error)) from None
+                raise self.flow.trace.refusal_of("items", line=self.line, got=str(error), name=entry.name) from None
             entry.write(items)
 
     def _is_old(self, value: Any) -> bool:
@@ -158,9 +157,8 @@ class Fork:
             return
         if entry.kind.write is not None:
             entry.write(entry.contents.items)  # what is outside the kernel stays as it was
-        what, fix = refusals.FLOW[case]
-        text = what.format(name=entry.name, noun=entry.kind.noun)
-        raise self.flow.trace.refusal(text, fix.format(name=entry.name), line=self._line_of_change(entry.name))
+        line = self._line_of_change(entry.name)
+        raise self.flow.trace.refusal_of(case, line=line, name=entry.name, noun=entry.kind.noun)
 
     def _line_of_change(self, name: str) -> lines.Line:
         """The first line of the arms that looks like the change, or that names the variable, else the test's."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import Changes, Fork, variables
 from nbad.branching.guards import refuse_end
-from nbad.language import refusals
 from nbad.language.merging import Different, as_condition
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ class Choice(Fork):
         try:
             result = self.merger.merge(a, b)
         except Different as error:
-            what, fix = refusals.FLOW["operands"]
-            raise self.flow.trace.refusal(what, fix, line=self.line, got=str(error)) from None
+            raise self.flow.trace.refusal_of("operands", line=self.line, got=str(error)) from None
         self.close()
         return result
 
@@ -120,6 +118,5 @@ def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool
     choice.close()
     bound = next((name for name, new in variables(frame.f_locals) if new is not known.get(name, _END)), None)
     if bound is not None:
-        what, fix = refusals.FLOW["binds"]
-        raise flow.trace.refusal(what.format(name=bound), fix.format(name=bound))
+        raise flow.trace.refusal_of("binds", name=bound)
     return value

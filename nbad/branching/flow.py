@@ -69,11 +69,11 @@ class Flow(Paths):
             raise self.trace.refused from None  # somebody has made another error of it
         if isinstance(error, Exception) and not isinstance(error, NbadError) and (misuse := refusals.misuse(error)):
             case, got = misuse
-            raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error), got=got) from None
+            raise self.trace.refusal_of(case, line=lines.raising_line(error), got=got) from None
         traced = [fork for fork in self.open if fork.is_traced]
         if error is not None and (traced or self.trace.is_flagged) and ends_path(error):
             case = "raise" if traced else "every path"
-            raise self.trace.refusal(*refusals.FLOW[case], line=lines.raising_line(error)) from error
+            raise self.trace.refusal_of(case, line=lines.raising_line(error)) from error
         if error is None:
             if self.trace.refused:
                 raise self.trace.refused
@@ -126,7 +126,7 @@ class Flow(Paths):
     def leave(self, *branches: PlainBranch | Branch) -> None:
         """Refuse a jump out of branches on traced values."""
         if any(branch.is_traced for branch in branches):
-            raise self.trace.refusal(*refusals.FLOW["break"])
+            raise self.trace.refusal_of("break")
         for branch in branches:
             if isinstance(branch, Trial):
                 branch.undo()
@@ -135,7 +135,7 @@ class Flow(Paths):
         """The truth of a test that must not be traced."""
         truth = self.truth(test)
         if truth is None:
-            raise self.trace.refusal(*refusals.FLOW[word])
+            raise self.trace.refusal_of(word)
         return truth
 
     def checked(self, value: Any = None) -> Any:
@@ -159,8 +159,7 @@ class Flow(Paths):
         if truth is not None:
             choice: PlainChoice | Choice = PlainChoice(value, truth, sys._getframe(1))
         elif binds:
-            what, fix = refusals.FLOW["binds"]
-            raise self.trace.refusal(what.format(name=binds), fix.format(name=binds))
+            raise self.trace.refusal_of("binds", name=binds)
         else:
             self._check_shared()
             choice = Choice(self, _scalar(value), sys._getframe(1))
@@ -221,14 +220,14 @@ class Flow(Paths):
             other = b if a is None else a
             return other.none if type(other) is Perhaps else other is None
         if Perhaps in (type(a), type(b)):
-            raise self.trace.refusal(*refusals.FLOW["perhaps"])
+            raise self.trace.refusal_of("perhaps")
         if a is b or not (self.has_names(a, b) or isinstance(a, Tracer) or isinstance(b, Tracer)):
             return self.original(a) is self.original(b)
         if self._are_conditions(a, b):
             return self.negated(self.trace.exclusive(a, b))
         # a choice between numbers is a new one, and True may be passed for a number
         if self.has_names(a, b) or (isinstance(a, Tracer) and isinstance(b, Tracer)) or self._may_be_flag(a, b):
-            raise self.trace.refusal(*refusals.FLOW["identity"])
+            raise self.trace.refusal_of("identity")
         return False
 
     def only(self, value: Any) -> type:
@@ -292,7 +291,7 @@ class Flow(Paths):
     def put(self, value: Any, container: Any, index: Any) -> Any:
         """`container[index] = value`; gives what the variable of the container is to hold."""
         if self._passes and isinstance(container, Tracer):  # another name of it is no state of the loop's
-            raise self.trace.refusal(*refusals.FLOW["loop number"])
+            raise self.trace.refusal_of("loop number")
         return masks.put(self.trace, value, container, index)
 
     def augmented(self, name: str, old: Any, value: Any) -> Any:
@@ -316,7 +315,7 @@ class Flow(Paths):
         """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""
         left = [fork for fork in self.open[depth:] if fork.is_traced]
         if left:
-            raise self.trace.refusal(*refusals.FLOW["caught"], line=left[-1].line)
+            raise self.trace.refusal_of("caught", line=left[-1].line)
         del self.open[depth:]
 
     def _innermost(self, frame: FrameType) -> Any:
@@ -342,9 +341,8 @@ class Flow(Paths):
                 raise self._refuse_write(shared)
 
     def _refuse_write(self, shared: Shared) -> TraceError:
-        what, fix = refusals.FLOW[shared.case]
         got = "names that depend on a traced value" if shared.case == "shared" else "the loop"
-        return self.trace.refusal(what, fix, got=f"{got}: {shared.line}")
+        return self.trace.refusal_of(shared.case, got=f"{got}: {shared.line}")
 
     def has_names(self, *values: Any) -> bool:
         """Whether any of several lists or arrays may be another one, depending on a traced value."""

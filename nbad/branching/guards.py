@@ -8,7 +8,6 @@ from nbad.branching.arms import variables
 from nbad.branching.returns import Call
 from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
-from nbad.language import refusals
 from nbad.lines import Line, running_line
 from nbad.rewriting.unseen import acts_at_end, has_end, may_swallow
 
@@ -60,7 +59,7 @@ class Guard:
     def fault(self, condition: Any, error: Exception) -> None:
         """Refuse that it catches an error of some elements, or raises one that those have not that returned before."""
         case = "caught" if self._heap is None else "finally"
-        raise self._flow.trace.refusal(*refusals.FLOW[case], line=self._line)
+        raise self._flow.trace.refusal_of(case, line=self._line)
 
     def passed(self) -> None:
         """The body of the statement ends."""
@@ -70,7 +69,7 @@ class Guard:
         """The body, the errors of which do not get out, has run."""
         # a body without arithmetic on traced values catches what it would catch outside
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
-            raise self._flow.trace.refusal(*refusals.FLOW["try"], line=self._line or running_line())
+            raise self._flow.trace.refusal_of("try", line=self._line or running_line())
 
     def finish(self, has_return: bool) -> None:
         """The `finally` begins: it runs once, behind the returns of some elements and of others not."""
@@ -79,7 +78,7 @@ class Guard:
         self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
         self._flow.guards.append(self)
         if has_return:
-            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+            raise self._flow.trace.refusal_of("finally")
 
     def finished(self) -> None:
         """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
@@ -87,10 +86,10 @@ class Guard:
             return
         self.passed()
         if self._heap.changes():
-            raise self._flow.trace.refusal(*refusals.FLOW["finally"])
+            raise self._flow.trace.refusal_of("finally")
 
 
 def refuse_end(flow: "Flow", items: Iterator[Any]) -> None:
     """Refuse that some elements leave an iterator, and others go on, if code of the user's runs where it is left."""
     if has_end(items):
-        raise flow.trace.refusal(*refusals.FLOW["end"])
+        raise flow.trace.refusal_of("end")

@@ -20,7 +20,6 @@ from nbad.branching.passes import Moment, Pass
 from nbad.branching.returns import Call
 from nbad.containers.snapshots import Heap
 from nbad.errors import InternalError, TraceError
-from nbad.language import refusals
 from nbad.language.merging import Different
 from nbad.language.number_functions import TracedRange
 from nbad.rewriting.unseen import has_end
@@ -141,8 +140,8 @@ class Loop:
         for entry, now in before.changes():
             if self._pass is not None or self.flow.truth(test) is None:
                 is_carried = entry.kind.write is not None and len(now.items) == len(entry.contents.items)
-                what, fix = refusals.FLOW["loop test" if is_carried else "loop changed"]
-                raise self.flow.trace.refusal(what.format(name=entry.name, noun=entry.kind.noun), fix)
+                case = "loop test" if is_carried else "loop changed"
+                raise self.flow.trace.refusal_of(case, name=entry.name, noun=entry.kind.noun)
             self._wants = False
 
     def _goes_on(self, test: Any, left: Any, frame: FrameType) -> bool:
@@ -180,7 +179,7 @@ class Loop:
             self._is_over = True
             return True
         if isinstance(error, NoPath):
-            error = self.flow.trace.refusal(*refusals.FLOW["raise"])
+            error = self.flow.trace.refusal_of("raise")
         if self._pass is None or not isinstance(error, Exception) or isinstance(error, InternalError):
             return False
         self._is_early = isinstance(error, NameError)
@@ -196,7 +195,7 @@ class Loop:
         """Whether to set the variables, behind the loop."""
         self._let_go()
         if self._pass is not None:  # left by a jump that hides an error
-            raise self.flow.trace.refusal(*refusals.FLOW["break"])
+            raise self.flow.trace.refusal_of("break")
         if self._is_over and self.sets:
             self.sets = False
             return True
@@ -234,8 +233,7 @@ class Loop:
         if self._passes > LONGEST and self._error is not None and self._is_left(is_left):
             raise self._error
         if self._passes > LARGEST_LOOP:
-            what, fix = refusals.FLOW["endless"]
-            raise self.flow.trace.refusal(what.format(count=LARGEST_LOOP), fix)
+            raise self.flow.trace.refusal_of("endless", count=LARGEST_LOOP)
 
     # one pass for all
 

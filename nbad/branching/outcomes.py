@@ -12,7 +12,7 @@ from nbad.errors import NotConvergedError
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.loops import Loop as Repeated
 from nbad.graphs.steps import Step, dependents, extract
-from nbad.language import no_value, refusals
+from nbad.language import no_value
 from nbad.language.arrays import owner
 from nbad.language.merging import both, containers
 from nbad.language.values import Tracer
@@ -142,9 +142,8 @@ class Outcomes:
             moving = [State(trace, "none", ANY, next=0.0)]
         wanted = [trace.node(goes_on, BOOL), *(state.node_of(state.next) for state in moving)]
         if not self._unbound.isdisjoint(wanted):
-            what, fix = refusals.FLOW["one-sided"]
             name = next((state.name for state, node in zip(moving, wanted[1:], strict=True) if node in self._unbound), "done")
-            raise trace.refusal(what.format(name=name), fix.format(name=name), line=run.line)
+            raise trace.refusal_of("one-sided", line=run.line, name=name)
         fixed = {state.node: state.node_of(state.initial) for state in self._fixed}
         step = extract(builder, run.first, {state.node: state.name for state in moving}, fixed, wanted)
         self._check(step, moving)
@@ -169,7 +168,7 @@ class Outcomes:
         size = sum(node.op not in ("input", "const") for node in step.graph.nodes)
         exact = [state for state in moving if state.name in limits.plain and not self._is_counter(state)]
         if size > limits.operations or exact:
-            raise self._trace.refusal(*refusals.FLOW["loop size"], line=self._run.line)
+            raise self._trace.refusal_of("loop size", line=self._run.line)
 
     def _change(self, state: State) -> float | None:
         """By how much a state changes in each pass, if that is a constant."""

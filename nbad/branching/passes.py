@@ -16,7 +16,6 @@ from nbad.branching.outcomes import Count, Left, Limits, Outcomes
 from nbad.branching.returns import Call
 from nbad.branching.states import State, is_carried, kind_of, likeness, numbers, rebuilt
 from nbad.containers.snapshots import Contents, Entry, Heap
-from nbad.language import refusals
 from nbad.language.merging import both, containers, is_number
 
 if TYPE_CHECKING:
@@ -177,8 +176,7 @@ class Pass:
             case = "loop items"
         else:
             return
-        what, fix = refusals.FLOW[case]
-        raise self.trace.refusal(what.format(name=entry.name, noun=entry.kind.noun), fix.format(name=entry.name), line=self.line)
+        raise self.trace.refusal_of(case, line=self.line, name=entry.name, noun=entry.kind.noun)
 
     # what the pass needs to begin with
 

@@ -92,7 +92,7 @@ class Paths:
         if error is None or not ends_path(error):
             return False
         if any(fork.is_traced for fork in self.open[mark.open + inside :]):
-            raise self.trace.refusal(*refusals.FLOW["raise"], line=lines.raising_line(error))
+            raise self.trace.refusal_of("raise", line=lines.raising_line(error))
         if isinstance(error, Exception):
             self._flag(error)
         del self.open[mark.open + inside :]
@@ -189,8 +189,7 @@ class Paths:
 
     def missing(self, name: str, loss: Loss, line: lines.Line | None = None) -> TraceError:
         """The error for a variable that has no value after a branch, by a `Loss`."""
-        what, fix = (text.format(name=name) for text in refusals.FLOW[loss.case])
-        return self.trace.refusal(what, fix, line=line, got=loss.why)
+        return self.trace.refusal_of(loss.case, line=line, got=loss.why, name=name)
 
     def text(self, before: TraceError | None, value: str) -> Any:
         """An f-string, before which something was refused or not: one that shows traced values is of a kind of its own."""

@@ -13,7 +13,6 @@ from nbad.branching.arms import variables
 from nbad.containers.kinds import Contents, carried, kind_of, same
 from nbad.containers.snapshots import Entry, Heap
 from nbad.errors import InternalError, TraceError
-from nbad.language import refusals
 from nbad.language.merging import Copy, Different, Entangled, Merger, both, containers, described, either, kept, uncopied
 from nbad.language.values import Tracer
 
@@ -236,8 +235,7 @@ class Call:
         try:
             value = merger.merge(a.value, b.value)
         except Different as error:
-            what, fix = refusals.FLOW["results"]
-            raise self.flow.trace.refusal(what, fix, line=a.line, got=str(error)) from None
+            raise self.flow.trace.refusal_of("results", line=a.line, got=str(error)) from None
         self._entangled += merger.entangled
         return Outcome(value, contents, a.line)
 
@@ -254,8 +252,7 @@ class Call:
             raise self._refusal(f"the {entry.kind.noun} `{entry.name}`") from None
 
     def _refusal(self, changed: str) -> TraceError:
-        what, fix = refusals.FLOW["after"]
-        return self.flow.trace.refusal(what, fix, got=f"{changed} is changed after the first return")
+        return self.flow.trace.refusal_of("after", got=f"{changed} is changed after the first return")
 
     def _kept(self, value: Any) -> tuple[Any, dict[int, Contents]]:
         """A value and the contents of what outlives the call; what does not, and may still be written to, is copied."""

@@ -64,7 +64,7 @@ class TracedArray(np.ndarray):
 
     @dtype.setter
     def dtype(self, dtype: Any) -> NoReturn:
-        raise self._trace.refusal(*refusals.FLOW["memory"])
+        raise self._trace.refusal_of("memory")
 
     # as of all real arrays the array itself; NumPy 2.5 asks its items, which are objects
     real = property(lambda self: self, lambda self, value: self.__setitem__(..., value))
@@ -183,7 +183,7 @@ def _in_place(name: str) -> Callable[..., Any]:
 
 def _of_memory(name: str) -> Callable[..., Any]:
     def method(self: "TracedArray", *args: Any, **kwargs: Any) -> NoReturn:
-        raise self._trace.refusal(*refusals.FLOW["memory"], got=name)
+        raise self._trace.refusal_of("memory", got=name)
 
     return method
 

@@ -12,7 +12,7 @@ import numpy as np
 from nbad.graphs.flags import Cause
 from nbad.graphs.graph import GraphBuilder
 from nbad.graphs.ranges import range_of
-from nbad.language import arrays, refusals
+from nbad.language import arrays
 from nbad.language.arrays import TracedArray, filled, owner, wrap
 from nbad.language.meanings import Meaning, means
 from nbad.language.merging import Different, Merger, containers, either, is_number, opposite
@@ -190,9 +190,9 @@ def _check_finite(trace: "Trace", index: Any) -> None:
 def _items(trace: "Trace", container: Any, index: TracedArray) -> Any:
     """The items of an array with one axis at an array of places."""
     if not isinstance(container, np.ndarray) or container.ndim != 1 or all(map(trace.is_condition, index.flat)):
-        raise trace.refusal(*refusals.FLOW["index"])
+        raise trace.refusal_of("index")
     if any(not isinstance(place, Tracer) and place != int(place) for place in index.flat):
-        raise trace.refusal(*refusals.FLOW["index"])
+        raise trace.refusal_of("index")
     places = (place if isinstance(place, Tracer) else int(place) for place in index.flat)
     return wrap(trace, filled([item(trace, container, place) for place in places], index.shape))
 
@@ -202,7 +202,7 @@ def _array_item(trace: "Trace", array: np.ndarray, index: tuple[Any, ...]) -> An
     traced = [axis for axis, part in enumerate(index) if isinstance(part, Tracer)]
     is_odd = any(part is None or part is Ellipsis or trace.is_condition(part) for part in index)
     if traced and (is_odd or len(index) > array.ndim):
-        raise trace.refusal(*refusals.FLOW["index"])
+        raise trace.refusal_of("index")
     wrong = IndexError(
         "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices"
     )
@@ -247,8 +247,7 @@ def _merged(trace: "Trace", merge: Callable[[], Any]) -> Any:
     try:
         return merge()
     except Different as error:
-        what, fix = refusals.FLOW["table"]
-        raise trace.refusal(what, fix, got=str(error)) from None
+        raise trace.refusal_of("table", got=str(error)) from None
 
 
 def select_tree(trace: "Trace", values: list[Any], is_below: Callable[[int], Any]) -> Any:
@@ -269,7 +268,7 @@ def contained(trace: "Trace", item: Any, container: Any) -> Any:
     if is_of_key(container, item) or isinstance(container, KeysView | ValuesView):
         container = tuple(container)
     if isinstance(container, Iterator) and trace.is_traced(item):  # how far it is read depends on the item
-        raise trace.refusal(*refusals.FLOW["iterator"])
+        raise trace.refusal_of("iterator")
     if not isinstance(container, (list, tuple, set, frozenset, range, np.ndarray)) or first_traced((item, container)) is None:
         return item in container
     if isinstance(container, np.ndarray):

@@ -10,7 +10,6 @@ from nbad.graphs.flags import Cause, Flag, Flags
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.simplify import SimplifyingBuilder, compact, simplify
 from nbad.graphs.steps import forget
-from nbad.language import refusals
 from nbad.language.merging import both, opposite
 from nbad.language.trace import Trace, is_whole_number
 from nbad.language.values import TracedWhole
@@ -40,7 +39,7 @@ def frozen(trace: Trace, outputs: list[int]) -> tuple[Graph, Flags | None]:
     """The graph of the outputs, and all flags as a graph of the same inputs; None where no element can have one."""
     has_states, is_kept = forget(trace.builder, [*outputs, *_flag_nodes(trace)])
     if is_kept:
-        raise trace.refusal(*refusals.FLOW["loop keeps"])
+        raise trace.refusal_of("loop keeps")
     if trace.unset:
         _flag_uses(trace, outputs)
     if not (trace.flags or trace.unset):

@@ -28,6 +28,7 @@ from nbad.language.values import (
     first_traced,
     plain_number,
 )
+from nbad.lines import Line
 from nbad.operations.row import BOOL, REAL
 from nbad.operations.table import TABLE
 from nbad.rewriting.texts import computing_line
@@ -195,7 +196,7 @@ class Trace:
         """Elements on the path that is run have no value where a condition holds, by an operation on None."""
         frame = lines.user_frame()
         if frame is None or "__nbad__" not in frame.f_globals:  # it may have asked for None, which nobody noticed
-            raise self.refusal(*refusals.FLOW["perhaps"])
+            raise self.refusal_of("perhaps")
         self.no_value(condition, Cause.here(TypeError("an operation on None")))
 
     def nothing(self) -> Tracer:
@@ -325,35 +326,33 @@ class Trace:
         return found
 
     def refusal(
-        self,
-        what: str,
-        fix: str | None = None,
-        *,
-        line: lines.Line | None = None,
-        got: str | None = None,
-        expected: str | None = None,
-        meant: str | None = None,
+        self, what: str, fix: str | None = None, *, line: Line | None = None, got: str | None = None, expected: str | None = None
     ) -> TraceError:
         """The error that says what this kernel does, where, and what to write instead."""
         where = line or self.line()
-        error = TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, meant=meant, fix=fix)
+        error = TraceError(f"kernel `{self.name}` {what}:", source=where, got=got, expected=expected, fix=fix)
         self.refused = self.refused or error
         return error
+
+    def refusal_of(self, case: str, *, line: Line | None = None, got: str | None = None, **words: Any) -> TraceError:
+        """The same for a case of `refusals.FLOW`, in which these words are filled in."""
+        what, fix = (text.format(**words) for text in refusals.FLOW[case])
+        return self.refusal(what, fix, line=line, got=got)
 
     def note_text(self, frame: FrameType | None) -> None:
         """The text of a traced value, which is not that of a number, is asked for: it may be shown, but not computed with."""
         line = computing_line(frame) if self.is_open else None
         if line is not None:
-            self.refusal(*refusals.FLOW["text"], line=line)  # it counts: an error that is on its way needs the text
+            self.refusal_of("text", line=line)  # it counts: an error that is on its way needs the text
 
     def _look_around(self, frame: FrameType, is_condition: bool) -> None:
         """Refuse an operation that runs in code that may hide something from the trace."""
         fault = self.unseen.fault(frame, is_condition)
         if fault is None:
             return
-        code, (what, fix) = fault.frame.f_code, refusals.FLOW[fault.case]
+        code = fault.frame.f_code
         line, got = lines.line_of(code, fault.frame.f_lineno), lines.obstacle(fault.frame)
-        raise self.refusal(what.format(name=code.co_name), fix, line=line, got=got)
+        raise self.refusal_of(fault.case, line=line, got=got, name=code.co_name)
 
     def _plain(self, value: Any) -> bool | float:
         plain = plain_number(value)

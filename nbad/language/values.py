@@ -364,7 +364,7 @@ class Perhaps:
         while frame.f_globals.get("__name__") in ("abc", "numbers", "typing"):
             frame = frame.f_back
         if "__nbad__" in frame.f_globals:
-            raise self._trace.refusal(*refusals.FLOW["perhaps"])
+            raise self._trace.refusal_of("perhaps")
         return Perhaps
 
     def use(self) -> Any:
@@ -379,7 +379,7 @@ class Perhaps:
         return ~self._trace.condition(self == other)
 
     def __bool__(self) -> NoReturn:
-        raise self._trace.refusal(*refusals.FLOW["perhaps"])
+        raise self._trace.refusal_of("perhaps")
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -90,7 +90,7 @@ class StandIn:
 
     def __instancecheck__(self, instance: Any) -> bool:
         if type(instance) is Perhaps:
-            raise self._rebinder.trace.refusal(*refusals.FLOW["perhaps"])
+            raise self._rebinder.trace.refusal_of("perhaps")
         return isinstance(instance, self._original)
 
     def __subclasscheck__(self, subclass: Any) -> bool:
@@ -172,8 +172,7 @@ class Rebinder:
         is_class = isinstance(value, type)
         cls: Any = value if is_class else type(value)
         if (make is None or is_class) and (method := asking_method(cls)):
-            what, fix = refusals.FLOW["type"]
-            raise self.trace.refusal(what.format(name=f"{path}.{method}"), fix)
+            raise self.trace.refusal_of("type", name=f"{path}.{method}")
         return value if make is None else make(self, value, path)
 
     def _namespace(self, value: Any, path: str) -> StandIn:
@@ -196,7 +195,7 @@ class Rebinder:
             if len(args) != 1:
                 return _call(type, args, kwargs)
             if type(args[0]) is Perhaps:
-                raise self.trace.refusal(*refusals.FLOW["perhaps"])
+                raise self.trace.refusal_of("perhaps")
             return self.rebind(_original(args[0]).__class__)
 
         return StandIn(value, path, self, invoke)
