@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from nbad.graphs.flags import Cause
-from nbad.language import arrays, merging, refusals
+from nbad.language import arrays, merging
 from nbad.language.lookup import extreme, extreme_by, ordered
 from nbad.language.meanings import Meaning, means
 
@@ -23,7 +23,7 @@ _LARGEST_STEP, _ALL_EXPONENTS = 1022, 4200  # powers of two that are normal numb
 
 def _id(trace: "Trace", value: Any) -> int:
     if isinstance(value, list | np.ndarray) or trace.is_traced(value):
-        raise trace.refusal(*refusals.FLOW["identity"])
+        raise trace.refusal_of("identity")
     return id(value)
 
 
@@ -46,7 +46,7 @@ class TracedRange:
         self.trace, self.start, self.stop, self.step = trace, start, stop, step
 
     def __iter__(self) -> NoReturn:
-        raise self.trace.refusal(*refusals.FLOW["range"])
+        raise self.trace.refusal_of("range")
 
     __len__ = __contains__ = __getitem__ = __reversed__ = __iter__
 
@@ -54,7 +54,7 @@ class TracedRange:
 def _range(trace: "Trace", *bounds: Any) -> Any:
     start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
     if trace.is_traced(step) or step == 0 or len(bounds) > 3:
-        raise trace.refusal(*refusals.FLOW["step"])
+        raise trace.refusal_of("step")
     return TracedRange(trace, _bound(trace, start), _bound(trace, stop), operator.index(step))
 
 
@@ -115,14 +115,6 @@ def _extreme(function: Callable[..., Any], op: str, is_better: Callable[..., Any
         return extreme(trace, op, items) if key is None else extreme_by(trace, is_better, key, items)
 
     return means(act, each=(), always=True)
-
-
-def _isscalar(trace: "Trace", x: Any) -> bool:
-    return trace.is_traced(x)
-
-
-def _iterable(trace: "Trace", x: Any) -> bool:
-    return not trace.is_traced(x)
 
 
 def _of_iterable(function: Callable[..., Any], act: Callable[..., Any]) -> Meaning:
@@ -293,10 +285,6 @@ def _real(trace: "Trace", x: Any) -> Any:
     return x if isinstance(x, np.ndarray) else trace.real(x)
 
 
-def _imaginary(trace: "Trace", x: Any) -> float:
-    return 0.0
-
-
 def _always(answer: bool) -> Meaning:
     return means(lambda trace, x: answer, each=())
 
@@ -306,24 +294,8 @@ def _log(trace: "Trace", x: Any, *base: Any) -> Any:
     return functools.reduce(lambda x, y: x / y, logarithms)
 
 
-def _bitwise_and(trace: "Trace", x: Any, y: Any) -> Any:
-    return trace.logic("and", x, y)
-
-
-def _bitwise_or(trace: "Trace", x: Any, y: Any) -> Any:
-    return trace.logic("or", x, y)
-
-
-def _bitwise_xor(trace: "Trace", x: Any, y: Any) -> Any:
-    return trace.exclusive(x, y)
-
-
 def _logical_xor(trace: "Trace", x: Any, y: Any) -> Any:
     return trace.exclusive(trace.condition(x), trace.condition(y))
-
-
-def _invert(trace: "Trace", x: Any) -> Any:
-    return trace.logic("not", x)
 
 
 # functions of numbers
@@ -352,8 +324,8 @@ MEANINGS = {
     "builtins.max": _extreme(max, "pymax", operator.gt),
     "builtins.min": _extreme(min, "pymin", operator.lt),
     "builtins.sorted": _of_iterable(sorted, _sorted),
-    "numpy.isscalar": means(_isscalar, each=()),
-    "numpy.iterable": means(_iterable, each=()),
+    "numpy.isscalar": means(lambda trace, x: trace.is_traced(x), each=()),
+    "numpy.iterable": means(lambda trace, x: not trace.is_traced(x), each=()),
     "numpy.isnan": means(_isnan),
     "math.isnan": means(_isnan),
     "numpy.isinf": means(_isinf),
@@ -372,7 +344,7 @@ MEANINGS = {
     "numpy.float64": means(_float),
     "numpy.positive": means(_float),
     "numpy.real": means(_real, each=()),
-    "numpy.imag": means(_imaginary),
+    "numpy.imag": means(lambda trace, x: 0.0),
     "numpy.conj": means(_float),
     "numpy.conjugate": means(_float),
     "numpy.isrealobj": _always(True),
@@ -389,10 +361,10 @@ MEANINGS = {
     "math.remainder": means(_remainder),
     "math.ldexp": means(_ldexp),
     "numpy.ldexp": means(_ldexp, each=(0,)),
-    "numpy.bitwise_and": means(_bitwise_and),
-    "numpy.bitwise_or": means(_bitwise_or),
-    "numpy.bitwise_xor": means(_bitwise_xor),
+    "numpy.bitwise_and": means(lambda trace, x, y: trace.logic("and", x, y)),
+    "numpy.bitwise_or": means(lambda trace, x, y: trace.logic("or", x, y)),
+    "numpy.bitwise_xor": means(lambda trace, x, y: trace.exclusive(x, y)),
     "numpy.logical_xor": means(_logical_xor),
-    "numpy.invert": means(_invert),
+    "numpy.invert": means(lambda trace, x: trace.logic("not", x)),
     "numpy.clip": means(_clip, each=()),
 }
