@@ -3,6 +3,7 @@
 The condition of that branch is known only when the body has run: it grows with every operation that Python would raise for.
 """
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -14,7 +15,6 @@ from nbad.branching.branches import Branch
 from nbad.branching.faults import NoPath, is_of_c
 from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
-from nbad.language import refusals
 from nbad.language.merging import Different, Merger, both, either, opposite
 from nbad.language.values import first_traced
 from nbad.lines import Line, running_line
@@ -74,7 +74,7 @@ class Trial(Branch):
     def literal(self) -> Any:
         """What holds on the path that is run."""
         if not self.holds:
-            return self._failed()
+            return self._are_among(self.faults)
         trace, path = self.flow.trace, True
         for fault in self.faults:
             path = both(trace, path, opposite(trace, fault.condition))
@@ -94,9 +94,9 @@ class Trial(Branch):
         if condition is False or handler is None:
             return
         if self.flow.guards.index(self) < self.flow.floor.guards:
-            raise self.flow.trace.refusal(*refusals.FLOW["loop try"])
+            raise self.flow.trace.refusal_of("loop try")
         if any(guard.acts(error) for guard in self.flow.guards[self.flow.guards.index(self) + 1 :]):
-            raise self.flow.trace.refusal(*refusals.FLOW["ends"])
+            raise self.flow.trace.refusal_of("ends")
         if not self.faults and self.returning is not None and self._level is not None:
             self.returning.divide(*self._level)
             self.call = self.returning
@@ -114,7 +114,7 @@ class Trial(Branch):
         self.flow.unguard(self)
         error = sys.exception()
         if not isinstance(error, TraceError) and self.flow.trace.opaque > self._opaque and self._may_catch_arithmetic():
-            raise self.flow.trace.refusal(*refusals.FLOW["try"])
+            raise self.flow.trace.refusal_of("try")
         if error is not None and not self.faults:
             self.undo()
 
@@ -141,10 +141,10 @@ class Trial(Branch):
                 self.flow.explain(error)
             is_of_text = self.flow.trace.has_texts and isinstance(error, TypeError) and is_of_c(error)
             if is_of_text or "TracedText" in str(error):
-                raise self.flow.trace.refusal(*refusals.FLOW["text"])
+                raise self.flow.trace.refusal_of("text")
         # the branches that the error left, seen from the `try`
         if any(fork.is_traced for fork in self.flow.open[self._mark.open :]):
-            raise self.flow.trace.refusal(*refusals.FLOW["caught"])
+            raise self.flow.trace.refusal_of("caught")
         self.flow.abandon(self._mark.open)
 
     def turn(self) -> bool:
@@ -153,8 +153,10 @@ class Trial(Branch):
             self.undo()
             return False
         if any(fault.has_written for fault in self.faults):
-            raise self.flow.trace.refusal(*refusals.FLOW["try writes"], line=self.faults[-1].line)
-        self.condition = self.merger.condition = self.flow.trace.logic("not", self.flow.trace.condition(self._failed()))
+            raise self.flow.trace.refusal_of("try writes", line=self.faults[-1].line)
+        self.condition = self.merger.condition = self.flow.trace.logic(
+            "not", self.flow.trace.condition(self._are_among(self.faults))
+        )
         lost = self.flow.lost
         super().turn()
         self.flow.lost = lost  # the handlers begin with what the body left
@@ -167,34 +169,30 @@ class Trial(Branch):
         if self.returning is not None and self in self.returning.trials:
             self.returning.trials.remove(self)
         if self.faults and self._handed.changes():  # the elements that did not fail have these, too
-            raise self.flow.trace.refusal(*refusals.FLOW["try writes"], line=self.faults[-1].line)
+            raise self.flow.trace.refusal_of("try writes", line=self.faults[-1].line)
         return bool(self.faults) and super().join()
 
     def chosen(self, handler: int) -> Any:
         """Whether the elements that failed are for a handler."""
-        found: Any = False
-        for fault in self.faults:
-            if fault.handler == handler:
-                found = either(self.flow.trace, found, fault.condition)
-        return True if all(fault.handler == handler for fault in self.faults) else found
+        meant = [fault for fault in self.faults if fault.handler == handler]
+        return True if len(meant) == len(self.faults) else self._are_among(meant)
 
     def error(self, handler: int, is_raised: bool = False) -> Exception:
         """The error that a handler reads, or raises again: it is the same for all elements, or nobody asks."""
         first, *others = [fault.error for fault in self.faults if fault.handler == handler]
         is_asked = not is_raised or any(guard.catches(error) for guard in self.flow.guards for error in (first, *others))
         if is_asked and not all(_are_alike(first, other) for other in others):
-            raise self.flow.trace.refusal(*refusals.FLOW["errors"])
+            raise self.flow.trace.refusal_of("errors")
         return first
 
     def some_error(self, handler: int) -> Exception:
         """Any of them, for a handler that only tells it."""
         return next(fault.error for fault in self.faults if fault.handler == handler)
 
-    def _failed(self) -> Any:
-        found: Any = False
-        for fault in self.faults:
-            found = either(self.flow.trace, found, fault.condition)
-        return found
+    def _are_among(self, faults: Sequence[Fault]) -> Any:
+        """Whether elements left the body so."""
+        join = functools.partial(either, self.flow.trace)
+        return functools.reduce(join, (fault.condition for fault in faults), False)
 
     def _left(self) -> dict[str, Any]:
         """The variables as the elements that failed left them."""
