@@ -68,6 +68,7 @@ def protocol(name: str, line: str) -> tuple[str, str]:
 
 # in the words of Python, NumPy and the module json
 _SEQUENCE = re.compile(r".*(itera|subscript|no len|reversible|container)")
+_ANSWER = re.compile(r"(.*\.)?__\w+__\(?\)? (should return|must return|returned)")
 _MEMORY = re.compile(r".*array of references|.*holds references|memoryview: format O")
 _TEXT = re.compile(
     r"Object of type (float|int|bool) is not JSON serializable|could not convert string to float: .*<traced |.*TracedText"
@@ -93,11 +94,13 @@ def misuse(error: BaseException) -> tuple[str, str | None] | None:
         return "compiled", str(error)
     if not isinstance(error, TypeError | ValueError | RuntimeError):
         return None
-    words = str(error)
+    words, is_answer = str(error), bool(_ANSWER.match(str(error)))
     for name, plain in (("TracedReal", "float"), ("TracedWhole", "int"), ("TracedCondition", "bool")):
-        words = words.replace(name, plain)
+        words = words.replace(name, f"traced {plain}" if is_answer else plain)
     if words == str(error):
         return None
+    if is_answer:
+        return "answer", words
     return ("sequence", None) if _SEQUENCE.match(words) else ("operand", words)
 
 
@@ -106,6 +109,10 @@ FLOW = {
     "memory": (
         "asks for the memory of an array of traced values, where there are no numbers yet",
         "x[k], x.flat, x.copy(), x.ravel()  # its items",
+    ),
+    "answer": (
+        "answers with a traced value where Python asks an object for a plain one",
+        "def is_positive(self): return self.x > 0  # a method of another name, which the kernel calls",
     ),
     "operand": (
         "does with a traced value what a float cannot do",

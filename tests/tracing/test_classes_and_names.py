@@ -83,3 +83,36 @@ def test_as_in_plain_python(f):
 def test_a_name_that_nobody_asked_for_is_refused():
     with pytest.raises(TraceError, match=r"(?s)uses `math.sqroot`.*a name that the module does not have.*fix: math.sqrt"):
         nbad.kernel(lambda x: math.sqroot(x))(1.0)
+
+
+class Answering:
+    def __init__(self, x):
+        self.x = x
+
+    def __bool__(self):
+        return self.x > 0
+
+    def __float__(self):
+        return self.x
+
+
+@pytest.mark.parametrize(
+    ("kernel", "got"),
+    [
+        (lambda x: 1.0 if Answering(x) else 0.0, "__bool__ should return bool, returned traced bool"),
+        (lambda x: float(Answering(x)), r"__float__ returned non-float \(type traced float\)"),
+    ],
+)
+def test_methods_that_answer_python_with_traced_values(kernel, got):
+    with pytest.raises(
+        TraceError, match=rf"(?s)answers with a traced value where Python asks .*got: .*{got}.*fix: def is_positive"
+    ):
+        nbad.kernel(kernel)(1.0)
+
+
+def test_the_method_of_another_name():
+    class Number(Answering):
+        def is_positive(self):
+            return self.x > 0
+
+    assert nbad.kernel(lambda x: 2.0 if Number(x).is_positive() else 0.0)(1.0) == 2.0
