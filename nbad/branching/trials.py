@@ -154,9 +154,8 @@ class Trial(Branch):
             return False
         if any(fault.has_written for fault in self.faults):
             raise self.flow.trace.refusal_of("try writes", line=self.faults[-1].line)
-        self.condition = self.merger.condition = self.flow.trace.logic(
-            "not", self.flow.trace.condition(self._are_among(self.faults))
-        )
+        failed = self.flow.trace.condition(self._are_among(self.faults))
+        self.condition = self.merger.condition = self.flow.trace.logic("not", failed)
         lost = self.flow.lost
         super().turn()
         self.flow.lost = lost  # the handlers begin with what the body left

@@ -64,9 +64,9 @@ class _Cut:
         if not isinstance(value, list) or (isinstance(statement, _LOOPS) and name == "body"):
             return value
         if name == "finalbody" and any(map(jumps, value)):
-            self._is_in_finally = True
+            before, self._is_in_finally = self._is_in_finally, True
             done = [*self.block(value), *self._jumps_at_end(value)]
-            self._is_in_finally = False
+            self._is_in_finally = before
             return done
         if value and isinstance(value[0], ast.stmt):
             return self.block(value)
