@@ -114,6 +114,14 @@ class Kernel(Ufunc, Inspected, Treelike):
         """The plain case of a call as a function without arguments; None where it is none, or not yet."""
         return self.plain.bound(VALUE, args, out)
 
+    def __copy__(self) -> "Kernel":
+        """Itself, as of a function."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Kernel":
+        """Likewise."""
+        return self
+
     def __reduce__(self):
         """Pickle by name or as made from another; what has no name to be found by, through cloudpickle, where that is in use."""
         options = self.signature, self.static, *self._options

@@ -23,7 +23,8 @@ from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.foreign import shown
 from nbad.memo import Recent
 from nbad.partners.named import is_needed
-from nbad.partners.scipy_problem import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown, copy_of
+from nbad.partners.scipy_problem import CALL, Assembly, Curve, Dense, HalfSquares, Ode, Point, Summed, Unknown, copy_of, flat_of
+from nbad.runtime.operands import as_array, broadcast
 from nbad.verbs.gradients import grad
 from nbad.verbs.jacobians import Jacobian
 from nbad.verbs.pushforward import linearize
@@ -80,6 +81,14 @@ class Problem:
 
     def __init__(self, f: Kernel, unknowns: Mapping[str, Any], data: Mapping[str, Any] | None = None):
         check_kernel(f)
+        for name, given in (("unknowns", unknowns), ("data", {} if data is None else data)):
+            if not isinstance(given, Mapping):
+                raise ArgumentTypeError(
+                    f"{CALL}: {name} is no dict",
+                    got=shown(given),
+                    expected="arrays by the names of parameters",
+                    fix=f"{name}={{{f.parameters[0]!r}: 1.0}}",
+                )
         self.f, self.data, self._unknowns = f, dict(data or {}), dict[str, Unknown]()
         self._check_names(unknowns)
         for name, given in unknowns.items():
@@ -141,16 +150,22 @@ class Problem:
                 expected=", ".join(self._unknowns),
                 fix=f"problem.flat({', '.join(f'{name}=1.0' for name in self._unknowns)})",
             )
-        each = ((np.asarray(values[name], float), unknown.start.shape) for name, unknown in self._unknowns.items())
-        return np.concatenate([np.broadcast_to(value, shape).ravel() for value, shape in each])
+        return np.concatenate([self._spread(name, values[name]).ravel() for name in self._unknowns])
+
+    def _spread(self, name, value):
+        """What is given for an unknown, in its shape."""
+        value, shape = as_array(f"{CALL}.flat", name, value).astype(float), self._unknowns[name].start.shape
+        if broadcast([value.shape, shape]) != shape:
+            raise ArgumentValueError(
+                f"{CALL}.flat: {name} does not have the shape of the unknown",
+                got=f"shape {value.shape}",
+                expected=f"shape {shape}, or a number",
+                fix=f"np.ones({shape})" if shape else "1.0",
+            )
+        return np.broadcast_to(value, shape)
 
     def _read(self, x: ArrayLike) -> Array:
-        x = np.asarray(x, float)
-        if x.size != self.size:
-            raise ArgumentValueError(
-                f"{CALL}: x does not hold all unknowns", got=f"{x.size} numbers", expected=f"{self.size}", fix="problem.x0"
-            )
-        return x.ravel()
+        return flat_of("x", x, self.size, "unknowns", "problem.x0")
 
     # one forward sweep for all that is asked for at a point
 
@@ -184,8 +199,8 @@ class Problem:
 
     def _kept(self, data):
         """Copies of the data as they are now: those of before, where nobody has changed anything."""
-        self._copies = {name: copy_of(value, self._copies.get(name)) for name, value in data.items()}
-        return self._copies
+        self._copies = kept = {name: copy_of(value, self._copies.get(name)) for name, value in data.items()}
+        return kept  # other threads may have others by now
 
     @functools.cached_property
     def _gradient(self):
@@ -254,20 +269,25 @@ class Problem:
         As `scipy.optimize.NonlinearConstraint` takes it.
         """
         point = self._slope_at(x)
-        blocks = point.blocks if v is None else point.blocks * np.reshape(v, (-1, 1, 1))
+        blocks = point.blocks if v is None else point.blocks * self._weights(point, v).reshape(-1, 1, 1)
         return self._assembly(point).hessian(blocks, self._pattern(self._gradient, point))
 
     def hessp(self, x: ArrayLike, p: ArrayLike, v: ArrayLike | None = None) -> Array:
         """The product of that with a vector, without a Hessian; the same x costs one forward sweep, whatever the vectors are."""
         point, p = self._slope_at(x), self._read(p)
         space = point.pullback.shape
-        weights = None if v is None else np.reshape(np.asarray(v, float), space)
+        weights = None if v is None else self._weights(point, v).reshape(space)
         seeds = []
         for name, unknown in self._unknowns.items():  # a Hessian is symmetric
             core = self.f.core(name)
             along = np.broadcast_to(unknown.gathered(p), (*space, *core))
             seeds.append(along if weights is None else along * weights.reshape(*space, *[1] * len(core)))
         return self._pulled(point, tuple(seeds))
+
+    def _weights(self, point, v):
+        """A weight for each element, flat and checked."""
+        count = math.prod(point.pullback.shape)
+        return flat_of("v", v, count, "weights of the elements", f"np.ones({count})")
 
     def LinearOperator(self, x: ArrayLike) -> scipy.sparse.linalg.LinearOperator:
         """The Jacobian as a linear operator, which makes no matrix."""

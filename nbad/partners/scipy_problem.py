@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from nbad.api.options import Array
 from nbad.assembly.scipy_sparse import csr
 from nbad.assembly.structure import Columns, Squares, of_hessian, of_jacobian
+from nbad.errors import ArgumentValueError
 from nbad.graphs.structures import outputs_of
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed, indexed
@@ -129,6 +130,16 @@ def _copy_of_fields(value: Any, before: Any) -> Any:
     return result
 
 
+def flat_of(name: str, value: Any, count: int, what: str, fix: str) -> Array:
+    """A flat vector of so many numbers, which are all of something."""
+    array = as_array(CALL, name, value).astype(float, copy=False)
+    if array.size != count:
+        raise ArgumentValueError(
+            f"{CALL}: {name} does not hold all {what}", got=f"{array.size} numbers", expected=f"{count}", fix=fix
+        )
+    return array.ravel()
+
+
 class Point(NamedTuple):
     """Where a kernel was evaluated, for which data, copies that nobody changes, and what came of it."""
 
@@ -150,12 +161,17 @@ class Point(NamedTuple):
         parts = [np.reshape(leaf, (math.prod(space), math.prod(np.shape(leaf)[len(space) :]))) for leaf in leaves]
         return np.concatenate(parts, axis=1, dtype=float).ravel()
 
+    def weights(self, v: Any) -> Array:
+        """A weight for each output of each element, flat and checked."""
+        count = sum(map(np.size, outputs_of(self.y)))
+        return flat_of("v", v, count, "weights of the outputs", f"np.ones({count})")
+
     def seeds(self, v: Any) -> Any:
         """A flat vector of weights, or one for all outputs, in the structure of the value."""
         leaves, space = outputs_of(self.y), self.pullback.shape
         widths = [math.prod(np.shape(leaf)[len(space) :]) for leaf in leaves]
         whole = math.prod(space), sum(widths)
-        weights = np.broadcast_to(float(v), whole) if np.ndim(v) == 0 else np.reshape(np.asarray(v, float), whole)
+        weights = np.broadcast_to(float(v), whole) if np.ndim(v) == 0 else self.weights(v).reshape(whole)
         parts = np.split(weights, np.cumsum(widths)[:-1], axis=1)
         shaped = tuple(part.reshape(np.shape(leaf)) for part, leaf in zip(parts, leaves, strict=True))
         return shaped if isinstance(self.y, tuple | dict) else shaped[0]

@@ -242,3 +242,13 @@ def test_precompiled_kernels_do_not_compile_again(monkeypatch):
         assert y.dtype == dtype
         assert pullback(1.0)[0].tolist() == [32.0]
         assert nbad.jacobian(f)(np.array([2.0], dtype)).tolist() == [[[32.0]]]
+
+
+def test_copies_of_kernels_are_themselves():
+    """As of functions: whoever copies an object that has one copies no kernel, whether it has a name or none."""
+    f = nbad.kernel(lambda x: x * x)
+    made = nbad.jacobian(f)
+    for kernel in (f, nbad.grad(f), made.f):
+        assert copy.copy(kernel) is kernel
+        assert copy.deepcopy({"kernel": kernel})["kernel"] is kernel
+    assert copy.deepcopy(made)(3.0) == 6.0

@@ -119,3 +119,24 @@ def test_dataclasses_are_read_anew(kind):
     assert_array_equal(problem.fun(problem.x0), [9.0, 5.0])
     object.__setattr__(line, "start", 2.0)
     assert_array_equal(problem.fun(problem.x0), [10.0, 6.0])
+
+
+WRONG_NUMBERS = {
+    "x is text": (lambda p: p.fun(["a", "b"]), r"x holds text"),
+    "x is complex": (lambda p: p.fun([1j, 1.0]), r"x is complex"),
+    "too many unknowns": (lambda p: p.fun([1.0, 1.0, 1.0]), r"x does not hold all unknowns[\s\S]*got: 3 numbers\n  expected: 2"),
+    "weights of outputs": (lambda p: p.vjp(p.x0, [1.0]), r"v does not hold all weights of the outputs[\s\S]*fix: np\.ones\(3\)"),
+    "weights in hess": (lambda p: p.hess(p.x0, [1.0, 2.0]), r"v does not hold all weights of the elements[\s\S]*expected: 3"),
+    "weights in hessp": (lambda p: p.hessp(p.x0, p.x0, [1.0]), r"v does not hold all weights of the elements[\s\S]*expected: 3"),
+    "flat": (lambda p: p.flat(a=[1.0, 2.0], b=1.0), r"a does not have the shape of the unknown[\s\S]*fix: 1\.0"),
+    "unknowns": (lambda p: Problem(p.f, ["a"]), r"unknowns is no dict[\s\S]*fix: unknowns={'a': 1\.0}"),
+    "data": (lambda p: Problem(p.f, {"a": 1.0}, [1.0]), r"data is no dict[\s\S]*got: list"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_NUMBERS)
+def test_numbers_that_do_not_fit_are_refused_by_name(wrong):
+    problem = Problem(nbad.kernel(lambda a, b, t: a * np.exp(-b * t)), {"a": 1.0, "b": 1.0}, {"t": np.arange(3.0)})
+    call, words = WRONG_NUMBERS[wrong]
+    with pytest.raises(nbad.NbadError, match=words):
+        call(problem)
