@@ -162,6 +162,31 @@ def aligning(named: dict[str, Any]) -> str | None:
     return "x.drop_duplicates(...)  # or x.isel(dim=slice(n)) where there are no labels" if is_xarray else None
 
 
+def axes_of(value: Any) -> int:
+    """How many axes a value has; 1 where NumPy makes no array of it, as of tables and of ragged lists.
+
+    Examples
+    --------
+    >>> axes_of(2.0), axes_of([[1.0], [2.0, 3.0]])
+    (0, 1)
+    """
+    try:
+        return np.ndim(value)
+    except (TypeError, ValueError):
+        return 1
+
+
+def last_dims(value: Any, depth: int) -> list[Any]:
+    """Names of the last dimensions of an array or a table of xarray's.
+
+    Examples
+    --------
+    >>> last_dims(2.0, 1)
+    []
+    """
+    return list(getattr(value, "dims", ()))[-depth:] if depth else []
+
+
 def answers(value: Any, is_vectors: bool) -> bool:
     """Whether a value says itself what a ufunc makes of it; pandas cuts arrays up, whatever signature a ufunc has.
 

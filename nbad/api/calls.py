@@ -78,8 +78,8 @@ def _refuse_partners(f, program, values, xs, kwargs):
         return
     named = dict(zip(program.names, values, strict=True))
     name, part = next((name, value) for name, value in named.items() if foreign.part_of(value) is not None)
-    if f._made_from and f._made_from[1] == "flat":  # of arguments with structure
-        f, kwargs = f._made_from[0], {}
+    if f.written is not f:  # of arguments with structure
+        f, kwargs = f.written, {}
         xs = f.parameters
     given = [_column(each, named.get(each)) for each in f.parameters[: len(xs)]]
     line = spelled(f, [*given, *(f"{key}={key}" for key in kwargs)], verb, lines.argnums())
@@ -101,6 +101,7 @@ def _column(name, value):
 
 def _tangent(value):
     """How code spells a tangent of a value; of what has no derivative it is None."""
+    value = next(iter(dict(value).values()), 1.0) if foreign.table_of(value) else value  # of a table, a column
     return "1.0" if getattr(getattr(value, "dtype", None), "kind", "f" if type(value) in WEAK else "") == "f" else "None"
 
 

@@ -202,6 +202,11 @@ class Kernel(Ufunc, Inspected, Treelike):
         """The kernel of which this one is a derivative, of any order; of others themselves."""
         return self._made_from[0].origin if self._made_from and self.by else self
 
+    @property
+    def written(self) -> "Kernel":
+        """The kernel of arguments with structure that this flat one was made of; of others themselves."""
+        return self._made_from[0] if self._made_from and self._made_from[1] == "flat" else self
+
     def _again(self, signature, how):
         """The same kernel with another signature."""
         kernel = Kernel(self.__wrapped__, signature, self._static, *self._options, self._tracer)

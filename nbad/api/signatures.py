@@ -272,8 +272,7 @@ def _is_derived(kernel):
 
 def _chosen(base, by):
     """How code spells what a kernel was differentiated by; not that which it is without, nor parts of structures."""
-    is_flat = base._made_from is not None and base._made_from[1] == "flat"
-    return "" if by == base.parameters[:1] or is_flat else f", {by if len(by) > 1 else by[0]!r}"
+    return "" if by == base.parameters[:1] or base.written is not base else f", {by if len(by) > 1 else by[0]!r}"
 
 
 def spelled(kernel, arguments, verb=None, selected=None, /, **options):

@@ -349,9 +349,13 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
         signature, sizes = _spelled(program)
         dtypes = "float" if outputs == 1 else f"({', '.join(['float'] * outputs)})"
         more = f", output_sizes={sizes}" if sizes else ""
+        whole = zip(named.values(), program.cores, strict=True)
+        more += ", allow_rechunk=True" * any(
+            len(c) > 1 for v, core in whole if core for c in getattr(v, "chunks", ())[-len(core) :]
+        )
         return f"da.apply_gufunc({name}, {signature!r}, {', '.join(named)}, output_dtypes={dtypes}{more}{settings})"
     if package.startswith("xarray.") and hasattr(part, "dims"):
-        inputs = [_last_axes(value, len(core)) for value, core in zip(named.values(), program.cores, strict=True)]
+        inputs = [foreign.last_dims(value, len(core)) for value, core in zip(named.values(), program.cores, strict=True)]
         results = [[f"{letter}{k}" for letter, _ in zip("abc", core, strict=False)] for k, core in enumerate(program.leaves)]
         dims = f"input_core_dims={inputs}, output_core_dims={results}"
         kwargs = f", kwargs={statics!r}" if statics else ""
@@ -370,8 +374,3 @@ def _spelled(program: "Program") -> tuple[str, dict[str, int]]:
     ]
     own = {size for core in program.cores for size in core}
     return "->".join(sides), {letter: size for size, letter in letters.items() if size not in own}
-
-
-def _last_axes(value: Any, depth: int) -> list[Any]:
-    """Names of the last dimensions of an array of xarray's."""
-    return list(getattr(value, "dims", ())[-depth:]) if depth else []

@@ -122,7 +122,7 @@ def cut(verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: A
             f"`nbad.integrations.dask.{verb}` of `{name_in_code(f)}`: no argument is a dask array",
             got=", ".join(map(foreign.named, (*xs, *kwargs.values()))) or "nothing",
             expected="a dask array, whose chunks say how the elements are cut",
-            fix=spelled(f, f.parameters, verb),
+            fix=spelled(f.written, f.written.parameters, verb),
         )
     named = zip(f.parameters, xs, strict=False)
     given = [stand_in(x, name) for name, x in named] + [stand_in(x) for x in xs[len(f.parameters) :]]

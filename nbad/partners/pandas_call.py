@@ -48,7 +48,7 @@ class Aligned:
                 f"`{call}` of `{name_in_code(f)}`: no argument is a Series",
                 got=", ".join(map(foreign.named, values)) or "nothing",
                 expected="a Series, or a DataFrame with columns of the parameters' names",
-                fix=spelled(f, f.parameters, verb) if verb != "value_and_partials" else "pd.Series([1.0, 2.0])",
+                fix=spelled(f.written, f.written.parameters, verb) if verb != "value_and_partials" else "pd.Series([1.0, 2.0])",
             )
         arrays = ", ".join(f"{name}.to_numpy()" for name in bound.names)
         refuse_vectors(call, bound, f"nbad.jacobian({name_in_code(f)})({arrays})")
@@ -123,7 +123,7 @@ class Aligned:
     def _over_all(self, call, name, given, kind, labels):
         """What is given for each label, as an array over the common index."""
         if not isinstance(given, kind):
-            if np.ndim(given) == 0:
+            if foreign.axes_of(given) == 0:
                 return given[()] if isinstance(given, np.ndarray) else given
             raise ArgumentTypeError(
                 f"{call}: {name} is no {kind.__name__}, and nothing is paired by position",
@@ -202,7 +202,7 @@ def _check(call, f, name, value):
     """Refuse what is neither a Series of numbers nor a number."""
     if isinstance(value, pd.Series):
         _check_numbers(f"`{call}` of `{name_in_code(f)}`", name, value)
-    elif isinstance(value, pd.DataFrame) or np.ndim(value):
+    elif isinstance(value, pd.DataFrame) or foreign.axes_of(value):
         is_table = isinstance(value, pd.DataFrame)
         what = "is a DataFrame, which stands for all arguments" if is_table else "has no labels; nothing is paired by position"
         raise ArgumentTypeError(

@@ -51,7 +51,7 @@ class Labelled:
                 f"`nbad.integrations.xarray.{verb}` of `{name_in_code(f)}`: no argument is a DataArray",
                 got=", ".join(map(foreign.named, values)) or "nothing",
                 expected="a DataArray",
-                fix=spelled(f, f.parameters, verb),
+                fix=spelled(f.written, f.written.parameters, verb),
             )
         refuse_vectors(f"nbad.integrations.xarray.{verb}", bound, _by_apply_ufunc(bound, values))
         return cls(verb, bound, values, bound.differentiated(values, argnums))
@@ -148,7 +148,7 @@ def _of_lead(bar, lead):
 def _check(verb, f, name, value):
     """Refuse what has no labels, and Datasets beside other arguments."""
     is_dataset = isinstance(value, xr.Dataset)
-    if isinstance(value, xr.DataArray) or (not is_dataset and np.ndim(value) == 0):
+    if isinstance(value, xr.DataArray) or (not is_dataset and foreign.axes_of(value) == 0):
         return
     raise ArgumentTypeError(
         f"`nbad.integrations.xarray.{verb}` of `{name_in_code(f)}`: {name} "
@@ -160,13 +160,12 @@ def _check(verb, f, name, value):
 
 
 def _dims(value):
-    return [f"dim_{k}" for k in range(np.ndim(value))]
+    return [f"dim_{k}" for k in range(foreign.axes_of(value))]
 
 
 def _by_apply_ufunc(bound, values):
     """The line that says which dimensions are those of vectors: the last ones."""
-    each = zip(values, bound.program.cores, strict=True)
-    inputs = [list(getattr(x, "dims", ())[-len(core) :]) if core else [] for x, core in each]
+    inputs = [foreign.last_dims(x, len(core)) for x, core in zip(values, bound.program.cores, strict=True)]
     dims = f"input_core_dims={inputs}, output_core_dims=[['{OUTPUT}', '{ARGUMENT}']]"
     return f"xr.apply_ufunc(nbad.jacobian({name_in_code(bound.f)}), {', '.join(bound.names)}, {dims})"
 
@@ -321,7 +320,7 @@ def _seed(name, seed, y, lead):
 
 def as_number(value: Any, name: str, y: Any) -> Any:
     """A seed or tangent without labels: a number."""
-    if not isinstance(value, xr.Dataset) and np.ndim(value) == 0:
+    if not isinstance(value, xr.Dataset) and foreign.axes_of(value) == 0:
         return value[()] if isinstance(value, np.ndarray) else value
     raise ArgumentTypeError(
         f"`pullback`: {name} has no labels, and nothing is paired by position",

@@ -69,3 +69,48 @@ def test_tangents_that_do_not_fit(partner):
     fix = rf"nbad\.integrations\.{name}\.jvp\(area, \(a, b,\), \(1\.0, 1\.0,\)\)"
     with pytest.raises(ValueError, match=rf"got: 1 tangent\n  expected: a tuple of 2: a, b\n  fix: {fix}"):
         partner.jvp(area, (x, 5.0), (1.0,))
+
+
+SERIES, TABLE = pd.Series([2.0, 3.0], ["x", "y"]), pd.DataFrame({"u": [2.0, 3.0]}, ["x", "y"])
+DATASET = xr.Dataset({"u": ("i", [2.0, 3.0])})
+
+
+@nbad.kernel
+def of_dict(p, x):
+    return p["a"] * x
+
+
+@nbad.kernel(signature="(2)->()")
+def of_vector(x):
+    return x[0] * x[1]
+
+
+FIXES = {
+    "a table and a tangent": ("nbad.jvp(area, (a, 2.0), (1.0, 1.0))", {"a": TABLE, "b": 2.0}),
+    "a dataset and a tangent": ("nbad.jvp(area, (a, 2.0), (1.0, 1.0))", {"a": DATASET, "b": 2.0}),
+    "a dict and no dask array": ("lazy.vjp(of_dict, p, 2.0)", {"p": {"a": np.ones(2)}, "x": 2.0}),
+    "a dict and no Series": ("tables.vjp(of_dict, p, 2.0)", {"p": {"a": 1.0}, "x": 2.0}),
+    "vectors of a dataset": ("of_vector(x)", {"x": DATASET}),
+    "vectors in several chunks": ("of_vector(x)", {"x": of_dask(np.ones(2))}),
+}
+
+
+@pytest.mark.parametrize(("call", "names"), FIXES.values(), ids=FIXES)
+def test_fixes_run(call, names):
+    import dask.array as da
+
+    names = names | dict(area=area, of_dict=of_dict, of_vector=of_vector, nbad=nbad, lazy=lazy, tables=tables, xr=xr, da=da)
+    with pytest.raises(nbad.NbadError, match="fix: ") as caught:
+        eval(call, names)
+    eval(str(caught.value).rpartition("fix: ")[2], names)
+
+
+@pytest.mark.parametrize("value", [DATASET, [[1.0], [1.0, 2.0]]], ids=["a dataset", "a ragged list"])
+def test_what_numpy_makes_no_array_of_has_no_labels_of_pandas(value):
+    for call in (
+        lambda: tables.vjp(area, SERIES, value),
+        lambda: tables.vjp(area, SERIES, 2.0)[1](value),
+        lambda: tables.jvp(area, (SERIES, 2.0), (value, 1.0)),
+    ):
+        with pytest.raises(nbad.NbadError, match="paired by position"):
+            call()
