@@ -246,6 +246,8 @@ def line_for(value: Any, part: Any, code: str) -> str:
         return _EXAMPLE
     if isinstance(part, np.ma.MaskedArray) and part.dtype.kind == "f":
         line = "{0}.filled(np.nan)"
+    if str(getattr(part, "layout", "torch.strided")) != "torch.strided":  # of a sparse tensor
+        line = line.replace("{0}", "{0}.to_dense()")
     if hasattr(part, "categories"):  # of a Series, which keeps its labels
         line = "{0}.astype(float)"
     return line.format(code) if value is part else f"[{line.format('each')} for each in {code}]"
