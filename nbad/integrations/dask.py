@@ -21,7 +21,8 @@ from nbad.errors import leaving
 from nbad.graphs.structures import outputs_of
 from nbad.partners.dask_blocks import Block, Cut, Kept, Place, blocks_of, cut, fitted, picked, stand_in
 from nbad.partners.dask_pullback import Pullback, block_shape
-from nbad.partners.named import OfPartner, PartialsOfPartner, leaves_in
+from nbad.partners.made import OfPartner, PartialsOfPartner, vjp_by_flat
+from nbad.partners.named import leaves_in
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
 
@@ -83,14 +84,12 @@ def vjp(
     15.0
     """
     check_kernel(f)
-    argnums = selection(argnums)
-    flat = flattened(f, xs, kwargs, argnums)
-    if flat is not None:
-        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
-        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
-        return y, pullback.grouped(flat.groups(f, argnums))
+    argnums, given = selection(argnums), dict[str, Any](residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    by_flat = vjp_by_flat(vjp, f, xs, kwargs, argnums, given)
+    if by_flat is not None:
+        return by_flat
     made = cut("vjp", f, xs, kwargs, argnums)
-    options = dict(argnums=made.call.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    options = dict(given, argnums=made.call.names)
     _check(made, options)
     client, kept = _client(), Kept()
     run = functools.partial(_forward, bound=made.bound, options=options)
@@ -104,7 +103,7 @@ def vjp(
         pin(client)
         blocks = client.persist(blocks)
     each = [picked(blocks, "value", made.space, k, core, made.dtype) for k, core in enumerate(made.leaf_cores)]
-    return made.structured(each), Pullback(made, blocks, kept)
+    return made.bound.structured(each), Pullback(made, blocks, kept)
 
 
 def _client():
@@ -189,7 +188,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
 
     def run(made: Cut) -> tuple[Any, da.Array]:
         *y, blocks = _each(made, jacobians.value_and_jacobian(f, made.call.names), [*made.leaf_cores, block_shape(made)])
-        return made.structured(y), blocks
+        return made.bound.structured(y), blocks
 
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, cut, run)
 
@@ -295,7 +294,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     found = blocks_of(run, "jvp", made.space, pairs, made.chunks)
     each = [picked(found, "value", made.space, k, core, made.dtype) for k, core in enumerate(made.leaf_cores * 2)]
     count = len(made.leaf_cores)
-    return made.structured(each[:count]), made.structured(each[count:])
+    return made.bound.structured(each[:count]), made.bound.structured(each[count:])
 
 
 def _pushed(*values, bound, order):

@@ -13,11 +13,12 @@ import pandas as pd
 from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
-from nbad.api.trees import Groups, flattened
+from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
 from nbad.partners.derived import of_arrays
-from nbad.partners.named import OfPartner, PartialsOfPartner, in_tuples
+from nbad.partners.made import OfPartner, PartialsOfPartner, PullbackOfPartner, vjp_by_flat
+from nbad.partners.named import in_tuples
 from nbad.partners.pandas_call import Aligned
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -265,34 +266,25 @@ def vjp(
     ([5.0, 50.0], 32.0)
     """
     check_kernel(f)
-    argnums = selection(argnums)
-    flat = flattened(f, xs, kwargs, argnums)
-    if flat is not None:
-        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
-        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
-        return y, pullback.grouped(flat.groups(f, argnums))
+    argnums, given = selection(argnums), dict[str, Any](residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    by_flat = vjp_by_flat(vjp, f, xs, kwargs, argnums, given)
+    if by_flat is not None:
+        return by_flat
     made = Aligned.of("vjp", f, xs, kwargs, argnums)
-    options = dict(argnums=made.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    options = dict(given, argnums=made.names)
     y, pullback = made.call(functools.partial(vjp_of_arrays, f), **options)
     return _values(made, y), Pullback(made, pullback)
 
 
 def _values(made, y):
-    return made.structured([made.series(leaf, name) for leaf, name in zip(outputs_of(y), made.outputs, strict=True)])
+    return made.bound.structured([made.series(leaf, name) for leaf, name in zip(outputs_of(y), made.outputs, strict=True)])
 
 
-class Pullback:
+class Pullback(PullbackOfPartner):
     """Apply the transposed Jacobian to seeds with labels; made by `vjp`. Calling it takes one seed, `batched` many."""
 
-    def __init__(self, made: Aligned, pullback: Any, groups: Groups | None = None):
-        self._made, self._pullback, self._groups = made, pullback, groups
-
-    def grouped(self, groups: Groups) -> "Pullback":
-        """The same by arguments of which some have structure: cotangents come in it."""
-        return Pullback(self._made, self._pullback, groups)
-
-    def _built(self, bars):
-        return tuple(bars) if self._groups is None else self._groups.build(tuple(bars))
+    def __init__(self, made: Aligned, pullback: Any):
+        self._made, self._pullback = made, pullback
 
     def __repr__(self) -> str:
         return f"<nbad.integrations.pandas.Pullback of {self._made.bound.program.call}, {len(self._made.index)} rows>"

@@ -16,7 +16,8 @@ from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
-from nbad.partners.named import OfPartner, PartialsOfPartner, in_tuples
+from nbad.partners.made import OfPartner, PartialsOfPartner, vjp_by_flat
+from nbad.partners.named import in_tuples
 from nbad.partners.xarray_call import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -82,14 +83,12 @@ def vjp(
     (('i',), array([12., 12.]))
     """
     check_kernel(f)
-    argnums = selection(argnums)
-    flat = flattened(f, xs, kwargs, argnums)
-    if flat is not None:
-        given: dict[str, Any] = dict(residuals=residuals, seeds=seeds, max_bytes=max_bytes, **flat.kwargs)
-        y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **given)
-        return y, pullback.grouped(flat.groups(f, argnums))
+    argnums, given = selection(argnums), dict[str, Any](residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    by_flat = vjp_by_flat(vjp, f, xs, kwargs, argnums, given)
+    if by_flat is not None:
+        return by_flat
     made = Labelled.of("vjp", f, xs, kwargs, argnums)
-    options = dict(argnums=made.names, residuals=residuals, seeds=seeds, max_bytes=max_bytes)
+    options = dict(given, argnums=made.names)
     pullbacks: list[Any] = []
 
     def run(*values):
@@ -98,7 +97,7 @@ def vjp(
         return outputs_of(y)
 
     y = made.apply(run, [()] * made.outputs)
-    return made.structured(y), Pullback(made, pullbacks[0], y)
+    return made.bound.structured(y), Pullback(made, pullbacks[0], y)
 
 
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., xr.DataArray]:
@@ -158,7 +157,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     def run(made: Labelled) -> tuple[Any, xr.DataArray]:
         function = _flat(made, _verb(made, "value_and_jacobian")(f, made.names))
         *y, blocks = made.apply(function, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
-        return made.structured(y), made.named_blocks(blocks)
+        return made.bound.structured(y), made.named_blocks(blocks)
 
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, Labelled.of, run)
 
@@ -264,7 +263,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
         return (*outputs_of(y), *outputs_of(y_dot))
 
     found = made.apply(run, [()] * (2 * made.outputs), lazy)
-    return made.structured(found[: made.outputs]), made.structured(found[made.outputs :])
+    return made.bound.structured(found[: made.outputs]), made.bound.structured(found[made.outputs :])
 
 
 def _tangent(made, k, tangent):

@@ -68,10 +68,6 @@ class Cut(NamedTuple):
         """The core shape of each output."""
         return list(self.call.program.leaves)
 
-    def structured(self, leaves: Sequence[Any]) -> Any:
-        """Outputs in the structure that the kernel returns."""
-        return self.call.program.structure.build(leaves)
-
     def each(self, function: Callable[..., Any], tails: Sequence[tuple[int, ...]]) -> list[da.Array]:
         """Arrays over the element space, with these axes behind it, of a function that returns as many for the block of each.
 

@@ -10,7 +10,6 @@ import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 
-from nbad.api.trees import Groups
 from nbad.errors import ArgumentValueError
 from nbad.foreign import shown
 from nbad.partners.dask_blocks import (
@@ -27,6 +26,7 @@ from nbad.partners.dask_blocks import (
     stand_in,
     unique,
 )
+from nbad.partners.made import PullbackOfPartner
 from nbad.runtime.block_sums import TILE
 from nbad.runtime.strides import batch
 from nbad.verbs.pullback import MANY, ONE
@@ -35,18 +35,14 @@ from nbad.verbs.seeds import Given, as_given, count_of, many
 FAN = 16  # parts that a task adds at most
 
 
-class Pullback:
+class Pullback(PullbackOfPartner):
     """Apply the transposed Jacobian to seeds, block by block, where the residuals are; made by `vjp`.
 
     Calling it takes one seed in the structure and shape of the value; `batched` takes many.
     """
 
-    def __init__(self, made: Cut, blocks: da.Array, kept: Kept, groups: Groups | None = None):
-        self._made, self._blocks, self._kept, self._groups = made, blocks, kept, groups
-
-    def grouped(self, groups: Groups) -> "Pullback":
-        """The same by arguments of which some have structure: cotangents come in it."""
-        return Pullback(self._made, self._blocks, self._kept, groups)
+    def __init__(self, made: Cut, blocks: da.Array, kept: Kept):
+        self._made, self._blocks, self._kept = made, blocks, kept
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,8 +141,7 @@ class Pullback:
         for k, argument in enumerate(made.call.arguments):
             if k not in bars:
                 bars[k] = picked(found, "cotangent", labels, k, made.call.program.cores[argument], made.dtype)
-        ordered = tuple(bars[k] for k in range(len(bars)))
-        return ordered if self._groups is None else self._groups.build(ordered)
+        return self._built(bars[k] for k in range(len(bars)))
 
     def _summed(self, found, labels):
         """The cotangents of arguments that are broadcast, by their numbers."""
@@ -190,7 +185,9 @@ class Pullback:
 def _again(bound, values, names, blocks, groups):
     """A pullback in another process."""
     made = bound.call(lambda *xs, **kwargs: cut("vjp", bound.f, xs, kwargs, names), values)
-    return Pullback(made, blocks, Kept(), groups)
+    pullback = Pullback(made, blocks, Kept())
+    pullback._groups = groups
+    return pullback
 
 
 def _with_common_lead(seeds, labels, count):

@@ -9,12 +9,10 @@ import numpy as np
 from nbad import config, foreign
 from nbad.api.calls import Call, analyse, check_kernel
 from nbad.api.signatures import in_order, name_in_code
-from nbad.api.trees import flattened
-from nbad.errors import ArgumentTypeError, ArgumentValueError, closest, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
 from nbad.graphs.structures import outputs_of
 from nbad.indexing.indexed import Indexed
 from nbad.pipeline import Program
-from nbad.verbs.jacobians import Made
 from nbad.verbs.pushforward import check_count
 
 Names = tuple[str, ...]
@@ -52,6 +50,10 @@ class Bound(NamedTuple):
         given = self.statics | dict(zip(self.names, values, strict=True))
         positional, named = in_order(self.f._parameters, given)
         return function(*positional, **named, **options)
+
+    def structured(self, leaves: Sequence[Any]) -> Any:
+        """Outputs in the structure that the kernel returns."""
+        return self.program.structure.build(leaves)
 
     def differentiated(self, values: Sequence[Any], argnums: Any) -> tuple[str, ...]:
         """The names of the arguments that a verb differentiates by; of arrays the dtype counts."""
@@ -168,66 +170,3 @@ def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
             expected="a kernel of numbers",
             fix=fix,
         )
-
-
-class OfPartner(Made):
-    """What a partner's verb makes of a kernel: a function with its name, docstring and signature. It travels as made anew.
-
-    Parameters
-    ----------
-    plain : Made
-        What the verb of nbad's own makes of the kernel, which has refused what does not fit, and knows what was selected.
-    verb : callable
-        The partner's, which makes this one of a kernel and what is selected.
-    read : callable
-        A call's arguments, read and checked, of the verb's name, the kernel, the arguments and what is selected.
-    run : callable
-        The result, of these.
-    """
-
-    def __init__(self, plain: Any, verb: Callable[..., Any], read: Callable[..., Any], run: Callable[[Any], Any]):
-        super().__init__(plain.f)
-        self.argnums, self.gives, self._verb, self._read, self._run = plain.argnums, plain.gives, verb, read, run
-
-    @leaving
-    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
-        flat = flattened(self.f, xs, kwargs, self.argnums)
-        if flat is not None:
-            return self._of(flat)
-        return self._run(self._read(self._named().__name__, self.f, xs, kwargs, self.argnums))
-
-    def _of(self, flat):
-        """What the flat kernel gives, where arguments have structure."""
-        return self._verb(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, **flat.kwargs)
-
-    def _named(self):
-        """The verb without options."""
-        return getattr(self._verb, "func", self._verb)
-
-    @property
-    def made_by(self) -> str:
-        """The verb as code."""
-        return f"{self._named().__module__}.{self._named().__name__}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._verb, (self.f, self.argnums)
-
-
-class PartialsOfPartner(OfPartner):
-    """The same of `value_and_grad`, whose partials come in the structure of the arguments; a tuple of these where many are."""
-
-    def __init__(self, plain: Any, verb: Callable[..., Any], read: Callable[..., Any], run: Callable[[Any], Any]):
-        super().__init__(plain, verb, read, run)
-        self.is_many = plain.is_many
-
-    @leaving
-    def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
-        y, partials = super().__call__(*xs, **kwargs)
-        return y, partials if self.is_many else partials[0]
-
-    def _of(self, flat):
-        y, partials = super()._of(flat)
-        return y, flat.groups(self.f, self.argnums).build(partials)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._verb, (self.f, self.argnums if self.is_many else self.argnums[0])

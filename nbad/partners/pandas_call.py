@@ -76,10 +76,6 @@ class Aligned:
         """What a function of the kernel's arguments makes of these."""
         return self.bound.call(function, self.arrays, **options)
 
-    def structured(self, leaves: Sequence[Any]) -> Any:
-        """Outputs in the structure that the kernel returns."""
-        return self.bound.program.structure.build(leaves)
-
     def series(self, values: Any, name: Any = None) -> pd.Series:
         """A Series over the common index; of nullable dtype where an argument is."""
         made = pd.Series(np.broadcast_to(values, len(self.index)), index=self.index, name=name)

@@ -8,8 +8,8 @@ import xarray as xr
 
 from nbad import foreign
 from nbad.api.signatures import name_in_code, spelled
-from nbad.api.trees import Groups
 from nbad.errors import ArgumentTypeError, ArgumentValueError
+from nbad.partners.made import PullbackOfPartner
 from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
 
 OUTPUT, ARGUMENT, OTHER = "output", "argument", "other_argument"
@@ -60,10 +60,6 @@ class Labelled:
     def outputs(self) -> int:
         """How many outputs the kernel has."""
         return len(self.bound.program.leaves)
-
-    def structured(self, leaves: Sequence[Any]) -> Any:
-        """Outputs in the structure that the kernel returns."""
-        return self.bound.program.structure.build(leaves)
 
     def apply(self, function: Callable[..., Any], tails: Sequence[Sequence[str]], more: Sequence[Any] = ()) -> list[Any]:
         """DataArrays of what a function of arrays returns, each with these dimensions behind those of the arguments."""
@@ -170,15 +166,11 @@ def _by_apply_ufunc(bound, values):
     return f"xr.apply_ufunc(nbad.jacobian({name_in_code(bound.f)}), {', '.join(bound.names)}, {dims})"
 
 
-class Pullback:
+class Pullback(PullbackOfPartner):
     """Apply the transposed Jacobian to labelled seeds; made by `vjp`. Calling it takes one seed, `batched` many."""
 
-    def __init__(self, made: Labelled, pullback: Any, y: list[xr.DataArray], groups: Groups | None = None):
-        self._made, self._pullback, self._y, self._groups = made, pullback, [_own(leaf) for leaf in y], groups
-
-    def grouped(self, groups: Groups) -> "Pullback":
-        """The same by arguments of which some have structure: cotangents come in it."""
-        return Pullback(self._made, self._pullback, self._y, groups)
+    def __init__(self, made: Labelled, pullback: Any, y: list[xr.DataArray]):
+        self._made, self._pullback, self._y = made, pullback, [_own(leaf) for leaf in y]
 
     def __repr__(self) -> str:
         return f"<nbad.integrations.xarray.Pullback of {self._made.bound.program.call}, dims {self._y[0].dims}>"
@@ -296,8 +288,8 @@ class Pullback:
         seeds = tuple(_seed(name, leaf, y, lead) for name, leaf, y in named)
         apply = self._pullback if lead is None else self._pullback.batched
         found = apply(seeds if made.bound.program.structure.is_tuple else seeds[0])
-        bars = tuple(made.cotangent(name, bar, self._y[0].dims, lead) for name, bar in zip(made.names, found, strict=True))
-        return bars if self._groups is None else self._groups.build(bars)
+        each = zip(made.names, found, strict=True)
+        return self._built(made.cotangent(name, bar, self._y[0].dims, lead) for name, bar in each)
 
 
 def _seed(name, seed, y, lead):
