@@ -96,12 +96,11 @@ class Problem:
         self._names = tuple(self._unknowns)
         self._assemblies = Recent(2)  # by shapes of the elements, of which a curve may have several
         self._copies: dict[str, Any] = {}
-        self._last: Point | None = None
-        self._last_slope: Point | None = None
+        self._last: dict[Kernel, Point] = {}  # the kernel's, and its gradient's
         self.x0 = self.flat(**{name: unknown.start for name, unknown in self._unknowns.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_last": None, "_last_slope": None}  # sweeps stay in their process
+        return vars(self) | {"_last": {}}  # sweeps stay in their process
 
     def __repr__(self) -> str:
         return f"<nbad.integrations.scipy.Problem of {self.f.__name__}: {self.size} unknowns in {', '.join(self._unknowns)}>"
@@ -185,16 +184,16 @@ class Problem:
 
     def at(self, x: ArrayLike, data: dict[str, Any] | None = None) -> Point:
         """The forward sweep at a point, with some of the data replaced: done already, or now."""
-        x, kept, last = self._read(x), self._kept({**self.data, **(data or {})}), self._last
-        if last is None or not last.is_at(x, kept):
-            last = self._last = self._swept(self.f, x, kept)
-        return last
+        return self._at(self.f, x, data or {})
 
     def _slope_at(self, x: ArrayLike) -> Point:
         """The same of the gradient of each element."""
-        x, kept, last = self._read(x), self._kept(self.data), self._last_slope
+        return self._at(self._gradient, x, {})
+
+    def _at(self, f, x, data):
+        x, kept, last = self._read(x), self._kept({**self.data, **data}), self._last.get(f)
         if last is None or not last.is_at(x, kept):
-            last = self._last_slope = self._swept(self._gradient, x, kept)
+            last = self._last[f] = self._swept(f, x, kept)
         return last
 
     def _kept(self, data):
@@ -236,7 +235,7 @@ class Problem:
 
         For solvers that make differences by themselves: `least_squares(problem.fun, problem.x0, jac_sparsity=...)`.
         """
-        point = self._last or self.at(self.x0)
+        point = self._last.get(self.f) or self.at(self.x0)
         pattern = self._pattern(self.f, point)
         blocks = np.tile(pattern.astype(float), (math.prod(point.pullback.shape), 1, 1))
         found = scipy.sparse.csr_array(self._assembly(point).matrix(blocks), copy=True)
