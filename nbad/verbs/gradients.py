@@ -197,7 +197,7 @@ class Hessian(Made):
     def __call__(self, /, *xs, out=None, **kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return Hessian(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, out=out, **flat.kwargs)
+            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
         return self._jacobian(xs, kwargs)(*xs, out=out, **kwargs)
 
     def bound(self, xs, out):

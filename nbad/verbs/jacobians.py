@@ -148,6 +148,12 @@ class Made(Public):
         """The verb as code."""
         return f"nbad.{MADE_BY.get(type(self).__name__, type(self).__name__)}"
 
+    def _of(self, flat, *options):
+        """The same of a flat kernel, which keeps it; for an argument with structure stands what is in it, in order."""
+        chosen = flat.selected(self.f, self.argnums)
+        make: Any = type(self)
+        return flat.kernel.remember((make.__name__, chosen, *options), lambda: make(flat.kernel, chosen, *options))
+
     def _repr_html_(self):
         """For notebooks: what it takes and gives; nothing is traced for this."""
         facts = [("kernel", repr(self.f)[1:-1]), ("takes", ", ".join(self.f.parameters)), ("gives", self.gives)]
@@ -195,7 +201,7 @@ class Jacobian(Made):
     def _general(self, xs, out, kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return self._of(flat)(*flat.args, out=out, **flat.kwargs)
+            return self._of(flat, self.mode)(*flat.args, out=out, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         check_axes(call.program, call.layout.shape)
         plan = call.program.jacobian_plan(call.wrt, self.mode)
@@ -225,13 +231,9 @@ class Jacobian(Made):
         """
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return self._of(flat).sparsity(*flat.args, **flat.kwargs)
+            return self._of(flat, self.mode).sparsity(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return np.array(call.program.sparsity(call.wrt), bool).reshape(-1, len(call.wrt))
-
-    def _of(self, flat):
-        """The same of a flat kernel; the columns of an argument with structure are those of what is in it, in order."""
-        return type(self)(flat.kernel, flat.selected(self.f, self.argnums), self.mode)
 
     def _picture(self):
         """Which entries are not 0 by structure, of a kernel that was traced."""

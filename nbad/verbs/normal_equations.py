@@ -75,7 +75,7 @@ class NormalEquations(Made):
     def __call__(self, /, *xs, **kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return NormalEquations(flat.kernel, flat.selected(self.f, self.argnums))(*flat.args, **flat.kwargs)
+            return self._of(flat)(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         _check_shared(self.f, call)
         plan, size = call.program.jacobian_plan(call.wrt, "auto"), len(call.wrt)

@@ -98,7 +98,7 @@ class SparseJacobian(Made):
         check_scipy("`nbad.sparse_jacobian`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return _of(self, flat)(*flat.args, **flat.kwargs)
+            return self._of(flat)(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         plan = call.program.jacobian_plan(call.wrt, "auto")
         structure = _known(self._structures, call, lambda: of_jacobian(_columns(call), plan.outputs))
@@ -126,7 +126,7 @@ class SparseJacobian(Made):
         check_scipy("`nbad.sparse_jacobian(f).operator`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return _of(self, flat).operator(*flat.args, **flat.kwargs)
+            return self._of(flat).operator(*flat.args, **flat.kwargs)
         call = analyse(self.f, xs, kwargs, self.argnums)
         return _operator(call)
 
@@ -230,7 +230,7 @@ class SparseHessian(Made):
         check_scipy("`nbad.sparse_hessian`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return _of(self, flat)(*flat.args, **flat.kwargs)
+            return self._of(flat)(*flat.args, **flat.kwargs)
         call = self._analysed(xs, kwargs)
         program, plan = call.program, call.program.jacobian_plan(call.wrt, "auto")
 
@@ -272,7 +272,7 @@ class SparseHessian(Made):
         check_scipy("`nbad.sparse_hessian(f).operator`")
         flat = flattened(self.f, xs, kwargs, self.argnums)
         if flat is not None:
-            return _of(self, flat).operator(*flat.args, **flat.kwargs)
+            return self._of(flat).operator(*flat.args, **flat.kwargs)
         call = self._analysed(xs, kwargs)
         layout, shapes = call.layout, tuple(call.layout.shapes[k] for k in call.arguments)
         _, pullback = vjp(gradient(self.f, call.names), *xs, argnums=call.names, residuals="partials", **kwargs)
@@ -293,12 +293,6 @@ class SparseHessian(Made):
         """The call of the gradient."""
         names = analyse(self.f, xs, kwargs, self.argnums).names
         return analyse(gradient(self.f, names), xs, kwargs, names)
-
-
-def _of(made, flat):
-    """What a verb makes of a flat kernel, which keeps it, and so its structures."""
-    chosen = flat.selected(made.f, made.argnums)
-    return flat.kernel.remember((type(made).__name__, chosen), lambda: type(made)(flat.kernel, chosen))
 
 
 def _spread(rows, shape):
