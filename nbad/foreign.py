@@ -39,11 +39,8 @@ LINES = {
 # these become arrays as they are, where they lie in this machine's memory and carry no derivatives of their own
 TENSORS = {"torch": "{0}.detach().cpu().double().numpy()", "jax": "np.asarray({0})", "jaxlib": "np.asarray({0})"}
 # partners whose file in `nbad.integrations` has verbs for their arrays: where these are defined, and the verbs
-PARTNERS = {
-    "dask": ("dask.array", "Array", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
-    "xarray": ("xarray", "DataArray", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
-    "pandas": ("pandas", "Series", {"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"}),
-}
+PARTNERS = {"dask": ("dask.array", "Array"), "xarray": ("xarray", "DataArray"), "pandas": ("pandas", "Series")}
+VERBS = frozenset({"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"})
 TABLES = {"pandas": ("DataFrame", "df"), "xarray": ("Dataset", "ds")}  # which stand for all arguments, and what code calls one
 _NUMPY = np.ndarray.__array_ufunc__
 _FAULTS = {
@@ -105,11 +102,11 @@ def partner(verb: str | None, values: Iterable[Any]) -> str | None:
     True
     """
     arrays = [value for value in values if getattr(value, "ndim", 0) or isinstance(value, list | tuple)]
-    for name, (module, kind, verbs) in PARTNERS.items():
+    for name, (module, kind) in PARTNERS.items():
         kinds = (kind, TABLES[name][0]) if name in TABLES else (kind,)
         known = tuple(getattr(sys.modules[module], each) for each in kinds) if module in sys.modules else ()
         takes = (*known, np.ndarray) if name == "dask" else known
-        if verb in verbs and any(isinstance(a, known) for a in arrays) and all(isinstance(a, takes) for a in arrays):
+        if verb in VERBS and any(isinstance(a, known) for a in arrays) and all(isinstance(a, takes) for a in arrays):
             return name
     return None
 

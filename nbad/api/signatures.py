@@ -12,7 +12,7 @@ import numpy as np
 
 from nbad import lines
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
-from nbad.foreign import PARTNERS, shown, table_of
+from nbad.foreign import VERBS, shown, table_of
 
 Sized = tuple[int | str, ...]  # a core shape, with letters for sizes
 Sizes = tuple[tuple[str, int], ...]  # letters and what they stand for
@@ -333,7 +333,7 @@ def misbound(kernel, parameters, args, kwargs, fault):
 def _for_table(kernel, kind, partner, code, kwargs, fault, called):
     """The error where a partner's table stands for all arguments."""
     listing = ", ".join(kernel.parameters)
-    has_verb = called in PARTNERS[partner][2]
+    has_verb = called in VERBS
     columns = [f"{code}[{name!r}]" for name in kernel.parameters if name not in kwargs]
     if called not in (None, "Kernel", "value_and_grad"):  # which leave labels to NumPy's ufuncs
         columns = [f"{column}.to_numpy()" for column in columns]
