@@ -86,9 +86,8 @@ class _Tangents:
         self, loop: Loop, columns: Sequence[Sequence[int]], joint: Graph, primal: tuple[int, ...], entries: Entries
     ) -> None:
         self.loop, self.columns, self.entries = loop, columns, entries
-        self.given = {
-            k: c for c, column in enumerate(columns) for k in column if k >= loop.states
-        }  # the columns of captured values
+        # the columns of captured values
+        self.given = {k: c for c, column in enumerate(columns) for k in column if k >= loop.states}
         self.choices = _Choices(joint.nodes)
         steady = {pair for pair, k in entries.items() if self.choices.is_steady(k)}
         levels = self._levels()

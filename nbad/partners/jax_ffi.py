@@ -26,13 +26,7 @@ from nbad.runtime.sweeps import arrays_slots
 from nbad.runtime.threads import SMALL
 from nbad.version import VERSION
 
-KNOWN = {
-    (0, 1),
-    (0, 2),
-    (0, 3),
-    (0, 4),
-    (0, 5),
-}  # versions of the interface whose structs `xla_handler` reads: a test compares them
+KNOWN = {(0, minor) for minor in range(1, 6)}  # versions whose structs `xla_handler` reads: a test compares them
 DTYPES = {"float32": 11, "float64": 12}
 TEXTS = {
     h.WRONG_COUNT: "another number of arguments or results",
