@@ -18,7 +18,7 @@ from nbad.language.values import Tracer, first_traced
 _EXACT = frozenset({int, bool, str, bytes, type(None), type(Ellipsis)})  # equal values of one of these types are the same
 _ITSELF = (type, FunctionType, BuiltinFunctionType, ModuleType, np.ufunc)
 # what most arguments are, of the types that may be numbers of an array
-_NUMBERS = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})
+USUAL = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})
 _ARRAY_LIKE = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", "__float__", "__len__")
 
 
@@ -32,7 +32,7 @@ def is_setting(value: Any) -> bool:
     >>> [is_setting(value) for value in ("linear", None, abs, 2.0, [1.0], {"a": 1.0}, {"rule": "linear"})]
     [True, True, True, False, False, False, True]
     """
-    if type(value) in _NUMBERS or isinstance(value, Tracer):
+    if type(value) in USUAL or isinstance(value, Tracer):
         return False
     if value is None or isinstance(value, (str, enum.Enum)):
         return True

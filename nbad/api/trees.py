@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad.api.signatures import RESERVED, dressed, groups, in_order
-from nbad.api.statics import copied, identity, is_setting, is_to_blame
+from nbad.api.statics import USUAL, copied, identity, is_setting, is_to_blame
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
@@ -29,7 +29,6 @@ FILLED = "out=None  # which returns such a tuple, to be filled by later calls"
 Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
 _ARRAYS = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", "__float__")  # what makes numbers of an object
 _READING = ("__getitem__", "__iter__", "__contains__", "__len__", "get", "items", "keys", "values")
-_LEAVES = frozenset({np.ndarray, float, int, np.float64, np.float32, np.int64, bool, list, tuple})  # most arguments
 
 
 class Treelike:
@@ -182,7 +181,7 @@ def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, 
 
 
 def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any]) -> Any:
-    if type(value) in _LEAVES:
+    if type(value) in USUAL:
         leaves.append(value)
         return None
     is_nested = isinstance(value, dict) or hasattr(type(value), "_fields") or is_dataclass(type(value))
@@ -318,7 +317,7 @@ def flattened(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], argnums: A
 
 def _may_be_tree(value: Any) -> bool:
     kind = type(value)
-    return kind not in _LEAVES and (isinstance(value, dict) or hasattr(kind, "_fields") or is_dataclass(kind))
+    return kind not in USUAL and (isinstance(value, dict) or hasattr(kind, "_fields") or is_dataclass(kind))
 
 
 def _chosen(f: Any, argnums: Any) -> Iterable[str]:
