@@ -272,8 +272,9 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
     stand_in = StandIn(kernel, program, program.names, statics)
     fault = None
     for value in _in_turn(values, stand_in.signature is not None):
+        options = _options(stand_in, value, values)
         try:
-            answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **_options(stand_in, value, values))
+            answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError) as error:
             if error is stand_in.fault:
                 raise
@@ -297,9 +298,16 @@ def _unaligned(program: "Program", values: tuple[Any, ...], value: Any, error: V
 
 
 def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str, Any]:
-    """For dask the dtype of the result: to find it, dask runs functions on memory that holds anything, which may raise."""
+    """For dask the dtype of the result: to find it, dask runs functions on memory that holds anything, which may raise.
+
+    Dtypes that kernels do not take are refused: arrays tell theirs before they are computed.
+    """
     if type(value).__module__ != "dask.array.core" or stand_in.signature is not None or stand_in.nout > 1:
         return {}
+    with IMPORTS:
+        from nbad.runtime.operands import as_array
+    for name, each in zip(stand_in._names, values, strict=True):
+        as_array(stand_in._program.call, name, np.ones((), getattr(each, "dtype", float)))
     dtypes = [np.dtype(getattr(v, "dtype", float)) for v in values if type(v) not in (float, int, bool)]
     return {"dtype": np.dtype(np.float32 if set(dtypes) == {np.dtype(np.float32)} else np.float64)}
 

@@ -51,8 +51,8 @@ def export(f: Kernel, dtype: DTypeLike = np.float64, residuals: Residuals = "aut
     Parameters
     ----------
     f : Kernel
-        All arguments that are not static are differentiated, those left at a default too; static ones have theirs. They are numbers
-        and vectors: a kernel of dicts or namedtuples is exported as `nbad.kernel(lambda a, b: f({"a": a, "b": b}))`.
+        All arguments that are not static are differentiated, those left at a default too; static ones have theirs. They are
+        numbers and vectors: a kernel of dicts or namedtuples is exported as `nbad.kernel(lambda a, b: f({"a": a, "b": b}))`.
     dtype : dtype
         What the module computes in, float64 or float32; it converts its arguments.
     residuals : str or tuple of str

@@ -383,3 +383,12 @@ def test_a_worker_that_is_killed_is_replaced(rng):
         os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
         for _ in range(2):
             same_bits(pullback.batched((x_bars, y_bars)), whole)
+
+
+def test_dtypes_that_kernels_do_not_take_are_refused_before_anything_is_computed():
+    area = nbad.kernel(lambda a, b=2.0: a * b)
+    for dtype, fix in (("complex128", r"a\.real"), ("M8[s]", r"\(a - np\.datetime64"), ("longdouble", r"a\.astype\(np\.float64")):
+        for call in (area, nbad.grad(area), lazy.jacobian(area)):
+            with pytest.raises(TypeError, match=rf"`: a (is|holds) [\s\S]*fix: {fix}"):
+                call(da.ones(3, dtype=dtype))
+    assert area(da.ones(3, dtype="f2")).compute().dtype == np.float64
