@@ -42,7 +42,7 @@ class Inspected(Public):
     remember: Memo
     internal = frozenset(
         "at_sizes bind bind_names bind_traced bound by core default derived fixed flat last_program letters of origin parameter "
-        "plain plainly programs remember sized_for statics_of takes_trees takes_where traced whole_program".split()
+        "plain plainly programs remember sized_for statics_of takes_trees takes_where traced whole_program written".split()
     )
 
     def __repr__(self) -> str:
