@@ -129,10 +129,14 @@ def grouped(moves: list[Move], sizes: list[int], dtype: np.dtype) -> Moves:
     blocks = []
     for (_, _, *strides), members in together.items():
         for run in _runs(members, dtype.itemsize):
-            is_whole = tuple(strides) == contiguous_strides(tuple(sizes), len(run) * dtype.itemsize) or math.prod(sizes) == 1
-            if len(run) > 1 and is_whole:
+            if len(run) > 1 and _is_run(strides, sizes, len(run) * dtype.itemsize):
                 blocks.append(run)
     return Moves(_without(moves, blocks), blocks)
+
+
+def _is_run(strides: Sequence[int], sizes: Sequence[int], nbytes: int) -> bool:
+    """Whether items of so many bytes lie one behind the other, over all axes: other rows may be broadcast along some."""
+    return math.prod(sizes) == 1 or tuple(strides) == contiguous_strides(tuple(sizes), nbytes)
 
 
 def _without(moves: list[Move], groups: Iterable[list[Move]]) -> list[Move]:
@@ -298,7 +302,7 @@ class Table(NamedTuple):
         direct, stores = self.in_place(), self.stores.single
         if any(move.slot.lines for move in (*self.loads.single, *stores)):
             return False  # their tiles begin with a line of theirs, which one of the results need not do
-        are_rows = all(move.row in direct and self._is_run(move) for move in stores)
+        are_rows = all(move.row in direct for move in stores)
         return are_rows and len(stores) == self.kernels.body.results and not self.sums
 
     def streaming(self, lead: int, kept: int) -> "Table":
@@ -315,11 +319,7 @@ class Table(NamedTuple):
         blocks = [move for members in (*self.loads.blocks, *self.loads.gathers, *self.stores.blocks) for move in members]
         used = Counter(move.row for move in (*moves, *blocks))
         alone = [move for move in moves if used[move.row] < 2 and move.slot.dtype == dtype and not move.slot.accumulate]
-        return {move.row: move.slot for move in alone if self._is_run(move)}
-
-    def _is_run(self, move: Move) -> bool:
-        """Whether the items of a row lie one behind the other, over all axes: other rows may be broadcast along some."""
-        return self.sizes == [1] or tuple(move.strides) == contiguous_strides(tuple(self.sizes), move.slot.dtype.itemsize)
+        return {move.row: move.slot for move in alone if _is_run(move.strides, self.sizes, dtype.itemsize)}
 
 
 def _unpadded(move: Move) -> Move:
