@@ -66,7 +66,7 @@ class Reverse:
         """The sweeps over an element space, for arguments of these shapes; `order` is that of the axes in rows."""
         return self._over((shape, shapes, order), lambda: self._sweeps(shape, shapes, order))
 
-    def plain_case(self, shape, shapes, order=None):
+    def plain_case(self, shape, shapes, order):
         """That, which takes a third of a small `vjp` to tell, as it was told before; `order` is that of the axes in rows."""
         return self._cases((shape, shapes, order), lambda: self._plain_case(shape, shapes, order))
 
