@@ -21,7 +21,8 @@ from nbad.runtime.pack import Places, Slot
 from nbad.runtime.strides import View, contiguous_strides, core_offsets, memory_order, picking, strides_over, turning
 
 ROWS = None  # in place of a core shape
-# elements from which on it pays that residual rows lie in memory as the arguments do
+# Elements from which on it pays that residual rows lie in memory as the arguments do: of 3,600 in Fortran order a vjp with its
+# pullback takes 0.55 of the time so, and 1.2 times as long where the seed is in C order; of 900 it takes 0.63, and 1.6 times.
 FEW = 1 << 12
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
 

@@ -122,6 +122,15 @@ def test_results_lie_in_memory_as_arguments_and_seeds_do(arrays, own):
     assert {order_of(a) for a in (*pullback(straight), *pushforward(straight))} == {ORDERS["C"]}
 
 
+@pytest.mark.parametrize(("number", "order"), [(3, "C"), (4, "Fortran")])
+def test_cotangents_of_few_elements_lie_in_c_order(arrays, monkeypatch, number, order):
+    monkeypatch.setattr(sweeps, "FEW", 4 * 5 * 11)
+    x, y = (laid(a[:number], "Fortran") for a in arrays)
+    values, pullback = nbad.vjp(pair, x, y)
+    assert {order_of(a) for a in values} == {ORDERS["Fortran"]}
+    assert {order_of(a) for a in (*pullback((x, 1.0)), pullback.jacobian())} == {ORDERS[order]}
+
+
 @pytest.mark.parametrize("own", ORDERS)
 @pytest.mark.parametrize("policy", ["partials", "mincut"])
 def test_many_rows_of_vectors(rng, own, policy):
