@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 
 from nbad import config, foreign, lines
-from nbad.api.kernel import Kernel
+from nbad.api.kernel import Kernel, without_numbers
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown
@@ -242,7 +242,9 @@ def _refuse_values(argnums):
 
 
 def _select(f, program, operands, chosen):
-    """Numbers of the differentiated arguments: all real ones, or the chosen."""
+    """Numbers of the differentiated arguments: all real ones, or the chosen, which may be none."""
+    if not program.names and (chosen is None or len(chosen)):
+        raise without_numbers(f)
     if chosen is None:
         return _real(program, operands.arrays)
     numbers = tuple(_argument(f, program, which) for which in chosen)
@@ -256,9 +258,9 @@ def _select(f, program, operands, chosen):
 
 
 def _real(program, arrays):
-    """Numbers of the arguments that have a derivative; a kernel that is given none has an empty Jacobian."""
+    """Numbers of the arguments that have a derivative."""
     real = tuple(k for k, a in enumerate(arrays) if not is_discrete(a))
-    if arrays and not real:
+    if not real:
         raise _nothing(program, arrays, program.names)
     return real
 

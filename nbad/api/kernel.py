@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nbad import config
+from nbad import config, lines
 from nbad.api.entries import VALUE, Careful, Entries
-from nbad.api.inspected import Inspected
+from nbad.api.inspected import Inspected, without_structure
 from nbad.api.options import ArrayArgument, Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -25,6 +25,7 @@ from nbad.api.signatures import (
     misbound,
     name_in_code,
     parameters_of,
+    spelled,
     static_names,
     with_outputs,
     without_sizes,
@@ -32,7 +33,7 @@ from nbad.api.signatures import (
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import Treelike, flattened, grouped, names_in
 from nbad.api.ufunc import Ufunc
-from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, closest, cut, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, TraceError, closest, cut, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -160,6 +161,8 @@ class Kernel(Ufunc, Inspected, Treelike):
     def parameter(self, which: Any) -> str:
         """The name of the parameter at a position, or of a name."""
         names = self.parameters
+        if not self._cores:
+            raise without_numbers(self)
         is_position = isinstance(which, int | np.integer) and not isinstance(which, bool) and -len(names) <= which < len(names)
         name = names[which] if is_position else which
         if isinstance(name, str) and name in self._cores:
@@ -260,7 +263,12 @@ class Kernel(Ufunc, Inspected, Treelike):
                     expected=f"a default of {name}",
                     fix=f"def {name_in_code(self)}({', '.join([*(n for n in self.parameters if n != name), f'{name}=2'])}): ...",
                 )
-        return self.bind_names(values)[0]
+        try:
+            return self.bind_names(values)[0]
+        except TraceError:
+            if (error := without_structure(self)) is not None:
+                raise error from None
+            raise
 
     def bind_traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BoundKernel:
         """What another kernel's trace needs to call this one: the traced graph, each argument's operand and its core shape."""
@@ -387,3 +395,16 @@ def _trace(function, arguments, constants, max_operations, max_passes):
     with IMPORTS:
         from nbad.tracing.tracer import trace
     return trace(function, arguments, constants, max_operations, max_passes)
+
+
+def without_numbers(kernel: Kernel) -> ArgumentTypeError:
+    """The error for a kernel that takes no numbers, or a call that passes none, where one is to differentiate by them."""
+    fix = spelled(kernel, kernel.parameters, lines.verb(), lines.argnums())
+    if not kernel._cores:
+        fix = f"{spelled(kernel, kernel.parameters)}  # its value, which depends on no number"
+    return ArgumentTypeError(
+        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: there is nothing to differentiate by",
+        got="no number",
+        expected="an argument of a floating dtype",
+        fix=fix,
+    )

@@ -213,7 +213,10 @@ def _chosen(callee: Callee, program: Program, asked: Asked) -> tuple[int, ...]:
     """Numbers of the arguments by which to differentiate: the chosen ones, or all that have a derivative."""
     argnums = callee.form.argnums
     if argnums is None:
-        return tuple(k for k, name in enumerate(program.names) if name not in asked.discrete)
+        real = tuple(k for k, name in enumerate(program.names) if name not in asked.discrete)
+        if not real:
+            raise _nothing(callee, program.names)
+        return real
     names = [callee.kernel.parameter(which) for which in argnums]
     for name in names:
         if name not in program.names or name in asked.discrete or names.count(name) > 1:
@@ -225,6 +228,16 @@ def _chosen(callee: Callee, program: Program, asked: Asked) -> tuple[int, ...]:
                 fix=f"argnums={program.names[:1]!r}",
             )
     return tuple(map(program.names.index, names))
+
+
+def _nothing(callee: Callee, names: tuple[str, ...]) -> ArgumentTypeError:
+    """The error for a call whose arguments of these names, all of them, have no derivative."""
+    return ArgumentTypeError(
+        f"{callee.call}: there is nothing to differentiate by",
+        got="arrays of integers or bools" if names else "no number",
+        expected="an argument of a floating dtype",
+        fix=f"{names[0]}.astype(np.float64)" if names else f"{callee.kernel.__name__}()  # its value",
+    )
 
 
 def _with_faults(program: Program, graph: Graph) -> tuple[Graph, tuple[tuple[type, tuple], ...]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nbad.api.kernel import Kernel
+from nbad.api.kernel import Kernel, without_numbers
 from nbad.api.options import Mode
+from nbad.api.signatures import name_in_code
 from nbad.derivatives.differentiate import JointGraph
 from nbad.derivatives.differentiate import jacobian as joint_graph
 from nbad.errors import ArgumentValueError
@@ -53,12 +54,14 @@ class Case:
         cores = [kernel.core(name) for name in kernel.parameters[: len(given)]]
         shape = np.broadcast_shapes(*map(batch, given, cores))
         if not arrays or 0 in shape:
+            if not kernel.parameters:
+                raise without_numbers(kernel)
             examples = ", ".join(_example(kernel.core(name)) for name in kernel.parameters)
             raise ArgumentValueError(
                 f"`check_kernel({kernel.__name__}, ...)`: there is no element to check on",
                 got=f"arguments of shape {shape}" if arrays else "no arguments",
                 expected="a few dozen elements that vary",
-                fix=f"nbad.testing.check_kernel({kernel.__name__}, {examples})",
+                fix=f"nbad.testing.check_kernel({name_in_code(kernel)}, {examples})",
             )
         rows = [np.broadcast_to(a, (*shape, *core)).reshape(-1, *core) for a, core in zip(given, cores, strict=True)]
         count = len(rows[0])

@@ -271,7 +271,7 @@ def _policy_cost(kernel: Kernel, xs: Arrays, policy: str, options: Options) -> P
 def _nbytes(result: Any) -> int:
     """Bytes of arrays; of a pullback, those of its residuals."""
     leaves = outputs_of(result)
-    if leaves[0] is not result:
+    if not any(leaf is result for leaf in leaves):
         return sum(map(_nbytes, leaves))
     return result.residuals.nbytes if hasattr(result, "residuals") else result.nbytes
 

@@ -326,13 +326,6 @@ def test_kernels_call_kernels():
     np.testing.assert_allclose(ct_x, 2 * X + 2 * np.exp(-0.5 * Y) * np.sin(Y), rtol=1e-12)
 
 
-def test_a_kernel_without_arguments():
-    constant = nbad.kernel(lambda: 3.0)
-    assert constant() == 3.0
-    assert nbad.vjp(constant)[1](1.0) == ()
-    assert nbad.jacobian(constant)().shape == (1, 0)
-
-
 # jacobian and jvp
 
 
