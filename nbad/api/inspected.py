@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbad.api.signatures import code_of
+from nbad.api.trees import names_in
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import plural
@@ -237,3 +239,20 @@ def _signature(program: "Program", dtype: "np.dtype") -> Signature:
         from numba.core import types
     scalar = getattr(types, dtype.name)
     return tuple(types.Array(scalar, len(core), "C") if core else scalar for core in program.cores)
+
+
+def without_structure(kernel: Any) -> ArgumentTypeError | None:
+    """The error for a kernel that is to be shown alone, if a call has told that arguments have structure; with one of numbers."""
+    forest = next((key[1] for key in reversed(kernel.remember.known) if key[0] == "flat"), None)
+    if forest is None:
+        return None
+    trees, names, flat = dict(forest), names_in(kernel.parameters, forest), kernel.flat(forest)
+    written = {name: trees[name].written_of(iter(own)) if name in trees else name for name, own in names.items()}
+    given = ", ".join(f"{p.name}=" * (p.kind is p.KEYWORD_ONLY) + written[p.name] for p in kernel._parameters)
+    options = [f", {name}={value!r}" for name in ("signature", "static") if (value := getattr(flat, name))]
+    return ArgumentTypeError(
+        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: {forest[0][0]} has a structure, which only calls tell",
+        got="no arguments",
+        expected="a kernel of numbers and arrays",
+        fix=f"nbad.kernel(lambda {', '.join(flat.parameters)}: {code_of(kernel)}({given}){''.join(options)})",
+    )
