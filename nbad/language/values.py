@@ -202,8 +202,7 @@ class Tracer:
         if path in refusals.WHOLE:
             what, fix, expected = refusals.whole(path, [self.spelled()])
             raise TraceAttributeError(f"kernel `{self._trace.name}` {what}:", expected=expected, fix=fix)
-        what = f"reads the attribute `{name}` of {self.described()}"
-        fix = f"use {self.spelled()} itself: it is one number"
+        what, fix = f"reads the attribute `{name}` of {self.described()}", f"use {self.spelled()} itself: it is one number"
         if hasattr(self.__class__, name):  # which a number has: to say no would be wrong
             raise self._trace.refusal(what, fix)
         raise TraceAttributeError(f"kernel `{self._trace.name}` {what}:", fix=fix)
