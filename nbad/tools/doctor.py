@@ -182,7 +182,7 @@ def memory_pool() -> Finding:
 def switches() -> Finding:
     """Settings that slow everything down."""
     on = {
-        "NUMBA_DISABLE_JIT": (numba.config.DISABLE_JIT, "one thread, and sums over broadcast axes in Python"),
+        "NUMBA_DISABLE_JIT": (numba.config.DISABLE_JIT, "no threads of Numba's, and sums over broadcast axes in Python"),
         "NBAD_DEBUG": (config.debug.get(), "every value and derivative is checked for nan and inf"),
     }
     found = ", ".join(f"{name} {'on' if is_on else 'off'}" for name, (is_on, _) in on.items())

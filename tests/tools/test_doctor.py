@@ -204,7 +204,7 @@ def test_switches(monkeypatch):
         finding = doctor.switches()
     assert finding.found == "NUMBA_DISABLE_JIT on, NBAD_DEBUG on"
     assert finding.lack == (
-        "NUMBA_DISABLE_JIT: one thread, and sums over broadcast axes in Python; "
+        "NUMBA_DISABLE_JIT: no threads of Numba's, and sums over broadcast axes in Python; "
         "NBAD_DEBUG: every value and derivative is checked for nan and inf"
     )
 
