@@ -8,7 +8,7 @@ import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -31,6 +31,7 @@ from nbad.language.merging import both, containers, either
 from nbad.language.trace import Trace
 from nbad.language.values import Perhaps, Tracer
 from nbad.lines import Line
+from nbad.rewriting.unseen import asks_for_error
 
 # a plain branch keeps nothing of the call: two of them serve all
 _PLAIN = {truth: PlainBranch(truth) for truth in (True, False)}
@@ -58,6 +59,7 @@ class Flow(Paths):
         self._shared: list[Shared] = []
         self._truths: dict[int, tuple[Any, bool]] = {}  # of traced values, which are held: so the keys stay theirs
         trace.before_write, trace.quantified = self._before_write, functools.partial(quantified, self)
+        trace.before_handled = self.check_handled
 
     def __enter__(self) -> Self:
         return self
@@ -310,6 +312,12 @@ class Flow(Paths):
     def watch(self, entangled: Iterable[tuple[Any, list[Any]]], line: Line | None, case: str = "shared") -> None:
         """Refuse all further writes to lists and arrays that may be one another: merged ones, each with what it may be."""
         self._shared += [Shared(merged, sources, line, case) for merged, sources in entangled]
+
+    def check_handled(self, asking: CodeType | None = None) -> None:
+        """Refuse that a function, or the code of one, asks for the error of a handler that is run as an arm: Python has none."""
+        arms = [fork for fork in self.open if isinstance(fork, Trial) and not fork.holds]
+        if arms and sys.exception() is arms[-1].outer_error and (asking is None or asks_for_error(asking, bool(self.guards))):
+            raise self.trace.refusal_of("handled")
 
     def abandon(self, depth: int) -> None:
         """Forget plain choices that an error left, and that somebody caught; of traced branches both arms must run."""

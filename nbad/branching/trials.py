@@ -156,7 +156,7 @@ class Trial(Branch):
             raise self.flow.trace.refusal_of("try writes", line=self.faults[-1].line)
         failed = self.flow.trace.condition(self._are_among(self.faults))
         self.condition = self.merger.condition = self.flow.trace.logic("not", failed)
-        lost = self.flow.lost
+        lost, self.outer_error = self.flow.lost, sys.exception()
         super().turn()
         self.flow.lost = lost  # the handlers begin with what the body left
         self.values = self._left()

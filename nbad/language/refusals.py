@@ -137,6 +137,10 @@ FLOW = {
         "catches several errors, depending on a traced value, and asks which",
         "except ValueError: ...  # a handler for each, and for each text",
     ),
+    "handled": (
+        "asks which error is handled, where a handler is for some elements, depending on a traced value",
+        "except ValueError as error: ...  # by its name, in the handler itself",
+    ),
     "iterator": ("asks whether a traced value is in an iterator", "x in list(items)  # made before"),
     "end": (
         "leaves a generator on a traced value where that runs its `finally`, or the end of its `with`",

@@ -98,6 +98,7 @@ class Trace:
         self.catches: Callable[[Any, Exception], bool] = lambda condition, error: False
         self.note_faults: Callable[[str, tuple[Any, ...], Any], None] = lambda path, operands, result: None
         self.ends_operand: Callable[[TraceError], bool] = lambda error: False
+        self.before_handled: Callable[[], None] = lambda: None  # likewise, for those who ask which error is handled
         self.quantified: Callable[..., Any]  # `any` or `all` of what an iterator gives; control flow puts it here
         self.before_write: Callable[[np.ndarray], None] = lambda array: None  # control flow puts another one: see `Flow.wrote`
 

@@ -11,6 +11,7 @@ import functools
 import math
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable
 from types import MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from nbad.errors import TraceError, closest
 from nbad.language import array_functions, lookup, masks, matrices, number_functions, refusals, special_functions
-from nbad.language.meanings import LibraryFunction, Meaning
+from nbad.language.meanings import LibraryFunction, Meaning, means
 from nbad.language.special_functions import stop_gradient
 from nbad.language.values import TraceAttributeError
 from nbad.operations.table import ROWS
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _ARRAYS = "numpy.", "scipy.linalg."  # their functions are of whole arrays, but for ufuncs
 SHOWN = 400  # characters of a list of functions in a message
 SCIPY, NORM = ("scipy.special", "scipy.interpolate", "scipy.sparse"), "scipy.stats.norm"
-_MODULES: dict[str, ModuleType] = {"builtins": builtins, "math": math, "bisect": bisect, "numpy": np, "numpy.linalg": np.linalg}
+_MODULES: dict[str, ModuleType] = {module.__name__: module for module in (builtins, math, bisect, sys, traceback, np, np.linalg)}
 _OWN: dict[str, Any] = {
     "nbad.stop_gradient": stop_gradient,
     **{f"{special_functions.MODULE}.{name}": function for name, function in special_functions.FUNCTIONS.items()},
@@ -42,10 +43,22 @@ def _applying(op: str) -> Callable[..., Any]:
     return lambda trace, *operands: trace.apply(op, operands)
 
 
+def _of_handled(function: Callable[..., Any]) -> Meaning:
+    """The meaning of a function that asks which error is handled."""
+
+    def act(trace: "Trace", *args: Any, **kwargs: Any) -> Any:
+        trace.before_handled()
+        return function(*args, **kwargs)
+
+    return means(act, each=(), always=True)
+
+
+_HANDLED = sys.exc_info, sys.exception, traceback.format_exc, traceback.print_exc
 _SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROWS for path in row.spellings}
 # a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
 MEANINGS: dict[str, Meaning] = (
     _SPELLED
+    | {f"{function.__module__}.{function.__name__}": _of_handled(function) for function in _HANDLED}
     | number_functions.MEANINGS
     | array_functions.MEANINGS
     | lookup.MEANINGS

@@ -27,6 +27,7 @@ HARMLESS = frozenset(
 _NUMBERS = frozenset("bool complex float float64 int numbers".split())
 _COMPARISONS = ("COMPARE_OP", "CONTAINS_OP", "IS_OP")
 _IS = dis.opmap["IS_OP"]
+_OF_HANDLED = frozenset(("exc_info", "exception", "format_exc", "print_exc"))  # of `sys`, `traceback` and loggers
 
 
 class Fault(NamedTuple):
@@ -169,6 +170,13 @@ def asking_method(cls: type) -> str | None:
 def _is_installed(function: FunctionType) -> bool:
     top = str(function.__module__).partition(".")[0]
     return top in lines.LIBRARIES or "site-packages" in function.__code__.co_filename
+
+
+def asks_for_error(code: CodeType, is_raised: bool) -> bool:
+    """Whether a function without handlers of its own asks which error its caller handles, or raises that again, if it counts."""
+    pairs = zip(code.co_code[::2], code.co_code[1::2], strict=True)
+    raises = is_raised and (dis.opmap["RAISE_VARARGS"], 0) in pairs
+    return not code.co_exceptiontable and (raises or not _OF_HANDLED.isdisjoint(code.co_names))
 
 
 def has_end(iterator: Any, error: type[BaseException] = GeneratorExit) -> bool:

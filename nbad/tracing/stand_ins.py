@@ -264,6 +264,7 @@ class Rebinder:
         copy = functools.cache(lambda: self.copy(function))
 
         def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            self.flow.check_handled(function.__code__)
             with self.flow.operand():
                 if _is_plain((args, kwargs)):
                     return arrays.made(self.trace, _call(value, args, kwargs))
