@@ -328,6 +328,8 @@ LIBRARY = {
 VERBS = {
     "nbad.bind": "f(x)  # the kernel itself",
     "nbad.indexed": "f(nbad.indexed(a, i))  # outside, in the call of the kernel",
+    "nbad.value_and_grad(f)": "f(x), nbad.grad(f)(x)",
+    "nbad.value_and_jacobian(f)": "f(x), nbad.grad(f)(x)",
     "nbad.hessian(f)": "nbad.grad(nbad.grad(f))(x)",
     "nbad.hvp": "nbad.grad(nbad.grad(f))(x) * v",
     "nbad.jvp": "nbad.grad(f)(x) * x_dot",

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from nbad.api.signatures import name_in_code
 from nbad.api.statics import identity
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
@@ -236,7 +237,7 @@ def _nothing(callee: Callee, names: tuple[str, ...]) -> ArgumentTypeError:
         f"{callee.call}: there is nothing to differentiate by",
         got="arrays of integers or bools" if names else "no number",
         expected="an argument of a floating dtype",
-        fix=f"{names[0]}.astype(np.float64)" if names else f"{callee.kernel.__name__}()  # its value",
+        fix=f"{names[0]}.astype(np.float64)" if names else f"{name_in_code(callee.kernel)}()  # its value",
     )
 
 

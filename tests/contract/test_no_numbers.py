@@ -27,24 +27,25 @@ def shifted(n, x=1.0):
     return x + n
 
 
-nothing = functools.partial(pytest.raises, ArgumentTypeError)
-
-
 def test_a_kernel_without_arguments():
     assert constant() == 3.0
     calls = [functools.partial(verb, constant) for verb in OF_KERNELS]
     calls += [lambda maker=maker: maker(constant)() for maker in MAKERS]
     calls += [lambda: nbad.vjp(constant, argnums=0), lambda: nbad.jvp(constant, (), ())]
     for call in calls:
-        with nothing(match=r"nothing to differentiate by[\s\S]*got: no number\n[\s\S]*fix: constant\(\)  #"):
+        with pytest.raises(
+            ArgumentTypeError, match=r"nothing to differentiate by[\s\S]*got: no number\n[\s\S]*fix: constant\(\)  #"
+        ):
             call()
 
 
 def test_a_call_that_passes_no_number():
     assert shifted(3) == 4.0
-    with nothing(match=r"nothing to differentiate by[\s\S]*fix: nbad\.vjp\(shifted, n, x\)"):
+    with pytest.raises(ArgumentTypeError, match=r"nothing to differentiate by[\s\S]*fix: nbad\.vjp\(shifted, n, x\)"):
         nbad.vjp(shifted, 3)
-    with nothing(match=r"nothing to differentiate by[\s\S]*fix: nbad\.jacobian\(shifted, \('x',\)\)\(n, x\)"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"nothing to differentiate by[\s\S]*fix: nbad\.jacobian\(shifted, \('x',\)\)\(n, x\)"
+    ):
         nbad.jacobian(shifted, "x")(3)
 
 
@@ -55,9 +56,9 @@ def test_who_asks_for_nothing_gets_nothing():
 
 def test_in_compiled_code():
     steep, of_constant = nbad.jacobian(square), nbad.jacobian(constant)
-    with nothing(match=r"nothing to differentiate by[\s\S]*fix: x\.astype"):
+    with pytest.raises(ArgumentTypeError, match=r"nothing to differentiate by[\s\S]*fix: x\.astype"):
         numba.njit(lambda x: steep(x))(np.arange(3))
-    with nothing(match=r"nothing to differentiate by[\s\S]*fix: constant\(\)"):
+    with pytest.raises(ArgumentTypeError, match=r"nothing to differentiate by[\s\S]*fix: constant\(\)"):
         numba.njit(lambda: of_constant())()
 
 
