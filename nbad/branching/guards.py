@@ -22,15 +22,20 @@ class Guard:
         self._is_finally, self._catches = catches is not None, bool(catches)
         self._flow, self._applied = flow, flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
-        self._heap: Heap | None = None
+        self._flags = len(flow.trace.flags)
+        self._have_left = False  # elements, its body, for which it runs, too
+        self._heap: Heap | None = None  # before, where these have returned
         self._managers: list[Any] = []
         self._line: Line | None = None
 
     @property
     def has_handlers(self) -> bool:
-        """Whether errors of arithmetic matter, too: in a `finally` after returns, if handlers around it catch errors."""
-        guards = self._flow.guards
-        return self._heap is not None and any(guard.has_handlers for guard in guards[: guards.index(self)])
+        """Whether errors of arithmetic matter, too: in a `finally` that others have reached, if handlers around catch errors."""
+        return self._have_left and any(guard.has_handlers for guard in self._around())
+
+    def _around(self) -> list[Any]:
+        """The statements around it that may catch errors."""
+        return self._flow.guards[: self._flow.guards.index(self)]
 
     def manager(self, value: Any) -> Any:
         """The context manager of a `with` statement."""
@@ -50,15 +55,16 @@ class Guard:
 
     def catches(self, error: Exception) -> bool:
         """Whether an error of the body does not get out of the statement."""
-        return self._catches or self._heap is not None
+        is_caught = self._have_left and any(guard.catches(error) for guard in self._around())
+        return self._catches or self._heap is not None or is_caught
 
     def acts(self, error: Exception) -> bool:
         """Whether code of the user's runs where an error leaves the statement."""
         return self._is_finally or any(acts_at_end(manager, type(error)) for manager in self._managers)
 
     def fault(self, condition: Any, error: Exception) -> None:
-        """Refuse that it catches an error of some elements, or raises one that those have not that returned before."""
-        case = "caught" if self._heap is None else "finally"
+        """Refuse that it catches an error of some elements, or raises one, in which those are left out that left its body."""
+        case = "caught" if not self._have_left else "another" if self._heap is None else "finally"
         raise self._flow.trace.refusal_of(case, line=self._line)
 
     def passed(self) -> None:
@@ -72,20 +78,24 @@ class Guard:
             raise self._flow.trace.refusal_of("try", line=self._line or running_line())
 
     def finish(self, has_return: bool) -> None:
-        """The `finally` begins: it runs once, behind the returns of some elements and of others not."""
-        if self._call is None or self._call.merged_returns == self._returns or sys.exception() is not None:
+        """The `finally` begins: it runs once, for elements that have returned, or ended in an error, and others that have not."""
+        has_returned = self._call is not None and self._call.merged_returns != self._returns
+        if not (has_returned or len(self._flow.trace.flags) > self._flags) or sys.exception() is not None:
+            return
+        self._have_left = True
+        self._flow.guards.append(self)
+        if not has_returned:
             return
         self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
-        self._flow.guards.append(self)
         if has_return:
             raise self._flow.trace.refusal_of("finally")
 
     def finished(self) -> None:
         """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
-        if self._heap is None or sys.exception() is not None:  # which has been refused, or will be
+        if not self._have_left or sys.exception() is not None:  # which has been refused, or will be
             return
         self.passed()
-        if self._heap.changes():
+        if self._heap is not None and self._heap.changes():
             raise self._flow.trace.refusal_of("finally")
 
 

@@ -189,6 +189,10 @@ FLOW = {
         "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call",
         "one `return`, behind the `try` or `with`",
     ),
+    "another": (
+        "raises an error on a traced value, before a `finally` that may raise another, which a handler catches",
+        "y = 1 / x if x != 0 else 0.0  # in the `finally` nothing that is caught",
+    ),
     "raise": (
         "raises an error in an operand, or in the test of an `elif`, that depends on a traced value",
         "if x > 0: y = f(x)  # a statement of its own, and nested ones for `elif`",

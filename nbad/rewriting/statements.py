@@ -194,12 +194,9 @@ class Rewriter(Loops):
         if not node.finalbody:
             return inner
         finalbody = self._rest(node.finalbody, place)
-        if place.has_call:
-            has_return = any(map(returns, node.finalbody))
-            finalbody = [*at.lines(f"{variable}.finish({has_return})"), *finalbody, *at.lines(f"{variable}.finished()")]
-        if is_left:
-            finalbody.insert(int(place.has_call), at.statement(f"{variable}.ran()"))
-        finalbody = [*at.lines(f"{variable}.passed()"), *finalbody]
+        begun = [f"{variable}.passed()", f"{variable}.finish({any(map(returns, node.finalbody))})"]
+        begun += [f"{variable}.ran()"] if is_left else []
+        finalbody = [*at.lines("\n".join(begun)), *finalbody, *at.lines(f"{variable}.finished()")]
         new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)
         begin = at.lines(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, {is_left})")
         return [*begin, placed(new, node)]

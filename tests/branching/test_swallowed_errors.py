@@ -288,3 +288,54 @@ def test_what_hides_nothing_is_right(function):
     kernel, points = nbad.kernel(function), list(zip(XS.tolist(), YS.tolist(), strict=True))
     np.testing.assert_allclose(kernel(XS, YS), [function(*point) for point in points], rtol=1e-14)
     np.testing.assert_allclose(nbad.grad(kernel)(XS, YS), [SLOPES[function](*point) for point in points], rtol=1e-14)
+
+
+def divides_at_the_end(x):
+    try:
+        try:
+            if x > 0:
+                raise KeyError
+        finally:
+            y = 1.0 / (x - 2.0)
+    except ZeroDivisionError:
+        y = 7.0
+    return y
+
+
+def raises_at_the_end(x):
+    y = x
+    try:
+        try:
+            if x > 0:
+                raise KeyError
+        finally:
+            if x > 1:
+                raise ValueError
+    except ValueError:
+        y = 7.0
+    return y
+
+
+@pytest.mark.parametrize("f", [divides_at_the_end, raises_at_the_end])
+def test_an_error_in_place_of_another_that_a_finally_raises_and_a_handler_catches(f):
+    assert f(2.0) == 7.0
+    with pytest.raises(TraceError, match="before a `finally` that may raise another, which a handler catches"):
+        nbad.kernel(f)(XS)
+
+
+def test_errors_in_place_of_others_that_nobody_catches():
+    @nbad.kernel(errors="nan")
+    def f(x):
+        y = x
+        try:
+            try:
+                if x > 0:
+                    raise KeyError
+            finally:
+                if x > 1:
+                    raise ValueError
+        except OSError:
+            return 3.0 * y
+        return y + 1.0
+
+    np.testing.assert_array_equal(f(np.array([-1.0, 2.0])), [0.0, math.nan])
