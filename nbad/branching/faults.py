@@ -10,6 +10,7 @@ where nobody catches such an error, nbad computes as NumPy does.
 
 import math
 import opcode
+import operator
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from nbad import lines
 from nbad.errors import InternalError, NbadError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import both, either, opposite
-from nbad.language.trace import Cause
+from nbad.language.trace import Cause, is_whole_number
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -140,20 +141,39 @@ def _domain(outside: Callable[..., Any]) -> Rule:
 
 def _overflows(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     """OverflowError for an infinite result of finite operands."""
+    yield _is_overflow(trace, operands, result), OverflowError(RANGE)
+
+
+def _is_overflow(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Any:
     condition = _infinite(result)
     for x in operands:
         condition = both(trace, condition, abs(x) < math.inf)
-    yield condition, OverflowError(RANGE)
+    return condition
 
 
-def _by_zero(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
-    yield operands[1] == 0, ZeroDivisionError("division by zero")
+def _by_zero(operation: Callable[[Any, Any], Any]) -> Rule:
+    """ZeroDivisionError for a divisor of zero."""
+
+    def rule(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
+        kind = int if all(map(is_whole_number, operands)) else float
+        yield operands[1] == 0, _of_python(operation, kind(1), kind(0))
+
+    return rule
+
+
+def _of_python(operation: Callable[..., Any], *operands: Any) -> Exception:
+    """The error that Python raises for such operands, in the words of this version: a handler may read them."""
+    try:
+        operation(*operands)
+    except ArithmeticError as error:
+        return type(error)(*error.args)
+    raise InternalError(f"{operation.__name__} of {operands} raises nothing")
 
 
 def _power(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     base, exponent = operands
-    yield both(trace, base == 0, exponent < 0), ZeroDivisionError("0.0 cannot be raised to a negative power")
-    yield from _overflows(trace, operands, result)
+    yield both(trace, base == 0, exponent < 0), _of_python(operator.pow, 0.0, -1.0)
+    yield _is_overflow(trace, operands, result), _of_python(operator.pow, 2.0, 1e9)
 
 
 def _math_power(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
@@ -174,7 +194,7 @@ def _logarithm(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     for x in operands:
         yield x <= 0, ValueError(DOMAIN)
     if len(operands) == 2:
-        yield operands[1] == 1, ZeroDivisionError("float division by zero")
+        yield operands[1] == 1, _of_python(math.log, 2.0, 1.0)
 
 
 def _gamma(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
@@ -211,7 +231,9 @@ KEEPING = frozenset("add sub mul div floordiv mod neg abs pow powi select pymax 
 SILENT = "numpy.", "scipy.special."  # libraries whose functions raise no errors of arithmetic
 RAISING = frozenset(f"numpy.linalg.{name}" for name in "cholesky inv solve".split())  # for matrices that only LAPACK knows
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("/", "//", "%"), _by_zero),
+    "/": _by_zero(operator.truediv),
+    "//": _by_zero(operator.floordiv),
+    "%": _by_zero(operator.mod),
     "**": _power,
     "math.pow": _math_power,
     "math.sqrt": _domain(lambda trace, x: x < 0),

@@ -743,3 +743,27 @@ def raises_another_from_one_of_several(x):
 def test_a_handler_raises_its_error_again_or_another_from_it(f):
     xs = np.array([-1.0, 0.25, 3.0])
     np.testing.assert_array_equal(nbad.kernel(f)(xs), [f(x) for x in map(float, xs)])
+
+
+WORDS = [  # an operation, operands that it raises an error for, and that
+    (lambda x, y: x / y, (3.0, 0.0), ZeroDivisionError),
+    (lambda x, y: int(x) / int(y), (3.0, 0.0), ZeroDivisionError),
+    (lambda x, y: x // y, (3.0, 0.0), ZeroDivisionError),
+    (lambda x, y: x % y, (3.0, 0.0), ZeroDivisionError),
+    (lambda x, y: x**y, (0.0, -1.0), ZeroDivisionError),
+    (lambda x, y: x**y, (3.0, 1e9), OverflowError),
+    (lambda x, y: math.log(x, y), (3.0, 1.0), ZeroDivisionError),
+    (lambda x, y: math.exp(x * y), (3.0, 1e9), OverflowError),
+]
+
+
+@pytest.mark.parametrize(("operation", "operands", "kind"), WORDS)
+def test_errors_of_arithmetic_have_the_words_of_python(operation, operands, kind):
+    def words(x, y):
+        try:
+            return operation(x, y)
+        except kind as error:
+            return float(len(str(error)))
+
+    expected = [words(3.0, 2.0), words(*operands)]
+    np.testing.assert_allclose(nbad.kernel(words)(*np.transpose([(3.0, 2.0), operands])), expected, rtol=1e-15)
