@@ -8,7 +8,7 @@ import numpy as np
 
 from nbad.api.calls import check_kernel as refuse_others
 from nbad.api.calls import refuse_picked
-from nbad.api.kernel import Kernel
+from nbad.api.kernel import Kernel, without_numbers
 from nbad.api.statics import is_setting
 from nbad.api.trees import flattened
 from nbad.displays import html
@@ -89,6 +89,8 @@ def check_kernel(f: Kernel, *xs: Any) -> Report:
     """
     refuse_others(f)
     refuse_picked(f, xs)
+    if not f._cores:
+        raise without_numbers(f)
     if xs:
         f(*xs)  # it says itself what is wrong with them
         flat = flattened(f, xs, {})

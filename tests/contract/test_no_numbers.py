@@ -14,7 +14,15 @@ from nbad.testing import check_kernel
 from nbad.tools import cli
 
 OF_KERNELS = nbad.vjp, nbad.linearize, nbad.explain, nbad.profile, check_kernel
-MAKERS = nbad.jacobian, nbad.value_and_jacobian, nbad.grad, nbad.value_and_grad, nbad.hessian, nbad.sparse_jacobian
+MAKERS = (
+    nbad.jacobian,
+    nbad.value_and_jacobian,
+    nbad.grad,
+    nbad.value_and_grad,
+    nbad.hessian,
+    nbad.sparse_jacobian,
+    nbad.normal_equations,
+)
 
 
 @nbad.kernel

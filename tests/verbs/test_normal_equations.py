@@ -141,11 +141,6 @@ def test_elements_that_raise(rng):
     assert np.isnan(nbad.normal_equations(silent, "p")(np.array([1.0, -1.0]), 2.0)[0]).all()
 
 
-def test_no_parameter_has_no_equations():
-    JtJ, Jtr = nbad.normal_equations(nbad.kernel(lambda: 3.0))()
-    assert (JtJ.shape, Jtr.shape) == ((0, 0), (0,))
-
-
 def test_what_elements_do_not_share_is_refused():
     with pytest.raises(ValueError, match=r"elements do not share t, y[\s\S]*fix: argnums=\('size', 'rate', 'offset'\)"):
         nbad.normal_equations(decay)(np.ones(3), np.ones(3), 1.0, 1.0, 1.0)

@@ -214,7 +214,6 @@ def test_matrices_without_entries(rng):
     H = nbad.sparse_hessian(linear)(indexed(np.arange(3.0), [0, 2]), 1.0)
     assert (H.shape, H.nnz) == ((4, 4), 0)
     assert is_canonical(H)
-    assert nbad.sparse_jacobian(nbad.kernel(lambda: (1.0, 2.0)))().shape == (2, 0)
 
 
 def test_elements_without_a_value_are_nan_in_entries_that_are_0_for_all_others():
