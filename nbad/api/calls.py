@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 
 from nbad import config, foreign, lines
-from nbad.api.kernel import Kernel, without_numbers
+from nbad.api.inspected import without_numbers
+from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
 from nbad.foreign import shown

@@ -1,4 +1,4 @@
-"""What a kernel shows: its repr, page and formulas, and statistics and code under the names that Numba's dispatchers have."""
+"""What a kernel shows: repr, page, formulas, statistics and code as Numba's dispatchers do; what is said where it cannot."""
 
 import inspect
 import itertools
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbad.api.signatures import code_of
+from nbad import lines
+from nbad.api.signatures import code_of, spelled
 from nbad.api.trees import names_in
 from nbad.displays import html
 from nbad.displays.names import Public
@@ -255,4 +256,17 @@ def without_structure(kernel: Any) -> ArgumentTypeError | None:
         got="no arguments",
         expected="a kernel of numbers and arrays",
         fix=f"nbad.kernel(lambda {', '.join(flat.parameters)}: {code_of(kernel)}({given}){''.join(options)})",
+    )
+
+
+def without_numbers(kernel: Any) -> ArgumentTypeError:
+    """The error for a kernel that takes no numbers, or a call that passes none, where one is to differentiate by them."""
+    fix = spelled(kernel, kernel.parameters, lines.verb(), lines.argnums())
+    if not kernel._cores:
+        fix = f"{spelled(kernel, kernel.parameters)}  # its value, which depends on no number"
+    return ArgumentTypeError(
+        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: there is nothing to differentiate by",
+        got="no number",
+        expected="an argument of a floating dtype",
+        fix=fix,
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from nbad import config, lines
+from nbad import config
 from nbad.api.entries import VALUE, Careful, Entries
-from nbad.api.inspected import Inspected, without_structure
+from nbad.api.inspected import Inspected, without_numbers, without_structure
 from nbad.api.options import ArrayArgument, Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -25,7 +25,6 @@ from nbad.api.signatures import (
     misbound,
     name_in_code,
     parameters_of,
-    spelled,
     static_names,
     with_outputs,
     without_sizes,
@@ -395,16 +394,3 @@ def _trace(function, arguments, constants, max_operations, max_passes):
     with IMPORTS:
         from nbad.tracing.tracer import trace
     return trace(function, arguments, constants, max_operations, max_passes)
-
-
-def without_numbers(kernel: Kernel) -> ArgumentTypeError:
-    """The error for a kernel that takes no numbers, or a call that passes none, where one is to differentiate by them."""
-    fix = spelled(kernel, kernel.parameters, lines.verb(), lines.argnums())
-    if not kernel._cores:
-        fix = f"{spelled(kernel, kernel.parameters)}  # its value, which depends on no number"
-    return ArgumentTypeError(
-        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: there is nothing to differentiate by",
-        got="no number",
-        expected="an argument of a floating dtype",
-        fix=fix,
-    )

@@ -8,7 +8,8 @@ import numpy as np
 
 from nbad.api.calls import check_kernel as refuse_others
 from nbad.api.calls import refuse_picked
-from nbad.api.kernel import Kernel, without_numbers
+from nbad.api.inspected import without_numbers
+from nbad.api.kernel import Kernel
 from nbad.api.statics import is_setting
 from nbad.api.trees import flattened
 from nbad.displays import html
