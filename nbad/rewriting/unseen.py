@@ -10,6 +10,7 @@ import contextlib
 import dis
 import functools
 import gc
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, pairwise, takewhile
 from types import CodeType, FrameType, FunctionType, GeneratorType
@@ -84,10 +85,14 @@ def _covered(code: CodeType, is_meant: Callable[[Sequence[dis.Instruction]], boo
         return
     read = dis.Bytecode(code)
     instructions = list(read)
-    for entry in read.exception_entries:  # type: ignore[attr-defined]  # of all versions so far
-        handler = [instruction for instruction in instructions if instruction.offset >= entry.target]
-        if handler[0].opname == "PUSH_EXC_INFO" and is_meant(_own(handler)):
-            yield range(entry.start, entry.end)
+    entries = {range(entry.start, entry.end): entry.target for entry in read.exception_entries}  # type: ignore[attr-defined]
+    for covered, target in entries.items():  # of all versions so far
+        handler = [instruction for instruction in instructions if instruction.offset >= target]
+        while handler and handler[0].opname == "CLEANUP_THROW":  # of `yield from`: errors go on from there
+            target = next((other for part, other in entries.items() if handler[0].offset in part), math.inf)
+            handler = [instruction for instruction in instructions if instruction.offset >= target]
+        if handler and handler[0].opname == "PUSH_EXC_INFO" and is_meant(_own(handler)):
+            yield covered
 
 
 def _own(handler: Sequence[dis.Instruction]) -> Sequence[dis.Instruction]:
