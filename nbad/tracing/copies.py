@@ -52,9 +52,9 @@ def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     return copy
 
 
-def _refuse_own_names(function: FunctionType, rebinder: "Rebinder") -> None:
+def _refuse_own_names(function: Any, rebinder: "Rebinder") -> None:
     """Refuse names that what nbad writes into copies has, and by which copies are told from other functions."""
-    if isinstance(function.__builtins__, _Live):  # type: ignore[attr-defined]  # it was made in a copy
+    if isinstance(function.__builtins__, _Live):  # it was made in a copy
         return
     for code in _codes(function.__code__):
         names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars, *code.co_names)
