@@ -173,15 +173,15 @@ class Loop:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
         """A pass for all may fail: then passes are run one by one. An error of one of these may end the path of its elements."""
-        if error is not None or not (self.call is None or self.call.alive):
-            self._let_go()
-        if self._pass is None and error is not None and self._forks and self._forks[-1].dies():
+        if self._pass is None or not isinstance(error, Exception) or isinstance(error, InternalError):
+            if error is not None or not (self.call is None or self.call.alive):
+                self._let_go()
+            if self._pass is not None or error is None or not self._forks or not self._forks[-1].dies():
+                return False
             self._is_over = True
             return True
         if isinstance(error, NoPath):
             error = self.flow.trace.refusal_of("raise")
-        if self._pass is None or not isinstance(error, Exception) or isinstance(error, InternalError):
-            return False
         self._is_early = isinstance(error, NameError)
         try:
             if isinstance(error, NameError):

@@ -400,3 +400,18 @@ def test_what_waits_in_no_finally_is_left_by_some():
         return total
 
     np.testing.assert_allclose(nbad.kernel(f)(XS), [f(x) for x in XS], rtol=1e-14)
+
+
+PLACES = [[(7 * k * k + 3 * k) % 5 for k in range(200)], [(3 * k * k + k + 1) % 5 for k in range(200)]]
+
+
+def test_a_loop_whose_pass_for_all_fails_goes_on_with_its_items():
+    def moved(x):
+        found = [0.0] * 5
+        for n in range(200):  # so many operations that one pass is tried for all, in which no place is a number
+            for places, change in ((PLACES[0], -x * n), (PLACES[1], x * n)):
+                found[np.array(places)[n]] += change
+        return sum((k + 1) * value for k, value in enumerate(found))
+
+    f = nbad.kernel(moved)
+    assert (f(2.0), nbad.grad(f)(2.0)) == (moved(2.0), moved(1.0))
