@@ -1,0 +1,46 @@
+"""Random programs with long loops: what is accepted has the values of plain Python."""
+
+import linecache
+from collections import Counter
+
+import numpy as np
+import pytest
+from helpers.random_passes import SETTING, Writer, items
+
+import nbad
+from nbad.errors import TraceError
+
+POINTS = np.array([[0.1, 0.45, 0.6, 0.9, 1.3, 2.0], [0.3, -0.2, 1.0, 0.8, -1.1, 0.5]])
+
+
+def compare(seed):
+    """Whether a program is accepted; if so, it must be right."""
+    text, name = Writer(seed).program(), f"<passes {seed}>"
+    namespace = {**SETTING, "items": items}
+    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+    exec(compile(text, name, "exec"), namespace)
+    f = namespace["f"]
+    try:
+        found = nbad.kernel(f)(*POINTS)
+    except TraceError:
+        return False
+    wanted = [f(*map(float, point)) for point in POINTS.T]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12, err_msg=f"{seed}:\n{text}")
+    return True
+
+
+def run(seeds):
+    accepted = Counter(map(compare, seeds))
+    return accepted[True], accepted[False]
+
+
+def test_accepted_long_loops_are_right():
+    accepted, refused = run(range(4))
+    assert accepted > refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 1400, 100))
+def test_hundreds_of_accepted_long_loops_are_right(first):
+    accepted, refused = run(range(first, first + 100))
+    assert accepted > refused
