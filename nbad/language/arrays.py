@@ -52,7 +52,7 @@ class TracedArray(np.ndarray):
         return apply_ufunc(self._trace, ufunc, method, inputs, options)
 
     def __jax_array__(self) -> NoReturn:
-        raise self._trace.refusal(*refusals.FLOW["tensor"])
+        raise self._trace.refusal_of("tensor")
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)

@@ -340,9 +340,13 @@ def _phase():
 
 def _print_phase():
     code, table, args, count = new_function("phase")
-    phase = code.variable(code.load(code.field(args, 0) + DATA) & (LINE - 1))
+
+    def own(k):
+        return code.load(code.field(args, k) + DATA) & (LINE - 1)
+
+    phase = code.variable(own(0))
     with code.loop(1, count) as k:
-        phase.set(code.select((code.load(code.field(args, k) + DATA) & (LINE - 1)).equals(phase), phase, -1))
+        phase.set(code.select(own(k).equals(phase), phase, -1))
     code.finish(code.call(code.field(table, 0), phase))
     return str(code.function.module)
 

@@ -10,7 +10,6 @@ import contextlib
 import dis
 import functools
 import gc
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, pairwise, takewhile
 from types import CodeType, FrameType, FunctionType, GeneratorType
@@ -85,12 +84,13 @@ def _covered(code: CodeType, is_meant: Callable[[Sequence[dis.Instruction]], boo
         return
     read = dis.Bytecode(code)
     instructions = list(read)
-    entries = {range(entry.start, entry.end): entry.target for entry in read.exception_entries}  # type: ignore[attr-defined]
-    for covered, target in entries.items():  # of all versions so far
-        handler = [instruction for instruction in instructions if instruction.offset >= target]
-        while handler and handler[0].opname == "CLEANUP_THROW":  # of `yield from`: errors go on from there
-            target = next((other for part, other in entries.items() if handler[0].offset in part), math.inf)
-            handler = [instruction for instruction in instructions if instruction.offset >= target]
+    entries = read.exception_entries  # type: ignore[attr-defined]  # of all versions so far
+    targets = {range(entry.start, entry.end): entry.target for entry in entries}
+    passing = {instruction.offset for instruction in instructions if instruction.opname == "CLEANUP_THROW"}
+    for covered, target in targets.items():
+        while target in passing:  # of `yield from`: errors go on from there
+            target = next((outer for part, outer in targets.items() if target in part), None)
+        handler = [instruction for instruction in instructions if target is not None and instruction.offset >= target]
         if handler and handler[0].opname == "PUSH_EXC_INFO" and is_meant(_own(handler)):
             yield covered
 

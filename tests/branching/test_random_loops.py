@@ -1,6 +1,5 @@
 """Random programs with loops on data: what is accepted has the values and the slopes of the same source on dual numbers."""
 
-import linecache
 import math
 from collections import Counter
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.duals import MATH, NUMPY, value_and_partials
 from helpers.random_loop_programs import Writer
-from helpers.tracing import traced
+from helpers.tracing import function_of, traced
 
 from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
@@ -16,14 +15,6 @@ from nbad.graphs.interpreter import evaluate
 
 POINTS = np.random.default_rng(7).uniform(-2.0, 2.0, (16, 2))
 LARGEST = 1e8  # beyond it what is rounded differently may take other branches
-
-
-def function_of(text, name, **outer):
-    """The function `f` of a program, whose source Python can find."""
-    namespace = dict(outer)
-    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
-    exec(compile(text, name, "exec"), namespace)
-    return namespace["f"]
 
 
 @np.errstate(all="ignore")  # what overflows is beyond LARGEST

@@ -1,11 +1,11 @@
 """Random programs with long loops: what is accepted has the values of plain Python."""
 
-import linecache
 from collections import Counter
 
 import numpy as np
 import pytest
 from helpers.random_passes import SETTING, Writer, items
+from helpers.tracing import function_of
 
 import nbad
 from nbad.errors import TraceError
@@ -15,11 +15,8 @@ POINTS = np.array([[0.1, 0.45, 0.6, 0.9, 1.3, 2.0], [0.3, -0.2, 1.0, 0.8, -1.1, 
 
 def compare(seed):
     """Whether a program is accepted; if so, it must be right."""
-    text, name = Writer(seed).program(), f"<passes {seed}>"
-    namespace = {**SETTING, "items": items}
-    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
-    exec(compile(text, name, "exec"), namespace)
-    f = namespace["f"]
+    text = Writer(seed).program()
+    f = function_of(text, f"<passes {seed}>", items=items, **SETTING)
     try:
         found = nbad.kernel(f)(*POINTS)
     except TraceError:

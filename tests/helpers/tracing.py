@@ -1,5 +1,7 @@
 """What the tests of the tracer share: kernels as graphs, as text, and against their own values."""
 
+import linecache
+
 import numpy as np
 
 from nbad.graphs.interpreter import evaluate
@@ -15,6 +17,14 @@ def text(function, names="x", **constants):
     """The lines of the graph without the name of the kernel and the sources of its nodes."""
     lines = str(traced(function, names, **constants).graph).splitlines()[1:]
     return [line.partition("#")[0].strip() for line in lines]
+
+
+def function_of(text, name, called="f", **outer):
+    """The function of this name in a text, whose source Python can find."""
+    namespace = dict(outer)
+    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+    exec(compile(text, name, "exec"), namespace)
+    return namespace[called]
 
 
 def written(path, source):

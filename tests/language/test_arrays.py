@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import inspect
-import linecache
 import math
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.array_programs import ARGUMENTS, Writer
 from helpers.tracing import FakeKernel
+from helpers.tracing import function_of as program
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -654,18 +654,16 @@ def test_results_that_cannot_be_outputs():
 
 def run_program(seed):
     """Compare one program's graph with what it makes of plain arrays; the text of the error where it is refused."""
-    source, name = Writer(seed).program(), f"<program {seed}>"
-    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
-    scope = {"np": np}
-    exec(compile(source, name, "exec"), scope)
+    source = Writer(seed).program()
+    kernel = program(source, f"<program {seed}>", "kernel", np=np)
     rng = np.random.default_rng(seed)
     values = {name: np.float64(rng.normal()) if shape == () else rng.normal(size=shape) for name, shape in ARGUMENTS.items()}
     given = {name: np.array(value)[()] for name, value in values.items()}
     expected = None
     with contextlib.suppress(ValueError):  # of a write into a diagonal, which is read-only
-        expected = scope["kernel"](**given)
+        expected = kernel(**given)
     try:
-        run = trace(scope["kernel"], [Argument(name, shape) for name, shape in ARGUMENTS.items()], {})
+        run = trace(kernel, [Argument(name, shape) for name, shape in ARGUMENTS.items()], {})
     except TraceError as error:
         return str(error)
     assert expected is not None, source

@@ -1,6 +1,5 @@
 """Masks and writes in place, for numbers that stand for elements and for arrays; right is what NumPy makes of arrays of one."""
 
-import linecache
 import re
 import warnings
 
@@ -8,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 from helpers.random_masks import Writer
+from helpers.tracing import function_of
 from numpy.testing import assert_allclose
 
 import nbad
@@ -20,11 +20,8 @@ POINTS = np.array([[-1.3, 0.4], [0.15, 0.8], [0.9, -0.6], [2.1, 2.0], [0.0, 0.3]
 
 
 def program(seed):
-    source, name = Writer(seed).program(), f"<masks {seed}>"
-    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
-    scope = {"np": np}
-    exec(compile(source, name, "exec"), scope)
-    return scope["kernel"], source
+    source = Writer(seed).program()
+    return function_of(source, f"<masks {seed}>", "kernel", np=np), source
 
 
 def plain(kernel, point, make):

@@ -1,7 +1,6 @@
 """Random programs in the language of kernels: values and first derivatives against dual numbers on the same source."""
 
 import contextlib
-import linecache
 import math
 from collections import Counter
 
@@ -9,21 +8,13 @@ import numpy as np
 import pytest
 from helpers import random_aliases, random_programs
 from helpers.duals import MATH, NUMPY, value_and_partials
-from helpers.tracing import traced
+from helpers.tracing import function_of, traced
 
 from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
 from nbad.graphs.interpreter import evaluate
 
 POINTS = np.random.default_rng(5).uniform(-2.0, 2.0, (24, 2))
-
-
-def function_of(text, name, **outer):
-    """The function `f` of a program, whose source Python can find."""
-    namespace = dict(outer)
-    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
-    exec(compile(text, name, "exec"), namespace)
-    return namespace["f"]
 
 
 def expected(text):

@@ -1,7 +1,6 @@
 """Whole numbers, attributes and texts of traced values are those of Python's numbers, or refused."""
 
 import io
-import linecache
 import logging
 import math
 import re
@@ -9,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import tracing
 from helpers.tracing import text, traced
 
 import nbad
@@ -73,12 +73,8 @@ def test_other_operators_of_bits_are_refused(text):
 
 
 def function_of(source, **outer):
-    """The function `f` of a source that Python can find."""
-    name = f"<{source}>"
-    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
-    namespace = {"math": math, "np": np, **outer}
-    exec(compile(source, name, "exec"), namespace)
-    return namespace["f"]
+    """The function `f` of a source, which knows `math` and `np`."""
+    return tracing.function_of(source, f"<{source}>", math=math, np=np, **outer)
 
 
 ZEROS = (
