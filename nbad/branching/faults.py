@@ -22,6 +22,7 @@ from nbad.errors import InternalError, NbadError, TraceError
 from nbad.language import refusals
 from nbad.language.merging import both, either, opposite
 from nbad.language.trace import Cause, is_whole_number
+from nbad.rewriting.texts import TracedText
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -124,19 +125,28 @@ def was_raised(error: BaseException | None) -> bool:
     return error is None or error.__traceback__ is not None
 
 
-DOMAIN, RANGE = "math domain error", "math range error"
+DOMAIN, RANGE = "math domain error", "math range error"  # of those that say no more in any version
 ERRORS = (ZeroDivisionError(), OverflowError(), ValueError())  # of the kinds that are raised here
 Found = Iterator[tuple[Any, Exception]]
 Rule = Callable[["Trace", tuple[Any, ...], Any], Found]  # from operands and result
 
 
-def _domain(outside: Callable[..., Any]) -> Rule:
-    """ValueError for what lies outside."""
+def _domain(function: Callable[..., Any], example: float, outside: Callable[[Any], Any]) -> Rule:
+    """ValueError for what lies outside of a domain, as this example does."""
 
     def rule(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
-        yield outside(trace, *operands), ValueError(DOMAIN)
+        for x in operands:
+            yield outside(x), _outside(trace, function, example, x)
 
     return rule
+
+
+def _outside(trace: "Trace", function: Callable[..., Any], example: float, x: Any) -> Exception:
+    """What Python says of an argument outside of a domain: from version 3.14 on with that, which each element has its own of."""
+    kind = int if is_whole_number(x) else float
+    error = _of_python(function, kind(example))
+    general, shown, _ = str(error).rpartition(repr(kind(example)))
+    return type(error)(TracedText(f"{general}<traced>", trace, refusals.FLOW["text"])) if shown else error
 
 
 def _overflows(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
@@ -165,7 +175,7 @@ def _of_python(operation: Callable[..., Any], *operands: Any) -> Exception:
     """The error that Python raises for such operands, in the words of this version: a handler may read them."""
     try:
         operation(*operands)
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError) as error:
         return type(error)(*error.args)
     raise InternalError(f"{operation.__name__} of {operands} raises nothing")
 
@@ -191,8 +201,7 @@ def _whole(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
 
 
 def _logarithm(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
-    for x in operands:
-        yield x <= 0, ValueError(DOMAIN)
+    yield from _domain(math.log, -1.0, lambda x: x <= 0)(trace, operands, result)
     if len(operands) == 2:
         yield operands[1] == 1, _of_python(math.log, 2.0, 1.0)
 
@@ -200,7 +209,7 @@ def _logarithm(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
 def _gamma(trace: "Trace", operands: tuple[Any, ...], result: Any) -> Found:
     x = operands[0]
     is_pole = both(trace, x <= 0, x == trace.apply("floor", (x,)))
-    yield is_pole, ValueError(DOMAIN)
+    yield is_pole, _outside(trace, math.gamma, -1.0, x)
     for condition, error in _overflows(trace, operands, result):
         yield both(trace, opposite(trace, is_pole), condition), error
 
@@ -236,13 +245,13 @@ RULES: dict[str, Rule] = {
     "%": _by_zero(operator.mod),
     "**": _power,
     "math.pow": _math_power,
-    "math.sqrt": _domain(lambda trace, x: x < 0),
+    "math.sqrt": _domain(math.sqrt, -1.0, lambda x: x < 0),
     **dict.fromkeys(("math.log", "math.log2", "math.log10"), _logarithm),
-    "math.log1p": _domain(lambda trace, x: x <= -1),
-    **dict.fromkeys(("math.asin", "math.acos"), _domain(lambda trace, x: abs(x) > 1)),
-    "math.acosh": _domain(lambda trace, x: x < 1),
-    "math.atanh": _domain(lambda trace, x: abs(x) >= 1),
-    **dict.fromkeys(("math.sin", "math.cos", "math.tan"), _domain(lambda trace, x: _infinite(x))),
+    "math.log1p": _domain(math.log1p, -2.0, lambda x: x <= -1),
+    **dict.fromkeys(("math.asin", "math.acos"), _domain(math.asin, 2.0, lambda x: abs(x) > 1)),
+    "math.acosh": _domain(math.acosh, -1.0, lambda x: x < 1),
+    "math.atanh": _domain(math.atanh, 2.0, lambda x: abs(x) >= 1),
+    **dict.fromkeys(("math.sin", "math.cos", "math.tan"), _domain(math.sin, math.inf, _infinite)),
     **dict.fromkeys(("math.exp", "math.exp2", "math.expm1", "math.cosh", "math.sinh"), _overflows),
     "math.gamma": _gamma,
     "math.lgamma": _log_gamma,

@@ -196,7 +196,7 @@ class Paths:
         words, noted = refusals.FLOW["text"], self.trace.refused
         if noted is before or words[0] not in str(noted) or was_raised(noted):
             return value
-        self.trace.refused = before
+        self.trace.refused, self.trace.has_texts = before, True
         return TracedText(value, self.trace, words)
 
     def formatted(self, template: Any, values: Any) -> Any:
@@ -207,7 +207,7 @@ class Paths:
             return plainly
         before, self.trace.refused = self.trace.refused, None
         text = _PLACES.sub(r"%\1s", str(template)) % values
-        self.trace.refused = before
+        self.trace.refused, self.trace.has_texts = before, True
         return TracedText(text, self.trace, refusals.FLOW["text"])
 
     def operand(self) -> "_Operand":

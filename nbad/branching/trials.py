@@ -18,6 +18,7 @@ from nbad.errors import TraceError
 from nbad.language.merging import Different, Merger, both, either, opposite
 from nbad.language.values import first_traced
 from nbad.lines import Line, running_line
+from nbad.rewriting.texts import TracedText, told
 
 if TYPE_CHECKING:
     from nbad.branching.flow import Flow
@@ -182,6 +183,7 @@ class Trial(Branch):
         is_asked = not is_raised or any(guard.catches(error) for guard in self.flow.guards for error in (first, *others))
         if is_asked and not all(_are_alike(first, other) for other in others):
             raise self.flow.trace.refusal_of("errors")
+        self.flow.trace.has_texts |= any(type(part) is TracedText for part in first.args)
         return first
 
     def some_error(self, handler: int) -> Exception:
@@ -248,7 +250,7 @@ def _are_alike(one: Exception, other: Exception) -> bool:
     """Whether two errors say the same."""
     if type(one) is not type(other):
         return False
-    said = (*one.args, *vars(one).items()), (*other.args, *vars(other).items())
+    said = [(*map(told, error.args), *vars(error).items()) for error in (one, other)]
     return first_traced(said) is None and repr(said[0]) == repr(said[1])
 
 

@@ -74,7 +74,7 @@ class Trace:
     of_numpy : set of int
         Nodes that may be numbers of NumPy's, of which a division raises nothing.
     has_texts : bool
-        Whether there are texts of traced values that are no `str`.
+        Whether the kernel has got texts of traced values, which are no `str`.
     """
 
     def __init__(self, name: str, inputs: Sequence[str], max_operations: int, max_passes: int = MAX_PASSES) -> None:

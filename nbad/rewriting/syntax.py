@@ -3,9 +3,11 @@
 import __future__
 
 import ast
+import contextlib
 import functools
 import inspect
 import linecache
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from types import CodeType
@@ -63,13 +65,22 @@ def compiled(node: Function, origin: Origin, code: CodeType) -> CodeType:
     flags = code.co_flags & _FUTURE
     module = _module(_bare(node), origin, code.co_freevars)
     try:
-        outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
+        with _told():
+            outer = compile(module, code.co_filename, "exec", flags, dont_inherit=True)
     except (RecursionError, SyntaxError):  # of more than 20 blocks
         raise NoSource(_NESTED) from None
     # from the module through the outer function, and the class, to the function itself
     for _ in range(3 if origin.owner else 2):
         outer = next(constant for constant in outer.co_consts if isinstance(constant, CodeType))
     return outer
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What Python warns of in a source, it has told when it compiled that: it is neither said again nor an error here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _search(code: CodeType) -> Origin | None:
@@ -119,7 +130,8 @@ def _functions(text: str) -> dict[tuple[str, int], list[Origin]]:
     """All functions in a text by name and first line."""
     found: dict[tuple[str, int], list[Origin]] = defaultdict(list)
     try:
-        tree = ast.parse(text)
+        with _told():
+            tree = ast.parse(text)
     except (SyntaxError, RecursionError):
         return found
     imports = tuple(sorted(_imported(tree)))

@@ -43,7 +43,6 @@ class TracedText:
 
     def __init__(self, text: str, trace: Any, words: tuple[str, str]) -> None:
         self._text, self._trace, self._words = text, weakref.ref(trace), words
-        trace.has_texts = True
 
     def __str__(self) -> str:
         trace = self._trace()
@@ -66,7 +65,7 @@ class TracedText:
         return self._joined(other, self)
 
     def _joined(self, *parts: Any) -> Any:
-        texts = [part._text if type(part) is TracedText else part for part in parts]
+        texts = list(map(told, parts))
         if not all(type(text) is str for text in texts):
             return NotImplemented
         trace = self._trace()
@@ -79,6 +78,11 @@ class TracedText:
         if name.startswith("__"):
             raise AttributeError(f"texts of traced values have no attribute `{name}`")
         raise trace.refusal(*self._words)
+
+
+def told(part: Any) -> Any:
+    """What a text of traced values would show; anything else as it is."""
+    return part._text if type(part) is TracedText else part
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -131,11 +131,15 @@ def _swallows(instructions: Sequence[dis.Instruction]) -> bool:
 
 
 def _compares(code: CodeType) -> bool:
-    """Whether code asks by `is` for anything but None."""
+    """Whether code asks by `is` for anything but None, and for `any` and its like, as Python 3.14 does where they are called."""
     if _IS not in code.co_code[::2]:
         return False
     steps = pairwise(dis.get_instructions(code))
-    return any(then.opname == "IS_OP" and not (one.opname == "LOAD_CONST" and one.argval is None) for one, then in steps)
+    return any(then.opname == "IS_OP" and not _is_told_apart(one) for one, then in steps)
+
+
+def _is_told_apart(loaded: dis.Instruction) -> bool:
+    return loaded.opname == "LOAD_COMMON_CONSTANT" or (loaded.opname == "LOAD_CONST" and loaded.argval is None)
 
 
 def _asks_type(code: CodeType) -> bool:

@@ -199,7 +199,7 @@ OF_VALUES = [
 
 @pytest.mark.parametrize("function", OF_VALUES, ids=lambda f: f.__name__)
 def test_elements_raise_what_plain_values_raise(function):
-    words = "none|range|bounds|division|domain|unpack|data point"
+    words = "none|range|bounds|division|domain|expected a|unpack|data point"
     assert_positive_elements_raise(function, (ArithmeticError, LookupError, ValueError), words)
 
 

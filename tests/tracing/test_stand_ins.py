@@ -16,7 +16,7 @@ import numpy as np
 import numpy.linalg
 import pytest
 import scipy.special
-from helpers.tracing import check_values, text, traced
+from helpers.tracing import check_values, text, traced, written
 from numpy import exp as e
 from scipy.special import erf as error_function
 
@@ -336,3 +336,11 @@ def test_a_global_that_the_first_call_makes():
     np.testing.assert_allclose(nbad.kernel(namespace["f"])(np.array([1.0, 2.0])), [3.0, 6.0])
     with pytest.raises(NameError, match="'missing'"):
         nbad.kernel(eval("lambda x: x * missing"))(1.0)
+
+
+def test_what_python_warns_of_in_a_source_is_not_said_again(tmp_path):
+    """The suite's filters make errors of warnings, with which the file would have no syntax tree."""
+    source = 'WORDS = "\\d"\n\n\ndef f(x, kind=1):\n    return x * 2 if kind is 1 and x > 0 else x\n'
+    with pytest.warns((SyntaxWarning, DeprecationWarning), match="invalid escape|with a literal|with 'int' literal"):
+        f = written(tmp_path / "warned.py", source)
+    np.testing.assert_array_equal(nbad.kernel(f)([-1.0, 1.0]), [-1.0, 2.0])
