@@ -1,6 +1,5 @@
 """What a kernel shows: repr, page, formulas, statistics and code as Numba's dispatchers do; what is said where it cannot."""
 
-import inspect
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
+from nbad.tracing.arguments import shown_signature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ class Inspected(Public):
         return f"<nbad.Kernel {self._spelled()}>"
 
     def _spelled(self) -> str:
-        return f"{self.__name__}{inspect.signature(self.__wrapped__)}"
+        return f"{self.__name__}{shown_signature(self.__wrapped__)}"
 
     def _repr_html_(self) -> str:
         """For notebooks: what the kernel is, and its formulas as they were traced last; nothing is traced for this."""

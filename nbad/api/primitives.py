@@ -30,7 +30,7 @@ from nbad.language.values import first_traced
 from nbad.operations.row import REAL, Operation
 from nbad.operations.table import TABLE, newest
 from nbad.runtime.failures import Failure, noted, raise_plainly
-from nbad.tracing.arguments import Argument
+from nbad.tracing.arguments import Argument, shown_signature, signature_of
 from nbad.tracing.tracer import trace
 
 COST = 100.0  # of a call lane by lane, in multiplications
@@ -256,11 +256,11 @@ def _parameters(call: str, implementation: Any) -> tuple[str, ...]:
             expected="a Python function, or one that numba.njit made, or a C function",
             fix=f"lambda x: {implementation.__module__}.{implementation.__name__}(x)" if is_named else "lambda x: x * x",
         )
-    parameters = inspect.signature(function).parameters.values()
+    parameters = signature_of(function).parameters.values()
     if not parameters or any(p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is not p.empty for p in parameters):
         raise ArgumentTypeError(
             f"{call}: the implementation must take one or more arguments, none of them optional",
-            got=f"{function.__name__}{inspect.signature(function)}",
+            got=f"{function.__name__}{shown_signature(function)}",
             expected="positional parameters",
             fix=f"lambda x: {name_in_code(function)}(x)" if parameters else "lambda x: 1.0",
         )
@@ -374,7 +374,7 @@ def _from_sympy(call: str, name: str, expression: Any, inputs: tuple[str, ...]) 
 
 def _argument_names(call: str, partial: Any, inputs: tuple[str, ...]) -> list[str]:
     """How a partial that is a function names its arguments and the value."""
-    parameters = list(inspect.signature(getattr(partial, "py_func", partial)).parameters.values())
+    parameters = list(signature_of(getattr(partial, "py_func", partial)).parameters.values())
     given, left = parameters[: len(inputs)], parameters[len(inputs) :]
     fits = len(given) == len(inputs) and all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given)
     if not fits or any(p.default is p.empty for p in left):

@@ -13,6 +13,7 @@ import numpy as np
 from nbad import lines
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import VERBS, shown, table_of
+from nbad.tracing.arguments import signature_of
 
 Sized = tuple[int | str, ...]  # a core shape, with letters for sizes
 Sizes = tuple[tuple[str, int], ...]  # letters and what they stand for
@@ -36,7 +37,7 @@ def parameters_of(function, name):
     try:
         if isinstance(function, np.ufunc):  # from NumPy 2.4 on they have signatures, of `out=` and more
             raise ValueError
-        parameters = tuple(inspect.signature(function).parameters.values())
+        parameters = tuple(signature_of(function).parameters.values())
     except ValueError:
         names = ", ".join("xyz"[: getattr(function, "nin", 1 if isinstance(function, type) else 2)])
         path = f"np.{name}" if getattr(np, name, None) is function else name

@@ -1,6 +1,5 @@
 """The value of a kernel in the general case: arguments read, the sweep run, `where=`, or element by element in plain NumPy."""
 
-import inspect
 import math
 
 import numpy as np
@@ -17,6 +16,7 @@ from nbad.runtime.failures import noting
 from nbad.runtime.nonfinite import check_value, warn_of_equalities
 from nbad.runtime.operands import NUMBERS, WEAK, as_array, broadcast, read
 from nbad.runtime.out import check_out
+from nbad.tracing.arguments import signature_of
 
 NOTE = "elements are counted among those that where= chooses"
 USUAL = NUMBERS | {np.ndarray}
@@ -112,4 +112,4 @@ def interpreted(kernel, name, tracer):
             leaves.append(leaf if core else leaf[()])
         return traced.structure.build(leaves)
 
-    return dressed(function, name, f"Derived from `{kernel.__name__}`.", inspect.signature(kernel.__wrapped__))
+    return dressed(function, name, f"Derived from `{kernel.__name__}`.", signature_of(kernel.__wrapped__))

@@ -1,6 +1,5 @@
 """The subject of a run: a kernel of a Python file, and the file's own function that makes inputs for it."""
 
-import inspect
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from nbad import foreign, lines
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentValueError, NbadError
 from nbad.profiles.shares import of_numbers
+from nbad.tracing.arguments import signature_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Subject:
 
     def inputs(self, n: int, dtype: str) -> tuple:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""
-        more = {"name": self.name} if "name" in inspect.signature(self.sample_inputs).parameters else {}
+        more = {"name": self.name} if "name" in signature_of(self.sample_inputs).parameters else {}
         command = f"profile {self.path}"
         with Running(f"`sample_inputs` of {self.path}", self.path, command):
             made = self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more)

@@ -1,11 +1,16 @@
-"""What a trace is told of each argument."""
+"""What a trace is told of each argument, and how functions take theirs."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbad.graphs.structures import Tree
+
+if sys.version_info >= (3, 14):
+    import annotationlib
 
 
 class Argument(NamedTuple):
@@ -38,3 +43,18 @@ class Bundle(NamedTuple):
 def parts_of(argument: Argument | Bundle) -> Iterable[Argument]:
     """What is in it, if it is several."""
     return argument.parts if isinstance(argument, Bundle) else (argument,)
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """How a user's function is called: Python 3.14 evaluates annotations when they are asked for, so there they stay texts."""
+    if sys.version_info >= (3, 14):
+        return inspect.signature(function, annotation_format=annotationlib.Format.STRING)
+    return inspect.signature(function)
+
+
+def shown_signature(function: Callable[..., Any]) -> str:
+    """The same as its `def` has it."""
+    signature = signature_of(function)
+    if sys.version_info >= (3, 14):
+        return signature.format(quote_annotation_strings=False)
+    return str(signature)

@@ -1,7 +1,6 @@
 """Run a kernel once on traced values and keep what it computed as a graph."""
 
 import functools
-import inspect
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from nbad.language.masks import Masked, Places
 from nbad.language.trace import MAX_PASSES, Cause, Trace
 from nbad.language.values import Perhaps, TracedWhole, Tracer, plain_number
 from nbad.operations.row import BOOL, REAL
-from nbad.tracing.arguments import Argument, Bundle, parts_of
+from nbad.tracing.arguments import Argument, Bundle, parts_of, signature_of
 from nbad.tracing.names import Names
 from nbad.tracing.stand_ins import Rebinder
 
@@ -115,7 +114,7 @@ def _call(rebinder: Rebinder, function: Any, arguments: Sequence[Argument | Bund
     values |= _traced_values(rebinder, arguments)
     copy = rebinder.copy(function) if isinstance(function, FunctionType) else rebinder.rebind(function)
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature_of(function).parameters.values()
     except ValueError:  # a ufunc, of which NumPy before 2.4 does not tell them
         return copy(*values.values())
     leading = itertools.takewhile(lambda p: p.name in values and p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD), parameters)

@@ -122,7 +122,7 @@ def imported(node):
         first, _, rest = name.partition(".")
         if first == "nbad":
             yield module_of(rest)
-        elif first not in sys.stdlib_module_names:
+        elif first not in sys.stdlib_module_names and first != "annotationlib":  # of Python 3.14
             yield f":{first}"
 
 

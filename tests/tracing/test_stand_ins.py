@@ -5,6 +5,7 @@ import functools
 import math
 import math as m
 import operator
+import re
 import types
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.linalg
 import pytest
 import scipy.special
-from helpers.tracing import check_values, text, traced, written
+from helpers.tracing import check_values, function_of, text, traced, written
 from numpy import exp as e
 from scipy.special import erf as error_function
 
@@ -344,3 +345,13 @@ def test_what_python_warns_of_in_a_source_is_not_said_again(tmp_path):
     with pytest.warns((SyntaxWarning, DeprecationWarning), match="invalid escape|with a literal|with 'int' literal"):
         f = written(tmp_path / "warned.py", source)
     np.testing.assert_array_equal(nbad.kernel(f)([-1.0, 1.0]), [-1.0, 2.0])
+
+
+def test_annotations_are_not_evaluated():
+    """Python 3.14 evaluates them when they are asked for; here the name that they use is not there then."""
+    f = function_of("def f(x: Later, y=2.0) -> Later:\n    return x * y\n", "<annotated>", Later=float)
+    del f.__globals__["Later"]
+    kernel = nbad.kernel(f)
+    assert (kernel(3.0), nbad.grad(kernel)(3.0)) == (6.0, 2.0)
+    assert re.fullmatch(r"<nbad.Kernel f\(x: (float|Later), y=2.0\) -> (float|Later)>", repr(kernel))
+    assert numba.njit(lambda x: kernel(x))(3.0) == 6.0
