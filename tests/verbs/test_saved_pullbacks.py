@@ -119,7 +119,7 @@ def test_rows_travel_out_of_band_and_without_what_lay_there_before():
     assert len(buffers) == 1
     assert buffers[0].raw().nbytes == pullback.rows.nbytes
     assert not np.frombuffer(buffers[0], float).reshape(pullback.rows.shape)[:, 300:].any()
-    again = pickle.loads(data, buffers=[bytes(buffers[0])])
+    again = pickle.loads(data, buffers=[bytearray(buffers[0])])
     assert_same(pullback, again)
     assert pickle.dumps(again) == pickle.dumps(pullback)
     unaligned = bytearray(buffers[0].raw().nbytes + 1)
