@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.forward_ad import _set_fwd_grad_enabled
 
 from nbad.api.kernel import Kernel
 from nbad.errors import ArgumentTypeError
@@ -271,7 +272,8 @@ class Pull(torch.autograd.Function):
     def jvp(ctx, _, __, ___, *tangents):
         station, operands = ctx.station, ctx.saved_tensors
         dots, lead = _pushed(station.reverse, operands, tangents), int(ctx.many)
-        return tuple(_summed_to(dot, operands[a].shape, lead) for dot, a in zip(dots, station.arguments, strict=True))
+        with _set_fwd_grad_enabled(True):  # which is off here: sums would lose the tangents that an outer `jvp` has
+            return tuple([_summed_to(dot, operands[a].shape, lead) for dot, a in zip(dots, station.arguments, strict=True)])
 
     @staticmethod
     def vmap(info, in_dims, station, many, rows, *operands):

@@ -114,6 +114,7 @@ WAYS = {
 THIRD = {
     "jacrev": lambda h, xs: func.jacrev(func.jacrev(func.grad(squares(h))))(*xs),
     "jacfwd": lambda h, xs: func.jacfwd(func.jacfwd(func.jacfwd(squares(h))))(*xs),
+    "jacfwd of jacrev": lambda h, xs: func.jacfwd(func.jacfwd(func.grad(squares(h))))(*xs),
 }
 
 
