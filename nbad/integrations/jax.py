@@ -1,6 +1,5 @@
 """Kernels as functions of JAX's arrays, which are compiled, mapped and differentiated in every way that JAX knows."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +41,7 @@ def function(f: Kernel) -> "Function":
     its version is not known, on other devices, and for kernels that may raise, it calls Python (`jax.pure_callback`), and raises
     what JAX makes of errors there. A derivative is one sweep of nbad for the values and partials; what multiplies these with
     tangents or seeds, however many `vmap` makes of them, is code of XLA's. As in nbad a zero tangent or seed hides an infinite
-    partial. Within `jax.shard_map` derivatives want `check_vma=False`; elsewhere a sharded argument is gathered first.
+    partial. Within `jax.shard_map` each device calls the kernel on its part; elsewhere a sharded argument is gathered first.
 
     Examples
     --------
@@ -102,7 +101,7 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
             expected="a real dtype",
             fix=f"{name}.real  # and {name}.imag as an argument of its own",
         )
-    working = jnp.promote_types(dtype, jnp.float32)
+    working = jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
     _, is_weak = jax.dtypes.result_type(*(arrays or [float]), return_weak_type_flag=True)
     xs = map(jnp.asarray, arrays)  # one weak number of several is converted in JAX's sight, so that its derivative is weak again
     return [_of_dtype(x, working) if is_weak else x.astype(working) for x in xs], dtype, is_weak
@@ -114,4 +113,4 @@ def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:
 
 
 def _is_floating(arrays: Sequence[Any]) -> bool:
-    return jnp.issubdtype(functools.reduce(jnp.promote_types, map(jnp.result_type, arrays), jnp.bool_), jnp.inexact)
+    return any(jnp.issubdtype(jnp.result_type(array), jnp.inexact) for array in arrays)

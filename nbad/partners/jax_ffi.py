@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from nbad.codegen.compile import is_of_the_table
+from nbad.errors import ArgumentTypeError
 from nbad.graphs.failures import may_fail
 from nbad.graphs.flags import has_alarm
 from nbad.graphs.loops import digest_of
@@ -62,6 +63,13 @@ def version() -> tuple[int, int]:
 @functools.lru_cache(1024)
 def stand_in(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """A contiguous array of this shape that takes no memory: nobody may look into it."""
+    if not all(isinstance(length, int) for length in shape):
+        raise ArgumentTypeError(
+            "a kernel is called with a shape that is no numbers",
+            got=f"{shape}, of jax.export.symbolic_shape",
+            expected="lengths that are known when code is compiled",
+            fix="jax.jit(f)(x)  # compiled anew for each shape",
+        )
     strides = contiguous_strides(shape, dtype.itemsize)
     return np.lib.stride_tricks.as_strided(np.zeros((), dtype), shape, strides, writeable=False)
 

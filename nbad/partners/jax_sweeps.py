@@ -27,12 +27,20 @@ call_p.multiple_results = True
 def outputs(kernel: Kernel, xs: Sequence[jax.Array], is_weak: bool) -> list[jax.Array]:
     """The outputs of a kernel of arrays, all of one dtype; weak ones give way to the dtype of what they meet."""
     layout_of(kernel, xs)  # which refuses what does not fit, where the user's line is running
-    return call_p.bind(*_varying_alike(xs), kernel=kernel, is_weak=is_weak)
+    return call_p.bind(*_varying_alike([_gathered(x) for x in xs]), kernel=kernel, is_weak=is_weak)
 
 
 def layout_of(kernel: Kernel, xs: Iterable[Any]) -> Layout:
     """What a kernel makes of such arrays: contiguous ones, which nobody reads."""
     return read(kernel.whole_program(), tuple(stand_in(tuple(x.shape), np.dtype(x.dtype)) for x in xs)).layout
+
+
+def _gathered(x: Any) -> Any:
+    """An array as a whole on every device, where its type says how it is shared out; what transposes this shares out again."""
+    sharding = getattr(jax.typeof(x), "sharding", None) if hasattr(jax.sharding, "reshard") else None
+    if sharding is None or not any(sharding.spec):
+        return x
+    return jax.sharding.reshard(x, jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec()))
 
 
 # within `jax.shard_map`: along which axes of the mesh values differ from device to device, and so what is summed over devices
@@ -70,11 +78,17 @@ def _of_shape(shape: tuple[int, ...], dtype: Any, is_weak: bool, operands: Seque
 
 @functools.lru_cache(1024)
 def _compiled(kernel: Kernel, is_weak: bool) -> Any:
-    return jax.jit(lambda *xs: call_p.bind(*xs, kernel=kernel, is_weak=is_weak))
+    def call(*xs: Any) -> Any:
+        return call_p.bind(*xs, kernel=kernel, is_weak=is_weak)
+
+    call.__qualname__ = kernel.__name__
+    call.__dict__["_apply_primitive"] = True  # where `jax_debug_nans` finds one, it is not to look for it in here
+    return jax.jit(call)
 
 
 def _run(*xs: Any, kernel: Kernel, is_weak: bool) -> Any:
-    return _compiled(kernel, is_weak)(*xs)
+    with jax.disable_jit(False):  # where it is on, the function would be run as it is, and end here again
+        return _compiled(kernel, is_weak)(*xs)
 
 
 def _abstract(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
@@ -91,7 +105,7 @@ def _mapped(xs: Sequence[Any], dims: Sequence[int | None], *, kernel: Kernel, is
         if d is not None:
             x = jnp.moveaxis(x, d, 0)
             x = x.reshape(x.shape[0], *(1,) * (max(ranks) - rank), *x.shape[1:])
-        wide.append(x)
+        wide.append(_gathered(x))
     ys = call_p.bind(*wide, kernel=kernel, is_weak=is_weak)
     return ys, [0] * len(ys)
 
