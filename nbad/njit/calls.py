@@ -131,7 +131,6 @@ def _known(callee: Callee, name: str, value: Any) -> Any:
 
 def _argument(callee: Callee, name: str, kind: Any) -> Argument:
     """What is passed for a parameter that is a number, or an array of them."""
-    kind = kind.type if isinstance(kind, types.Optional) else kind
     core = callee.core(name)
     if isinstance(kind, types.Array) and isinstance(kind.dtype, NUMBERS) and kind.ndim >= len(core):
         axes = kind.ndim - len(core)

@@ -42,7 +42,8 @@ class KernelType(types.Callable, types.Dummy):
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
         """Compile the call, and tell what it returns."""
         assert self.callee is not None
-        called: Any = types.Dispatcher(function_for(self.callee, tuple(args), dict(kws)))
+        args, kws = tuple(map(_present, args)), {name: _present(kind) for name, kind in dict(kws).items()}
+        called: Any = types.Dispatcher(function_for(self.callee, args, kws))
         signature = called.get_call_type(context, args, kws)
         return signature.replace(pysig=_Called.of(signature.pysig, called))
 
@@ -53,6 +54,11 @@ class KernelType(types.Callable, types.Dummy):
     def get_impl_key(self, signature: Any) -> Any:
         """The code of the call."""
         return signature.pysig.called.get_impl_key(signature)
+
+
+def _present(kind: Any) -> Any:
+    """The type of what may be None as of what is not: Numba tests for that at the call."""
+    return kind.type if isinstance(kind, types.Optional) else kind
 
 
 class _Called(inspect.Signature):

@@ -25,6 +25,21 @@ def test_arguments_broadcast():
         call(np.ones(3), np.ones(4))
 
 
+def test_what_may_be_none():
+    @numba.njit
+    def call(is_given, x):
+        chosen = None
+        if is_given:
+            chosen = x
+        return decay(chosen, 0.5), nbad.grad(decay)(x, rate=chosen)
+
+    x = np.array([1.0, 2.0])
+    for given in (x, 1.5):
+        assert_same(call(True, given), (decay(given, 0.5), nbad.grad(decay)(given, given)))
+        with pytest.raises(TypeError, match="got None"):
+            call(False, given)
+
+
 def test_layouts_and_dtypes():
     rng = np.random.default_rng(3)
     x, call = rng.uniform(size=(6, 8)), calling(decay, 2)
