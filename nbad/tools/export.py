@@ -51,7 +51,8 @@ def export(f: Kernel, dtype: DTypeLike = np.float64, residuals: Residuals = "aut
     Parameters
     ----------
     f : Kernel
-        All arguments that are not static are differentiated, those left at a default too; static ones have theirs. They are
+        All arguments that are not static are differentiated, and have cotangents and columns of the Jacobian, even where a call
+        leaves them at a default; `nbad.kernel(lambda x: f(x))` has constants there. Static ones have their defaults. They are
         numbers and vectors: a kernel of dicts or namedtuples is exported as `nbad.kernel(lambda a, b: f({"a": a, "b": b}))`.
     dtype : dtype
         What the module computes in, float64 or float32; it converts its arguments.
@@ -292,7 +293,7 @@ class Module:
             "NAME": f.__name__,
             "DOC": doc and f"{doc}\n\n",
             "NAMES": listed,
-            "CALL": ", ".join(_parameter(f, name) for name in program.names),
+            "CALL": ", ".join(_parameters(f, program.names)),
             "ARGUMENTS": f"({listed}{',' * (len(program.names) == 1)})",
             "PARAMETERS": repr(program.names).replace("'", '"'),
             **{word: _apart(name, program.names) for word, name in OWN.items()},
@@ -354,16 +355,16 @@ def _in_brackets(items: Sequence[str], margin: str = "") -> str:
     return "(\n" + "".join(f"{margin}    {line}\n" for line in lines).replace(GLUE, " ") + f"{margin})"
 
 
-def _parameter(f: Kernel, name: str) -> str:
-    default: Any = f.default(name)
-    if default is inspect.Parameter.empty:
-        return name
-    return f"{name}={_literal(np.asarray(default, float).tolist())}"
-
-
-def _literal(nested: Any) -> str:
-    """A number, or nested lists of them as tuples."""
-    return f"({', '.join(map(_literal, nested))},)" if isinstance(nested, list) else functions.literal(nested)
+def _parameters(f: Kernel, names: Sequence[str]) -> Iterator[str]:
+    """The parameters of a function of these arguments of a kernel, as code has them."""
+    known, is_by_place = inspect.signature(f).parameters, True
+    for name in names:
+        if is_by_place and known[name].kind is inspect.Parameter.KEYWORD_ONLY:
+            is_by_place = False
+            yield "*"
+        default: Any = f.default(name)
+        is_needed = default is inspect.Parameter.empty
+        yield name if is_needed else f"{name}={functions.literal(np.asarray(default, float).tolist())}"
 
 
 def _tidied(line: str) -> str:

@@ -362,14 +362,16 @@ def _is_same(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, bool | int | float) and repr(one) == repr(other))
 
 
-def literal(value: bool | float) -> str:
-    """A number as code writes it.
+def literal(value: Any) -> str:
+    """A number as code writes it, or nested lists of numbers as tuples.
 
     Examples
     --------
-    >>> literal(2.5), literal(float("-inf"))
-    ('2.5', '-math.inf')
+    >>> literal(2.5), literal([0.0, float("-inf")])
+    ('2.5', '(0.0, -math.inf,)')
     """
+    if isinstance(value, list):
+        return f"({', '.join(map(literal, value))},)"
     return repr(value).replace("inf", "math.inf").replace("nan", "math.nan")
 
 

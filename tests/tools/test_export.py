@@ -240,6 +240,17 @@ def test_parameters_may_have_any_name(interpreted, name):
     assert exported.jacobian(2.0, 3.0).tolist() == [[12.0, 4.0]]
 
 
+def test_what_is_passed_by_name_only_stays_so(interpreted):
+    def power(x, high=2.0, *, low):
+        return (x - low) * high
+
+    exported = interpreted(nbad.kernel(power))
+    y, pullback = exported.vjp(3.0, low=1.0)
+    assert (y, *pullback(1.0)) == (4.0, 2.0, 2.0, -2.0)
+    with pytest.raises(TypeError, match="positional"):
+        exported.value(3.0, 2.0, 1.0)
+
+
 def test_names_of_the_users_functions_are_one_thing_each():
     value = numba.njit(lambda x: 2.0 * x)
     outer = nbad.primitive("outer", lambda x: value(x), ["2.0"])
