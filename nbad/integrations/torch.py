@@ -96,7 +96,7 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> list[torch.Tensor]:
     if dtype not in DTYPES:
         name = next(name for (name, _), t in zip(named, tensors, strict=True) if getattr(t, "dtype", None) is dtype)
         raise _unfit(kernel, name, f"is of half precision: {dtype}", "float64 or float32", f"{name}.float()")
-    return [t.to(dtype) if isinstance(t, torch.Tensor) else torch.tensor(t, dtype=dtype) for t in tensors]
+    return [t.to(dtype) if isinstance(t, torch.Tensor) else torch.tensor(t, dtype=dtype, device="cpu") for t in tensors]
 
 
 def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
@@ -106,7 +106,8 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     if not isinstance(value, torch.Tensor):
         array = as_array(kernel.whole_program().call, name, value)
         # autograd sees when a tensor that it keeps is changed, but not when an array is
-        return torch.tensor(_ordinary(array)) if torch.is_grad_enabled() else torch.as_tensor(_ordinary(array))
+        make = torch.tensor if torch.is_grad_enabled() else torch.as_tensor
+        return make(_ordinary(array), device="cpu")
     if value.device.type != "cpu":
         raise _unfit(kernel, name, f"is on the device {value.device}: kernels run on the CPU", "cpu", f"{name}.cpu()")
     if value.layout is not torch.strided:

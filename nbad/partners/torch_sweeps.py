@@ -63,7 +63,7 @@ def _tensors(values: Any) -> Tensors:
 def _zeros_for(missing: Sequence[torch.Tensor | None], shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[torch.Tensor]:
     """Zeros, which take no memory, where nothing flows."""
     pairs = zip(missing, shapes, strict=True)
-    return [torch.zeros((), dtype=dtype).expand(tuple(shape)) if t is None else t for t, shape in pairs]
+    return [torch.zeros((), dtype=dtype, device="cpu").expand(tuple(shape)) if t is None else t for t, shape in pairs]
 
 
 class Station:

@@ -404,6 +404,18 @@ def test_refused_arguments(value, says, fix):
         function(wave)(torch.ones(2), value())
 
 
+def test_another_device_may_be_the_default(ab):
+    """Numbers and arrays become tensors, and zeros stand for seeds: none of them is for that device."""
+    (x,) = leaves_of(ab[:1])
+    with torch.device("meta"):
+        total = sum(y.sum() for y in function(wave)(x, 2.0)[:1])
+        slope = torch.autograd.grad(total, x)
+        flat = function(wave)(x, np.array([2.0]))[0]
+    two = torch.tensor(2.0, dtype=torch.float64)
+    same(slope, torch.autograd.grad(native_wave(x, two)[0].sum(), x))
+    same(flat, native_wave(x, two)[0])
+
+
 def test_errors_name_the_function_of_tensors():
     with pytest.raises(nbad.errors.ArgumentTypeError, match=r"(?s)integrations.torch.function\(f, .*fix: nbad.kernel\(f\)"):
         function(lambda x: x)
