@@ -92,7 +92,8 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
     for name, array in zip(kernel.parameters, arrays, strict=True):
         if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended):
             raise ArgumentTypeError(f"{call}: {name} is an array of keys", expected="numbers", fix=f"jax.random.uniform({name})")
-    dtype = jnp.result_type(*arrays, float) if not _is_floating(arrays) else jnp.result_type(*arrays)
+    is_floating = any(jnp.issubdtype(jnp.result_type(array), jnp.inexact) for array in arrays)
+    dtype = jnp.result_type(*arrays) if is_floating else jnp.result_type(*arrays, float)
     if jnp.issubdtype(dtype, jnp.complexfloating):
         name = next(n for n, a in zip(kernel.parameters, arrays, strict=True) if jnp.iscomplexobj(a))
         raise ArgumentTypeError(
@@ -110,7 +111,3 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
 def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:
     """An array of a dtype; a weak one stays so where it has that."""
     return array if array.dtype == dtype else array.astype(dtype)
-
-
-def _is_floating(arrays: Sequence[Any]) -> bool:
-    return any(jnp.issubdtype(jnp.result_type(array), jnp.inexact) for array in arrays)
