@@ -60,12 +60,6 @@ def _tensors(values: Any) -> Tensors:
     return tuple(torch.from_numpy(np.asarray(value)) for value in values)
 
 
-def _zeros_for(missing: Sequence[torch.Tensor | None], shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[torch.Tensor]:
-    """Zeros, which take no memory, where nothing flows."""
-    pairs = zip(missing, shapes, strict=True)
-    return [torch.zeros((), dtype=dtype, device="cpu").expand(tuple(shape)) if t is None else t for t, shape in pairs]
-
-
 class Station:
     """A kernel, and which of its arguments are differentiated: all that the sweeps ask for beside tensors."""
 
@@ -229,10 +223,8 @@ class Forward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *cts):
-        station, (*xs, rows) = ctx.station, ctx.saved_tensors
-        seeds = _zeros_for(cts[:-1], [(*rows.shape[1:], *core) for core in station.leaves], rows.dtype)
-        found = dict(zip(station.arguments, Pull.apply(station, False, rows, *xs, *seeds), strict=True))
-        return None, *(found.get(k) if needed else None for k, needed in enumerate(ctx.needs_input_grad[1:]))
+        *xs, rows = ctx.saved_tensors
+        return None, *_cotangents(ctx.station, rows, xs, cts[:-1], ctx.needs_input_grad[1:])
 
     @staticmethod
     def jvp(ctx, _, *tangents):
@@ -366,8 +358,16 @@ def _unmapped(x: torch.Tensor, dim: int | None) -> tuple[int, ...]:
 def _pulled(kernel: Kernel, xs: Sequence[torch.Tensor], cts: Sequence[Any], needed: Sequence[bool]) -> list[Any]:
     """The cotangents of those arguments that need one, by both sweeps of a kernel; None for all others."""
     station = Station.of(kernel, _tracked(needed))
-    rows = Forward.apply(station, *xs)[-1]
-    seeds = _zeros_for(cts, [(*rows.shape[1:], *core) for core in station.leaves], rows.dtype)
+    return _cotangents(station, Forward.apply(station, *xs)[-1], xs, cts, needed)
+
+
+def _cotangents(
+    station: Station, rows: torch.Tensor, xs: Sequence[torch.Tensor], cts: Sequence[Any], needed: Sequence[bool]
+) -> list[Any]:
+    """The same from the residuals of a forward sweep; where nothing flows, seeds are zeros, which take no memory."""
+    zero = torch.zeros((), dtype=rows.dtype, device="cpu")
+    pairs = zip(cts, station.leaves, strict=True)
+    seeds = [zero.expand((*rows.shape[1:], *core)) if ct is None else ct for ct, core in pairs]
     found = dict(zip(station.arguments, Pull.apply(station, False, rows, *xs, *seeds), strict=True))
     return [found.get(k) if is_needed else None for k, is_needed in enumerate(needed)]
 
