@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.branching.arms import Changes, Fork
 from nbad.branching.faults import NoPath
+from nbad.branching.guards import refuse_to_let_go
 from nbad.branching.returns import Call, Ends
 from nbad.language import no_value
 from nbad.language.merging import Different, containers, like
@@ -164,7 +165,10 @@ class Branch(Fork):
         ends = Ends() if self.call is None else self.call.end_arm()
         ends, self.is_dead = (ends.dead() if self.is_dead else ends), False
         lost, self.flow.lost = self.flow.lost, dict(self._lost)
-        return _Arm(self._variables(), lost, self.end_arm(), ends)
+        values = self._variables()
+        for name in self.names:
+            refuse_to_let_go(self.flow, name, self.before.get(name), values.get(name), self.line)
+        return _Arm(values, lost, self.end_arm(), ends)
 
     def _variables(self) -> dict[str, Any]:
         known = self.frame.f_locals

@@ -1,11 +1,13 @@
-"""`with` and `finally`: what they would do with errors and returns of some elements in their bodies, which is refused."""
+"""`with`, `finally` and `__del__`: what they would do with errors and returns of some elements, or for some only, is refused."""
 
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import variables
 from nbad.branching.returns import Call
+from nbad.containers.kinds import is_atom, is_foreign
 from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.lines import Line, running_line
@@ -103,3 +105,30 @@ def refuse_end(flow: "Flow", items: Iterator[Any]) -> None:
     """Refuse that some elements leave an iterator, and others go on, if code of the user's runs where it is left."""
     if has_end(items):
         raise flow.trace.refusal_of("end")
+
+
+def acts_when_let_go(value: Any) -> bool:
+    """Whether code of the user's runs, or a weak reference tells, where a value, or what it may hold alone, is let go of."""
+    found, left = set[int](), [value]
+    while left:
+        one = left.pop()
+        cls: Any = type(one)
+        if is_atom(cls) or id(one) in found:
+            continue
+        found.add(id(one))
+        is_users = not is_foreign(cls)
+        if is_users and (hasattr(cls, "__del__") or weakref.getweakrefcount(one)):
+            return True
+        if isinstance(one, Iterator) and has_end(one):
+            return True
+        if isinstance(one, list | tuple | dict):
+            left += one.values() if isinstance(one, dict) else one
+        elif is_users:
+            left += getattr(one, "__dict__", {}).values()
+    return False
+
+
+def refuse_to_let_go(flow: "Flow", name: str, before: Any, after: Any, line: Line) -> None:
+    """Refuse that a variable gets, or loses, what acts when it is let go of, for some elements or in a pass for all passes."""
+    if before is not after and (acts_when_let_go(before) or acts_when_let_go(after)):
+        raise flow.trace.refusal_of("let go", line=line, name=name)

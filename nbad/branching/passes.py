@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbad import lines
 from nbad.branching.arms import variables
 from nbad.branching.branches import Loss
+from nbad.branching.guards import refuse_to_let_go
 from nbad.branching.outcomes import Count, Left, Limits, Outcomes
 from nbad.branching.returns import Call
 from nbad.branching.states import State, is_carried, kind_of, likeness, numbers, rebuilt
@@ -156,6 +157,8 @@ class Pass:
         return state.value
 
     def _left(self, known: Mapping[str, Any]) -> Left:
+        for name in self.names:
+            refuse_to_let_go(self.flow, name, self.values.get(name), known.get(name), self.line)
         items = {}
         for entry, contents in self.before.heap.changes():
             self._check(entry, contents)

@@ -99,12 +99,12 @@ def kind_of(value: Any) -> Kind | None:
     """The kind of a container; None for what cannot be changed."""
     if isinstance(value, np.ndarray):
         return _array_kind(value)
-    is_users = not _is_foreign(type(value))  # type: ignore[arg-type]  # a class is hashable
+    is_users = not is_foreign(type(value))  # type: ignore[arg-type]  # a class is hashable
     for types, kind in _KINDS:
         if isinstance(value, types) and not (kind is _ITERATOR and (is_users or not _hides(type(value)))):  # type: ignore[arg-type]
             return _with_attributes(kind) if is_users and any(_slots(value)) else kind
     if isinstance(value, type):
-        return None if _is_foreign(value) else _CLASS
+        return None if is_foreign(value) else _CLASS
     if isinstance(value, _CARRIERS):
         return None
     if _hides(type(value)):  # type: ignore[arg-type]  # a class is hashable
@@ -170,7 +170,7 @@ def leads(value: Any, kind: Kind | None) -> list[Any]:
         return gc.get_referents(value)
     cls = type(value)
     added = [vars(value)] if cls.__dictoffset__ and kind and not isinstance(value, FunctionType) else []
-    return [*carried(value), *([] if _is_foreign(cls) else [cls]), *added]  # type: ignore[arg-type]  # a class is hashable
+    return [*carried(value), *([] if is_foreign(cls) else [cls]), *added]  # type: ignore[arg-type]  # a class is hashable
 
 
 @functools.lru_cache(maxsize=1024)
@@ -179,6 +179,12 @@ def is_atom(cls: type) -> bool:
     if issubclass(cls, np.generic):
         return cls.__module__ == "numpy" and cls is not np.void
     return cls in ATOMS or (str(cls.__module__).startswith("nbad.") and not issubclass(cls, np.ndarray | Globals | Masked))
+
+
+@functools.lru_cache(maxsize=1024)
+def is_foreign(cls: type) -> bool:
+    """Whether a class belongs to Python, to nbad or to a library."""
+    return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -319,17 +325,11 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
 @functools.lru_cache(maxsize=1024)
 def _members(cls: type) -> tuple[tuple[str, Any, bool], ...]:
     return tuple(
-        (f"{base.__name__}.{name}", member, not _is_foreign(base))
+        (f"{base.__name__}.{name}", member, not is_foreign(base))
         for base in cls.__mro__[:-1]
         for name, member in vars(base).items()
         if isinstance(member, MemberDescriptorType)
     )
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_foreign(cls: type) -> bool:
-    """Whether a class belongs to Python, to nbad or to a library."""
-    return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
 
 
 def _top(cls: type) -> str:

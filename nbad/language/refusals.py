@@ -146,6 +146,10 @@ FLOW = {
         "leaves a generator on a traced value where that runs its `finally`, or the end of its `with`",
         "for item in list(items): ...  # all items, before the loop",
     ),
+    "let go": (
+        "binds or loses `{name}`, where a `finally` or `__del__` runs where it is let go of, depending on a traced value",
+        "{name}.close()  # of a generator, there; of an object, a method that the kernel calls instead of `__del__`",
+    ),
     "loop variable": (
         "uses `{name}`, which has no number at the begin of each pass of a loop on a traced value",
         "{name} = 0.0  # before the loop: a number, a tuple, or a list or array of numbers of the same length",

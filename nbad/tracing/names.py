@@ -8,12 +8,14 @@ before. An argument keeps its name, and is `x.1` where the variable was given an
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
+from inspect import CO_GENERATOR
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from nbad import lines
+from nbad.branching.guards import acts_when_let_go
 from nbad.language import arrays
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
@@ -93,6 +95,8 @@ class Names:
         is_kernels = not self._stack or code.co_name == self._trace.name
         if not is_kernels and code.co_name.startswith("<"):  # a comprehension, or a lambda
             return
+        if self._stack and "__nbad__" in frame.f_globals and not code.co_flags & CO_GENERATOR:
+            self._check_lifetimes(frame)
         before = "" if is_kernels else f"{code.co_name}."
         for name, value in frame.f_locals.items():
             kind = type(value)
@@ -103,6 +107,13 @@ class Names:
                 for index, item in _items(value):
                     if issubclass(type(item), Tracer) and item._trace is self._trace:
                         self._note(f"{before}{name}{index}", item._node)
+
+    def _check_lifetimes(self, frame: FrameType) -> None:
+        """Refuse what should have acted when the function returned, for its frame alone has kept it alive until now."""
+        others = [value for caller in self._stack for value in caller.f_locals.values()]
+        for name, value in frame.f_locals.items():
+            if acts_when_let_go(value) and not any(value is other for other in others):
+                raise self._trace.refusal_of("let go", line=lines.line_of(frame.f_code, frame.f_lineno), name=name)
 
     def _note(self, name: str, k: int) -> None:
         if self._trace.builder.nodes[k].op not in NAMELESS:

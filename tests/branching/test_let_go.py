@@ -1,0 +1,152 @@
+"""What runs where a value is let go of, a `finally` of a generator or a `__del__`, runs when Python runs it, or is refused."""
+
+import math
+import weakref
+
+import numpy as np
+import pytest
+
+import nbad
+from nbad.errors import TraceError
+
+XS = np.array([-2.5, -0.0, 0.3, 0.5, 1.0, 1.7])
+
+
+class Noted:
+    def __init__(self, log):
+        self.log = log
+
+    def __del__(self):
+        self.log[0] += 1.0
+
+
+def waiting(x, log):
+    try:
+        yield x
+        yield 2 * x
+    finally:
+        log[0] += 1.0
+
+
+def made_in_an_arm(x):
+    log = [0.0]
+    if x > 0.4:
+        items = waiting(x, log)
+        x = next(items)
+    return x + log[0]
+
+
+def bound_anew_in_an_arm(x):
+    log = [0.0]
+    held = Noted(log)
+    if x > 0.4:
+        held = None
+    return log[0] if held is None else 2 * log[0]
+
+
+def deleted_in_both_arms(x):
+    log, y = [0.0], 0.0
+    held = [Noted(log)]
+    if x > 0.4:
+        del held
+        y = log[0]
+    else:
+        held = None
+    return y
+
+
+def seen_by_a_weak_reference(x):
+    class Value:
+        pass
+
+    value = Value()
+    seen = weakref.ref(value)
+    if x > 0.4:
+        value = None
+    return 1.0 if seen() is None else 2.0
+
+
+def made_by_passes_that_are_one(x):
+    log = [0.0]
+    for _ in range(90):
+        items = waiting(x, log)
+        x = math.sin(next(items)) + log[0]
+    return x + log[0]
+
+
+def made_in_a_body_that_fails(x):
+    log = [0.0]
+    try:
+        items = waiting(x, log)
+        x = next(items) + math.sqrt(x)
+    except ValueError:
+        items = None
+    return x + log[0]
+
+
+def held_by_a_helper(x):
+    log = [0.0]
+
+    def half(v):
+        held = Noted(log)
+        return 0.5 * v if v > 0.4 else v + 0 * len(held.log)
+
+    y = half(x)
+    return y + 10 * log[0]
+
+
+def generator_of_a_helper(x):
+    log = [0.0]
+
+    def first(v):
+        items = waiting(v, log)
+        next(items)
+        return next(items)
+
+    y = first(x)
+    return y + 10 * log[0]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        made_in_an_arm,
+        bound_anew_in_an_arm,
+        deleted_in_both_arms,
+        seen_by_a_weak_reference,
+        made_in_a_body_that_fails,
+        held_by_a_helper,
+        generator_of_a_helper,
+    ],
+)
+def test_what_some_elements_let_go_of_is_refused(f):
+    with pytest.raises(TraceError, match=r"(items|held|value)`, .* where it is let go of[\s\S]*fix: \w+\.close\(\)"):
+        nbad.kernel(f)(XS)
+
+
+def ended_in_its_arm(x):
+    log = [0.0]
+    if x > 0.4:
+        items = waiting(x, log)
+        x = next(items)
+        items.close()
+        held = Noted(log)
+        held = x
+        x += held
+    return x + log[0]
+
+
+def generator_of_the_caller(x):
+    log = [0.0]
+    items = waiting(x, log)
+
+    def first(values):
+        return 0.5 * next(values)
+
+    y = first(items)
+    return y + 10 * log[0]
+
+
+@pytest.mark.parametrize("f", [ended_in_its_arm, made_by_passes_that_are_one, generator_of_the_caller])
+def test_what_is_let_go_of_for_all_ends_where_python_ends_it(f):
+    np.testing.assert_allclose(nbad.kernel(f)(XS), [f(x) for x in XS.tolist()], rtol=1e-14)
