@@ -248,6 +248,12 @@ class Flow(Paths):
             return self.reached(container[index])
         return self._picked(lookup.item(self.trace, container, index), container)
 
+    def of_error(self, error: Any, name: str) -> Any:
+        """`error.__context__` and its like, which errors of some elements have not: nobody raised them on the way to here."""
+        if any(fault.error is error for fork in self.open if isinstance(fork, Trial) for fault in fork.faults):
+            raise self.trace.refusal_of("way", name=name)
+        return getattr(error, name)
+
     def method(self, value: Any) -> Any:
         """What stands for a method of a container that may be given a traced value; all others as they are."""
         if type(value.__self__) is dict and value.__name__ == "get":

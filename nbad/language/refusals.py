@@ -141,6 +141,10 @@ FLOW = {
         "asks which error is handled, where a handler is for some elements, depending on a traced value",
         "except ValueError as error: ...  # by its name, in the handler itself",
     ),
+    "way": (
+        "asks an error for its `{name}`, where a handler is for some elements, depending on a traced value",
+        "str(error), type(error)  # what it says, and what it is",
+    ),
     "iterator": ("asks whether a traced value is in an iterator", "x in list(items)  # made before"),
     "end": (
         "leaves a generator on a traced value where that runs its `finally`, or the end of its `with`",

@@ -7,6 +7,7 @@ table[i]            __nbad__.item(table, i)
 f(x)                __nbad__.reached(f)(x), unless f is a builtin
 a.method()          __nbad__.checked(__nbad__.reached(a.method)())
 locals()            __nbad__.named(locals())
+e.__context__       __nbad__.of_error(e, "__context__")
 a in b, a is b      __nbad__.contained(a, b), __nbad__.identical(a, b)
 f"{a}", "%s" % a    __nbad__.text(__nbad__.trace.refused, f"{a}"), __nbad__.formatted("%s", a); "{}".format(a) as f"{a}"
 """
@@ -21,6 +22,7 @@ from nbad.rewriting.scopes import all_nodes, bound_names, is_own, placed
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
 # reading these twice is harmless: no call, no item
 _NAMING = ("locals", "vars", "dir")  # which tell the names that have values
+ERRORS_WAY = ("__cause__", "__context__", "__traceback__")  # what Python notes of how an error came about
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
 
 
@@ -155,6 +157,11 @@ class Expressions:
         if not (isinstance(node.func, ast.Name) and hasattr(builtins, node.func.id)):
             new.func = At(node.func).call("reached", new.func)
         return At(node).call("checked", new) if isinstance(node.func, ast.Attribute) else new
+
+    def visit_attribute(self, node: ast.Attribute) -> Any:
+        if not isinstance(node.ctx, ast.Load) or node.attr not in ERRORS_WAY:
+            return self.copy(node)
+        return At(node).call("of_error", self.visit(node.value), node.attr)
 
     def visit_subscript(self, node: ast.Subscript) -> Any:
         if not isinstance(node.ctx, ast.Load) or not (_may_be_traced(node.slice) or _adds_axes(node.slice)):

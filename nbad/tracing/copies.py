@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbad import lines
 from nbad.containers.kinds import Globals
+from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
@@ -31,8 +32,8 @@ _TELLING = (
 )  # fmt: skip
 _REWRITTEN = {code for name, code in dis.opmap.items() if name.startswith(_TELLING)}
 _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced value
-# methods of lists that write, and those of containers that may be given a traced value
-_METHODS = frozenset("append clear extend get index insert pop remove reverse sort".split())
+# methods of lists that write, and those of containers that may be given a traced value; attributes of errors
+_ATTRIBUTES = frozenset((*"append clear extend get index insert pop remove reverse sort".split(), *ERRORS_WAY))
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
 
 
@@ -76,8 +77,8 @@ def _code(original: CodeType) -> tuple[CodeType, str | None]:
 
 
 def _needs_rewriting(code: CodeType) -> bool:
-    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or such a method."""
-    if not _METHODS.isdisjoint(code.co_names):
+    """Whether anything but straight-line arithmetic, calls and loops over sequences is in the code, or such an attribute."""
+    if not _ATTRIBUTES.isdisjoint(code.co_names):
         return True
     # two bytes each, operation and argument, in all versions of Python so far that nbad runs on
     instructions = code.co_code[::2]
