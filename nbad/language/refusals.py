@@ -26,6 +26,7 @@ PROTOCOL = {
     ),
     "__hash__": ("uses {value} as the key of a dict, set or cache", "use a plain number or a string as the key"),
     "__reduce_ex__": ("pickles {value}, which has no value yet", "x  # itself: copies of it are it"),
+    "__sizeof__": ("asks how much memory {value} takes", "sys.getsizeof(0.0)  # of a plain number"),
     "__jax_array__": _OF_JAX,
     "__matmul__": _MATRIX,
     "__rmatmul__": _MATRIX,
