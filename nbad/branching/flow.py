@@ -16,7 +16,7 @@ import numpy as np
 from nbad import lines
 from nbad.branching.branches import Branch, PlainBranch, only
 from nbad.branching.choices import Choice, PlainChoice, quantified
-from nbad.branching.faults import NoPath, ends_path
+from nbad.branching.faults import NoPath, ends_path, was_raised
 from nbad.branching.guards import Guard
 from nbad.branching.loops import Each, Loop
 from nbad.branching.paths import Floor, Paths
@@ -67,8 +67,9 @@ class Flow(Paths):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, NameError):
             self.explain(error)
-        if error is not None and not isinstance(error, NbadError | ImportError) and self.trace.refused:
-            raise self.trace.refused from None  # somebody has made another error of it
+        first = self.trace.refused
+        if error is not None and first and first is not error and self._hides(error, first):
+            raise first from None
         if isinstance(error, Exception) and not isinstance(error, NbadError) and (misuse := refusals.misuse(error)):
             case, got = misuse
             raise self.trace.refusal_of(case, line=lines.raising_line(error), got=got) from None
@@ -83,6 +84,10 @@ class Flow(Paths):
             self._check_shared()
         if error is not None and traced and not isinstance(error, NbadError):
             error.add_note(f"nbad runs both arms of a branch on a traced value: {traced[-1].line}")
+
+    def _hides(self, error: BaseException, first: TraceError) -> bool:
+        """Whether somebody has made another error of a refusal, or did what is refused, too, as it went by."""
+        return was_raised(first) if isinstance(error, NbadError) else not isinstance(error, ImportError)
 
     # statements
 

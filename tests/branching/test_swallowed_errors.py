@@ -339,3 +339,20 @@ def test_errors_in_place_of_others_that_nobody_catches():
         return y + 1.0
 
     np.testing.assert_array_equal(f(np.array([-1.0, 2.0])), [0.0, math.nan])
+
+
+def test_what_is_refused_first_is_what_is_told():
+    @contextlib.contextmanager
+    def halved(box):
+        try:
+            yield
+        finally:
+            box[0] = box[0] * 0.5
+
+    def f(x):
+        box = [x]
+        with halved(box):
+            return {x: 1.0}[x]
+
+    with pytest.raises(TraceError, match=r"uses `x` as the key of a dict[\s\S]*return \{x: 1.0\}\[x\]"):
+        nbad.kernel(f)(2.0)
