@@ -79,8 +79,13 @@ class Guard:
         if self._flow.trace.applied > self._applied and not isinstance(sys.exception(), TraceError):
             raise self._flow.trace.refusal_of("try", line=self._line or running_line())
 
-    def finish(self, has_return: bool) -> None:
-        """The `finally` begins: it runs once, for elements that have returned, or ended in an error, and others that have not."""
+    def finish(self, is_left: bool) -> None:
+        """The `finally` begins: it runs once, for elements that have returned, or ended in an error, and others that have not.
+
+        `is_left`: a `return`, `break` or `continue` may leave it, and undo a return that is on its way.
+        """
+        if is_left and self._call is not None and not self._call.alive and sys.exception() is None:
+            raise self._flow.trace.refusal_of("undone")
         has_returned = self._call is not None and self._call.merged_returns != self._returns
         if not (has_returned or len(self._flow.trace.flags) > self._flags) or sys.exception() is not None:
             return
@@ -89,7 +94,7 @@ class Guard:
         if not has_returned:
             return
         self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
-        if has_return:
+        if is_left:
             raise self._flow.trace.refusal_of("finally")
 
     def finished(self) -> None:

@@ -198,6 +198,10 @@ FLOW = {
         "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call",
         "one `return`, behind the `try` or `with`",
     ),
+    "undone": (
+        "returns before a `finally` that a `return`, `break` or `continue` may leave, which undoes the return",
+        "one `return`, behind the `try`",
+    ),
     "another": (
         "raises an error on a traced value, before a `finally` that may raise another, which a handler catches",
         "y = 1 / x if x != 0 else 0.0  # in the `finally` nothing that is caught",

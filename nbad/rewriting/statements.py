@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 
 from nbad.rewriting import syntax
 from nbad.rewriting.expressions import At
+from nbad.rewriting.jumps import jumps
 from nbad.rewriting.loops import Loops, Place, settings
 from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, changed, is_plain_function, leaves, placed, returns
 from nbad.rewriting.writes import with_writes
@@ -194,7 +195,7 @@ class Rewriter(Loops):
         if not node.finalbody:
             return inner
         finalbody = self._rest(node.finalbody, place)
-        begun = [f"{variable}.passed()", f"{variable}.finish({any(map(returns, node.finalbody))})"]
+        begun = [f"{variable}.passed()", f"{variable}.finish({any(returns(part) or jumps(part) for part in node.finalbody)})"]
         begun += [f"{variable}.ran()"] if is_left else []
         finalbody = [*at.lines("\n".join(begun)), *finalbody, *at.lines(f"{variable}.finished()")]
         new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.tracing import traced
+from helpers.tracing import check_values, traced
 
 from nbad.branching import loops
 from nbad.errors import TraceError
@@ -278,6 +278,46 @@ def test_returns_that_a_finally_follows():
     what = "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call"
     for kernel in (from_a_branch, after_another_return, that_returns, from_a_context):
         expect(kernel, what, "one `return`, behind the `try` or `with`")
+
+
+def test_returns_that_a_finally_may_undo():
+    def by_a_return_for_some(x):
+        try:  # !
+            return x
+        finally:
+            if x > 0:
+                return -x  # noqa: B012
+
+    def by_a_return_from_a_loop(x):
+        try:  # !
+            return x
+        finally:
+            for k in range(3):
+                if k > 1:
+                    return -x  # noqa: B012
+
+    def by_a_break(x):
+        for _ in range(3):
+            try:  # !
+                return x
+            finally:
+                break  # noqa: B012
+        return -x
+
+    def not_at_all(x):
+        counts = [0.0]
+        try:
+            return x
+        finally:
+            for k in range(3):
+                if k > 1:
+                    break
+                counts[0] += k
+
+    what = "returns before a `finally` that a `return`, `break` or `continue` may leave, which undoes the return"
+    for kernel in (by_a_return_for_some, by_a_return_from_a_loop, by_a_break):
+        expect(kernel, what, "one `return`, behind the `try`")
+    check_values(not_at_all, 2.0)
 
 
 def test_errors_in_an_arm_name_the_branch():
