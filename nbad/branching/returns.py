@@ -120,15 +120,12 @@ class Call:
         self.flow.reset(self._mark)
         if self._final is None:
             raise InternalError("a call has ended without a result")
-        if not self._exits:
-            self._watch_views(self._final)
-            return self._final.value
         # what was returned by reference must still be what it was then
         for value, contents in self._fixed:
             if not same(_state(value), contents):
                 raise self._refusal(described(value))
         outcome = self._chain(self._exits, self._final)
-        for key, contents in outcome.contents.items():
+        for key, contents in outcome.contents.items():  # none where all elements return at one place
             entry = self._heap.entries[key]
             if not same(entry.read(), contents):
                 entry.write(contents.items)

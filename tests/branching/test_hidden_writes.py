@@ -4,6 +4,7 @@ import contextvars
 import ctypes
 import io
 import itertools
+import math
 import random
 import re
 import threading
@@ -330,3 +331,48 @@ def test_writes_are_merged(function):
     kernel = nbad.kernel(function)
     np.testing.assert_allclose(kernel(XS, YS), expected, rtol=1e-15)
     np.testing.assert_allclose(nbad.grad(kernel)(XS, YS), expected / XS, rtol=1e-15)  # all are linear in x
+
+
+def in_both_arms(x, log):
+    if x > 0.0:
+        return 0.5
+    else:
+        log[0] += 1.0
+        return 0.25
+
+
+def before_an_error_of_the_others(x, log):
+    if x > 0.0:
+        log[0] = x
+        return 0.5
+    raise KeyError
+
+
+def in_nested_arms(x, log):
+    if x > 0.0:
+        if x > 1.0:
+            log[0] = 2.0
+            return x
+        return 3.0
+    elif x > -1.0:
+        log[1] = x
+        return log[1]
+    else:
+        return sum(log)
+
+
+@pytest.mark.parametrize("returns", [in_both_arms, before_an_error_of_the_others, in_nested_arms])
+def test_what_is_written_before_the_returns_of_all_arms_stays_written(returns):
+    def f(x):
+        log = [1.0, 2.0]
+        value = returns(x, log)
+        return value, log[0], log[1]
+
+    def expected(x):
+        try:
+            return f(x)
+        except KeyError:
+            return (math.nan,) * 3
+
+    xs = np.array([-2.0, -1.0, -0.5, 0.0, 0.5, 1.5])
+    np.testing.assert_array_equal(np.transpose(nbad.kernel(f, errors="nan")(xs)), [expected(x) for x in xs.tolist()])
