@@ -44,7 +44,7 @@ LARGEST_INTEGER_POWER = 65536  # beyond it Numba calls `pow`, and the bits are t
 WHOLE: dict[str, Callable[..., bool]] = {
     "abs": lambda x: False,
     "add": lambda x, y: x and y,
-    "sub": lambda x, y: x,
+    **dict.fromkeys(("powi", "sub"), lambda x, *others: x),
     "select": lambda condition, x, y: x or y,
     **dict.fromkeys(("pymax", "pymin"), lambda x, y: x or y),
     **dict.fromkeys(("floordiv", "mod", "mul", "neg"), lambda *operands: True),
@@ -109,7 +109,7 @@ class Trace:
     def apply(self, op: str, operands: Sequence[Any], payload: int | None = None) -> Tracer:
         """The value of operation `op`: traced values and plain numbers go in, a traced value comes out."""
         self.applied += 1
-        is_whole = op in WHOLE and all(map(is_whole_number, operands))
+        is_whole = op in WHOLE and all(map(is_whole_number, operands)) and (payload is None or payload >= 0)
         if not is_whole and TABLE[op].kind == REAL:
             operands = [self.real(value) if isinstance(value, TracedWhole) else value for value in operands]
         nodes = [self.node(value, kind) for value, kind in zip(operands, TABLE[op].operands, strict=True)]
@@ -125,15 +125,15 @@ class Trace:
 
     def power(self, base: Any, exponent: Any) -> Tracer:
         """`base ** exponent`; an integer exponent is repeated multiplication."""
-        if (
-            isinstance(exponent, Tracer)
-            or not isinstance(exponent, (int, np.integer))
-            or abs(int(exponent)) > LARGEST_INTEGER_POWER
-        ):
+        is_plain = not isinstance(exponent, Tracer) and isinstance(exponent, int | np.integer)
+        if not is_plain or abs(int(exponent)) > LARGEST_INTEGER_POWER:
             return self.apply("pow", (base, exponent))
         if exponent == 0:
-            return self.value(self.builder.constant(1.0))
-        return self.real(base) if exponent == 1 else self.apply("powi", (base,), int(exponent))
+            one = self.builder.constant(1.0)
+            return TracedWhole(self, one, is_signed=False) if is_whole_number(base) else self.value(one)
+        if exponent != 1:
+            return self.apply("powi", (base,), int(exponent))
+        return +base if is_whole_number(base) else self.real(base)
 
     def logic(self, op: str, *operands: Any) -> Tracer:
         """`&`, `|` or `~`, which take conditions only."""
