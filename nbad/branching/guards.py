@@ -24,8 +24,9 @@ class Guard:
         self._is_finally, self._catches = catches is not None, bool(catches)
         self._flow, self._applied = flow, flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
-        self._flags = len(flow.trace.flags)
+        self._flags, self._error_before = len(flow.trace.flags), sys.exception()  # of a handler that it stands in
         self._have_left = False  # elements, its body, for which it runs, too
+        self._error_passing: BaseException | None = None
         self._heap: Heap | None = None  # before, where these have returned
         self._managers: list[Any] = []
         self._line: Line | None = None
@@ -84,22 +85,30 @@ class Guard:
 
         `is_left`: a `return`, `break` or `continue` may leave it, and undo a return that is on its way.
         """
-        if is_left and self._call is not None and not self._call.alive and sys.exception() is None:
+        error = self._error()
+        if is_left and self._call is not None and not self._call.alive and error is None:
             raise self._flow.trace.refusal_of("undone")
         has_returned = self._call is not None and self._call.merged_returns != self._returns
-        if not (has_returned or len(self._flow.trace.flags) > self._flags) or sys.exception() is not None:
+        has_ended = error is None and len(self._flow.trace.flags) > self._flags
+        if not (has_returned or has_ended) or isinstance(error, TraceError):
             return
-        self._have_left = True
+        self._have_left, self._error_passing = True, error
         self._flow.guards.append(self)
         if not has_returned:
             return
         self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
-        if is_left:
+        ends_otherwise = error is not None and any(acts_at_end(manager, None) for manager in self._managers)
+        if is_left or ends_otherwise:
             raise self._flow.trace.refusal_of("finally")
+
+    def _error(self) -> BaseException | None:
+        """The error that is on its way through the statement."""
+        error = sys.exception()
+        return None if error is self._error_before else error
 
     def finished(self) -> None:
         """The `finally` has run: it may have changed local variables, but nothing that outlives the call."""
-        if not self._have_left or sys.exception() is not None:  # which has been refused, or will be
+        if not self._have_left or self._error() not in (None, self._error_passing):  # which will be refused
             return
         self.passed()
         if self._heap is not None and self._heap.changes():

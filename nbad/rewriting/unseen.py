@@ -207,11 +207,11 @@ def _ends_of(code: CodeType, error: type[BaseException]) -> list[range]:
     return list(_covered(code, functools.partial(_may_run, error)))
 
 
-def acts_at_end(manager: Any, error: type[BaseException]) -> bool:
-    """Whether code of the user's runs where an error leaves the `with` of a context manager."""
+def acts_at_end(manager: Any, error: type[BaseException] | None) -> bool:
+    """Whether code of the user's runs where an error, or none, leaves the `with` of a context manager."""
     generator = getattr(manager, "gen", None)  # of `contextlib.contextmanager`
     if isinstance(generator, GeneratorType):
-        return has_end(generator, error)
+        return error is None or has_end(generator, error)
     end = getattr(type(manager), "__exit__", None)
     return isinstance(manager, contextlib.ExitStack | contextlib.closing) or (
         isinstance(end, FunctionType) and not _is_installed(end)

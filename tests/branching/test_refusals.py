@@ -275,8 +275,43 @@ def test_returns_that_a_finally_follows():
             held[0] = 1.0
         return items[0]
 
+    def before_an_error_of_the_others(x):
+        items = [x]
+
+        def one(x):
+            try:  # !
+                if x > 0:
+                    return x
+                raise KeyError
+            finally:
+                items[0] = 1.0
+
+        return one(x) + items[0]
+
+    def from_a_context_that_an_error_of_the_others_leaves(x):
+        items = [x]
+
+        def one(x):
+            with doubled(items):  # !
+                if x > 0:
+                    return x
+                raise KeyError
+
+        return one(x) + items[0]
+
+    def in_a_handler(x):
+        items = [x]
+        try:
+            raise KeyError
+        except KeyError:
+            with doubled(items):  # !
+                if x > 0:
+                    return x
+        return items[0]
+
     what = "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call"
-    for kernel in (from_a_branch, after_another_return, that_returns, from_a_context):
+    with_errors = before_an_error_of_the_others, from_a_context_that_an_error_of_the_others_leaves, in_a_handler
+    for kernel in (from_a_branch, after_another_return, that_returns, from_a_context, *with_errors):
         expect(kernel, what, "one `return`, behind the `try` or `with`")
 
 
