@@ -91,8 +91,7 @@ class Aligned:
         original = self._originals[self.bound.names.index(name)]
         if not isinstance(original, pd.Series):
             return bar
-        found = self.series(bar, original.name)
-        return found if found.index is original.index or found.index.equals(original.index) else found.reindex(original.index)
+        return _aligned(self.series(bar, original.name), original.index).set_axis(original.index)
 
     def cotangents(self, name: str, bars: Any, seeds: pd.Index) -> Any:
         """Cotangents for many seeds as columns; of a number a Series."""
@@ -132,15 +131,15 @@ class Aligned:
         index, own = given.index, labels.index
         if not index.equals(own) and _have_other_levels(index, own):
             raise _unlike_names(call, name, index, labels.whose, own)
-        if not index.equals(own) and (not index.is_unique or len(index) != len(own) or not index.isin(own).all()):
+        places = _places(index, own)
+        if places is None:
             raise ArgumentValueError(
                 f"{call}: the labels of {name} are not those of {labels.whose}",
                 got=f"{len(index)} labels, {int((~index.isin(own)).sum())} of them others",
                 expected=f"the {len(own)} labels of {labels.whose}, each once",
                 fix=f"{name}.reindex({labels.code}.index, fill_value=0.0)",
             )
-        given = given if index.equals(own) else given.iloc[index.get_indexer_for(own)]
-        table = given if own.equals(self.index) else given.reindex(self.index)
+        table = _aligned(given.iloc[places].set_axis(own), self.index)
         return np.array(table.to_numpy(dtype=float, na_value=np.nan).T)
 
     def pairs(self, blocks: np.ndarray, rows: Sequence[str], levels: Sequence[str]) -> pd.DataFrame:
@@ -253,7 +252,7 @@ def _nullable(dtype):
 
 def _common_index(call, f, series):
     """The index of all, or the union of theirs; Series come by the names of their arguments."""
-    (first, *others) = [x.index for x in series.values()]
+    first, *others = [x.index for x in series.values()]
     if all(index is first or index.equals(first) for index in others):
         return first
     double = next((x.index for x in series.values() if not x.index.is_unique), None)
@@ -271,9 +270,41 @@ def _common_index(call, f, series):
     for name in names:
         if _have_other_levels(series[head].index, series[name].index):
             raise _unlike_names(f"`{call}` of `{name_in_code(f)}`", name, series[name].index, head, series[head].index)
-    for index in others:
-        first = first.union(index)
-    return first
+    common = series[head]
+    for name in names:
+        try:
+            common = common.align(series[name])[0]
+        except (TypeError, ValueError) as error:  # times with time zones beside those without, <NA> beside whole numbers
+            index = series[name].index
+            has_times, zone = index.dtype.kind == "M", "None" if getattr(index, "tz", None) else "'UTC'"
+            raise ArgumentValueError(
+                f"`{call}` of `{name_in_code(f)}`: the labels of {name} cannot be aligned with those of {head}",
+                got=str(error),
+                expected="labels of one kind",
+                fix=f"{name}.tz_localize({zone})" if has_times else f"{name}.set_axis({name}.index.astype(object))",
+            ) from None
+    return common.index
+
+
+def _aligned(table, index):
+    """A Series or a table over an index, as arithmetic aligns it: `reindex` finds numbers in labels that are intervals."""
+    if table.index is index or table.index.equals(index):
+        return table
+    return table.align(pd.Series(np.nan, index), join="right", axis=0)[0]
+
+
+def _places(labels, wanted):
+    """Where these labels are among others, each of which is there once; None where they are not the same."""
+    if labels.equals(wanted):
+        return np.arange(len(wanted))
+    if not labels.is_unique or len(labels) != len(wanted) or labels.nlevels != wanted.nlevels:
+        return None
+    try:
+        places = labels.join(wanted, how="right", return_indexers=True)[1]
+    except (TypeError, ValueError):  # times with time zones beside those without, <NA> beside whole numbers
+        return None
+    places = np.arange(len(wanted)) if places is None else places
+    return places if np.array_equal(np.sort(places), np.arange(len(wanted))) else None
 
 
 def _unlike_names(call, name, index, whose, own):
@@ -304,8 +335,8 @@ def _unlike_levels(call, f, most, index, least, fewer):
 
 def _array(x, index):
     """A Series' numbers over an index; nan where it has none."""
-    if not (x.index is index or x.index.equals(index)):
-        x = (x.astype(float) if x.dtype == bool else x).reindex(index)
+    is_longer = not (x.index is index or x.index.equals(index))
+    x = _aligned(x.astype(float) if is_longer and x.dtype == bool else x, index)
     if isinstance(x.dtype, np.dtype):
         return x.to_numpy()
     dtype = _numpy_dtype(x.dtype)
