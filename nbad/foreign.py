@@ -155,8 +155,58 @@ def aligning(named: dict[str, Any]) -> str | None:
             if count == own
             else f"{most}.droplevel({list(range(count, own))})"
         )
-    is_xarray = any(hasattr(value, "isel") for value in named.values())
-    return "x.drop_duplicates(...)  # or x.isel(dim=slice(n)) where there are no labels" if is_xarray else None
+    return of_one_kind(named) or next(filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2))), None)
+
+
+def of_one_kind(named: dict[str, Any]) -> str | None:
+    """The line that makes labels comparable of which a library cannot say whether they are the same; None for others.
+
+    Examples
+    --------
+    >>> of_one_kind({"x": np.ones(2), "y": 1.0}) is None
+    True
+    """
+    for (name, value), (other, beside) in itertools.combinations(named.items(), 2):
+        labels, others = _indices(value), _indices(beside)
+        for d in labels.keys() & others.keys():
+            pair = {other: others[d], name: labels[d]}
+            zones = {key: getattr(index, "tz", MISSING) for key, index in pair.items()}
+            has_one_zone = None in zones.values() and len({*zones.values()} - {MISSING}) == 2
+            odd = [key for key, index in pair.items() if _is_odd(index, d is None)]
+            if has_one_zone or (odd and labels[d].dtype != others[d].dtype):
+                which = next(key for key in pair if zones[key] not in (None, MISSING)) if has_one_zone else odd[0]
+                index = f"{which}.index" if d is None else f"{which}.indexes[{d!r}]"
+                made = f"{index}.tz_localize(None)" if has_one_zone else f"{index}.astype(object)"
+                return f"{which}.set_axis({made})" if d is None else f"{which}.assign_coords({{{d!r}: {made}}})"
+    return None
+
+
+def _is_odd(index: Any, is_of_pandas: bool) -> bool:
+    """Whether a library may not know if such labels are others': pandas not of <NA>, xarray not of what NumPy has not, or times."""
+    is_numpy, kind = isinstance(index.dtype, np.dtype), index.dtype.kind
+    return not is_numpy and kind in "iuf" if is_of_pandas else not is_numpy or kind in "Mm"
+
+
+def _indices(value: Any) -> dict[Any, Any]:
+    """The labels of an array of xarray's by dimension, those of a Series under None."""
+    if hasattr(value, "isel"):
+        return dict(value.indexes)
+    index = getattr(value, "index", None)
+    return {None: index} if hasattr(index, "nlevels") and not hasattr(value, "columns") else {}
+
+
+def _fitting(one: tuple[str, Any], another: tuple[str, Any]) -> str | None:
+    """The line that makes one of two arrays of xarray's fit the other along a dimension that both have; None where they do."""
+    sizes = [dict(getattr(value, "sizes", {})) for _, value in (one, another)]
+    for d in sizes[0].keys() & sizes[1].keys():
+        for name, value in (another, one):
+            if d in value.indexes and not value.indexes[d].is_unique:
+                return f"{name}.drop_duplicates({d!r})"
+        if sizes[0][d] != sizes[1][d]:
+            name, size = min((one[0], sizes[0][d]), (another[0], sizes[1][d]), key=lambda pair: pair[1])
+            longer = another[0] if name == one[0] else one[0]
+            return f"{longer}.isel({{{d!r}: slice({size})}})  # if these belong together by their places"
+    return None
 
 
 def axes_of(value: Any) -> int:

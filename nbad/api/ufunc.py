@@ -278,7 +278,8 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
         except (TypeError, RuntimeError, ValueError) as error:
             if error is stand_in.fault:
                 raise
-            if isinstance(error, ValueError) and stand_in.fault is None:  # it tells of arrays that do not fit one another
+            tells_of_labels = isinstance(error, ValueError) or foreign.of_one_kind(dict(zip(program.names, values, strict=True)))
+            if stand_in.fault is None and tells_of_labels:
                 raise _unaligned(program, values, value, error) from error
             fault = error
             break
@@ -287,7 +288,7 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
     _refuse(kernel, program, values, statics, fault)
 
 
-def _unaligned(program: "Program", values: tuple[Any, ...], value: Any, error: ValueError) -> ArgumentValueError:
+def _unaligned(program: "Program", values: tuple[Any, ...], value: Any, error: Exception) -> ArgumentValueError:
     """The error for arguments that do not fit one another, in the words of the library that was asked."""
     return ArgumentValueError(
         f"{program.call}: the arguments do not fit one another",

@@ -275,13 +275,11 @@ def _common_index(call, f, series):
         try:
             common = common.align(series[name])[0]
         except (TypeError, ValueError) as error:  # times with time zones beside those without, <NA> beside whole numbers
-            index = series[name].index
-            has_times, zone = index.dtype.kind == "M", "None" if getattr(index, "tz", None) else "'UTC'"
             raise ArgumentValueError(
                 f"`{call}` of `{name_in_code(f)}`: the labels of {name} cannot be aligned with those of {head}",
                 got=str(error),
                 expected="labels of one kind",
-                fix=f"{name}.tz_localize({zone})" if has_times else f"{name}.set_axis({name}.index.astype(object))",
+                fix=foreign.of_one_kind(series),
             ) from None
     return common.index
 

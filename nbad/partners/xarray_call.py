@@ -32,10 +32,9 @@ class Labelled:
     def __init__(self, verb: str, bound: Bound, values: list[Any], names: tuple[str, ...]):
         self.bound, self.names, self._verb = bound, names, verb
         self.originals = values = [_own(x) for x in values]
-        arrays = [x for x in values if isinstance(x, xr.DataArray)]
-        aligned = iter(_aligned(verb, bound, arrays))
+        aligned = iter(_aligned(verb, bound, values))
         self.values = [next(aligned) if isinstance(x, xr.DataArray) else x for x in values]
-        self.is_lazy = any(x.chunks is not None for x in arrays)
+        self.is_lazy = any(getattr(x, "chunks", None) is not None for x in values)
 
     @classmethod
     def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any = None) -> "Labelled":
@@ -109,10 +108,11 @@ class Labelled:
         places = tuple(slice(None) if d in aligned.dims else 0 for d in dims[len(dims) - depth :])
         bar = bar[(slice(None),) * len(first) + places] if places else bar
         found = xr.DataArray(bar, dims=(*first, *own), coords=aligned.coords).transpose(*first, *aligned.dims)
+        if aligned.sizes != original.sizes or not all(aligned.indexes[d].equals(original.indexes[d]) for d in original.indexes):
+            found = found.reindex_like(original, fill_value=0.0)
+        found = xr.DataArray(found.variable, coords=original.coords)
         if lead is not None and lead.name in lead.coords:
             found = found.assign_coords({lead.name: lead.coords[lead.name]})
-        if aligned.sizes != original.sizes or not all(aligned.indexes[d].equals(original.indexes[d]) for d in original.indexes):
-            found = found.reindex_like(original, fill_value=0.0).assign_coords(original.coords)
         if xr.get_options()["keep_attrs"] in ("default", True):
             found.attrs.update(original.attrs)
         return found.rename(original.name)
@@ -123,16 +123,16 @@ def _own(x):
     return x.copy(deep=False) if isinstance(x, xr.DataArray) else x
 
 
-def _aligned(verb, bound, arrays):
+def _aligned(verb, bound, values):
     """DataArrays with the same labels along the dimensions that they share."""
     try:
-        return xr.align(*arrays, join=xr.get_options()["arithmetic_join"], copy=False)
-    except ValueError as error:
+        return xr.align(*(x for x in values if isinstance(x, xr.DataArray)), join=xr.get_options()["arithmetic_join"], copy=False)
+    except (TypeError, ValueError) as error:  # TypeErrors tell of labels of unlike kinds
         raise ArgumentValueError(
             f"`nbad.integrations.xarray.{verb}` of `{name_in_code(bound.f)}`: the arguments cannot be aligned",
             got=str(error).splitlines()[0],
             expected="along common dimensions labels that are there once, or none and the same size",
-            fix="x.drop_duplicates(...)  # or x.isel(dim=slice(n)) where there are no labels",
+            fix=foreign.aligning(dict(zip(bound.names, values, strict=True))),
         ) from None
 
 

@@ -212,8 +212,18 @@ WRONG = {
     "a tuple for a seed": ("vjp(product, r, 1.0, 1.0)[1]((r, r))", "does not have the structure", None),
     "seeds of other labels": ("vjp(polar, r, 1.0)[1].batched((seeds, seeds.assign_coords(seed=[7, 8])))", "labels of", None),
     "seeds of another number": ("vjp(polar, r, 1.0)[1].batched((k.drop_vars('k', errors='ignore'), k[:1]))", "labels of", None),
-    "a label twice": ("vjp(product, r, r.isel(i=[0, 0, 1]), 1.0)", "cannot be aligned", None),
-    "sizes without labels": ("vjp(product, k, k[:2], 1.0)", "cannot be aligned", None),
+    "a label twice": ("vjp(product, r, r.isel(i=[0, 0, 1]), 1.0)", "cannot be aligned", "(lambda b: FIX)(r.isel(i=[0, 0, 1]))"),
+    "sizes without labels": ("vjp(product, k, k[:2], 1.0)", "cannot be aligned", "(lambda a: vjp(product, FIX, k[:2], 1.0))(k)"),
+    "labels of other kinds": (
+        "vjp(product, other, dated, 1.0)",
+        "cannot be aligned",
+        "(lambda b: vjp(product, other, FIX, 1.0))(dated)",
+    ),
+    "labels of other kinds in a plain call": (
+        "product(other, dated, 1.0)",
+        "do not fit",
+        "(lambda b: product(other, FIX, 1.0))(dated)",
+    ),
     "a dimension of that name": (
         "jacobian(product)(k.rename(k='output'), 1.0, 1.0)",
         "arguments have a dimension 'output'",
@@ -233,7 +243,7 @@ def test_what_does_not_fit_is_refused_with_a_fix(name, r, k):
     names = {verb: getattr(labelled, verb) for verb in labelled.__all__} | {"r": r, "k": k, "ds": xr.Dataset({"r": r}), "y": r}
     names |= {"product": product, "norm": norm, "np": np, "xr": xr, "nbad": nbad, "b": np.ones(3), "ct": np.ones((2, 3)), "v": r}
     names |= {"polar": polar, "seeds": xr.DataArray([1.0, 2.0], dims="seed", coords={"seed": [0, 1]})}
-    names["other"] = r.assign_coords(i=[7, 8])
+    names |= {"other": r.assign_coords(i=[7, 8]), "dated": r.assign_coords(i=pd.date_range("2020", periods=2))}
     names |= {"f": norm, "named": xr.Dataset({"a": r})}
     with pytest.raises(nbad.NbadError, match=says) as caught:
         eval(wrong, names)
@@ -327,3 +337,13 @@ def test_numbers_may_be_arrays_without_axes(k):
     square = nbad.kernel(lambda x: x * x)
     assert labelled.vjp(square, k)[1](np.array(10.0))[0].values.tolist() == [40.0, 60.0, 100.0, 140.0]
     assert labelled.jvp(square, (k,), (np.array(10.0),))[1].values.tolist() == [40.0, 60.0, 100.0, 140.0]
+
+
+def test_cotangents_have_the_coordinates_of_their_arguments():
+    """Alignment gives arrays without labels those of others; their cotangents have none, as they."""
+    x, b = xr.DataArray([1.0, 2.0], dims="i", coords={"i": ["p", "q"], "s": 3.0}), xr.DataArray([3.0, 4.0], dims="i", name="b")
+    x_bar, b_bar, _ = labelled.vjp(product, x, b, 1.0)[1](1.0)
+    assert x_bar.identical((x * 0 + b.values).drop_attrs())
+    assert b_bar.identical(xr.DataArray([1.0, 2.0], dims="i", name="b"))
+    many = labelled.vjp(product, x, b, 1.0)[1].batched(xr.DataArray([1.0, 10.0], dims="seed", coords={"seed": [5, 6]}))[1]
+    assert many.identical(xr.DataArray([[1.0, 2.0], [10.0, 20.0]], {"seed": [5, 6]}, ("seed", "i"), "b"))
