@@ -42,6 +42,10 @@ TENSORS = {"torch": "{0}.detach().cpu().double().numpy()", "jax": "np.asarray({0
 PARTNERS = {"dask": ("dask.array", "Array"), "xarray": ("xarray", "DataArray"), "pandas": ("pandas", "Series")}
 VERBS = frozenset({"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"})
 TABLES = {"pandas": ("DataFrame", "df"), "xarray": ("Dataset", "ds")}  # which stand for all arguments, and what code calls one
+TOGETHER = {  # what makes arrays of several, paired by their labels
+    "xarray": "(x.to_numpy() for x in xr.broadcast(*xr.align({0})))",
+    "pandas": "pd.concat([{0}], axis=1).to_numpy().T",
+}
 _NUMPY = np.ndarray.__array_ufunc__
 _FAULTS = {
     "c": ("is complex", "{0}.real  # and {0}.imag as an argument of its own", "np.real({0})  # and np.imag({0}), likewise"),
@@ -137,6 +141,22 @@ def table_of(value: Any) -> tuple[str, str] | None:
     return None
 
 
+def together(named: dict[str, Any]) -> tuple[list[str], str] | None:
+    """Which of some arguments have labels, and the line that makes arrays of them, paired by these; None where only one has.
+
+    Examples
+    --------
+    >>> together({"x": np.ones(2), "y": 1.0}) is None
+    True
+    """
+    for partner, line in TOGETHER.items():
+        module, kind = PARTNERS[partner]
+        names = [name for name, value in named.items() if isinstance(value, getattr(sys.modules.get(module), kind, ()))]
+        if len(names) > 1:
+            return names, f"{', '.join(names)} = {line.format(', '.join(names))}"
+    return None
+
+
 def aligning(named: dict[str, Any]) -> str | None:
     """The line that makes arguments fit one another of which a library said that they do not; None where none is known.
 
@@ -182,7 +202,7 @@ def of_one_kind(named: dict[str, Any]) -> str | None:
 
 
 def _is_odd(index: Any, is_of_pandas: bool) -> bool:
-    """Whether a library may not know if such labels are others': pandas not of <NA>, xarray not of what NumPy has not, or times."""
+    """Whether a library may not know if such labels are others: pandas not of <NA>, xarray not of times and intervals."""
     is_numpy, kind = isinstance(index.dtype, np.dtype), index.dtype.kind
     return not is_numpy and kind in "iuf" if is_of_pandas else not is_numpy or kind in "Mm"
 

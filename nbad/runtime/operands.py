@@ -175,6 +175,21 @@ def _refuse_foreign(call, name, value, code):
     )
 
 
+def _refuse_labels(program, named):
+    """Refuse several arguments with labels in one error: made arrays one by one, they would be paired by position."""
+    found = foreign.together(named)
+    if found is None or any(program.cores):
+        return
+    (name, *others), line = found
+    rest = f"{'is' if len(others) == 1 else 'are'} {', '.join(others)}"
+    raise ArgumentTypeError(
+        f"{program.call}: {name} is a {foreign.named(named[name])}, and so {rest}",
+        got=foreign.named(named[name]),
+        expected="NumPy arrays: labels would be lost",
+        fix=line,
+    ) from None
+
+
 def read(program, values):
     """Convert and check the arguments of one call.
 
@@ -223,7 +238,12 @@ def _kind(value):
 
 def _analysed(program, values):
     """The operands of a call, whose layout is remembered for others of that kind."""
-    arrays = tuple(as_array(program.call, name, v) for name, v in zip(program.names, _arrays(values), strict=True))
+    named = dict(zip(program.names, _arrays(values), strict=True))
+    try:
+        arrays = tuple([as_array(program.call, name, v) for name, v in named.items()])
+    except ArgumentTypeError:
+        _refuse_labels(program, named)
+        raise
     key = _key([v if type(v) in NUMBERS or type(v) is Indexed else a for v, a in zip(values, arrays, strict=True)])
     indices = _indices(values)
     return Operands(arrays, program.layouts(key, lambda: _layout(program, values, arrays)), indices if any(indices) else ())

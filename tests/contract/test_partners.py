@@ -85,9 +85,27 @@ def test_what_pandas_cannot_do_is_refused_by_name(subtract, ends):
         eval(line, {"nbad": nbad, subtract.__name__: subtract, "x": x, "y": 2.0 * x})[0], -x, check_names=False
     )
     assert refused(lambda: nbad.vjp(subtract, x, np.ones(2)), "pandas.Series") == "x.to_numpy()"
-    assert refused(lambda: nbad.linearize(subtract, x, x), "pandas.Series") == "x.to_numpy()"
-    assert refused(lambda: subtract(x, x, out=np.empty(2)), "pandas.Series") == "x.to_numpy()"
+    assert refused(lambda: nbad.linearize(subtract, x, 1.0), "pandas.Series") == "x.to_numpy()"
+    assert refused(lambda: subtract(x, 1.0, out=np.empty(2)), "pandas.Series") == "x.to_numpy()"
     assert refused(lambda: subtract(np.ones(2), 1.0, where=x > 1), "pandas.Series") == "where.to_numpy()"
+
+
+def test_several_arguments_with_labels_become_arrays_that_are_paired_by_these(subtract):
+    """One by one they would be paired by their places."""
+    import pandas as pd
+    import xarray as xr
+
+    x = pd.Series([1.0, 2.0, 3.0], list("abc"))
+    y, names = 10.0 * x[::-1], {"pd": pd, "xr": xr}
+    for call in (lambda: nbad.linearize(subtract, x, y), lambda: subtract(x, y, out=np.empty(3))):
+        names |= {"x": x, "y": y}
+        exec(refused(call, "pandas.Series, and so is y"), names)
+        assert nbad.linearize(subtract, names["x"], names["y"])[0].tolist() == [-9.0, -18.0, -27.0]
+    a = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("i", "j"), coords={"i": [0, 1]})
+    b = xr.DataArray([10.0, 20.0], dims="i", coords={"i": [1, 0]})
+    names |= {"x": a, "y": b}
+    exec(refused(lambda: nbad.hvp(subtract, (a, b), (1.0, 1.0)), "xarray.DataArray, and so is y"), names)
+    np.testing.assert_array_equal(subtract(names["x"], names["y"]), a - b)
 
 
 def test_xarray_pairs_dimensions_by_name(subtract, both):
