@@ -229,6 +229,20 @@ def _fitting(one: tuple[str, Any], another: tuple[str, Any]) -> str | None:
     return None
 
 
+def for_xarray(name: str, value: Any) -> str:
+    """How code spells an argument beside arrays of xarray's, which ask for arrays or labels of their own kind.
+
+    Examples
+    --------
+    >>> for_xarray("x", [1.0, 2.0]), for_xarray("x", np.ones(2))
+    ('np.asarray(x)', 'x')
+    """
+    if isinstance(value, list | tuple):
+        return f"np.asarray({name})"
+    is_of_pandas = hasattr(value, "to_xarray") and not hasattr(value, "isel")
+    return f"xr.DataArray({name})" if is_of_pandas or type(value).__name__ == "Variable" else name
+
+
 def axes_of(value: Any) -> int:
     """How many axes a value has; 1 where NumPy makes no array of it, as of tables and of ragged lists.
 

@@ -273,6 +273,8 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
     fault = None
     for value in _in_turn(values, stand_in.signature is not None):
         options = _options(stand_in, value, values)
+        if stand_in.nout > 1 and any(map(_is_lazy, values)):  # it would ask dask, which answers for one output alone
+            break
         try:
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError) as error:
@@ -286,6 +288,11 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
         if answer is not NotImplemented:
             return program.structure.build(answer) if program.structure.is_tuple else answer
     _refuse(kernel, program, values, statics, fault)
+
+
+def _is_lazy(value: Any) -> bool:
+    """Whether an array or a table of xarray's holds dask arrays."""
+    return hasattr(value, "isel") and bool(value.chunks)
 
 
 def _unaligned(program: "Program", values: tuple[Any, ...], value: Any, error: Exception) -> ArgumentValueError:
@@ -364,11 +371,18 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
         )
         return f"da.apply_gufunc({name}, {signature!r}, {', '.join(named)}, output_dtypes={dtypes}{more}{settings})"
     if package.startswith("xarray.") and hasattr(part, "dims"):
+        given = [foreign.for_xarray(n, value) for n, value in named.items()]
+        if given != list(named) and not any(program.cores):
+            return f"{name}({', '.join(given)}{settings})"
         inputs = [foreign.last_dims(value, len(core)) for value, core in zip(named.values(), program.cores, strict=True)]
         results = [[f"{letter}{k}" for letter, _ in zip("abc", core, strict=False)] for k, core in enumerate(program.leaves)]
-        dims = f"input_core_dims={inputs}, output_core_dims={results}"
-        kwargs = f", kwargs={statics!r}" if statics else ""
-        return f"xr.apply_ufunc({name}, {', '.join(named)}, {dims}{kwargs})"
+        more = f"input_core_dims={inputs}, output_core_dims={results}, join='inner'"
+        more += f", kwargs={statics!r}" if statics else ""
+        if any(map(_is_lazy, named.values())):
+            sizes = {d: n for own, core in zip(results, program.leaves, strict=True) for d, n in zip(own, core, strict=True)}
+            options = {"allow_rechunk": True} | ({"output_sizes": sizes} if sizes else {})
+            more += f", dask='parallelized', output_dtypes={['float'] * outputs}, dask_gufunc_kwargs={options}"
+        return f"xr.apply_ufunc({name}, {', '.join(named)}, {more})"
     return None
 
 

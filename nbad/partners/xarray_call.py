@@ -151,12 +151,15 @@ def _check(verb, f, name, value):
         + ("is a Dataset, which stands for all arguments" if is_dataset else "has no labels, and nothing is paired by position"),
         got=foreign.named(value) if is_dataset else foreign.shown(value),
         expected="DataArrays and numbers, or one Dataset alone",
-        fix=f"{name}[{next(iter(value), 'x')!r}]" if is_dataset else f"xr.DataArray({name}, dims={_dims(value)})",
+        fix=f"{name}[{next(iter(value), 'x')!r}]" if is_dataset else _as_array(name, value),
     )
 
 
-def _dims(value):
-    return [f"dim_{k}" for k in range(foreign.axes_of(value))]
+def _as_array(name, value):
+    """The line that makes a DataArray of what has no labels, or those of pandas."""
+    line = foreign.for_xarray(name, value)
+    dims = [f"dim_{k}" for k in range(foreign.axes_of(value))]
+    return line if line.startswith("xr.") else f"xr.DataArray({name}, dims={dims})"
 
 
 def _by_apply_ufunc(bound, values):
