@@ -40,9 +40,9 @@ class Aligned:
             _refuse_doubles(call, f, table)
             kwargs = by_name(call, f, table, list(table.columns), kwargs)
         bound, values = Bound.of(f, xs, kwargs)
-        for name, value in zip(bound.names, values, strict=True):
-            _check(call, f, name, value)
         series = {name: x for name, x in zip(bound.names, values, strict=True) if isinstance(x, pd.Series)}
+        for name, value in zip(bound.names, values, strict=True):
+            _check(call, f, name, value, series)
         if not series:
             raise ArgumentTypeError(
                 f"`{call}` of `{name_in_code(f)}`: no argument is a Series",
@@ -193,8 +193,8 @@ def _refuse_doubles(call, f, table):
         )
 
 
-def _check(call, f, name, value):
-    """Refuse what is neither a Series of numbers nor a number."""
+def _check(call, f, name, value, series):
+    """Refuse what is neither a Series of numbers, such as those, nor a number."""
     if isinstance(value, pd.Series):
         _check_numbers(f"`{call}` of `{name_in_code(f)}`", name, value)
     elif isinstance(value, pd.DataFrame) or foreign.axes_of(value):
@@ -204,8 +204,16 @@ def _check(call, f, name, value):
             f"`{call}` of `{name_in_code(f)}`: {name} {what}",
             got=foreign.named(value),
             expected="Series and numbers, or one DataFrame alone",
-            fix=f"{name}[{next(iter(value.columns), 'x')!r}]" if is_table else f"pd.Series({name})",
+            fix=f"{name}[{next(iter(value.columns), 'x')!r}]" if is_table else _as_series(name, value, series),
         )
+
+
+def _as_series(name, value, series):
+    """The line that makes a Series of what is none: with the labels of another argument that has as many."""
+    if hasattr(value, "compute"):
+        return f"{name}.compute()"
+    like = next((other for other, x in series.items() if len(x) == len(value)), None)
+    return f"pd.Series({name}, {like}.index)" if like else f"pd.Series({name})"
 
 
 def _check_numbers(headline, name, series):
