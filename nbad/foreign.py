@@ -3,7 +3,6 @@
 Nothing is imported for it: a type says itself which module it comes from.
 """
 
-import itertools
 import re
 import reprlib
 import sys
@@ -22,6 +21,7 @@ LINES = {
     "cudf": "{0}.to_numpy()",
     "cupy": "{0}.get()",
     "dask.array": "{0}.compute()",
+    "dask.delayed": "{0}.compute()",
     "dask": "{0}.compute().to_numpy()",
     "dask_expr": "{0}.compute().to_numpy()",
     "numpy.ma": "{0}.astype(float).filled(np.nan)",
@@ -32,6 +32,7 @@ LINES = {
     "quantities": "{0}.magnitude",
     "scipy.sparse": "{0}.toarray()",
     "sparse": "{0}.todense()",
+    "uncertainties": "{0}.nominal_value",
     "unyt": "{0}.value",
     "xarray.core.dataset": "{0}.to_dataarray().to_numpy()",
     "xarray": "{0}.to_numpy()",
@@ -42,10 +43,6 @@ TENSORS = {"torch": "{0}.detach().cpu().double().numpy()", "jax": "np.asarray({0
 PARTNERS = {"dask": ("dask.array", "Array"), "xarray": ("xarray", "DataArray"), "pandas": ("pandas", "Series")}
 VERBS = frozenset({"vjp", "jacobian", "value_and_jacobian", "value_and_grad", "hessian", "jvp"})
 TABLES = {"pandas": ("DataFrame", "df"), "xarray": ("Dataset", "ds")}  # which stand for all arguments, and what code calls one
-TOGETHER = {  # what makes arrays of several, paired by their labels
-    "xarray": "(x.to_numpy() for x in xr.broadcast(*xr.align({0})))",
-    "pandas": "pd.concat([{0}], axis=1).to_numpy().T",
-}
 _NUMPY = np.ndarray.__array_ufunc__
 _FAULTS = {
     "c": ("is complex", "{0}.real  # and {0}.imag as an argument of its own", "np.real({0})  # and np.imag({0}), likewise"),
@@ -105,7 +102,7 @@ def partner(verb: str | None, values: Iterable[Any]) -> str | None:
     >>> partner("vjp", [np.ones(2), 1.0]) is None
     True
     """
-    arrays = [value for value in values if getattr(value, "ndim", 0) or isinstance(value, list | tuple)]
+    arrays = [value for value in values if isinstance(value, list | tuple) or _has_axes(value)]
     for name, (module, kind) in PARTNERS.items():
         kinds = (kind, TABLES[name][0]) if name in TABLES else (kind,)
         known = tuple(getattr(sys.modules[module], each) for each in kinds) if module in sys.modules else ()
@@ -113,6 +110,11 @@ def partner(verb: str | None, values: Iterable[Any]) -> str | None:
         if verb in VERBS and any(isinstance(a, known) for a in arrays) and all(isinstance(a, takes) for a in arrays):
             return name
     return None
+
+
+def _has_axes(value: Any) -> bool:
+    axes = getattr(value, "ndim", 0)
+    return axes > 0 if isinstance(axes, int) else True  # values that dask delays have whatever one asks for
 
 
 def tensors_of(value: Any) -> str | None:
@@ -141,108 +143,6 @@ def table_of(value: Any) -> tuple[str, str] | None:
     return None
 
 
-def together(named: dict[str, Any]) -> tuple[list[str], str] | None:
-    """Which of some arguments have labels, and the line that makes arrays of them, paired by these; None where only one has.
-
-    Examples
-    --------
-    >>> together({"x": np.ones(2), "y": 1.0}) is None
-    True
-    """
-    for partner, line in TOGETHER.items():
-        module, kind = PARTNERS[partner]
-        names = [name for name, value in named.items() if isinstance(value, getattr(sys.modules.get(module), kind, ()))]
-        if len(names) > 1:
-            return names, f"{', '.join(names)} = {line.format(', '.join(names))}"
-    return None
-
-
-def aligning(named: dict[str, Any]) -> str | None:
-    """The line that makes arguments fit one another of which a library said that they do not; None where none is known.
-
-    Examples
-    --------
-    >>> aligning({"x": np.ones(2), "y": 1.0}) is None
-    True
-    """
-    indices = {name: value.index for name, value in named.items() if hasattr(getattr(value, "index", None), "nlevels")}
-    unlike = [(a, b) for a, b in itertools.combinations(indices, 2) if indices[a].names != indices[b].names]
-    if unlike:
-        least, most = sorted(unlike[0], key=lambda name: indices[name].nlevels)
-        count, own = (indices[name].nlevels for name in (least, most))
-        return (
-            f"{most}.rename_axis({least}.index.names)  # if these are the same levels, in this order"
-            if count == own
-            else f"{most}.droplevel({list(range(count, own))})"
-        )
-    return of_one_kind(named) or next(filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2))), None)
-
-
-def of_one_kind(named: dict[str, Any]) -> str | None:
-    """The line that makes labels comparable of which a library cannot say whether they are the same; None for others.
-
-    Examples
-    --------
-    >>> of_one_kind({"x": np.ones(2), "y": 1.0}) is None
-    True
-    """
-    for (name, value), (other, beside) in itertools.combinations(named.items(), 2):
-        labels, others = _indices(value), _indices(beside)
-        for d in labels.keys() & others.keys():
-            pair = {other: others[d], name: labels[d]}
-            zones = {key: getattr(index, "tz", MISSING) for key, index in pair.items()}
-            has_one_zone = None in zones.values() and len({*zones.values()} - {MISSING}) == 2
-            odd = [key for key, index in pair.items() if _is_odd(index, d is None)]
-            if has_one_zone or (odd and labels[d].dtype != others[d].dtype):
-                which = next(key for key in pair if zones[key] not in (None, MISSING)) if has_one_zone else odd[0]
-                index = f"{which}.index" if d is None else f"{which}.indexes[{d!r}]"
-                made = f"{index}.tz_localize(None)" if has_one_zone else f"{index}.astype(object)"
-                return f"{which}.set_axis({made})" if d is None else f"{which}.assign_coords({{{d!r}: {made}}})"
-    return None
-
-
-def _is_odd(index: Any, is_of_pandas: bool) -> bool:
-    """Whether a library may not know if such labels are others: pandas not of <NA>, xarray not of times and intervals."""
-    is_numpy, kind = isinstance(index.dtype, np.dtype), index.dtype.kind
-    return not is_numpy and kind in "iuf" if is_of_pandas else not is_numpy or kind in "Mm"
-
-
-def _indices(value: Any) -> dict[Any, Any]:
-    """The labels of an array of xarray's by dimension, those of a Series under None."""
-    if hasattr(value, "isel"):
-        return dict(value.indexes)
-    index = getattr(value, "index", None)
-    return {None: index} if hasattr(index, "nlevels") and not hasattr(value, "columns") else {}
-
-
-def _fitting(one: tuple[str, Any], another: tuple[str, Any]) -> str | None:
-    """The line that makes one of two arrays of xarray's fit the other along a dimension that both have; None where they do."""
-    sizes = [dict(getattr(value, "sizes", {})) for _, value in (one, another)]
-    for d in sizes[0].keys() & sizes[1].keys():
-        for name, value in (another, one):
-            if d in value.indexes and not value.indexes[d].is_unique:
-                return f"{name}.drop_duplicates({d!r})"
-        if sizes[0][d] != sizes[1][d]:
-            name, size = min((one[0], sizes[0][d]), (another[0], sizes[1][d]), key=lambda pair: pair[1])
-            longer = another[0] if name == one[0] else one[0]
-            return f"{longer}.isel({{{d!r}: slice({size})}})  # if these belong together by their places"
-    return None
-
-
-def for_xarray(name: str, value: Any) -> str:
-    """How code spells an argument beside arrays of xarray's, which ask for arrays or labels of their own kind.
-
-    Examples
-    --------
-    >>> for_xarray("x", [1.0, 2.0]), for_xarray("x", np.ones(2))
-    ('np.asarray(x)', 'x')
-    """
-    if isinstance(value, list | tuple):
-        return f"np.asarray({name})"
-    is_of_pandas = hasattr(value, "to_xarray") and not hasattr(value, "isel")
-    return f"xr.DataArray({name})" if is_of_pandas or type(value).__name__ == "Variable" else name
-
-
 def axes_of(value: Any) -> int:
     """How many axes a value has; 1 where NumPy makes no array of it, as of tables and of ragged lists.
 
@@ -252,20 +152,10 @@ def axes_of(value: Any) -> int:
     (0, 1)
     """
     try:
-        return np.ndim(value)
+        axes = np.ndim(value)
+        return axes if isinstance(axes, int) else 1  # of values that dask delays
     except (TypeError, ValueError):
         return 1
-
-
-def last_dims(value: Any, depth: int) -> list[Any]:
-    """Names of the last dimensions of an array or a table of xarray's.
-
-    Examples
-    --------
-    >>> last_dims(2.0, 1)
-    []
-    """
-    return list(getattr(value, "dims", ()))[-depth:] if depth else []
 
 
 def answers(value: Any, is_vectors: bool) -> bool:
@@ -327,10 +217,8 @@ def line_for(value: Any, part: Any, code: str) -> str:
         return _EXAMPLE
     if isinstance(part, np.ma.MaskedArray) and part.dtype.kind == "f":
         line = "{0}.filled(np.nan)"
-    if str(getattr(part, "layout", "torch.strided")) != "torch.strided":  # of a sparse tensor
+    if tensors_of(part) and str(getattr(part, "layout", "torch.strided")) != "torch.strided":
         line = line.replace("{0}", "{0}.to_dense()")
-    if hasattr(part, "categories"):  # of a Series, which keeps its labels
-        line = "{0}.astype(float)"
     return line.format(code) if value is part else f"[{line.format('each')} for each in {code}]"
 
 

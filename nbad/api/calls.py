@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
-from nbad import config, foreign, lines
+from nbad import config, foreign, labels, lines
 from nbad.api.inspected import without_numbers
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code, spelled
@@ -97,7 +97,7 @@ def _refuse_partners(f, program, values, xs, kwargs):
 
 def _column(name, value):
     """How code spells an argument of a partner's verb: of a table a column, since one table stands for all arguments."""
-    return f"{name}[{next(iter(value), 'x')!r}]" if foreign.table_of(value) else name
+    return f"{name}[{next(iter(value), 'x')!r}]" if foreign.table_of(value) else labels.of_numbers(name, value)
 
 
 def _tangent(value):

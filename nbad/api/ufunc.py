@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from nbad import foreign, lines
+from nbad import foreign, labels, lines
 from nbad.api.signatures import Sizes, check_sizes, code_of, groups, in_order, name_in_code, sizes_in, with_sizes
 from nbad.api.statics import is_setting
 from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
@@ -269,53 +269,58 @@ def _stand_in(kernel: Any, names: tuple[str, ...], statics: dict[str, Any]) -> S
 
 def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dict[str, Any]) -> Any:
     """What the first argument with an answer of its own makes of a call, in the kernel's structure."""
+    named = dict(zip(program.names, values, strict=True))
+    labels.refuse_others(program.call, named)
     stand_in = StandIn(kernel, program, program.names, statics)
     fault = None
     for value in _in_turn(values, stand_in.signature is not None):
         options = _options(stand_in, value, values)
-        if stand_in.nout > 1 and any(map(_is_lazy, values)):  # it would ask dask, which answers for one output alone
+        if stand_in.nout > 1 and any(map(labels.is_lazy, values)):  # it would ask dask, which answers for one output alone
             break
         try:
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError) as error:
             if error is stand_in.fault:
                 raise
-            tells_of_labels = isinstance(error, ValueError) or foreign.of_one_kind(dict(zip(program.names, values, strict=True)))
+            tells_of_labels = isinstance(error, ValueError) or labels.of_one_kind(named)
             if stand_in.fault is None and tells_of_labels:
-                raise _unaligned(program, values, value, error) from error
+                raise _unaligned(program, named, value, error) from error
             fault = error
             break
         if answer is not NotImplemented:
             return program.structure.build(answer) if program.structure.is_tuple else answer
-    _refuse(kernel, program, values, statics, fault)
+    _refuse(kernel, program, named, statics, fault)
 
 
-def _is_lazy(value: Any) -> bool:
-    """Whether an array or a table of xarray's holds dask arrays."""
-    return hasattr(value, "isel") and bool(value.chunks)
-
-
-def _unaligned(program: "Program", values: tuple[Any, ...], value: Any, error: Exception) -> ArgumentValueError:
+def _unaligned(program: "Program", named: dict[str, Any], value: Any, error: Exception) -> ArgumentValueError:
     """The error for arguments that do not fit one another, in the words of the library that was asked."""
     return ArgumentValueError(
         f"{program.call}: the arguments do not fit one another",
         got=str(error).splitlines()[0] if str(error) else type(error).__name__,
         expected=f"arguments that {type(value).__module__.partition('.')[0]} makes one of",
-        fix=foreign.aligning(dict(zip(program.names, values, strict=True))),
+        fix=labels.aligning(named),
     )
 
 
 def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str, Any]:
     """For dask the dtype of the result: to find it, dask runs functions on memory that holds anything, which may raise.
 
-    Dtypes that kernels do not take are refused: arrays tell theirs before they are computed.
+    What kernels do not take is refused: arrays tell their dtypes, and of which kind their blocks are, before they are computed.
     """
     if type(value).__module__ != "dask.array.core" or stand_in.signature is not None or stand_in.nout > 1:
         return {}
     with IMPORTS:
         from nbad.runtime.operands import as_array
     for name, each in zip(stand_in._names, values, strict=True):
-        as_array(stand_in._program.call, name, np.ones((), getattr(each, "dtype", float)))
+        dtype = getattr(each, "dtype", float)
+        as_array(stand_in._program.call, name, np.ones((), dtype) if isinstance(dtype, type | np.dtype) else each)
+        if isinstance(getattr(each, "_meta", None), np.ma.MaskedArray):
+            raise ArgumentTypeError(
+                f"{stand_in._program.call}: {name} is a masked array",
+                got="a dask array of masked arrays",
+                expected="an array without a mask",
+                fix=f"da.ma.filled({name}.astype(float), np.nan)",
+            )
     dtypes = [np.dtype(getattr(v, "dtype", float)) for v in values if type(v) not in (float, int, bool)]
     return {"dtype": np.dtype(np.float32 if set(dtypes) == {np.dtype(np.float32)} else np.float64)}
 
@@ -334,9 +339,8 @@ def _in_turn(values: tuple[Any, ...], is_vectors: bool) -> Iterator[Any]:
         yield left.pop(first)
 
 
-def _refuse(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dict[str, Any], fault: Any) -> NoReturn:
+def _refuse(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[str, Any], fault: Any) -> NoReturn:
     """The error for arguments of which nobody knows what the kernel makes of them."""
-    named = dict(zip(program.names, values, strict=True))
     name, value = next((name, value) for name, value in named.items() if foreign.part_of(value) is not None)
     part = foreign.part_of(value)
     raise ArgumentTypeError(
@@ -371,18 +375,13 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
         )
         return f"da.apply_gufunc({name}, {signature!r}, {', '.join(named)}, output_dtypes={dtypes}{more}{settings})"
     if package.startswith("xarray.") and hasattr(part, "dims"):
-        given = [foreign.for_xarray(n, value) for n, value in named.items()]
+        given = [labels.for_xarray(n, value) for n, value in named.items()]
         if given != list(named) and not any(program.cores):
             return f"{name}({', '.join(given)}{settings})"
-        inputs = [foreign.last_dims(value, len(core)) for value, core in zip(named.values(), program.cores, strict=True)]
         results = [[f"{letter}{k}" for letter, _ in zip("abc", core, strict=False)] for k, core in enumerate(program.leaves)]
-        more = f"input_core_dims={inputs}, output_core_dims={results}, join='inner'"
-        more += f", kwargs={statics!r}" if statics else ""
-        if any(map(_is_lazy, named.values())):
-            sizes = {d: n for own, core in zip(results, program.leaves, strict=True) for d, n in zip(own, core, strict=True)}
-            options = {"allow_rechunk": True} | ({"output_sizes": sizes} if sizes else {})
-            more += f", dask='parallelized', output_dtypes={['float'] * outputs}, dask_gufunc_kwargs={options}"
-        return f"xr.apply_ufunc({name}, {', '.join(named)}, {more})"
+        sizes = {d: n for own, core in zip(results, program.leaves, strict=True) for d, n in zip(own, core, strict=True)}
+        kwargs = f", kwargs={statics!r}" if statics else ""
+        return labels.by_apply_ufunc(name, named, program.cores, results, sizes, kwargs)
     return None
 
 

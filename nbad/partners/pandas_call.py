@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nbad import foreign
+from nbad import foreign, labels
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.partners.named import Bound, by_name, output_names, refuse_vectors
-
-NUMBERS = "iufb"  # kinds of dtypes
 
 
 class Aligned:
@@ -210,36 +208,20 @@ def _check(call, f, name, value, series):
 
 def _as_series(name, value, series):
     """The line that makes a Series of what is none: with the labels of another argument that has as many."""
-    if hasattr(value, "compute"):
+    if hasattr(value, "compute") and hasattr(value, "index"):
         return f"{name}.compute()"
     like = next((other for other, x in series.items() if len(x) == len(value)), None)
     return f"pd.Series({name}, {like}.index)" if like else f"pd.Series({name})"
 
 
 def _check_numbers(headline, name, series):
-    if _numpy_dtype(series.dtype).kind not in NUMBERS:
+    if _numpy_dtype(series.dtype).kind not in labels.NUMBERS:
         raise ArgumentTypeError(
             f"{headline}: {name} holds no numbers",
             got=f"dtype {series.dtype}",
             expected="floats, integers or bools, which may be nullable",
-            fix=_conversion(name, series),
+            fix=labels.conversion(name, series),
         )
-
-
-def _conversion(name, value):
-    """The line that makes numbers of a Series."""
-    kind = getattr(value.dtype, "kind", "O")
-    if kind == "M":
-        return f"({name} - {name}.min()) / pd.Timedelta('1s')"
-    if kind == "m":
-        return f"{name} / pd.Timedelta('1s')"
-    if kind == "c":
-        return f"pd.Series({name}.to_numpy().real, {name}.index)"
-    try:
-        value.astype(float)
-    except (TypeError, ValueError):
-        return f"pd.to_numeric({name}, errors='coerce')"
-    return f"{name}.astype(float)"
 
 
 def _is_masked(dtype):
@@ -287,7 +269,7 @@ def _common_index(call, f, series):
                 f"`{call}` of `{name_in_code(f)}`: the labels of {name} cannot be aligned with those of {head}",
                 got=str(error),
                 expected="labels of one kind",
-                fix=foreign.of_one_kind(series),
+                fix=labels.of_one_kind(series),
             ) from None
     return common.index
 

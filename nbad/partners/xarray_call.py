@@ -1,12 +1,13 @@
 """A call on xarray's DataArrays: aligned, applied as xarray applies functions, what comes of it labelled, and its pullback."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from nbad import foreign
+from nbad import foreign, labels
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.partners.made import PullbackOfPartner
@@ -132,7 +133,7 @@ def _aligned(verb, bound, values):
             f"`nbad.integrations.xarray.{verb}` of `{name_in_code(bound.f)}`: the arguments cannot be aligned",
             got=str(error).splitlines()[0],
             expected="along common dimensions labels that are there once, or none and the same size",
-            fix=foreign.aligning(dict(zip(bound.names, values, strict=True))),
+            fix=labels.aligning(dict(zip(bound.names, values, strict=True))),
         ) from None
 
 
@@ -157,16 +158,16 @@ def _check(verb, f, name, value):
 
 def _as_array(name, value):
     """The line that makes a DataArray of what has no labels, or those of pandas."""
-    line = foreign.for_xarray(name, value)
+    line = labels.for_xarray(name, value)
     dims = [f"dim_{k}" for k in range(foreign.axes_of(value))]
     return line if line.startswith("xr.") else f"xr.DataArray({name}, dims={dims})"
 
 
 def _by_apply_ufunc(bound, values):
     """The line that says which dimensions are those of vectors: the last ones."""
-    inputs = [foreign.last_dims(x, len(core)) for x, core in zip(values, bound.program.cores, strict=True)]
-    dims = f"input_core_dims={inputs}, output_core_dims=[['{OUTPUT}', '{ARGUMENT}']]"
-    return f"xr.apply_ufunc(nbad.jacobian({name_in_code(bound.f)}), {', '.join(bound.names)}, {dims})"
+    named, results = dict(zip(bound.names, values, strict=True)), [[OUTPUT, ARGUMENT]]
+    sizes = {OUTPUT: len(bound.program.graph.outputs), ARGUMENT: sum(map(math.prod, bound.program.cores))}
+    return labels.by_apply_ufunc(f"nbad.jacobian({name_in_code(bound.f)})", named, bound.program.cores, results, sizes)
 
 
 class Pullback(PullbackOfPartner):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nbad import foreign
+from nbad import foreign, labels
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.indexing.index import Index
 from nbad.indexing.indexed import Indexed, Pick
@@ -177,7 +177,7 @@ def _refuse_foreign(call, name, value, code):
 
 def _refuse_labels(program, named):
     """Refuse several arguments with labels in one error: made arrays one by one, they would be paired by position."""
-    found = foreign.together(named)
+    found = labels.together(named)
     if found is None or any(program.cores):
         return
     (name, *others), line = found

@@ -22,6 +22,7 @@ config      |
 version     |
 renamed     |
 foreign     |
+labels      |
 displays    |
 operations  |
 graphs      | operations
@@ -52,7 +53,7 @@ tools | operations graphs derivatives formulas plans functions codegen pipeline 
 __main__    | tools
 __init__    | renamed special indexing language tracing runtime api verbs integrations tools testing
 """
-EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign", "displays"}
+EVERYBODY = {"errors", "lines", "forks", "memo", "config", "version", "foreign", "labels", "displays"}
 # imported inside a function only, and by nobody else
 LAZY = {
     "sympy": {"formulas", "operations.derive", "verbs.sympy_kernels"},

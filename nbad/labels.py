@@ -1,0 +1,226 @@
+"""Arguments with labels: how code makes them fit one another, or arrays of them that are paired by what the labels say.
+
+Nothing is imported for it: a value shows itself how its labels are kept.
+"""
+
+import itertools
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nbad.errors import ArgumentTypeError
+from nbad.foreign import PARTNERS
+from nbad.memo import MISSING
+
+NUMBERS = "iufb"  # kinds of dtypes
+TOGETHER = {  # what makes arrays of several, paired by their labels
+    "xarray": "(x.to_numpy() for x in xr.broadcast(*xr.align({0})))",
+    "pandas": "pd.concat([{0}], axis=1).to_numpy().T",
+}
+
+
+def together(named: dict[str, Any]) -> tuple[list[str], str] | None:
+    """Which of some arguments have labels, and the line that makes arrays of them, paired by these; None where only one has.
+
+    Examples
+    --------
+    >>> together({"x": np.ones(2), "y": 1.0}) is None
+    True
+    """
+    for partner, line in TOGETHER.items():
+        names = [name for name, value in named.items() if _is(value, *PARTNERS[partner])]
+        if len(names) > 1:
+            return names, f"{', '.join(names)} = {line.format(', '.join(names))}"
+    return None
+
+
+def aligning(named: dict[str, Any]) -> str | None:
+    """The line that makes arguments fit one another of which a library said that they do not; None where none is known.
+
+    Examples
+    --------
+    >>> aligning({"x": np.ones(2), "y": 1.0}) is None
+    True
+    """
+    indices = {name: value.index for name, value in named.items() if hasattr(getattr(value, "index", None), "nlevels")}
+    unlike = [(a, b) for a, b in itertools.combinations(indices, 2) if indices[a].names != indices[b].names]
+    if unlike:
+        least, most = sorted(unlike[0], key=lambda name: indices[name].nlevels)
+        count, own = (indices[name].nlevels for name in (least, most))
+        return (
+            f"{most}.rename_axis({least}.index.names)  # if these are the same levels, in this order"
+            if count == own
+            else f"{most}.droplevel({list(range(count, own))})"
+        )
+    return of_one_kind(named) or next(filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2))), None)
+
+
+def of_one_kind(named: dict[str, Any]) -> str | None:
+    """The line that makes labels comparable of which a library cannot say whether they are the same; None for others.
+
+    Examples
+    --------
+    >>> of_one_kind({"x": np.ones(2), "y": 1.0}) is None
+    True
+    """
+    for (name, value), (other, beside) in itertools.combinations(named.items(), 2):
+        labels, others = _indices(value), _indices(beside)
+        for d in labels.keys() & others.keys():
+            pair = {other: others[d], name: labels[d]}
+            zones = {key: getattr(index, "tz", MISSING) for key, index in pair.items()}
+            has_one_zone = None in zones.values() and len({*zones.values()} - {MISSING}) == 2
+            odd = [key for key, index in pair.items() if _is_odd(index, d is None)]
+            if has_one_zone or (odd and labels[d].dtype != others[d].dtype):
+                which = next(key for key in pair if zones[key] not in (None, MISSING)) if has_one_zone else odd[0]
+                index = f"{which}.index" if d is None else f"{which}.indexes[{d!r}]"
+                made = f"{index}.tz_localize(None)" if has_one_zone else f"{index}.astype(object)"
+                return f"{which}.set_axis({made})" if d is None else f"{which}.assign_coords({{{d!r}: {made}}})"
+    return None
+
+
+def _is_odd(index: Any, is_of_pandas: bool) -> bool:
+    """Whether a library may not know if such labels are others: pandas not of <NA>, xarray not of times and intervals."""
+    is_numpy, kind = isinstance(index.dtype, np.dtype), index.dtype.kind
+    return not is_numpy and kind in "iuf" if is_of_pandas else not is_numpy or kind in "Mm"
+
+
+def _indices(value: Any) -> dict[Any, Any]:
+    """The labels of an array of xarray's by dimension, those of a Series under None."""
+    if _is_of_xarray(value):
+        return dict(value.indexes)
+    return {None: value.index} if _is(value, "pandas", "Series") else {}
+
+
+def _fitting(one: tuple[str, Any], another: tuple[str, Any]) -> str | None:
+    """The line that makes one of two arrays of xarray's fit the other along a dimension that both have; None where they do."""
+    sizes = [dict(getattr(value, "sizes", {})) for _, value in (one, another)]
+    for d in sizes[0].keys() & sizes[1].keys():
+        for name, value in (another, one):
+            if d in value.indexes and not value.indexes[d].is_unique:
+                return f"{name}.drop_duplicates({d!r})"
+        if sizes[0][d] != sizes[1][d]:
+            name, size = min((one[0], sizes[0][d]), (another[0], sizes[1][d]), key=lambda pair: pair[1])
+            longer = another[0] if name == one[0] else one[0]
+            return f"{longer}.isel({{{d!r}: slice({size})}})  # if these belong together by their places"
+    return None
+
+
+def for_xarray(name: str, value: Any) -> str:
+    """How code spells an argument beside arrays of xarray's, which ask for arrays or labels of their own kind.
+
+    Examples
+    --------
+    >>> for_xarray("x", [1.0, 2.0]), for_xarray("x", np.ones(2))
+    ('np.asarray(x)', 'x')
+    """
+    if isinstance(value, list | tuple):
+        return f"np.asarray({name})"
+    has_labels = _is(value, "pandas", "Series") or _is(value, "pandas", "DataFrame") or _is(value, "xarray", "Variable")
+    return f"xr.DataArray({name})" if has_labels else name
+
+
+def of_numbers(name: str, value: Any) -> str:
+    """How code spells an argument as numbers: a Series or a table of libraries' that holds others becomes one of numbers.
+
+    Examples
+    --------
+    >>> of_numbers("x", np.array(["a"]))
+    'x'
+    """
+    if _is(value, "pandas", "DataFrame"):
+        return name if all(map(_holds_numbers, value.dtypes)) else f"{name}.select_dtypes(['number', 'bool'])"
+    if _is(value, "xarray", "Dataset"):
+        kept = [key for key, each in value.data_vars.items() if each.dtype.kind in NUMBERS]
+        return name if len(kept) == len(value.data_vars) else f"{name}[{kept}]"
+    return conversion(name, value) if _is(value, "pandas", "Series") and not _holds_numbers(value.dtype) else name
+
+
+def refuse_others(call: str, named: dict[str, Any]) -> None:
+    """Refuse a Series or a table of what are no numbers: libraries would hand it on as objects, or in parts."""
+    for name, value in named.items():
+        line = of_numbers(name, value)
+        if line != name:
+            is_table = not hasattr(value, "dtype")
+            raise ArgumentTypeError(
+                f"{call}: {name} has {'columns of what are' if is_table else 'elements that are'} no numbers",
+                got=f"dtype {', '.join(map(str, dict(value.dtypes).values())) if is_table else value.dtype}",
+                expected="floats, integers or bools, which may be nullable",
+                fix=line,
+            )
+
+
+def _is(value: Any, module: str, kind: str) -> bool:
+    """Whether a value is of a library's class, if that is there: what dask delays has whatever attribute one asks for."""
+    return isinstance(value, getattr(sys.modules.get(module), kind, ()))
+
+
+def _holds_numbers(dtype: Any) -> bool:
+    """Whether a column of such a dtype holds numbers, which may be missing, or sparse."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in NUMBERS
+    return bool(getattr(dtype, "_is_numeric", False))
+
+
+def conversion(code: str, series: Any) -> str:
+    """The line that makes numbers of a Series which holds none."""
+    kind = getattr(series.dtype, "kind", "O")
+    if hasattr(series.dtype, "categories"):
+        plain = series.astype(series.cat.categories.dtype)
+        return f"{code}.astype(float)" if _works(plain) else conversion(f"{code}.astype({code}.cat.categories.dtype)", plain)
+    if kind == "M":
+        return f"({code} - {code}.min()) / pd.Timedelta('1s')"
+    if kind == "m":
+        return f"{code} / pd.Timedelta('1s')"
+    if kind == "c":
+        return f"pd.Series({code}.to_numpy().real, {code}.index)"
+    if hasattr(series.dtype, "freq"):
+        return f"{code}.astype('int64').astype(float)"
+    return f"{code}.astype(float)" if _works(series) else f"pd.to_numeric({code}, errors='coerce').astype(float)"
+
+
+def _works(series: Any) -> bool:
+    try:
+        series.astype(float)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def by_apply_ufunc(
+    function: str, named: dict[str, Any], cores: Sequence[Any], results: list[list[str]], sizes: dict[str, int], more: str = ""
+) -> str:
+    """The call of xarray's function that applies such code, whose arguments and results have these core axes.
+
+    Examples
+    --------
+    >>> by_apply_ufunc("f", {"x": 2.0}, [()], [["a0"]], {"a0": 3})
+    "xr.apply_ufunc(f, x, input_core_dims=[[]], output_core_dims=[['a0']], join='inner')"
+    """
+    inputs = [_last_dims(value, len(core)) for value, core in zip(named.values(), cores, strict=True)]
+    more = f"input_core_dims={inputs}, output_core_dims={results}, join='inner'{more}"
+    if any(map(is_lazy, named.values())):
+        options = {"allow_rechunk": True} | ({"output_sizes": sizes} if sizes else {})
+        more += f", dask='parallelized', output_dtypes={['float'] * len(results)}, dask_gufunc_kwargs={options}"
+    return f"xr.apply_ufunc({function}, {', '.join(named)}, {more})"
+
+
+def is_lazy(value: Any) -> bool:
+    """Whether an array or a table of xarray's holds dask arrays.
+
+    Examples
+    --------
+    >>> is_lazy(np.ones(2))
+    False
+    """
+    return _is_of_xarray(value) and bool(value.chunks)
+
+
+def _is_of_xarray(value: Any) -> bool:
+    return _is(value, "xarray", "DataArray") or _is(value, "xarray", "Dataset")
+
+
+def _last_dims(value: Any, depth: int) -> list[Any]:
+    """Names of the last dimensions of an array or a table of xarray's."""
+    return list(getattr(value, "dims", ()))[-depth:] if depth else []
