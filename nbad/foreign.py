@@ -6,7 +6,7 @@ Nothing is imported for it: a type says itself which module it comes from.
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any
 
@@ -211,6 +211,8 @@ def shown(value: Any) -> str:
 
 def line_for(value: Any, part: Any, code: str) -> str:
     """The line that makes a NumPy array of what `code` spells, where the value is, or a list holds, such a part."""
+    if type(part).__name__ == "NAType":
+        return "np.nan  # a missing value"
     line = _row(type(part), LINES | TENSORS) or "np.asarray({0})"
     _, _, method = line.partition("{0}.")
     if not hasattr(part, re.split(r"\W", method)[0] or "__array__"):
@@ -220,6 +222,32 @@ def line_for(value: Any, part: Any, code: str) -> str:
     if tensors_of(part) and str(getattr(part, "layout", "torch.strided")) != "torch.strided":
         line = line.replace("{0}", "{0}.to_dense()")
     return line.format(code) if value is part else f"[{line.format('each')} for each in {code}]"
+
+
+def by_apply_gufunc(
+    function: str, named: dict[str, Any], cores: Sequence[tuple[int, ...]], leaves: Sequence[tuple[int, ...]], more: str = ""
+) -> str:
+    """The call of dask's function that applies such code, whose arguments and results have these core axes.
+
+    Examples
+    --------
+    >>> by_apply_gufunc("f", {"x": 1.0}, [(3,)], [(), (2,)])
+    "da.apply_gufunc(f, '(i)->(),(j)', x, output_dtypes=(float, float), output_sizes={'j': 2})"
+    """
+    letters: dict[int, str] = {}
+    for core in (*cores, *leaves):
+        for size in core:
+            letters.setdefault(size, "ijklmnpqrstuvw"[len(letters)])
+    sides = [",".join("(" + ",".join(letters[size] for size in core) + ")" for core in side) for side in (cores, leaves)]
+    sizes = {letter: size for size, letter in letters.items() if not any(size in core for core in cores)}
+    dtypes = "float" if len(leaves) == 1 else f"({', '.join(['float'] * len(leaves))})"
+    options = f"output_dtypes={dtypes}"
+    options += f", output_sizes={sizes}" if sizes else ""
+    whole = [
+        c for value, core in zip(named.values(), cores, strict=True) if core for c in getattr(value, "chunks", ())[-len(core) :]
+    ]
+    options += ", allow_rechunk=True" * any(len(c) > 1 for c in whole)
+    return f"da.apply_gufunc({function}, {'->'.join(sides)!r}, {', '.join(named)}, {options}{more})"
 
 
 def conversion(value: Any, name: str, code: str | None) -> str:

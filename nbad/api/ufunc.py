@@ -341,7 +341,10 @@ def _in_turn(values: tuple[Any, ...], is_vectors: bool) -> Iterator[Any]:
 
 def _refuse(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[str, Any], fault: Any) -> NoReturn:
     """The error for arguments of which nobody knows what the kernel makes of them."""
-    name, value = next((name, value) for name, value in named.items() if foreign.part_of(value) is not None)
+    odd = [pair for pair in named.items() if foreign.part_of(pair[1]) is not None]
+    name, value = min(
+        odd, key=lambda pair: hasattr(pair[1], "ndim")
+    )  # rather what has no axes than an array that does not take it
     part = foreign.part_of(value)
     raise ArgumentTypeError(
         f"{program.call}: {name} is a {foreign.named(part)}",
@@ -357,8 +360,11 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
     settings = "".join(f", {key}={value!r}" for key, value in statics.items())
     table = next((each for each, value in named.items() if foreign.table_of(value)), None)
     if table is not None and package.partition(".")[0] == "pandas":  # where it is alone, pandas takes it
-        frames = [f"pd.DataFrame({{key: {n} for key in {table}}})" if hasattr(v, "to_frame") else n for n, v in named.items()]
-        return f"{name}({', '.join(frames)}{settings})" if frames != list(named) else None
+        whole = (
+            f"pd.concat([{{}}] * {table}.shape[1], axis=1).set_axis({table}.columns, axis=1)"  # whose columns keep their names
+        )
+        given = [whole.format(n) if hasattr(v, "to_frame") else n for n, v in named.items()]
+        return f"{name}({', '.join(given)}{settings})" if given != list(named) else None
     if package == "dask.array.core" and hasattr(part, "map_blocks"):
         if outputs == 1 and not any((*program.cores, *program.leaves)):
             return None
@@ -366,14 +372,7 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
             base, by = kernel._made_from[0], kernel._made_from[2][-1]
             chosen = repr(by if len(by) > 1 else by[0])
             return f"nbad.integrations.dask.value_and_grad({code_of(base)}, {chosen})({', '.join(named)}{settings})"
-        signature, sizes = _spelled(program)
-        dtypes = "float" if outputs == 1 else f"({', '.join(['float'] * outputs)})"
-        more = f", output_sizes={sizes}" if sizes else ""
-        whole = zip(named.values(), program.cores, strict=True)
-        more += ", allow_rechunk=True" * any(
-            len(c) > 1 for v, core in whole if core for c in getattr(v, "chunks", ())[-len(core) :]
-        )
-        return f"da.apply_gufunc({name}, {signature!r}, {', '.join(named)}, output_dtypes={dtypes}{more}{settings})"
+        return foreign.by_apply_gufunc(name, named, program.cores, program.leaves, settings)
     if package.startswith("xarray.") and hasattr(part, "dims"):
         given = [labels.for_xarray(n, value) for n, value in named.items()]
         if given != list(named) and not any(program.cores):
@@ -383,16 +382,3 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
         kwargs = f", kwargs={statics!r}" if statics else ""
         return labels.by_apply_ufunc(name, named, program.cores, results, sizes, kwargs)
     return None
-
-
-def _spelled(program: "Program") -> tuple[str, dict[str, int]]:
-    """A signature with a letter for each core axis, as dask reads it, and the sizes of those that only results have."""
-    letters: dict[int, str] = {}
-    for core in (*program.cores, *program.leaves):
-        for size in core:
-            letters.setdefault(size, "ijklmnpqrstuvw"[len(letters)])
-    sides = [
-        ",".join("(" + ",".join(letters[s] for s in core) + ")" for core in side) for side in (program.cores, program.leaves)
-    ]
-    own = {size for core in program.cores for size in core}
-    return "->".join(sides), {letter: size for size, letter in letters.items() if size not in own}

@@ -48,6 +48,7 @@ class Case:
     @classmethod
     def of(cls, kernel: Kernel, xs: Iterable[Any]) -> "Case":
         """Sample the elements of the arguments jointly, so that constraints among them hold."""
+        xs = [x.to_dataarray() if hasattr(x, "to_dataarray") else x for x in xs]  # of a Dataset all variables
         arrays = [np.asarray(x, float) if type(x) in (int, float, bool) else np.asarray(x) for x in xs]
         wrt = tuple(k for k, a in enumerate(arrays) if a.dtype.kind == "f")
         given = tuple(a.astype(float) if k in wrt else a for k, a in enumerate(arrays))

@@ -70,7 +70,10 @@ def test_what_pandas_cannot_do_is_refused_by_name(subtract, ends):
 
     x, frame = pd.Series([1.0, 2.0], list("ab")), pd.DataFrame(np.eye(3))
     mixed = refused(lambda: subtract(x, frame), "pandas.Series")
-    assert mixed == f"{subtract.__name__}(pd.DataFrame({{key: x for key in y}}), y)"
+    frame = pd.DataFrame([[1.0, 2.0], [4.0, 8.0]], list("ba"), pd.MultiIndex.from_tuples([("p", 1), ("p", 1)], names=["k", "n"]))
+    found = eval(mixed, {"pd": pd, subtract.__name__: subtract, "x": x, "y": frame})
+    pd.testing.assert_frame_equal(found, -frame.sub(x, axis=0))
+    assert refused(lambda: subtract(x, pd.NA), "pandas.NAType") == "np.nan"
     with pytest.raises(nbad.NbadError, match=r"elements that are no numbers[^$]*fix: x\.astype\(float\)"):
         subtract(x.astype(object), 1.0)
     with pytest.raises(nbad.NbadError, match=r"holds Python objects[^$]*fix: x\.astype\(float\)"):
