@@ -260,10 +260,10 @@ def _common_index(call, f, series):
     for name in names:
         if _have_other_levels(series[head].index, series[name].index):
             raise _unlike_names(f"`{call}` of `{name_in_code(f)}`", name, series[name].index, head, series[head].index)
-    common = series[head]
+    common = pd.Series(np.nan, first)
     for name in names:
         try:
-            common = common.align(series[name])[0]
+            common = common.align(pd.Series(np.nan, series[name].index))[0]
         except (TypeError, ValueError) as error:  # times with time zones beside those without, <NA> beside whole numbers
             raise ArgumentValueError(
                 f"`{call}` of `{name_in_code(f)}`: the labels of {name} cannot be aligned with those of {head}",
@@ -278,7 +278,8 @@ def _aligned(table, index):
     """A Series or a table over an index, as arithmetic aligns it: `reindex` finds numbers in labels that are intervals."""
     if table.index is index or table.index.equals(index):
         return table
-    return table.align(pd.Series(np.nan, index), join="right", axis=0)[0]
+    places = table.index.join(index, how="right", return_indexers=True)[1]
+    return (table if places is None else table.set_axis(range(len(table))).reindex(places)).set_axis(index)
 
 
 def _places(labels, wanted):

@@ -75,3 +75,12 @@ def test_times_with_and_without_zones_cannot_be_paired():
         tables.vjp(product, a, a, 1.0)[1](b)
     assert tables.vjp(product, a, b.tz_localize(None), 1.0)[0].tolist() == [1.0, 4.0]
     assert tables.vjp(product, b.tz_convert("Asia/Tokyo"), b, 1.0)[0].tolist() == [1.0, 4.0]
+
+
+def test_nullable_numbers_are_aligned_where_pandas_fails():
+    """Pandas raises a TypeError for some pairs of indices, such as these, one of which is the union."""
+    a, b = pd.Series([1.0, 2.0, 3.0], [3, 1, 2]), pd.Series([10.0, 20.0], [1, 2], dtype="Float64")
+    for x, y in ((a, b), (b, a), (a.astype("Float64"), b)):
+        value, pullback = tables.vjp(product, x, y, 1.0)
+        assert value.sort_index().dropna().tolist() == [20.0, 60.0]
+        assert [bar.index.tolist() for bar in pullback(1.0)[:2]] == [x.index.tolist(), y.index.tolist()]
