@@ -45,16 +45,27 @@ def aligning(named: dict[str, Any]) -> str | None:
     True
     """
     indices = {name: value.index for name, value in named.items() if hasattr(getattr(value, "index", None), "nlevels")}
-    unlike = [(a, b) for a, b in itertools.combinations(indices, 2) if indices[a].names != indices[b].names]
-    if unlike:
-        least, most = sorted(unlike[0], key=lambda name: indices[name].nlevels)
-        count, own = (indices[name].nlevels for name in (least, most))
-        return (
-            f"{most}.rename_axis({least}.index.names)  # if these are the same levels, in this order"
-            if count == own
-            else f"{most}.droplevel({list(range(count, own))})"
-        )
+    for (one, index), (another, wanted) in itertools.combinations(indices.items(), 2):
+        if index.names != wanted.names and max(index.nlevels, wanted.nlevels) > 1:
+            return of_levels(another, wanted, one, index)
+    double = next((name for name, index in indices.items() if not index.is_unique), None)
+    if double is not None:
+        return f"{double}[~{double}.index.duplicated()]"
     return of_one_kind(named) or next(filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2))), None)
+
+
+def of_levels(name: str, index: Any, other: str, wanted: Any) -> str:
+    """The line that gives the labels of a Series, as code calls it, the levels of another's, or this one those."""
+    names = list(wanted.names)
+    if index.nlevels == wanted.nlevels:
+        if {*index.names} == {*names} and len({*names} - {None}) == len(names):
+            return f"{name}.reorder_levels({names})"
+        return f"{name}.rename_axis({other}.index.names)  # if these are the same levels, in this order"
+    (least, fewer), (most, more) = sorted(((name, index), (other, wanted)), key=lambda pair: pair[1].nlevels)
+    if fewer.nlevels > 1:
+        return f"{most}.droplevel({list(range(fewer.nlevels, more.nlevels))})"
+    level = fewer.name if fewer.name in more.names and fewer.name is not None else 0
+    return f"{least}.reindex({most}.index, level={level!r})"
 
 
 def of_one_kind(named: dict[str, Any]) -> str | None:

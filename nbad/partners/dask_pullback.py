@@ -185,9 +185,7 @@ class Pullback(PullbackOfPartner):
 def _again(bound, values, names, blocks, groups):
     """A pullback in another process."""
     made = bound.call(lambda *xs, **kwargs: cut("vjp", bound.f, xs, kwargs, names), values)
-    pullback = Pullback(made, blocks, Kept())
-    pullback._groups = groups
-    return pullback
+    return Pullback(made, blocks, Kept()).in_groups(groups)
 
 
 def _with_common_lead(seeds, labels, count):

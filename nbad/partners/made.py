@@ -76,6 +76,11 @@ class PullbackOfPartner:
 
     _groups: Groups | None = None
 
+    def in_groups(self, groups: Groups | None) -> "PullbackOfPartner":
+        """This one, just made, with the structure of the arguments."""
+        self._groups = groups
+        return self
+
     def _built(self, bars: Iterable[Any]) -> tuple[Any, ...]:
         """Cotangents as they are returned."""
         return tuple(bars) if self._groups is None else self._groups.build(tuple(bars))
@@ -87,5 +92,4 @@ def vjp_by_flat(vjp: Any, f: Any, xs: Any, kwargs: dict[str, Any], argnums: Any,
     if flat is None:
         return None
     y, pullback = vjp(flat.kernel, *flat.args, argnums=flat.selected(f, argnums), **options, **flat.kwargs)
-    pullback._groups = flat.groups(f, argnums)
-    return y, pullback
+    return y, pullback.in_groups(flat.groups(f, argnums))

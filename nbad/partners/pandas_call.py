@@ -113,7 +113,7 @@ class Aligned:
             "`nbad.integrations.pandas.jvp`", f"{name}_dot", tangent, pd.Series, _Labels("its argument", name, original.index)
         )
 
-    def _over_all(self, call, name, given, kind, labels):
+    def _over_all(self, call, name, given, kind, of):
         """What is given for each label, as an array over the common index."""
         if not isinstance(given, kind):
             if foreign.axes_of(given) == 0:
@@ -121,21 +121,21 @@ class Aligned:
             raise ArgumentTypeError(
                 f"{call}: {name} is no {kind.__name__}, and nothing is paired by position",
                 got=foreign.named(given),
-                expected=f"a {kind.__name__} with the labels of {labels.whose}, or a number",
-                fix=_as_kind(kind, given, name, labels.code),
+                expected=f"a {kind.__name__} with the labels of {of.whose}, or a number",
+                fix=_as_kind(kind, given, name, of.code),
             )
         for column in [given] if kind is pd.Series else [given.iloc[:, k] for k in range(given.shape[1])]:
             _check_numbers(call, name, column)
-        index, own = given.index, labels.index
+        index, own = given.index, of.index
         if not index.equals(own) and _have_other_levels(index, own):
-            raise _unlike_names(call, name, index, labels.whose, own)
+            raise _unlike_names(call, name, index, of)
         places = _places(index, own)
         if places is None:
             raise ArgumentValueError(
-                f"{call}: the labels of {name} are not those of {labels.whose}",
+                f"{call}: the labels of {name} are not those of {of.whose}",
                 got=f"{len(index)} labels, {int((~index.isin(own)).sum())} of them others",
-                expected=f"the {len(own)} labels of {labels.whose}, each once",
-                fix=f"{name}.reindex({labels.code}.index, fill_value=0.0)",
+                expected=f"the {len(own)} labels of {of.whose}, each once",
+                fix=f"{name}.reindex({of.code}.index, fill_value=0.0)",
             )
         table = _aligned(given.iloc[places].set_axis(own), self.index)
         return np.array(table.to_numpy(dtype=float, na_value=np.nan).T)
@@ -259,7 +259,8 @@ def _common_index(call, f, series):
     head, *names = series
     for name in names:
         if _have_other_levels(series[head].index, series[name].index):
-            raise _unlike_names(f"`{call}` of `{name_in_code(f)}`", name, series[name].index, head, series[head].index)
+            of = _Labels(head, head, series[head].index)
+            raise _unlike_names(f"`{call}` of `{name_in_code(f)}`", name, series[name].index, of)
     common = pd.Series(np.nan, first)
     for name in names:
         try:
@@ -296,29 +297,23 @@ def _places(labels, wanted):
     return places if np.array_equal(np.sort(places), np.arange(len(wanted))) else None
 
 
-def _unlike_names(call, name, index, whose, own):
+def _unlike_names(call, name, index, of):
     """The error where levels have other names, or the same in another order, than those of what they belong to."""
-    wanted = list(own.names)
-    is_permuted = {*index.names} == {*wanted} and len({*wanted} - {None}) == len(wanted)
     return ArgumentValueError(
-        f"{call}: the levels of the labels of {name} have other names than those of {whose}",
+        f"{call}: the levels of the labels of {name} have other names than those of {of.whose}",
         got=", ".join(map(str, index.names)),
-        expected=", ".join(map(str, wanted)),
-        fix=f"{name}.reorder_levels({wanted})"
-        if is_permuted
-        else f"{name}.rename_axis({wanted})  # if these are the same levels, in this order",
+        expected=", ".join(map(str, of.index.names)),
+        fix=labels.of_levels(name, index, of.code, of.index),
     )
 
 
 def _unlike_levels(call, f, most, index, least, fewer):
     """The error where labels of one Series have more levels than those of another."""
-    level = fewer.name if fewer.nlevels == 1 and fewer.name in index.names else 0
-    more = list(range(fewer.nlevels, index.nlevels))
     return ArgumentValueError(
         f"`{call}` of `{name_in_code(f)}`: {most} has labels of several levels, of which {least} has not all",
         got=f"{most} by {list(index.names)}, {least} by {list(fewer.names)}",
         expected="labels of the same levels in all",
-        fix=f"{least}.reindex({most}.index, level={level!r})" if fewer.nlevels == 1 else f"{most}.droplevel({more})",
+        fix=labels.of_levels(least, fewer, most, index),
     )
 
 

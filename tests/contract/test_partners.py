@@ -135,6 +135,17 @@ def test_a_table_with_other_columns_than_numbers_is_refused_with_the_line_that_p
         assert list(subtract(kept, 1.0)) == [key for key in x if key != "text"]
 
 
+def test_labels_that_are_there_twice_are_refused_with_the_line_that_keeps_the_first():
+    """Pandas aligns two of such Series by all pairs, and three not at all."""
+    import pandas as pd
+
+    total, x = nbad.kernel(lambda x, y, z: x + y + z), pd.Series([1.0, 2.0], ["a", "b"])
+    y = pd.Series([10.0, 20.0, 30.0], pd.Index(["b", "b", "a"], name="k"))
+    with pytest.raises(nbad.NbadError, match="do not fit one another") as caught:
+        total(x, y, x)
+    assert total(x, eval(fix_of(caught.value), {"y": y}), x).to_dict() == {"a": 32.0, "b": 14.0}
+
+
 def test_several_arguments_with_labels_become_arrays_that_are_paired_by_these(subtract):
     """One by one they would be paired by their places."""
     import pandas as pd
