@@ -302,7 +302,7 @@ def _pushed(*values, bound, order):
     count = len(bound.names)
     dots = dict(zip(order, values[count:], strict=True))
     y, y_dot = pushforward.jvp(bound.without_statics(), tuple(values[:count]), tuple(dots.get(name) for name in bound.names))
-    return [*map(np.asarray, outputs_of(y)), *map(np.asarray, outputs_of(y_dot))]
+    return [*outputs_of(y), *outputs_of(y_dot)]
 
 
 def _each(made, function, tails):

@@ -17,7 +17,7 @@ from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, leaving
 from nbad.graphs.structures import outputs_of
 from nbad.partners.made import OfPartner, PartialsOfPartner, vjp_by_flat
-from nbad.partners.named import in_tuples
+from nbad.partners.named import in_tuples, leaves_in
 from nbad.partners.xarray_call import ARGUMENT, OTHER, OUTPUT, Labelled, Pullback, as_labelled, as_number
 from nbad.verbs import gradients, jacobians, pushforward
 from nbad.verbs.vjp import vjp as vjp_of_arrays
@@ -127,7 +127,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
 
     def run(made: Labelled) -> xr.DataArray:
         function = _verb(made, "jacobian")(f, made.names, mode)
-        (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(OUTPUT, ARGUMENT)])
+        (blocks,) = _each(made, function, [made.check_dims(OUTPUT, ARGUMENT)])
         return made.named_blocks(blocks)
 
     return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), Labelled.of, run)
@@ -155,8 +155,8 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     """
 
     def run(made: Labelled) -> tuple[Any, xr.DataArray]:
-        function = _flat(made, _verb(made, "value_and_jacobian")(f, made.names))
-        *y, blocks = made.apply(function, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
+        function = _verb(made, "value_and_jacobian")(f, made.names)
+        *y, blocks = _each(made, function, [*[()] * made.outputs, made.check_dims(OUTPUT, ARGUMENT)])
         return made.bound.structured(y), made.named_blocks(blocks)
 
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, Labelled.of, run)
@@ -185,8 +185,8 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
     """
 
     def run(made: Labelled) -> tuple[xr.DataArray, tuple[xr.DataArray, ...]]:
-        function = _flat(made, _verb(made, "value_and_grad")(f, made.names))
-        y, *partials = made.apply(function, [()] * (1 + len(made.names)))
+        function = _verb(made, "value_and_grad")(f, made.names)
+        y, *partials = _each(made, function, [()] * (1 + len(made.names)))
         return y, tuple(partials)
 
     return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, Labelled.of, run)
@@ -216,7 +216,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
 
     def run(made: Labelled) -> xr.DataArray:
         function = _verb(made, "hessian")(f, made.names)
-        (blocks,) = made.apply(lambda *values: (made.bound.call(function, values),), [made.check_dims(ARGUMENT, OTHER)])
+        (blocks,) = _each(made, function, [made.check_dims(ARGUMENT, OTHER)])
         return blocks.assign_coords({ARGUMENT: list(made.names), OTHER: list(made.names)}).rename(None)
 
     return OfPartner(gradients.hessian(f, argnums), hessian, Labelled.of, run)
@@ -284,13 +284,9 @@ def _tangent(made, k, tangent):
     return tangent.reindex_like(aligned).transpose(*aligned.dims).reset_coords(drop=True)
 
 
-def _flat(made, function):
-    """A function of arrays, which returns all that a verb's function returns one after the other."""
-
-    def run(*values):
-        return tuple(leaf for part in outputs_of(made.bound.call(function, values)) for leaf in outputs_of(part))
-
-    return run
+def _each(made, function, tails):
+    """DataArrays of what a verb's function returns."""
+    return made.apply(functools.partial(leaves_in, function, made.bound), tails)
 
 
 def _verb(made: Labelled, verb: str) -> Any:

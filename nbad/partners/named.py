@@ -101,9 +101,9 @@ def without_checks(f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: A
     return call
 
 
-def leaves_in(function: Callable[..., Any], bound: Bound, *values: Any) -> tuple[np.ndarray, ...]:
+def leaves_in(function: Callable[..., Any], bound: Bound, *values: Any) -> tuple[Any, ...]:
     """What a verb's function returns, as a flat tuple of arrays."""
-    return tuple(leaf for part in outputs_of(bound.call(function, values)) for leaf in map(np.asarray, outputs_of(part)))
+    return tuple(leaf for part in outputs_of(bound.call(function, values)) for leaf in outputs_of(part))
 
 
 def output_names(bound: Bound) -> list[str]:
