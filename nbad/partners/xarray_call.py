@@ -110,8 +110,8 @@ class Labelled:
         bar = bar[(slice(None),) * len(first) + places] if places else bar
         found = xr.DataArray(bar, dims=(*first, *own), coords=aligned.coords).transpose(*first, *aligned.dims)
         if aligned.sizes != original.sizes or not all(aligned.indexes[d].equals(original.indexes[d]) for d in original.indexes):
-            found = found.reindex_like(original, fill_value=0.0)
-        found = xr.DataArray(found.variable, coords=original.coords)
+            found = found.reindex_like(original, fill_value=0.0).assign_coords(original.coords)
+        found = found.drop_vars(found.coords.keys() - original.coords.keys())  # of others, which alignment gave it
         if lead is not None and lead.name in lead.coords:
             found = found.assign_coords({lead.name: lead.coords[lead.name]})
         if xr.get_options()["keep_attrs"] in ("default", True):
