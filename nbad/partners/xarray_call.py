@@ -111,7 +111,8 @@ class Labelled:
         found = xr.DataArray(bar, dims=(*first, *own), coords=aligned.coords).transpose(*first, *aligned.dims)
         if aligned.sizes != original.sizes or not all(aligned.indexes[d].equals(original.indexes[d]) for d in original.indexes):
             found = found.reindex_like(original, fill_value=0.0).assign_coords(original.coords)
-        found = found.drop_vars(found.coords.keys() - original.coords.keys())  # of others, which alignment gave it
+        if others := found.coords.keys() - original.coords.keys():  # which alignment gave it
+            found = found.drop_vars(others)
         if lead is not None and lead.name in lead.coords:
             found = found.assign_coords({lead.name: lead.coords[lead.name]})
         if xr.get_options()["keep_attrs"] in ("default", True):
