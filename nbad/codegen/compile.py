@@ -16,7 +16,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from nbad.codegen import disk
 from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
 from nbad.codegen.length import width
-from nbad.codegen.lower import OpList, lower
+from nbad.codegen.lower import BY_ROWS, Form, OpList, lower
 from nbad.codegen.reads import may_read
 from nbad.codegen.source_lines import commented, located, without_tables
 from nbad.codegen.vector_ir import ENTRY, print_ir
@@ -119,32 +119,17 @@ class TileKernel:
     dtype : dtype
         Of every row.
     math : "simd" or "libm"
-    widths : tuple of int
-        How many outputs each result has, side by side; of all of them one where it is empty.
-    streams : bool
-        Whether results are stored past the caches.
-    reads : tuple of int
-        How many inputs each row that is read has, side by side; of all of them one where it is empty.
+    form : Form
+        How it meets memory.
     code : Code, optional
         Which code it is, where that is known.
-    lines : {"", "read", "written"}
-        Whether the first that is read, or the last result, are rows in lines.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        dtype: np.dtype,
-        math: str,
-        widths: tuple[int, ...] = (),
-        streams: bool = False,
-        reads: tuple[int, ...] = (),
-        code: Code | None = None,
-        lines: str = "",
-    ) -> None:
+    def __init__(self, graph: Graph, dtype: np.dtype, math: str, form: Form = BY_ROWS, code: Code | None = None) -> None:
         self.graph, self.dtype, self.math = graph, dtype, math
-        self.widths, self.streams, self.lines = widths or (1,) * len(graph.outputs), streams, lines
-        self.reads = reads or (1,) * len(graph.inputs)
+        rows = (1,) * len(graph.outputs), (1,) * len(graph.inputs)
+        self.form = form._replace(widths=form.widths or rows[0], reads=form.reads or rows[1])
+        self.widths, _, self.reads, self.lines = self.form
         self.is_kept = False  # whether its code was found on the disk
         self._code, self._others = code, Memo()
 
@@ -193,35 +178,33 @@ class TileKernel:
 
     def past_caches(self) -> "TileKernel":
         """The kernel whose results are stored past the caches: their rows begin at whole cache lines."""
-        return self._other("streams", streams=True)
+        return self._other(streams=True)
 
     def beside(self, widths: Sequence[int], outputs: tuple[int, ...] | None = None) -> "TileKernel":
         """The kernel whose last results have so many outputs each, side by side, with its outputs in another order perhaps."""
         graph = self.graph if outputs in (None, self.graph.outputs) else replace(self.graph, outputs=outputs)
-        every = (*[1] * (len(graph.outputs) - sum(widths)), *widths)
-        if graph is self.graph and every == self.widths:
-            return self
-        return self._other((every, graph.outputs), graph=graph, widths=every)
+        return self._other(graph, widths=(*[1] * (len(graph.outputs) - sum(widths)), *widths))
 
     def reading(self, numbers: Iterable[int]) -> "TileKernel":
         """The kernel whose inputs lie side by side, so many of them each time; those that are too few stay rows."""
         every = [(number,) if reads_beside(number, self.dtype) else (1,) * number for number in numbers]
         if self.lines == "read":
             every[0] = self.reads[:1]
-        reads = tuple(chain.from_iterable(every))
-        return self if reads == self.reads else self._other(("reading", reads), reads=reads)
+        return self._other(reads=tuple(chain.from_iterable(every)))
 
     def in_lines(self, lines: str, number: int) -> "TileKernel":
         """The kernel whose first inputs, or last outputs, so many, are rows in lines: "read", or "written"."""
         inputs, outputs = len(self.graph.inputs), len(self.graph.outputs)
         if lines == "read":
-            return self._other((lines, number), reads=(number, *[1] * (inputs - number)), lines=lines)
-        return self._other((lines, number), widths=(*[1] * (outputs - number), number), lines=lines)
+            return self._other(reads=(number, *[1] * (inputs - number)), lines=lines)
+        return self._other(widths=(*[1] * (outputs - number), number), lines=lines)
 
-    def _other(self, key: Hashable, **changes: Any) -> "TileKernel":
-        made: dict[str, Any] = dict(graph=self.graph, widths=self.widths, streams=self.streams, reads=self.reads)
-        made |= {"lines": self.lines, **changes}
-        return self._others(key, lambda: TileKernel(dtype=self.dtype, math=self.math, **made))
+    def _other(self, graph: Graph | None = None, **changes: Any) -> "TileKernel":
+        """The kernel of another form, or of a graph with its outputs in another order."""
+        graph, form = graph or self.graph, self.form._replace(**changes)
+        if graph is self.graph and form == self.form:
+            return self
+        return self._others((form, graph.outputs), lambda: TileKernel(graph, self.dtype, self.math, form))
 
     @property
     def rows(self) -> int:
@@ -242,7 +225,7 @@ class TileKernel:
     def oplist(self) -> OpList:
         """The instructions and calls."""
         lowered = self.graph if isinstance(self.graph, OpList) else lower(self.graph, self.dtype.name, self.math)
-        return replace(lowered, widths=self.widths, streams=self.streams, reads=self.reads, lines=self.lines)
+        return replace(lowered, form=self.form)
 
     @property
     def llvm(self) -> str:
@@ -283,9 +266,7 @@ def compile_tile(oplist: OpList) -> TileKernel:
     >>> kernel.rows
     2
     """
-    return TileKernel(
-        oplist, np.dtype(oplist.dtype), oplist.math, oplist.widths, oplist.streams, oplist.reads, lines=oplist.lines
-    ).load()
+    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.form).load()
 
 
 def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
@@ -293,8 +274,8 @@ def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
     if isinstance(kernel.graph, OpList) or not is_of_the_table(kernel.graph):
         known, ir = _printed(kernel.oplist)
         return known, lambda: _object_code(ir), False
-    form = kernel.dtype.name, kernel.math, kernel.widths, kernel.streams, kernel.reads, kernel.lines
-    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, digest_of(kernel.graph, *form)])
+    form = digest_of(kernel.graph, kernel.dtype.name, kernel.math, *kernel.form)
+    key = "\n".join(["tile", VERSIONS, repr(MACHINE), host().spelled, form])
     kept = disk.load_own(key)
     if kept is not None:
         note, _, code = kept.partition(b"\n")

@@ -42,7 +42,7 @@ def length(oplist: OpList, host: Host) -> int:
 
     Of wide elements a vector is no longer than what the nearest cache keeps of it: softmax of 256 is up to 1.5 times faster by 1.
     """
-    return max(min(_by_operations(oplist, host), _near(oplist, host)), LINE // host.nbytes if oplist.streams else 1)
+    return max(min(_by_operations(oplist, host), _near(oplist, host)), LINE // host.nbytes if oplist.form.streams else 1)
 
 
 def _near(oplist: OpList, host: Host, nbytes: int = NEAR) -> int:
@@ -69,7 +69,7 @@ def _by_operations(oplist: OpList, host: Host) -> int:
         return 1
     counts = Counter(operations_in(oplist))
     calls = sum(count for op, count in counts.items() if _is_vector_function(op, oplist.dtype, host))
-    has_many = len(oplist.results) > MOST_RESULTS or oplist.lines == "written"
+    has_many = len(oplist.results) > MOST_RESULTS or oplist.form.lines == "written"
     has_loops = any(node.op == "loop" and not is_in_step(oplist, node) for node in oplist.nodes)
     if calls * SOME < max(counts.total(), 1):
         is_long = counts.total() in CHAIN and _has_chain(oplist, SHORTEST)

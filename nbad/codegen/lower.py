@@ -11,7 +11,7 @@ import math as scalar
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate, repeat
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from nbad.errors import InternalError
 from nbad.graphs.graph import Graph, GraphBuilder, Node, without_dead
@@ -27,33 +27,49 @@ LARGEST_BASE = 62  # LLVM writes 2**62 to a power as exp2, greater bases as pow
 Operand = Union["Value", float]
 
 
+class Form(NamedTuple):
+    """How a kernel meets memory.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        How many outputs each result has, side by side for each element; where it is empty, every output is a row.
+    streams : bool
+        Whether results are stored past the caches: their rows begin at whole cache lines.
+    reads : tuple of int
+        As `widths`, of inputs.
+    lines : {"", "read", "written"}
+        Whether the first that is read, or the last result, are rows in lines, as `nbad.codegen.reads` says.
+    """
+
+    widths: tuple[int, ...] = ()
+    streams: bool = False
+    reads: tuple[int, ...] = ()
+    lines: str = ""
+
+
+BY_ROWS = Form()  # as kernels are at first
+
+
 @dataclass(frozen=True)
 class OpList(Graph):
-    """A graph of instructions and calls of C functions only, with the dtype and the kind of math to compile it for.
-
-    Where it streams, results are stored past the caches: their rows begin at whole cache lines. `widths` says how many outputs
-    each result has, side by side for each element; where it is empty, every output is a row. `reads` says the same of inputs.
-    `lines` is "read" where the first inputs, or "written" where the last results are rows in lines, as `nbad.codegen.reads` says.
-    """
+    """A graph of instructions and calls of C functions only, with the dtype, the kind of math and the form to compile it for."""
 
     dtype: str = "float64"
     math: str = "simd"
-    streams: bool = False
-    widths: tuple[int, ...] = ()
-    reads: tuple[int, ...] = ()
-    lines: str = ""
+    form: Form = BY_ROWS
 
     @property
     def sources(self) -> list[range]:
         """The inputs of each row or block that is read."""
-        ends = accumulate(self.reads or [1] * len(self.inputs))
-        return [range(end - width, end) for end, width in zip(ends, self.reads or repeat(1), strict=False)]
+        ends = accumulate(self.form.reads or [1] * len(self.inputs))
+        return [range(end - width, end) for end, width in zip(ends, self.form.reads or repeat(1), strict=False)]
 
     @property
     def results(self) -> list[tuple[int, ...]]:
         """The outputs of each result: of one a row, of several a block."""
-        ends = accumulate(self.widths or [1] * len(self.outputs))
-        return [self.outputs[end - width : end] for end, width in zip(ends, self.widths or repeat(1), strict=False)]
+        ends = accumulate(self.form.widths or [1] * len(self.outputs))
+        return [self.outputs[end - width : end] for end, width in zip(ends, self.form.widths or repeat(1), strict=False)]
 
     def __str__(self) -> str:
         return f"{self.dtype}, math={self.math!r}\n{Graph.__str__(self)}"

@@ -180,11 +180,11 @@ class Printer:
         self.places = [row for row, inputs in enumerate(oplist.sources) for _ in inputs]  # the row of each input
         self.reads: dict[int, Read] = {}
         for row, inputs in enumerate(oplist.sources):
-            if len(inputs) > 1 and not (row == 0 and oplist.lines == "read"):
+            if len(inputs) > 1 and not (row == 0 and oplist.form.lines == "read"):
                 self.reads |= dict.fromkeys(inputs, Read(row, inputs.start, len(inputs), self))
         last = len(oplist.sources) + len(oplist.results) - 1
         for row, columns in enumerate(oplist.results, len(oplist.sources)):
-            if len(columns) > 1 and not (row == last and oplist.lines == "written"):
+            if len(columns) > 1 and not (row == last and oplist.form.lines == "written"):
                 self.blocks.append(Block(row, columns, self))
             for k in columns if len(columns) == 1 else ():
                 self.rows.setdefault(k, []).append(row)
@@ -197,9 +197,9 @@ class Printer:
     def _lined(self) -> Lines | None:
         """Rows in lines, of a kernel that has some."""
         oplist = self.oplist
-        if self.given is not None or not oplist.lines:
+        if self.given is not None or not oplist.form.lines:
             return None
-        if oplist.lines == "read":
+        if oplist.form.lines == "read":
             return Lines(0, oplist.sources[0], self, is_stored=False)
         return Lines(len(oplist.sources) + len(oplist.results) - 1, oplist.results[-1], self, is_stored=True)
 
@@ -320,9 +320,9 @@ class Printer:
             if self.spills:
                 self.body.add(SLOT.format(row=row))
             self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
-            if self.oplist.widths.count(1) > MANY and not self.oplist.streams:
+            if self.oplist.form.widths.count(1) > MANY and not self.oplist.form.streams:
                 self.pace.uses(row, 1, 0, self.width, is_stored=True)
-            place = f"align {LINE}, !nontemporal !0" if self.oplist.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
+            place = f"align {LINE}, !nontemporal !0" if self.oplist.form.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
         if self.lined and self.lined.is_stored:
             self.lined.store(k)
