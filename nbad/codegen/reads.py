@@ -21,11 +21,6 @@ PLACE = """\
   %n{row}.line = sub i64 %i, %n{row}.lane
   %n{row}.first = mul i64 %n{row}.line, {number}
   %n{row} = add i64 %n{row}.first, %n{row}.lane"""
-# three columns and four lanes: these are taken across halves of registers first, then within them
-THREE: tuple[Step, ...] = (
-    *((0, 1, (0, 1, 6, 7)), (0, 2, (2, 3, 4, 5)), (1, 2, (0, 1, 6, 7))),
-    *((3, 4, (0, 5, 2, 7)), (3, 5, (1, 4, 3, 6)), (4, 5, (0, 5, 2, 7))),
-)
 
 
 def may_read(number: int, lanes: int) -> bool:
@@ -65,8 +60,6 @@ def chosen(number: int, lanes: int) -> tuple[list[Step], list[int]]:
     >>> chosen(2, 4)
     ([(0, 1, (0, 2, 4, 6)), (0, 1, (1, 3, 5, 7))], [2, 3])
     """
-    if (number, lanes) == (3, 4):
-        return list(THREE), [6, 7, 8]
     steps: list[Step] = []
     rows = []
     for column in range(number):
