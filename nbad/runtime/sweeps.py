@@ -14,9 +14,9 @@ from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import are_lined, with_partials, with_products
 from nbad.plans.plan import normal as normal_graphs
 from nbad.runtime import memory, plain
-from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Routes, numbered
+from nbad.runtime.operands import DOUBLE
 from nbad.runtime.pack import Places, Slot
 from nbad.runtime.strides import View, contiguous_strides, core_offsets, memory_order, picking, strides_over, turning
 
@@ -255,37 +255,27 @@ def jvp(program, by, layout, tangents):
     return layout.remember(key, lambda: Sweep(program.call, layout.dtype, layout.order, layout.leaf_shapes * 2, build))
 
 
-class Sums:
-    """The station of sums over all elements, in float64, of what a graph computes last of the arguments, so many numbers."""
-
-    def __init__(self, program, layout, key, graph, count):
-        self.program, self.layout, self.count = program, layout, count
-        self._computed, self._launch = Computed(key, graph, lambda: graph), None  # all that it computes is used
-
-    def __call__(self, arrays):
-        """One total for each number."""
-        blocks = np.empty((self.count, -(-math.prod(self.layout.shape) // TILE)))
-        if self._launch is None:
-            self._launch = self._build(arrays, blocks)
-        self._launch([*arrays, blocks])
-        with np.errstate(all="ignore"):  # as in the launch: infinities and overflow are values
-            return add_blocks(blocks)
-
-    def _build(self, arrays, blocks):
-        shape, dtype, width = self.layout.shape, self.layout.dtype, blocks.strides[0]
-        slots = [Slot(len(arrays), dtype, contiguous_strides(shape, dtype.itemsize), k * width) for k in range(self.count)]
-        return _element_launch(self.program, self._computed, self.layout, (arrays, [blocks]), (), slots)
-
-
 def normal(program, plan, layout):
-    """The stations of the sums of `J'J` and `J'r`."""
+    """The stations of what `J'J` and `J'r` are sums of: float64 sums of blocks of elements, a row for each number."""
     key = "normal", program.forward_key(plan)
 
     def make():
         graphs = program.remember(key, lambda: normal_graphs(plan))
-        return [Sums(program, layout, (*key, k), *graph) for k, graph in enumerate(graphs)]
+        return [_block_sums(program, layout, (*key, k), *graph) for k, graph in enumerate(graphs)]
 
     return layout.remember(key, make)
+
+
+def _block_sums(program, layout, key, graph, count):
+    """The station of the sums of blocks, for the numbers that a graph computes last of the arguments, so many."""
+    computed = Computed(key, graph, lambda: graph)  # all that it computes is used
+    strides = contiguous_strides(layout.shape, layout.dtype.itemsize)
+
+    def build(arrays, results):
+        slots = [Slot(len(arrays), layout.dtype, strides, k * results[0].strides[0]) for k in range(count)]
+        return _element_launch(program, computed, layout, (arrays, results), (), slots)
+
+    return Sweep(program.call, DOUBLE, None, [(count, -(-math.prod(layout.shape) // TILE))], build)
 
 
 class Pushing:

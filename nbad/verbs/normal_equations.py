@@ -13,6 +13,7 @@ from nbad.api.trees import flattened
 from nbad.errors import ArgumentValueError, fitting, leaving
 from nbad.plans.plan import triangle
 from nbad.runtime import sweeps
+from nbad.runtime.block_sums import add_blocks
 from nbad.runtime.strides import batch
 from nbad.verbs.jacobians import Made
 
@@ -79,7 +80,9 @@ class NormalEquations(Made):
         call = analyse(self.f, xs, kwargs, self.argnums)
         _check_shared(self.f, call)
         plan, size = call.program.jacobian_plan(call.wrt, "auto"), len(call.wrt)
-        parts = [sweep(call.given) for sweep in sweeps.normal(call.program, plan, call.layout)]
+        blocks = [sweep(call.given)[0] for sweep in sweeps.normal(call.program, plan, call.layout)]
+        with np.errstate(all="ignore"):  # as in the sweeps: infinities and overflow are values
+            parts = [add_blocks(sums) for sums in blocks]
         sums, JtJ = np.concatenate([np.empty(0), *parts]), np.empty((size, size))
         for (i, j), value in zip(triangle(size), sums, strict=False):
             JtJ[i, j] = JtJ[j, i] = value
