@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import lines
-from nbad.api.primitive_code import Compiled, Pointer, pointer_to
+from nbad.api.primitive_code import Compiled, pointer_to
 from nbad.api.signatures import name_in_code
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS, Lock
@@ -101,38 +101,25 @@ def primitive(name: str, implementation: Any, partials: Any = None) -> "Primitiv
             expected="its partials, or a SymPy expression in its place, from which they follow",
             fix=_partials(names),
         )
-    recipes = _recipes(call, name, names, partials)
-    if pointer:
-        return _of_pointer(name, pointer, recipes, _Definition(name, implementation, partials))
+    recipes, definition = _recipes(call, name, names, partials), _Definition(name, implementation, partials)
+    own: dict[str, Any] = dict(recipes=recipes, cost=COST)
+    if pointer:  # a C function cannot raise
+        return _made(names, definition, numpy=pointer.of_arrays, address=lambda: pointer.address, **own)
     compiled = Compiled(call, getattr(implementation, "_pyfunc", implementation), len(names))
-    with _naming.current:
-        op = _free_name(name)
-        TABLE[op] = Operation(
-            name=op,
-            numpy=compiled,
-            operands=(REAL,) * len(names),
-            recipes=recipes,
-            cost=COST,
-            address=lambda: compiled.value.address,
-            plain=implementation,
-        )
-        TABLE[failure_of(op)] = Operation(
-            name=failure_of(op),
-            numpy=compiled.fails,
-            operands=(REAL,) * len(names),
-            cost=COST,
-            address=lambda: compiled.failure.address,
-        )
-    return Primitive(op, names, _Definition(name, implementation, partials))
+    failure = dict(numpy=compiled.fails, address=lambda: compiled.failure.address)
+    own |= dict(numpy=compiled, address=lambda: compiled.value.address, plain=implementation)
+    return _made(names, definition, failure, **own)
 
 
-def _of_pointer(name: str, pointer: Pointer, recipes: Any, definition: "_Definition") -> "Primitive":
-    """An operation that a C function of another's computes: it cannot raise."""
-    operands, address = (REAL,) * pointer.arity, lambda: pointer.address
+def _made(names: tuple[str, ...], definition: "_Definition", failure: Any = None, **row: Any) -> "Primitive":
+    """The operation with this row of the table, under a name that is free; beside it the one that tells where it fails."""
+    operands = (REAL,) * len(names)
     with _naming.current:
-        op = _free_name(name)
-        TABLE[op] = Operation(op, pointer.of_arrays, operands=operands, recipes=recipes, cost=COST, address=address)
-    return Primitive(op, pointer.names, definition)
+        op = _free_name(definition.name)
+        TABLE[op] = Operation(name=op, operands=operands, **row)
+        if failure:
+            TABLE[failure_of(op)] = Operation(name=failure_of(op), operands=operands, cost=COST, **failure)
+    return Primitive(op, names, definition)
 
 
 def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive":
@@ -153,18 +140,15 @@ def _of_formula(call: str, name: str, formula: Any, partials: Any) -> "Primitive
         )
     graph = walk((expression,), dict(zip(symbols, names, strict=True)), name)
     recipes = _recipes(call, name, names, [expression.diff(symbol) for symbol in symbols] if partials is None else partials)
-    with _naming.current:
-        op = _free_name(name)
-        TABLE[op] = Operation(
-            name=op,
-            numpy=lambda *operands: evaluate(graph, *operands)[0],
-            operands=(REAL,) * len(names),
-            recipes=recipes,
-            formula=graph,
-            expansion=functools.partial(_repeated, graph),
-            cost=sum(TABLE[node.op].cost for node in graph.nodes if node.op not in ("input", "const")),
-        )
-    return Primitive(op, names, _Definition(name, formula, partials))
+    return _made(
+        names,
+        _Definition(name, formula, partials),
+        numpy=lambda *operands: evaluate(graph, *operands)[0],
+        recipes=recipes,
+        formula=graph,
+        expansion=functools.partial(_repeated, graph),
+        cost=sum(TABLE[node.op].cost for node in graph.nodes if node.op not in ("input", "const")),
+    )
 
 
 def _repeated(graph: Graph, g: Any, *operands: Any) -> Any:
