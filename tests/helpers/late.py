@@ -8,4 +8,6 @@ class Late:
         self._name = name
 
     def __getattr__(self, name):
+        if name.startswith("__"):  # pytest asks all that it meets whether it is a fixture
+            raise AttributeError(name)
         return getattr(importlib.import_module(self._name), name)
