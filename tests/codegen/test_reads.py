@@ -43,7 +43,8 @@ def test_columns_have_the_bits_of_rows(dtype, registers, is_long, rng, monkeypat
             monkeypatch.setattr(f"nbad.codegen.{module}.LONG", 2)
         monkeypatch.setattr("nbad.codegen.vector_ir.PART", 20)
     assert (2 if is_long else 1000) == spills.LONG
-    for number in (2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 19, 31):
+    every = (2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 19, 31)
+    for number in every if registers == 1 else every[1::3]:  # parts are the same for each register
         assert_same_bits(number, dtype, host().width(dtype), rng)
 
 

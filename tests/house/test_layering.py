@@ -77,6 +77,7 @@ INTEGRATED: dict[str, set[str]] = {
     **{name: {"torch"} for name in ("integrations.torch", "partners.torch_sweeps")},
 }
 PARTNERS = {*LAZY, *itertools.chain(*INTEGRATED.values()), "numpy", "numba", "llvmlite", "platformdirs", "rich"}
+IMPORTERS = {"import_module", "__import__"}
 ROOMS, LINES = 14, 400
 
 
@@ -115,7 +116,7 @@ def imported(node):
     elif isinstance(node, ast.ImportFrom):
         assert node.level == 0, "relative imports are not used"
         names = [f"{node.module}.{alias.name}" for alias in node.names]
-    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+    elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in IMPORTERS:
         names = [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
     else:
         return
