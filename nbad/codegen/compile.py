@@ -29,7 +29,7 @@ from llvmlite import binding
 from numba.core.compiler_lock import global_compiler_lock
 
 from nbad.codegen import disk
-from nbad.codegen.host import COUNT, FOREIGN, counting_function, foreign_function, host
+from nbad.codegen.host import COUNT, COUNTING, FOREIGN, foreign_function, host, noted
 from nbad.codegen.length import width
 from nbad.codegen.lower import BY_ROWS, Form, OpList, lower
 from nbad.codegen.reads import may_read
@@ -321,7 +321,8 @@ def compile_lasting(ir: str, name: str, is_kept: bool = True) -> int:
 def _link(symbol: str) -> None:
     """Make a function known to the linker."""
     if symbol == COUNT:
-        counting_function()
+        text = COUNTING.format(address=ctypes.addressof(noted))  # that of this process
+        binding.add_symbol(COUNT, compile_lasting(text, "count", is_kept=False))
     elif symbol.startswith(FOREIGN):
         foreign_function(symbol.removeprefix(FOREIGN))
     else:

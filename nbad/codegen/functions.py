@@ -7,7 +7,7 @@ which takes doubles whatever the dtype is.
 
 from collections.abc import Iterable
 
-from nbad.codegen.host import ITEMSIZE, Host, counting_function, foreign_function, scalar_function
+from nbad.codegen.host import COUNT, ITEMSIZE, Host, foreign_function, scalar_function
 from nbad.functions.library import SINCOS, returned, symbol
 from nbad.operations.row import Operation
 from nbad.operations.table import TABLE
@@ -121,9 +121,8 @@ class Functions:
 
     def counting(self) -> str:
         """The name of the function that counts."""
-        name = counting_function()
-        self.texts[name] = f"declare void @{name}() nounwind"
-        return name
+        self.texts[COUNT] = f"declare void @{COUNT}() nounwind"
+        return COUNT
 
     def _declared(self, name: str, kind: str, row: Operation) -> str:
         self.texts[name] = f"declare {kind} @{name}({', '.join([kind] * len(row.operands))}) #1"

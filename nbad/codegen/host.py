@@ -128,22 +128,6 @@ def foreign_function(op: str) -> str:
     return name
 
 
-@functools.cache
-def counting_function() -> str:
-    """Name of the function that adds to `noted`, made known to the linker.
-
-    It is compiled in every process, and in no file: it holds an address.
-    """
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(COUNTING.format(address=ctypes.addressof(noted))), machine)
-    engine.finalize_object()
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))  # it is never unloaded: a kernel may outlive all else
-    llvm.add_symbol(COUNT, engine.get_function_address("count"))
-    return COUNT
-
-
 def _vectors(triple: str, features: str) -> tuple[int, str]:
     """Bytes of a vector and the letter of its ABI."""
     architecture = triple.split("-")[0]
