@@ -238,7 +238,7 @@ class TileKernel:
         """The kernel as assembly, compiled anew, with the user's lines."""
         oplist = self.oplist
         with global_compiler_lock:
-            return without_tables(_machine().emit_assembly(_parse(located(print_ir(oplist, host()), oplist))))
+            return without_tables(_machine().emit_assembly(parsed(located(print_ir(oplist, host()), oplist))))
 
 
 def reads_beside(number: int, dtype: np.dtype) -> bool:
@@ -347,10 +347,11 @@ def _object_code(ir: str) -> bytes:
 
 
 def _compiled(ir: str) -> bytes:
-    return _machine().emit_object(_parse(ir))
+    return _machine().emit_object(parsed(ir))
 
 
-def _parse(ir: str) -> binding.ModuleRef:
+def parsed(ir: str) -> binding.ModuleRef:
+    """A module of LLVM, verified."""
     module = binding.parse_assembly(ir)
     module.verify()
     return module

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.caching import CodeLibraryCacheImpl
 from numba.extending import intrinsic
 
 from nbad.api.kernel import Kernel
 from nbad.api.pickling import by_name
+from nbad.codegen.compile import parsed
 from nbad.codegen.host import host
 from nbad.errors import NbadError
 from nbad.njit.callees import Callee, Form, callee_in, callee_of
@@ -144,7 +145,7 @@ def _library(codegen: Any, callee: Callee, found: Element) -> Any:
 
     def make() -> Any:
         library = codegen.create_library(found.code.symbol)
-        library.add_llvm_module(_parsed(found.code.text))
+        library.add_llvm_module(parsed(found.code.text))
         for name, texts in found.code.modules.items():
             library.add_linking_library(_functions(codegen, name, texts))
         library.finalize()
@@ -158,15 +159,9 @@ def _functions(codegen: Any, name: str, texts: tuple[str, ...]) -> Any:
     """A function that many elements call, with its vector variants."""
     library = codegen.create_library(name)
     for text in texts:
-        library.add_llvm_module(_parsed(text))
+        library.add_llvm_module(parsed(text))
     library.finalize()
     return library
-
-
-def _parsed(text: str) -> Any:
-    module = binding.parse_assembly(text)
-    module.verify()
-    return module
 
 
 def register() -> None:
