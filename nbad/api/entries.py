@@ -16,7 +16,8 @@ class Entries:
     It is made at the second call of a kind: a method's kernel is made anew wherever it is written, and used once.
     """
 
-    def __init__(self):
+    def __init__(self, is_careful):
+        self._is_careful = is_careful
         self._entries: dict[tuple, list] = {VALUE: []}
         self._met: dict[tuple, bool] = {}  # kind, number of arguments and dtype: whether there is an entry
         self._lock = Lock()
@@ -48,20 +49,14 @@ class Entries:
         with self._lock.current:
             kept = self._entries.setdefault(kind, [])
             if mark in self._met and not self._met[mark] and len(kept) < MOST:
-                kept.append(self._kept(make()))
+                kept.append(_careful(make()) if self._is_careful else make())
             if len(self._met) >= MANY:
                 self._met.clear()
                 self._entries[VALUE].clear()
                 self._entries = {VALUE: self._entries[VALUE]}
             self._met[mark] = mark in self._met
 
-    def _kept(self, run):
-        return run
 
-
-class Careful(Entries):
-    """Those of a kernel that leaves nan, and raises while it is run for a kernel around it that does."""
-
-    def _kept(self, run):
-        """An entry that steps aside then."""
-        return lambda args, out: False if config.raising.get() else run(args, out)
+def _careful(run):
+    """The entry of a kernel that leaves nan: it steps aside where that is run for a kernel around it that raises."""
+    return lambda args, out: False if config.raising.get() else run(args, out)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nbad import config
-from nbad.api.entries import VALUE, Careful, Entries
+from nbad.api.entries import VALUE, Entries
 from nbad.api.inspected import Inspected, without_numbers, without_structure
 from nbad.api.options import ArrayArgument, Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
@@ -93,7 +93,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         self._cores, self._leaves = cores_of(self.__name__, signature, arrays)
         self._traces, self._programs = Recent(MANY), Recent()
         self._whole: Program | None = None  # of all parameters, if none is static and all may be given by position
-        self.plain, self.remember = (Careful if errors == "nan" else Entries)(), Memo()
+        self.plain, self.remember = Entries(errors == "nan"), Memo()
         self._values = self.plain.runs(VALUE)
         self._made_from, self.signature, self.letters = None, signature, letters_in(self._cores.values())
         self.by: tuple[str, ...] = ()  # the arguments by which the outputs are derivatives
