@@ -179,9 +179,10 @@ ARITHMETIC = (
          spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
          domain=((1e-3, 30.0), (-5.0, 5.0)),
          kink="by the exponent: 0 at base 0 where the exponent is positive, nan for negative bases; by the base: 0 at (0, 0)"),
-    # Of these two products the first factor, where it is 0, makes 0 of an infinite one; that is then an untaken branch.
-    composite("scaled", "x*y", _scaled, "y", "Piecewise((0, Eq(x, 0)), (x, True))", function=lambda x, y: _scaled(NUMPY, x, y),
-              operands=PAIR, cost=3.0, samples=PAIRS),
+    # Of these two products the first factor, where it is 0, makes 0 of an infinite one. Where that is infinite, or may be in the
+    # next orders, this is an untaken branch; everywhere would be wrong, for the factor has a slope where it is 0, too.
+    composite("scaled", "x*y", _scaled, "y", "Piecewise((0, Eq(x, 0) & Ne(y**4 - y**4, 0)), (x, True))",
+              function=lambda x, y: _scaled(NUMPY, x, y), operands=PAIR, cost=3.0, samples=PAIRS),
     composite("quotient", "x/y", _quotient, "reciprocal(y)", "-scaled(v, reciprocal(y))",
               function=lambda x, y: _quotient(NUMPY, x, y), operands=PAIR, cost=19.0, samples=PAIRS),
     # z is x**y

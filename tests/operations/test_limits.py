@@ -121,3 +121,22 @@ def test_second_order_of_xlogy_far_down(dtype, x, mode):
     """The same number twice: that of `x*log(x)` is 1/x."""
     entries = derivatives("xlogy", 2, (dtype(x), dtype(x)), mode)
     np.testing.assert_allclose(entries, [0.0, 1 / x, 1 / x, -1 / x], rtol=4 * np.finfo(dtype).eps)
+
+
+@in_both_modes
+@pytest.mark.parametrize(
+    ("operation", "point", "expected"),
+    [
+        ("div", (0.0, 0.5), [0, 0, 0, 16, 0, 16, 16, 0]),
+        ("pow", (2.0, 0.0), [0, -0.25, -0.25, math.log(2), -0.25, math.log(2), math.log(2), math.log(2) ** 3]),
+    ],
+)
+def test_third_order_where_a_factor_is_0(operation, point, expected, mode):
+    """A factor that is 0 by the value of an operand has a slope by it, unless what it stands beside has none."""
+    np.testing.assert_allclose(derivatives(operation, 3, point, mode), expected, rtol=1e-14, atol=1e-16)
+
+
+@in_both_modes
+@pytest.mark.parametrize(("dtype", "y"), [(np.float64, 1e-200), (np.float32, 1e-30)])
+def test_0_is_flat_in_a_divisor_whose_square_leaves_the_range(dtype, y, mode):
+    assert derivatives("div", 2, (dtype(0.0), dtype(y)), mode) == [0.0, -INF, -INF, 0.0]
