@@ -165,7 +165,7 @@ def grouped(forest: Forest, names: Mapping[str, tuple[str, ...]], given: Mapping
 def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, list[Any]] | None:
     """The structure of a dict, a namedtuple or a dataclass, and the numbers and arrays in it; None for all else.
 
-    A dataclass of plain numbers is a setting, unless one is to differentiate by it.
+    A dataclass of plain numbers is a setting, unless it is chosen: to differentiate by it, or since there is no other number.
     """
     leaves: list[Any] = []
     try:
@@ -293,12 +293,13 @@ def flattened(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], argnums: A
     """A call whose arguments have structure, as one of a flat kernel; None where they have none, as most."""
     if not any(map(_may_be_tree, args)) and not any(map(_may_be_tree, kwargs.values())):
         return None
-    chosen = {*f.by, *(_chosen(f, argnums))}
-    found: dict[str, Any] = {}
     positional = list(zip(f.parameters, args, strict=False))
-    for name, value in (*positional, *kwargs.items()):
-        if name in f._cores and _may_be_tree(value) and (tree := tree_of(f.__name__, name, value, name in chosen)):
-            found[name] = tree
+    given = [(name, value) for name, value in (*positional, *kwargs.items()) if name in f._cores]
+    chosen = {*f.by, *(_chosen(f, argnums))}
+    if all(is_setting(value) for _, value in given):  # settings go with numbers: these were to be numbers
+        chosen.update(name for name, _ in given)
+    trees = ((name, tree_of(f.__name__, name, value, name in chosen)) for name, value in given if _may_be_tree(value))
+    found = {name: tree for name, tree in trees if tree}
     if not found or len(args) > len(f.parameters) or not f.takes_trees:
         return None
     forest = tuple((name, tree) for name, (tree, _) in found.items())

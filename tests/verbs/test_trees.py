@@ -177,6 +177,16 @@ def test_dataclasses_of_plain_numbers_stay_settings_unless_named():
     assert nbad.grad(g, "s")(3.0, Settings(order=2.0, weights=0.0)).order == 3.0
 
 
+def test_dataclasses_of_plain_numbers_are_numbers_where_nothing_else_is():
+    """As all settings: these go with numbers, so without any they were to be numbers."""
+    g = nbad.kernel(lambda p: p.amplitude * p.inner)
+    assert g(Wave(2.0, 3.0)) == g(p=Wave(2.0, 3.0)) == 6.0
+    check(nbad.vjp(g, Wave(2.0, 3.0))[1](1.0), (Wave(f8(3.0), f8(2.0)),))
+    check(nbad.jvp(g, (Wave(2.0, 3.0),), (Wave(1.0, 0.0),)), (f8(6.0), f8(3.0)))
+    with pytest.raises(TypeError, match="s holds text"):
+        nbad.kernel(lambda s: 1.0)("linear")
+
+
 def test_kernels_in_kernels():
     f = nbad.kernel(lambda x: line(x, {"a": x, "b": 1.0}))
     check(nbad.grad(f)(X), 6.0 * X * X)
