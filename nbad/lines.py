@@ -126,7 +126,7 @@ def running_line() -> Line | None:
         elif frame is None and not is_foreign(outer):
             frame = outer
         outer = outer.f_back
-    return None if frame is None else line_of(frame.f_code, frame.f_lineno)
+    return None if frame is None else _line_in(frame, frame.f_lineno)
 
 
 def verb() -> str | None:
@@ -164,7 +164,17 @@ def _called():
 def raising_line(error: BaseException) -> Line | None:
     """The same for the user's innermost line that an error came through."""
     frames = [(frame, number) for frame, number in traceback.walk_tb(error.__traceback__) if not is_foreign(frame)]
-    return line_of(frames[-1][0].f_code, frames[-1][1]) if frames else None
+    return _line_in(*frames[-1]) if frames else None
+
+
+def _line_in(frame, number):
+    learn(frame.f_code, frame.f_globals)
+    return line_of(frame.f_code, number)
+
+
+def learn(code: CodeType, namespace: dict[str, Any]) -> None:
+    """Let the source of `code` be found where it is no file, as in an archive: by the loader of the module with this namespace."""
+    linecache.lazycache(code.co_filename, namespace)
 
 
 def obstacle(frame: FrameType | None) -> str | None:

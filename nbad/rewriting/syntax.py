@@ -20,7 +20,7 @@ _FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag 
 _COMPARED = (
     "co_name co_code co_names co_varnames co_freevars co_cellvars co_argcount co_posonlyargcount co_kwonlyargcount"
 ).split()
-_MISSING = "its source text cannot be found (made by exec, `python -c` or typed at a prompt)"
+_MISSING = "its source text cannot be found (made by exec, by `python -c`, at a prompt, or installed as byte code alone)"
 _CHANGED = "its source text is not what it was compiled from (edited since, or changed by an import hook)"
 _NESTED = "its source text is nested too deeply"
 

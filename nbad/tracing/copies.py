@@ -40,6 +40,7 @@ _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if
 def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     """The same function, with `rebinder.rebind` applied to every global, builtin, closure variable and default."""
     original, rebind = function.__code__, rebinder.rebind
+    lines.learn(original, function.__globals__)
     _refuse_own_names(function, rebinder)
     code, obstacle = _code(original)
     namespace = _namespace(function, rebinder) | {"__nbad__": rebinder.flow, "__nbad_obstacle__": obstacle}

@@ -1,8 +1,11 @@
 """Tracing: the graph that a kernel makes, as text and by its values."""
 
 import copy
+import importlib
 import math
+import sys
 from time import process_time
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from helpers.tracing import FakeKernel, check_values, text, traced
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nbad
 from nbad.errors import TraceError
 from nbad.graphs.interpreter import evaluate
 from nbad.tracing.arguments import Argument
@@ -253,6 +257,17 @@ def test_other_types_may_answer_for_themselves():
 def test_traces_may_run_inside_one_another_and_again():
     inner = FakeKernel(lambda a: FakeKernel(cube, "x")(a) + 1, "a")
     assert text(lambda x: inner(x)) == text(lambda x: inner(x))
+
+
+def test_source_in_an_archive_is_found(tmp_path, monkeypatch):
+    source = "import nbad\n\n@nbad.kernel\ndef f(x):\n    return x * x if x > 0 else -x\n\ndef wrong():\n    return f('a')\n"
+    with ZipFile(tmp_path / "application.pyz", "w") as archive:
+        archive.writestr("of_archive.py", source)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "application.pyz"), *sys.path])
+    module = importlib.import_module("of_archive")
+    with pytest.raises(TypeError, match=r"x holds text\n    return f\('a'\) +\(of_archive\.py:8\)"):
+        module.wrong()
+    assert list(nbad.grad(module.f)(np.array([3.0, -1.0]))) == [6.0, -1.0]
 
 
 def test_operations_are_counted_without_constants():
