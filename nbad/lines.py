@@ -24,6 +24,7 @@ MADE_BY = {
     "SparseHessian": "sparse_hessian",
     "NormalEquations": "normal_equations",
 }
+COMMAND = f"{PACKAGE}tools{os.sep}cli.py"
 CELL = "Cell In["
 _LOOKAHEAD = 50
 _WIDTH = 120
@@ -118,9 +119,10 @@ def _place(path, line):
 
 
 def running_line() -> Line | None:
-    """Text, file and number of the user's line that is running; libraries that an argument asks are not the user's."""
-    frame = outer = user_frame()
-    while outer is not None:
+    """Text, file and number of the user's line that is running; no line of libraries that an argument asks, or around the command."""
+    frame: FrameType | None = None
+    outer: FrameType | None = sys._getframe(1)
+    while outer is not None and outer.f_code.co_filename != COMMAND:
         if outer.f_code.co_qualname == "asked" and outer.f_code.co_filename.startswith(PACKAGE):
             frame = None
         elif frame is None and not is_foreign(outer):
@@ -173,7 +175,7 @@ def _line_in(frame, number):
 
 
 def learn(code: CodeType, namespace: dict[str, Any]) -> None:
-    """Let the source of `code` be found where it is no file, as in an archive: by the loader of the module with this namespace."""
+    """Let the source of `code` be found where it is no file, as in an archive: the loader of the module is in its namespace."""
     linecache.lazycache(code.co_filename, namespace)
 
 

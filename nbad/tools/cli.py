@@ -1,17 +1,20 @@
 """The command `nbad`: measure a kernel, look at the machine, see to the disk cache; results are printed as tables."""
 
 import argparse
+import io
 import math
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from nbad import config
 from nbad.api.kernel import Kernel
 from nbad.codegen import disk
 from nbad.errors import ArgumentValueError, NbadError
@@ -27,7 +30,7 @@ STEPS = 7  # load, compile, three sweeps, check, compile parts; the reverse swee
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; errors of the caller's go to stderr in a few lines, with exit code 2.
+    """Run the command line; errors of the caller's and of the system's go to stderr in a few lines, with exit code 2.
 
     Parameters
     ----------
@@ -37,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 where a check found a wrong result or a command could not do its work, 2 after an error in what was asked for.
+        0, 1 where a check found a wrong result or a command could not do its work, 2 after an error in what was asked for or
+        where the result could not be written, 130 after Ctrl-C.
 
     Examples
     --------
@@ -46,10 +50,20 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
     except NbadError as error:
-        print(error, file=sys.stderr)
+        if config.shows_frames():
+            traceback.print_exception(error)
+        else:
+            print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"`nbad {options.command}`: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130  # as shells say it
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,14 +116,12 @@ def _export(options: argparse.Namespace) -> int:
         )
     with _running(kernel, path, f"export {options.target}"):
         text = export(kernel, options.dtype, options.residuals, options.seeds)
-    try:
-        if options.output is None:
-            print(text, end="", flush=True)
-        else:
-            Path(options.output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        print(f"`nbad export`: {error}", file=sys.stderr)
-        return 2
+    if options.output is not None:
+        Path(options.output).write_text(text, encoding="utf-8")
+        return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # a module's text is, whatever a terminal's is
+    print(text, end="")
     return 0
 
 
@@ -142,10 +154,10 @@ def _profile(options: argparse.Namespace) -> int:
         return 1
     console = Console()
     _print(report, console)
-    console.print(_share_table(parts))
+    _print_table(_share_table(parts), console)
     console.print(profiled.conditions(parts.roofs, parts.load), highlight=False, markup=False, soft_wrap=True)
     if costs:
-        console.print(_policy_table(costs, run))
+        _print_table(_policy_table(costs, run), console)
     if picture:
         plots.roofline(report, parts, picture)
         console.print(f"roofline: {picture}", highlight=False, markup=False, soft_wrap=True)
@@ -159,7 +171,7 @@ def _steps(options: argparse.Namespace) -> int:
 def _print(report: profiling.Report, console: Console) -> None:
     subject, options = report.subject, report.options
     console.print(f"kernel {subject.name} of {subject.path}, {options.n:,} elements, {options.dtype}", highlight=False)
-    console.print(_sweep_table(report))
+    _print_table(_sweep_table(report), console)
     per_seed = f"{report.seconds_per_seed * 1e3:.2f} ms, {report.seconds_per_seed * 1e9 / options.n:.2f} ns per element"
     facts = {
         "reverse per seed": f"{per_seed}, in a batch of {options.seeds}",
@@ -207,9 +219,16 @@ def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]], title: str |
     return table
 
 
+def _print_table(table: Table, console: Console) -> None:
+    """Print a table whole: on a narrow terminal its rows go on in the next line, as those of other commands do."""
+    needed = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     diagnosis, console = doctor.examine(), Console()
-    table = Table("topic", "found", show_lines=True)
+    table = Table("topic", Column("found", overflow="fold"), show_lines=True)
     for finding in diagnosis.findings:
         table.add_row(Text(finding.topic), _found(finding))
     console.print(table)

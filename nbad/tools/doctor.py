@@ -68,7 +68,7 @@ class Diagnosis:
         """One line."""
         if not self.lacks:
             return "Nothing is lacking."
-        return f"{len(self.lacks)} of {len(self.findings)} topics lack something: {', '.join(self.lacks)}."
+        return f"{len(self.lacks)} of {len(self.findings)} topics lack something: {'; '.join(self.lacks)}."
 
 
 def examine() -> Diagnosis:

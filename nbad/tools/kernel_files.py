@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from nbad import foreign, lines
 from nbad.api.kernel import Kernel
+from nbad.displays.text import plural
 from nbad.errors import ArgumentValueError, NbadError
 from nbad.profiles.shares import of_numbers
 from nbad.tracing.arguments import signature_of
@@ -25,6 +26,7 @@ class Subject:
     kernel: Kernel
     sample_inputs: Callable
     path: Path
+    target: str  # as the user wrote it
 
     @property
     def name(self) -> str:
@@ -37,20 +39,21 @@ class Subject:
     def inputs(self, n: int, dtype: str) -> tuple:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""
         more = {"name": self.name} if "name" in signature_of(self.sample_inputs).parameters else {}
-        command = f"profile {self.path}"
+        command = f"profile {self.target}"
         with Running(f"`sample_inputs` of {self.path}", self.path, command):
             made = self.sample_inputs(np.random.default_rng(0), n, np.dtype(dtype), **more)
-        if isinstance(made, Iterable) and not isinstance(made, np.ndarray | str):
-            return tuple(made)
         arguments = ", ".join(self.kernel.parameters)
         fix = f"return {arguments}{',' * (len(self.kernel.parameters) == 1)}"
-        raise _error(
-            command,
-            "`sample_inputs` returns no tuple",
-            got=foreign.named(made),
-            expected=f"the arguments of `{self.name}`",
-            fix=fix,
-        )
+        expected = f"the arguments of `{self.name}`"
+        if not isinstance(made, Iterable) or isinstance(made, np.ndarray | str | Mapping):
+            raise _error(command, "`sample_inputs` returns no tuple", got=foreign.named(made), expected=expected, fix=fix)
+        made = tuple(made)
+        try:
+            signature_of(self.kernel).bind(*made)
+        except TypeError as fault:
+            got = plural(len(made), "argument")
+            raise _error(command, f"`sample_inputs`: {fault}", got=got, expected=expected, fix=fix) from None
+        return made
 
 
 def find(target: str, command: str = "profile") -> tuple[Kernel, ModuleType, Path]:
@@ -92,7 +95,7 @@ def load(target: str) -> Subject:
     if not callable(getattr(module, "sample_inputs", None)):
         fix = "def sample_inputs(rng, n, dtype): return rng.uniform(0, 1, n).astype(dtype), ..."
         raise _error(f"profile {target}", f"no function `sample_inputs` in {path}", fix=fix)
-    return Subject(kernel, module.sample_inputs, path)
+    return Subject(kernel, module.sample_inputs, path, target)
 
 
 def _split(target: str) -> tuple[Path, str | None]:
@@ -147,7 +150,7 @@ class Running:
             self._command,
             f"{self._what} raises {type(error).__name__}",
             got=f"{error}" + (f", by {line.text} ({line.file}:{line.number})" if line else ""),
-            fix=f"python {shlex.quote(str(self._path))}  # shows how it came to that",
+            fix=f"NBAD_FRAMES=1 nbad {shlex.join(self._command.split(' ', 1))}  # shows how it came to that",
         ) from error
 
 

@@ -4,6 +4,7 @@ matplotlib is loaded only when something is drawn.
 """
 
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import util
@@ -43,10 +44,12 @@ def check_target(path: str) -> Path:
     """
     target, headline = Path(path), f"`nbad profile --plot {path}`"
     if target.suffix not in FORMATS:
-        expected, fix = f"a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}", f"--plot {target.stem}.png"
+        expected = f"a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        fix = f"--plot {shlex.quote(str(target.with_suffix('.png')))}"
         raise ArgumentValueError(f"{headline}: not a kind of picture", expected=expected, fix=fix, source=None)
     if not target.resolve().parent.is_dir():
-        raise ArgumentValueError(f"{headline}: no folder {target.parent}", fix=f"mkdir -p {target.parent}", source=None)
+        fix = f"mkdir -p {shlex.quote(str(target.parent))}"
+        raise ArgumentValueError(f"{headline}: no folder {target.parent}", fix=fix, source=None)
     if not is_available():
         raise ArgumentValueError(f"{headline}: matplotlib is not installed", fix='pip install "nbad[plot]"', source=None)
     return target

@@ -158,7 +158,7 @@ def profile(subject: Subject, options: Options, step: Step = lambda name: None) 
     >>> import nbad
     >>> from pathlib import Path
     >>> square = nbad.kernel(lambda x: x * x)
-    >>> subject = Subject(square, lambda rng, n, dtype: (rng.random(n).astype(dtype),), Path("square.py"))
+    >>> subject = Subject(square, lambda rng, n, dtype: (rng.random(n).astype(dtype),), Path("square.py"), "square.py")
     >>> [sweep.name for sweep in profile(subject, Options(n=1000, seeds=3)).sweeps]
     ['value', 'forward', 'reverse, 1 seed', 'reverse, 3 seeds', 'Jacobian']
     """
@@ -195,7 +195,7 @@ def compare_policies(subject: Subject, options: Options, step: Step = lambda nam
     >>> import nbad
     >>> from pathlib import Path
     >>> cube = nbad.kernel(lambda x: x**3)
-    >>> subject = Subject(cube, lambda rng, n, dtype: (rng.random(n).astype(dtype),), Path("cube.py"))
+    >>> subject = Subject(cube, lambda rng, n, dtype: (rng.random(n).astype(dtype),), Path("cube.py"), "cube.py")
     >>> [cost.policy for cost in compare_policies(subject, Options(n=1000, seeds=3, repeats=1))]
     ['partials', 'mincut', 'recompute', 'auto']
     """

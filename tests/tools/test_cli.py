@@ -1,5 +1,6 @@
 """The command line: what `nbad profile` and `nbad cache` print, and what they say when they cannot."""
 
+import io
 import re
 import sys
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from nbad.errors import ArgumentValueError
 from nbad.profiles import roofs, shares, timing
 from nbad.testing import CheckFailure
 from nbad.tools import cli, kernel_files, plots, profiling, progress
+from nbad.tools.doctor import Diagnosis, Finding
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--n", "3000", "--seeds", "3", "--repeats", "1"]
@@ -343,6 +345,41 @@ def test_sizes_are_positive_whole_numbers(capsys, number):
 
 def test_sizes_may_be_written_with_an_exponent():
     assert cli._parser().parse_args(["profile", "mine.py", "--n", "1e6"]).n == 1_000_000
+
+
+def test_narrow_terminals_cut_nothing(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert cli.main(["profile", write(KERNEL.format("area"), INPUTS), *SMALL]) == 0
+    assert "…" not in capsys.readouterr().out
+    monkeypatch.setattr(cli.doctor, "examine", lambda: Diagnosis((Finding("disk cache", "/a/folder/of/the/cache" * 3),)))
+    assert cli.main(["doctor"]) == 0
+    assert capsys.readouterr().out.count("/") == 5 * 3
+
+
+def test_what_cannot_be_written_is_told_in_a_line(folder, capsys, monkeypatch):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert cli.main(["cache", "info"]) == 2
+    assert capsys.readouterr().err == "`nbad cache`: [Errno 28] No space left on device\n"
+
+
+def test_modules_are_utf_8_on_every_terminal(write, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    assert cli.main(["export", write(KERNEL.format("Fläche"))]) == 0
+    assert "`Fläche`" in written.getvalue().decode()
+
+
+def test_an_interrupt_ends_without_a_traceback(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.disk, "info", interrupted)
+    assert cli.main(["cache", "info"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_version(capsys):

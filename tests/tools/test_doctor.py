@@ -213,6 +213,8 @@ def test_verdict():
     good, bad = Finding("versions", "all"), Finding("threads", "1", "7 cores idle")
     assert Diagnosis((good,)).verdict == "Nothing is lacking."
     assert Diagnosis((good, bad)).verdict == "1 of 2 topics lack something: threads."
+    assert Diagnosis((bad, Finding("vectors, float64", "1", "lanes"))).lacks == ("threads", "vectors, float64")
+    assert Diagnosis((bad, Finding("vectors, float64", "1", "lanes"))).verdict.endswith("something: threads; vectors, float64.")
 
 
 def test_command_prints_a_table_and_the_verdict(capsys, monkeypatch):

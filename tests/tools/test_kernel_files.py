@@ -1,5 +1,7 @@
 """Files that the command line is given: what is wrong with them is told in a few lines, and they stay as they are."""
 
+import re
+import shlex
 import sys
 
 import pytest
@@ -33,7 +35,7 @@ def test_files_that_raise(write, capsys, text, says):
     write("wrong.py", text)
     for command in ("export", "profile"):
         assert cli.main([command, "wrong.py"]) == 2
-        head, fix = f"`nbad {command} wrong.py`: ", "  fix: python wrong.py  # shows how it came to that\n"
+        head, fix = f"`nbad {command} wrong.py`: ", f"  fix: NBAD_FRAMES=1 nbad {command} wrong.py  # shows how it came to that\n"
         assert capsys.readouterr() == ("", head + says + fix)
 
 
@@ -43,12 +45,28 @@ def test_files_that_raise(write, capsys, text, says):
         ("raise RuntimeError('boom')", "`sample_inputs` of mine.py raises RuntimeError\n  got: boom, by def sample_inputs("),
         ("return None", "`sample_inputs` returns no tuple\n  got: NoneType\n"),
         ("return rng.random(n)", "`sample_inputs` returns no tuple\n  got: numpy.ndarray\n"),
+        ("return dict(a=rng.random(n), b=1.0)", "`sample_inputs` returns no tuple\n  got: dict\n"),
+        (
+            "return (rng.random(n),)",
+            "`sample_inputs`: missing a required argument: 'b'\n  got: 1 argument\n  expected: the arguments of `area`",
+        ),
+        ("return rng.random(n), 'wide'", "`area(a, b)`: b holds text\n  got: str 'wide'\n"),
     ],
 )
 def test_functions_for_inputs_that_make_none(write, capsys, inputs, says):
     write("mine.py", KERNEL + f"def sample_inputs(rng, n, dtype): {inputs}\n")
-    assert cli.main(["profile", "mine.py", *SMALL]) == 2
+    assert cli.main(["profile", "mine.py:area", *SMALL]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_fix_of_what_raises_shows_how_it_came_to_that(write, capsys, monkeypatch):
+    write("my kernel.py", KERNEL + "def sample_inputs(rng, n, dtype): return deep()\ndef deep(): return 1 / 0\n")
+    assert cli.main(["profile", "my kernel.py:area"]) == 2
+    setting, _, command = capsys.readouterr().err.splitlines()[-1].partition("fix: ")[2].partition("  #")[0].partition(" ")
+    assert setting == "NBAD_FRAMES=1"
+    monkeypatch.setenv(*setting.split("="))
+    assert cli.main(shlex.split(command)[1:]) == 2
+    assert re.search("in sample_inputs\n.*in deep\n.*ZeroDivisionError", capsys.readouterr().err, re.DOTALL)
 
 
 @pytest.mark.parametrize(
