@@ -119,7 +119,7 @@ def _place(path, line):
 
 
 def running_line() -> Line | None:
-    """Text, file and number of the user's line that is running; no line of libraries that an argument asks, or around the command."""
+    """The user's line that is running; no line of libraries that an argument asks, nor of what is around the command."""
     frame: FrameType | None = None
     outer: FrameType | None = sys._getframe(1)
     while outer is not None and outer.f_code.co_filename != COMMAND:
