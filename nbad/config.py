@@ -19,8 +19,12 @@ CACHE_BYTES = 512 << 20
 POOL_BYTES = 1 << 30  # where nothing tells how much memory there is
 
 
-# whether every value and derivative is checked for nan and inf
-debug = ContextVar("nbad.debug", default=os.environ.get("NBAD_DEBUG", "0") not in ("", "0"))
+def _is_on(name):
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+_DEBUG = _is_on("NBAD_DEBUG")
+debug = ContextVar("nbad.debug", default=_DEBUG)  # whether every value and derivative is checked for nan and inf
 
 # whether elements without a value raise whatever their kernels say: while a plain function runs for a kernel around them
 raising = ContextVar("nbad.raising", default=False)
@@ -28,7 +32,7 @@ raising = ContextVar("nbad.raising", default=False)
 
 def shows_frames() -> bool:
     """Whether tracebacks keep nbad's own frames."""
-    return os.environ.get("NBAD_FRAMES", "0") not in ("", "0")
+    return _is_on("NBAD_FRAMES")
 
 
 def cache_bytes() -> int:

@@ -227,7 +227,8 @@ def _folder() -> tuple[str | None, str | None]:
     """The folder, made where it is missing, if it is private; and what is wrong with it."""
     home = _home()
     if home is None:
-        return None, "there is no home folder"
+        chosen = os.environ.get("NBAD_CACHE_DIR")
+        return None, f"NBAD_CACHE_DIR is no absolute path: {chosen!r}" if chosen else "there is no home folder"
     if not config.cache_bytes():
         return None, "NBAD_CACHE_BYTES is 0"
     folder = os.path.join(home, OWN)

@@ -364,6 +364,7 @@ def test_a_full_disk_leaves_nothing_behind(folder, file, monkeypatch):
 
 
 def test_without_a_home(monkeypatch):
+    monkeypatch.delenv("NBAD_CACHE_DIR", raising=False)
     monkeypatch.setattr(disk, "_home", lambda: None)
     assert not disk.store("key", b"value")
     assert disk.load("key") is None
@@ -382,6 +383,7 @@ def test_a_user_without_a_home(monkeypatch):
 def test_a_relative_folder_is_no_home(monkeypatch):
     monkeypatch.setenv("NBAD_CACHE_DIR", "somewhere")
     assert disk.cache_folder() is None
+    assert str(disk.info()) == "no disk cache: NBAD_CACHE_DIR is no absolute path: 'somewhere'"
 
 
 def test_the_users_cache_folder_by_default(monkeypatch, tmp_path):
@@ -397,6 +399,14 @@ def test_no_bytes_turn_it_off(folder, monkeypatch):
     assert not disk.store("key", b"value")
     assert disk.info().problem == "NBAD_CACHE_BYTES is 0"
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_on"), [("", False), ("0", False), ("False", False), ("off", False), ("1", True), ("yes", True)]
+)
+def test_switches_in_the_environment(monkeypatch, text, is_on):
+    monkeypatch.setenv("NBAD_FRAMES", text)
+    assert config.shows_frames() == is_on
 
 
 @pytest.mark.parametrize(("name", "read"), [("NBAD_CACHE_BYTES", config.cache_bytes), ("NBAD_POOL_BYTES", config.pool_bytes)])
