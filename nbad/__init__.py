@@ -9,10 +9,12 @@ from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
 from nbad.errors import NbadError, NotConvergedError, unknown_name
 from nbad.forks import IMPORTS
-from nbad.version import VERSION as __version__
+from nbad.version import VERSION
 
 if TYPE_CHECKING:
-    from nbad import integrations, special, testing
+    from nbad import integrations as integrations
+    from nbad import special
+    from nbad import testing as testing
     from nbad.api.primitives import primitive
     from nbad.indexing.indexed import indexed
     from nbad.language.special_functions import stop_gradient
@@ -39,6 +41,8 @@ __all__ = [
     "release_memory", "show", "solve", "sparse_hessian", "sparse_jacobian", "special", "stop_gradient", "value_and_grad",
     "value_and_jacobian", "vjp",
 ]
+
+__version__ = VERSION
 
 _MODULES = ("integrations", "special", "testing")
 _HOMES = {

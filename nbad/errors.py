@@ -5,9 +5,12 @@ Errors of a user's derive from `NbadError` and from the builtin that NumPy would
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from nbad.lines import PACKAGE, Line, running_line
 
@@ -175,13 +178,21 @@ def unknown_name(module: str, name: str, known: Iterable[str]) -> AttributeError
         return AttributeError(f"module {module!r} has no attribute {name!r}")
     offered = sorted({*known})
     meant = closest(name, offered)
+    elsewhere = _of_others(name)
     return UnknownNameError(
         f"module {module!r} has no attribute {name!r}",
         got=name,
         expected=", ".join(offered),
-        meant=meant,
-        fix=f"{module}.{meant}" if meant else f"help({module})",
+        meant=elsewhere or meant,
+        fix=elsewhere or (f"{module}.{meant}" if meant else f"help({module})"),
     )
+
+
+def _of_others(name: str) -> str | None:
+    """A function of numbers that Python or NumPy have, as code: kernels know these, and nbad has none of its own."""
+    if hasattr(math, name):
+        return f"math.{name}"
+    return f"np.{name}" if isinstance(getattr(np, name, None), np.ufunc) else None
 
 
 def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -333,7 +333,7 @@ def _call_surface(spline: Any, is_grid: bool, trace: "Trace", x: Any, y: Any, dx
 
 
 # made of the table, so that none is forgotten; `nbad.special` hands them on
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: _function(row, name)
     for row in ROWS
     for module, _, name in (path.rpartition(".") for path in row.spellings)

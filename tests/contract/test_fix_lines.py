@@ -402,6 +402,8 @@ nbad.primitive("p", plain, [lambda: 1.0]) ; nbad.primitive("p", plain, [FIX])
 nbad.primitive("p", plain, ["2"], 3)
 nbad.special.gama
 nbad.special.erff ; FIX
+nbad.special.erf ; FIX(0.5)
+nbad.exp2 ; FIX(0.5)
 nbad.special.gamma("a") ; nbad.special.gamma(FIX)
 x = Labelled(x); | nbad.special.gamma(x) ; nbad.special.gamma(FIX)
 nbad.special.gamma(x, y) ; FIX

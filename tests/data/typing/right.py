@@ -71,3 +71,5 @@ print(bend(a, t), partials, nbad.hessian(decay)(a, t).shape, nbad.hvp(decay, (a,
 print(nbad.show(decay, "plan"), nbad.show(decay, stage="source", dtype="float32"), nbad.explain(decay, a, t, seeds=8).policy)
 with nbad.debugging():
     decay(a, t)
+
+print(nbad.__version__, nbad.testing.check_kernel, nbad.special.expit(0.5), nbad.integrations.scipy.Problem)
