@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nbad.errors import ArgumentTypeError, ArgumentValueError, closest
+from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.indexing.indexed import Indexed
 
@@ -20,6 +21,21 @@ Mode = Literal["auto", "reverse", "forward"]
 Out = Array | tuple[Array, ...] | None
 MATH = ("simd", "libm")
 ERRORS = ("raise", "nan")
+
+
+def check_function(fn: Any) -> None:
+    """What `nbad.kernel` decorates: a function, or an object that is called like one."""
+    is_signature = isinstance(fn, str) and "->" in fn
+    fix = f"@nbad.kernel(signature={fn!r})" if is_signature else "nbad.kernel(lambda x: x * x)"
+    if isinstance(fn, staticmethod | classmethod | property):
+        fix = f"@{type(fn).__name__}  # above @nbad.kernel"
+    elif isinstance(fn, type) and "__call__" in vars(fn):
+        fix = f"nbad.kernel({fn.__name__}())"
+    elif callable(fn):
+        return
+    raise ArgumentTypeError(
+        "`nbad.kernel(fn)`: fn is not a function", got=shown(fn), expected="a Python function of scalars", fix=fix
+    )
 
 
 def check_math(name: str, library: str) -> str:

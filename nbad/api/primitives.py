@@ -19,6 +19,7 @@ import numpy as np
 from nbad import lines
 from nbad.api.primitive_code import Compiled, pointer_to
 from nbad.api.signatures import name_in_code
+from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, fitting
 from nbad.forks import IMPORTS, Lock
 from nbad.graphs.failures import failure_of
@@ -222,7 +223,7 @@ class Primitive:
         except TypeError as error:
             raise ArgumentTypeError(
                 f"`{self.__name__}({', '.join(self._names)})`: {error}",
-                got=f"{len(args) + len(kwargs)} arguments",
+                got=plural(len(args) + len(kwargs), "argument"),
                 expected=f"{len(self._names)}: {', '.join(self._names)}",
                 meant=closest(next((key for key in kwargs if key not in self._names), None), self._names),
                 fix=f"{self.__name__}({', '.join(self._names)})",
@@ -299,7 +300,7 @@ def _recipes(call: str, name: str, names: tuple[str, ...], partials: Any) -> Cal
     if len(partials) != len(names):
         raise ArgumentValueError(
             f"{call}: there must be one partial for each parameter of the implementation",
-            got=f"{len(partials)} partials",
+            got=plural(len(partials), "partial"),
             expected=f"{len(names)}: by {', '.join(names)}",
             fix=_partials(names),
         )

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from nbad import lines
+from nbad.api.options import check_function
+from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest
 from nbad.foreign import VERBS, shown, table_of
 from nbad.tracing.arguments import signature_of
@@ -26,14 +28,7 @@ GROUP = re.compile(rf"\(\s*((?:{SIZE}\s*(?:,\s*{SIZE}\s*)*)?)\)")
 
 def parameters_of(function, name):
     """The parameters of a function that is to be a kernel, checked."""
-    if not callable(function):
-        is_signature = isinstance(function, str) and "->" in function
-        raise ArgumentTypeError(
-            "`nbad.kernel(fn)`: fn is not a function",
-            got=shown(function),
-            expected="a Python function of scalars",
-            fix=f"@nbad.kernel(signature={function!r})" if is_signature else "nbad.kernel(lambda x: x * x)",
-        )
+    check_function(function)
     try:
         if isinstance(function, np.ufunc):  # from NumPy 2.4 on they have signatures, of `out=` and more
             raise ValueError
@@ -324,8 +319,8 @@ def misbound(kernel, parameters, args, kwargs, fault):
         return _for_table(kernel, type(args[0]).__name__, *table, kwargs, fault, called)
     return ArgumentTypeError(
         f"`{kernel.__name__}({listing})`: {fault}",
-        got=f"{len(args) + len(kwargs)} arguments",
-        expected=f"{len(kernel.parameters)} at most: {listing}",
+        got=plural(len(args) + len(kwargs), "argument"),
+        expected=f"{len(kernel.parameters)} at most: {listing}" if listing else "none",
         meant=meant and f"{meant}=",
         fix=spelled(kernel, passed, called, lines.argnums(), **options),
     )

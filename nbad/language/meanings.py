@@ -107,7 +107,8 @@ def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...]
             raise trace.refusal(f"passes `{name}=` to `{path}`", _example(function))
     if arity is not None and arity != len(args):
         fix = refusals.LIBRARY.get(path, _example(function))
-        raise trace.refusal(f"calls `{path}` with {len(args)} arguments", fix, expected=f"{arity}")
+        what = f"calls `{path}` with {len(args)} argument{'s' * (len(args) != 1)}"
+        raise trace.refusal(what, fix, expected=f"{arity}")
     if arity is None:
         try:
             inspect.signature(act).bind(trace, *args, **options)

@@ -34,8 +34,7 @@ def _function(row: Operation, name: str) -> Callable[..., Any]:
             return traced._trace.call(function, operands, {})
         if len(operands) != len(row.operands):
             raise ArgumentTypeError(
-                f"`nbad.special.{name}` is called with {len(operands)} arguments",
-                got=f"{len(operands)} arguments",
+                f"`nbad.special.{name}` is called with {len(operands)} argument{'s' * (len(operands) != 1)}",
                 expected=f"{len(row.operands)}",
                 fix=f"nbad.special.{name}({', '.join(['x', 'y', 'z'][: len(row.operands)])})",
             )

@@ -127,11 +127,9 @@ def unknown(trace: "Trace", path: str) -> TraceError:
         return trace.refusal(what, refusals.LIBRARY.get(path, *close))
     known = textwrap.shorten(f"one of {module}: {', '.join(offered)}", SHOWN, placeholder=" ...")
     is_scalar = not path.startswith(_ARRAYS) or isinstance(getattr(np, name, None), np.ufunc)
-    fix = (
-        f"an operation of your own, made by nbad.primitive({name!r}, ...)"
-        if is_scalar
-        else "the same, written in loops over items"
-    )
+    fix = next((p for p in (f"math.{name}", f"numpy.{name}") if p in MEANINGS), "the same, written in loops over items")
+    if is_scalar and fix not in MEANINGS:
+        fix = f"an operation of your own, made by nbad.primitive({name!r}, ...)"
     return trace.refusal(what, fix, expected=known if offered else "a function of math or numpy")
 
 

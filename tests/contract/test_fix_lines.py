@@ -4,6 +4,7 @@ Each row is what is set up, the wrong call, and the right one, in which FIX stan
 comment. The fix alone is the right call where the row does not say otherwise.
 """
 
+import cmath
 import copy
 import datetime
 import math
@@ -30,6 +31,11 @@ class Labelled:
 
     def __array_ufunc__(self, *args, **kwargs):
         return NotImplemented
+
+
+class Doubled:
+    def __call__(self, x):
+        return 2.0 * x
 
 
 class Unconvertible:
@@ -102,7 +108,16 @@ def namespace():
     values, pullback_of_two = nbad.vjp(g, x, y)
     pushforward = nbad.linearize(f, x, y)[1]
     gauss = nbad.primitive("gauss", lambda x: math.exp(-x * x), ["-2*x*v"])
-    return {**globals(), **locals(), "numpy": np, "copy": copy, "datetime": datetime, "sympy": sympy, "rational": rational}
+    return {
+        **globals(),
+        **locals(),
+        "numpy": np,
+        "cmath": cmath,
+        "copy": copy,
+        "datetime": datetime,
+        "sympy": sympy,
+        "rational": rational,
+    }
 
 
 # arguments
@@ -341,6 +356,9 @@ nbad.kernel(plain, signature="(n,)->(n") ; nbad.kernel(plain, FIX)(np.ones(4))
 nbad.kernel(plain, signature="(3)") ; nbad.kernel(plain, FIX)
 nbad.kernel(plain, signature="(3),(3)->(3)") ; nbad.kernel(plain, FIX)(x)
 nbad.kernel(plain, signature=3) ; nbad.kernel(plain, FIX)(x)
+nbad.kernel(staticmethod(plain)) ; FIX\\n@nbad.kernel\\ndef h(x): return 2.0 * x\\nh(x)
+nbad.kernel(property(plain)) ; FIX\\n@nbad.kernel\\ndef h(self): return self.x
+nbad.kernel(Doubled) ; FIX(x)
 nbad.kernel(np.sin) ; FIX(x)
 nbad.kernel(np.hypot) ; FIX(x, y)
 nbad.kernel(max) ; FIX(x, y)
@@ -353,6 +371,7 @@ f.precompile("float63") ; FIX
 nbad.kernel(lambda x: np.sine(x))(x) ; FIX(x)
 nbad.kernel(lambda x: np.expp(x))(x) ; FIX(x)
 nbad.kernel(lambda x: math.sinus(x))(x) ; FIX(1.0)
+nbad.kernel(lambda x: cmath.exp(x))(x) ; FIX(1.0)
 nbad.kernel(lambda x: np.linalg.normm(x))(x) ; FIX(x)
 nbad.kernel(lambda x: x - np.mean(x))(x) ; FIX; nbad.kernel(lambda x, x_mean: x - x_mean)(x, x_mean)
 nbad.kernel(lambda x: np.exp(x) / np.sum(np.exp(x)))(x) ; FIX
