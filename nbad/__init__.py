@@ -1,4 +1,16 @@
-"""nbad: elementwise kernels with one forward sweep and many independent pullbacks."""
+"""nbad: elementwise kernels with one forward sweep and many independent pullbacks.
+
+A kernel is written as a plain function of numbers, and called with whole arrays; so are its derivatives. `help(nbad.kernel)` tells
+what may stand in it, `help(nbad.vjp)` what its sweeps keep, and the names below what else there is.
+
+Examples
+--------
+>>> import nbad
+>>> square = nbad.kernel(lambda x: x * x)
+>>> y, pullback = nbad.vjp(square, [1.0, 2.0])
+>>> pullback(1.0), pullback(10.0)
+((array([2., 4.]),), (array([20., 40.]),))
+"""
 
 import importlib
 import sys
