@@ -1,7 +1,7 @@
 """nbad: elementwise kernels with one forward sweep and many independent pullbacks.
 
-A kernel is written as a plain function of numbers, and called with whole arrays; so are its derivatives. `help(nbad.kernel)` tells
-what may stand in it, `help(nbad.vjp)` what its sweeps keep, and the names below what else there is.
+A kernel is written as a plain function of numbers, and called with whole arrays; so are its derivatives. `help(nbad.kernel)`
+tells how it is made, `help(nbad.vjp)` what its sweeps keep, and the names below what else there is.
 
 Examples
 --------

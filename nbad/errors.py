@@ -7,12 +7,13 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from nbad.lines import PACKAGE, Line, running_line
+from nbad.lines import PACKAGE, Line, is_library, running_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,11 +102,12 @@ class InternalError(NbadError, RuntimeError):
     """nbad broke one of its own invariants: a bug of ours, never of the caller's."""
 
 
-def cut(error: NbadError) -> None:
+def cut(error: Exception) -> None:
     """Take the frames of nbad's own files out of the traceback of an error that leaves a public call.
 
     To be called where the error is caught, before a bare `raise`, which adds no frame: what calls it is cut off, too. Errors that
-    this one was raised from are cut likewise, where a frame of the user's is left. NBAD_FRAMES=1 keeps all; so do bugs of ours.
+    this one was raised from are cut likewise, where a frame of the user's is left. NBAD_FRAMES=1 keeps all; so do bugs of ours,
+    and what else nbad's own code raises. What the user's code raises is the user's.
 
     Examples
     --------
@@ -118,7 +120,8 @@ def cut(error: NbadError) -> None:
     """
     from nbad import config  # which imports this file
 
-    if isinstance(error, InternalError) or config.shows_frames():
+    is_ours = isinstance(error, InternalError) or not (isinstance(error, NbadError) or _is_of_users(error))
+    if is_ours or config.shows_frames():
         return
     error.__traceback__ = _users_part(error.__traceback__)
     known, before = {id(error)}, _before(error)
@@ -126,6 +129,12 @@ def cut(error: NbadError) -> None:
         known.add(id(before))
         before.__traceback__ = _users_part(before.__traceback__) or before.__traceback__
         before = _before(before)
+
+
+def _is_of_users(error: Exception) -> bool:
+    """Whether code of the user's raised an error, or a library that it called."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if not is_library(frame)]
+    return bool(frames) and not frames[-1].f_code.co_filename.startswith(PACKAGE)
 
 
 def _before(error: BaseException) -> BaseException | None:
@@ -152,7 +161,7 @@ def leaving(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 
@@ -217,7 +226,7 @@ def fitting(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                         raise
                     fault = error
                 raise misfit(function, args, kwargs, fault, example)
-            except NbadError as error:
+            except Exception as error:
                 cut(error)
                 raise
 

@@ -32,7 +32,7 @@ from nbad.api.signatures import (
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import Treelike, flattened, grouped, names_in
 from nbad.api.ufunc import Ufunc
-from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, TraceError, closest, cut, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, cut, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
 from nbad.memo import MANY, Memo, Recent
@@ -106,7 +106,7 @@ class Kernel(Ufunc, Inspected, Treelike):
                     if made is not False:
                         return made
             return _general()(self, args, kwargs, out)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 

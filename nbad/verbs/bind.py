@@ -9,7 +9,7 @@ from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import ArrayArgument
 from nbad.displays.names import Public
-from nbad.errors import ArgumentTypeError, NbadError, cut, fitting
+from nbad.errors import ArgumentTypeError, cut, fitting
 from nbad.foreign import named
 from nbad.runtime import plain
 from nbad.verbs.gradients import Hessian, ValueAndGrad
@@ -106,7 +106,7 @@ class Way:
                 self._left -= 1
                 self._settle()
             return made
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 

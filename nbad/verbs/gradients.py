@@ -12,7 +12,7 @@ from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Array, ArrayArgument
 from nbad.api.signatures import name_in_code, spelled
 from nbad.api.trees import FILLED, flattened
-from nbad.errors import ArgumentValueError, NbadError, TraceError, cut, fitting, leaving
+from nbad.errors import ArgumentValueError, TraceError, cut, fitting, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
@@ -263,7 +263,7 @@ class ValueAndGrad(Made):
             into = out if out is None else self._flat(out)
             made = self.both(*xs, out=into, **kwargs) if kwargs else self.both(*xs, out=into)
             return out or (made[0], made[1:] if self.is_many else made[1])
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 

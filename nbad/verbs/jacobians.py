@@ -16,7 +16,7 @@ from nbad.api.signatures import RECEIVERS
 from nbad.api.trees import flattened
 from nbad.displays import html
 from nbad.displays.names import Public
-from nbad.errors import ArgumentValueError, NbadError, closest, cut, fitting, leaving
+from nbad.errors import ArgumentValueError, closest, cut, fitting, leaving
 from nbad.lines import MADE_BY
 from nbad.runtime import plain, sweeps
 from nbad.runtime.out import check_out, check_overlaps
@@ -194,7 +194,7 @@ class Jacobian(Made):
                     if made is not False:
                         return made
             return self._general(xs, out, kwargs)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 

@@ -9,7 +9,7 @@ from nbad.assembly.scatter import Picked, sweeps_over
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, cut, leaving
 from nbad.foreign import shown
 from nbad.graphs.structures import in_tuple
 from nbad.memo import MISSING, cached_property
@@ -130,7 +130,7 @@ class Pullback(Public):
                     return made
             seeds = self._seeds(ONE[reverse.dtype.itemsize], ct)
             return self._sweep_into(seeds, None, out, accumulate)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 
@@ -178,7 +178,7 @@ class Pullback(Public):
             given = MANY[reverse.dtype.itemsize]
             seeds = self._seeds(given, cts)
             return self._sweep_into(seeds, self._count(given, seeds), out, accumulate)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 

@@ -15,7 +15,7 @@ from nbad.api.signatures import code_of, spelled
 from nbad.api.trees import flattened
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
-from nbad.errors import ArgumentTypeError, ArgumentValueError, NbadError, cut, fitting, leaving
+from nbad.errors import ArgumentTypeError, ArgumentValueError, cut, fitting, leaving
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.graphs.structures import in_tuple
@@ -78,7 +78,7 @@ class Pushforward(Public):
             if made is not False:
                 return made
             return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 
@@ -119,7 +119,7 @@ class Pushforward(Public):
             given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
             arrays = self._read(given, tangents)
             return self._push(arrays, self._count(given, arrays), out)
-        except NbadError as error:
+        except Exception as error:
             cut(error)
             raise
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nbad
+from nbad import lines
 from nbad.errors import InternalError, NbadError, cut, leaving
 from nbad.lines import PACKAGE
 
@@ -117,16 +118,31 @@ def test_in_threads():
     assert found == [[(__file__, "run")]]
 
 
-def test_errors_of_the_users_own_keep_all():
-    @nbad.kernel
-    def root(x):
-        if x < 0.0:
-            raise OverflowError("too small")
-        return math.sqrt(x)
+@nbad.kernel
+def root(x):
+    if x < 0.0:
+        raise OverflowError("too small")
+    return math.sqrt(x)
 
-    with pytest.raises(OverflowError, match="too small") as caught:
-        root(np.array([1.0, -1.0]))
-    assert frames(caught.value)[-1] == (__file__, "root")
+
+@nbad.kernel
+def misspelled(x):
+    return mtah.sin(x)  # noqa: F821
+
+
+@pytest.mark.parametrize(("kernel", "says"), [(root, "too small"), (misspelled, "name 'mtah' is not defined")])
+def test_errors_of_the_users_own_show_no_frames_of_nbads_either(kernel, says):
+    for call in (kernel, lambda *xs: nbad.vjp(kernel, *xs), nbad.jacobian(kernel), nbad.value_and_grad(kernel)):
+        with pytest.raises((OverflowError, NameError), match=says) as caught:
+            call(np.array([1.0, -1.0]))
+        assert {file for file, _ in frames(caught.value)} == {__file__}
+        assert frames(caught.value)[-1][1] == kernel.__name__
+
+
+def test_what_nbads_code_raises_by_mistake_keeps_all():
+    with pytest.raises(AttributeError, match="has no attribute") as caught:
+        leaving(lines.parts_of)(3)
+    assert frames(caught.value)[-1][0].startswith(PACKAGE)
 
 
 def test_errors_that_were_raised_from_others():
