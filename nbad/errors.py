@@ -253,7 +253,7 @@ def misfit(
     return ArgumentTypeError(
         f"`{name or function.__name__}{shown}`: {str(fault).partition('() ')[2] or fault}",
         got=", ".join([f"{len(args)} by position", *(f"{name}=" for name in kwargs)]),
-        expected=f"the arguments {', '.join(known)}",
+        expected=f"the arguments {', '.join(known)}" if known else "no arguments",
         meant=meant and f"{meant}=",
         fix=example.format(f=f, xs=", ".join(xs)),
     )

@@ -286,11 +286,11 @@ def spelled(kernel, arguments, verb=None, selected=None, /, **options):
         base, by = kernel._made_from[0], kernel._made_from[2][-1]
         return f"nbad.value_and_grad({code_of(base)}{_chosen(base, by)})({xs}{more})"
     name = code_of(kernel)
-    if verb in ("vjp", "linearize", "explain", "check_kernel"):
+    if verb in ("vjp", "linearize", "explain", "check_kernel", "profile"):
         return f"nbad.{'testing.' * (verb == 'check_kernel')}{verb}({name}, {xs}{more})"
     if verb in ("jvp", "hvp"):
         return f"nbad.{verb}({name}, ({xs},), ({', '.join(['1.0'] * len(arguments))},){more})"
-    if verb in ("jacobian", "value_and_jacobian", "hessian", "value_and_grad", "normal_equations"):
+    if verb in lines.MADE_BY.values():
         return f"nbad.{verb}({name}{'' if selected is None else f', {selected!r}'})({xs}{more})"
     return f"{name}({xs}{more})"
 

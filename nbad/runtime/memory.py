@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad import config
-from nbad.errors import ArgumentValueError, NbadError
+from nbad.errors import ArgumentValueError, NbadError, fitting
 from nbad.forks import Lock
 from nbad.memo import cached_property
 from nbad.native import cpython
@@ -244,6 +244,7 @@ def _trim():
     return None if resource is None else getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
+@fitting("nbad.release_memory()")
 def release_memory() -> int:
     """Give the memory that nbad keeps for reuse back to the system; tells how many bytes that were.
 

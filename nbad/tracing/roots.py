@@ -1,6 +1,7 @@
 """Equations inside kernels: `nbad.solve` and SciPy's root finders; arguments checked, the function traced, its root a value."""
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Sequence, Sized
 from numbers import Integral, Real
@@ -10,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbad.derivatives.implicit import Equations, begin_within, implicit, newton, newton_within
-from nbad.errors import NotConvergedError
+from nbad.displays.text import plural
+from nbad.errors import NotConvergedError, misfit
+from nbad.foreign import shown
 from nbad.graphs.flags import Cause, Flag
 from nbad.graphs.interpreter import evaluate
 from nbad.graphs.steps import extract
@@ -107,6 +110,10 @@ def _check(trace: Trace, problem: Problem) -> None:
     """Refuse options that mean nothing."""
     if problem.refused is not None:
         raise trace.refusal(*problem.refused)
+    fault = _misfit(problem)
+    if fault is not None:
+        fix, takes = "nbad.solve(lambda v, a: v * v - a, 1.0, a)", f"the unknown and {plural(len(problem.params), 'parameter')}"
+        raise trace.refusal("solves what is no residual", fix, got=fault, expected=f"a function of {takes}")
     wrong = {
         "max_passes": not isinstance(problem.max_passes, Integral) or problem.max_passes < 1,
         "tol": not isinstance(problem.tol, Real) or not 0.0 <= problem.tol < float("inf"),
@@ -115,6 +122,19 @@ def _check(trace: Trace, problem: Problem) -> None:
     for name in filter(wrong.__getitem__, wrong):
         fix = {"max_passes": "max_passes=100", "tol": "tol=1e-12  # a plain number", "bracket": "bracket=(low, high)"}[name]
         raise trace.refusal(f"solves an equation with a wrong `{name}`", fix, got=repr(getattr(problem, name)))
+
+
+def _misfit(problem: Problem) -> str | None:
+    """Why the residual cannot be called with the unknown and the parameters; None where it can, or where nobody knows."""
+    if not callable(problem.residual):
+        return shown(problem.residual)
+    try:
+        inspect.signature(problem.residual).bind(problem.start, *problem.params)
+    except TypeError as fault:
+        return str(fault)
+    except ValueError:
+        return None
+    return None
 
 
 class _Within:
@@ -307,6 +327,20 @@ _OF_SCIPY: dict[str, Callable[..., Problem]] = dict.fromkeys(("bisect", "brenth"
     "root_scalar": _root_scalar,
     "root": _root,
 }
+
+
+def solver(trace: Trace, function: Any, path: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """What answers calls of a function that `problem_of` knows, in a kernel that names it by `path`."""
+    read: Any = problem_of(function)
+
+    def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            problem = read(*args, **kwargs)
+        except TypeError as fault:
+            raise misfit(function, args, kwargs, fault, f"{path}(residual, start)") from None
+        return solved(trace, problem)
+
+    return invoke
 
 
 def problem_of(function: Any) -> Callable[..., Problem] | None:

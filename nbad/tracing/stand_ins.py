@@ -231,8 +231,7 @@ class Rebinder:
 
     def _solver(self, value: Any, path: str) -> StandIn:
         """A root finder: what it solves runs in the trace, and sees traced values around it."""
-        problem: Any = roots.problem_of(value)  # there is one, by the rule
-        return StandIn(value, path, self, lambda args, kwargs: roots.solved(self.trace, problem(*args, **kwargs)))
+        return StandIn(value, path, self, roots.solver(self.trace, value, path))
 
     def _impure(self, value: Any, path: str) -> StandIn:
         def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:

@@ -71,6 +71,10 @@ class Derived:
         return np.ones(3)
 
 
+def by_two(v, a):
+    return v * v - a
+
+
 def numbers(self):
     return self.numbers
 
@@ -386,6 +390,15 @@ nbad.kernel(lambda x: x + "a")(x) ; x + FIX
 nbad.kernel(lambda x: taylor(x, x))(x) ; FIX; taylor(x, order)
 nbad.kernel(lambda x: sum([x] * 100), max_operations=10)(x) ; FIX\\ndef h(x): return sum([x] * 100)\\nh(x)
 nbad.kernel(lambda x, out: out) ; exec("FIX")
+
+nbad.kernel(lambda a: nbad.solve(3, 1.0, a))(1.0) ; a = 2.0; FIX
+nbad.kernel(lambda a: nbad.solve(lambda v: v * v - 2, 1.0, a))(1.0) ; a = 2.0; FIX
+nbad.kernel(lambda a: nbad.solve(by_two, 1.0, a, a))(1.0) ; a = 2.0; FIX
+nbad.kernel(lambda a: nbad.solve(lambda v: v - a))(1.0) ; residual, start = (lambda v: v - 1.0), 1.0; FIX
+nbad.kernel(lambda a: nbad.solve(lambda v: v - a, 1.0, tolerance=1.0))(1.0) ; residual, start = (lambda v: v - 1.0), 1.0; FIX
+nbad.sparse_jacobian(g)(x) ; f = g; FIX
+nbad.profile(f) ; exec("FIX")
+nbad.release_memory(1) ; FIX
 
 nbad.from_sympy()
 nbad.from_sympy("x**2", sympy.Symbol("x")) ; nbad.from_sympy(FIX, sympy.Symbol("x"))(x)
