@@ -1,7 +1,6 @@
 """Equations inside kernels: `nbad.solve` and SciPy's root finders; arguments checked, the function traced, its root a value."""
 
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Sequence, Sized
 from numbers import Integral, Real
@@ -22,6 +21,7 @@ from nbad.language.merging import both
 from nbad.language.trace import Trace
 from nbad.language.values import first_traced
 from nbad.operations.row import BOOL, REAL
+from nbad.tracing.arguments import signature_of
 
 TOL, MAX_PASSES = 1e-12, 100
 
@@ -129,7 +129,7 @@ def _misfit(problem: Problem) -> str | None:
     if not callable(problem.residual):
         return shown(problem.residual)
     try:
-        inspect.signature(problem.residual).bind(problem.start, *problem.params)
+        signature_of(problem.residual).bind(problem.start, *problem.params)
     except TypeError as fault:
         return str(fault)
     except ValueError:
