@@ -129,7 +129,8 @@ def _misfit(problem: Problem) -> str | None:
     if not callable(problem.residual):
         return shown(problem.residual)
     try:
-        signature_of(problem.residual).bind(problem.start, *problem.params)
+        written = getattr(problem.residual, "_original", problem.residual)  # what a stand-in is asked for, the trace watches
+        signature_of(written).bind(problem.start, *problem.params)
     except TypeError as fault:
         return str(fault)
     except ValueError:
