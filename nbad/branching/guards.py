@@ -2,12 +2,12 @@
 
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import variables
 from nbad.branching.returns import Call
-from nbad.containers.kinds import is_atom, is_foreign
+from nbad.containers.kinds import ATOMS, carried, is_atom, is_foreign, kind_of
 from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.lines import Line, running_line
@@ -122,24 +122,40 @@ def refuse_end(flow: "Flow", items: Iterator[Any]) -> None:
 
 
 def acts_when_let_go(value: Any) -> bool:
-    """Whether code of the user's runs, or a weak reference tells, where a value, or what it may hold alone, is let go of."""
-    found, left = set[int](), [value]
-    while left:
-        one = left.pop()
-        cls: Any = type(one)
-        if is_atom(cls) or id(one) in found:
-            continue
-        found.add(id(one))
-        is_users = not is_foreign(cls)
-        if is_users and (hasattr(cls, "__del__") or weakref.getweakrefcount(one)):
-            return True
+    """Whether code of the user's runs, or a weak reference from elsewhere tells, where a value and what it holds are let go."""
+    held = held_by([value])
+    references = list[Any]()
+    for one in held.values():
         if isinstance(one, Iterator) and has_end(one):
             return True
-        if isinstance(one, list | tuple | dict):
-            left += one.values() if isinstance(one, dict) else one
-        elif is_users:
-            left += getattr(one, "__dict__", {}).values()
-    return False
+        if _is_users(one):
+            if hasattr(type(one), "__del__"):
+                return True
+            references += weakref.getweakrefs(one)
+    return any(id(reference) not in held for reference in references)
+
+
+def held_by(values: Iterable[Any]) -> dict[int, Any]:
+    """What values, and the containers and objects of the user's that they lead to, keep alive, by identity."""
+    held, left = dict[int, Any](), list(values)
+    while left:
+        one = left.pop()
+        if is_atom(type(one)) or id(one) in held:  # type: ignore[arg-type]  # a class is hashable
+            continue
+        held[id(one)] = one
+        items: Iterable[Any] = ()
+        if type(one) in (list, tuple):
+            items = one
+        elif isinstance(one, dict | set) or _is_users(one):
+            items = kind.read(one).items if (kind := kind_of(one)) else carried(one)
+        if not ATOMS.issuperset(map(type, items)):  # as those of most tables are
+            left += items
+    return held
+
+
+def _is_users(value: Any) -> bool:
+    """Whether a value is an object of a class of the user's; classes themselves are let go of by the garbage collector alone."""
+    return not isinstance(value, type) and not is_foreign(type(value))  # type: ignore[arg-type]  # a class is hashable
 
 
 def refuse_to_let_go(flow: "Flow", name: str, before: Any, after: Any, line: Line) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nbad import lines
-from nbad.branching.guards import acts_when_let_go
+from nbad.branching.guards import acts_when_let_go, held_by
 from nbad.language import arrays
 from nbad.language.trace import Trace
 from nbad.language.values import Tracer
@@ -33,10 +33,12 @@ class Names:
     trace : Trace
     caller : code
         What calls the kernel's function.
+    outer : list of (str, object)
+        Variables of code outside the kernel that can be changed.
     """
 
-    def __init__(self, trace: Trace, caller: CodeType) -> None:
-        self._trace, self._caller = trace, caller
+    def __init__(self, trace: Trace, caller: CodeType, outer: list[tuple[str, Any]]) -> None:
+        self._trace, self._caller, self._outer = trace, caller, outer
         self._stack: list[FrameType] = []  # of the user's functions that run, outermost first
         self._frame: FrameType | None = None  # in which the last operation ran
         self._found: dict[str, list[int]] = {}  # by variable the nodes that it held, in order
@@ -110,10 +112,14 @@ class Names:
 
     def _check_lifetimes(self, frame: FrameType) -> None:
         """Refuse what should have acted when the function returned, for its frame alone has kept it alive until now."""
-        others = [value for caller in self._stack for value in caller.f_locals.values()]
         for name, value in frame.f_locals.items():
-            if acts_when_let_go(value) and not any(value is other for other in others):
+            if acts_when_let_go(value) and id(value) not in self._kept():
                 raise self._trace.refusal_of("let go", line=lines.line_of(frame.f_code, frame.f_lineno), name=name)
+
+    def _kept(self) -> dict[int, Any]:
+        """What the functions that run, and code outside the kernel, keep alive."""
+        variables = *(frame.f_locals.items() for frame in self._stack), self._outer
+        return held_by(value for _, value in itertools.chain.from_iterable(variables))
 
     def _note(self, name: str, k: int) -> None:
         if self._trace.builder.nodes[k].op not in NAMELESS:

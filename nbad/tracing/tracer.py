@@ -74,8 +74,8 @@ def trace(
     """
     name = getattr(function, "__name__", type(function).__name__)
     run = Trace(name, [slot for argument in arguments for slot in argument.slots], max_operations, max_passes)
-    with _running(run, function), Names(run, _call.__code__) as names:
-        rebinder = Rebinder(run)
+    rebinder = Rebinder(run)
+    with _running(run, function), Names(run, _call.__code__, rebinder.flow.outer) as names:
         with rebinder.flow:
             returned = _call(rebinder, function, arguments, constants)
         run.line = functools.partial(_line, function, returned is not None)  # an array of traced values would never be collected

@@ -107,6 +107,33 @@ def generator_of_a_helper(x):
     return y + 10 * log[0]
 
 
+def seen_by_its_caller(x):
+    class Value:
+        pass
+
+    def half(v):
+        value = Value()
+        return weakref.ref(value), (0.5 * v if v > 0.4 else v)
+
+    seen, y = half(x)
+    return (1.0 if seen() is None else 2.0) + y
+
+
+class Slotted:
+    __slots__ = ("within",)
+
+    def __init__(self, within):
+        self.within = within
+
+
+def held_by_a_slot(x):
+    log = [0.0]
+    held = Slotted(Noted(log))
+    if x > 0.4:
+        held = None
+    return log[0] if held is None else 2 * log[0]
+
+
 @pytest.mark.parametrize(
     "f",
     [
@@ -115,6 +142,8 @@ def generator_of_a_helper(x):
         deleted_in_both_arms,
         seen_by_a_weak_reference,
         made_in_a_body_that_fails,
+        seen_by_its_caller,
+        held_by_a_slot,
         held_by_a_helper,
         generator_of_a_helper,
     ],
@@ -147,6 +176,62 @@ def generator_of_the_caller(x):
     return y + 10 * log[0]
 
 
-@pytest.mark.parametrize("f", [ended_in_its_arm, made_by_passes_that_are_one, generator_of_the_caller])
+class Part:
+    """A part knows its whole by a weak reference, as those of trees do."""
+
+    def __init__(self, value, whole=None):
+        self.value, self.parts, self.whole = value, [], whole and weakref.ref(whole)
+        if whole is not None:
+            whole.parts.append(self)
+
+    def total(self, factor=1.0):
+        value = factor * sum([self.value, *(part.value for part in self.parts)])
+        return value if value > 0.4 else 0.5
+
+
+def tree_of_a_helper(x):
+    def total(v):
+        root = Part(v if v > 0.4 else 0.5)
+        return Part(2 * v, root).whole().value
+
+    return 3 * total(x)
+
+
+def tree_in_an_object(x):
+    def grown(v):
+        root = Part(v if v > 0.4 else 0.5)
+        return Slotted(Part(2 * v, root)), Slotted(root)
+
+    leaf, root = grown(x)
+    return leaf.within.value * root.within.value
+
+
+def trees_of_passes(x):
+    while x > 0.1:
+        root = Part(x)
+        x = 0.5 * Part(-0.5 * x, root).value + 0.1 * root.value
+    return x
+
+
+SEEN = [Part(0.5)]
+PART = Part(2.0, SEEN[0])
+
+
+def weakly_seen_outside(x):
+    return 2 * SEEN[0].total(x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        ended_in_its_arm,
+        made_by_passes_that_are_one,
+        generator_of_the_caller,
+        tree_of_a_helper,
+        tree_in_an_object,
+        trees_of_passes,
+        weakly_seen_outside,
+    ],
+)
 def test_what_is_let_go_of_for_all_ends_where_python_ends_it(f):
     np.testing.assert_allclose(nbad.kernel(f)(XS), [f(x) for x in XS.tolist()], rtol=1e-14)
