@@ -61,11 +61,6 @@ def returns(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Return) for node in own_nodes([statement], CLOSED))
 
 
-def leaves(statement: ast.stmt) -> bool:
-    """Whether a statement of a `finally` may leave it, and with it an error that is on its way."""
-    return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in own_nodes([statement], CLOSED))
-
-
 def asked_names(function: ast.AST) -> set[str]:
     """The names by which a function, or one in it, may do something else where they have no value: catch that error, or look."""
     nodes = all_nodes(function)

@@ -40,7 +40,7 @@ from nbad.rewriting import syntax
 from nbad.rewriting.expressions import At
 from nbad.rewriting.jumps import jumps
 from nbad.rewriting.loops import Loops, Place, settings
-from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, changed, is_plain_function, leaves, placed, returns
+from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, changed, is_plain_function, placed, returns
 from nbad.rewriting.writes import with_writes
 
 _HANDLING = (ast.Subscript, ast.Attribute, ast.Call, ast.IfExp, ast.BoolOp)
@@ -189,13 +189,13 @@ class Rewriter(Loops):
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
         """A `finally` is guarded; within it the handlers are, too, arms of elements that fail in the body."""
         variable, at = self.temporary(), At(node)
-        is_left = any(map(leaves, node.finalbody))
+        is_left = any(returns(part) or jumps(part) for part in node.finalbody)
         block = place.inside
         inner = self._tried(node, block) if node.handlers else self.block(node.body, block)
         if not node.finalbody:
             return inner
         finalbody = self._rest(node.finalbody, place)
-        begun = [f"{variable}.passed()", f"{variable}.finish({any(returns(part) or jumps(part) for part in node.finalbody)})"]
+        begun = [f"{variable}.passed()", f"{variable}.finish({is_left})"]
         begun += [f"{variable}.ran()"] if is_left else []
         finalbody = [*at.lines("\n".join(begun)), *finalbody, *at.lines(f"{variable}.finished()")]
         new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)

@@ -910,6 +910,7 @@ def test_long_loops_are_loops_of_the_machine():
 JUMPS = {
     "continue without a break": "try:\n    last = k\nfinally:\n    total += x\n    if k == 1:\n        continue\n    total += 10",
     "continue behind a break": "try:\n    if k == 1: break\nfinally:\n    total += x\n    if k < 3: continue\n    total += 10",
+    "jumps of its own loop": "try:\n    total += x\nfinally:\n    for j in (0, 1):\n        if j == k: break\n        total += j",
     "break behind a continue": "try:\n    if k == 1: continue\nfinally:\n    total += x\n    if k == 1: break\n    total += 10",
 }
 
