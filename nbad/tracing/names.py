@@ -8,7 +8,7 @@ before. An argument keeps its name, and is `x.1` where the variable was given an
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
-from inspect import CO_GENERATOR
+from inspect import CO_GENERATOR, CO_OPTIMIZED
 from types import CodeType, FrameType
 from typing import Any
 
@@ -94,11 +94,11 @@ class Names:
     def _leave(self, frame: FrameType) -> None:
         """Note what the variables of a function hold at its end."""
         code = frame.f_code
+        if self._stack and "__nbad__" in frame.f_globals and not code.co_flags & CO_GENERATOR:
+            self._check_lifetimes(frame)
         is_kernels = not self._stack or code.co_name == self._trace.name
         if not is_kernels and code.co_name.startswith("<"):  # a comprehension, or a lambda
             return
-        if self._stack and "__nbad__" in frame.f_globals and not code.co_flags & CO_GENERATOR:
-            self._check_lifetimes(frame)
         before = "" if is_kernels else f"{code.co_name}."
         for name, value in frame.f_locals.items():
             kind = type(value)
@@ -118,8 +118,13 @@ class Names:
 
     def _kept(self) -> dict[int, Any]:
         """What the functions that run, and code outside the kernel, keep alive."""
-        variables = *(frame.f_locals.items() for frame in self._stack), self._outer
-        return held_by(value for _, value in itertools.chain.from_iterable(variables))
+        values = [value for _, value in self._outer]
+        for frame in self._stack:
+            known = frame.f_locals
+            values += known.values()
+            if sys.version_info < (3, 13) and frame.f_code.co_flags & CO_OPTIMIZED:  # the frame would keep them in that dict
+                known.clear()
+        return held_by(values)
 
     def _note(self, name: str, k: int) -> None:
         if self._trace.builder.nodes[k].op not in NAMELESS:

@@ -95,6 +95,13 @@ def held_by_a_helper(x):
     return y + 10 * log[0]
 
 
+def passed_to_a_lambda(x):
+    log = [0.0]
+    half = lambda v, held: 0.5 * v  # noqa: E731
+    y = half(x, Noted(log))
+    return y + 10 * log[0]
+
+
 def generator_of_a_helper(x):
     log = [0.0]
 
@@ -145,6 +152,7 @@ def held_by_a_slot(x):
         seen_by_its_caller,
         held_by_a_slot,
         held_by_a_helper,
+        passed_to_a_lambda,
         generator_of_a_helper,
     ],
 )
@@ -174,6 +182,20 @@ def generator_of_the_caller(x):
 
     y = first(items)
     return y + 10 * log[0]
+
+
+def made_by_a_helper(x):
+    log = [0.0]
+
+    def half(v):
+        held = Noted(log)
+        y = 0.5 * v
+        return (held, y) if log[0] == 0.0 else (None, 0.0)
+
+    held, y = half(x)
+    y = y + 10 * log[0]
+    del held
+    return y + log[0]
 
 
 class Part:
@@ -227,6 +249,7 @@ def weakly_seen_outside(x):
         ended_in_its_arm,
         made_by_passes_that_are_one,
         generator_of_the_caller,
+        made_by_a_helper,
         tree_of_a_helper,
         tree_in_an_object,
         trees_of_passes,
