@@ -109,7 +109,7 @@ class Writer:
             self.random.choice(simple if is_full else simple * 2 + deeper)(level, names, depth, ends)
 
     def _assign(self, level, names, depth, ends):
-        name = self.random.choice((*names, self._new()))
+        name = self.random.choice((*(name for name in names if not name.endswith("k")), self._new()))
         self._add(level, f"{name} = math.tanh({self._number(names)})")
         names.append(name)
 
@@ -138,7 +138,7 @@ class Writer:
         self._loop(level, [*names, name], depth, ends)
 
     def _while(self, level, names, depth, ends):
-        name = self._new()
+        name = f"{self._new()}k"  # which nothing else may write to, or the loop may not end
         self._add(level, f"{name} = 0")
         self._add(level, f"while {name} < {self.random.choice((3, 6))} and {self._condition(names)}:")
         self._add(level + 1, f"{name} += 1")
