@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import variables
 from nbad.branching.returns import Call
-from nbad.containers.kinds import ATOMS, carried, is_atom, is_foreign, kind_of
-from nbad.containers.snapshots import Heap
+from nbad.containers.kinds import ATOMS, Contents, carried, is_atom, is_foreign, kind_of
+from nbad.containers.snapshots import Entry, Heap
 from nbad.errors import TraceError
 from nbad.lines import Line, running_line
 from nbad.rewriting.unseen import acts_at_end, has_end, may_swallow
@@ -24,10 +24,12 @@ class Guard:
         self._is_finally, self._catches = catches is not None, bool(catches)
         self._flow, self._applied = flow, flow.trace.applied
         self._call, self._returns = call, 0 if call is None else call.merged_returns
+        self._exits = 0 if call is None else call.level()[1]
         self._flags, self._error_before = len(flow.trace.flags), sys.exception()  # of a handler that it stands in
         self._have_left = False  # elements, its body, for which it runs, too
         self._error_passing: BaseException | None = None
         self._heap: Heap | None = None  # before, where these have returned
+        self._own: list[tuple[Entry, Contents]] = []  # what the others hold then
         self._managers: list[Any] = []
         self._line: Line | None = None
 
@@ -94,8 +96,9 @@ class Guard:
             return
         self._have_left, self._error_passing = True, error
         self._flow.guards.append(self)
-        if not has_returned:
+        if self._call is None or not has_returned:
             return
+        self._own = self._call.gather(self._exits)
         self._heap = Heap(variables(sys._getframe(1).f_locals), self._flow.outer)
         ends_otherwise = error is not None and any(acts_at_end(manager, None) for manager in self._managers)
         if is_left or ends_otherwise:
@@ -113,6 +116,8 @@ class Guard:
         self.passed()
         if self._heap is not None and self._heap.changes():
             raise self._flow.trace.refusal_of("finally")
+        for entry, contents in self._own:
+            entry.write(contents.items)
 
 
 def refuse_end(flow: "Flow", items: Iterator[Any]) -> None:

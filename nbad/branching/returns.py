@@ -13,7 +13,19 @@ from nbad.branching.arms import variables
 from nbad.containers.kinds import Contents, carried, kind_of, same
 from nbad.containers.snapshots import Entry, Heap
 from nbad.errors import InternalError, TraceError
-from nbad.language.merging import Copy, Different, Entangled, Merger, both, containers, described, either, kept, uncopied
+from nbad.language.merging import (
+    Copy,
+    Different,
+    Entangled,
+    Merger,
+    both,
+    containers,
+    described,
+    either,
+    is_number,
+    kept,
+    uncopied,
+)
 from nbad.language.values import Tracer
 
 if TYPE_CHECKING:
@@ -166,6 +178,21 @@ class Call:
                 entry = self._heap.entries[key]
                 raise self._refusal(f"the {entry.kind.noun} `{entry.name}`")
         return functools.reduce(functools.partial(either, self.flow.trace), (end.condition for end in ends)), outcome
+
+    def gather(self, count: int) -> list[tuple[Entry, Contents]]:
+        """Let what outlives the call hold the numbers of those, too, that have returned since there were so many exits.
+
+        Gives what it held: an end that is run for them reads theirs, and writing those of the others is seen.
+        """
+        before = [(entry, entry.read()) for entry in self._heap.entries.values() if entry.kind.write and not entry.is_outer]
+        for condition, outcome in reversed(self._exits[count:]):
+            merger = Merger(self.flow.trace, condition, self._is_old, (outcome.held, lambda container: None))
+            for entry, _ in before:
+                held, now = outcome.contents.get(id(entry.container), entry.contents), entry.read()
+                if len(held.items) == len(now.items) and not same(held, now):
+                    pairs = zip(held.items, now.items, strict=True)
+                    entry.write([merger.merge(x, y) if is_number(x) and is_number(y) else y for x, y in pairs])
+        return before
 
     def leave(self, condition: Any, value: Any, line: lines.Line | None) -> None:
         """The elements for which a condition holds, which may be True, have returned a value in a loop."""

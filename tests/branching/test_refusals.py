@@ -309,9 +309,24 @@ def test_returns_that_a_finally_follows():
                     return x
         return items[0]
 
+    def that_writes_what_the_others_hold(x):
+        items = [0.0, 0.0]
+
+        def one(x):
+            try:  # !
+                while x > 0:
+                    items[1] = 5.0
+                    return x
+            finally:
+                items[1] = items[0]
+
+        return items[1] if one(x) is None else 2 * items[1]
+
     what = "returns on a traced value, before a `finally` or `with` whose end returns, raises or changes what outlives the call"
     with_errors = before_an_error_of_the_others, from_a_context_that_an_error_of_the_others_leaves, in_a_handler
-    for kernel in (from_a_branch, after_another_return, that_returns, from_a_context, *with_errors):
+    for kernel in (
+        from_a_branch, after_another_return, that_returns, from_a_context, that_writes_what_the_others_hold, *with_errors
+    ):  # fmt: skip
         expect(kernel, what, "one `return`, behind the `try` or `with`")
 
 
