@@ -291,7 +291,7 @@ def _always(answer: bool) -> Meaning:
 
 def _log(trace: "Trace", x: Any, *base: Any) -> Any:
     logarithms = [trace.apply("log", (value,)) for value in (x, *base)]
-    return functools.reduce(lambda x, y: x / y, logarithms)
+    return trace.apply("div", logarithms) if base else logarithms[0]  # `/` would note its own error before those of `log`
 
 
 def _logical_xor(trace: "Trace", x: Any, y: Any) -> Any:

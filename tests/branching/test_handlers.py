@@ -518,6 +518,19 @@ def test_many_random_programs(tmp_path):
     assert accepted > refused
 
 
+def test_a_logarithm_asks_its_argument_before_its_base():
+    def to_a_base(x, y):
+        try:
+            return math.log(x, y)
+        except ZeroDivisionError:
+            return 7.0
+        except ValueError:
+            return 8.0
+
+    xs, ys = np.array([(-1.0, 1.0), (0.0, 1.0), (-1.0, -1.0), (2.0, 1.0), (2.0, -1.0), (math.nan, 1.0), (8.0, 2.0)]).T
+    np.testing.assert_array_equal(nbad.kernel(to_a_base)(xs, ys), [8.0, 8.0, 8.0, 7.0, 8.0, 7.0, 3.0])
+
+
 def poles(x):
     try:
         z = math.gamma(x)
