@@ -89,15 +89,15 @@ class Aligned:
         original = self._originals[self.bound.names.index(name)]
         if not isinstance(original, pd.Series):
             return bar
-        return _aligned(self.series(bar, original.name), original.index).set_axis(original.index)
+        return _aligned(self.series(bar, original.name), original.index)
 
     def cotangents(self, name: str, bars: Any, seeds: pd.Index) -> Any:
         """Cotangents for many seeds as columns; of a number a Series."""
-        if not isinstance(self._originals[self.bound.names.index(name)], pd.Series):
+        original = self._originals[self.bound.names.index(name)]
+        if not isinstance(original, pd.Series):
             return pd.Series(bars, index=seeds)
-        each = [self.cotangent(name, bar) for bar in bars]
-        made = pd.concat(each, axis=1) if each else pd.DataFrame(index=self._originals[self.bound.names.index(name)].index)
-        return made.set_axis(seeds, axis=1)
+        made = pd.DataFrame(np.transpose(bars), self.index, seeds)
+        return _aligned(made.astype(_nullable(bars.dtype)) if self._is_nullable else made, original.index)
 
     def seed(self, name: str, seed: Any, kind: type) -> Any:
         """A seed for arrays: a Series, or a DataFrame for many; a number stays as it is."""
@@ -127,17 +127,19 @@ class Aligned:
         for column in [given] if kind is pd.Series else [given.iloc[:, k] for k in range(given.shape[1])]:
             _check_numbers(call, name, column)
         index, own = given.index, of.index
-        if not index.equals(own) and _have_other_levels(index, own):
-            raise _unlike_names(call, name, index, of)
-        order = _order(index, own)
-        if order is None:
-            raise ArgumentValueError(
-                f"{call}: the labels of {name} are not those of {of.whose}",
-                got=f"{len(index)} labels, {int((~index.isin(own)).sum())} of them others",
-                expected=f"the {len(own)} labels of {of.whose}, each once",
-                fix=f"{name}.reindex({of.code}.index, fill_value=0.0)",
-            )
-        table = _aligned(given.iloc[order].set_axis(own), self.index)
+        if not index.equals(own):
+            if _have_other_levels(index, own):
+                raise _unlike_names(call, name, index, of)
+            order = _order(index, own)
+            if order is None:
+                raise ArgumentValueError(
+                    f"{call}: the labels of {name} are not those of {of.whose}",
+                    got=f"{len(index)} labels, {int((~index.isin(own)).sum())} of them others",
+                    expected=f"the {len(own)} labels of {of.whose}, each once",
+                    fix=f"{name}.reindex({of.code}.index, fill_value=0.0)",
+                )
+            given = given.iloc[order].set_axis(own)
+        table = given if own.equals(self.index) else _aligned(given, self.index)
         return np.array(table.to_numpy(dtype=float, na_value=np.nan).T)
 
     def pairs(self, blocks: np.ndarray, rows: Sequence[str], levels: Sequence[str]) -> pd.DataFrame:
@@ -278,12 +280,15 @@ def _common_index(call, f, series):
 
 def _aligned(table, index):
     """A Series or a table over an index, as arithmetic aligns it: `reindex` finds numbers in labels that are intervals."""
-    if table.index is index or table.index.equals(index):
+    if table.index.identical(index):
         return table
-    if table.index.dtype == index.dtype:  # in a third of the time
-        return table.reindex(index)
-    places = _places(table.index, index)
-    return (table if places is None else table.set_axis(range(len(table))).reindex(places)).set_axis(index)
+    if not table.index.equals(index):
+        if table.index.dtype == index.dtype:  # in a third of the time
+            table = table.reindex(index)
+        else:
+            places = _places(table.index, index)
+            table = table if places is None else table.set_axis(range(len(table))).reindex(places)
+    return table.set_axis(index)
 
 
 def _places(index, wanted):
@@ -293,8 +298,6 @@ def _places(index, wanted):
 
 def _order(index, wanted):
     """The order in which labels are others, each of which is there once; None where they are not the same."""
-    if index.equals(wanted):
-        return np.arange(len(wanted))
     if not index.is_unique or len(index) != len(wanted) or index.nlevels != wanted.nlevels:
         return None
     try:
@@ -327,8 +330,8 @@ def _unlike_levels(call, f, most, index, least, fewer):
 
 def _array(x, index):
     """A Series' numbers over an index; nan where it has none."""
-    is_longer = not (x.index is index or x.index.equals(index))
-    x = _aligned(x.astype(float) if is_longer and x.dtype == bool else x, index)
+    if not (x.index is index or x.index.equals(index)):
+        x = _aligned(x.astype(float) if x.dtype == bool else x, index)
     if isinstance(x.dtype, np.dtype):
         return x.to_numpy()
     dtype = _numpy_dtype(x.dtype)
