@@ -159,7 +159,7 @@ def refuse_others(call: str, named: dict[str, Any]) -> None:
                 got=f"dtype {', '.join(map(str, dict(value.dtypes).values())) if is_table else value.dtype}",
                 expected="floats, integers or bools, which may be nullable",
                 fix=line,
-            )
+            ) from None
 
 
 def _is(value: Any, module: str, kind: str) -> bool:

@@ -270,7 +270,6 @@ def _stand_in(kernel: Any, names: tuple[str, ...], statics: dict[str, Any]) -> S
 def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dict[str, Any]) -> Any:
     """What the first argument with an answer of its own makes of a call, in the kernel's structure."""
     named = dict(zip(program.names, values, strict=True))
-    labels.refuse_others(program.call, named)
     stand_in = StandIn(kernel, program, program.names, statics)
     fault = None
     for value in _in_turn(values, stand_in.signature is not None):
@@ -280,6 +279,7 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
         try:
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError, AssertionError) as error:
+            labels.refuse_others(program.call, named)  # not before: to ask a table for its dtypes is a fifth of a small call
             if error is stand_in.fault:
                 raise
             # of labels with other levels pandas before 3.1 only asserts that they fit
@@ -290,6 +290,7 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
             break
         if answer is not NotImplemented:
             return program.structure.build(answer) if program.structure.is_tuple else answer
+    labels.refuse_others(program.call, named)
     _refuse(kernel, program, named, statics, fault)
 
 
