@@ -140,8 +140,8 @@ def of_numbers(name: str, value: Any) -> str:
     >>> of_numbers("x", np.array(["a"]))
     'x'
     """
-    if _is(value, "pandas", "DataFrame"):
-        return name if all(map(_holds_numbers, value.dtypes)) else f"{name}.select_dtypes(['number', 'bool'])"
+    if _is(value, "pandas", "DataFrame") and not all(map(_holds_numbers, value.dtypes)):
+        return f"{name}.select_dtypes(['number', 'bool'], ['timedelta', 'complexfloating'])"
     if _is(value, "xarray", "Dataset"):
         kept = [key for key, each in value.data_vars.items() if each.dtype.kind in NUMBERS]
         return name if len(kept) == len(value.data_vars) else f"{name}[{kept}]"
@@ -177,9 +177,6 @@ def _holds_numbers(dtype: Any) -> bool:
 def conversion(code: str, series: Any) -> str:
     """The line that makes numbers of a Series which holds none."""
     kind = getattr(series.dtype, "kind", "O")
-    if hasattr(series.dtype, "categories"):
-        plain = series.astype(series.cat.categories.dtype)
-        return f"{code}.astype(float)" if _works(plain) else conversion(f"{code}.astype({code}.cat.categories.dtype)", plain)
     if kind == "M":
         return f"({code} - {code}.min()) / pd.Timedelta('1s')"
     if kind == "m":
@@ -187,8 +184,12 @@ def conversion(code: str, series: Any) -> str:
     if kind == "c":
         return f"pd.Series({code}.to_numpy().real, {code}.index)"
     if hasattr(series.dtype, "freq"):
-        return f"{code}.astype('int64').astype(float)"
-    return f"{code}.astype(float)" if _works(series) else f"pd.to_numeric({code}, errors='coerce').astype(float)"
+        return f"{code}.astype('int64').astype(float).where({code}.notna())"
+    if _works(series):
+        return f"{code}.astype(float)"
+    if hasattr(series.dtype, "categories"):
+        return conversion(f"{code}.astype({code}.cat.categories.dtype)", series.astype(series.cat.categories.dtype))
+    return f"pd.to_numeric({code}, errors='coerce').astype(float)"
 
 
 def _works(series: Any) -> bool:

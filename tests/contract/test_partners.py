@@ -97,10 +97,11 @@ ODD = {
     "texts": "pd.Series(['1', '2.5'])",
     "texts of which one is no number": "pd.Series(['1', 'x'])",
     "categories of numbers": "pd.Series([1, 2]).astype('category')",
+    "categories of whole numbers, one of which is missing": "pd.Series(pd.Categorical([1, None]))",
     "categories of texts": "pd.Series(['1', 'x']).astype('category')",
     "categories of dates": f"pd.Series({DAYS}).astype('category')",
     "dates": f"pd.Series({DAYS})",
-    "periods": "pd.Series(pd.period_range('2020', periods=2, freq='D'))",
+    "periods": "pd.Series(pd.PeriodIndex(['2020-01', None], freq='M'))",
     "intervals": "pd.Series(pd.interval_range(0, 2))",
     "complex numbers": "pd.Series([1j, 2.0])",
 }
@@ -116,6 +117,7 @@ def test_a_series_of_what_are_no_numbers_needs_one_fix(series):
     with pytest.raises(nbad.NbadError, match="x has elements that are no numbers") as caught:
         area(x, 2.0)
     numbers = eval(fix_of(caught.value), names)
+    assert numbers[x.isna()].isna().all()
     pd.testing.assert_series_equal(area(numbers, 2.0), 2.0 * numbers)
     y, pullback = eval(refused(lambda: nbad.vjp(area, x, 2.0), "pandas.Series"), names)
     pd.testing.assert_series_equal(y, 2.0 * numbers, check_names=False)
@@ -126,13 +128,13 @@ def test_a_table_with_other_columns_than_numbers_is_refused_with_the_line_that_p
     import pandas as pd
     import xarray as xr
 
-    table = pd.DataFrame({"a": [1.0, 2.0], "n": [1, 2], "text": ["p", "q"]})
+    table = pd.DataFrame({"a": [1.0, 2.0], "n": [1, 2], "text": ["p", "q"], "d": pd.to_timedelta([1, 2], "s"), "c": [1j, 1.0]})
     data = xr.Dataset({"a": ("i", [1.0, 2.0]), "text": ("i", ["p", "q"])})
     for x in (table, data):
         with pytest.raises(nbad.NbadError, match="x has columns of what are no numbers") as caught:
             subtract(x, 1.0)
         kept = eval(fix_of(caught.value), {"x": x})
-        assert list(subtract(kept, 1.0)) == [key for key in x if key != "text"]
+        assert list(subtract(kept, 1.0)) == [key for key in x if key in "an"]
 
 
 def test_labels_that_are_there_twice_are_refused_with_the_line_that_keeps_the_first():
