@@ -153,13 +153,18 @@ def refuse_others(call: str, named: dict[str, Any]) -> None:
     for name, value in named.items():
         line = of_numbers(name, value)
         if line != name:
-            is_table = not hasattr(value, "dtype")
-            raise ArgumentTypeError(
-                f"{call}: {name} has {'columns of what are' if is_table else 'elements that are'} no numbers",
-                got=f"dtype {', '.join(map(str, dict(value.dtypes).values())) if is_table else value.dtype}",
-                expected="floats, integers or bools, which may be nullable",
-                fix=line,
-            ) from None
+            raise no_numbers(call, name, value, line) from None
+
+
+def no_numbers(call: str, name: str, value: Any, line: str) -> ArgumentTypeError:
+    """The error for a Series or a table of what are no numbers, and the line that makes these."""
+    is_table = not hasattr(value, "dtype")
+    return ArgumentTypeError(
+        f"{call}: {name} has {'columns of what are' if is_table else 'elements that are'} no numbers",
+        got=f"dtype {', '.join(map(str, dict(value.dtypes).values())) if is_table else value.dtype}",
+        expected="floats, integers or bools, which may be nullable",
+        fix=line,
+    )
 
 
 def _is(value: Any, module: str, kind: str) -> bool:

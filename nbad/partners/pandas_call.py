@@ -218,12 +218,7 @@ def _as_series(name, value, series):
 
 def _check_numbers(headline, name, series):
     if _numpy_dtype(series.dtype).kind not in labels.NUMBERS:
-        raise ArgumentTypeError(
-            f"{headline}: {name} holds no numbers",
-            got=f"dtype {series.dtype}",
-            expected="floats, integers or bools, which may be nullable",
-            fix=labels.conversion(name, series),
-        )
+        raise labels.no_numbers(headline, name, series, labels.conversion(name, series))
 
 
 def _is_masked(dtype):

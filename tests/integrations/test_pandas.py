@@ -146,8 +146,16 @@ WRONG = {
     "a table among others": ("vjp(product, a, 1.0, 1.0)", "stands for all arguments", "vjp(product, FIX, 1.0, 1.0)"),
     "a table without a name": ("jacobian(product)(pd.DataFrame({'a': x}), c=1.0)", "has nothing named b", None),
     "a name misspelt": ("jacobian(polar)(table)", "nothing named phi", "jacobian(polar)(FIX)"),
-    "text": ("vjp(product, text, 1.0, 1.0)", "a holds no numbers", "(lambda a: vjp(product, FIX, 1.0, 1.0))(text)"),
-    "objects": ("vjp(product, x.astype(object), 1.0, 1.0)", "a holds no numbers", "(lambda a: vjp(product, FIX, 1.0, 1.0))(x)"),
+    "text": (
+        "vjp(product, text, 1.0, 1.0)",
+        "a has elements that are no numbers",
+        "(lambda a: vjp(product, FIX, 1.0, 1.0))(text)",
+    ),
+    "objects": (
+        "vjp(product, x.astype(object), 1.0, 1.0)",
+        "a has elements that are no numbers",
+        "(lambda a: vjp(product, FIX, 1.0, 1.0))(x)",
+    ),
     "categories": (
         "vjp(product, x.astype('category'), 1.0, 1.0)",
         "dtype category",
@@ -175,7 +183,7 @@ WRONG = {
     "an option of arrays": ("jacobian(product)(x, 1.0, 1.0, out=x)", r"'out'\n[^$]*expected: 3 at most: a, b, c\n  fix: ", None),
     "no kernel": ("value_and_partials(abs)", r"`nbad.integrations.pandas.value_and_partials\(f, ...\)`: the first", None),
     "a seed of other labels": ("back(ct)", "labels of ct are not those", "back(FIX)"),
-    "a seed of text": ("back(text)", "ct holds no numbers", None),
+    "a seed of text": ("back(text)", "ct has elements that are no numbers", None),
     "a seed without labels": ("back(ct.to_numpy())", "is no Series", "back((lambda ct: FIX)(ct.to_numpy()))"),
     "a seed in a tuple": ("back((ct,))", "does not have the structure", None),
     "no table of seeds": ("back.batched(1.0)", "number of seeds is not known", None),
