@@ -99,7 +99,7 @@ def _is_odd(index: Any, is_of_pandas: bool) -> bool:
 
 def _indices(value: Any) -> dict[Any, Any]:
     """The labels of an array of xarray's by dimension, those of a Series under None."""
-    if _is_of_xarray(value):
+    if is_of_xarray(value):
         return dict(value.indexes)
     return {None: value.index} if _is(value, "pandas", "Series") else {}
 
@@ -128,8 +128,7 @@ def for_xarray(name: str, value: Any) -> str:
     """
     if isinstance(value, list | tuple):
         return f"np.asarray({name})"
-    has_labels = _is(value, "pandas", "Series") or _is(value, "pandas", "DataFrame") or _is(value, "xarray", "Variable")
-    return f"xr.DataArray({name})" if has_labels else name
+    return f"xr.DataArray({name})" if _is_of_pandas(value) or _is(value, "xarray", "Variable") else name
 
 
 def of_numbers(name: str, value: Any) -> str:
@@ -231,13 +230,40 @@ def is_lazy(value: Any) -> bool:
     >>> is_lazy(np.ones(2))
     False
     """
-    return _is_of_xarray(value) and bool(value.chunks)
+    arrays = value.data_vars.values() if _is(value, "xarray", "Dataset") else [value]
+    return is_of_xarray(value) and any(array.chunks is not None for array in arrays)
 
 
-def _is_of_xarray(value: Any) -> bool:
+def has_labels(value: Any) -> bool:
+    """Whether a value is an array or a table of xarray's, or a Series or a table of pandas'.
+
+    Examples
+    --------
+    >>> has_labels(np.ones(2))
+    False
+    """
+    return is_of_xarray(value) or _is_of_pandas(value)
+
+
+def is_of_xarray(value: Any) -> bool:
+    """Whether a value is an array or a table of xarray's.
+
+    Examples
+    --------
+    >>> is_of_xarray(np.ones(2))
+    False
+    """
     return _is(value, "xarray", "DataArray") or _is(value, "xarray", "Dataset")
 
 
 def _last_dims(value: Any, depth: int) -> list[Any]:
-    """Names of the last dimensions of an array or a table of xarray's."""
-    return list(getattr(value, "dims", ()))[-depth:] if depth else []
+    """Names of the last dimensions of an array or a table of xarray's, or of what it makes of one of pandas'."""
+    if _is_of_pandas(value):
+        dims = [f"dim_{k}" if index.name is None else index.name for k, index in enumerate(value.axes)]
+    else:
+        dims = list(value.dims) if is_of_xarray(value) else []
+    return dims[-depth:] if depth else []
+
+
+def _is_of_pandas(value: Any) -> bool:
+    return _is(value, "pandas", "Series") or _is(value, "pandas", "DataFrame")

@@ -344,9 +344,8 @@ def _in_turn(values: tuple[Any, ...], is_vectors: bool) -> Iterator[Any]:
 def _refuse(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[str, Any], fault: Any) -> NoReturn:
     """The error for arguments of which nobody knows what the kernel makes of them."""
     odd = [pair for pair in named.items() if foreign.part_of(pair[1]) is not None]
-    name, value = min(
-        odd, key=lambda pair: hasattr(pair[1], "ndim")
-    )  # rather what has no axes than an array that does not take it
+    # rather what has no axes than an array that does not take it; what dask delays has whatever attribute one asks for
+    name, value = min(odd, key=lambda pair: isinstance(getattr(pair[1], "ndim", None), int))
     part = foreign.part_of(value)
     raise ArgumentTypeError(
         f"{program.call}: {name} is a {foreign.named(part)}",
@@ -360,11 +359,18 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
     """The call of dask's or xarray's function that applies such a kernel; None for others."""
     package, name, outputs = type(part).__module__, code_of(kernel), len(program.leaves)
     settings = "".join(f", {key}={value!r}" for key, value in statics.items())
+    if labels.has_labels(part) and any(map(labels.is_of_xarray, named.values())):
+        made = {labels.for_xarray(n, value): value for n, value in named.items()}
+        if list(made) != list(named) and not any(program.cores):
+            return f"{name}({', '.join(made)}{settings})"
+        results = [[f"{letter}{k}" for letter, _ in zip("abc", core, strict=False)] for k, core in enumerate(program.leaves)]
+        sizes = {d: n for own, core in zip(results, program.leaves, strict=True) for d, n in zip(own, core, strict=True)}
+        kwargs = f", kwargs={statics!r}" if statics else ""
+        return labels.by_apply_ufunc(name, made, program.cores, results, sizes, kwargs)
     table = next((each for each, value in named.items() if foreign.table_of(value)), None)
     if table is not None and package.partition(".")[0] == "pandas":  # where it is alone, pandas takes it
-        whole = (
-            f"pd.concat([{{}}] * {table}.shape[1], axis=1).set_axis({table}.columns, axis=1)"  # whose columns keep their names
-        )
+        # one column for each of the table's, of the same names
+        whole = f"pd.concat([{{}}] * {table}.shape[1], axis=1).set_axis({table}.columns, axis=1)"
         given = [whole.format(n) if hasattr(v, "to_frame") else n for n, v in named.items()]
         return f"{name}({', '.join(given)}{settings})" if given != list(named) else None
     if package == "dask.array.core" and hasattr(part, "map_blocks"):
@@ -375,12 +381,4 @@ def _line(kernel: Any, program: "Program", named: dict[str, Any], statics: dict[
             chosen = repr(by if len(by) > 1 else by[0])
             return f"nbad.integrations.dask.value_and_grad({code_of(base)}, {chosen})({', '.join(named)}{settings})"
         return foreign.by_apply_gufunc(name, named, program.cores, program.leaves, settings)
-    if package.startswith("xarray.") and hasattr(part, "dims"):
-        given = [labels.for_xarray(n, value) for n, value in named.items()]
-        if given != list(named) and not any(program.cores):
-            return f"{name}({', '.join(given)}{settings})"
-        results = [[f"{letter}{k}" for letter, _ in zip("abc", core, strict=False)] for k, core in enumerate(program.leaves)]
-        sizes = {d: n for own, core in zip(results, program.leaves, strict=True) for d, n in zip(own, core, strict=True)}
-        kwargs = f", kwargs={statics!r}" if statics else ""
-        return labels.by_apply_ufunc(name, named, program.cores, results, sizes, kwargs)
     return None

@@ -35,7 +35,7 @@ class Labelled:
         self.originals = values = [_own(x) for x in values]
         aligned = iter(_aligned(verb, bound, values))
         self.values = [next(aligned) if isinstance(x, xr.DataArray) else x for x in values]
-        self.is_lazy = any(getattr(x, "chunks", None) is not None for x in values)
+        self.is_lazy = any(map(labels.is_lazy, values))
 
     @classmethod
     def of(cls, verb: str, f: Any, xs: Sequence[Any], kwargs: dict[str, Any], argnums: Any = None) -> "Labelled":

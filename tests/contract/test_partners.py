@@ -194,7 +194,7 @@ def test_what_xarray_cannot_do_is_refused_with_a_line_that_works(subtract, ends)
     assert refused(lambda: nbad.jacobian(ends)(r, s), "xarray.DataArray") == "r.to_numpy()"
 
 
-def test_what_xarray_does_not_take_beside_its_arrays_becomes_one_of_them(subtract):
+def test_what_xarray_does_not_take_beside_its_arrays_becomes_one_of_them(subtract, ends):
     """To call `xr.apply_ufunc` paired a Series by its places."""
     import pandas as pd
     import xarray as xr
@@ -202,16 +202,23 @@ def test_what_xarray_does_not_take_beside_its_arrays_becomes_one_of_them(subtrac
     x, y = xr.DataArray([1.0, 2.0], dims="i", coords={"i": ["p", "q"]}), pd.Series([10.0, 20.0], pd.Index(["q", "p"], name="i"))
     names = {"np": np, "xr": xr, "nbad": nbad, subtract.__name__: subtract, "x": x, "y": y}
     assert eval(refused(lambda: subtract(x, y), "xarray.DataArray"), names).values.tolist() == [-19.0, -8.0]
-    assert eval(refused(lambda: subtract(x, [5.0, 5.0]), "xarray.DataArray"), names | {"y": [5.0, 5.0]}).values.tolist() == [
-        -4.0,
-        -3.0,
-    ]
+    fives = [5.0, 5.0]
+    assert eval(refused(lambda: subtract(x, fives), "xarray.DataArray"), names | {"y": fives}).values.tolist() == [-4.0, -3.0]
+    r, t = (
+        xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("i", "j"), coords={"i": ["p", "q"]}),
+        pd.DataFrame(np.eye(3), list("pqr")),
+    )
+    names |= {"f": ends, "r": r, "s": y}
+    assert eval(refused(lambda: ends(r, y), "xarray.DataArray"), names).values.tolist() == [[0.0, 40.0], [30.0, 50.0]]
+    t.index.name, names = "i", names | {"r": t, "s": x}
+    assert eval(refused(lambda: ends(t, x), "pandas.DataFrame"), names).values.tolist() == [[1.0, 0.0], [0.0, 0.0]]
     with pytest.raises(nbad.NbadError, match=r"y has no labels[^$]*fix: xr\.DataArray\(y\)"):
         nbad.integrations.xarray.vjp(subtract, x, y)
 
 
 def test_lazy_arrays_of_xarray_stay_so_where_a_line_is_needed(both, ends):
     """What dask refuses of the arrays within is told of those with labels."""
+    import dask.array as da
     import xarray as xr
 
     x = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("i", "j"), coords={"i": [0, 1]})
@@ -219,6 +226,11 @@ def test_lazy_arrays_of_xarray_stay_so_where_a_line_is_needed(both, ends):
     made = eval(refused(lambda: both(x.chunk(i=1), y), "xarray.DataArray"), names | {"x": x.chunk(i=1), "y": y})
     assert made[1].chunks is not None
     xr.testing.assert_identical(made[1].compute(), both(x, y)[1])
+    data, number = xr.Dataset({"p": x.chunk(i=1), "q": x.chunk(i=2)}), xr.DataArray(da.asarray(2.0))
+    made = eval(refused(lambda: both(data, y), "xarray.Dataset"), names | {"x": data, "y": y})
+    xr.testing.assert_identical(made[0].compute(), both(data.compute(), y)[0])
+    made = eval(refused(lambda: both(number, y), "xarray.DataArray"), names | {"x": number, "y": y})
+    xr.testing.assert_equal(made[1].compute(), 2.0 * y)
     r, s = x.chunk(i=1, j=1), y.chunk(i=1)
     made = eval(refused(lambda: ends(r, s), "xarray.DataArray"), names | {"f": ends, "r": r, "s": s})
     np.testing.assert_array_equal(made.compute().sel(i=[0, 1]), ends(x.values, [2.0, 1.0]))
