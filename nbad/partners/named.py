@@ -160,7 +160,7 @@ def is_needed(f: Any, name: str) -> bool:
     return bool(f.default(name) is f._parameters_signature.parameters[name].empty)
 
 
-def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
+def refuse_vectors(verb: str, bound: Bound, fix: Callable[[], str]) -> None:
     """Refuse kernels of vectors: of labels nobody knows which belong to elements, and which to the numbers of one."""
     program = bound.program
     if any((*program.cores, *program.leaves)):
@@ -168,5 +168,5 @@ def refuse_vectors(verb: str, bound: Bound, fix: str) -> None:
             f"`{verb}` of `{name_in_code(bound.f)}`: arguments or results are vectors for each element",
             got=f"signature {bound.f.signature}",
             expected="a kernel of numbers",
-            fix=fix,
+            fix=fix(),
         )

@@ -49,7 +49,7 @@ class Aligned:
                 fix=spelled(f.written, f.written.parameters, verb) if verb != "value_and_partials" else "pd.Series([1.0, 2.0])",
             )
         arrays = ", ".join(f"{name}.to_numpy()" for name in bound.names)
-        refuse_vectors(call, bound, f"nbad.jacobian({name_in_code(f)})({arrays})")
+        refuse_vectors(call, bound, lambda: f"nbad.jacobian({name_in_code(f)})({arrays})")
         index = _common_index(call, f, series)
         dtypes = [np.ones((), _numpy_dtype(x.dtype)) if isinstance(x, pd.Series) else x for x in values]
         return cls(bound, values, index, bound.differentiated(dtypes, argnums))
@@ -76,7 +76,7 @@ class Aligned:
 
     def series(self, values: Any, name: Any = None) -> pd.Series:
         """A Series over the common index; of nullable dtype where an argument is."""
-        made = pd.Series(np.broadcast_to(values, len(self.index)), index=self.index, name=name)
+        made = pd.Series(np.broadcast_to(values, len(self.index)), index=self.index, name=name, copy=True)
         return made.astype(_nullable(made.dtype)) if self._is_nullable else made
 
     def frame(self, columns: Mapping[Any, Any]) -> pd.DataFrame:

@@ -53,7 +53,7 @@ class Labelled:
                 expected="a DataArray",
                 fix=spelled(f.written, f.written.parameters, verb),
             )
-        refuse_vectors(f"nbad.integrations.xarray.{verb}", bound, _by_apply_ufunc(bound, values))
+        refuse_vectors(f"nbad.integrations.xarray.{verb}", bound, lambda: _by_apply_ufunc(bound, values))
         return cls(verb, bound, values, bound.differentiated(values, argnums))
 
     @property
