@@ -100,6 +100,9 @@ def test_the_same_index_may_have_a_label_twice():
     x = pd.Series([1.0, 2.0, 3.0], list("aab"))
     y, pullback = tables.vjp(product, x, x, 1.0)
     assert y.tolist() == [1.0, 4.0, 9.0]
+    a_bar = pullback(1.0)[0]
+    a_bar.iloc[0] = y.iloc[0] = 5.0  # results may be written to, which pandas before 3.0 makes of memory that may not
+    assert (a_bar.tolist(), y.tolist()) == ([5.0, 2.0, 3.0], [5.0, 4.0, 9.0])
     assert pullback(1.0)[0].tolist() == [1.0, 2.0, 3.0]
 
 
