@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 
 from nbad.errors import ArgumentTypeError
-from nbad.foreign import PARTNERS
 from nbad.memo import MISSING
 
 NUMBERS = "iufb"  # kinds of dtypes
-TOGETHER = {  # what makes arrays of several, paired by their labels
-    "xarray": "(x.to_numpy() for x in xr.broadcast(*xr.align({0})))",
-    "pandas": "pd.concat([{0}], axis=1).to_numpy().T",
-}
 
 
 def together(named: dict[str, Any]) -> tuple[list[str], str] | None:
@@ -29,11 +24,15 @@ def together(named: dict[str, Any]) -> tuple[list[str], str] | None:
     >>> together({"x": np.ones(2), "y": 1.0}) is None
     True
     """
-    for partner, line in TOGETHER.items():
-        names = [name for name, value in named.items() if _is(value, *PARTNERS[partner])]
-        if len(names) > 1:
-            return names, f"{', '.join(names)} = {line.format(', '.join(names))}"
-    return None
+    names = [name for name, value in named.items() if _is(value, "xarray", "DataArray") or _is(value, "pandas", "Series")]
+    if len(names) < 2:
+        return None
+    if any(is_of_xarray(named[name]) for name in names):
+        whole = ", ".join(for_xarray(name, named[name]) for name in names)
+        line = f"(x.to_numpy() for x in xr.broadcast(*xr.align({whole})))"
+    else:
+        line = f"pd.concat([{', '.join(names)}], axis=1).to_numpy().T"
+    return names, f"{', '.join(names)} = {line}"
 
 
 def aligning(named: dict[str, Any]) -> str | None:

@@ -164,6 +164,9 @@ def test_several_arguments_with_labels_become_arrays_that_are_paired_by_these(su
     names |= {"x": a, "y": b}
     exec(refused(lambda: nbad.hvp(subtract, (a, b), (1.0, 1.0)), "xarray.DataArray, and so is y"), names)
     np.testing.assert_array_equal(subtract(names["x"], names["y"]), a - b)
+    names |= {"x": a, "y": b.to_series()}
+    exec(refused(lambda: nbad.linearize(subtract, a, names["y"]), "xarray.DataArray, and so is y"), names)
+    np.testing.assert_array_equal(subtract(names["x"], names["y"]), a - b)
 
 
 def test_xarray_pairs_dimensions_by_name(subtract, both):
