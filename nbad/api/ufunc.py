@@ -274,13 +274,13 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
     fault = None
     for value in _in_turn(values, stand_in.signature is not None):
         options = _options(stand_in, value, values)
-        if stand_in.nout > 1 and any(map(labels.is_lazy, values)):  # it would ask dask, which answers for one output alone
-            break
         try:
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError, AssertionError) as error:
             labels.refuse_others(program.call, named)  # not before: to ask a table for its dtypes is a fifth of a small call
             if error is stand_in.fault:
+                if stand_in.nout > 1 and any(map(labels.is_lazy, values)):  # it asked dask, which answers for one output alone
+                    break
                 raise
             # of labels with other levels pandas before 3.1 only asserts that they fit
             tells_of_labels = isinstance(error, ValueError | AssertionError) or labels.of_one_kind(named)
