@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nbad.displays.text import plural
 from nbad.language import arrays, refusals
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...]
             raise trace.refusal(f"passes `{name}=` to `{path}`", _example(function))
     if arity is not None and arity != len(args):
         fix = refusals.LIBRARY.get(path, _example(function))
-        what = f"calls `{path}` with {len(args)} argument{'s' * (len(args) != 1)}"
-        raise trace.refusal(what, fix, expected=f"{arity}")
+        raise trace.refusal(f"calls `{path}` with {plural(len(args), 'argument')}", fix, expected=f"{arity}")
     if arity is None:
         try:
             inspect.signature(act).bind(trace, *args, **options)

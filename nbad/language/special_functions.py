@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbad import foreign
+from nbad.displays.text import plural
 from nbad.errors import ArgumentTypeError
 from nbad.language import arrays
 from nbad.language.lookup import select_tree
@@ -34,7 +35,7 @@ def _function(row: Operation, name: str) -> Callable[..., Any]:
             return traced._trace.call(function, operands, {})
         if len(operands) != len(row.operands):
             raise ArgumentTypeError(
-                f"`nbad.special.{name}` is called with {len(operands)} argument{'s' * (len(operands) != 1)}",
+                f"`nbad.special.{name}` is called with {plural(len(operands), 'argument')}",
                 expected=f"{len(row.operands)}",
                 fix=f"nbad.special.{name}({', '.join(['x', 'y', 'z'][: len(row.operands)])})",
             )

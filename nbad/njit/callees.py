@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from nbad.api.kernel import Kernel
 from nbad.api.pickling import by_name
-from nbad.api.signatures import parameters_of
 from nbad.errors import ArgumentTypeError
 from nbad.memo import Memo
 from nbad.plans.kept import key
@@ -64,7 +63,7 @@ class Callee:
         if self.form.verb == JVP:
             kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
             return inspect.Signature([inspect.Parameter(name, kind) for name in self.parameters])
-        known = {parameter.name: parameter for parameter in parameters_of(self.kernel.__wrapped__, self.name)}
+        known = self.kernel._parameters_signature.parameters
         return inspect.Signature([known[name] for name in self.parameters])
 
     @property

@@ -48,8 +48,9 @@ class Aligned:
                 expected="a Series, or a DataFrame with columns of the parameters' names",
                 fix=spelled(f.written, f.written.parameters, verb) if verb != "value_and_partials" else "pd.Series([1.0, 2.0])",
             )
-        arrays = ", ".join(f"{name}.to_numpy()" for name in bound.names)
-        refuse_vectors(call, bound, lambda: f"nbad.jacobian({name_in_code(f)})({arrays})")
+        refuse_vectors(
+            call, bound, lambda: f"nbad.jacobian({name_in_code(f)})({', '.join(f'{name}.to_numpy()' for name in bound.names)})"
+        )
         index = _common_index(call, f, series)
         dtypes = [np.ones((), _numpy_dtype(x.dtype)) if isinstance(x, pd.Series) else x for x in values]
         return cls(bound, values, index, bound.differentiated(dtypes, argnums))

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from nbad.api.calls import check_kernel
 from nbad.api.kernel import Kernel
 from nbad.api.options import Residuals, check_policy, check_seeds, working_dtype
-from nbad.api.signatures import name_in_code, parameters_of
+from nbad.api.signatures import name_in_code
 from nbad.codegen.length import MOST_RESULTS, by_calls, operations_in
 from nbad.codegen.lower import OpList, lower
 from nbad.codegen.python_source import print_python
@@ -357,7 +357,7 @@ def _in_brackets(items: Sequence[str], margin: str = "") -> str:
 
 def _parameters(f: Kernel, names: Sequence[str]) -> Iterator[str]:
     """The parameters of a function of these arguments of a kernel, as code has them."""
-    known, is_by_place = {p.name: p for p in parameters_of(f.__wrapped__, f.__name__)}, True
+    known, is_by_place = f._parameters_signature.parameters, True
     for name in names:
         if is_by_place and known[name].kind is inspect.Parameter.KEYWORD_ONLY:
             is_by_place = False

@@ -1,12 +1,11 @@
 """Random programs that note what happens: what is accepted has happened for each element as in plain Python."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
 from helpers.random_events import Writer
-from helpers.tracing import function_of
+from helpers.tracing import function_of, tally
 
 import nbad
 from nbad.errors import NbadError
@@ -40,18 +39,13 @@ def compare(seed):
     return True
 
 
-def run(seeds):
-    accepted = Counter(map(compare, seeds))
-    return accepted[True], accepted[False]
-
-
 def test_what_happens_in_accepted_programs_is_right():
-    accepted, refused = run(range(8))
+    accepted, refused = tally(compare, range(8))
     assert accepted > refused
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 1200, 50))
 def test_what_happens_in_many_accepted_programs_is_right(first):
-    accepted, refused = run(range(first, first + 50))
+    accepted, refused = tally(compare, range(first, first + 50))
     assert accepted > refused

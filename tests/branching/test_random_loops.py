@@ -1,13 +1,12 @@
 """Random programs with loops on data: what is accepted has the values and the slopes of the same source on dual numbers."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
 from helpers.duals import MATH, NUMPY, value_and_partials
 from helpers.random_loop_programs import Writer
-from helpers.tracing import function_of, traced
+from helpers.tracing import function_of, tally, traced
 
 from nbad.derivatives.differentiate import jacobian
 from nbad.errors import TraceError
@@ -31,8 +30,9 @@ def expected(text):
     return found
 
 
-def compare(text, seed):
+def compare(seed):
     """Whether a program is accepted; if so, it must be right."""
+    text = Writer(seed).program()
     try:
         graph = traced(function_of(text, f"<program {seed}>", math=math, np=np), "x y").graph
     except (TraceError, UnboundLocalError):
@@ -50,18 +50,13 @@ def compare(text, seed):
     return True
 
 
-def run(seeds):
-    accepted = Counter(compare(Writer(seed).program(), seed) for seed in seeds)
-    return accepted[True], accepted[False]
-
-
 def test_accepted_programs_are_right():
-    accepted, refused = run(range(12))
+    accepted, refused = tally(compare, range(12))
     assert accepted > refused
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 5000, 250))
 def test_thousands_of_accepted_programs_are_right(first):
-    accepted, refused = run(range(first, first + 250))
+    accepted, refused = tally(compare, range(first, first + 250))
     assert accepted > refused

@@ -1,11 +1,9 @@
 """Random programs with long loops: what is accepted has the values of plain Python."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from helpers.random_passes import SETTING, Writer, items
-from helpers.tracing import function_of
+from helpers.tracing import function_of, tally
 
 import nbad
 from nbad.errors import TraceError
@@ -26,18 +24,13 @@ def compare(seed):
     return True
 
 
-def run(seeds):
-    accepted = Counter(map(compare, seeds))
-    return accepted[True], accepted[False]
-
-
 def test_accepted_long_loops_are_right():
-    accepted, refused = run(range(4))
+    accepted, refused = tally(compare, range(4))
     assert accepted > refused
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(1000, 1400, 100))
 def test_hundreds_of_accepted_long_loops_are_right(first):
-    accepted, refused = run(range(first, first + 100))
+    accepted, refused = tally(compare, range(first, first + 100))
     assert accepted > refused

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.tracing import check_values, traced
+from helpers.tracing import check_values, traced, written
 
 from nbad.branching import loops
 from nbad.errors import TraceError
@@ -31,14 +31,6 @@ def expect(kernel, what, fix, got=""):
     got = rf"  got: {re.escape(got)}.*\n" if got else ""
     with pytest.raises(TraceError, match=rf"^kernel `{kernel.__name__}` {what}:\n    {source}{got}  fix: {re.escape(fix)}"):
         traced(kernel, names_of(kernel))
-
-
-def written(tmp_path, source):
-    """The function `f` of a module of its own."""
-    path, namespace = tmp_path / "written.py", {}
-    path.write_text(source)
-    exec(compile(source, str(path), "exec"), namespace)
-    return namespace["f"]
 
 
 def test_what_loops_on_traced_values_cannot_carry():
@@ -803,7 +795,7 @@ def test_functions_without_source():
 
 
 def test_source_that_is_not_what_was_compiled(tmp_path):
-    f = written(tmp_path, SOURCE)
+    f = written(tmp_path / "written.py", SOURCE)
     (tmp_path / "written.py").write_text(SOURCE.replace("return x", "return 2 * x"))
     linecache.checkcache()
     text = (

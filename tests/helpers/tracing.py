@@ -1,6 +1,7 @@
 """What the tests of the tracer share: kernels as graphs, as text, and against their own values."""
 
 import linecache
+from collections import Counter
 
 import numpy as np
 
@@ -25,6 +26,12 @@ def function_of(text, name, called="f", **outer):
     linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
     exec(compile(text, name, "exec"), namespace)
     return namespace[called]
+
+
+def tally(compare, seeds):
+    """How many of the programs of these seeds `compare` finds accepted, and how many refused."""
+    accepted = Counter(map(compare, seeds))
+    return accepted[True], accepted[False]
 
 
 def written(path, source):
