@@ -3,7 +3,7 @@
 Derivatives by the order are not known. Those by the operand lead from order to order, so that no derivative ends.
 """
 
-from nbad.operations.row import PAIR, UNKNOWN, family, of_scipy, special
+from nbad.operations.row import PAIR, UNKNOWN, composite, of_scipy, special
 from nbad.operations.series import i0e_slope, i1e_slope
 
 ANYWHERE = ((-2.5,), (0.3,), (1.9,), (6.0,))
@@ -30,9 +30,9 @@ BESSEL = (
     of_scipy("i0e", "exp(-Abs(x))*besseli(0, x)", "i0e_slope(1, x)", samples=ANYWHERE, domain=((-1e5, 1e5),), kink="0 at 0"),
     of_scipy("i1e", "exp(-Abs(x))*besseli(1, x)", "i1e_slope(1, x)", samples=ANYWHERE, domain=((-1e5, 1e5),)),
     # the differences of Bessel functions that SymPy's derivatives are would lose digits as x grows
-    family("i0e_slope", f"sign(x)**n*{SCALED}", i0e_slope, "i0e_slope(n + 1, x)", samples=SCALES, cost=230.0),
-    family(
-        "i1e_slope", f"sign(x)**(n + 1)*({SCALED} + {NEXT})", i1e_slope, "i1e_slope(n + 1, x)",
+    composite("i0e_slope", f"sign(x)**n*{SCALED}", i0e_slope, "i0e_slope(n + 1, x)", payload=2, samples=SCALES, cost=230.0),
+    composite(
+        "i1e_slope", f"sign(x)**(n + 1)*({SCALED} + {NEXT})", i1e_slope, "i1e_slope(n + 1, x)", payload=2,
         samples=SCALES, cost=400.0
     ),
     of_scipy(

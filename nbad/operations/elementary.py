@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from nbad.operations.row import BOOL, INSIDE, PAIR, PAIRS, POSITIVE, REAL, Operation, both, call, composite, machine, special
-from nbad.operations.series import NUMPY
 
 ROOT_SQUARED = ("Piecewise((1, x >= 0), (v, True))",)  # nan where the root is
 
@@ -18,24 +17,11 @@ def _inverse(name: str, expression: str, partial: str, **more: Any) -> Operation
     return call(name, expression, partial, function=getattr(np, long), spellings=both(name, long), **more)
 
 
-def _extremum(
-    name: str, expression: str, spellings: tuple[str, ...], function: Callable[..., Any], expansion: Callable[..., Any]
-) -> Operation:
+def _extremum(name: str, expression: str, spelling: str, expansion: Callable[..., Any]) -> Operation:
     """A choice between two operands; a tie goes half and half."""
     x, y = (f"Piecewise((0, Ne(v, {operand})), (1/2, Eq(x, y)), (1, True))" for operand in "xy")
-    return composite(
-        name,
-        expression,
-        expansion,
-        x,
-        y,
-        function=function,
-        spellings=spellings,
-        operands=PAIR,
-        cost=2.0,
-        samples=PAIRS,
-        kink="ties half and half",
-    )
+    more: dict[str, Any] = dict(spellings=(spelling,), operands=PAIR, cost=2.0, samples=PAIRS, kink="ties half and half")
+    return composite(name, expression, expansion, x, y, **more)
 
 
 def _comparison(name: str, function: Callable[..., Any]) -> Operation:
@@ -171,9 +157,9 @@ ARITHMETIC = (
     machine("div", "x / y", "reciprocal(y)", "-scaled(v, reciprocal(y))", function=np.divide,
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
-    composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", function=_power, payload=5, cost=2.0),
-    composite("half_power", "x**(n + 1/2)", _half_power, "(n + 1/2)*half_power(n - 1, x)",
-              function=lambda x, n: _half_power(np, x, n), payload=-3, cost=27.0, samples=POSITIVE),
+    composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", payload=5, cost=2.0),
+    composite("half_power", "x**(n + 1/2)", _half_power, "(n + 1/2)*half_power(n - 1, x)", payload=-3,
+              cost=27.0, samples=POSITIVE),
     call("pow", "x**y", "scaled(y, x**(y - 1))", "power_log(1, x, y, v)", function=np.power, operands=PAIR, cost=75.0,
          square=("Piecewise((v, Ne(v, v)), (scaled(2*y, x**(2*y - 1)), True))", "2*power_log(1, x, 2*y, v*v)"),
          spellings=both("pow", "power", "float_power"), samples=((0.3, 0.7), (2.5, -1.4), (10.0, 0.0), (1e-8, 3.2)),
@@ -182,15 +168,14 @@ ARITHMETIC = (
     # Of these two products the first factor, where it is 0, makes 0 of an infinite one. Where that is infinite, or may be in the
     # next orders, this is an untaken branch; everywhere would be wrong, for the factor has a slope where it is 0, too.
     composite("scaled", "x*y", _scaled, "y", "Piecewise((0, Eq(x, 0) & Ne(y**4 - y**4, 0)), (x, True))",
-              function=lambda x, y: _scaled(NUMPY, x, y), operands=PAIR, cost=3.0, samples=PAIRS),
+              operands=PAIR, cost=3.0, samples=PAIRS),
     composite("quotient", "x/y", _quotient, "reciprocal(y)", "-scaled(v, reciprocal(y))",
-              function=lambda x, y: _quotient(NUMPY, x, y), operands=PAIR, cost=19.0, samples=PAIRS),
+              operands=PAIR, cost=19.0, samples=PAIRS),
     # z is x**y
     composite("power_log", "x**y*log(x)**n", _power_log,
               "scaled(y, power_log(n, x, y - 1, x**(y - 1))) + "
               "(x**(y - 1) if n == 1 else n*power_log(n - 1, x, y - 1, x**(y - 1)))",
-              "power_log(n + 1, x, y, z)", "0", function=lambda x, y, z, n: _power_log(NUMPY, x, y, z, n),
-              payload=1, operands=(REAL,) * 3, cost=30.0, samples=((2.25, 1.5, 3.375),)),
+              "power_log(n + 1, x, y, z)", "0", payload=1, operands=(REAL,) * 3, cost=30.0, samples=((2.25, 1.5, 3.375),)),
     composite("square", "x**2", lambda g, x: x * x, spellings=("numpy.square",)),
     composite("reciprocal", "1/x", lambda g, x: 1.0 / x, "-v**2", spellings=("numpy.reciprocal",), cost=16.0),
     composite("deg2rad", "x*pi/180", lambda g, x: x * (math.pi / 180.0),
@@ -217,10 +202,10 @@ LOGIC = (
     Operation(name="alarm", numpy=lambda rings, x: np.where(rings, x, x), operands=(BOOL, REAL), samples=()),
 )
 EXTREMA = (
-    _extremum("maximum", "Max(x, y)", ("numpy.maximum",), np.maximum, lambda g, x, y: _choose(g, x >= y, x, y, x)),
-    _extremum("minimum", "Min(x, y)", ("numpy.minimum",), np.minimum, lambda g, x, y: _choose(g, x <= y, x, y, x)),
-    _extremum("pymax", "Max(x, y)", ("builtins.max",), lambda x, y: np.where(y > x, y, x), lambda g, x, y: g.where(y > x, y, x)),
-    _extremum("pymin", "Min(x, y)", ("builtins.min",), lambda x, y: np.where(y < x, y, x), lambda g, x, y: g.where(y < x, y, x)),
+    _extremum("maximum", "Max(x, y)", "numpy.maximum", lambda g, x, y: _choose(g, x >= y, x, y, x)),
+    _extremum("minimum", "Min(x, y)", "numpy.minimum", lambda g, x, y: _choose(g, x <= y, x, y, x)),
+    _extremum("pymax", "Max(x, y)", "builtins.max", lambda g, x, y: g.where(y > x, y, x)),
+    _extremum("pymin", "Min(x, y)", "builtins.min", lambda g, x, y: g.where(y < x, y, x)),
 )
 ROUNDING = (
     machine("abs", "Abs(x)", "sign(x)", square=("2*x",),
@@ -232,14 +217,14 @@ ROUNDING = (
             spellings=both("copysign"), samples=PAIRS, kink="0 at x = 0, 0 by the sign"),
     composite("sign", "sign(x)", _sign, "0", spellings=("numpy.sign",), cost=2.0, kink="0 everywhere"),
     *EXTREMA,
-    _extremum("fmax", "Max(x, y)", ("numpy.fmax",), np.fmax, lambda g, x, y: _choose(g, x >= y, x, y, y)),
-    _extremum("fmin", "Min(x, y)", ("numpy.fmin",), np.fmin, lambda g, x, y: _choose(g, x <= y, x, y, y)),
+    _extremum("fmax", "Max(x, y)", "numpy.fmax", lambda g, x, y: _choose(g, x >= y, x, y, y)),
+    _extremum("fmin", "Min(x, y)", "numpy.fmin", lambda g, x, y: _choose(g, x <= y, x, y, y)),
     machine("round", "floor(x/2 + 1/4) + ceiling(x/2 - 1/4)", "0", function=np.rint, spellings=("numpy.rint",),
             samples=((-0.8,), (0.3,), (2.4,)),
             kink="0 everywhere; halves go to even numbers"),
     call("fmod", "x - y*sign(x/y)*floor(Abs(x/y))", "1", "-round((x - v)/y)", operands=PAIR, samples=MULTIPLES, cost=100.0,
          kink=REMAINDER),
-    composite("mod", "x - y*floor(x/y)", _mod, "1", "-round((x - v)/y)", function=np.remainder, operands=PAIR,
+    composite("mod", "x - y*floor(x/y)", _mod, "1", "-round((x - v)/y)", operands=PAIR,
               spellings=("numpy.remainder", "numpy.mod"), samples=MULTIPLES, cost=108.0, kink=REMAINDER),
     composite("floordiv", "floor(x/y)", _floordiv, "0", "0", function=np.floor_divide, operands=PAIR,
               spellings=("numpy.floor_divide",), samples=MULTIPLES, cost=140.0, kink="0 everywhere"),
@@ -255,16 +240,16 @@ ROUNDING = (
 EXPONENTIAL = (
     machine("sqrt", "sqrt(x)", "1/2/v", square=ROOT_SQUARED, spellings=both("sqrt"), cost=25.0, samples=POSITIVE, domain=ABOVE_0,
             kink="inf at 0, -inf at -0.0"),
-    composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "half_over(v)", function=np.sqrt, square=("1",),
+    composite("norm_root", "sqrt(x)", lambda g, x: g.sqrt(x), "half_over(v)", square=("1",),
               cost=25.0, samples=POSITIVE,
               kink="0 at 0, and nan of second order: the root of a sum of squares, for `np.linalg.norm`"),
     # chosen at 0, and so without a derivative there
-    composite("half_over", "1/(2*x)", _half_over, "-v*reciprocal(x)", function=lambda x: _half_over(NUMPY, x), cost=19.0),
+    composite("half_over", "1/(2*x)", _half_over, "-v*reciprocal(x)", cost=19.0),
     call("cbrt", "cbrt(x)", "1/3*v**(-2)", spellings=(*both("cbrt"), "scipy.special.cbrt"), cost=30.0, kink="inf at 0"),
     call("exp", "exp(x)", "v", domain=((-700.0, 700.0),)),
     call("exp2", "2**x", "v*log(2)", spellings=(*both("exp2"), "scipy.special.exp2"), domain=((-1000.0, 1000.0),)),
-    composite("exp10", "10**x", lambda g, x: g.pow(10.0, x), "v*log(10)", function=lambda x: np.power(10.0, x),
-              spellings=special("exp10"), cost=75.0, domain=((-300.0, 300.0),)),
+    composite("exp10", "10**x", lambda g, x: g.pow(10.0, x), "v*log(10)", spellings=special("exp10"), cost=75.0,
+              domain=((-300.0, 300.0),)),
     call("expm1", "exp(x) - 1", spellings=(*both("expm1"), "scipy.special.expm1"),
          samples=((-40.0,), (-1e-12,), (0.3,), (2.5,)), domain=((-700.0, 700.0),)),
     call("log", "log(x)", cost=26.0, samples=POSITIVE, domain=ABOVE_0),
@@ -273,15 +258,14 @@ EXPONENTIAL = (
     call("log1p", "log(1 + x)", spellings=(*both("log1p"), "scipy.special.log1p"), cost=30.0,
          samples=((-0.999,), (-1e-12,), (0.3,), (2.5,)), domain=((-0.999999, 1e100),)),
     composite("logistic", "1/(1 + exp(-x))", lambda g, x: _logistic(g, x, g.exp(-g.abs(x))), "logistic_slope(x)",
-              function=lambda x: _logistic(np, x, np.exp(-np.abs(x))), spellings=special("expit"), cost=37.0, samples=TAILS,
-              domain=((-700.0, 700.0),)),
+              spellings=special("expit"), cost=37.0, samples=TAILS, domain=((-700.0, 700.0),)),
     composite("logistic_slope", "exp(-x)/(1 + exp(-x))**2", lambda g, x: _logistic_slope(g.exp(-g.abs(x))), "-v*tanh(x/2)",
-              function=lambda x: _logistic_slope(np.exp(-np.abs(x))), cost=38.0, samples=TAILS),
+              cost=38.0, samples=TAILS),
     # in powers of 2, the partials of `logaddexp2`
     composite("logistic2", "1/(1 + 2**(-x))", lambda g, x: _logistic(g, x, g.exp2(-g.abs(x))), "logistic2_slope(x)*log(2)",
-              function=lambda x: _logistic(np, x, np.exp2(-np.abs(x))), cost=37.0, samples=TAILS),
+              cost=37.0, samples=TAILS),
     composite("logistic2_slope", "2**(-x)/(1 + 2**(-x))**2", lambda g, x: _logistic_slope(g.exp2(-g.abs(x))),
-              "-v*tanh(x*(log(2)/2))*log(2)", function=lambda x: _logistic_slope(np.exp2(-np.abs(x))), cost=38.0, samples=TAILS),
+              "-v*tanh(x*(log(2)/2))*log(2)", cost=38.0, samples=TAILS),
     composite("logaddexp", "log(exp(x) + exp(y))",
               lambda g, x, y: _logaddexp(g, x, y, math.log(2.0), lambda d: g.log1p(g.exp(d))),
               *_shares("logistic"), operands=PAIR, spellings=("numpy.logaddexp",), cost=60.0,
@@ -307,17 +291,15 @@ TRIGONOMETRIC = (
     _inverse("atanh", "atanh(x)", "1/cosquare(x)", cost=44.0, samples=INSIDE, domain=INTERVAL, kink="inf at -1 and 1"),
     # Each vanishes at infinity faster than x grows there, as all its derivatives do: no product inf * 0 is asked.
     composite("atan_slope", "1/(1 + x**2)", lambda g, x: 1.0 / (1.0 + x * x), "Piecewise((0, Eq(v, 0)), (-2*(x*v)*v, True))",
-              function=lambda x: 1.0 / (1.0 + x * x), cost=18.0),
+              cost=18.0),
     composite("acosh_slope", "1/sqrt(x**2 - 1)", lambda g, x: 1.0 / (g.sqrt(x - 1.0) * g.sqrt(x + 1.0)),
-              "Piecewise((0, Eq(v, 0)), (-(x*v)*v**2, True))",
-              function=lambda x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), cost=69.0, samples=((1.0001,), (2.5,), (1e8,))),
+              "Piecewise((0, Eq(v, 0)), (-(x*v)*v**2, True))", cost=69.0, samples=((1.0001,), (2.5,), (1e8,))),
     composite("exp_neg_square", "exp(-x**2/n)", _exp_neg_square, "Piecewise((0, Eq(v, 0)), (-2/n*x*v, True))",
-              function=lambda x, n: _exp_neg_square(np, x, n), payload=2, cost=22.0),
+              payload=2, cost=22.0),
     # not 1 - tanh(x)**2, which cancels: see `nbad.operations.table`
-    composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), "-v*tanh(x)", function=lambda x: 1.0 / np.cosh(x), cost=40.0),
+    composite("sech", "sech(x)", lambda g, x: 1.0 / g.cosh(x), "-v*tanh(x)", cost=40.0),
     # factored: 1 - x**2 would cancel near 1 and -1
-    composite("cosquare", "1 - x**2", lambda g, x: (1.0 - x) * (1.0 + x), "-2*x", function=lambda x: (1.0 - x) * (1.0 + x),
-              cost=3.0, samples=INSIDE),
+    composite("cosquare", "1 - x**2", lambda g, x: (1.0 - x) * (1.0 + x), "-2*x", cost=3.0, samples=INSIDE),
     call("atan2", "atan2(x, y)", "over_square(y, x, hypot(x, y))", "-over_square(x, y, hypot(x, y))", function=np.arctan2,
          spellings=both("atan2", "arctan2"), operands=PAIR, cost=45.0, samples=FAR,
          kink="nan at (0, 0), where the value jumps in every direction"),
@@ -327,9 +309,9 @@ TRIGONOMETRIC = (
     composite("over_square", "x/(x**2 + y**2)", _over_square,
               "Piecewise((0, Eq(reciprocal(z), 0)), ((y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)**2, True))",
               "Piecewise((0, Eq(reciprocal(z), 0)), (-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)**2, True))", "0",
-              function=lambda x, y, z: _over_square(NUMPY, x, y, z), operands=(REAL,) * 3, cost=20.0, samples=TRIANGLES),
+              operands=(REAL,) * 3, cost=20.0, samples=TRIANGLES),
     composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)**2*reciprocal(z)",
-              "-v*over_hypot(y, x, z)*reciprocal(z)", "0", function=lambda x, y, z: _over_hypot(NUMPY, x, y, z),
+              "-v*over_hypot(y, x, z)*reciprocal(z)", "0",
               operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
 )
 # fmt: on

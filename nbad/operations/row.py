@@ -117,48 +117,25 @@ def scalar(function: Callable[..., Any], pole: float = math.nan) -> Callable[...
     return np.vectorize(call, otypes=[float])
 
 
+def _row(
+    name: str, expression: str | None, partials: tuple[str | None, ...], function: Callable[..., Any], **more: Any
+) -> Operation:
+    """A row, whose partials are SymPy's own where none are given."""
+    own = (None,) * len(more.get("operands", (REAL,))) if expression else None
+    return Operation(name, function, expression=expression, partials=partials or own, **more)
+
+
 def machine(
-    name: str,
-    expression: str,
-    *partials: str | None,
-    function: Callable[..., Any] | None = None,
-    operands: tuple[str, ...] = (REAL,),
-    **more: Any,
+    name: str, expression: str, *partials: str | None, function: Callable[..., Any] | None = None, **more: Any
 ) -> Operation:
     """A single instruction."""
-    return Operation(
-        name=name,
-        numpy=function or getattr(np, name),
-        operands=operands,
-        expression=expression,
-        partials=partials or (None,) * len(operands),
-        **more,
-    )
+    return _row(name, expression, partials, function or getattr(np, name), **more)
 
 
-def call(
-    name: str,
-    expression: str,
-    *partials: str | None,
-    function: Callable[..., Any] | None = None,
-    spellings: tuple[str, ...] | None = None,
-    libm: str | None = None,
-    operands: tuple[str, ...] = (REAL,),
-    cost: float = 20.0,
-    **more: Any,
-) -> Operation:
+def call(name: str, expression: str, *partials: str | None, function: Callable[..., Any] | None = None, **more: Any) -> Operation:
     """A function of the C library."""
-    return Operation(
-        name=name,
-        numpy=function or getattr(np, name),
-        spellings=spellings or both(name),
-        operands=operands,
-        expression=expression,
-        partials=partials or (None,) * len(operands),
-        libm=libm or name,
-        cost=cost,
-        **more,
-    )
+    more = {"spellings": both(name), "libm": name, "cost": 20.0} | more
+    return _row(name, expression, partials, function or getattr(np, name), **more)
 
 
 def composite(
@@ -167,51 +144,14 @@ def composite(
     expansion: Callable[..., Any],
     *partials: str | None,
     function: Callable[..., Any] | None = None,
-    operands: tuple[str, ...] = (REAL,),
     **more: Any,
 ) -> Operation:
-    """An operation made of others."""
-    return Operation(
-        name=name,
-        numpy=function or getattr(np, name),
-        operands=operands,
-        expression=expression,
-        expansion=expansion,
-        partials=partials or (None,) * len(operands),
-        **more,
-    )
+    """An operation made of others: also for NumPy's values, where NumPy has none of the name."""
+    function = function or getattr(np, name, None) or by_expansion(expansion)
+    return _row(name, expression, partials, function, expansion=expansion, **more)
 
 
-def of_scipy(
-    name: str,
-    expression: str | None,
-    *partials: str | None,
-    own: str | None = None,
-    spellings: tuple[str, ...] | None = None,
-    **more: Any,
-) -> Operation:
-    """A function of SciPy's, called `own` in its compiled module."""
-    return Operation(
-        name=name,
-        numpy=scipy_link.reference(own or name),
-        spellings=special(name) if spellings is None else spellings,
-        expression=expression,
-        partials=partials or None,
-        scipy=own or name,
-        # a call for each lane
-        cost=300.0,
-        **more,
-    )
-
-
-def family(name: str, expression: str, expansion: Callable[..., Any], *partials: str, payload: int = 2, **more: Any) -> Operation:
-    """A family with a whole number n, defined by its expansion."""
-    return Operation(
-        name=name,
-        numpy=by_expansion(expansion),
-        payload=payload,
-        expression=expression,
-        partials=partials,
-        expansion=expansion,
-        **more,
-    )
+def of_scipy(name: str, expression: str | None, *partials: str | None, own: str | None = None, **more: Any) -> Operation:
+    """A function of SciPy's, called `own` in its compiled module, for each lane."""
+    more = {"spellings": special(name), "scipy": own or name, "cost": 300.0} | more
+    return _row(name, expression, partials, scipy_link.reference(own or name), **more)

@@ -208,9 +208,6 @@ def elliptic_slope(g: Any, x: Any, n: int, is_first: bool) -> Any:
     return g.where(g.abs(x) < 0.5, _polynomial(near, coefficients), value) * (scale * power)
 
 
-SCIPY = {"lgamma": "gammaln", "expn_of_two": "expn"}  # where an operation has another name there
-
-
 def lambert_w(g: Any, x: Any) -> Any:
     """The principal real branch of w*exp(w) = x."""
     root = _root_at_branch(g, x)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from nbad.operations import scipy_link
-from nbad.operations.row import INSIDE, PAIR, call, composite, family, of_scipy, scalar, special
-from nbad.operations.series import NUMPY, by_expansion, ierfcx, jn_pi, lambert_w, lower_lambert_w, polygamma
+from nbad.operations.row import INSIDE, PAIR, call, composite, of_scipy, scalar, special
+from nbad.operations.series import ierfcx, jn_pi, lambert_w, lower_lambert_w, polygamma
 
 SIGMOID = ((-40.0,), (-1e-8,), (0.3,), (2.5,), (50.0,))
 NORMAL = ((-8.0,), (-5.0,), (-0.9,), (1e-8,), (2.5,))
@@ -72,261 +72,88 @@ def _relative(g: Any, x: Any, y: Any, inside: Any, at_zero: Any) -> Any:
     return g.where(g.ne(x, x) | g.ne(y, y), x + y, g.where((x > 0.0) & (y > 0.0), inside, edge))
 
 
-ERROR = (
-    call(
-        "erf",
-        "erf(x)",
-        "2/sqrt(pi)*exp_neg_square(1, x)",
-        function=scalar(math.erf),
-        spellings=("math.erf", "scipy.special.erf"),
-        domain=((-5.5, 5.5),),
-        cost=33.0,
-        kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes",
-    ),
-    call(
-        "erfc",
-        "erfc(x)",
-        "-2/sqrt(pi)*exp_neg_square(1, x)",
-        function=scalar(math.erfc),
-        spellings=("math.erfc", "scipy.special.erfc"),
-        domain=((-5.5, 26.0),),
-        cost=42.0,
-        kink="as erf",
-    ),
-)
-
-LOGISTIC = (
-    composite(
-        "logit",
-        "log(x/(1 - x))",
-        _logit,
-        "reciprocal(parabola(x))",
-        function=lambda x: _logit(NUMPY, x),
-        cost=90.0,
-        spellings=special("logit"),
-        samples=((1e-8,), (0.3,), (0.5000001,), (0.999,)),
-        domain=((0.0, 1.0),),
-        kink="inf at 0 and 1",
-    ),
-    composite(
-        "parabola", "x*(1 - x)", lambda g, x: x * (1.0 - x), "1 - 2*x", function=lambda x: x * (1.0 - x), cost=2.0, samples=INSIDE
-    ),
-    composite(
-        "softplus",
-        "log(1 + exp(x))",
-        _softplus,
-        "logistic(x)",
-        function=lambda x: np.logaddexp(x, 0.0),
-        cost=54.0,
-        spellings=special("softplus"),
-        samples=SIGMOID,
-        domain=((-700.0, 700.0),),
-    ),
-    composite(
-        "log_expit",
-        "-log(1 + exp(-x))",
-        lambda g, x: -_softplus(g, -x),
-        "logistic(-x)",
-        function=lambda x: -np.logaddexp(-x, 0.0),
-        cost=54.0,
-        spellings=special("log_expit"),
-        samples=SIGMOID,
-        domain=((-700.0, 700.0),),
-    ),
-)
-
-NORMAL_DISTRIBUTION = (
-    composite(
-        "ndtr",
-        "erfc(-x/sqrt(2))/2",
-        lambda g, x: g.erfc(-HALF * x) * 0.5,
-        "exp_neg_square(2, x)/sqrt(2*pi)",
-        cost=44.0,
-        function=np.vectorize(lambda x: math.erfc(-HALF * x) * 0.5, otypes=[float]),
-        spellings=special("ndtr"),
-        samples=((-3.0,), (-0.9,), (1e-8,), (2.5,)),
-        domain=((-8.0, 8.0),),
-        kink=AS_ERF,
-    ),
-    composite(
-        "log_ndtr",
-        "log(erfc(-x/sqrt(2))/2)",
-        _log_ndtr,
-        "mills(x)",
-        function=scipy_link.reference("log_ndtr"),
-        spellings=special("log_ndtr"),
-        samples=NORMAL,
-        domain=((-1e5, 8.0),),
-        cost=400.0,
-        kink=AS_ERF,
-    ),
-    composite(
-        "mills",
-        "exp(-x**2/2)*sqrt(2/pi)/erfc(-x/sqrt(2))",
-        lambda g, x: math.sqrt(2.0 / math.pi) / g.erfcx(-HALF * x),
-        # far left the square would leave the range, where the slope is -1 to the last digit
-        "Piecewise((0, Eq(v, 0)), (-v*(x + v), x > -1), (-1, x < -1e17), (-sqrt(pi)*v**2*ierfcx(1, -x/sqrt(2)), True))",
-        samples=NORMAL,
-        cost=316.0,
-        function=lambda x: math.sqrt(2.0 / math.pi) / scipy_link.reference("erfcx")(-HALF * x),
-    ),
-    of_scipy(
-        "ndtri",
-        "sqrt(2)*erfinv(2*x - 1)",
-        "sqrt(2*pi)*exp(v**2/2)",
-        samples=INSIDE_0_1,
-        domain=((0.0, 1.0),),
-        kink="inf at 0 and 1; as erf",
-    ),
-    of_scipy(
-        "erfcinv",
-        "erfinv(1 - x)",
-        "-sqrt(pi)/2*exp(v**2)",
-        samples=((1e-8,), (0.4,), (0.9,), (1.7,)),
-        domain=((0.0, 2.0),),
-        kink="-inf at 0 and 2; as erf",
-    ),
-    of_scipy(
-        "erfinv", "erfinv(x)", "sqrt(pi)/2*exp(v**2)", samples=INSIDE, domain=((-1.0, 1.0),), kink="inf at -1 and 1; as erf"
-    ),
-    of_scipy(
-        "erfcx", "exp(x**2)*erfc(x)", "-2*ierfcx(1, x)", samples=SCALED, domain=((-5.0, 1e8),), kink="for negative x as erf"
-    ),
-    family(
-        "ierfcx",
-        "hyper([(n + 1)/2], [1/2], x**2)/(2**n*gamma(n/2 + 1)) - x*hyper([n/2 + 1], [3/2], x**2)/(2**(n - 1)*gamma((n + 1)/2))",
-        ierfcx,
-        "-2*(n + 1)*ierfcx(n + 1, x)",
-        samples=SCALED,
-        cost=150.0,
-    ),
-)
-
-GAMMA = (
-    call(
-        "gamma",
-        "gamma(x)",
-        "v*digamma(x)",
-        function=scalar(_gamma),
-        spellings=("math.gamma", *special("gamma")),
-        libm="tgamma",
-        cost=300.0,
-        samples=(*RIGHT, (-1.5,)),
-        domain=((1e-8, 170.0),),
-        kink="-inf at 0, nan at the other poles",
-    ),
-    call(
-        "lgamma",
-        "log(Abs(gamma(x)))",
-        "digamma(x)",
-        function=scalar(math.lgamma, math.inf),
-        cost=250.0,
-        spellings=("math.lgamma", *special("gammaln")),
-        samples=((0.01,), (0.3,), (5.0,), (20.0,), (-1.5,)),
-        domain=((1e-8, 1e100),),
-        kink="-inf at 0, nan at the other poles",
-    ),
-    of_scipy(
-        "digamma",
-        "digamma(x)",
-        "polygamma(1, x)",
-        own="psi",
-        spellings=special("digamma", "psi"),
-        samples=RIGHT,
-        domain=((1e-8, 1e100),),
-        kink="inf at the poles",
-    ),
-    family("polygamma", "polygamma(n, x)", polygamma, "polygamma(n + 1, x)", samples=(*RIGHT, (-1.3,)), cost=400.0),
-)
-
-ENTROPY = (
-    composite("entr", "-x*log(x)", _entropy, "-(log(x) + 1)",
-              function=by_expansion(_entropy), cost=30.0,
-              spellings=special("entr"), samples=((1e-8,), (0.3,), (2.5,), (20.0,)), domain=((1e-100, 1e100),),
+# a table reads best with a row a line
+# fmt: off
+SPECIAL = (
+    call("erf", "erf(x)", "2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erf),
+         spellings=("math.erf", "scipy.special.erf"), domain=((-5.5, 5.5),), cost=33.0,
+         kink="relative error of the partial grows as x**2/2 ulp: half of what half an ulp in x makes"),
+    call("erfc", "erfc(x)", "-2/sqrt(pi)*exp_neg_square(1, x)", function=scalar(math.erfc),
+         spellings=("math.erfc", "scipy.special.erfc"), domain=((-5.5, 26.0),), cost=42.0, kink="as erf"),
+    # logistic functions
+    composite("logit", "log(x/(1 - x))", _logit, "reciprocal(parabola(x))", cost=90.0, spellings=special("logit"),
+              samples=((1e-8,), (0.3,), (0.5000001,), (0.999,)), domain=((0.0, 1.0),), kink="inf at 0 and 1"),
+    composite("parabola", "x*(1 - x)", lambda g, x: x * (1.0 - x), "1 - 2*x", cost=2.0, samples=INSIDE),
+    composite("softplus", "log(1 + exp(x))", _softplus, "logistic(x)", function=lambda x: np.logaddexp(x, 0.0), cost=54.0,
+              spellings=special("softplus"), samples=SIGMOID, domain=((-700.0, 700.0),)),
+    composite("log_expit", "-log(1 + exp(-x))", lambda g, x: -_softplus(g, -x), "logistic(-x)",
+              function=lambda x: -np.logaddexp(-x, 0.0), cost=54.0, spellings=special("log_expit"), samples=SIGMOID,
+              domain=((-700.0, 700.0),)),
+    # the normal distribution
+    composite("ndtr", "erfc(-x/sqrt(2))/2", lambda g, x: g.erfc(-HALF * x) * 0.5, "exp_neg_square(2, x)/sqrt(2*pi)", cost=44.0,
+              function=np.vectorize(lambda x: math.erfc(-HALF * x) * 0.5, otypes=[float]), spellings=special("ndtr"),
+              samples=((-3.0,), (-0.9,), (1e-8,), (2.5,)), domain=((-8.0, 8.0),), kink=AS_ERF),
+    composite("log_ndtr", "log(erfc(-x/sqrt(2))/2)", _log_ndtr, "mills(x)", function=scipy_link.reference("log_ndtr"),
+              spellings=special("log_ndtr"), samples=NORMAL, domain=((-1e5, 8.0),), cost=400.0, kink=AS_ERF),
+    # far left the square would leave the range, where the slope is -1 to the last digit
+    composite("mills", "exp(-x**2/2)*sqrt(2/pi)/erfc(-x/sqrt(2))", lambda g, x: math.sqrt(2.0 / math.pi) / g.erfcx(-HALF * x),
+              "Piecewise((0, Eq(v, 0)), (-v*(x + v), x > -1), (-1, x < -1e17), (-sqrt(pi)*v**2*ierfcx(1, -x/sqrt(2)), True))",
+              samples=NORMAL, cost=316.0),
+    of_scipy("ndtri", "sqrt(2)*erfinv(2*x - 1)", "sqrt(2*pi)*exp(v**2/2)", samples=INSIDE_0_1, domain=((0.0, 1.0),),
+             kink="inf at 0 and 1; as erf"),
+    of_scipy("erfcinv", "erfinv(1 - x)", "-sqrt(pi)/2*exp(v**2)", samples=((1e-8,), (0.4,), (0.9,), (1.7,)), domain=((0.0, 2.0),),
+             kink="-inf at 0 and 2; as erf"),
+    of_scipy("erfinv", "erfinv(x)", "sqrt(pi)/2*exp(v**2)", samples=INSIDE, domain=((-1.0, 1.0),),
+             kink="inf at -1 and 1; as erf"),
+    of_scipy("erfcx", "exp(x**2)*erfc(x)", "-2*ierfcx(1, x)", samples=SCALED, domain=((-5.0, 1e8),),
+             kink="for negative x as erf"),
+    composite("ierfcx",
+              "hyper([(n + 1)/2], [1/2], x**2)/(2**n*gamma(n/2 + 1)) - "
+              "x*hyper([n/2 + 1], [3/2], x**2)/(2**(n - 1)*gamma((n + 1)/2))",
+              ierfcx, "-2*(n + 1)*ierfcx(n + 1, x)", payload=2, samples=SCALED, cost=150.0),
+    # gamma functions
+    call("gamma", "gamma(x)", "v*digamma(x)", function=scalar(_gamma), spellings=("math.gamma", *special("gamma")), libm="tgamma",
+         cost=300.0, samples=(*RIGHT, (-1.5,)), domain=((1e-8, 170.0),), kink="-inf at 0, nan at the other poles"),
+    call("lgamma", "log(Abs(gamma(x)))", "digamma(x)", function=scalar(math.lgamma, math.inf), cost=250.0,
+         spellings=("math.lgamma", *special("gammaln")), samples=((0.01,), (0.3,), (5.0,), (20.0,), (-1.5,)),
+         domain=((1e-8, 1e100),), kink="-inf at 0, nan at the other poles"),
+    of_scipy("digamma", "digamma(x)", "polygamma(1, x)", own="psi", spellings=special("digamma", "psi"), samples=RIGHT,
+             domain=((1e-8, 1e100),), kink="inf at the poles"),
+    composite("polygamma", "polygamma(n, x)", polygamma, "polygamma(n + 1, x)", payload=2, samples=(*RIGHT, (-1.3,)), cost=400.0),
+    # entropies
+    composite("entr", "-x*log(x)", _entropy, "-(log(x) + 1)", cost=30.0, spellings=special("entr"),
+              samples=((1e-8,), (0.3,), (2.5,), (20.0,)), domain=((1e-100, 1e100),),
               kink="inf at 0; nan for negative x, where the value is -inf"),
-    composite("rel_entr", "x*log(x/y)", _rel_entr, "log_ratio(x, y) + 1", "-x*reciprocal(y)",
-              function=by_expansion(_rel_entr), operands=PAIR, cost=70.0, spellings=special("rel_entr"),
-              samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2, kink="by x: -inf at x = 0"),
-    composite("kl_div", "x*log(x/y) - x + y", _kl_div, "log_ratio(x, y)", "shortfall(x, y)",
-              function=by_expansion(_kl_div), operands=PAIR, cost=72.0, spellings=special("kl_div"),
-              samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2, kink="by x: -inf at x = 0"),
-    composite("shortfall", "1 - x/y", lambda g, x, y: (y - x) / y, "-reciprocal(y)", "x*reciprocal(y)**2",
-              function=lambda x, y: (y - x) / y, operands=PAIR, cost=17.0, samples=LOGARITHMIC),
+    composite("rel_entr", "x*log(x/y)", _rel_entr, "log_ratio(x, y) + 1", "-x*reciprocal(y)", operands=PAIR, cost=70.0,
+              spellings=special("rel_entr"), samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2, kink="by x: -inf at x = 0"),
+    composite("kl_div", "x*log(x/y) - x + y", _kl_div, "log_ratio(x, y)", "shortfall(x, y)", operands=PAIR, cost=72.0,
+              spellings=special("kl_div"), samples=LOGARITHMIC, domain=((1e-100, 1e100),) * 2, kink="by x: -inf at x = 0"),
+    composite("shortfall", "1 - x/y", lambda g, x, y: (y - x) / y, "-reciprocal(y)", "x*reciprocal(y)**2", operands=PAIR,
+              cost=17.0, samples=LOGARITHMIC),
     # near 1 from the difference, which is exact
-    composite("log_ratio", "log(x/y)", _log_ratio, "reciprocal(x)", "-reciprocal(y)",
-              function=by_expansion(_log_ratio), operands=PAIR, cost=66.0, samples=LOGARITHMIC),
-)  # fmt: skip
-
-PRODUCTS = (
-    composite(
-        "xlogy",
-        "x*log(y)",
-        lambda g, x, y: _product(g, x, y, g.log(y)),
-        "log(y)",
-        "quotient(x, y)",
-        function=lambda x, y: _product(NUMPY, x, y, np.log(y)),
-        operands=PAIR,
-        spellings=special("xlogy"),
-        samples=LOGARITHMIC,
-        domain=((-20.0, 20.0), (1e-100, 1e100)),
-        cost=30.0,
-        kink="by x: log(y), so -inf at (0, 0); by y: 0 at (0, 0)",
-    ),
-    composite(
-        "xlog1py",
-        "x*log(1 + y)",
-        lambda g, x, y: _product(g, x, y, g.log1p(y)),
-        "log1p(y)",
-        "quotient(x, 1 + y)",
-        function=lambda x, y: _product(NUMPY, x, y, np.log1p(y)),
-        operands=PAIR,
-        spellings=special("xlog1py"),
-        samples=LOGARITHMIC,
-        domain=((-20.0, 20.0), (-0.999, 1e100)),
-        cost=34.0,
-        kink="by x: log1p(y), so -inf at (0, -1); by y: 0 at (0, -1)",
-    ),
-    composite(
-        "cosm1",
-        "cos(x) - 1",
-        lambda g, x: -2.0 * g.sin(0.5 * x) * g.sin(0.5 * x),
-        "-sin(x)",
-        function=lambda x: -2.0 * np.sin(0.5 * x) * np.sin(0.5 * x),
-        cost=24.0,
-        spellings=special("cosm1"),
-        samples=((-2.5,), (1e-8,), (0.3,), (2.5,)),
-        domain=((-1e3, 1e3),),
-    ),
-    composite(
-        "sinc",
-        "sinc(pi*x)",
-        _sinc,
-        "-pi*jn_pi(1, x)",
-        cost=44.0,
-        spellings=("numpy.sinc", "nbad.special.sinc"),
-        samples=((1e-8,), (0.1,), (1.3,), (2.6,)),
-        domain=((-8.0, 8.0),),
-        kink="smooth; near its zeros the error is that of the rounded pi*x, as in NumPy",
-    ),
-    family(
-        "jn_pi",
-        "jn(n, pi*x)",
-        jn_pi,
-        "-pi*jn_pi(1, x) if n == 0 else pi*(n*jn_pi(n - 1, x) - (n + 1)*jn_pi(n + 1, x))/(2*n + 1)",
-        samples=((1e-3,), (0.3,), (2.0,), (9.0,)),
-        cost=90.0,
-    ),
-)
-
-LAMBERT = (
-    composite("lambertw", "LambertW(x)", lambert_w, "exp(-v)/(1 + v)",
-              function=by_expansion(lambert_w), spellings=special("lambertw"), cost=250.0,
-              samples=((-0.3678,), (-0.3,), (1e-9,), (2.5,), (1e5,)),
-              domain=((-0.367, 1e100),), kink="inf at -1/e; nan to the left, where the value is complex"),
-    composite("lambertw_lower", "LambertW(x, -1)", lower_lambert_w, "exp(-v)/(1 + v)",
-              function=by_expansion(lower_lambert_w), cost=250.0,
+    composite("log_ratio", "log(x/y)", _log_ratio, "reciprocal(x)", "-reciprocal(y)", operands=PAIR, cost=66.0,
+              samples=LOGARITHMIC),
+    # products
+    composite("xlogy", "x*log(y)", lambda g, x, y: _product(g, x, y, g.log(y)), "log(y)", "quotient(x, y)", operands=PAIR,
+              spellings=special("xlogy"), samples=LOGARITHMIC, domain=((-20.0, 20.0), (1e-100, 1e100)), cost=30.0,
+              kink="by x: log(y), so -inf at (0, 0); by y: 0 at (0, 0)"),
+    composite("xlog1py", "x*log(1 + y)", lambda g, x, y: _product(g, x, y, g.log1p(y)), "log1p(y)", "quotient(x, 1 + y)",
+              operands=PAIR, spellings=special("xlog1py"), samples=LOGARITHMIC, domain=((-20.0, 20.0), (-0.999, 1e100)),
+              cost=34.0, kink="by x: log1p(y), so -inf at (0, -1); by y: 0 at (0, -1)"),
+    composite("cosm1", "cos(x) - 1", lambda g, x: -2.0 * g.sin(0.5 * x) * g.sin(0.5 * x), "-sin(x)", cost=24.0,
+              spellings=special("cosm1"), samples=((-2.5,), (1e-8,), (0.3,), (2.5,)), domain=((-1e3, 1e3),)),
+    composite("sinc", "sinc(pi*x)", _sinc, "-pi*jn_pi(1, x)", cost=44.0, spellings=("numpy.sinc", "nbad.special.sinc"),
+              samples=((1e-8,), (0.1,), (1.3,), (2.6,)), domain=((-8.0, 8.0),),
+              kink="smooth; near its zeros the error is that of the rounded pi*x, as in NumPy"),
+    composite("jn_pi", "jn(n, pi*x)", jn_pi,
+              "-pi*jn_pi(1, x) if n == 0 else pi*(n*jn_pi(n - 1, x) - (n + 1)*jn_pi(n + 1, x))/(2*n + 1)", payload=2,
+              samples=((1e-3,), (0.3,), (2.0,), (9.0,)), cost=90.0),
+    # Lambert's W
+    composite("lambertw", "LambertW(x)", lambert_w, "exp(-v)/(1 + v)", spellings=special("lambertw"), cost=250.0,
+              samples=((-0.3678,), (-0.3,), (1e-9,), (2.5,), (1e5,)), domain=((-0.367, 1e100),),
+              kink="inf at -1/e; nan to the left, where the value is complex"),
+    composite("lambertw_lower", "LambertW(x, -1)", lower_lambert_w, "exp(-v)/(1 + v)", cost=250.0,
               samples=((-0.3678,), (-0.3,), (-0.1,), (-1e-9,)), domain=((-0.367, -1e-100),),
               kink="-inf at -1/e; nan where the value is complex"),
-)  # fmt: skip
-
-SPECIAL = ERROR + LOGISTIC + NORMAL_DISTRIBUTION + GAMMA + ENTROPY + PRODUCTS + LAMBERT
+)
+# fmt: on
