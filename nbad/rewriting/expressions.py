@@ -34,17 +34,33 @@ class At:
         if place.end_lineno != place.lineno:
             self.place.end_lineno, self.place.end_col_offset = place.lineno, place.col_offset
 
-    def lines(self, text: str) -> list:
-        """The statements of a text."""
-        statements = ast.parse(text).body
-        for statement in statements:
-            for node in all_nodes(statement):
-                placed(node, self.place)
-        return statements
+    def lines(self, text: str, **parts: Any) -> list:
+        """The statements of a text, in which names stand for parts: expressions, or lists of expressions or statements."""
+        module = ast.parse(text)
+        self._fill(module, parts)
+        return module.body
 
-    def statement(self, text: str) -> Any:
+    def _fill(self, node: ast.AST, parts: dict[str, Any]) -> None:
+        placed(node, self.place)
+        for field, value in vars(node).items():
+            if type(value) is list:
+                value[:] = [new for part in value for new in self._filled(part, parts)]
+            elif isinstance(value, ast.expr):
+                (new,) = self._filled(value, parts)
+                setattr(node, field, new)
+
+    def _filled(self, node: Any, parts: dict[str, Any]) -> list:
+        name = node.value if type(node) is ast.Expr else node
+        if type(name) is ast.Name and name.id in parts:
+            part = parts[name.id]
+            return part if type(part) is list else [part]
+        if isinstance(node, ast.AST):
+            self._fill(node, parts)
+        return [node]
+
+    def statement(self, text: str, **parts: Any) -> Any:
         """The one statement of a text."""
-        (statement,) = self.lines(text)
+        (statement,) = self.lines(text, **parts)
         return statement
 
     def put(self, node: Any) -> Any:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from nbad.rewriting.expressions import At
 from nbad.rewriting.scopes import CLOSED, TRIES, changed, parts, placed
 
 _JUMPS, _LOOPS = (ast.Break, ast.Continue), (ast.For, ast.AsyncFor, ast.While)
@@ -78,21 +79,19 @@ class _Cut:
         # the `continue` of a `finally` takes back a `break` before it
         settings = {self.left: is_break} if is_break or self._is_in_finally else {}
         settings |= {self.skipped: True} if self.skipped else {}
-        return [_setting(name, value, statement) for name, value in settings.items()] or [placed(ast.Pass(), statement)]
+        return At(statement).lines("\n".join(f"{name} = {value}" for name, value in settings.items()) or "pass")
 
     def _jumps_at_end(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
         """Jumps at the end of a `finally`, which hide errors."""
         self.skips, place = True, statements[-1]
-        ends: list[tuple[str, ast.stmt]] = [(self.skipped or "", ast.Continue())]
-        if any(jumps(statement, (ast.Break,)) for statement in statements):
-            ends.insert(0, (self.left, ast.Break()))
-        return [placed(ast.If(test=_name(name, place), body=[placed(end, place)], orelse=[]), place) for name, end in ends]
+        leaves = any(jumps(statement, (ast.Break,)) for statement in statements)
+        ends = At(place).lines(f"if {self.left}: break\n" * leaves + f"if {self.skipped}: continue")
+        return [placed(end, place) for end in ends]
 
     def _guarded(self, statements: list[ast.stmt]) -> list[ast.stmt]:
         """Statements that run where nothing was skipped."""
         self.skips, place = True, statements[0]
-        test = ast.UnaryOp(op=ast.Not(), operand=_name(self.skipped or "", place))
-        return [placed(ast.If(test=placed(test, place), body=statements, orelse=[]), place)]
+        return [placed(At(place).statement(f"if not {self.skipped}: rest", rest=statements), place)]
 
 
 def jumps(statement: ast.AST, kinds: tuple[type[ast.stmt], ...] = _JUMPS) -> bool:
@@ -112,18 +111,6 @@ def _arms(statement: ast.If, rest: Sequence[ast.stmt]) -> tuple[list[ast.stmt], 
     return ([*then, *rest], other) if any(isinstance(part, _JUMPS) for part in other) else None
 
 
-def _setting(name: str, value: bool, place: ast.stmt) -> ast.stmt:
-    """`name = value`."""
-    target = placed(ast.Name(id=name, ctx=ast.Store()), place)
-    return placed(ast.Assign(targets=[target], value=placed(ast.Constant(value=value), place)), place)
-
-
-def _name(name: str, place: ast.stmt) -> ast.expr:
-    return placed(ast.Name(id=name, ctx=ast.Load()), place)
-
-
 def _unreachable(statements: Sequence[ast.stmt], place: ast.stmt) -> list[ast.stmt]:
     """Statements that never run, but whose variables belong to the function."""
-    if not statements:
-        return []
-    return [placed(ast.If(test=placed(ast.Constant(value=False), place), body=list(statements), orelse=[]), place)]
+    return [placed(At(place).statement("if False: rest", rest=list(statements)), place)] if statements else []

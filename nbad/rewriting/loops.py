@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from nbad.rewriting.expressions import At, Expressions
 from nbad.rewriting.jumps import Jumps, without_jumps
-from nbad.rewriting.scopes import all_nodes, bound_names, placed, returns
+from nbad.rewriting.scopes import all_nodes, bound_names, returns
 
 _ASKING = ("next", "any", "all", "map", "filter", "sum", "max", "min", "list", "tuple", "sorted")  # run iterators
 _NUMBERS = ("math", "np", "numpy")
@@ -22,13 +22,12 @@ class Place(NamedTuple):
         Whether it is one of the function's own statements, and not in a block.
     has_call : bool
         Whether the function returns from within branches.
-    around, in_loop : tuples of str
-        The variables of the branches around it: all, and those inside the innermost loop.
+    in_loop : tuple of str
+        The variables of the branches around it, inside the innermost loop.
     """
 
     is_outermost: bool
     has_call: bool
-    around: tuple[str, ...] = ()
     in_loop: tuple[str, ...] = ()
 
     @property
@@ -38,11 +37,7 @@ class Place(NamedTuple):
 
     def arm(self, branch: str) -> "Place":
         """The place of an arm of the branch with the given variable."""
-        return self.inside._replace(around=(*self.around, branch), in_loop=(*self.in_loop, branch))
-
-    def loop(self, variable: str) -> "Place":
-        """The place of the body of the loop with the given variable."""
-        return self.inside._replace(around=(*self.around, variable), in_loop=())
+        return self.inside._replace(in_loop=(*self.in_loop, branch))
 
 
 class Loops(Expressions):
@@ -56,70 +51,55 @@ class Loops(Expressions):
         return not self.asked.isdisjoint(names)
 
     def rewrite_for(self, node: ast.For, place: Place) -> list[ast.stmt]:
-        at, variable = At(node), self.temporary()
-        begin, target = at.statement(f"{variable} = __nbad__.each(iterable)"), at.statement(f"target = {variable}.item")
-        begin.value.args = [self.visit(node.iter)]
-        target.targets = [self.visit(node.target)]
-        return self._loop(
-            node, place, variable, begin, at.statement(f"{variable}.stays(left)").value, [target], [node.target, node.iter]
-        )
+        return self._loop(node, place, "each(asked, {})", "stays({})", node.iter, node.target)
 
     def rewrite_while(self, node: ast.While, place: Place) -> list[ast.stmt]:
         """A test that binds variables is a part of the body, from which the loop is left."""
-        at, variable = At(node), self.temporary()
         if bound_names([node.test]):
             return self._while_true(node, place)
-        watches = "watches=True" * any(map(_may_write, all_nodes(node.test)))
-        begin, goes_on = at.lines(f"{variable} = __nbad__.loop({watches})\n{variable}.goes_on(test, left)")
-        goes_on = goes_on.value
-        goes_on.args[0] = self.visit(node.test)
-        return self._loop(node, place, variable, begin, goes_on, [], [node.test])
+        begin = "loop({}, watches=True)" if any(map(_may_write, all_nodes(node.test))) else "loop({})"
+        return self._loop(node, place, begin, "goes_on(asked, {})", node.test)
 
     def _while_true(self, node: ast.While, place: Place) -> list[ast.stmt]:
         at, done = At(node), self.temporary()
-        begin, head = at.lines(f"{done} = False\nif test:\n    pass\nelse:\n    {done} = True\n    break")
-        head.test = node.test
-        loop = placed(ast.While(test=at.constant(True), body=[head, *node.body], orelse=[]), node)
-        rest = at.lines(f"if {done}:\n    pass") if node.orelse else []
-        for statement in rest:
-            statement.body = node.orelse
+        begin, loop = at.lines(
+            f"{done} = False\nwhile True:\n    if test: pass\n    else:\n        {done} = True\n        break\n    body",
+            test=node.test,
+            body=node.body,
+        )
+        rest = at.lines(f"if {done}: rest", rest=node.orelse) if node.orelse else []
         return [begin, *self.rewrite_while(loop, place), *self._rest(rest, place)]
 
-    def _loop(
-        self, node: Any, place: Place, variable: str, begin: Any, goes_on: Any, first: list[ast.stmt], binding: list[ast.AST]
-    ) -> list[ast.stmt]:
-        """A loop, of which `begin` makes what runs its passes, and `goes_on` asks for one; `first` stands before the body."""
-        at = At(node)
+    def _loop(self, node: Any, place: Place, begin: str, goes_on: str, asked: ast.expr, *targets: ast.expr) -> list[ast.stmt]:
+        """A loop: `begin` makes what runs its passes, `goes_on` asks for one; one of them asks for the expression `asked`."""
+        at, variable = At(node), self.temporary()
+        first = [at.statement(f"target = {variable}.item", target=self.visit(target)) for target in targets]
         body, jumps = without_jumps(node.body, self.temporary(), self.temporary())
-        names = sorted(bound_names([*body, *binding]))
+        names = sorted(bound_names([*body, asked, *targets]))
         has_return = any(map(returns, node.body))
-        passed = at.statement(
-            f"f({tuple(names)!r}, {node.body[-1].end_lineno}{', _nbad_call' if has_return else ', None'}, {self.asks(names)})"
-        ).value.args
-        begin.value.args += passed
-        goes_on.args[-1] = left = at.statement(jumps.left or "False").value
-        inner = self.block(body, place.loop(variable))
-        while_ = at.statement(f"while {variable}.next(left):\n    with {variable}:\n        if goes_on:\n            pass")
-        while_.test.args, (with_,) = [left], while_.body
-        with_.body[0].test = goes_on
-        stays = [line for name in jumps if name for line in at.lines(f"{name} = False")]
-        with_.body[0].body = [*first, *stays, *inner]
-        while_.body = [*settings(at, f"if {variable}.sets:", variable, names), with_]
-        end = at.statement(f"while {variable}.ends():\n    pass")
-        end.body = settings(at, "if True:", variable, names) or end.body
-        before = at.lines(f"{jumps.left} = False") if jumps.left else []
-        return [*before, begin, while_, end, *self._else(node, place, jumps)]
+        call = "_nbad_call" if has_return else None
+        begin = begin.format(f"{tuple(names)!r}, {node.body[-1].end_lineno}, {call}, {self.asks(names)}")
+        stays = at.lines("\n".join(f"{name} = False" for name in jumps if name))
+        loop = at.lines(
+            f"{jumps.left} = False\n" * bool(jumps.left) + f"{variable} = __nbad__.{begin}\n"
+            f"while {variable}.next({jumps.left or False}):\n    sets\n"
+            f"    with {variable}:\n        if {variable}.{goes_on.format(jumps.left or False)}: body\n"
+            f"while {variable}.ends(): ends",
+            asked=self.visit(asked),
+            sets=settings(at, f"if {variable}.sets:", variable, names),
+            body=[*first, *stays, *self.block(body, place.inside._replace(in_loop=()))],
+            ends=settings(at, "if True:", variable, names) or at.lines("pass"),
+        )
+        return [*loop, *self._else(node, place, jumps)]
 
     def _else(self, node: Any, place: Place, jumps: Jumps) -> list[ast.stmt]:
         """The `else` of a loop: it runs where the loop was not left."""
         rest = list(node.orelse)
         if rest and jumps.left:
-            stays = At(rest[0]).statement(f"if not {jumps.left}:\n    pass")
-            stays.body, rest = rest, [stays]
+            rest = At(rest[0]).lines(f"if not {jumps.left}: rest", rest=rest)
         done = self._rest(rest, place)
         if rest and place.has_call and any(map(returns, node.body)):
-            alive = At(rest[0]).statement("if _nbad_call.alive:\n    pass")
-            alive.body, done = done, [alive]
+            done = At(rest[0]).lines("if _nbad_call.alive: done", done=done)
         return done
 
     def _rest(self, statements: list[ast.stmt], place: Place) -> list[ast.stmt]:

@@ -90,9 +90,7 @@ class Rewriter(Loops):
 
     def _mortal(self, place: ast.stmt, variable: str, body: list[ast.stmt]) -> list[ast.stmt]:
         """Statements whose errors may end a path only, of the branch or call with the given variable."""
-        guarded = At(place).statement(f"try:\n    pass\nexcept __nbad__.error:\n    if not {variable}.dies(): raise")
-        guarded.body = body
-        return [guarded]
+        return At(place).lines(f"try: body\nexcept __nbad__.error:\n    if not {variable}.dies(): raise", body=body)
 
     def block(self, statements: Iterable[ast.stmt], place: Place) -> list[ast.stmt]:
         """The rewritten statements of a block; what follows a possible return is run only if there was none."""
@@ -104,16 +102,13 @@ class Rewriter(Loops):
                 done.append(guard)
                 into = guard.body = []
             into += self.statement(statement, place)
-            if place.has_call and returns(statement):
-                into = self._after_return(statement, place, into)
+            if not (place.has_call and returns(statement)):
+                continue
+            if place.is_outermost:
+                into += At(statement).lines("if not _nbad_call.alive: return _nbad_call.result()")
+            else:
+                into = None
         return done
-
-    def _after_return(self, statement: ast.stmt, place: Place, into: list[ast.stmt]) -> list[ast.stmt] | None:
-        """End what surrounds a statement that may have returned; gives the list for the statements that follow."""
-        if not place.is_outermost:
-            return None
-        into += At(statement).lines("if not _nbad_call.alive:\n    return _nbad_call.result()")
-        return into
 
     def statement(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What one statement becomes."""
@@ -153,38 +148,33 @@ class Rewriter(Loops):
         node, variable, at = fork.node, fork.variable, At(fork.node)
         call = "_nbad_call" if has_return else None
         asks = ", asks=True" * self.asks(names)
-        begin = at.statement(
-            f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around}{asks})"
+        arms = at.lines(
+            f"{variable} = __nbad__.branch(test, {tuple(names)!r}, {node.end_lineno}, {call}{fork.around}{asks})\n"
+            f"if {variable}.then: then\n" + f"if {variable}.turn(): turn" * bool(rest),
+            test=self.visit(node.test),
+            then=self._mortal(node.body[0], variable, self.block(node.body, fork.place.arm(variable))),
+            turn=[*settings(at, f"if {variable}.is_traced:", variable, names), *rest],
         )
-        begin.value.args[0] = self.visit(node.test)
-        then = at.statement(f"if {variable}.then:\n    pass")
-        then.body = self._mortal(node.body[0], variable, self.block(node.body, fork.place.arm(variable)))
-        turn = at.lines(f"if {variable}.turn():\n    pass") if rest else []
-        for statement in turn:
-            statement.body = [*settings(at, f"if {variable}.is_traced:", variable, names), *rest]
-        join = settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
-        return [begin, then, *turn, *join]
+        return [*arms, *self._join(at, variable, names)]
+
+    def _join(self, at: At, variable: str, names: Sequence[str]) -> list[ast.stmt]:
+        """The end of a branch, which may set variables."""
+        return settings(at, f"if {variable}.join():", variable, names) or at.lines(f"{variable}.join()")
 
     def rewrite_with(self, node: ast.With, place: Place) -> list[ast.stmt]:
         """A manager may hide errors like a handler, and what its end does after a return is watched like a `finally`."""
         variable, at = self.temporary(), At(node)
         has_return = place.has_call and any(map(returns, node.body))
-        finish = f"\n    {variable}.finish(False)" if has_return else ""
         begin, inner = at.lines(
             f"{variable} = __nbad__.guard({'_nbad_call' if has_return else None})\n"
-            f"try:\n    pass\nfinally:\n    {variable}.left(){finish}"
+            f"try: body\nfinally:\n    {variable}.left()\n" + f"    {variable}.finish(False)" * has_return,
+            body=self.block(node.body, place.inside),
         )
         items = self.visit_field(node.items)
         for item in items:
-            manager = at.statement(f"{variable}.manager(value)").value
-            item.context_expr, manager.args = manager, [item.context_expr]
-        inner.body = self.block(node.body, place.inside)
-        new = placed(ast.With(items=items, body=[inner]), node)
-        if not has_return:
-            return [begin, new]
-        outer = at.statement(f"try:\n    pass\nfinally:\n    {variable}.finished()")
-        outer.body = [new]
-        return [begin, outer]
+            item.context_expr = at.statement(f"{variable}.manager(value)", value=item.context_expr).value
+        new = [placed(ast.With(items=items, body=[inner]), node)]
+        return [begin, *(at.lines(f"try: new\nfinally: {variable}.finished()", new=new) if has_return else new)]
 
     def rewrite_try(self, node: Any, place: Place) -> list[ast.stmt]:
         """A `finally` is guarded; within it the handlers are, too, arms of elements that fail in the body."""
@@ -194,41 +184,36 @@ class Rewriter(Loops):
         inner = self._tried(node, block) if node.handlers else self.block(node.body, block)
         if not node.finalbody:
             return inner
-        finalbody = self._rest(node.finalbody, place)
-        begun = [f"{variable}.passed()", f"{variable}.finish({is_left})"]
-        begun += [f"{variable}.ran()"] if is_left else []
-        finalbody = [*at.lines("\n".join(begun)), *finalbody, *at.lines(f"{variable}.finished()")]
-        new = ast.Try(body=inner, handlers=[], orelse=[], finalbody=finalbody)
-        begin = at.lines(f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, {is_left})")
-        return [*begin, placed(new, node)]
+        return at.lines(
+            f"{variable} = __nbad__.guard({'_nbad_call' if place.has_call else None}, {is_left})\n"
+            f"try: body\nfinally:\n    {variable}.passed()\n    {variable}.finish({is_left})\n"
+            + f"    {variable}.ran()\n" * is_left
+            + f"    end\n    {variable}.finished()",
+            body=inner,
+            end=self._rest(node.finalbody, place),
+        )
 
     def _tried(self, node: Any, place: Place) -> list[ast.stmt]:
         """The body, the handlers as Python runs them, and the handlers once more as arms."""
         variable, at = self.temporary(), At(node)
         inside = place.arm(variable)
-        guarded = at.statement(f"try:\n    pass\nfinally:\n    {variable}.passed()")
-        guarded.body = self._mortal(node, variable, self.block(node.body, inside))
+        body = self._mortal(node, variable, self.block(node.body, inside))
+        guarded = at.lines(f"try: body\nfinally: {variable}.passed()", body=body)
         orelse = self._rest(node.orelse, inside)
         if orelse and any(map(returns, node.body)):
-            alive = at.statement("if _nbad_call.alive:\n    pass")
-            alive.body, orelse = orelse, [alive]
+            orelse = at.lines("if _nbad_call.alive: orelse", orelse=orelse)
         handlers = [self._handler(handler, variable, place) for handler in node.handlers]
-        tried = placed(type(node)(body=[guarded], handlers=handlers, orelse=orelse, finalbody=[]), node)
-        names = bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)])
-        call = "_nbad_call" if any(map(returns, [node])) else None
-        begin = at.statement(
-            f"{variable} = __nbad__.trial({tuple(sorted(names))!r}, {node.end_lineno}, {call}, lambda: (), {self.asks(names)})"
-        )
-        begin.value.args[3].body.elts = [self.visit(handler.type or at.constant(None)) for handler in node.handlers]
+        names = sorted(bound_names([*node.body, *node.orelse, *(part for handler in node.handlers for part in handler.body)]))
+        call = "_nbad_call" if returns(node) else None
         rest = self._mortal(node, variable, self.block(self._chosen(node.handlers, variable), inside))
-        turn = at.statement(f"if {variable}.turn():\n    pass")
-        turn.body = [*settings(at, "if True:", variable, sorted(names)), *rest]
-        return [
-            begin,
-            tried,
-            turn,
-            *(settings(at, f"if {variable}.join():", variable, sorted(names)) or at.lines(f"{variable}.join()")),
-        ]
+        tried = at.lines(
+            f"{variable} = __nbad__.trial({tuple(names)!r}, {node.end_lineno}, {call}, lambda: (kinds,), {self.asks(names)})\n"
+            f"tried\nif {variable}.turn(): turn",
+            kinds=[self.visit(handler.type or at.constant(None)) for handler in node.handlers],
+            tried=[placed(type(node)(body=guarded, handlers=handlers, orelse=orelse, finalbody=[]), node)],
+            turn=[*settings(at, "if True:", variable, names), *rest],
+        )
+        return [*tried, *self._join(at, variable, names)]
 
     def _chosen(self, handlers: list[ast.ExceptHandler], variable: str) -> list[ast.stmt]:
         """The handlers as a chain of `if`, to be rewritten itself."""
@@ -276,18 +261,14 @@ class Rewriter(Loops):
 
     def _class(self, function: str, operand: ast.expr, begin: list[ast.stmt]) -> ast.expr:
         at, variable = At(operand), self.temporary()
-        setting = at.statement(f"{variable} = __nbad__.{function}(cls)")
-        setting.value.args = [operand]
-        begin.append(setting)
+        begin += at.lines(f"{variable} = __nbad__.{function}(cls)", cls=operand)
         return at.put(ast.Name(id=variable, ctx=ast.Load()))
 
     def rewrite_return(self, node: ast.Return, place: Place) -> list[ast.stmt]:
         value = self.visit(node.value) if node.value else At(node).constant(None)
         if not place.has_call:
             return [placed(ast.Return(value=value), node)]
-        give = At(node).statement("if _nbad_call.give(value):\n    return _nbad_call.result()")
-        give.test.args = [value]
-        return [give]
+        return At(node).lines("if _nbad_call.give(value): return _nbad_call.result()", value=value)
 
     def rewrite_break(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """Those that are left stand at the end of a `finally`."""
@@ -298,12 +279,11 @@ class Rewriter(Loops):
 
     def rewrite_assert(self, node: Any, place: Place) -> list[ast.stmt]:
         """An `if` with a `raise`, if Python was not told to leave it out."""
-        at = At(node)
-        raising = at.statement("raise __nbad__.failing()")
-        raising.exc.args = [node.msg] if node.msg else []
-        test = at.put(ast.UnaryOp(op=ast.Not(), operand=node.test))
-        new = ast.If(test=test, body=[raising], orelse=[])
-        return self.rewrite_if(placed(new, node), place) if __debug__ else at.lines("pass")
+        if not __debug__:
+            return At(node).lines("pass")
+        message = [node.msg] if node.msg else []
+        new = At(node).statement("if not test: raise __nbad__.failing(message)", test=node.test, message=message)
+        return self.rewrite_if(placed(new, node), place)
 
     def rewrite_assign(self, node: ast.stmt, place: Place) -> list[ast.stmt]:
         """What stores items may write to a list, and what it chooses has its name now."""
