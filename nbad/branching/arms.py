@@ -58,8 +58,8 @@ class Fork:
 
     Attributes
     ----------
-    holds : bool or None
-        Whether the condition holds on the path that is run; None where it is still asked.
+    holds : bool
+        Whether the condition holds on the path that is run.
     """
 
     is_traced = True
@@ -67,7 +67,7 @@ class Fork:
     def __init__(self, flow: "Flow", condition: Any, frame: FrameType, last_line: int = 0) -> None:
         self.flow: Flow = flow
         self.condition: Any = condition
-        self.holds: bool | None = True
+        self.holds = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame.f_locals), flow.outer)
         self._sides, self._settings = _Sides({}, {}), settings()
@@ -83,8 +83,6 @@ class Fork:
     @property
     def literal(self) -> Any:
         """What holds on the path that is run."""
-        if self.holds is None:
-            return True
         return self.condition if self.holds else self.flow.trace.logic("not", self.condition)
 
     def end_arm(self) -> Changes:

@@ -42,12 +42,11 @@ class Choice(Fork):
     def __init__(self, flow: "Flow", value: Any, frame: FrameType) -> None:
         self.value = value
         super().__init__(flow, flow.trace.condition(value), frame)
-        self.frame, self.holds = frame, None
+        self.frame = frame
         self._first: Changes = {}
 
     def first(self) -> bool:
         """Evaluate the operand for a test that holds."""
-        self.holds = True
         return True
 
     def second(self) -> bool:

@@ -72,11 +72,6 @@ class Loop:
         self._watches = watches  # the test may write to something
         self._before_test: Heap | None = None
 
-    @property
-    def is_traced(self) -> bool:
-        """Whether the body runs for some elements only."""
-        return self._pass is not None or bool(self._forks)
-
     def next(self, left: Any = False) -> bool:
         """Whether to run the body once more."""
         frame = sys._getframe(1)

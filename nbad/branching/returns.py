@@ -91,11 +91,6 @@ class Call:
         self._fixed: list[tuple[Any, Contents]] = []
 
     @property
-    def is_traced(self) -> bool:
-        """Whether some elements have returned already."""
-        return bool(self._exits) or any(self._outer_exits)
-
-    @property
     def alive(self) -> bool:
         return self._final is None
 
@@ -161,11 +156,6 @@ class Call:
         exits, outer, self._final, self.merged_returns, entangled, views, fixed = kept
         self._exits, self._outer_exits = list(exits), [list(exits) for exits in outer]
         self._entangled, self._views, self._fixed = list(entangled), dict(views), list(fixed)
-
-    def begin_pass(self) -> None:
-        """A pass that is run for all passes of a loop begins: what was returned before is no matter of its."""
-        self.enter()
-        self._exits, self._outer_exits = [], [[]]
 
     def returned_in_pass(self) -> tuple[Any, Outcome | None]:
         """The condition of the elements that such a pass, which is at its end, returns from, and what these return."""
