@@ -277,12 +277,7 @@ def _newton(func: Any, x0: Any, *others: Any, args: Any = (), maxiter: int = MAX
 
 def _fsolve(func: Any, x0: Any, args: Any = (), *others: Any, **options: Any) -> Problem:
     """Its result is an array, also for one unknown."""
-    return Problem(
-        func,
-        x0,
-        _tuple(args),
-        finish=lambda root: arrays.wrap(root._trace, arrays.filled([root], (1,))) if np.ndim(root) == 0 else root,
-    )
+    return Problem(func, x0, _tuple(args), finish=lambda root: root if np.ndim(root) else arrays.with_axes(root._trace, root, 1))
 
 
 def _bracketed(f: Any, a: Any, b: Any, args: Any = (), *others: Any, maxiter: int = MAX_PASSES, **options: Any) -> Problem:
@@ -330,18 +325,14 @@ _OF_SCIPY: dict[str, Callable[..., Problem]] = dict.fromkeys(("bisect", "brenth"
 }
 
 
-def solver(trace: Trace, function: Any, path: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    """What answers calls of a function that `problem_of` knows, in a kernel that names it by `path`."""
+def solved_by(trace: Trace, function: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call of a function that `problem_of` knows, in a kernel that names it by `path`."""
     read: Any = problem_of(function)
-
-    def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        try:
-            problem = read(*args, **kwargs)
-        except TypeError as fault:
-            raise misfit(function, args, kwargs, fault, f"{path}(residual, start)") from None
-        return solved(trace, problem)
-
-    return invoke
+    try:
+        problem = read(*args, **kwargs)
+    except TypeError as fault:
+        raise misfit(function, args, kwargs, fault, f"{path}(residual, start)") from None
+    return solved(trace, problem)
 
 
 def problem_of(function: Any) -> Callable[..., Problem] | None:

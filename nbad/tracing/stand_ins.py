@@ -25,7 +25,7 @@ from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.rewriting.unseen import asking_method
 from nbad.tracing import copies, roots
 
-Invoke = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+Answer = Callable[["Rebinder", Any, str, tuple[Any, ...], dict[str, Any]], Any]
 DEEPEST_RECURSION = 100
 _ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _IMPURE = ("random", "secrets", "time", "numpy.random")
@@ -43,19 +43,19 @@ _REACHED = (FunctionType, BuiltinFunctionType, np.ufunc, functools.partial, _Cac
 
 
 class StandIn:
-    """Stands for `original` in a kernel: `invoke(args, kwargs)` answers a call, and attributes have stand-ins too."""
+    """Stands for `original` in a kernel: `answer(rebinder, original, path, args, kwargs)` a call, attributes have stand-ins."""
 
-    __slots__ = ("_invoke", "_original", "_path", "_rebinder")
+    __slots__ = ("_answer", "_original", "_path", "_rebinder")
 
-    def __init__(self, original: Any, path: str, rebinder: "Rebinder", invoke: Invoke) -> None:
+    def __init__(self, original: Any, path: str, rebinder: "Rebinder", answer: Answer) -> None:
         put = functools.partial(object.__setattr__, self)  # its own `__setattr__` refuses
         put("_original", original)
         put("_path", path)
         put("_rebinder", rebinder)
-        put("_invoke", invoke)
+        put("_answer", answer)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._invoke(args, kwargs)
+        return self._answer(self._rebinder, self._original, self._path, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -107,6 +107,11 @@ class StandIn:
         return np.dtype(self._original) if isinstance(self._original, type) else self.__getattr__("dtype")
 
 
+def _answering(answer: Answer) -> Callable[["Rebinder", Any, str], StandIn]:
+    """What makes stand-ins that answer calls in a way."""
+    return lambda rebinder, value, path: StandIn(value, path, rebinder, answer)
+
+
 class _Known(NamedTuple):
     """What stands for a value; holding the value keeps its identity its own."""
 
@@ -121,6 +126,7 @@ class Rebinder:
         self.trace = trace
         self.flow = Flow(trace, _original, self.reached)
         self._known: dict[int, _Known] = {}
+        self._copies: dict[FunctionType, FunctionType] = {}
         self._depth: Counter[FunctionType] = Counter()
 
     def rebind(self, value: Any, path: str | None = None) -> Any:
@@ -175,81 +181,68 @@ class Rebinder:
             raise self.trace.refusal_of("type", name=f"{path}.{method}")
         return value if make is None else make(self, value, path)
 
-    def _namespace(self, value: Any, path: str) -> StandIn:
-        return StandIn(value, path, self, lambda args, kwargs: self._function_made(_call(value, args, kwargs)))
+    @_answering
+    def _namespace(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._function_made(_call(value, args, kwargs))
 
     def _function_made(self, result: Any) -> Any:
         """What a library returns, with a stand-in where that is a function that knows traced values: a spline, a polynomial."""
         return self.rebind(result) if vocabulary.made(result) else result
 
-    def _object(self, value: Any, path: str) -> StandIn:
-        return StandIn(value, path, self, lambda args, kwargs: self.rebind(value.__call__)(*args, **kwargs))
+    @_answering
+    def _object(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.rebind(value.__call__)(*args, **kwargs)
 
     def _module(self, value: ModuleType, path: str) -> StandIn:
         return self._namespace(value, value.__name__)
 
-    def _type(self, value: Any, path: str) -> StandIn:
+    @_answering
+    def _type(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`type(x) is float` must see the stand-in of float on both sides."""
+        if len(args) != 1:
+            return _call(type, args, kwargs)
+        if type(args[0]) is Perhaps:
+            raise self.trace.refusal_of("perhaps")
+        return self.rebind(_original(args[0]).__class__)
 
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if len(args) != 1:
-                return _call(type, args, kwargs)
-            if type(args[0]) is Perhaps:
-                raise self.trace.refusal_of("perhaps")
-            return self.rebind(_original(args[0]).__class__)
+    @_answering
+    def _library_function(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._function_made(self.trace.call(value, *_originals(args, kwargs), path))
 
-        return StandIn(value, path, self, invoke)
-
-    def _library_function(self, value: Any, path: str) -> StandIn:
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            return self._function_made(self.trace.call(value, *_originals(args, kwargs), path))
-
-        return StandIn(value, path, self, invoke)
-
-    def _kernel(self, value: Any, path: str) -> StandIn:
+    @_answering
+    def _kernel(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Another nbad kernel; without traced arguments it runs, compiled, if it can: else the elements that get here raise."""
+        given = _originals(args, kwargs)
+        if masks.holds_masked(*given):
+            return masks.lifted(self.trace, lambda *args, **kwargs: self.trace.splice(value, args, kwargs), *given)
+        if first_traced((args, kwargs)) is None and not _raises(value, *given):
+            return meanings.call_plain(self.trace, value, *given)
+        return self.trace.splice(value, *given)
 
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            given = _originals(args, kwargs)
-            if masks.holds_masked(*given):
-                return masks.lifted(self.trace, lambda *args, **kwargs: self.trace.splice(value, args, kwargs), *given)
-            if first_traced((args, kwargs)) is None and not _raises(value, *given):
-                return meanings.call_plain(self.trace, value, *given)
-            return self.trace.splice(value, *given)
-
-        return StandIn(value, path, self, invoke)
-
-    def _verb(self, value: Any, path: str) -> StandIn:
+    @_answering
+    def _verb(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A function of nbad itself: it takes and makes kernels, but takes no traced values."""
+        if first_traced((args, kwargs)) is not None:
+            raise self.trace.refusal(f"calls `{path}` with a traced value", refusals.VERBS.get(path, "nbad.grad(f)(x)"))
+        return self.rebind(_call(value, args, kwargs), f"{path}(f)")
 
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if first_traced((args, kwargs)) is not None:
-                raise self.trace.refusal(f"calls `{path}` with a traced value", refusals.VERBS.get(path, "nbad.grad(f)(x)"))
-            return self.rebind(_call(value, args, kwargs), f"{path}(f)")
-
-        return StandIn(value, path, self, invoke)
-
-    def _solver(self, value: Any, path: str) -> StandIn:
+    @_answering
+    def _solver(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A root finder: what it solves runs in the trace, and sees traced values around it."""
-        return StandIn(value, path, self, roots.solver(self.trace, value, path))
+        return roots.solved_by(self.trace, value, path, args, kwargs)
 
-    def _impure(self, value: Any, path: str) -> StandIn:
-        def refuse(args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
-            what = f"calls `{path}`, whose value in the first trace would be kept for ever"
-            raise self.trace.refusal(what, "pass the value as an argument")
+    @_answering
+    def _impure(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        what = f"calls `{path}`, whose value in the first trace would be kept for ever"
+        raise self.trace.refusal(what, "pass the value as an argument")
 
-        return StandIn(value, path, self, refuse)
-
-    def _warn(self, value: Any, path: str) -> StandIn:
+    @_answering
+    def _warn(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """`warnings.warn`, for the elements that get there."""
-
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            args, kwargs = _originals(args, kwargs)
-            given = dict(zip(("message", "category", "stacklevel", "source"), args, strict=False)) | kwargs
-            if not self.flow.notes_warning(given):
-                value(**given | {"stacklevel": given.get("stacklevel", 1) + 2})  # this function, and what calls it
-
-        return StandIn(value, path, self, invoke)
+        args, kwargs = _originals(args, kwargs)
+        given = dict(zip(("message", "category", "stacklevel", "source"), args, strict=False)) | kwargs
+        if not self.flow.notes_warning(given):
+            value(**given | {"stacklevel": given.get("stacklevel", 1) + 2})  # this function, and what calls it
 
     def _partial(self, value: functools.partial, path: str) -> functools.partial:
         keywords = {name: self.rebind(argument) for name, argument in value.keywords.items()}
@@ -258,29 +251,25 @@ class Rebinder:
     def _method(self, value: MethodType, path: str) -> MethodType:
         return MethodType(self.rebind(value.__func__), self.rebind(value.__self__))
 
-    def _helper(self, value: Any, path: str) -> StandIn:
+    @_answering
+    def _helper(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function: Any = _python_function(value)  # there is one, by the rule
-        copy = functools.cache(lambda: self.copy(function))
+        self.flow.check_handled(function.__code__)
+        with self.flow.operand():
+            if _is_plain((args, kwargs)):
+                return arrays.made(self.trace, _call(value, args, kwargs))
+            return self._descend(function, args, kwargs)
+        return self.trace.nothing()
 
-        def invoke(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            self.flow.check_handled(function.__code__)
-            with self.flow.operand():
-                if _is_plain((args, kwargs)):
-                    return arrays.made(self.trace, _call(value, args, kwargs))
-                return self._descend(function, copy, args, kwargs)
-            return self.trace.nothing()
-
-        return StandIn(value, path, self, invoke)
-
-    def _descend(
-        self, function: FunctionType, copy: Callable[[], FunctionType], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _descend(self, function: FunctionType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # a recursion that ends by a plain count is fine; one that asks a traced value never ends
         if self._depth[function] >= DEEPEST_RECURSION:
             raise self.trace.refusal(f"calls `{function.__qualname__}`, which is recursive", "for _ in range(n):  # a fixed n")
         self._depth[function] += 1
         try:
-            return copy()(*args, **kwargs)
+            if function not in self._copies:
+                self._copies[function] = self.copy(function)
+            return self._copies[function](*args, **kwargs)
         finally:
             self._depth[function] -= 1
 
