@@ -58,20 +58,15 @@ class Choice(Fork):
     def merge(self, a: Any, b: Any) -> Any:
         """The value of the choice, after its second operand."""
         self.merge_writes(self._first, self.end_arm())
-        return self._merged(a, b)
+        return self.merged(a, b)
 
-    def merge_and(self, b: Any) -> Any:
-        """The value of `value and b`."""
-        # only one operand of `and` is an arm; the other one is the test
-        self.merge_writes(self.end_arm(), {})
-        return self._merged(b, self.value)
+    def end_operand(self) -> None:
+        """The one operand that is an arm has been evaluated, as that of `and` and `or`, where the other one is the test."""
+        changes = self.end_arm()
+        self.merge_writes(*((changes, {}) if self.holds else ({}, changes)))
 
-    def merge_or(self, b: Any) -> Any:
-        """The value of `value or b`."""
-        self.merge_writes({}, self.end_arm())
-        return self._merged(self.value, b)
-
-    def _merged(self, a: Any, b: Any) -> Any:
+    def merged(self, a: Any, b: Any) -> Any:
+        """The value that is the one or the other, when what they wrote is merged."""
         try:
             result = self.merger.merge(a, b)
         except Different as error:
@@ -112,8 +107,7 @@ def _next_in_arm(flow: "Flow", items: Iterator[Any], condition: Any, holds: bool
     with flow.operand():
         value = _next(flow, items)
     flow.open.remove(choice)
-    changes = choice.end_arm()
-    choice.merge_writes(*((changes, {}) if holds else ({}, changes)))
+    choice.end_operand()
     choice.close()
     bound = next((name for name, new in variables(frame.f_locals) if new is not known.get(name, _END)), None)
     if bound is not None:

@@ -186,30 +186,25 @@ class Flow(Paths):
 
     def both(self, _: Any, b: Any) -> Any:
         """`value and b`."""
-        choice = self._ended(sys._getframe(1))
-        if not choice.is_traced:
-            return choice.merge(b, choice.value)
-        if not self._are_conditions(choice.value, b):
-            return self._decided(choice.merge_and(b), b, False)
-        choice.merge_writes(choice.end_arm(), {})
-        choice.close()
-        return both(self.trace, choice.value, b)
+        return self._joined(sys._getframe(1), b, both, False)
 
     def either(self, _: Any, b: Any) -> Any:
         """`value or b`."""
-        choice = self._ended(sys._getframe(1))
-        if not choice.is_traced:
-            return choice.merge(choice.value, b)
-        if not self._are_conditions(choice.value, b):
-            return self._decided(choice.merge_or(b), b, True)
-        choice.merge_writes({}, choice.end_arm())
-        choice.close()
-        return either(self.trace, choice.value, b)
+        return self._joined(sys._getframe(1), b, either, True)
 
-    def _decided(self, result: Any, operand: Any, truth: bool) -> Any:
-        """`x and y` never holds where `y` does not, `x or y` always where it does: then nobody asks which of them it is."""
-        if not isinstance(operand, np.ndarray) and self.truth(operand) is truth:
-            self._truths[id(result)] = result, truth
+    def _joined(self, frame: FrameType, b: Any, join: Callable[..., Any], decisive: bool) -> Any:
+        choice = self._ended(frame)
+        sides = (choice.value, b) if decisive else (b, choice.value)
+        if not choice.is_traced:
+            return choice.merge(*sides)
+        choice.end_operand()
+        if self._are_conditions(*sides):
+            choice.close()
+            return join(self.trace, choice.value, b)
+        result = choice.merged(*sides)
+        # `x and y` never holds where `y` does not, `x or y` always where it does: then nobody asks which of them it is
+        if not isinstance(b, np.ndarray) and self.truth(b) is decisive:
+            self._truths[id(result)] = result, decisive
         return result
 
     def negated(self, value: Any) -> Any:
