@@ -156,7 +156,7 @@ class Fork:
         if entry.kind.write is not None:
             entry.write(entry.contents.items)  # what is outside the kernel stays as it was
         line = self._line_of_change(entry.name)
-        raise self.flow.trace.refusal_of(case, line=line, name=entry.name, noun=entry.kind.noun)
+        raise self.flow.trace.refusal_of(case, line=line, name=entry.name, noun=entry.kind.noun, where="a branch")
 
     def _line_of_change(self, name: str) -> lines.Line:
         """The first line of the arms that looks like the change, or that names the variable, else the test's."""

@@ -85,7 +85,7 @@ class Loop:
         if self._pass is not None:
             return self._after_pass(self._pass, frame)
         if self._waits:
-            return self._begin_here(frame)
+            return self._begin(frame)
         is_left = self.flow.truth(left)
         if self._is_over or is_left or not (self.call is None or self.call.alive):
             return False
@@ -100,7 +100,7 @@ class Loop:
         self._wants = self._tried < TRIED and self._passes > 0 and self._pays(self._is_left(is_left is None))
         self._passes += 1
         if self._wants and self._can_restart():
-            return self._begin_again(frame)
+            return self._begin(frame)
         self._check(is_left is None)
         return True
 
@@ -135,8 +135,8 @@ class Loop:
         for entry, now in before.changes():
             if self._pass is not None or self.flow.truth(test) is None:
                 is_carried = entry.kind.write is not None and len(now.items) == len(entry.contents.items)
-                case = "loop test" if is_carried else "loop changed"
-                raise self.flow.trace.refusal_of(case, name=entry.name, noun=entry.kind.noun)
+                case = "loop test" if is_carried else "changed"
+                raise self.flow.trace.refusal_of(case, name=entry.name, noun=entry.kind.noun, where="a loop")
             self._wants = False
 
     def _goes_on(self, test: Any, left: Any, frame: FrameType) -> bool:
@@ -236,26 +236,16 @@ class Loop:
         """Whether the loop can be begun again."""
         return self._first is not None and not self._forks and self._first.can_return()
 
-    def _begin_again(self, frame: FrameType) -> bool:
-        """Trace a pass for all, from the begin of the loop on."""
-        assert self._first is not None
-        first, self._first = self._first, None
-        self._back = Moment(self.flow, self.call, frame.f_locals, self.names)
-        limits = self._limits(self._back)
-        first.come_back()
-        return self._begin(Pass(first, frame, lines.line_of(frame.f_code, frame.f_lineno), self._count(1), limits))
-
-    def _begin_here(self, frame: FrameType) -> bool:
-        """The same from the pass on that is known to be run."""
-        self._waits = False
-        if self._can_restart():
-            return self._begin_again(frame)
+    def _begin(self, frame: FrameType) -> bool:
+        """Trace a pass for all, from the begin of the loop on, or else from the pass on that is known to be run."""
+        first, number = self._first if self._can_restart() else None, self._passes
         here = Moment(self.flow, self.call, frame.f_locals, self.names)
         limits = self._limits(here)
-        return self._begin(Pass(here, frame, lines.line_of(frame.f_code, frame.f_lineno), self._count(self._passes), limits))
-
-    def _begin(self, run: Pass) -> bool:
-        self._pass, self._error, self._is_early = run, None, False
+        if first is not None:
+            self._first, self._back, number = None, here, 1
+            first.come_back()
+        run = Pass(first or here, frame, lines.line_of(frame.f_code, frame.f_lineno), self._count(number), limits)
+        self._waits, self._pass, self._error, self._is_early = False, run, None, False
         self.sets, self.values = True, run.values
         return True
 

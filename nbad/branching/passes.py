@@ -90,10 +90,10 @@ class Pass:
     def goes_on(self, test: Any, left: Any) -> bool:
         """Ask whether there is this pass."""
         flow = self.flow
-        conditions = [
-            self.flow.condition(value) if self.flow.truth(value) is None else self.flow.truth(value) for value in (test, left)
-        ]
-        self.asked, self.is_left = both(self.trace, conditions[0], self.flow.negated(conditions[1])), conditions[1]
+        holds, self.is_left = (
+            flow.condition(value) if flow.truth(value) is None else flow.truth(value) for value in (test, left)
+        )
+        self.asked = both(self.trace, holds, flow.negated(self.is_left))
         flow.floor = flow.floor._replace(asked=self.asked)
         return True
 
@@ -170,7 +170,7 @@ class Pass:
         """Refuse a change that cannot be carried."""
         is_same_size = contents.rest == entry.contents.rest and len(contents.items) == len(entry.contents.items)
         if not _is_own(entry):
-            case = "loop outer" if entry.is_outer else "loop array" if entry.kind.noun == "array" else "loop changed"
+            case = "outer" if entry.is_outer else "changed array" if entry.kind.noun == "array" else "changed"
         elif not is_same_size:
             case = "loop grown"
         elif any(
@@ -179,7 +179,7 @@ class Pass:
             case = "loop items"
         else:
             return
-        raise self.trace.refusal_of(case, line=self.line, name=entry.name, noun=entry.kind.noun)
+        raise self.trace.refusal_of(case, line=self.line, name=entry.name, noun=entry.kind.noun, where="a loop")
 
     # what the pass needs to begin with
 

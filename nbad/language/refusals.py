@@ -180,18 +180,9 @@ FLOW = {
         "writes to `{name}` in a loop on a traced value what is no number",
         "{name}[k] = 1.0  # numbers in place of numbers",
     ),
-    "loop outer": (
-        "changes `{name}`, from outside the kernel, in a loop on a traced value",
-        "copy = list({name})  # in the kernel",
-    ),
-    "loop changed": ("changes the {noun} `{name}` in a loop on a traced value", "local variables instead, or items of a list"),
     "loop test": (
         "changes the {noun} `{name}` in the test of a loop on a traced value",
         "while True:  # with the test in the body: if not test: break",
-    ),
-    "loop array": (
-        "changes the array `{name}` in a loop on a traced value",
-        "{name} = np.zeros(3)  # an array of floats made in the kernel, whose items may be written",
     ),
     "loop size": ("repeats a pass that is smaller where it is run for itself", "for k in range(10): ...  # fewer passes"),
     "finally": (
@@ -272,7 +263,7 @@ FLOW = {
         "v = v.copy()  # of each, before the branch; list(v) of a list",
     ),
     "identity": ("asks by `is` for what depends on a traced value", "a == b  # of numbers; or ask before the branch"),
-    "outer": ("changes `{name}`, from outside the kernel, in a branch on a traced value", "copy = list({name})  # in the kernel"),
+    "outer": ("changes `{name}`, from outside the kernel, in {where} on a traced value", "copy = list({name})  # in the kernel"),
     "unreadable": (
         "perhaps changes the {noun} `{name}`, which nobody can read, in a branch on a traced value",
         "value = ...  # what is needed of it, taken before the branch, and `del` of its names; or taken outside the kernel",
@@ -285,13 +276,13 @@ FLOW = {
         "calls a function that sets a variable of a module, in a branch on a traced value",
         "load()  # before the branch, the function that sets it",
     ),
-    "changed": ("changes the {noun} `{name}` in a branch on a traced value", "local variables instead, or items of a list"),
+    "changed": ("changes the {noun} `{name}` in {where} on a traced value", "local variables instead, or items of a list"),
     "changed list": (
         "changes the length of the list `{name}` in a branch on a traced value",
         "{name}[k] = value  # items may be written; or one list in each branch: {name} = [...]",
     ),
     "changed array": (
-        "changes the array `{name}` in a branch on a traced value",
+        "changes the array `{name}` in {where} on a traced value",
         "{name} = np.zeros(3)  # an array of floats made in the kernel, whose items may be written",
     ),
 }
