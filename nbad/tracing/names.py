@@ -7,7 +7,7 @@ before. An argument keeps its name, and is `x.1` where the variable was given an
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import CO_GENERATOR, CO_OPTIMIZED
 from types import CodeType, FrameType
 from typing import Any
@@ -94,14 +94,14 @@ class Names:
 
     def _leave(self, frame: FrameType) -> None:
         """Note what the variables of a function hold at its end."""
-        code = frame.f_code
+        code, known = frame.f_code, frame.f_locals
         if self._stack and "__nbad__" in frame.f_globals and not code.co_flags & CO_GENERATOR:
-            self._check_lifetimes(frame)
+            self._check_lifetimes(frame, known)
         is_kernels = not self._stack or code.co_name == self._trace.name
         if not is_kernels and code.co_name.startswith("<"):  # a comprehension, or a lambda
             return
         before = "" if is_kernels else f"{code.co_name}."
-        for name, value in frame.f_locals.items():
+        for name, value in known.items():
             kind = type(value)
             if issubclass(kind, Tracer):
                 if value._trace is self._trace:
@@ -111,9 +111,9 @@ class Names:
                     if issubclass(type(item), Tracer) and item._trace is self._trace:
                         self._note(f"{before}{name}{index}", item._node)
 
-    def _check_lifetimes(self, frame: FrameType) -> None:
+    def _check_lifetimes(self, frame: FrameType, known: Mapping[str, Any]) -> None:
         """Refuse what should have acted when the function returned, for its frame alone has kept it alive until now."""
-        for name, value in frame.f_locals.items():
+        for name, value in known.items():
             kind: Any = type(value)
             if is_atom(kind):  # as nearly all: helpers that are called often are traced a tenth faster
                 continue
