@@ -9,12 +9,14 @@ import decimal
 import functools
 import hashlib
 import io
+import itertools
 import logging
 import lzma
 import mmap
 import operator
 import os
 import queue
+import random
 import re
 import struct
 import sys
@@ -42,6 +44,60 @@ class Exact(decimal.Context):
 
 class Other:
     v = 1.0
+
+
+class Private:
+    __slots__ = ("__v",)
+
+    def __init__(self, v):
+        self.__v = v
+
+    def set(self, v):
+        self.__v = v
+
+    def get(self):
+        return self.__v
+
+
+class Base:
+    __slots__ = ("v",)
+
+
+class Inherited(Base):
+    __slots__ = ()
+
+
+class Several:
+    __slots__ = iter(("v", "b"))
+
+
+class Longer(list):
+    __slots__ = ("v",)
+
+
+class Counter:
+    __slots__ = ("n",)
+
+    def __init__(self):
+        self.n = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.n += 1
+        return self.n
+
+
+def with_v(held):
+    held.v = 1.0
+    return held
+
+
+def context_variable():
+    variable = contextvars.ContextVar("c")
+    variable.set(1.0)
+    return variable
 
 
 def one(*, a=1.0):
@@ -158,6 +214,23 @@ CHANGED = {
         lambda: os.environ.update(NBAD_TEST="1") or os.environ, lambda held: held.update(NBAD_TEST="2"),
         lambda held: float(held["NBAD_TEST"]),
     ),
+    "private slots": (lambda: Private(1.0), lambda o: o.set(2.0), lambda o: o.get()),
+    "inherited slots": (lambda: with_v(Inherited()), lambda o: setattr(o, "v", 2.0), lambda o: o.v),
+    "slots from an iterator": (lambda: with_v(Several()), lambda o: setattr(o, "v", 2.0), lambda o: o.v),
+    "slots of a list": (lambda: with_v(Longer([1.0])), lambda o: setattr(o, "v", 2.0), lambda o: o.v),
+    "data of a thread": (lambda: with_v(threading.local()), lambda o: setattr(o, "v", 2.0), lambda o: o.v),
+    "an iterator with slots": (Counter, lambda it: next(it), lambda it: next(it)),
+    "a flat iterator": (lambda: np.array([1.0, 2.0]).flat, lambda it: next(it), lambda it: next(it)),
+    "an enumeration": (lambda: np.ndenumerate(np.array([1.0, 2.0])), lambda it: next(it), lambda it: next(it)[1]),
+    "pairs": (lambda: itertools.pairwise([1.0, 2.0, 3.0]), lambda it: next(it), lambda it: next(it)[0]),
+    "matches": (lambda: re.finditer("a", "a a a"), lambda it: next(it), lambda it: next(it).start()),
+    "a context variable": (context_variable, lambda c: c.set(2.0), lambda c: c.get()),
+    "text in memory": (io.StringIO, lambda s: s.write("abc"), lambda s: len(s.getvalue())),
+    "bytes in memory": (io.BytesIO, lambda s: s.write(b"abc"), lambda s: s.tell()),
+    "random numbers": (lambda: random.Random(3), lambda r: r.random(), lambda r: r.random()),
+    "random numbers of numpy": (lambda: np.random.RandomState(3), lambda r: r.rand(), lambda r: r.rand()),
+    "a number of C": (lambda: ctypes.c_double(1.0), lambda c: setattr(c, "value", 5.0), lambda c: c.value),
+    "an array of C": (lambda: (ctypes.c_double * 2)(), lambda c: c.__setitem__(0, 5.0), lambda c: c[0]),
     "a context": (contextvars.copy_context, lambda c: c.run(NUMBER.set, 2.0), lambda c: len(c)),
 }  # fmt: skip
 NUMBER = contextvars.ContextVar("number")
