@@ -10,7 +10,7 @@ from types import FunctionType, SimpleNamespace
 import mpmath
 import numpy as np
 import pytest
-from helpers.tracing import FakeKernel, text, traced
+from helpers.tracing import FakeKernel, text, traced, written
 
 import nbad
 from nbad.derivatives.differentiate import jacobian
@@ -663,14 +663,6 @@ def test_arms_that_are_not_taken_spoil_nothing():
 # cost
 
 
-def written(tmp_path, source):
-    path = tmp_path / "kernel.py"
-    path.write_text(source)
-    namespace = {"math": math}
-    exec(compile(source, str(path), "exec"), namespace)
-    return namespace["f"]
-
-
 IFS = "".join(f"    if s > {k}:\n        s = s * y\n    else:\n        s = s + {k}\n" for k in range(200))
 RETURNS = "".join(f"    if s > {k}:\n        return s * y\n    s = s + {k}\n" for k in range(200))
 ELIFS = "".join(f"    elif x < {k}:\n        s = y + {k}\n" for k in range(200))
@@ -684,7 +676,7 @@ RETURNING_ELIFS = ELIFS.replace("s = y", "return y")
     ids=["ifs", "returns", "elifs", "returning elifs"],
 )  # fmt: skip
 def test_cost_is_linear(body, tmp_path):
-    f = written(tmp_path, f"def f(x, y):\n{body}    return s\n")
+    f = written(tmp_path / "kernel.py", f"def f(x, y):\n{body}    return s\n")
     start = time.process_time()
     graph = traced(f, "x y").graph
     assert time.process_time() - start < 3.0
@@ -855,7 +847,7 @@ def test_cells_of_a_notebook():
 
 def test_a_function_that_moved_in_its_file_is_still_found(tmp_path):
     source = "def f(x):\n    return x if x > 0 else 0.0\n"
-    f = written(tmp_path, source)
+    f = written(tmp_path / "kernel.py", source)
     (tmp_path / "kernel.py").write_text(source + "\n# more\n")
     check(f)
 
@@ -868,7 +860,7 @@ def test_other_kernels_in_branches():
 def test_constants_of_the_future_and_names_of_the_module_do_not_matter(tmp_path):
     source = "from __future__ import annotations\nimport math\n\ndef f(x: float, /) -> float:\n    'Doc.'\n"
     source += "    return math.sin(x) if x > 0 else 0.0\n"
-    check(written(tmp_path, source))
+    check(written(tmp_path / "kernel.py", source))
 
 
 def test_a_kernel_with_branches_end_to_end():

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.interpreter import evaluate
 from nbad.tracing.arguments import Argument
 from nbad.tracing.tracer import trace
@@ -48,6 +49,16 @@ def check_values(function, *xs):
     values = evaluate(traced(function, names).graph, *xs)
     expected = function(*map(np.float64, xs))
     np.testing.assert_allclose(values, expected if isinstance(expected, tuple) else (expected,), rtol=1e-13)
+
+
+def of_graph(graph, *columns):
+    """Values and partials of a graph, for each point: of shapes (points, outputs) and (points, outputs, inputs)."""
+    joint = jacobian(graph, tuple(range(len(columns))))
+    found = [np.broadcast_to(column, len(columns[0])) for column in evaluate(joint.graph, *columns)]
+    partials = np.zeros((len(columns[0]), joint.n_outputs, len(columns)))
+    for (m, n), entry in zip(joint.positions, found[joint.n_outputs :], strict=True):
+        partials[:, m, n] = entry
+    return np.array(found[: joint.n_outputs]).T, partials
 
 
 class FakeKernel:
