@@ -85,19 +85,19 @@ def _each(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], opti
     if function.path.startswith("math.") or function.original is float:
         raise trace.refusal(f"calls `{function.path}` on an array", f"[{function.path.replace('builtins.', '')}(v) for v in x]")
 
-    def with_others(function: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*values: Any) -> Any:
-            operands = list(args)
-            for k, value in zip(places, values, strict=True):
-                operands[k] = value
-            return function(*operands, **options)
-
-        return act
-
     def act(trace: "Trace", *values: Any) -> Any:
-        return with_others(functools.partial(function.meaning.act, trace))(*values)
+        return function.meaning.act(trace, *_placed(args, places, values), **options)
 
-    return arrays.each(trace, act, with_others(function.original), [args[k] for k in places])
+    def plainly(*values: Any) -> Any:
+        return function.original(*_placed(args, places, values), **options)
+
+    return arrays.each(trace, act, plainly, [args[k] for k in places])
+
+
+def _placed(args: tuple[Any, ...], places: list[int], values: tuple[Any, ...]) -> list[Any]:
+    """Operands with other values at `places`."""
+    found = dict(zip(places, values, strict=True))
+    return [found.get(k, value) for k, value in enumerate(args)]
 
 
 def _check_call(trace: "Trace", function: LibraryFunction, args: tuple[Any, ...], options: dict[str, Any]) -> None:
