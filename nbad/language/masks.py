@@ -28,7 +28,26 @@ _AS_MANY = [f"numpy.{name}" for name in "array asarray copy full_like zeros_like
 _WHOLE = (slice(None), Ellipsis, ())
 
 
-class Masked:
+class _Picked:
+    """What stands for items that a traced condition picks: it can do little."""
+
+    __slots__ = ("_trace", "mask")
+
+    def __init__(self, trace: "Trace", mask: np.ndarray) -> None:
+        self._trace, self.mask = trace, mask
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(f"picked items have no attribute `{name}`")
+        self._refuse()
+
+    def _refuse(self: Any, *args: Any) -> NoReturn:
+        raise self._trace.refusal(*_OUTSIDE)
+
+    __bool__ = __len__ = __iter__ = __index__ = _refuse
+
+
+class Masked(_Picked):
     """The items of a number or array where a condition holds: what arithmetic makes of them is picked by the same condition.
 
     Items of them are picked, and written to, by conditions that come of them.
@@ -41,11 +60,12 @@ class Masked:
         A condition for each item, or for each part along the first axes.
     """
 
-    __slots__ = ("_trace", "mask", "values")
+    __slots__ = ("values",)
     __array_priority__ = 3000.0  # above that of traced arrays
 
     def __init__(self, trace: "Trace", values: np.ndarray, mask: np.ndarray) -> None:
-        self._trace, self.values, self.mask = trace, values, mask
+        super().__init__(trace, mask)
+        self.values = values
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__":
@@ -54,11 +74,6 @@ class Masked:
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return self._trace.call(function, args, kwargs)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(f"picked items have no attribute `{name}`")
-        self._refuse()
 
     def __getitem__(self, index: Any) -> "Masked":
         mask = self._part(index)
@@ -82,7 +97,7 @@ class Masked:
 
     def _put(self, mask: Any, new: Any) -> "Masked":
         self._trace.before_write(self.values)
-        rows = map(functools.partial(chosen, self._trace), *_flat(mask, new, self.values))
+        rows = map(functools.partial(merging.chosen, self._trace), *_flat(mask, new, self.values))
         self.values[...] = arrays.filled(rows, self.values.shape)
         return self
 
@@ -91,10 +106,7 @@ class Masked:
         """Nobody knows how many they are."""
         return _Shape(self)
 
-    def _refuse(self: Any, *args: Any) -> NoReturn:
-        raise self._trace.refusal(*_OUTSIDE)
-
-    __bool__ = __len__ = __iter__ = __float__ = __int__ = __index__ = __hash__ = _refuse
+    __float__ = __int__ = __hash__ = _Picked._refuse
 
 
 class _Shape:
@@ -152,21 +164,11 @@ for _name in "neg pos abs".split():
 setattr(Masked, "__invert__", _unary(np.invert))  # noqa: B010, as above; conditions may be plain
 
 
-class Places:
+class Places(_Picked):
     """Where a condition holds, as `np.where(condition)` and `np.nonzero` say it: an index, and nothing else."""
 
-    __slots__ = ("_trace", "mask")
-
-    def __init__(self, trace: "Trace", mask: np.ndarray) -> None:
-        self._trace, self.mask = trace, mask
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):
-            raise AttributeError(f"places have no attribute `{name}`")
-        self._refuse()
-
-    _refuse = Masked._refuse
-    __bool__ = __len__ = __iter__ = __getitem__ = __array__ = __index__ = _refuse
+    __slots__ = ()
+    __getitem__ = __array__ = _Picked._refuse
 
 
 def as_mask(trace: "Trace", index: Any, of_number: bool = False) -> np.ndarray | None:
@@ -229,7 +231,7 @@ def _rewritten(trace: "Trace", old: Tracer, condition: Any, new: Any) -> Tracer:
     for holds, noun in ((trace.is_condition, "conditions"), (trace.is_whole, "whole numbers")):
         if holds(old) and not holds(new):
             raise trace.refusal(f"writes real numbers among {noun}", "y = y * 1.0  # before")
-    result = chosen(trace, condition, new, old)
+    result = merging.chosen(trace, condition, new, old)
     if isinstance(result, Tracer):
         result = trace.clone(result)
     else:
@@ -237,15 +239,6 @@ def _rewritten(trace: "Trace", old: Tracer, condition: Any, new: Any) -> Tracer:
     trace.aliases.written(old)
     trace.aliases.link(result, old)
     return result
-
-
-def chosen(trace: "Trace", condition: Any, a: Any, b: Any) -> Any:
-    """`a` where a condition, traced or plain, holds, else `b`."""
-    if not isinstance(condition, Tracer):
-        return a if condition else b
-    if trace.is_condition(a) and trace.is_condition(b):
-        return merging.chosen(trace, condition, a, b)
-    return trace.apply("select", (condition, a, b))
 
 
 def write(trace: "Trace", array: TracedArray, mask: np.ndarray, value: Any) -> None:
@@ -272,7 +265,7 @@ def assign(trace: "Trace", array: TracedArray, mask: Any, new: Any) -> None:
     if arrays.dtype_of(trace, arrays.owner(array)).kind == "i":
         new = arrays.filled((v if trace.is_traced(v) else int(v) for v in np.asarray(new).flat), np.shape(new))
     rows = zip(np.broadcast_to(mask, old.shape).flat, np.broadcast_to(new, old.shape).flat, old.flat, strict=True)
-    array[...] = arrays.filled([chosen(trace, *row) for row in rows], old.shape)
+    array[...] = arrays.filled([merging.chosen(trace, *row) for row in rows], old.shape)
 
 
 def _check_same(trace: "Trace", a: np.ndarray, b: np.ndarray) -> None:

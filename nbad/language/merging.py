@@ -149,11 +149,13 @@ class Merger:
             raise Different(f"{described(a)} in one branch and {described(b)} in the other")
         if isinstance(a, _COMPARABLE) and type(a) is not TracedText and a == b:
             return a
-        if isinstance(a, tuple):
-            return self._sequence(a, b)
-        if isinstance(a, list):
+        if type(a) is tuple:
+            return tuple(self._items(a, a, b))
+        if isinstance(a, tuple) and hasattr(a, "_make"):
+            return a._make(self._items(a, a, b))
+        if type(a) is list:
             return self._container(a, b, self._list)
-        if isinstance(a, dict):
+        if type(a) is dict:
             return self._container(a, b, self._dict)
         raise Different(f"{described(a)} in one branch and another one in the other")
 
@@ -178,9 +180,7 @@ class Merger:
         # the text tells -0.0 from 0.0, and nan is equal to itself
         elif repr(float(a)) == repr(float(b)):
             return a if type(a) is type(b) else float(a)
-        if self.trace.is_condition(a) and self.trace.is_condition(b):
-            return chosen(self.trace, self.condition, a, b)
-        return self.trace.apply("select", (self.condition, a, b))
+        return chosen(self.trace, self.condition, a, b)
 
     def _perhaps(self, a: Any, b: Any) -> Any:
         """A number, or None."""
@@ -204,23 +204,13 @@ class Merger:
         return pair.merged
 
     def _list(self, a: Any, b: Any) -> list[Any]:
-        if type(a) is not list:
-            raise Different(f"{described(a)} in one branch and another one in the other")
         return self._items(a, *self._held(a, b))
 
     def _dict(self, a: Any, b: Any) -> Any:
-        if type(a) is not dict:
-            raise Different(f"{described(a)} in one branch and another one in the other")
         (keys, values), (others, other_values) = (_halves(items) for items in self._held(a, b))
         if keys != others:
             raise Different(f"a dict with the keys {keys} in one branch and {others} in the other")
         return dict(zip(keys, map(self.merge, values, other_values), strict=True))
-
-    def _sequence(self, a: Any, b: Any) -> Any:
-        if type(a) is not tuple and not hasattr(a, "_make"):
-            raise Different(f"{described(a)} in one branch and another one in the other")
-        items = self._items(a, a, b)
-        return tuple(items) if type(a) is tuple else a._make(items)
 
     def _items(self, whole: Any, a: Any, b: Any) -> list[Any]:
         if len(a) != len(b):
@@ -264,7 +254,11 @@ def _overlap(a: _Pair, b: _Pair) -> bool:
 
 
 def chosen(trace: "Trace", condition: Any, a: Any, b: Any) -> Any:
-    """The condition that is `a` where `condition` holds, else `b`."""
+    """`a` where a condition, traced or plain, holds, else `b`; of conditions it is one."""
+    if not isinstance(condition, Tracer):
+        return a if condition else b
+    if not (trace.is_condition(a) and trace.is_condition(b)):
+        return trace.apply("select", (condition, a, b))
     if _plain(a) is not None and _plain(b) is not None:
         return a if _plain(a) == _plain(b) else condition if _plain(a) else trace.logic("not", condition)
     if _plain(a) is not None:

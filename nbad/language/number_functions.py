@@ -12,6 +12,7 @@ from nbad.graphs.flags import Cause
 from nbad.language import arrays, merging
 from nbad.language.lookup import extreme, extreme_by, ordered
 from nbad.language.meanings import Meaning, means
+from nbad.operations.row import both
 
 if TYPE_CHECKING:
     from nbad.language.trace import Trace
@@ -29,14 +30,6 @@ def _id(trace: "Trace", value: Any) -> int:
 
 def _whole(op: str) -> Meaning:
     return means(lambda trace, x: trace.whole(op, x))
-
-
-def _fix(trace: "Trace", x: Any) -> Any:
-    return trace.apply("trunc", (trace.real(x),))
-
-
-def _bool(trace: "Trace", x: Any) -> Any:
-    return trace.condition(x) if trace.is_traced(x) else bool(x)
 
 
 class TracedRange:
@@ -80,14 +73,6 @@ def _numpy_round(trace: "Trace", x: Any, decimals: int = 0) -> Any:
     if decimals > 0:
         return trace.apply("round", (trace.real(x) * scale,)) / scale
     return trace.apply("round", (trace.real(x) / scale,)) * scale if decimals else trace.apply("round", (x,))
-
-
-def _any(trace: "Trace", values: Any) -> Any:
-    return _joined(trace, values, merging.either, True)
-
-
-def _all(trace: "Trace", values: Any) -> Any:
-    return _joined(trace, values, merging.both, False)
 
 
 def _joined(trace: "Trace", values: Any, join: Callable[..., Any], decisive: bool) -> Any:
@@ -136,10 +121,6 @@ def _sorted(trace: "Trace", values: list[Any], *, key: Any = None, reverse: Any 
 
 def _product(trace: "Trace", values: list[Any], *, start: Any = 1) -> Any:
     return functools.reduce(operator.mul, values, start)
-
-
-def _distance(trace: "Trace", p: Any, q: Any) -> Any:
-    return trace.call(math.hypot, tuple(map(operator.sub, p, q)), {})
 
 
 def _hypot(trace: "Trace", *values: Any) -> Any:
@@ -211,7 +192,7 @@ def _isclose(trace: "Trace", a: Any, b: Any, rtol: float = 1e-5, atol: float = 1
 
 def _allclose(trace: "Trace", a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     options = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan}
-    return _all(trace, np.ravel(arrays.items(trace, trace.call(np.isclose, (a, b), options))))
+    return _joined(trace, np.ravel(arrays.items(trace, trace.call(np.isclose, (a, b), options))), merging.both, False)
 
 
 def _math_isclose(trace: "Trace", a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
@@ -228,14 +209,6 @@ def _nan_to_num(trace: "Trace", x: Any, copy: Any = True, nan: Any = 0.0, posinf
     return _where(trace, _isnan(trace, x), nan, x)
 
 
-def _divmod(trace: "Trace", x: Any, y: Any) -> Any:
-    return trace.apply("floordiv", (x, y)), trace.apply("mod", (x, y))
-
-
-def _signbit(trace: "Trace", x: Any) -> Any:
-    return trace.apply("copysign", (1.0, x)) < 0.0
-
-
 def _select(trace: "Trace", conditions: Any, choices: Any, default: Any = 0.0) -> Any:
     """The first choice whose condition holds."""
     if len(conditions) != len(choices):
@@ -247,11 +220,7 @@ def _select(trace: "Trace", conditions: Any, choices: Any, default: Any = 0.0) -
 
 
 def _where(trace: "Trace", condition: Any, x: Any, y: Any) -> Any:
-    condition = trace.condition(condition)
-    # a select takes numbers: of conditions it is made of logic
-    if all(trace.is_condition(value) for value in (x, y)):
-        return (condition & x) | (~condition & y)
-    return trace.apply("select", (condition, x, y))
+    return merging.chosen(trace, trace.condition(condition), x, y)
 
 
 def _piecewise(trace: "Trace", x: Any, condlist: Any, funclist: Any) -> Any:
@@ -276,26 +245,14 @@ def _applied(function: Any, x: Any) -> Any:
     return function(x) if callable(function) else function
 
 
-def _float(trace: "Trace", x: Any) -> Any:
-    return trace.real(x)
-
-
 def _real(trace: "Trace", x: Any) -> Any:
     """An array itself: NumPy's is a view of it."""
     return x if isinstance(x, np.ndarray) else trace.real(x)
 
 
-def _always(answer: bool) -> Meaning:
-    return means(lambda trace, x: answer, each=())
-
-
 def _log(trace: "Trace", x: Any, *base: Any) -> Any:
     logarithms = [trace.apply("log", (value,)) for value in (x, *base)]
     return trace.apply("div", logarithms) if base else logarithms[0]  # `/` would note its own error before those of `log`
-
-
-def _logical_xor(trace: "Trace", x: Any, y: Any) -> Any:
-    return trace.exclusive(trace.condition(x), trace.condition(y))
 
 
 # functions of numbers
@@ -308,52 +265,45 @@ def _clip(trace: "Trace", x: Any, a_min: Any = None, a_max: Any = None) -> Any:
 
 
 MEANINGS = {
-    "builtins.int": _whole("trunc"),
-    "math.trunc": _whole("trunc"),
+    **dict.fromkeys(("builtins.int", "math.trunc"), _whole("trunc")),
     "math.floor": _whole("floor"),
     "math.ceil": _whole("ceil"),
-    "numpy.fix": means(_fix),
+    "numpy.fix": means(lambda trace, x: trace.apply("trunc", (trace.real(x),))),
     "builtins.id": means(_id, each=(), always=True),
-    "builtins.bool": means(_bool, each=()),
+    "builtins.bool": means(lambda trace, x: merging.as_condition(trace, x), each=()),
     "builtins.range": means(_range, each=()),
     "builtins.round": means(_round),
-    "numpy.round": means(_numpy_round, each=(0,)),
-    "numpy.around": means(_numpy_round, each=(0,)),
-    "builtins.any": means(_any, each=(), always=True),
-    "builtins.all": means(_all, each=(), always=True),
+    **dict.fromkeys(("numpy.round", "numpy.around"), means(_numpy_round, each=(0,))),
+    "builtins.any": means(lambda trace, values: _joined(trace, values, merging.either, True), each=(), always=True),
+    "builtins.all": means(lambda trace, values: _joined(trace, values, merging.both, False), each=(), always=True),
     "builtins.max": _extreme(max, "pymax", operator.gt),
     "builtins.min": _extreme(min, "pymin", operator.lt),
     "builtins.sorted": _of_iterable(sorted, _sorted),
     "numpy.isscalar": means(lambda trace, x: trace.is_traced(x), each=()),
     "numpy.iterable": means(lambda trace, x: not trace.is_traced(x), each=()),
-    "numpy.isnan": means(_isnan),
-    "math.isnan": means(_isnan),
-    "numpy.isinf": means(_isinf),
-    "math.isinf": means(_isinf),
-    "numpy.isfinite": means(_isfinite),
-    "math.isfinite": means(_isfinite),
+    **dict.fromkeys(both("isnan"), means(_isnan)),
+    **dict.fromkeys(both("isinf"), means(_isinf)),
+    **dict.fromkeys(both("isfinite"), means(_isfinite)),
     "numpy.allclose": means(_allclose, each=()),
     "numpy.isclose": means(_isclose, each=(0, 1)),
     "math.isclose": means(_math_isclose),
     "numpy.nan_to_num": means(_nan_to_num, each=(0,)),
-    "numpy.divmod": means(_divmod),
-    "numpy.signbit": means(_signbit),
+    "numpy.divmod": means(lambda trace, x, y: (trace.apply("floordiv", (x, y)), trace.apply("mod", (x, y)))),
+    "numpy.signbit": means(lambda trace, x: trace.apply("copysign", (1.0, x)) < 0.0),
     "numpy.select": means(_select, each=()),
     "numpy.where": means(_where),
-    "builtins.float": means(_float),
-    "numpy.float64": means(_float),
-    "numpy.positive": means(_float),
+    **dict.fromkeys(
+        ("builtins.float", "numpy.float64", "numpy.positive", "numpy.conj", "numpy.conjugate"),
+        means(lambda trace, x: trace.real(x)),
+    ),
     "numpy.real": means(_real, each=()),
     "numpy.imag": means(lambda trace, x: 0.0),
-    "numpy.conj": means(_float),
-    "numpy.conjugate": means(_float),
-    "numpy.isrealobj": _always(True),
-    "numpy.iscomplexobj": _always(False),
-    "scipy.sparse.issparse": _always(False),
+    "numpy.isrealobj": means(lambda trace, x: True, each=()),
+    **dict.fromkeys(("numpy.iscomplexobj", "scipy.sparse.issparse"), means(lambda trace, x: False, each=())),
     "numpy.piecewise": means(_piecewise, each=()),
     "math.log": means(_log),
     "math.prod": _of_iterable(math.prod, _product),
-    "math.dist": means(_distance, each=()),
+    "math.dist": means(lambda trace, p, q: trace.call(math.hypot, tuple(map(operator.sub, p, q)), {}), each=()),
     "math.hypot": means(_hypot),
     "math.fsum": _of_iterable(math.fsum, _fsum),
     "math.modf": means(_modf),
@@ -364,7 +314,7 @@ MEANINGS = {
     "numpy.bitwise_and": means(lambda trace, x, y: trace.logic("and", x, y)),
     "numpy.bitwise_or": means(lambda trace, x, y: trace.logic("or", x, y)),
     "numpy.bitwise_xor": means(lambda trace, x, y: trace.exclusive(x, y)),
-    "numpy.logical_xor": means(_logical_xor),
+    "numpy.logical_xor": means(lambda trace, x, y: trace.exclusive(trace.condition(x), trace.condition(y))),
     "numpy.invert": means(lambda trace, x: trace.logic("not", x)),
     "numpy.clip": means(_clip, each=()),
 }
