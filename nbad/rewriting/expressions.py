@@ -37,17 +37,21 @@ class At:
     def lines(self, text: str, **parts: Any) -> list:
         """The statements of a text, in which names stand for parts: expressions, or lists of expressions or statements."""
         module = ast.parse(text)
-        self._fill(module, parts)
+        if parts:
+            self._fill(module, parts)
+        else:  # as most are, and this is faster
+            for node in all_nodes(module):
+                placed(node, self.place)
         return module.body
 
     def _fill(self, node: ast.AST, parts: dict[str, Any]) -> None:
         placed(node, self.place)
         for field, value in vars(node).items():
-            if type(value) is list:
-                value[:] = [new for part in value for new in self._filled(part, parts)]
-            elif isinstance(value, ast.expr):
+            if isinstance(value, ast.expr):
                 (new,) = self._filled(value, parts)
                 setattr(node, field, new)
+            elif value and type(value) is list:
+                value[:] = [new for part in value for new in self._filled(part, parts)]
 
     def _filled(self, node: Any, parts: dict[str, Any]) -> list:
         name = node.value if type(node) is ast.Expr else node
