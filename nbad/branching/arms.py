@@ -36,13 +36,6 @@ class Ended(Changes):
     stale: dict[int, Any]
 
 
-class _Sides(NamedTuple):
-    """What the first and the second arm wrote."""
-
-    first: Changes
-    second: Changes
-
-
 class Fork:
     """One branch on a traced value.
 
@@ -70,10 +63,12 @@ class Fork:
         self.holds = True
         self.code, self.number, self.last_line = frame.f_code, frame.f_lineno, last_line
         self.heap = Heap(variables(frame.f_locals), flow.outer)
-        self._sides, self._settings = _Sides({}, {}), settings()
+        self._sides: tuple[Changes, Changes] = {}, {}  # what the first and the second arm wrote
+        self._settings = settings()
         self._stale = dict(flow.trace.aliases.stale)  # before the arms
         self._left_stale: dict[int, Any] = {}
-        self.merger = Merger(flow.trace, condition, self._is_old, (self._held_first, self._held_second))
+        held = (lambda container: self._held(0, container)), (lambda container: self._held(1, container))
+        self.merger = Merger(flow.trace, condition, self._is_old, held)
 
     @property
     def line(self) -> lines.Line:
@@ -107,7 +102,7 @@ class Fork:
 
     def merge_writes(self, first: Changes, second: Changes) -> None:
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
-        self._sides = _Sides(first, second)
+        self._sides = first, second
         self.merger.stale = self._stale_after(first), self._stale_after(second)
         self._left_stale = self.merger.stale[0] | self.merger.stale[1]
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
@@ -126,16 +121,10 @@ class Fork:
         """What may not be used any more after an arm; one that did not run leaves that as it was."""
         return changes.stale if isinstance(changes, Ended) else self._stale
 
-    def _held_first(self, container: Any) -> list[Any] | None:
-        return self._held(self._sides.first, container)
-
-    def _held_second(self, container: Any) -> list[Any] | None:
-        return self._held(self._sides.second, container)
-
-    def _held(self, changes: Changes, container: Any) -> list[Any] | None:
+    def _held(self, side: int, container: Any) -> list[Any] | None:
         """What a list or array held at the end of an arm; None if it was made in the branch, or cannot have changed."""
         entry = self.heap.entries.get(id(container))
-        return None if entry is None or entry.kind.write is None else _left(entry, changes)
+        return None if entry is None or entry.kind.write is None else _left(entry, self._sides[side])
 
     def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numpy.linalg import LinAlgError
 
 from nbad.branching.branches import Branch
-from nbad.branching.faults import NoPath, is_of_c
+from nbad.branching.faults import ERRORS, NoPath, is_of_c
 from nbad.containers.snapshots import Heap
 from nbad.errors import TraceError
 from nbad.language.merging import Different, Merger, both, either, opposite
@@ -125,11 +125,15 @@ class Trial(Branch):
 
     def undo(self) -> None:
         """It was no branch."""
-        if self.returning is not None and self in self.returning.trials:
-            self.returning.trials.remove(self)
+        self._end_trial()
         within = self.flow.open[self._mark.open :]
         if self in within and not any(fork.is_traced for fork in within):  # else an error left a branch, as its handler will say
             self.flow.abandon(self._mark.open)
+
+    def _end_trial(self) -> None:
+        """Returns of the call are not in its body any more."""
+        if self.returning is not None and self in self.returning.trials:
+            self.returning.trials.remove(self)
 
     def caught(self) -> None:
         """A handler begins as Python runs it: errors of the trace are not for the kernel to handle."""
@@ -166,8 +170,7 @@ class Trial(Branch):
 
     def join(self) -> bool:
         """Body and handler have run."""
-        if self.returning is not None and self in self.returning.trials:
-            self.returning.trials.remove(self)
+        self._end_trial()
         if self.faults and self._handed.changes():  # the elements that did not fail have these, too
             raise self.flow.trace.refusal_of("try writes", line=self.faults[-1].line)
         return bool(self.faults) and super().join()
@@ -234,16 +237,7 @@ class Trial(Branch):
         return None
 
     def _may_catch_arithmetic(self) -> bool:
-        errors = (
-            ZeroDivisionError(),
-            OverflowError(),
-            ValueError(),
-            IndexError(),
-            LinAlgError(),
-            FloatingPointError(),
-            RuntimeWarning(),
-        )
-        return any(map(self.catches, errors))
+        return any(map(self.catches, (*ERRORS, IndexError(), LinAlgError(), FloatingPointError(), RuntimeWarning())))
 
 
 def _are_alike(one: Exception, other: Exception) -> bool:

@@ -90,9 +90,8 @@ def _of_scipy(function: Any) -> LibraryFunction | None:
     if not callable(function):
         return None
     if isinstance(function, MethodType):  # of a distribution
-        owner, place = getattr(sys.modules.get("scipy.stats"), "norm", None), NORM
-        names = [function.__name__] if function.__self__ is owner else []
-        path = next((f"{place}.{name}" for name in names), None)
+        owner = getattr(sys.modules.get("scipy.stats"), "norm", None)
+        path = f"{NORM}.{function.__name__}" if function.__self__ is owner else None
     else:
         path = next((f"{place}.{name}" for place in SCIPY for name in _names_in(place) if _is_named(place, name, function)), None)
     return LibraryFunction(function, path, MEANINGS[path]) if path in MEANINGS else made(function)
