@@ -20,9 +20,9 @@ from typing import Any
 from nbad.rewriting.scopes import all_nodes, bound_names, is_own, placed
 
 _ASKED = {ast.In: "contained", ast.NotIn: "contained", ast.Is: "identical", ast.IsNot: "identical"}
-# reading these twice is harmless: no call, no item
 _NAMING = ("locals", "vars", "dir")  # which tell the names that have values
 ERRORS_WAY = ("__cause__", "__context__", "__traceback__")  # what Python notes of how an error came about
+# reading these twice is harmless: no call, no item
 _SIMPLE = (ast.Name, ast.Attribute, ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
 
 
