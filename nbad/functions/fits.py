@@ -4,6 +4,7 @@ E. Ya. Remez's exchange (as in Muller, Elementary Functions, chapter 3) on a gri
 function's result; a test fits them again.
 """
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,4 +132,5 @@ def _peaks(errors: list[Any], count: int) -> list[int]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # `--help` tells what this writes, and writes nothing
     (Path(__file__).parent / "coefficients.py").write_text(coefficients_source(), encoding="utf-8")

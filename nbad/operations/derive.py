@@ -3,6 +3,7 @@
 So SymPy need not be loaded to differentiate a kernel. A test derives them again.
 """
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,4 +43,5 @@ def _derivative(expression: str | None, operand: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # `--help` tells what this writes, and writes nothing
     (Path(__file__).parent / "derived.py").write_text(derived_source(), encoding="utf-8")

@@ -4,6 +4,7 @@ Every function of the primitive table is compiled as a kernel that returns its v
 random points of its domain and at its hard points they are compared with differences of its definition in 420 digits.
 """
 
+import argparse
 import functools
 import itertools
 import math
@@ -220,4 +221,5 @@ def write_table(count: int = POINTS) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # `--help` tells what this writes, and writes nothing
     write_table()

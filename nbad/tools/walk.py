@@ -5,6 +5,7 @@ promise of a wing, below its heading; and the tables of rooms, each with the fir
 import. Nothing in it depends on the machine: the code is that for a host with AVX-512, and addresses are not shown.
 """
 
+import argparse
 import ast
 import linecache
 import re
@@ -159,4 +160,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()  # `--help` tells what this writes, and writes nothing
     main()

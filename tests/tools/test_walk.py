@@ -1,6 +1,7 @@
 """The walk: the README of the package is what the command makes of it, and names every wing and every room."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,12 @@ def test_what_is_stale_is_renewed(tmp_path, monkeypatch):
 def test_root_readme_has_the_promise_of_every_wing():
     rows = re.findall(r"^\| `nbad/(\w+)/` \| (.*) \|$", ROOT_README, re.MULTILINE)
     assert rows == [(wing, walk.promise(wing)) for wing in walk.wings()]
+
+
+@pytest.mark.parametrize("module", ["tools/walk", "tools/accuracy", "operations/derive", "functions/fits"])
+def test_a_command_that_writes_files_writes_none_when_it_is_asked_for_help(module, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", [f"{module}.py", "--help"])
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **options: pytest.fail(f"{path} is written"))
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(walk.PACKAGE / f"{module}.py"), run_name="__main__")
+    assert f"python -m nbad.{module.replace('/', '.')}" in " ".join(capsys.readouterr().out.split())
