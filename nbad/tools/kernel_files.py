@@ -1,5 +1,6 @@
 """The subject of a run: a kernel of a Python file, and the file's own function that makes inputs for it."""
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,7 @@ from nbad.api.kernel import Kernel
 from nbad.displays.text import plural
 from nbad.errors import ArgumentValueError, NbadError
 from nbad.profiles.shares import of_numbers
+from nbad.runtime.operands import read
 from nbad.tracing.arguments import signature_of
 
 
@@ -34,7 +36,18 @@ class Subject:
 
     def call(self, n: int, dtype: str) -> tuple[Kernel, tuple[Any, ...]]:
         """The kernel of numbers and arrays, and these of `n` elements."""
-        return of_numbers(self.kernel, self.inputs(n, dtype))
+        kernel, xs = of_numbers(self.kernel, self.inputs(n, dtype))
+        program, values = kernel.bind(xs, {})
+        layout = read(program, values).layout
+        counts = (math.prod(layout.shape), layout.dtype), (n, dtype)
+        got, asked = (f"{plural(count, 'element')} of {kind}" for count, kind in counts)
+        if got != asked:
+            shapes = (f"({', '.join(['n', *map(str, core)])})" if core else "n" for core in program.cores)
+            resized = (f"np.resize({name}, {shape}).astype(dtype)" for name, shape in zip(program.names, shapes, strict=True))
+            fix = f"return {', '.join(resized)}{',' * (len(program.names) == 1)}"
+            what = "`sample_inputs` does not make what it is asked for"
+            raise _error(f"profile {self.target}", what, got=got, expected=asked, fix=fix)
+        return kernel, xs
 
     def inputs(self, n: int, dtype: str) -> tuple:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""

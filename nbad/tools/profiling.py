@@ -162,8 +162,8 @@ def profile(subject: Subject, options: Options, step: Step = lambda name: None) 
     >>> [sweep.name for sweep in profile(subject, Options(n=1000, seeds=3)).sweeps]
     ['value', 'forward', 'reverse, 1 seed', 'reverse, 3 seeds', 'Jacobian']
     """
-    kernel, sample = subject.call(SAMPLE, options.dtype)
     xs = subject.call(options.n, options.dtype)[1]
+    kernel, sample = subject.call(SAMPLE, options.dtype)
     step("compile")
     first_uses = {run.name: seconds(run.call) for run in _runs(kernel, sample, options.seeds)}
     operations = _operations(kernel, sample, options.seeds)

@@ -50,6 +50,11 @@ def test_files_that_raise(write, capsys, text, says):
             "return (rng.random(n),)",
             "`sample_inputs`: missing a required argument: 'b'\n  got: 1 argument\n  expected: the arguments of `area`",
         ),
+        (
+            "return rng.random(3), 2.0",
+            "`sample_inputs` does not make what it is asked for\n  got: 3 elements of float64\n  expected: 1,000 elements"
+            " of float64\n  fix: return np.resize(a, n).astype(dtype), np.resize(b, n).astype(dtype)\n",
+        ),
         ("return rng.random(n), 'wide'", "`area(a, b)`: b holds text\n  got: str 'wide'\n"),
     ],
 )
@@ -57,6 +62,17 @@ def test_functions_for_inputs_that_make_none(write, capsys, inputs, says):
     write("mine.py", KERNEL + f"def sample_inputs(rng, n, dtype): {inputs}\n")
     assert cli.main(["profile", "mine.py:area", *SMALL]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_inputs_of_another_dtype_are_told_and_the_fix_runs(write, capsys):
+    lines = "def sample_inputs(rng, n, dtype):\n    a, b = rng.random((5, 2)), 2.0\n    "
+    kernel = KERNEL.replace("kernel\n", "kernel(signature='(2),()->()')\n").replace("a * b", "a[0] * b")
+    write("mine.py", kernel + f"import numpy as np\n{lines}return a[np.arange(n) % 5], b\n")
+    assert cli.main(["profile", "mine.py", "--dtype", "float32", *SMALL]) == 2
+    error = capsys.readouterr().err
+    assert "got: 1,000 elements of float64\n  expected: 1,000 elements of float32\n" in error
+    write("mended.py", kernel + f"import numpy as np\n{lines}{error.partition('fix: ')[2]}")
+    assert cli.main(["profile", "mended.py", "--dtype", "float32", *SMALL]) == 0
 
 
 def test_fix_of_what_raises_shows_how_it_came_to_that(write, capsys, monkeypatch):
