@@ -257,6 +257,8 @@ def conversion(value: Any, name: str, code: str | None) -> str:
         return line_for(value, value, spelled)
     if value is None:
         return "1.0" if code else "np.nan  # a missing value"
+    if isinstance(value, dict) and name in value:
+        return f"{spelled}[{name!r}]"
     if hasattr(value, "__next__"):  # to try would use it up
         return f"np.array(list({spelled}), dtype=float)"
     found = next((line.format(spelled) for line, convert in _CONVERSIONS if _works(convert, value)), None)

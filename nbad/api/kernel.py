@@ -84,7 +84,7 @@ class Kernel(Ufunc, Inspected, Treelike):
         self.parameters = tuple(p.name for p in self._parameters if p.kind is not p.VAR_KEYWORD)
         self._rest = next((p.name for p in self._parameters if p.kind is p.VAR_KEYWORD), None)
         self._is_plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in self._parameters)
-        self._required = {p.name for p in self._parameters if p.default is p.empty}
+        self._required = {p.name for p in self._parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
         self.static = self._static = static_names(self.__name__, self.parameters, static)
         self._math, self.max_operations = check_math(self.__name__, math), check_operations(self.__name__, max_operations)
         self.errors, self.max_passes = check_errors(self.__name__, errors), check_passes(self.__name__, max_passes)

@@ -317,6 +317,8 @@ def misbound(kernel, parameters, args, kwargs, fault):
     table = table_of(args[0]) if len(args) == 1 else None
     if table is not None:
         return _for_table(kernel, type(args[0]).__name__, *table, kwargs, fault, called)
+    if len(args) == 1 and isinstance(args[0], dict) and kernel._required <= args[0].keys() <= set(kernel.parameters):
+        passed = [f"**{listing.partition(',')[0]}"]
     return ArgumentTypeError(
         f"`{kernel.__name__}({listing})`: {fault}",
         got=plural(len(args) + len(kwargs), "argument"),

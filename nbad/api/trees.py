@@ -300,7 +300,9 @@ def flattened(f: Any, args: Sequence[Any], kwargs: Mapping[str, Any], argnums: A
         chosen.update(name for name, _ in given)
     trees = ((name, tree_of(f.__name__, name, value, name in chosen)) for name, value in given if _may_be_tree(value))
     found = {name: tree for name, tree in trees if tree}
-    if not found or len(args) > len(f.parameters) or not f.takes_trees:
+    passes = {*f.parameters[: len(args)], *kwargs}
+    fits = len(args) <= len(f.parameters) and f._required <= passes and (f._rest or passes.issubset(f.parameters))
+    if not (found and fits and f.takes_trees):  # what does not fit is told of as it was written
         return None
     forest = tuple((name, tree) for name, (tree, _) in found.items())
     kernel, names = f.flat(forest), f.remember(("flat names", forest), lambda: names_in(f.parameters, forest))

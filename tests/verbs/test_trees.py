@@ -211,6 +211,26 @@ def test_saved_and_copied():
         assert bits(again.jacobian()) == bits(pullback.jacobian())
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            lambda: line(P),
+            r"`line\(x, p, scale\)`: missing a required argument: 'p'[\s\S]*at most: x, p, scale\n  fix: line\(x, p, scale\)",
+        ),
+        (lambda: nbad.vjp(line, p=P), r"missing a required argument: 'x'[\s\S]*fix: nbad.vjp\(line, x, p, scale\)"),
+        (lambda: line(X, P, q=1.0), r"got an unexpected keyword argument 'q'[\s\S]*fix: line\(x, p, scale\)"),
+        (lambda: line({"x": X, "p": P}), r"missing a required argument: 'p'[\s\S]*fix: line\(\*\*x\)"),
+        (lambda: nbad.vjp(line, {"x": X, "p": P}), r"fix: nbad.vjp\(line, \*\*x\)"),
+        (lambda: nbad.kernel(lambda x: x * x)({"x": X}), r"x holds Python objects[\s\S]*fix: x\['x'\]"),
+    ],
+)
+def test_a_call_with_a_wrong_number_of_arguments_is_told_of_as_it_was_written(call, says):
+    with pytest.raises(nbad.NbadError, match=says):
+        call()
+    assert line(**{"x": 1.0, "p": {"a": 2.0, "b": 3.0}}) == nbad.vjp(line, **{"x": 1.0, "p": {"a": 2.0, "b": 3.0}})[0]
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"does not have its structure[\s\S]*got: dict[\s\S]*fix: \{'a'"):
         nbad.jvp(line, (X, P), (1.0, {"a": 1.0}))
