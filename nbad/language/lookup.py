@@ -96,16 +96,19 @@ def _place_of(op: str) -> Meaning:
     return means(act, each=())
 
 
-def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray) -> list[Any]:
-    """Several numbers from the least to the greatest, nan last; two by two, and equal ones share the derivative."""
+def ordered(trace: "Trace", items: Sequence[Any] | np.ndarray, least: str = "fmin", greatest: str = "maximum") -> list[Any]:
+    """Several numbers from the least to the greatest, equal ones in their order; two by two, and ties share the derivative.
+
+    `least` and `greatest` are operations of two, which give the first in a tie; with these nan are last.
+    """
     if len(items) > LONGEST_SORT:
         fix = "one more argument, sorted before the call"
         raise trace.refusal(f"sorts {len(items)} traced values", fix, expected=f"up to {LONGEST_SORT}")
     result = list(items)
     for end in range(len(result) - 1, 0, -1):
         for k in range(end):
-            pair = result[k], result[k + 1]
-            result[k], result[k + 1] = trace.apply("fmin", pair), trace.apply("maximum", pair)
+            first, second = result[k], result[k + 1]
+            result[k], result[k + 1] = trace.apply(least, (first, second)), trace.apply(greatest, (second, first))
     return result
 
 

@@ -115,8 +115,8 @@ def _of_iterable(function: Callable[..., Any], act: Callable[..., Any]) -> Meani
 def _sorted(trace: "Trace", values: list[Any], *, key: Any = None, reverse: Any = False) -> list[Any]:
     if key is not None:
         raise trace.refusal("passes `key=` to `builtins.sorted`", "sorted(x)")
-    result = ordered(trace, values)
-    return result[::-1] if reverse else result
+    step = -1 if reverse else 1  # nan among two or three items stay where Python leaves them, among more they may not
+    return ordered(trace, values[::step], "pymin", "pymax")[::step]
 
 
 def _product(trace: "Trace", values: list[Any], *, start: Any = 1) -> Any:

@@ -139,8 +139,8 @@ FLOW = {
         "except ValueError: ...  # a handler for each, and for each text",
     ),
     "handled": (
-        "asks which error is handled, where a handler is for some elements, depending on a traced value",
-        "except ValueError as error: ...  # by its name, in the handler itself",
+        "asks which error is handled, or how it came about, where a handler is for some elements, depending on a traced value",
+        "except ValueError as error: ...  # by its name, in the handler itself: str(error), type(error)",
     ),
     "way": (
         "asks an error for its `{name}`, where a handler is for some elements, depending on a traced value",

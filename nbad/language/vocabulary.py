@@ -44,7 +44,7 @@ def _applying(op: str) -> Callable[..., Any]:
 
 
 def _of_handled(function: Callable[..., Any]) -> Meaning:
-    """The meaning of a function that asks which error is handled."""
+    """The meaning of a function that asks which error is handled, or how it came about."""
 
     def act(trace: "Trace", *args: Any, **kwargs: Any) -> Any:
         trace.before_handled()
@@ -54,11 +54,12 @@ def _of_handled(function: Callable[..., Any]) -> Meaning:
 
 
 _HANDLED = sys.exc_info, sys.exception, traceback.format_exc, traceback.print_exc
+_WAYS = traceback.format_exception, traceback.print_exception  # of the error that is passed to them
 _SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROWS for path in row.spellings}
 # a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
 MEANINGS: dict[str, Meaning] = (
     _SPELLED
-    | {f"{function.__module__}.{function.__name__}": _of_handled(function) for function in _HANDLED}
+    | {f"{function.__module__}.{function.__name__}": _of_handled(function) for function in (*_HANDLED, *_WAYS)}
     | number_functions.MEANINGS
     | array_functions.MEANINGS
     | lookup.MEANINGS

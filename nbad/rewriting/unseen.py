@@ -27,7 +27,8 @@ HARMLESS = frozenset(
 _NUMBERS = frozenset("bool complex float float64 int numbers".split())
 _COMPARISONS = ("COMPARE_OP", "CONTAINS_OP", "IS_OP")
 _IS = dis.opmap["IS_OP"]
-_OF_HANDLED = frozenset(("exc_info", "exception", "format_exc", "print_exc"))  # of `sys`, `traceback` and loggers
+# of `sys`, `traceback` and loggers
+_OF_HANDLED = frozenset("exc_info exception format_exc format_exception print_exc print_exception".split())
 
 
 class Fault(NamedTuple):

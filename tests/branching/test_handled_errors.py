@@ -35,6 +35,13 @@ def asks_for_its_text(x):
         return float(len(traceback.format_exc()))
 
 
+def asks_for_the_text_of_its_way(x):
+    try:
+        return math.sqrt(x)
+    except ValueError as error:
+        return float(len(traceback.format_exception(error)))
+
+
 def asks_by_a_helper(x):
     try:
         return math.sqrt(x)
@@ -52,9 +59,11 @@ def catches_what_a_helper_raises_again(x):
             return -1.0
 
 
-@pytest.mark.parametrize("f", [asks, asks_for_its_text, asks_by_a_helper, catches_what_a_helper_raises_again])
+@pytest.mark.parametrize(
+    "f", [asks, asks_for_its_text, asks_for_the_text_of_its_way, asks_by_a_helper, catches_what_a_helper_raises_again]
+)
 def test_it_is_refused(f):
-    with pytest.raises(TraceError, match="asks which error is handled, where a handler is for some elements"):
+    with pytest.raises(TraceError, match="asks which error is handled, or how it came about, where a handler is for some"):
         nbad.kernel(f)(XS)
 
 

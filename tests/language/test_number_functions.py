@@ -1,6 +1,7 @@
 """Builtins and functions of NumPy that are made of several operations: Python's and NumPy's own values, and derivatives."""
 
 import bisect
+import itertools
 import math
 import re
 
@@ -212,3 +213,14 @@ def test_tables_whose_knots_are_further_apart_than_numbers_reach(knots, heights)
     with np.errstate(all="ignore"):
         expected = np.interp(xs, knots, heights)
     np.testing.assert_array_equal(value(lambda x: np.interp(x, knots, heights), xs), expected)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_sorted_keeps_equal_numbers_in_their_order_and_nan_among_three_where_python_leaves_it(count, is_reversed):
+    numbers = [1.0, 0.0, -0.0, -2.0, np.inf, *[np.nan] * (count < 4)]
+    rows = np.array(list(itertools.product(numbers, repeat=count)))
+    kernel = nbad.kernel(lambda a: np.array(sorted(a, reverse=is_reversed)), signature=f"({count})->({count})")
+    found, expected = kernel(rows), np.array([sorted(row.tolist(), reverse=is_reversed) for row in rows])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found)[found == 0], np.signbit(expected)[found == 0])
