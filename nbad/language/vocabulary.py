@@ -53,13 +53,13 @@ def _of_handled(function: Callable[..., Any]) -> Meaning:
     return means(act, each=(), always=True)
 
 
-_HANDLED = sys.exc_info, sys.exception, traceback.format_exc, traceback.print_exc
-_WAYS = traceback.format_exception, traceback.print_exception  # of the error that is passed to them
+_OF_TRACEBACK = traceback.format_exc, traceback.format_exception, traceback.print_exc, traceback.print_exception
+_HANDLED = sys.exc_info, sys.exception, *_OF_TRACEBACK
 _SPELLED = {path: Meaning(_applying(row.name), len(row.operands)) for row in ROWS for path in row.spellings}
 # a room has the last word: `numpy.where` is the operation `select` only where its operands are numbers
 MEANINGS: dict[str, Meaning] = (
     _SPELLED
-    | {f"{function.__module__}.{function.__name__}": _of_handled(function) for function in (*_HANDLED, *_WAYS)}
+    | {f"{function.__module__}.{function.__name__}": _of_handled(function) for function in _HANDLED}
     | number_functions.MEANINGS
     | array_functions.MEANINGS
     | lookup.MEANINGS
