@@ -103,10 +103,11 @@ def _factored(builder: SimplifyingBuilder, k: int) -> _Factored | None:
     """How a weight is a product with a reciprocal; None where it is none."""
     inside = builder.inner(k, "neg")
     node = builder.nodes[k if inside is None else inside]
-    if node.op in ("mul", "scaled"):
-        for rest, other in (node.args, node.args[::-1]):
+    if node.op in ("mul", "over"):
+        first, *_, last = node.args
+        for rest, other in ((first, last), (last, first)):
             if _is_reciprocal(builder, other):
-                return _Factored(inside is not None, rest, other, node.op == "scaled")
+                return _Factored(inside is not None, rest, other, node.op == "over")
     return None
 
 

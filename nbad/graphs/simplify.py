@@ -196,12 +196,13 @@ def _pow(b: SimplifyingBuilder, x: int, y: int) -> int | None:
     return b.constant(1.0) if b.value(y) == 0.0 else None  # of nan too
 
 
-def _scaled(b: SimplifyingBuilder, x: int, y: int) -> int | None:
-    """A product, where an infinite `y` beside 0 cannot be: of numbers, and of a reciprocal with what is over the same."""
+def _scaled(b: SimplifyingBuilder, x: int, *more: int) -> int | None:
+    """A product, where an infinite factor beside 0 cannot be: of numbers, and of a reciprocal with what is over the same."""
+    y = more[-1]
     if b.value(x) == 0.0:
         return x
     if (inside := b.inner(x, "neg")) is not None:
-        return b.add("neg", b.add("scaled", inside, y))
+        return b.add("neg", b.add("over" if len(more) > 1 else "scaled", inside, *more))
     top = _common_top(b, x, y)
     bound = b.value(y)
     is_bounded = bound is not None and math.isfinite(bound)
@@ -312,6 +313,7 @@ RULES: dict[str, Rule] = {
     "powi": _powi,
     "pow": _pow,
     "scaled": _scaled,
+    "over": _scaled,
     "quotient": _quotient,
     "power_log": _power_log,
     "square": _square,

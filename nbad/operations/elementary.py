@@ -55,6 +55,11 @@ def _scaled(g: Any, x: Any, y: Any) -> Any:
     return g.where(g.eq(x, 0.0), x, x * y)
 
 
+def _over(g: Any, x: Any, y: Any, r: Any) -> Any:
+    """`x/y` as a product with `r = 1/y`."""
+    return _scaled(g, x, r)
+
+
 def _quotient(g: Any, x: Any, y: Any) -> Any:
     """`x/y`, 0 where both are."""
     return g.where(g.eq(x, 0.0) & g.eq(y, 0.0), 0.0, x / y)
@@ -154,7 +159,7 @@ ARITHMETIC = (
     machine("sub", "x - y", function=np.subtract, spellings=("numpy.subtract",), operands=PAIR, samples=PAIRS),
     machine("mul", "x * y", function=np.multiply, spellings=("numpy.multiply",), operands=PAIR, samples=PAIRS),
     # Both partials of a quotient use its reciprocal, so that they share one division; where that overflows, 0/y is flat in y.
-    machine("div", "x / y", "reciprocal(y)", "-scaled(v, reciprocal(y))", function=np.divide,
+    machine("div", "x / y", "reciprocal(y)", "-over(v, y, reciprocal(y))", function=np.divide,
             spellings=("numpy.divide", "numpy.true_divide"), operands=PAIR, samples=PAIRS, cost=16.0),
     machine("neg", "-x", function=np.negative, spellings=("numpy.negative",)),
     composite("powi", "x**n", lambda g, x, n: _power(x, n), "n*x**(n - 1)", payload=5, cost=2.0),
@@ -169,7 +174,11 @@ ARITHMETIC = (
     # next orders, this is an untaken branch; everywhere would be wrong, for the factor has a slope where it is 0, too.
     composite("scaled", "x*y", _scaled, "y", "Piecewise((0, Eq(x, 0) & Ne(y**4 - y**4, 0)), (x, True))",
               operands=PAIR, cost=3.0, samples=PAIRS),
-    composite("quotient", "x/y", _quotient, "reciprocal(y)", "-scaled(v, reciprocal(y))",
+    # The partial of a quotient, with the divisor's reciprocal behind it: its own are products with that, one after the other, for
+    # its square overflows, and is infinite beside 0, where `x/y**3` is not.
+    composite("over", "x/y", _over, "z", "-over(v, y, z)", "0", operands=(REAL,) * 3, cost=3.0,
+              samples=((0.3, 0.5, 2.0), (-2.5, 0.5, 2.0))),
+    composite("quotient", "x/y", _quotient, "reciprocal(y)", "-over(v, y, reciprocal(y))",
               operands=PAIR, cost=19.0, samples=PAIRS),
     # z is x**y
     composite("power_log", "x**y*log(x)**n", _power_log,
@@ -307,11 +316,12 @@ TRIGONOMETRIC = (
          operands=PAIR, cost=14.0, samples=FAR, kink="0 at (0, 0), and nan of second order"),
     # Partials of these two, where z is hypot(x, y): their own partials do not cancel, as those of plain quotients would.
     composite("over_square", "x/(x**2 + y**2)", _over_square,
-              "Piecewise((0, Eq(reciprocal(z), 0)), ((y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)**2, True))",
-              "Piecewise((0, Eq(reciprocal(z), 0)), (-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)**2, True))", "0",
+              "Piecewise((0, Eq(reciprocal(z), 0)), "
+              "((y - x)*reciprocal(z)*((y + x)*reciprocal(z))*reciprocal(z)*reciprocal(z), True))",
+              "Piecewise((0, Eq(reciprocal(z), 0)), "
+              "(-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)*reciprocal(z), True))", "0",
               operands=(REAL,) * 3, cost=20.0, samples=TRIANGLES),
     composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)**2*reciprocal(z)",
-              "-v*over_hypot(y, x, z)*reciprocal(z)", "0",
-              operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
+              "-v*over_hypot(y, x, z)*reciprocal(z)", "0", operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
 )
 # fmt: on

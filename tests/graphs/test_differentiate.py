@@ -329,7 +329,7 @@ def test_partials_remember_the_line():
         ("tan", ["tan", "mul", "add"]),
         ("sqrt", ["sqrt", "div"]),
         ("sinh", ["sinh", "cosh"]),
-        ("div", ["div", "div", "scaled"]),
+        ("div", ["div", "div", "over"]),
     ],
 )
 def test_partials_reuse_the_value(operation, used):

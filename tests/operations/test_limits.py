@@ -140,3 +140,23 @@ def test_third_order_where_a_factor_is_0(operation, point, expected, mode):
 @pytest.mark.parametrize(("dtype", "y"), [(np.float64, 1e-200), (np.float32, 1e-30)])
 def test_0_is_flat_in_a_divisor_whose_square_leaves_the_range(dtype, y, mode):
     assert derivatives("div", 2, (dtype(0.0), dtype(y)), mode) == [0.0, -INF, -INF, 0.0]
+
+
+@in_both_modes
+@pytest.mark.parametrize(
+    ("operation", "dtype", "point", "expected"),
+    [
+        ("div", np.float64, (1e-300, 1e-160), [0.0, -INF, -INF, 2e180]),
+        ("div", np.float32, (1e-35, 1e-20), [0.0, -INF, -INF, 2e25]),
+        ("rel_entr", np.float32, (1e-35, 1e-20), [1e35, -1e20, -1e20, 1e5]),
+        ("kl_div", np.float64, (1e-300, 1e-200), [1e300, -1e200, -1e200, 1e100]),
+        ("kl_div", np.float64, (0.0, 1e-200), [INF, -1e200, -1e200, 0.0]),
+        ("atan2", np.float64, (1e-200, 1e-200), [-INF, 0.0, 0.0, INF]),
+        ("atan2", np.float32, (-1e-25, 1e-25), [INF, 0.0, 0.0, -INF]),
+        ("atan2", np.float64, (0.0, -1e-200), [0.0, -INF, -INF, 0.0]),
+    ],
+)
+def test_second_order_where_the_square_of_a_reciprocal_leaves_the_range(operation, dtype, point, expected, mode):
+    """Closed forms: 2*x/y**3, x/y**2, and (y**2 - x**2)/(x**2 + y**2)**2 beside 2*x*y over the same."""
+    found = derivatives(operation, 2, tuple(map(dtype, point)), mode)
+    np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(dtype).eps)
