@@ -321,7 +321,7 @@ TRIGONOMETRIC = (
               "Piecewise((0, Eq(reciprocal(z), 0)), "
               "(-2*(x*reciprocal(z))*(y*reciprocal(z))*reciprocal(z)*reciprocal(z), True))", "0",
               operands=(REAL,) * 3, cost=20.0, samples=TRIANGLES),
-    composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)**2*reciprocal(z)",
+    composite("over_hypot", "x/sqrt(x**2 + y**2)", _over_hypot, "over_hypot(y, x, z)*(over_hypot(y, x, z)*reciprocal(z))",
               "-v*over_hypot(y, x, z)*reciprocal(z)", "0", operands=(REAL,) * 3, cost=22.0, samples=TRIANGLES),
 )
 # fmt: on

@@ -148,6 +148,7 @@ def test_0_is_flat_in_a_divisor_whose_square_leaves_the_range(dtype, y, mode):
     [
         ("div", np.float64, (1e-300, 1e-160), [0.0, -INF, -INF, 2e180]),
         ("div", np.float32, (1e-35, 1e-20), [0.0, -INF, -INF, 2e25]),
+        ("hypot", np.float64, (1e-150, 1e-300), [1e-150, -1.0, -1.0, 1e150]),
         ("rel_entr", np.float32, (1e-35, 1e-20), [1e35, -1e20, -1e20, 1e5]),
         ("kl_div", np.float64, (1e-300, 1e-200), [1e300, -1e200, -1e200, 1e100]),
         ("kl_div", np.float64, (0.0, 1e-200), [INF, -1e200, -1e200, 0.0]),
@@ -156,7 +157,7 @@ def test_0_is_flat_in_a_divisor_whose_square_leaves_the_range(dtype, y, mode):
         ("atan2", np.float64, (0.0, -1e-200), [0.0, -INF, -INF, 0.0]),
     ],
 )
-def test_second_order_where_the_square_of_a_reciprocal_leaves_the_range(operation, dtype, point, expected, mode):
-    """Closed forms: 2*x/y**3, x/y**2, and (y**2 - x**2)/(x**2 + y**2)**2 beside 2*x*y over the same."""
+def test_second_order_where_a_square_leaves_the_range(operation, dtype, point, expected, mode):
+    """Closed forms: 2*x/y**3, x/y**2, y**2/z**3 with z the length, and (y**2 - x**2)/z**4 beside 2*x*y/z**4."""
     found = derivatives(operation, 2, tuple(map(dtype, point)), mode)
     np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(dtype).eps)
