@@ -175,10 +175,17 @@ def closest(word: Any, known: Iterable[str]) -> str | None:
     --------
     >>> closest("partial", ("partials", "mincut")), closest("y", ("partials", "mincut"))
     ('partials', None)
+    >>> closest("gradient", ("grad", "stop_gradient"))  # the one that begins so
+    'grad'
     """
     import difflib
 
-    return next(iter(difflib.get_close_matches(word, list(known), 1)), None) if isinstance(word, str) else None
+    if not isinstance(word, str):
+        return None
+    known = list(known)
+    begins = [name for name in known if min(len(name), len(word)) > 2 and (name.startswith(word) or word.startswith(name))]
+    found = difflib.get_close_matches(word, begins, 1, 0.0) or difflib.get_close_matches(word, known, 1)
+    return found[0] if found else None
 
 
 def unknown_name(module: str, name: str, known: Iterable[str]) -> AttributeError:

@@ -24,12 +24,16 @@ from nbad.runtime.operands import WEAK, Layout, Operands, is_discrete, read, wit
 from nbad.runtime.out import check_out
 
 F = TypeVar("F", bound=Callable[..., Any])
-MAKERS = ("jacobian", "value_and_jacobian", "grad", "value_and_grad", "hessian", "normal_equations")  # of functions of xs
+MAKERS = (  # of functions of xs
+    *("jacobian", "value_and_jacobian", "grad", "value_and_grad"),
+    *("hessian", "normal_equations", "sparse_jacobian", "sparse_hessian"),
+)
 PATHS = {"check_kernel": "testing.check_kernel"}
 TAKES = {
     "jvp": "(x,), (1.0,)",
     "hvp": "(x,), (1.0,)",
     "show": "'source'",
+    "export": "'float64'",
     "Problem": "{'x': 1.0}",
 }  # behind the kernel; others take the arguments
 

@@ -324,7 +324,7 @@ def misbound(kernel, parameters, args, kwargs, fault):
         got=plural(len(args) + len(kwargs), "argument"),
         expected=f"{len(kernel.parameters)} at most: {listing}" if listing else "none",
         meant=meant and f"{meant}=",
-        fix=spelled(kernel, passed, called, lines.argnums(), **options),
+        fix=spelled(kernel, passed, called, kwargs.get("argnums", lines.argnums()), **options),
     )
 
 

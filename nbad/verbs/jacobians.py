@@ -58,8 +58,9 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
            [[5., 3.]]])
     """
     check_kernel(f)
+    chosen = selection(argnums)  # first: a third argument may be an array, too, where those of the kernel were passed
     _check_mode(mode)
-    return Jacobian(f, selection(argnums), mode)
+    return Jacobian(f, chosen, mode)
 
 
 def _check_mode(mode):

@@ -73,3 +73,20 @@ def test_calls_of_jvp_and_hvp_that_do_not_fit():
         text = rf"`{name}\(f, primals, tangents.*takes .*positional[\s\S]*got: 5 by position[\s\S]*fix: nbad\.{name}\("
         with pytest.raises(TypeError, match=text):
             verb(area, (1.0, 2.0), (1.0, 1.0), None, 1.0)
+
+
+def test_arguments_of_the_kernel_beside_it_are_told_of_as_such_whatever_stands_in_their_places():
+    f, x = nbad.kernel(lambda x, y: x * y), np.ones(3)
+    f.__name__ = "f"
+    with pytest.raises(TypeError, match=r"argnums is an array[\s\S]*fix: nbad.jacobian\(f\)\(x\)$"):
+        nbad.jacobian(f, x, x)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'argnums'[\s\S]*fix: nbad.jacobian\(f, 1\)\(x, y\)$"):
+        nbad.jacobian(f)(x, x, argnums=1)
+
+
+@pytest.mark.parametrize("verb", ["export", "sparse_jacobian", "sparse_hessian", "hessian", "vjp", "explain"])
+def test_the_line_for_what_is_no_kernel_runs(verb):
+    f, x = nbad.kernel(lambda x: x * x), np.ones(3)
+    with pytest.raises(TypeError, match="the first argument is not a kernel") as caught:
+        getattr(nbad, verb)(f(1.0))
+    eval(str(caught.value).rpartition("fix: ")[2], {"nbad": nbad, "f": f, "x": x})

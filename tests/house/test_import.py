@@ -28,6 +28,14 @@ def test_a_name_that_is_not_there():
         nbad.vpj  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("gradient", "grad"), ("jac", "jacobian"), ("hess", "hessian"), ("kernal", "kernel")]
+)
+def test_the_name_that_begins_so_is_meant_before_others_that_are_like_it(name, meant):
+    with pytest.raises(AttributeError, match=rf"did you mean: {meant}\n  fix: nbad.{meant}$"):
+        getattr(nbad, name)
+
+
 def test_names_that_are_offered_are_offered_once():
     with pytest.raises(AttributeError, match=r"expected: .*, special, stop_gradient, testing, ") as caught:
         nbad.vpj  # noqa: B018
