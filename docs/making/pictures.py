@@ -66,7 +66,7 @@ def implied_volatility(module):
     strikes = np.linspace(70.0, 130.0, 121)
     for t in (0.1, 0.25, 1.0):
         v = module.implied_volatility(100.0, strikes, t, 0.0, merton(module, 100.0, strikes, t))
-        ax.plot(strikes, v, label=f"{t:g} years")
+        ax.plot(strikes, v, label=f"{t:g} year{'s' * (t != 1)}")
     ax.set(xlabel="strike, spot at 100", ylabel="implied volatility per year")
     ax.legend()
     return figure
