@@ -45,26 +45,47 @@ def aligning(named: dict[str, Any]) -> str | None:
     """
     indices = {name: value.index for name, value in named.items() if hasattr(getattr(value, "index", None), "nlevels")}
     for (one, index), (another, wanted) in itertools.combinations(indices.items(), 2):
-        if index.names != wanted.names and max(index.nlevels, wanted.nlevels) > 1:
+        if levels_in(index) != levels_in(wanted) or (levels_in(index) and index.names != wanted.names):
             return of_levels(another, wanted, one, index)
     double = next((name for name, index in indices.items() if not index.is_unique), None)
     if double is not None:
-        return f"{double}[~{double}.index.duplicated()]"
+        return without_doubles(double)
     return of_one_kind(named) or next(filter(None, itertools.starmap(_fitting, itertools.combinations(named.items(), 2))), None)
+
+
+def levels_in(index: Any) -> int:
+    """How many levels the labels of a Series have; 0 where they are no tuples; tuples of one label are of one level."""
+    return len(getattr(index, "levels", ()))
 
 
 def of_levels(name: str, index: Any, other: str, wanted: Any) -> str:
     """The line that gives the labels of a Series, as code calls it, the levels of another's, or this one those."""
     names = list(wanted.names)
-    if index.nlevels == wanted.nlevels:
+    if levels_in(index) == levels_in(wanted):
         if {*index.names} == {*names} and len({*names} - {None}) == len(names):
             return f"{name}.reorder_levels({names})"
         return f"{name}.rename_axis({other}.index.names)  # if these are the same levels, in this order"
-    (least, fewer), (most, more) = sorted(((name, index), (other, wanted)), key=lambda pair: pair[1].nlevels)
-    if fewer.nlevels > 1:
+    (least, fewer), (most, more) = sorted(((name, index), (other, wanted)), key=lambda pair: levels_in(pair[1]))
+    for single, labels in ((least, fewer), (most, more)):
+        if levels_in(labels) == 1:
+            return f"{single}.set_axis({single}.index.get_level_values(0))"
+    if levels_in(fewer):
         return f"{most}.droplevel({list(range(fewer.nlevels, more.nlevels))})"
+    if not fewer.is_unique:
+        return without_doubles(least)
     level = fewer.name if fewer.name in more.names and fewer.name is not None else 0
-    return f"{least}.reindex({most}.index, level={level!r})"
+    return f"{least}.reindex({most}.index.get_level_values({level!r})).set_axis({most}.index)"
+
+
+def without_doubles(name: str) -> str:
+    """The line that keeps the first of a Series' numbers for each label.
+
+    Examples
+    --------
+    >>> without_doubles("x")
+    'x[~x.index.duplicated()]'
+    """
+    return f"{name}[~{name}.index.duplicated()]"
 
 
 def of_one_kind(named: dict[str, Any]) -> str | None:

@@ -243,16 +243,17 @@ def _common_index(call, f, series):
     first, *others = [x.index for x in series.values()]
     if all(index is first or index.equals(first) for index in others):
         return first
-    double = next((x.index for x in series.values() if not x.index.is_unique), None)
+    double = next((name for name, x in series.items() if not x.index.is_unique), None)
     if double is not None:
+        index = series[double].index
         raise ArgumentValueError(
             f"`{call}` of `{name_in_code(f)}`: labels that are there twice cannot be aligned",
-            got=f"label {double[double.duplicated()][0]!r} twice",
+            got=f"label {index[index.duplicated()][0]!r} of {double} twice",
             expected="the same index everywhere, or labels that are there once",
-            fix="x[~x.index.duplicated()]",
+            fix=labels.without_doubles(double),
         )
-    most, least = (choose(series, key=lambda name: series[name].index.nlevels) for choose in (max, min))
-    if series[most].index.nlevels != series[least].index.nlevels:
+    most, least = (choose(series, key=lambda name: labels.levels_in(series[name].index)) for choose in (max, min))
+    if labels.levels_in(series[most].index) != labels.levels_in(series[least].index):
         raise _unlike_levels(call, f, most, series[most].index, least, series[least].index)
     head, *names = series
     for name in names:
@@ -289,17 +290,17 @@ def _aligned(table, index):
 
 def _places(index, wanted):
     """Where labels are among others, -1 where they are not; None where each has its place already."""
-    return index.join(wanted, how="right", return_indexers=True)[1]
+    try:
+        return index.join(wanted, how="right", return_indexers=True)[1]
+    except (TypeError, ValueError):  # times with time zones beside those without, <NA> beside whole numbers
+        return index.astype(object).join(wanted.astype(object), how="right", return_indexers=True)[1]
 
 
 def _order(index, wanted):
     """The order in which labels are others, each of which is there once; None where they are not the same."""
-    if not index.is_unique or len(index) != len(wanted) or index.nlevels != wanted.nlevels:
+    if not index.is_unique or len(index) != len(wanted) or labels.levels_in(index) != labels.levels_in(wanted):
         return None
-    try:
-        places = index.get_indexer_for(wanted) if index.dtype == wanted.dtype else _places(index, wanted)
-    except (TypeError, ValueError):  # times with time zones beside those without, <NA> beside whole numbers
-        return None
+    places = index.get_indexer_for(wanted) if index.dtype == wanted.dtype else _places(index, wanted)
     places = np.arange(len(wanted)) if places is None else places
     return places if np.array_equal(np.sort(places), np.arange(len(wanted))) else None
 
@@ -317,8 +318,8 @@ def _unlike_names(call, name, index, of):
 def _unlike_levels(call, f, most, index, least, fewer):
     """The error where labels of one Series have more levels than those of another."""
     return ArgumentValueError(
-        f"`{call}` of `{name_in_code(f)}`: {most} has labels of several levels, of which {least} has not all",
-        got=f"{most} by {list(index.names)}, {least} by {list(fewer.names)}",
+        f"`{call}` of `{name_in_code(f)}`: {most} has labels with levels that {least} has not",
+        got=" and ".join(f"{type(each).__name__} of {list(each.names)}" for each in (index, fewer)),
         expected="labels of the same levels in all",
         fix=labels.of_levels(least, fewer, most, index),
     )

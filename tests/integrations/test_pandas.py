@@ -167,15 +167,15 @@ WRONG = {
     "dates": ("vjp(product, dates, 1.0, 1.0)", "dtype datetime64", "(lambda a: vjp(product, FIX, 1.0, 1.0))(dates)"),
     "durations": ("vjp(product, days, 1.0, 1.0)", "timedelta64", "(lambda a: vjp(product, FIX, 1.0, 1.0))(days)"),
     "complex": ("vjp(product, x + 1j, 1.0, 1.0)", "dtype complex128", "(lambda a: vjp(product, FIX, 1.0, 1.0))(x + 1j)"),
-    "a label twice": ("vjp(product, x, twice, 1.0)", "twice cannot be aligned", "vjp(product, x, (lambda x: FIX)(twice), 1.0)"),
+    "a label twice": ("vjp(product, x, twice, 1.0)", "twice cannot be aligned", "vjp(product, x, (lambda b: FIX)(twice), 1.0)"),
     "labels of several levels beside others": (
         "vjp(product, x, levels, 1.0)",
-        "of several levels",
+        "has labels with levels that",
         "(lambda a, b: vjp(product, FIX, b, 1.0))(x, levels)",
     ),
     "a level of labels": (
         "vjp(product, levels, x.rename_axis('k'), 1.0)",
-        "of several levels",
+        "has labels with levels that",
         "(lambda a, b: vjp(product, a, FIX, 1.0))(levels, x.rename_axis('k'))",
     ),
     "a column twice": (

@@ -86,3 +86,35 @@ def test_nullable_numbers_are_aligned_where_pandas_fails():
         value, pullback = tables.vjp(product, x, y, 1.0)
         assert value.sort_index().dropna().tolist() == [20.0, 60.0]
         assert [bar.index.tolist() for bar in pullback(1.0)[:2]] == [x.index.tolist(), y.index.tolist()]
+
+
+NESTED = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["k", "n"])
+SINGLE = pd.MultiIndex.from_arrays([list("abc")], names=["k"])
+LEVELS = {
+    "tuples of one label": (pd.Index(list("cab"), name="k"), SINGLE, 1, [21, 55, 26]),
+    "tuples of one label of another name": (pd.Index(list("cab")), SINGLE, 1, [21, 55, 26]),
+    "such beside longer ones": (SINGLE[[2, 0, 1]], NESTED, 2, [21, 33, 65]),
+    "categories": (pd.CategoricalIndex(list("cab"), name="k"), NESTED, 1, [21, 33, 65]),
+    "a label twice": (pd.Index(list("baa"), name="k"), NESTED, 2, [21, 33, 26]),
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_labels_with_levels_that_others_have_not_are_paired_by_the_lines_of_the_errors(name):
+    """`Index.join` takes a label for the tuple of it, which arithmetic does not."""
+    own, other, count, right = LEVELS[name]
+    names = {"a": pd.Series([2.0, 3.0, 5.0], own), "b": pd.Series([7.0, 11.0, 13.0], other)}
+    for _ in range(count):
+        with pytest.raises(nbad.NbadError, match=r"that a has not|that b has not|of a twice") as caught:
+            tables.vjp(product, names["a"], names["b"], 1.0)
+        line = str(caught.value).partition("fix: ")[2]
+        names[line[0]] = eval(line, dict(names))
+    assert tables.vjp(product, names["b"], names["a"], 1.0)[0].sort_index().tolist() == right
+
+
+def test_missing_labels_beside_small_numbers_are_aligned():
+    """Pandas makes whole numbers of what is missing, and fails."""
+    a, b = pd.Series([2.0, 3.0, 5.0], LABELS["missing"]), pd.Series([7.0, 11.0, 13.0], LABELS["small numbers"])
+    y, pullback = tables.vjp(product, a, b, 1.0)
+    assert [y[1], y[2]] == [14.0, 33.0]
+    assert [bar[[1, 2]].tolist() for bar in pullback(1.0)[:2]] == [[7.0, 11.0], [2.0, 3.0]]
