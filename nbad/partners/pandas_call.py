@@ -229,6 +229,7 @@ def _is_masked(dtype):
 
 def _numpy_dtype(dtype):
     """The dtype of a Series' numbers; that of objects where it has none."""
+    dtype = dtype.subtype if isinstance(dtype, pd.SparseDtype) else dtype
     if isinstance(dtype, np.dtype):
         return dtype
     return np.dtype(dtype.numpy_dtype) if _is_masked(dtype) else np.dtype(object)

@@ -106,7 +106,10 @@ def test_the_same_index_may_have_a_label_twice():
     assert pullback(1.0)[0].tolist() == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize(("dtype", "result"), [("Float64", "Float64"), ("Float32", "Float32"), ("float32", "float32")])
+DTYPES = [("Float64", "Float64"), ("Float32", "Float32"), ("float32", "float32"), ("Sparse[float32]", "float32")]
+
+
+@pytest.mark.parametrize(("dtype", "result"), DTYPES)
 def test_dtypes(dtype, result):
     x = pd.Series([1.0, 2.0, None], dtype=dtype)
     value, pullback = tables.vjp(product, x, x, 2.0)
@@ -117,7 +120,7 @@ def test_dtypes(dtype, result):
     assert value.isna().tolist() == x_bar.isna().tolist() == blocks["a"].isna().tolist() == [False, False, True]
 
 
-@pytest.mark.parametrize("dtype", ["int64", "Int64", "bool", "boolean"])
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "bool", "boolean", "Sparse[int64]", "Sparse[bool]"])
 def test_whole_numbers_have_no_derivative(dtype):
     n = pd.Series([1, 0], dtype=dtype)
     found = tables.value_and_partials(product)(pd.Series([2.0, 3.0]), n, 1.0)
