@@ -241,7 +241,8 @@ class StandIn:
         with ExitStack() as stack:
             stack.push(self._note)
             made = self._kernel.of(self._names, values, self._statics, **options)
-        return self._program.structure.leaves(made) if self._program.structure.is_tuple else made
+        leaves = self._program.structure.leaves(made)
+        return leaves if self.nout > 1 else leaves[0]
 
     def _note(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         """Remember what the kernel raised: a library may raise it, or something else instead."""
@@ -288,8 +289,9 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
                 raise _unaligned(program, named, value, error) from error
             fault = error
             break
-        if answer is not NotImplemented:
-            return program.structure.build(answer) if program.structure.is_tuple else answer
+        leaves = answer if stand_in.nout > 1 else (answer,)
+        if answer is not NotImplemented and isinstance(leaves, tuple):  # polars says one thing, however many the outputs are
+            return program.structure.build(leaves)
     labels.refuse_others(program.call, named)
     _refuse(kernel, program, named, statics, fault)
 

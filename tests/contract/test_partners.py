@@ -65,6 +65,32 @@ def test_pandas_aligns(subtract, both):
     pd.testing.assert_series_equal(subtract(missing, 1.0), missing - 1.0)
 
 
+def test_one_output_in_a_tuple_comes_in_it():
+    import dask.array as da
+    import pandas as pd
+    import xarray as xr
+
+    x, y = np.array([2.0, 3.0]), np.array([5.0, 7.0])
+    product = nbad.kernel(lambda x, y: x * y)
+    kinds = (pd.Series, pd.DataFrame, xr.DataArray, lambda a: xr.DataArray(a).chunk(dim_0=1), lambda a: da.from_array(a, 1))
+    for kernel, right in ((nbad.kernel(lambda x, y: (x * y,)), x * y), (nbad.grad(product, ("x",)), y)):
+        for kind in kinds:
+            found = kernel(kind(x), kind(y))
+            assert (type(found), type(found[0])) == (tuple, type(kind(x)))
+            np.testing.assert_array_equal(np.ravel(*found), right)
+        assert nbad.kernel(lambda x, y: {"z": x - y})(pd.Series(y), pd.Series(x))["z"].tolist() == [3.0, 4.0]
+
+
+def test_one_answer_for_several_outputs_is_refused(both):
+    """Polars' expressions stand for whatever a function returns."""
+
+    class Expression:
+        def __array_ufunc__(self, ufunc, *args, **options):
+            return self
+
+    refused(lambda: both(Expression(), 1.0), "[a-z_]+.Expression")
+
+
 def test_what_pandas_cannot_do_is_refused_by_name(subtract, ends):
     import pandas as pd
 
