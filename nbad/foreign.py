@@ -22,8 +22,8 @@ LINES = {
     "cupy": "{0}.get()",
     "dask.array": "{0}.compute()",
     "dask.delayed": "{0}.compute()",
-    "dask": "{0}.compute().to_numpy()",
-    "dask_expr": "{0}.compute().to_numpy()",
+    "dask": "np.asarray({0}.compute())",
+    "dask_expr": "np.asarray({0}.compute())",
     "numpy.ma": "{0}.astype(float).filled(np.nan)",
     "pandas": "{0}.to_numpy()",
     "pint": "{0}.magnitude",
@@ -217,8 +217,8 @@ def line_for(value: Any, part: Any, code: str) -> str:
     _, _, method = line.partition("{0}.")
     if not hasattr(part, re.split(r"\W", method)[0] or "__array__"):
         return _EXAMPLE
-    if isinstance(part, np.ma.MaskedArray) and part.dtype.kind == "f":
-        line = "{0}.filled(np.nan)"
+    if isinstance(part, np.ma.MaskedArray) and part.dtype.kind in "fV":
+        line = "{0}.filled(np.nan)" if part.dtype.names is None else f"{{0}}[{part.dtype.names[0]!r}]"
     if tensors_of(part) and str(getattr(part, "layout", "torch.strided")) != "torch.strided":
         line = line.replace("{0}", "{0}.to_dense()")
     return line.format(code) if value is part else f"[{line.format('each')} for each in {code}]"

@@ -220,11 +220,11 @@ def as_array(name: str, value: Any) -> np.ndarray:
 def _to_integers(i, given):
     """The line that makes an index of what is none."""
     if (part := part_of(i)) is not None and not isinstance(part, np.ma.MaskedArray):
-        return f"nbad.indexed(a, {line_for(i, part, 'i')})"
+        return f"nbad.indexed(a, {line_for(i, part, 'i').partition('  #')[0]})"
     if isinstance(i, tuple):
         return "nbad.indexed(a, np.array(i))  # numbers of entries; for several axes: np.ravel_multi_index(i, shape)"
     if given is not None and given.dtype.kind == "b":
         return "nbad.indexed(a, np.flatnonzero(i))"
     if given is not None and given.dtype.kind == "f":
-        return "nbad.indexed(a, i.astype(int))"
+        return "nbad.indexed(a, np.asarray(i, int))"
     return "nbad.indexed(a, np.array([0, 1]))"

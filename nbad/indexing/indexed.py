@@ -114,7 +114,7 @@ def indexed(a: ArrayLike, i: Any) -> Indexed:
             f"{CALL}: a means more than its numbers",
             got=shown(part),
             expected="a NumPy array: labels, units and the like would be lost",
-            fix=f"nbad.indexed({line_for(a, part, 'a')}, i)",
+            fix=f"nbad.indexed({line_for(a, part, 'a').partition('  #')[0]}, i)",
         )
     array = as_array("a", a)
     if not isinstance(a, np.ndarray | np.generic) and not hasattr(a, "__array__") and array.dtype.kind in "iub":

@@ -352,6 +352,16 @@ def test_what_is_no_index_is_refused(what):
     assert isinstance(refused.value, nbad.NbadError)
 
 
+@pytest.mark.parametrize("i", [[2.0, 0.0], (2, 0), np.array([2.0, 0.0]), [True, False]])
+def test_what_is_no_index_becomes_one_by_the_line_of_the_error(i):
+    with pytest.raises(TypeError, match="i is no index") as refused:
+        indexed(A, i)
+    right = [0] if i[0] is True else [2, 0]
+    assert (
+        eval(str(refused.value).partition("fix: ")[2], {"nbad": nbad, "np": np, "a": A, "i": i}).index.positions.tolist() == right
+    )
+
+
 @pytest.mark.slow  # it imports pandas
 def test_an_index_into_what_is_picked_is_one_index():
     i = np.array([3, 1])
