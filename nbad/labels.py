@@ -98,7 +98,7 @@ def of_one_kind(named: dict[str, Any]) -> str | None:
     """
     for (name, value), (other, beside) in itertools.combinations(named.items(), 2):
         labels, others = _indices(value), _indices(beside)
-        for d in labels.keys() & others.keys():
+        for d in [d for d in labels if d in others and levels_in(labels[d]) == levels_in(others[d])]:
             pair = {other: others[d], name: labels[d]}
             zones = {key: getattr(index, "tz", MISSING) for key, index in pair.items()}
             has_one_zone = None in zones.values() and len({*zones.values()} - {MISSING}) == 2
@@ -126,16 +126,23 @@ def _indices(value: Any) -> dict[Any, Any]:
 
 def _fitting(one: tuple[str, Any], another: tuple[str, Any]) -> str | None:
     """The line that makes one of two arrays of xarray's fit the other along a dimension that both have; None where they do."""
-    sizes = [dict(getattr(value, "sizes", {})) for _, value in (one, another)]
-    for d in sizes[0].keys() & sizes[1].keys():
-        for name, value in (another, one):
-            if d in value.indexes and not value.indexes[d].is_unique:
-                return f"{name}.drop_duplicates({d!r})"
-        if sizes[0][d] != sizes[1][d]:
-            name, size = min((one[0], sizes[0][d]), (another[0], sizes[1][d]), key=lambda pair: pair[1])
-            longer = another[0] if name == one[0] else one[0]
+    sizes = {name: dict(getattr(value, "sizes", {})) for name, value in (one, another)}
+    (name, other), line = sizes, None
+    for d in [d for d in sizes[name] if d in sizes[other]]:
+        indices = {key: each.indexes[d] for key, each in (another, one) if d in each.indexes}
+        if len(indices) == 2 and not indices[name].equals(indices[other]):
+            double = next((key for key, index in indices.items() if not index.is_unique), None)
+            if double is not None:
+                return f"{double}.drop_duplicates({d!r})"
+            most = max(indices, key=lambda key: levels_in(indices[key]))
+            if levels_in(indices[name]) != levels_in(indices[other]):
+                return f"{most}.reset_index({d!r})  # if these belong together by their places"
+            line = line or f"{other}.reindex({{{d!r}: {name}.indexes[{d!r}]}})"  # where users let no labels differ
+        elif sizes[name][d] != sizes[other][d]:
+            longer = max((name, other), key=lambda key: sizes[key][d])
+            size = min(each[d] for each in sizes.values())
             return f"{longer}.isel({{{d!r}: slice({size})}})  # if these belong together by their places"
-    return None
+    return line
 
 
 def for_xarray(name: str, value: Any) -> str:

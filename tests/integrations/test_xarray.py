@@ -252,6 +252,27 @@ def test_what_does_not_fit_is_refused_with_a_fix(name, r, k):
         assert eval(right.replace("FIX", fix), names) is not None
 
 
+NESTED = pd.MultiIndex.from_tuples([(0, 0), (1, 0), (2, 1)], names=["p", "q"])
+UNLIKE = {
+    "levels": (xr.Coordinates.from_pandas_multiindex(NESTED, "i"), "inner", "b.reset_index('i')", [14.0, 33.0, 65.0]),
+    "order": ({"i": [0, 1, 2]}, "exact", "b.reindex({'i': a.indexes['i']})", [26.0, 21.0, 55.0]),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_labels_that_do_not_fit_are_refused_with_a_line_for_their_dimension(name):
+    """Along k they fit, for there they are the same, though each is there twice."""
+    labels, join, line, right = UNLIKE[name]
+    a, b = xr.DataArray([2.0, 3.0, 5.0], {"i": [2, 0, 1]}, "i"), xr.DataArray([7.0, 11.0, 13.0], labels, "i")
+    a, b = (x.expand_dims(k=2).assign_coords(k=[4, 4]) for x in (a, b))
+    with xr.set_options(arithmetic_join=join):
+        for call in (product, labelled.jacobian(product)):
+            with pytest.raises(nbad.NbadError, match=r"do not fit one another|cannot be aligned") as caught:
+                call(a, b, 1.0)
+            assert str(caught.value).partition("fix: ")[2].partition("  #")[0] == line
+        assert product(a, eval(line, {"a": a, "b": b}), 1.0).values.tolist() == [right, right]
+
+
 def test_the_fix_of_a_tangent_with_other_labels_is_right():
     area = nbad.kernel(lambda a, b: a * b)
     a = xr.DataArray([2.0, 3.0], dims="x", coords={"x": ["p", "q"]})
