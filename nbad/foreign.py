@@ -20,10 +20,8 @@ LINES = {
     "awkward": "{0}.to_numpy()",
     "cudf": "{0}.to_numpy()",
     "cupy": "{0}.get()",
-    "dask.array": "{0}.compute()",
-    "dask.delayed": "{0}.compute()",
-    "dask": "np.asarray({0}.compute())",
-    "dask_expr": "np.asarray({0}.compute())",
+    "dask": "{0}.compute()",
+    "dask_expr": "{0}.compute()",
     "numpy.ma": "{0}.astype(float).filled(np.nan)",
     "pandas": "{0}.to_numpy()",
     "pint": "{0}.magnitude",
@@ -248,6 +246,18 @@ def by_apply_gufunc(
     ]
     options += ", allow_rechunk=True" * any(len(c) > 1 for c in whole)
     return f"da.apply_gufunc({function}, {'->'.join(sides)!r}, {', '.join(named)}, {options}{more})"
+
+
+def indexable(value: Any, code: str) -> str:
+    """How code spells a value as an array that takes new axes, as NumPy's and dask's do.
+
+    Examples
+    --------
+    >>> indexable(np.ones(2), "x")
+    'x'
+    """
+    is_array = part_of(value) is None or _row(type(value), {"dask.array": ""}) is not None
+    return code if is_array else line_for(value, value, code)
 
 
 def conversion(value: Any, name: str, code: str | None) -> str:

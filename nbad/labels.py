@@ -129,7 +129,7 @@ def _fitting(one: tuple[str, Any], another: tuple[str, Any]) -> str | None:
     sizes = {name: dict(getattr(value, "sizes", {})) for name, value in (one, another)}
     (name, other), line = sizes, None
     for d in [d for d in sizes[name] if d in sizes[other]]:
-        indices = {key: each.indexes[d] for key, each in (another, one) if d in each.indexes}
+        indices = {key: each.indexes[d] for key, each in (another, one) if d in getattr(each, "indexes", ())}
         if len(indices) == 2 and not indices[name].equals(indices[other]):
             double = next((key for key, index in indices.items() if not index.is_unique), None)
             if double is not None:

@@ -279,6 +279,7 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
             answer = type(value).__array_ufunc__(value, stand_in, "__call__", *values, **options)
         except (TypeError, RuntimeError, ValueError, AssertionError) as error:
             labels.refuse_others(program.call, named)  # not before: to ask a table for its dtypes is a fifth of a small call
+            _refuse_shapes(program, named)
             if error is stand_in.fault:
                 if stand_in.nout > 1 and any(map(labels.is_lazy, values)):  # it asked dask, which answers for one output alone
                     break
@@ -294,6 +295,18 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
             return program.structure.build(leaves)
     labels.refuse_others(program.call, named)
     _refuse(kernel, program, named, statics, fault)
+
+
+def _refuse_shapes(program: "Program", named: dict[str, Any]) -> None:
+    """Refuse shapes that do not broadcast, where at most one argument has names or labels, by which libraries pair."""
+    tied = sum(labels.has_labels(value) or hasattr(value, "dims") for value in named.values())
+    codes = {name: foreign.indexable(value, name) for name, value in named.items()}
+    names = sorted(named, key=lambda name: codes[name] == name)  # new axes are for those that are given up
+    shapes = [shape if type(shape := getattr(named[name], "shape", ())) is tuple else () for name in names]
+    if tied < 2 and not any(program.cores) and all(isinstance(n, int) for shape in shapes for n in shape):
+        with IMPORTS:
+            from nbad.runtime.operands import common_shape
+        common_shape(program.call, [codes[name] for name in names], shapes)
 
 
 def _unaligned(program: "Program", named: dict[str, Any], value: Any, error: Exception) -> ArgumentValueError:
@@ -317,7 +330,8 @@ def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str
         from nbad.runtime.operands import as_array
     for name, each in zip(stand_in._names, values, strict=True):
         dtype = getattr(each, "dtype", float)
-        as_array(stand_in._program.call, name, np.ones((), dtype) if isinstance(dtype, type | np.dtype) else each)
+        is_told = isinstance(dtype, type | np.dtype) and not isinstance(each, np.ma.MaskedArray)
+        as_array(stand_in._program.call, name, np.ones((), dtype) if is_told else each)
         if isinstance(getattr(each, "_meta", None), np.ma.MaskedArray):
             raise ArgumentTypeError(
                 f"{stand_in._program.call}: {name} is a masked array",

@@ -261,7 +261,7 @@ def _layout(program, values, arrays):
     _check_cores(program, views, picks)
     _check_differentiated(program, arrays)
     batches = [batch(v.shape, len(core)) for v, core in zip(views, program.cores, strict=True)]
-    shape = _common_shape(program.call, program.names, batches)
+    shape = common_shape(program.call, program.names, batches)
     leaf_shapes = tuple((*shape, *core) for core in program.leaves)
     is_plain = not picked and not any(type(v) in NUMBERS for v in values)
     is_small = not picked and math.prod(shape) * dtype.itemsize <= STREAM_ABOVE
@@ -350,7 +350,8 @@ def _dots(core):
     return "(..., " + ", ".join(map(str, core)) + ")"
 
 
-def _common_shape(call, names, shapes):
+def common_shape(call, names, shapes):
+    """The shape that arrays of these names, or of this code, broadcast to."""
     first = shapes[0] if shapes else ()
     if all(shape == first for shape in shapes):
         return first

@@ -265,6 +265,43 @@ def test_lazy_arrays_of_xarray_stay_so_where_a_line_is_needed(both, ends):
     np.testing.assert_array_equal(made.compute().sel(i=[0, 1]), ends(x.values, [2.0, 1.0]))
 
 
+SHAPES = ["pd.Series(a)", "pd.Index(a)", "pd.array(a)", "xr.DataArray(a)", "da.from_array(a)", "xr.DataArray(a).chunk(1)"]
+
+
+@pytest.mark.parametrize("made", SHAPES)
+def test_shapes_that_do_not_broadcast_are_refused_with_a_line_that_works(subtract, made):
+    import dask.array as da
+    import pandas as pd
+    import xarray as xr
+
+    given = {"pd": pd, "xr": xr, "da": da, "np": np, "x": np.arange(3.0), "y": np.array([10.0, 20.0])}
+    for name in "xy":
+        names = given | {name: eval(made, {**given, "a": given[name]})}
+        with pytest.raises(nbad.NbadError, match=r"do not broadcast\n[^$]*got: [xy]") as caught:
+            subtract(names["x"], names["y"])
+        axis = str(caught.value).partition("fix: ")[2][0]
+        names[axis] = eval(fix_of(caught.value), names)
+        right = np.subtract.outer(given["x"], given["y"])
+        np.testing.assert_array_equal(subtract(names["x"], names["y"]), right if axis == "x" else right.T)
+
+
+def test_names_of_dimensions_are_no_shapes(subtract):
+    """What is raised for others is not taken for a misfit of these."""
+    import xarray as xr
+
+    @nbad.kernel
+    def picky(x, y):
+        if x == y:
+            raise ValueError("the same")
+        return x
+
+    x = xr.Variable("i", np.ones(2))
+    with pytest.raises(ValueError, match="the same"):
+        picky(x, xr.Variable("j", np.arange(3.0)))
+    with pytest.raises(nbad.NbadError, match=r"fix: y\.isel"):
+        subtract(x, xr.Variable("i", np.arange(3.0)))
+
+
 def test_what_dask_cannot_take_is_refused_before_anything_runs(subtract):
     import dask
     import dask.array as da
@@ -273,6 +310,7 @@ def test_what_dask_cannot_take_is_refused_before_anything_runs(subtract):
     masked = da.ma.masked_greater(da.arange(4.0, chunks=2), 1.0)
     fix = refused(lambda: subtract(masked, x), "masked array")
     assert subtract(eval(fix, {"da": da, "np": np, "x": masked}), x).compute()[:2].tolist() == [-1.0, 0.0]
+    assert refused(lambda: subtract(x, np.ma.ones(4)), "masked array") == "y.filled(np.nan)"
     with dask.config.set(scheduler="synchronous"):
         for call in (lambda: subtract(x, dask.delayed(3.0)), lambda: nbad.vjp(subtract, np.ones(2), dask.delayed(3.0))):
             assert refused(call, "dask.Delayed") == "y.compute()"
