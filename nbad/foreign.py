@@ -230,7 +230,7 @@ def by_apply_gufunc(
     Examples
     --------
     >>> by_apply_gufunc("f", {"x": 1.0}, [(3,)], [(), (2,)])
-    "da.apply_gufunc(f, '(i)->(),(j)', x, output_dtypes=(float, float), output_sizes={'j': 2})"
+    "da.apply_gufunc(f, '(i)->(),(j)', x, output_dtypes=(float, float), output_sizes={'j': 2}, allow_rechunk=True)"
     """
     letters: dict[int, str] = {}
     for core in (*cores, *leaves):
@@ -241,11 +241,7 @@ def by_apply_gufunc(
     dtypes = "float" if len(leaves) == 1 else f"({', '.join(['float'] * len(leaves))})"
     options = f"output_dtypes={dtypes}"
     options += f", output_sizes={sizes}" if sizes else ""
-    whole = [
-        c for value, core in zip(named.values(), cores, strict=True) if core for c in getattr(value, "chunks", ())[-len(core) :]
-    ]
-    options += ", allow_rechunk=True" * any(len(c) > 1 for c in whole)
-    return f"da.apply_gufunc({function}, {'->'.join(sides)!r}, {', '.join(named)}, {options}{more})"
+    return f"da.apply_gufunc({function}, {'->'.join(sides)!r}, {', '.join(named)}, {options}, allow_rechunk=True{more})"
 
 
 def indexable(value: Any, code: str) -> str:

@@ -151,7 +151,7 @@ def _common_blocks(call, values, labels):
     for k, x in zip(lazy, unified, strict=True):
         values[k] = x
     sizes = dict(enumerate(call.layout.shape))
-    chunks = tuple(found[k] if sum(found.get(k, ())) == size else (size,) for k, size in sizes.items())
+    chunks = tuple(found[k] if k in found and sum(found[k]) == size else (size,) for k, size in sizes.items())
     return chunks, [fitted(x, own, chunks) for x, own in zip(values, labels, strict=True)]
 
 

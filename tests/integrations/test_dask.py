@@ -237,6 +237,8 @@ def test_one_element_and_no_elements():
     assert [float(v) for v in dask.compute(y, *pullback(1.0))] == [24.0, 12.0, 8.0, 6.0]
     y, pullback = lazy.vjp(product, da.zeros((0,), chunks=1), 3.0, 4.0)
     assert [v.tolist() for v in dask.compute(y, *pullback(1.0))] == [[], [], 0.0, 0.0]
+    y, pullback = lazy.vjp(product, da.ones(3, chunks=2), np.ones((0, 3)), 4.0)  # along an axis that no dask array has
+    assert [v.tolist() for v in dask.compute(y, *pullback(1.0))] == [[], [0.0, 0.0, 0.0], [], 0.0]
     y, pullback = lazy.vjp(product, da.ones(4, chunks=2), 3.0, 4.0)
     assert [v.shape for v in dask.compute(*pullback.batched(np.ones((0, 4))))] == [(0, 4), (0,), (0,)]
 
