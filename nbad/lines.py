@@ -155,10 +155,11 @@ def _called():
         code = frame.f_code
         name = code.co_qualname.partition(".")[0]
         if code.co_filename.startswith(PACKAGE) and code.co_name != "call" and name != "Way":  # which hand the call on
-            own = frame.f_locals.get("self") if name in MADE_BY else None
-            found = MADE_BY.get(type(own).__name__) if name in MADE_BY else name
-            argnums = getattr(own, "argnums", None)
-            module = str(frame.f_globals.get("__name__"))
+            own = frame.f_locals.get("self") if name in MADE_BY or name.endswith("OfPartner") else None
+            path = getattr(own, "made_by", f"{frame.f_globals.get('__name__')}.{name}")
+            module, _, found = path.rpartition(".")
+            chosen: Any = getattr(own, "argnums", None)
+            argnums = chosen if getattr(own, "is_many", True) else chosen[0]
         frame = frame.f_back
     return found, module, argnums
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbad import lines
-from nbad.api.signatures import code_of, spelled
+from nbad.api.signatures import code_of, name_in_code, respelled, spelled
 from nbad.api.trees import names_in
 from nbad.displays import html
 from nbad.displays.names import Public
@@ -259,9 +258,20 @@ def without_structure(kernel: Any) -> ArgumentTypeError | None:
     )
 
 
+def without_sizes(kernel: Any) -> ArgumentTypeError:
+    """The error where a kernel is asked for what its sizes decide."""
+    name, letters = name_in_code(kernel), ", ".join(kernel.letters)
+    return ArgumentTypeError(
+        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: its calls alone tell what {letters} in its signature is",
+        got=f"the signature {kernel.signature}",
+        expected="a kernel of one size",
+        fix=f"{name}.sized({', '.join(f'{letter}=3' for letter in kernel.letters)})",
+    )
+
+
 def without_numbers(kernel: Any) -> ArgumentTypeError:
     """The error for a kernel that takes no numbers, or a call that passes none, where one is to differentiate by them."""
-    fix = spelled(kernel, kernel.parameters, lines.verb(), lines.argnums())
+    fix = respelled(kernel, kernel.parameters)
     if not kernel._cores:
         fix = f"{spelled(kernel, kernel.parameters)}  # its value, which depends on no number"
     return ArgumentTypeError(

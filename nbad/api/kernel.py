@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from nbad import config
 from nbad.api.entries import VALUE, Entries
-from nbad.api.inspected import Inspected, without_numbers, without_structure
+from nbad.api.inspected import Inspected, without_numbers, without_sizes, without_structure
 from nbad.api.options import ArrayArgument, Out, check_errors, check_math, check_operations, check_passes, working_dtype
 from nbad.api.pickling import reduced
 from nbad.api.signatures import (
@@ -27,7 +27,6 @@ from nbad.api.signatures import (
     parameters_of,
     static_names,
     with_outputs,
-    without_sizes,
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
 from nbad.api.trees import Treelike, flattened, grouped, names_in

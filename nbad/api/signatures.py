@@ -168,17 +168,6 @@ def check_sizes(name: str, signature: str | None, letters: tuple[str, ...], size
             )
 
 
-def without_sizes(kernel: Any) -> ArgumentTypeError:
-    """The error where a kernel is asked for what its sizes decide."""
-    name, letters = name_in_code(kernel), ", ".join(kernel.letters)
-    return ArgumentTypeError(
-        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: its calls alone tell what {letters} in its signature is",
-        got=f"the signature {kernel.signature}",
-        expected="a kernel of one size",
-        fix=f"{name}.sized({', '.join(f'{letter}=3' for letter in kernel.letters)})",
-    )
-
-
 def sizes_in(call: str, signature: str, cores: dict[str, Sized], shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """What the letters in core shapes stand for, by the shapes of arguments."""
     found: dict[str, tuple[int, str]] = {}  # and of which argument
@@ -290,9 +279,23 @@ def spelled(kernel, arguments, verb=None, selected=None, /, **options):
         return f"nbad.{'testing.' * (verb == 'check_kernel')}{verb}({name}, {xs}{more})"
     if verb in ("jvp", "hvp"):
         return f"nbad.{verb}({name}, ({xs},), ({', '.join(['1.0'] * len(arguments))},){more})"
-    if verb in lines.MADE_BY.values():
+    if verb in lines.MADE_BY.values() or verb == "value_and_partials":
         return f"nbad.{verb}({name}{'' if selected is None else f', {selected!r}'})({xs}{more})"
     return f"{name}({xs}{more})"
+
+
+def respelled(kernel, arguments, selected=None, /, **options):
+    """The call of the user's line that is running, of a partner's verb too, with these arguments and `argnums`, if it had any.
+
+    Examples
+    --------
+    >>> import nbad
+    >>> respelled(nbad.kernel(lambda x: x), ["x"])
+    'f(x)'
+    """
+    selected, partner = lines.argnums() if selected is None else selected, lines.partner()
+    line = spelled(kernel, arguments, lines.verb(), selected, **options)
+    return line.replace("nbad.", f"nbad.integrations.{partner}.", 1) if partner else line
 
 
 _VALUES = {"out": "None", "argnums": "0", "residuals": "'auto'", "seeds": "8", "max_bytes": "2**30"}
@@ -324,7 +327,7 @@ def misbound(kernel, parameters, args, kwargs, fault):
         got=plural(len(args) + len(kwargs), "argument"),
         expected=f"{len(kernel.parameters)} at most: {listing}" if listing else "none",
         meant=meant and f"{meant}=",
-        fix=spelled(kernel, passed, called, kwargs.get("argnums", lines.argnums()), **options),
+        fix=respelled(kernel, passed, kwargs.get("argnums"), **options),
     )
 
 

@@ -17,7 +17,7 @@ from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals, check_bound, check_policy, check_seeds
 from nbad.api.trees import flattened
-from nbad.errors import leaving
+from nbad.errors import fitting
 from nbad.graphs.structures import outputs_of
 from nbad.partners.dask_blocks import Block, Cut, Kept, Place, blocks_of, cut, fitted, picked, stand_in
 from nbad.partners.dask_pullback import Pullback, block_shape
@@ -29,7 +29,7 @@ from nbad.verbs.vjp import vjp as vjp_of_arrays
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "vjp"]
 
 
-@leaving
+@fitting("nbad.integrations.dask.vjp({f}, {xs})")
 def vjp(
     f: Kernel,
     /,
@@ -137,6 +137,7 @@ def _kept(number, *values, run, place):
     return place.of(int(number.item()), lambda: run(*values))
 
 
+@fitting("nbad.integrations.dask.jacobian({f})({xs})")
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., da.Array]:
     """As `nbad.jacobian`, on dask arrays: lazy, block by block; nothing is kept, so data may be larger than memory.
 
@@ -164,6 +165,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), cut, run)
 
 
+@fitting("nbad.integrations.dask.value_and_jacobian({f})({xs})")
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, da.Array]]:
     """As `nbad.value_and_jacobian`, on dask arrays: lazy, one sweep per block for both.
 
@@ -193,6 +195,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, cut, run)
 
 
+@fitting("nbad.integrations.dask.value_and_grad({f})({xs})")
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Array, Any]]:
     """As `nbad.value_and_grad`, on dask arrays: lazy, one sweep per block for both.
 
@@ -223,6 +226,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[da.Ar
     return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, cut, run)
 
 
+@fitting("nbad.integrations.dask.hessian({f})({xs})")
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
     """As `nbad.hessian`, on dask arrays: lazy, block by block.
 
@@ -252,7 +256,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., da.Array]:
     return OfPartner(gradients.hessian(f, argnums), hessian, cut, run)
 
 
-@leaving
+@fitting("nbad.integrations.dask.jvp({f}, ({xs},), ({xs},))")
 def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """As `nbad.jvp`, on dask arrays: lazy, block by block.
 

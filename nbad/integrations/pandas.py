@@ -14,7 +14,7 @@ from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, leaving
+from nbad.errors import ArgumentValueError, fitting
 from nbad.graphs.structures import outputs_of
 from nbad.partners.derived import of_arrays
 from nbad.partners.made import OfPartner, PartialsOfPartner, PullbackOfPartner, vjp_by_flat
@@ -26,6 +26,7 @@ from nbad.verbs.vjp import vjp as vjp_of_arrays
 __all__ = ["Pullback", "hessian", "jacobian", "jvp", "value_and_grad", "value_and_jacobian", "value_and_partials", "vjp"]
 
 
+@fitting("nbad.integrations.pandas.value_and_partials({f})({xs})")
 def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
     """The function that computes a table of values and partial derivatives in one sweep.
 
@@ -71,6 +72,7 @@ def value_and_partials(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.D
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_partials, Aligned.of, run)
 
 
+@fitting("nbad.integrations.pandas.jacobian({f})({xs})")
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., pd.DataFrame]:
     """As `nbad.jacobian`, on Series or the columns of a DataFrame.
 
@@ -101,6 +103,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), Aligned.of, run)
 
 
+@fitting("nbad.integrations.pandas.value_and_jacobian({f})({xs})")
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, pd.DataFrame]]:
     """As `nbad.value_and_jacobian`, on Series or the columns of a DataFrame.
 
@@ -130,6 +133,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, Aligned.of, run)
 
 
+@fitting("nbad.integrations.pandas.value_and_grad({f})({xs})")
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Series, Any]]:
     """As `nbad.value_and_grad`, on Series or the columns of a DataFrame.
 
@@ -158,6 +162,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[pd.Se
     return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, Aligned.of, run)
 
 
+@fitting("nbad.integrations.pandas.hessian({f})({xs})")
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
     """As `nbad.hessian`, on Series or the columns of a DataFrame.
 
@@ -185,7 +190,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., pd.DataFrame]:
     return OfPartner(gradients.hessian(f, argnums), hessian, Aligned.of, run)
 
 
-@leaving
+@fitting("nbad.integrations.pandas.jvp({f}, ({xs},), ({xs},))")
 def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """As `nbad.jvp`, on Series or the columns of a DataFrame.
 
@@ -222,7 +227,7 @@ def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     return tuple(_values(made, leaves) for leaves in pushforward.jvp(kernel, tuple(arrays), dots))
 
 
-@leaving
+@fitting("nbad.integrations.pandas.vjp({f}, {xs})")
 def vjp(
     f: Kernel,
     /,

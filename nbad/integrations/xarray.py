@@ -14,7 +14,7 @@ from nbad.api.calls import check_kernel, selection
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, Mode, Residuals
 from nbad.api.trees import flattened
-from nbad.errors import ArgumentValueError, leaving
+from nbad.errors import ArgumentValueError, fitting
 from nbad.graphs.structures import outputs_of
 from nbad.partners.made import OfPartner, PartialsOfPartner, vjp_by_flat
 from nbad.partners.named import in_tuples, leaves_in
@@ -34,7 +34,7 @@ _VERBS: dict[str, Any] = {
 }
 
 
-@leaving
+@fitting("nbad.integrations.xarray.vjp({f}, {xs})")
 def vjp(
     f: Kernel,
     /,
@@ -100,6 +100,7 @@ def vjp(
     return made.bound.structured(y), Pullback(made, pullbacks[0], y)
 
 
+@fitting("nbad.integrations.xarray.jacobian({f})({xs})")
 def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callable[..., xr.DataArray]:
     """As `nbad.jacobian`, on DataArrays: with the dimensions of the arguments, and behind these "output" and "argument".
 
@@ -133,6 +134,7 @@ def jacobian(f: Kernel, argnums: Argnums = None, mode: Mode = "auto") -> Callabl
     return OfPartner(jacobians.jacobian(f, argnums, mode), functools.partial(jacobian, mode=mode), Labelled.of, run)
 
 
+@fitting("nbad.integrations.xarray.value_and_jacobian({f})({xs})")
 def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tuple[Any, xr.DataArray]]:
     """As `nbad.value_and_jacobian`, on DataArrays.
 
@@ -162,6 +164,7 @@ def value_and_jacobian(f: Kernel, argnums: Argnums = None) -> Callable[..., tupl
     return OfPartner(jacobians.value_and_jacobian(f, argnums), value_and_jacobian, Labelled.of, run)
 
 
+@fitting("nbad.integrations.xarray.value_and_grad({f})({xs})")
 def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.DataArray, Any]]:
     """As `nbad.value_and_grad`, on DataArrays.
 
@@ -192,6 +195,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[xr.Da
     return PartialsOfPartner(gradients.value_and_grad(f, argnums), value_and_grad, Labelled.of, run)
 
 
+@fitting("nbad.integrations.xarray.hessian({f})({xs})")
 def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
     """As `nbad.hessian`, on DataArrays: with the dimensions of the arguments, and behind these "argument" and "other_argument".
 
@@ -222,7 +226,7 @@ def hessian(f: Kernel, argnums: Argnums = None) -> Callable[..., xr.DataArray]:
     return OfPartner(gradients.hessian(f, argnums), hessian, Labelled.of, run)
 
 
-@leaving
+@fitting("nbad.integrations.xarray.jvp({f}, ({xs},), ({xs},))")
 def jvp(f: Kernel, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """As `nbad.jvp`, on DataArrays.
 

@@ -11,7 +11,7 @@ from nbad import lines
 from nbad.api.calls import analyse, check_kernel, keep_plain, leaves_for, pair_of, says_what_is_missing, selection, unfit
 from nbad.api.kernel import Kernel
 from nbad.api.options import Argnums, ArrayArgument, Out
-from nbad.api.signatures import code_of, spelled
+from nbad.api.signatures import code_of, respelled
 from nbad.api.trees import flattened
 from nbad.displays.names import Public
 from nbad.displays.text import amount, plural
@@ -330,12 +330,12 @@ def as_tuples(f, primals, tangents):
     check_kernel(f)
     for name, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple | list):
-            verb = lines.verb() or "jvp"
+            fix = respelled(f, f.parameters)
             raise ArgumentTypeError(
-                f"`nbad.{verb}(f, primals, tangents)`: {f'{name} is missing' if value is MISSING else f'{name} is not a tuple'}",
+                f"`{fix.partition('(')[0]}(f, primals, tangents)`: {name} is {'missing' if value is MISSING else 'not a tuple'}",
                 got=shown(value),
                 expected="a tuple with one entry per argument",
-                fix=spelled(f, f.parameters, verb),
+                fix=fix,
             )
     return tuple(primals), tuple(tangents)
 

@@ -50,6 +50,32 @@ def test_they_travel(partner, verb):
     assert repr(made).startswith(f"<{partner.__name__}.{verb}(area, argnums=")
 
 
+@pytest.mark.parametrize(("partner", "verb"), VERBS, ids=[f"{p.__name__.rpartition('.')[2]}-{v}" for p, v in VERBS])
+def test_calls_that_do_not_fit_are_refused_with_the_line_of_the_verb(partner, verb):
+    made, x = getattr(partner, verb), ARGUMENTS[partner](np.array([2.0, 3.0]))
+    for call in (lambda: made(area, "b")(x), lambda: made(area, "b")(x, 5.0, c=1.0)):
+        with pytest.raises(nbad.NbadError, match=r"missing a required argument|unexpected keyword argument") as caught:
+            call()
+        line = str(caught.value).partition("fix: ")[2]
+        assert line.startswith(f"{partner.__name__}.{verb}(area, ")
+        found = eval(line, {"nbad": nbad, "area": area, "a": x, "b": 5.0})
+        assert numbers(found) == numbers(made(area, "b")(x, 5.0))
+    with pytest.raises(nbad.NbadError, match=rf"fix: {partner.__name__}\.{verb}\(area\)\(a, b\)"):
+        made(area, argnum="b")
+
+
+@pytest.mark.parametrize("partner", ARGUMENTS, ids=lambda p: p.__name__.rpartition(".")[2])
+def test_calls_of_arguments_that_do_not_fit_are_refused_with_the_line_of_the_verb(partner):
+    x, path = ARGUMENTS[partner](np.array([2.0, 3.0])), partner.__name__
+    names = {"nbad": nbad, "area": area, "a": x, "b": 5.0}
+    for call in (lambda: partner.vjp(area, x), lambda: partner.jvp(area, (x,), (1.0,)), lambda: partner.jvp(area, x, 1.0)):
+        with pytest.raises(nbad.NbadError, match=rf"fix: {path}\.[vj][jv]p\(area, ") as caught:
+            call()
+        assert eval(str(caught.value).partition("fix: ")[2], names) is not None
+    with pytest.raises(nbad.NbadError, match=rf"fix: {path}\.vjp\(f, x\)"):
+        partner.vjp()
+
+
 @pytest.mark.parametrize("partner", ARGUMENTS, ids=lambda p: p.__name__.rpartition(".")[2])
 def test_collections_select_several(partner):
     x = ARGUMENTS[partner](np.array([2.0, 3.0]))
