@@ -351,17 +351,27 @@ class Pullback(PullbackOfPartner):
         1    0.0     4.0
         """
         made, structure = self._made, self._made.bound.program.structure
-        leaves = structure.leaves(cts)
-        tables = [leaf for leaf in leaves if isinstance(leaf, pd.DataFrame)] if type(leaves) is tuple else []
-        columns = tables[0].columns if tables else pd.Index([])
-        if not all(table.columns.equals(columns) for table in tables):
+        leaves, names = structure.leaves(cts), made.bound.program.seed_names
+        named = dict(zip(names, leaves, strict=True)) if type(leaves) is tuple and len(leaves) == len(names) else {}
+        tables = {name: leaf.columns for name, leaf in named.items() if isinstance(leaf, pd.DataFrame)}
+        first, columns = next(iter(tables.items()), ("", pd.Index([])))
+        other = next((name for name in tables if not tables[name].equals(columns)), None)
+        if other is not None:
             raise ArgumentValueError(
                 "`pullback.batched(cts)`: the seeds have other columns in one leaf than in another",
-                got=" and ".join(str(list(table.columns)) for table in tables),
+                got=" and ".join(str(list(each)) for each in tables.values()),
                 expected="the same columns, one for each seed",
-                fix="ct[other.columns]",
+                fix=f"{other}.reindex(columns={first}.columns, fill_value=0.0)",
             )
-        found = self._pullback.batched(self._seeds(cts, pd.DataFrame))
+        seeds = self._seeds(cts, pd.DataFrame)
+        if named and not tables:
+            raise ArgumentValueError(
+                "`pullback.batched(cts)`: the number of seeds is not known",
+                got="numbers alone",
+                expected="a DataFrame with a column for each seed",
+                fix="pullback(cts)  # for one seed",
+            )
+        found = self._pullback.batched(seeds)
         return self._built(made.cotangents(name, bars, columns) for name, bars in zip(made.names, found, strict=True))
 
     def jacobian(self) -> pd.DataFrame:

@@ -125,8 +125,7 @@ class Aligned:
                 expected=f"a {kind.__name__} with the labels of {of.whose}, or a number",
                 fix=_as_kind(kind, given, name, of.code),
             )
-        for column in [given] if kind is pd.Series else [given.iloc[:, k] for k in range(given.shape[1])]:
-            _check_numbers(call, name, column)
+        labels.refuse_others(call, {name: given})
         index, own = given.index, of.index
         if not index.equals(own):
             if _have_other_levels(index, own):

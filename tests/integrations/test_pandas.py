@@ -192,7 +192,17 @@ WRONG = {
     "a seed of text": ("back(text)", "ct has elements that are no numbers", None),
     "a seed without labels": ("back(ct.to_numpy())", "is no Series", "back((lambda ct: FIX)(ct.to_numpy()))"),
     "a seed in a tuple": ("back((ct,))", "does not have the structure", None),
-    "no table of seeds": ("back.batched(1.0)", "number of seeds is not known", None),
+    "no table of seeds": ("back.batched(1.0)", "number of seeds is not known", "(lambda pullback, cts: FIX)(back, 1.0)"),
+    "a table of seeds and text": (
+        "back.batched(y.to_frame('p').assign(q='q'))",
+        "ct has columns of what are no numbers",
+        "back.batched((lambda ct: FIX)(y.to_frame('p').assign(q='q')))",
+    ),
+    "other seeds": (
+        "jointly.batched((y.to_frame('p'), y.to_frame('q')))",
+        "other columns in one leaf than",
+        "jointly.batched((y.to_frame('p'), (lambda ct: FIX)((y.to_frame('p'), y.to_frame('q')))))",
+    ),
     "a Series of seeds": ("back.batched(y)", "is no DataFrame", "back.batched((lambda ct: FIX)(y))"),
     "an array of seeds": ("back.batched(np.ones((2, 3)))", "is no DataFrame", "back.batched((lambda ct: FIX)(np.ones((2, 3))))"),
     "a table for a seed": ("back(y.to_frame())", "is no Series", "back((lambda ct: FIX)(y.to_frame()))"),
@@ -210,7 +220,7 @@ def names(x, book):
     given |= dict(x=x, y=y, back=back, dates=dates, text=text, twice=twice, ct=ct, v=x, f=norm, norm=norm)
     levels = pd.Series([1.0, 2.0, 3.0], pd.MultiIndex.from_tuples([("a", 1), ("b", 1), ("b", 2)], names=["k", "n"]))
     given |= dict(levels=levels, doubled=pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]))
-    given |= dict(product=product, polar=polar, np=np, pd=pd, nbad=nbad)
+    given |= dict(jointly=tables.vjp(polar, x, 1.0)[1], product=product, polar=polar, np=np, pd=pd, nbad=nbad)
     return given | {verb: getattr(tables, verb) for verb in tables.__all__}
 
 
