@@ -33,7 +33,8 @@ def function(f: Kernel) -> "Function":
     Raises
     ------
     ArgumentTypeError
-        At a call with complex arguments, or with a static one that a transform traces.
+        At a call with complex arguments, or with a static one that a transform traces; and where `jax.lax.reduce` or
+        `x.at[i].apply` would call the kernel for each number, within code of XLA's.
 
     Notes
     -----

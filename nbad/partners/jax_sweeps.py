@@ -5,16 +5,21 @@ which JAX transposes and maps itself. The kernel with these outputs is one more 
 """
 
 import functools
+import inspect
+import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import jet
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from nbad.api.kernel import Kernel
+from nbad.errors import ArgumentTypeError
 from nbad.partners.derived import Partials, with_partials
 from nbad.partners.jax_ffi import stand_in, target
 from nbad.plans.linear import Entry
@@ -22,6 +27,8 @@ from nbad.runtime.operands import Layout, read
 
 call_p, times_p = Primitive("nbad_call"), Primitive("nbad_times")
 call_p.multiple_results = True
+# what lowers a function into an operation of XLA's: its compiler inlines that, and ends the process at a call of other code
+INLINING = {"_reduce_lower", "_generic_reduce_window_lower", "_scatter_lower", "_select_and_scatter_lower"}
 
 
 def outputs(kernel: Kernel, xs: Sequence[jax.Array], is_weak: bool) -> list[jax.Array]:
@@ -155,7 +162,23 @@ def _term(entry: Entry, weights: Sequence[Any], value: Any) -> Any:
     return term if entry.condition is None else jnp.where(weights[entry.condition] != 0, term, jnp.zeros_like(term))
 
 
+def _refuse_inlining(kernel: Kernel) -> None:
+    """Refuse to be lowered in a function that XLA's compiler inlines, be it called there by others."""
+    frame: Any = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in INLINING and frame.f_globals.get("__name__", "").startswith("jax."):
+            raise ArgumentTypeError(
+                f"{kernel.whole_program().call} is called for each number within an operation of XLA's, where no kernel can be",
+                got="jax.lax.reduce, jax.lax.reduce_window, x.at[i].apply or the like",
+                expected="calls of the kernel with arrays",
+                fix="x.at[i].set(f(x[i])), or jax.lax.associative_scan(f, x)[-1] for a reduction",
+            )
+        frame = frame.f_back
+
+
 def _by_callback(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
+    _refuse_inlining(kernel)
     layout = layout_of(kernel, xs)
     kinds = [jax.ShapeDtypeStruct(shape, layout.dtype) for shape in layout.leaf_shapes]
 
@@ -168,6 +191,7 @@ def _by_callback(*xs: Any, kernel: Kernel, is_weak: bool) -> list[Any]:
 
 def _lowered(ctx: Any, *operands: Any, kernel: Kernel, is_weak: bool) -> Any:
     """On the CPU: the kernel's machine code, called by XLA; a call of Python where that cannot be."""
+    _refuse_inlining(kernel)
     name = target(kernel.whole_program(), layout_of(kernel, ctx.avals_in))
     if name is None:
         return _called_back(ctx, *operands, kernel=kernel, is_weak=is_weak)
@@ -179,8 +203,37 @@ call_p.def_impl(_run)
 call_p.def_abstract_eval(_abstract)
 batching.primitive_batchers[call_p] = _mapped
 ad.primitive_jvps[call_p] = _pushed
-mlir.register_lowering(call_p, _called_back)
-mlir.register_lowering(call_p, _lowered, platform="cpu")
+# what was lowered elsewhere is not to be taken where it must be refused; earlier versions keep nothing
+LOWERING: dict[str, Any] = {"cacheable": False} if "cacheable" in inspect.signature(mlir.register_lowering).parameters else {}
+mlir.register_lowering(call_p, _called_back, **LOWERING)
+mlir.register_lowering(call_p, _lowered, platform="cpu", **LOWERING)
+
+
+def _series(primals: Sequence[Any], series: Sequence[Sequence[Any]], **parameters: Any) -> tuple[list[Any], list[list[Any]]]:
+    """Outputs and their Taylor coefficients along a curve that is given by those of the arguments."""
+    primals, orders = [jnp.asarray(x) for x in primals], range(1, 1 + len(series[0]))
+    # earlier versions of JAX hold derivatives, which are the coefficients times these numbers
+    sizes = [1 if "factorial_scaled" in inspect.signature(jet.jet).parameters else math.factorial(k) for k in orders]
+
+    def curve(t: Any) -> Any:
+        terms = [[c * (t**k / size) for c, k, size in zip(own, orders, sizes, strict=True)] for own in series]
+        return [call_p.bind(*[(x + sum(own)).astype(x.dtype) for x, own in zip(primals, terms, strict=True)], **parameters)]
+
+    for _ in orders:
+        curve = functools.partial(_with_next, curve)
+    ys, *rates = curve(jnp.zeros((), primals[0].dtype))
+    found = [[y * (size / math.factorial(k)) for y in own] for own, k, size in zip(rates, orders, sizes, strict=True)]
+    return ys, [list(own) for own in zip(*found, strict=True)]
+
+
+def _with_next(curve: Any, t: Any) -> Any:
+    """A list of derivatives by one number, and the next one."""
+    found, rates = jax.jvp(curve, (t,), (jnp.ones_like(t),))
+    return [*found, rates[-1]]
+
+
+rules: dict[Any, Any] = jet.jet_rules
+rules[call_p] = _series
 
 
 # the primitive of a product with a tangent or a seed, which a zero there makes 0
@@ -222,4 +275,5 @@ times_p.def_abstract_eval(_times_abstract)
 batching.primitive_batchers[times_p] = _times_mapped
 ad.primitive_jvps[times_p] = _times_pushed
 ad.primitive_transposes[times_p] = _times_transposed
+jet.def_comp(times_p, _times)
 mlir.register_lowering(times_p, mlir.lower_fun(_times, multiple_results=False))
