@@ -89,7 +89,7 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
     """The arguments as arrays of the dtype that a kernel computes in, the dtype of the results, and whether that is weak."""
     named = zip(kernel.parameters, values, strict=True)
     call = kernel.whole_program().call
-    arrays = [v if isinstance(v, jax.Array) or type(v) in WEAK else as_array(call, name, v) for name, v in named]
+    arrays = [v if isinstance(v, jax.Array) or type(v) in WEAK else _array(call, name, v) for name, v in named]
     for name, array in zip(kernel.parameters, arrays, strict=True):
         if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended):
             raise ArgumentTypeError(f"{call}: {name} is an array of keys", expected="numbers", fix=f"jax.random.uniform({name})")
@@ -107,6 +107,11 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
     _, is_weak = jax.dtypes.result_type(*(arrays or [float]), return_weak_type_flag=True)
     xs = map(jnp.asarray, arrays)  # one weak number of several is converted in JAX's sight, so that its derivative is weak again
     return [_of_dtype(x, working) if is_weak else x.astype(working) for x in xs], dtype, is_weak
+
+
+def _array(call: str, name: str, value: Any) -> Any:
+    """What is no array of JAX's as one; numbers of JAX's own classes, which rules are handed, stay weak."""
+    return jnp.asarray(value) if hasattr(value, "aval") else as_array(call, name, value)
 
 
 def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:

@@ -77,3 +77,13 @@ def test_a_float32_result_stays_one_behind_numbers(wide):
     y = scaled(jnp.ones(4, "float32"))
     assert y.dtype == "float32"
     assert y.tolist() == [8.0] * 4
+
+
+def test_numbers_that_jax_hands_on_to_a_rule_stay_weak(wide):
+    """It hands on floats of a class of its own, of which the results were strong: float32 became float64."""
+    rule = jax.custom_jvp(lambda a: ours()(a, 2.0))
+    rule.defjvp(lambda primals, tangents: (ours()(primals[0], 2.0), 3.0 * tangents[0]))
+    for found in (rule(2.0), jax.jvp(rule, (2.0,), (1.0,))[0], jax.jit(rule)(2.0)):
+        assert found.weak_type
+        assert found == 6.0
+    assert (rule(2.0) * jnp.ones(3, "float32")).dtype == "float32"
