@@ -111,7 +111,8 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
 
 def _array(call: str, name: str, value: Any) -> Any:
     """What is no array of JAX's as one; numbers of JAX's own classes, which rules are handed, stay weak."""
-    return jnp.asarray(value) if hasattr(value, "aval") else as_array(call, name, value)
+    is_traced = isinstance(value, list | tuple) and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+    return jnp.asarray(value) if is_traced or hasattr(value, "aval") else as_array(call, name, value)
 
 
 def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:

@@ -103,6 +103,8 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     """An argument that is no plain number as a tensor, checked; NumPy's float64 numbers are plain ones."""
     if isinstance(value, float):
         return float(value)
+    if isinstance(value, list | tuple) and all(isinstance(part, torch.Tensor) for part in value):
+        value = torch.stack(tuple(value)) if len({part.shape for part in value}) == 1 else value  # with their derivatives
     if not isinstance(value, torch.Tensor):
         array = as_array(kernel.whole_program().call, name, value)
         # autograd sees when a tensor that it keeps is changed, but not when an array is

@@ -439,6 +439,12 @@ def test_arguments_with_structure(double):
     np.testing.assert_array_equal(mapped, [11.0, 19.0])
 
 
+@pytest.mark.parametrize("made", [list, tuple])
+def test_lists_of_what_is_traced_keep_derivatives(made, double):
+    product = function(nbad.kernel(lambda x: x[0] * x[1] ** 2, signature="(2)->()"))
+    assert jax.grad(lambda a, b: product(made((a, b))), (0, 1))(2.0, 3.0) == (9.0, 12.0)
+
+
 @pytest.mark.slow
 def test_structures(double):
     both = function(nbad.kernel(lambda x: {"u": x * x, "v": x + 1}))

@@ -381,6 +381,15 @@ def test_arguments_with_structure():
     np.testing.assert_array_equal(each["w"], [11.0, 22.0])
 
 
+@pytest.mark.parametrize("made", [list, tuple])
+def test_lists_of_tensors_keep_their_derivatives(made):
+    product = function(nbad.kernel(lambda x: x[0] * x[1] ** 2, signature="(2)->()"))
+    a, b = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    assert product(made((a, b))) == 18.0
+    assert torch.autograd.grad(product(made((a, b))), (a, b)) == (9.0, 12.0)
+    assert func.grad(lambda a: product(made((a, a))))(torch.tensor(2.0)) == 12.0
+
+
 def test_structures():
     both = nbad.kernel(lambda x: {"u": x * x, "v": x + 1})
     x = torch.tensor(3.0, requires_grad=True)
