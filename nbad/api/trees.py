@@ -90,7 +90,7 @@ class Treelike:
         names, more, (*_, structure) = names_in(self.parameters, trees.items()), len(outputs) - len(by), tracer.args
         parts = (*[None] * more, *map(trees.get, by))
         if any(parts):
-            structure = Tree(tuple, tuple(range(len(parts))), parts) if structure is TUPLE else parts[0]
+            structure = Tree(tuple, tuple(range(len(parts))), parts) if structure == TUPLE else parts[0]
         flat_by = tuple(each for parameter in by for each in names[parameter])
         tracer = functools.partial(tracer.func, base, flat_by, structure)
         return base.derived(name, tracer, [*outputs[:more], *(base._cores[each] for each in flat_by)], flat_by)

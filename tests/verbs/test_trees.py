@@ -231,6 +231,14 @@ def test_a_call_with_a_wrong_number_of_arguments_is_told_of_as_it_was_written(ca
     assert line(**{"x": 1.0, "p": {"a": 2.0, "b": 3.0}}) == nbad.vjp(line, **{"x": 1.0, "p": {"a": 2.0, "b": 3.0}})[0]
 
 
+def test_pickled_gradients_by_several_arguments_come_in_their_structure():
+    slopes = pickle.loads(pickle.dumps(nbad.grad(line, ("p", "x"))))
+    by_p, by_x = slopes(np.array([1.0, 3.0]), {"a": 5.0, "b": 7.0})
+    assert_array_equal(by_p["a"], [2.0, 18.0])
+    assert_array_equal(by_p["b"], [2.0, 2.0])
+    assert_array_equal(by_x, [20.0, 60.0])
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"does not have its structure[\s\S]*got: dict[\s\S]*fix: \{'a'"):
         nbad.jvp(line, (X, P), (1.0, {"a": 1.0}))
