@@ -63,7 +63,7 @@ class Program:
         self.slots = _slot_ranges(self.cores)
         self.leaf_slots = _slot_ranges(self.leaves)
         self.leaf_names = [f"y{k}" for k in range(len(self.leaves))]
-        self.seed_names = self.structure.spelled("ct", len(self.leaves))
+        self.seed_names = self.structure.spelled("ct")
         self.layouts = Memo()
         self.remember = Memo()
 

@@ -20,13 +20,13 @@ from nbad.api.statics import USUAL, copied, identity, is_setting, is_to_blame
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
-from nbad.graphs.structures import TUPLE, Fixed, Tree, in_tuple, taken_apart
+from nbad.graphs.structures import Fixed, Structure, in_places, in_tuple, taken_apart
 from nbad.lines import verb
 from nbad.memo import Memo
 from nbad.tracing.arguments import Bundle
 
 FILLED = "out=None  # which returns such a tuple, to be filled by later calls"
-Forest = tuple[tuple[str, Tree], ...]  # the parameters that are trees
+Forest = tuple[tuple[str, Structure], ...]  # the parameters that are trees
 _ARRAYS = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", "__float__")  # what makes numbers of an object
 _READING = ("__getitem__", "__iter__", "__contains__", "__len__", "get", "items", "keys", "values")
 
@@ -90,7 +90,7 @@ class Treelike:
         names, more, (*_, structure) = names_in(self.parameters, trees.items()), len(outputs) - len(by), tracer.args
         parts = (*[None] * more, *map(trees.get, by))
         if any(parts):
-            structure = Tree(tuple, tuple(range(len(parts))), parts) if structure == TUPLE else parts[0]
+            structure = in_places(len(parts))._replace(parts=parts) if structure.is_tuple else parts[0]
         flat_by = tuple(each for parameter in by for each in names[parameter])
         tracer = functools.partial(tracer.func, base, flat_by, structure)
         return base.derived(name, tracer, [*outputs[:more], *(base._cores[each] for each in flat_by)], flat_by)
@@ -128,12 +128,12 @@ def _trace_flat(kernel, forest, arguments, constants):
         raise
 
 
-def names_in(parameters: Iterable[str], forest: Iterable[tuple[str, Tree]]) -> dict[str, tuple[str, ...]]:
+def names_in(parameters: Iterable[str], forest: Iterable[tuple[str, Structure]]) -> dict[str, tuple[str, ...]]:
     """The names of the flat parameters in place of each parameter.
 
     Examples
     --------
-    >>> names_in(["x", "p"], [("p", Tree(dict, ("a", "b c"), (None, None)))])
+    >>> names_in(["x", "p"], [("p", Structure(dict, ("a", "b c"), (None, None)))])
     {'x': ('x',), 'p': ('p_a', 'p_b_c')}
     """
     trees, found = dict(forest), {}
@@ -162,7 +162,7 @@ def grouped(forest: Forest, names: Mapping[str, tuple[str, ...]], given: Mapping
 # calls
 
 
-def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, list[Any]] | None:
+def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Structure, list[Any]] | None:
     """The structure of a dict, a namedtuple or a dataclass, and the numbers and arrays in it; None for all else.
 
     A dataclass of plain numbers is a setting, unless it is chosen: to differentiate by it, or since there is no other number.
@@ -177,7 +177,7 @@ def tree_of(kernel: str, name: str, value: Any, is_chosen: bool) -> tuple[Tree, 
             expected="numbers and arrays at its ends",
             fix=f"{name} = {{key: part for key, part in {name}.items() if part is not {name}}}",
         ) from None
-    return (tree, leaves) if isinstance(tree, Tree) and leaves else None
+    return (tree, leaves) if isinstance(tree, Structure) and leaves else None
 
 
 def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any]) -> Any:
@@ -193,7 +193,7 @@ def _grown(kernel: str, name: str, value: Any, is_chosen: bool, leaves: list[Any
         return None
     kind, keys, values = taken
     _check_made_of(kernel, name, value, keys)
-    return Tree(kind, keys, tuple(_grown(kernel, name, each, is_chosen, leaves) for each in values))
+    return Structure(kind, keys, tuple(_grown(kernel, name, each, is_chosen, leaves) for each in values))
 
 
 def _check_made_of(kernel: str, name: str, value: Any, keys: Sequence[Any]) -> None:
@@ -349,7 +349,7 @@ class Groups(NamedTuple):
         Those among them that are 0, for they have no derivative.
     """
 
-    parts: tuple[tuple[str, Tree | None, tuple[str, ...]], ...]
+    parts: tuple[tuple[str, Structure | None, tuple[str, ...]], ...]
     names: tuple[str, ...]
     fixed: frozenset[str] = frozenset()
 

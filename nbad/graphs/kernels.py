@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from nbad.graphs.flags import Flags
 from nbad.graphs.graph import Graph
-from nbad.graphs.structures import ALONE, Structure, Tree
+from nbad.graphs.structures import ALONE, Structure
 
 Core = tuple[int, ...]
 
@@ -17,7 +17,7 @@ class Traced(NamedTuple):
 
     graph: Graph
     outputs: tuple[Core, ...]
-    structure: Structure | Tree = ALONE
+    structure: Structure = ALONE
     flags: Flags | None = None
     gradient_by: tuple[int, ...] = ()
 

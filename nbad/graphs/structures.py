@@ -1,7 +1,7 @@
 """How kernels take and return numbers and arrays: alone, in tuples, namedtuples, dicts or dataclasses, one within the other."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -18,33 +18,50 @@ def in_tuple(texts: Sequence[str]) -> str:
     return f"({', '.join(texts)},)" if texts else "()"
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """What is no number in a structure; `key` tells it from others."""
+
+    value: Any = field(compare=False)
+    key: Hashable
+
+
 class Structure(NamedTuple):
-    """How a kernel returns its outputs: the only one as it is, or all of them in a tuple, a namedtuple or a dict.
+    """How numbers and arrays come: one alone, or in tuples, namedtuples, dicts and dataclasses, one within the other.
 
     Attributes
     ----------
     kind : type or None
+        None for one alone.
     keys : tuple
-        Of a dict, in the order in which the kernel inserts them.
+        Of a dict, in order; the names of fields; the places of a tuple.
+    parts : tuple of Structure, Fixed or None
+        For each key; None is a number or an array, the leaves of the structure. Empty where all are leaves.
 
     Examples
     --------
     >>> structure, leaves = Structure.of({"b": 1.0, "a": 2.0})
     >>> leaves, structure.build([3.0, 4.0]), structure.leaves({"a": 4.0, "b": 3.0})
     ((1.0, 2.0), {'b': 3.0, 'a': 4.0}, (3.0, 4.0))
+    >>> deep = Structure(dict, ("a", "b"), (None, Structure(dict, ("c",), (None,))))
+    >>> deep.build([1.0, 2.0]), deep.leaves({"b": {"c": 4.0}, "a": 3.0})
+    ({'a': 1.0, 'b': {'c': 2.0}}, (3.0, 4.0))
     """
 
     kind: Any = None
     keys: tuple[Hashable, ...] = ()
+    parts: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, returned: Any) -> "tuple[Structure, tuple[Any, ...]]":
-        """The structure of what a kernel returns, and what is in it."""
-        if isinstance(returned, dict):  # of other classes nobody knows how they are made
-            return cls(OrderedDict if type(returned) is OrderedDict else dict, tuple(returned)), tuple(returned.values())
-        if isinstance(returned, tuple):
-            return cls(type(returned) if hasattr(returned, "_make") else tuple), tuple(returned)
-        return cls(), (returned,)
+        """The structure of what a kernel returns, one level deep, and what is in it."""
+        taken = taken_apart(returned) if isinstance(returned, dict | tuple) else None
+        if taken is None:
+            return ALONE, (returned,)
+        kind, keys, leaves = taken
+        if not (issubclass(kind, dict) or hasattr(kind, "_make")):
+            return in_places(len(leaves)), leaves
+        return cls(kind, keys), leaves
 
     @property
     def is_tuple(self) -> bool:
@@ -52,110 +69,49 @@ class Structure(NamedTuple):
         return self.kind is not None
 
     @property
+    def is_dict(self) -> bool:
+        """Whether that is a dict."""
+        return self.kind is not None and issubclass(self.kind, dict)
+
+    @property
     def is_usual(self) -> bool:
         """Whether the outputs come alone or in a plain tuple."""
-        return self.kind is None or self.kind is tuple
+        return self.kind is None or (self.kind is tuple and not self.parts)
 
-    def build(self, leaves: Sequence[Any]) -> Any:
-        """Outputs, or seeds of them, in this structure."""
-        if self.kind is None:
-            return leaves[0]
-        if self.kind is tuple:
-            return tuple(leaves)
-        return self.kind(zip(self.keys, leaves, strict=True)) if self.keys else self.kind._make(leaves)
-
-    def leaves(self, given: Any) -> Any:
-        """What is in a value of this structure, or in a tuple in its place, as a tuple; all else as it is, to be refused."""
-        if self.kind is None:
-            return (given,)
-        if self.keys and isinstance(given, dict) and given.keys() == set(self.keys):
-            return tuple(given[key] for key in self.keys)
-        return tuple(given) if type(given) is self.kind and isinstance(given, tuple) else given
-
-    def spelled(self, name: str, count: int) -> list[str]:
-        """How code names each of so many outputs of a value."""
-        if self.kind is None:
-            return [name]
-        fields = getattr(self.kind, "_fields", ())
-        return [f"{name}.{field}" for field in fields] or [f"{name}[{key!r}]" for key in self.keys or range(count)]
-
-    def described(self, count: int) -> str:
-        """What messages call it."""
-        if self.keys:
-            return f"a dict with the keys {', '.join(map(repr, self.keys))}, or a tuple of {count}"
-        return f"a tuple of {count}" if self.is_usual else f"a {self.kind.__name__}, or a tuple of {count}"
-
-
-ALONE, TUPLE = Structure(), Structure(tuple)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """What is no number in a tree; `key` tells it from others."""
-
-    value: Any = field(compare=False)
-    key: Hashable
-
-
-class Tree(NamedTuple):
-    """How numbers and arrays are put together in dicts, namedtuples, dataclasses and tuples, one within the other.
-
-    Attributes
-    ----------
-    kind : type
-    keys : tuple
-        Of a dict, in order; the names of fields; the places of a tuple.
-    parts : tuple of Tree, Fixed or None
-        For each key; None is a number or an array, the leaves of the tree.
-
-    Examples
-    --------
-    >>> tree = Tree(dict, ("a", "b"), (None, Tree(dict, ("c",), (None,))))
-    >>> tree.build([1.0, 2.0]), tree.leaves({"b": {"c": 4.0}, "a": 3.0})
-    ({'a': 1.0, 'b': {'c': 2.0}}, (3.0, 4.0))
-    """
-
-    kind: Any
-    keys: tuple[Hashable, ...]
-    parts: tuple[Any, ...]
-
-    @property
-    def is_tuple(self) -> bool:
-        """As of a `Structure`, in whose place it may stand."""
-        return True
-
-    @property
-    def is_usual(self) -> bool:
-        """Likewise."""
-        return False
-
-    def build(self, leaves: Iterable[Any], fixed: Callable[[Any], Any] = lambda value: None) -> Any:
+    def build(self, leaves: Any, fixed: Callable[[Any], Any] = lambda value: None) -> Any:
         """Values in this structure; `fixed` says what stands where there is no number, of what stood there."""
-        return self._built(iter(leaves), fixed)
+        kind = self.kind
+        if kind is None:
+            return leaves[0]
+        if self.parts:
+            return self._built(iter(leaves), fixed)
+        if kind is tuple:
+            return tuple(leaves)
+        return kind._make(leaves) if hasattr(kind, "_make") else kind(zip(self.keys, leaves, strict=True))
 
     def _built(self, leaves: Iterator[Any], fixed: Callable[[Any], Any]) -> Any:
         parts = []
         for part in self.parts:
-            if isinstance(part, Tree):
+            if isinstance(part, Structure):
                 parts.append(part._built(leaves, fixed))
             else:
                 parts.append(fixed(part.value) if isinstance(part, Fixed) else next(leaves))
-        return self._joined(parts)
-
-    def _joined(self, parts: list[Any]) -> Any:
-        if self.kind is tuple:
-            return tuple(parts)
-        if issubclass(self.kind, dict):
-            return self.kind(zip(self.keys, parts, strict=True))
-        if issubclass(self.kind, tuple):
-            return self.kind._make(parts)
+        if self.is_dict or issubclass(self.kind, tuple):
+            return self._replace(parts=()).build(parts)
         made = object.__new__(self.kind)  # `__init__` may check or change what it is given
         for name, value in zip(self.keys, parts, strict=True):
             object.__setattr__(made, str(name), value)
         return made
 
     def leaves(self, given: Any) -> Any:
-        """What is in a value of this structure as a tuple; all else as it is, to be refused."""
+        """What is in a value of this structure, or in a tuple in its place, as a tuple; all else as it is, to be refused."""
+        if self.kind is None:
+            return (given,)
+        if not self.parts:
+            if isinstance(given, tuple):
+                return tuple(given) if type(given) is self.kind else given
+            is_like = self.is_dict and isinstance(given, dict) and given.keys() == set(self.keys)
+            return tuple([given[key] for key in self.keys]) if is_like else given
         found: list[Any] = []
         return tuple(found) if self._gather(given, found) else given
 
@@ -167,16 +123,18 @@ class Tree(NamedTuple):
         for key, part in zip(self.keys, self.parts, strict=True):
             if part is None:
                 found.append(values[key])
-            elif isinstance(part, Tree) and not part._gather(values[key], found):
+            elif isinstance(part, Structure) and not part._gather(values[key], found):
                 return False
         return True
 
-    def spelled(self, name: str, count: int | None = None) -> list[str]:
+    def spelled(self, name: str) -> list[str]:
         """How code names each leaf of a value."""
+        if self.kind is None:
+            return [name]
         names = []
-        for key, part in zip(self.keys, self.parts, strict=True):
-            own = f"{name}[{key!r}]" if self.kind is tuple or issubclass(self.kind, dict) else f"{name}.{key}"
-            names += part.spelled(own) if isinstance(part, Tree) else [own] if part is None else []
+        for key, part in zip(self.keys, self.parts or repeat(None), strict=False):
+            own = f"{name}[{key!r}]" if self.kind is tuple or self.is_dict else f"{name}.{key}"
+            names += part.spelled(own) if isinstance(part, Structure) else [own] if part is None else []
         return names
 
     def written(self, leaf: str) -> str:
@@ -184,7 +142,7 @@ class Tree(NamedTuple):
 
         Examples
         --------
-        >>> Tree(dict, ("a", "b"), (None, Tree(dict, ("c",), (None,)))).written("1.0")
+        >>> Structure(dict, ("a", "b"), (None, Structure(dict, ("c",), (None,)))).written("1.0")
         "{'a': 1.0, 'b': {'c': 1.0}}"
         """
         return self.written_of(repeat(leaf))
@@ -192,21 +150,33 @@ class Tree(NamedTuple):
     def written_of(self, leaves: Iterator[str]) -> str:
         """The same of leaves that differ."""
         texts = [
-            p.written_of(leaves) if isinstance(p, Tree) else next(leaves) if p is None else repr(p.value) for p in self.parts
+            p.written_of(leaves) if isinstance(p, Structure) else next(leaves) if p is None else repr(p.value) for p in self.parts
         ]
         if self.kind is tuple:
             return in_tuple(texts)
         pairs = list(zip(self.keys, texts, strict=True))
-        if issubclass(self.kind, dict):
+        if self.is_dict:
             return "{" + ", ".join(f"{key!r}: {text}" for key, text in pairs) + "}"
         return f"{self.kind.__name__}({', '.join(f'{key}={text}' for key, text in pairs)})"
 
-    def described(self, count: int | None = None) -> str:
+    def described(self) -> str:
         """What messages call it."""
         if self.kind is tuple:
-            return f"a tuple of {len(self.parts)}"
-        listing = ", ".join(map(repr if issubclass(self.kind, dict) else str, self.keys))
-        return f"a dict with the keys {listing}" if issubclass(self.kind, dict) else f"a {self.kind.__name__} of {listing}"
+            return f"a tuple of {len(self.keys)}"
+        keys = ", ".join(map(repr if self.is_dict else str, self.keys))
+        return f"a dict with the keys {keys}" if self.is_dict else f"a {self.kind.__name__} of {keys}"
+
+    def or_tuple(self) -> str:
+        """What messages call it where a tuple of its leaves may stand in its place."""
+        return self.described() if self.kind is tuple else f"{self.described()}, or a tuple of {len(self.spelled(''))}"
+
+
+ALONE = Structure()
+
+
+def in_places(count: int) -> Structure:
+    """A tuple of so many numbers or arrays."""
+    return Structure(tuple, tuple(range(count)))
 
 
 def taken_apart(value: Any) -> tuple[Any, tuple[Hashable, ...], tuple[Any, ...]] | None:

@@ -193,7 +193,7 @@ def _outputs(callee: Callee, program: Program) -> Result:
     """The kernel's own outputs."""
     members = tuple(Leaf(core, slots.start) for core, slots in zip(program.leaves, program.leaf_slots, strict=True))
     structure: Structure = program.structure
-    if structure.keys:
+    if structure.is_dict:
         raise ArgumentTypeError(
             f"{callee.call} returns a dict, which compiled code does not have",
             got=f"keys {', '.join(map(str, structure.keys))}",

@@ -202,7 +202,7 @@ def _wrong_structure(made, ct, code):
     return ArgumentValueError(
         f"`{code.partition('(')[0]}`: the seed does not have the structure of the value",
         got=f"a tuple of {len(ct)}" if isinstance(ct, tuple) else shown(ct),
-        expected=program.structure.described(count) if program.structure.is_tuple else "one array",
+        expected=program.structure.or_tuple() if program.structure.is_tuple else "one array",
         fix=code.format(", ".join(["1.0"] * count)),
     )
 

@@ -17,7 +17,7 @@ from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph
 from nbad.graphs.kernels import Core, Traced
 from nbad.graphs.simplify import SimplifyingBuilder, simplify
-from nbad.graphs.structures import TUPLE
+from nbad.graphs.structures import in_places
 from nbad.plans.linear import Ends, Entry
 from nbad.tracing.arguments import Argument
 
@@ -134,7 +134,7 @@ def _with_partials(kernel: Kernel, names: Names) -> Partials:
         entries.append(Entry(m, n, places.get(k), constant, places.get(conditions.get(number, -1))))
     flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
     leaves = (*program.leaves, *((),) * len(stored))
-    whole = Traced(replace(graph, outputs=(*graph.outputs[: joint.n_outputs], *stored)), leaves, TUPLE, flags)
+    whole = Traced(replace(graph, outputs=(*graph.outputs[: joint.n_outputs], *stored)), leaves, in_places(len(leaves)), flags)
 
     def plainly(values: dict[str, Any]) -> Any:
         return kernel.plainly({}, values)
@@ -160,7 +160,7 @@ def _linear(kernel: Kernel, names: Names, direction: str) -> Kernel:
         wrt = program.input_slots(tuple(map(program.names.index, names)))
         graph = _product(traced.graph, wrt, [slot for a in behind for slot in a.slots], direction)
         flags = with_failures(traced.graph, traced.flags) if kernel.errors == "nan" else traced.flags
-        return Traced(graph, shapes, TUPLE, flags)
+        return Traced(graph, shapes, in_places(len(shapes)), flags)
 
     shapes = tuple(target.shape for target in targets)
     return _kernel(kernel, f"{kernel.__name__}_{direction}", [*program.arguments, *behind], shapes, plainly, tracer)

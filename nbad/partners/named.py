@@ -121,7 +121,7 @@ def output_names(bound: Bound) -> list[str]:
     structure, plain = program.structure, [f"y{k}" for k in range(len(program.leaves))]
     if not structure.is_tuple:
         return [name_in_code(bound.f)]
-    fields = [str(key) for key in structure.keys] or list(getattr(structure.kind, "_fields", ()))
+    fields = [] if structure.kind is tuple else [str(key) for key in structure.keys]
     names = fields or [_variable(program, k) or name for k, name in enumerate(plain)]
     return names if len(set(names)) == len(names) else plain
 

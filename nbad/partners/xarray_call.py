@@ -279,7 +279,7 @@ class Pullback(PullbackOfPartner):
         raise ArgumentValueError(
             f"`{code}`: the seed does not have the structure of the value",
             got=f"a tuple of {len(ct)}" if isinstance(ct, tuple) else foreign.named(ct),
-            expected=structure.described(len(self._y)) if structure.is_tuple else "one DataArray or number",
+            expected=structure.or_tuple() if structure.is_tuple else "one DataArray or number",
             fix=f"{code}({self._example()})",
         )
 

@@ -22,7 +22,7 @@ from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import Traced
 from nbad.graphs.simplify import simplify
-from nbad.graphs.structures import TUPLE
+from nbad.graphs.structures import in_places
 from nbad.operations.row import UNKNOWN, Operation
 from nbad.operations.table import ROWS, TABLE
 from nbad.testing.exact import exact
@@ -94,7 +94,7 @@ def measure(row: Operation, math: str = "simd", count: int = POINTS) -> Errors:
 
 def _errors(row: Operation, graph: Graph, orders: Sequence[Order], points: np.ndarray, math: str) -> Iterator[tuple[int, float]]:
     """Order and error of every result at every point, in the dtype of the points."""
-    traced = Traced(simplify(graph), ((),) * len(orders), TUPLE)
+    traced = Traced(simplify(graph), ((),) * len(orders), in_places(len(orders)))
     kernel = Kernel(REFERENCES[len(row.operands)], math=math, tracer=lambda arguments, constants: traced)
     results = kernel(*points.T)
     for k, point in enumerate(points):

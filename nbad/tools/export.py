@@ -247,11 +247,8 @@ class Module:
             words = {"IS_OTHER": "isinstance(seed, tuple)", "DESCRIBED": '"one array"'}
             return {"BUILT": "leaves[0]", "KEYED": "", **words, "EACH": "(seed,)"}
         words = {"IS_OTHER": f"not isinstance(seed, tuple) or len(seed) != {count}", "EACH": "seed", "KEYED": ""}
-        words |= {
-            "BUILT": "tuple(leaves)" if structure.is_usual else "Result(*leaves)",
-            "DESCRIBED": repr(structure.described(count)),
-        }
-        if structure.keys:
+        words |= {"BUILT": "tuple(leaves)" if structure.is_usual else "Result(*leaves)", "DESCRIBED": repr(structure.or_tuple())}
+        if structure.is_dict:
             keys = f"({', '.join(map(repr, structure.keys))},)"
             if not all(type(key) in (str, int, bool) for key in structure.keys):
                 raise functions.refusal(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad.graphs.structures import Tree
+from nbad.graphs.structures import Structure
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -32,7 +32,7 @@ class Bundle(NamedTuple):
 
     name: str
     parts: tuple[Argument, ...]
-    tree: Tree
+    tree: Structure
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from nbad.graphs.failures import with_failures
 from nbad.graphs.graph import Graph, GraphBuilder
 from nbad.graphs.kernels import Core, Traced
 from nbad.graphs.simplify import simplify
-from nbad.graphs.structures import ALONE, TUPLE, Structure
+from nbad.graphs.structures import ALONE, Structure, in_places
 from nbad.runtime import sweeps
 from nbad.verbs.jacobians import Made, jacobian
 from nbad.verbs.pushforward import as_tuples, check_count, jvp
@@ -57,7 +57,7 @@ def grad(f: Kernel, argnums: Argnums = 0) -> Kernel:
     (np.float64(12.0), np.float64(12.0))
     """
     names = _parameters(f, argnums, "grad")
-    tracer = functools.partial(_trace_grad, f, names, TUPLE if are_many(argnums) else ALONE)
+    tracer = functools.partial(_trace_grad, f, names, in_places(len(names)) if are_many(argnums) else ALONE)
     return f.derived(f"{f.__name__}_grad", tracer, [f._cores[name] for name in names], names)
 
 
@@ -244,7 +244,7 @@ def value_and_grad(f: Kernel, argnums: Argnums = 0) -> Callable[..., tuple[Any, 
 
 def _both(f, names):
     """The kernel of value and partials."""
-    tracer = functools.partial(_trace_value_and_grad, f, names, TUPLE)
+    tracer = functools.partial(_trace_value_and_grad, f, names, in_places(1 + len(names)))
     return f.derived(f"{f.__name__}_value_and_grad", tracer, [(), *(f._cores[name] for name in names)], names)
 
 

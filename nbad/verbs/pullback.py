@@ -262,7 +262,7 @@ class Pullback(Public):
         return ArgumentValueError(
             f"{given.call}: the seed does not have the structure of the value",
             got=f"a tuple of {len(found)}" if isinstance(found, tuple) else shown(found),
-            expected=program.structure.described(len(shapes))
+            expected=program.structure.or_tuple()
             if program.structure.is_tuple
             else f"one array of shape {shapes[0]}" + f", as `{program.name}` returns",
             fix=fix,

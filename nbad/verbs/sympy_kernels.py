@@ -12,7 +12,7 @@ from nbad.api.signatures import RESERVED, dressed
 from nbad.errors import ArgumentTypeError, ArgumentValueError, fitting
 from nbad.formulas.from_sympy import DIGITS, parts_of, shown, walk
 from nbad.graphs.kernels import Traced
-from nbad.graphs.structures import ALONE, TUPLE, in_tuple
+from nbad.graphs.structures import ALONE, in_places, in_tuple
 from nbad.lines import user_frame
 
 
@@ -86,7 +86,7 @@ def graph_of(expressions, symbols, name):
     """
     is_tuple, expressions = _as_expressions(expressions)
     inputs = dict(zip(symbols, argument_names(symbols), strict=True))
-    return Traced(walk(expressions, inputs, name), ((),) * len(expressions), TUPLE if is_tuple else ALONE)
+    return Traced(walk(expressions, inputs, name), ((),) * len(expressions), in_places(len(expressions)) if is_tuple else ALONE)
 
 
 def argument_names(symbols):
