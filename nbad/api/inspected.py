@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbad.api.signatures import code_of, name_in_code, respelled, spelled
-from nbad.api.trees import names_in
+from nbad.api.trees import Treelike, names_in
 from nbad.displays import html
 from nbad.displays.names import Public
 from nbad.displays.text import plural
@@ -32,16 +32,10 @@ class Stats(NamedTuple):
     cache_misses: dict[Signature, int]
 
 
-class Inspected(Public):
+class Inspected(Treelike, Public):
     """What a `Kernel` shows of itself, and the attributes and methods of Numba's dispatchers."""
 
-    __name__: str
-    __wrapped__: Callable[..., Any]
-    by: tuple[str, ...]
-    static: tuple[str, ...]
-    _cores: dict[str, Any]
     _programs: Memo
-    remember: Memo
     internal = frozenset(
         "at_sizes bind bind_names bind_traced bound by core default derived fixed flat last_program letters of origin parameter "
         "plain plainly programs remember sized_for statics_of takes_trees takes_where traced whole_program written".split()

@@ -29,8 +29,7 @@ from nbad.api.signatures import (
     with_outputs,
 )
 from nbad.api.statics import copied, identity, is_setting, is_to_blame
-from nbad.api.trees import Treelike, flattened, grouped, names_in
-from nbad.api.ufunc import Ufunc
+from nbad.api.trees import flattened, grouped, names_in
 from nbad.errors import ArgumentTypeError, ArgumentValueError, TraceError, closest, cut, leaving
 from nbad.forks import IMPORTS
 from nbad.graphs.kernels import BoundKernel
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from nbad.pipeline import Program
 
 
-class Kernel(Ufunc, Inspected, Treelike):
+class Kernel(Inspected):
     """An elementwise function of arrays, made by `nbad.kernel` from a function of scalars.
 
     Attributes
@@ -61,8 +60,6 @@ class Kernel(Ufunc, Inspected, Treelike):
     >>> square([1.0, 2.0])
     array([1., 4.])
     """
-
-    __wrapped__: Callable[..., Any]
 
     def __init__(
         self,

@@ -17,12 +17,12 @@ import numpy as np
 
 from nbad.api.signatures import RESERVED, dressed, groups, in_order
 from nbad.api.statics import USUAL, copied, identity, is_setting, is_to_blame
+from nbad.api.ufunc import Ufunc
 from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.foreign import shown
 from nbad.forks import IMPORTS
 from nbad.graphs.structures import Fixed, Structure, in_places, in_tuple, taken_apart
 from nbad.lines import verb
-from nbad.memo import Memo
 from nbad.tracing.arguments import Bundle
 
 FILLED = "out=None  # which returns such a tuple, to be filled by later calls"
@@ -31,23 +31,12 @@ _ARRAYS = ("__array__", "__array_ufunc__", "__array_interface__", "__dlpack__", 
 _READING = ("__getitem__", "__iter__", "__contains__", "__len__", "get", "items", "keys", "values")
 
 
-class Treelike:
+class Treelike(Ufunc):
     """For `Kernel`: the kernel of what is in its arguments."""
 
-    __name__: str
-    __wrapped__: Any
-    by: tuple[str, ...]
-    signature: str | None
-    static: tuple[str, ...]
-    parameters: tuple[str, ...]
     _options: tuple[Any, Any, Any, Any]
-    _cores: dict[str, Any]
-    _leaves: tuple[tuple[int, ...], ...] | None
-    _made_from: Any
-    _parameters: tuple[inspect.Parameter, ...]
     _tracer: Any
     _is_traced: Any
-    remember: Memo
 
     def flat(self, forest: Forest) -> Any:
         """The kernel of the same values that takes what is in the trees in place of these, one after the other."""

@@ -26,8 +26,11 @@ class Ufunc:
     """The attributes and methods of ufuncs, for `Kernel`."""
 
     __name__: str
+    __wrapped__: Callable[..., Any]
+    by: tuple[str, ...]
     parameters: tuple[str, ...]
     signature: Any
+    static: tuple[str, ...]
     letters: tuple[str, ...]
     remember: Memo
     _cores: dict[str, Any]
