@@ -130,12 +130,11 @@ class Made(Public):
 
     __call__: Callable[..., Any]
     internal = frozenset("argnums both bound f gives is_many made_by mode plain with_value".split())
-    argnums: Any = None
     gives = ""
 
-    def __init__(self, f):
+    def __init__(self, f, argnums=None):
         functools.update_wrapper(self, f, updated=())
-        self.f = f
+        self.f, self.argnums = f, argnums
 
     def __repr__(self):
         return f"<{self._spelled()}>"
@@ -182,8 +181,8 @@ class Jacobian(Made):
     gives = "J of shape (*B, M, N): M outputs by N inputs for each element"
 
     def __init__(self, f, argnums, mode):
-        super().__init__(f)
-        self.argnums, self.mode = argnums, mode
+        super().__init__(f, argnums)
+        self.mode = mode
         self._name = plain_name(type(self).__name__, argnums, mode)
         self._runs = f.plain.runs(self._name)
 

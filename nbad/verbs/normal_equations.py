@@ -68,10 +68,6 @@ class NormalEquations(Made):
 
     gives = "(JtJ, Jtr) of shape (N, N) and (N,): sums over all elements, for N shared parameters"
 
-    def __init__(self, f, argnums):
-        super().__init__(f)
-        self.argnums = argnums
-
     @leaving
     def __call__(self, /, *xs, **kwargs):
         flat = flattened(self.f, xs, kwargs, self.argnums)

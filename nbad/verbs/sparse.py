@@ -84,14 +84,18 @@ def sparse_jacobian(f: Kernel, argnums: Argnums = None) -> "SparseJacobian":
     return SparseJacobian(f, selection(argnums))
 
 
-class SparseJacobian(Made):
+class Sparse(Made):
+    """What returns sparse matrices, and keeps their structures."""
+
+    def __init__(self, f, argnums):
+        super().__init__(f, argnums)
+        self._structures = Recent(STRUCTURES)
+
+
+class SparseJacobian(Sparse):
     """What `sparse_jacobian` returns: a function with the kernel's name, docstring and signature."""
 
     gives = "a scipy.sparse.csr_array: rows are the elements' outputs, columns the entries of the arguments"
-
-    def __init__(self, f, argnums):
-        super().__init__(f)
-        self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
     @leaving
     def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
@@ -216,14 +220,10 @@ def sparse_hessian(f: Kernel, argnums: Argnums = None) -> "SparseHessian":
     return SparseHessian(f, selection(argnums))
 
 
-class SparseHessian(Made):
+class SparseHessian(Sparse):
     """What `sparse_hessian` returns: a function with the kernel's name, docstring and signature."""
 
     gives = "a symmetric scipy.sparse.csr_array over the entries of the arguments"
-
-    def __init__(self, f, argnums):
-        super().__init__(f)
-        self.argnums, self._structures = argnums, Recent(STRUCTURES)
 
     @leaving
     def __call__(self, /, *xs: Any, **kwargs: Any) -> Any:
