@@ -246,29 +246,6 @@ def reads_beside(number: int, dtype: np.dtype) -> bool:
     return may_read(number, host().width(dtype.name))
 
 
-def compile_tile(oplist: OpList) -> TileKernel:
-    """The tile kernel of an op list: loaded already, loaded from disk, or compiled.
-
-    Parameters
-    ----------
-    oplist : OpList
-
-    Returns
-    -------
-    TileKernel
-
-    Examples
-    --------
-    >>> from nbad.graphs.graph import GraphBuilder
-    >>> from nbad.codegen.lower import lower
-    >>> builder = GraphBuilder("double", ["x"])
-    >>> kernel = compile_tile(lower(builder.build([builder.add("add", 0, 0)])))
-    >>> kernel.rows
-    2
-    """
-    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.form).load()
-
-
 def _code_of(kernel: TileKernel) -> tuple[Code, Callable[[], bytes], bool]:
     """Which code a kernel is, and what gives it: found on the disk by its graph, which is said, or printed."""
     if isinstance(kernel.graph, OpList) or not is_of_the_table(kernel.graph):

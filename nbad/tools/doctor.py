@@ -25,8 +25,7 @@ from nbad.api.decorate import kernel
 from nbad.api.kernel import Kernel
 from nbad.codegen import disk
 from nbad.codegen import host as vector_math
-from nbad.codegen.compile import compile_tile
-from nbad.codegen.lower import lower
+from nbad.codegen.compile import TileKernel
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
 from nbad.profiles.timing import best, seconds
@@ -253,7 +252,7 @@ def _vectors(dtype: str) -> Finding:
 def _nanoseconds(dtype: str, library: str) -> float:
     """Time of exp for one element of a tile, on one thread."""
     builder = GraphBuilder("exp", ["x"])
-    tile = compile_tile(lower(builder.build([builder.add("exp", 0)]), dtype, library))
+    tile = TileKernel(builder.build([builder.add("exp", 0)]), np.dtype(dtype), library)
     x, y = np.linspace(-1.0, 1.0, TILE, dtype=dtype), np.empty(TILE, dtype)
     table = np.array([x.ctypes.data, y.ctypes.data])
     entry = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(tile.address)

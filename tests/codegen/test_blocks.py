@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers.tiles_by_hand import ENTRY, run_tile
+from helpers.tiles_by_hand import ENTRY, compile_tile, run_tile
 
 from nbad.codegen.blocks import squares
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 

@@ -6,12 +6,11 @@ import mpmath
 import numba.core.config
 import numpy as np
 import pytest
-from helpers.tiles_by_hand import edges, graph_of, pairs, run_tile, ulps
+from helpers.tiles_by_hand import compile_tile, edges, graph_of, pairs, run_tile, ulps
 from llvmlite import binding
 
 from nbad.codegen import compile as compile_module
 from nbad.codegen import host as vector_math
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import host, host_like
 from nbad.codegen.lower import INSTRUCTIONS, lower
 from nbad.codegen.vector_ir import print_ir

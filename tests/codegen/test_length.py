@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 from helpers.gallery import load
-from helpers.tiles_by_hand import edges, graph_of, pairs, run_tile, same_bits
+from helpers.tiles_by_hand import compile_tile, edges, graph_of, pairs, run_tile, same_bits
 
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import Host, host
 from nbad.codegen.length import length
 from nbad.codegen.lower import lower

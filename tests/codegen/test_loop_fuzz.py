@@ -5,9 +5,8 @@ import pytest
 from helpers import nested_duals as duals
 from helpers.loops import graph_of
 from helpers.random_loops import random_function
-from helpers.tiles_by_hand import run_tile, same_bits
+from helpers.tiles_by_hand import compile_tile, run_tile, same_bits
 
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import Graph

@@ -6,9 +6,8 @@ import numba
 import numpy as np
 import pytest
 from helpers.loops import EXAMPLES, Steps, graph_of, kepler, nested, oscillator, untaken, where
-from helpers.tiles_by_hand import run_tile
+from helpers.tiles_by_hand import compile_tile, run_tile
 
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.codegen.python_source import print_python
 from nbad.derivatives.differentiate import jacobian

@@ -25,12 +25,11 @@ sys.path.insert(0, {kernels!r})
 from nbad.codegen import host as vector_math
 vector_math.LIBRARY = {library!r}
 import nbad
-from nbad.codegen import compile
 from nbad.tools import doctor
 from black_scholes import price, sample_inputs
 nbad.testing.check_kernel(price, *sample_inputs(np.random.default_rng(0), 64, np.float64))
 xs = sample_inputs(np.random.default_rng(1), 40000, np.float64)
-asm = compile.compile_tile(price.whole_program().value(np.dtype(float)).oplist).asm
+asm = price.whole_program().value(np.dtype(float)).asm
 doctor.ENOUGH = 0.0
 print(json.dumps(dict(
     asm=asm, bits=np.stack(price(*xs)).tobytes().hex(),

@@ -5,11 +5,10 @@ import re
 import numba
 import numpy as np
 import pytest
-from helpers.tiles_by_hand import edges, graph_of, pairs, run_tile, same_bits
+from helpers.tiles_by_hand import compile_tile, edges, graph_of, pairs, run_tile, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import Host, host, host_like
 from nbad.codegen.lower import lower
 from nbad.codegen.python_source import print_python

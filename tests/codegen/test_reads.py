@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers.tiles_by_hand import ENTRY, run_tile
+from helpers.tiles_by_hand import ENTRY, compile_tile, run_tile
 
 from nbad.codegen import spills
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.reads import may_read, part_of

@@ -5,11 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from helpers.tiles_by_hand import run_tile
+from helpers.tiles_by_hand import compile_tile, run_tile
 from helpers.wide_kernels import layer_norm
 
 import nbad
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.spills import LONG

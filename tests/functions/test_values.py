@@ -6,9 +6,8 @@ import re
 import numpy as np
 import pytest
 from helpers.own_functions import BOUNDS, errors, evaluate, hide_library, random_points, special_points
-from helpers.tiles_by_hand import graph_of, pairs, run_tile, same_bits
+from helpers.tiles_by_hand import compile_tile, graph_of, pairs, run_tile, same_bits
 
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.host import host
 from nbad.codegen.lower import lower
 from nbad.codegen.vector_ir import print_ir

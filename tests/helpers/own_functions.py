@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mpmath
 import numpy as np
-from helpers.tiles_by_hand import graph_of, run_tile
+from helpers.tiles_by_hand import compile_tile, graph_of, run_tile
 
 import nbad.functions
 from nbad.codegen import compile as compile_module
@@ -71,7 +71,7 @@ def evaluate(monkeypatch, name, dtype, *operands, registers=4):
     hide_library(monkeypatch)
     for module in (length, vector_ir):
         monkeypatch.setattr(module, "length", lambda oplist, host: registers)
-    kernel = compile_module.compile_tile(lower(graph_of(OPERATIONS[name]), dtype))
+    kernel = compile_tile(lower(graph_of(OPERATIONS[name]), dtype))
     assert f"@nbad_{name}_x{kernel.width}" in kernel.llvm
     return run_tile(kernel, *operands, *operands[:1])[0] if len(operands) == 1 else run_tile(kernel, *operands)[0]
 

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from nbad.codegen.compile import TileKernel
 from nbad.graphs.graph import GraphBuilder
 from nbad.operations.table import TABLE
 
@@ -41,6 +42,11 @@ EDGES = (
     1e308,
     np.inf,
 )
+
+
+def compile_tile(oplist):
+    """The tile kernel of an op list, compiled or loaded."""
+    return TileKernel(oplist, np.dtype(oplist.dtype), oplist.math, oplist.form).load()
 
 
 def run_tile(kernel, *inputs):

@@ -4,9 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 from helpers.random_wide import LARGEST, Wide
-from helpers.tiles_by_hand import run_tile
+from helpers.tiles_by_hand import compile_tile, run_tile
 
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.derivatives.differentiate import jacobian
 from nbad.graphs.graph import by_demand

@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from helpers.same_bits import bits
+from helpers.tiles_by_hand import compile_tile
 
 import nbad
 from nbad.codegen import compile
-from nbad.codegen.compile import Shelf, compile_tile
+from nbad.codegen.compile import Shelf
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.native import cpython

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 from helpers.same_bits import bits
+from helpers.tiles_by_hand import compile_tile
 
 import nbad
-from nbad.codegen.compile import compile_tile
 from nbad.codegen.lower import lower
 from nbad.graphs.graph import GraphBuilder
 from nbad.native import cpython, sharing
