@@ -6,7 +6,6 @@ takes 0.1 ms for a kernel of 40 operations (Black-Scholes), to make it anew 3; 0
 
 import copy
 from dataclasses import replace
-from math import prod
 
 from nbad.codegen import disk
 from nbad.codegen.compile import TileKernel
@@ -20,7 +19,7 @@ from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import kept, work
 from nbad.plans.partition import partition
-from nbad.plans.plan import Plan, are_lined, fuse, jvp_graph, repeated, symmetric, whole_jacobian
+from nbad.plans.plan import fuse, jvp_graph, repeated, symmetric, whole_jacobian
 
 
 class Program:
@@ -101,36 +100,6 @@ class Program:
         The forward sweep of layer norm of 256 takes 0.7 of the time so.
         """
         return self.remember(("ordered", key), lambda: by_demand(graph)) if len(graph.nodes) >= LONG else graph
-
-    def precompile(self, dtype):
-        """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need; no Jacobian of wide kernels."""
-        wrt = self.input_slots(range(len(self.names)))
-        usual = self.plan(wrt, "auto")
-        values, inputs = ([prod(core) for core in cores] for cores in (self.leaves, self.cores))
-
-        def reader(kernel: TileKernel, plan: Plan) -> TileKernel:
-            return kernel.in_lines("read", rows) if are_lined(rows := len(plan.residuals)) else kernel
-
-        def seeded(kernel: TileKernel) -> TileKernel:
-            stored = [1] * (len(kernel.graph.inputs) - sum(values)) if not kernel.lines else [*kernel.reads[:1]]
-            return kernel.beside(inputs).reading([*stored, *values])
-
-        kernels = [self.value(dtype).beside(values).reading(inputs), seeded(reader(self.fused_reverse(usual, dtype), usual))]
-        for plan in (usual, self.plan(wrt, "partials")):
-            forward, kept = self.forward(plan, dtype), [1] * len(plan.residuals)
-            if are_lined(len(kept)):
-                forward, kept = forward.in_lines("written", len(kept)), [len(kept)]
-            kernels.append(forward.beside([*values, *kept]).reading(inputs))
-            reverse = self.reverse(plan, dtype)
-            kernels += [reader(self.prologue(plan, dtype), plan)] if plan.prologue else []
-            kernels.append(seeded(reverse if plan.prologue else reader(reverse, plan)))
-        if not usual.inner:
-            blocks = self.jacobian_plan(wrt, "auto")
-            for before in ([], values):
-                kernel = self.jacobian(blocks, dtype, bool(before)).beside([*before, blocks.outputs * len(wrt)])
-                kernels.append(kernel.reading(inputs))
-        for kernel in kernels:
-            kernel.load()
 
     def parts(self, key, graph, uniform, dtype):
         """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""

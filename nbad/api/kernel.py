@@ -143,9 +143,11 @@ class Kernel(Inspected):
         >>> nbad.kernel(lambda x: x * x).precompile("float64", "float32")(3.0)
         np.float64(9.0)
         """
+        with IMPORTS:
+            from nbad.runtime.plain import precompile
         program, name = self.whole_program(), name_in_code(self)
         for dtype in dtypes or ("float64",):
-            program.precompile(working_dtype(f"`{name}.precompile({dtype!r})`", dtype, f"{name}.precompile({{0!r}})"))
+            precompile(program, working_dtype(f"`{name}.precompile({dtype!r})`", dtype, f"{name}.precompile({{0!r}})"))
         return self
 
     def __get__(self, instance, owner=None):

@@ -101,6 +101,29 @@ def blocks(program, plan, dtype):
     return _made(program.blocks(plan, dtype), (Rows(len(plan.residuals)),), [(((plan.outputs, len(plan.wrt)),), False)])
 
 
+def precompile(program, dtype):
+    """Compile what a value, a forward sweep, a pullback and a Jacobian by all arguments need; no Jacobian of wide kernels."""
+    cores, leaves, wrt = program.cores, program.leaves, program.input_slots(range(len(program.names)))
+    usual = program.plan(wrt, "auto")
+    wanted = [
+        (program.value(dtype), cores, leaves),
+        (program.fused_reverse(usual, dtype), (Rows(len(usual.residuals)), *leaves), cores),
+    ]
+    for plan in (usual, program.plan(wrt, "partials")):
+        kept: tuple = (Rows(len(plan.residuals)),)
+        wanted.append((program.forward(plan, dtype), cores, (*leaves, *kept)))
+        if plan.prologue:
+            wanted.append((program.prologue(plan, dtype), kept, ((),) * plan.partials))
+            kept = ((),) * plan.partials
+        wanted.append((program.reverse(plan, dtype), (*kept, *leaves), cores))
+    if not usual.inner:
+        blocks = program.jacobian_plan(wrt, "auto")
+        for before in ((), leaves):
+            wanted.append((program.jacobian(blocks, dtype, bool(before)), cores, (*before, (blocks.outputs, len(wrt)))))
+    for kernel, inputs, results in wanted:
+        _formed(kernel, inputs, results, (False,) * len(results))[0].load()
+
+
 def _in_structure(program, run, build):
     """The entry `run`, which knows tuples only, with `build` applied to its results where the kernel returns something else."""
     if program.structure.is_usual:
@@ -124,16 +147,21 @@ def _made(kernel, inputs, groups, longest=LONG, most=None, shared=(), **more):
 
     A result of several values an element is a block of the kernel, and so is an argument where it may be.
     """
-    dtype, results = kernel.dtype, [result for group, _ in groups for result in group]
+    results = tuple([result for group, _ in groups for result in group])
+    shared = tuple(shared) or (False,) * len(results)
+    kernel, read, written = _formed(kernel, inputs, results, shared)
+    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), longest, most)
+
+
+def _formed(kernel, inputs, results, shared):
+    """The same kernel with its values side by side as they lie in memory, and the moves of its first rows and its last ones."""
     for side, values in (("read", inputs[:1]), ("written", results[-1:])):
         for rows in values:
             kernel = kernel.in_lines(side, rows.number) if isinstance(rows, Rows) and are_lined(rows.number) else kernel
-    shared = tuple(shared) or (False,) * len(results)
     given, made = enumerate(inputs), enumerate(zip(results, shared, strict=True), len(inputs))
-    read = [move for k, argument in given for move in _moves(k, argument, reads_beside(_items(argument), dtype))]
+    read = [move for k, argument in given for move in _moves(k, argument, reads_beside(_items(argument), kernel.dtype))]
     written = [move for k, (result, is_shared) in made for move in _moves(k, result, not is_shared)]
-    kernel = kernel.beside([move.items for move in written]).reading([move.items for move in read])
-    return _entry(Plain(kernel, tuple(inputs), tuple(groups), read, written, shared=shared, **more), longest, most)
+    return kernel.beside([move.items for move in written]).reading([move.items for move in read]), read, written
 
 
 def _items(argument):
