@@ -9,6 +9,7 @@ import numpy as np
 
 from nbad.codegen.compile import reads_beside
 from nbad.graphs.hoist import deciding
+from nbad.memo import cached_property
 from nbad.native import cpython
 from nbad.native.cpython import repeated as repeated
 from nbad.native.cpython import settle as settle
@@ -175,6 +176,23 @@ def _moves(number, argument, is_block):
     if are_lined(items) if are_rows else is_block:
         return [Move(number, 0, items, items)]
     return [Move(number, k, 0 if are_rows else items) for k in range(items)]
+
+
+class Map:
+    """A linear map of few elements, in one call: from the element space, the rows, the leaves that it is given, and `out`."""
+
+    def __init__(self, make, order, takes_many=True):
+        self._make, self._order, self._takes_many = make, order, takes_many
+
+    @cached_property
+    def one(self):
+        """That of one seed, or one tangent of each argument."""
+        return turned(self._make(False), self._order)
+
+    @cached_property
+    def many(self):
+        """The same of many, which have one more axis in front."""
+        return turned(self._make(True), self._order, 1) if self._takes_many else never
 
 
 def turned(run, order, lead=0):

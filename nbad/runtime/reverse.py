@@ -1,5 +1,6 @@
 """The station of pullbacks: reverse sweeps in passes and slabs, where cotangents go, and sums over broadcast axes."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -60,7 +61,8 @@ class Reverse:
         if elements > most or any(own not in (core, shape + core) for own, core in each):
             return None
         are_few = elements <= most_of_many
-        return self._plain((shared, are_few, order), lambda: PlainCase(self, shared, are_few, order))
+        make = functools.partial(plain.reverse, self.program, self.plan, self.arguments, self.dtype, shared)
+        return self._plain((shared, are_few, order), lambda: plain.Map(make, order, are_few))
 
     def over(self, shape, shapes, order=None):
         """The sweeps over an element space, for arguments of these shapes; `order` is that of the axes in rows."""
@@ -89,24 +91,6 @@ class Reverse:
             targets.append(Target.of(batch(own, len(core)), core, row, shape))
             row += targets[-1].values
         return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape, order), self.dtype)
-
-
-class PlainCase:
-    """The sweeps of few elements, each in one call; of the differentiated arguments some are `shared` by all elements."""
-
-    def __init__(self, reverse, shared, takes_many, order):
-        self._made = reverse.program, reverse.plan, reverse.arguments, reverse.dtype, shared
-        self._takes_many, self._order = takes_many, order
-
-    @cached_property
-    def one(self):
-        """The sweep of one seed, from the element space, the rows, the leaves of the seed, and `out`."""
-        return plain.turned(plain.reverse(*self._made, False), self._order)
-
-    @cached_property
-    def many(self):
-        """The same of many seeds, which have one more axis in front."""
-        return plain.turned(plain.reverse(*self._made, True), self._order, 1) if self._takes_many else plain.never
 
 
 def reverse_of(program, plan, arguments, dtype):

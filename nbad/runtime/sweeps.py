@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from nbad.memo import MANY, Memo, cached_property
+from nbad.memo import MANY, Memo
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import are_lined, with_partials, with_products
 from nbad.plans.plan import normal as normal_graphs
@@ -289,17 +289,9 @@ class Pushing:
         self._cores, self._launches = [program.cores[a] for a in arguments], Memo()
         own = [layout.shapes[a] for a in arguments]
         is_known = order is None or program.structure.is_usual  # results in others cannot be turned
-        self.is_plain = layout.is_small and is_known and own == [layout.shape + core for core in self._cores]
-
-    @cached_property
-    def one(self):
-        """The plain case for one tangent of each argument, from the element space, the rows and the tangents."""
-        return plain.turned(plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, False), self.order)
-
-    @cached_property
-    def many(self):
-        """The same of many tangents, which have one more axis in front."""
-        return plain.turned(plain.pushforward(self.program, self.plan, self.arguments, self.layout.dtype, True), self.order, 1)
+        is_plain = layout.is_small and is_known and own == [layout.shape + core for core in self._cores]
+        make = functools.partial(plain.pushforward, program, plan, arguments, layout.dtype)
+        self.plain = plain.Map(make, order) if is_plain else None
 
     def __call__(self, rows, tangents, dots, count, indices=()):
         """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one.

@@ -74,9 +74,11 @@ class Pushforward(Public):
         try:
             if more or unknown:
                 raise unfit(Pushforward.__call__, ONE, (tangents, out, *more), unknown, self._example(False))
-            made = self._plain_case("one", tangents, out)
-            if made is not False:
-                return made
+            few = self._pushing.plain
+            if few:
+                made = few.one(self._layout.shape, self._rows, tangents, out)
+                if made is not False:
+                    return made
             return self._push(self._read(Given("`pushforward(tangents)`", self._layout.dtype, False), tangents), None, out)
         except Exception as error:
             cut(error)
@@ -113,9 +115,11 @@ class Pushforward(Public):
         try:
             if more or unknown:
                 raise unfit(Pushforward.batched, MANY, (tangents, out, *more), unknown, self._example(True))
-            made = self._plain_case("many", tangents, out)
-            if made is not False:
-                return made
+            few = self._pushing.plain
+            if few:
+                made = few.many(self._layout.shape, self._rows, tangents, out)
+                if made is not False:
+                    return made
             given = Given("`pushforward.batched(tangents)`", self._layout.dtype, True)
             arrays = self._read(given, tangents)
             return self._push(arrays, self._count(given, arrays), out)
@@ -136,9 +140,6 @@ class Pushforward(Public):
 
     def _parts(self):
         return self._pushing, self._arguments, self._rows, self._indices
-
-    def _plain_case(self, run, tangents, out):
-        return self._pushing.is_plain and getattr(self._pushing, run)(self._layout.shape, self._rows, tangents, out)
 
     def _count(self, given, arrays):
         return count_of(given, arrays, "tangent", lambda: self._example(True))
