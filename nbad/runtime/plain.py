@@ -36,7 +36,7 @@ SUMS, HEAVY = 400_000, 2  # estimated nanoseconds; work for partials over that f
 def value(program, dtype):
     """`entry(xs, out)`: the value."""
     run = _of_inputs(program, program.value(dtype), [(program.leaves, program.structure.is_tuple)])
-    return _in_structure(program, run, program.structure.build)
+    return _in_structure(program, run, program.structure.builder)
 
 
 def forward(program, plan, dtype):
@@ -77,7 +77,7 @@ def pushforward(program, plan, arguments, dtype, batched):
     inputs = Rows(len(plan.residuals)), *(program.cores[a] for a in arguments)
     groups = [(program.leaves, program.structure.is_tuple)]
     run = _made(program.pushforward(plan, dtype), inputs, groups, batched=batched)
-    return _in_structure(program, run, program.structure.build)
+    return _in_structure(program, run, program.structure.builder)
 
 
 def jvp(program, wrt, arguments, dtype):
@@ -85,7 +85,7 @@ def jvp(program, wrt, arguments, dtype):
     inputs = (*program.cores, *(program.cores[a] for a in arguments))
     groups = [(program.leaves, program.structure.is_tuple)] * 2
     run = _made(program.jvp(wrt, dtype), inputs, groups, primals=len(program.cores))
-    return _in_structure(program, run, lambda pair: tuple(map(program.structure.build, pair)))
+    return _in_structure(program, run, lambda pair: tuple(map(program.structure.builder, pair)))
 
 
 def jacobian(program, plan, dtype, with_value):
@@ -94,7 +94,7 @@ def jacobian(program, plan, dtype, with_value):
     leaves = program.leaves if with_value else ()
     groups = [(leaves, program.structure.is_tuple)] * with_value + [((block,), False)]
     run = _of_inputs(program, kernel, groups)
-    return _in_structure(program, run, lambda pair: (program.structure.build(pair[0]), pair[1])) if with_value else run
+    return _in_structure(program, run, lambda pair: (program.structure.builder(pair[0]), pair[1])) if with_value else run
 
 
 def blocks(program, plan, dtype):

@@ -153,7 +153,7 @@ def _plain(program, reverse):
     if not program.leaves:  # a gradient by no argument: no result has the shape of the elements
         return plain.never
     run, depth, structure = plain.forward(program, reverse.plan, reverse.dtype), len(program.leaves[0]), program.structure
-    is_tuple, is_usual = structure.is_tuple, structure.is_usual
+    is_tuple, is_usual, build = structure.is_tuple, structure.is_usual, structure.builder
 
     def call(xs, out):
         made = run(xs, out)
@@ -163,7 +163,7 @@ def _plain(program, reverse):
         first = y[0] if is_tuple else y
         shape = first.shape[: first.ndim - depth]
         shapes = tuple([xs[a].shape if type(xs[a]) is np.ndarray else () for a in reverse.arguments])
-        return y if is_usual else structure.build(y), Pullback(reverse, rows, shape, shapes)
+        return y if is_usual else build(y), Pullback(reverse, rows, shape, shapes)
 
     return call
 
