@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 
 from nbad import config, foreign, labels, lines
-from nbad.api.inspected import without_numbers
+from nbad.api.inspected import without_derivatives, without_numbers
 from nbad.api.kernel import Kernel
 from nbad.api.signatures import name_in_code, spelled
 from nbad.errors import ArgumentTypeError, ArgumentValueError, InternalError, closest, misfit
@@ -273,12 +273,8 @@ def _real(program, arrays):
 def _nothing(program, arrays, names):
     """The error for a call whose arguments of these names have no derivative."""
     found = {name: f"{name} of dtype {a.dtype}" for name, a in zip(program.names, arrays, strict=True) if name in names}
-    return ArgumentTypeError(
-        f"{program.call}: there is nothing to differentiate by",
-        got=", ".join(found.values()) or "no argument by position",
-        expected="an argument of a floating dtype",
-        fix=f"{next(iter(found))}.astype(float)" if found else f"({program.names[0]},)",
-    )
+    fix = f"{next(iter(found))}.astype(float)" if found else f"({program.names[0]},)"
+    return without_derivatives(program.call, ", ".join(found.values()) or "no argument by position", fix)
 
 
 def _argument(f, program, which):

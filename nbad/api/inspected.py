@@ -268,9 +268,10 @@ def without_numbers(kernel: Any) -> ArgumentTypeError:
     fix = respelled(kernel, kernel.parameters)
     if not kernel._cores:
         fix = f"{spelled(kernel, kernel.parameters)}  # its value, which depends on no number"
-    return ArgumentTypeError(
-        f"`{kernel.__name__}({', '.join(kernel.parameters)})`: there is nothing to differentiate by",
-        got="no number",
-        expected="an argument of a floating dtype",
-        fix=fix,
-    )
+    return without_derivatives(f"`{kernel.__name__}({', '.join(kernel.parameters)})`", "no number", fix)
+
+
+def without_derivatives(call: str, got: str, fix: str) -> ArgumentTypeError:
+    """The error where no argument has a derivative."""
+    what = f"{call}: there is nothing to differentiate by"
+    return ArgumentTypeError(what, got=got, expected="an argument of a floating dtype", fix=fix)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from nbad.api.inspected import without_derivatives
 from nbad.api.signatures import name_in_code
 from nbad.api.statics import identity
 from nbad.codegen.host import host
@@ -216,7 +217,9 @@ def _chosen(callee: Callee, program: Program, asked: Asked) -> tuple[int, ...]:
     if argnums is None:
         real = tuple(k for k, name in enumerate(program.names) if name not in asked.discrete)
         if not real:
-            raise _nothing(callee, program.names)
+            got = "arrays of integers or bools" if program.names else "no number"
+            fix = f"{program.names[0]}.astype(np.float64)" if program.names else f"{name_in_code(callee.kernel)}()  # its value"
+            raise without_derivatives(callee.call, got, fix)
         return real
     names = [callee.kernel.parameter(which) for which in argnums]
     for name in names:
@@ -229,16 +232,6 @@ def _chosen(callee: Callee, program: Program, asked: Asked) -> tuple[int, ...]:
                 fix=f"argnums={program.names[:1]!r}",
             )
     return tuple(map(program.names.index, names))
-
-
-def _nothing(callee: Callee, names: tuple[str, ...]) -> ArgumentTypeError:
-    """The error for a call whose arguments of these names, all of them, have no derivative."""
-    return ArgumentTypeError(
-        f"{callee.call}: there is nothing to differentiate by",
-        got="arrays of integers or bools" if names else "no number",
-        expected="an argument of a floating dtype",
-        fix=f"{names[0]}.astype(np.float64)" if names else f"{name_in_code(callee.kernel)}()  # its value",
-    )
 
 
 def _with_faults(program: Program, graph: Graph) -> tuple[Graph, tuple[tuple[type, tuple], ...]]:
