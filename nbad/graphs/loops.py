@@ -241,18 +241,16 @@ def _narrowed(loop: Loop, places: frozenset[int], given: tuple[int | str, ...]) 
 
 def _used_states(loop: Loop, places: frozenset[int]) -> set[int]:
     """The states that some of them, and whether the loop goes on, follow from; one at least."""
-    return {k for k in used_inputs(loop, places - {loop.states} or frozenset([0])) if k < loop.states}
-
-
-@functools.lru_cache(256)
-def used_inputs(loop: Loop, places: frozenset[int]) -> frozenset[int]:
-    """The inputs of the step that some states, and whether the loop goes on, follow from, these states included."""
-    return _closed(loop, places, lambda wanted: needed(loop.step, wanted))
+    found = _closed(loop, places - {loop.states} or frozenset([0]), lambda wanted: needed(loop.step, wanted))
+    return {k for k in found if k < loop.states}
 
 
 @functools.lru_cache(256)
 def read_inputs(loop: Loop, places: frozenset[int]) -> frozenset[int]:
-    """Those of them that matter: what a loop within the step begins a state with that nobody asks for is read by nobody."""
+    """The inputs of the step that some states, and whether the loop goes on, follow from, these states included.
+
+    What a loop within the step begins a state with that nobody asks for is read by nobody.
+    """
     return _closed(loop, places, lambda wanted: _read(loop.step, wanted))
 
 
