@@ -13,7 +13,7 @@ from llvmlite import ir
 from nbad.codegen.compile import compile_lasting
 from nbad.codegen.disk import text_of
 from nbad.codegen.host import LINE
-from nbad.native.builder import I32, I64, Code, Int
+from nbad.native.builder import I32, I64, VOID, Code, Int
 from nbad.native.convert import DOUBLE, FLOAT, FLOATS
 from nbad.native.cpython import DATA
 from nbad.native.interleave import load_three
@@ -126,8 +126,7 @@ def _print_adder(kind):
                 sums = own.run((bounds(number), bounds(number + 1)), functools.partial(row_of, first=first, columns=columns))
                 totals = own.added(totals, sums) if totals else sums
             own.store(totals, place + first * size, size, apart)
-    code.finish()
-    return str(code.function.module)
+    return code.text()
 
 
 def _print_scatterer(values, itemsize, size):
@@ -147,8 +146,7 @@ def _print_scatterer(values, itemsize, size):
                 terms = columns.loaded(start + row * (values * itemsize) + first * itemsize, columns.kind)
                 before = columns.loaded(place + first * 8, DOUBLE)
                 columns.store(columns.added(before, terms), place + first * 8, code.int(8))
-    code.finish()
-    return str(code.function.module)
+    return code.text()
 
 
 def _groups(code, values):
@@ -175,7 +173,7 @@ class _Columns:
     def loaded(self, address, kind, step=None):
         """A term as float64, from items of this kind and rows so many bytes apart."""
         vectors = []
-        for place, width in self._places(address, _size(kind), step):
+        for place, width in self._places(address, 8 if kind is DOUBLE else 4, step):
             vector = load_three(self.code, place, kind) if width == 3 else self.code.load(place, ir.VectorType(kind, width))
             vectors.append(vector if kind is DOUBLE else self.code.builder.fpext(vector, ir.VectorType(DOUBLE, _lanes(width))))
         return vectors
@@ -218,10 +216,6 @@ class _Columns:
         )
 
 
-def _size(kind):
-    return 8 if kind is DOUBLE else 4
-
-
 def _pieces(columns, are_tall=False):
     """Columns as vectors that registers hold: the first of each, and how many it has.
 
@@ -254,8 +248,5 @@ def _number(code, array, k, size):
 
 def _prefetch(code, address):
     """Ask for what lies at an address."""
-    module, pointer = code.builder.module, ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32])
-    function = module.globals.get(PREFETCH) or ir.Function(module, kind, PREFETCH)
     flags = I32(0), I32(3), I32(1)  # to read, into all caches, data
-    code.builder.call(function, [code.builder.inttoptr(address.value, pointer), *flags])
+    code.intrinsic(PREFETCH, VOID, code.pointer(address, ir.IntType(8)), *flags)

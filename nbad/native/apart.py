@@ -48,8 +48,7 @@ def _print():
         with code.loop(k + 1, arrays) as other:
             start, end = _bounds(code, code.field(args, other))
             demand((low >= end) | (start >= high))
-    code.finish(code.call(answer, 1))
-    return str(code.function.module)
+    return code.text(code.call(answer, 1))
 
 
 def _bounds(code, array):

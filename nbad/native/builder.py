@@ -139,6 +139,12 @@ class Code:
             return Int(self.builder, self.builder.call(function.function, raw))
         return Int(self.builder, self.builder.call(self.pointer(function, ir.FunctionType(I64, [I64] * len(raw))), raw))
 
+    def intrinsic(self, name, returns, *args):
+        """Call a function of LLVM's own, of raw values."""
+        module = self.function.module
+        function = module.globals.get(name) or ir.Function(module, ir.FunctionType(returns, [a.type for a in args]), name)
+        return self.builder.call(function, args)
+
     def stack(self, size):
         """Address of `size` bytes on the stack."""
         room = self.builder.alloca(ir.IntType(8), size=_raw(size))
@@ -222,3 +228,7 @@ class Code:
         else:
             self.builder.ret(value.value)
         return self
+
+    def text(self, value=None):
+        """Return from the function, and print its module."""
+        return str(self.finish(value).function.module)

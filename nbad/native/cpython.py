@@ -119,8 +119,7 @@ def _print_repeat():
             with code.when(made.differs(false)):
                 code.call(code.field(table, HOLD), result)
                 code.builder.ret(result.value)
-    code.finish(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, names))
-    return str(code.function.module)
+    return code.text(code.call(code.field(table, CALL), code.field(table, GENERAL), args, count, names))
 
 
 def lender(take, give, room):
@@ -179,8 +178,7 @@ def _print_lend():
             code.call(code.field(table, RELEASE), block)
         with code.when(capsule.differs(0)):
             code.call(code.field(table, SET_TABLE), capsule, table)
-    code.finish(capsule)
-    return str(code.function.module)
+    return code.text(capsule)
 
 
 def _print_returned():
@@ -208,8 +206,7 @@ def _print_returned():
         with code.when(place.equals(0)):
             code.call(code.field(table, RELEASE), block)
         code.call(code.field(table, SHOW), *map(code.load, errors))
-    code.finish()
-    return str(code.function.module)
+    return code.text()
 
 
 def emptied(table):
@@ -231,8 +228,7 @@ def _print_next():
     with code.when(block.equals(0)):
         block.set(code.field(table, NONE))
         code.call(code.field(table, RETAIN), block)
-    code.finish(block)
-    return str(code.function.module)
+    return code.text(block)
 
 
 def api(name):
@@ -347,8 +343,7 @@ def _print_phase():
     phase = code.variable(own(0))
     with code.loop(1, count) as k:
         phase.set(code.select(own(k).equals(phase), phase, -1))
-    code.finish(code.call(code.field(table, 0), phase))
-    return str(code.function.module)
+    return code.text(code.call(code.field(table, 0), phase))
 
 
 def _phase_in_python(*arrays):

@@ -32,5 +32,4 @@ def _print():
     launch, size, tiles = code.field(table, LAUNCH), code.field(table, SCRATCH_BYTES), code.field(table, TILES)
     seeds = short(code, code.field(args, count - 1) + DIGIT)
     code.call(code.field(table, WORK), launch, args, code.stack(size), 0, tiles, 0, seeds)
-    code.finish(code.call(code.field(table, DONE), 1))
-    return str(code.function.module)
+    return code.text(code.call(code.field(table, DONE), 1))

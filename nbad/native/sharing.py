@@ -71,8 +71,7 @@ def _address(name, make):
 def _print_share():
     code = Code(ir.Module("share"), "share", 2, internal=False)
     _chunks(code, *code.parameters)
-    code.finish()
-    return str(code.function.module)
+    return code.text()
 
 
 def _print_listen():
@@ -93,8 +92,7 @@ def _print_listen():
         with code.when(_exchanged(code, helper, code.int(FREE), code.int(ASLEEP))):
             code.call(code.field(team, ACQUIRE), code.field(helper, BELL), 1)
         left.set(1)
-    code.finish()
-    return str(code.function.module)
+    return code.text()
 
 
 def _print_together():
@@ -121,8 +119,7 @@ def _print_together():
         _pause(code)
         with code.when(code.int(ROUNDS) < rounds):
             code.call(code.field(team, LEAVE))
-    code.finish()
-    return str(code.function.module)
+    return code.text()
 
 
 def _helper(team, thread):
@@ -180,6 +177,4 @@ def _exchanged(code, address, old, new):
 def _pause(code):
     """Leave the core to its other thread, for some 20 ns, where it has one."""
     if host().triple.startswith("x86"):
-        kind = ir.FunctionType(VOID, [])
-        module = code.function.module
-        code.builder.call(module.globals.get("llvm.x86.sse2.pause") or ir.Function(module, kind, "llvm.x86.sse2.pause"), [])
+        code.intrinsic("llvm.x86.sse2.pause", VOID)

@@ -57,8 +57,7 @@ def _print_worker():
     functions = _Functions(module)
     code = Code(module, "work", 7, internal=False)
     _Share(code, functions).work()
-    code.finish()
-    return str(module)
+    return code.text()
 
 
 class _Functions:
