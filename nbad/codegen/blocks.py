@@ -231,6 +231,10 @@ class Block(Entry):
     def _misses(self, square: Square) -> bool:
         return not self._missing.isdisjoint(self.columns[square.start : square.start + square.columns])
 
+    def end(self) -> None:
+        """Store what waited for nothing: inputs and constants alone."""
+        self.store(self.left)
+
     def store(self, complete: list[Square]) -> None:
         """Print some squares, for each register of a vector one after the other."""
         self.left = [square for square in self.left if square not in complete]

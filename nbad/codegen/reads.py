@@ -135,13 +135,16 @@ class Lines(Entry):
             return super().before()
         return PLACE.format(row=self.row, number=self.number, mask=self.items - 1).splitlines()
 
-    def load(self, k: int) -> str:
+    def load(self, k: int) -> dict[int, str]:
         """Print the load of an input: its name."""
         each = self._parts(self.rows[k][0])
-        return self.joined([self.named(f"load {kind}, ptr {at}, align {self.size}") for _, kind, at in each], self.items)
+        return {k: self.joined([self.named(f"load {kind}, ptr {at}, align {self.size}") for _, kind, at in each], self.items)}
 
-    def store(self, k: int) -> None:
-        """Print the stores of a node."""
+    def end(self) -> None:
+        """Nothing waits."""
+
+    def know(self, k: int) -> None:
+        """Store a node."""
         for place in self.rows.get(k, ()):
             self.printer.body.add()  # maybe of a new block, in which the node is known then
             vector = self.printer.operand(k)

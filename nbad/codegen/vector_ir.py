@@ -175,33 +175,26 @@ class Printer:
         self.partners = _partners(oplist)
         self.pace = Pace(self)
         self.rows: dict[int, list[int]] = {}
-        self.blocks: list[Block] = []
-        self.lined = self._lined()
+        self.blocks: list[Block | Lines] = []
         self.places = [row for row, inputs in enumerate(oplist.sources) for _ in inputs]  # the row of each input
-        self.reads: dict[int, Read] = {}
+        self.reads: dict[int, Read | Lines] = {}
+        lines, last = oplist.form.lines, len(oplist.sources) + len(oplist.results) - 1
         for row, inputs in enumerate(oplist.sources):
-            if len(inputs) > 1 and not (row == 0 and oplist.form.lines == "read"):
-                self.reads |= dict.fromkeys(inputs, Read(row, inputs.start, len(inputs), self))
-        last = len(oplist.sources) + len(oplist.results) - 1
+            if len(inputs) > 1:
+                is_lined = row == 0 and lines == "read"
+                read = Lines(row, inputs, self, is_stored=False) if is_lined else Read(row, inputs.start, len(inputs), self)
+                self.reads |= dict.fromkeys(inputs, read)
         for row, columns in enumerate(oplist.results, len(oplist.sources)):
-            if len(columns) > 1 and not (row == last and oplist.form.lines == "written"):
+            if len(columns) == 1:
+                self.rows.setdefault(columns[0], []).append(row)
+            elif row == last and lines == "written":
+                self.blocks.insert(0, Lines(row, columns, self, is_stored=True))
+            elif columns:
                 self.blocks.append(Block(row, columns, self))
-            for k in columns if len(columns) == 1 else ():
-                self.rows.setdefault(k, []).append(row)
-        every = *self.reads.values(), *self.blocks, *filter(None, [self.lined])
-        self.entries: dict[int, Entry] = {entry.row: entry for entry in every}  # those of several items
+        self.entries: dict[int, Entry] = {entry.row: entry for entry in (*self.reads.values(), *self.blocks)}  # of several items
         is_long = given is None and len(oplist.nodes) >= LONG
-        in_blocks = {k for block in self.blocks for k in block.columns}
+        in_blocks = {k for block in self.blocks if isinstance(block, Block) for k in block.columns}
         self.spills = Spills(body, oplist.nodes, self.vector, in_blocks) if is_long else None
-
-    def _lined(self) -> Lines | None:
-        """Rows in lines, of a kernel that has some."""
-        oplist = self.oplist
-        if self.given is not None or not oplist.form.lines:
-            return None
-        if oplist.form.lines == "read":
-            return Lines(0, oplist.sources[0], self, is_stored=False)
-        return Lines(len(oplist.sources) + len(oplist.results) - 1, oplist.results[-1], self, is_stored=True)
 
     @property
     def lines(self) -> list[str]:
@@ -324,15 +317,13 @@ class Printer:
                 self.pace.uses(row, 1, 0, self.width, is_stored=True)
             place = f"align {LINE}, !nontemporal !0" if self.oplist.form.streams else f"align {ITEMSIZE[self.oplist.dtype]}"
             self.body.add(f"  store {self.vector} {operand}, ptr %r{row}, {place}")
-        if self.lined and self.lined.is_stored:
-            self.lined.store(k)
         for block in self.blocks:
             block.know(k)
 
     def end(self) -> None:
         """The stores that waited for nothing: of inputs and constants alone."""
         for block in self.blocks:
-            block.store(block.left)
+            block.end()
 
     def operand(self, k: int) -> str:
         """How node `k` is written as an operand."""
@@ -365,8 +356,6 @@ class Printer:
         """An input, loaded once in each block that uses it."""
         if k in self.reads:
             return spills.known_here(self.reads[k].load(k))[k]
-        if self.lined and self.places[k] == self.lined.row:
-            return spills.known_here({k: self.lined.load(k)})[k]
         tag = f"{k}.{len(self.body.lines)}"
         address = [
             f"  %a{tag} = getelementptr ptr, ptr %table, i64 {self.places[k]}",
@@ -377,8 +366,6 @@ class Printer:
 
     def _loaded(self, k: int) -> str:
         row = self.places[k]
-        if self.lined and row == self.lined.row:
-            return self.lined.load(k)
         self.body.add(f"  %r{row} = getelementptr {self.scalar}, ptr %s{row}, i64 %i")
         self.body.add(f"  %v{k} = load {self.vector}, ptr %r{row}, align {ITEMSIZE[self.oplist.dtype]}")
         return f"%v{k}"
