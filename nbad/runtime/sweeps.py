@@ -287,9 +287,9 @@ class Pushing:
     def __init__(self, program, plan, arguments, layout, order):
         self.program, self.plan, self.layout, self.arguments, self.order = program, plan, layout, arguments, order
         self._cores, self._launches = [program.cores[a] for a in arguments], Memo()
-        own = [layout.shapes[a] for a in arguments]
+        self.names, self.shapes = ([each[a] for a in arguments] for each in (program.names, layout.shapes))
         is_known = order is None or program.structure.is_usual  # results in others cannot be turned
-        is_plain = layout.is_small and is_known and own == [layout.shape + core for core in self._cores]
+        is_plain = layout.is_small and is_known and self.shapes == [layout.shape + core for core in self._cores]
         make = functools.partial(plain.pushforward, program, plan, arguments, layout.dtype)
         self.plain = plain.Map(make, order) if is_plain else None
 

@@ -33,8 +33,8 @@ class Pushforward(Public):
     Made by `nbad.linearize`. Calling it takes one tangent per argument; `batched` takes many of each.
     """
 
-    def __init__(self, pushing, arguments, rows, indices=()):
-        self._program, self._layout, self._arguments = pushing.program, pushing.layout, arguments
+    def __init__(self, pushing, rows, indices=()):
+        self._program, self._layout = pushing.program, pushing.layout
         self._pushing, self._rows, self._indices = pushing, rows, indices
 
     def __repr__(self) -> str:
@@ -139,14 +139,14 @@ class Pushforward(Public):
         return made_of(self._program)
 
     def _parts(self):
-        return self._pushing, self._arguments, self._rows, self._indices
+        return self._pushing, self._rows, self._indices
 
     def _count(self, given, arrays):
         return count_of(given, arrays, "tangent", lambda: self._example(True))
 
     def _example(self, is_batched):
         """A call that fits; of no tangents there are as many as one likes."""
-        shapes = [self._layout.shapes[k] for k in self._arguments]
+        shapes = self._pushing.shapes
         texts = many(shapes) if is_batched else ["1.0"] * len(shapes)
         return f"{MANY if is_batched and shapes else ONE}({self._written(texts)})"
 
@@ -155,8 +155,7 @@ class Pushforward(Public):
         return in_tuple(texts)
 
     def _read(self, given, tangents):
-        names = [self._program.names[k] for k in self._arguments]
-        shapes = [self._layout.shapes[k] for k in self._arguments]
+        names, shapes = self._pushing.names, self._pushing.shapes
         if not isinstance(tangents, tuple | list) or len(tangents) != len(names):
             got = f"{len(tangents)} tangents" if isinstance(tangents, tuple | list) else shown(tangents)
             raise ArgumentValueError(
@@ -228,7 +227,7 @@ def linearize(f: Kernel, /, *xs: ArrayArgument, argnums: Argnums = None, **kwarg
     sweep, pushing = linearized(call)
     *leaves, rows = sweep(call.given)
     indices = call.given[len(call.arrays) :]
-    return sweeps.structured(call.program, leaves), Pushforward(pushing, call.arguments, rows, indices)
+    return sweeps.structured(call.program, leaves), Pushforward(pushing, rows, indices)
 
 
 def linearized(call):

@@ -140,7 +140,7 @@ def _operator(call):
     sweep, pushing = linearized(call)
     *_, rows = sweep(call.given)
     shapes, whole = (tuple(each[k] for k in call.arguments) for each in (layout.shapes, layout.whole))
-    pushforward = Pushforward(pushing, call.arguments, rows, call.given[len(call.arrays) :])
+    pushforward = Pushforward(pushing, rows, call.given[len(call.arrays) :])
     reverse = reverse_of(program, pushing.plan, call.arguments, layout.dtype)
     picked = Picked(whole, call.indices) if call.indices else None
     pullback = Pullback(reverse, rows, layout.shape, shapes, picked=picked, order=pushing.order)
