@@ -128,7 +128,7 @@ def _scarce(sweeps: "_Sweeps", wrt: tuple[int, ...], kept: list[int]) -> JointGr
             condition, entry = row[k]
             touches_vertex = m >= len(outputs) or columns[k] >= inputs
             if touches_vertex and condition != sweeps.conditions.always:
-                conditions[len(entries)] = sweeps.number(condition)
+                conditions[len(entries)] = sweeps.builder.number(condition)
             entries[m, columns[k]] = entry if touches_vertex else sweeps.where(condition, entry)
     vertices = range(len(outputs), len(outputs) + len(kept))
     entries, scaled = moved(sweeps.builder, entries, vertices, inputs, conditions)
@@ -220,10 +220,6 @@ class _Sweeps:
             yield {root: _Tangent(self.conditions.always, self.one)} if root in ends else self._part(root, ends)
         for root in kept:
             yield self._part(root, ends)
-
-    def number(self, condition: int) -> int:
-        """A condition as 1 or 0."""
-        return self.builder.add("select", condition, self.one, self.builder.constant(0.0))
 
     def reverse(self) -> list[Row]:
         """One row of the Jacobian per output: input slot to node."""

@@ -9,7 +9,9 @@ After A. Griewank, A. Walther, "Evaluating Derivatives" (2008), chapters 9 and 1
 what they cost.
 """
 
+import functools
 import heapq
+import operator
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -201,20 +203,13 @@ class _Full(NamedTuple):
         tails = {v: 1 << k for k, v in enumerate(sorted(linear.above.keys() - linear.below.keys()))}
         for v in reversed(order):
             if v in linear.below:
-                tails[v] = _union(tails[tail] for tail in linear.below[v])
+                tails[v] = functools.reduce(operator.or_, (tails[tail] for tail in linear.below[v]), 0)
         reached = {v: 1 << k for k, v in enumerate(heads)}
         for v in order:
             for tail in linear.below.get(v, ()):
                 reached[tail] = reached.get(tail, 0) | reached[v]
         arcs = ((v, arc) for v, row in linear.below.items() for arc in row.values() if not arc.is_unit)
         return cls(sum(tails.get(v, 0).bit_count() for v in heads), sum(reached[v].bit_count() for v, _ in arcs))
-
-
-def _union(sets: Iterable[int]) -> int:
-    found = 0
-    for one in sets:
-        found |= one
-    return found
 
 
 def _topological(linear: LinearMap, heads: Collection[int]) -> list[int]:
