@@ -1,6 +1,5 @@
 """Under which condition a value is used: conditions as nodes, and the tree of branches that they form."""
 
-import functools
 import heapq
 from typing import NamedTuple
 
@@ -72,7 +71,7 @@ class Conditions:
             inside, outside = group.pop(condition), zero if opposite is None else group.pop(opposite, zero)
             self.contribute(group, parent, self.builder.add("select", literal, inside, outside))
             heapq.heappush(inmost, (-self._branch(parent).depth, parent))
-        return functools.reduce(lambda a, b: self.builder.add("add", a, b), group.values()) if group else zero
+        return self.builder.fold("add", group.values()) if group else zero
 
     def _branch(self, condition: int) -> _Branch:
         """The branch of a condition; a union of branches is a branch of its own."""

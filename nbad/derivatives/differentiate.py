@@ -304,7 +304,7 @@ class _Sweeps:
 
     def _joined(self, node: Node, parts: list[_Tangent]) -> _Tangent:
         """The sum of all parts, right where one of their conditions holds, and the union of these."""
-        region = functools.reduce(lambda p, q: self.builder.add("or", p, q), (part.condition for part in parts))
+        region = self.builder.fold("or", (part.condition for part in parts))
         if node.op == "select" and len(parts) == 2:  # one of them counts: no zero need be added
             return _Tangent(region, self.builder.add("select", node.args[0], *(part.node for part in parts)))
         group: dict[int, int] = {}

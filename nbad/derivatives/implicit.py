@@ -147,7 +147,7 @@ def newton(equations: Equations, tol: float, max_passes: int) -> Loop:
     v, s, size = each, range(len(each), 2 * len(each)), 2 * len(each)
     values, by_unknowns, _ = equations.evaluated(builder, [*v, *range(size + 1, len(builder.inputs))])
     moves = [row[0] for row in elimination.solved(builder, by_unknowns, [[value] for value in values])]
-    at_root = functools.reduce(lambda p, q: builder.add("and", p, q), (_read(builder, "Eq(f, 0)", f=f) for f in values))
+    at_root = builder.fold("and", (_read(builder, "Eq(f, 0)", f=f) for f in values))
     moves = [builder.add("select", at_root, builder.constant(0.0), move) for move in moves]  # of a double root it is 0/0
     after = [builder.add("sub", a, b) for a, b in zip(v, moves, strict=True)]
     step = builder.build([_goes_on(builder, v, s, size, tol), *after, *moves, _greatest(builder, s)])
@@ -223,10 +223,7 @@ def newton_within(equations: Equations, tol: float, max_passes: int) -> Loop:
 def _goes_on(builder: GraphBuilder, unknowns: Sequence[int], steps: Sequence[int], size: int, tol: float) -> int:
     """Whether another step is due; what is no number, and never will be, is done too."""
     small, noise, number = (
-        functools.reduce(
-            lambda p, q: builder.add("and", p, q),
-            (_read(builder, text, tol, v=v, s=s) for v, s in zip(unknowns, steps, strict=True)),
-        )
+        builder.fold("and", (_read(builder, text, tol, v=v, s=s) for v, s in zip(unknowns, steps, strict=True)))
         for text in (SMALL, NOISE, "Eq(s, s)")
     )
     stays = _read(builder, "now > 0.9*size", now=_greatest(builder, steps), size=size)
@@ -236,7 +233,7 @@ def _goes_on(builder: GraphBuilder, unknowns: Sequence[int], steps: Sequence[int
 
 def _greatest(builder: GraphBuilder, steps: Sequence[int]) -> int:
     """The size of a step."""
-    return functools.reduce(lambda a, b: builder.add("maximum", a, b), (builder.add("abs", s) for s in steps))
+    return builder.fold("maximum", (builder.add("abs", s) for s in steps))
 
 
 def _read(builder: GraphBuilder, text: str, tol: float = 0.0, **nodes: int) -> int:

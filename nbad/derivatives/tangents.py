@@ -8,7 +8,6 @@ As elsewhere, what an element does not use cannot spoil its derivatives, by pred
 its state follows the column, which for some it does from a certain pass on, and for others is noted in a state of its own.
 """
 
-import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -194,7 +193,7 @@ class _Tangents:
 
     def _total(self, terms: Iterable[int]) -> int:
         nonzero = [term for term in terms if self.builder.value(term) != 0.0]
-        return functools.reduce(lambda a, b: self.builder.add("add", a, b), nonzero) if nonzero else self.builder.constant(0.0)
+        return self.builder.fold("add", nonzero) if nonzero else self.builder.constant(0.0)
 
     def _times(self, factor: int, tangent: int) -> int:
         """A product that is 0 wherever a branch makes the factor 0, whatever the tangent is."""

@@ -100,10 +100,8 @@ class Flags(NamedTuple):
 
     def any(self, builder: SimplifyingBuilder, numbers: Iterable[int]) -> int:
         """Whether one of some conditions holds, as a node of such a graph."""
-        conditions, found = self.conditions(builder), builder.constant(False)
-        for number in numbers:
-            found = builder.add("or", found, conditions[number])
-        return found
+        conditions = self.conditions(builder)
+        return builder.fold("or", [builder.constant(False), *(conditions[number] for number in numbers)])
 
 
 def alarmed(graph: Graph, flags: Flags, numbers: Sequence[int]) -> Graph:

@@ -4,6 +4,7 @@ A graph knows scalars only. Each input is one scalar slot (`x`, or `r[0]`, `r[1]
 node. Kinds are "real" and "bool"; the working dtype, float32 or float64, is chosen when the graph is lowered.
 """
 
+import functools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -249,6 +250,10 @@ class GraphBuilder:
         if kinds != row.operands:
             raise InternalError(f"`{op}` takes operands {row.operands}, got {kinds}")
         return self._intern(op, args, payload, row.kind, source or self.source)
+
+    def fold(self, op: str, nodes: Iterable[int]) -> int:
+        """An operation on all of some nodes, one after the other."""
+        return functools.reduce(lambda a, b: self.add(op, a, b), nodes)
 
     def number(self, k: int) -> int:
         """The node of a condition as 1.0 or 0.0; other nodes are numbers."""

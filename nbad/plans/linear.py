@@ -227,5 +227,5 @@ class _Walk:
         if bits not in self._known:
             same = [part.node for part in parts if part.bits == bits]
             nodes = same[:1] or [part.node for part in parts]
-            self._known[bits] = functools.reduce(lambda p, q: self.builder.add("or", p, q), nodes, self.builder.constant(False))
+            self._known[bits] = self.builder.fold("or", [self.builder.constant(False), *nodes])
         return _Reach(bits, self._known[bits])
