@@ -103,9 +103,9 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     """An argument that is no plain number as a tensor, checked; NumPy's float64 numbers are plain ones."""
     if isinstance(value, float):
         return float(value)
-    if isinstance(value, list | tuple) and all(isinstance(part, torch.Tensor) for part in value):
-        value = torch.stack(tuple(value)) if len({part.shape for part in value}) == 1 else value  # with their derivatives
     if not isinstance(value, torch.Tensor):
+        if _are_alike(value):
+            return _tensor(kernel, name, torch.stack(tuple(value)))  # with their derivatives
         array = as_array(kernel.whole_program().call, name, value)
         # autograd sees when a tensor that it keeps is changed, but not when an array is
         make = torch.tensor if torch.is_grad_enabled() else torch.as_tensor
@@ -117,6 +117,12 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     if value.is_complex():
         raise _unfit(kernel, name, "is complex", "a real dtype", f"{name}.real  # and {name}.imag as an argument of its own")
     return value
+
+
+def _are_alike(value: Any) -> bool:
+    """Whether tensors of one shape stand in a list or a tuple."""
+    is_theirs = isinstance(value, list | tuple) and all(isinstance(part, torch.Tensor) for part in value)
+    return is_theirs and len({part.shape for part in value}) == 1
 
 
 def _ordinary(array: np.ndarray) -> np.ndarray:
