@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nbad.errors import ArgumentTypeError
+from nbad.errors import ArgumentTypeError, ArgumentValueError
 from nbad.memo import MISSING
 
 NUMBERS = "iufb"  # kinds of dtypes
@@ -33,6 +33,16 @@ def together(named: dict[str, Any]) -> tuple[list[str], str] | None:
     else:
         line = f"pd.concat([{', '.join(names)}], axis=1).to_numpy().T"
     return names, f"{', '.join(names)} = {line}"
+
+
+def unaligned(call: str, named: dict[str, Any], value: Any, error: Exception) -> ArgumentValueError:
+    """The error for arguments that do not fit one another, in the words of the library that was asked."""
+    return ArgumentValueError(
+        f"{call}: the arguments do not fit one another",
+        got=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        expected=f"arguments that {type(value).__module__.partition('.')[0]} makes one of",
+        fix=aligning(named),
+    )
 
 
 def aligning(named: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 from nbad import foreign, labels, lines
 from nbad.api.signatures import Sizes, check_sizes, code_of, groups, in_order, name_in_code, sizes_in, with_sizes
 from nbad.api.statics import is_setting
-from nbad.errors import ArgumentTypeError, ArgumentValueError, leaving
+from nbad.errors import ArgumentTypeError, leaving
 from nbad.forks import IMPORTS
 from nbad.memo import Memo
 
@@ -290,7 +290,7 @@ def asked(kernel: Any, program: "Program", values: tuple[Any, ...], statics: dic
             # of labels with other levels pandas before 3.1 only asserts that they fit
             tells_of_labels = isinstance(error, ValueError | AssertionError) or labels.of_one_kind(named)
             if stand_in.fault is None and tells_of_labels:
-                raise _unaligned(program, named, value, error) from error
+                raise labels.unaligned(program.call, named, value, error) from error
             fault = error
             break
         leaves = answer if stand_in.nout > 1 else (answer,)
@@ -310,16 +310,6 @@ def _refuse_shapes(program: "Program", named: dict[str, Any]) -> None:
         with IMPORTS:
             from nbad.runtime.operands import common_shape
         common_shape(program.call, [codes[name] for name in names], shapes)
-
-
-def _unaligned(program: "Program", named: dict[str, Any], value: Any, error: Exception) -> ArgumentValueError:
-    """The error for arguments that do not fit one another, in the words of the library that was asked."""
-    return ArgumentValueError(
-        f"{program.call}: the arguments do not fit one another",
-        got=str(error).splitlines()[0] if str(error) else type(error).__name__,
-        expected=f"arguments that {type(value).__module__.partition('.')[0]} makes one of",
-        fix=labels.aligning(named),
-    )
 
 
 def _options(stand_in: StandIn, value: Any, values: tuple[Any, ...]) -> dict[str, Any]:
