@@ -30,9 +30,8 @@ from nbad.native import cpython, sharing
 from nbad.native.cpython import api
 from nbad.native.entry_table import TEAM_BITS
 from nbad.native.launch_table import TILE
-from nbad.native.launcher import launcher
 from nbad.native.sharing import FREE, leave, listen, share
-from nbad.native.worker import worker
+from nbad.native.worker import launcher, worker
 from nbad.runtime import memory
 
 SMALL = 60_000  # estimated nanoseconds: below, waking a thread or giving the interpreter's lock away costs more than it gains
