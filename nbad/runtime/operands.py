@@ -15,7 +15,7 @@ from nbad.runtime.strides import View, batch, memory_order, picking, strides_ove
 
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 WEAK = (float, int, bool)
-PLAIN = frozenset({float, np.float64})  # numbers that become float64 arrays as they are
+PLAIN = frozenset({float, *(np.dtype(code).type for code in "?bhilqBHILQefd")})  # numbers that become arrays as they are
 NUMBERS = frozenset({*WEAK, *PLAIN})
 
 
