@@ -44,14 +44,14 @@ def _print():
         thing = code.field(args, k)
         demand(type_of(code, thing).equals(code.field(table, ARRAY)))
     with code.loop(0, short(code, code.field(args, arrays) + DIGIT)) as k:
-        low, high = _bounds(code, code.field(args, k))
+        low, high = bounds(code, code.field(args, k))
         with code.loop(k + 1, arrays) as other:
-            start, end = _bounds(code, code.field(args, other))
+            start, end = bounds(code, code.field(args, other))
             demand((low >= end) | (start >= high))
     return code.text(code.call(answer, 1))
 
 
-def _bounds(code, array):
+def bounds(code, array):
     """Where the memory of an array begins, and where it ends at the latest."""
     data, strides = code.load(array + DATA), code.load(array + STRIDES)
     low, high = code.variable(data), code.variable(data + WIDEST)

@@ -25,7 +25,8 @@ from nbad.native.sharing import together
 # elements that are swept at once where there are many seeds: what residuals they have is in the nearest cache for the next seed;
 # 8 seeds of 20,000 elements take 92 us, and 124 us in parts of 1,024. Rows of numbers are as long
 AT_ONCE = 2 * TILE
-NEW_NUMBER, RETURN_NUMBER, OWNED_BY = 93, 76, 282  # `PyArray_New` and `PyArray_Return` in the table of NumPy's binary interface
+# `PyArray_New`, `PyArray_Return` and others in the table of NumPy's binary interface
+NEW_NUMBER, RETURN_NUMBER, OWNED_BY, COPY_INTO = 93, 76, 282, 50
 
 
 class Move(NamedTuple):
@@ -50,6 +51,8 @@ class Bounds(NamedTuple):
         So many at most; and where numbers among the inputs decide work that could be done once.
     shared_from, long_from, woken_from : int
         From so many on helpers that listen share the work; the interpreter's lock is given away; helpers that sleep are woken.
+    copied : int
+        Items of an input, up to which NumPy lays it out anew where a kernel does not read it as it is.
     """
 
     most: int
@@ -57,6 +60,7 @@ class Bounds(NamedTuple):
     shared_from: int
     long_from: int
     woken_from: int
+    copied: int = 0
 
 
 class Means(NamedTuple):
@@ -101,10 +105,15 @@ class Plain(NamedTuple):
         Whether all but residual rows have a leading axis of seeds.
     primals : int
         How many of the inputs are primals, where the rest are their tangents.
-    shared : tuple of bool
-        For each result, whether all elements share it: it is their sum, and has no axes of theirs. Where it is (), none is.
+    shared : tuple of int
+        For each result, whether all elements share it: it is their sum, and this is 1 more than its axes of length 1. Where it is
+        (), none is.
     deciding : tuple of int
         Sets of inputs, as bits: where all of one are numbers, there is work that is better done once for many elements.
+    floating : sequence of int
+        The inputs by which is differentiated: arrays of integers are no such ones.
+    order : tuple of int
+        The axes of the elements as they lie in residual rows that are given, and so in all else; () where that is C order.
     """
 
     kernel: TileKernel
@@ -116,6 +125,8 @@ class Plain(NamedTuple):
     primals: int = 0
     shared: tuple = ()
     deciding: tuple = ()
+    floating: Sequence[int] = ()
+    order: tuple = ()
 
 
 def entry(sweep, bounds, means):
@@ -127,7 +138,7 @@ def entry(sweep, bounds, means):
     kernel, dtype, inputs = sweep.kernel, sweep.kernel.dtype, sweep.inputs
     results = [result for group, _ in sweep.groups for result in group]
     arguments, moves = (*inputs, *results), (*sweep.loads, *sweep.stores)
-    shared = (*(False for _ in inputs), *(sweep.shared or [False] * len(results)))
+    shared = (*(0 for _ in inputs), *(sweep.shared or [0] * len(results)))
     rows = [*range(len(sweep.loads)), *range(kernel.rows - len(sweep.stores), kernel.rows)]  # between them: those nobody asks for
     *rooms, room = accumulate([*kernel.reads, *kernel.widths], initial=0)  # where each has its items in scratch, and of all
     whole = max(kernel.width, LINE // dtype.itemsize) if kernel.lines else kernel.width  # a tile begins with a line
@@ -149,16 +160,17 @@ def entry(sweep, bounds, means):
         table.INPUTS: len(inputs), table.RESULTS: len(results), table.GROUPS: len(sweep.groups), table.MOVES: len(moves),
         table.LOADS: len(sweep.loads), table.DECIDING: len(sweep.deciding), table.IN_PLACE: in_place,
         table.FROM_ROWS: bool(inputs) and isinstance(inputs[0], Rows), table.BATCHED: sweep.batched, table.PRIMALS: sweep.primals,
-        table.LIMIT: most, table.FEW: min(most, bounds.few), table.TILE_SIZE: tile, table.AT_ONCE: at_once,
+        table.LIMIT: most, table.FEW: min(most, bounds.few), table.COPIED: bounds.copied,
+        table.TILE_SIZE: tile, table.AT_ONCE: at_once,
         table.WHOLE: whole if kernel.lines else 1, table.SHARED_FROM: bounds.shared_from, table.LONG_FROM: bounds.long_from,
         table.WOKEN_FROM: bounds.woken_from, table.ASKED: lasting(means.asked), table.FRESH_FROM: means.fresh_from,
-        table.LEASED: lasting(means.leased), table.SUMS: sums,
+        table.LEASED: lasting(means.leased), table.SUMS: sums, table.ORDERED: len(sweep.order),
     }  # fmt: skip
     cores, fields = [() if isinstance(a, Rows) else a for a in arguments], []
     core_at = table.HEADER + table.ARGUMENT * len(arguments)
-    for a, core, is_shared in zip(arguments, cores, shared, strict=True):
+    for k, (a, core) in enumerate(zip(arguments, cores, strict=True)):
         is_rows = isinstance(a, Rows)
-        fields += [is_rows, len(core), core_at, a.number if is_rows else math.prod(core), is_shared]
+        fields += [is_rows, len(core), core_at, a.number if is_rows else math.prod(core), shared[k], k in sweep.floating]
         core_at += len(core)
     fields += chain.from_iterable(cores)
     sections = {
@@ -166,6 +178,7 @@ def entry(sweep, bounds, means):
         table.GROUPS_AT: [field for group, is_tuple in sweep.groups for field in (len(group), is_tuple)],
         table.DECIDING_AT: sweep.deciding,
         table.ROOMS_AT: rooms,
+        table.ORDER_AT: sweep.order,
     }
     for place, section in sections.items():
         header[place] = table.HEADER + len(fields)
@@ -180,7 +193,8 @@ def _of_python(dtype):
     """What an entry knows of Python and NumPy: types, objects, and functions of theirs."""
     return {
         table.ARRAY: id(np.ndarray), table.TUPLE: id(tuple), table.NONE: id(None), table.FLOAT: id(float),
-        table.NUMBER: id(np.float64 if dtype.itemsize == 8 else float), table.ITEM_TYPE: kind_of(dtype),
+        table.NUMBER: id(np.float64 if dtype.itemsize == 8 else float), table.INTEGER: id(int), table.ITEM_TYPE: kind_of(dtype),
+        table.COPY: numpy_api(COPY_INTO), table.FAILED: api("PyErr_Occurred"), table.FORGET: api("PyErr_Clear"),
         table.TYPE_NUMBER: dtype.num, table.NEW: numpy_api(NEW_NUMBER), table.RETURN: numpy_api(RETURN_NUMBER),
         table.OWN: numpy_api(OWNED_BY), table.TUPLE_NEW: api("PyTuple_New"), table.TUPLE_SET: api("PyTuple_SetItem"),
         table.AS_SIZE: api("PyLong_AsSsize_t"), table.FROM_SIZE: api("PyLong_FromSsize_t"),

@@ -1,91 +1,23 @@
-"""What an entry asks of its arguments: one dtype, one element space, contiguous memory, and room of its own for each result."""
+"""What an entry asks of its arguments: one dtype, one element space, and memory of its own for each result.
 
-from nbad.codegen.host import host
+A kernel reads what is contiguous in the order of the call. Of few elements NumPy lays out anew what is not, be it by strides, by
+its dtype or by axes that it lacks: the general way takes up to 15 times as long.
+"""
+
+from contextlib import contextmanager
+
 from nbad.native import entry_table as t
-from nbad.native.block_sum import block_sum_function
-from nbad.native.convert import FLOATS
-from nbad.native.cpython import (
-    DATA,
-    DESCR,
-    FLAGS,
-    HEAD,
-    ITEMS,
-    KIND,
-    NDIM,
-    USUAL,
-    WRITEABLE,
-    length,
-    new_function,
-    short,
-    type_of,
-)
-from nbad.native.launch_table import LANES
+from nbad.native.apart import bounds
+from nbad.native.convert import DOUBLE
+from nbad.native.cpython import CONTIGUOUS, DATA, FLAGS, HEAD, ITEMS, STRIDES, USUAL, WRITEABLE, length, short, type_of
+from nbad.native.entry_arrays import Arrays
+
+SINGLES, DOUBLES = 11, 12  # numbers of dtypes; before them are those of bools and integers
+SPREAD = 4  # of vectors that are broadcast one sixteenth of the items is laid out anew
 
 
-class Arguments:
+class Arguments(Arrays):
     """The first part of an entry's code, for one dtype: it demands what makes a call a plain case, and notes what it found."""
-
-    def __init__(self, name, dtype):
-        self.code, self.table, self.call, given = new_function(name)
-        self.item, self.kind = dtype.itemsize, FLOATS[dtype.itemsize]
-        self.register = host().width(dtype.name)  # items in one
-        self.from_rows = self.field(t.FROM_ROWS)
-        self.refused = self.refusal()
-        self.demand(given.equals(self.from_rows * 2 + 2))
-        self.inputs, self.results = self.field(t.INPUTS), self.field(t.RESULTS)
-        self.out = self.code.field(self.call, self.from_rows * 2 + 1)
-        self.has_out = self.out.differs(self.field(t.NONE))
-        self.given = self.inputs + self.code.select(self.has_out, self.results, 0)
-        self.lead, self.count, self.seeds = (self.code.variable(k) for k in (0, 1, 1))
-        self.batched = self.field(t.BATCHED)  # 1 where all but residual rows have an axis of seeds in front
-        self.lengths, self.shape = (self.code.stack(8 * n) for n in (t.MOST_DIMENSIONS, 2 * t.MOST_DIMENSIONS + 1))
-        stacks = [self.code.stack(8 * t.MOST_ARGUMENTS) for _ in range(6)]
-        self.args, self.things, self.data, self.ends, self.sizes, self.kinds = stacks
-        self.block_sum, self.lanes = block_sum_function(self.code.function.module), self.code.stack(8 * LANES)
-        self.numbers = self.code.variable(0)  # which inputs are numbers, one bit each
-        self.asked = self.code.variable(0)  # who may share the work
-        self.held = [self.code.variable(0) for _ in range(2)]  # tuples under construction
-
-    # --- small words
-
-    def field(self, index):
-        """A field of the table."""
-        return self.code.field(self.table, index)
-
-    def argument(self, k, field):
-        """A field of an argument there."""
-        return self.field(k * t.ARGUMENT + (t.HEADER + field))
-
-    def refusal(self):
-        """The block that answers "not mine"; nothing was done then."""
-        builder, block = self.code.builder, self.code.function.append_basic_block("refused")
-        with builder.goto_block(block):
-            builder.ret(self.code.call(self.field(t.ANSWER), 0).value)
-        return block
-
-    def demand(self, condition):
-        """Go on where a condition holds: no chain of conditions waits in memory, so that calls of one element are faster."""
-        following = self.code.function.append_basic_block()
-        self.code.builder.cbranch(condition.value, following, self.refused)
-        self.code.builder.position_at_end(following)
-
-    def is_array(self, thing):
-        return type_of(self.code, thing).equals(self.field(t.ARRAY))
-
-    def fill(self, row, value, count):
-        """Store a value as often, by whole registers: what is stored by items is slow to load as a vector."""
-        code, vector = self.code, self.code.splat(value, self.register)
-        with code.loop(0, count, self.register) as i:
-            code.store(row + i * self.item, vector, vector.type)
-
-    def copy(self, target, source, count):
-        """Copy `count` items; target and source are addresses, each with how many items lie between neighbours."""
-        (target, into), (source, step) = target, source
-        with self.code.loop(0, count) as i:
-            item = self.code.load(source + i * self.item * step, self.kind)
-            self.code.store(target + i * self.item * into, item, self.kind)
-
-    # --- what is given
 
     def unpack(self):
         """Lay out what is given: inputs, and behind them results, of which each group is a tuple or a single one."""
@@ -124,43 +56,44 @@ class Arguments:
             thing, is_scalar = code.field(self.args, k), self.argument(k, t.DEPTH).equals(0)
             kind = type_of(code, thing)
             with code.when(kind.differs(self.field(t.ARRAY))):
-                self.demand((kind.equals(self.field(t.FLOAT)) | kind.equals(self.field(t.NUMBER))) & is_scalar)
+                is_whole = kind.equals(self.field(t.INTEGER))
+                self.demand((kind.equals(self.field(t.FLOAT)) | kind.equals(self.field(t.NUMBER)) | is_whole) & is_scalar)
                 self.note(k, t.A_NUMBER)
+                code.put(self.data, k, thing + HEAD)
+                with code.when(is_whole):
+                    self.read_whole_number(k, thing)
             may_be = is_scalar & self.from_rows.equals(0) & kind.equals(self.field(t.ARRAY))
-            with code.when(may_be), code.when(short(code, thing + NDIM).equals(0)):
-                self.note(k, t.WITHOUT_AXES)
-        primals = self.field(t.PRIMALS)
-        with code.when(primals.differs(0)), code.loop(primals, self.inputs) as k:
-            self.check_tangent(k, k - primals)
+            with code.when(may_be), code.when(self.axes(thing).equals(0)):
+                self.note(k, t.ONE_ITEM)
         if self.item == 4:
-            self.demand_an_array()
+            self.demand_a_strong_one()
         with code.loop(self.inputs, self.given) as k:
             self.demand(self.is_array(code.field(self.args, k)))
 
-    def demand_an_array(self):
-        """Numbers are weak, and alone they are float64."""
-        code, primals = self.code, self.field(t.PRIMALS)
-        found = code.variable(self.from_rows)
-        with code.loop(0, code.select(primals.equals(0), self.inputs, primals)) as k:
-            found.set(code.select(self.is_a(k, t.A_NUMBER), found, 1))
-        self.demand(found.differs(0))
+    def read_whole_number(self, k, thing):
+        """A double of it."""
+        code, value = self.code, self.code.call(self.field(t.AS_SIZE), thing)
+        with code.when(value.equals(-1)):
+            self.demand_no_error(code.call(self.field(t.FAILED)))
+        code.put(self.data, k, self.values + k * 8)
+        code.store(self.values + k * 8, code.builder.sitofp(value.value, DOUBLE), DOUBLE)
 
-    def check_tangent(self, k, primal):
-        """It has axes if its primal has; a number stands for any."""
-        is_alike = self.is_a(primal, t.AN_ARRAY).equals(self.is_a(k, t.AN_ARRAY))
-        self.demand(is_alike | self.is_a(k, t.A_NUMBER))
+    def demand_a_strong_one(self):
+        """Numbers are weak, and alone they are float64; arrays of float32 are float64 beside others alone."""
+        code, found = self.code, self.code.variable(0)
+        with code.loop(0, code.select(self.primals.equals(0), self.inputs, self.primals)) as k:
+            thing = code.field(self.args, k)
+            with code.when(~self.is_a(k, t.A_NUMBER)):
+                found.set(1 if self.item == 4 else code.select(self.dtype_of(thing).equals(SINGLES), found, 1))
+            if self.item == 8:
+                found.set(code.select(type_of(code, thing).equals(self.field(t.NUMBER)), 1, found))
+        self.demand(found.differs(0) | self.from_rows.differs(0))
 
-    def note(self, k, kind):
-        """One value for all elements: a number, or an array without axes."""
-        self.code.put(self.kinds, k, kind)
-        self.numbers.set(self.numbers | self.code.int(1) << k)
-
-    def is_a(self, k, kind):
-        return self.code.field(self.kinds, k).equals(kind)
+    # --- the element space
 
     def find_shape(self):
-        """The element space: the one that is given, or that of the first array; of numbers alone it is empty."""
-        code, found = self.code, self.code.variable(0)
+        """The element space: the one that is given, or what arrays broadcast to; of numbers alone it is empty."""
+        code = self.code
         with code.when(self.from_rows.differs(0)):
             shape = code.field(self.call, 0)
             self.lead.set(code.load(shape + HEAD))
@@ -168,25 +101,85 @@ class Arguments:
             with code.loop(0, self.lead) as d:
                 number = code.field(shape + ITEMS, d)
                 code.put(self.lengths, d, code.call(self.field(t.AS_SIZE), number))
-        with code.when(self.from_rows.equals(0)), code.loop(0, self.inputs) as k:
-            thing = code.field(self.args, k)
-            with code.when(found.equals(0) & self.is_a(k, t.AN_ARRAY)):
-                lead = short(code, thing + NDIM) - self.argument(k, t.DEPTH)
-                found.set(1)
-                self.lead.set(lead)
-                self.demand(lead >= 0)
-                self.demand(lead <= t.MOST_DIMENSIONS)
-                with code.loop(0, lead) as d:
-                    code.put(self.lengths, d, length(code, thing, d))
-        with code.loop(0, self.lead) as d:
-            self.count.set(self.count * code.field(self.lengths, d))
-        self.demand(self.count >= 1)
+            with code.loop(0, self.field(t.ORDERED)) as d:
+                code.put(self.order, d, self.field(self.field(t.ORDER_AT) + d))
+        with code.when(self.from_rows.equals(0)):
+            self.take_first_shape()
         with code.when(self.batched.differs(0)):
             self.find_seeds()
-        elements = self.count * self.seeds
-        self.demand(self.field(t.LIMIT) >= elements)
-        with code.when(self.field(t.FEW) < elements):
-            self.demand_no_deciding()
+        self.count_elements()
+
+    def count_elements(self):
+        self.count.set(1)
+        with self.code.loop(0, self.lead) as d:
+            self.count.set(self.count * self.code.field(self.lengths, d))
+        self.demand(self.count >= 1)
+        self.demand(self.field(t.LIMIT) >= self.work())
+
+    def take_first_shape(self):
+        """That of the first array."""
+        code, found = self.code, self.code.variable(0)
+        with self.each_array() as (_, thing, own), code.when(found.equals(0)):
+            found.set(1)
+            self.demand(own >= 0)
+            self.demand(own <= t.MOST_DIMENSIONS)
+            self.lead.set(own)
+            with code.loop(0, own) as d:
+                code.put(self.lengths, d, length(code, thing, d))
+
+    def find_common_shape(self):
+        """That to which arrays are broadcast; where lengths disagree, NumPy will not lay one of them out anew."""
+        code = self.code
+        with self.each_array() as (_, _, own):
+            self.demand(own >= 0)
+            self.lead.set(code.select(self.lead < own, own, self.lead))
+        self.demand(self.lead <= t.MOST_DIMENSIONS)
+        with code.loop(0, self.lead) as d:
+            code.put(self.lengths, d, 1)
+        with self.each_array() as (_, thing, own), code.loop(0, own) as d:
+            size = length(code, thing, d)
+            with code.when(size.differs(1)):
+                code.put(self.lengths, self.lead - own + d, size)
+        with code.when(self.lead >= 2):
+            self.find_order()
+
+    @contextmanager
+    def each_array(self):
+        """The inputs that have axes: each one's number, the array, and how many of its axes are those of elements."""
+        code = self.code
+        with code.loop(0, self.inputs) as k, code.when(self.is_a(k, t.AN_ARRAY)):
+            thing = code.field(self.args, k)
+            yield k, thing, self.axes(thing) - self.argument(k, t.DEPTH)
+
+    def find_order(self):
+        """The order of axes in memory, as `nbad.runtime.strides.memory_order` says it: C order or Fortran's, others are refused.
+
+        What a pullback sums is summed in C order, so that is the order of its rows; and that of `out` is the caller's choice.
+        """
+        code, (rises, falls, is_shared) = self.code, (self.code.variable(0) for _ in range(3))
+        before, is_c_order = self.code.variable(0), self.code.variable(0)
+        with self.each_array() as (k, thing, own):
+            is_shared.set(code.select(self.is_whole(k, thing), is_shared, 1))
+            before.set(0)
+            with code.loop(0, own) as d:
+                step = self.step(thing, d)
+                rises.set(code.select(before.differs(0) & (before < step), 1, rises))
+                falls.set(code.select(step.differs(0) & (before >= step), 1, falls))
+                before.set(code.select(step.equals(0), before, step))
+        self.demand(self.lead.equals(2) | rises.equals(0) | (falls | is_shared).equals(0))
+        with code.when(self.argument(self.inputs + self.results - 1, t.IS_ROWS).differs(0)):
+            is_c_order.set(is_shared | self.numbers)
+        with code.when(self.has_out):
+            is_c_order.set(short(code, code.field(self.args, self.inputs) + FLAGS) & CONTIGUOUS)
+        with code.when(rises.differs(0) & (falls | is_c_order).equals(0)), code.loop(0, self.lead) as d:
+            self.is_turned.set(1)
+            code.put(self.order, d, self.lead - 1 - d)
+
+    def step(self, array, axis):
+        """Bytes from one item to the next along an axis, without sign; 0 where there is no next one."""
+        code, step = self.code, self.code.field(self.code.load(array + STRIDES), axis)
+        step = code.select(step < 0, code.int(0) - step, step)
+        return code.select(length(code, array, axis).equals(1), 0, step)
 
     def demand_no_deciding(self):
         """The numbers decide no work that is better done once."""
@@ -201,65 +194,101 @@ class Arguments:
         self.seeds.set(0)
         with code.loop(self.from_rows, self.inputs) as k:
             thing = code.field(self.args, k)
-            with code.when(self.seeds.equals(0) & self.is_a(k, t.AN_ARRAY) & short(code, thing + NDIM).differs(0)):
+            with code.when(self.seeds.equals(0) & self.is_a(k, t.AN_ARRAY) & self.axes(thing).differs(0)):
                 self.seeds.set(length(code, thing, 0))
         self.demand(self.seeds >= 1)
 
-    def check_input(self, k):
-        """Note where an argument's values lie."""
-        code, thing = self.code, self.code.field(self.args, k)
-        code.put(self.things, k, thing)
-        with code.when(self.is_a(k, t.A_NUMBER)):
-            self.lies(k, thing + HEAD, code.int(8))
-        with code.when(~self.is_a(k, t.A_NUMBER)):
-            self.lies(k, code.load(thing + DATA), self.bytes_of(k))
-        with code.when(self.is_a(k, t.WITHOUT_AXES)):
-            self.check_items(thing, USUAL)
-        with code.when(self.is_a(k, t.AN_ARRAY) & self.argument(k, t.IS_ROWS).equals(0)):
-            self.check_array(k, thing, USUAL)
+    # --- each argument
 
-    def check_items(self, thing, flags):
-        kind = self.code.load(self.code.load(thing + DESCR) + KIND)  # not the object: that of an unpickled array is another
-        self.demand(kind.equals(self.field(t.ITEM_TYPE)))
-        self.demand((short(self.code, thing + FLAGS) & flags).equals(flags))
+    def check_inputs(self):
+        """Note where their values lie."""
+        code = self.code
+        with code.loop(0, self.inputs) as k:
+            thing = code.field(self.args, k)
+            with code.when(~self.is_a(k, t.A_NUMBER)):
+                code.put(self.data, k, code.load(thing + DATA))
+                self.bytes_of(k)
+            with code.when(self.is_a(k, t.ONE_ITEM)):
+                self.demand(self.has_items(thing) & self.has_flags(thing, USUAL))
+            is_input = self.is_a(k, t.AN_ARRAY) & self.argument(k, t.IS_ROWS).equals(0)
+            with code.when(is_input), code.when(~self.is_as_read(k, thing)):
+                self.check_dtype(k, thing)
+                self.is_usual.set(0)
+        with code.when(self.is_usual.equals(0)):
+            self.lay_arrays_out()
+        with code.when(self.primals.differs(0)), code.loop(self.primals, self.inputs) as k:
+            self.check_tangent(k, k - self.primals)
+        with code.when(self.field(t.FEW) < self.work()):
+            self.demand_no_deciding()
 
-    def check_array(self, k, thing, flags):
-        self.check_items(thing, flags)
-        code, ndim = self.code, self.lay_shape_out(k)
-        self.demand(short(code, thing + NDIM).equals(ndim))
-        with code.loop(0, ndim) as d:
-            self.demand(length(code, thing, d).equals(code.field(self.shape, d)))
+    def lay_arrays_out(self):
+        """They are broadcast, and are as a kernel reads them, or have one item for all elements, or are laid out anew."""
+        with self.code.when(self.from_rows.equals(0)):
+            self.find_common_shape()
+            self.count_elements()
+        with self.each_array() as (k, thing, _), self.code.when(self.argument(k, t.IS_ROWS).equals(0)):
+            self.bytes_of(k)
+            with self.code.when(~self.is_as_read(k, thing)):
+                self.lay_array_out(k, thing)
 
-    def lay_shape_out(self, k):
-        """The shape that an argument has to have, in the table `shape`; how many axes these are."""
+    def check_dtype(self, k, thing):
+        """Of an array that may be laid out anew: before anything is done, for that of another dtype may be the next entry's."""
+        dtype = self.dtype_of(thing)
+        self.demand(dtype <= DOUBLES if self.item == 8 else dtype.equals(SINGLES))
+        self.demand((dtype >= SINGLES) | self.argument(k, t.FLOATING).equals(0))
+        with self.code.when(dtype.equals(SINGLES)):
+            self.demand_a_strong_one()
+
+    def is_as_read(self, k, thing):
+        """Whether an array is as a kernel reads it."""
+        return self.has_items(thing) & self.is_whole(k, thing) & self.is_in_order(k, thing, USUAL)
+
+    def lay_array_out(self, k, thing):
+        """It has one item for all elements, or is laid out anew."""
+        code, is_whole, items = self.code, self.is_whole(k, thing), self.code.variable(self.argument(k, t.CORE_SIZE))
+        self.demand(is_whole | self.from_rows.equals(0))  # seeds and tangents of a sweep have its shape
+        with code.loop(0, self.axes(thing)) as d:
+            items.set(items * length(code, thing, d))
+        is_one = ~is_whole & items.equals(1) & self.has_items(thing) & self.has_flags(thing, USUAL)
+        with code.when(is_one):
+            self.note(k, t.ONE_ITEM)
+        with code.when(~is_one):
+            self.lay_out_anew(k, thing, is_whole)
+
+    def lay_out_anew(self, k, thing, is_whole):
+        """Let NumPy convert and broadcast an array, which it would do along axes of a core shape, too."""
         code, depth = self.code, self.argument(k, t.DEPTH)
-        lead = self.batched + code.select(self.argument(k, t.SHARED).differs(0), 0, self.lead)
-        code.store(self.shape, self.seeds)  # written over where there is one seed only
-        with code.loop(self.batched, lead) as d:
-            code.put(self.shape, d, code.field(self.lengths, d - self.batched))
+        is_spread = depth.differs(0) & ~is_whole  # which the general way reads where it is
+        self.demand(self.work() * self.argument(k, t.CORE_SIZE) <= self.field(t.COPIED) >> code.select(is_spread, SPREAD, 0))
         with code.loop(0, depth) as d:
-            code.put(self.shape, lead + d, self.field(self.argument(k, t.CORE) + d))
-        return lead + depth
+            own = length(code, thing, self.axes(thing) - depth + d)
+            self.demand(own.equals(self.field(self.argument(k, t.CORE) + d)))
+        self.copies.set(1)
+        self.make(k, self.lay_shape_out(k), self.bytes_of(k))
+        made = code.call(self.field(t.COPY), code.field(self.things, k), thing)
+        self.demand_no_error(made & 0xFFFFFFFF)
+
+    def check_tangent(self, k, primal):
+        """It has the shape of its primal; a number stands for any."""
+        code, thing, other = self.code, *(self.code.field(self.args, place) for place in (k, primal))
+        with code.when(~self.is_a(k, t.A_NUMBER)):
+            own = code.variable(0)
+            with code.when(~self.is_a(primal, t.A_NUMBER)):
+                own.set(self.axes(other))
+            self.demand(self.axes(thing).equals(own))
+            with code.loop(0, own) as d:
+                self.demand(length(code, thing, d).equals(length(code, other, d)))
 
     def check_out(self, k):
         """It must have memory of its own."""
         code, thing = self.code, self.code.field(self.args, k)
-        code.put(self.things, k, thing)
         start = code.load(thing + DATA)
-        end = self.lies(k, start, self.bytes_of(k))
-        self.check_array(k, thing, USUAL | WRITEABLE)
-        with code.loop(self.from_rows, k) as other:
-            self.demand((end <= code.field(self.data, other)) | (start >= code.field(self.ends, other)))
-
-    def lies(self, k, start, size):
-        """Note the memory of an argument; its end."""
-        self.code.put(self.data, k, start)
-        self.code.put(self.ends, k, start + size)
-        return start + size
-
-    def bytes_of(self, k):
-        """What all seeds have of an argument; what one has is noted in `sizes`."""
-        elements = self.code.select(self.argument(k, t.SHARED).differs(0), 1, self.count)
-        size = elements * self.argument(k, t.CORE_SIZE) * self.item
-        self.code.put(self.sizes, k, size)
-        return size * self.seeds
+        end = start + self.bytes_of(k)
+        code.put(self.things, k, thing)
+        code.put(self.data, k, start)
+        self.demand(self.has_items(thing))
+        self.demand(self.is_whole(k, thing))
+        self.demand(self.is_in_order(k, thing, USUAL | WRITEABLE))
+        with code.loop(self.from_rows, k) as other, code.when(self.is_array(code.field(self.args, other))):
+            first, last = bounds(code, code.field(self.args, other))
+            self.demand((end <= first) | (start >= last))

@@ -7,13 +7,11 @@ takes long is shared with helpers, in chunks that all claim.
 
 from contextlib import contextmanager
 
-from llvmlite import ir
-
 from nbad.native import entry_table as t
 from nbad.native import sharing
-from nbad.native.builder import I32, I64, Code, Int
+from nbad.native.builder import I64, Code, Int
 from nbad.native.convert import DOUBLE
-from nbad.native.cpython import BLOCK, DATA, USUAL, WRITEABLE, length
+from nbad.native.cpython import length
 from nbad.native.entry_arguments import Arguments
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 
@@ -77,9 +75,8 @@ class _Printer(Arguments):
         self.unpack()
         self.check_types()
         self.find_shape()
+        self.check_inputs()
         self.ask()
-        with code.loop(0, self.inputs) as k:
-            self.check_input(k)
         with code.loop(self.inputs, self.given) as k:
             self.check_out(k)
         with code.loop(self.given, self.inputs + self.results) as k:
@@ -87,8 +84,12 @@ class _Printer(Arguments):
         self.run()
         with code.when(self.has_out):
             code.call(self.field(t.RETAIN), self.out)
+            self.let_go_of_copies()
             code.builder.ret(self.out.value)
-        code.finish(self.assembled())
+        made = self.assembled()
+        self.let_go_of_copies()
+        code.finish(made)
+        self.refuse()
         return str(code.function.module)
 
     # --- results
@@ -96,20 +97,13 @@ class _Printer(Arguments):
     def new_result(self, k):
         """A new array, in memory that was used before where it is big."""
         code = self.code
-        ndim, nbytes, made = code.variable(self.lay_shape_out(k)), code.variable(self.bytes_of(k)), code.variable(0)
+        ndim, nbytes = code.variable(self.lay_shape_out(k)), code.variable(self.bytes_of(k))
         with code.when(self.argument(k, t.IS_ROWS).differs(0)):
             code.put(self.shape, 0, self.argument(k, t.CORE_SIZE))
             code.put(self.shape, 1, self.pitch())
             ndim.set(2)
             nbytes.set(self.argument(k, t.CORE_SIZE) * self.pitch() * self.item)
-        is_big = nbytes >= self.field(t.FRESH_FROM)
-        with code.when(is_big):
-            made.set(self.recycled_array(nbytes, ndim))
-        with code.when(~is_big):
-            made.set(self.new_array(ndim))
-        self.give_up_without(made)
-        code.put(self.things, k, made)
-        code.put(self.data, k, code.load(made + DATA))
+        self.make(k, ndim, nbytes)
 
     def pitch(self):
         """Items in a residual row: whole tiles."""
@@ -117,42 +111,6 @@ class _Printer(Arguments):
         whole = code.whole(self.count + (TILE - 1), TILE)
         is_even = (whole * self.item & (GAP_EVERY - 1)).equals(0)
         return code.select(is_even, whole + GAP // self.item, whole)
-
-    def new_array(self, ndim, data=0, flags=0):
-        builder = self.code.builder
-        kind = ir.FunctionType(I64, [I64, I32, I64, I32, I64, I64, I32, I32, I64])
-        call = builder.inttoptr(self.field(t.NEW).value, kind.as_pointer())
-        ndim, number = (builder.trunc(x.value, I32) for x in (ndim, self.field(t.TYPE_NUMBER)))
-        kind, data = self.field(t.ARRAY).value, (self.code.int(0) + data).value
-        return Int(builder, builder.call(call, [kind, ndim, self.shape.value, number, I64(0), data, I32(0), I32(flags), I64(0)]))
-
-    def recycled_array(self, nbytes, ndim):
-        """One in memory that Python leases, above an array that stays writeable: else NumPy makes it writeable no second time."""
-        code = self.code
-        number = code.call(self.field(t.FROM_SIZE), nbytes)
-        self.give_up_without(number)
-        lease = code.call(self.field(t.CALL_WITH), self.field(t.LEASED), number)
-        code.call(self.field(t.RELEASE), number)
-        self.give_up_without(lease)
-        owner = code.variable(lease)
-        for _ in range(2):
-            made = self.new_array(ndim, code.load(code.load(lease + BLOCK) + DATA), USUAL | WRITEABLE)
-            with code.when(made.equals(0)):
-                code.call(self.field(t.RELEASE), owner)
-            self.give_up_without(made)
-            code.call(self.field(t.OWN), made, owner)  # and lets go of it where that fails
-            owner.set(made)
-        return owner.now()
-
-    def give_up_without(self, made):
-        """Where memory is out, which Python knows then, let go of all that was made."""
-        code = self.code
-        with code.when(made.equals(0)):
-            with code.loop(self.inputs, self.inputs + self.results) as k:
-                code.call(self.field(t.RELEASE), code.field(self.things, k))
-            for held in self.held:
-                code.call(self.field(t.RELEASE), held)
-            code.builder.ret(I64(0))
 
     def assembled(self):
         """The groups of results: each a tuple, or a single one; 0-d arrays become NumPy scalars."""
@@ -200,10 +158,6 @@ class _Printer(Arguments):
             self.asked.set(code.call(self.field(t.AS_SIZE), answer))
             code.call(self.field(t.RELEASE), answer)
 
-    def work(self):
-        """Elements of all seeds."""
-        return self.count * self.seeds
-
     def is_in_place(self):
         """Whether nothing is to be staged."""
         fills = (self.count >= self.field(t.WIDTH)) & (self.count >= self.field(t.WHOLE))
@@ -230,7 +184,7 @@ class _Printer(Arguments):
             rows = code.stack(self.inputs * length * self.item)
             with code.loop(self.from_rows, self.inputs) as k, code.when(~self.is_a(k, t.AN_ARRAY)):
                 row, address = rows + k * length * self.item, code.field(self.data, k)
-                with code.when(self.is_a(k, t.WITHOUT_AXES)):
+                with code.when(self.is_a(k, t.ONE_ITEM)):
                     self.fill(row, code.load(address, self.kind), length)
                 with code.when(self.is_a(k, t.A_NUMBER)):  # a double, whatever the dtype
                     value = code.load(address, DOUBLE)
@@ -244,7 +198,7 @@ class _Printer(Arguments):
             k, step, place = (self.field(move + f) for f in (t.OF, t.STEP, t.ROW))
             offset, place, is_array = code.variable(self.field(move + t.OFFSET)), place * 3, self.is_a(k, t.AN_ARRAY)
             with code.when(step.equals(0)):  # a residual row: only then are there two dimensions to read
-                offset.set(offset * length(code, code.field(self.things, k), 1))
+                offset.set(offset * length(code, code.field(code.select(k < self.from_rows, self.args, self.things), k), 1))
             by_element = code.select(step.equals(0), 1, step) * self.item
             by_seed = code.select(k < self.from_rows, 0, code.field(self.sizes, k))
             code.put(table, place, code.field(self.data, k) + offset * self.item)

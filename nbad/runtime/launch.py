@@ -112,8 +112,10 @@ class Launch:
         pairs = (*routes.reads, *routes.writes)
         slots = [slot for _, slot in pairs]
         own = [strides for slot in slots for strides in slot.walks]
-        in_lines = [slot.strides for slot in slots if slot.lines]  # which are walked as they lie; sums want elements in C order
-        order = None if routes.sums or len(shape) < 2 else memory_order(in_lines or own)
+        is_batched = any(slot.seed_stride is not None for slot in slots)
+        # residuals are walked as they lie, in lines always; sums want elements in C order
+        residuals = [slot.strides for slot in slots if slot.lines or (slot.padded and not is_batched)]
+        order = None if routes.sums or len(shape) < 2 else memory_order(residuals or own)
         sizes, strides = collapse(shape, own, order)
         walks = iter(strides)
         moves = [Move(row, slot, next(walks), next(walks) if slot.places else None) for row, slot in pairs]

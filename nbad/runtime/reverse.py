@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nbad.codegen.host import LINE
-from nbad.memo import Memo, cached_property
+from nbad.memo import Memo
 from nbad.native.launch_table import TILE
 from nbad.plans.plan import are_lined
 from nbad.runtime import memory, plain
@@ -53,24 +53,27 @@ class Reverse:
         given = self.plan, self.program.leaves, self.dtype
         return self._bounds(has_sums, lambda: [plain.most_of_reverse(*given, batched, has_sums) for batched in (False, True)])
 
-    def _plain_case(self, shape, shapes, order):
-        """The sweeps of few elements, by arguments that each have these elements or are shared by all; None for all others."""
-        each, elements = list(zip(shapes, self.cores, strict=True)), math.prod(shape)
-        shared = tuple([own != shape + core for own, core in each])
-        most, most_of_many = self._most(True in shared)
-        if elements > most or any(own not in (core, shape + core) for own, core in each):
+    def _plain_case(self, shape, shapes, order, is_bounded):
+        """The sweeps of few elements; None for all others, and where sums along axes are of vectors, or bounded in memory."""
+        shared, elements = tuple(map(_shared, shapes, self.cores, [shape] * len(shapes))), math.prod(shape)
+        along = [own if number is None else None for own, number in zip(shapes, shared, strict=True)]
+        shared = tuple([number or 0 for number in shared])
+        most, most_of_many = self._most(any(shared))
+        is_simple = not (is_bounded or any(self.cores)) and self.dtype.itemsize == 8 and elements <= plain.COPIED
+        if elements > most or (any(along) and not is_simple):
             return None
         are_few = elements <= most_of_many
-        make = functools.partial(plain.reverse, self.program, self.plan, self.arguments, self.dtype, shared)
-        return self._plain((shared, are_few, order), lambda: plain.Map(make, order, are_few))
+        make = functools.partial(plain.reverse, self.program, self.plan, self.arguments, self.dtype, shared, order)
+        case = self._plain((shared, are_few, order), lambda: plain.Map(make, are_few))
+        return SummedCase(case, along, Region.whole(shape)) if any(along) else case
 
     def over(self, shape, shapes, order=None):
         """The sweeps over an element space, for arguments of these shapes; `order` is that of the axes in rows."""
         return self._over((shape, shapes, order), lambda: self._sweeps(shape, shapes, order))
 
-    def plain_case(self, shape, shapes, order):
-        """That, which takes a third of a small `vjp` to tell, as it was told before; `order` is that of the axes in rows."""
-        return self._cases((shape, shapes, order), lambda: self._plain_case(shape, shapes, order))
+    def plain_case(self, *given):
+        """That, which takes a third of a small `vjp` to tell, as it was told before."""
+        return self._cases(given, lambda: self._plain_case(*given))
 
     def blocks(self, shape, order):
         """The sweep from residual rows to the blocks of the Jacobian over an element space."""
@@ -78,11 +81,9 @@ class Reverse:
 
     def plain_blocks(self, shape, order):
         """The same of few elements in one call, as `nbad.runtime.plain.blocks` says; None for all others."""
-        return plain.turned(self._plain_blocks, order) if math.prod(shape) <= self._most(False)[0] else None
-
-    @cached_property
-    def _plain_blocks(self):
-        return plain.blocks(self.program, self.plan, self.dtype)
+        if math.prod(shape) > self._most(False)[0]:
+            return None
+        return self._plain(order, lambda: plain.blocks(self.program, self.plan, self.dtype, order))
 
     def _sweeps(self, shape, shapes, order):
         targets, row = [], 0
@@ -91,6 +92,37 @@ class Reverse:
             targets.append(Target.of(batch(own, len(core)), core, row, shape))
             row += targets[-1].values
         return ReverseSweeps(self.program, self.plan, targets, Region.whole(shape, order), self.dtype)
+
+
+def _shared(own, core, shape):
+    """0 where an argument has these elements; where all share it one more than its axes of length 1; None in other cases."""
+    if own == shape + core:
+        return 0
+    axes = len(own) - len(core)
+    return 1 + axes if own == (1,) * axes + core and axes <= len(shape) else None
+
+
+class SummedCase:
+    """The same where some cotangents are summed along axes afterwards, to these shapes; all others have None."""
+
+    def __init__(self, case, along, region):
+        self._case, self._along, self._region = case, along, region
+
+    def one(self, *given):
+        """As of a plain case, without `out`."""
+        return given[-1] is None and self._summed(self._case.one(*given))
+
+    def many(self, *given):
+        """Likewise."""
+        return given[-1] is None and self._summed(self._case.many(*given))
+
+    def _summed(self, made):
+        return made and tuple([ct if own is None else self._sum(ct, own) for ct, own in zip(made, self._along, strict=True)])
+
+    def _sum(self, ct, own):
+        lead, elements = ct.shape[: ct.ndim - len(self._region.shape)], self._region.elements
+        is_sum = math.prod(own) != elements  # else it lacks axes of one element
+        return (sum_to(ct.reshape(-1, elements), self._region, own) if is_sum else ct).reshape(lead + own)
 
 
 def reverse_of(program, plan, arguments, dtype):

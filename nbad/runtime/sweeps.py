@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from nbad.memo import MANY, Memo
+from nbad.memo import Memo
 from nbad.native.launch_table import GAP, GAP_EVERY, TILE
 from nbad.plans.plan import are_lined, with_partials, with_products
 from nbad.plans.plan import normal as normal_graphs
@@ -18,12 +18,9 @@ from nbad.runtime.failures import Computed, Given, watched
 from nbad.runtime.launch import Launch, Routes, numbered
 from nbad.runtime.operands import DOUBLE
 from nbad.runtime.pack import Places, Slot
-from nbad.runtime.strides import View, contiguous_strides, core_offsets, memory_order, picking, strides_over, turning
+from nbad.runtime.strides import contiguous_strides, core_offsets, picking, strides_over, turning
 
 ROWS = None  # in place of a core shape
-# Elements from which on it pays that residual rows lie in memory as the arguments do: of 3,600 in Fortran order a vjp with its
-# pullback takes 0.55 of the time so, and 1.2 times as long where the seed is in C order; of 900 it takes 0.63, and 1.6 times.
-FEW = 1 << 12
 ADVICE = "out= with arrays of your own, or a part of the arguments at a time"
 
 
@@ -95,28 +92,21 @@ def row_length(elements, dtype):
 def order_of_rows(program, layout, arguments):
     """The order in which the axes of the elements lie in residual rows: that of the arguments; None where it is C order.
 
-    So it is where cotangents are summed, which is done in C order, and of few elements: sweeps of theirs are plain cases then.
+    So it is where cotangents are summed, which is done in C order.
     """
-    if layout.order is None or layout.picks or math.prod(layout.shape) < FEW:
+    if layout.order is None or layout.picks:
         return None
     are_whole = all(layout.shapes[a] == layout.shape + program.cores[a] for a in arguments)
     return layout.order if are_whole else None
 
 
-def order_of_results(order, shape, rows, given, is_batched):
-    """The order of results of a linear map: that of its rows and of what it is given, which is C order where these disagree.
+def order_of_results(order, rows, given, is_batched):
+    """The order of results of a linear map, that of its rows; of many that are given in C order, and would be gathered, C order.
 
     Rows in lines are walked as they lie, whatever else there is.
     """
-    if order is None or are_lined(len(rows)):
-        return order
-    return _order_of_all(order, shape, tuple([a.strides[is_batched : is_batched + len(shape)] for a in given if a.ndim]))
-
-
-@functools.lru_cache(MANY)
-def _order_of_all(order, shape, given):
-    walks = [contiguous_strides(shape, 1, order), *given]
-    return tuple(memory_order([strides_over(View(shape, strides), 0, shape) for strides in walks]))
+    is_gathered = is_batched and not are_lined(len(rows)) and any(a.ndim and a.flags.c_contiguous for a in given)
+    return None if is_gathered else order
 
 
 def new(shape, dtype, order=None, lead=0):
@@ -193,12 +183,12 @@ def value(program, layout):
 def forward(program, plan, layout, order, advice, is_exact=False):
     """The station of the value and the residuals, which come last among its results, and may be bounded in memory.
 
-    `order` is that of the axes in rows.
+    `order` is that of the axes in rows, and of values.
     """
     computed = Computed(program.forward_key(plan), plan.forward, lambda: with_partials(plan))
     build = _builder(program, layout, (*program.leaves, ROWS), lambda: computed, order)
     shapes = *layout.leaf_shapes, residual_shape(plan, layout)
-    return Sweep(program.call, layout.dtype, layout.order, shapes, build, advice, 1, is_exact)
+    return Sweep(program.call, layout.dtype, order, shapes, build, advice, 1, is_exact)
 
 
 def jacobian(program, plan, layout, with_value, chosen=None):
@@ -288,10 +278,9 @@ class Pushing:
         self.program, self.plan, self.layout, self.arguments, self.order = program, plan, layout, arguments, order
         self._cores, self._launches = [program.cores[a] for a in arguments], Memo()
         self.names, self.shapes = ([each[a] for a in arguments] for each in (program.names, layout.shapes))
-        is_known = order is None or program.structure.is_usual  # results in others cannot be turned
-        is_plain = layout.is_small and is_known and self.shapes == [layout.shape + core for core in self._cores]
-        make = functools.partial(plain.pushforward, program, plan, arguments, layout.dtype)
-        self.plain = plain.Map(make, order) if is_plain else None
+        is_plain = layout.is_small and self.shapes == [layout.shape + core for core in self._cores]
+        make = functools.partial(plain.pushforward, program, plan, arguments, layout.dtype, order)
+        self.plain = plain.Map(make) if is_plain else None
 
     def __call__(self, rows, tangents, dots, count, indices=()):
         """Fill `dots`, one array per output leaf; `count` is the number of tangents, None for a single one.

@@ -47,7 +47,7 @@ class Pullback(Public):
         order: Shape | None = None,
     ):
         self._reverse, self.rows, self._shape, self._shapes, self._max_bytes = reverse, rows, shape, shapes, max_bytes
-        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes, order), picked
+        self._plain, self._picked = None if picked else reverse.plain_case(shape, shapes, order, max_bytes is not None), picked
         self._order = order  # of the axes in rows
 
     @cached_property
@@ -284,7 +284,7 @@ class Pullback(Public):
             if nbytes > memory.CAREFUL:
                 memory.require("`pullback`", nbytes, "pullback.batched(cts[:S // 2]), twice")
             is_batched = count is not None
-            order = order_of_results(self._order, self._shape, self._open("a call"), seeds, is_batched)
+            order = order_of_results(self._order, self._open("a call"), seeds, is_batched)
             results = [new(shape, reverse.dtype, order, int(is_batched)) for shape in shapes]
         else:
             results = check_out("`pullback`", out, reverse.names, shapes, reverse.dtype, seeds)

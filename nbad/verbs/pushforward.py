@@ -173,7 +173,7 @@ class Pushforward(Public):
         if out is None:
             nbytes = dtype.itemsize * sum(map(math.prod, shapes))
             memory.require("`pushforward`", nbytes, "a part of the tangents at a time, or out=")
-            order = sweeps.order_of_results(self._pushing.order, layout.shape, self._rows, tangents, count is not None)
+            order = sweeps.order_of_results(self._pushing.order, self._rows, tangents, count is not None)
             dots = [sweeps.new(shape, dtype, order, int(count is not None)) for shape in shapes]
         else:
             names = [f"y{k}_dot" for k in range(len(shapes))]

@@ -161,9 +161,12 @@ def _plain(program, reverse):
             return False
         y, rows = made
         first = y[0] if is_tuple else y
-        shape = first.shape[: first.ndim - depth]
+        axes = first.ndim - depth
+        shape = first.shape[:axes]
         shapes = tuple([xs[a].shape if type(xs[a]) is np.ndarray else () for a in reverse.arguments])
-        return y if is_usual else build(y), Pullback(reverse, rows, shape, shapes)
+        if axes < 2 or first.flags.c_contiguous:
+            return y if is_usual else build(y), Pullback(reverse, rows, shape, shapes)
+        return y if is_usual else build(y), Pullback(reverse, rows, shape, shapes, order=tuple(range(axes))[::-1])
 
     return call
 

@@ -232,7 +232,8 @@ def test_results_are_independent_of_each_other():
 @pytest.mark.parametrize("refused", [
     lambda a: a.astype(np.float32), lambda a: a.astype(int), lambda a: a[::-1], lambda a: a[:2], lambda a: a[None],
     lambda a: a.tolist(),
-    lambda a: a.astype(">f8"), lambda a: 1, lambda a: None, lambda a: np.float32(1.0), lambda a: np.zeros(257), lambda a: a[:0],
+    lambda a: a.astype(">f8"), lambda a: 1 << 70, lambda a: None, lambda a: np.float32(1.0), lambda a: np.zeros(257),
+    lambda a: a[:0],
 ])  # fmt: skip
 def test_an_entry_steps_aside_and_does_nothing(refused):
     run, a, out = product(), np.arange(1.0, 4.0), np.full(3, 9.0)
