@@ -6,6 +6,7 @@ can be found.
 
 import dis
 import opcode
+import sys
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ from nbad.rewriting.expressions import ERRORS_WAY
 from nbad.rewriting.scopes import is_own
 from nbad.rewriting.statements import rewritten
 from nbad.rewriting.syntax import NoSource
+from nbad.tracing.origins import sets_up
 
 if TYPE_CHECKING:
     from nbad.tracing.stand_ins import Rebinder
 
 _MISSING = object()
+_EMPTY = CellType()  # to which a cell is equal if it is empty: what it holds is not asked
 _GLOBAL_STORES = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _OUTER_STORES = ("STORE_DEREF", "DELETE_DEREF")
 _STORES = {dis.opmap[name] for name in _GLOBAL_STORES + _OUTER_STORES}
@@ -35,6 +38,11 @@ _FOR = dis.opmap["FOR_ITER"]  # over a range it may be long, or end at a traced 
 # methods of lists that write, and those of containers that may be given a traced value; attributes of errors
 _ATTRIBUTES = frozenset((*"append clear extend get index insert pop remove reverse sort".split(), *ERRORS_WAY))
 _SUBSCRIPT = [k for k, (name, _) in enumerate(getattr(opcode, "_nb_ops", ())) if name == "NB_SUBSCR"]  # of Python 3.14
+_CALLS = {dis.opmap[name] for name in ("CALL", "CALL_KW", "CALL_FUNCTION_EX") if name in dis.opmap}
+# how a method is called: Python 3.11 has an instruction for it, later ones an odd argument, or the latter behind the attribute
+_METHOD = dis.opmap["LOAD_METHOD"] if sys.version_info < (3, 12) else None
+_NULL = dis.opmap["PUSH_NULL"] if sys.version_info >= (3, 13) else None
+_BETWEEN = {dis.opmap["CACHE"], dis.opmap["EXTENDED_ARG"]}
 
 
 def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
@@ -42,7 +50,7 @@ def rebound_copy(function: FunctionType, rebinder: "Rebinder") -> FunctionType:
     original, rebind = function.__code__, rebinder.rebind
     lines.learn(original, function.__globals__)
     _refuse_own_names(function, rebinder)
-    code, obstacle = _code(original)
+    code, obstacle = _code(function)
     namespace = _namespace(function, rebinder) | {"__nbad__": rebinder.flow, "__nbad_obstacle__": obstacle}
     cells = dict(zip(original.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(_cell(name, cells[name], rebinder) for name in code.co_freevars)
@@ -66,15 +74,24 @@ def _refuse_own_names(function: Any, rebinder: "Rebinder") -> None:
             raise rebinder.trace.refusal(f"has a variable `{name}`", fix, line=lines.definition_line(code))
 
 
-def _code(original: CodeType) -> tuple[CodeType, str | None]:
+def _code(function: Any) -> tuple[CodeType, str | None]:
     """The code to run, and why it is not rewritten, if that is for want of source."""
+    original = function.__code__
     # straight-line code needs no source: it runs at a prompt and from `exec` too
-    if not any(map(_needs_rewriting, _codes(original))):
+    if not any(map(_needs_rewriting, _codes(original))) and not any(map(sets_up, _outer(function))):
         return original, None
     try:
         return rewritten(original, original.co_filename), None
     except NoSource as reason:
         return original, str(reason)
+
+
+def _outer(function: Any) -> Iterator[Any]:
+    """What the names of a function's outer variables hold."""
+    builtins = function.__builtins__
+    outer = builtins.outer if isinstance(builtins, _Live) else function.__globals__
+    yield from (outer[name] for code in _codes(function.__code__) for name in code.co_names if name in outer)
+    yield from (cell.cell_contents for cell in function.__closure__ or () if cell != _EMPTY)
 
 
 def _needs_rewriting(code: CodeType) -> bool:
@@ -85,8 +102,26 @@ def _needs_rewriting(code: CodeType) -> bool:
     instructions = code.co_code[::2]
     if not _REWRITTEN.isdisjoint(instructions) or ("range" in code.co_names and _FOR in instructions):
         return True
-    pairs = zip(instructions, code.co_code[1::2], strict=True)
-    return any(name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs)
+    pairs = list(zip(instructions, code.co_code[1::2], strict=True))
+    return _calls_others(code, pairs) or any(
+        name == dis.opmap["BINARY_OP"] and argument in _SUBSCRIPT for name, argument in pairs
+    )
+
+
+def _calls_others(code: CodeType, pairs: list[tuple[int, int]]) -> bool:
+    """Whether code calls anything but globals and what is in them: a method of an object, a function out of a list."""
+    calls = sum(name in _CALLS for name, _ in pairs)
+    known = sum(isinstance(inner, CodeType) and inner.co_name in _INLINE for inner in code.co_consts)  # each is called once
+    of_global = False  # what is loaded last
+    for name, argument in pairs:
+        if name == dis.opmap["LOAD_GLOBAL"]:
+            of_global, known = True, known + argument % 2  # odd where it is called
+        elif of_global and (name == _METHOD or name == dis.opmap["LOAD_ATTR"]):
+            known += name == _METHOD or (_METHOD is None and argument % 2)
+        elif name not in _BETWEEN:
+            known += of_global and name == _NULL
+            of_global = False
+    return calls != known
 
 
 def _namespace(function: Any, rebinder: "Rebinder") -> dict[str, Any]:

@@ -23,23 +23,15 @@ from nbad.language import arrays, masks, meanings, refusals, vocabulary
 from nbad.language.trace import Trace
 from nbad.language.values import Perhaps, Tracer, first_traced
 from nbad.rewriting.unseen import asking_method
-from nbad.tracing import copies, roots
+from nbad.tracing import copies, origins, roots
 
 Answer = Callable[["Rebinder", Any, str, tuple[Any, ...], dict[str, Any]], Any]
 DEEPEST_RECURSION = 100
 _ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _IMPURE = ("random", "secrets", "time", "numpy.random")
-_NUMERIC = frozenset(
-    "autograd cmath cupy jax math mpmath numba numexpr numpy random scipy secrets statistics sympy tensorflow time torch".split()
-)
 _PLAIN = (float, int, complex, str, bytes, type(None), np.generic)
-# an object that overloads any of these is used by more than attributes and calls, where no stand-in could stand for it
-_OVERLOADS = {name for kind in (float, int, dict, list) for name in dir(kind) if name[:2] == "__"} - set(dir(object)) | {
-    "__getattr__", "__setattr__", "__enter__", "__array__", "__array_ufunc__",
-}  # fmt: skip
-_CachedFunction = type(functools.cache(lambda: None))
 # what a kernel may take out of a container or an object, and call
-_REACHED = (FunctionType, BuiltinFunctionType, np.ufunc, functools.partial, _CachedFunction)
+_REACHED = (FunctionType, BuiltinFunctionType, np.ufunc, functools.partial, origins.CachedFunction)
 
 
 class StandIn:
@@ -152,10 +144,13 @@ class Rebinder:
         if isinstance(value, StandIn):
             return value
         if isinstance(value, MethodType):
-            function = value.__func__ if _is_own(value.__func__) else self.reached(value.__func__)
+            function = value.__func__ if origins.is_own(value.__func__) else self.reached(value.__func__)
             return value if function is value.__func__ else MethodType(function, value.__self__)
+        if origins.sets_up(value):
+            return functools.partial(self._made, value)
         if not (isinstance(value, _REACHED) or is_kernel(value)):
-            return value
+            call = getattr(type(value), "__call__", None)  # noqa: B004, of an object that the kernel may have made
+            return MethodType(self.reached(call), value) if origins.is_users(call) else value
         if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType):
             return self.flow.method(value)
         is_made_here = "__nbad__" in getattr(value, "__globals__", ())
@@ -183,7 +178,29 @@ class Rebinder:
 
     @_answering
     def _namespace(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if origins.sets_up(value):
+            return self._made(value, *args, **kwargs)
         return self._function_made(_call(value, args, kwargs))
+
+    def _made(self, cls: Any, *args: Any, **kwargs: Any) -> Any:
+        """An object of a class whose objects a function of the user's sets up."""
+        if _is_plain((args, kwargs)):
+            return _call(cls, args, kwargs)
+        new = object.__new__(cls)
+        if origins.is_generated(cls.__init__):  # of a dataclass: it calls this by the object, which has it for that long
+            ended = None
+
+            def finish(*given: Any) -> None:
+                nonlocal ended
+                ended = self.rebind(cls.__post_init__)(new, *given)
+
+            vars(new)["__post_init__"] = finish
+            cls.__init__(new, *args, **kwargs)
+            del vars(new)["__post_init__"]
+        else:
+            ended = self.rebind(cls.__init__)(new, *args, **kwargs)
+        has_ended = isinstance(ended, Tracer) and ended._node == self.trace.nothing()._node
+        return ended if has_ended else new
 
     def _function_made(self, result: Any) -> Any:
         """What a library returns, with a stand-in where that is a function that knows traced values: a spline, a polynomial."""
@@ -253,7 +270,7 @@ class Rebinder:
 
     @_answering
     def _helper(self, value: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        function: Any = _python_function(value)  # there is one, by the rule
+        function: Any = origins.python_function(value)  # there is one, by the rule
         self.flow.check_handled(function.__code__)
         with self.flow.operand():
             if _is_plain((args, kwargs)):
@@ -314,60 +331,6 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN) or (isinstance(value, np.ndarray) and not arrays.holds_objects(value))
 
 
-def _python_function(value: Any) -> FunctionType | None:
-    """The Python function in a function, a cached function, or a function compiled by Numba; else None."""
-    if isinstance(value, _CachedFunction):
-        return _python_function(value.__wrapped__)
-    if str(type(value).__module__).startswith("numba."):
-        return getattr(getattr(value, "_dispatcher", value), "py_func", None)
-    return value if isinstance(value, FunctionType) else None
-
-
-def _is_users(function: Any) -> bool:
-    """Whether a Python function is neither nbad's nor a library's."""
-    is_outer = isinstance(function, FunctionType) and not _is_own(function)
-    return is_outer and not _is_known(str(function.__globals__.get("__name__")))
-
-
-def _is_own(value: Any) -> bool:
-    """Whether a function is nbad's, or what one of its verbs returned."""
-    function = value if isinstance(value, FunctionType) else getattr(type(value), "__call__", None)  # noqa: B004
-    return isinstance(function, FunctionType) and function.__code__.co_filename.startswith(lines.PACKAGE)
-
-
-def _is_known(module: str) -> bool:
-    """Whether a module belongs to Python or to a library that computes with numbers."""
-    top = module.partition(".")[0]
-    return top in lines.LIBRARIES or top in _NUMERIC
-
-
-def _is_numeric(value: Any) -> bool:
-    """Whether a callable belongs to a library that computes with numbers, or is compiled code outside Python's own library."""
-    module = vocabulary.module_of(value)
-    is_python = isinstance(value, FunctionType) or isinstance(inspect.getattr_static(type(value), "__call__", None), FunctionType)
-    return module.partition(".")[0] in _NUMERIC or not (is_python or _is_known(module))
-
-
-def _has_functions(cls: type) -> bool:
-    """Whether a class offers static or class methods, so that it serves as a namespace."""
-    return type(cls) is type and any(name[0] != "_" and isinstance(m, (staticmethod, classmethod)) for name, m in _members(cls))
-
-
-def _has_methods(value: Any) -> bool:
-    """Whether a user's object is used through its attributes and calls only, and some of these are methods."""
-    members = () if _is_known(str(type(value).__module__)) else tuple(_members(type(value)))
-    methods = {name for name, member in members if isinstance(member, FunctionType) or is_kernel(member)}
-    return _OVERLOADS.isdisjoint(name for name, _ in members) and any(name[0] != "_" or name == "__call__" for name in methods)
-
-
-def _members(cls: type) -> list[tuple[str, Any]]:
-    return [item for base in cls.__mro__[:-1] for item in vars(base).items()]
-
-
-def _is_from(path: str, modules: tuple[str, ...]) -> bool:
-    return any(path == module or path.startswith(module + ".") for module in modules)
-
-
 # The first rule that applies makes the stand-in; what no rule applies to stands for itself.
 _RULES = (
     (lambda value, path: value is type, Rebinder._type),
@@ -375,13 +338,19 @@ _RULES = (
     (lambda value, path: vocabulary.find(value) is not None, Rebinder._library_function),
     (lambda value, path: is_kernel(value), Rebinder._kernel),
     (lambda value, path: roots.problem_of(value) is not None, Rebinder._solver),
-    (lambda value, path: _is_own(value), Rebinder._verb),
-    (lambda value, path: _is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
+    (lambda value, path: origins.is_own(value), Rebinder._verb),
+    (lambda value, path: origins.is_from(path, _IMPURE) and not isinstance(value, type), Rebinder._impure),
     (lambda value, path: value is warnings.warn, Rebinder._warn),
     (lambda value, path: isinstance(value, functools.partial), Rebinder._partial),
-    (lambda value, path: isinstance(value, MethodType) and _is_users(value.__func__), Rebinder._method),
-    (lambda value, path: _is_users(_python_function(value)), Rebinder._helper),
-    (lambda value, path: isinstance(value, type) and (_has_functions(value) or vocabulary.makes(value)), Rebinder._namespace),
-    (lambda value, path: _has_methods(value), Rebinder._object),
-    (lambda value, path: not isinstance(value, type) and callable(value) and _is_numeric(value), Rebinder._library_function),
+    (lambda value, path: isinstance(value, MethodType) and origins.is_users(value.__func__), Rebinder._method),
+    (lambda value, path: origins.is_users(origins.python_function(value)), Rebinder._helper),
+    (
+        lambda value, path: isinstance(value, type) and (origins.has_functions(value) or vocabulary.makes(value)),
+        Rebinder._namespace,
+    ),
+    (lambda value, path: origins.has_methods(value), Rebinder._object),
+    (
+        lambda value, path: not isinstance(value, type) and callable(value) and origins.is_numeric(value),
+        Rebinder._library_function,
+    ),
 )

@@ -1,9 +1,11 @@
 """Functions that a kernel reaches by other ways than their names: out of containers, objects and calls."""
 
+import dataclasses
 import functools
 import math
 import re
 from collections.abc import Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import nbad
 from nbad.errors import TraceError
 
 X = np.array([-2.0, 0.5, 3.0])
+Number = TypeVar("Number")
 
 
 def half(x):
@@ -109,6 +112,140 @@ def test_objects_of_the_kernel_may_still_be_written_to():
         return totals[0].sum + totals[1].sum
 
     np.testing.assert_allclose(nbad.kernel(kernel)(X), [kernel(x) for x in X.tolist()], rtol=1e-14)
+
+
+FUNCTIONS = [math.sin, math.cos]
+
+
+class Law:
+    """Methods, of which none is reached by its name; its own objects call one another."""
+
+    def __init__(self, rate):
+        if rate > 10:
+            raise ValueError("too fast")
+        self.rate = math.exp(-rate)
+
+    def at(self, t):
+        return math.exp(self.rate * t)
+
+    def later(self, t):
+        return self.at(t + 1) + self.delayed(t)
+
+    @staticmethod
+    def delayed(t):
+        return math.tanh(t) if t > 0 else t
+
+    def __call__(self, t):
+        return math.sin(self.rate) * t if t > 1 else self.at(t)
+
+
+class Double(Law):
+    def at(self, t):
+        return 2 * super().at(t)
+
+
+class Box(Generic[Number]):
+    made = 0
+
+    def __init__(self, x):
+        Box.made += 1
+        self.x = x
+
+    def around(self):
+        box = object.__new__(Box)
+        box.x = math.sin(self.x)
+        return box
+
+
+class Spring:
+    k = 2.0
+
+    def __init__(self, x):
+        self.x = math.sin(x)
+
+    def force(self):
+        return -self.k * self.x
+
+
+class OfOldStyle(Spring):
+    def __init__(self, x):
+        super(OfOldStyle, self).__init__(x)  # noqa: UP008, as older code has it
+        Spring.__init__(self, self.x)
+
+
+@dataclasses.dataclass
+class Gauge:
+    x: float
+    level: float = dataclasses.field(init=False)
+    scale: dataclasses.InitVar[float] = 1.0
+
+    def __post_init__(self, scale):
+        if self.x > 10:
+            raise ValueError("too high")
+        self.level = math.exp(self.x) * scale if self.x < 1 else scale
+        return self.level  # which nobody sees
+
+
+class Pair(NamedTuple):
+    a: float
+    b: float = 2.0
+
+    def mixed(self, x):
+        return self.a * math.exp(-x) + self.b
+
+
+def functions_in_a_loop(x):
+    total = 0.0
+    for function in FUNCTIONS:
+        total = total + function(x)
+    return total
+
+
+def a_bound_method(x):
+    at = Law(x).at
+    return at(2.0)
+
+
+def a_parameter(x):
+    def apply(function, v):
+        return function(v)
+
+    return apply(math.sin, x) + apply(Law(x).at, 0.5)
+
+
+# no branch and no loop is in these: what is called is all that asks for their being rewritten
+STRAIGHT = {
+    "a method": lambda x: Law(x).at(2.0),
+    "methods that call methods": lambda x: Law(x).later(x),
+    "a static method of an object": lambda x: Law(x).delayed(x),
+    "a method of a base class": lambda x: Double(x).later(1.0),
+    "a base class by its name": lambda x: OfOldStyle(x).force(),
+    "a generic class": lambda x: Box[float](x).around().x,
+    "a class in a list": lambda x: [Box, Spring][1](x).force(),
+    "what only sets up an object": lambda x: Spring(x).x,
+    "what finishes a dataclass": lambda x: Gauge(x).level + Gauge(x, 3.0).level,
+    "an object": lambda x: Law(x)(x) + Double(0.1)(x),
+    "a method of a namedtuple": lambda x: Pair(x)._replace(b=x).mixed(x),
+    "functions in a list": lambda x: sum(f(x) for f in FUNCTIONS),
+    "values of a dict": lambda x: sum(f(x) for f in {"sine": math.sin}.values()),
+    "functions that a function is given": lambda x: functools.reduce(lambda v, f: f(v), FUNCTIONS, x),
+    "functions in a loop": functions_in_a_loop,
+    "a bound method": a_bound_method,
+    "a parameter": a_parameter,
+}
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_functions_are_seen_into_in_straight_lines(name):
+    kernel = nbad.kernel(STRAIGHT[name], math="libm")
+    np.testing.assert_array_equal(kernel(X), [STRAIGHT[name](x) for x in X.tolist()])
+
+
+@pytest.mark.parametrize(("function", "text"), [(lambda x: Law(x).rate, "too fast"), (lambda x: Gauge(x).level, "too high")])
+def test_an_object_that_cannot_be_made_ends_the_path(function, text):
+    with pytest.raises(ValueError, match=text):
+        nbad.kernel(function)([1.0, 11.0])
+    np.testing.assert_array_equal(nbad.kernel(function, errors="nan")([0.0, 11.0]), [1.0, np.nan])
 
 
 @pytest.mark.parametrize(
