@@ -40,6 +40,7 @@ from nbad.rewriting import syntax
 from nbad.rewriting.expressions import At
 from nbad.rewriting.jumps import jumps
 from nbad.rewriting.loops import Loops, Place, settings
+from nbad.rewriting.matches import without_guards
 from nbad.rewriting.scopes import CLOSED, all_nodes, asked_names, bound_names, changed, is_plain_function, placed, returns
 from nbad.rewriting.writes import with_writes
 
@@ -77,9 +78,10 @@ class Rewriter(Loops):
             return self.copy(node)
         if not is_plain_function(node):
             return node
-        self.asked |= asked_names(node)
-        has_call = any(map(returns, node.body)) and not _returns_last_only(node.body)
-        body = self.block(with_writes(node), Place(True, has_call))
+        plain: ast.FunctionDef = changed(node, body=without_guards(node.body, self.temporary))
+        self.asked |= asked_names(plain)
+        has_call = any(map(returns, plain.body)) and not _returns_last_only(plain.body)
+        body = self.block(with_writes(plain), Place(True, has_call))
         if has_call:
             docstring = body[:1] if ast.get_docstring(node, clean=False) is not None else []
             begin = At(node.body[0]).lines("_nbad_call = __nbad__.call()")
