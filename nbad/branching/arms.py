@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbad import lines
 from nbad.containers.kinds import Contents, is_unreadable, settings
 from nbad.containers.snapshots import Entry, Heap
+from nbad.errors import TraceError
 from nbad.language import refusals
 from nbad.language.merging import Different, Merger
 from nbad.rewriting.scopes import is_own
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Written(NamedTuple):
-    """A container that an arm wrote to, and the items that it held then."""
+    """A container that an arm wrote to, and what it held then."""
 
     entry: Entry
-    items: list[Any]
+    contents: Contents
 
 
 Changes = dict[int, Written]  # by the identity of the container
@@ -90,15 +91,15 @@ class Fork:
         for entry, contents in changes:
             self._check(entry, contents)
             entry.write(entry.contents.items)
-        ended = Ended({id(entry.container): Written(entry, contents.items) for entry, contents in changes})
+        ended = Ended({id(entry.container): Written(entry, contents) for entry, contents in changes})
         ended.stale = stale
         return ended
 
     def write(self, changes: Changes) -> None:
         """Do again what an arm wrote."""
         self._left_stale = self._stale_after(changes)
-        for entry, items in changes.values():
-            entry.write(items)
+        for entry, contents in changes.values():
+            entry.write(contents.items, contents.rest)
 
     def merge_writes(self, first: Changes, second: Changes) -> None:
         """Write what two arms wrote, by the condition; into arrays first, of which lists may hold views."""
@@ -107,12 +108,14 @@ class Fork:
         self._left_stale = self.merger.stale[0] | self.merger.stale[1]
         entries = {key: entry for changes in self._sides for key, (entry, _) in changes.items()}
         for entry in sorted(entries.values(), key=lambda entry: isinstance(entry.container, list)):
-            sides = [_left(entry, changes) for changes in self._sides]
+            a, b = (_left(entry, changes) for changes in self._sides)
+            if a.rest != b.rest:
+                raise self._changed(entry)
             try:
-                items = [self.merger.merge(a, b) for a, b in zip(*sides, strict=True)]
+                items = [self.merger.merge(x, y) for x, y in zip(a.items, b.items, strict=True)]
             except Different as error:
                 raise self.flow.trace.refusal_of("items", line=self.line, got=str(error), name=entry.name) from None
-            entry.write(items)
+            entry.write(items, a.rest)
 
     def _is_old(self, value: Any) -> bool:
         return self.heap.holds(value) or self.flow.has_names(value)
@@ -124,7 +127,7 @@ class Fork:
     def _held(self, side: int, container: Any) -> list[Any] | None:
         """What a list or array held at the end of an arm; None if it was made in the branch, or cannot have changed."""
         entry = self.heap.entries.get(id(container))
-        return None if entry is None or entry.kind.write is None else _left(entry, self._sides[side])
+        return None if entry is None or entry.kind.write is None else _left(entry, self._sides[side]).items
 
     def close(self) -> None:
         """Both arms are merged: keep nothing alive that nobody else uses."""
@@ -138,14 +141,19 @@ class Fork:
             case = "unreadable"
         elif entry.is_outer:
             case = "outer variable" if entry.kind.noun == "variable" else "outer"
-        elif entry.kind.write is None or not is_same_size:
-            case = f"changed {entry.kind.noun}" if f"changed {entry.kind.noun}" in refusals.FLOW else "changed"
+        elif entry.kind.write is None or not (is_same_size or entry.kind.noun == "object"):  # both arms may give it an attribute
+            case = "changed"
         else:
             return
-        if entry.kind.write is not None:
+        if entry.kind.noun in ("list", "array") and entry.kind.write is not None:
             entry.write(entry.contents.items)  # what is outside the kernel stays as it was
+        raise self._changed(entry, case)
+
+    def _changed(self, entry: Entry, case: str = "changed") -> TraceError:
+        if f"{case} {entry.kind.noun}" in refusals.FLOW:
+            case = f"{case} {entry.kind.noun}"
         line = self._line_of_change(entry.name)
-        raise self.flow.trace.refusal_of(case, line=line, name=entry.name, noun=entry.kind.noun, where="a branch")
+        return self.flow.trace.refusal_of(case, line=line, name=entry.name, noun=entry.kind.noun, where="a branch")
 
     def _line_of_change(self, name: str) -> lines.Line:
         """The first line of the arms that looks like the change, or that names the variable, else the test's."""
@@ -161,10 +169,10 @@ class Fork:
         return self.line
 
 
-def _left(entry: Entry, changes: Changes) -> list[Any]:
-    """The items that an arm with these changes left."""
+def _left(entry: Entry, changes: Changes) -> Contents:
+    """What an arm with these changes left in a container."""
     written = changes.get(id(entry.container))
-    return entry.contents.items if written is None else written.items
+    return entry.contents if written is None else written.contents
 
 
 def variables(known: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbad.branching.arms import variables
 from nbad.branching.returns import Call
-from nbad.containers.kinds import ATOMS, Contents, carried, is_atom, is_foreign, kind_of
+from nbad.containers.attributes import ATOMS, is_foreign
+from nbad.containers.kinds import Contents, carried, is_atom, kind_of
 from nbad.containers.snapshots import Entry, Heap
 from nbad.errors import TraceError
 from nbad.lines import Line, running_line
@@ -117,7 +118,7 @@ class Guard:
         if self._heap is not None and self._heap.changes():
             raise self._flow.trace.refusal_of("finally")
         for entry, contents in self._own:
-            entry.write(contents.items)
+            entry.write(contents.items, contents.rest)
 
 
 def refuse_end(flow: "Flow", items: Iterator[Any]) -> None:

@@ -139,7 +139,9 @@ class Pass:
     def _begun(self, name: str, value: Any) -> Any:
         """What a variable is at the begin of the pass."""
         entry = self.before.heap.entries.get(id(value))
-        if entry is not None and _is_own(entry) and name not in self._rebound and not self.flow.is_watched(value):
+        # what dicts and objects hold may be settings: these stay plain numbers where nothing is written
+        is_array = entry is not None and _is_own(entry) and entry.kind.noun in ("list", "array")
+        if entry is not None and is_array and name not in self._rebound and not self.flow.is_watched(value):
             self.written[id(value)] = entry
             return value
         if not is_carried(value):
@@ -172,7 +174,7 @@ class Pass:
         if not _is_own(entry):
             case = "outer" if entry.is_outer else "changed array" if entry.kind.noun == "array" else "changed"
         elif not is_same_size:
-            case = "loop grown"
+            case = "loop grown" if entry.kind.noun == "list" else "loop changed"
         elif any(
             x is not y and not (is_number(x) and is_number(y)) for x, y in zip(contents.items, entry.contents.items, strict=True)
         ):
@@ -204,7 +206,8 @@ class Pass:
         if name not in found:
             self._unset.add(name)
             return True
-        if start is self.before.values[name] and id(start) in self.written:  # now bound to another container
+        is_written = start is self.before.values[name] and id(start) in self.written
+        if is_written and is_carried(start):  # now bound to another list or array
             self._rebound.add(name)
             return True
         if is_carried(start) and likeness(value) == likeness(start):

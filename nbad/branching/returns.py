@@ -135,7 +135,7 @@ class Call:
         for key, contents in outcome.contents.items():  # none where all elements return at one place
             entry = self._heap.entries[key]
             if not same(entry.read(), contents):
-                entry.write(contents.items)
+                entry.write(contents.items, contents.rest)
         self.flow.watch(map(self._of_originals, self._entangled), outcome.line)
         self._watch_views(outcome)
         return outcome.value
@@ -179,9 +179,10 @@ class Call:
             merger = Merger(self.flow.trace, condition, self._is_old, (outcome.held, lambda container: None))
             for entry, _ in before:
                 held, now = outcome.contents.get(id(entry.container), entry.contents), entry.read()
-                if len(held.items) == len(now.items) and not same(held, now):
+                if held.rest == now.rest and len(held.items) == len(now.items) and not same(held, now):
                     pairs = zip(held.items, now.items, strict=True)
-                    entry.write([merger.merge(x, y) if is_number(x) and is_number(y) else y for x, y in pairs])
+                    merged = [merger.merge(x, y) if is_number(x) and is_number(y) else y for x, y in pairs]
+                    entry.write(merged, now.rest)
         return before
 
     def leave(self, condition: Any, value: Any, line: lines.Line | None) -> None:

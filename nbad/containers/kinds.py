@@ -44,12 +44,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbad import lines
+from nbad.containers.attributes import ATOMS, attributes_of, is_foreign, members_of, own_attributes, slots_of
 from nbad.language import arrays
 from nbad.language.masks import Masked
-
-ATOMS = frozenset((int, float, bool, complex, str, bytes, type(None), np.float64, np.bool_, range))
-_BUSY = ("asyncio", "functools", "logging")  # their objects change when they are merely used
 
 
 class Contents(NamedTuple):
@@ -60,11 +57,11 @@ class Contents(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of container; `write` sets its items back."""
+    """A kind of container; `write` sets its contents, if they differ in the items from what it holds."""
 
     noun: str
     read: Callable[[Any], Contents]
-    write: Callable[[Any, list[Any]], None] | None = None
+    write: Callable[[Any, Contents], None] | None = None
 
 
 class Globals:
@@ -99,17 +96,26 @@ def kind_of(value: Any) -> Kind | None:
     """The kind of a container; None for what cannot be changed."""
     if isinstance(value, np.ndarray):
         return _array_kind(value)
+    if type(value) is dict:
+        return _DICT
     is_users = not is_foreign(type(value))  # type: ignore[arg-type]  # a class is hashable
-    for types, kind in _KINDS:
+    for types, kind in _KINDS if _has_row(type(value)) else ():  # type: ignore[arg-type]  # a class is hashable
         if isinstance(value, types) and not (kind is _ITERATOR and (is_users or not _hides(type(value)))):  # type: ignore[arg-type]
-            return _with_attributes(kind) if is_users and any(_slots(value)) else kind
+            return _with_attributes(kind) if is_users and any(slots_of(value)) else kind
     if isinstance(value, type):
         return None if is_foreign(value) else _CLASS
     if isinstance(value, _CARRIERS):
         return None
     if _hides(type(value)):  # type: ignore[arg-type]  # a class is hashable
         return _OPAQUE
-    return _OBJECT if is_users or type(value).__dictoffset__ or any(_slots(value)) else None
+    if is_users and not carried(value):
+        return _OWN_OBJECT
+    return _OBJECT if is_users or type(value).__dictoffset__ or any(slots_of(value)) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_row(cls: type) -> bool:
+    return any(issubclass(cls, types) for types, _ in _KINDS)
 
 
 def leads_on(value: Any) -> bool:
@@ -164,7 +170,9 @@ def carried(value: Any) -> list[Any]:
 
 def leads(value: Any, kind: Kind | None) -> list[Any]:
     """What a value leads to, itself and by what a user's subclass of a built-in container adds."""
-    if kind in (_OBJECT, _CLASS, _THREAD) or type(value) in (list, dict, set, Globals):
+    if kind is _DICT:
+        return list(value)
+    if kind in (_OBJECT, _OWN_OBJECT, _CLASS, _THREAD) or type(value) in (list, set, Globals):
         return []
     if kind is _OPAQUE:
         return gc.get_referents(value)
@@ -182,12 +190,6 @@ def is_atom(cls: type) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def is_foreign(cls: type) -> bool:
-    """Whether a class belongs to Python, to nbad or to a library."""
-    return _top(cls) in lines.LIBRARIES or _top(cls) == "nbad"
-
-
-@functools.lru_cache(maxsize=1024)
 def _hides(cls: type) -> bool:
     """Whether instances have memory that is no attribute, so that only C code sees it."""
     base = cls.__base__
@@ -200,7 +202,7 @@ def _hides(cls: type) -> bool:
 
 def _read_opaque(value: Any) -> Contents:
     """The state of an object of C code, if it gives that as bytes, and its attributes."""
-    attributes = _attributes(value)
+    attributes = attributes_of(value)
     for read in _READINGS:
         with contextlib.suppress(Exception):  # it may say in any way that it cannot
             return Contents((bytes(read(value)), list(attributes)), list(attributes.values()))
@@ -223,7 +225,7 @@ class _Pickler(pickle.Pickler):
 def _with_attributes(kind: Kind) -> Kind:
     """The kind of a built-in container that has slots beside its items: a change is noticed."""
     return Kind(
-        kind.noun, lambda value: Contents(kind.read(value).rest, [*kind.read(value).items, *dict(_slots(value)).values()])
+        kind.noun, lambda value: Contents(kind.read(value).rest, [*kind.read(value).items, *dict(slots_of(value)).values()])
     )
 
 
@@ -237,13 +239,27 @@ def _read_objects(value: Any) -> Contents:
     return Contents((value.shape, value.flags.writeable), list(value.view(np.ndarray).flat))
 
 
-def _write_objects(value: Any, items: list[Any]) -> None:
+def _write_objects(value: Any, contents: Contents) -> None:
     if value.flags.writeable:  # else the branch has made it read-only, which is refused
-        value.view(np.ndarray)[...] = arrays.filled(items, value.shape)
+        value.view(np.ndarray)[...] = arrays.filled(contents.items, value.shape)
 
 
-def _write_list(value: Any, items: list[Any]) -> None:
-    list.__setitem__(value, slice(None), items)
+def _write_list(value: Any, contents: Contents) -> None:
+    list.__setitem__(value, slice(None), contents.items)
+
+
+def _write_dict(value: dict[Any, Any], contents: Contents) -> None:
+    if list(value) != contents.rest:  # else it is never empty in between
+        value.clear()
+    value.update(zip(contents.rest, contents.items, strict=True))
+
+
+def _write_object(value: Any, contents: Contents) -> None:
+    slots = {name: member for name, member, _ in members_of(type(value))}  # type: ignore[arg-type]  # a class is hashable
+    attributes = dict(zip(contents.rest, contents.items, strict=False))  # of which the last is its class
+    for name in slots.keys() & attributes.keys():
+        slots[name].__set__(value, attributes.pop(name))
+    _write_dict(own_attributes(value), Contents(list(attributes), list(attributes.values())))
 
 
 def _read_dict(value: Any) -> Contents:
@@ -296,44 +312,17 @@ def _read_file(value: Any) -> Contents:
 
 
 def _read_object(value: Any) -> Contents:
-    attributes = _attributes(value)
-    return Contents(list(attributes), [*attributes.values(), *carried(value), type(value)])
+    rest, items = _read_own_object(value)
+    return Contents(rest, [*items, *carried(value)])
+
+
+def _read_own_object(value: Any) -> Contents:
+    attributes = attributes_of(value)
+    return Contents(list(attributes), [*attributes.values(), type(value)])
 
 
 def _read_class(value: Any) -> Contents:
     return Contents(list(vars(value)), [*vars(value).values(), *value.__bases__])
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object, its own ones."""
-    cls = type(value)
-    own = object.__getattribute__(value, "__dict__") if cls.__dictoffset__ else {}  # nobody's `__getattr__` is asked
-    if _top(cls) in _BUSY:
-        return {name: attribute for name, attribute in own.items() if type(attribute) in ATOMS}
-    return own | dict(_slots(value))
-
-
-def _slots(value: Any) -> Iterator[tuple[str, Any]]:
-    """The slots of an object that are filled, private and inherited ones too."""
-    for name, member, is_users in _members(type(value)):  # type: ignore[arg-type]  # a class is hashable
-        with contextlib.suppress(AttributeError):  # it is empty
-            found = member.__get__(value)
-            # a number in a field of C code is made anew each time: it goes by its text
-            yield (name, found) if is_users or type(found) not in ATOMS else (f"{name} = {found!r}", None)
-
-
-@functools.lru_cache(maxsize=1024)
-def _members(cls: type) -> tuple[tuple[str, Any, bool], ...]:
-    return tuple(
-        (f"{base.__name__}.{name}", member, not is_foreign(base))
-        for base in cls.__mro__[:-1]
-        for name, member in vars(base).items()
-        if isinstance(member, MemberDescriptorType)
-    )
-
-
-def _top(cls: type) -> str:
-    return str(cls.__module__).partition(".")[0]
 
 
 def _is_filled(cell: CellType) -> bool:
@@ -359,7 +348,9 @@ _OBJECTS = Kind("array", _read_objects, _write_objects)
 _READ_ONLY = Kind("array", lambda value: Contents((value.shape, value.flags.writeable), []))
 # bytes, not `==`: a nan is what it was
 _NUMBERS = Kind("array", lambda value: Contents((value.shape, value.flags.writeable, value.tobytes()), []))
+_DICT = Kind("dict", lambda value: Contents(list(value), list(value.values())), _write_dict)
 _OBJECT = Kind("object", _read_object)
+_OWN_OBJECT = Kind("object", _read_own_object, _write_object)  # it carries nothing
 _OPAQUE = Kind("object", _read_opaque)
 _CLASS = Kind("class", _read_class)
 _THREAD = Kind("thread", lambda value: Contents(None, []))  # it goes its own ways

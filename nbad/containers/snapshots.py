@@ -1,12 +1,15 @@
 """The containers that code can reach, and what they held at one moment: what was written since, and how to undo it.
 
-Lists and arrays of traced values can be set back; of everything else that Python can change, a change is only noticed.
+Lists, dicts, arrays of traced values and objects of the user's classes can be set back; of everything else that Python can
+change, a change is only noticed.
 """
 
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Any, NamedTuple
 
-from nbad.containers.kinds import ATOMS, Contents, Kind, is_atom, kind_of, leads, same
+from nbad.containers.attributes import ATOMS
+from nbad.containers.kinds import Contents, Kind, is_atom, kind_of, leads, same
 from nbad.errors import InternalError
 from nbad.language.arrays import owner
 
@@ -24,11 +27,11 @@ class Entry(NamedTuple):
         """What it holds now."""
         return self.kind.read(self.container)
 
-    def write(self, items: list[Any]) -> None:
-        """Set its items, where its kind allows that."""
+    def write(self, items: list[Any], rest: Any = None) -> None:
+        """Set its items, where its kind allows that; all else becomes what it was, or the given."""
         if self.kind.write is None:
             raise InternalError(f"the items of a {self.kind.noun} are written")
-        self.kind.write(self.container, items)
+        self.kind.write(self.container, Contents(self.contents.rest if rest is None else rest, items))
 
 
 class Heap:
@@ -65,19 +68,26 @@ class Heap:
     def add(self, variables: Iterable[tuple[str, Any]], is_outer: bool = False) -> None:
         """Take in all that these variables lead to."""
         # no recursion: data may be nested deeper than Python's stack
-        stack: list[tuple[str, object]] = list(variables)
+        stack: list[tuple[str, object, bool]] = [(name, value, True) for name, value in variables]
         while stack:
-            name, value = stack.pop()
+            name, value, is_open = stack.pop()
             if is_atom(type(value)) or id(value) in self.seen:  # type: ignore[arg-type]  # a class is hashable
                 continue
             self.seen[id(value)] = value
             kind = kind_of(value)
             items = leads(value, kind)
             if kind:
+                # what is in an object of a library may not be all that changes when it does
+                if not is_open and kind.noun in ("dict", "object"):
+                    kind = kind._replace(write=None)
+                if isinstance(value, FunctionType):  # the variables of functions around it
+                    stack += ((name, item, is_open) for item in items)
+                    items = []
+                is_open = is_open and kind.write is not None
                 entry = self.entries[id(value)] = Entry(value, name, is_outer, kind, kind.read(value))
                 items += entry.contents.items
             if not ATOMS.issuperset(map(type, items)):
-                stack += ((name, item) for item in items)
+                stack += ((name, item, is_open) for item in items)
 
     def holds(self, value: Any) -> bool:
         """Whether a container was within reach; a view of an array counts as the array."""

@@ -207,10 +207,9 @@ class Merger:
         return self._items(a, *self._held(a, b))
 
     def _dict(self, a: Any, b: Any) -> Any:
-        (keys, values), (others, other_values) = (_halves(items) for items in self._held(a, b))
-        if keys != others:
-            raise Different(f"a dict with the keys {keys} in one branch and {others} in the other")
-        return dict(zip(keys, map(self.merge, values, other_values), strict=True))
+        if list(a) != list(b):
+            raise Different(f"a dict with the keys {list(a)} in one branch and {list(b)} in the other")
+        return dict(zip(a, map(self.merge, *self._held(a, b)), strict=True))
 
     def _items(self, whole: Any, a: Any, b: Any) -> list[Any]:
         if len(a) != len(b):
@@ -218,7 +217,7 @@ class Merger:
         return [self.merge(x, y) for x, y in zip(a, b, strict=True)]
 
     def _held(self, *containers: Any) -> Iterator[list[Any]]:
-        """The items of two lists or arrays, or the keys and values of two dicts, each as its side has it."""
+        """The items of two lists or arrays, or the values of two dicts, each as its side has it."""
         for container, side in zip(containers, self._sides, strict=True):
             # of an array of plain numbers no side can have written a part
             is_plain = isinstance(container, np.ndarray) and not arrays.holds_objects(container)
@@ -226,7 +225,7 @@ class Merger:
             if items is None and isinstance(container, np.ndarray):
                 items = list(arrays.items(self.trace, container).flat)
             elif items is None:
-                items = [*container, *container.values()] if isinstance(container, dict) else container
+                items = list(container.values()) if isinstance(container, dict) else container
             yield items
 
     def _array(self, a: Any, b: Any) -> Any:
@@ -238,11 +237,6 @@ class Merger:
             raise Different(f"two different arrays of dtype {a.dtype}")
         pairs = zip(*self._held(a, b), strict=True)
         return arrays.kept(self.trace, arrays.filled([self.merge(x, y) for x, y in pairs], a.shape))
-
-
-def _halves(items: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The keys and the values of a dict."""
-    return items[: len(items) // 2], items[len(items) // 2 :]
 
 
 def _overlap(a: _Pair, b: _Pair) -> bool:

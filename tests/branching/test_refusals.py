@@ -451,7 +451,7 @@ class Point:
         self.x = x
 
     def move(self):
-        self.x = self.x + 1
+        self.z = self.x + 1
 
 
 def test_changes_of_earlier_objects_in_a_branch():
@@ -483,7 +483,7 @@ def test_changes_of_earlier_objects_in_a_branch():
     def writes_a_dict(x):
         table = {"a": x}
         if x > 0:
-            table["a"] = 1.0  # !
+            table["b"] = 1.0  # !
         return table["a"]
 
     def adds_to_a_set(x):
@@ -495,7 +495,7 @@ def test_changes_of_earlier_objects_in_a_branch():
     def writes_an_attribute(x):
         p = Point(x)
         if x > 0:
-            p.x = 1.0  # !
+            p.y = 1.0  # !
         return p.x
 
     def moves(x):
@@ -713,20 +713,14 @@ def test_expressions():
         return MASK[None, x][0]  # !
 
     def matches(x):
-        match x:
-            case 1.0:  # !
-                return x
+        match (x, 1.0):
+            case (2.0, y):  # !
+                return x + y
         return -x
 
     def matches_flags(x):
         match (x > 0, 1.0):
             case (True, _):  # !
-                return x
-        return -x
-
-    def guards(x):
-        match 1:
-            case 1 if x > 0:  # !
                 return x
         return -x
 
@@ -737,7 +731,7 @@ def test_expressions():
     expect(assigns, "assigns `y` in an operand that depends on a traced value", "if x > 0: y = ...  # a statement of its own")
     for kernel in (masks, indexes):
         expect(kernel, "indexes an array by a traced value in this way", "table[i, :]  # whole numbers and slices")
-    for kernel in (matches, matches_flags, guards):
+    for kernel in (matches, matches_flags):
         expect(kernel, "matches a case on a traced condition", "if x > 0:  # if, elif and else may test traced values")
     what = "uses a traced value as True or False, in code that nbad cannot see into"
     expect(sorts, what, "np.where(condition, value_if_true, value_if_false)")
