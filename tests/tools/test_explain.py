@@ -196,7 +196,7 @@ def test_the_choice_costs_least_by_the_numbers_that_are_shown(name, seeds):
 @pytest.mark.parametrize("seeds", [1, 16])
 @pytest.mark.parametrize("shapes", [((20_480,), (20_480,)), ((20_480,), ()), ((200, 100), (100,))], ids=str)
 def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
-    """Counted by tracemalloc, within a few tiles for scratch memory, and what lent residuals are rounded by; others are not."""
+    """Counted by tracemalloc, within a few tiles for scratch memory, and what blocks that entries are lent are rounded by."""
     xs = [np.ones(shape) for shape in shapes]
     expected = account(nbad.explain(decay, *xs, seeds=seeds), policy).peak_bytes
     nbad.vjp(decay, *xs, residuals=policy)[1].batched(np.ones((seeds, *shapes[0])))  # compiled
@@ -213,7 +213,7 @@ def test_peak_bytes_are_what_a_sweep_holds(monkeypatch, policy, seeds, shapes):
     tracemalloc.stop()
     assert len(results) == 2
     assert value_peak <= expected + given.nbytes + 8 * 20_480 + 100_000
-    assert expected <= peak <= expected + 100_000 + 65_536
+    assert expected <= peak <= expected + 100_000 + 2 * 65_536  # residuals, and what is summed along an axis
 
 
 def test_wide_kernels_tell_their_map():
