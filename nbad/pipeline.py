@@ -10,11 +10,10 @@ from dataclasses import replace
 from nbad.codegen import disk
 from nbad.codegen.compile import TileKernel
 from nbad.codegen.disk import load_own, store_own
-from nbad.codegen.spills import LONG
 from nbad.forks import IMPORTS
 from nbad.graphs.failures import may_fail, with_failures
 from nbad.graphs.flags import alarmed, silenced
-from nbad.graphs.graph import by_demand
+from nbad.graphs.graph import by_demand, in_order
 from nbad.graphs.hoist import split
 from nbad.memo import Memo
 from nbad.plans import kept, work
@@ -78,7 +77,7 @@ class Program:
 
     def kernel(self, key, graph, dtype):
         """The tile kernel of a graph, compiled when it is run."""
-        return self.remember((key, dtype), lambda: TileKernel(graph, dtype, self.math))
+        return self.remember((key, dtype), lambda: TileKernel(in_order(graph), dtype, self.math))
 
     def compiled(self):
         """Every tile kernel that was compiled so far, each with the words of its key: "forward mincut", say."""
@@ -92,14 +91,7 @@ class Program:
 
     def value(self, dtype):
         """The kernel from inputs to outputs."""
-        return self.kernel("value", self._ordered("value", self.simple), dtype)
-
-    def _ordered(self, key, graph):
-        """A graph in the order in which its values are asked for, where it is so long that values wait in memory.
-
-        The forward sweep of layer norm of 256 takes 0.7 of the time so.
-        """
-        return self.remember(("ordered", key), lambda: by_demand(graph)) if len(graph.nodes) >= LONG else graph
+        return self.kernel("value", self.simple, dtype)
 
     def parts(self, key, graph, uniform, dtype):
         """The kernels of a graph's uniform part and of the rest; None where it is not worth splitting."""
@@ -131,8 +123,7 @@ class Program:
 
     def forward(self, plan, dtype):
         """The kernel from inputs to outputs and residuals."""
-        key = self.forward_key(plan)
-        return self.kernel(key, self._ordered(key, plan.forward), dtype)
+        return self.kernel(self.forward_key(plan), plan.forward, dtype)
 
     def jacobian_key(self, plan, with_value, chosen=None):
         """What tells one graph of all entries, or of chosen ones, from another."""

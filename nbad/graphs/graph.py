@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Key = tuple[str, tuple[int, ...], Any]
 Payload = Any  # what it is depends on the operation, see `Node`
 
+LONG = 256  # nodes of a graph whose order matters
+NEAR = 16  # nodes within which an operand is still in a register
+CLEARLY = 0.75  # above, gains and losses are within 5 %
+
 _right = set[tuple]()  # sorts of nodes that are right in every graph, as checks found: no row of the table goes or changes
 
 
@@ -195,6 +199,29 @@ def by_demand(graph: Graph) -> Graph:
                 order.append(k)
                 placed.add(k)
     return Graph(graph.name, graph.inputs, *_renumbered(graph, order, graph.outputs))
+
+
+def in_order(graph: Graph) -> Graph:
+    """The same graph in the order by demand, if it is long, and its operands are clearly nearer so and values wait no longer.
+
+    Layer norm of 256 takes 0.8 of the time so, and pullbacks of the rates of 40 species 0.6. Products with matrices, whose
+    operands are as far away in either order, would take 1.1 to 1.2, and pushforwards of these rates, where values wait, 1.3.
+    """
+    if len(graph.nodes) < LONG:
+        return graph
+    other = by_demand(graph)
+    (far, waits), (other_far, other_waits) = _waits(graph), _waits(other)
+    return other if other_far < CLEARLY * far and other_waits <= waits else graph
+
+
+def _waits(graph: Graph) -> tuple[int, int]:
+    """How many operands were last at hand so long before that they lie in memory, and how long values wait; inputs aside."""
+    known, last, far = len(graph.inputs), dict[int, int](), 0
+    for k, node in enumerate(graph.nodes):
+        for a in node.args:
+            far += a >= known and k - last.get(a, a) > NEAR
+            last[a] = k
+    return far, sum(k - a for a, k in last.items() if a >= known)
 
 
 class Operands:

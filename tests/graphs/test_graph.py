@@ -1,15 +1,18 @@
 """What a graph promises: each way to break it is refused by name, and graphs are repeated in others by one function."""
 
+import functools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from helpers.random_graphs import graphs
+from helpers.wide_kernels import layer_norm
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nbad.derivatives.differentiate import jacobian
 from nbad.errors import InternalError
-from nbad.graphs.graph import Graph, GraphBuilder, Node, needed
+from nbad.graphs.graph import LONG, Graph, GraphBuilder, Node, in_order, needed
 from nbad.graphs.interpreter import evaluate
 
 X, Y = Node("input", (), 0), Node("input", (), 1)
@@ -91,3 +94,35 @@ def test_repeated_nodes_keep_their_lines_and_others_take_the_builders():
     graph = builder.build(builder.splice(recipe, [0]))
     assert [node.source for node in graph.nodes[1:]] == ["k.py:2", "f.py:7"]
     assert builder.source == "f.py:7"
+
+
+def _chain(builder, count):
+    """Differences of each input from their sum, all squared and then all added: in this order every one of them waits."""
+    total = functools.reduce(lambda a, b: builder.add("add", a, b), range(count))
+    apart = [builder.add("sub", k, total) for k in range(count)]
+    return [builder.add("mul", k, k) for k in apart], total
+
+
+def test_long_graphs_are_in_the_order_by_demand_where_that_brings_operands_nearer():
+    """The values are the same; a short graph, and one that is in that order already, stay what they are."""
+    builder = GraphBuilder("far", [f"x{k}" for k in range(150)])
+    graph = builder.build(_chain(builder, 150)[0])
+    ordered, x = in_order(graph), np.arange(150.0)
+    assert len(graph.nodes) >= LONG
+    assert ordered.nodes != graph.nodes
+    assert sorted(node.op for node in ordered.nodes) == sorted(node.op for node in graph.nodes)
+    np.testing.assert_array_equal(evaluate(ordered, *x), (x - x.sum()) ** 2)
+    assert in_order(ordered) is ordered
+    short = GraphBuilder("short", ["x0", "x1"])
+    graph = short.build(_chain(short, 2)[0])
+    assert in_order(graph) is graph
+
+
+def test_calls_run_long_kernels_in_that_order():
+    """The order was for what is precompiled alone: a call made the kernel before, of the graph as it was."""
+    f, x = layer_norm.__wrapped__(128), np.ones((4, 128))
+    f(x)
+    program, _ = f.bind((x,), {})
+    called = program.remember.known["value", np.dtype(float)].graph
+    assert called.nodes == in_order(program.simple).nodes
+    assert called.nodes != program.simple.nodes
