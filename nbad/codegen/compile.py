@@ -172,9 +172,9 @@ class TileKernel:
         return self
 
     def made(self) -> "list[TileKernel]":
-        """Those of this kernel and the ones derived from it that have code."""
-        every = self, *self._others.known.values()
-        return [kernel for kernel in every if "_loaded" in vars(kernel)]
+        """Those of this kernel and the ones derived from it, and from those, that have code."""
+        derived = chain.from_iterable(kernel.made() for kernel in list(self._others.known.values()))
+        return [*[self] * ("_loaded" in vars(self)), *derived]
 
     def past_caches(self) -> "TileKernel":
         """The kernel whose results are stored past the caches: their rows begin at whole cache lines."""

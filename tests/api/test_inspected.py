@@ -37,6 +37,13 @@ def test_numba_knows_the_signatures_of_vectors_and_of_written_text():
     assert norm.signatures == [(numba.float64[::1], numba.float64)]
 
 
+def test_code_for_vectors_that_lie_side_by_side_is_shown():
+    """Such a kernel is derived from one that is derived from the one for rows."""
+    mean = nbad.kernel(lambda x: x - np.sum(x) / 8, signature="(8)->(8)")
+    mean(np.ones((4, 8)))
+    assert list(mean.inspect_llvm()) == mean.signatures == [(numba.float64[::1],)]
+
+
 def test_sweeps_are_shown_behind_the_value(kernel):
     nbad.vjp(kernel, 1.0, 2.0)[1](1.0)
     (text,) = kernel.inspect_llvm().values()
