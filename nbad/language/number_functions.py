@@ -115,7 +115,7 @@ def _of_iterable(function: Callable[..., Any], act: Callable[..., Any]) -> Meani
 def _sorted(trace: "Trace", values: list[Any], *, key: Any = None, reverse: Any = False) -> list[Any]:
     if key is not None:
         raise trace.refusal("passes `key=` to `builtins.sorted`", "sorted(x)")
-    step = -1 if reverse else 1  # nan among two or three items stay where Python leaves them, among more they may not
+    step = -1 if reverse else 1  # nan beside one item stays where Python leaves it; beside more its versions differ
     return ordered(trace, values[::step], "pymin", "pymax")[::step]
 
 
