@@ -110,9 +110,19 @@ def _read(kernel: Kernel, values: Sequence[Any]) -> tuple[list[jax.Array], Any, 
 
 
 def _array(call: str, name: str, value: Any) -> Any:
-    """What is no array of JAX's as one; numbers of JAX's own classes, which rules are handed, stay weak."""
-    is_traced = isinstance(value, list | tuple) and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
-    return jnp.asarray(value) if is_traced or hasattr(value, "aval") else as_array(call, name, value)
+    """What is no array of JAX's as one, with its derivatives; numbers of JAX's own classes, which rules are handed, stay weak."""
+    holds_arrays = isinstance(value, list | tuple) and any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value))
+    if not (holds_arrays or hasattr(value, "aval")):
+        return as_array(call, name, value)
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"{call}: {name} is not an array of numbers",
+            got=str(error).partition("\n")[0],
+            expected="nested lists of equal lengths",
+            fix=f"jax.flatten_util.ravel_pytree({name})[0]  # all of its numbers, one after the other",
+        ) from None
 
 
 def _of_dtype(array: jax.Array, dtype: Any) -> jax.Array:

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from nbad.partners.derived import of_arrays
 from nbad.partners.torch_sweeps import DTYPES, leaves
 from nbad.runtime.operands import WEAK, as_array
 from nbad.verbs.jacobians import Made
+
+LISTS = (list, tuple, torch.nn.ParameterList)
 
 
 @fitting("nbad.integrations.torch.function({f})({xs})")
@@ -85,16 +87,15 @@ def _hide() -> None:
 
 def _call(f: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     kernel, values = of_arrays(f, args, kwargs)
-    return kernel.whole_program().structure.build(leaves(kernel, _read(kernel, values)))
+    return kernel.whole_program().structure.build(leaves(kernel, _read(kernel, kernel.parameters, values)))
 
 
-def _read(kernel: Kernel, values: Sequence[Any]) -> list[torch.Tensor]:
-    """The arguments as tensors of one dtype, checked."""
-    named = list(zip(kernel.parameters, values, strict=True))
-    tensors = [v if type(v) in WEAK else _tensor(kernel, name, v) for name, v in named]
+def _read(kernel: Kernel, names: Sequence[str], values: Sequence[Any]) -> list[torch.Tensor]:
+    """Arguments, or the parts of one, as tensors of one dtype, checked."""
+    tensors = [v if type(v) in WEAK else _tensor(kernel, name, v) for name, v in zip(names, values, strict=True)]
     dtype = _common_dtype([t for t in tensors if isinstance(t, torch.Tensor)])
     if dtype not in DTYPES:
-        name = next(name for (name, _), t in zip(named, tensors, strict=True) if getattr(t, "dtype", None) is dtype)
+        name = next(name for name, t in zip(names, tensors, strict=True) if getattr(t, "dtype", None) is dtype)
         raise _unfit(kernel, name, f"is of half precision: {dtype}", "float64 or float32", f"{name}.float()")
     return [t.to(dtype) if isinstance(t, torch.Tensor) else torch.tensor(t, dtype=dtype, device="cpu") for t in tensors]
 
@@ -103,9 +104,9 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     """An argument that is no plain number as a tensor, checked; NumPy's float64 numbers are plain ones."""
     if isinstance(value, float):
         return float(value)
+    if _holds_tensors(value):
+        return _stacked(kernel, name, value)
     if not isinstance(value, torch.Tensor):
-        if _are_alike(value):
-            return _tensor(kernel, name, torch.stack(tuple(value)))  # with their derivatives
         array = as_array(kernel.whole_program().call, name, value)
         # autograd sees when a tensor that it keeps is changed, but not when an array is
         make = torch.tensor if torch.is_grad_enabled() else torch.as_tensor
@@ -119,10 +120,38 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     return value
 
 
-def _are_alike(value: Any) -> bool:
-    """Whether tensors of one shape stand in a list or a tuple."""
-    is_theirs = isinstance(value, list | tuple) and all(isinstance(part, torch.Tensor) for part in value)
-    return is_theirs and len({part.shape for part in value}) == 1
+def _holds_tensors(value: Any) -> bool:
+    """Whether tensors stand in a list, or in lists within it: NumPy would read these without their derivatives."""
+    return isinstance(value, LISTS) and any(isinstance(part, torch.Tensor) or _holds_tensors(part) for part in value)
+
+
+def _stacked(kernel: Kernel, name: str, value: Any) -> torch.Tensor:
+    """A list of tensors and numbers as a tensor that has their derivatives; numbers give way, wherever they stand."""
+    parts = dict(_parts(name, value))
+    tensors = _read(kernel, list(parts), list(parts.values()))
+    try:
+        return _put_together(value, iter(tensors))
+    except RuntimeError as error:
+        each = (n if isinstance(v, torch.Tensor) else f"torch.tensor({n})" for n, v in parts.items())
+        raise ArgumentTypeError(
+            f"{kernel.whole_program().call}: the parts of {name} have unlike shapes",
+            got=str(error),
+            expected="nested lists of equal lengths",
+            fix=f"torch.hstack([{', '.join(each)}])  # all of its numbers, one after the other",
+        ) from None
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What stands in nested lists, and how code spells it."""
+    if isinstance(value, LISTS):
+        yield from (found for k, part in enumerate(value) for found in _parts(f"{name}[{k}]", part))
+    else:
+        yield name, value
+
+
+def _put_together(value: Any, tensors: Iterator[torch.Tensor]) -> torch.Tensor:
+    """Tensors as one, in place of what stands in nested lists."""
+    return torch.stack([_put_together(part, tensors) for part in value]) if isinstance(value, LISTS) else next(tensors)
 
 
 def _ordinary(array: np.ndarray) -> np.ndarray:
