@@ -19,6 +19,7 @@ from typing import Any
 from nbad.rewriting.expressions import At
 from nbad.rewriting.scopes import CLOSED, changed, placed
 
+_HOLDING = (ast.stmt, ast.ExceptHandler, ast.match_case)  # what stands in the lists that hold statements
 LONGEST = 12  # cases of a chain: Python nests 20 blocks at most
 
 
@@ -87,6 +88,3 @@ def _pattern(pattern: Any, at: At, subject: str, temporary: Callable[[], str]) -
     match = at.statement(f"match {subject}:\n    case _:\n        {hit} = True\n    case _:\n        {hit} = False")
     match.cases[0].pattern = pattern
     return [match], [at.put(ast.Name(id=hit, ctx=ast.Load()))]
-
-
-_HOLDING = (ast.stmt, ast.ExceptHandler, ast.match_case)

@@ -28,6 +28,11 @@ def python_function(value: Any) -> FunctionType | None:
     return value if isinstance(value, FunctionType) else None
 
 
+def called(value: Any) -> Any:
+    """What Python runs where an object is called; None where nothing is."""
+    return next((vars(base)["__call__"] for base in type(value).__mro__ if "__call__" in vars(base)), None)
+
+
 def is_users(function: Any) -> bool:
     """Whether a Python function is neither nbad's nor a library's."""
     is_outer = isinstance(function, FunctionType) and not is_own(function)
@@ -36,7 +41,7 @@ def is_users(function: Any) -> bool:
 
 def is_own(value: Any) -> bool:
     """Whether a function is nbad's, or what one of its verbs returned."""
-    function = value if isinstance(value, FunctionType) else getattr(type(value), "__call__", None)  # noqa: B004
+    function = value if isinstance(value, FunctionType) else called(value)
     return isinstance(function, FunctionType) and function.__code__.co_filename.startswith(lines.PACKAGE)
 
 
@@ -49,7 +54,7 @@ def is_known(module: str) -> bool:
 def is_numeric(value: Any) -> bool:
     """Whether a callable belongs to a library that computes with numbers, or is compiled code outside Python's own library."""
     module = vocabulary.module_of(value)
-    is_python = isinstance(value, FunctionType) or isinstance(inspect.getattr_static(type(value), "__call__", None), FunctionType)
+    is_python = isinstance(value, FunctionType) or isinstance(called(value), FunctionType)
     return module.partition(".")[0] in _NUMERIC or not (is_python or is_known(module))
 
 
@@ -83,4 +88,5 @@ def _members(cls: type) -> list[tuple[str, Any]]:
 
 
 def is_from(path: str, modules: tuple[str, ...]) -> bool:
+    """Whether a dotted path is that of one of these modules, or of what is in them."""
     return any(path == module or path.startswith(module + ".") for module in modules)

@@ -149,7 +149,7 @@ class Rebinder:
         if origins.sets_up(value):
             return functools.partial(self._made, value)
         if not (isinstance(value, _REACHED) or is_kernel(value)):
-            call = getattr(type(value), "__call__", None)  # noqa: B004, of an object that the kernel may have made
+            call = origins.called(value)  # of an object that the kernel may have made
             return MethodType(self.reached(call), value) if origins.is_users(call) else value
         if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType):
             return self.flow.method(value)
