@@ -107,7 +107,7 @@ def _tensor(kernel: Kernel, name: str, value: Any) -> torch.Tensor | float:
     if _holds_tensors(value):
         return _stacked(kernel, name, value)
     if not isinstance(value, torch.Tensor):
-        array = as_array(kernel.whole_program().call, name, value)
+        array = as_array(kernel.whole_program().call, name, value, None if name in kernel.parameters else name)
         # autograd sees when a tensor that it keeps is changed, but not when an array is
         make = torch.tensor if torch.is_grad_enabled() else torch.as_tensor
         return make(_ordinary(array), device="cpu")

@@ -14,8 +14,10 @@ import numpy as np
 
 from nbad import foreign, lines
 from nbad.api.kernel import Kernel
+from nbad.api.trees import names_in, tree_of
 from nbad.displays.text import plural
 from nbad.errors import ArgumentValueError, NbadError
+from nbad.graphs.structures import ALONE
 from nbad.profiles.shares import of_numbers
 from nbad.runtime.operands import read
 from nbad.tracing.arguments import signature_of
@@ -36,18 +38,28 @@ class Subject:
 
     def call(self, n: int, dtype: str) -> tuple[Kernel, tuple[Any, ...]]:
         """The kernel of numbers and arrays, and these of `n` elements."""
-        kernel, xs = of_numbers(self.kernel, self.inputs(n, dtype))
+        made = self.inputs(n, dtype)
+        kernel, xs = of_numbers(self.kernel, made)
         program, values = kernel.bind(xs, {})
         layout = read(program, values).layout
         counts = (math.prod(layout.shape), layout.dtype), (n, dtype)
         got, asked = (f"{plural(count, 'element')} of {kind}" for count, kind in counts)
         if program.names and got != asked:
-            shapes = (f"({', '.join(['n', *map(str, core)])})" if core else "n" for core in program.cores)
-            resized = (f"np.resize({name}, {shape}).astype(dtype)" for name, shape in zip(program.names, shapes, strict=True))
-            fix = f"return {', '.join(resized)}{',' * (len(program.names) == 1)}"
+            fix = f"return {self._resized(made, dict(zip(program.names, program.cores, strict=True)))}"
             what = "`sample_inputs` does not make what it is asked for"
             raise _error(f"profile {self.target}", what, got=got, expected=asked, fix=fix)
         return kernel, xs
+
+    def _resized(self, made: tuple[Any, ...], cores: dict[str, tuple[int, ...]]) -> str:
+        """How code returns as many elements as are asked for of these arguments; static ones as they are."""
+        texts = []
+        for name, value in zip(self.kernel.parameters, made, strict=False):
+            found = tree_of(self.kernel.__name__, name, value, True)
+            tree, leaves = (found[0], names_in([name], [(name, found[0])])[name]) if found else (ALONE, (name,))
+            shapes = [f"({', '.join(['n', *map(str, cores[leaf])])})" if cores[leaf] else "n" for leaf in leaves if leaf in cores]
+            each = [f"np.resize({code}, {shape}).astype(dtype)" for code, shape in zip(tree.spelled(name), shapes, strict=False)]
+            texts.append(tree.written_of(iter(each)) if found and each else "".join(each) or name)
+        return f"{', '.join(texts)}{',' * (len(texts) == 1)}"
 
     def inputs(self, n: int, dtype: str) -> tuple:
         """The arguments of `n` elements; in a file of several kernels a parameter `name` tells which is meant."""

@@ -80,6 +80,9 @@ def test_tensors_in_lists_are_checked_one_by_one():
     assert str(error.value).endswith("fix: x[1].cpu()")
     with pytest.raises(ArgumentTypeError, match=r"x\[0\]\[1\] is complex"):
         in_torch([[one, one + 1j], [one, one]])
+    with pytest.raises(ArgumentTypeError, match=r"x\[1\] holds text") as error:
+        in_torch([one, "a"])
+    assert str(error.value).endswith("fix: 1.0")
 
 
 def test_parts_of_unlike_shapes_are_refused():

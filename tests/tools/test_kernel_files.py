@@ -75,6 +75,17 @@ def test_inputs_of_another_dtype_are_told_and_the_fix_runs(write, capsys):
     assert cli.main(["profile", "mended.py", "--dtype", "float32", *SMALL]) == 0
 
 
+def test_the_fix_keeps_structures_and_static_arguments(write, capsys):
+    kernel = KERNEL.replace("kernel\n", "kernel(static=('b',))\n").replace("a * b", "a['u'] * a['v'] ** b")
+    begin = f"{kernel}import numpy as np\ndef sample_inputs(rng, n, dtype):\n    a, b = {{'u': rng.random(3), 'v': 2.0}}, 3\n    "
+    write("mine.py", f"{begin}return a, b\n")
+    assert cli.main(["profile", "mine.py", *SMALL]) == 2
+    fix = capsys.readouterr().err.partition("fix: ")[2]
+    assert fix == "return {'u': np.resize(a['u'], n).astype(dtype), 'v': np.resize(a['v'], n).astype(dtype)}, b\n"
+    write("mended.py", begin + fix)
+    assert cli.main(["profile", "mended.py", *SMALL]) == 0
+
+
 def test_fix_of_what_raises_shows_how_it_came_to_that(write, capsys, monkeypatch):
     write("my kernel.py", KERNEL + "def sample_inputs(rng, n, dtype): return deep()\ndef deep(): return 1 / 0\n")
     assert cli.main(["profile", "my kernel.py:area"]) == 2
